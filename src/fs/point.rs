@@ -1,0 +1,206 @@
+//! The named steps at which a crash, or a fault of the disk, changes what is left behind.
+//!
+//! Every durable step calls [`at`] with its name just before it is taken. The same name is the error's context, the
+//! field of a log event and, in builds that can crash on purpose, the place where a test makes them do so.
+
+use std::io;
+
+macro_rules! points {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A durable step. The variants are in the order of a record's life.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Point { $($(#[$doc])* $name,)* }
+
+        impl Point {
+            /// Every point there is: a test's table is held against this.
+            pub const ALL: &'static [Point] = &[$(Point::$name,)*];
+
+            /// The point's name, as environment variables and logs spell it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Point::$name => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+points! {
+    /// The home's folders are being made.
+    InitFolders,
+    /// The home's identity is about to appear.
+    InitIdentity,
+    /// The first segment is about to appear.
+    InitJournal,
+    /// The index is about to be made.
+    InitIndex,
+    /// The repository is about to be made.
+    InitHistory,
+    /// An entry is about to be written.
+    AppendBeforeWrite,
+    /// Half of an entry is written, and no more will be.
+    AppendShortWrite,
+    /// An entry is written and not yet synced.
+    AppendBeforeSync,
+    /// An entry is synced: its record is acknowledged.
+    AppendAfterSync,
+    /// A synced entry may lie in a segment already sealed, and is about to be written again.
+    AppendAgain,
+    /// An entry whose sync failed is about to be voided.
+    AppendVoid,
+    /// A record's file is about to be written beside its place.
+    PlaceBeforeWrite,
+    /// Half of a record's file is written beside its place.
+    PlaceHalfWritten,
+    /// A record's file is written and about to be put in its place.
+    PlaceBeforeRename,
+    /// A record's file is in its place.
+    PlaceAfterRename,
+    /// A file is about to replace another.
+    ReplaceBeforeRename,
+    /// A file has replaced another, and its folder is not yet synced.
+    ReplaceAfterRename,
+    /// A torn or foreign file is about to be set aside.
+    SetAsideBefore,
+    /// A row is about to be committed to the index.
+    RowBeforeCommit,
+    /// A row has been committed to the index.
+    RowAfterCommit,
+    /// The next segment is about to be created.
+    RotateBeforeCreate,
+    /// The next segment exists without its header.
+    RotateBeforeHeader,
+    /// The next segment has its header; the last one's size is not yet taken.
+    RotateAfterHeader,
+    /// The journal is about to be synced, before any of it may reach git.
+    BatchBeforeSync,
+    /// What cannot be applied is about to be parked.
+    ParkBefore,
+    /// A batch is applied, and nothing of it is in git yet.
+    CommitBeforePack,
+    /// The batch's pack is written to the staging folder.
+    CommitStaged,
+    /// The batch's pack has its `.keep` in the repository, and nothing else.
+    CommitKept,
+    /// The batch's pack is in the repository without its index.
+    CommitBeforeIndex,
+    /// The batch's objects are in the repository; the branch has not moved.
+    CommitBeforeBranch,
+    /// The branch has moved; the pack's `.keep` is still there.
+    CommitAfterBranch,
+    /// The `.keep` is gone; the anchor has not moved.
+    CommitBeforeAnchor,
+    /// The batch is finished.
+    CommitAfterAnchor,
+    /// Small packs are about to be rolled into one.
+    RepackBefore,
+    /// The rolled-up pack is in place, and the small ones are about to go.
+    RepackBeforeRemoval,
+    /// The small packs are gone, and the rolled-up pack's `.keep` is still there.
+    RepackAfterRemoval,
+    /// A finished segment's files and rows are about to be made durable.
+    PruneBeforeSync,
+    /// A finished segment is about to be removed.
+    PruneBeforeUnlink,
+    /// A finished segment has been removed.
+    PruneAfterUnlink,
+    /// Recovery is about to empty the folder of temporary files.
+    RecoverBeforeSweep,
+    /// Recovery is about to write an intent anew for a record that history or the index lacks.
+    RecoverBeforeReappend,
+    /// Recovery is about to build the index anew.
+    RebuildBeforeReset,
+    /// Recovery has emptied the index and is about to fill it.
+    RebuildBeforeFill,
+}
+
+/// Called just before the step `point` is taken.
+///
+/// In a build that can crash on purpose (debug builds, or the feature `crash-points`), the process aborts here when
+/// `INDELIBLE_CRASH_AT` is the point's name, or `NAME:N` for the N-th time it is reached; and an error is returned when
+/// `INDELIBLE_FAIL_AT` is `NAME=ERRNO` or `NAME:N=ERRNO`. In other builds this is nothing.
+///
+/// # Errors
+/// The injected error only.
+#[inline]
+pub fn at(point: Point) -> io::Result<()> {
+    #[cfg(any(debug_assertions, feature = "crash-points"))]
+    return inject::at(point);
+    #[cfg(not(any(debug_assertions, feature = "crash-points")))]
+    {
+        let _ = point;
+        Ok(())
+    }
+}
+
+/// Whether a test asked for `point` to be taken in halves.
+#[inline]
+pub fn wanted(point: Point) -> bool {
+    #[cfg(any(debug_assertions, feature = "crash-points"))]
+    return inject::wanted(point);
+    #[cfg(not(any(debug_assertions, feature = "crash-points")))]
+    {
+        let _ = point;
+        false
+    }
+}
+
+#[cfg(any(debug_assertions, feature = "crash-points"))]
+mod inject {
+    use super::Point;
+    use std::io;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Trap {
+        name: String,
+        /// Sprung at this visit; 0 for every visit.
+        nth: u64,
+        errno: i32,
+        visits: AtomicU64,
+    }
+
+    fn parse(text: &str) -> Option<Trap> {
+        let (target, errno) = text.split_once('=').unwrap_or((text, "0"));
+        let (name, nth) = match target.split_once(':') {
+            Some((name, nth)) => (name, nth.parse().ok()?),
+            None => (target, 0),
+        };
+        Some(Trap { name: name.to_owned(), nth, errno: errno.parse().ok()?, visits: AtomicU64::new(0) })
+    }
+
+    fn trap(cell: &'static OnceLock<Option<Trap>>, variable: &str) -> Option<&'static Trap> {
+        cell.get_or_init(|| std::env::var(variable).ok().as_deref().and_then(parse)).as_ref()
+    }
+
+    fn crash() -> Option<&'static Trap> {
+        static CRASH: OnceLock<Option<Trap>> = OnceLock::new();
+        trap(&CRASH, "INDELIBLE_CRASH_AT")
+    }
+
+    fn fail() -> Option<&'static Trap> {
+        static FAIL: OnceLock<Option<Trap>> = OnceLock::new();
+        trap(&FAIL, "INDELIBLE_FAIL_AT")
+    }
+
+    impl Trap {
+        fn sprung(&self, point: Point) -> bool {
+            self.name == point.name() && {
+                let visit = self.visits.fetch_add(1, Ordering::Relaxed) + 1;
+                self.nth == 0 || self.nth == visit
+            }
+        }
+    }
+
+    pub fn wanted(point: Point) -> bool {
+        crash().is_some_and(|trap| trap.name == point.name())
+    }
+
+    pub fn at(point: Point) -> io::Result<()> {
+        if crash().is_some_and(|trap| trap.sprung(point)) {
+            std::process::abort();
+        }
+        match fail() {
+            Some(trap) if trap.sprung(point) => Err(io::Error::from_raw_os_error(trap.errno)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The three places a record ends up in: its file, its row, and git.
