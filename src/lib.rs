@@ -4,3 +4,4 @@ pub mod fs;
 pub mod intent;
 pub mod position;
 pub mod store;
+pub mod text;

@@ -1,0 +1,107 @@
+//! Text made safe for people to look at: titles and bodies are data, wherever they come from. No I/O.
+//!
+//! Two things are kept apart. [`visible`] and [`visible_line`] make characters that steer a terminal or reorder a line
+//! into symbols; [`plain_markdown`] makes text that markdown would give a meaning into text that has none. Both are for
+//! eyes only: the exact text is in the row and in the front matter.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether `c` acts on what it is shown in instead of being seen: control characters, line and paragraph separators,
+/// bidirectional controls, the byte order mark, interlinear annotations and tags.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` for a place of many lines: hidden characters other than tab and line feed become symbols.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    shown(text, |c| is_hidden(c) && !matches!(c, '\t' | '\n'))
+}
+
+/// `text` for a place of one line: every hidden character becomes a symbol, line breaks and tabs among them.
+pub fn visible_line(text: &str) -> Cow<'_, str> {
+    shown(text, is_hidden)
+}
+
+fn shown(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !hidden(c) => out.push(c),
+            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
+            '\x7f' => out.push('\u{2421}'),
+            c => write!(out, "\u{27e8}U+{:04X}\u{27e9}", c as u32).expect("writing to a string cannot fail"),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// `text` as markdown that shows exactly its visible form on one line, with no meaning in any of it: not emphasis, not
+/// a link, not HTML, not an entity.
+pub fn plain_markdown(text: &str) -> String {
+    let text = visible_line(text);
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.trim().chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '&' | '!' | '~' | '$' | '{' | '}') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    let bytes = out.as_bytes();
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match bytes.get(digits) {
+        Some(b'-' | b'+' | b'=' | b':') if digits == 0 => out.insert(0, '\\'),
+        Some(b'.' | b')') if digits > 0 => out.insert(digits, '\\'),
+        _ => {}
+    }
+    out
+}
+
+/// The first `chars_max` characters of `text`, and an ellipsis where there were more.
+pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", text[..end].trim_end())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_steers_a_terminal_becomes_a_symbol() {
+        assert_eq!(visible_line("a\x1b[31mb\r\n\tc\u{202e}d\u{85}"), "a␛[31mb␍␊␉c⟨U+202E⟩d⟨U+0085⟩");
+        assert_eq!(visible("a\tb\nc\rd\x7f"), "a\tb\nc␍d␡");
+    }
+
+    #[test]
+    fn markdown_loses_its_meaning() {
+        assert_eq!(plain_markdown("<!-- `x` **y** [z](u) &amp;"), "\\<\\!-- \\`x\\` \\*\\*y\\*\\* \\[z\\](u) \\&amp;");
+        assert_eq!(plain_markdown("- a"), "\\- a");
+        assert_eq!(plain_markdown("1. a"), "1\\. a");
+        assert_eq!(plain_markdown("--- "), "\\---");
+    }
+
+    #[test]
+    fn shortening_counts_characters() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äöü…");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_is_left(text in any::<String>()) {
+            prop_assert!(!visible_line(&text).contains(is_hidden));
+            let many = visible(&text);
+            prop_assert!(!many.contains(|c| is_hidden(c) && c != '\n' && c != '\t'));
+        }
+    }
+}
