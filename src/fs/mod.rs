@@ -1,5 +1,97 @@
 //! All durable file work, other than what SQLite and libgit2 do themselves.
+//!
+//! 1. Every path is relative to an open [`Dir`] and resolved beneath it; a symbolic link anywhere in it is refused.
+//! 2. What this module makes is readable by its owner alone, whatever the umask.
+//! 3. [`Durable`] is made here alone, after a sync has returned: what asks for one cannot run too early.
+//! 4. After a failed sync nothing on that descriptor is trusted again; the caller is told, and nothing is retried here.
+//! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::place`], [`Dir::replace`]).
+//!    Whether it survives a power cut is said by each function; who repairs it, by `store::apply`.
 
+mod beneath;
+pub mod lock;
+pub mod os;
+pub mod place;
 pub mod point;
 
+use std::io;
+use std::path::PathBuf;
+
+pub use beneath::{Dir, File, Found, check_name};
 pub use point::Point;
+
+/// The outcome of a sync that returned: the value is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Durable<T>(T);
+
+impl<T> Durable<T> {
+    /// What is durable.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, without the proof.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// Why a step on the disk was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("could not {doing} {}", path.display())]
+    Io {
+        /// The step, as a verb.
+        doing: &'static str,
+        /// What it was taken on.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The path would have led through a symbolic link, out of the home, or onto what is not ours.
+    #[error("refused {}: {why}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl Error {
+    /// An error about the step `doing` on `path`.
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { doing, path, source }
+    }
+
+    /// The system's error, if it was one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Error::Io { source, .. } => Some(source.kind()),
+            Error::Refused { .. } => None,
+        }
+    }
+
+    /// Whether the path, or a folder on the way to it, does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// Whether something already lies at the path.
+    pub fn is_already_there(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::AlreadyExists)
+    }
+
+    /// Whether trying again later can help: everything but a refusal and a name that can never be.
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind::{InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
+        match self {
+            Error::Refused { .. } => false,
+            Error::Io { source, .. } => {
+                !matches!(source.kind(), InvalidFilename | InvalidInput | IsADirectory | NotADirectory)
+            }
+        }
+    }
+}

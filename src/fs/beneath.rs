@@ -1,0 +1,471 @@
+//! Folders and files, opened beneath a folder that is already open.
+//!
+//! On Linux one `openat2` resolves a whole path with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; where the kernel has no
+//! such call, each part is opened on its own with `O_NOFOLLOW`, which promises the same.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Durable, Error, Point, point};
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
+const FOLDER_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Whether it is a plain file.
+    pub is_file: bool,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its inode, which a copy does not share.
+    pub inode: u64,
+    /// How many names it has.
+    pub links: u64,
+    /// The numeric id of its owner.
+    pub owner: u32,
+}
+
+impl Found {
+    fn of(stat: &rustix::fs::Stat) -> Found {
+        let kind = FileType::from_raw_mode(stat.st_mode as _);
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the fields differ between systems")]
+        Found {
+            is_folder: kind == FileType::Directory,
+            is_file: kind == FileType::RegularFile,
+            size: stat.st_size as u64,
+            inode: stat.st_ino as u64,
+            links: stat.st_nlink as u64,
+            owner: stat.st_uid as u32,
+        }
+    }
+}
+
+/// Checks that `name` is one plain part of a path.
+///
+/// # Errors
+/// [`Error::Refused`] for an empty name, `.`, `..` and anything with a slash or a NUL.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    let refused = || Error::Refused { path: name.into(), why: "it is not a plain name" };
+    plain.then_some(()).ok_or_else(refused)
+}
+
+/// Splits `a/b/c` into the folder `a/b` and the name `c`.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or((".", path))
+}
+
+impl Dir {
+    /// Opens the folder at `path`, wherever it is, following symbolic links on the way to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such folder, or it may not be read.
+    pub fn open(path: &Path) -> Result<Dir, Error> {
+        let real = std::fs::canonicalize(path).map_err(Error::io("open the folder", path))?;
+        let fd = rustix::fs::open(&real, FOLDER, Mode::empty())
+            .map_err(|errno| Error::io("open the folder", &real)(errno.into()))?;
+        Ok(Dir { fd, path: real })
+    }
+
+    /// The folder's path when it was opened: for messages, and for libraries that open files by path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The descriptor, for what only the system's own calls can tell of the folder.
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    pub(super) fn error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
+        let path = if path == "." { self.path.clone() } else { self.path.join(path) };
+        match errno {
+            Errno::LOOP | Errno::MLINK => Error::Refused { path, why: "a symbolic link is in the way" },
+            Errno::XDEV => Error::Refused { path, why: "it leads out of the home" },
+            Errno::NOTDIR => Error::Refused { path, why: "something that is not a folder is in the way" },
+            _ => Error::Io { doing, path, source: errno.into() },
+        }
+    }
+
+    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::ResolveFlags;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+            loop {
+                match rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(Errno::NOSYS | Errno::PERM) => break,
+                    result => return result,
+                }
+            }
+        }
+        self.open_by_parts(path, flags)
+    }
+
+    /// Opens each part of `path` on its own, which no symbolic link survives.
+    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let (folder, name) = split(path);
+        let mut at = None::<OwnedFd>;
+        for part in folder.split('/').filter(|part| *part != ".") {
+            if matches!(part, "" | "..") {
+                return Err(Errno::XDEV);
+            }
+            let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            at = Some(rustix::fs::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
+        }
+        let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+        rustix::fs::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
+    }
+
+    fn folder_fd(&self, path: &str) -> Result<OwnedFd, Errno> {
+        self.open_at(path, FOLDER)
+    }
+
+    /// Opens the folder at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link or a plain file is in the way, [`Error::Io`] otherwise.
+    pub fn folder(&self, path: &str) -> Result<Dir, Error> {
+        let fd = self.folder_fd(path).map_err(|errno| self.error("open the folder", path, errno))?;
+        Ok(Dir { fd, path: self.path.join(path) })
+    }
+
+    /// Opens the folder at `path`, making whatever is missing on the way to it. Not synced.
+    ///
+    /// # Errors
+    /// As [`Dir::folder`].
+    pub fn make_folder(&self, path: &str) -> Result<Dir, Error> {
+        match self.folder_fd(path) {
+            Ok(fd) => return Ok(Dir { fd, path: self.path.join(path) }),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.error("open the folder", path, errno)),
+        }
+        let mut at = None::<OwnedFd>;
+        for part in path.split('/') {
+            check_name(part)?;
+            let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            match rustix::fs::mkdirat(here, part, FOLDER_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.error("make the folder", path, errno)),
+            }
+            let next = rustix::fs::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|errno| self.error("open the folder", path, errno))?;
+            at = Some(next);
+        }
+        let fd = at.ok_or_else(|| self.error("make the folder", path, Errno::INVAL))?;
+        Ok(Dir { fd, path: self.path.join(path) })
+    }
+
+    /// What lies at `path`, or `None`. The last part may be a symbolic link, which is then neither file nor folder.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link is on the way, [`Error::Io`] if it cannot be told.
+    pub fn find(&self, path: &str) -> Result<Option<Found>, Error> {
+        let (folder, name) = split(path);
+        let look = || {
+            let parent;
+            let here = if folder == "." {
+                self.fd.as_fd()
+            } else {
+                parent = self.folder_fd(folder)?;
+                parent.as_fd()
+            };
+            rustix::fs::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        match look() {
+            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.error("look at", path, errno)),
+        }
+    }
+
+    /// What the folder itself is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn stat(&self) -> Result<Found, Error> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
+        Ok(Found::of(&stat))
+    }
+
+    fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
+        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.error(doing, path, errno))?;
+        let file = File { fd, path: self.path.join(path) };
+        let plain = file.stat()?.is_file;
+        let refused = || Error::Refused { path: file.path.clone(), why: "it is not a plain file" };
+        plain.then_some(()).ok_or_else(refused)?;
+        Ok(file)
+    }
+
+    /// Opens the file at `path` for reading.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link is in the way or it is not a plain file, [`Error::Io`] otherwise.
+    pub fn read(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDONLY, "open")
+    }
+
+    /// Opens the file at `path` for reading and for writing at its end.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn append(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::APPEND, "open for writing")
+    }
+
+    /// Opens the file at `path` for writing in place.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn overwrite(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR, "open for writing")
+    }
+
+    /// Creates the file at `path`, which must not exist, for reading and for writing at its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
+    pub fn create(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
+    }
+
+    /// The whole content of the file at `path`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
+    pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let file = match self.read(path) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            file => file?,
+        };
+        let size = file.stat()?.size;
+        if size > bytes_max {
+            return Err(Error::io("read", &file.path)(io::ErrorKind::FileTooLarge.into()));
+        }
+        let mut content = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        let read = file.read_at(&mut content, 0)?;
+        content.truncate(read);
+        Ok(Some(content))
+    }
+
+    /// The names in the folder, in no order, without `.` and `..`. Names that are not UTF-8 are left out: none of ours
+    /// is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        let list = || {
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&self.fd)? {
+                match entry?.file_name().to_str() {
+                    Ok("." | "..") | Err(_) => {}
+                    Ok(name) => names.push(name.to_owned()),
+                }
+            }
+            Ok(names)
+        };
+        list().map_err(|errno| self.error("list", ".", errno))
+    }
+
+    /// Renames `from`, in this folder, to `to` in the folder `there`, which must be on the same file system, unless
+    /// something lies there already. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there.
+    pub(super) fn rename_new(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        check_name(from)?;
+        check_name(to)?;
+        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+        match rustix::fs::renameat_with(&self.fd, from, &there.fd, to, rustix::fs::RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(there.error("put in place", to, errno)),
+            Ok(()) => return Ok(()),
+        }
+        rustix::fs::linkat(&self.fd, from, &there.fd, to, AtFlags::empty())
+            .map_err(|errno| there.error("put in place", to, errno))?;
+        self.remove(from).map(|_| ())
+    }
+
+    /// Renames `from`, in this folder, to `to` in the folder `there`, replacing what lies there. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub(super) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        check_name(from)?;
+        check_name(to)?;
+        rustix::fs::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
+    }
+
+    /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn remove(&self, name: &str) -> Result<bool, Error> {
+        check_name(name)?;
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.error("remove", name, errno)),
+        }
+    }
+
+    /// Removes everything beneath the folder `name` in this folder, and the folder itself. Links are removed, never
+    /// followed. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn remove_tree(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        let folder = self.folder(name)?;
+        for inner in folder.names()? {
+            match folder.find(&inner)? {
+                Some(found) if found.is_folder => folder.remove_tree(&inner)?,
+                _ => drop(folder.remove(&inner)?),
+            }
+        }
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.error("remove", name, errno)),
+        }
+    }
+
+    /// Makes the names in this folder durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub fn sync(&self) -> Result<Durable<()>, Error> {
+        rustix::fs::fsync(&self.fd).map_err(|errno| self.error("sync", ".", errno))?;
+        Ok(Durable(()))
+    }
+
+    /// Makes everything on the folder's file system durable that was written before the call: files, folders, names.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&self.fd).map_err(|errno| self.error("sync the file system of", ".", errno))?;
+        #[cfg(not(target_os = "linux"))]
+        rustix::fs::sync();
+        Ok(Durable(()))
+    }
+}
+
+/// An open plain file.
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl File {
+    /// The file's path when it was opened, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
+        Error::Io { doing, path: self.path.clone(), source: source.into() }
+    }
+
+    /// What the file is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn stat(&self) -> Result<Found, Error> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
+        Ok(Found::of(&stat))
+    }
+
+    /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match rustix::io::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", errno)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
+    /// all lie together, wherever the end was.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; nothing is written then.
+    pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
+        loop {
+            match rustix::io::write(&self.fd, bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(|errno| self.error("write to", errno)),
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at the file's end, in as many calls as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; some of it may be written then.
+    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.write_once(bytes)? {
+                0 => return Err(self.error("write to", io::ErrorKind::WriteZero)),
+                written => bytes = &bytes[written..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites the bytes at `offset`. The file must not be open for appending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses or takes only some of them.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        match rustix::io::pwrite(&self.fd, bytes, offset) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
+            Err(errno) => Err(self.error("overwrite", errno)),
+        }
+    }
+
+    /// Where the last write through this descriptor ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn end_of_write(&self) -> Result<u64, Error> {
+        rustix::fs::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
+    }
+
+    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
+    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
+        point::at(point).map_err(|source| self.error("sync", source))?;
+        rustix::fs::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))?;
+        Ok(Durable(value))
+    }
+}

@@ -1,0 +1,69 @@
+//! The worker's lock, on a file that is never deleted.
+//!
+//! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's. Recorders
+//! hold only SQLite's; nobody holds a lock while writing to the journal.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::{Dir, Error};
+
+const NAME: &str = "worker.lock";
+
+/// The right to commit, rotate and remove: one process per home has it. It goes with the process.
+#[derive(Debug)]
+pub struct WorkerLock {
+    _file: File,
+}
+
+/// Who has the lock, as far as the lock's file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(pub String);
+
+impl WorkerLock {
+    /// Takes the lock of the home whose private folder is `private`, without waiting, and writes `purpose` and the
+    /// process id into it for others to read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
+    pub fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
+        let mut file = open(private)?;
+        let error = |source| Error::io("lock", private.path().join(NAME))(source);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
+            Err(TryLockError::Error(source)) => return Err(error(source)),
+        }
+        // What is written here is only told to people: a lock without it is a lock all the same.
+        let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}", std::process::id()));
+        Ok(Ok(WorkerLock { _file: file }))
+    }
+
+    /// Who has the lock now, or `None` if nobody has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened or asked.
+    pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
+        let mut file = open(private)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(NAME))(source)),
+        }
+    }
+}
+
+fn open(private: &Dir) -> Result<File, Error> {
+    let path = private.path().join(NAME);
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("the flag is a small number");
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
+    options.open(&path).map_err(Error::io("open", path))
+}
+
+fn read_holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
+    Holder(if text.is_empty() { "a process that did not say who it is".into() } else { text })
+}

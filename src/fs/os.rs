@@ -1,0 +1,76 @@
+//! What only the operating system knows: which machine this is, since when it runs, what a file system is.
+
+use super::{Dir, Error};
+
+/// An id of this machine that survives a reboot, or an empty string where there is none.
+pub fn machine_id() -> String {
+    let read = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id")).unwrap_or_default()
+}
+
+/// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
+/// after a boot.
+pub fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// The numeric id of the user whom this process acts for.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Lets nothing that this process makes be read by anybody but its user.
+pub fn keep_private() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// Gives way to whatever else runs on the machine.
+pub fn lower_priority() {
+    let _ = rustix::process::nice(10);
+}
+
+/// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network
+/// or with a host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
+///
+/// # Errors
+/// [`Error::Io`] if the system does not say.
+pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> {
+    #[cfg(target_os = "linux")]
+    {
+        let stat =
+            rustix::fs::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
+        // The numbers are those of the kernel's include/uapi/linux/magic.h and of its file systems' own headers.
+        Ok(match stat.f_type as u64 & 0xffff_ffff {
+            0x6969 => Some("NFS"),
+            0x517b => Some("SMB"),
+            0xff53_4d42 => Some("CIFS"),
+            0xfe53_4d42 => Some("SMB 2"),
+            0x0102_1997 => Some("9p"),
+            0x5346_414f => Some("AFS"),
+            0x0001_61b7 | 0x00c3_6400 => Some("Ceph"),
+            0x6573_5546 => shared_through_fuse(dir),
+            _ => None,
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        Ok(None)
+    }
+}
+
+/// virtiofs and sshfs look like any other FUSE file system but for the name that they are mounted under.
+#[cfg(target_os = "linux")]
+fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
+    let stat = rustix::fs::fstat(dir.fd()).ok()?;
+    let device = format!("{}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    match mount.split(" - ").nth(1)?.split(' ').next()? {
+        "virtiofs" => Some("virtiofs"),
+        "fuse.sshfs" => Some("sshfs"),
+        "fuse.rclone" => Some("rclone"),
+        _ => None,
+    }
+}

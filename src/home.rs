@@ -1,0 +1,177 @@
+//! A home: one folder that is markdown files, an index and a history, and a private folder beside them.
+//!
+//! A folder is a home once `.indelible/home.json` is in it, which `init` writes last.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fs::{self, Dir, os};
+
+/// The private folder, relative to the home.
+pub const PRIVATE: &str = ".indelible";
+/// What makes a folder a home, in its private folder.
+pub const IDENTITY: &str = "home.json";
+/// The folders inside the private one.
+pub const PRIVATE_FOLDERS: [&str; 5] = ["journal", "tmp", "quarantine", "logs", "requests"];
+/// The index, relative to the home.
+pub const INDEX: &str = "memory/index.db";
+/// The version of the home's layout.
+pub const VERSION: u32 = 1;
+
+/// Which home this is, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The version of the layout.
+    pub version: u32,
+    /// Random; the ids of keyed records are made from it.
+    pub id: Uuid,
+}
+
+/// An open home.
+#[derive(Debug)]
+pub struct Home {
+    dir: Dir,
+    private: Dir,
+    id: Uuid,
+}
+
+/// Why a folder cannot be used as a home.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no home at all.
+    #[error("there is no home at {}", .0.display())]
+    Missing(PathBuf),
+    /// It was a home, and something of it is gone or unreadable.
+    #[error("the home at {} is broken: {what}", path.display())]
+    Broken {
+        /// The home.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A newer version of the program made it.
+    #[error("the home at {} has layout version {found}; this program knows versions up to {VERSION}", path.display())]
+    Newer {
+        /// The home.
+        path: PathBuf,
+        /// The version it has.
+        found: u32,
+    },
+    /// Its file system cannot keep the promises.
+    #[error("{} is on {file_system}, which cannot promise that what was written is kept", path.display())]
+    Unsuitable {
+        /// The home.
+        path: PathBuf,
+        /// What the file system is called.
+        file_system: &'static str,
+    },
+    /// Somebody else owns it.
+    #[error("{} belongs to user {owner}, and this is user {}", path.display(), os::user())]
+    NotYours {
+        /// The folder.
+        path: PathBuf,
+        /// The numeric id of the user who owns it.
+        owner: u32,
+    },
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+/// Opens `path` as a folder that could be a home.
+///
+/// # Errors
+/// [`Error::Missing`] if there is no folder, [`Error::NotYours`] and [`Error::Unsuitable`] if it must not be used.
+pub fn open_folder(path: &Path) -> Result<Dir, Error> {
+    let dir = match Dir::open(path) {
+        Err(error) if error.is_not_found() => return Err(Error::Missing(path.into())),
+        dir => dir?,
+    };
+    check_owner(&dir)?;
+    if let Some(file_system) = os::unsuitable_file_system(&dir)? {
+        return Err(Error::Unsuitable { path: dir.path().into(), file_system });
+    }
+    Ok(dir)
+}
+
+fn check_owner(dir: &Dir) -> Result<(), Error> {
+    let owner = dir.stat()?.owner;
+    let ours = owner == os::user();
+    ours.then_some(()).ok_or_else(|| Error::NotYours { path: dir.path().into(), owner })
+}
+
+/// The identity of the home whose private folder is `private`, or `None` where there is none.
+///
+/// # Errors
+/// [`Error::Broken`] if it cannot be understood, [`Error::Newer`] if a newer program wrote it.
+pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
+    let Some(text) = private.content(IDENTITY, 4096)? else { return Ok(None) };
+    let path = || home.path().to_owned();
+    match serde_json::from_slice::<Identity>(&text) {
+        Ok(identity) if identity.version > VERSION => Err(Error::Newer { path: path(), found: identity.version }),
+        Ok(identity) => Ok(Some(identity)),
+        Err(error) => Err(Error::Broken { path: path(), what: format!("{PRIVATE}/{IDENTITY}: {error}") }),
+    }
+}
+
+/// Whether the folder at `path` is a home, broken ones included.
+pub fn is_home(path: &Path) -> bool {
+    path.join(PRIVATE).join(IDENTITY).is_file()
+}
+
+impl Home {
+    /// Opens the home at `path`.
+    ///
+    /// # Errors
+    /// Every [`Error`]; nothing has been changed then.
+    pub fn open(path: &Path) -> Result<Home, Error> {
+        let dir = open_folder(path)?;
+        let private = match dir.folder(PRIVATE) {
+            Err(error) if error.is_not_found() => return Err(Error::Missing(path.into())),
+            private => private?,
+        };
+        check_owner(&private)?;
+        match identity(&dir, &private)? {
+            Some(identity) => Ok(Home { dir, private, id: identity.id }),
+            None => Err(Error::Missing(path.into())),
+        }
+    }
+
+    /// The home's folder.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Its private folder, `.indelible`.
+    pub fn private(&self) -> &Dir {
+        &self.private
+    }
+
+    /// Its path, without symbolic links.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// One of the [`PRIVATE_FOLDERS`].
+    ///
+    /// # Errors
+    /// [`Error::Broken`] if it is missing.
+    pub fn private_folder(&self, name: &str) -> Result<Dir, Error> {
+        self.private.folder(name).map_err(|error| match error.is_not_found() {
+            true => Error::Broken { path: self.path().into(), what: format!("{PRIVATE}/{name} is missing") },
+            false => error.into(),
+        })
+    }
+
+    /// The path of the index, for SQLite, which opens by path.
+    pub fn index_path(&self) -> PathBuf {
+        self.path().join(INDEX)
+    }
+}

@@ -1,0 +1,167 @@
+//! Appending: what a recorder does, without a lock.
+
+use super::Error;
+use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
+use super::segment::{Journal, SegmentNumber, find_header, write_header};
+use crate::fs::{self, Durable, File, Point, point};
+
+/// How often one entry follows the journal to a newer segment before its writer gives up: a rotation takes longer than
+/// an append, so more than once is rare.
+const SEGMENTS_MAX: u32 = 16;
+
+/// Writes entries to the newest segment.
+#[derive(Debug)]
+pub struct Appender<'j> {
+    journal: &'j Journal,
+    number: SegmentNumber,
+    file: File,
+}
+
+/// Entries that are written and not yet synced.
+#[derive(Debug)]
+#[must_use = "what is written is not kept until it is synced"]
+pub struct Written {
+    bytes: Vec<u8>,
+    /// Where each entry begins within `bytes`.
+    starts: Vec<usize>,
+    /// Where they begin in the segment.
+    offset: u64,
+    segments: u32,
+}
+
+impl<'j> Appender<'j> {
+    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::Format`], [`Error::Fs`]; nothing is written then.
+    pub fn open(journal: &'j Journal) -> Result<Appender<'j>, Error> {
+        loop {
+            let number = journal.newest()?;
+            let file = match journal.dir.append(&number.file_name()) {
+                // Removed since it was listed: there is a newer one by now.
+                Err(error) if error.is_not_found() => continue,
+                file => file?,
+            };
+            if find_header(&file, number)?.is_none() {
+                write_header(&journal.dir, &file)?;
+            }
+            return Ok(Appender { journal, number, file });
+        }
+    }
+
+    /// Writes one entry for each of `jsons`, all with a single call.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], and nothing is written; [`Error::Short`] and [`Error::Fs`], and what was written of it is
+    /// never taken for an entry, unless [`Error::Sync`] says so.
+    pub fn append<J: AsRef<[u8]>>(&mut self, jsons: &[J]) -> Result<Written, Error> {
+        let mut written = Written { bytes: Vec::new(), starts: Vec::new(), offset: 0, segments: 1 };
+        for json in jsons {
+            let entry = encode(json.as_ref());
+            if entry.len() > ENTRY_BYTES_MAX {
+                return Err(Error::TooLarge { bytes: entry.len() });
+            }
+            written.starts.push(written.bytes.len());
+            written.bytes.extend_from_slice(&entry);
+        }
+        self.write(&mut written)?;
+        Ok(written)
+    }
+
+    fn write(&self, written: &mut Written) -> Result<(), Error> {
+        let named = |source| fs::Error::io("write to", self.file.path())(source);
+        point::at(Point::AppendBeforeWrite).map_err(named)?;
+        if point::wanted(Point::AppendShortWrite) {
+            self.file.write_once(&written.bytes[..written.bytes.len() / 2])?;
+        }
+        point::at(Point::AppendShortWrite).map_err(named)?;
+        let bytes = written.bytes.len();
+        let taken = self.file.write_once(&written.bytes)?;
+        let end = self.file.end_of_write()?;
+        written.offset = end.saturating_sub(taken as u64);
+        // A missing final line feed is written by the next entry, whose first byte is one.
+        if taken + 1 < bytes {
+            let short = Error::Short { number: self.number.0, written: taken, bytes };
+            // Of several entries, those before the cut are whole and would be taken for records.
+            return match written.starts.len() {
+                1 => Err(short),
+                _ => Err(self.disown(written, short)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable, and sees to it that it lies where the worker will find it.
+    ///
+    /// After the sync and before anything counts as acknowledged, two things are checked in this order: that there is
+    /// no newer segment, and that this one still has a name. Whoever rotates creates the newer one first and takes this
+    /// one's final size after that; whoever removes does so later still. So if both hold, the entry lies within that
+    /// size. If not, it is appended again to the newest; records have ids, which makes the double harmless.
+    ///
+    /// # Errors
+    /// [`Error::Sync`] if a sync failed: the entry is voided in place, and says whether that could be done.
+    /// Every other [`Error`] if it had to be appended again and could not be.
+    pub fn sync(&mut self, mut written: Written) -> Result<Durable<()>, Error> {
+        loop {
+            let synced = self.file.sync(Point::AppendBeforeSync, ()).and_then(|durable| {
+                let _ = point::at(Point::AppendAfterSync);
+                Ok((durable, self.is_newest()?))
+            });
+            match synced {
+                Ok((durable, true)) => return Ok(durable),
+                Ok((_, false)) => self.again(&mut written)?,
+                Err(source) => return Err(self.disown(&written, Error::Sync { number: self.number.0, source })),
+            }
+        }
+    }
+
+    fn is_newest(&self) -> Result<bool, fs::Error> {
+        let next = self.journal.dir.find(&self.number.next().file_name())?;
+        Ok(next.is_none() && self.file.stat()?.links > 0)
+    }
+
+    /// Writes the same entries to the segment that is the newest by now. What lies in the old one is voided if that
+    /// cannot be done, since nobody is told that it is kept.
+    fn again(&mut self, written: &mut Written) -> Result<(), Error> {
+        let retry = || {
+            if written.segments == SEGMENTS_MAX {
+                return Err(Error::Restless(SEGMENTS_MAX));
+            }
+            point::at(Point::AppendAgain).map_err(|source| fs::Error::io("append to", self.file.path())(source))?;
+            let next = Appender::open(self.journal)?;
+            let mut copy = Written { bytes: written.bytes.clone(), starts: written.starts.clone(), ..*written };
+            next.write(&mut copy)?;
+            Ok((next, copy))
+        };
+        match retry() {
+            Ok((next, copy)) => {
+                *self = next;
+                *written = Written { segments: copy.segments + 1, ..copy };
+                Ok(())
+            }
+            Err(error) => Err(self.disown(written, error)),
+        }
+    }
+
+    /// Voids entries that nobody is told are kept, because of `error`, and returns what to tell.
+    fn disown(&self, written: &Written, error: Error) -> Error {
+        match self.void(written) {
+            Ok(()) => error,
+            Err(_) => Error::NotVoided { number: self.number.0, source: Box::new(error) },
+        }
+    }
+
+    /// Overwrites the checksums of entries that nobody was promised.
+    fn void(&self, written: &Written) -> Result<(), fs::Error> {
+        point::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
+        let file = self.journal.dir.overwrite(&self.number.file_name())?;
+        // The name can be another file's by now only if somebody replaced the journal; leave that one alone.
+        if file.stat()?.inode != self.file.stat()?.inode {
+            return Err(fs::Error::Refused { path: file.path().into(), why: "it is another file by now" });
+        }
+        for start in &written.starts {
+            file.write_at(VOID, written.offset + *start as u64 + 1)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The journal: what recorders have promised to keep, in order.
+//!
+//! 1. A record is acknowledged only after the sync of its entry has returned, in a segment that was still the newest
+//!    after it.
+//! 2. Written bytes never change, but for a recorder voiding its own entry; nothing is cut off.
+//! 3. An entry shorter than its length is a dead writer's; one of full length that fails its checksum is damage: never
+//!    replayed, never silent. Reading goes on after either.
+//! 4. Readers never write.
+//! 5. Nothing reaches git before its part of the journal is synced.
+//! 6. A segment goes only when all of it is durable in file, row and git, and none newer goes before it.
+//! 7. Appending takes no lock and waits for nobody.
+//!
+//! `docs/journal-format.md` gives the format byte by byte; `entry` and `segment` are its code.
+//!
+//! | killed | on disk | what a reader makes of it |
+//! | --- | --- | --- |
+//! | before the write | nothing | nothing |
+//! | within the write | a torn entry | skipped and counted |
+//! | between write and sync | a whole entry that nobody was promised | a record like any other |
+//! | after the sync | the entry | the record |
+//! | after the next segment's creation | a segment without a header | the next appender writes it |
+
+mod append;
+mod entry;
+mod read;
+mod rotate;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use append::{Appender, Written};
+pub use entry::{ENTRY_BYTES_MAX, Line, encode};
+pub use read::{Item, Reader};
+pub use segment::{FORMAT, Journal, SegmentNumber};
+
+use crate::fs;
+
+/// Why the journal could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no segment to write to.
+    #[error("the journal in {} has no segment", .0.display())]
+    Empty(PathBuf),
+    /// A segment that this program cannot read.
+    #[error("journal segment {number} has format {found:?}; this program knows format {FORMAT}")]
+    Format {
+        /// The segment.
+        number: u64,
+        /// Its header line, as far as it could be read.
+        found: String,
+    },
+    /// An entry larger than any may be.
+    #[error("an entry of {bytes} bytes is larger than the {ENTRY_BYTES_MAX} that the journal takes")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The system wrote only part of an entry.
+    #[error(
+        "only {written} of {bytes} bytes could be written to journal segment {number}: the disk is full, or a limit is reached"
+    )]
+    Short {
+        /// The segment.
+        number: u64,
+        /// How much the system took.
+        written: usize,
+        /// How much there was.
+        bytes: usize,
+    },
+    /// The sync of an entry failed, and it has been voided in place.
+    #[error("journal segment {number} could not be synced")]
+    Sync {
+        /// The segment.
+        number: u64,
+        /// What failed.
+        source: fs::Error,
+    },
+    /// An entry that nobody may rely on could not be voided either, so its record may appear all the same.
+    #[error("the entry in journal segment {number} could not be voided, so its record may appear all the same")]
+    NotVoided {
+        /// The segment.
+        number: u64,
+        /// Why it should be void.
+        source: Box<Error>,
+    },
+    /// The journal was rotated again and again while an entry was being appended.
+    #[error("the journal went on to a new segment {0} times during one append")]
+    Restless(u32),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}

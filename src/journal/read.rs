@@ -1,0 +1,310 @@
+//! Reading: what the worker, recovery, `verify` and `status` do. A reader never writes.
+
+use std::ops::Range;
+
+use super::Error;
+use super::entry::{ENTRY_BYTES_MAX, Line};
+use super::segment::{Journal, SegmentNumber, find_header, is_header_like};
+use crate::fs::File;
+use crate::position::{Position, SegmentId};
+
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// One thing found in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A whole entry.
+    Entry {
+        /// What it carries.
+        json: Vec<u8>,
+    },
+    /// An entry that its own writer voided.
+    Voided,
+    /// The beginning of an entry, whose writer died.
+    Torn,
+    /// Neither: bytes that no writer leaves.
+    Damaged {
+        /// The segment they lie in.
+        segment: SegmentId,
+        /// Where they begin in it.
+        offset: u64,
+        /// The bytes themselves; of a line longer than any entry, its beginning.
+        bytes: Vec<u8>,
+        /// What is wrong with them.
+        why: &'static str,
+    },
+}
+
+/// Yields what the journal holds, in order, from a position on.
+///
+/// A reader stops at the end of what is there and can go on later. It goes on to the next segment only when that exists
+/// and has a header, and takes the size of the one it leaves after that: what is appended behind that size is appended
+/// again by its writer.
+#[derive(Debug)]
+pub struct Reader<'j> {
+    journal: &'j Journal,
+    number: SegmentNumber,
+    file: File,
+    position: Position,
+    /// Up to where the segment may be read; `None` until the size is taken.
+    limit: u64,
+    sealed: bool,
+    buffer: Vec<u8>,
+    /// Where `buffer` begins in the segment.
+    buffer_offset: u64,
+    /// How much of `buffer` has been read.
+    head: usize,
+    /// How much of `buffer` was there before the last load, and has no line feed.
+    searched_before_load: usize,
+}
+
+impl<'j> Reader<'j> {
+    /// A reader that begins behind the oldest segment's header, or `None` if there is no segment with one.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn from_start(journal: &'j Journal) -> Result<Option<Reader<'j>>, Error> {
+        for number in journal.segments()? {
+            if let Some(reader) = Reader::at_segment(journal, number)? {
+                return Ok(Some(reader));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A reader that begins at `position`, or `None` if the journal's bytes do not bear the position out.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Reader<'j>>, Error> {
+        for number in journal.segments()? {
+            let Some(mut reader) = Reader::at_segment(journal, number)? else { continue };
+            if reader.position.segment == position.segment {
+                return Ok(reader.skip_to(position)?.then_some(reader));
+            }
+        }
+        Ok(None)
+    }
+
+    fn at_segment(journal: &'j Journal, number: SegmentNumber) -> Result<Option<Reader<'j>>, Error> {
+        let file = match journal.dir.read(&number.file_name()) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            file => file?,
+        };
+        let Some(header) = find_header(&file, number)? else { return Ok(None) };
+        let position = Position { segment: header.id, offset: header.end, checksum: 0 };
+        Ok(Some(Reader {
+            journal,
+            number,
+            file,
+            position,
+            limit: header.end,
+            sealed: false,
+            buffer: Vec::new(),
+            buffer_offset: header.end,
+            head: 0,
+            searched_before_load: 0,
+        }))
+    }
+
+    /// Moves to `position` if the entry that ends there has its checksum.
+    fn skip_to(&mut self, position: Position) -> Result<bool, Error> {
+        if position == self.position {
+            return Ok(true);
+        }
+        let size = self.file.stat()?.size;
+        if position.offset <= self.position.offset || position.offset > size + 1 {
+            return Ok(false);
+        }
+        // An entry without its line feed ends one byte behind the file's end; every other one ends with it.
+        let end = position.offset.min(size);
+        let mut last = [0];
+        self.file.read_at(&mut last, end - 1)?;
+        if (last == *b"\n") != (end == position.offset) {
+            return Ok(false);
+        }
+        let Some(line) = self.line_ending_at(end)? else { return Ok(false) };
+        let borne_out = matches!(Line::of(&line), Line::Whole { checksum, .. } if checksum == position.checksum);
+        if borne_out {
+            (self.position, self.buffer_offset) = (position, position.offset);
+        }
+        Ok(borne_out)
+    }
+
+    /// The line that ends at `end`, its line feed not included; `None` if it is longer than an entry.
+    fn line_ending_at(&self, end: u64) -> Result<Option<Vec<u8>>, Error> {
+        let mut bytes = 512;
+        loop {
+            let start = end.saturating_sub(bytes).max(self.position.offset.saturating_sub(1));
+            let mut buffer = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+            let read = self.file.read_at(&mut buffer, start)?;
+            buffer.truncate(read);
+            if buffer.last() == Some(&b'\n') {
+                buffer.pop();
+            }
+            if let Some(feed) = buffer.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(Some(buffer.split_off(feed + 1)));
+            }
+            if end - start < bytes || bytes > ENTRY_BYTES_MAX as u64 {
+                return Ok(None);
+            }
+            bytes *= 4;
+        }
+    }
+
+    /// The end of the last entry that was read: where a batch that holds everything so far ends.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The segment that is being read.
+    pub fn segment(&self) -> SegmentNumber {
+        self.number
+    }
+
+    /// The bytes of the segment that have been read.
+    pub fn offset(&self) -> u64 {
+        self.buffer_offset + self.head as u64
+    }
+
+    /// The next thing in the journal, or `None` at the end of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`]; the reader is then where it was.
+    #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
+    pub fn next(&mut self) -> Result<Option<Item>, Error> {
+        loop {
+            if let Some(line) = self.take_line()? {
+                match self.judge(&line) {
+                    None => {}
+                    item => return Ok(item),
+                }
+            } else if !self.advance()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Lets the reader see what was appended since, and seals the segment once a newer one has its header. Returns
+    /// whether there may be more to read.
+    fn advance(&mut self) -> Result<bool, Error> {
+        if self.sealed {
+            // The oldest segments go first, so what comes next is the first that is there.
+            let newer = self.journal.segments()?.into_iter().filter(|number| *number > self.number);
+            for number in newer {
+                if let Some(next) = Reader::at_segment(self.journal, number)? {
+                    *self = next;
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        let mut sealed = false;
+        for number in self.journal.segments()?.into_iter().filter(|number| *number > self.number) {
+            sealed |= self.journal.beginning(number)?.is_some();
+        }
+        let size = self.file.stat()?.size;
+        let grown = size > self.limit;
+        (self.limit, self.sealed) = (size.max(self.limit), sealed);
+        Ok(grown || sealed)
+    }
+
+    /// Finds the next line of the segment, as far as it may be read, and moves behind it. Of a line without an end, only
+    /// what a dead writer left in a sealed segment, or what is whole without it, is taken.
+    fn take_line(&mut self) -> Result<Option<Found>, Error> {
+        let start = self.offset();
+        let mut searched = self.head;
+        loop {
+            if let Some(feed) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.head..searched + feed;
+                self.head = line.end + 1;
+                return Ok(Some(Found { start, line }));
+            }
+            if self.buffer.len() - self.head > ENTRY_BYTES_MAX {
+                return self.skip_endless_line(start).map(Some);
+            }
+            if !self.load()? {
+                return Ok(self.take_unfinished(start));
+            }
+            // Loading moves what is left to the front, and what was there has no line feed.
+            searched = self.searched_before_load;
+        }
+    }
+
+    /// Loads more of the segment behind what is left of the buffer. Returns whether there was more.
+    fn load(&mut self) -> Result<bool, Error> {
+        self.buffer.drain(..self.head);
+        self.buffer_offset += self.head as u64;
+        self.head = 0;
+        let left = self.buffer.len();
+        self.searched_before_load = left;
+        let loaded = self.buffer_offset + left as u64;
+        let wanted =
+            usize::try_from(self.limit.saturating_sub(loaded)).unwrap_or(usize::MAX).min(CHUNK_BYTES.max(left));
+        self.buffer.resize(left + wanted, 0);
+        let read = self.file.read_at(&mut self.buffer[left..], loaded)?;
+        self.buffer.truncate(left + read);
+        Ok(read > 0)
+    }
+
+    /// A line at the end of what may be read. In the newest segment its writer may still be at work.
+    fn take_unfinished(&mut self, start: u64) -> Option<Found> {
+        let line = self.head..self.buffer.len();
+        let whole = matches!(Line::of(&self.buffer[line.clone()]), Line::Whole { .. } | Line::Voided);
+        if line.is_empty() || !(whole || self.sealed) {
+            return None;
+        }
+        self.head = line.end;
+        Some(Found { start, line })
+    }
+
+    /// Drops the rest of a line that is longer than any entry, and keeps its beginning.
+    fn skip_endless_line(&mut self, start: u64) -> Result<Found, Error> {
+        let mut offset = self.buffer_offset + self.buffer.len() as u64;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let read = self.file.read_at(&mut chunk, offset)?;
+            let feed = chunk[..read].iter().position(|byte| *byte == b'\n');
+            offset += feed.map_or(read, |feed| feed + 1) as u64;
+            if feed.is_some() || read == 0 {
+                break;
+            }
+        }
+        self.buffer.drain(..self.head);
+        self.buffer.truncate(CHUNK_BYTES);
+        self.buffer.shrink_to_fit();
+        self.head = self.buffer.len();
+        self.buffer_offset = offset - self.head as u64;
+        self.limit = self.limit.max(offset);
+        Ok(Found { start, line: 0..self.head })
+    }
+
+    /// Turns a line into an item; `None` for one that means nothing.
+    fn judge(&mut self, found: &Found) -> Option<Item> {
+        let line = &self.buffer[found.line.clone()];
+        match Line::of(line) {
+            Line::Blank => None,
+            Line::Whole { json, checksum } => {
+                // Without its line feed, the entry ends where the next one's first byte will be that line feed.
+                let end = found.start + line.len() as u64 + 1;
+                self.position = Position { offset: end, checksum, ..self.position };
+                Some(Item::Entry { json: json.to_vec() })
+            }
+            Line::Voided => Some(Item::Voided),
+            Line::Torn => Some(Item::Torn),
+            Line::Damaged(_) if is_header_like(line) => None,
+            Line::Damaged(why) => {
+                let (segment, bytes) = (self.position.segment, line.to_vec());
+                Some(Item::Damaged { segment, offset: found.start, why, bytes })
+            }
+        }
+    }
+}
+
+/// A line in the buffer.
+struct Found {
+    /// Where it begins in the segment.
+    start: u64,
+    /// Where it is in the buffer, its line feed not included.
+    line: Range<usize>,
+}

@@ -1,0 +1,77 @@
+//! New segments and the removal of finished ones: for whoever has the worker's lock, and for `init`.
+
+use super::Error;
+use super::segment::{Journal, SegmentNumber, find_header, write_header};
+use crate::fs::{self, Durable, File, Point, point};
+
+impl Journal {
+    /// Makes the first segment if there is none. Safe to repeat, and to race.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses.
+    pub fn ensure_first(&self) -> Result<bool, Error> {
+        match self.newest() {
+            Ok(_) => Ok(false),
+            Err(Error::Empty(_)) => self.create(SegmentNumber(1)).map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates the segment after the newest. From then on, what is appended to the old one without its writer having
+    /// seen that is appended again.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses; recorders then go on in the old one, or in a new one without a header,
+    /// which they give it themselves.
+    pub fn rotate(&self) -> Result<SegmentNumber, Error> {
+        let number = self.newest()?.next();
+        self.create(number)?;
+        Ok(number)
+    }
+
+    fn create(&self, number: SegmentNumber) -> Result<(), Error> {
+        let name = number.file_name();
+        let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
+        point::at(Point::RotateBeforeCreate).map_err(named)?;
+        let file = match self.dir.create(&name) {
+            Err(error) if error.is_already_there() => self.dir.append(&name)?,
+            file => file?,
+        };
+        point::at(Point::RotateBeforeHeader).map_err(named)?;
+        if find_header(&file, number)?.is_none() {
+            write_header(&self.dir, &file)?;
+        }
+        point::at(Point::RotateAfterHeader).map_err(named)?;
+        Ok(())
+    }
+
+    /// Gives the newest segment its header if whoever created it died before that.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses.
+    pub fn ensure_header(&self) -> Result<(), Error> {
+        super::Appender::open(self).map(|_| ())
+    }
+
+    /// Makes durable what is in segment `number` so far, by whomever it was written.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the sync fails; the segment may never be synced again, and what it holds has to be copied.
+    pub fn sync(&self, number: SegmentNumber) -> Result<Durable<()>, Error> {
+        let file: File = self.dir.read(&number.file_name())?;
+        Ok(file.sync(Point::BatchBeforeSync, ())?)
+    }
+
+    /// Removes segment `number`, all of which is durable elsewhere, as `proof` shows. The oldest has to go first.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses; it is then still there, to no effect.
+    pub fn remove(&self, number: SegmentNumber, proof: &Durable<()>) -> Result<(), Error> {
+        let Durable { .. } = proof;
+        let named = |source| fs::Error::io("remove", self.dir.path().join(number.file_name()))(source);
+        point::at(Point::PruneBeforeUnlink).map_err(named)?;
+        self.dir.remove(&number.file_name())?;
+        point::at(Point::PruneAfterUnlink).map_err(named)?;
+        Ok(())
+    }
+}

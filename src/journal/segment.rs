@@ -1,0 +1,208 @@
+//! Segments: the files that the journal is made of.
+//!
+//! A segment is named by its number, ten digits and `.log`, so that names sort; it opens with its header line,
+//!
+//! ```text
+//! "indelible-journal 1 " segment id "\n"
+//! ```
+//!
+//! The first header line in a segment is its header. Before it there can be only empty lines and the beginnings of
+//! header lines, whose writers died; a header line that comes later (two appenders found none and wrote one each) means
+//! nothing.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::Error;
+use crate::fs::{self, Dir, File};
+use crate::position::{Position, SegmentId};
+
+/// The version of the format, which every header line names.
+pub const FORMAT: u32 = 1;
+
+const MAGIC: &str = "indelible-journal ";
+/// Where the search for a header ends: far beyond what dead writers of header lines can leave.
+const HEADER_SEARCH_BYTES_MAX: usize = 4096;
+
+/// A segment's place in the journal, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNumber(pub u64);
+
+impl SegmentNumber {
+    /// The name of the segment's file.
+    pub fn file_name(self) -> String {
+        format!("{:010}.log", self.0)
+    }
+
+    /// The number of the segment that comes after it.
+    pub fn next(self) -> SegmentNumber {
+        SegmentNumber(self.0 + 1)
+    }
+
+    fn of_file_name(name: &str) -> Option<SegmentNumber> {
+        let digits = name.strip_suffix(".log")?;
+        let plain = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = SegmentNumber(plain.then(|| digits.parse().ok()).flatten()?);
+        (number.0 > 0 && number.file_name() == name).then_some(number)
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The folder of segments.
+#[derive(Debug)]
+pub struct Journal {
+    pub(super) dir: Dir,
+}
+
+/// A segment's header, as found.
+pub(super) struct Header {
+    pub(super) id: SegmentId,
+    /// Where the header line ends.
+    pub(super) end: u64,
+}
+
+impl Journal {
+    /// The journal in the folder `dir`.
+    pub fn new(dir: Dir) -> Journal {
+        Journal { dir }
+    }
+
+    /// The folder that the segments lie in.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The numbers of the segments that there are, in order.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the folder cannot be read.
+    pub fn segments(&self) -> Result<Vec<SegmentNumber>, Error> {
+        let mut numbers: Vec<_> =
+            self.dir.names()?.iter().filter_map(|name| SegmentNumber::of_file_name(name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The newest segment's number.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if there is none.
+    pub fn newest(&self) -> Result<SegmentNumber, Error> {
+        let names = self.dir.names()?;
+        let newest = names.iter().filter_map(|name| SegmentNumber::of_file_name(name)).max();
+        newest.ok_or_else(|| Error::Empty(self.dir.path().into()))
+    }
+
+    /// The size in bytes of each segment, in order.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if one cannot be looked at.
+    pub fn sizes(&self) -> Result<Vec<(SegmentNumber, u64)>, Error> {
+        let mut sizes = Vec::new();
+        for number in self.segments()? {
+            if let Some(found) = self.dir.find(&number.file_name())? {
+                sizes.push((number, found.size));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The end of the header of segment `number`: the position before its first entry. `None` if it has no header yet.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if its header is of another version, [`Error::Fs`] if it cannot be read.
+    pub fn beginning(&self, number: SegmentNumber) -> Result<Option<Position>, Error> {
+        let file = self.dir.read(&number.file_name())?;
+        let header = find_header(&file, number)?;
+        Ok(header.map(|header| Position { segment: header.id, offset: header.end, checksum: 0 }))
+    }
+}
+
+/// Finds the header of the segment in `file`.
+pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<Header>, Error> {
+    // The header is the first line unless a writer of one died, so a small read finds it nearly always.
+    for bytes_max in [64, HEADER_SEARCH_BYTES_MAX] {
+        let mut buffer = vec![0; bytes_max];
+        let read = file.read_at(&mut buffer, 0)?;
+        let mut offset = 0;
+        for line in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
+            offset += line.len();
+            if let Some(id) = parse_header(line, number)? {
+                return Ok(Some(Header { id, end: offset as u64 }));
+            }
+        }
+        if read < bytes_max {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// The segment id in a header line, its line feed included; `None` if the line is not one.
+fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<SegmentId>, Error> {
+    let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+    let Some(rest) = text.and_then(|text| text.strip_prefix(MAGIC)) else { return Ok(None) };
+    let Some((format, id)) = rest.split_once(' ') else { return Ok(None) };
+    if format != FORMAT.to_string() {
+        return Err(Error::Format { number: number.0, found: rest.chars().take(80).collect() });
+    }
+    Ok(Uuid::try_parse(id).ok().filter(|_| id.len() == 36).map(SegmentId))
+}
+
+/// Whether a line could be a header line or the beginning of one.
+pub(super) fn is_header_like(line: &[u8]) -> bool {
+    let magic = MAGIC.as_bytes();
+    !line.is_empty() && line.len() <= 80 && line.iter().zip(magic).all(|(byte, expected)| byte == expected)
+}
+
+/// Gives the segment in `file`, which has no header, one: syncs the folder first, so that no entry in it can be durable
+/// before its name is.
+pub(super) fn write_header(dir: &Dir, file: &File) -> Result<(), fs::Error> {
+    let _named = dir.sync()?;
+    let isolation = if file.stat()?.size == 0 { "" } else { "\n" };
+    let header = format!("{isolation}{MAGIC}{FORMAT} {}\n", Uuid::new_v4());
+    file.write_all(header.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_sort_as_their_numbers_do() {
+        let names: Vec<_> = [1, 9, 10, 99_999].map(|number| SegmentNumber(number).file_name()).to_vec();
+        assert!(names.is_sorted(), "{names:?}");
+        for (name, number) in [("0000000001.log", Some(1)), ("1.log", None), ("0000000000.log", None), ("x.log", None)]
+        {
+            assert_eq!(SegmentNumber::of_file_name(name), number.map(SegmentNumber), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_found_behind_what_dead_writers_left() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let dir = Dir::open(root.path()).expect("it opens");
+        for left in ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n"] {
+            let file = dir.create("0000000001.log").expect("it is new");
+            file.write_all(left.as_bytes()).expect("it can be written");
+            assert!(find_header(&file, SegmentNumber(1)).expect("readable").is_none(), "{left:?}");
+            write_header(&dir, &file).expect("it can be written");
+            let header = find_header(&file, SegmentNumber(1)).expect("readable").expect("it is there now");
+            assert_eq!(header.end, file.stat().expect("it is open").size, "{left:?}");
+            dir.remove("0000000001.log").expect("it can be removed");
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let line = format!("{MAGIC}2 {}\n", Uuid::nil());
+        let Err(error) = parse_header(line.as_bytes(), SegmentNumber(7)) else { panic!("version 2 was taken") };
+        assert!(error.to_string().contains("segment 7"), "{error}");
+    }
+}

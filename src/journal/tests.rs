@@ -1,0 +1,209 @@
+//! The journal as its users see it: what was appended is read, whatever happened around it.
+
+use super::*;
+use crate::fs::{Dir, Point};
+use std::collections::BTreeSet;
+
+struct Bench {
+    _root: tempfile::TempDir,
+    journal: Journal,
+}
+
+fn bench() -> Bench {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let journal = Journal::new(Dir::open(root.path()).expect("it opens"));
+    assert!(journal.ensure_first().expect("it can be made"));
+    Bench { _root: root, journal }
+}
+
+impl Bench {
+    fn append(&self, text: &str) {
+        let mut appender = Appender::open(&self.journal).expect("there is a segment");
+        let written = appender.append(&[format!("{{\"t\":\"{text}\"}}")]).expect("it can be written");
+        let _ = appender.sync(written).expect("it can be synced");
+    }
+
+    fn raw(&self, number: u64, bytes: &[u8]) {
+        let file = self.journal.dir().append(&SegmentNumber(number).file_name()).expect("it is there");
+        file.write_all(bytes).expect("it can be written");
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader::from_start(&self.journal).expect("readable").expect("there is a segment")
+    }
+}
+
+fn drain(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    while let Some(item) = reader.next().expect("readable") {
+        found.push(match item {
+            Item::Entry { json } => {
+                String::from_utf8(json).expect("it was text").replace("{\"t\":\"", "").replace("\"}", "")
+            }
+            Item::Voided => "voided".into(),
+            Item::Torn => "torn".into(),
+            Item::Damaged { offset, .. } => format!("damaged@{offset}"),
+        });
+    }
+    found
+}
+
+#[test]
+fn what_is_appended_is_read_in_order_and_a_reader_goes_on_where_it_was() {
+    let bench = bench();
+    let mut reader = bench.reader();
+    assert_eq!(drain(&mut reader), [""; 0]);
+    bench.append("a");
+    bench.append("b");
+    assert_eq!(drain(&mut reader), ["a", "b"]);
+    bench.journal.rotate().expect("it can be rotated");
+    bench.append("c");
+    assert_eq!(drain(&mut reader), ["c"]);
+    assert_eq!(reader.segment(), SegmentNumber(2));
+}
+
+#[test]
+fn a_writer_that_saw_no_rotation_appends_again() {
+    let bench = bench();
+    let mut appender = Appender::open(&bench.journal).expect("there is a segment");
+    let written = appender.append(&["{\"t\":\"late\"}"]).expect("it can be written");
+    bench.journal.rotate().expect("it can be rotated");
+    let _ = appender.sync(written).expect("it can be synced");
+    assert_eq!(drain(&mut bench.reader()), ["late", "late"], "one in each segment");
+}
+
+#[test]
+fn a_writer_whose_segment_was_removed_appends_again() {
+    let bench = bench();
+    let mut appender = Appender::open(&bench.journal).expect("there is a segment");
+    let written = appender.append(&["{\"t\":\"late\"}"]).expect("it can be written");
+    bench.journal.rotate().expect("it can be rotated");
+    bench.journal.rotate().expect("it can be rotated");
+    let durable = bench.journal.dir().sync().expect("it can be synced");
+    for number in [1, 2] {
+        bench.journal.remove(SegmentNumber(number), &durable).expect("it can be removed");
+    }
+    let _ = appender.sync(written).expect("it can be synced");
+    assert_eq!(drain(&mut bench.reader()), ["late"]);
+}
+
+#[test]
+fn dead_writers_and_damage_hide_nothing_behind_them() {
+    let bench = bench();
+    bench.append("a");
+    let whole = encode(b"{\"t\":\"x\"}");
+    bench.raw(1, &whole[..whole.len() - 4]);
+    bench.append("b");
+    let mut damaged = whole.clone();
+    damaged[14] ^= 1;
+    bench.raw(1, &damaged);
+    bench.append("c");
+    let mut voided = whole.clone();
+    voided[1..9].copy_from_slice(b"--------");
+    bench.raw(1, &voided);
+    // Everything but the last line feed is a whole entry.
+    bench.raw(1, &whole[..whole.len() - 1]);
+    let mut reader = bench.reader();
+    let found = drain(&mut reader);
+    assert_eq!(found[..3], ["a", "torn", "b"]);
+    assert!(found[3].starts_with("damaged@"), "{found:?}");
+    assert_eq!(found[4..], ["c", "voided", "x"]);
+    bench.append("d");
+    assert_eq!(drain(&mut reader), ["d"]);
+}
+
+#[test]
+fn an_unfinished_line_is_left_alone_until_its_segment_is_sealed() {
+    let bench = bench();
+    let whole = encode(b"{\"t\":\"x\"}");
+    bench.raw(1, &whole[..9]);
+    let mut reader = bench.reader();
+    assert_eq!(drain(&mut reader), [""; 0], "its writer may be at work");
+    bench.raw(1, &whole[9..]);
+    assert_eq!(drain(&mut reader), ["x"]);
+    bench.raw(1, &whole[..9]);
+    bench.journal.rotate().expect("it can be rotated");
+    assert_eq!(drain(&mut reader), ["torn"]);
+}
+
+#[test]
+fn a_position_leads_back_to_its_place_and_nowhere_else() {
+    let bench = bench();
+    for text in ["a", "b", "c"] {
+        bench.append(text);
+    }
+    let mut reader = bench.reader();
+    let mut positions = vec![reader.position()];
+    while reader.next().expect("readable").is_some() {
+        positions.push(reader.position());
+    }
+    for (read, position) in positions.iter().enumerate() {
+        let reader = Reader::from_position(&bench.journal, *position).expect("readable");
+        assert_eq!(drain(&mut reader.expect("it is borne out")), ["a", "b", "c"][read..]);
+        for wrong in [
+            crate::position::Position { checksum: position.checksum ^ 1, ..*position },
+            crate::position::Position { offset: position.offset + 1, ..*position },
+            crate::position::Position { segment: crate::position::SegmentId(uuid::Uuid::nil()), ..*position },
+        ] {
+            assert!(Reader::from_position(&bench.journal, wrong).expect("readable").is_none(), "{wrong} was borne out");
+        }
+    }
+}
+
+#[test]
+fn large_entries_and_endless_lines_are_read_across_chunks() {
+    let bench = bench();
+    let large = "l".repeat(700_000);
+    bench.append("a");
+    bench.append(&large);
+    bench.raw(1, b"\n");
+    bench.raw(1, &vec![b'z'; ENTRY_BYTES_MAX + 100_000]);
+    bench.append("b");
+    let found = drain(&mut bench.reader());
+    assert_eq!((found.len(), &found[0], found[1].len(), &found[3]), (4, &"a".into(), 700_000, &"b".into()));
+    assert!(found[2].starts_with("damaged@"), "{}", &found[2][..40]);
+}
+
+#[test]
+fn racing_writers_and_a_rotating_reader_lose_nothing() {
+    let bench = bench();
+    let (writers, entries) = (8, 60);
+    let mut seen = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..writers)
+            .map(|writer| {
+                let bench = &bench;
+                scope.spawn(move || {
+                    for entry in 0..entries {
+                        let text = format!("{writer}-{entry}-{}", "x".repeat(entry * 37));
+                        bench.append(&text);
+                    }
+                })
+            })
+            .collect();
+        let mut reader = bench.reader();
+        loop {
+            let done = handles.iter().all(std::thread::ScopedJoinHandle::is_finished);
+            seen.extend(drain(&mut reader));
+            if done {
+                seen.extend(drain(&mut reader));
+                break;
+            }
+            bench.journal.rotate().expect("it can be rotated");
+            let durable = bench.journal.dir().sync().expect("it can be synced");
+            for number in bench.journal.segments().expect("readable") {
+                if number < reader.segment() {
+                    bench.journal.remove(number, &durable).expect("it can be removed");
+                }
+            }
+        }
+    });
+    assert_eq!(seen.len(), writers * entries, "an acknowledged entry was lost, or a torn one was seen");
+    assert!(seen.iter().all(|text| text.contains('-')), "{seen:?}");
+}
+
+#[test]
+fn every_point_has_a_name_of_its_own() {
+    let names: BTreeSet<_> = Point::ALL.iter().map(|point| point.name()).collect();
+    assert_eq!(names.len(), Point::ALL.len());
+}
