@@ -48,7 +48,10 @@ pub fn plain_markdown(text: &str) -> String {
     let text = visible_line(text);
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.trim().chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '&' | '!' | '~' | '$' | '{' | '}') {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '&' | '!' | '~' | '$' | '{' | '}' | '%'
+        ) {
             out.push('\\');
         }
         out.push(c);
@@ -69,6 +72,18 @@ pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", text[..end].trim_end())),
     }
+}
+
+/// An error and everything that it was caused by, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    visible_line(&line).into_owned()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@
 //! | after the next segment's creation | a segment without a header | the next appender writes it |
 
 mod append;
+mod copy;
 mod entry;
 mod read;
 mod rotate;
@@ -31,6 +32,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use append::{Appender, Written};
+pub use copy::id;
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
 pub use read::{Item, Reader};
 pub use segment::{FORMAT, Journal, SegmentNumber};
