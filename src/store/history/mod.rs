@@ -1,0 +1,371 @@
+//! The history: every record in a commit of a branch that is ours alone, made without an index.
+//!
+//! 1. No index, no work tree, no HEAD and no other branch is ever read for or changed by a commit of ours. The one
+//!    exception is the very first commit in a repository that was there before us: it starts at that repository's HEAD.
+//! 2. A record is in the history when its path is in the tree of our branch, or was introduced by a commit that the
+//!    branch reaches. A trailer only says where to start looking.
+//! 3. The branch moves only by comparing its old value under its lock, and only to a commit whose every object a freshly
+//!    opened repository has seen.
+//! 4. From before a pack can be seen until its commit is reachable, a `.keep` holds it against everybody's gc.
+//! 5. A commit's cost depends on the batch and on the folders that it changes, on nothing else.
+//! 6. What a crash leaves behind is recognised by a `.keep` of ours that nobody has locked, and [`History::sweep`] takes
+//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one.
+//! 7. `refs/indelible/<journal id>` is at the last finished batch; where the branch does not reach it, the branch was
+//!    rewound.
+//!
+//! A commit goes through these steps, and a crash in between leaves what the third column says:
+//!
+//! | step | done by | a crash after it leaves |
+//! | --- | --- | --- |
+//! | objects in memory | `commit.rs` | nothing |
+//! | pack and index, synced, in a folder of their own | `pack.rs` | the folder: swept |
+//! | `.keep`, `.pack`, `.idx` put in place, folder synced | `pack.rs` | a `.keep` and objects nobody refers to: swept, gc'd |
+//! | the branch moves | `refs.rs` | a `.keep` too many: swept |
+//! | the `.keep` goes | `pack.rs` | an anchor that is one batch behind: harmless |
+//! | the anchor moves | `refs.rs` | nothing |
+
+mod commit;
+mod evidence;
+mod lock;
+mod message;
+mod pack;
+mod refs;
+mod repack;
+mod setup;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git2::{Oid, Repository, Signature, Time};
+use jiff::Timestamp;
+
+use crate::fs::point::{self, Point};
+use crate::intent::BadPath;
+
+pub use commit::{Batch, Committed};
+pub use evidence::{Anchor, Damage, TreeFile};
+pub use message::Trailer;
+pub use pack::Swept;
+pub use repack::{Repacked, Roller};
+
+/// A commit's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommitId(Oid);
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the branch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// The commit the branch points at.
+    pub commit: CommitId,
+    /// What its message says of the journal; absent where somebody else made the commit.
+    pub trailer: Option<Trailer>,
+}
+
+/// How a history is kept.
+#[derive(Clone, Debug)]
+pub struct HistoryOptions {
+    /// The name in our commits.
+    pub author_name: String,
+    /// The address in our commits.
+    pub author_email: String,
+    /// From this many packs on, [`History::repack_if_needed`] rolls small ones together.
+    pub packs_max: usize,
+    /// The git program that rolls packs together, by path or by name; without one the library does.
+    pub git_program: Option<PathBuf>,
+    /// How long the git program may take before it is ended and the library does its work.
+    pub repack_wait: Duration,
+    /// How long a lock of somebody else's on a branch is waited for.
+    pub lock_wait: Duration,
+    /// A lock that has not changed for this long, within one wait, may be a dead process's.
+    pub lock_stale_after: Duration,
+}
+
+impl Default for HistoryOptions {
+    fn default() -> Self {
+        HistoryOptions {
+            author_name: "indelible".to_owned(),
+            author_email: "indelible@localhost".to_owned(),
+            packs_max: 32,
+            git_program: Some(PathBuf::from("git")),
+            repack_wait: Duration::from_secs(600),
+            lock_wait: Duration::from_secs(10),
+            lock_stale_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A path that cannot be in the tree, since something of its owner's is in its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The file that has no room.
+    pub path: String,
+    /// What is in its way: this path, or a folder above it.
+    pub at: String,
+    /// What is there: `a file`, `a symbolic link`, `a submodule`, `a folder`.
+    pub found: &'static str,
+}
+
+/// Why the history could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no repository in the home.
+    #[error("{} has no git repository", home.display())]
+    Missing {
+        /// The home.
+        home: PathBuf,
+    },
+    /// The repository is of a kind that we do not write to.
+    #[error("the git repository of {} cannot be used: {what}", home.display())]
+    Unsupported {
+        /// The home.
+        home: PathBuf,
+        /// What about it is not supported.
+        what: String,
+    },
+    /// The repository belongs to another user.
+    #[error("the git repository of {} belongs to another user", home.display())]
+    ForeignOwner {
+        /// The home.
+        home: PathBuf,
+        /// What was found.
+        #[source]
+        source: git2::Error,
+    },
+    /// A reference of ours is something that we cannot move.
+    #[error("{reference} cannot be used: {what}")]
+    Reference {
+        /// Its full name.
+        reference: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Files of the batch have no room in the branch's tree. Nothing was committed; without them the rest can be.
+    #[error("{} of the batch cannot be in the branch's tree: {}", count(obstacles.len(), "file", "files"), first(obstacles))]
+    Obstructed {
+        /// Every one of them.
+        obstacles: Vec<Obstacle>,
+    },
+    /// A path in the batch is not one that a record can have. Nothing was committed.
+    #[error(transparent)]
+    BadPath(#[from] BadPath),
+    /// Somebody held a lock all the time.
+    #[error("{} was there for {:.1} s and is somebody else's; remove it if no git process is at work", file.display(), waited.as_secs_f32())]
+    Locked {
+        /// The lock file.
+        file: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The branch moved each time that we were about to move it.
+    #[error("{branch} was moved by others {attempts} times while a commit for it was being made")]
+    Contended {
+        /// The branch.
+        branch: String,
+        /// How often it was tried.
+        attempts: usize,
+    },
+    /// An object that must be there is not, or cannot be read.
+    #[error("git object {object} ({what}) cannot be read")]
+    Damaged {
+        /// The object's name.
+        object: String,
+        /// What it is to us.
+        what: String,
+        /// What libgit2 said; absent where it is the content that makes no sense.
+        #[source]
+        source: Option<git2::Error>,
+    },
+    /// A file of the repository could not be read or written.
+    #[error("{doing} failed at {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// libgit2 refused.
+    #[error("{doing} failed in the git repository")]
+    Git {
+        /// What was being done.
+        doing: &'static str,
+        /// What libgit2 said.
+        #[source]
+        source: git2::Error,
+    },
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// `text` as git can keep it in a name or an address, whatever a configuration says.
+fn plain(text: &str) -> String {
+    let kept: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
+    // Git drops these at either end, and refuses a name that has nothing else.
+    let kept = kept.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | ',' | ':' | ';' | '"' | '\\' | '\''));
+    if kept.is_empty() { "indelible".to_owned() } else { kept.to_owned() }
+}
+
+/// Who makes a commit, at the time it is now. No time zone: where a machine stands is nobody's business.
+fn signature(options: &HistoryOptions) -> Result<Signature<'static>, Error> {
+    let now = Time::new(Timestamp::now().as_second(), 0);
+    Signature::new(&options.author_name, &options.author_email, &now).doing("signing")
+}
+
+fn first(obstacles: &[Obstacle]) -> String {
+    obstacles.first().map_or_else(String::new, |it| format!("{} is in the way of {} as {}", it.at, it.path, it.found))
+}
+
+impl Error {
+    /// Whether trying the same again later can help without a person doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Locked { .. } | Error::Contended { .. } | Error::Io { .. } | Error::Git { .. })
+    }
+
+    /// The object `id` could not be read. That a file could not be opened is no damage: a gc may just have replaced it.
+    fn unreadable(id: Oid, what: String, source: git2::Error) -> Error {
+        match source.class() {
+            git2::ErrorClass::Os => Error::Git { doing: "reading an object", source },
+            _ => Error::Damaged { object: id.to_string(), what, source: Some(source) },
+        }
+    }
+
+    /// Whether the repository, as it is, is one that we never write to: a person has to change it.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Reference { .. })
+    }
+}
+
+/// Says what was being done when a call failed.
+trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for Result<T, git2::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::Git { doing, source })
+    }
+}
+
+/// Says what was being done to which path when a call failed.
+trait DoingAt<T> {
+    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> DoingAt<T> for io::Result<T> {
+    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { doing, path: path.to_owned(), source })
+    }
+}
+
+/// Makes the folder's entries durable.
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    std::fs::File::open(path).and_then(|folder| folder.sync_all()).doing_at("syncing a folder", path)
+}
+
+/// The history of one home. Holds paths only: every operation opens the repository anew, so that nothing it knows can be
+/// older than the operation.
+#[derive(Clone, Debug)]
+pub struct History {
+    home: PathBuf,
+    /// What all worktrees of the repository share: objects, references and configuration.
+    common: PathBuf,
+    branch: String,
+    owned: bool,
+    options: HistoryOptions,
+}
+
+impl History {
+    /// Makes a repository in `home`, or prepares the one that is there; answers whether it was made. Safe to repeat, and
+    /// after a crash at any point.
+    ///
+    /// A new repository is built in `staging`, a folder on the home's file system that may be emptied when nobody is at
+    /// work, and appears whole. In one that was there, only lines are added to `info/exclude`.
+    ///
+    /// # Errors
+    /// As [`History::open`], and whatever the disk refuses.
+    pub fn init(home: &Path, staging: &Path, options: HistoryOptions) -> Result<(History, bool), Error> {
+        let made = match setup::is_absent(home)? {
+            true => setup::create(home, staging)?,
+            false => false,
+        };
+        let history = History::open(home, options)?;
+        if !history.owned {
+            setup::exclude_ours(&history.common)?;
+        }
+        Ok((history, made))
+    }
+
+    /// The history in `home`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
+    /// that we do not write to.
+    pub fn open(home: &Path, options: HistoryOptions) -> Result<History, Error> {
+        if setup::is_absent(home)? {
+            return Err(Error::Missing { home: home.to_owned() });
+        }
+        let repository = setup::open(home)?;
+        let owned = setup::is_owned(&repository)?;
+        let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
+        let options = HistoryOptions { author_name, author_email, ..options };
+        let branch = if owned { setup::OWNED_BRANCH } else { setup::GUEST_BRANCH };
+        Ok(History {
+            home: home.to_owned(),
+            common: repository.commondir().to_owned(),
+            branch: branch.to_owned(),
+            owned,
+            options,
+        })
+    }
+
+    /// The branch's full name: `refs/heads/main` in a repository of ours, `refs/heads/indelible` in somebody else's.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// Whether the repository was made by us, and for nothing else.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Where the branch is; nothing before the first commit.
+    ///
+    /// # Errors
+    /// [`Error::Reference`] for a branch that is no plain reference to a commit, [`Error::Damaged`] for a commit that
+    /// cannot be read.
+    pub fn tip(&self) -> Result<Option<Tip>, Error> {
+        let repository = self.repository()?;
+        let Some(id) = refs::target(&repository, &self.branch)? else { return Ok(None) };
+        let commit = refs::commit(&repository, &self.branch, id)?;
+        Ok(Some(Tip { commit: CommitId(id), trailer: message::parse(commit.message_bytes()) }))
+    }
+
+    fn repository(&self) -> Result<Repository, Error> {
+        setup::open(&self.home)
+    }
+
+    fn packs(&self) -> PathBuf {
+        self.common.join("objects").join("pack")
+    }
+
+    /// Takes `point`'s step, or the error that a test has put there.
+    fn step(&self, point: Point) -> Result<(), Error> {
+        point::at(point).doing_at(point.name(), &self.common)
+    }
+}

@@ -1,0 +1,291 @@
+//! Putting a pack into the repository, held by a `.keep`, and clearing away what a crash left of that.
+//!
+//! The pack is written into a folder of its own beside its place, which is on the same file system whatever the
+//! repository looks like. Nothing of git's touches a folder there, whereas one called `tmp_*` would be gone at the next
+//! `gc --prune=now`. Folder and `.keep` are locked by their maker for as long as it lives: **a `.keep` or a folder of ours
+//! that nobody has locked is a crash's**, whoever else is at work in the repository.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use git2::{Config, Oid, PackBuilder};
+use uuid::Uuid;
+
+use super::{Doing as _, DoingAt as _, Error, History, sync_folder};
+use crate::fs::point::Point;
+use crate::store::history::repack;
+
+/// How a `.keep` of ours starts. The rest of the line says whose it is; further lines name the packs that this one is
+/// to replace.
+const KEEP_MARK: &str = "indelible ";
+/// A `.keep` of ours is never longer.
+const KEEP_BYTES_MAX: u64 = 1 << 20;
+const STAGING_START: &str = "indelible-";
+const STAGING_END: &str = ".staging";
+
+/// A folder beside the packs, for one pack.
+pub(super) struct Staging {
+    packs: PathBuf,
+    path: PathBuf,
+    /// Held for as long as this lives, since the `.keep` leaves the folder before the rest does.
+    _lock: File,
+    keep: File,
+}
+
+/// A pack written and synced, in its folder.
+pub(super) struct Staged {
+    staging: Staging,
+    /// `pack-<hash>`.
+    name: String,
+}
+
+/// A pack in the repository, held by its `.keep`.
+#[must_use = "a placed pack is held until it is released"]
+pub(super) struct Placed {
+    packs: PathBuf,
+    name: String,
+    /// Locked for as long as this lives.
+    _keep: File,
+    released: bool,
+}
+
+impl Staging {
+    /// Makes the folder. `whose` and `replaced` go into the `.keep`.
+    pub(super) fn create(history: &History, whose: &str, replaced: &[String]) -> Result<Staging, Error> {
+        let packs = history.packs();
+        loop {
+            let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", Uuid::now_v7().simple()));
+            DirBuilder::new().mode(0o700).create(&path).doing_at("making a folder for a pack", &path)?;
+            match fill(&path, whose, replaced) {
+                Ok((lock, keep)) => return Ok(Staging { packs, path, _lock: lock, keep }),
+                // Somebody's sweep came upon the folder in the moment before it was locked.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {}
+                Err(error) => {
+                    let _ = fs::remove_dir_all(&path);
+                    return Err(error).doing_at("writing a pack's .keep", &path);
+                }
+            }
+        }
+    }
+
+    /// The settings in `text`, and no others. libgit2 reads them from files alone.
+    pub(super) fn settings(&self, text: &str) -> Result<Config, Error> {
+        let path = self.path.join("config");
+        fs::write(&path, text).doing_at("writing a configuration", &path)?;
+        let read = Config::open(&path).and_then(|mut it| it.snapshot()).doing("reading a configuration");
+        remove(&path)?;
+        read
+    }
+
+    /// Writes what the builder was given. libgit2 syncs both files.
+    pub(super) fn write(self, builder: &mut PackBuilder<'_>) -> Result<Staged, Error> {
+        builder.write(&self.path, 0o400).doing("writing a pack")?;
+        let hash = builder.name().doing("naming a pack")?.ok_or_else(|| git2::Error::from_str("the pack has no name"));
+        let name = format!("pack-{}", hash.doing("naming a pack")?);
+        Ok(Staged { staging: self, name })
+    }
+}
+
+/// Locks the folder `path` and writes its `.keep`, which is locked too.
+fn fill(path: &Path, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
+    let lock = File::open(path)?;
+    lock.try_lock()?;
+    let mut keep = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join("keep"))?;
+    keep.try_lock()?;
+    let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
+    keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
+    keep.sync_all()?;
+    Ok((lock, keep))
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Staged {
+    /// Moves `.keep`, pack and index into their places, in this order, and makes that durable. `steps` are the points
+    /// before the first, before the second and before the third.
+    pub(super) fn place(self, history: &History, steps: Option<[Point; 3]>) -> Result<Placed, Error> {
+        let keep = self.staging.keep.try_clone().doing_at("holding a pack's .keep", &self.staging.path)?;
+        let packs = self.staging.packs.clone();
+        let placed = Placed { packs, name: self.name.clone(), _keep: keep, released: false };
+        let moves = [
+            ("keep".to_owned(), "keep"),
+            (format!("{}.pack", self.name), "pack"),
+            (format!("{}.idx", self.name), "idx"),
+        ];
+        for (number, (from, extension)) in moves.into_iter().enumerate() {
+            if let Some(steps) = steps {
+                history.step(steps[number])?;
+            }
+            let place = placed.file(extension);
+            fs::rename(self.staging.path.join(from), &place).doing_at("placing a pack", &place)?;
+        }
+        sync_folder(&placed.packs)?;
+        Ok(placed)
+    }
+}
+
+impl Placed {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn file(&self, extension: &str) -> PathBuf {
+        self.packs.join(format!("{}.{extension}", self.name))
+    }
+
+    /// Removes the `.keep`: the pack is reachable, or everybody's to collect.
+    pub(super) fn release(mut self) -> Result<(), Error> {
+        let keep = self.file("keep");
+        fs::remove_file(&keep).doing_at("removing a pack's .keep", &keep)?;
+        self.released = true;
+        Ok(())
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        if !self.released {
+            let _ = settle(&self.packs, &self.name, &[]);
+        }
+    }
+}
+
+/// Whether a freshly opened repository sees every one of `ids`.
+pub(super) fn check_seen(history: &History, ids: impl Iterator<Item = Oid>) -> Result<(), Error> {
+    let repository = history.repository()?;
+    let objects = repository.odb().doing("opening the objects")?;
+    for id in ids {
+        if !objects.exists(id) {
+            let what = "an object of a pack just written".to_owned();
+            return Err(Error::Damaged { object: id.to_string(), what, source: None });
+        }
+    }
+    Ok(())
+}
+
+/// What [`History::sweep`] took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// `.keep` files whose pack is now everybody's.
+    pub keeps: usize,
+    /// Packs that had not got their index yet.
+    pub packs: usize,
+    /// Packs that had been rolled into another and were still there.
+    pub rolled: usize,
+    /// Folders in which packs were being written.
+    pub folders: usize,
+}
+
+impl Swept {
+    /// How many things were taken away.
+    pub fn total(&self) -> usize {
+        let Swept { keeps, packs, rolled, folders } = self;
+        keeps + packs + rolled + folders
+    }
+}
+
+impl History {
+    /// Takes away what crashes of ours left: `.keep` files, packs without their index, folders of unfinished packs.
+    /// Leaves alone what a living process holds, and everything that is not ours. A second call finds nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that could not be removed.
+    pub fn sweep(&self) -> Result<Swept, Error> {
+        let packs = self.packs();
+        let mut swept = Swept::default();
+        for entry in fs::read_dir(&packs).doing_at("listing the packs", &packs)? {
+            let path = entry.doing_at("listing the packs", &packs)?.path();
+            let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };
+            if name.starts_with(STAGING_START) && name.ends_with(STAGING_END) {
+                swept.folders += usize::from(sweep_folder(&path)?);
+            } else if let Some(stem) = name.strip_suffix(".keep") {
+                sweep_keep(&packs, &path, stem, &mut swept)?;
+            }
+        }
+        self.sweep_exclude()?;
+        if swept != Swept::default() {
+            sync_folder(&packs)?;
+            tracing::info!(?swept, "cleared what a crash had left in the repository");
+        }
+        Ok(swept)
+    }
+
+    fn sweep_exclude(&self) -> Result<(), Error> {
+        let info = self.common.join("info");
+        let Ok(entries) = fs::read_dir(&info) else { return Ok(()) };
+        for path in entries.flatten().map(|it| it.path()) {
+            if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sweep_folder(path: &Path) -> Result<bool, Error> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let folder = match File::open(path) {
+        Ok(folder) => folder,
+        Err(error) if gone(&error) => return Ok(false),
+        Err(error) => return Err(error).doing_at("opening the folder of an unfinished pack", path),
+    };
+    if !is_free(&folder) {
+        return Ok(false);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if gone(&error) => Ok(false),
+        removed => removed.doing_at("removing an unfinished pack", path).map(|()| true),
+    }
+}
+
+fn sweep_keep(packs: &Path, path: &Path, stem: &str, swept: &mut Swept) -> Result<(), Error> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let mut text = String::new();
+    let readable = (&file).take(KEEP_BYTES_MAX).read_to_string(&mut text).is_ok();
+    if !readable || !text.starts_with(KEEP_MARK) || !is_free(&file) {
+        return Ok(());
+    }
+    let replaced: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+    let settled = settle(packs, stem, &replaced)?;
+    swept.keeps += settled.keeps;
+    swept.packs += settled.packs;
+    swept.rolled += settled.rolled;
+    Ok(())
+}
+
+fn is_free(file: &File) -> bool {
+    match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+    }
+}
+
+/// Finishes what a `.keep` was for: a pack that lacks its index goes; a whole one, and what it replaces, stays or goes
+/// as it was meant to; the `.keep` goes last.
+fn settle(packs: &Path, name: &str, replaced: &[String]) -> Result<Swept, Error> {
+    let file = |extension: &str| packs.join(format!("{name}.{extension}"));
+    let mut settled = Swept::default();
+    if file("pack").exists() && file("idx").exists() {
+        settled.rolled = repack::remove_replaced(packs, name, replaced)?;
+    } else {
+        let removed = [remove(&file("pack"))?, remove(&file("idx"))?];
+        settled.packs = usize::from(removed.contains(&true));
+    }
+    settled.keeps = usize::from(remove(&file("keep"))?);
+    Ok(settled)
+}
+
+/// Removes a file; whether it was there.
+pub(super) fn remove(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing_at("removing a file", path),
+    }
+}

@@ -1,0 +1,84 @@
+//! Reading references, and moving ours.
+
+use git2::{Commit, ErrorClass, ErrorCode, Oid, Repository};
+
+use super::{Doing as _, Error, History, lock};
+
+/// Where `name` points; nothing where it does not exist.
+pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>, Error> {
+    let unusable = |what: String| Error::Reference { reference: name.to_owned(), what };
+    match repository.find_reference(name) {
+        Ok(found) => found.target().map(Some).ok_or_else(|| unusable("it is symbolic".to_owned())),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) if error.class() == ErrorClass::Reference => Err(unusable(error.message().to_owned())),
+        Err(error) => Err(error).doing("reading a reference"),
+    }
+}
+
+/// The commit that `name` points at by `id`.
+pub(super) fn commit<'r>(repository: &'r Repository, name: &str, id: Oid) -> Result<Commit<'r>, Error> {
+    repository.find_commit(id).map_err(|source| {
+        let other = repository.find_object(id, None).ok().and_then(|it| it.kind());
+        match other.filter(|&kind| kind != git2::ObjectType::Commit) {
+            Some(kind) => Error::Reference { reference: name.to_owned(), what: format!("it points at a {kind}") },
+            None => Error::unreadable(id, format!("the commit of {name}"), source),
+        }
+    })
+}
+
+/// What a reference has to be for us to move it.
+#[derive(Clone, Copy)]
+pub(super) enum Expected {
+    /// Whatever it is.
+    Anything,
+    /// Exactly this, or absent.
+    Exactly(Option<Oid>),
+}
+
+/// Moves `name` to `new`, under its lock, if it still is what is expected. False where it is not.
+///
+/// The comparison is made under the lock and not by libgit2's `reference_matching`, which, for a reference that does not
+/// exist yet, looks before it locks.
+pub(super) fn move_to(
+    history: &History,
+    repository: &Repository,
+    name: &str,
+    expected: Expected,
+    new: Oid,
+) -> Result<bool, Error> {
+    if target(repository, name)?.is_none() {
+        has_room(repository, name)?;
+    }
+    let file = history.common.join(format!("{name}.lock"));
+    lock::waiting(history, &file, || {
+        let mut transaction = repository.transaction().doing("moving a reference")?;
+        match transaction.lock_ref(name) {
+            Ok(()) => {}
+            Err(error) if error.code() == ErrorCode::Locked => return Ok(None),
+            Err(error) => return Err(error).doing("locking a reference"),
+        }
+        let old = target(repository, name)?;
+        match expected {
+            Expected::Exactly(value) if value != old => return Ok(Some(false)),
+            _ if old == Some(new) => return Ok(Some(true)),
+            _ => {}
+        }
+        // Given a name, libgit2 need not find out whose reflog entry it would be.
+        let who = super::signature(&history.options)?;
+        transaction.set_target(name, new, Some(&who), "indelible: record").doing("moving a reference")?;
+        transaction.commit().doing("moving a reference")?;
+        Ok(Some(true))
+    })
+}
+
+/// A name beneath ours, packed or not, leaves no room for ours; libgit2 sees only the unpacked ones.
+fn has_room(repository: &Repository, name: &str) -> Result<(), Error> {
+    let mut beneath = repository.references_glob(&format!("{name}/*")).doing("listing references")?;
+    match beneath.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::Reference {
+            reference: name.to_owned(),
+            what: "there are branches beneath that name".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,310 @@
+//! Keeping packs few: small ones are rolled into one when there are many.
+//!
+//! Every commit of ours adds a pack. The git program rolls them best; where it is not to be had, libgit2 writes the
+//! objects of the small packs anew. Either way packs that somebody keeps, or that mean more than their objects
+//! (`.promisor`, `.mtimes`), are not touched.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use git2::Oid;
+
+use super::pack::{self, Staging, remove};
+use super::{Doing as _, DoingAt as _, Error, History, sync_folder};
+use crate::fs::point::Point;
+
+/// What rolled packs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roller {
+    /// The git program.
+    Git,
+    /// The library, without one.
+    Library,
+}
+
+/// What a repack did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repacked {
+    /// Who did it.
+    pub by: Roller,
+    /// How many packs there were.
+    pub before: usize,
+    /// How many there are.
+    pub after: usize,
+}
+
+/// What, beside a pack, says that it is not ours to roll.
+const HELD: [&str; 3] = ["keep", "promisor", "mtimes"];
+/// A larger pack is nothing that the library should write anew in the background.
+const LIBRARY_PACK_BYTES_MAX: u64 = 256 << 20;
+/// Bounds for the memory that finding like objects takes. (libgit2 also takes the first for the size from which on a
+/// file is not compared with others.)
+const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
+
+impl History {
+    /// Rolls small packs into one when there are as many as the options allow.
+    ///
+    /// # Errors
+    /// What the disk or libgit2 refuses. Nothing is lost by an error or a crash: [`History::sweep`] and the next call
+    /// mend what it left.
+    pub fn repack_if_needed(&self) -> Result<Option<Repacked>, Error> {
+        let before = self.rollable()?.len();
+        if before < self.options.packs_max.max(2) {
+            return Ok(None);
+        }
+        self.step(Point::RepackBefore)?;
+        let by = match self.roll_by_git() {
+            true => Roller::Git,
+            false => {
+                self.roll_by_library()?;
+                Roller::Library
+            }
+        };
+        let done = Repacked { by, before, after: self.rollable()?.len() };
+        tracing::info!(?done, "rolled packs together");
+        Ok(Some(done))
+    }
+
+    /// The names of the packs that may be rolled. Asked after every commit, so it reads one folder and nothing else.
+    fn rollable(&self) -> Result<Vec<String>, Error> {
+        let packs = self.packs();
+        let mut files = BTreeMap::<String, Vec<String>>::new();
+        for entry in fs::read_dir(&packs).doing_at("listing the packs", &packs)? {
+            let name = entry.doing_at("listing the packs", &packs)?.file_name();
+            if let Some((stem, extension)) = name.to_str().and_then(|it| it.split_once('.')).filter(|it| is_pack(it.0))
+            {
+                files.entry(stem.to_owned()).or_default().push(extension.to_owned());
+            }
+        }
+        let has = |files: &[String], extension: &str| files.iter().any(|it| it == extension);
+        files.retain(|_, it| has(it, "pack") && has(it, "idx") && !HELD.iter().any(|held| has(it, held)));
+        Ok(files.into_keys().collect())
+    }
+
+    /// The packs that the library may roll, by their number of objects.
+    fn small_packs(&self) -> Result<Vec<String>, Error> {
+        let packs = self.packs();
+        let mut found = Vec::new();
+        for name in self.rollable()? {
+            let bytes = fs::metadata(packs.join(format!("{name}.pack"))).map_or(u64::MAX, |it| it.len());
+            let has_bitmap = packs.join(format!("{name}.bitmap")).exists();
+            // An index of an older kind is left to git.
+            match Ids::open(&packs.join(format!("{name}.idx"))) {
+                Ok(ids) if bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap => found.push((ids.left, name)),
+                _ => {}
+            }
+        }
+        found.sort();
+        found.truncate(small_ones(&found.iter().map(|it| it.0).collect::<Vec<_>>()));
+        Ok(found.into_iter().map(|it| it.1).collect())
+    }
+
+    fn roll_by_git(&self) -> bool {
+        let Some(program) = &self.options.git_program else { return false };
+        match self.spawn_git(program).and_then(|child| wait(child, self.options.repack_wait)) {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::warn!(program = %program.display(), "git repack failed; the library does it");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(program = %program.display(), %error, "no git program; the library does it");
+                false
+            }
+        }
+    }
+
+    fn spawn_git(&self, program: &Path) -> io::Result<Child> {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+            command.env_remove(name);
+        }
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        command.arg("--git-dir").arg(&self.common);
+        for setting in [
+            "core.hooksPath=/dev/null",
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "core.fsmonitor=false",
+            "repack.writeBitmaps=false",
+            "pack.threads=1",
+            "pack.windowMemory=32m",
+            "pack.deltaCacheSize=16m",
+        ] {
+            command.args(["-c", setting]);
+        }
+        command.args(["repack", "--geometric=2", "-d", "-q"]).current_dir(&self.common);
+        if self.owned {
+            // Our packs compare nothing when they are made, and git would take that for the best that can be done.
+            command.arg("-f");
+        }
+        // A group of its own, so that what it starts ends with it.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn()?;
+        if let Some(id) = group(&child) {
+            let _ = rustix::process::setpriority_process(Some(id), 19);
+        }
+        Ok(child)
+    }
+
+    fn roll_by_library(&self) -> Result<(), Error> {
+        let packs = self.packs();
+        // Its readers would look for packs that have gone; only git knows how to change one.
+        if packs.join("multi-pack-index").exists() {
+            return Ok(());
+        }
+        let replaced = self.small_packs()?;
+        if replaced.len() < 2 {
+            return Ok(());
+        }
+        let staging = Staging::create(self, "repack", &replaced)?;
+        let repository = self.repository()?;
+        repository.set_config(&staging.settings(LIBRARY_CONFIG)?).doing("configuring a repack")?;
+        let mut builder = repository.packbuilder().doing("starting a pack")?;
+        builder.set_threads(1);
+        for name in &replaced {
+            for id in Ids::open(&packs.join(format!("{name}.idx"))).doing_at("reading a pack's index", &packs)? {
+                let id = id.doing_at("reading a pack's index", &packs)?;
+                builder.insert_object(id, None).doing("filling a pack")?;
+            }
+        }
+        let placed = staging.write(&mut builder)?.place(self, None)?;
+        let new = Ids::open(&placed.file("idx")).doing_at("reading a pack's index", &packs)?;
+        pack::check_seen(self, new.map_while(Result::ok))?;
+        self.step(Point::RepackBeforeRemoval)?;
+        remove_replaced(&packs, placed.name(), &replaced)?;
+        self.step(Point::RepackAfterRemoval)?;
+        placed.release()
+    }
+}
+
+fn is_pack(name: &str) -> bool {
+    name.strip_prefix("pack-").is_some_and(|hash| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// How many of the packs, which are ordered by size, to roll into one, so that each that stays is at least twice as
+/// large as all smaller ones together.
+fn small_ones(sizes: &[u32]) -> usize {
+    let mut smaller = 0;
+    let mut rolled = 0;
+    for (number, &size) in sizes.iter().enumerate() {
+        if u64::from(size) < 2 * smaller {
+            rolled = number + 1;
+        }
+        smaller += u64::from(size);
+    }
+    rolled
+}
+
+/// Waits for `child`, and ends it and what it started when it takes too long. Whether it succeeded.
+fn wait(mut child: Child, wait_max: Duration) -> io::Result<bool> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if start.elapsed() >= wait_max {
+            if let Some(group) = group(&child) {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            child.wait()?;
+            return Ok(false);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+fn group(child: &Child) -> Option<rustix::process::Pid> {
+    i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)
+}
+
+/// Removes those of the packs `replaced` whose every object the pack `new` has too; answers how many. The index goes
+/// last: as long as it is there, a second attempt can tell the same.
+pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> Result<usize, Error> {
+    let mut removed = 0;
+    for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
+        let file = |extension: &str| packs.join(format!("{name}.{extension}"));
+        let wanted = HELD.iter().chain(&["bitmap"]).any(|it| file(it).exists());
+        if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
+            continue;
+        }
+        for extension in ["pack", "rev", "idx"] {
+            remove(&file(extension))?;
+        }
+        removed += 1;
+    }
+    if removed > 0 {
+        sync_folder(packs)?;
+    }
+    Ok(removed)
+}
+
+/// Whether the index `large` names every object that the index `small` names. Both are in order.
+fn covers(large: &Path, small: &Path) -> io::Result<bool> {
+    let mut large = Ids::open(large)?;
+    for id in Ids::open(small)? {
+        let id = id?;
+        let found = large.find(|it| it.as_ref().map_or(true, |it| *it >= id)).transpose()?;
+        if found != Some(id) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The objects that a pack's index (version 2) names, in order: after 8 bytes of magic and 256 running totals, the
+/// names, 20 bytes each.
+struct Ids {
+    from: BufReader<File>,
+    left: u32,
+}
+
+impl Ids {
+    fn open(path: &Path) -> io::Result<Ids> {
+        let mut from = BufReader::new(File::open(path)?);
+        let mut magic = [0; 8];
+        from.read_exact(&mut magic)?;
+        if magic != *b"\xfftOc\0\0\0\x02" {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a pack index of version 2"));
+        }
+        from.seek(SeekFrom::Start(8 + 255 * 4))?;
+        let mut total = [0; 4];
+        from.read_exact(&mut total)?;
+        Ok(Ids { from, left: u32::from_be_bytes(total) })
+    }
+}
+
+impl Iterator for Ids {
+    type Item = io::Result<Oid>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let mut id = [0; 20];
+        let read = self.from.read_exact(&mut id).and_then(|()| Oid::from_bytes(&id).map_err(io::Error::other));
+        if read.is_err() {
+            self.left = 0;
+        }
+        Some(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_twice_as_large_as_all_that_is_smaller() {
+        assert_eq!(small_ones(&[]), 0);
+        assert_eq!(small_ones(&[1, 2, 6, 18]), 0);
+        assert_eq!(small_ones(&[3, 3, 3, 100]), 3);
+        assert_eq!(small_ones(&[3, 3, 3, 17]), 4);
+        assert_eq!(small_ones(&[1, 2, 6, 6, 100]), 4);
+    }
+}

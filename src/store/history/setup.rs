@@ -1,0 +1,209 @@
+//! Making, finding and opening the repository.
+
+use std::ffi::c_int;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Once;
+
+use git2::{ConfigLevel, ErrorCode, Repository};
+use uuid::Uuid;
+
+use super::{Doing as _, DoingAt as _, Error, sync_folder};
+use crate::fs::point::{self, Point};
+
+/// Our branch in a repository that we made.
+pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
+/// Our branch in a repository that was there before us.
+pub(super) const GUEST_BRANCH: &str = "refs/heads/indelible";
+
+/// What libgit2 may keep of objects it has read; its own default is 256 MB.
+const CACHE_BYTES_MAX: isize = 16 << 20;
+/// What libgit2 may map of packs at one time; its own default is the address space.
+const MAPPED_BYTES_MAX: usize = 64 << 20;
+/// How much of a pack libgit2 maps in one piece.
+const MAPPED_PIECE_BYTES: usize = 8 << 20;
+
+/// Settings of the whole process's libgit2, made before the first repository is opened.
+fn prepare() {
+    static ONCE: Once = Once::new();
+    // SAFETY: these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that
+    // come here wait, and no code of ours reaches libgit2 without having come here first.
+    ONCE.call_once(|| unsafe {
+        // Without this libgit2 syncs neither packs nor references; git2 has no binding for it.
+        let enabled: c_int = 1;
+        libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as c_int, enabled);
+        // Extensions that change nothing about how objects and references are read and written.
+        let extensions = ["partialclone", "worktreeconfig", "preciousobjects"];
+        let mut settled = git2::opts::set_extensions(&extensions);
+        // A user's own configuration is no concern of this history, and a broken one must not stop it.
+        for level in [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData] {
+            settled = settled.and(git2::opts::set_search_path(level, ""));
+        }
+        settled = settled
+            .and(git2::opts::set_cache_max_size(CACHE_BYTES_MAX))
+            .and(git2::opts::set_mwindow_size(MAPPED_PIECE_BYTES))
+            .and(git2::opts::set_mwindow_mapped_limit(MAPPED_BYTES_MAX));
+        if let Err(error) = settled {
+            tracing::warn!(%error, "libgit2 refused a setting");
+        }
+    });
+}
+
+/// Whether `home` has no repository: no `.git`, or an empty folder of that name, which is nobody's.
+pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
+    let path = home.join(".git");
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(Error::Io { doing: "looking for a repository", path, source }),
+        Ok(it) if it.is_dir() => Ok(fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none()),
+        Ok(_) => Ok(false),
+    }
+}
+
+/// Opens the repository in `home`; nothing above or beneath it is looked at.
+pub(super) fn open(home: &Path) -> Result<Repository, Error> {
+    prepare();
+    let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
+    let object_format = config_text(&repository, "extensions.objectformat")?;
+    if let Some(format) = object_format.filter(|it| !it.eq_ignore_ascii_case("sha1")) {
+        return Err(Error::Unsupported { home: home.to_owned(), what: format!("its object format is {format}") });
+    }
+    let ref_storage = config_text(&repository, "extensions.refstorage")?;
+    if let Some(storage) = ref_storage.filter(|it| !it.eq_ignore_ascii_case("files")) {
+        return Err(Error::Unsupported {
+            home: home.to_owned(),
+            what: format!("its references are kept in {storage}"),
+        });
+    }
+    Ok(repository)
+}
+
+/// Why libgit2 did not open the repository, in our words. It tells these apart by its text alone, which is safe to go
+/// by since it is built in, and tests hold it.
+fn refusal(home: &Path, error: git2::Error) -> Error {
+    let home = home.to_owned();
+    let text = error.message();
+    let unsupported = ["unsupported extension", "object format", "unsupported repository version"];
+    match error.code() {
+        ErrorCode::Owner => Error::ForeignOwner { home, source: error },
+        ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
+        _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
+        _ => Error::Git { doing: "opening the repository", source: error },
+    }
+}
+
+fn config_text(repository: &Repository, key: &str) -> Result<Option<String>, Error> {
+    let config = repository.config().doing("reading the configuration")?;
+    match config.get_string(key) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error).doing("reading the configuration"),
+    }
+}
+
+/// Whether the repository says that we made it.
+pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
+    let config = repository.config().doing("reading the configuration")?;
+    match config.get_bool("indelible.owned") {
+        Ok(owned) => Ok(owned),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
+        Err(error) => Err(error).doing("reading the configuration"),
+    }
+}
+
+/// A bare repository in `.git`: what reads works as anywhere, what needs an index refuses. `sharedRepository` makes what
+/// a git program adds readable by its owner alone, whatever the umask.
+const CONFIG: &str = "[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tsharedRepository = 0600
+[indelible]
+\towned = true
+";
+
+/// Builds a repository in `staging` and puts it into `home`, whole. False where somebody else's got there first.
+pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
+    let staged = staging.join(format!("git-{}", Uuid::now_v7().simple()));
+    point::at(Point::InitHistory).doing_at("making the repository", &staged)?;
+    let placed = build(&staged).and_then(|()| {
+        let place = home.join(".git");
+        match fs::rename(&staged, &place) {
+            Ok(()) => sync_folder(home).map(|()| true),
+            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) => Err(error).doing_at("putting the repository in its place", &place),
+        }
+    });
+    if !matches!(placed, Ok(true)) {
+        // What is left lies in a folder that is emptied anyway.
+        let _ = fs::remove_dir_all(&staged);
+    }
+    placed
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+    )
+}
+
+fn build(root: &Path) -> Result<(), Error> {
+    let folders =
+        ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
+    for name in folders {
+        let path = root.join(name);
+        DirBuilder::new().mode(0o700).create(&path).doing_at("making a folder", &path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).doing_at("making a folder private", &path)?;
+    }
+    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned())];
+    for (name, text) in files {
+        write_synced(&root.join(name), text.as_bytes(), 0o600)?;
+    }
+    folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
+}
+
+fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().doing_at("writing a file", path)
+}
+
+/// What the owner's `git status` need not show, since it is ours.
+const EXCLUDED: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
+
+/// Adds what is missing of our lines to the repository's own list of ignored files. What is there stays.
+pub(super) fn exclude_ours(common: &Path) -> Result<(), Error> {
+    let info = common.join("info");
+    fs::create_dir_all(&info).doing_at("making a folder", &info)?;
+    // A link is followed, so that it goes on being one.
+    let named = info.join("exclude");
+    let path = fs::canonicalize(&named).unwrap_or(named);
+    let (mut text, mode) = match fs::read(&path) {
+        Ok(text) => (text, File::open(&path).and_then(|it| it.metadata()).map_or(0o644, |it| it.permissions().mode())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 0o644),
+        Err(error) => return Err(error).doing_at("reading the list of ignored files", &path),
+    };
+    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
+    let lacking: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend(lacking.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
+    let placed = write_synced(&beside, &text, mode & 0o777)
+        .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+}
