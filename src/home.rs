@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::{self, Dir, os};
+use crate::journal::Journal;
 
 /// The private folder, relative to the home.
 pub const PRIVATE: &str = ".indelible";
@@ -34,6 +35,7 @@ pub struct Identity {
 pub struct Home {
     dir: Dir,
     private: Dir,
+    journal: Journal,
     id: Uuid,
 }
 
@@ -133,10 +135,9 @@ impl Home {
             private => private?,
         };
         check_owner(&private)?;
-        match identity(&dir, &private)? {
-            Some(identity) => Ok(Home { dir, private, id: identity.id }),
-            None => Err(Error::Missing(path.into())),
-        }
+        let Some(identity) = identity(&dir, &private)? else { return Err(Error::Missing(path.into())) };
+        let journal = Journal::new(folder_of(&dir, &private, "journal")?);
+        Ok(Home { dir, private, journal, id: identity.id })
     }
 
     /// The home's folder.
@@ -164,14 +165,23 @@ impl Home {
     /// # Errors
     /// [`Error::Broken`] if it is missing.
     pub fn private_folder(&self, name: &str) -> Result<Dir, Error> {
-        self.private.folder(name).map_err(|error| match error.is_not_found() {
-            true => Error::Broken { path: self.path().into(), what: format!("{PRIVATE}/{name} is missing") },
-            false => error.into(),
-        })
+        folder_of(&self.dir, &self.private, name)
+    }
+
+    /// Its journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The path of the index, for SQLite, which opens by path.
     pub fn index_path(&self) -> PathBuf {
         self.path().join(INDEX)
     }
+}
+
+fn folder_of(home: &Dir, private: &Dir, name: &str) -> Result<Dir, Error> {
+    private.folder(name).map_err(|error| match error.is_not_found() {
+        true => Error::Broken { path: home.path().into(), what: format!("{PRIVATE}/{name} is missing") },
+        false => error.into(),
+    })
 }

@@ -1,0 +1,243 @@
+//! Apply: ensure a record's files, for the recorder, the worker and recovery alike.
+//!
+//! 1. Nothing is applied that is not durable in the journal: every call takes the proof.
+//! 2. Applying again changes nothing, in whatever order and however often.
+//! 3. No file is overwritten but one that holds nothing: bytes that are not ours are set aside, never deleted.
+//!
+//! What is found at a record's path says what to do:
+//!
+//! | found | it is | done |
+//! | --- | --- | --- |
+//! | nothing | missing | placed |
+//! | exactly the intent's bytes | applied | nothing |
+//! | the first sectors of the intent's bytes, or none | torn by a power cut | replaced |
+//! | this record's id in its front matter, no NUL byte | edited by its owner | nothing |
+//! | another record's id | a collision of short ids | our path gets the full id |
+//! | anything else | torn, or not ours | set aside in quarantine, then placed |
+
+use std::borrow::Cow;
+
+use crate::fs::{self, Dir, Durable};
+use crate::home::{self, Home};
+use crate::intent::{FileImage, Intent, Kind, check_path};
+use crate::store::index::{self, Index};
+use crate::store::page;
+
+/// A file larger than this was not written by us; it is taken for edited.
+const READ_BYTES_MAX: u64 = 64 << 20;
+
+/// Why a record's files or a page could not be ensured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The intent names a path that no record can have.
+    #[error("the record cannot be applied")]
+    Path(#[from] crate::intent::BadPath),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The home is broken.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+}
+
+impl Error {
+    /// Whether trying again later can help. If not, the record has to be parked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Path(_) => false,
+            Error::Fs(error) => error.is_transient(),
+            Error::Home(_) => true,
+            Error::Index(error) => error.is_transient(),
+        }
+    }
+}
+
+/// Where a record's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The page, or the folder of an experiment; relative to the home.
+    pub path: String,
+    /// The path of each file, in the order of the intent's.
+    pub files: Vec<String>,
+    /// How many of them were not there, or torn.
+    pub written: usize,
+}
+
+/// What is expected at a record's path, which decides what is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the record is new.
+    Nothing,
+    /// The record's own file: this is a replay.
+    Itself,
+}
+
+enum Found {
+    Itself,
+    Edited,
+    AnotherRecord,
+    Beginning,
+    Unknown,
+}
+
+/// Ensures files in one home.
+#[derive(Debug)]
+pub struct Applier<'h> {
+    home: &'h Dir,
+    temporary: Dir,
+    quarantine: Dir,
+}
+
+impl<'h> Applier<'h> {
+    /// An applier for `home`.
+    ///
+    /// # Errors
+    /// [`home::Error::Broken`] if a private folder is missing.
+    pub fn new(home: &'h Home) -> Result<Applier<'h>, home::Error> {
+        let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
+        Ok(Applier { home: home.dir(), temporary, quarantine })
+    }
+
+    /// Ensures the files of `intent`, which `proof` shows to be durable in the journal.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Fs`]; some of its files may be in place then, and applying again goes on from there.
+    pub fn files(&self, intent: &Intent, expect: Expect, proof: &Durable<()>) -> Result<Place, Error> {
+        let Durable { .. } = proof;
+        for file in &intent.files {
+            check_path(&file.path)?;
+        }
+        match self.try_files(intent, expect, &intent.files)? {
+            Some(place) => Ok(place),
+            None => {
+                let renamed: Vec<_> = intent.files.iter().map(|file| with_full_id(file, intent)).collect();
+                let place = self.try_files(intent, expect, &renamed)?;
+                let why = "two other records' files are in its two places";
+                place.ok_or_else(|| fs::Error::Refused { path: intent.path().into(), why }.into())
+            }
+        }
+    }
+
+    /// Ensures `files`; `None` if another record's file is in the way of one of them.
+    fn try_files(&self, intent: &Intent, expect: Expect, files: &[FileImage]) -> Result<Option<Place>, Error> {
+        let mut written = 0;
+        for file in files {
+            match self.file(intent, expect, file)? {
+                Some(wrote) => written += usize::from(wrote),
+                None => return Ok(None),
+            }
+        }
+        let path = files.first().map_or("", |file| folder_or_page(intent.record.kind(), &file.path)).to_owned();
+        Ok(Some(Place { path, files: files.iter().map(|file| file.path.clone()).collect(), written }))
+    }
+
+    /// Ensures one file. Returns whether it had to be written; `None` if another record's is there.
+    fn file(&self, intent: &Intent, mut expect: Expect, file: &FileImage) -> Result<Option<bool>, Error> {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let folder = self.home.make_folder(folder)?;
+        loop {
+            if expect == Expect::Itself {
+                match self.look(&folder, name, intent, file)? {
+                    None => {}
+                    Some(Found::Itself | Found::Edited) => return Ok(Some(false)),
+                    Some(Found::AnotherRecord) => return Ok(None),
+                    Some(Found::Beginning) => {
+                        folder.replace_lightly(name, file.text.as_bytes(), &self.temporary)?;
+                        return Ok(Some(true));
+                    }
+                    Some(Found::Unknown) => {
+                        let aside = folder.set_aside(name, &self.quarantine, &format!("unknown-{name}"))?;
+                        tracing::warn!(path = file.path, aside, "a file in a record's place is not its own: set aside");
+                    }
+                }
+            }
+            match folder.place(name, file.text.as_bytes(), &self.temporary) {
+                Err(error) if error.is_already_there() => expect = Expect::Itself,
+                result => return result.map(|()| Some(true)).map_err(Error::Fs),
+            }
+        }
+    }
+
+    fn look(&self, folder: &Dir, name: &str, intent: &Intent, file: &FileImage) -> Result<Option<Found>, fs::Error> {
+        let bytes = match folder.content(name, READ_BYTES_MAX) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => return Ok(Some(Found::Edited)),
+            content => content?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        if bytes == file.text.as_bytes() {
+            return Ok(Some(Found::Itself));
+        }
+        Ok(Some(match page::id_of(&bytes) {
+            _ if is_torn(&bytes, file.text.as_bytes()) => Found::Beginning,
+            Some(id) if id == intent.id => Found::Edited,
+            Some(_) => Found::AnotherRecord,
+            None => Found::Unknown,
+        }))
+    }
+
+    /// Renders the page of the domain whose heuristics lie in `folder`, from the index. Returns its path and text;
+    /// `None` if there is no heuristic. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Index`] and [`Error::Fs`]; the page is then the old one or the new one, whole.
+    pub fn domain_page(&self, index: &Index, folder: &str) -> Result<Option<FileImage>, Error> {
+        let entries = index.page_entries(folder)?;
+        let Some((domain, _)) = entries.first() else { return Ok(None) };
+        let text = page::domain_page(&domain.clone(), entries.into_iter().map(|(_, entry)| entry));
+        let path = format!("{folder}/README.md");
+        let dir = self.home.make_folder(folder)?;
+        let old = match dir.content("README.md", READ_BYTES_MAX) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
+            old => old?,
+        };
+        if old.as_deref() != Some(text.as_bytes()) {
+            let kept = old.is_none_or(|old| is_replaceable(&old));
+            if !kept {
+                let name = format!("edited-{}-README.md", folder.rsplit('/').next().unwrap_or("domain"));
+                let aside = dir.set_aside("README.md", &self.quarantine, &name)?;
+                tracing::warn!(path, aside, "a rendered page was edited by hand: the edited page is set aside");
+            }
+            let _ = dir.replace("README.md", text.as_bytes(), &self.temporary)?;
+        }
+        Ok(Some(FileImage { path, text }))
+    }
+}
+
+/// Whether `found` is what a power cut leaves of `written`: its beginning, up to a disk's sector or to none. A beginning
+/// of any other length is its owner's edit.
+pub fn is_torn(found: &[u8], written: &[u8]) -> bool {
+    found.len() % 512 == 0 && found.len() < written.len() && written.starts_with(found)
+}
+
+/// Whether a page holds nothing that we did not write: unedited, or torn by a power cut.
+fn is_replaceable(page: &[u8]) -> bool {
+    page.iter().all(|byte| *byte == 0) || std::str::from_utf8(page).is_ok_and(page::is_unedited)
+}
+
+fn with_full_id(file: &FileImage, intent: &Intent) -> FileImage {
+    FileImage { path: page::with_full_id(&file.path, intent.id), text: file.text.clone() }
+}
+
+/// Where a record is, whose first file is `page`: there, or in its folder if it is an experiment.
+pub fn folder_or_page(kind: Kind, page: &str) -> &str {
+    match kind {
+        Kind::Experiment => page.rsplit_once('/').map_or(page, |(folder, _)| folder),
+        _ => page,
+    }
+}
+
+/// The page of a record that is at `path`.
+pub fn page_at(kind: Kind, path: &str) -> Cow<'_, str> {
+    match kind {
+        Kind::Experiment => Cow::Owned(format!("{path}/hypothesis.md")),
+        _ => Cow::Borrowed(path),
+    }
+}
+
+/// The folder of the domain page that the heuristic at `path` is on; `None` for another kind's path.
+pub fn domain_folder(path: &str) -> Option<String> {
+    page::page_path(path)?.strip_suffix("/README.md").map(str::to_owned)
+}

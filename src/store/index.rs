@@ -1,0 +1,650 @@
+//! The index: one row for each record, in SQLite, for tools to query.
+//!
+//! 1. A record's row in its table and its entry in `records` appear in one transaction, or neither does.
+//! 2. However often a record is inserted, it has one row: `records.id` is the record's id.
+//! 3. A recorder's transaction syncs nothing; what is lost with the power, the journal inserts again. [`Index::sync`]
+//!    makes rows durable, before the journal lets go of them.
+//! 4. The index is derived: it can be built anew from the files, in place, under open connections.
+//!
+//! The tables `learnings`, `heuristics` and `experiments` have the columns that the Emergent Learning Framework's
+//! readers use. `records` and `indelible` are ours.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the commit | no row (SQLite rolls back) | replay of the journal inserts it |
+//! | after it | the row; after a power cut perhaps not | replay of the journal inserts it |
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
+
+use crate::fs::{Point, point};
+use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
+use crate::store::page::PageEntry;
+
+/// The version of the schema.
+pub const SCHEMA: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS learnings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    type TEXT NOT NULL,
+    filepath TEXT NOT NULL,
+    title TEXT NOT NULL,
+    summary TEXT,
+    tags TEXT,
+    domain TEXT,
+    severity INTEGER DEFAULT 3,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE IF NOT EXISTS heuristics (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    explanation TEXT,
+    source_type TEXT,
+    source_id INTEGER,
+    confidence REAL DEFAULT 0.5,
+    times_validated INTEGER DEFAULT 0,
+    times_violated INTEGER DEFAULT 0,
+    is_golden BOOLEAN DEFAULT 0,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE IF NOT EXISTS experiments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    hypothesis TEXT,
+    status TEXT DEFAULT 'active',
+    outcome TEXT,
+    cycles_run INTEGER DEFAULT 0,
+    folder_path TEXT,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+    completed_at DATETIME
+);
+CREATE TABLE IF NOT EXISTS records (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    row_id INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    key TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_of_pages ON records (path) WHERE kind = 'heuristic';
+CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+";
+
+/// Why the index could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no index.
+    #[error("there is no index at {}", .0.display())]
+    Missing(PathBuf),
+    /// Somebody else held SQLite's lock for longer than was to be waited.
+    #[error("the index was locked by another process for longer than {} ms", waited.as_millis())]
+    Busy {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// It is not a database, or a damaged one.
+    #[error("the index at {} is damaged", path.display())]
+    Corrupt {
+        /// The index.
+        path: PathBuf,
+        /// What SQLite says of it.
+        source: rusqlite::Error,
+    },
+    /// A table refuses the row: a UNIQUE, a CHECK or a trigger that is not ours.
+    #[error("the index refuses the row of {kind} {id}")]
+    RowRefused {
+        /// The record.
+        id: RecordId,
+        /// Its kind.
+        kind: Kind,
+        /// What SQLite says of it.
+        source: rusqlite::Error,
+    },
+    /// A newer version of the program made it.
+    #[error("the index has schema version {found}; this program knows versions up to {SCHEMA}")]
+    Newer {
+        /// The version it has.
+        found: u32,
+    },
+    /// Anything else that SQLite says.
+    #[error("could not {doing}")]
+    Sqlite {
+        /// The step, as a verb.
+        doing: &'static str,
+        /// What SQLite says of it.
+        source: rusqlite::Error,
+    },
+}
+
+impl Error {
+    /// Whether trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Busy { .. } | Error::Sqlite { .. } => true,
+            Error::Missing(_) | Error::Corrupt { .. } | Error::RowRefused { .. } | Error::Newer { .. } => false,
+        }
+    }
+
+    /// Whether building the index anew mends it.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Missing(_) | Error::Corrupt { .. })
+    }
+}
+
+/// Where a record's row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The record.
+    pub id: RecordId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    pub path: String,
+    /// The row in its table, or `None` if `records` knows the record and its table lacks the row.
+    pub row_id: Option<i64>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+/// What a row is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct RowImage<'a> {
+    /// The record.
+    pub id: RecordId,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// Under which key.
+    pub key: Option<&'a str>,
+    /// Its fields.
+    pub record: &'a Record,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    pub path: &'a str,
+}
+
+impl<'a> RowImage<'a> {
+    /// The row of `intent`, whose files came to lie at `path`.
+    pub fn of(intent: &'a Intent, path: &'a str) -> RowImage<'a> {
+        let key = intent.key.as_deref();
+        RowImage { id: intent.id, created_at: intent.created_at, key, record: &intent.record, path }
+    }
+}
+
+/// An open index.
+#[derive(Debug)]
+pub struct Index {
+    connection: Connection,
+    path: PathBuf,
+    wait: Duration,
+    inode: Option<u64>,
+}
+
+impl Index {
+    /// Makes the index at `path`, or the tables that it lacks, and returns the home's id that it carries: `home` if it
+    /// carried none.
+    ///
+    /// # Errors
+    /// Every [`Error`] but `Missing` and `RowRefused`.
+    pub fn create(path: &Path, home: Uuid) -> Result<Uuid, Error> {
+        let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut index = Index::connect(path, flags, Duration::from_secs(10))?;
+        index.prepare_tables(home, false)
+    }
+
+    /// Opens the index at `path`. Whoever uses it waits no longer than `wait` for another process's lock.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if there is none; nothing is made then.
+    pub fn open(path: &Path, wait: Duration) -> Result<Index, Error> {
+        Index::connect(path, flags(), wait)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
+        let connection = match Connection::open_with_flags(path, flags) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
+                return Err(Error::Missing(path.into()));
+            }
+            connection => connection.map_err(|source| Error::Sqlite { doing: "open the index", source })?,
+        };
+        let index = Index { connection, path: path.into(), wait, inode: inode_of(path) };
+        // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
+        let set = || {
+            index.connection.busy_timeout(wait)?;
+            index.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            index.connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;")
+        };
+        set().map_err(index.error("set up the index"))?;
+        Ok(index)
+    }
+
+    fn error(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+        let (path, waited) = (self.path.clone(), self.wait);
+        move |source| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { waited },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { path: path.clone(), source },
+            _ => Error::Sqlite { doing, source },
+        }
+    }
+
+    fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
+        let error = self.error("make the index");
+        let make = |index: &mut Index| {
+            index.connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+            let transaction = index.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(TABLES)?;
+            let put = "INSERT INTO indelible VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+            transaction.execute(put, params!["home", home.to_string()])?;
+            transaction.execute(put, params!["schema", SCHEMA])?;
+            transaction.execute(put, params!["syncs", 0])?;
+            if rebuilding {
+                transaction.execute(put, params!["rebuilding", 1])?;
+            }
+            let found = value_of::<String>(&transaction, "home")?;
+            let schema = value_of::<u32>(&transaction, "schema")?;
+            transaction.commit()?;
+            index.connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
+            Ok((found.and_then(|text| Uuid::try_parse(&text).ok()), schema.unwrap_or(SCHEMA)))
+        };
+        match make(self).map_err(error)? {
+            (_, found) if found > SCHEMA => Err(Error::Newer { found }),
+            (found, _) => Ok(found.unwrap_or(home)),
+        }
+    }
+
+    /// Checks that this program can work with the index: that its tables are there, and of a version it knows.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], and [`Error::Corrupt`] if a table is missing.
+    pub fn check_schema(&self) -> Result<(), Error> {
+        let error = self.error("read the index");
+        match value_of::<u32>(&self.connection, "schema") {
+            Ok(Some(found)) if found > SCHEMA => Err(Error::Newer { found }),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(self.lacking("its schema version")),
+            Err(source) if is_no_such_table(&source) => Err(Error::Corrupt { path: self.path.clone(), source }),
+            Err(source) => Err(error(source)),
+        }
+    }
+
+    fn lacking(&self, what: &str) -> Error {
+        let source = rusqlite::Error::InvalidColumnName(what.into());
+        Error::Corrupt { path: self.path.clone(), source }
+    }
+
+    /// Everything that SQLite finds wrong with the database, one line each; empty if nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is too damaged to be checked.
+    pub fn integrity(&self) -> Result<Vec<String>, Error> {
+        let error = self.error("check the index");
+        let check = || {
+            let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            lines.collect::<Result<Vec<_>, _>>()
+        };
+        let lines = check().map_err(error)?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Whether the file that is open is no longer the one at its path: moved away, removed or replaced.
+    pub fn has_moved(&self) -> bool {
+        inode_of(&self.path) != self.inode
+    }
+
+    /// The row of the record `id`, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn find(&self, id: RecordId) -> Result<Option<Known>, Error> {
+        let sql = "SELECT id, kind, path, row_id, created_at FROM records WHERE id = ?1";
+        let find = || self.connection.query_row(sql, [id.to_string()], known).optional();
+        find().map_err(self.error("look up a record in the index"))
+    }
+
+    /// Inserts rows in one transaction, and returns for each the row that its record has now and whether it is new.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] for a row that its table does not take, and nothing is inserted; every other [`Error`].
+    pub fn insert(&mut self, rows: &[RowImage<'_>]) -> Result<Vec<Inserted>, Error> {
+        let error = self.error("insert into the index");
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
+        let inserted = {
+            let mut statements = Statements::prepare(&transaction).map_err(&error)?;
+            rows.iter().map(|row| statements.insert(row, &error)).collect::<Result<Vec<_>, _>>()?
+        };
+        let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
+        point::at(Point::RowBeforeCommit).map_err(named)?;
+        transaction.commit().map_err(&error)?;
+        point::at(Point::RowAfterCommit).map_err(named)?;
+        Ok(inserted)
+    }
+
+    /// The records of the domain page whose folder is `folder`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, Error> {
+        let sql = "SELECT r.id, h.rule, h.explanation, h.source_type, h.confidence, r.created_at, r.path, h.domain
+             FROM records r JOIN heuristics h ON h.id = r.row_id
+             WHERE r.kind = 'heuristic' AND r.path >= ?1 || '/' AND r.path < ?1 || '0' ORDER BY r.created_at, r.id";
+        let entry = |row: &Row<'_>| {
+            let page_entry = PageEntry {
+                id: parsed(row, 0)?,
+                rule: row.get(1)?,
+                explanation: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+                source: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                confidence: row.get::<_, Option<f64>>(4)?.unwrap_or_default(),
+                created_at: parsed(row, 5)?,
+                path: row.get(6)?,
+            };
+            Ok((row.get(7)?, page_entry))
+        };
+        let read = || {
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([folder], entry)?.collect::<Result<Vec<_>, _>>()
+        };
+        read().map_err(self.error("read a domain's heuristics from the index"))
+    }
+
+    /// Hands every record that the index knows to `take`, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn for_each(&self, mut take: impl FnMut(Known)) -> Result<(), Error> {
+        let sql = "SELECT r.id, r.kind, r.path, coalesce(l.id, h.id, e.id), r.created_at FROM records r
+             LEFT JOIN learnings l ON r.kind IN ('failure', 'success', 'observation') AND l.id = r.row_id
+             LEFT JOIN heuristics h ON r.kind = 'heuristic' AND h.id = r.row_id
+             LEFT JOIN experiments e ON r.kind = 'experiment' AND e.id = r.row_id
+             ORDER BY r.id";
+        let mut read = || {
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                take(known(row)?);
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// How many records the index knows.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn count(&self) -> Result<u64, Error> {
+        let count = || self.connection.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0));
+        count().map(i64::unsigned_abs).map_err(self.error("count the records in the index"))
+    }
+
+    /// The record that a row holds, as far as a row holds it, with its key.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn record_of(&self, known: &Known) -> Result<Option<(Record, Option<String>)>, Error> {
+        let key_of = "SELECT key FROM records WHERE id = ?1";
+        let read = || {
+            let key = self.connection.query_row(key_of, [known.id.to_string()], |row| row.get(0)).optional()?;
+            let record = read_record(&self.connection, known)?;
+            Ok(record.map(|record| (record, key.flatten())))
+        };
+        read().map_err(self.error("read a record from the index"))
+    }
+
+    /// Forgets what `records` knows of `id`, so that the record can be inserted again; for an entry whose table lacks
+    /// the row.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn forget(&mut self, id: RecordId) -> Result<(), Error> {
+        let forget = self.connection.execute("DELETE FROM records WHERE id = ?1", [id.to_string()]);
+        forget.map(|_| ()).map_err(self.error("remove a record without a row from the index"))
+    }
+
+    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        checkpoint.map_err(self.error("checkpoint the index"))
+    }
+
+    /// Makes every row durable that has been inserted, by whomever.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.checkpoint()?;
+        // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
+        // checkpoint, so that no recorder has to sync the write-ahead log's new header.
+        let sync = self.connection.execute_batch(
+            "PRAGMA synchronous = FULL;
+             UPDATE indelible SET value = value + 1 WHERE name = 'syncs';
+             PRAGMA synchronous = NORMAL;",
+        );
+        sync.map_err(|source| {
+            let _ = self.connection.execute_batch("PRAGMA synchronous = NORMAL;");
+            self.error("make the index durable")(source)
+        })
+    }
+
+    /// Empties the index, in place, under whoever has it open, and makes its tables anew. What was in it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
+    pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
+        let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
+        let failed = |source| Error::Sqlite { doing: "empty the index", source };
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let wait = Duration::from_secs(10);
+        let empty = || {
+            connection.busy_timeout(wait)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
+            let vacuum = connection.execute_batch("VACUUM");
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
+            vacuum
+        };
+        empty().map_err(failed)?;
+        drop(connection);
+        let mut index = Index::connect(path, flags, wait)?;
+        index.prepare_tables(home, true)?;
+        Ok(index)
+    }
+
+    /// Says that an index that was emptied is full again.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn finish(&self) -> Result<(), Error> {
+        let finish = self.connection.execute("DELETE FROM indelible WHERE name = 'rebuilding'", []);
+        finish.map(|_| ()).map_err(self.error("finish building the index"))
+    }
+
+    /// Whether the index holds all it should: it is not one that was emptied and not filled again.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn is_finished(&self) -> Result<bool, Error> {
+        let rebuilding = value_of::<u32>(&self.connection, "rebuilding").map_err(self.error("read the index"))?;
+        Ok(rebuilding.is_none())
+    }
+
+    /// The home's id that the index carries.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
+        let text = value_of::<String>(&self.connection, "home").map_err(self.error("read the index"))?;
+        Ok(text.and_then(|text| Uuid::try_parse(&text).ok()))
+    }
+}
+
+/// The row that a record has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// The row in its table.
+    pub row_id: i64,
+    /// Where the record's page or folder is, which is what an earlier insertion said.
+    pub path: String,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+fn flags() -> OpenFlags {
+    // No symbolic link on the way to the index: the home's path has none, and beneath it none is followed.
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
+}
+
+fn inode_of(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).ok().map(|found| found.ino())
+}
+
+fn is_no_such_table(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqlInputError { .. }) || error.to_string().contains("no such table")
+}
+
+fn value_of<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> Result<Option<T>, rusqlite::Error> {
+    connection.query_row("SELECT value FROM indelible WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error>
+where
+    T::Err: std::fmt::Display,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| {
+        let error = format!("{text:?}: {error}");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
+    Ok(Known {
+        id: parsed(row, 0)?,
+        kind: parsed(row, 1)?,
+        path: row.get(2)?,
+        row_id: row.get(3)?,
+        created_at: parsed(row, 4)?,
+    })
+}
+
+fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
+    let Some(row_id) = known.row_id else { return Ok(None) };
+    let text = |row: &Row<'_>, column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+    let learning = |row: &Row<'_>| {
+        let (title, domain, tags, summary) = (text(row, 0)?, text(row, 1)?, text(row, 3)?, text(row, 4)?);
+        Ok(Learning { title, domain, severity: row.get::<_, Option<u8>>(2)?.unwrap_or(3), tags, summary })
+    };
+    let learnings = "SELECT title, domain, severity, tags, summary FROM learnings WHERE id = ?1";
+    let record = match known.kind {
+        Kind::Failure => connection.query_row(learnings, [row_id], learning).map(Record::Failure),
+        Kind::Success => connection.query_row(learnings, [row_id], learning).map(Record::Success),
+        Kind::Observation => connection.query_row(learnings, [row_id], learning).map(Record::Observation),
+        Kind::Heuristic => {
+            let sql = "SELECT domain, rule, explanation, source_type, confidence FROM heuristics WHERE id = ?1";
+            connection.query_row(sql, [row_id], |row| {
+                let (domain, rule, explanation, source) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?);
+                let confidence = row.get::<_, Option<f64>>(4)?.unwrap_or(0.5);
+                Ok(Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence }))
+            })
+        }
+        Kind::Experiment => {
+            let sql = "SELECT name, hypothesis FROM experiments WHERE id = ?1";
+            connection.query_row(sql, [row_id], |row| {
+                let (success_criteria, failure_criteria) = Default::default();
+                let (name, hypothesis) = (text(row, 0)?, text(row, 1)?);
+                Ok(Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria }))
+            })
+        }
+    };
+    record.optional()
+}
+
+/// The statements that insert a record, prepared when they are first wanted.
+struct Statements<'t> {
+    transaction: &'t Transaction<'t>,
+    find: rusqlite::Statement<'t>,
+    remember: rusqlite::Statement<'t>,
+    tables: [Option<rusqlite::Statement<'t>>; 3],
+}
+
+const LEARNINGS: (usize, &str) = (
+    0,
+    "INSERT INTO learnings (type, filepath, title, summary, tags, domain, severity, created_at, updated_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+);
+const HEURISTICS: (usize, &str) = (
+    1,
+    "INSERT INTO heuristics (domain, rule, explanation, source_type, confidence, created_at, updated_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+);
+const EXPERIMENTS: (usize, &str) = (
+    2,
+    "INSERT INTO experiments (name, hypothesis, status, folder_path, created_at) VALUES (?1, ?2, 'active', ?3, ?4)",
+);
+
+impl<'t> Statements<'t> {
+    fn prepare(transaction: &'t Transaction<'t>) -> Result<Statements<'t>, rusqlite::Error> {
+        Ok(Statements {
+            transaction,
+            find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
+            remember: transaction.prepare(
+                "INSERT INTO records (id, kind, path, row_id, created_at, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            tables: [None, None, None],
+        })
+    }
+
+    /// Inserts `row` unless its record has one. The transaction holds the write lock, so looking first is enough; and
+    /// an `INSERT OR IGNORE` would swallow what an adopted table refuses.
+    fn insert(&mut self, row: &RowImage<'_>, error: &impl Fn(rusqlite::Error) -> Error) -> Result<Inserted, Error> {
+        let id = row.id.to_string();
+        let found = self.find.query_row([&id], |found| Ok((found.get(0)?, found.get(1)?))).optional();
+        if let Some((row_id, path)) = found.map_err(error)? {
+            return Ok(Inserted { row_id, path, is_new: false });
+        }
+        let row_id = self.insert_into_table(row).map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
+            _ => error(source),
+        })?;
+        let created_at = format!("{:.3}", row.created_at);
+        let values = params![id, row.record.kind().name(), row.path, row_id, created_at, row.key];
+        self.remember.execute(values).map_err(error)?;
+        Ok(Inserted { row_id, path: row.path.into(), is_new: true })
+    }
+
+    fn insert_into_table(&mut self, row: &RowImage<'_>) -> Result<i64, rusqlite::Error> {
+        let at = row.created_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let kind = row.record.kind().name();
+        match row.record {
+            Record::Failure(it) | Record::Success(it) | Record::Observation(it) => self
+                .table(LEARNINGS)?
+                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity, at]),
+            Record::Heuristic(it) => self.table(HEURISTICS)?.insert(params![
+                it.domain,
+                it.rule,
+                it.explanation,
+                it.source,
+                it.confidence,
+                at
+            ]),
+            Record::Experiment(it) => self.table(EXPERIMENTS)?.insert(params![it.name, it.hypothesis, row.path, at]),
+        }
+    }
+
+    fn table(&mut self, (slot, sql): (usize, &str)) -> Result<&mut rusqlite::Statement<'t>, rusqlite::Error> {
+        match &mut self.tables[slot] {
+            Some(statement) => Ok(statement),
+            empty => Ok(empty.insert(self.transaction.prepare(sql)?)),
+        }
+    }
+}
