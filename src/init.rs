@@ -1,0 +1,159 @@
+//! Making a home, or what is missing of one.
+//!
+//! Every step can be repeated, and `home.json`, which makes the folder a home, is written last.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before `home.json` | a folder that is not a home yet | `init` again, which goes on where it was |
+//! | after it | a home | nothing to do |
+
+use std::path::Path;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::fs::{self, Dir, Point, point};
+use crate::home::{self, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
+use crate::journal::{self, Journal};
+use crate::state::State;
+use crate::store::history::{self, History, HistoryOptions};
+use crate::store::index::{self, Index};
+
+/// The name of the configuration file in the private folder.
+pub const CONFIG: &str = "config.toml";
+
+/// What was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// What was missing and is there now.
+    pub added: Vec<&'static str>,
+    /// The branch that records are committed to.
+    pub branch: String,
+    /// Whether the repository was there before, and is somebody's own.
+    pub guest: bool,
+    /// Whether the index is there but damaged, and was left alone.
+    pub index_damaged: bool,
+}
+
+/// Why a home could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be a home.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be made.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The index could not be made.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The repository could not be made or used.
+    #[error(transparent)]
+    History(#[from] history::Error),
+}
+
+/// Makes a home at `path`, or adds what is missing to the one that is there. `config` is the text of a new
+/// configuration file.
+///
+/// # Errors
+/// Every [`Error`]; what was made so far stays, and making it again goes on from there.
+pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
+    let mut made = Made::default();
+    if make_home_folder(path)? {
+        made.added.push("folder");
+    }
+    let home = home::open_folder(path)?;
+    let private = make_folders(&home, &mut made)?;
+    let temporary = private.folder("tmp")?;
+    let identity = home::identity(&home, &private)?;
+    let id = make_index(&home, identity.map_or_else(Uuid::new_v4, |identity| identity.id), &mut made)?;
+    make_history(&home, &temporary, history, &mut made)?;
+    make_journal(&private, &temporary, &mut made)?;
+    if private.find(CONFIG)?.is_none() {
+        private.place(CONFIG, config.as_bytes(), &temporary)?;
+        made.added.push("config");
+    }
+    if identity.is_none() {
+        point::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
+        let identity = Identity { version: VERSION, id };
+        let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
+        let _ = private.replace(home::IDENTITY, text.as_bytes(), &temporary)?;
+        let _ = home.sync()?;
+        made.added.push("identity");
+    }
+    Ok(made)
+}
+
+fn make_home_folder(path: &Path) -> Result<bool, Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    make.map_err(fs::Error::io("make the folder", path))?;
+    Ok(true)
+}
+
+fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
+    point::at(Point::InitFolders).map_err(fs::Error::io("make folders in", home.path()))?;
+    let missing = |path: &str| home.find(path).map(|found| found.is_none());
+    if missing("memory")? {
+        made.added.push("memory");
+    }
+    let _ = (home.make_folder("memory")?, home.make_folder("experiments/active")?);
+    if missing(PRIVATE)? {
+        made.added.push("private");
+    }
+    let private = home.make_folder(PRIVATE)?;
+    for folder in PRIVATE_FOLDERS {
+        let _ = private.make_folder(folder)?;
+    }
+    Ok(private)
+}
+
+/// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
+fn make_index(home: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
+    point::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
+    let missing = home.find(home::INDEX)?.is_none();
+    match Index::create(&home.path().join(home::INDEX), id) {
+        Ok(id) => {
+            if missing {
+                made.added.push("index");
+            }
+            Ok(id)
+        }
+        Err(error) if error.is_lost() => {
+            made.index_damaged = true;
+            Ok(id)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn make_history(home: &Dir, temporary: &Dir, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
+    point::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
+    let (history, new) = History::init(home.path(), temporary.path(), options)?;
+    if new {
+        made.added.push("history");
+    }
+    made.branch = history.branch().to_owned();
+    made.guest = !history.is_owned();
+    Ok(())
+}
+
+fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), Error> {
+    point::at(Point::InitJournal).map_err(fs::Error::io("make the journal in", private.path()))?;
+    let journal = Journal::new(private.folder("journal")?);
+    let id = journal.own(private, temporary)?;
+    if journal.ensure_first()? {
+        made.added.push("journal");
+        // A journal that begins together with its home has every record there is: nothing has to be looked for.
+        if made.added.contains(&"index") {
+            State::of_new(id).write(private, temporary)?;
+        }
+    }
+    Ok(())
+}

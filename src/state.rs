@@ -1,0 +1,46 @@
+//! What whoever has the worker's lock remembers from one time to the next.
+//!
+//! It is only ever an excuse to do less: where it is missing or says something else, everything is looked at anew.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fs::{Dir, Error, os};
+
+const NAME: &str = "state.json";
+
+/// The content of `.indelible/state.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Since this boot, every file and row of the journal has been seen in place.
+    pub boot: String,
+    /// The journal that all of this is said about.
+    pub journal: Uuid,
+    /// Whether a batch has been committed, so that a history without one has lost something.
+    pub committed: bool,
+}
+
+impl State {
+    /// The state of a home that is being made.
+    pub fn of_new(journal: Uuid) -> State {
+        State { boot: os::boot_id(), journal, committed: false }
+    }
+
+    /// What is remembered; `None` if nothing is, or nothing that can be understood.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn read(private: &Dir) -> Result<Option<State>, Error> {
+        let text = private.content(NAME, 4096)?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// Remembers this, durably.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written; what was remembered before is then still there.
+    pub fn write(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
+        let text = serde_json::to_string(self).expect("it is made of strings");
+        private.replace(NAME, text.as_bytes(), temporary).map(|_| ())
+    }
+}
