@@ -1,0 +1,610 @@
+//! A batch: a prefix of the journal that becomes one commit.
+//!
+//! 1. Nothing reaches git before its part of the journal is synced, by whomever it was written.
+//! 2. A batch is applied (files, rows, pages) before it is committed, and its position passes after that.
+//! 3. What cannot be applied is parked, durably, before its position passes. What can be later is never parked.
+//! 4. Of several intents with one id, the first in the journal's order is the record.
+//! 5. A segment goes only when its files and rows are durable and all of it is in git.
+//!
+//! Whoever has the worker's lock does this: the worker, or `flush` and `recover` where none runs.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the commit | intents, and part of their files and rows | the next batch does the same again |
+//! | within the commit | see `store::history` | the branch's tree says which records it has |
+//! | after it | the batch, committed | nothing to do: its position is in git |
+//! | between making durable and removing a segment | a segment too many | it is removed next time |
+
+mod plan;
+mod start;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+pub use plan::{Plan, Pressure};
+pub use start::{Progress, VoidReason};
+
+use crate::fs::lock::WorkerLock;
+use crate::fs::{self, Durable};
+use crate::home::{self, Home};
+use crate::intent::{FileImage, Intent, RecordId};
+use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
+use crate::position::Position;
+use crate::state::State;
+use crate::store::apply::{self, Applier, Expect, domain_folder};
+use crate::store::history::{self, Committed, History, HistoryOptions};
+use crate::store::index::{self, Index, RowImage};
+use crate::store::quarantine::Quarantine;
+
+/// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
+const WAL_BYTES_MAX: u64 = 1 << 20;
+
+/// How batches are made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most records in one commit.
+    pub records_max: usize,
+    /// The most bytes of intents held in memory.
+    pub bytes_max: usize,
+    /// The size in bytes from which on the journal goes on in a new segment.
+    pub segment_bytes_max: u64,
+    /// How long a segment stays after its last record was committed.
+    pub keep: Duration,
+    /// How long to wait for SQLite's lock.
+    pub index_wait: Duration,
+    /// How the history is kept.
+    pub history: HistoryOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            records_max: 1000,
+            bytes_max: 16 << 20,
+            segment_bytes_max: 8 << 20,
+            keep: Duration::from_secs(600),
+            index_wait: Duration::from_secs(5),
+            history: HistoryOptions::default(),
+        }
+    }
+}
+
+/// What has been counted since the counting began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Commits made.
+    pub commits: u64,
+    /// Records committed.
+    pub records: u64,
+    /// Files that a recorder had not placed, or that were torn.
+    pub files_written: u64,
+    /// Rows that a recorder had not inserted.
+    pub rows_inserted: u64,
+    /// Entries whose writer died.
+    pub torn: u64,
+    /// Entries that their writers voided.
+    pub voided: u64,
+    /// Damaged stretches of the journal, each counted once.
+    pub damaged: u64,
+    /// Records parked, each counted once.
+    pub parked: u64,
+    /// Segments removed.
+    pub segments_removed: u64,
+    /// Attempts that failed and were made again.
+    pub retries: u64,
+}
+
+/// Why a batch could not be made. What was recorded is still in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be read or synced.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// A record could not be applied for now.
+    #[error("the record {id} could not be applied")]
+    Apply {
+        /// The record.
+        id: RecordId,
+        /// Why.
+        source: apply::Error,
+    },
+    /// A domain's page could not be rendered.
+    #[error("the page in {folder} could not be rendered")]
+    Page {
+        /// The domain's folder.
+        folder: String,
+        /// Why.
+        source: apply::Error,
+    },
+    /// The index could not be used.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The history could not be used.
+    #[error(transparent)]
+    History(#[from] history::Error),
+}
+
+impl Error {
+    /// Whether building the index anew is what helps.
+    pub fn is_index_lost(&self) -> bool {
+        match self {
+            Error::Index(error) => error.is_lost(),
+            Error::Apply { source: apply::Error::Index(error), .. }
+            | Error::Page { source: apply::Error::Index(error), .. } => error.is_lost(),
+            _ => false,
+        }
+    }
+
+    /// Whether a person has to change something before trying again can help.
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            Error::History(error) => error.is_unsupported(),
+            Error::Home(error) => !matches!(error, home::Error::Fs(_)),
+            Error::Index(index::Error::Newer { .. }) | Error::Journal(journal::Error::Format { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// A record that waits to be committed.
+#[derive(Debug)]
+struct Pending {
+    intent: Intent,
+    /// Where its entry ends.
+    end: Position,
+    /// The segment that this is in.
+    segment: SegmentNumber,
+}
+
+/// What one commit did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The commit, or `None` if the branch had everything already.
+    pub commit: Option<String>,
+    /// How many records it introduced.
+    pub records: usize,
+}
+
+/// Makes batches of one home's journal, for whoever has the worker's lock.
+#[derive(Debug)]
+pub struct Committer<'h> {
+    home: &'h Home,
+    options: Options,
+    applier: Applier<'h>,
+    quarantine: Quarantine,
+    index: Option<Index>,
+    history: History,
+    journal_id: Uuid,
+    state: State,
+    reader: Reader<'h>,
+    /// The journal up to here is committed.
+    committed: Position,
+    committed_segment: SegmentNumber,
+    /// Paths that history had once and its owner removed: they stay removed.
+    removed: HashSet<String>,
+    void: Option<VoidReason>,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+    last_commit: Instant,
+    counts: Counts,
+    _lock: &'h WorkerLock,
+}
+
+impl<'h> Committer<'h> {
+    /// The home that batches are made in.
+    pub fn home(&self) -> &'h Home {
+        self.home
+    }
+
+    /// The home's history.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// How batches are made.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Up to where the journal is committed.
+    pub fn committed(&self) -> Position {
+        self.committed
+    }
+
+    /// What has been counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What has been counted, to count something that happens elsewhere.
+    pub fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// What waits to be committed, as far as it has been read.
+    pub fn pressure(&self) -> Pressure {
+        Pressure {
+            records: self.pending.len(),
+            full: self.is_full(),
+            severity_max: self.pending.iter().map(|pending| pending.intent.record.severity()).max().unwrap_or(0),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.pending.len() >= self.options.records_max || self.pending_bytes >= self.options.bytes_max
+    }
+
+    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
+    pub fn look(&mut self) -> Result<(), Error> {
+        while !self.is_full() {
+            let Some(item) = self.reader.next()? else { break };
+            self.take(item)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, item: Item) -> Result<(), Error> {
+        match item {
+            Item::Voided => self.counts.voided += 1,
+            Item::Torn => self.counts.torn += 1,
+            Item::Damaged { segment, offset, bytes, why } => {
+                if self.quarantine.damage(segment, offset, &bytes, why)? {
+                    self.counts.damaged += 1;
+                    tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
+                }
+            }
+            Item::Entry { json } => match serde_json::from_slice::<Intent>(&json) {
+                Ok(intent) => {
+                    self.pending_bytes += json.len();
+                    let (end, segment) = (self.reader.position(), self.reader.segment());
+                    self.pending.push(Pending { intent, end, segment });
+                }
+                Err(error) => {
+                    let end = self.reader.position();
+                    let why = format!("it is not an intent that this version knows: {error}");
+                    if self.quarantine.park_entry(end.segment, end.offset, &json, &why)? {
+                        self.counts.parked += 1;
+                        tracing::error!(position = %end, why, "an entry cannot be understood: parked");
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Applies and commits what has been read. `None` if there is nothing.
+    ///
+    /// # Errors
+    /// Every [`Error`]. What was read is still pending then, and trying again does what is left of it.
+    pub fn commit(&mut self) -> Result<Option<Outcome>, Error> {
+        let Some(last) = self.pending.last() else { return Ok(None) };
+        let (position, segment) = (last.end, last.segment);
+        let Some(proof) = self.sync_journal()? else { return self.commit() };
+        let applied = self.apply_pending(&proof)?;
+        let outcome = self.commit_applied(applied, position)?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        (self.committed, self.committed_segment) = (position, segment);
+        self.last_commit = Instant::now();
+        Ok(Some(outcome))
+    }
+
+    /// Makes durable all that has been read and is not committed. `None` if a sync failed, and everything has been
+    /// copied to a new segment instead and read from there.
+    fn sync_journal(&mut self) -> Result<Option<Durable<()>>, Error> {
+        let journal = self.home.journal();
+        let mut proof = None;
+        let range = self.committed_segment..=self.reader.segment();
+        for number in journal.segments()?.into_iter().filter(|number| range.contains(number)) {
+            match journal.sync(number) {
+                Ok(durable) => proof = Some(durable),
+                Err(journal::Error::Fs(error)) if !error.is_not_found() => {
+                    tracing::error!(segment = %number, %error, "a segment cannot be synced: copying it to a new one");
+                    self.evacuate()?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match proof {
+            Some(proof) => Ok(Some(proof)),
+            None => Err(journal::Error::Empty(journal.dir().path().into()).into()),
+        }
+    }
+
+    /// After a failed sync nothing on that file is trusted again: what is not committed is copied to a new segment, and
+    /// the old ones are read no more.
+    fn evacuate(&mut self) -> Result<(), Error> {
+        let journal = self.home.journal();
+        let fresh = journal.rotate()?;
+        let mut appender = Appender::open(journal)?;
+        let mut copied = 0_usize;
+        let from = Reader::from_position(journal, self.committed)?;
+        let mut reader = from.map_or_else(|| Reader::from_start(journal), |reader| Ok(Some(reader)))?;
+        let mut group = Vec::new();
+        while let Some(reader) = reader.as_mut()
+            && reader.segment() < fresh
+        {
+            match reader.next()? {
+                Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
+                Some(_) => {}
+                None => break,
+            }
+            if group.len() == 256 {
+                copied += copy(&mut appender, &mut group)?;
+            }
+        }
+        copied += copy(&mut appender, &mut group)?;
+        let start = journal.beginning(fresh)?.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
+        let reader = Reader::from_position(journal, start)?;
+        self.reader = reader.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
+        (self.committed, self.committed_segment) = (start, fresh);
+        self.pending.clear();
+        self.pending_bytes = 0;
+        tracing::warn!(entries = copied, segment = %fresh, "copied what was not committed to a new segment");
+        self.look()
+    }
+
+    /// Ensures files, rows and pages of everything pending.
+    fn apply_pending(&mut self, proof: &Durable<()>) -> Result<Applied, Error> {
+        self.ensure_index()?;
+        let mut seen = HashSet::new();
+        let pending = std::mem::take(&mut self.pending);
+        let result = self.apply_all(&pending, proof, &mut seen);
+        self.pending = pending;
+        result
+    }
+
+    fn apply_all(
+        &mut self,
+        pending: &[Pending],
+        proof: &Durable<()>,
+        seen: &mut HashSet<RecordId>,
+    ) -> Result<Applied, Error> {
+        let mut intents = Vec::with_capacity(pending.len());
+        for Pending { intent, .. } in pending {
+            let removed = intent.files.first().is_some_and(|file| self.removed.contains(&file.path));
+            if removed || !seen.insert(intent.id) || self.is_superseded(intent)? {
+                continue;
+            }
+            if let Some(intent) = self.apply_files(intent, proof)? {
+                intents.push(intent);
+            }
+        }
+        self.insert_rows(&intents)?;
+        let pages = self.render_pages(&intents)?;
+        Ok(Applied { intents, pages })
+    }
+
+    /// Whether an intent of the same id came before it and is the record.
+    fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
+        let (Some(index), Some(_)) = (&self.index, &intent.key) else { return Ok(false) };
+        let known = index.find(intent.id)?;
+        Ok(known.is_some_and(|known| {
+            let full = crate::store::page::with_full_id(&apply::page_at(known.kind, intent.path()), intent.id);
+            known.path != intent.path() && known.path != apply::folder_or_page(known.kind, &full)
+        }))
+    }
+
+    /// Ensures the files of `intent`, and returns it with the paths that they came to have; `None` if it is parked.
+    fn apply_files(&mut self, intent: &Intent, proof: &Durable<()>) -> Result<Option<Intent>, Error> {
+        match self.applier.files(intent, Expect::Itself, proof) {
+            Ok(place) => {
+                self.counts.files_written += place.written as u64;
+                let paths = place.files.into_iter();
+                let files =
+                    intent.files.iter().zip(paths).map(|(file, path)| FileImage { path, text: file.text.clone() });
+                Ok(Some(Intent { files: files.collect(), ..intent.clone() }))
+            }
+            Err(error) if error.is_transient() => Err(Error::Apply { id: intent.id, source: error }),
+            Err(error) => {
+                self.park(intent, "file", &error)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn park(&mut self, intent: &Intent, part: &str, error: &dyn std::error::Error) -> Result<(), Error> {
+        let why = crate::text::chain(error);
+        if self.quarantine.park(intent, part, &why)? {
+            self.counts.parked += 1;
+            tracing::error!(id = %intent.id, part, why, "a record cannot be applied: parked");
+        }
+        Ok(())
+    }
+
+    fn insert_rows(&mut self, intents: &[Intent]) -> Result<(), Error> {
+        let mut rows: Vec<_> = intents.iter().map(|intent| RowImage::of(intent, intent.path())).collect();
+        while let Some(index) = &mut self.index {
+            match index.insert(&rows) {
+                Ok(inserted) => {
+                    self.counts.rows_inserted += inserted.iter().filter(|inserted| inserted.is_new).count() as u64;
+                    return Ok(());
+                }
+                Err(error @ index::Error::RowRefused { id, .. }) => {
+                    rows.retain(|row| row.id != id);
+                    let refused = intents.iter().find(|intent| intent.id == id);
+                    refused.map_or(Ok(()), |intent| self.park(intent, "row", &error))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn render_pages(&mut self, intents: &[Intent]) -> Result<Vec<FileImage>, Error> {
+        let mut folders: Vec<_> = intents.iter().filter_map(|intent| domain_folder(intent.path())).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        self.render_folders(folders)
+    }
+
+    pub(crate) fn render_folders(&mut self, folders: Vec<String>) -> Result<Vec<FileImage>, Error> {
+        let Some(index) = &self.index else { return Ok(Vec::new()) };
+        let mut pages = Vec::new();
+        for folder in folders {
+            match self.applier.domain_page(index, &folder) {
+                Ok(page) => pages.extend(page),
+                Err(error) if error.is_transient() => return Err(Error::Page { folder, source: error }),
+                Err(error) => tracing::error!(folder, error = crate::text::chain(&error), "a page cannot be rendered"),
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Commits what is applied. What has no room in the branch's tree is parked, and the rest committed.
+    fn commit_applied(&mut self, applied: Applied, position: Position) -> Result<Outcome, Error> {
+        let Applied { mut intents, mut pages } = applied;
+        let committed = loop {
+            let records: Vec<&Intent> = intents.iter().collect();
+            let batch = history::Batch { records: &records, pages: &pages, journal: self.journal_id, position };
+            match self.history.commit(&batch) {
+                Err(history::Error::Obstructed { obstacles }) => {
+                    let blocked: HashSet<_> = obstacles.iter().map(|obstacle| obstacle.path.as_str()).collect();
+                    let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(it.path.as_str()));
+                    let error = history::Error::Obstructed { obstacles: obstacles.clone() };
+                    for intent in intents.iter().filter(|intent| is_blocked(intent)) {
+                        self.park(intent, "commit", &error)?;
+                    }
+                    intents.retain(|intent| !is_blocked(intent));
+                    pages.retain(|page| !blocked.contains(page.path.as_str()));
+                }
+                result => break result?,
+            }
+        };
+        if !self.state.committed {
+            self.state.committed = true;
+            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+        }
+        Ok(match committed {
+            Committed::Nothing => Outcome { commit: None, records: 0 },
+            Committed::New { commit, records, .. } => {
+                self.counts.commits += 1;
+                self.counts.records += records as u64;
+                tracing::info!(%commit, records, "committed");
+                Outcome { commit: Some(commit.to_string()), records }
+            }
+        })
+    }
+
+    /// Reads and commits until nothing is left. Returns how many records were committed.
+    ///
+    /// # Errors
+    /// Every [`Error`]; what is left is still in the journal.
+    pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<usize, Error> {
+        let mut records = 0;
+        loop {
+            self.look()?;
+            let Some(outcome) = self.commit()? else { return Ok(records) };
+            records += outcome.records;
+            progress(records);
+            self.tidy()?;
+        }
+    }
+
+    /// Opens the index if it is not open, or no longer the one at its path.
+    fn ensure_index(&mut self) -> Result<(), Error> {
+        if self.index.as_ref().is_none_or(Index::has_moved) {
+            self.index = None;
+            let index = Index::open(&self.home.index_path(), self.options.index_wait)?;
+            index.check_schema()?;
+            self.index = Some(index);
+        }
+        Ok(())
+    }
+
+    /// The index, open and of a version that this program knows.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn index(&mut self) -> Result<&mut Index, Error> {
+        self.ensure_index()?;
+        let path = self.home.index_path();
+        self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
+    }
+
+    /// Closes the index, so that it can be built anew.
+    pub fn close_index(&mut self) {
+        self.index = None;
+    }
+
+    /// Housekeeping between batches: checkpoints the index, goes on to a new segment, removes those that are finished.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Index`], [`Error::Fs`]; nothing is lost by that, and it is tried again next time.
+    pub fn tidy(&mut self) -> Result<(), Error> {
+        let wal = self.home.dir().find(&format!("{}-wal", home::INDEX))?;
+        if wal.is_some_and(|wal| wal.size > WAL_BYTES_MAX) && self.index.is_some() {
+            self.index()?.sync()?;
+        }
+        if self.wants_rotation()? {
+            let number = self.home.journal().rotate()?;
+            tracing::debug!(segment = %number, "the journal goes on in a new segment");
+        }
+        self.prune()
+    }
+
+    fn wants_rotation(&self) -> Result<bool, Error> {
+        let sizes = self.home.journal().sizes()?;
+        let Some((newest, size)) = sizes.last() else { return Ok(false) };
+        let holds_something = *newest == self.committed_segment && self.committed.checksum != 0;
+        let finished = self.pending.is_empty() && holds_something && self.last_commit.elapsed() >= self.options.keep;
+        Ok(*size >= self.options.segment_bytes_max || finished)
+    }
+
+    /// Removes the segments before the one that the committed position is in, oldest first.
+    fn prune(&mut self) -> Result<(), Error> {
+        let journal = self.home.journal();
+        let mut finished = journal.segments()?;
+        finished.retain(|number| *number < self.committed_segment);
+        if finished.is_empty() {
+            return Ok(());
+        }
+        fs::point::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", self.home.path()))?;
+        let durable = self.home.dir().sync_file_system()?;
+        self.index()?.sync()?;
+        for number in finished {
+            journal.remove(number, &durable)?;
+            self.counts.segments_removed += 1;
+        }
+        Ok(())
+    }
+
+    /// Rolls packs together where there are too many.
+    ///
+    /// # Errors
+    /// [`Error::History`]; nothing is lost by that.
+    pub fn repack(&self) -> Result<(), Error> {
+        if let Some(repacked) = self.history.repack_if_needed()? {
+            tracing::info!(?repacked, "rolled packs together");
+        }
+        Ok(())
+    }
+}
+
+/// What a batch came to on disk.
+struct Applied {
+    intents: Vec<Intent>,
+    pages: Vec<FileImage>,
+}
+
+fn copy(appender: &mut Appender<'_>, group: &mut Vec<Vec<u8>>) -> Result<usize, Error> {
+    if group.is_empty() {
+        return Ok(0);
+    }
+    let written = appender.append(group)?;
+    let _ = appender.sync(written)?;
+    Ok(std::mem::take(group).len())
+}

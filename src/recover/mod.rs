@@ -1,0 +1,346 @@
+//! Recovery: after a crash, everything that still exists anywhere is brought back into all three stores.
+//!
+//! Finding out (`survey`), deciding (`survey::classify`) and doing are separate. What is brought back goes the usual
+//! way: its intent is written to the journal anew, then applied and committed like any other. So recovery can be killed
+//! anywhere and run again, and a second run does nothing.
+//!
+//! 1. sweep: temporary files, staging packs, `.keep`s of ours without a branch
+//! 2. the index is built anew from the files if it is lost
+//! 3. the journal is applied again, and what is pending is committed
+//! 4. a survey; what it finds is acted upon; what that wrote is committed
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | within 1 | fewer leftovers | the next run |
+//! | within 2 | an index with fewer rows than files | its missing version makes the next run build it again |
+//! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker |
+
+mod rebuild;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{self, Committer, Progress};
+use crate::fs::{self, Point, point};
+use crate::home;
+use crate::intent::{FileImage, Intent};
+use crate::journal::{self, Appender};
+use crate::store::history;
+use crate::store::index::{self, Index};
+use crate::store::page::{self, Parsed};
+use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
+
+/// How many intents are written anew with one sync.
+const GROUP: usize = 256;
+/// The largest file that can be brought back through the journal.
+const READ_BYTES_MAX: u64 = 16 << 20;
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything there is: `recover` and `repair`.
+    Everything,
+    /// What a worker makes sure of when it starts: all of it only if something is not as it left it.
+    Start,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Why everything in the journal had to be looked up in the history, if it had to.
+    pub distrusted: Option<String>,
+    /// Temporary files and staging packs removed.
+    pub swept: u64,
+    /// Whether the index was built anew.
+    pub index_rebuilt: bool,
+    /// Records of the journal that were applied again, most to no effect.
+    pub reapplied: u64,
+    /// Records that were pending, and are committed.
+    pub committed: u64,
+    /// Files that were missing or torn, and are back.
+    pub files_restored: u64,
+    /// Rows that were missing, and are back.
+    pub rows_added: u64,
+    /// Records that history lacked, committed from their files or rows.
+    pub recommitted: u64,
+    /// Records of which nothing is left, with where they were.
+    pub lost: Vec<Lost>,
+    /// Commits made.
+    pub commits: u64,
+    /// Entries whose writer died, which nobody was promised.
+    pub torn: u64,
+    /// Damaged stretches of the journal that went to quarantine.
+    pub damaged: u64,
+    /// Records that could not be applied and went to quarantine.
+    pub parked: u64,
+}
+
+impl Report {
+    /// Whether there was nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        Report { reapplied: 0, distrusted: None, ..self.clone() } == Report::default()
+    }
+}
+
+/// A record that could not be brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Where it was; relative to the home.
+    pub path: String,
+    /// Its id, where that is known.
+    pub id: Option<String>,
+    /// Why it could not be brought back.
+    pub why: String,
+}
+
+/// Why recovery could not be finished. Running it again goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A batch could not be made.
+    #[error(transparent)]
+    Batch(#[from] batch::Error),
+    /// The stores could not be compared.
+    #[error(transparent)]
+    Survey(#[from] survey::Error),
+}
+
+macro_rules! through_batch {
+    ($($error:ty),*) => { $(impl From<$error> for Error {
+        fn from(error: $error) -> Error {
+            Error::Batch(error.into())
+        }
+    })* };
+}
+through_batch!(fs::Error, home::Error, journal::Error, index::Error, history::Error);
+
+impl Error {
+    /// Whether a person has to change something before trying again can help.
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Error::Batch(error) if error.needs_a_person())
+    }
+}
+
+/// Brings the home of `committer` in order.
+///
+/// # Errors
+/// Every [`Error`]; what was done until then stays done.
+pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn Progress) -> Result<Report, Error> {
+    let before = *committer.counts();
+    let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
+    report.swept = sweep(committer)?;
+    report.index_rebuilt = rebuild::if_lost(committer, progress)?;
+    let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
+    report.reapplied = match everything {
+        true => committer.reapply(progress)?,
+        false => committer.reapply_after_boot(progress)?,
+    } as u64;
+    report.committed = commit(committer, "committing", progress)?;
+    let damaged = committer.counts().damaged > before.damaged;
+    if everything || damaged {
+        mend(committer, &mut report, progress)?;
+    }
+    committer.settled()?;
+    let after = *committer.counts();
+    report.commits = after.commits - before.commits;
+    report.torn = after.torn - before.torn;
+    report.damaged = after.damaged - before.damaged;
+    report.parked = after.parked - before.parked;
+    report.rows_added += after.rows_inserted - before.rows_inserted;
+    report.files_restored += after.files_written - before.files_written;
+    Ok(report)
+}
+
+/// Removes what a crash can leave behind and nobody will use. A recorder at work loses a temporary file to that at the
+/// most, and leaves its file to the worker then.
+fn sweep(committer: &Committer<'_>) -> Result<u64, Error> {
+    let temporary = committer.home().private_folder("tmp")?;
+    point::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
+    let mut swept = 0;
+    for name in temporary.names()? {
+        match temporary.find(&name)? {
+            Some(found) if found.is_folder => temporary.remove_tree(&name)?,
+            _ => drop(temporary.remove(&name)?),
+        }
+        swept += 1;
+    }
+    let history = committer.history().sweep()?;
+    Ok(swept + history.total() as u64)
+}
+
+fn commit(committer: &mut Committer<'_>, step: &'static str, progress: &mut dyn Progress) -> Result<u64, Error> {
+    progress.begin(step, 0);
+    let committed = committer.commit_everything(|records| progress.at(records as u64))?;
+    progress.end();
+    Ok(committed as u64)
+}
+
+/// Holds the stores against each other and mends what differs.
+fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
+    let history = committer.history().clone();
+    let (home, committed) = (committer.home(), committer.committed());
+    let stores = Stores { home, index: Some(committer.index()?), history: Some(&history), committed: Some(committed) };
+    let survey = survey(&stores, progress)?;
+    let mut mending = Mending { committer, report, group: Vec::new() };
+    progress.begin("mending", survey.findings.len() as u64);
+    for (done, finding) in survey.findings.iter().enumerate() {
+        mending.act(finding)?;
+        progress.at(done as u64 + 1);
+    }
+    mending.append()?;
+    progress.end();
+    mending.companions(&survey.missing_companions)?;
+    let recommitted = commit(committer, "committing", progress)?;
+    report.recommitted += recommitted;
+    Ok(())
+}
+
+struct Mending<'m, 'h> {
+    committer: &'m mut Committer<'h>,
+    report: &'m mut Report,
+    /// Intents to be written to the journal.
+    group: Vec<Intent>,
+}
+
+impl Mending<'_, '_> {
+    fn act(&mut self, finding: &Finding) -> Result<(), Error> {
+        if let (Some(known), survey::Row::Dangling) = (&finding.known, finding.evidence.row) {
+            self.committer.index()?.forget(known.id)?;
+        }
+        match finding.verdict {
+            Verdict::Nothing | Verdict::Wait => Ok(()),
+            Verdict::AddRow | Verdict::CommitFile => self.from_file(finding),
+            Verdict::RestoreFile => self.from_history(finding),
+            Verdict::CommitRow => self.from_row(finding),
+            Verdict::Lost => {
+                self.lost(finding, finding.verdict.what());
+                Ok(())
+            }
+        }
+    }
+
+    fn lost(&mut self, finding: &Finding, why: impl Into<String>) {
+        let id = finding.id.map(|id| id.to_string());
+        let lost = Lost { path: finding.path.clone(), id, why: why.into() };
+        tracing::error!(path = lost.path, why = lost.why, "a record cannot be brought back");
+        self.report.lost.push(lost);
+    }
+
+    /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
+    fn again(&mut self, intent: Intent) -> Result<(), Error> {
+        self.group.push(intent);
+        if self.group.len() == GROUP { self.append() } else { Ok(()) }
+    }
+
+    fn append(&mut self) -> Result<(), Error> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let journal = self.committer.home().journal();
+        point::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
+        let jsons: Vec<_> = self.group.drain(..).filter_map(|intent| serde_json::to_vec(&intent).ok()).collect();
+        let mut appender = Appender::open(journal)?;
+        let written = appender.append(&jsons)?;
+        let _ = appender.sync(written)?;
+        Ok(())
+    }
+
+    fn from_file(&mut self, finding: &Finding) -> Result<(), Error> {
+        let dir = self.committer.home().dir();
+        let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
+        let log = match log_of(&finding.path) {
+            Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
+            None => None,
+        };
+        self.from_bytes(finding, bytes, log)
+    }
+
+    fn from_history(&mut self, finding: &Finding) -> Result<(), Error> {
+        let history = self.committer.history();
+        let Some(bytes) = history.read(&finding.path)? else { return Ok(()) };
+        let log = match log_of(&finding.path) {
+            Some(path) => history.read(&path)?.map(|bytes| (path, bytes)),
+            None => None,
+        };
+        self.from_bytes(finding, bytes, log)
+    }
+
+    fn from_bytes(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
+        let parsed = match page::parse(&bytes) {
+            Ok(Parsed { id, created_at, key, record: Some(record), .. }) => (id, created_at, key, record),
+            Ok(_) => return Ok(self.lost(finding, "the file does not say what it records")),
+            Err(error) => return Ok(self.lost(finding, error.to_string())),
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            return Ok(self.lost(finding, "the file is not UTF-8"));
+        };
+        let (id, created_at, key, record) = parsed;
+        let mut files = vec![FileImage { path: finding.path.clone(), text }];
+        if let Some((path, bytes)) = log
+            && let Ok(text) = String::from_utf8(bytes)
+        {
+            files.push(FileImage { path, text });
+        }
+        self.again(Intent { id, created_at, key, record, files })
+    }
+
+    fn from_row(&mut self, finding: &Finding) -> Result<(), Error> {
+        let Some(known) = &finding.known else { return Ok(()) };
+        let Some((record, key)) = self.committer.index()?.record_of(known)? else {
+            return Ok(self.lost(finding, "its row is gone"));
+        };
+        let mut files = page::files(known.id, known.created_at, key.as_deref(), &record, false);
+        // The row says where the record is, whatever its page would be called today.
+        let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for file in &mut files {
+            file.path = match file.path.ends_with("/log.md") {
+                true => format!("{folder}/log.md"),
+                false => finding.path.clone(),
+            };
+        }
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, files })
+    }
+
+    /// Brings back logs and renders pages that the disk lacks.
+    fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
+        let (home, history) = (self.committer.home(), self.committer.history().clone());
+        let temporary = home.private_folder("tmp")?;
+        let mut domains = BTreeSet::new();
+        for path in missing {
+            let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+            if is_domain_page(path) {
+                domains.insert(folder.to_owned());
+                continue;
+            }
+            let Some(bytes) = history.read(path)? else { continue };
+            let dir = home.dir().make_folder(folder)?;
+            match dir.place(name, &bytes, &temporary) {
+                Ok(()) => self.report.files_restored += 1,
+                Err(error) if error.is_already_there() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.report.files_restored += domains.len() as u64;
+        self.committer.index()?;
+        self.committer.render_folders(domains.into_iter().collect())?;
+        Ok(())
+    }
+}
+
+/// The log beside an experiment's page.
+fn log_of(path: &str) -> Option<String> {
+    path.strip_suffix("/hypothesis.md").map(|folder| format!("{folder}/log.md"))
+}
+
+/// Builds the index of `committer`'s home anew, from its files and from what only the history has.
+///
+/// # Errors
+/// Every [`Error`]; building it again starts from nothing.
+pub fn rebuild_index(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
+    rebuild::rebuild(committer, progress)
+}
+
+/// Whether the index at the home's path is missing, damaged, or was not finished.
+pub fn is_index_lost(index: Result<Index, index::Error>) -> Result<bool, index::Error> {
+    rebuild::is_lost(index)
+}

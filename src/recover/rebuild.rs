@@ -1,0 +1,115 @@
+//! The index, built anew from the files.
+
+use jiff::Timestamp;
+
+use super::Error;
+use crate::batch::{Committer, Progress};
+use crate::fs::{self, Point, point};
+use crate::home;
+use crate::intent::{Record, RecordId};
+use crate::store::apply::folder_or_page;
+use crate::store::index::{self, Index, RowImage};
+use crate::store::page::{self, Parsed};
+use crate::survey::{Stores, survey_files};
+
+/// How many rows are inserted in one transaction.
+const GROUP: usize = 1000;
+const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
+
+/// Builds the index anew if it is lost. Returns whether it was.
+pub(super) fn if_lost(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<bool, Error> {
+    committer.close_index();
+    let home = committer.home();
+    let lost = is_lost(Index::open(&home.index_path(), committer.options().index_wait))?;
+    if lost {
+        rebuild(committer, progress)?;
+    }
+    Ok(lost)
+}
+
+/// Whether what was opened cannot be used and has to be built anew.
+pub(super) fn is_lost(opened: Result<Index, index::Error>) -> Result<bool, index::Error> {
+    let checked = opened.and_then(|index| {
+        index.check_schema()?;
+        Ok(!index.is_finished()? || !index.integrity()?.is_empty())
+    });
+    match checked {
+        Err(error) if error.is_lost() => Ok(true),
+        checked => checked,
+    }
+}
+
+pub(super) fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
+    committer.close_index();
+    let home = committer.home();
+    tracing::warn!("the index is lost: building it anew from the files");
+    keep_a_copy(home)?;
+    point::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
+    let mut index = Index::reset(&home.index_path(), home.id())?;
+    point::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
+    let history = committer.history().clone();
+    let stores = Stores { home, index: None, history: Some(&history), committed: None };
+    // Rows get their numbers in the order of recording, as they had them.
+    let mut found = Vec::new();
+    for path in survey_files(&stores, progress)? {
+        if let Some(parsed) = parse(&stores, &path)? {
+            found.push((parsed.created_at, parsed.id, path));
+        }
+    }
+    found.sort_unstable();
+    found.dedup_by_key(|(_, id, _)| *id);
+    progress.begin("building the index", found.len() as u64);
+    for (done, group) in found.chunks(GROUP).enumerate() {
+        insert(&mut index, &stores, group)?;
+        progress.at((done * GROUP + group.len()) as u64);
+    }
+    index.finish()?;
+    progress.end();
+    Ok(())
+}
+
+fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, String)]) -> Result<(), Error> {
+    let mut records = Vec::with_capacity(group.len());
+    for (created_at, id, path) in group {
+        if let Some(Parsed { key, record: Some(record), .. }) = parse(stores, path)? {
+            let place = folder_or_page(record.kind(), path).to_owned();
+            records.push((*created_at, *id, key, record, place));
+        }
+    }
+    let rows: Vec<_> =
+        records
+            .iter()
+            .map(|(created_at, id, key, record, path): &(Timestamp, RecordId, Option<String>, Record, String)| {
+                RowImage { id: *id, created_at: *created_at, key: key.as_deref(), record, path }
+            })
+            .collect();
+    index.insert(&rows)?;
+    Ok(())
+}
+
+/// What the file at `path` says, or what the history says of it where there is no file.
+fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
+    let bytes = match stores.home.dir().content(path, READ_BYTES_MAX)? {
+        Some(bytes) if page::id_of(&bytes).is_some() => Some(bytes),
+        _ => match stores.history {
+            Some(history) => history.read(path)?,
+            None => None,
+        },
+    };
+    let parsed = bytes.and_then(|bytes| page::parse(&bytes).ok());
+    Ok(parsed.filter(|parsed| parsed.record.is_some()))
+}
+
+/// What is left of a damaged index may hold what nobody else has: it is kept beside the one that takes its place.
+fn keep_a_copy(home: &home::Home) -> Result<(), Error> {
+    let quarantine = home.private_folder("quarantine")?;
+    for suffix in ["", "-wal"] {
+        let from = home.path().join(format!("{}{suffix}", home::INDEX));
+        if from.is_file() {
+            let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
+            let to = quarantine.path().join(format!("index-{stamp}.db{suffix}"));
+            std::fs::copy(&from, &to).map_err(fs::Error::io("copy to quarantine", &from))?;
+        }
+    }
+    Ok(())
+}

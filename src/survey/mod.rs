@@ -1,0 +1,362 @@
+//! A survey: what each of the three stores says of each record. It changes nothing.
+//!
+//! `verify` lists where they disagree; `recover` and `repair` act on it. What a verdict follows from is a table in
+//! `classify`.
+
+mod classify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+pub use classify::{Evidence, File, History as HistoryState, Row, Verdict, classify};
+
+use crate::batch::Progress;
+use crate::fs::{self, Dir};
+use crate::home::Home;
+use crate::intent::{Intent, RecordId};
+use crate::journal::{self, Item, Journal, Reader};
+use crate::position::Position;
+use crate::store::apply::{is_torn, page_at};
+use crate::store::history::{self, History, TreeFile};
+use crate::store::index::{self, Index, Known};
+use crate::store::page;
+
+/// Where records' files are looked for.
+const FOLDERS: [&str; 2] = ["memory", "experiments"];
+/// A file larger than this is no record's.
+const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
+
+/// Why a survey could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The history could not be read.
+    #[error(transparent)]
+    History(#[from] history::Error),
+}
+
+/// One path about which at least one store says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The record's page; relative to the home.
+    pub path: String,
+    /// The record, if a file or a row names it.
+    pub id: Option<RecordId>,
+    /// What the index knows.
+    pub known: Option<Known>,
+    /// What the stores say.
+    pub evidence: Evidence,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// How many records the three stores know together.
+    pub records: u64,
+    /// How many of them wait to be committed.
+    pub pending: u64,
+    /// Where the stores disagree, by path.
+    pub findings: Vec<Finding>,
+    /// Experiments' logs and domains' pages that the history has and the disk lacks.
+    pub missing_companions: Vec<String>,
+}
+
+/// What has been collected of one path.
+#[derive(Clone, Debug, Default)]
+struct Collected {
+    file: Option<FileSeen>,
+    known: Option<Known>,
+    in_tree: bool,
+    /// What the tree's blob says, where that was looked at: the file is torn, or lies at another path.
+    torn: bool,
+    moved: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FileSeen {
+    id: Option<RecordId>,
+}
+
+/// What a survey looks at.
+#[derive(Clone, Copy)]
+pub struct Stores<'s> {
+    /// The home.
+    pub home: &'s Home,
+    /// Its index, unless that is lost.
+    pub index: Option<&'s Index>,
+    /// Its history, unless that is lost.
+    pub history: Option<&'s History>,
+    /// Up to where the journal is committed; `None` to take all of it for pending.
+    pub committed: Option<Position>,
+}
+
+/// Makes a survey.
+///
+/// # Errors
+/// Every [`Error`].
+pub fn survey(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Survey, Error> {
+    let mut collecting = Collecting::default();
+    collecting.files(stores.home, progress)?;
+    if let Some(index) = stores.index {
+        collecting.rows(index)?;
+    }
+    if let Some(history) = stores.history {
+        collecting.tree(stores.home, history, progress)?;
+    }
+    // What was recorded meanwhile is in the journal by now: reading that last takes it for pending.
+    let pending = pending_paths(stores.home.journal(), stores.committed)?;
+    collecting.judge(stores.history, &pending)
+}
+
+/// The pages of all records that there are files of, or that the history has, for an index that is lost.
+///
+/// # Errors
+/// Every [`Error`].
+pub fn survey_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Vec<String>, Error> {
+    let mut collecting = Collecting::default();
+    collecting.files(stores.home, progress)?;
+    if let Some(history) = stores.history {
+        collecting.tree(stores.home, history, progress)?;
+    }
+    let is_record = |it: &Collected| it.file.is_some_and(|file| file.id.is_some()) || it.in_tree && !it.moved;
+    Ok(collecting.paths.into_iter().filter(|(_, it)| is_record(it)).map(|(path, _)| path).collect())
+}
+
+#[derive(Default)]
+struct Collecting {
+    paths: BTreeMap<String, Collected>,
+    /// Where the file of each record is.
+    places: HashMap<RecordId, String>,
+    companions: HashSet<String>,
+    missing_companions: Vec<String>,
+}
+
+impl Collecting {
+    fn files(&mut self, home: &Home, progress: &mut dyn Progress) -> Result<(), Error> {
+        progress.begin("reading files", 0);
+        let mut seen = 0;
+        for folder in FOLDERS {
+            walk(home.dir(), folder, &mut |dir, name, path| {
+                seen += 1;
+                if seen % 256 == 0 {
+                    progress.at(seen);
+                }
+                self.file(dir, name, path)
+            })?;
+        }
+        progress.end();
+        Ok(())
+    }
+
+    fn file(&mut self, dir: &Dir, name: &str, path: &str) -> Result<(), Error> {
+        if is_companion(path) {
+            self.companions.insert(path.to_owned());
+            return Ok(());
+        }
+        let id = match dir.content(name, READ_BYTES_MAX) {
+            Ok(bytes) => bytes.as_deref().and_then(page::id_of),
+            Err(error) if matches!(error, fs::Error::Refused { .. }) => None,
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(id) = id {
+            self.places.entry(id).or_insert_with(|| path.to_owned());
+        }
+        self.paths.entry(path.to_owned()).or_default().file = Some(FileSeen { id });
+        Ok(())
+    }
+
+    fn rows(&mut self, index: &Index) -> Result<(), Error> {
+        index.for_each(|known| {
+            let path = page_at(known.kind, &known.path).into_owned();
+            self.paths.entry(path).or_default().known = Some(known);
+        })?;
+        Ok(())
+    }
+
+    fn tree(&mut self, home: &Home, history: &History, progress: &mut dyn Progress) -> Result<(), Error> {
+        progress.begin("reading the history", 0);
+        let mut seen = 0;
+        history.for_each_file(|file| {
+            seen += 1;
+            if seen % 256 == 0 {
+                progress.at(seen);
+            }
+            self.tree_file(home, file)
+        })?;
+        progress.end();
+        Ok(())
+    }
+
+    fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
+        let path = file.path();
+        if is_companion(path) {
+            if !self.companions.contains(path) {
+                self.missing_companions.push(path.to_owned());
+            }
+            return Ok(());
+        }
+        let places = &self.places;
+        let Some(collected) = self.paths.get_mut(path) else {
+            return self.tree_only(file);
+        };
+        collected.in_tree = true;
+        match collected.file {
+            // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
+            Some(FileSeen { id: Some(_) }) => {
+                let size = home.dir().find(path)?.map_or(0, |found| found.size);
+                if size % 512 == 0
+                    && let Some(bytes) = home.dir().content(path, READ_BYTES_MAX)?
+                {
+                    collected.torn = is_torn(&bytes, &file.read()?);
+                }
+            }
+            // A file without an id that git has as a record's is torn, or not the record's.
+            Some(FileSeen { id: None }) => collected.torn = page::id_of(&file.read()?).is_some(),
+            None => {
+                let id = collected.known.as_ref().map(|known| known.id);
+                collected.moved = id.is_some_and(|id| places.get(&id).is_some_and(|place| place != path));
+            }
+        }
+        Ok(())
+    }
+
+    /// A path that only the history has. It is a record's only if its blob says so.
+    fn tree_only(&mut self, file: &TreeFile<'_>) -> Result<(), Error> {
+        if let Some(id) = page::id_of(&file.read()?) {
+            let moved = self.places.contains_key(&id);
+            self.paths.insert(file.path().to_owned(), Collected { in_tree: true, moved, ..Collected::default() });
+        }
+        Ok(())
+    }
+
+    fn judge(self, history: Option<&History>, pending: &HashSet<String>) -> Result<Survey, Error> {
+        let removed = self.removed(history, pending)?;
+        let known_ids: HashMap<RecordId, &str> =
+            self.paths.iter().filter_map(|(path, it)| Some((it.known.as_ref()?.id, path.as_str()))).collect();
+        let mut survey = Survey { missing_companions: self.missing_companions, ..Survey::default() };
+        for (path, collected) in &self.paths {
+            let file_id = collected.file.and_then(|file| file.id);
+            // A file of an owner's own, which no store of ours names.
+            if file_id.is_none() && collected.known.is_none() && !collected.in_tree && !pending.contains(path) {
+                continue;
+            }
+            // A file that another store knows elsewhere: its owner copied or moved it.
+            let elsewhere = file_id.and_then(|id| known_ids.get(&id)).is_some_and(|place| place != path);
+            if elsewhere && collected.known.is_none() && !collected.in_tree {
+                continue;
+            }
+            let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
+            let verdict = classify(evidence);
+            survey.records += 1;
+            survey.pending += u64::from(verdict == Verdict::Wait);
+            if verdict.is_disagreement() {
+                let known = collected.known.clone();
+                let id = file_id.or(known.as_ref().map(|known| known.id));
+                survey.findings.push(Finding { path: path.clone(), id, known, evidence, verdict });
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Of all paths that the branch's tree lacks, those that it had once.
+    fn removed(&self, history: Option<&History>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
+        let ours = |it: &Collected| it.known.is_some() || it.file.is_some_and(|file| file.id.is_some());
+        let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(*path));
+        let mut candidates: BTreeSet<String> = absent.map(|(path, _)| path.clone()).collect();
+        match history {
+            Some(history) if !candidates.is_empty() => Ok(history.introduced(&mut candidates, |_| ())?),
+            _ => Ok(BTreeSet::new()),
+        }
+    }
+}
+
+fn evidence(
+    path: &str,
+    collected: &Collected,
+    known_ids: &HashMap<RecordId, &str>,
+    places: &HashMap<RecordId, String>,
+    pending: &HashSet<String>,
+    removed: &BTreeSet<String>,
+) -> Evidence {
+    let known_here = collected.known.as_ref();
+    let moved = known_here.is_some_and(|known| places.get(&known.id).is_some_and(|place| place != path));
+    let file = match collected.file {
+        None if collected.moved || moved => File::Moved,
+        None => File::Missing,
+        Some(FileSeen { id: None }) => File::Torn,
+        Some(FileSeen { id: Some(_) }) if collected.torn => File::Torn,
+        Some(FileSeen { id: Some(_) }) => File::Whole,
+    };
+    let by_id = collected.file.and_then(|file| file.id).is_some_and(|id| known_ids.contains_key(&id));
+    let row = match known_here {
+        Some(known) if known.row_id.is_some() => Row::Present,
+        Some(_) => Row::Dangling,
+        None if by_id => Row::Present,
+        None => Row::Missing,
+    };
+    let history = match () {
+        () if collected.in_tree => HistoryState::InTree,
+        () if removed.contains(path) => HistoryState::Removed,
+        () => HistoryState::Never,
+    };
+    Evidence { pending: pending.contains(path), file, row, history }
+}
+
+/// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
+fn is_companion(path: &str) -> bool {
+    path.ends_with("/log.md") && path.starts_with("experiments/") || is_domain_page(path)
+}
+
+/// Whether `path` is where a domain's page is rendered to.
+pub fn is_domain_page(path: &str) -> bool {
+    path.ends_with("/README.md") && path.starts_with("memory/heuristics/")
+}
+
+/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
+fn walk(home: &Dir, folder: &str, visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), Error>) -> Result<(), Error> {
+    let dir = match home.folder(folder) {
+        Err(fs::Error::Refused { .. }) => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(()),
+        dir => dir?,
+    };
+    for name in dir.names()? {
+        let path = format!("{folder}/{name}");
+        match dir.find(&name)? {
+            Some(found) if found.is_folder => walk(home, &path, visit)?,
+            Some(found) if found.is_file && name.ends_with(".md") => visit(&dir, &name, &path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The pages of the records that the journal holds behind `committed`.
+fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
+    let mut paths = HashSet::new();
+    let reader = match committed {
+        Some(position) => Reader::from_position(journal, position)?,
+        None => None,
+    };
+    let mut reader = match reader {
+        Some(reader) => Some(reader),
+        None => Reader::from_start(journal)?,
+    };
+    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+        if let Item::Entry { json } = item
+            && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
+        {
+            paths.extend(intent.files.into_iter().next().map(|file| file.path));
+        }
+    }
+    Ok(paths)
+}
