@@ -1,0 +1,168 @@
+//! Status: what is pending, and whether a person is needed. It changes nothing and takes no lock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::fs::lock::WorkerLock;
+use crate::home::{self, Home};
+use crate::intent::Intent;
+use crate::journal::{Item, Reader};
+use crate::store::history::{History, HistoryOptions};
+use crate::store::index::Index;
+use crate::store::quarantine::{Contents, Quarantine};
+use crate::text::chain;
+use crate::verify::{self, committed};
+use crate::worker::{self, Published};
+
+/// Without a worker, a record older than this waits for somebody to start one.
+const WAITS_MAX: Duration = Duration::from_secs(60);
+/// So many failures in a row are no passing trouble.
+const FAILURES_MAX: u64 = 5;
+
+/// How a home is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its folder.
+    pub home: String,
+    /// The records that wait to be committed.
+    pub pending: Pending,
+    /// Who has the worker's lock; `None` if no worker runs.
+    pub worker: Option<String>,
+    /// What the worker last said of itself.
+    pub published: Option<Published>,
+    /// The journal's size.
+    pub journal: JournalSize,
+    /// The size in bytes of the index's write-ahead log.
+    pub index_wal_bytes: u64,
+    /// The branch that records are committed to, and its newest commit.
+    pub history: Option<HistoryStatus>,
+    /// What waits in quarantine.
+    pub quarantine: Contents,
+    /// Why a person is needed; empty if none is.
+    pub needs_a_person: Vec<String>,
+}
+
+/// What waits to be committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// How many records.
+    pub records: u64,
+    /// How many seconds ago the oldest was recorded.
+    pub oldest_age_s: Option<i64>,
+}
+
+/// How large the journal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JournalSize {
+    /// Its segments.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Where the history is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryStatus {
+    /// The branch's full name.
+    pub branch: String,
+    /// Its newest commit.
+    pub commit: Option<String>,
+}
+
+/// How `home` is.
+///
+/// # Errors
+/// [`verify::Error`] if it cannot be told.
+pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::Error> {
+    let mut needs = Vec::new();
+    let history = History::open(home.path(), options.clone()).map_err(|error| needs.push(chain(&error))).ok();
+    let tip = history.as_ref().map(History::tip).transpose();
+    let tip = tip.unwrap_or_else(|error| {
+        needs.push(chain(&error));
+        None
+    });
+    let position = committed(home, history.as_ref()).unwrap_or_default();
+    let pending = pending(home, position)?;
+    let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
+    let published = worker::published(home)?;
+    let quarantine = Quarantine::new(home)?.contents()?;
+    index_trouble(home, &mut needs);
+    worker_trouble(&pending, worker.is_some(), published.as_ref(), &mut needs);
+    quarantine_trouble(&quarantine, &mut needs);
+    let sizes = home.journal().sizes()?;
+    let wal = home.dir().find(&format!("{}-wal", home::INDEX))?;
+    Ok(Status {
+        home: home.path().display().to_string(),
+        pending,
+        worker,
+        published,
+        journal: JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() },
+        index_wal_bytes: wal.map_or(0, |wal| wal.size),
+        history: history.map(|history| HistoryStatus {
+            branch: history.branch().to_owned(),
+            commit: tip.flatten().map(|tip| tip.commit.to_string()),
+        }),
+        quarantine,
+        needs_a_person: needs,
+    })
+}
+
+fn pending(home: &Home, position: Option<crate::position::Position>) -> Result<Pending, verify::Error> {
+    let journal = home.journal();
+    let reader = match position {
+        Some(position) => Reader::from_position(journal, position)?,
+        None => None,
+    };
+    let mut reader = match reader {
+        Some(reader) => Some(reader),
+        None => Reader::from_start(journal)?,
+    };
+    let mut pending = Pending::default();
+    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+        let Item::Entry { json } = item else { continue };
+        pending.records += 1;
+        if pending.oldest_age_s.is_none()
+            && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
+        {
+            pending.oldest_age_s = Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0));
+        }
+    }
+    Ok(pending)
+}
+
+fn index_trouble(home: &Home, needs: &mut Vec<String>) {
+    let opened = Index::open(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    if let Err(error) = opened
+        && !error.is_transient()
+    {
+        needs.push(format!("{}: run `indelible repair`", chain(&error)));
+    }
+}
+
+fn worker_trouble(pending: &Pending, running: bool, published: Option<&Published>, needs: &mut Vec<String>) {
+    let waits = pending.oldest_age_s.unwrap_or(0);
+    if !running && i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
+        let records = pending.records;
+        needs.push(format!(
+            "no worker runs, and {records} record(s) have waited for up to {waits} s: start one with `indelible worker`, \
+             or run `indelible flush`"
+        ));
+    }
+    if let Some(published) = published.filter(|it| it.failures_in_a_row >= FAILURES_MAX) {
+        let why = published.last_error.as_ref().map_or("", |(_, error)| error);
+        needs.push(format!("the worker has failed {} times in a row: {why}", published.failures_in_a_row));
+    }
+}
+
+fn quarantine_trouble(quarantine: &Contents, needs: &mut Vec<String>) {
+    if !quarantine.damaged.is_empty() {
+        let found = quarantine.damaged.len();
+        needs.push(format!("{found} damaged stretch(es) of the journal are in .indelible/quarantine: `indelible repair --dismiss` once seen"));
+    }
+    if !quarantine.parked.is_empty() {
+        let found = quarantine.parked.len();
+        needs.push(format!("{found} record(s) could not be applied and are in .indelible/quarantine: `indelible repair --dismiss` once seen"));
+    }
+}

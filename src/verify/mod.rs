@@ -1,0 +1,215 @@
+//! Verify: journal, files, rows and history, held against each other. It changes nothing and takes no lock.
+//!
+//! While recorders and a worker are at work, what it reads first is older than what it reads last. So whatever looks
+//! wrong is looked at again before it is said.
+
+use serde::Serialize;
+
+use crate::batch::Progress;
+use crate::fs;
+use crate::home::{self, Home};
+use crate::journal::{self, Item, Reader};
+use crate::position::Position;
+use crate::state::State;
+use crate::store::history::{self, History, HistoryOptions};
+use crate::store::index::{self, Index};
+use crate::store::quarantine::{Contents, Quarantine};
+use crate::survey::{self, Stores, Survey, survey};
+use crate::text::chain;
+
+/// How often a survey is made before what looks wrong is taken for wrong.
+const LOOKS: usize = 3;
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Records that the stores know together.
+    pub records: u64,
+    /// How many of them wait for the worker.
+    pub pending: u64,
+    /// Where the stores disagree.
+    pub disagreements: Vec<Disagreement>,
+    /// What is wrong with the index as a database.
+    pub index: Vec<String>,
+    /// What of the history cannot be read.
+    pub history: Vec<String>,
+    /// What the journal holds.
+    pub journal: JournalReport,
+    /// What waits in quarantine for a person.
+    pub quarantine: Contents,
+}
+
+/// What the journal holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JournalReport {
+    /// Whole entries.
+    pub entries: u64,
+    /// Entries whose writer died, which nobody was promised.
+    pub torn: u64,
+    /// Entries that their writers voided.
+    pub voided: u64,
+    /// Damaged stretches.
+    pub damaged: u64,
+}
+
+/// One record about which the stores disagree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Disagreement {
+    /// The record's page, or the companion file; relative to the home.
+    pub path: String,
+    /// The record, where it is known.
+    pub id: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Report {
+    /// Whether everything agrees, and nothing waits for a person.
+    pub fn is_clean(&self) -> bool {
+        self.disagreements.is_empty()
+            && self.index.is_empty()
+            && self.history.is_empty()
+            && !self.quarantine.is_alarming()
+    }
+}
+
+/// Why nothing could be said.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// A file could not be read.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The index could not be read for a reason other than damage.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The history could not be read for a reason other than damage.
+    #[error(transparent)]
+    History(#[from] history::Error),
+    /// The stores could not be compared.
+    #[error(transparent)]
+    Survey(#[from] survey::Error),
+}
+
+/// Cross-checks all stores of `home`.
+///
+/// # Errors
+/// Every [`Error`]; damage is not one of them but part of the report.
+pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress) -> Result<Report, Error> {
+    let mut report = Report { quarantine: Quarantine::new(home)?.contents()?, ..Report::default() };
+    report.journal = journal_report(home)?;
+    let index = open_index(home, &mut report)?;
+    let history = open_history(home, options, &mut report)?;
+    let mut found = look(home, index.as_ref(), history.as_ref(), progress)?;
+    for _ in 1..LOOKS {
+        if found.findings.is_empty() && found.missing_companions.is_empty() {
+            break;
+        }
+        let again = look(home, index.as_ref(), history.as_ref(), progress)?;
+        found = both(&found, again);
+    }
+    (report.records, report.pending) = (found.records, found.pending);
+    report.disagreements = disagreements(found);
+    Ok(report)
+}
+
+fn look(
+    home: &Home,
+    index: Option<&Index>,
+    history: Option<&History>,
+    progress: &mut dyn Progress,
+) -> Result<Survey, Error> {
+    let committed = committed(home, history)?;
+    Ok(survey(&Stores { home, index, history, committed }, progress)?)
+}
+
+/// Of a second survey, what the first one found as well.
+fn both(first: &Survey, mut second: Survey) -> Survey {
+    second.findings.retain(|finding| first.findings.iter().any(|before| before.path == finding.path));
+    second.missing_companions.retain(|path| first.missing_companions.contains(path));
+    second
+}
+
+fn disagreements(found: Survey) -> Vec<Disagreement> {
+    let records = found.findings.into_iter().map(|finding| Disagreement {
+        path: finding.path,
+        id: finding.id.map(|id| id.to_string()),
+        what: finding.verdict.what().to_owned(),
+    });
+    let companions = found.missing_companions.into_iter().map(|path| Disagreement {
+        path,
+        id: None,
+        what: "the file beside a record is missing, and git has it".to_owned(),
+    });
+    records.chain(companions).collect()
+}
+
+/// Up to where the journal is committed, as far as that can be trusted.
+///
+/// # Errors
+/// [`Error::History`] and [`Error::Fs`].
+pub fn committed(home: &Home, history: Option<&History>) -> Result<Option<Position>, Error> {
+    let (Some(history), Some(id)) = (history, journal::id(home.private())?) else { return Ok(None) };
+    let known = State::read(home.private())?.is_some_and(|state| state.journal == id);
+    Ok(if known { history.newest_position(id)? } else { None })
+}
+
+fn journal_report(home: &Home) -> Result<JournalReport, Error> {
+    let mut report = JournalReport::default();
+    let mut reader = Reader::from_start(home.journal())?;
+    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+        match item {
+            Item::Entry { .. } => report.entries += 1,
+            Item::Torn => report.torn += 1,
+            Item::Voided => report.voided += 1,
+            Item::Damaged { .. } => report.damaged += 1,
+        }
+    }
+    Ok(report)
+}
+
+fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> {
+    let opened = Index::open(&home.index_path(), std::time::Duration::from_secs(5)).and_then(|index| {
+        index.check_schema()?;
+        let mut wrong = index.integrity()?;
+        if !index.is_finished()? {
+            wrong.push("it is being built anew, or was not finished".into());
+        }
+        Ok((index, wrong))
+    });
+    match opened {
+        Ok((index, wrong)) => {
+            report.index = wrong;
+            Ok(Some(index))
+        }
+        Err(error) if error.is_lost() => {
+            report.index = vec![chain(&error)];
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_history(home: &Home, options: &HistoryOptions, report: &mut Report) -> Result<Option<History>, Error> {
+    let checked = History::open(home.path(), options.clone()).and_then(|history| {
+        let damages = history.check_files(false)?;
+        Ok((history, damages))
+    });
+    match checked {
+        Ok((history, damages)) => {
+            let line = |it: history::Damage| format!("{} (object {}): {}", it.path, it.object, it.why);
+            report.history = damages.into_iter().map(line).collect();
+            Ok(Some(history))
+        }
+        Err(error @ (history::Error::Missing { .. } | history::Error::Damaged { .. })) => {
+            report.history = vec![chain(&error)];
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

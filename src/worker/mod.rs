@@ -1,0 +1,320 @@
+//! The worker: one process per home that turns what recorders journal into commits.
+//!
+//! ```text
+//!            open, recover            due, full, urgent, asked
+//!  start ───────────────────▶ idle ─────────────────────────▶ committing
+//!    ▲                        ▲  │                                │  │
+//!    │                        │  └── an event: look ──▶ pending   │  │
+//!    │                        └───────────────────────────────────┘  │
+//!    └───────────── waiting, longer each time ◀───────────────────────┘ a failure
+//! ```
+//!
+//! 1. Events are hints. They say "look"; what there is to do is read from the journal. The worker also looks on a slow
+//!    timer, because watchers drop events.
+//! 2. One loop decides; the sources of events push into bounded channels and never wait.
+//! 3. A failure ends the session: everything is opened and judged anew after a wait that grows, so there is no state
+//!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
+//! 4. Only what a person has to change makes the worker give up.
+
+mod request;
+mod status;
+mod wake;
+
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+pub use request::{Answer, Asked, Request, Want};
+pub use status::{LastCommit, Published, State};
+pub use wake::{Signal, Wakes};
+
+use crate::batch::{self, Committer, Counts, Plan};
+use crate::fs::lock::WorkerLock;
+use crate::fs::{self};
+use crate::home::{self, Home};
+use crate::recover::{self, Scope};
+use crate::text::chain;
+
+use request::Requests;
+use status::Board;
+
+/// After so many commits it is worth looking whether packs pile up.
+const COMMITS_PER_REPACK_CHECK: u64 = 8;
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How batches are made.
+    pub batch: batch::Options,
+    /// How long a record may wait for its commit.
+    pub age_max: Duration,
+    /// The severity from which on a record waits for nothing.
+    pub urgent: u8,
+    /// How often the worker looks without having been told to.
+    pub poll: Duration,
+    /// The first wait after a failure; it doubles with every further one.
+    pub retry_min: Duration,
+    /// The longest wait after a failure.
+    pub retry_max: Duration,
+    /// How long the worker tries to commit what is pending when it is asked to stop.
+    pub stop: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            batch: batch::Options::default(),
+            age_max: Duration::from_secs(1),
+            urgent: 5,
+            poll: Duration::from_secs(30),
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(30),
+            stop: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why a worker gave up, or a session of it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// A batch could not be made.
+    #[error(transparent)]
+    Batch(#[from] batch::Error),
+    /// The home could not be brought in order.
+    #[error(transparent)]
+    Recover(#[from] recover::Error),
+}
+
+impl Error {
+    /// Whether a person has to change something before trying again can help.
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            Error::Home(error) => !matches!(error, home::Error::Fs(_)),
+            Error::Fs(_) => false,
+            Error::Batch(error) => error.needs_a_person(),
+            Error::Recover(error) => error.needs_a_person(),
+        }
+    }
+}
+
+/// Why a worker ended in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop, and everything is committed.
+    Stopped,
+    /// It was asked to read its configuration anew.
+    Reload,
+}
+
+/// Works until it is asked to stop, or cannot go on without a person.
+///
+/// # Errors
+/// What a person has to change; or, when it was asked to stop, why what is pending could not be committed. It is in the
+/// journal all the same.
+pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> Result<Ended, Error> {
+    let mut worker = Worker {
+        home,
+        lock,
+        wakes,
+        options,
+        board: Board::open(home)?,
+        requests: Requests::open(home)?,
+        delays: delays(options),
+        stopping: None,
+    };
+    loop {
+        let error = match worker.session() {
+            Ok(ended) => {
+                worker.board.publish(State::Stopped);
+                return Ok(ended);
+            }
+            Err(error) => error,
+        };
+        worker.board.failed(&chain(&error));
+        if error.needs_a_person() || worker.stopping.is_some() {
+            worker.requests.refuse_all(&chain(&error));
+            return Err(error);
+        }
+        if !is_index_lost(&error) {
+            worker.wait_after_failure(&error);
+        }
+    }
+}
+
+fn is_index_lost(error: &Error) -> bool {
+    match error {
+        Error::Batch(error) | Error::Recover(recover::Error::Batch(error)) => error.is_index_lost(),
+        _ => false,
+    }
+}
+
+fn delays(options: &Options) -> ExponentialBackoff {
+    let builder = ExponentialBuilder::default().with_jitter().without_max_times();
+    builder.with_min_delay(options.retry_min).with_max_delay(options.retry_max).build()
+}
+
+struct Worker<'w> {
+    home: &'w Home,
+    lock: &'w WorkerLock,
+    wakes: &'w Wakes,
+    options: &'w Options,
+    board: Board,
+    requests: Requests,
+    delays: ExponentialBackoff,
+    /// Since it was asked to stop, until when it goes on trying.
+    stopping: Option<Instant>,
+}
+
+impl Worker<'_> {
+    fn wait_after_failure(&mut self, error: &Error) {
+        let delay = self.delays.next().unwrap_or(self.options.retry_max);
+        self.board.counts.retries += 1;
+        tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
+        self.board.publish(State::Retrying);
+        let until = Instant::now() + delay;
+        while self.stopping.is_none() && Instant::now() < until {
+            if let Some(Signal::Stop) = self.wakes.wait_for_signal(until) {
+                self.stop();
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        tracing::info!("asked to stop: committing what is pending");
+        self.stopping.get_or_insert_with(|| Instant::now() + self.options.stop);
+    }
+
+    /// Opens everything, brings the home in order, and works until something fails or somebody asks to end it.
+    fn session(&mut self) -> Result<Ended, Error> {
+        self.board.publish(State::Starting);
+        let mut committer = Committer::open(self.home, self.lock, self.options.batch.clone())?;
+        *committer.counts_mut() = self.board.counts;
+        let result = self.serve(&mut committer);
+        self.board.counts = *committer.counts();
+        result
+    }
+
+    fn serve(&mut self, committer: &mut Committer<'_>) -> Result<Ended, Error> {
+        let report = recover::recover(committer, Scope::Start, &mut ())?;
+        if !report.is_nothing() {
+            tracing::info!(?report, "brought the home in order");
+        }
+        let mut plan = Plan::new(self.options.age_max, self.options.urgent);
+        let mut repacking = Repacking::default();
+        self.publish(committer, State::Idle);
+        loop {
+            let asked = self.requests.list()?;
+            committer.look()?;
+            let now = Instant::now();
+            let due = plan.due(committer.pressure(), now);
+            if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
+                self.commit(committer, &mut plan)?;
+                repacking.after_commit(committer);
+                self.answer(committer, &asked)?;
+                if self.stopping.is_some() && committer.pressure().records == 0 {
+                    return Ok(Ended::Stopped);
+                }
+                continue;
+            }
+            let wake_at = due.unwrap_or_else(|| now + self.idle_for(committer));
+            match self.wakes.wait(wake_at) {
+                Some(Signal::Stop) => self.stop(),
+                Some(Signal::Reload) => return Ok(Ended::Reload),
+                None if due.is_none() => committer.tidy()?,
+                None => {}
+            }
+        }
+    }
+
+    /// How long there is nothing to do, unless something happens.
+    fn idle_for(&self, committer: &Committer<'_>) -> Duration {
+        let poll = if self.wakes.is_watching() { self.options.poll } else { Duration::from_millis(200) };
+        let keep = committer.options().keep;
+        if keep < poll { keep.max(Duration::from_millis(10)) } else { poll }
+    }
+
+    fn commit(&mut self, committer: &mut Committer<'_>, plan: &mut Plan) -> Result<(), Error> {
+        if committer.pressure().records == 0 {
+            return Ok(());
+        }
+        self.board.publish(State::Committing);
+        if let Some(outcome) = committer.commit()? {
+            self.board.committed(&outcome);
+        }
+        committer.tidy()?;
+        plan.done();
+        self.delays = delays(self.options);
+        self.publish(committer, State::Idle);
+        Ok(())
+    }
+
+    /// Does what was asked for, and says so.
+    fn answer(&mut self, committer: &mut Committer<'_>, asked: &[Asked]) -> Result<(), Error> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        committer.commit_everything(|_| ()).map_err(Error::Batch)?;
+        let report = match asked.iter().any(|asked| asked.want == Want::Recover) {
+            true => {
+                self.board.publish(State::Recovering);
+                Some(recover::recover(committer, Scope::Everything, &mut ())?)
+            }
+            false => None,
+        };
+        for asked in asked {
+            let report = report.clone().filter(|_| asked.want == Want::Recover);
+            self.requests.answer(asked, &Answer { error: None, report })?;
+        }
+        self.publish(committer, State::Idle);
+        Ok(())
+    }
+
+    fn publish(&mut self, committer: &Committer<'_>, state: State) {
+        self.board.counts = *committer.counts();
+        self.board.publish(state);
+    }
+}
+
+/// Rolls packs together beside the loop, one thread at a time.
+#[derive(Default)]
+struct Repacking {
+    thread: Option<std::thread::JoinHandle<()>>,
+    commits: u64,
+}
+
+impl Repacking {
+    fn after_commit(&mut self, committer: &Committer<'_>) {
+        self.commits += 1;
+        let busy = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if busy || self.commits < COMMITS_PER_REPACK_CHECK {
+            return;
+        }
+        self.commits = 0;
+        let history = committer.history().clone();
+        let work = move || match history.repack_if_needed() {
+            Ok(None) => {}
+            Ok(Some(repacked)) => tracing::info!(?repacked, "rolled packs together"),
+            Err(error) => tracing::warn!(error = chain(&error), "packs could not be rolled together"),
+        };
+        self.thread = std::thread::Builder::new().name("repack".into()).spawn(work).ok();
+    }
+}
+
+/// The counts that the last worker published.
+///
+/// # Errors
+/// [`fs::Error`] if they cannot be read.
+pub fn published(home: &Home) -> Result<Option<Published>, fs::Error> {
+    status::read(home)
+}
+
+/// What has been counted so far, by all workers of `home`.
+pub fn counts(home: &Home) -> Counts {
+    published(home).ok().flatten().map(|published| published.counts).unwrap_or_default()
+}

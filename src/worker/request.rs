@@ -1,0 +1,151 @@
+//! Asking a running worker for something: a small file that says what, and one that answers.
+//!
+//! `flush` and `recover` need the worker's lock, which a running worker has for life; so they ask it instead.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | whoever asked | a request, or an answer that nobody reads | the worker answers all the same; the next one sweeps it |
+//! | the worker | a request without an answer | whoever asked gets the lock and does it, or the next worker does |
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fs::{Dir, Error};
+use crate::home::{self, Home};
+use crate::recover::Report;
+
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// What a worker can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Want {
+    /// Commit everything that is in the journal by now.
+    Flush,
+    /// Do what `recover` does.
+    Recover,
+}
+
+/// What the worker answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Why it could not be done.
+    pub error: Option<String>,
+    /// What was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+}
+
+/// A request that a worker has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    id: Uuid,
+    /// What is wanted.
+    pub want: Want,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    want: Want,
+}
+
+/// The worker's side.
+#[derive(Debug)]
+pub(super) struct Requests {
+    dir: Dir,
+    temporary: Dir,
+}
+
+impl Requests {
+    pub(super) fn open(home: &Home) -> Result<Requests, home::Error> {
+        let requests = Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? };
+        requests.sweep();
+        Ok(requests)
+    }
+
+    /// Answers that nobody read, from before this worker.
+    fn sweep(&self) {
+        for name in self.dir.names().unwrap_or_default() {
+            if name.ends_with(".done") {
+                let _ = self.dir.remove(&name);
+            }
+        }
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<Asked>, Error> {
+        let mut asked = Vec::new();
+        for name in self.dir.names()? {
+            let Some(id) = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()) else { continue };
+            let body = self.dir.content(&name, 4096)?;
+            match body.and_then(|body| serde_json::from_slice::<Body>(&body).ok()) {
+                Some(Body { want }) => asked.push(Asked { id, want }),
+                None => drop(self.dir.remove(&name)?),
+            }
+        }
+        Ok(asked)
+    }
+
+    pub(super) fn answer(&self, asked: &Asked, answer: &Answer) -> Result<(), Error> {
+        let text = serde_json::to_vec(answer).expect("an answer is made of strings and numbers");
+        self.dir.replace_lightly(&format!("{}.done", asked.id), &text, &self.temporary)?;
+        self.dir.remove(&format!("{}.json", asked.id))?;
+        Ok(())
+    }
+
+    /// Tells whoever asked that nothing will come of it.
+    pub(super) fn refuse_all(&self, why: &str) {
+        for asked in self.list().unwrap_or_default() {
+            let _ = self.answer(&asked, &Answer { error: Some(why.to_owned()), report: None });
+        }
+    }
+}
+
+/// The asker's side: a request to a running worker. Taken back when dropped.
+#[derive(Debug)]
+pub struct Request {
+    dir: Dir,
+    id: Uuid,
+}
+
+impl Request {
+    /// Asks the worker of `home`.
+    ///
+    /// # Errors
+    /// [`home::Error`] if the request cannot be written.
+    pub fn ask(home: &Home, want: Want) -> Result<Request, home::Error> {
+        let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, Uuid::new_v4());
+        let text = serde_json::to_vec(&Body { want }).expect("a request is made of a word");
+        dir.replace_lightly(&format!("{id}.json"), &text, &temporary)?;
+        Ok(Request { dir, id })
+    }
+
+    /// Waits for the answer, for no longer than `wait_max`; `None` if there is none by then.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn wait(&self, wait_max: Duration) -> Result<Option<Answer>, Error> {
+        let (name, until, mut pause) =
+            (format!("{}.done", self.id), Instant::now() + wait_max, Duration::from_millis(2));
+        loop {
+            if let Some(text) = self.dir.content(&name, ANSWER_BYTES_MAX)? {
+                let garbled = || Answer { error: Some("the worker's answer is garbled".into()), report: None };
+                return Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_| garbled())));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let _ = self.dir.remove(&format!("{}.json", self.id));
+        let _ = self.dir.remove(&format!("{}.done", self.id));
+    }
+}

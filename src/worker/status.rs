@@ -1,0 +1,122 @@
+//! What the worker says of itself, for `status` to read. Only told, never relied on; so it is not synced.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Counts, Outcome};
+use crate::fs::{Dir, Error};
+use crate::home::{self, Home};
+
+const NAME: &str = "status.json";
+
+/// What the worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Opening everything and bringing the home in order.
+    Starting,
+    /// Waiting for records.
+    Idle,
+    /// Making a commit.
+    Committing,
+    /// Doing what `recover` does, because somebody asked for it.
+    Recovering,
+    /// Waiting before it tries again what failed.
+    Retrying,
+    /// It has ended, and everything was committed.
+    Stopped,
+}
+
+/// The last commit that the worker made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCommit {
+    /// Its name.
+    pub commit: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// How many records it introduced.
+    pub records: usize,
+}
+
+/// What the worker last said of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Its process.
+    pub process: u32,
+    /// The version of its program.
+    pub version: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// What it was doing.
+    pub state: State,
+    /// Since when.
+    pub at: Timestamp,
+    /// What went wrong last, and when.
+    pub last_error: Option<(Timestamp, String)>,
+    /// How often something failed since the last commit.
+    pub failures_in_a_row: u64,
+    /// The last commit.
+    pub last_commit: Option<LastCommit>,
+    /// What has been counted, by this worker and those before it.
+    pub counts: Counts,
+}
+
+pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
+    let text = home.private().content(NAME, 1 << 20)?;
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// Where the worker says it.
+#[derive(Debug)]
+pub(super) struct Board {
+    private: Dir,
+    temporary: Dir,
+    published: Published,
+    pub(super) counts: Counts,
+}
+
+impl Board {
+    pub(super) fn open(home: &Home) -> Result<Board, home::Error> {
+        let before = read(home)?;
+        let now = Timestamp::now();
+        let counts = before.as_ref().map(|published| published.counts).unwrap_or_default();
+        let published = Published {
+            process: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now,
+            state: State::Starting,
+            at: now,
+            last_error: None,
+            failures_in_a_row: 0,
+            last_commit: before.and_then(|published| published.last_commit),
+            counts,
+        };
+        let private = home.dir().folder(home::PRIVATE)?;
+        Ok(Board { private, temporary: home.private_folder("tmp")?, published, counts })
+    }
+
+    pub(super) fn failed(&mut self, error: &str) {
+        self.published.last_error = Some((Timestamp::now(), error.to_owned()));
+        self.published.failures_in_a_row += 1;
+        if self.published.failures_in_a_row == 5 {
+            tracing::error!(error, failures = 5, "nothing could be committed for some time; the journal keeps filling");
+        }
+    }
+
+    pub(super) fn committed(&mut self, outcome: &Outcome) {
+        self.published.failures_in_a_row = 0;
+        if let Some(commit) = &outcome.commit {
+            let (commit, at, records) = (commit.clone(), Timestamp::now(), outcome.records);
+            self.published.last_commit = Some(LastCommit { commit, at, records });
+        }
+    }
+
+    pub(super) fn publish(&mut self, state: State) {
+        let (at, counts) = (Timestamp::now(), self.counts);
+        self.published = Published { state, at, counts, ..self.published.clone() };
+        let text = serde_json::to_vec(&self.published).expect("a status is made of strings and numbers");
+        if let Err(error) = self.private.replace_lightly(NAME, &text, &self.temporary) {
+            tracing::debug!(%error, "the worker's status could not be published");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Where events come from. Each becomes "look", without data, or a signal.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::home::Home;
+
+/// What the system asked of the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+/// The sources of events, for as long as it lives.
+#[derive(Debug)]
+pub struct Wakes {
+    looks: Receiver<()>,
+    signals: Receiver<Signal>,
+    watcher: Option<RecommendedWatcher>,
+}
+
+impl Wakes {
+    /// Watches the journal and the requests of `home`, and the signals of this process.
+    ///
+    /// Where the system has no watch left to give, the worker looks on a fast timer instead.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] if the signals cannot be had.
+    pub fn of(home: &Home) -> std::io::Result<Wakes> {
+        let (look, looks) = bounded(1);
+        let watched = [home.path().join(".indelible/journal"), home.path().join(".indelible/requests")];
+        let watcher = watch(look, &watched);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "the journal cannot be watched: looking at it five times a second");
+        }
+        Ok(Wakes { looks, signals: signals()?, watcher: watcher.ok() })
+    }
+
+    /// Whether the system says when there is something to see.
+    pub fn is_watching(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Waits until something happens, or until `until`. Returns the signal, if it was one.
+    pub fn wait(&self, until: Instant) -> Option<Signal> {
+        let timeout = after(until.saturating_duration_since(Instant::now()));
+        // A watcher that is gone has closed its channel, which would be ready for ever.
+        let nothing = never();
+        let looks = if self.is_watching() { &self.looks } else { &nothing };
+        select! {
+            recv(self.signals) -> signal => signal.ok(),
+            recv(looks) -> _ => None,
+            recv(timeout) -> _ => None,
+        }
+    }
+
+    /// Waits for a signal alone, until `until`.
+    pub fn wait_for_signal(&self, until: Instant) -> Option<Signal> {
+        self.signals.recv_deadline(until).ok()
+    }
+}
+
+fn watch(look: Sender<()>, folders: &[impl AsRef<Path>]) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading the journal is an event as well; answering it by reading would never end.
+        if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+            // A full channel says "look" already.
+            let _ = look.try_send(());
+        }
+    })?;
+    for folder in folders {
+        watcher.watch(folder.as_ref(), RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+fn signals() -> std::io::Result<Receiver<Signal>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (send, received) = bounded(4);
+    let forward = move || {
+        for signal in signals.forever() {
+            let _ = send.try_send(if signal == SIGHUP { Signal::Reload } else { Signal::Stop });
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(forward)?;
+    Ok(received)
+}
