@@ -1,9 +1,18 @@
 //! indelible: records that cannot be lost.
 
+pub mod batch;
 pub mod fs;
 pub mod home;
+pub mod init;
 pub mod intent;
 pub mod journal;
 pub mod position;
+pub mod record;
+pub mod recover;
+pub mod state;
+pub mod status;
 pub mod store;
+pub mod survey;
 pub mod text;
+pub mod verify;
+pub mod worker;

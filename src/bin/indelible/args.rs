@@ -1,0 +1,220 @@
+//! The command line, as clap sees it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  indelible init                                  make a home in the data folder
+  indelible record failure --title 'Build broke' --domain ci --severity high
+  indelible record heuristic --domain rust --rule 'Run clippy before you push'
+  some-tool | indelible record failure --title 'It broke' --domain ops --summary -
+  indelible worker                                commit what is recorded, until stopped
+  indelible status --check                        exit 1 when a person is needed
+
+Exit codes: 0 done, 1 disagreement found, 64 bad usage, 65 bad input, 74 I/O error, 75 try again later,
+77 refused for safety, 78 no usable home. From a `record` that exits 0, nothing can be lost.";
+
+/// Records what AI agents learn, so that none of it is ever lost.
+#[derive(Debug, Parser)]
+#[command(name = "indelible", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+pub struct Args {
+    /// The home to work on [default: INDELIBLE_HOME, the nearest home above this folder, or the data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON: one object, or one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Override a setting, as in worker.age_ms=200
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a home, or add what is missing to one; safe to repeat
+    ///
+    /// In a folder that already is a git repository, records go to a branch of their own, `indelible`: its index, HEAD,
+    /// branches and files are never touched.
+    #[command(after_help = "Example:\n  indelible init ~/notes/agents")]
+    Init {
+        /// The folder [default: --home, INDELIBLE_HOME, or the data folder]
+        dir: Option<PathBuf>,
+    },
+    /// Record something; exit 0 means that it cannot be lost
+    Record {
+        #[command(subcommand)]
+        what: RecordCommand,
+    },
+    /// Commit what is recorded, in batches, until SIGTERM or SIGINT
+    ///
+    /// One worker runs per home; a second one exits 75. What is pending is committed before it exits 0.
+    #[command(after_help = "Example:\n  indelible worker --log stderr")]
+    Worker {
+        /// Where its log goes: stderr, a file under the home, or whichever fits
+        #[arg(long, value_enum, default_value_t = LogTo::Auto)]
+        log: LogTo,
+    },
+    /// Commit everything pending now, through the running worker or without one
+    #[command(after_help = "Example:\n  indelible flush && git -C ~/.local/share/indelible log -1")]
+    Flush {
+        /// How long to wait for it, in seconds
+        #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    /// After a crash: replay, clean up, bring back, commit, and say what was done; safe at any time
+    #[command(after_help = "Example:\n  indelible recover")]
+    Recover {
+        /// How long to wait for a running worker to do it, in seconds
+        #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    /// Hold journal, files, rows and history against each other; change nothing; exit 1 where they disagree
+    #[command(after_help = "Example:\n  indelible verify --json | jq .disagreements")]
+    Verify,
+    /// Mend what `verify` lists; exit 1 if something is left
+    #[command(after_help = "Example:\n  indelible repair")]
+    Repair {
+        /// Say that what lies in quarantine has been seen; it is moved aside and no longer reported
+        #[arg(long)]
+        dismiss: bool,
+        /// How long to wait for a running worker to do it, in seconds
+        #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    /// Show what is pending, what the worker does, and whether a person is needed
+    #[command(after_help = "Example:\n  indelible status --check || notify-send 'indelible needs you'")]
+    Status {
+        /// Exit 1 when a person is needed
+        #[arg(long)]
+        check: bool,
+    },
+    /// See for yourself: 200 recorders, a worker and crashes in a temporary home, then a check of everything
+    #[command(after_help = "Example:\n  indelible demo --keep")]
+    Demo {
+        /// Leave the home and say where it is
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  indelible completions bash > ~/.local/share/bash-completion/completions/indelible"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogTo {
+    /// Stderr if it is a terminal or a service manager's journal, a file otherwise
+    Auto,
+    /// Stderr
+    Stderr,
+    /// A daily file in .indelible/logs
+    File,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// Something that went wrong
+    #[command(
+        after_help = "Example:\n  indelible record failure --title 'Cache grew without bound' --domain ops --severity high --tags cache,memory"
+    )]
+    Failure(LearningArgs),
+    /// Something that worked
+    #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
+    Success(LearningArgs),
+    /// Something noticed
+    #[command(
+        after_help = "Example:\n  indelible record observation --title 'Tests are slower on Mondays' --domain ci"
+    )]
+    Observation(LearningArgs),
+    /// A rule of thumb
+    #[command(
+        after_help = "Example:\n  indelible record heuristic --domain git --rule 'Never rebase a shared branch' --confidence high"
+    )]
+    Heuristic(HeuristicArgs),
+    /// An experiment under way
+    #[command(
+        after_help = "Example:\n  indelible record experiment --name 'Smaller batches' --hypothesis 'Latency halves'"
+    )]
+    Experiment(ExperimentArgs),
+    /// Many records: JSON lines on stdin, one result line each, in order
+    ///
+    /// Each line is an object with `kind` and the fields that the command of that kind has, `key` among them.
+    /// Bad lines are answered with an error and the others recorded; the exit code is 65 then.
+    #[command(
+        after_help = "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch"
+    )]
+    Batch,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LearningArgs {
+    /// One line that names it [or FAILURE_TITLE, SUCCESS_TITLE, OBSERVATION_TITLE]
+    #[arg(long, allow_hyphen_values = true)]
+    pub title: Option<OsString>,
+    /// What it is about [or ..._DOMAIN]
+    #[arg(long, allow_hyphen_values = true)]
+    pub domain: Option<OsString>,
+    /// 1 to 5, or low, medium, high, critical; medium if not given [or ..._SEVERITY]
+    #[arg(long, allow_hyphen_values = true)]
+    pub severity: Option<OsString>,
+    /// Comma-separated [or ..._TAGS]
+    #[arg(long, allow_hyphen_values = true)]
+    pub tags: Option<OsString>,
+    /// The whole story in markdown; - reads it from stdin [or ..._SUMMARY]
+    #[arg(long, allow_hyphen_values = true)]
+    pub summary: Option<OsString>,
+    /// A name of yours: a repeat with the same key is the same record
+    #[arg(long, allow_hyphen_values = true)]
+    pub key: Option<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct HeuristicArgs {
+    /// What it is about [or HEURISTIC_DOMAIN]
+    #[arg(long, allow_hyphen_values = true)]
+    pub domain: Option<OsString>,
+    /// The rule, in one line [or HEURISTIC_RULE]
+    #[arg(long, allow_hyphen_values = true)]
+    pub rule: Option<OsString>,
+    /// Why, in markdown; - reads it from stdin [or HEURISTIC_EXPLANATION]
+    #[arg(long, allow_hyphen_values = true)]
+    pub explanation: Option<OsString>,
+    /// Where it comes from: failure, success, observation or auto; observation if not given [or HEURISTIC_SOURCE]
+    #[arg(long, allow_hyphen_values = true)]
+    pub source: Option<OsString>,
+    /// 0 to 1, or low, medium, high; 0.5 if not given [or HEURISTIC_CONFIDENCE]
+    #[arg(long, allow_hyphen_values = true)]
+    pub confidence: Option<OsString>,
+    /// A name of yours: a repeat with the same key is the same record
+    #[arg(long, allow_hyphen_values = true)]
+    pub key: Option<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ExperimentArgs {
+    /// One line that names it [or EXPERIMENT_NAME]
+    #[arg(long, allow_hyphen_values = true)]
+    pub name: Option<OsString>,
+    /// What is believed, in markdown; - reads it from stdin [or EXPERIMENT_HYPOTHESIS]
+    #[arg(long, allow_hyphen_values = true)]
+    pub hypothesis: Option<OsString>,
+    /// When it counts as confirmed
+    #[arg(long, allow_hyphen_values = true)]
+    pub success_criteria: Option<OsString>,
+    /// When it counts as refuted
+    #[arg(long, allow_hyphen_values = true)]
+    pub failure_criteria: Option<OsString>,
+    /// A name of yours: a repeat with the same key is the same record
+    #[arg(long, allow_hyphen_values = true)]
+    pub key: Option<OsString>,
+}

@@ -1,0 +1,112 @@
+//! `flush`: commits everything pending now. And how a command does what needs the worker's lock.
+
+use std::time::{Duration, Instant};
+
+use indelible::batch::{Committer, Progress};
+use indelible::fs::lock::{Holder, WorkerLock};
+use indelible::home::Home;
+use indelible::recover::{self, Report, Scope};
+use indelible::worker::{Request, Want};
+use serde_json::json;
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Bars};
+use crate::settings::Settings;
+
+const WHAT: &str = "not everything pending was committed";
+/// How long a worker is waited for before it is looked whether it still runs.
+const SLICE: Duration = Duration::from_millis(250);
+
+pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
+    let home = context.open(WHAT)?;
+    let settings = context.settings(&home)?;
+    let mut bars = Bars::new(context.json);
+    let job = Job { home: &home, settings: &settings, want: Want::Flush, what: WHAT };
+    let done = job.run(Duration::from_secs(timeout_s), &mut bars)?;
+    if context.json {
+        output::json(
+            &json!({ "flushed": true, "by": done.by, "committed": done.report.as_ref().map(|it| it.committed) }),
+        );
+        return Ok(Exit::Done);
+    }
+    output::line(&match done.report {
+        Some(report) => format!("{} committed", output::count(report.committed, "record was", "records were")),
+        None => format!("everything pending is committed, by {}", done.by),
+    });
+    Ok(Exit::Done)
+}
+
+/// Something that needs the worker's lock: done by the worker if one runs, here if none does.
+pub struct Job<'j> {
+    pub home: &'j Home,
+    pub settings: &'j Settings,
+    pub want: Want,
+    /// What is not done if it fails.
+    pub what: &'static str,
+}
+
+/// What came of a job.
+pub struct Done {
+    /// Who did it.
+    pub by: String,
+    /// What was done, where that was reported.
+    pub report: Option<Report>,
+}
+
+impl Job<'_> {
+    /// Does it, or has it done, within `wait_max`.
+    pub fn run(&self, wait_max: Duration, progress: &mut dyn Progress) -> Result<Done, Failure> {
+        let until = Instant::now() + wait_max;
+        let mut asked: Option<Request> = None;
+        loop {
+            let taken = WorkerLock::try_take(self.home.private(), "a flush or a recovery");
+            let holder = match taken.map_err(|error| Failure::of(self.what, &error))? {
+                Ok(lock) => return self.do_it(&lock, progress),
+                Err(holder) => holder,
+            };
+            let request = match asked.take() {
+                Some(request) => request,
+                None => Request::ask(self.home, self.want).map_err(|error| Failure::of(self.what, &error))?,
+            };
+            let slice = SLICE.min(until.saturating_duration_since(Instant::now()));
+            match request.wait(slice).map_err(|error| Failure::of(self.what, &error))? {
+                Some(answer) => match answer.error {
+                    None => return Ok(Done { by: holder.0, report: answer.report }),
+                    Some(error) => {
+                        return Err(Failure::new(Exit::NoHome, self.what).because(&std::io::Error::other(error)));
+                    }
+                },
+                None if Instant::now() >= until => return Err(self.too_late(&holder)),
+                None => asked = Some(request),
+            }
+        }
+    }
+
+    fn do_it(&self, lock: &WorkerLock, progress: &mut dyn Progress) -> Result<Done, Failure> {
+        let scope = match self.want {
+            Want::Flush => Scope::Start,
+            Want::Recover => Scope::Everything,
+        };
+        let mut run = || {
+            let mut committer = Committer::open(self.home, lock, self.settings.batch())?;
+            let report = recover::recover(&mut committer, scope, progress)?;
+            committer.repack()?;
+            Ok(report)
+        };
+        let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;
+        Ok(Done { by: "this process".into(), report: Some(report) })
+    }
+
+    fn too_late(&self, holder: &Holder) -> Failure {
+        let published = indelible::worker::published(self.home).ok().flatten();
+        let last = published.and_then(|published| published.last_error);
+        let failure = Failure::new(Exit::TryAgain, self.what)
+            .because(&std::io::Error::other(format!("{} did not do it in time", holder.0)))
+            .hint("nothing is lost: the journal has it; see `indelible status`");
+        match last {
+            Some((at, error)) => failure.because(&std::io::Error::other(format!("it said at {at:.0}: {error}"))),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! One file for each command.
+
+mod demo;
+mod flush;
+mod init;
+mod record;
+mod recover;
+mod repair;
+mod status;
+mod verify;
+mod worker;
+
+use indelible::home::Home;
+
+use crate::args::{Args, Command};
+use crate::exit::{Exit, Failure};
+use crate::settings::{self, Settings};
+
+/// What every command gets.
+pub struct Context {
+    pub home: Option<std::path::PathBuf>,
+    pub json: bool,
+    pub overrides: Vec<String>,
+}
+
+impl Context {
+    /// The path of the home that is meant.
+    pub fn home_path(&self) -> Result<std::path::PathBuf, Failure> {
+        settings::home(self.home.as_deref())
+    }
+
+    /// The home that is meant, open, for a command that was to do `what`.
+    pub fn open(&self, what: &str) -> Result<Home, Failure> {
+        let path = self.home_path()?;
+        Home::open(&path).map_err(|error| Failure::of(what, &error))
+    }
+
+    /// The settings of `home`.
+    pub fn settings(&self, home: &Home) -> Result<Settings, Failure> {
+        Settings::of(home.path(), &self.overrides)
+    }
+}
+
+/// Runs the command that `args` name.
+///
+/// # Errors
+/// Whatever kept it from doing what it was asked.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let context = Context { home: args.home, json: args.json, overrides: args.set };
+    if !matches!(args.command, Command::Worker { .. }) {
+        crate::logging::start_if_asked();
+    }
+    match args.command {
+        Command::Init { dir } => init::run(&context, dir),
+        Command::Record { what } => record::run(&context, what),
+        Command::Worker { log } => worker::run(&context, log),
+        Command::Flush { timeout } => flush::run(&context, timeout),
+        Command::Recover { timeout } => recover::run(&context, timeout),
+        Command::Verify => verify::run(&context),
+        Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
+        Command::Status { check } => status::run(&context, check),
+        Command::Demo { keep } => demo::run(&context, keep),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Args as clap::CommandFactory>::command(), "indelible", &mut script);
+    crate::output::line(String::from_utf8_lossy(&script).trim_end());
+    Ok(Exit::Done)
+}

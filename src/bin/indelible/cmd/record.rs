@@ -1,0 +1,376 @@
+//! `record`: fields from flags, the environment and stdin become a record.
+
+use std::ffi::OsString;
+use std::io::{BufRead, Read};
+use std::time::Duration;
+
+use indelible::home::Home;
+use indelible::intent::{Experiment, Heuristic, Kind, Learning, Record};
+use indelible::record::{self, Invalid, Receipt, Recorder, Request, limits, parse_confidence, parse_severity};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Context;
+use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
+use crate::exit::{Exit, Failure, Promise};
+use crate::output;
+
+const WHAT: &str = "the record was not kept";
+/// The most lines of a batch that are recorded with one sync.
+const GROUP_LINES: usize = 1024;
+/// The most bytes of lines that are recorded with one sync.
+const GROUP_BYTES: usize = 1 << 20;
+/// The longest line of a batch: room for three bodies in which every character is escaped.
+const LINE_BYTES_MAX: usize = 24 << 20;
+
+pub fn run(context: &Context, what: RecordCommand) -> Result<Exit, Failure> {
+    let request = match what {
+        RecordCommand::Failure(args) => learning(Kind::Failure, args)?,
+        RecordCommand::Success(args) => learning(Kind::Success, args)?,
+        RecordCommand::Observation(args) => learning(Kind::Observation, args)?,
+        RecordCommand::Heuristic(args) => heuristic(args)?,
+        RecordCommand::Experiment(args) => experiment(args)?,
+        RecordCommand::Batch => return batch(context),
+    };
+    let home = context.open(WHAT)?;
+    let recorder = recorder(context, &home)?;
+    let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
+    if context.json {
+        output::json(&receipt);
+    } else {
+        output::line(&said(&receipt));
+    }
+    Ok(Exit::Done)
+}
+
+fn recorder<'h>(context: &Context, home: &'h Home) -> Result<Recorder<'h>, Failure> {
+    // A setting that makes no sense is the worker's to complain about; it is no reason to lose a record.
+    let settings = match context.settings(home) {
+        Ok(settings) => settings,
+        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+        Err(failure) => {
+            output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
+            crate::settings::Settings::default()
+        }
+    };
+    let wait = Duration::from_millis(settings.record.index_wait_ms);
+    Recorder::new(home, wait).map_err(|error| Failure::of(WHAT, &error))
+}
+
+fn said(receipt: &Receipt) -> String {
+    match receipt.duplicate {
+        true => format!("already recorded: {} {} in {}", receipt.kind, receipt.id, receipt.path),
+        false => format!("recorded: {} {} in {}", receipt.kind, receipt.id, receipt.path),
+    }
+}
+
+/// A field from its flag, or from the variable that the framework's scripts had for it.
+struct Fields {
+    prefix: &'static str,
+}
+
+impl Fields {
+    fn get(&self, field: &'static str, flag: Option<OsString>) -> Result<Option<String>, Failure> {
+        let value = flag.or_else(|| {
+            let variable = format!("{}_{}", self.prefix, field.to_uppercase());
+            std::env::var_os(variable).filter(|value| !value.is_empty())
+        });
+        let Some(value) = value else { return Ok(None) };
+        value.into_string().map(Some).map_err(|_| invalid(Invalid::new(field, "must be UTF-8, and is not")))
+    }
+
+    fn required(&self, field: &'static str, flag: Option<OsString>) -> Result<String, Failure> {
+        let variable = format!("{}_{}", self.prefix, field.to_uppercase());
+        let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(field, "is required and was not given"));
+        self.get(field, flag)?.ok_or_else(|| missing().hint(format!("give --{field} or {variable}")))
+    }
+
+    /// A field of many lines, which `-` reads from stdin.
+    fn body(&self, field: &'static str, flag: Option<OsString>) -> Result<String, Failure> {
+        match self.get(field, flag)? {
+            Some(text) if text == "-" => stdin(field),
+            text => Ok(text.unwrap_or_default()),
+        }
+    }
+}
+
+fn invalid(error: Invalid) -> Failure {
+    Failure::of(WHAT, &record::Error::Invalid(error))
+}
+
+fn stdin(field: &'static str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let mut limited = std::io::stdin().lock().take(limits::BODY_BYTES_MAX as u64 + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
+    if bytes.len() > limits::BODY_BYTES_MAX {
+        let problem = format!("at most {} bytes; more were given on stdin", limits::BODY_BYTES_MAX);
+        return Err(invalid(Invalid::new(field, problem)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        invalid(Invalid::new(field, format!("must be UTF-8, and is not from byte {at} on")))
+    })
+}
+
+fn learning(kind: Kind, args: LearningArgs) -> Result<Request, Failure> {
+    let fields = Fields {
+        prefix: match kind {
+            Kind::Success => "SUCCESS",
+            Kind::Observation => "OBSERVATION",
+            _ => "FAILURE",
+        },
+    };
+    let title = fields.required("title", args.title)?;
+    let domain = fields.required("domain", args.domain)?;
+    let severity = match fields.get("severity", args.severity)? {
+        Some(text) => parse_severity(&text).map_err(invalid)?,
+        None => 3,
+    };
+    let tags = fields.get("tags", args.tags)?.unwrap_or_default();
+    let summary = fields.body("summary", args.summary)?;
+    let it = Learning { title, domain, severity, tags, summary };
+    Ok(Request { record: of_kind(kind, it), key: key(args.key)? })
+}
+
+fn of_kind(kind: Kind, it: Learning) -> Record {
+    match kind {
+        Kind::Success => Record::Success(it),
+        Kind::Observation => Record::Observation(it),
+        _ => Record::Failure(it),
+    }
+}
+
+fn heuristic(args: HeuristicArgs) -> Result<Request, Failure> {
+    let fields = Fields { prefix: "HEURISTIC" };
+    let domain = fields.required("domain", args.domain)?;
+    let rule = fields.required("rule", args.rule)?;
+    let source = fields.get("source", args.source)?.unwrap_or_else(|| "observation".into());
+    let confidence = match fields.get("confidence", args.confidence)? {
+        Some(text) => parse_confidence(&text).map_err(invalid)?,
+        None => 0.5,
+    };
+    let explanation = fields.body("explanation", args.explanation)?;
+    let record = Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence });
+    Ok(Request { record, key: key(args.key)? })
+}
+
+fn experiment(args: ExperimentArgs) -> Result<Request, Failure> {
+    let fields = Fields { prefix: "EXPERIMENT" };
+    let name = fields.required("name", args.name)?;
+    let success_criteria = fields.get("success_criteria", args.success_criteria)?.unwrap_or_default();
+    let failure_criteria = fields.get("failure_criteria", args.failure_criteria)?.unwrap_or_default();
+    let hypothesis = fields.required("hypothesis", args.hypothesis)?;
+    let hypothesis = if hypothesis == "-" { stdin("hypothesis")? } else { hypothesis };
+    let record = Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria });
+    Ok(Request { record, key: key(args.key)? })
+}
+
+fn key(flag: Option<OsString>) -> Result<Option<String>, Failure> {
+    flag.map(OsString::into_string).transpose().map_err(|_| invalid(Invalid::new("key", "must be UTF-8, and is not")))
+}
+
+/// One line of a batch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    kind: Kind,
+    title: Option<String>,
+    domain: Option<String>,
+    severity: Option<Scalar>,
+    tags: Option<String>,
+    summary: Option<String>,
+    rule: Option<String>,
+    explanation: Option<String>,
+    source: Option<String>,
+    confidence: Option<Scalar>,
+    name: Option<String>,
+    hypothesis: Option<String>,
+    success_criteria: Option<String>,
+    failure_criteria: Option<String>,
+    key: Option<String>,
+}
+
+/// A number, or a word for one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Number(serde_json::Number),
+    Text(String),
+}
+
+impl Scalar {
+    fn text(self) -> String {
+        match self {
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Text(text) => text,
+        }
+    }
+}
+
+fn needed(field: &'static str, value: Option<String>) -> Result<String, Invalid> {
+    value.ok_or_else(|| Invalid::new(field, "is required and was not given"))
+}
+
+impl Line {
+    fn parse(bytes: &[u8]) -> Result<Request, Invalid> {
+        let object = bytes.trim_ascii_start().first() == Some(&b'{');
+        let shape = "must be a JSON object with `kind` and the fields of that kind";
+        if !object {
+            return Err(Invalid::new("line", shape));
+        }
+        let line: Line = serde_json::from_slice(bytes).map_err(|error| {
+            let what = indelible::text::visible_line(&error.to_string()).into_owned();
+            Invalid::new("line", format!("{shape}: {what}"))
+        })?;
+        line.request()
+    }
+
+    fn request(self) -> Result<Request, Invalid> {
+        let record = match self.kind {
+            Kind::Failure | Kind::Success | Kind::Observation => {
+                let severity = self.severity.map_or(Ok(3), |severity| parse_severity(&severity.text()))?;
+                let it = Learning {
+                    title: needed("title", self.title)?,
+                    domain: needed("domain", self.domain)?,
+                    severity,
+                    tags: self.tags.unwrap_or_default(),
+                    summary: self.summary.unwrap_or_default(),
+                };
+                of_kind(self.kind, it)
+            }
+            Kind::Heuristic => Record::Heuristic(Heuristic {
+                domain: needed("domain", self.domain)?,
+                rule: needed("rule", self.rule)?,
+                explanation: self.explanation.unwrap_or_default(),
+                source: self.source.unwrap_or_else(|| "observation".into()),
+                confidence: self.confidence.map_or(Ok(0.5), |confidence| parse_confidence(&confidence.text()))?,
+            }),
+            Kind::Experiment => Record::Experiment(Experiment {
+                name: needed("name", self.name)?,
+                hypothesis: needed("hypothesis", self.hypothesis)?,
+                success_criteria: self.success_criteria.unwrap_or_default(),
+                failure_criteria: self.failure_criteria.unwrap_or_default(),
+            }),
+        };
+        Ok(Request { record, key: self.key })
+    }
+}
+
+/// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
+/// whoever sends a line and waits for its answer gets it.
+fn batch(context: &Context) -> Result<Exit, Failure> {
+    let home = context.open("nothing was recorded")?;
+    let recorder = recorder(context, &home)?;
+    let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
+    let mut batch = Batch { recorder, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut input).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line);
+        let read =
+            read.map_err(|error| Failure::new(Exit::Io, "stdin could not be read to its end").because(&error))?;
+        if read == 0 {
+            break;
+        }
+        if line.len() > LINE_BYTES_MAX {
+            skip_line(&mut input)?;
+        }
+        batch.take(&line);
+        let waiting = !input.buffer().contains(&b'\n');
+        if waiting || batch.is_full() {
+            batch.record();
+        }
+    }
+    batch.record();
+    Ok(batch.worst)
+}
+
+fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
+    loop {
+        let buffer = input
+            .fill_buf()
+            .map_err(|error| Failure::new(Exit::Io, "stdin could not be read to its end").because(&error))?;
+        let feed = buffer.iter().position(|byte| *byte == b'\n');
+        let consumed = feed.map_or(buffer.len(), |feed| feed + 1);
+        let done = buffer.is_empty() || feed.is_some();
+        input.consume(consumed);
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+struct Batch<'h> {
+    recorder: Recorder<'h>,
+    group: Vec<(u64, Result<Request, Invalid>)>,
+    bytes: usize,
+    line: u64,
+    worst: Exit,
+}
+
+impl Batch<'_> {
+    fn take(&mut self, line: &[u8]) {
+        self.line += 1;
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if text.trim_ascii().is_empty() {
+            return;
+        }
+        let parsed = match text.len() > LINE_BYTES_MAX {
+            true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
+            false => Line::parse(text),
+        };
+        self.bytes += text.len();
+        self.group.push((self.line, parsed));
+    }
+
+    fn is_full(&self) -> bool {
+        self.group.len() >= GROUP_LINES || self.bytes >= GROUP_BYTES
+    }
+
+    fn record(&mut self) {
+        let group = std::mem::take(&mut self.group);
+        self.bytes = 0;
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        for (line, parsed) in group {
+            match parsed {
+                Ok(request) => {
+                    requests.push(request);
+                    answers.push((line, None));
+                }
+                Err(error) => answers.push((line, Some(record::Error::Invalid(error)))),
+            }
+        }
+        let mut outcomes = self.recorder.record_all(requests).into_iter();
+        let mut text = String::new();
+        for (line, error) in answers {
+            let outcome = match error {
+                Some(error) => Err(error),
+                None => outcomes.next().unwrap_or_else(|| Err(Invalid::new("line", "has no outcome").into())),
+            };
+            text.push_str(&self.answer(line, outcome));
+            text.push('\n');
+        }
+        output::line(text.trim_end_matches('\n'));
+    }
+
+    fn answer(&mut self, line: u64, outcome: Result<Receipt, record::Error>) -> String {
+        match outcome {
+            Ok(receipt) => serde_json::to_string(&receipt).unwrap_or_default(),
+            Err(error) => {
+                self.worst = worse(self.worst, error.exit());
+                let failure = Failure::of(WHAT, &error);
+                json!({ "line": line, "error": failure.causes.join(": "), "hint": failure.hint, "exit": failure.exit as u8 })
+                    .to_string()
+            }
+        }
+    }
+}
+
+/// Of two exit codes, the one that says more: a disk that refuses before a line that is wrong.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Done, exit) | (exit, Exit::Done) => exit,
+        (Exit::Input, exit) | (exit, Exit::Input) => exit,
+        (exit, _) => exit,
+    }
+}

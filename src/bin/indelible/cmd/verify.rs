@@ -1,0 +1,43 @@
+//! `verify`: where journal, files, rows and history disagree.
+
+use indelible::verify::{Report, verify};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Bars, count};
+
+const WHAT: &str = "the home could not be verified";
+
+pub fn run(context: &Context) -> Result<Exit, Failure> {
+    let home = context.open(WHAT)?;
+    let settings = context.settings(&home)?;
+    let mut bars = Bars::new(context.json);
+    let report = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
+    say(context, &report);
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Disagreement })
+}
+
+pub fn say(context: &Context, report: &Report) {
+    if context.json {
+        output::json(report);
+        return;
+    }
+    for found in &report.disagreements {
+        output::line(&format!("{}: {}", indelible::text::visible_line(&found.path), found.what));
+    }
+    for line in &report.index {
+        output::line(&format!("index: {line}"));
+    }
+    for line in &report.history {
+        output::line(&format!("history: {line}"));
+    }
+    for name in report.quarantine.damaged.iter().chain(&report.quarantine.parked) {
+        output::line(&format!("quarantine: {name}"));
+    }
+    let records = count(report.records, "record", "records");
+    let pending = report.pending;
+    match report.is_clean() {
+        true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
+        false => output::line(&format!("{records}; what is listed above disagrees: `indelible repair` mends it")),
+    }
+}

@@ -1,0 +1,361 @@
+//! Exit codes: each is a promise about what was kept.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use indelible::fs::Error as FsError;
+use indelible::{batch, home, init, journal, record, recover, store, survey, verify, worker};
+use store::{apply, history, index};
+
+/// What the process ends with. Never 2, which agents' hook runners read as "block the tool call"; never 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The intent is on disk; file, row and commit follow, whatever happens next. Or: what was asked is done.
+    Done = 0,
+    /// `verify` found disagreement, or `status --check` found that a person is needed.
+    Disagreement = 1,
+    /// Flags that make no sense. Nothing was recorded.
+    Usage = 64,
+    /// A field that is not as it must be. Nothing was recorded.
+    Input = 65,
+    /// The disk refused. Nothing was recorded; where a sync failed, the entry was voided, and the message says so.
+    Io = 74,
+    /// Somebody is in the way. Nothing was done; trying again is safe.
+    TryAgain = 75,
+    /// Refused for safety: a symbolic link, an escaping path, somebody else's folder. Nothing was recorded.
+    Refused = 77,
+    /// No home, a broken one, or one that cannot keep the promises. Nothing was recorded.
+    NoHome = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// With which promise the process ends.
+    pub exit: Exit,
+    /// What was not done.
+    pub what: String,
+    /// Why.
+    pub causes: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure to do `what`.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Failure {
+        Failure { exit, what: what.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// With the causes that `error` carries.
+    pub fn because(mut self, error: &dyn Error) -> Failure {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let line = indelible::text::visible_line(&error.to_string()).into_owned();
+            if self.causes.last() != Some(&line) {
+                self.causes.push(line);
+            }
+            cause = error.source();
+        }
+        self
+    }
+
+    /// With what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What `error` means for a command that was to do `what`.
+    pub fn of<E: Error + Promise + 'static>(what: &str, error: &E) -> Failure {
+        let failure = Failure::new(error.exit(), what).because(error);
+        match error.advice() {
+            Some(advice) => failure.hint(advice),
+            None => failure,
+        }
+    }
+}
+
+/// Bad usage, as clap found it; help and version, which are none.
+pub fn of_clap(error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    let _ = error.print();
+    match error.kind() {
+        DisplayHelp | DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    }
+}
+
+/// Which exit code an error of the library is, said once for each.
+pub trait Promise {
+    /// The exit code.
+    fn exit(&self) -> Exit;
+    /// What to do next.
+    fn advice(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Promise for FsError {
+    fn exit(&self) -> Exit {
+        match self {
+            FsError::Refused { .. } => Exit::Refused,
+            FsError::Io { .. } => Exit::Io,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        Some(match self.io_kind() {
+            None => "something was put there that does not belong; look at it before anything else".into(),
+            Some(StorageFull | QuotaExceeded | FileTooLarge) => {
+                "nothing was changed; free some space and run the same command again".into()
+            }
+            Some(PermissionDenied | ReadOnlyFilesystem) => {
+                "make the folder writable and run the same command again".into()
+            }
+            Some(_) => return None,
+        })
+    }
+}
+
+impl Promise for home::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            home::Error::NotYours { .. } => Exit::Refused,
+            home::Error::Fs(error) => error.exit(),
+            _ => Exit::NoHome,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some(match self {
+            home::Error::Missing(path) => format!("make one with `indelible init {}`", path.display()),
+            home::Error::Broken { path, .. } => {
+                format!("`indelible init {}` adds what is missing, then run `indelible recover`", path.display())
+            }
+            home::Error::Newer { .. } => "use the version of the program that made it, or a newer one".into(),
+            home::Error::Unsuitable { .. } => "choose a folder on a local disk with --home".into(),
+            home::Error::NotYours { .. } => "run as its owner, or choose another home with --home".into(),
+            home::Error::Fs(error) => return error.advice(),
+        })
+    }
+}
+
+impl Promise for journal::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            journal::Error::Empty(_) | journal::Error::Format { .. } => Exit::NoHome,
+            journal::Error::TooLarge { .. } => Exit::Input,
+            journal::Error::Fs(error) => error.exit(),
+            _ => Exit::Io,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            journal::Error::Empty(_) => Some("run `indelible init` and then `indelible recover`".into()),
+            journal::Error::Short { .. } => {
+                Some("nothing was recorded; free some space and run the same command again".into())
+            }
+            journal::Error::Sync { .. } => Some(
+                "the entry was voided; only a worker that read it in that instant can have taken it, and then the \
+                 record appears all the same. Check the disk before you go on"
+                    .into(),
+            ),
+            journal::Error::NotVoided { .. } => Some("check the disk before you go on".into()),
+            journal::Error::Fs(error) => error.advice(),
+            _ => None,
+        }
+    }
+}
+
+impl Promise for record::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            record::Error::Invalid(_) => Exit::Input,
+            record::Error::Home(error) => error.exit(),
+            record::Error::Fs(error) => error.exit(),
+            record::Error::Journal(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            record::Error::Invalid(_) => None,
+            record::Error::Home(error) => error.advice(),
+            record::Error::Fs(error) => error.advice(),
+            record::Error::Journal(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for index::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            index::Error::Busy { .. } => Exit::TryAgain,
+            index::Error::Newer { .. } | index::Error::Missing(_) => Exit::NoHome,
+            _ => Exit::Io,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.is_lost().then(|| "run `indelible repair`: the index is built anew from the files".into())
+    }
+}
+
+impl Promise for history::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            error if error.is_unsupported() => Exit::NoHome,
+            history::Error::Missing { .. } => Exit::NoHome,
+            history::Error::Locked { .. } | history::Error::Contended { .. } => Exit::TryAgain,
+            _ => Exit::Io,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            history::Error::Missing { .. } => {
+                Some("run `indelible recover`: the history is made anew from the files".into())
+            }
+            error if error.is_unsupported() => {
+                Some("records are kept in the journal until a repository is there that can take them".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Promise for apply::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            apply::Error::Path(_) => Exit::Refused,
+            apply::Error::Fs(error) => error.exit(),
+            apply::Error::Home(error) => error.exit(),
+            apply::Error::Index(error) => error.exit(),
+        }
+    }
+}
+
+impl Promise for init::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            init::Error::Home(error) => error.exit(),
+            init::Error::Fs(error) => error.exit(),
+            init::Error::Journal(error) => error.exit(),
+            init::Error::Index(error) => error.exit(),
+            init::Error::History(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            init::Error::Home(error) => error.advice(),
+            init::Error::Fs(error) => error.advice(),
+            init::Error::Journal(error) => error.advice(),
+            init::Error::Index(error) => error.advice(),
+            init::Error::History(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for batch::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            batch::Error::Home(error) => error.exit(),
+            batch::Error::Fs(error) => error.exit(),
+            batch::Error::Journal(error) => error.exit(),
+            batch::Error::Apply { source, .. } | batch::Error::Page { source, .. } => source.exit(),
+            batch::Error::Index(error) => error.exit(),
+            batch::Error::History(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            batch::Error::Home(error) => error.advice(),
+            batch::Error::Fs(error) => error.advice(),
+            batch::Error::Journal(error) => error.advice(),
+            batch::Error::Apply { .. } | batch::Error::Page { .. } => None,
+            batch::Error::Index(error) => error.advice(),
+            batch::Error::History(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for survey::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            survey::Error::Fs(error) => error.exit(),
+            survey::Error::Journal(error) => error.exit(),
+            survey::Error::Index(error) => error.exit(),
+            survey::Error::History(error) => error.exit(),
+        }
+    }
+}
+
+impl Promise for recover::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            recover::Error::Batch(error) => error.exit(),
+            recover::Error::Survey(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            recover::Error::Batch(error) => error.advice(),
+            recover::Error::Survey(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for verify::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            verify::Error::Home(error) => error.exit(),
+            verify::Error::Fs(error) => error.exit(),
+            verify::Error::Journal(error) => error.exit(),
+            verify::Error::Index(error) => error.exit(),
+            verify::Error::History(error) => error.exit(),
+            verify::Error::Survey(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            verify::Error::Home(error) => error.advice(),
+            verify::Error::Journal(error) => error.advice(),
+            verify::Error::Index(error) => error.advice(),
+            verify::Error::History(error) => error.advice(),
+            verify::Error::Fs(_) | verify::Error::Survey(_) => None,
+        }
+    }
+}
+
+impl Promise for worker::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            worker::Error::Home(error) => error.exit(),
+            worker::Error::Fs(error) => error.exit(),
+            worker::Error::Batch(error) => error.exit(),
+            worker::Error::Recover(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            worker::Error::Home(error) => error.advice(),
+            worker::Error::Fs(error) => error.advice(),
+            worker::Error::Batch(error) => error.advice(),
+            worker::Error::Recover(error) => error.advice(),
+        }
+    }
+}
