@@ -209,9 +209,9 @@ impl Mending<'_, '_> {
         }
         match finding.verdict {
             Verdict::Nothing | Verdict::Wait => Ok(()),
-            Verdict::AddRow | Verdict::CommitFile => self.from_file(finding),
-            Verdict::RestoreFile => self.from_history(finding),
-            Verdict::CommitRow => self.from_row(finding),
+            Verdict::AddRow | Verdict::CommitFile => self.commit_file(finding),
+            Verdict::RestoreFile => self.restore_file(finding),
+            Verdict::CommitRow => self.commit_row(finding),
             Verdict::Lost => {
                 self.lost(finding, finding.verdict.what());
                 Ok(())
@@ -245,34 +245,43 @@ impl Mending<'_, '_> {
         Ok(())
     }
 
-    fn from_file(&mut self, finding: &Finding) -> Result<(), Error> {
+    fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let dir = self.committer.home().dir();
         let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
         let log = match log_of(&finding.path) {
             Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
             None => None,
         };
-        self.from_bytes(finding, bytes, log)
+        self.bring_back(finding, bytes, log)
     }
 
-    fn from_history(&mut self, finding: &Finding) -> Result<(), Error> {
+    fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let history = self.committer.history();
         let Some(bytes) = history.read(&finding.path)? else { return Ok(()) };
         let log = match log_of(&finding.path) {
             Some(path) => history.read(&path)?.map(|bytes| (path, bytes)),
             None => None,
         };
-        self.from_bytes(finding, bytes, log)
+        self.bring_back(finding, bytes, log)
     }
 
-    fn from_bytes(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
+    fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
         let parsed = match page::parse(&bytes) {
             Ok(Parsed { id, created_at, key, record: Some(record), .. }) => (id, created_at, key, record),
-            Ok(_) => return Ok(self.lost(finding, "the file does not say what it records")),
-            Err(error) => return Ok(self.lost(finding, error.to_string())),
+            Ok(_) => {
+                self.lost(finding, "the file does not say what it records");
+                return Ok(());
+            }
+            Err(error) => {
+                self.lost(finding, error.to_string());
+                return Ok(());
+            }
         };
         let Ok(text) = String::from_utf8(bytes) else {
-            return Ok(self.lost(finding, "the file is not UTF-8"));
+            {
+                self.lost(finding, "the file is not UTF-8");
+                return Ok(());
+            }
         };
         let (id, created_at, key, record) = parsed;
         let mut files = vec![FileImage { path: finding.path.clone(), text }];
@@ -284,10 +293,13 @@ impl Mending<'_, '_> {
         self.again(Intent { id, created_at, key, record, files })
     }
 
-    fn from_row(&mut self, finding: &Finding) -> Result<(), Error> {
+    fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(known) = &finding.known else { return Ok(()) };
         let Some((record, key)) = self.committer.index()?.record_of(known)? else {
-            return Ok(self.lost(finding, "its row is gone"));
+            {
+                self.lost(finding, "its row is gone");
+                return Ok(());
+            }
         };
         let mut files = page::files(known.id, known.created_at, key.as_deref(), &record, false);
         // The row says where the record is, whatever its page would be called today.

@@ -209,7 +209,7 @@ impl<'h> Applier<'h> {
 /// Whether `found` is what a power cut leaves of `written`: its beginning, up to a disk's sector or to none. A beginning
 /// of any other length is its owner's edit.
 pub fn is_torn(found: &[u8], written: &[u8]) -> bool {
-    found.len() % 512 == 0 && found.len() < written.len() && written.starts_with(found)
+    found.len().is_multiple_of(512) && found.len() < written.len() && written.starts_with(found)
 }
 
 /// Whether a page holds nothing that we did not write: unedited, or torn by a power cut.

@@ -164,7 +164,7 @@ impl Collecting {
         }
         let id = match dir.content(name, READ_BYTES_MAX) {
             Ok(bytes) => bytes.as_deref().and_then(page::id_of),
-            Err(error) if matches!(error, fs::Error::Refused { .. }) => None,
+            Err(fs::Error::Refused { .. }) => None,
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => None,
             Err(error) => return Err(error.into()),
         };
@@ -214,7 +214,7 @@ impl Collecting {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
             Some(FileSeen { id: Some(_) }) => {
                 let size = home.dir().find(path)?.map_or(0, |found| found.size);
-                if size % 512 == 0
+                if size.is_multiple_of(512)
                     && let Some(bytes) = home.dir().content(path, READ_BYTES_MAX)?
                 {
                     collected.torn = is_torn(&bytes, &file.read()?);
