@@ -581,17 +581,6 @@ impl<'h> Committer<'h> {
         }
         Ok(())
     }
-
-    /// Rolls packs together where there are too many.
-    ///
-    /// # Errors
-    /// [`Error::History`]; nothing is lost by that.
-    pub fn repack(&self) -> Result<(), Error> {
-        if let Some(repacked) = self.history.repack_if_needed()? {
-            tracing::info!(?repacked, "rolled packs together");
-        }
-        Ok(())
-    }
 }
 
 /// What a batch came to on disk.

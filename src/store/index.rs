@@ -425,8 +425,10 @@ impl Index {
         self.checkpoint()?;
         // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
         // checkpoint, so that no recorder has to sync the write-ahead log's new header.
+        // That write also cuts the log to what it needs.
         let sync = self.connection.execute_batch(
-            "PRAGMA synchronous = FULL;
+            "PRAGMA journal_size_limit = 65536;
+             PRAGMA synchronous = FULL;
              UPDATE indelible SET value = value + 1 WHERE name = 'syncs';
              PRAGMA synchronous = NORMAL;",
         );

@@ -53,8 +53,16 @@ impl History {
     /// What the disk or libgit2 refuses. Nothing is lost by an error or a crash: [`History::sweep`] and the next call
     /// mend what it left.
     pub fn repack_if_needed(&self) -> Result<Option<Repacked>, Error> {
+        self.repack_from(self.options.packs_max)
+    }
+
+    /// As [`History::repack_if_needed`], when there are `packs` of them: for those who would rather not wait for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn repack_from(&self, packs: usize) -> Result<Option<Repacked>, Error> {
         let before = self.rollable()?.len();
-        if before < self.options.packs_max.max(2) {
+        if before < packs.max(2) {
             return Ok(None);
         }
         self.step(Point::RepackBefore)?;

@@ -91,7 +91,10 @@ impl Job<'_> {
         let mut run = || {
             let mut committer = Committer::open(self.home, lock, self.settings.batch())?;
             let report = recover::recover(&mut committer, scope, progress)?;
-            committer.repack()?;
+            // Rolling packs together takes longer than a commit. Whoever flushes waits for it only where no worker ever
+            // comes to do it.
+            let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
+            committer.history().repack_from(packs_max)?;
             Ok(report)
         };
         let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;

@@ -350,7 +350,9 @@ impl Batch<'_> {
             text.push_str(&self.answer(line, outcome));
             text.push('\n');
         }
-        output::line(text.trim_end_matches('\n'));
+        if !text.is_empty() {
+            output::line(text.trim_end_matches('\n'));
+        }
     }
 
     fn answer(&mut self, line: u64, outcome: Result<Receipt, record::Error>) -> String {
