@@ -44,7 +44,10 @@ const WAL_BYTES_MAX: u64 = 1 << 20;
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most records in one commit.
+    /// How many pending records make a batch due.
+    pub records_due: usize,
+    /// The most records in one commit: what is pending beyond those that made it due goes along, since many small
+    /// commits of one folder cost more than a large one.
     pub records_max: usize,
     /// The most bytes of intents held in memory.
     pub bytes_max: usize,
@@ -61,8 +64,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            records_max: 1000,
-            bytes_max: 16 << 20,
+            records_due: 1000,
+            records_max: 10_000,
+            bytes_max: 8 << 20,
             segment_bytes_max: 8 << 20,
             keep: Duration::from_secs(600),
             index_wait: Duration::from_secs(5),
@@ -234,7 +238,7 @@ impl<'h> Committer<'h> {
     pub fn pressure(&self) -> Pressure {
         Pressure {
             records: self.pending.len(),
-            full: self.is_full(),
+            full: self.is_full() || self.pending.len() >= self.options.records_due,
             severity_max: self.pending.iter().map(|pending| pending.intent.record.severity()).max().unwrap_or(0),
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct Pressure {
     /// How many records, as far as they have been read.
     pub records: usize,
-    /// Whether no more fit into the batch.
+    /// Whether there are enough of them for a batch.
     pub full: bool,
     /// The highest severity among them; 0 if there are none.
     pub severity_max: u8,

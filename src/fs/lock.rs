@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use super::{Dir, Error};
 
@@ -38,6 +39,21 @@ impl WorkerLock {
         // What is written here is only told to people: a lock without it is a lock all the same.
         let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}", std::process::id()));
         Ok(Ok(WorkerLock { _file: file }))
+    }
+
+    /// As [`WorkerLock::try_take`], but not put off by those who have the lock for a moment only: a recorder that
+    /// checkpoints the index, or somebody who looks who has it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_within(private: &Dir, purpose: &str, patience: Duration) -> Result<Result<WorkerLock, Holder>, Error> {
+        let until = Instant::now() + patience;
+        loop {
+            match WorkerLock::try_take(private, purpose)? {
+                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+                taken => return Ok(taken),
+            }
+        }
     }
 
     /// Who has the lock now, or `None` if nobody has.

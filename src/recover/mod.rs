@@ -27,7 +27,7 @@ use crate::home;
 use crate::intent::{FileImage, Intent};
 use crate::journal::{self, Appender};
 use crate::store::history;
-use crate::store::index::{self, Index};
+use crate::store::index;
 use crate::store::page::{self, Parsed};
 use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
 
@@ -129,7 +129,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     let before = *committer.counts();
     let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
     report.swept = sweep(committer)?;
-    report.index_rebuilt = rebuild::if_lost(committer, progress)?;
+    report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     report.reapplied = match everything {
         true => committer.reapply(progress)?,
@@ -342,17 +342,4 @@ impl Mending<'_, '_> {
 /// The log beside an experiment's page.
 fn log_of(path: &str) -> Option<String> {
     path.strip_suffix("/hypothesis.md").map(|folder| format!("{folder}/log.md"))
-}
-
-/// Builds the index of `committer`'s home anew, from its files and from what only the history has.
-///
-/// # Errors
-/// Every [`Error`]; building it again starts from nothing.
-pub fn rebuild_index(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
-    rebuild::rebuild(committer, progress)
-}
-
-/// Whether the index at the home's path is missing, damaged, or was not finished.
-pub fn is_index_lost(index: Result<Index, index::Error>) -> Result<bool, index::Error> {
-    rebuild::is_lost(index)
 }

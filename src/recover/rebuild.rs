@@ -16,11 +16,15 @@ use crate::survey::{Stores, survey_files};
 const GROUP: usize = 1000;
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
-/// Builds the index anew if it is lost. Returns whether it was.
-pub(super) fn if_lost(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<bool, Error> {
+/// Builds the index anew if it is lost. Returns whether it was. Only a `thorough` look reads all of it.
+pub(super) fn if_lost(
+    committer: &mut Committer<'_>,
+    thorough: bool,
+    progress: &mut dyn Progress,
+) -> Result<bool, Error> {
     committer.close_index();
     let home = committer.home();
-    let lost = is_lost(Index::open(&home.index_path(), committer.options().index_wait))?;
+    let lost = is_lost(Index::open(&home.index_path(), committer.options().index_wait), thorough)?;
     if lost {
         rebuild(committer, progress)?;
     }
@@ -28,10 +32,10 @@ pub(super) fn if_lost(committer: &mut Committer<'_>, progress: &mut dyn Progress
 }
 
 /// Whether what was opened cannot be used and has to be built anew.
-pub(super) fn is_lost(opened: Result<Index, index::Error>) -> Result<bool, index::Error> {
+fn is_lost(opened: Result<Index, index::Error>, thorough: bool) -> Result<bool, index::Error> {
     let checked = opened.and_then(|index| {
         index.check_schema()?;
-        Ok(!index.is_finished()? || !index.integrity()?.is_empty())
+        Ok(!index.is_finished()? || thorough && !index.integrity()?.is_empty())
     });
     match checked {
         Err(error) if error.is_lost() => Ok(true),
@@ -39,7 +43,7 @@ pub(super) fn is_lost(opened: Result<Index, index::Error>) -> Result<bool, index
     }
 }
 
-pub(super) fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
+fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
     committer.close_index();
     let home = committer.home();
     tracing::warn!("the index is lost: building it anew from the files");

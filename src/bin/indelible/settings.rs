@@ -46,7 +46,7 @@ pub struct RecordSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
     pub age_ms: u64,
-    pub records_max: usize,
+    pub records_due: usize,
     pub urgent_severity: u8,
     pub poll_s: u64,
     pub stop_s: u64,
@@ -86,7 +86,7 @@ impl Default for RecordSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        WorkerSettings { age_ms: 1000, records_max: 1000, urgent_severity: 5, poll_s: 30, stop_s: 20 }
+        WorkerSettings { age_ms: 1000, records_due: 1000, urgent_severity: 5, poll_s: 30, stop_s: 20 }
     }
 }
 
@@ -113,7 +113,7 @@ impl Default for LogSettings {
 const KEYS: [(&str, &str); 14] = [
     ("record", "index_wait_ms"),
     ("worker", "age_ms"),
-    ("worker", "records_max"),
+    ("worker", "records_due"),
     ("worker", "urgent_severity"),
     ("worker", "poll_s"),
     ("worker", "stop_s"),
@@ -163,7 +163,7 @@ impl Settings {
     pub fn batch(&self) -> batch::Options {
         let defaults = batch::Options::default();
         batch::Options {
-            records_max: self.worker.records_max.max(1),
+            records_due: self.worker.records_due.max(1),
             segment_bytes_max: self.journal.segment_bytes_max.max(4096),
             keep: Duration::from_secs(self.journal.keep_s),
             history: self.history(),

@@ -1,5 +1,7 @@
 //! `worker`: commits what is recorded until it is asked to stop.
 
+use std::time::Duration;
+
 use indelible::fs::lock::WorkerLock;
 use indelible::worker::{self, Ended, Wakes};
 
@@ -9,11 +11,14 @@ use crate::exit::{Exit, Failure};
 use crate::logging;
 
 const WHAT: &str = "the worker stopped";
+/// How long the lock is tried for before its holder is taken for another worker.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     let home = context.open("the worker was not started")?;
     let settings = context.settings(&home)?;
-    let lock = WorkerLock::try_take(home.private(), "a worker").map_err(|error| Failure::of(WHAT, &error))?;
+    let lock = WorkerLock::take_within(home.private(), "a worker", PATIENCE);
+    let lock = lock.map_err(|error| Failure::of(WHAT, &error))?;
     let lock = lock.map_err(|holder| {
         Failure::new(Exit::TryAgain, "the worker was not started")
             .because(&std::io::Error::other(format!("another has the lock of this home: {}", holder.0)))
