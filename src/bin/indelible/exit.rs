@@ -244,28 +244,6 @@ impl Promise for apply::Error {
     }
 }
 
-impl Promise for init::Error {
-    fn exit(&self) -> Exit {
-        match self {
-            init::Error::Home(error) => error.exit(),
-            init::Error::Fs(error) => error.exit(),
-            init::Error::Journal(error) => error.exit(),
-            init::Error::Index(error) => error.exit(),
-            init::Error::History(error) => error.exit(),
-        }
-    }
-
-    fn advice(&self) -> Option<String> {
-        match self {
-            init::Error::Home(error) => error.advice(),
-            init::Error::Fs(error) => error.advice(),
-            init::Error::Journal(error) => error.advice(),
-            init::Error::Index(error) => error.advice(),
-            init::Error::History(error) => error.advice(),
-        }
-    }
-}
-
 impl Promise for batch::Error {
     fn exit(&self) -> Exit {
         match self {
@@ -290,72 +268,25 @@ impl Promise for batch::Error {
     }
 }
 
-impl Promise for survey::Error {
-    fn exit(&self) -> Exit {
-        match self {
-            survey::Error::Fs(error) => error.exit(),
-            survey::Error::Journal(error) => error.exit(),
-            survey::Error::Index(error) => error.exit(),
-            survey::Error::History(error) => error.exit(),
+/// Errors that only carry another layer's promise on.
+macro_rules! promise_of_their_cause {
+    ($($error:ty: $($variant:ident)*;)*) => { $(
+        impl Promise for $error {
+            fn exit(&self) -> Exit {
+                match self { $(Self::$variant(error) => error.exit(),)* }
+            }
+
+            fn advice(&self) -> Option<String> {
+                match self { $(Self::$variant(error) => error.advice(),)* }
+            }
         }
-    }
+    )* };
 }
 
-impl Promise for recover::Error {
-    fn exit(&self) -> Exit {
-        match self {
-            recover::Error::Batch(error) => error.exit(),
-            recover::Error::Survey(error) => error.exit(),
-        }
-    }
-
-    fn advice(&self) -> Option<String> {
-        match self {
-            recover::Error::Batch(error) => error.advice(),
-            recover::Error::Survey(error) => error.advice(),
-        }
-    }
-}
-
-impl Promise for verify::Error {
-    fn exit(&self) -> Exit {
-        match self {
-            verify::Error::Home(error) => error.exit(),
-            verify::Error::Fs(error) => error.exit(),
-            verify::Error::Journal(error) => error.exit(),
-            verify::Error::Index(error) => error.exit(),
-            verify::Error::History(error) => error.exit(),
-            verify::Error::Survey(error) => error.exit(),
-        }
-    }
-
-    fn advice(&self) -> Option<String> {
-        match self {
-            verify::Error::Home(error) => error.advice(),
-            verify::Error::Journal(error) => error.advice(),
-            verify::Error::Index(error) => error.advice(),
-            verify::Error::History(error) => error.advice(),
-            verify::Error::Fs(_) | verify::Error::Survey(_) => None,
-        }
-    }
-}
-
-impl Promise for worker::Error {
-    fn exit(&self) -> Exit {
-        match self {
-            worker::Error::Home(error) => error.exit(),
-            worker::Error::Fs(error) => error.exit(),
-            worker::Error::Batch(error) => error.exit(),
-            worker::Error::Recover(error) => error.exit(),
-        }
-    }
-
-    fn advice(&self) -> Option<String> {
-        match self {
-            worker::Error::Home(error) => error.advice(),
-            worker::Error::Fs(error) => error.advice(),
-            worker::Error::Batch(error) => error.advice(),
-            worker::Error::Recover(error) => error.advice(),
-        }
-    }
+promise_of_their_cause! {
+    init::Error: Home Fs Journal Index History;
+    survey::Error: Fs Journal Index History;
+    recover::Error: Batch Survey;
+    verify::Error: Home Fs Journal Index History Survey;
+    worker::Error: Home Fs Batch Recover;
 }
