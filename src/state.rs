@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::{Dir, Error, os};
+use crate::position::Position;
 
 const NAME: &str = "state.json";
 
@@ -18,12 +19,24 @@ pub struct State {
     pub journal: Uuid,
     /// Whether a batch has been committed, so that a history without one has lost something.
     pub committed: bool,
+    /// How far the journal was found to be in git already, so that no commit of ours says so.
+    #[serde(default)]
+    pub passed: Option<Passed>,
+}
+
+/// A part of the journal that needed no commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// Where it ends.
+    pub position: Position,
+    /// The commit whose history had all of it. Where the branch does not reach that, this means nothing.
+    pub commit: String,
 }
 
 impl State {
     /// The state of a home that is being made.
     pub fn of_new(journal: Uuid) -> State {
-        State { boot: os::boot_id(), journal, committed: false }
+        State { boot: os::boot_id(), journal, committed: false, passed: None }
     }
 
     /// What is remembered; `None` if nothing is, or nothing that can be understood.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::batch::committed_position;
 use crate::fs::lock::WorkerLock;
 use crate::home::{self, Home};
 use crate::intent::Intent;
@@ -13,7 +14,7 @@ use crate::store::history::{History, HistoryOptions};
 use crate::store::index::Index;
 use crate::store::quarantine::{Contents, Quarantine};
 use crate::text::chain;
-use crate::verify::{self, committed};
+use crate::verify;
 use crate::worker::{self, Published};
 
 /// Without a worker, a record older than this waits for somebody to start one.
@@ -83,7 +84,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         needs.push(chain(&error));
         None
     });
-    let position = committed(home, history.as_ref()).unwrap_or_default();
+    let position = history.as_ref().and_then(|history| committed_position(home, history).ok().flatten());
     let pending = pending(home, position)?;
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 pub use plan::{Plan, Pressure};
-pub use start::{Progress, VoidReason};
+pub use start::{Progress, VoidReason, committed_position};
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
@@ -32,7 +32,7 @@ use crate::home::{self, Home};
 use crate::intent::{FileImage, Intent, RecordId};
 use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
 use crate::position::Position;
-use crate::state::State;
+use crate::state::{Passed, State};
 use crate::store::apply::{self, Applier, Expect, domain_folder};
 use crate::store::history::{self, Committed, History, HistoryOptions};
 use crate::store::index::{self, Index, RowImage};
@@ -488,10 +488,7 @@ impl<'h> Committer<'h> {
                 result => break result?,
             }
         };
-        if !self.state.committed {
-            self.state.committed = true;
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
-        }
+        self.remember(&committed, position)?;
         Ok(match committed {
             Committed::Nothing => Outcome { commit: None, records: 0 },
             Committed::New { commit, records, .. } => {
@@ -501,6 +498,19 @@ impl<'h> Committer<'h> {
                 Outcome { commit: Some(commit.to_string()), records }
             }
         })
+    }
+
+    /// Remembers what no commit of ours says: that there is one at all, and how far the journal needed none.
+    fn remember(&mut self, committed: &Committed, position: Position) -> Result<(), Error> {
+        let passed = match committed {
+            Committed::New { .. } => None,
+            Committed::Nothing => self.history.tip()?.map(|tip| Passed { position, commit: tip.commit.to_string() }),
+        };
+        if !self.state.committed || passed.is_some() {
+            self.state = State { committed: true, passed: passed.or(self.state.passed.take()), ..self.state.clone() };
+            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+        }
+        Ok(())
     }
 
     /// Reads and commits until nothing is left. Returns how many records were committed.

@@ -7,19 +7,22 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
-use super::{Committer, Counts, Error, Options, Pending};
+use uuid::Uuid;
+
+use super::{Committer, Counts, Error, Options};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{Durable, os};
+use crate::fs::os;
 use crate::home::Home;
 use crate::intent::Intent;
-use crate::journal::{self, Item, Reader, SegmentNumber};
+use crate::journal::{self, Item, Reader};
+use crate::position::Position;
 use crate::state::State;
 use crate::store::apply::Applier;
 use crate::store::history::{Anchor, History};
 use crate::store::quarantine::Quarantine;
 
-/// How much of the journal is applied again at a time.
-const REAPPLY_RECORDS: usize = 1000;
+/// How many records of the journal are looked up at a time.
+const GROUP_RECORDS: usize = 1000;
 
 /// What is told to whoever waits.
 pub trait Progress {
@@ -43,9 +46,9 @@ pub enum VoidReason {
     HistoryLost,
     /// The branch no longer reaches what was last finished, or that is not known.
     BranchRewound,
-    /// No commit of the branch names this journal.
+    /// Nothing is remembered of this journal.
     JournalUnknown,
-    /// The journal's bytes do not bear the position out.
+    /// No commit names the journal, or its bytes do not bear the position out.
     PositionVoid,
 }
 
@@ -55,7 +58,7 @@ impl VoidReason {
         match self {
             VoidReason::HistoryLost => "the history was lost",
             VoidReason::BranchRewound => "the branch was moved back or rewritten",
-            VoidReason::JournalUnknown => "the history does not know this journal",
+            VoidReason::JournalUnknown => "nothing is remembered of this journal: it is new, restored or a copy",
             VoidReason::PositionVoid => "the journal does not bear out the history's position",
         }
     }
@@ -147,77 +150,43 @@ impl<'h> Committer<'h> {
         Ok(self.history.introduced(&mut candidates, |_| ())?.into_iter().collect())
     }
 
-    /// Applies again what is in the journal and committed: after a power cut, files can be empty and rows missing that
-    /// were there before. What is committed and no longer in the branch's tree was removed by its owner and stays so.
-    /// Returns how many records were looked at.
+    /// Whether every record that the journal holds and the branch's tree has is still in its files and its row. After a
+    /// power cut, files can be empty and rows missing that were there before.
     ///
     /// # Errors
-    /// Every [`Error`]; doing it again goes through all of it again.
-    pub fn reapply(&mut self, progress: &mut dyn Progress) -> Result<usize, Error> {
-        progress.begin("applying the journal", 0);
-        let waiting = (std::mem::take(&mut self.pending), std::mem::take(&mut self.pending_bytes));
-        let result = self.reapply_committed(progress);
-        (self.pending, self.pending_bytes) = waiting;
-        progress.end();
-        result
-    }
-
-    fn reapply_committed(&mut self, progress: &mut dyn Progress) -> Result<usize, Error> {
-        let (mut looked_at, end) = (0, self.committed);
-        let Some(proof) = self.sync_through(self.committed_segment)? else { return Ok(0) };
-        let mut reader = Reader::from_start(self.home.journal())?;
-        let mut more = reader.as_ref().is_some_and(|reader| reader.position() != end);
-        while let Some(reader) = reader.as_mut()
-            && more
-        {
-            while more && self.pending.len() < REAPPLY_RECORDS {
-                let item = reader.next()?;
-                more = item.is_some() && reader.position() != end;
-                if let Some(Item::Entry { json }) = item
-                    && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
-                {
-                    self.pending.push(Pending { intent, end: reader.position(), segment: reader.segment() });
-                }
+    /// Every [`Error`].
+    pub fn is_applied(&mut self) -> Result<bool, Error> {
+        let end = self.committed;
+        let Some(mut reader) = Reader::from_start(self.home.journal())? else { return Ok(true) };
+        let mut group = Vec::new();
+        let mut more = reader.position() != end;
+        while more {
+            let item = reader.next()?;
+            more = item.is_some() && reader.position() != end;
+            if let Some(Item::Entry { json }) = item
+                && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
+            {
+                group.push(intent);
             }
-            looked_at += self.pending.len();
-            self.reapply_pending(&proof)?;
-            progress.at(looked_at as u64);
+            if (group.len() == GROUP_RECORDS || !more) && !self.are_applied(&std::mem::take(&mut group))? {
+                return Ok(false);
+            }
         }
-        Ok(looked_at)
+        Ok(true)
     }
 
-    /// Makes durable every segment up to `last`.
-    fn sync_through(&self, last: SegmentNumber) -> Result<Option<Durable<()>>, Error> {
-        let journal = self.home.journal();
-        let mut proof = None;
-        for number in journal.segments()?.into_iter().filter(|number| *number <= last) {
-            proof = Some(journal.sync(number)?);
+    fn are_applied(&mut self, intents: &[Intent]) -> Result<bool, Error> {
+        let paths: Vec<&str> = intents.iter().filter_map(|it| Some(it.files.first()?.path.as_str())).collect();
+        // What is committed and no longer in the tree was removed by its owner, and stays so.
+        let missing: HashSet<&str> = self.history.missing(&paths)?.into_iter().collect();
+        let in_tree = |intent: &&Intent| intent.files.first().is_some_and(|it| !missing.contains(it.path.as_str()));
+        for intent in intents.iter().filter(in_tree) {
+            let in_files = self.applier.is_applied(intent).map_err(|source| Error::Apply { id: intent.id, source })?;
+            if !in_files || self.index()?.find(intent.id)?.is_none() {
+                return Ok(false);
+            }
         }
-        Ok(proof)
-    }
-
-    fn reapply_pending(&mut self, proof: &Durable<()>) -> Result<(), Error> {
-        let paths: Vec<&str> =
-            self.pending.iter().filter_map(|pending| Some(pending.intent.files.first()?.path.as_str())).collect();
-        let missing: HashSet<String> = self.history.missing(&paths)?.into_iter().map(str::to_owned).collect();
-        let in_tree = |pending: &Pending| pending.intent.files.first().is_some_and(|it| !missing.contains(&it.path));
-        self.pending.retain(in_tree);
-        if !self.pending.is_empty() {
-            self.apply_pending(proof)?;
-        }
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Applies the journal again if the machine was started anew since.
-    ///
-    /// # Errors
-    /// As [`Committer::reapply`].
-    pub fn reapply_after_boot(&mut self, progress: &mut dyn Progress) -> Result<usize, Error> {
-        match self.is_after_boot() {
-            true => self.reapply(progress),
-            false => Ok(0),
-        }
+        Ok(true)
     }
 }
 
@@ -231,7 +200,7 @@ fn first_path(item: &Item) -> Option<String> {
 fn start<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: uuid::Uuid,
+    journal_id: Uuid,
     made: bool,
     known: Option<&State>,
 ) -> Result<Start<'h>, Error> {
@@ -252,11 +221,44 @@ fn start<'h>(
     if !matches!(history.anchor(journal_id)?, Anchor::Current { .. }) {
         return from_start(Some(VoidReason::BranchRewound));
     }
-    match history.newest_position(journal_id)? {
-        None => from_start(Some(VoidReason::JournalUnknown)),
-        Some(position) => match Reader::from_position(journal, position)? {
-            Some(reader) => Ok(Start { reader, void: None }),
-            None => from_start(Some(VoidReason::PositionVoid)),
-        },
+    match committed(home, history, journal_id, known)? {
+        Some(reader) => Ok(Start { reader, void: None }),
+        None => from_start(Some(VoidReason::PositionVoid)),
     }
+}
+
+/// A reader at the end of what is in git, as far as the newest commit that names the journal says, or what is remembered
+/// of a batch that needed no commit; whichever is later. `None` if the journal bears out neither.
+pub(crate) fn committed<'h>(
+    home: &'h Home,
+    history: &History,
+    journal_id: Uuid,
+    known: Option<&State>,
+) -> Result<Option<Reader<'h>>, Error> {
+    let mut positions: Vec<Position> = history.newest_position(journal_id)?.into_iter().collect();
+    if let Some(passed) = known.and_then(|state| state.passed.as_ref())
+        && history.reaches(&passed.commit)?
+    {
+        positions.push(passed.position);
+    }
+    let mut latest: Option<Reader<'h>> = None;
+    for position in positions {
+        let reader = Reader::from_position(home.journal(), position)?;
+        let place = |reader: &Reader<'_>| (reader.segment(), reader.offset());
+        latest = latest.into_iter().chain(reader).max_by_key(place);
+    }
+    Ok(latest)
+}
+
+/// Up to where the journal of `home` is in git, for those who only look; `None` if that is not known.
+///
+/// # Errors
+/// [`Error::Journal`], [`Error::History`], [`Error::Fs`].
+pub fn committed_position(home: &Home, history: &History) -> Result<Option<Position>, Error> {
+    let Some(id) = journal::id(home.private())? else { return Ok(None) };
+    let known = State::read(home.private())?.filter(|state| state.journal == id);
+    if known.is_none() {
+        return Ok(None);
+    }
+    Ok(committed(home, history, id, known.as_ref())?.map(|reader| reader.position()))
 }

@@ -6,8 +6,10 @@
 //!
 //! 1. sweep: temporary files, staging packs, `.keep`s of ours without a branch
 //! 2. the index is built anew from the files if it is lost
-//! 3. the journal is applied again, and what is pending is committed
+//! 3. what is pending is applied and committed
 //! 4. a survey; what it finds is acted upon; what that wrote is committed
+//!
+//! A worker's start does the last of these only where something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -54,8 +56,6 @@ pub struct Report {
     pub swept: u64,
     /// Whether the index was built anew.
     pub index_rebuilt: bool,
-    /// Records of the journal that were applied again, most to no effect.
-    pub reapplied: u64,
     /// Records that were pending, and are committed.
     pub committed: u64,
     /// Files that were missing or torn, and are back.
@@ -79,7 +79,7 @@ pub struct Report {
 impl Report {
     /// Whether there was nothing to do.
     pub fn is_nothing(&self) -> bool {
-        Report { reapplied: 0, distrusted: None, ..self.clone() } == Report::default()
+        Report { distrusted: None, ..self.clone() } == Report::default()
     }
 }
 
@@ -131,10 +131,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     report.swept = sweep(committer)?;
     report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
-    report.reapplied = match everything {
-        true => committer.reapply(progress)?,
-        false => committer.reapply_after_boot(progress)?,
-    } as u64;
+    let everything = everything || committer.is_after_boot() && !committer.is_applied()?;
     report.committed = commit(committer, "committing", progress)?;
     let damaged = committer.counts().damaged > before.damaged;
     if everything || damaged {
@@ -313,7 +310,7 @@ impl Mending<'_, '_> {
         self.again(Intent { id: known.id, created_at: known.created_at, key, record, files })
     }
 
-    /// Brings back logs and renders pages that the disk lacks.
+    /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
     fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
         let (home, history) = (self.committer.home(), self.committer.history().clone());
         let temporary = home.private_folder("tmp")?;
@@ -322,14 +319,9 @@ impl Mending<'_, '_> {
             let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
-                continue;
-            }
-            let Some(bytes) = history.read(path)? else { continue };
-            let dir = home.dir().make_folder(folder)?;
-            match dir.place(name, &bytes, &temporary) {
-                Ok(()) => self.report.files_restored += 1,
-                Err(error) if error.is_already_there() => {}
-                Err(error) => return Err(error.into()),
+            } else if let Some(bytes) = history.read(path)? {
+                let _ = home.dir().make_folder(folder)?.replace(name, &bytes, &temporary)?;
+                self.report.files_restored += 1;
             }
         }
         self.report.files_restored += domains.len() as u64;

@@ -161,6 +161,25 @@ impl<'h> Applier<'h> {
         }
     }
 
+    /// Whether the files of `intent` are in place, edited by their owner or not. It changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Fs`].
+    pub fn is_applied(&self, intent: &Intent) -> Result<bool, Error> {
+        for file in &intent.files {
+            check_path(&file.path)?;
+            let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+            let folder = match self.home.folder(folder) {
+                Err(error) if error.is_not_found() => return Ok(false),
+                folder => folder?,
+            };
+            if !matches!(self.look(&folder, name, intent, file)?, Some(Found::Itself | Found::Edited)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn look(&self, folder: &Dir, name: &str, intent: &Intent, file: &FileImage) -> Result<Option<Found>, fs::Error> {
         let bytes = match folder.content(name, READ_BYTES_MAX) {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => return Ok(Some(Found::Edited)),

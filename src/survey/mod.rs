@@ -66,7 +66,7 @@ pub struct Survey {
     pub pending: u64,
     /// Where the stores disagree, by path.
     pub findings: Vec<Finding>,
-    /// Experiments' logs and domains' pages that the history has and the disk lacks.
+    /// Experiments' logs and domains' pages that the history has and the disk lacks, or has only the beginning of.
     pub missing_companions: Vec<String>,
 }
 
@@ -200,7 +200,7 @@ impl Collecting {
     fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
         let path = file.path();
         if is_companion(path) {
-            if !self.companions.contains(path) {
+            if !self.companions.contains(path) || is_torn_companion(home, file)? {
                 self.missing_companions.push(path.to_owned());
             }
             return Ok(());
@@ -315,6 +315,12 @@ fn evidence(
 /// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
 fn is_companion(path: &str) -> bool {
     path.ends_with("/log.md") && path.starts_with("experiments/") || is_domain_page(path)
+}
+
+/// Whether a companion is what a power cut leaves: nothing of it, its first sectors, or zeros.
+fn is_torn_companion(home: &Home, file: &TreeFile<'_>) -> Result<bool, Error> {
+    let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
+    Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
 }
 
 /// Whether `path` is where a domain's page is rendered to.

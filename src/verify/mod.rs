@@ -5,12 +5,10 @@
 
 use serde::Serialize;
 
-use crate::batch::Progress;
+use crate::batch::{self, Progress, committed_position};
 use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
-use crate::position::Position;
-use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
 use crate::store::quarantine::{Contents, Quarantine};
@@ -94,6 +92,9 @@ pub enum Error {
     /// The stores could not be compared.
     #[error(transparent)]
     Survey(#[from] survey::Error),
+    /// It could not be told how far the journal is committed.
+    #[error(transparent)]
+    Batch(#[from] batch::Error),
 }
 
 /// Cross-checks all stores of `home`.
@@ -124,7 +125,7 @@ fn look(
     history: Option<&History>,
     progress: &mut dyn Progress,
 ) -> Result<Survey, Error> {
-    let committed = committed(home, history)?;
+    let committed = history.map(|history| committed_position(home, history)).transpose()?.flatten();
     Ok(survey(&Stores { home, index, history, committed }, progress)?)
 }
 
@@ -147,16 +148,6 @@ fn disagreements(found: Survey) -> Vec<Disagreement> {
         what: "the file beside a record is missing, and git has it".to_owned(),
     });
     records.chain(companions).collect()
-}
-
-/// Up to where the journal is committed, as far as that can be trusted.
-///
-/// # Errors
-/// [`Error::History`] and [`Error::Fs`].
-pub fn committed(home: &Home, history: Option<&History>) -> Result<Option<Position>, Error> {
-    let (Some(history), Some(id)) = (history, journal::id(home.private())?) else { return Ok(None) };
-    let known = State::read(home.private())?.is_some_and(|state| state.journal == id);
-    Ok(if known { history.newest_position(id)? } else { None })
 }
 
 fn journal_report(home: &Home) -> Result<JournalReport, Error> {

@@ -287,6 +287,6 @@ promise_of_their_cause! {
     init::Error: Home Fs Journal Index History;
     survey::Error: Fs Journal Index History;
     recover::Error: Batch Survey;
-    verify::Error: Home Fs Journal Index History Survey;
+    verify::Error: Home Fs Journal Index History Survey Batch;
     worker::Error: Home Fs Batch Recover;
 }

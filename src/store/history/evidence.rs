@@ -85,6 +85,21 @@ impl History {
         Ok(if reached { Anchor::Current { commit } } else { Anchor::Rewound { commit, tip: tip.map(CommitId) } })
     }
 
+    /// Whether the branch reaches the commit `commit`, given by its name.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn reaches(&self, commit: &str) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let Ok(wanted) = git2::Oid::from_str(commit) else { return Ok(false) };
+        match refs::target(&repository, &self.branch)? {
+            None => Ok(false),
+            Some(tip) if tip == wanted => Ok(true),
+            // A commit that is not there is reached by nobody.
+            Some(tip) => Ok(repository.graph_descendant_of(tip, wanted).unwrap_or(false)),
+        }
+    }
+
     /// Where the journal `journal` was committed up to, as the newest commit says that names it. Commits of the branch
     /// that its owner made are looked behind, up to ten thousand of them.
     ///
