@@ -92,10 +92,19 @@ pub fn open_folder(path: &Path) -> Result<Dir, Error> {
         dir => dir?,
     };
     check_owner(&dir)?;
-    if let Some(file_system) = os::unsuitable_file_system(&dir)? {
-        return Err(Error::Unsuitable { path: dir.path().into(), file_system });
-    }
+    check_file_system(&dir)?;
     Ok(dir)
+}
+
+/// Checks that the folder's file system can keep the promises.
+///
+/// # Errors
+/// [`Error::Unsuitable`].
+pub fn check_file_system(dir: &Dir) -> Result<(), Error> {
+    match os::unsuitable_file_system(dir)? {
+        Some(file_system) => Err(Error::Unsuitable { path: dir.path().into(), file_system }),
+        None => Ok(()),
+    }
 }
 
 fn check_owner(dir: &Dir) -> Result<(), Error> {

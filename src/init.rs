@@ -92,6 +92,10 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
     if path.is_dir() {
         return Ok(false);
     }
+    // A folder that could not be used would be left behind empty.
+    if let Some(above) = path.ancestors().skip(1).find(|above| above.is_dir()) {
+        home::check_file_system(&Dir::open(above)?)?;
+    }
     let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     make.map_err(fs::Error::io("make the folder", path))?;
     Ok(true)

@@ -5,7 +5,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Dir, Error};
@@ -15,7 +16,8 @@ const NAME: &str = "worker.lock";
 /// The right to commit, rotate and remove: one process per home has it. It goes with the process.
 #[derive(Debug)]
 pub struct WorkerLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 /// Who has the lock, as far as the lock's file says.
@@ -38,7 +40,7 @@ impl WorkerLock {
         }
         // What is written here is only told to people: a lock without it is a lock all the same.
         let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}", std::process::id()));
-        Ok(Ok(WorkerLock { _file: file }))
+        Ok(Ok(WorkerLock { file, path: private.path().join(NAME) }))
     }
 
     /// As [`WorkerLock::try_take`], but not put off by those who have the lock for a moment only: a recorder that
@@ -54,6 +56,13 @@ impl WorkerLock {
                 taken => return Ok(taken),
             }
         }
+    }
+
+    /// Whether the lock is still on the file that others would lock: nobody removed or replaced it.
+    pub fn is_current(&self) -> bool {
+        let ours = self.file.metadata().map(|found| (found.dev(), found.ino()));
+        let theirs = std::fs::symlink_metadata(&self.path).map(|found| (found.dev(), found.ino()));
+        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
     }
 
     /// Who has the lock now, or `None` if nobody has.

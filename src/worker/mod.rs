@@ -209,6 +209,7 @@ impl Worker<'_> {
         let mut repacking = Repacking::default();
         self.publish(committer, State::Idle);
         loop {
+            self.check_lock()?;
             let asked = self.requests.list()?;
             committer.look()?;
             let now = Instant::now();
@@ -230,6 +231,13 @@ impl Worker<'_> {
                 None => {}
             }
         }
+    }
+
+    /// A lock on a file that is gone keeps nobody out, and what is written beside it is gone as well.
+    fn check_lock(&self) -> Result<(), Error> {
+        let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
+        let broken = || home::Error::Broken { path: self.home.path().into(), what: what() };
+        self.lock.is_current().then_some(()).ok_or_else(|| broken().into())
     }
 
     /// How long there is nothing to do, unless something happens.
