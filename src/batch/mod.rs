@@ -167,6 +167,15 @@ struct Pending {
     end: Position,
     /// The segment that this is in.
     segment: SegmentNumber,
+    /// What lay before it.
+    before: PassedOver,
+}
+
+/// Entries that are no records. They are counted when the record behind them is committed, and so exactly once.
+#[derive(Clone, Copy, Debug, Default)]
+struct PassedOver {
+    torn: u64,
+    voided: u64,
 }
 
 /// What one commit did.
@@ -198,6 +207,7 @@ pub struct Committer<'h> {
     void: Option<VoidReason>,
     pending: Vec<Pending>,
     pending_bytes: usize,
+    passed_over: PassedOver,
     last_commit: Instant,
     counts: Counts,
     _lock: &'h WorkerLock,
@@ -261,8 +271,8 @@ impl<'h> Committer<'h> {
 
     fn take(&mut self, item: Item) -> Result<(), Error> {
         match item {
-            Item::Voided => self.counts.voided += 1,
-            Item::Torn => self.counts.torn += 1,
+            Item::Voided => self.passed_over.voided += 1,
+            Item::Torn => self.passed_over.torn += 1,
             Item::Damaged { segment, offset, bytes, why } => {
                 if self.quarantine.damage(segment, offset, &bytes, why)? {
                     self.counts.damaged += 1;
@@ -273,7 +283,8 @@ impl<'h> Committer<'h> {
                 Ok(intent) => {
                     self.pending_bytes += json.len();
                     let (end, segment) = (self.reader.position(), self.reader.segment());
-                    self.pending.push(Pending { intent, end, segment });
+                    let before = std::mem::take(&mut self.passed_over);
+                    self.pending.push(Pending { intent, end, segment, before });
                 }
                 Err(error) => {
                     let end = self.reader.position();
@@ -298,7 +309,10 @@ impl<'h> Committer<'h> {
         let Some(proof) = self.sync_journal()? else { return self.commit() };
         let applied = self.apply_pending(&proof)?;
         let outcome = self.commit_applied(applied, position)?;
-        self.pending.clear();
+        for PassedOver { torn, voided } in self.pending.drain(..).map(|pending| pending.before) {
+            self.counts.torn += torn;
+            self.counts.voided += voided;
+        }
         self.pending_bytes = 0;
         (self.committed, self.committed_segment) = (position, segment);
         self.last_commit = Instant::now();
@@ -356,7 +370,7 @@ impl<'h> Committer<'h> {
         self.reader = reader.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
         (self.committed, self.committed_segment) = (start, fresh);
         self.pending.clear();
-        self.pending_bytes = 0;
+        (self.pending_bytes, self.passed_over) = (0, PassedOver::default());
         tracing::warn!(entries = copied, segment = %fresh, "copied what was not committed to a new segment");
         self.look()
     }
@@ -513,17 +527,17 @@ impl<'h> Committer<'h> {
         Ok(())
     }
 
-    /// Reads and commits until nothing is left. Returns how many records were committed.
+    /// Reads and commits until nothing is left. Returns the last commit, and how many records all of them introduced.
     ///
     /// # Errors
     /// Every [`Error`]; what is left is still in the journal.
-    pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<usize, Error> {
-        let mut records = 0;
+    pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
+        let mut all = Outcome { commit: None, records: 0 };
         loop {
             self.look()?;
-            let Some(outcome) = self.commit()? else { return Ok(records) };
-            records += outcome.records;
-            progress(records);
+            let Some(outcome) = self.commit()? else { return Ok(all) };
+            all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
+            progress(all.records);
             self.tidy()?;
         }
     }

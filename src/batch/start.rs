@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::{Committer, Counts, Error, Options};
+use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::Home;
@@ -44,7 +44,9 @@ impl Progress for () {
 pub enum VoidReason {
     /// The home's history was made anew, or has lost its commits.
     HistoryLost,
-    /// The branch no longer reaches what was last finished, or that is not known.
+    /// What says where the branch was last is gone, so it may have been moved back.
+    AnchorLost,
+    /// The branch no longer reaches what was last finished.
     BranchRewound,
     /// Nothing is remembered of this journal.
     JournalUnknown,
@@ -57,6 +59,7 @@ impl VoidReason {
     pub fn name(self) -> &'static str {
         match self {
             VoidReason::HistoryLost => "the history was lost",
+            VoidReason::AnchorLost => "what says where the branch was last is gone",
             VoidReason::BranchRewound => "the branch was moved back or rewritten",
             VoidReason::JournalUnknown => "nothing is remembered of this journal: it is new, restored or a copy",
             VoidReason::PositionVoid => "the journal does not bear out the history's position",
@@ -99,6 +102,7 @@ impl<'h> Committer<'h> {
             void: start.void,
             pending: Vec::new(),
             pending_bytes: 0,
+            passed_over: PassedOver::default(),
             last_commit: Instant::now(),
             counts: Counts::default(),
             options,
@@ -218,8 +222,12 @@ fn start<'h>(
     if known.is_none() {
         return from_start(Some(VoidReason::JournalUnknown));
     }
-    if !matches!(history.anchor(journal_id)?, Anchor::Current { .. }) {
-        return from_start(Some(VoidReason::BranchRewound));
+    match history.anchor(journal_id)? {
+        Anchor::Current { .. } => {}
+        // The first batch died between its branch and its anchor.
+        Anchor::Absent if known.is_some_and(|state| !state.committed) => {}
+        Anchor::Absent => return from_start(Some(VoidReason::AnchorLost)),
+        Anchor::Rewound { .. } => return from_start(Some(VoidReason::BranchRewound)),
     }
     match committed(home, history, journal_id, known)? {
         Some(reader) => Ok(Start { reader, void: None }),

@@ -84,6 +84,8 @@ points! {
     CommitBeforeIndex,
     /// The batch's objects are in the repository; the branch has not moved.
     CommitBeforeBranch,
+    /// A reference is locked and has not moved.
+    CommitLocked,
     /// The branch has moved; the pack's `.keep` is still there.
     CommitAfterBranch,
     /// The `.keep` is gone; the anchor has not moved.

@@ -55,6 +55,7 @@ pub struct Receipt {
     /// The row it has now; `None` where that is left to the worker.
     pub row_id: Option<i64>,
     /// When it was recorded, to the millisecond.
+    #[serde(serialize_with = "with_milliseconds")]
     pub created_at: Timestamp,
     /// Whether the key was known already, and this is the record that it names.
     pub duplicate: bool,
@@ -258,6 +259,11 @@ impl<'h> Recorder<'h> {
             let _ = index.checkpoint();
         }
     }
+}
+
+/// A time as the files and the index spell it.
+fn with_milliseconds<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
 }
 
 /// The time as records keep it.

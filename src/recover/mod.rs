@@ -68,6 +68,8 @@ pub struct Report {
     pub lost: Vec<Lost>,
     /// Commits made.
     pub commits: u64,
+    /// The last of them.
+    pub last_commit: Option<String>,
     /// Entries whose writer died, which nobody was promised.
     pub torn: u64,
     /// Damaged stretches of the journal that went to quarantine.
@@ -132,7 +134,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     let everything = everything || committer.is_after_boot() && !committer.is_applied()?;
-    report.committed = commit(committer, "committing", progress)?;
+    report.committed = commit(committer, &mut report, progress)?;
     let damaged = committer.counts().damaged > before.damaged;
     if everything || damaged {
         mend(committer, &mut report, progress)?;
@@ -165,11 +167,12 @@ fn sweep(committer: &Committer<'_>) -> Result<u64, Error> {
     Ok(swept + history.total() as u64)
 }
 
-fn commit(committer: &mut Committer<'_>, step: &'static str, progress: &mut dyn Progress) -> Result<u64, Error> {
-    progress.begin(step, 0);
-    let committed = committer.commit_everything(|records| progress.at(records as u64))?;
+fn commit(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<u64, Error> {
+    progress.begin("committing", 0);
+    let outcome = committer.commit_everything(|records| progress.at(records as u64))?;
     progress.end();
-    Ok(committed as u64)
+    report.last_commit = outcome.commit.or(report.last_commit.take());
+    Ok(outcome.records as u64)
 }
 
 /// Holds the stores against each other and mends what differs.
@@ -187,7 +190,7 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
     mending.append()?;
     progress.end();
     mending.companions(&survey.missing_companions)?;
-    let recommitted = commit(committer, "committing", progress)?;
+    let recommitted = commit(committer, report, progress)?;
     report.recommitted += recommitted;
     Ok(())
 }

@@ -28,11 +28,11 @@ pub use request::{Answer, Asked, Request, Want};
 pub use status::{LastCommit, Published, State};
 pub use wake::{Signal, Wakes};
 
-use crate::batch::{self, Committer, Counts, Plan};
+use crate::batch::{self, Committer, Counts, Outcome, Plan};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self};
 use crate::home::{self, Home};
-use crate::recover::{self, Scope};
+use crate::recover::{self, Report, Scope};
 use crate::text::chain;
 
 use request::Requests;
@@ -205,6 +205,7 @@ impl Worker<'_> {
         if !report.is_nothing() {
             tracing::info!(?report, "brought the home in order");
         }
+        self.recovered(&report);
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
         let mut repacking = Repacking::default();
         self.publish(committer, State::Idle);
@@ -267,11 +268,14 @@ impl Worker<'_> {
         if asked.is_empty() {
             return Ok(());
         }
-        committer.commit_everything(|_| ()).map_err(Error::Batch)?;
+        let outcome = committer.commit_everything(|_| ())?;
+        self.board.committed(&outcome);
         let report = match asked.iter().any(|asked| asked.want == Want::Recover) {
             true => {
                 self.board.publish(State::Recovering);
-                Some(recover::recover(committer, Scope::Everything, &mut ())?)
+                let report = recover::recover(committer, Scope::Everything, &mut ())?;
+                self.recovered(&report);
+                Some(report)
             }
             false => None,
         };
@@ -281,6 +285,12 @@ impl Worker<'_> {
         }
         self.publish(committer, State::Idle);
         Ok(())
+    }
+
+    /// Recovery that came to its end has committed everything there was.
+    fn recovered(&mut self, report: &Report) {
+        let records = usize::try_from(report.committed + report.recommitted).unwrap_or(usize::MAX);
+        self.board.committed(&Outcome { commit: report.last_commit.clone(), records });
     }
 
     fn publish(&mut self, committer: &Committer<'_>, state: State) {

@@ -5,14 +5,15 @@
 //! repository. Where that cannot be found out, it stays.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use uuid::Uuid;
 
-use super::{Error, History};
+use super::{DoingAt as _, Error, History};
 
 /// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
 ///
@@ -20,6 +21,7 @@ use super::{Error, History};
 /// Those of `attempt`, and [`Error::Locked`].
 pub(super) fn waiting<T>(
     history: &History,
+    claim: &Claim,
     file: &Path,
     mut attempt: impl FnMut() -> Result<Option<T>, Error>,
 ) -> Result<T, Error> {
@@ -30,6 +32,11 @@ pub(super) fn waiting<T>(
             return Ok(done);
         }
         watched.look(file);
+        if claim.is_orphan(file) {
+            tracing::info!(file = %file.display(), "took away the lock of a process of ours that died");
+            fs::remove_file(file).doing_at("taking away a dead process's lock", file)?;
+            continue;
+        }
         let left = history.options.lock_wait.saturating_sub(start.elapsed());
         if left.is_zero() {
             break;
@@ -44,6 +51,87 @@ pub(super) fn waiting<T>(
         }
     }
     Err(Error::Locked { file: file.to_owned(), waited: start.elapsed() })
+}
+
+/// Says which lock on a reference is ours, in a file that its maker has locked for as long as it lives.
+///
+/// | killed | on disk | repaired by |
+/// | --- | --- | --- |
+/// | before [`Claim::mark`] | a lock that could be anybody's | it is waited for until it is stale |
+/// | after it | a lock, and a claim on it that nobody has locked | the next to claim takes the lock away at once |
+/// | after the lock went | a claim on no lock | the next one takes its place |
+pub(super) struct Claim {
+    file: fs::File,
+    /// The lock that a dead process claimed.
+    left_behind: String,
+}
+
+const CLAIM: &str = "indelible-lock";
+
+impl Claim {
+    /// Claims the right to lock references of ours, before anything is locked.
+    pub(super) fn take(history: &History) -> Result<Claim, Error> {
+        let path = history.common.join(CLAIM);
+        let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("the flag is a small number");
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
+        let mut file = options.open(&path).doing_at("claiming a lock", &path)?;
+        let start = Instant::now();
+        for delay in pauses() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if start.elapsed() < history.options.lock_wait => {
+                    std::thread::sleep(delay);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(Error::Locked { file: path, waited: start.elapsed() });
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(error).doing_at("claiming a lock", &path),
+            }
+        }
+        let mut left_behind = String::new();
+        let _ = (&mut file).take(200).read_to_string(&mut left_behind);
+        Ok(Claim { file, left_behind })
+    }
+
+    /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
+    pub(super) fn mark(&self, lock: &Path) {
+        if let Some(text) = identity(lock) {
+            let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        }
+    }
+
+    /// Whether the lock `lock` belongs to a process of ours that is dead: the claim says so, and is in our hands.
+    fn is_orphan(&self, lock: &Path) -> bool {
+        !self.left_behind.is_empty() && identity(lock).is_some_and(|identity| identity == self.left_behind)
+    }
+}
+
+/// Takes away the lock that a process of ours died with, if there is one. Returns how many there were.
+pub(super) fn sweep(history: &History) -> Result<usize, Error> {
+    let claim = Claim::take(history)?;
+    let anchors = fs::read_dir(history.common.join("refs/indelible")).into_iter().flatten().flatten();
+    let anchors = anchors.map(|it| it.path()).filter(|it| it.extension().is_some_and(|it| it == "lock"));
+    let branch = history.common.join(format!("{}.lock", history.branch));
+    let mut swept = 0;
+    for lock in anchors.chain([branch]).filter(|lock| claim.is_orphan(lock)) {
+        fs::remove_file(&lock).doing_at("taking away a dead process's lock", &lock)?;
+        swept += 1;
+    }
+    Ok(swept)
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// What no other file has: an inode can be given out again, but was then made at another time.
+fn identity(file: &Path) -> Option<String> {
+    let found = fs::symlink_metadata(file).ok()?;
+    let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
 }
 
 fn pauses() -> impl Iterator<Item = Duration> {

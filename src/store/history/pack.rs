@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use git2::{Config, Oid, PackBuilder};
 use uuid::Uuid;
 
-use super::{Doing as _, DoingAt as _, Error, History, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
 use crate::fs::point::Point;
 use crate::store::history::repack;
 
@@ -180,13 +180,15 @@ pub struct Swept {
     pub rolled: usize,
     /// Folders in which packs were being written.
     pub folders: usize,
+    /// Locks on references.
+    pub locks: usize,
 }
 
 impl Swept {
     /// How many things were taken away.
     pub fn total(&self) -> usize {
-        let Swept { keeps, packs, rolled, folders } = self;
-        keeps + packs + rolled + folders
+        let Swept { keeps, packs, rolled, folders, locks } = self;
+        keeps + packs + rolled + folders + locks
     }
 }
 
@@ -198,7 +200,7 @@ impl History {
     /// [`Error::Io`] for a file that could not be removed.
     pub fn sweep(&self) -> Result<Swept, Error> {
         let packs = self.packs();
-        let mut swept = Swept::default();
+        let mut swept = Swept { locks: lock::sweep(self)?, ..Swept::default() };
         for entry in fs::read_dir(&packs).doing_at("listing the packs", &packs)? {
             let path = entry.doing_at("listing the packs", &packs)?.path();
             let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };

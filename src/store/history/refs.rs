@@ -3,6 +3,7 @@
 use git2::{Commit, ErrorClass, ErrorCode, Oid, Repository};
 
 use super::{Doing as _, Error, History, lock};
+use crate::fs::Point;
 
 /// Where `name` points; nothing where it does not exist.
 pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>, Error> {
@@ -50,13 +51,16 @@ pub(super) fn move_to(
         has_room(repository, name)?;
     }
     let file = history.common.join(format!("{name}.lock"));
-    lock::waiting(history, &file, || {
+    let claim = lock::Claim::take(history)?;
+    lock::waiting(history, &claim, &file, || {
         let mut transaction = repository.transaction().doing("moving a reference")?;
         match transaction.lock_ref(name) {
             Ok(()) => {}
             Err(error) if error.code() == ErrorCode::Locked => return Ok(None),
             Err(error) => return Err(error).doing("locking a reference"),
         }
+        claim.mark(&file);
+        history.step(Point::CommitLocked)?;
         let old = target(repository, name)?;
         match expected {
             Expected::Exactly(value) if value != old => return Ok(Some(false)),

@@ -794,7 +794,7 @@ fn leftovers_of_ours_are_swept_and_others_are_not() {
     fs::write(packs.join(theirs[3]), "x").expect("theirs");
     fs::write(packs.join(theirs[4]), b"\xff\xfe").expect("theirs");
     let swept = history.sweep().expect("swept");
-    assert_eq!(swept, Swept { keeps: 3, packs: 1, rolled: 0, folders: 1 });
+    assert_eq!(swept, Swept { keeps: 3, packs: 1, folders: 1, ..Swept::default() });
     assert_eq!(history.sweep().expect("swept"), Swept::default());
     assert!(theirs.iter().all(|it| packs.join(it).exists()) && home.packs("idx").len() == 1);
     assert_eq!(home.packs("pack").len(), 2);
@@ -829,7 +829,7 @@ fn crash(home: &Home, action: &str, point: Point) {
 fn a_crash_at_any_step_of_a_commit_is_mended() {
     use Point::{
         CommitAfterAnchor, CommitAfterBranch, CommitBeforeAnchor, CommitBeforeBranch, CommitBeforeIndex,
-        CommitBeforePack, CommitKept, CommitStaged,
+        CommitBeforePack, CommitKept, CommitLocked, CommitStaged,
     };
     // Keeps, packs and folders that are left, and whether the branch has moved.
     let table = [
@@ -838,6 +838,7 @@ fn a_crash_at_any_step_of_a_commit_is_mended() {
         (CommitKept, (1, 0, 1), false),
         (CommitBeforeIndex, (1, 1, 1), false),
         (CommitBeforeBranch, (1, 0, 0), false),
+        (CommitLocked, (1, 0, 0), false),
         (CommitAfterBranch, (1, 0, 0), true),
         (CommitBeforeAnchor, (0, 0, 0), true),
         (CommitAfterAnchor, (0, 0, 0), true),
@@ -849,11 +850,13 @@ fn a_crash_at_any_step_of_a_commit_is_mended() {
             let (home, history) = if number % 2 == 0 { Home::ours() } else { Home::theirs() };
             keep(&history, &[record("memory/first.md", "first")]);
             crash(&home, "commit", point);
-            if gc {
+            let locks = usize::from(point == CommitLocked);
+            // Until somebody sweeps, a lock that its holder died with is in gc's way as it is in everybody's.
+            if gc && locks == 0 {
                 home.git(&["gc", "-q", "--prune=now"]);
             }
             let swept = history.sweep().expect("swept");
-            assert_eq!(swept, Swept { keeps, packs, rolled: 0, folders }, "{point:?}");
+            assert_eq!(swept, Swept { keeps, packs, rolled: 0, folders, locks }, "{point:?}");
             assert_eq!(history.missing(&[ONE, TWO]).expect("looked").is_empty(), moved, "{point:?}");
             let committed = commit(&history, &three_records(), &[]).expect("again");
             assert_eq!(committed == Committed::Nothing, moved, "{point:?}");
@@ -904,7 +907,7 @@ fn a_crash_at_any_step_of_a_repack_is_mended() {
         let tip = history.tip().expect("a tip");
         crash(&home, "repack", point);
         let swept = history.sweep().expect("swept");
-        assert_eq!(swept, Swept { keeps, packs: 0, rolled, folders: 0 }, "{point:?}");
+        assert_eq!(swept, Swept { keeps, rolled, ..Swept::default() }, "{point:?}");
         assert_eq!(home.packs("idx").len(), if point == RepackBefore { 4 } else { 1 }, "{point:?}");
         assert_eq!(history.tip().expect("a tip"), tip);
         assert_eq!(history.check_files(true).expect("checked"), []);

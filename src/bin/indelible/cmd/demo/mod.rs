@@ -1,0 +1,105 @@
+//! `demo`: the real thing in a temporary home, with crashes, and a check that takes nobody's word for it.
+//!
+//! 1. Everything is a process of its own, started as anybody would: the worker, each recorder, each recovery.
+//! 2. The check reads files, tables and git objects itself. It asks neither `verify` nor the library.
+//! 3. The home goes when all is well, and stays, and is named, when anything is not.
+
+mod check;
+mod evidence;
+mod fire;
+mod plan;
+mod show;
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use indelible::batch::Progress;
+use indelible::home::Home;
+
+use self::check::Checked;
+use self::evidence::CommitSeen;
+use self::fire::Shot;
+use self::stage::{Stage, Worker, failure};
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Bars};
+
+/// What there is to tell when it is over.
+struct Told {
+    shots: Vec<Shot>,
+    checked: Checked,
+    /// The newest first.
+    commits: Vec<CommitSeen>,
+    took: Duration,
+}
+
+pub fn run(context: &Context, keep: bool) -> Result<Exit, Failure> {
+    if context.home.is_some() {
+        output::warn("the demo makes a home of its own; the one that --home names is not touched");
+    }
+    let mut stage = Stage::set_up(&context.overrides)?;
+    let mut bars = Bars::new(context.json);
+    let outcome = perform(&stage, &mut bars);
+    bars.end();
+    let good = outcome.as_ref().is_ok_and(|told| told.checked.problems.is_empty());
+    // Whoever interrupts the demo has seen enough: there is nothing wrong to be looked at.
+    let interrupted = stage.check_stop().is_err();
+    let stays = keep || !(good || interrupted);
+    let home = stage.home().to_owned();
+    if stays {
+        stage.keep();
+    } else if let Err(error) = stage.remove() {
+        output::warn(&format!("{} could not be removed: {error}", home.display()));
+    }
+    let told = outcome.map_err(|failure| match (stays, &failure.hint) {
+        (true, None) => failure.hint(format!("the home is left at {}", home.display())),
+        _ => failure,
+    })?;
+    tell(context, &told, stays.then_some(home.as_path()));
+    Ok(if good { Exit::Done } else { Exit::Disagreement })
+}
+
+fn tell(context: &Context, told: &Told, home: Option<&std::path::Path>) {
+    if context.json {
+        return show::as_json(told, home);
+    }
+    show::as_table(told);
+    match home {
+        Some(home) => show::where_to_look(home),
+        None => output::line("the home is removed; `indelible demo --keep` leaves it to look at"),
+    }
+}
+
+/// The whole of it, from the first recorder to the check.
+fn perform(stage: &Stage, bars: &mut Bars) -> Result<Told, Failure> {
+    let start = Instant::now();
+    let home = Home::open(stage.home()).map_err(|error| Failure::of("the demo could not begin", &error))?;
+    let planned = plan::all();
+    let mut worker = Worker::start(stage)?;
+    worker.wait_until_ready(stage, &home)?;
+    let (shots, mut worker) = fire::all(stage, &home, worker, &planned, bars)?;
+    worker.wait_until_ready(stage, &home)?;
+    bars.begin("recovering", 0);
+    let first = stage.recover()?;
+    worker.stop(stage)?;
+    bars.begin("checking", 0);
+    let evidence = evidence::gather(stage.home());
+    let mut checked = check::check(&planned, &shots, &evidence);
+    checked.problems.extend(first.lost.iter().map(|lost| format!("recovery gave up {}: {}", lost.path, lost.why)));
+    recover_again(stage, &evidence.commits, &mut checked)?;
+    Ok(Told { shots, checked, commits: evidence.commits, took: start.elapsed() })
+}
+
+/// A second recovery, this one without a worker, has to find nothing to do and to change nothing.
+fn recover_again(stage: &Stage, commits: &[CommitSeen], checked: &mut Checked) -> Result<(), Failure> {
+    let second = stage.recover()?;
+    if !second.is_nothing() {
+        let report = serde_json::to_string(&second).unwrap_or_default();
+        checked.problems.push(format!("a second recovery found something to do: {report}"));
+    }
+    let tip = evidence::tip(stage.home()).map_err(|error| failure(format!("reading the branch: {error}")))?;
+    if commits.first().is_none_or(|commit| commit.id != tip) {
+        checked.problems.push("a second recovery moved the branch".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What the demo says: one table, or one object.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Told;
+use super::evidence::CommitSeen;
+use super::fire::{AT_ONCE, KILLED, percentile};
+use crate::output::{count, json as print_json, line};
+
+/// How many of the last commits are shown, and how many files of each.
+const COMMITS_SHOWN: usize = 3;
+const FILES_SHOWN: usize = 4;
+
+/// Prints everything as one object. `home` is where it is, if it is left there.
+pub fn as_json(told: &Told, home: Option<&Path>) {
+    let checked = &told.checked;
+    print_json(&json!({
+        "recorders": told.shots.len(),
+        "at_once": AT_ONCE,
+        "acknowledged": checked.acknowledged,
+        "files": checked.files,
+        "rows": checked.rows,
+        "in_git": checked.in_git,
+        "commits": told.commits.len(),
+        "lost": checked.lost,
+        "doubled": checked.doubled,
+        "p50_ms": milliseconds(told, 50),
+        "p99_ms": milliseconds(told, 99),
+        "killed": {
+            "worker": 1,
+            "recorders": KILLED,
+            "acknowledged_before": checked.too_late,
+            "kept_all_the_same": checked.kept,
+            "nowhere": checked.gone,
+        },
+        "last_commits": told.commits.iter().take(COMMITS_SHOWN).map(commit_json).collect::<Vec<_>>(),
+        "problems": checked.problems,
+        "ok": checked.problems.is_empty(),
+        "seconds": (told.took.as_secs_f64() * 1000.0).round() / 1000.0,
+        "home": home.map(|home| home.display().to_string()),
+    }));
+}
+
+fn commit_json(commit: &CommitSeen) -> Value {
+    json!({ "commit": commit.id, "subject": commit.subject, "files": brought(commit).collect::<Vec<_>>() })
+}
+
+/// The files that a commit brought: new ones, and pages that it rendered anew.
+fn brought(commit: &CommitSeen) -> impl Iterator<Item = &String> {
+    commit.added.iter().chain(&commit.changed)
+}
+
+/// A percentile of the recorders' times, in milliseconds with two digits behind the point.
+fn milliseconds(told: &Told, percent: usize) -> f64 {
+    let time = percentile(told.shots.iter(), percent).unwrap_or(Duration::ZERO);
+    (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+/// Prints everything as a table.
+pub fn as_table(told: &Told) {
+    let checked = &told.checked;
+    line(&format!(
+        "{} recorders, {AT_ONCE} at a time; killed with SIGKILL: the worker once, {KILLED} recorders at random\n",
+        told.shots.len()
+    ));
+    let row = |name: &str, value: String| line(&format!("{name:<13} {value:>8}"));
+    row("acknowledged", checked.acknowledged.to_string());
+    row("files", checked.files.to_string());
+    row("rows", checked.rows.to_string());
+    row("in git", checked.in_git.to_string());
+    row("commits", told.commits.len().to_string());
+    row("lost", checked.lost.to_string());
+    row("doubled", checked.doubled.to_string());
+    row("recorder p50", format!("{:.1} ms", milliseconds(told, 50)));
+    row("recorder p99", format!("{:.1} ms", milliseconds(told, 99)));
+    line(&format!(
+        "\nof the recorders to be killed, {} had acknowledged, {} had not and {} kept, {} left nothing\n",
+        checked.too_late,
+        checked.kept,
+        if checked.kept == 1 { "is" } else { "are" },
+        checked.gone,
+    ));
+    line("the last commits, and what they brought:");
+    told.commits.iter().take(COMMITS_SHOWN).for_each(show_commit);
+    line("");
+    checked.problems.iter().for_each(|problem| line(problem));
+    line(&match checked.problems.len() {
+        0 => format!(
+            "every acknowledged record is in its file, its row and one commit, exactly once ({:.1} s)",
+            told.took.as_secs_f64()
+        ),
+        problems => format!("{} ({:.1} s)", count(problems as u64, "problem", "problems"), told.took.as_secs_f64()),
+    });
+}
+
+fn show_commit(commit: &CommitSeen) {
+    line(&format!("  {:.10}  {}", commit.id, indelible::text::visible_line(&commit.subject)));
+    let files = brought(commit).count();
+    // One more would take the place of the line that counts it.
+    let shown = if files == FILES_SHOWN + 1 { files } else { FILES_SHOWN };
+    brought(commit).take(shown).for_each(|path| line(&format!("    {path}")));
+    if files > shown {
+        line(&format!("    and {} more", files - shown));
+    }
+}
+
+/// Says how to look at the home that is left.
+pub fn where_to_look(home: &Path) {
+    let home = quoted(home);
+    line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));
+}
+
+/// The path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        assert_eq!(quoted(Path::new("/tmp/indelible-demo-x.Y")), "/tmp/indelible-demo-x.Y");
+        assert_eq!(quoted(Path::new("/tmp/a b's")), r"'/tmp/a b'\''s'");
+    }
+}

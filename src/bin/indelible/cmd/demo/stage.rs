@@ -1,0 +1,252 @@
+//! Where the demo takes place: a temporary home, and this program as processes of its own.
+//!
+//! 1. A child sees nothing of the caller's settings: no variable of ours, of git or of a record's fields.
+//! 2. The worker does not outlive its guard.
+//! 3. Nothing here waits without a limit, or without looking whether the demo was asked to stop.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indelible::home::Home;
+use indelible::worker::{Published, State, published};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tempfile::TempDir;
+
+use crate::exit::{Exit, Failure};
+
+/// Variables that say something to `indelible` or to git.
+const FOREIGN: [&str; 7] = ["INDELIBLE_", "GIT_", "FAILURE_", "SUCCESS_", "OBSERVATION_", "HEURISTIC_", "EXPERIMENT_"];
+/// How long a worker may take to be ready, or to stop.
+const WORKER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often a file or a process is looked at that says nothing by itself.
+const LOOK: Duration = Duration::from_millis(1);
+
+const WHAT: &str = "the demo did not get to its end";
+
+/// A failure of the demo itself, for the reason `why`.
+pub fn failure(why: impl Into<String>) -> Failure {
+    Failure::new(Exit::Io, WHAT).because(&std::io::Error::other(why.into()))
+}
+
+/// A failure because of what the system said while the demo was `doing` something.
+pub fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| failure(format!("{doing}: {error}"))
+}
+
+/// The temporary home, and what is started in it.
+pub struct Stage {
+    program: PathBuf,
+    folder: TempDir,
+    home: PathBuf,
+    overrides: Vec<String>,
+    asked_to_stop: Arc<AtomicBool>,
+}
+
+impl Stage {
+    /// Makes a home where temporary folders are made. `overrides` are settings for all that is started in it.
+    pub fn set_up(overrides: &[String]) -> Result<Stage, Failure> {
+        let program = std::env::current_exe().map_err(io("finding this program"))?;
+        let folder = tempfile::Builder::new().prefix("indelible-demo-").tempdir();
+        let folder = folder.map_err(io("making a temporary folder"))?;
+        let home = folder.path().canonicalize().map_err(io("making a temporary folder"))?;
+        let asked_to_stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, asked_to_stop.clone()).map_err(io("listening for signals"))?;
+        }
+        let stage = Stage { program, folder, home, overrides: overrides.to_vec(), asked_to_stop };
+        stage.finish(stage.command(&["init"]), &[0])?;
+        Ok(stage)
+    }
+
+    /// The path of the home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Leaves the home where it is.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
+    /// Removes the home.
+    pub fn remove(self) -> std::io::Result<()> {
+        self.folder.close()
+    }
+
+    /// Whether a signal asked the demo to stop.
+    pub fn check_stop(&self) -> Result<(), Failure> {
+        match self.asked_to_stop.load(Ordering::Relaxed) {
+            true => Err(Failure::new(Exit::TryAgain, WHAT).because(&std::io::Error::other("it was asked to stop"))),
+            false => Ok(()),
+        }
+    }
+
+    /// This program, to be run on the home with `args`.
+    pub fn command(&self, args: &[impl AsRef<std::ffi::OsStr>]) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            let spelt = name.to_string_lossy();
+            if FOREIGN.iter().any(|prefix| spelt.starts_with(prefix)) {
+                command.env_remove(&name);
+            }
+        }
+        command.stdin(Stdio::null()).arg("--home").arg(&self.home);
+        for text in &self.overrides {
+            command.arg("--set").arg(text);
+        }
+        command.args(args);
+        command
+    }
+
+    /// Runs `command` to its end, which has to be one of the codes in `allowed`, and returns what it wrote to stdout.
+    pub fn finish(&self, mut command: Command, allowed: &[i32]) -> Result<Vec<u8>, Failure> {
+        let output = command.arg("--json").output().map_err(io("starting a process"))?;
+        // A signal from the terminal ends the child as well; that is no fault of the child's.
+        self.check_stop()?;
+        match output.status.code() {
+            Some(code) if allowed.contains(&code) => Ok(output.stdout),
+            _ => Err(of_child(output.status, &output.stderr)),
+        }
+    }
+
+    /// Runs `recover` and returns what it did.
+    pub fn recover(&self) -> Result<indelible::recover::Report, Failure> {
+        // Exit 1 says that something is lost, which is then in the report, and for the check to find as well.
+        let text = self.finish(self.command(&["recover", "--timeout", "40"]), &[0, 1])?;
+        parse(&text)
+    }
+
+    /// Waits until `seen` sees something.
+    fn wait_for<T>(
+        &self,
+        what: &str,
+        wait_max: Duration,
+        mut seen: impl FnMut() -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let until = Instant::now() + wait_max;
+        loop {
+            if let Some(value) = seen()? {
+                return Ok(value);
+            }
+            self.check_stop()?;
+            if Instant::now() >= until {
+                return Err(failure(format!("{what} within {} s", wait_max.as_secs())));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// A child's one line of JSON.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(text).map_err(|error| failure(format!("a process printed what it should not: {error}")))
+}
+
+/// What a child's end means for the demo: the same exit code, and the child's own words.
+fn of_child(status: ExitStatus, stderr: &[u8]) -> Failure {
+    let promises = [Exit::Usage, Exit::Input, Exit::TryAgain, Exit::Refused, Exit::NoHome];
+    let exit = promises.into_iter().find(|exit| status.code() == Some(*exit as i32)).unwrap_or(Exit::Io);
+    let said = String::from_utf8_lossy(stderr);
+    let said = said.lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut failure = Failure::new(exit, WHAT);
+    let Some(said) = said else { return failure.because(&std::io::Error::other(format!("a process ended: {status}"))) };
+    failure.causes.extend(said["error"].as_str().map(str::to_owned));
+    let causes = said["causes"].as_array().into_iter().flatten();
+    failure.causes.extend(causes.filter_map(|cause| cause.as_str().map(str::to_owned)));
+    match exit {
+        Exit::NoHome => failure.hint("name a folder on a local disk in TMPDIR"),
+        _ => failure,
+    }
+}
+
+/// A running worker. Killed when dropped.
+pub struct Worker {
+    child: Child,
+}
+
+impl Worker {
+    /// Starts one, without waiting until it is ready.
+    pub fn start(stage: &Stage) -> Result<Worker, Failure> {
+        let mut command = stage.command(&["worker", "--log", "file", "--json"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Ok(Worker { child: command.spawn().map_err(io("starting the worker"))? })
+    }
+
+    /// Waits until it has brought the home in order and looks for records.
+    pub fn wait_until_ready(&mut self, stage: &Stage, home: &Home) -> Result<(), Failure> {
+        stage.wait_for("the worker was not ready", WORKER_WAIT_MAX, || {
+            if let Some(status) = self.child.try_wait().map_err(io("waiting for the worker"))? {
+                if status.code() != Some(Exit::TryAgain as i32) {
+                    return Err(self.last_words(status));
+                }
+                // Somebody had its lock for a moment. Whatever looks after a worker starts it again then.
+                *self = Worker::start(stage)?;
+            }
+            Ok(self.state(home).filter(|state| *state != State::Starting))
+        })?;
+        Ok(())
+    }
+
+    /// What it says of itself, once it has said anything.
+    fn published(&self, home: &Home) -> Option<Published> {
+        published(home).ok().flatten().filter(|published| published.process == self.child.id())
+    }
+
+    fn state(&self, home: &Home) -> Option<State> {
+        self.published(home).map(|published| published.state)
+    }
+
+    /// Waits until it has made a commit.
+    pub fn wait_for_commit(&mut self, stage: &Stage, home: &Home) -> Result<(), Failure> {
+        stage.wait_for("the worker committed nothing", WORKER_WAIT_MAX, || {
+            if let Some(status) = self.child.try_wait().map_err(io("waiting for the worker"))? {
+                return Err(self.last_words(status));
+            }
+            Ok(self.published(home).and_then(|published| published.last_commit))
+        })?;
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL: while it makes a commit, if it makes one within `wait_max`.
+    pub fn kill(mut self, home: &Home, wait_max: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + wait_max;
+        while self.state(home) != Some(State::Committing) && Instant::now() < until {
+            std::thread::sleep(LOOK / 4);
+        }
+        self.child.kill().and_then(|()| self.child.wait()).map_err(io("killing the worker"))?;
+        Ok(())
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self, stage: &Stage) -> Result<(), Failure> {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // The process is ours and not waited for yet, so its id can be nobody else's.
+            kill_process(pid, Signal::TERM).map_err(|error| io("stopping the worker")(error.into()))?;
+        }
+        let status = stage.wait_for("the worker did not stop", WORKER_WAIT_MAX, || {
+            self.child.try_wait().map_err(io("waiting for the worker"))
+        })?;
+        if status.success() { Ok(()) } else { Err(self.last_words(status)) }
+    }
+
+    /// Why it ended, in its own words.
+    fn last_words(&mut self, status: ExitStatus) -> Failure {
+        let mut said = Vec::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = std::io::Read::read_to_end(&mut stderr, &mut said);
+        }
+        of_child(status, &said)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
