@@ -99,6 +99,8 @@ pub struct Counts {
     pub segments_removed: u64,
     /// Attempts that failed and were made again.
     pub retries: u64,
+    /// Times that somebody else's lock on a reference was waited for.
+    pub waits: u64,
 }
 
 /// Why a batch could not be made. What was recorded is still in the journal.
@@ -488,7 +490,9 @@ impl<'h> Committer<'h> {
         let committed = loop {
             let records: Vec<&Intent> = intents.iter().collect();
             let batch = history::Batch { records: &records, pages: &pages, journal: self.journal_id, position };
-            match self.history.commit(&batch) {
+            let result = self.history.commit(&batch);
+            self.counts.waits += self.history.take_waits();
+            match result {
                 Err(history::Error::Obstructed { obstacles }) => {
                     let blocked: HashSet<_> = obstacles.iter().map(|obstacle| obstacle.path.as_str()).collect();
                     let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(it.path.as_str()));

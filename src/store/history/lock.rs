@@ -8,6 +8,7 @@ use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -27,6 +28,7 @@ pub(super) fn waiting<T>(
 ) -> Result<T, Error> {
     let start = Instant::now();
     let mut watched = Watched { stamp: None, since: start };
+    let mut told = false;
     for delay in pauses() {
         if let Some(done) = attempt()? {
             return Ok(done);
@@ -41,7 +43,10 @@ pub(super) fn waiting<T>(
         if left.is_zero() {
             break;
         }
-        tracing::debug!(file = %file.display(), ?delay, "waiting for a lock");
+        if !std::mem::replace(&mut told, true) {
+            history.waits.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(file = %file.display(), "waiting for somebody else's lock");
+        }
         std::thread::sleep(delay.min(left));
     }
     if watched.is_stale(history, file) {

@@ -40,6 +40,8 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use git2::{Oid, Repository, Signature, Time};
@@ -288,6 +290,8 @@ pub struct History {
     branch: String,
     owned: bool,
     options: HistoryOptions,
+    /// How often somebody else's lock was waited for; one count for all clones.
+    waits: Arc<AtomicU64>,
 }
 
 impl History {
@@ -331,6 +335,7 @@ impl History {
             branch: branch.to_owned(),
             owned,
             options,
+            waits: Arc::default(),
         })
     }
 
@@ -342,6 +347,11 @@ impl History {
     /// Whether the repository was made by us, and for nothing else.
     pub fn is_owned(&self) -> bool {
         self.owned
+    }
+
+    /// How often somebody else's lock was waited for since this was last asked.
+    pub fn take_waits(&self) -> u64 {
+        self.waits.swap(0, Ordering::Relaxed)
     }
 
     /// Where the branch is; nothing before the first commit.

@@ -68,10 +68,11 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     show(
         "counted",
         format!(
-            "{} commits, {} records, {} retries, {} rows and {} files left to the worker, {} torn, {} voided, {} damaged, {} parked",
+            "{} commits, {} records, {} retries, {} waits, {} rows and {} files left to the worker, {} torn, {} voided, {} damaged, {} parked",
             counts.commits,
             counts.records,
             counts.retries,
+            counts.waits,
             counts.rows_inserted,
             counts.files_written,
             counts.torn,
