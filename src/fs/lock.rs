@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use super::{Dir, Error};
 
 const NAME: &str = "worker.lock";
+/// What a worker calls itself in the lock's file.
+const WORKER: &str = "a worker";
 
 /// The right to commit, rotate and remove: one process per home has it. It goes with the process.
 #[derive(Debug)]
@@ -43,16 +45,17 @@ impl WorkerLock {
         Ok(Ok(WorkerLock { file, path: private.path().join(NAME) }))
     }
 
-    /// As [`WorkerLock::try_take`], but not put off by those who have the lock for a moment only: a recorder that
-    /// checkpoints the index, or somebody who looks who has it.
+    /// Takes the lock for a worker. Waits for whoever has it for a while only: a flush, a recovery, a recorder that
+    /// checkpoints the index. Another worker is given up on after `patience`, in which one that is ending can end.
     ///
     /// # Errors
-    /// As there.
-    pub fn take_within(private: &Dir, purpose: &str, patience: Duration) -> Result<Result<WorkerLock, Holder>, Error> {
+    /// As [`WorkerLock::try_take`].
+    pub fn take_for_worker(private: &Dir, patience: Duration) -> Result<Result<WorkerLock, Holder>, Error> {
         let until = Instant::now() + patience;
         loop {
-            match WorkerLock::try_take(private, purpose)? {
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            match WorkerLock::try_take(private, WORKER)? {
+                Err(holder) if holder.0.starts_with(WORKER) && Instant::now() >= until => return Ok(Err(holder)),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
                 taken => return Ok(taken),
             }
         }

@@ -137,7 +137,8 @@ pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> 
             Err(error) => error,
         };
         worker.board.failed(&chain(&error));
-        if error.needs_a_person() || worker.stopping.is_some() {
+        let too_late = worker.stopping.is_some_and(|until| until <= Instant::now());
+        if error.needs_a_person() || too_late {
             worker.requests.refuse_all(&chain(&error));
             return Err(error);
         }
@@ -178,9 +179,13 @@ impl Worker<'_> {
         tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
         self.board.publish(State::Retrying);
         let until = Instant::now() + delay;
-        while self.stopping.is_none() && Instant::now() < until {
-            if let Some(Signal::Stop) = self.wakes.wait_for_signal(until) {
-                self.stop();
+        let until = self.stopping.map_or(until, |stop| stop.min(until));
+        while Instant::now() < until {
+            if let Some(Signal::Stop) = self.wakes.wait_for_signal(until)
+                && self.stopping.is_none()
+            {
+                // Asked now, it tries at once.
+                return self.stop();
             }
         }
     }
@@ -206,6 +211,9 @@ impl Worker<'_> {
             tracing::info!(?report, "brought the home in order");
         }
         self.recovered(&report);
+        // Held open from now on: where nobody has the index open, the next to open it has to recover its log, and
+        // refuses everybody else meanwhile.
+        committer.index()?;
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
         let mut repacking = Repacking::default();
         self.publish(committer, State::Idle);
@@ -214,12 +222,17 @@ impl Worker<'_> {
             let asked = self.requests.list()?;
             committer.look()?;
             let now = Instant::now();
+            // A batch may have been too small for everything: only when nothing more is found is it all committed.
+            if self.stopping.is_some() && asked.is_empty() && committer.pressure().records == 0 {
+                return Ok(Ended::Stopped);
+            }
             let due = plan.due(committer.pressure(), now);
             if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
                 self.commit(committer, &mut plan)?;
                 repacking.after_commit(committer);
                 self.answer(committer, &asked)?;
-                if self.stopping.is_some() && committer.pressure().records == 0 {
+                // Where records keep coming there would always be more.
+                if self.stopping.is_some_and(|until| until <= Instant::now()) {
                     return Ok(Ended::Stopped);
                 }
                 continue;

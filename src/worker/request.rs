@@ -17,6 +17,8 @@ use crate::home::{self, Home};
 use crate::recover::Report;
 
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// So often is a request written anew whose temporary file a recovery swept away. Each sweeps once.
+const ASKED_MAX: usize = 100;
 
 /// What a worker can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +119,13 @@ impl Request {
     pub fn ask(home: &Home, want: Want) -> Result<Request, home::Error> {
         let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, Uuid::new_v4());
         let text = serde_json::to_vec(&Body { want }).expect("a request is made of a word");
-        dir.replace_lightly(&format!("{id}.json"), &text, &temporary)?;
+        let mut left = ASKED_MAX;
+        while let Err(error) = dir.replace_lightly(&format!("{id}.json"), &text, &temporary) {
+            left -= 1;
+            if left == 0 || !error.is_not_found() {
+                return Err(error.into());
+            }
+        }
         Ok(Request { dir, id })
     }
 

@@ -47,6 +47,7 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
     /// Record something; exit 0 means that it cannot be lost
+    #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {
         #[command(subcommand)]
         what: RecordCommand,

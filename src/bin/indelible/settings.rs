@@ -47,6 +47,7 @@ pub struct RecordSettings {
 pub struct WorkerSettings {
     pub age_ms: u64,
     pub records_due: usize,
+    pub records_max: usize,
     pub urgent_severity: u8,
     pub poll_s: u64,
     pub stop_s: u64,
@@ -86,7 +87,14 @@ impl Default for RecordSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        WorkerSettings { age_ms: 1000, records_due: 1000, urgent_severity: 5, poll_s: 30, stop_s: 20 }
+        WorkerSettings {
+            age_ms: 1000,
+            records_due: 1000,
+            records_max: 10_000,
+            urgent_severity: 5,
+            poll_s: 30,
+            stop_s: 20,
+        }
     }
 }
 
@@ -110,10 +118,11 @@ impl Default for LogSettings {
 }
 
 /// Every setting there is, for the environment.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 15] = [
     ("record", "index_wait_ms"),
     ("worker", "age_ms"),
     ("worker", "records_due"),
+    ("worker", "records_max"),
     ("worker", "urgent_severity"),
     ("worker", "poll_s"),
     ("worker", "stop_s"),
@@ -164,6 +173,7 @@ impl Settings {
         let defaults = batch::Options::default();
         batch::Options {
             records_due: self.worker.records_due.max(1),
+            records_max: self.worker.records_max.max(1),
             segment_bytes_max: self.journal.segment_bytes_max.max(4096),
             keep: Duration::from_secs(self.journal.keep_s),
             history: self.history(),

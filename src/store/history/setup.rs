@@ -88,6 +88,8 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     let unsupported = ["unsupported extension", "object format", "unsupported repository version"];
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
+        // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
+        ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
         _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
         _ => Error::Git { doing: "opening the repository", source: error },

@@ -11,13 +11,13 @@ use crate::exit::{Exit, Failure};
 use crate::logging;
 
 const WHAT: &str = "the worker stopped";
-/// How long the lock is tried for before its holder is taken for another worker.
+/// How long another worker may take to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     let home = context.open("the worker was not started")?;
     let settings = context.settings(&home)?;
-    let lock = WorkerLock::take_within(home.private(), "a worker", PATIENCE);
+    let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
     let lock = lock.map_err(|error| Failure::of(WHAT, &error))?;
     let lock = lock.map_err(|holder| {
         Failure::new(Exit::TryAgain, "the worker was not started")

@@ -1,0 +1,277 @@
+//! The worker as a daemon: signals, a second one, and everything that can be taken away from under it.
+
+use std::path::Path;
+
+use rusqlite::TransactionBehavior;
+use rustix::process::Signal;
+
+use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, wait_for};
+
+/// Nothing is committed because of its age alone.
+const PATIENT: &str = "worker.age_ms=3600000";
+
+fn urgent(home: &TestHome, title: &str) -> Receipt {
+    let args = ["record", "failure", "--json", "--domain", "ops", "--severity", "critical", "--title", title];
+    home.cmd(args).ok().receipt()
+}
+
+fn pending(home: &TestHome) -> u64 {
+    home.status()["pending"]["records"].as_u64().expect("it is a number")
+}
+
+#[test]
+fn a_second_worker_names_the_first() {
+    let home = TestHome::new();
+    let mut first = Worker::quick(&home);
+    let second = home.cmd(["worker", "--log", "stderr"]).run().exits(75);
+    let name = format!("process {}", first.id());
+    assert!(second.stderr.contains(&name), "it does not say who has the lock ({name}): {second}");
+    assert!(first.is_running(), "a second worker ended the first");
+    first.kill();
+    // The lock goes with the process.
+    assert_eq!(Worker::quick(&home).stop(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn asked_to_stop_it_commits_what_is_pending() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = TestHome::new();
+        let worker = Worker::start(&home, &[PATIENT]);
+        let receipts = home.record_each("pending");
+        let keyed = home.recorder("failure", "keyed").args(["--key", "k"]).ok().receipt();
+        let status = worker.stop(signal);
+        assert_eq!(status.code(), Some(0), "a worker asked to stop by {signal:?} ends well");
+        assert_exactly_once(&home, &[receipts, vec![keyed]].concat());
+        assert_eq!(home.status()["published"]["state"], "stopped");
+        home.assert_settled();
+    }
+}
+
+/// More than one batch can hold was recorded before it came to see it. Which it sees first, the records or the signal, is
+/// up to the system, so it is tried more than once.
+#[test]
+fn asked_to_stop_it_commits_more_than_a_batch() {
+    let home = TestHome::new();
+    for round in 0..12 {
+        let mut worker = Worker::start(&home, &[PATIENT, "worker.records_max=2"]);
+        worker.signal(Signal::STOP);
+        let _ = home.record_each(&format!("round {round}"));
+        worker.signal(Signal::TERM);
+        worker.signal(Signal::CONT);
+        assert_eq!(worker.wait().code(), Some(0), "a worker asked to stop ends well: {}", worker.said());
+        assert_eq!(pending(&home), 0, "it ended before everything was committed");
+    }
+    home.assert_settled();
+}
+
+#[test]
+fn asked_to_stop_it_goes_on_trying() {
+    let home = TestHome::new();
+    let receipts = home.record_each("pending");
+    let mut worker = Worker::start(&home, &[PATIENT]);
+    let mut holder = home.index();
+    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
+    let locked = home.record("failure", "while the index is locked");
+    worker.signal(Signal::TERM);
+    worker.wait_for_line("asked to stop");
+    worker.wait_for_line("trying again");
+    lock.rollback().expect("it can be let go");
+    assert_eq!(worker.wait().code(), Some(0), "it did not try again: {}", worker.said());
+    assert_exactly_once(&home, &[receipts, vec![locked]].concat());
+}
+
+/// But not for ever: what it could not commit stays in the journal.
+#[test]
+fn asked_to_stop_it_does_not_try_for_ever() {
+    let home = TestHome::new();
+    let mut worker = Worker::start(&home, &[PATIENT, "worker.stop_s=0"]);
+    let mut holder = home.index();
+    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
+    let receipt = home.record("failure", "while the index is locked");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code(), Some(75), "it says that something is left: {}", worker.said());
+    assert_eq!(pending(&home), 1, "what was not committed is still pending");
+    lock.rollback().expect("it can be let go");
+    home.recover_fully();
+    assert_exactly_once(&home, &[receipt]);
+}
+
+/// Where nobody has the index open, whoever opens it next recovers its log, and everybody else is refused meanwhile.
+#[test]
+fn it_holds_the_index_open_from_the_start() {
+    let home = TestHome::new();
+    let worker = Worker::start(&home, &[PATIENT]);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it runs");
+    let index = home.join("memory/index.db");
+    let held = open.filter_map(Result::ok).any(|it| std::fs::read_link(it.path()).is_ok_and(|path| path == index));
+    assert!(held, "an idle worker does not have the index open");
+}
+
+#[test]
+fn what_is_critical_is_committed_at_once() {
+    let home = TestHome::new();
+    let worker = Worker::start(&home, &[PATIENT]);
+    let patient = home.record("failure", "it can wait");
+    assert_eq!(pending(&home), 1, "it was committed although it may wait for an hour");
+    let urgent = urgent(&home, "it cannot wait");
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &[patient, urgent]);
+}
+
+#[test]
+fn sighup_reads_the_settings_again() {
+    let home = TestHome::new();
+    let config = home.join(".indelible/config.toml");
+    std::fs::write(&config, "[worker]\nage_ms = 3600000\n").expect("it can be written");
+    let mut worker = Worker::start(&home, &[]);
+    let first = home.record("failure", "under the old settings");
+    assert_eq!(pending(&home), 1, "the settings in the file were not read at all");
+    std::fs::write(&config, "[worker]\nage_ms = 1\n").expect("it can be written");
+    worker.signal(Signal::HUP);
+    worker.wait_for_line("the settings were read again");
+    worker.wait_until_committed(&home);
+    let second = home.record("failure", "under the new settings");
+    worker.wait_until_committed(&home);
+    std::fs::write(&config, "[worker]\nage_ms = \"soon\"\n").expect("it can be written");
+    worker.signal(Signal::HUP);
+    worker.wait_for_line("the old ones stay");
+    let third = home.record("failure", "under settings that make no sense");
+    // `status` would rather complain about the file than answer.
+    std::fs::remove_file(&config).expect("it can be removed");
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &[first, second, third]);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn a_locked_index_stops_nobody_from_recording() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("before");
+    home.flush();
+    let mut worker = Worker::quick(&home);
+    let mut holder = home.index();
+    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
+    let meanwhile = home.record_each("while it is locked");
+    for receipt in &meanwhile {
+        assert_eq!(receipt.row_id, None, "the index was locked, so the row is left to the worker: {receipt:?}");
+        assert!(home.join(&receipt.path).exists(), "the file needs no index: {receipt:?}");
+    }
+    receipts.extend(meanwhile);
+    worker.wait_for_line("trying again");
+    assert!(pending(&home) > 0, "what cannot be applied is not committed either");
+    receipts.push(urgent(&home, "while the worker retries"));
+    lock.rollback().expect("it can be let go");
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &receipts);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+}
+
+fn worker_state(home: &TestHome) -> String {
+    home.status()["published"]["state"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_locked_branch_is_waited_for() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("before");
+    home.flush();
+    let worker = Worker::quick(&home);
+    let lock = home.join(".git/refs/heads/main.lock");
+    std::fs::write(&lock, "").expect("the lock is free");
+    receipts.push(home.record("failure", "while the branch is locked"));
+    wait_for("the worker to come to the lock", || (worker_state(&home) == "committing").then_some(()));
+    assert_eq!(pending(&home), 1, "it was committed in spite of the lock");
+    std::fs::remove_file(&lock).expect("the lock is still ours");
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &receipts);
+}
+
+#[test]
+fn a_lock_that_nobody_holds_is_moved_aside() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("before");
+    home.flush();
+    let mut worker = Worker::quick(&home);
+    let lock = home.join(".git/refs/heads/main.lock");
+    std::fs::write(&lock, "left by the dead").expect("the lock is free");
+    receipts.push(home.record("failure", "while the branch is locked"));
+    worker.wait_for_line("moved a stale lock aside");
+    worker.wait_until_committed(&home);
+    let aside = std::fs::read_dir(home.join(".git"))
+        .expect("it is there")
+        .filter_map(Result::ok)
+        .find(|entry| std::fs::read(entry.path()).is_ok_and(|bytes| bytes == b"left by the dead"));
+    assert!(aside.is_some(), "a lock that is not ours is never deleted");
+    assert_exactly_once(&home, &receipts);
+}
+
+/// Takes `path` away from under a worker, and holds that nothing is missing in the end.
+fn survives_the_loss_of(path: &str, remove: fn(&Path)) {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("before");
+    let mut worker = Worker::quick(&home);
+    receipts.extend(home.record_each("beside it"));
+    worker.wait_until_committed(&home);
+    remove(&home.join(path));
+    receipts.extend(home.record_each("after the loss"));
+    let outcome = home.cmd(["flush", "--timeout", "60"]).run();
+    assert_eq!(outcome.code(), Some(0), "the worker makes {path} anew and goes on: {outcome}");
+    assert!(worker.is_running(), "the worker did not survive the loss of {path}");
+    assert_exactly_once(&home, &receipts);
+    home.assert_sound();
+    let _ = home.verify().exits(0);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.assert_settled();
+}
+
+#[test]
+fn the_index_may_be_deleted_under_it() {
+    survives_the_loss_of("memory/index.db", |index| {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", index.display()));
+        }
+        assert!(!index.exists());
+    });
+}
+
+#[test]
+fn the_index_may_be_deleted_under_it_without_its_log() {
+    survives_the_loss_of("memory/index.db", |index| std::fs::remove_file(index).expect("it can be removed"));
+}
+
+#[test]
+fn the_history_may_be_deleted_under_it() {
+    // In one step: the worker goes on writing to it, so that removing it piece by piece need never come to an end.
+    survives_the_loss_of(".git", |git| {
+        std::fs::rename(git, git.with_file_name("deleted")).expect("it can be moved away");
+    });
+}
+
+#[test]
+fn a_repository_of_an_unknown_kind_is_refused_while_the_journal_fills() {
+    let home = TestHome::new();
+    let before = home.record_each("before");
+    home.flush();
+    std::fs::rename(home.join(".git"), home.user().join("set-aside")).expect("it can be moved");
+    let _ = home.git(["init", "-q", "--object-format=sha256"]).ok();
+    let mut worker = Worker::launch(&home, &[], &[]);
+    assert_eq!(worker.wait().code(), Some(78), "a worker has nothing to do here: {}", worker.said());
+    let bytes = home.journal_bytes();
+    let meanwhile = home.record_each("meanwhile");
+    assert!(home.journal_bytes() > bytes, "the journal takes what is recorded");
+    let flush = home.cmd(["flush"]).run().exits(78);
+    assert!(flush.stderr.contains("sha256") || flush.stderr.contains("SHA-256"), "it does not say why: {flush}");
+    let _ = home.cmd(["status", "--check"]).run().exits(1);
+    std::fs::remove_dir_all(home.join(".git")).expect("it can be removed");
+    std::fs::rename(home.user().join("set-aside"), home.join(".git")).expect("it can be moved back");
+    home.recover_fully();
+    assert_exactly_once(&home, &[before, meanwhile].concat());
+}
+
+#[test]
+fn a_home_is_not_made_in_a_repository_of_an_unknown_kind() {
+    let home = TestHome::absent();
+    std::fs::create_dir(home.path()).expect("it can be made");
+    let _ = home.git(["init", "-q", "--object-format=sha256"]).ok();
+    let _ = home.cmd(["init"]).run().exits(78);
+}

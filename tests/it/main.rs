@@ -1,0 +1,11 @@
+//! The product as its users meet it: real processes, a real SQLite, a real git, and what is left after each of them is
+//! stopped at the worst moment.
+
+mod cli;
+mod concurrency;
+mod crash;
+mod daemon;
+mod durability;
+mod rebuild;
+mod support;
+mod user_git;

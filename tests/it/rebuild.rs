@@ -1,0 +1,387 @@
+//! One store after the other is taken away or damaged: what still exists anywhere comes back into all of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::types::Value;
+
+use crate::support::{KINDS, Receipt, Stores, TestHome, assert_exactly_once};
+
+const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
+/// Everything that a body can hold and a page has to say in another way.
+const STRANGE: &str = "Line one\r\n\ttab, \u{1b}[31mred\u{1b}[0m, \"quotes\", \\ and ---\n---\nid: x\n\n  trailing  \n";
+
+/// A home with records that only files, rows and history hold (their segment is gone), records that are committed and in
+/// the journal, and pending ones.
+struct Lived {
+    home: TestHome,
+    committed: Vec<Receipt>,
+    /// With a file and a row.
+    pending: Vec<Receipt>,
+    /// Known to the journal alone.
+    journalled: Vec<Receipt>,
+    rows: BTreeMap<String, Vec<(String, Value)>>,
+}
+
+impl Lived {
+    fn new() -> Lived {
+        let home = TestHome::new();
+        let mut committed = rich(&home, "old");
+        committed.extend(home.record_each(&"fills the segment ".repeat(20)));
+        let _ = home.cmd(["flush"].iter().chain(&TINY)).ok();
+        committed.extend(rich(&home, "new"));
+        let _ = home.cmd(["flush"].iter().chain(&TINY)).ok();
+        assert_ne!(home.journal()[0].0, "0000000001.log", "the first segment should be gone");
+        let pending = home.record_each("pending");
+        let keyed = |kind| home.recorder(kind, &format!("keyed {kind}")).args(["--key", kind]).ok().receipt();
+        let journalled = KINDS.iter().copied().map(keyed).collect();
+        let rows = rows(&home);
+        Lived { home, committed, pending, journalled, rows }
+    }
+
+    fn with_file(&self) -> Vec<Receipt> {
+        [self.committed.clone(), self.pending.clone()].concat()
+    }
+
+    fn all(&self) -> Vec<Receipt> {
+        [self.with_file(), self.journalled.clone()].concat()
+    }
+
+    /// Holds that `verify` complains, that `command` mends it, and that `receipts` are everywhere then, with the rows
+    /// that they had.
+    #[track_caller]
+    fn mended_by(&self, command: &str, receipts: &[Receipt]) {
+        let home = &self.home;
+        let before = home.verify();
+        assert!(matches!(before.code(), Some(1 | 78)), "verify does not see that something is wrong: {before}");
+        let _ = home.cmd([command]).ok();
+        let _ = home.verify().exits(0);
+        assert_exactly_once(home, receipts);
+        assert_same_rows(&self.rows, &rows(home));
+        home.assert_settled();
+        // And it goes on as if nothing had been.
+        let more = home.record_each("afterwards");
+        home.flush();
+        assert_exactly_once(home, &[receipts, &more].concat());
+        home.assert_settled();
+    }
+}
+
+/// Records of every kind in which every field is used.
+fn rich(home: &TestHome, name: &str) -> Vec<Receipt> {
+    let title = |kind: &str| format!("{name} {kind}: \"quoted\" \u{202e}\ttab — ünïcödé");
+    let mut receipts = Vec::new();
+    for kind in ["failure", "success", "observation"] {
+        let args = ["record", kind, "--json", "--domain", "a: b # c", "--severity", "4", "--tags", " x ,y,, z"];
+        let record = home.cmd(args).args(["--title", &title(kind), "--summary", STRANGE]);
+        receipts.push(record.ok().receipt());
+    }
+    let heuristic = ["record", "heuristic", "--json", "--domain", "C++", "--source", "failure", "--confidence", "0.1"];
+    let heuristic = home.cmd(heuristic).args(["--rule", &title("heuristic"), "--explanation", STRANGE]);
+    receipts.push(heuristic.ok().receipt());
+    let criteria = ["--success-criteria", STRANGE, "--failure-criteria", "none\u{7}"];
+    let experiment = home.cmd(["record", "experiment", "--json", "--hypothesis", STRANGE]).args(criteria);
+    receipts.push(experiment.args(["--name", &title("experiment"), "--key", name]).ok().receipt());
+    receipts
+}
+
+/// By id, every column of a record's rows but for the row number.
+fn rows(home: &TestHome) -> BTreeMap<String, Vec<(String, Value)>> {
+    let index = home.index();
+    let mut all = BTreeMap::new();
+    for (table, kinds) in [
+        ("learnings", "'failure','success','observation'"),
+        ("heuristics", "'heuristic'"),
+        ("experiments", "'experiment'"),
+    ] {
+        let sql = format!("SELECT t.*, r.* FROM records r JOIN {table} t ON t.id = r.row_id WHERE r.kind IN ({kinds})");
+        let mut statement = index.prepare(&sql).expect("the tables are there");
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let id_at = names.iter().rposition(|name| name == "id").expect("records have an id");
+        let mut found = statement.query([]).expect("the rows can be read");
+        while let Some(row) = found.next().expect("the rows can be read") {
+            let value = |(at, name): (usize, &String)| {
+                let kept = (name != "id" || at == id_at) && name != "row_id";
+                kept.then(|| (format!("{table} {name} ({at})"), row.get_unwrap::<_, Value>(at)))
+            };
+            let values = names.iter().enumerate().filter_map(value).collect();
+            all.insert(row.get_unwrap::<_, String>(id_at), values);
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn assert_same_rows(before: &BTreeMap<String, Vec<(String, Value)>>, after: &BTreeMap<String, Vec<(String, Value)>>) {
+    for (id, row) in before {
+        let Some(now) = after.get(id) else { panic!("{id} has no row any more: {row:?}") };
+        for (was, is) in row.iter().zip(now) {
+            assert_eq!(was, is, "the row of {id} is another one");
+        }
+    }
+}
+
+fn remove_index(home: &TestHome) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.join(&format!("memory/index.db{suffix}")));
+    }
+}
+
+/// The index as one file, with everything in it.
+fn whole_index(home: &TestHome) -> Vec<u8> {
+    let index = home.index();
+    index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("nobody else uses the index");
+    drop(index);
+    fs::read(home.join("memory/index.db")).expect("it can be read")
+}
+
+fn replace_index(home: &TestHome, bytes: &[u8]) {
+    remove_index(home);
+    fs::write(home.join("memory/index.db"), bytes).expect("it can be written");
+}
+
+#[test]
+fn a_history_that_is_gone_comes_from_files() {
+    for command in ["recover", "repair"] {
+        let lived = Lived::new();
+        fs::remove_dir_all(lived.home.join(".git")).expect("it can be removed");
+        lived.mended_by(command, &lived.all());
+    }
+}
+
+#[test]
+fn an_index_that_is_gone_comes_from_files() {
+    for command in ["recover", "repair"] {
+        let lived = Lived::new();
+        remove_index(&lived.home);
+        lived.mended_by(command, &lived.all());
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_comes_from_files() {
+    type Damage = fn(Vec<u8>) -> Vec<u8>;
+    let damages: [(&str, Damage); 5] = [
+        ("empty", |_| Vec::new()),
+        ("cut in half", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("garbage", |bytes| vec![0xa5; bytes.len()]),
+        ("zeros", |bytes| vec![0; bytes.len()]),
+        ("a page of garbage in the middle", |mut bytes| {
+            let (from, to) = (bytes.len() / 2 / 4096 * 4096, (bytes.len() / 2 / 4096 + 2) * 4096);
+            bytes[from..to].fill(0xa5);
+            bytes
+        }),
+    ];
+    for (name, damage) in damages {
+        eprintln!("an index that is {name}");
+        let lived = Lived::new();
+        let bytes = damage(whole_index(&lived.home));
+        replace_index(&lived.home, &bytes);
+        lived.mended_by("repair", &lived.all());
+    }
+}
+
+#[test]
+fn rows_that_are_gone_come_from_files() {
+    let lived = Lived::new();
+    let index = lived.home.index();
+    let gone = [
+        "DELETE FROM records WHERE kind = 'failure'",
+        "DELETE FROM learnings WHERE type IN ('failure', 'success')",
+        "DELETE FROM heuristics",
+        "DELETE FROM experiments",
+    ];
+    for sql in gone {
+        index.execute(sql, []).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    drop(index);
+    lived.mended_by("repair", &lived.all());
+}
+
+#[test]
+fn a_private_folder_that_is_gone_is_made_again() {
+    let lived = Lived::new();
+    fs::remove_dir_all(lived.home.join(".indelible")).expect("it can be removed");
+    // What only the journal had is gone with it.
+    lived.mended_by("recover", &lived.with_file());
+    let keyed = lived.committed.iter().find(|receipt| receipt.kind == "experiment").expect("one has a key");
+    let repeat = lived.home.recorder("experiment", "again").args(["--key", "old"]).ok().receipt();
+    assert_eq!((repeat.id.as_str(), repeat.duplicate), (keyed.id.as_str(), true), "a key names another record now");
+}
+
+#[test]
+fn a_private_folder_and_an_index_that_are_gone_are_made_again() {
+    let lived = Lived::new();
+    fs::remove_dir_all(lived.home.join(".indelible")).expect("it can be removed");
+    remove_index(&lived.home);
+    lived.mended_by("recover", &lived.with_file());
+}
+
+#[test]
+fn an_emptied_journal_costs_only_what_nobody_else_had() {
+    type Emptied = fn(&Path);
+    let ways: [(&str, Emptied); 3] = [
+        ("truncated", |segment| fs::write(segment, "").expect("it can be truncated")),
+        ("deleted", |segment| fs::remove_file(segment).expect("it can be deleted")),
+        ("cut in the middle", |segment| {
+            let bytes = fs::read(segment).expect("it can be read");
+            fs::write(segment, &bytes[..bytes.len().min(100)]).expect("it can be cut");
+        }),
+    ];
+    for (name, empty) in ways {
+        eprintln!("a journal that is {name}");
+        let lived = Lived::new();
+        for entry in fs::read_dir(lived.home.join(".indelible/journal")).expect("it is there") {
+            empty(&entry.expect("it can be listed").path());
+        }
+        lived.mended_by("recover", &lived.with_file());
+    }
+}
+
+#[test]
+fn files_that_are_gone_come_from_history() {
+    for command in ["recover", "repair"] {
+        let lived = Lived::new();
+        let before = Stores::read(&lived.home);
+        for folder in ["memory/failures", "memory/successes", "memory/observations", "memory/heuristics", "experiments"]
+        {
+            fs::remove_dir_all(lived.home.join(folder)).expect("it can be removed");
+        }
+        lived.mended_by(command, &lived.all());
+        let after = Stores::read(&lived.home);
+        for (path, blob) in before.tree.iter().filter(|(path, _)| !path.ends_with("/README.md")) {
+            assert_eq!(after.tree.get(path), Some(blob), "{path} is another one in git");
+        }
+    }
+}
+
+#[test]
+fn torn_files_and_companions_come_from_history() {
+    let lived = Lived::new();
+    let experiment = lived.committed.iter().find(|receipt| receipt.kind == "experiment").expect("there is one");
+    let torn = lived.committed.iter().find(|receipt| receipt.kind == "failure").expect("there is one");
+    let cut = lived.committed.iter().find(|receipt| receipt.kind == "success").expect("there is one");
+    fs::remove_file(lived.home.join(&format!("{}/log.md", experiment.path))).expect("it can be removed");
+    fs::remove_file(lived.home.join("memory/heuristics/rules-of-thumb/README.md")).expect("it can be removed");
+    fs::write(lived.home.join(&torn.path), "").expect("it can be emptied");
+    let zeros = vec![0; fs::read(lived.home.join(&cut.path)).expect("it can be read").len()];
+    fs::write(lived.home.join(&cut.path), zeros).expect("it can be overwritten");
+    lived.mended_by("repair", &lived.all());
+}
+
+#[test]
+fn without_files_and_history_the_rows_are_enough() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each(&"fills the segment ".repeat(20));
+    let _ = home.cmd(["flush"].iter().chain(&TINY)).ok();
+    receipts.push(home.record("failure", "in the next segment"));
+    let _ = home.cmd(["flush"].iter().chain(&TINY)).ok();
+    let before = rows(&home);
+    for folder in
+        ["memory/failures", "memory/successes", "memory/observations", "memory/heuristics", "experiments", ".git"]
+    {
+        fs::remove_dir_all(home.join(folder)).expect("it can be removed");
+    }
+    let _ = home.verify().exits(1);
+    let _ = home.cmd(["recover"]).ok();
+    assert_exactly_once(&home, &receipts);
+    assert_same_rows(&before, &rows(&home));
+    home.assert_settled();
+}
+
+/// The machine was started anew, and of what was not synced nothing is left.
+#[test]
+fn after_a_power_cut_the_journal_restores_files_and_rows() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("committed");
+    let synced = whole_index(&home);
+    receipts.extend(home.record_each("committed as well"));
+    home.flush();
+    let before = rows(&home);
+    replace_index(&home, &synced);
+    for receipt in &receipts {
+        fs::write(home.join(&receipt.page()), "").expect("it can be emptied");
+    }
+    let state = home.join(".indelible/state.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&fs::read(&state).expect("it is there")).expect("it is JSON");
+    value["boot"] = "another boot".into();
+    fs::write(&state, value.to_string()).expect("it can be written");
+    home.flush();
+    assert_exactly_once(&home, &receipts);
+    assert_same_rows(&before, &rows(&home));
+    home.assert_settled();
+}
+
+#[test]
+fn what_its_owner_edited_or_moved_stays_so() {
+    let lived = Lived::new();
+    let home = &lived.home;
+    home.flush();
+    let edited = home.join(&lived.committed[0].path);
+    let mut text = fs::read_to_string(&edited).expect("it can be read");
+    text.push_str("\nA word of mine.\n");
+    fs::write(&edited, &text).expect("it can be written");
+    let moved = home.join("memory/failures/mine.md");
+    let pending = lived.pending.iter().find(|receipt| receipt.kind == "failure").expect("there is one");
+    fs::rename(home.join(&pending.path), &moved).expect("it can be moved");
+    let _ = home.verify().exits(0);
+    home.assert_settled();
+    assert_eq!(fs::read_to_string(&edited).expect("it can be read"), text, "an edit was undone");
+    assert!(moved.exists() && !home.join(&pending.path).exists(), "a move was undone");
+}
+
+/// The owner commits a deletion on the branch, as they can in any clone or worktree.
+fn remove_from_branch(home: &TestHome, paths: &[String]) {
+    let folder = home.user().join("worktree");
+    let path = folder.to_str().expect("the temporary folder's name is UTF-8");
+    let _ = home.git(["worktree", "add", "-q", "--detach", path, home.branch()]).ok();
+    let remove = ["rm", "-q", "-r", "--"].into_iter().chain(paths.iter().map(String::as_str));
+    let _ = home.git_in(&folder, remove).ok();
+    let owner = ["-c", "user.name=Owner", "-c", "user.email=owner@example.org", "commit", "-q", "-m", "remove"];
+    let _ = home.git_in(&folder, owner).ok();
+    let commit = home.git_in(&folder, ["rev-parse", "HEAD"]).ok().stdout;
+    let _ = home.git(["update-ref", &format!("refs/heads/{}", home.branch()), commit.trim()]).ok();
+    let _ = home.git(["worktree", "remove", "--force", path]).ok();
+}
+
+#[test]
+fn what_its_owner_removed_stays_removed() {
+    let lived = Lived::new();
+    let home = &lived.home;
+    home.flush();
+    let removed: Vec<_> =
+        [&lived.committed[0], &lived.committed[4], &lived.pending[1], &lived.pending[3]].map(Receipt::clone).to_vec();
+    let paths: Vec<_> = removed.iter().map(|receipt| receipt.path.clone()).collect();
+    remove_from_branch(home, &paths);
+    let assert_removed = |when: &str| {
+        let stores = Stores::read(home);
+        for receipt in &removed {
+            let back = stores.tree.contains_key(&receipt.page());
+            assert!(!back, "{when}, {} is back on the branch", receipt.path);
+        }
+        stores
+    };
+    // Its file may stay; that is no reason to commit it again.
+    let more = home.record_each("afterwards");
+    home.flush();
+    home.assert_settled();
+    assert_removed("after a commit and a recovery");
+    for receipt in &removed {
+        let path = home.join(&receipt.path);
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    home.assert_settled();
+    let stores = assert_removed("after a recovery without the files");
+    assert!(removed.iter().all(|receipt| !stores.files.contains_key(&receipt.id)), "a removed file is back");
+    // Where nothing is trusted any more, the history itself still says that they were removed.
+    remove_index(home);
+    fs::remove_file(home.join(".indelible/state.json")).expect("it can be removed");
+    home.recover_fully();
+    let stores = assert_removed("after everything was distrusted");
+    assert!(removed.iter().all(|receipt| !stores.files.contains_key(&receipt.id)), "a removed file is back");
+    for receipt in lived.all().iter().chain(&more).filter(|receipt| !removed.contains(receipt)) {
+        assert_eq!(stores.problems_of(&receipt.id), Vec::<String>::new(), "what was not removed suffered");
+    }
+}

@@ -1,0 +1,194 @@
+//! A home in a temporary folder, made by the real binary.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use tempfile::TempDir;
+
+use super::{Cmd, Outcome, PATIENCE, Receipt};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_indelible");
+
+/// The five kinds of record.
+pub const KINDS: [&str; 5] = ["failure", "success", "observation", "heuristic", "experiment"];
+
+/// A home, and the folder of the user whom it belongs to.
+pub struct TestHome {
+    root: TempDir,
+    path: PathBuf,
+}
+
+impl TestHome {
+    /// A new home.
+    pub fn new() -> TestHome {
+        let home = TestHome::absent();
+        let _ = home.cmd(["init"]).ok();
+        home
+    }
+
+    /// A folder that a home can be made in, with nothing there.
+    pub fn absent() -> TestHome {
+        let root = tempfile::Builder::new().prefix("indelible-it-").tempdir().expect("a temporary folder");
+        let path = root.path().canonicalize().expect("it was just made").join("home");
+        TestHome { root, path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the user, which the home lies in.
+    pub fn user(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub fn join(&self, path: &str) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// The product, on this home.
+    pub fn cmd<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
+        let args: Vec<String> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        self.bare().args([self.path.as_os_str()]).args(args)
+    }
+
+    /// The product with nothing but `--home` so far: the folder is for the caller to name.
+    fn bare(&self) -> Cmd {
+        Cmd::new(BINARY, self.user()).args(["--home"])
+    }
+
+    /// The product without a word about which home is meant.
+    pub fn homeless<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
+        let args: Vec<String> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        Cmd::new(BINARY, self.user()).args(args)
+    }
+
+    /// `command`, with the product and this home behind its own arguments.
+    pub fn under(&self, command: &[&str], args: &[&str]) -> Cmd {
+        let (program, own) = command.split_first().expect("a command has a name");
+        Cmd::new(program, self.user()).args(own).args([BINARY, "--home"]).args([self.path.as_os_str()]).args(args)
+    }
+
+    /// A recorder of `kind` whose headline is `headline`.
+    pub fn recorder(&self, kind: &str, headline: &str) -> Cmd {
+        self.cmd(record_args(kind, headline))
+    }
+
+    /// Records one thing.
+    pub fn record(&self, kind: &str, headline: &str) -> Receipt {
+        self.recorder(kind, headline).ok().receipt()
+    }
+
+    /// Records one of each kind, and returns their receipts.
+    pub fn record_each(&self, headline: &str) -> Vec<Receipt> {
+        KINDS.iter().map(|kind| self.record(kind, &format!("{headline} {kind}"))).collect()
+    }
+
+    /// Commits what is pending.
+    pub fn flush(&self) {
+        let _ = self.cmd(["flush"]).ok();
+    }
+
+    /// Brings everything back, and returns the report.
+    pub fn recover(&self) -> serde_json::Value {
+        self.cmd(["recover", "--json"]).ok().json()
+    }
+
+    pub fn verify(&self) -> Outcome {
+        self.cmd(["verify"]).run()
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        self.cmd(["status", "--json"]).ok().json()
+    }
+
+    /// Recovers, and holds that this was all there was to do: a second run does nothing, `verify` agrees, and so do git
+    /// and SQLite.
+    #[track_caller]
+    pub fn recover_fully(&self) {
+        let _ = self.recover();
+        self.assert_settled();
+    }
+
+    /// Holds that nothing is left to do.
+    #[track_caller]
+    pub fn assert_settled(&self) {
+        let report = self.recover();
+        for (name, value) in report.as_object().expect("a report is an object") {
+            let nothing =
+                value.is_null() || *value == 0 || *value == false || value.as_array().is_some_and(Vec::is_empty);
+            assert!(nothing || name == "reapplied", "a second recovery still found something to do: {report}");
+        }
+        self.assert_sound();
+        let _ = self.verify().exits(0);
+    }
+
+    /// Holds that git and SQLite find nothing wrong with their stores.
+    #[track_caller]
+    pub fn assert_sound(&self) {
+        let fsck = self.git(["fsck", "--strict", "--no-dangling"]).ok();
+        let complaint = ["error", "missing", "corrupt", "warning"].into_iter().find(|it| fsck.stderr.contains(it));
+        assert_eq!(complaint, None, "git finds something wrong: {fsck}");
+        let check: String = self
+            .index()
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap_or_else(|error| panic!("the index cannot be checked: {error}"));
+        assert_eq!(check, "ok", "SQLite finds something wrong with the index");
+    }
+
+    /// The git program in the home, with nobody's configuration.
+    pub fn git<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
+        self.git_in(&self.path, args)
+    }
+
+    pub fn git_in<A: AsRef<str>>(&self, folder: &Path, args: impl IntoIterator<Item = A>) -> Cmd {
+        let args: Vec<String> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        Cmd::new("git", self.user())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .folder(folder)
+            .args(["-c", "core.quotePath=false"])
+            .args(args)
+    }
+
+    /// The index, opened beside the product and without leaving a trace.
+    pub fn index(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let index = Connection::open_with_flags(self.join("memory/index.db"), flags).expect("the index opens");
+        index.busy_timeout(PATIENCE).expect("SQLite takes a timeout");
+        index.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("SQLite takes the setting");
+        index
+    }
+
+    /// Every byte of the journal, segment by segment.
+    pub fn journal(&self) -> Vec<(String, Vec<u8>)> {
+        let folder = self.join(".indelible/journal");
+        let mut names: Vec<_> = std::fs::read_dir(&folder)
+            .expect("the journal is there")
+            .map(|entry| entry.expect("it can be listed").file_name().into_string().expect("names are ASCII"))
+            .collect();
+        names.sort();
+        let content = |name: &String| std::fs::read(folder.join(name)).expect("a segment can be read");
+        names.into_iter().map(|name| (name.clone(), content(&name))).collect()
+    }
+
+    /// The size of the journal in bytes.
+    pub fn journal_bytes(&self) -> usize {
+        self.journal().iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// The branch that records are committed to.
+    pub fn branch(&self) -> &'static str {
+        if self.join(".git/refs/heads/indelible").exists() { "indelible" } else { "main" }
+    }
+}
+
+/// The arguments that record something of `kind` whose headline is `headline`.
+pub fn record_args(kind: &str, headline: &str) -> Vec<String> {
+    let flags: &[&str] = match kind {
+        "heuristic" => &["--domain", "Rules of thumb", "--explanation", "Since it is so.", "--rule"],
+        "experiment" => &["--hypothesis", "It is\nfaster.", "--success-criteria", "Half the time", "--name"],
+        _ => &["--domain", "ci", "--tags", "a, b", "--summary", "What happened.\n\nAnd why.", "--title"],
+    };
+    ["record", kind, "--json"].iter().chain(flags).copied().chain([headline]).map(str::to_owned).collect()
+}

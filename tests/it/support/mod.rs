@@ -1,0 +1,43 @@
+//! Homes made by the real binary, commands in a clean environment, workers that end with their test, and readers that
+//! look at the stores without the product's own code.
+
+mod command;
+mod home;
+mod stores;
+mod worker;
+
+use std::time::{Duration, Instant};
+
+pub use command::{Cmd, Outcome, Receipt};
+pub use home::{KINDS, TestHome, record_args};
+pub use stores::{Stores, assert_absent_or_whole, assert_exactly_once};
+pub use worker::Worker;
+
+/// How long an event may take before a test gives up on it. Far beyond what any takes, so that a slow machine is no
+/// failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `happened` gives something.
+pub fn wait_for<T>(what: &str, mut happened: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = happened() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A fixed sequence of numbers that look random, so that a failing test fails again.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
