@@ -586,9 +586,9 @@ fn run_worker_once(home: &TestHome) -> String {
         let logs = fs::read_dir(home.join(".indelible/logs")).ok()?;
         logs.filter_map(Result::ok).next()?.file_name().into_string().ok()
     });
-    let process = rustix::process::Pid::from_child(&worker.child);
+    let process = rustix::process::Pid::from_child(worker.child());
     rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it was not waited for yet");
-    let _ = worker.child.wait().expect("it is our child");
+    let _ = worker.child().wait().expect("it is our child");
     name
 }
 

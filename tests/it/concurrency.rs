@@ -123,20 +123,21 @@ fn flushes_recoveries_and_workers_started_at_once_get_out_of_each_others_way() {
     let (mut serving, mut ended): (Vec<_>, Vec<Outcome>) = (workers, Vec::new());
     while serving.len() > 1 {
         let index = wait_for("a worker that is not needed ends", || {
-            serving.iter_mut().position(|(_, it)| it.child.try_wait().expect("it is our child").is_some())
+            serving.iter_mut().position(|(_, it)| it.child().try_wait().expect("it is our child").is_some())
         });
         ended.push(serving.swap_remove(index).1.wait());
     }
     for outcome in &ended {
         assert_eq!(outcome.code(), Some(75), "a second worker says that another one serves: {outcome}");
     }
-    let (_, worker) = serving.pop().expect("one of three");
+    let (_, mut worker) = serving.pop().expect("one of three");
+    let process_id = worker.child().id();
     wait_for("the worker that is left says that it serves", || {
         let published = std::fs::read_to_string(home.join(".indelible/status.json")).ok()?;
         let published: serde_json::Value = serde_json::from_str(&published).ok()?;
-        (published["process"] == worker.child.id() && published["state"] == "idle").then_some(())
+        (published["process"] == process_id && published["state"] == "idle").then_some(())
     });
-    let process = rustix::process::Pid::from_child(&worker.child);
+    let process = rustix::process::Pid::from_child(worker.child());
     rustix::process::kill_process(process, Signal::TERM).expect("it was not waited for yet");
     let outcome = worker.wait();
     assert_eq!(outcome.code(), Some(0), "the worker that served ends in good order: {outcome}");
@@ -204,7 +205,7 @@ fn workers_and_recorders_killed_at_random_lose_and_double_nothing() {
             if number % 4 == 0 {
                 // Not a wait for something: the moment of its death is drawn by lot.
                 std::thread::sleep(std::time::Duration::from_micros(pauses[number]));
-                let _ = recorder.child.kill();
+                let _ = recorder.child().kill();
             }
             let outcome = recorder.wait();
             if outcome.code() == Some(0) {

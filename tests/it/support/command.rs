@@ -62,7 +62,7 @@ impl Cmd {
             // A program that refuses its input early closes it: that is its own affair.
             std::thread::spawn(move || drop(input.write_all(&bytes)))
         });
-        Running { child, feeder, shown: self.shown }
+        Running { child: Some(child), feeder, shown: self.shown }
     }
 
     /// Runs it to its end.
@@ -81,22 +81,37 @@ impl Cmd {
     }
 }
 
-/// A command that runs.
+/// A command that runs, and ends with the test that started it.
 pub struct Running {
-    pub child: Child,
+    /// There until it is waited for.
+    child: Option<Child>,
     feeder: Option<std::thread::JoinHandle<()>>,
     shown: String,
 }
 
 impl Running {
-    pub fn wait(self) -> Outcome {
-        let output = self.child.wait_with_output().expect("it was started");
-        if let Some(feeder) = self.feeder {
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it was not waited for yet")
+    }
+
+    pub fn wait(mut self) -> Outcome {
+        let child = self.child.take().expect("it was not waited for yet");
+        let output = child.wait_with_output().expect("it was started");
+        if let Some(feeder) = self.feeder.take() {
             feeder.join().expect("feeding a program does not panic");
         }
         let text = |bytes| String::from_utf8(bytes).expect("what it says is UTF-8");
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Outcome { status: output.status, stdout, stderr, shown: self.shown }
+        Outcome { status: output.status, stdout, stderr, shown: std::mem::take(&mut self.shown) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
