@@ -256,7 +256,8 @@ impl<'h> Recorder<'h> {
         if let (Some(()), Some(index)) = (large(), index)
             && let Ok(Ok(_lock)) = WorkerLock::try_take(self.home.private(), "a recorder's checkpoint")
         {
-            let _ = index.checkpoint();
+            // This also cuts the log, so that the next recorder does not find it as large.
+            let _ = index.sync();
         }
     }
 }

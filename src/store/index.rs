@@ -412,7 +412,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn checkpoint(&self) -> Result<(), Error> {
+    fn checkpoint(&self) -> Result<(), Error> {
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         checkpoint.map_err(self.error("checkpoint the index"))
     }
