@@ -148,7 +148,9 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(unreadable(&path).because(&error)),
         };
-        if text.is_empty() && overrides.is_empty() && !has_environment() {
+        // A recorder reads this file every time, and most have nothing in them but comments.
+        let says_nothing = text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'));
+        if says_nothing && overrides.is_empty() && !has_environment() {
             return Ok(Settings::default());
         }
         let mut table: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&path).because(&error))?;
