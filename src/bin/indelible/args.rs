@@ -14,8 +14,9 @@ Examples:
   indelible worker                                commit what is recorded, until stopped
   indelible status --check                        exit 1 when a person is needed
 
-Exit codes: 0 done, 1 disagreement found, 64 bad usage, 65 bad input, 74 I/O error, 75 try again later,
-77 refused for safety, 78 no usable home. From a `record` that exits 0, nothing can be lost.";
+Exit codes: 0 done, 1 disagreement found, 64 bad usage, 65 bad input, 74 I/O error,
+75 try again later, 77 refused for safety, 78 no usable home.
+What `record` acknowledges with 0 cannot be lost.";
 
 /// Records what AI agents learn, so that none of it is ever lost.
 #[derive(Debug, Parser)]
@@ -126,7 +127,7 @@ pub enum LogTo {
 pub enum RecordCommand {
     /// Something that went wrong
     #[command(
-        after_help = "Example:\n  indelible record failure --title 'Cache grew without bound' --domain ops --severity high --tags cache,memory"
+        after_help = "Example:\n  indelible record failure --title 'Cache grew' --domain ops --severity high --tags cache"
     )]
     Failure(LearningArgs),
     /// Something that worked

@@ -74,16 +74,11 @@ impl Progress for Bars {
         }
         // Drawn only four times a second, so that what takes no time is not seen at all.
         let target = ProgressDrawTarget::stderr_with_hz(4);
-        let bar = if total > 0 {
-            ProgressBar::with_draw_target(Some(total), target)
-        } else {
-            ProgressBar::with_draw_target(None, target)
+        let (length, template) = match total {
+            0 => (None, "{spinner} {msg}: {human_pos}"),
+            _ => (Some(total), "{msg:20} [{bar:30}] {human_pos} of {human_len}, {eta} left"),
         };
-        let template = if total > 0 {
-            "{msg:22} [{bar:30}] {pos}/{len} ({per_sec}, {eta} left)"
-        } else {
-            "{msg:22} {spinner} {pos} ({per_sec})"
-        };
+        let bar = ProgressBar::with_draw_target(length, target);
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(step);
