@@ -164,6 +164,9 @@ fn quarantine_trouble(quarantine: &Contents, needs: &mut Vec<String>) {
     }
     if !quarantine.parked.is_empty() {
         let found = quarantine.parked.len();
-        needs.push(format!("{found} record(s) could not be applied and are in .indelible/quarantine: `indelible repair --dismiss` once seen"));
+        needs.push(format!(
+            "{found} record(s) could not be applied and are in .indelible/quarantine, each with the reason: `indelible \
+             repair` tries them again, `indelible repair --dismiss` says that you have seen them"
+        ));
     }
 }

@@ -9,6 +9,8 @@
 //! 3. what is pending is applied and committed
 //! 4. a survey; what it finds is acted upon; what that wrote is committed
 //!
+//! Records that were parked are tried again with that, since what was in their way may be gone.
+//!
 //! A worker's start does the last of these only where something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
@@ -31,6 +33,7 @@ use crate::journal::{self, Appender};
 use crate::store::history;
 use crate::store::index;
 use crate::store::page::{self, Parsed};
+use crate::store::quarantine::Quarantine;
 use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
 
 /// How many intents are written anew with one sync.
@@ -76,6 +79,8 @@ pub struct Report {
     pub damaged: u64,
     /// Records that could not be applied and went to quarantine.
     pub parked: u64,
+    /// Records that were in quarantine and could be applied now.
+    pub released: u64,
 }
 
 impl Report {
@@ -187,11 +192,30 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
         mending.act(finding)?;
         progress.at(done as u64 + 1);
     }
+    let parked = Quarantine::new(mending.committer.home())?.parked()?;
+    for (_, intent) in &parked {
+        mending.again(intent.clone())?;
+    }
     mending.append()?;
     progress.end();
     mending.companions(&survey.missing_companions)?;
     let recommitted = commit(committer, report, progress)?;
     report.recommitted += recommitted;
+    release(committer, report, &parked)
+}
+
+/// Of the records that were parked and have been tried again, lets those go that are in all three stores by now.
+fn release(committer: &mut Committer<'_>, report: &mut Report, parked: &[(String, Intent)]) -> Result<(), Error> {
+    for (name, intent) in parked {
+        let in_history = intent.files.first().is_some_and(|file| {
+            let missing = committer.history().missing(&[&file.path]);
+            missing.is_ok_and(|missing| missing.is_empty())
+        });
+        if in_history && committer.index()?.find(intent.id)?.is_some() {
+            Quarantine::new(committer.home())?.release(name)?;
+            report.released += 1;
+        }
+    }
     Ok(())
 }
 

@@ -16,6 +16,12 @@ use crate::intent::Intent;
 use crate::position::SegmentId;
 
 const DISMISSED: &str = "dismissed";
+const PARKED_BYTES_MAX: u64 = 64 << 20;
+
+#[derive(serde::Deserialize)]
+struct Parked {
+    intent: Intent,
+}
 
 /// The quarantine of one home.
 #[derive(Debug)]
@@ -110,6 +116,30 @@ impl Quarantine {
         let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
         let (parked, set_aside) = rest.into_iter().partition(|name| name.starts_with("parked-"));
         Ok(Contents { damaged, parked, set_aside })
+    }
+
+    /// The records that are parked here, with the names of what holds them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be read. What is not an intent is passed over.
+    pub fn parked(&self) -> Result<Vec<(String, Intent)>, Error> {
+        let mut parked = Vec::new();
+        for name in self.contents()?.parked {
+            let text = self.dir.content(&name, PARKED_BYTES_MAX)?.unwrap_or_default();
+            if let Ok(Parked { intent }) = serde_json::from_slice(&text) {
+                parked.push((name, intent));
+            }
+        }
+        Ok(parked)
+    }
+
+    /// Moves what is called `name` to `dismissed/`: it is where it belongs by now.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; it is then still here.
+    pub fn release(&self, name: &str) -> Result<(), Error> {
+        let dismissed = self.dir.make_folder(DISMISSED)?;
+        self.dir.set_aside(name, &dismissed, name).map(|_| ())
     }
 
     /// Moves everything to `dismissed/`: a person has looked at it. Returns how many things were moved.

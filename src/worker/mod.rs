@@ -220,7 +220,13 @@ impl Worker<'_> {
         loop {
             self.check_lock()?;
             let asked = self.requests.list()?;
+            let damaged = committer.counts().damaged;
             committer.look()?;
+            if committer.counts().damaged > damaged {
+                // What the journal has lost may be in its file or its row.
+                let report = recover::recover(committer, Scope::Everything, &mut ())?;
+                self.recovered(&report);
+            }
             let now = Instant::now();
             // A batch may have been too small for everything: only when nothing more is found is it all committed.
             if self.stopping.is_some() && asked.is_empty() && committer.pressure().records == 0 {

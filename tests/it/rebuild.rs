@@ -385,3 +385,28 @@ fn what_its_owner_removed_stays_removed() {
         assert_eq!(stores.problems_of(&receipt.id), Vec::<String>::new(), "what was not removed suffered");
     }
 }
+
+/// What cannot be applied waits in quarantine, and goes where it belongs once nothing is in its way.
+#[test]
+fn what_was_parked_is_tried_again() {
+    let home = TestHome::new();
+    let mut receipts = vec![home.record("failure", "in nobody's way")];
+    receipts.push(home.recorder("success", "parked").args(["--key", "k"]).ok().receipt());
+    let folder = home.join("memory/successes");
+    let elsewhere = home.user().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("it is new");
+    fs::remove_dir_all(&folder).expect("only the recorder's empty folders are there");
+    std::os::unix::fs::symlink(&elsewhere, &folder).expect("nothing is there");
+    home.flush();
+    assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 0, "something was written through a link");
+    let _ = home.cmd(["status", "--check"]).run().exits(1);
+    assert_eq!(home.recover()["released"], 0, "the link is still in the way");
+    let _ = home.verify().exits(1);
+    fs::remove_file(&folder).expect("it is a link");
+    let mended = home.recover();
+    assert_eq!(mended["released"], 1, "what was parked was not tried again: {mended}");
+    assert_exactly_once(&home, &receipts);
+    let _ = home.cmd(["status", "--check"]).ok();
+    let _ = home.verify().exits(0);
+    home.assert_settled();
+}

@@ -75,6 +75,11 @@ pub fn say(context: &Context, report: &Report) {
             "damaged stretches of the journal went to quarantine",
         ),
         (
+            report.released,
+            "record from quarantine could be applied now",
+            "records from quarantine could be applied now",
+        ),
+        (
             report.parked,
             "record could not be applied and went to quarantine",
             "records could not be applied and went to quarantine",
@@ -87,6 +92,6 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&format!("lost: {}: {}", lost.path, lost.why));
     }
     if report.is_nothing() {
-        output::line("nothing to do: journal, files, rows and history agree");
+        output::line("nothing to do");
     }
 }
