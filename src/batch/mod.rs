@@ -362,7 +362,7 @@ impl<'h> Committer<'h> {
                 Some(_) => {}
                 None => break,
             }
-            if group.len() == 256 {
+            if group.len() == 256 || group.iter().map(Vec::len).sum::<usize>() > self.options.bytes_max {
                 copied += copy(&mut appender, &mut group)?;
             }
         }

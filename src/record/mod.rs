@@ -61,7 +61,8 @@ pub struct Receipt {
     pub duplicate: bool,
 }
 
-/// Why a record was not kept. Nothing of it appears later, unless [`Error::may_appear`] says so.
+/// Why a record was not kept. Nothing of it appears later, unless the journal's
+/// error says that its entry could not be voided, or a worker had read it in the instant before that.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A field is not as it must be.
@@ -76,15 +77,6 @@ pub enum Error {
     /// The journal could not take it.
     #[error(transparent)]
     Journal(Arc<journal::Error>),
-}
-
-impl Error {
-    /// Whether the record may appear all the same: its entry was whole before it was voided, and a worker can have taken
-    /// it in that instant, or it could not be voided at all.
-    pub fn may_appear(&self) -> bool {
-        use journal::Error::{NotVoided, Sync};
-        matches!(self, Error::Journal(error) if matches!(**error, NotVoided { .. } | Sync { .. }))
-    }
 }
 
 /// Records into one home.

@@ -38,6 +38,8 @@ use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
+/// How many bytes of files are, at the most.
+const GROUP_BYTES: usize = 4 << 20;
 /// The largest file that can be brought back through the journal.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
@@ -186,7 +188,7 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
     let (home, committed) = (committer.home(), committer.committed());
     let stores = Stores { home, index: Some(committer.index()?), history: Some(&history), committed: Some(committed) };
     let survey = survey(&stores, progress)?;
-    let mut mending = Mending { committer, report, group: Vec::new() };
+    let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };
     progress.begin("mending", survey.findings.len() as u64);
     for (done, finding) in survey.findings.iter().enumerate() {
         mending.act(finding)?;
@@ -224,6 +226,7 @@ struct Mending<'m, 'h> {
     report: &'m mut Report,
     /// Intents to be written to the journal.
     group: Vec<Intent>,
+    group_bytes: usize,
 }
 
 impl Mending<'_, '_> {
@@ -252,8 +255,9 @@ impl Mending<'_, '_> {
 
     /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
     fn again(&mut self, intent: Intent) -> Result<(), Error> {
+        self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
         self.group.push(intent);
-        if self.group.len() == GROUP { self.append() } else { Ok(()) }
+        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
     }
 
     fn append(&mut self) -> Result<(), Error> {
@@ -262,6 +266,7 @@ impl Mending<'_, '_> {
         }
         let journal = self.committer.home().journal();
         point::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
+        self.group_bytes = 0;
         let jsons: Vec<_> = self.group.drain(..).filter_map(|intent| serde_json::to_vec(&intent).ok()).collect();
         let mut appender = Appender::open(journal)?;
         let written = appender.append(&jsons)?;

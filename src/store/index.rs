@@ -375,15 +375,6 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
-    /// How many records the index knows.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn count(&self) -> Result<u64, Error> {
-        let count = || self.connection.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0));
-        count().map(i64::unsigned_abs).map_err(self.error("count the records in the index"))
-    }
-
     /// The record that a row holds, as far as a row holds it, with its key.
     ///
     /// # Errors
@@ -477,15 +468,6 @@ impl Index {
     pub fn is_finished(&self) -> Result<bool, Error> {
         let rebuilding = value_of::<u32>(&self.connection, "rebuilding").map_err(self.error("read the index"))?;
         Ok(rebuilding.is_none())
-    }
-
-    /// The home's id that the index carries.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
-        let text = value_of::<String>(&self.connection, "home").map_err(self.error("read the index"))?;
-        Ok(text.and_then(|text| Uuid::try_parse(&text).ok()))
     }
 }
 

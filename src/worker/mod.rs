@@ -28,7 +28,7 @@ pub use request::{Answer, Asked, Request, Want};
 pub use status::{LastCommit, Published, State};
 pub use wake::{Signal, Wakes};
 
-use crate::batch::{self, Committer, Counts, Outcome, Plan};
+use crate::batch::{self, Committer, Outcome, Plan};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self};
 use crate::home::{self, Home};
@@ -349,9 +349,4 @@ impl Repacking {
 /// [`fs::Error`] if they cannot be read.
 pub fn published(home: &Home) -> Result<Option<Published>, fs::Error> {
     status::read(home)
-}
-
-/// What has been counted so far, by all workers of `home`.
-pub fn counts(home: &Home) -> Counts {
-    published(home).ok().flatten().map(|published| published.counts).unwrap_or_default()
 }

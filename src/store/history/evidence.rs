@@ -175,21 +175,6 @@ impl History {
         find_file(&objects, tree, path)?.map(|id| read_blob(&objects, id, path)).transpose()
     }
 
-    /// The bytes of the file `path` in the newest commit of the branch that has it.
-    ///
-    /// # Errors
-    /// As [`History::tip`].
-    pub fn read_ever(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let repository = self.repository()?;
-        let objects = repository.odb().doing("opening the objects")?;
-        for commit in self.commits(&repository)? {
-            if let Some(id) = find_file(&objects, commit?.tree_id(), path)? {
-                return read_blob(&objects, id, path).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
     /// Calls `visit` for every file that the branch's tree has in our folders, in the tree's order. Files whose path is
     /// not UTF-8 are nobody's record and are passed over, as are links and submodules.
     ///

@@ -573,8 +573,6 @@ fn what_its_owner_removed_was_still_introduced() {
     assert_eq!(candidates, names[4..].iter().map(|it| (*it).to_owned()).collect());
     assert_eq!(told.to_string(), home.git(&["rev-list", "--count", "indelible"]).trim());
     assert_eq!(history.read(ONE).expect("read"), None);
-    assert_eq!(history.read_ever(ONE).expect("read").as_deref(), Some(&b"one\n"[..]));
-    assert_eq!(history.read_ever("memory/never.md").expect("read"), None);
     assert_eq!(home.introductions(&history, TWO), 1);
 }
 
