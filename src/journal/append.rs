@@ -5,9 +5,9 @@ use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
 use super::segment::{Journal, SegmentNumber, find_header, write_header};
 use crate::fs::{self, Durable, File, Point, point};
 
-/// How often one entry follows the journal to a newer segment before its writer gives up: a rotation takes longer than
-/// an append, so more than once is rare.
-const SEGMENTS_MAX: u32 = 16;
+/// How often one entry follows the journal to a newer segment before its writer gives up. More than once is rare, more
+/// than a few times is a test that rotates without a pause; there has to be an end all the same.
+const SEGMENTS_MAX: u32 = 1000;
 
 /// Writes entries to the newest segment.
 #[derive(Debug)]
