@@ -25,6 +25,9 @@ const MAGIC: &str = "indelible-journal ";
 /// Where the search for a header ends: far beyond what dead writers of header lines can leave.
 const HEADER_SEARCH_BYTES_MAX: usize = 4096;
 
+/// So often is the folder listed before it is said to be empty.
+const LISTINGS_MAX: u32 = 4;
+
 /// A segment's place in the journal, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentNumber(pub u64);
@@ -94,9 +97,15 @@ impl Journal {
     /// # Errors
     /// [`Error::Empty`] if there is none.
     pub fn newest(&self) -> Result<SegmentNumber, Error> {
-        let names = self.dir.names()?;
-        let newest = names.iter().filter_map(|name| SegmentNumber::of_file_name(name)).max();
-        newest.ok_or_else(|| Error::Empty(self.dir.path().into()))
+        // A listing need not show what was made or removed while it was read: between a rotation and a removal it can
+        // show none of them.
+        for _ in 0..LISTINGS_MAX {
+            let names = self.dir.names()?;
+            if let Some(newest) = names.iter().filter_map(|name| SegmentNumber::of_file_name(name)).max() {
+                return Ok(newest);
+            }
+        }
+        Err(Error::Empty(self.dir.path().into()))
     }
 
     /// The size in bytes of each segment, in order.
