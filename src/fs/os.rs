@@ -40,17 +40,9 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
     {
         let stat =
             rustix::fs::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
-        // The numbers are those of the kernel's include/uapi/linux/magic.h and of its file systems' own headers.
         Ok(match stat.f_type as u64 & 0xffff_ffff {
-            0x6969 => Some("NFS"),
-            0x517b => Some("SMB"),
-            0xff53_4d42 => Some("CIFS"),
-            0xfe53_4d42 => Some("SMB 2"),
-            0x0102_1997 => Some("9p"),
-            0x5346_414f => Some("AFS"),
-            0x0001_61b7 | 0x00c3_6400 => Some("Ceph"),
-            0x6573_5546 => shared_through_fuse(dir),
-            _ => None,
+            FUSE => shared_through_fuse(dir),
+            magic => unsuitable(magic),
         })
     }
     #[cfg(not(target_os = "linux"))]
@@ -60,17 +52,67 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
     }
 }
 
+#[cfg(target_os = "linux")]
+const FUSE: u64 = 0x6573_5546;
+
+/// The numbers are those of the kernel's include/uapi/linux/magic.h and of its file systems' own headers.
+#[cfg(target_os = "linux")]
+fn unsuitable(magic: u64) -> Option<&'static str> {
+    match magic {
+        0x6969 => Some("NFS"),
+        0x517b => Some("SMB"),
+        0xff53_4d42 => Some("CIFS"),
+        0xfe53_4d42 => Some("SMB 2"),
+        0x0102_1997 => Some("9p"),
+        0x5346_414f => Some("AFS"),
+        0x00c3_6400 => Some("Ceph"),
+        _ => None,
+    }
+}
+
 /// virtiofs and sshfs look like any other FUSE file system but for the name that they are mounted under.
 #[cfg(target_os = "linux")]
 fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
     let device = format!("{}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    unsuitable_fuse(&mounts, &device)
+}
+
+/// What the file system of `device` is called in `mounts`, the content of `/proc/self/mountinfo`, if it is one to refuse.
+#[cfg(target_os = "linux")]
+fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device))?;
     match mount.split(" - ").nth(1)?.split(' ').next()? {
         "virtiofs" => Some("virtiofs"),
         "fuse.sshfs" => Some("sshfs"),
         "fuse.rclone" => Some("rclone"),
         _ => None,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_of_other_machines_are_refused_by_name() {
+        for (magic, name) in [(0x6969, Some("NFS")), (0xfe53_4d42, Some("SMB 2")), (0x0102_1997, Some("9p"))] {
+            assert_eq!(unsuitable(magic), name);
+        }
+        for (local, name) in [(0xef53, "ext4"), (0x5846_5342, "xfs"), (0x9123_683e, "btrfs"), (0x0102_1994, "tmpfs")] {
+            assert_eq!(unsuitable(local), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_fuse_only_what_is_shared_is_refused() {
+        let mounts = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
+                      30 22 0:40 / /shared rw,nosuid shared:5 - virtiofs tag rw\n\
+                      31 22 0:41 / /mnt rw - fuse.sshfs me@there:/ rw\n\
+                      32 22 0:42 / /own rw - fuse.gocryptfs /x rw\n";
+        for (device, name) in [("0:40", Some("virtiofs")), ("0:41", Some("sshfs")), ("0:42", None), ("0:43", None)] {
+            assert_eq!(unsuitable_fuse(mounts, device), name, "{device}");
+        }
     }
 }
