@@ -231,8 +231,8 @@ struct Mending<'m, 'h> {
 
 impl Mending<'_, '_> {
     fn act(&mut self, finding: &Finding) -> Result<(), Error> {
-        if let (Some(known), survey::Row::Dangling) = (&finding.known, finding.evidence.row) {
-            self.committer.index()?.forget(known.id)?;
+        if let (Some(id), survey::Row::Dangling) = (finding.indexed, finding.evidence.row) {
+            self.committer.index()?.forget(id)?;
         }
         match finding.verdict {
             Verdict::Nothing | Verdict::Wait => Ok(()),
@@ -323,8 +323,9 @@ impl Mending<'_, '_> {
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
-        let Some(known) = &finding.known else { return Ok(()) };
-        let Some((record, key)) = self.committer.index()?.record_of(known)? else {
+        let Some(id) = finding.indexed else { return Ok(()) };
+        let Some(known) = self.committer.index()?.find(id)? else { return Ok(()) };
+        let Some((record, key)) = self.committer.index()?.record_of(&known)? else {
             {
                 self.lost(finding, "its row is gone");
                 return Ok(());

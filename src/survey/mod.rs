@@ -6,6 +6,7 @@
 mod classify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 pub use classify::{Evidence, File, History as HistoryState, Row, Verdict, classify};
 
@@ -17,7 +18,7 @@ use crate::journal::{self, Item, Journal, Reader};
 use crate::position::Position;
 use crate::store::apply::{is_torn, page_at};
 use crate::store::history::{self, History, TreeFile};
-use crate::store::index::{self, Index, Known};
+use crate::store::index::{self, Index};
 use crate::store::page;
 
 /// Where records' files are looked for.
@@ -49,8 +50,8 @@ pub struct Finding {
     pub path: String,
     /// The record, if a file or a row names it.
     pub id: Option<RecordId>,
-    /// What the index knows.
-    pub known: Option<Known>,
+    /// The record that the index has at this path.
+    pub indexed: Option<RecordId>,
     /// What the stores say.
     pub evidence: Evidence,
     /// What follows.
@@ -74,7 +75,7 @@ pub struct Survey {
 #[derive(Clone, Debug, Default)]
 struct Collected {
     file: Option<FileSeen>,
-    known: Option<Known>,
+    row: Option<RowSeen>,
     in_tree: bool,
     /// What the tree's blob says, where that was looked at: the file is torn, or lies at another path.
     torn: bool,
@@ -84,6 +85,13 @@ struct Collected {
 #[derive(Clone, Copy, Debug)]
 struct FileSeen {
     id: Option<RecordId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RowSeen {
+    id: RecordId,
+    /// Whether its table has the row that the index names.
+    is_whole: bool,
 }
 
 /// What a survey looks at.
@@ -128,14 +136,14 @@ pub fn survey_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<
         collecting.tree(stores.home, history, progress)?;
     }
     let is_record = |it: &Collected| it.file.is_some_and(|file| file.id.is_some()) || it.in_tree && !it.moved;
-    Ok(collecting.paths.into_iter().filter(|(_, it)| is_record(it)).map(|(path, _)| path).collect())
+    Ok(collecting.paths.into_iter().filter(|(_, it)| is_record(it)).map(|(path, _)| path.to_string()).collect())
 }
 
 #[derive(Default)]
 struct Collecting {
-    paths: BTreeMap<String, Collected>,
+    paths: BTreeMap<Rc<str>, Collected>,
     /// Where the file of each record is.
-    places: HashMap<RecordId, String>,
+    places: HashMap<RecordId, Rc<str>>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
 }
@@ -168,17 +176,18 @@ impl Collecting {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => None,
             Err(error) => return Err(error.into()),
         };
+        let path: Rc<str> = path.into();
         if let Some(id) = id {
-            self.places.entry(id).or_insert_with(|| path.to_owned());
+            self.places.entry(id).or_insert_with(|| path.clone());
         }
-        self.paths.entry(path.to_owned()).or_default().file = Some(FileSeen { id });
+        self.paths.entry(path).or_default().file = Some(FileSeen { id });
         Ok(())
     }
 
     fn rows(&mut self, index: &Index) -> Result<(), Error> {
         index.for_each(|known| {
-            let path = page_at(known.kind, &known.path).into_owned();
-            self.paths.entry(path).or_default().known = Some(known);
+            let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
+            self.paths.entry(page_at(known.kind, &known.path).into()).or_default().row = Some(row);
         })?;
         Ok(())
     }
@@ -223,8 +232,8 @@ impl Collecting {
             // A file without an id that git has as a record's is torn, or not the record's.
             Some(FileSeen { id: None }) => collected.torn = page::id_of(&file.read()?).is_some(),
             None => {
-                let id = collected.known.as_ref().map(|known| known.id);
-                collected.moved = id.is_some_and(|id| places.get(&id).is_some_and(|place| place != path));
+                let id = collected.row.map(|row| row.id);
+                collected.moved = id.is_some_and(|id| places.get(&id).is_some_and(|place| **place != *path));
             }
         }
         Ok(())
@@ -234,7 +243,7 @@ impl Collecting {
     fn tree_only(&mut self, file: &TreeFile<'_>) -> Result<(), Error> {
         if let Some(id) = page::id_of(&file.read()?) {
             let moved = self.places.contains_key(&id);
-            self.paths.insert(file.path().to_owned(), Collected { in_tree: true, moved, ..Collected::default() });
+            self.paths.insert(file.path().into(), Collected { in_tree: true, moved, ..Collected::default() });
         }
         Ok(())
     }
@@ -242,17 +251,17 @@ impl Collecting {
     fn judge(self, history: Option<&History>, pending: &HashSet<String>) -> Result<Survey, Error> {
         let removed = self.removed(history, pending)?;
         let known_ids: HashMap<RecordId, &str> =
-            self.paths.iter().filter_map(|(path, it)| Some((it.known.as_ref()?.id, path.as_str()))).collect();
+            self.paths.iter().filter_map(|(path, it)| Some((it.row?.id, &**path))).collect();
         let mut survey = Survey { missing_companions: self.missing_companions, ..Survey::default() };
-        for (path, collected) in &self.paths {
+        for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
             let file_id = collected.file.and_then(|file| file.id);
             // A file of an owner's own, which no store of ours names.
-            if file_id.is_none() && collected.known.is_none() && !collected.in_tree && !pending.contains(path) {
+            if file_id.is_none() && collected.row.is_none() && !collected.in_tree && !pending.contains(path) {
                 continue;
             }
             // A file that another store knows elsewhere: its owner copied or moved it.
-            let elsewhere = file_id.and_then(|id| known_ids.get(&id)).is_some_and(|place| place != path);
-            if elsewhere && collected.known.is_none() && !collected.in_tree {
+            let elsewhere = file_id.and_then(|id| known_ids.get(&id)).is_some_and(|place| *place != path);
+            if elsewhere && collected.row.is_none() && !collected.in_tree {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
@@ -260,9 +269,9 @@ impl Collecting {
             survey.records += 1;
             survey.pending += u64::from(verdict == Verdict::Wait);
             if verdict.is_disagreement() {
-                let known = collected.known.clone();
-                let id = file_id.or(known.as_ref().map(|known| known.id));
-                survey.findings.push(Finding { path: path.clone(), id, known, evidence, verdict });
+                let indexed = collected.row.map(|row| row.id);
+                let (path, id) = (path.to_string(), file_id.or(indexed));
+                survey.findings.push(Finding { path, id, indexed, evidence, verdict });
             }
         }
         Ok(survey)
@@ -270,9 +279,9 @@ impl Collecting {
 
     /// Of all paths that the branch's tree lacks, those that it had once.
     fn removed(&self, history: Option<&History>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
-        let ours = |it: &Collected| it.known.is_some() || it.file.is_some_and(|file| file.id.is_some());
-        let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(*path));
-        let mut candidates: BTreeSet<String> = absent.map(|(path, _)| path.clone()).collect();
+        let ours = |it: &Collected| it.row.is_some() || it.file.is_some_and(|file| file.id.is_some());
+        let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(&***path));
+        let mut candidates: BTreeSet<String> = absent.map(|(path, _)| path.to_string()).collect();
         match history {
             Some(history) if !candidates.is_empty() => Ok(history.introduced(&mut candidates, |_| ())?),
             _ => Ok(BTreeSet::new()),
@@ -284,12 +293,11 @@ fn evidence(
     path: &str,
     collected: &Collected,
     known_ids: &HashMap<RecordId, &str>,
-    places: &HashMap<RecordId, String>,
+    places: &HashMap<RecordId, Rc<str>>,
     pending: &HashSet<String>,
     removed: &BTreeSet<String>,
 ) -> Evidence {
-    let known_here = collected.known.as_ref();
-    let moved = known_here.is_some_and(|known| places.get(&known.id).is_some_and(|place| place != path));
+    let moved = collected.row.is_some_and(|row| places.get(&row.id).is_some_and(|place| **place != *path));
     let file = match collected.file {
         None if collected.moved || moved => File::Moved,
         None => File::Missing,
@@ -298,9 +306,9 @@ fn evidence(
         Some(FileSeen { id: Some(_) }) => File::Whole,
     };
     let by_id = collected.file.and_then(|file| file.id).is_some_and(|id| known_ids.contains_key(&id));
-    let row = match known_here {
-        Some(known) if known.row_id.is_some() => Row::Present,
-        Some(_) => Row::Dangling,
+    let row = match collected.row {
+        Some(RowSeen { is_whole: true, .. }) => Row::Present,
+        Some(RowSeen { is_whole: false, .. }) => Row::Dangling,
         None if by_id => Row::Present,
         None => Row::Missing,
     };
