@@ -73,7 +73,8 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     make_history(&home, &temporary, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
-        private.place(CONFIG, config.as_bytes(), &temporary)?;
+        // Unlike a record's file, nothing could write it again: half of one would stop every command.
+        let _ = private.replace(CONFIG, config.as_bytes(), &temporary)?;
         made.added.push("config");
     }
     if identity.is_none() {

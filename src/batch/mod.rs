@@ -359,6 +359,8 @@ impl<'h> Committer<'h> {
         {
             match reader.next()? {
                 Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
+                // The segment goes, and with it what may not have been read before.
+                Some(item @ Item::Damaged { .. }) => self.take(item)?,
                 Some(_) => {}
                 None => break,
             }

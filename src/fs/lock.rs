@@ -4,7 +4,7 @@
 //! hold only SQLite's; nobody holds a lock while writing to the journal.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -62,10 +62,19 @@ impl WorkerLock {
     }
 
     /// Whether the lock is still on the file that others would lock: nobody removed or replaced it.
-    pub fn is_current(&self) -> bool {
-        let ours = self.file.metadata().map(|found| (found.dev(), found.ino()));
-        let theirs = std::fs::symlink_metadata(&self.path).map(|found| (found.dev(), found.ino()));
-        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system does not say.
+    pub fn is_current(&self) -> Result<bool, Error> {
+        let look = || {
+            let ours = self.file.metadata()?;
+            match std::fs::symlink_metadata(&self.path) {
+                Ok(theirs) => Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        look().map_err(Error::io("look at", &self.path))
     }
 
     /// Who has the lock now, or `None` if nobody has.

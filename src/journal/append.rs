@@ -24,8 +24,8 @@ pub struct Written {
     bytes: Vec<u8>,
     /// Where each entry begins within `bytes`.
     starts: Vec<usize>,
-    /// Where they begin in the segment.
-    offset: u64,
+    /// Where they begin in the segment, as far as the system said so.
+    offset: Option<u64>,
     segments: u32,
 }
 
@@ -55,7 +55,7 @@ impl<'j> Appender<'j> {
     /// [`Error::TooLarge`], and nothing is written; [`Error::Short`] and [`Error::Fs`], and what was written of it is
     /// never taken for an entry, unless [`Error::Sync`] says so.
     pub fn append<J: AsRef<[u8]>>(&mut self, jsons: &[J]) -> Result<Written, Error> {
-        let mut written = Written { bytes: Vec::new(), starts: Vec::new(), offset: 0, segments: 1 };
+        let mut written = Written { bytes: Vec::new(), starts: Vec::new(), offset: None, segments: 1 };
         for json in jsons {
             let entry = encode(json.as_ref());
             if entry.len() > ENTRY_BYTES_MAX {
@@ -77,8 +77,8 @@ impl<'j> Appender<'j> {
         point::at(Point::AppendShortWrite).map_err(named)?;
         let bytes = written.bytes.len();
         let taken = self.file.write_once(&written.bytes)?;
-        let end = self.file.end_of_write()?;
-        written.offset = end.saturating_sub(taken as u64);
+        // Needed to void them alone. What is written is no failure because the system does not say where.
+        written.offset = self.file.end_of_write().ok().map(|end| end.saturating_sub(taken as u64));
         // A missing final line feed is written by the next entry, whose first byte is one.
         if taken + 1 < bytes {
             let short = Error::Short { number: self.number.0, written: taken, bytes };
@@ -159,8 +159,10 @@ impl<'j> Appender<'j> {
         if file.stat()?.inode != self.file.stat()?.inode {
             return Err(fs::Error::Refused { path: file.path().into(), why: "it is another file by now" });
         }
+        let unknown = || fs::Error::Refused { path: file.path().into(), why: "it was not said where its entries lie" };
+        let offset = written.offset.ok_or_else(unknown)?;
         for start in &written.starts {
-            file.write_at(VOID, written.offset + *start as u64 + 1)?;
+            file.write_at(VOID, offset + *start as u64 + 1)?;
         }
         Ok(())
     }

@@ -257,7 +257,7 @@ impl Worker<'_> {
     fn check_lock(&self) -> Result<(), Error> {
         let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
         let broken = || home::Error::Broken { path: self.home.path().into(), what: what() };
-        self.lock.is_current().then_some(()).ok_or_else(|| broken().into())
+        self.lock.is_current()?.then_some(()).ok_or_else(|| broken().into())
     }
 
     /// How long there is nothing to do, unless something happens.

@@ -1,47 +1,14 @@
 //! Many processes at once, and some of them ended at random: every acknowledged record is there exactly once.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
 
-use crate::support::{Dice, KINDS, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, wait_for};
-
-/// Calls `work` for each of `0..count`, `at_once` of them at a time.
-fn in_parallel(count: usize, at_once: usize, work: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(|| {
-                while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| *it < count) {
-                    work(number);
-                }
-            });
-        }
-    });
-}
-
-/// Runs `work` while `beside` is called over and over again; the latter answers how often.
-fn beside(work: impl FnOnce(), beside: impl Fn() + Sync) -> usize {
-    let done = AtomicBool::new(false);
-    let times = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                beside();
-                times.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        // The other thread has to end even where this one fails, or the scope would wait for it for ever.
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    });
-    times.into_inner()
-}
+use crate::support::{
+    Dice, KINDS, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, beside, in_parallel, wait_for,
+};
 
 #[test]
 fn two_hundred_recorders_beside_a_worker_and_readers() {

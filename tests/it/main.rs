@@ -6,6 +6,8 @@ mod concurrency;
 mod crash;
 mod daemon;
 mod durability;
+mod faults;
+mod git_load;
 mod rebuild;
 mod support;
 mod user_git;

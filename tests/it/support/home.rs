@@ -33,6 +33,15 @@ impl TestHome {
         TestHome { root, path }
     }
 
+    /// A new home in the folder `within`, which has to outlive it.
+    pub fn within(within: &Path) -> TestHome {
+        let root = tempfile::Builder::new().prefix("indelible-it-").tempdir_in(within).expect("a temporary folder");
+        let path = root.path().canonicalize().expect("it was just made").join("home");
+        let home = TestHome { root, path };
+        let _ = home.cmd(["init"]).ok();
+        home
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -179,7 +188,9 @@ impl TestHome {
 
     /// The branch that records are committed to.
     pub fn branch(&self) -> &'static str {
-        if self.join(".git/refs/heads/indelible").exists() { "indelible" } else { "main" }
+        let packed = std::fs::read_to_string(self.join(".git/packed-refs")).unwrap_or_default();
+        let packed = packed.lines().any(|line| line.ends_with(" refs/heads/indelible"));
+        if packed || self.join(".git/refs/heads/indelible").exists() { "indelible" } else { "main" }
     }
 }
 

@@ -3,13 +3,17 @@
 
 mod command;
 mod home;
+mod parallel;
+mod repository;
 mod stores;
 mod worker;
 
 use std::time::{Duration, Instant};
 
-pub use command::{Cmd, Outcome, Receipt};
+pub use command::{Cmd, Outcome, Receipt, Running};
 pub use home::{KINDS, TestHome, record_args};
+pub use parallel::{beside, in_parallel};
+pub use repository::{repository, theirs};
 pub use stores::{Stores, assert_absent_or_whole, assert_exactly_once};
 pub use worker::Worker;
 

@@ -4,10 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, TestHome, wait_for};
+use super::{Cmd, PATIENCE, TestHome, wait_for};
 
 /// A running worker, whose log is read line by line.
 pub struct Worker {
@@ -33,11 +34,24 @@ impl Worker {
 
     /// Starts a worker, and waits for nothing.
     pub fn launch(home: &TestHome, settings: &[&str], environment: &[(&str, &str)]) -> Worker {
-        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        let mut command = home.cmd(["worker", "--log", "stderr"].into_iter().chain(settings));
+        let mut command = home.cmd(Worker::args(settings));
         for (name, value) in environment {
             command = command.env(name, value);
         }
+        Worker::of(command)
+    }
+
+    /// Starts a worker with `wrapper` before its own arguments, and waits for nothing.
+    pub fn launch_under(home: &TestHome, wrapper: &[&str], settings: &[&str]) -> Worker {
+        Worker::of(home.under(wrapper, &Worker::args(settings)))
+    }
+
+    fn args<'s>(settings: &[&'s str]) -> Vec<&'s str> {
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        ["worker", "--log", "stderr"].into_iter().chain(settings).collect()
+    }
+
+    fn of(command: Cmd) -> Worker {
         let mut command = command.into_command();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the worker starts");
@@ -81,6 +95,24 @@ impl Worker {
             let status = home.status();
             (status["pending"]["records"] == 0).then_some(())
         });
+    }
+
+    /// Waits until every record of the journal is in git, or the worker has ended; `why` says what it has to get over.
+    #[track_caller]
+    pub fn wait_until_all_committed(&mut self, home: &TestHome, why: &str) {
+        let start = Instant::now();
+        loop {
+            let status = home.cmd(["status", "--json"]).run();
+            if status.code() == Some(0) && status.json()["pending"]["records"] == 0 {
+                return;
+            }
+            assert!(self.is_running(), "{why}\nthe worker ended: {}", self.said());
+            if start.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                panic!("{why}\nthe worker did not get over it: {status}\n{}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn signal(&self, signal: Signal) {
