@@ -154,15 +154,17 @@ impl<'h> Committer<'h> {
         Ok(self.history.introduced(&mut candidates, |_| ())?.into_iter().collect())
     }
 
-    /// Whether every record that the journal holds and the branch's tree has is still in its files and its row. After a
-    /// power cut, files can be empty and rows missing that were there before.
+    /// Looks whether every record that the journal holds and the branch's tree has is still in its files and its row, and
+    /// puts back the rows that are gone. After a power cut, files can be empty and rows missing that were there before;
+    /// and as long as a committed record has no row, a repeat of its key that is pending would be taken for the record.
+    /// Returns whether anything was gone; its files are a survey's to bring back, which knows what was only moved.
     ///
     /// # Errors
     /// Every [`Error`].
-    pub fn is_applied(&mut self) -> Result<bool, Error> {
+    pub fn restore_rows(&mut self) -> Result<bool, Error> {
         let end = self.committed;
-        let Some(mut reader) = Reader::from_start(self.home.journal())? else { return Ok(true) };
-        let mut group = Vec::new();
+        let Some(mut reader) = Reader::from_start(self.home.journal())? else { return Ok(false) };
+        let (mut group, mut gone) = (Vec::new(), false);
         let mut more = reader.position() != end;
         while more {
             let item = reader.next()?;
@@ -172,25 +174,28 @@ impl<'h> Committer<'h> {
             {
                 group.push(intent);
             }
-            if (group.len() == GROUP_RECORDS || !more) && !self.are_applied(&std::mem::take(&mut group))? {
-                return Ok(false);
+            if group.len() == GROUP_RECORDS || !more {
+                gone |= self.restore_rows_of(&std::mem::take(&mut group))?;
             }
         }
-        Ok(true)
+        Ok(gone)
     }
 
-    fn are_applied(&mut self, intents: &[Intent]) -> Result<bool, Error> {
+    fn restore_rows_of(&mut self, intents: &[Intent]) -> Result<bool, Error> {
         let paths: Vec<&str> = intents.iter().filter_map(|it| Some(it.files.first()?.path.as_str())).collect();
         // What is committed and no longer in the tree was removed by its owner, and stays so.
         let missing: HashSet<&str> = self.history.missing(&paths)?.into_iter().collect();
         let in_tree = |intent: &&Intent| intent.files.first().is_some_and(|it| !missing.contains(it.path.as_str()));
+        let (mut rows, mut files_gone) = (Vec::new(), false);
         for intent in intents.iter().filter(in_tree) {
             let in_files = self.applier.is_applied(intent).map_err(|source| Error::Apply { id: intent.id, source })?;
-            if !in_files || self.index()?.find(intent.id)?.is_none() {
-                return Ok(false);
+            files_gone |= !in_files;
+            if self.index()?.find(intent.id)?.is_none() {
+                rows.push(intent.clone());
             }
         }
-        Ok(true)
+        self.insert_rows(&rows)?;
+        Ok(files_gone || !rows.is_empty())
     }
 }
 

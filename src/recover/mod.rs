@@ -140,7 +140,8 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     report.swept = sweep(committer)?;
     report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
-    let everything = everything || committer.is_after_boot() && !committer.is_applied()?;
+    // Before anything is committed: of several intents with one id, the one that is committed already is the record.
+    let everything = committer.is_after_boot() && committer.restore_rows()? || everything;
     report.committed = commit(committer, &mut report, progress)?;
     let damaged = committer.counts().damaged > before.damaged;
     if everything || damaged {

@@ -8,6 +8,8 @@ mod daemon;
 mod durability;
 mod faults;
 mod git_load;
+#[cfg(target_os = "linux")]
+mod power;
 mod rebuild;
 mod support;
 mod user_git;

@@ -42,6 +42,11 @@ impl TestHome {
         home
     }
 
+    /// The home at `path`, or a place for one, which outlives this; its user's own folder is elsewhere.
+    pub fn at(path: PathBuf) -> TestHome {
+        TestHome { path, ..TestHome::absent() }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
