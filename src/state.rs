@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::{Dir, Error, os};
-use crate::position::Position;
+use crate::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
 
@@ -22,6 +22,10 @@ pub struct State {
     /// How far the journal was found to be in git already, so that no commit of ours says so.
     #[serde(default)]
     pub passed: Option<Passed>,
+    /// Segments of the journal, by their numbers. Where one has another number by now, what lies before a position need
+    /// not be what came before it.
+    #[serde(default)]
+    pub segments: Vec<(u64, SegmentId)>,
 }
 
 /// A part of the journal that needed no commit.
@@ -36,7 +40,7 @@ pub struct Passed {
 impl State {
     /// The state of a home that is being made.
     pub fn of_new(journal: Uuid) -> State {
-        State { boot: os::boot_id(), journal, committed: false, passed: None }
+        State { boot: os::boot_id(), journal, committed: false, passed: None, segments: Vec::new() }
     }
 
     /// What is remembered; `None` if nothing is, or nothing that can be understood.

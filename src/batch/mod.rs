@@ -585,6 +585,8 @@ impl<'h> Committer<'h> {
         }
         if self.wants_rotation()? {
             let number = self.home.journal().rotate()?;
+            self.state.segments = self.home.journal().ids()?;
+            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
             tracing::debug!(segment = %number, "the journal goes on in a new segment");
         }
         self.prune()

@@ -15,8 +15,8 @@ use crate::fs::os;
 use crate::home::Home;
 use crate::intent::Intent;
 use crate::journal::{self, Item, Reader};
-use crate::position::Position;
-use crate::state::State;
+use crate::position::{Position, SegmentId};
+use crate::state::{Passed, State};
 use crate::store::apply::Applier;
 use crate::store::history::{Anchor, History};
 use crate::store::quarantine::Quarantine;
@@ -130,7 +130,12 @@ impl<'h> Committer<'h> {
     /// # Errors
     /// [`Error::Fs`] if it cannot be remembered; then it is all looked at again next time.
     pub fn settled(&mut self) -> Result<(), Error> {
-        let state = State { boot: os::boot_id(), ..self.state.clone() };
+        // What was looked up and found need not be looked up again.
+        let looked_up = self.void.map(|_| self.history.tip()).transpose()?.flatten();
+        let passed = looked_up.map(|tip| Passed { position: self.committed, commit: tip.commit.to_string() });
+        let passed = passed.or(self.state.passed.clone());
+        let segments = self.home.journal().ids()?;
+        let state = State { boot: os::boot_id(), passed, segments, ..self.state.clone() };
         if state != self.state || self.void.is_some() {
             state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
         }
@@ -248,6 +253,11 @@ pub(crate) fn committed<'h>(
     journal_id: Uuid,
     known: Option<&State>,
 ) -> Result<Option<Reader<'h>>, Error> {
+    if let Some(known) = known
+        && are_reordered(&known.segments, &home.journal().ids()?)
+    {
+        return Ok(None);
+    }
     let mut positions: Vec<Position> = history.newest_position(journal_id)?.into_iter().collect();
     if let Some(passed) = known.and_then(|state| state.passed.as_ref())
         && history.reaches(&passed.commit)?
@@ -261,6 +271,11 @@ pub(crate) fn committed<'h>(
         latest = latest.into_iter().chain(reader).max_by_key(place);
     }
     Ok(latest)
+}
+
+/// Whether another segment is where a known one was: somebody moved them.
+fn are_reordered(known: &[(u64, SegmentId)], found: &[(u64, SegmentId)]) -> bool {
+    known.iter().any(|(number, id)| found.iter().any(|(other, it)| number == other && id != it))
 }
 
 /// Up to where the journal of `home` is in git, for those who only look; `None` if that is not known.

@@ -69,6 +69,10 @@ impl<'a> Line<'a> {
         let (length, json) = (&rest[..space], &rest[space + 1..]);
         let Some(bytes) = parse_length(length) else { return Line::Damaged("it has no length") };
         match json.len() {
+            // What a dead writer leaves is the beginning of an object, never all of one.
+            shorter if shorter < bytes && is_complete(json) => {
+                Line::Damaged("it is shorter than its length, and whole")
+            }
             shorter if shorter < bytes => Line::Torn,
             longer if longer > bytes => Line::Damaged("it is longer than its length"),
             _ if checksum == VOID => Line::Voided,
@@ -83,6 +87,10 @@ fn whole<'a>(checksum: &[u8], summed: &[u8], json: &'a [u8]) -> Line<'a> {
         Some(checksum) if checksum == crc32c::crc32c(summed) => Line::Whole { json, checksum },
         _ => Line::Damaged("its checksum does not bear it out"),
     }
+}
+
+fn is_complete(json: &[u8]) -> bool {
+    json.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(json).is_ok()
 }
 
 /// What a line is that ends where an entry goes on: torn if what is there could be an entry's.

@@ -79,8 +79,9 @@ impl<'j> Reader<'j> {
     pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Reader<'j>>, Error> {
         for number in journal.segments()? {
             let Some(mut reader) = Reader::at_segment(journal, number)? else { continue };
-            if reader.position.segment == position.segment {
-                return Ok(reader.skip_to(position)?.then_some(reader));
+            // A segment that was copied by hand is there twice, under one id.
+            if reader.position.segment == position.segment && reader.skip_to(position)? {
+                return Ok(Some(reader));
             }
         }
         Ok(None)

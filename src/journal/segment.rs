@@ -8,7 +8,8 @@
 //!
 //! The first header line in a segment is its header. Before it there can be only empty lines and the beginnings of
 //! header lines, whose writers died; a header line that comes later (two appenders found none and wrote one each) means
-//! nothing.
+//! nothing. Anything else before a header says that the first one was damaged: then reading begins there, so that damage
+//! to one line cannot hide the segment.
 
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub const FORMAT: u32 = 1;
 const MAGIC: &str = "indelible-journal ";
 /// Where the search for a header ends: far beyond what dead writers of header lines can leave.
 const HEADER_SEARCH_BYTES_MAX: usize = 4096;
+/// No header line is longer than this.
+const HEADER_BYTES_MAX: usize = 80;
 
 /// So often is the folder listed before it is said to be empty.
 const LISTINGS_MAX: u32 = 4;
@@ -122,6 +125,23 @@ impl Journal {
         Ok(sizes)
     }
 
+    /// The numbers of the segments that have a header, with their ids.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if a header is of another version, [`Error::Fs`] if one cannot be read.
+    pub fn ids(&self) -> Result<Vec<(u64, SegmentId)>, Error> {
+        let mut ids = Vec::new();
+        for number in self.segments()? {
+            match self.beginning(number) {
+                Ok(Some(position)) => ids.push((number.0, position.segment)),
+                Ok(None) => {}
+                Err(Error::Fs(error)) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ids)
+    }
+
     /// The end of the header of segment `number`: the position before its first entry. `None` if it has no header yet.
     ///
     /// # Errors
@@ -133,24 +153,50 @@ impl Journal {
     }
 }
 
-/// Finds the header of the segment in `file`.
+/// Finds the header of the segment in `file`. One whose header is damaged begins with the first line that no writer puts
+/// before one, and has an id that follows from that line.
 pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<Header>, Error> {
     // The header is the first line unless a writer of one died, so a small read finds it nearly always.
     for bytes_max in [64, HEADER_SEARCH_BYTES_MAX] {
         let mut buffer = vec![0; bytes_max];
         let read = file.read_at(&mut buffer, 0)?;
-        let mut offset = 0;
+        let (mut offset, mut zeros, mut stray) = (0, None, None);
         for line in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
+            let begin = offset;
             offset += line.len();
             if let Some(id) = parse_header(line, number)? {
-                return Ok(Some(Header { id, end: offset as u64 }));
+                return Ok(Some(Header { id, end: stray.unwrap_or(offset) as u64 }));
+            }
+            if is_zeros(line) {
+                zeros = zeros.or(Some(begin));
+            } else if is_stray(line) {
+                stray = stray.or(zeros).or(Some(begin));
             }
         }
-        if read < bytes_max {
-            break;
+        if read == HEADER_SEARCH_BYTES_MAX || read < bytes_max {
+            return Ok(stray.map(|begin| Header { id: id_without_header(&buffer[..read], begin), end: begin as u64 }));
         }
     }
     Ok(None)
+}
+
+/// Whether a line is what a power cut leaves of one that was not synced. Zeros alone are nobody's: they are damage only
+/// where something follows them.
+fn is_zeros(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    !text.is_empty() && text.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a line before any header is one that no writer leaves there. One without a line feed may be unfinished.
+fn is_stray(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\n");
+    (text.is_some() || line.len() > HEADER_BYTES_MAX) && line != b"\n" && !is_header_like(text.unwrap_or(line))
+}
+
+/// The id of a segment without a header: it stays the same as long as the bytes do.
+fn id_without_header(bytes: &[u8], begin: usize) -> SegmentId {
+    let end = bytes.len().min(begin + HEADER_BYTES_MAX);
+    SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes[..end]))
 }
 
 /// The segment id in a header line, its line feed included; `None` if the line is not one.
@@ -167,7 +213,9 @@ fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<SegmentId>,
 /// Whether a line could be a header line or the beginning of one.
 pub(super) fn is_header_like(line: &[u8]) -> bool {
     let magic = MAGIC.as_bytes();
-    !line.is_empty() && line.len() <= 80 && line.iter().zip(magic).all(|(byte, expected)| byte == expected)
+    !line.is_empty()
+        && line.len() <= HEADER_BYTES_MAX
+        && line.iter().zip(magic).all(|(byte, expected)| byte == expected)
 }
 
 /// Gives the segment in `file`, which has no header, one: syncs the folder first, so that no entry in it can be durable
@@ -197,7 +245,8 @@ mod tests {
     fn a_header_is_found_behind_what_dead_writers_left() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        for left in ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n"] {
+        let zeros = "\0".repeat(512);
+        for left in ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n", &zeros] {
             let file = dir.create("0000000001.log").expect("it is new");
             file.write_all(left.as_bytes()).expect("it can be written");
             assert!(find_header(&file, SegmentNumber(1)).expect("readable").is_none(), "{left:?}");

@@ -312,10 +312,15 @@ impl Index {
     /// Inserts rows in one transaction, and returns for each the row that its record has now and whether it is new.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] for a row that its table does not take, and nothing is inserted; every other [`Error`].
+    /// [`Error::RowRefused`] for a row that its table does not take, [`Error::Newer`] for an index that this program does
+    /// not know; nothing is inserted then. Every other [`Error`].
     pub fn insert(&mut self, rows: &[RowImage<'_>]) -> Result<Vec<Inserted>, Error> {
         let error = self.error("insert into the index");
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
+        match value_of::<u32>(&transaction, "schema") {
+            Ok(Some(found)) if found > SCHEMA => return Err(Error::Newer { found }),
+            _ => {}
+        }
         let inserted = {
             let mut statements = Statements::prepare(&transaction).map_err(&error)?;
             rows.iter().map(|row| statements.insert(row, &error)).collect::<Result<Vec<_>, _>>()?

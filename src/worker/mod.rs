@@ -118,16 +118,8 @@ pub enum Ended {
 /// What a person has to change; or, when it was asked to stop, why what is pending could not be committed. It is in the
 /// journal all the same.
 pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> Result<Ended, Error> {
-    let mut worker = Worker {
-        home,
-        lock,
-        wakes,
-        options,
-        board: Board::open(home)?,
-        requests: Requests::open(home)?,
-        delays: delays(options),
-        stopping: None,
-    };
+    let (board, requests) = open(home, wakes, options)?;
+    let mut worker = Worker { home, lock, wakes, options, board, requests, delays: delays(options), stopping: None };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
@@ -144,6 +136,23 @@ pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> 
         }
         if !is_index_lost(&error) {
             worker.wait_after_failure(&error);
+        }
+    }
+}
+
+/// Opens what the worker speaks through. A disk that refuses that is waited for as well, until somebody asks to stop.
+fn open(home: &Home, wakes: &Wakes, options: &Options) -> Result<(Board, Requests), Error> {
+    let mut delays = delays(options);
+    loop {
+        let error = match Board::open(home).and_then(|board| Ok((board, Requests::open(home)?))) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => Error::from(error),
+        };
+        let delay = delays.next().unwrap_or(options.retry_max);
+        tracing::warn!(error = chain(&error), delay_ms = delay.as_millis(), "trying again");
+        let stop = || wakes.wait_for_signal(Instant::now() + delay) == Some(Signal::Stop);
+        if error.needs_a_person() || stop() {
+            return Err(error);
         }
     }
 }

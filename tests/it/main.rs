@@ -5,6 +5,7 @@ mod cli;
 mod concurrency;
 mod crash;
 mod daemon;
+mod damage;
 mod durability;
 mod faults;
 mod git_load;

@@ -30,7 +30,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
 /// Opens the home; where its private folder is gone or incomplete and the rest is there, makes that again first.
 pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failure> {
     let path = context.home_path()?;
-    match Home::open(&path) {
+    match open_whole(&path) {
         Err(home::Error::Missing(_) | home::Error::Broken { .. }) if looks_like_a_home(&path) => {
             let settings = Settings::of(&path, &context.overrides)?;
             init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of(what, &error))?;
@@ -39,6 +39,15 @@ pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failu
         }
         opened => opened.map_err(|error| Failure::of(what, &error)),
     }
+}
+
+/// Opens the home only if all of its private folders are there.
+fn open_whole(path: &Path) -> Result<Home, home::Error> {
+    let home = Home::open(path)?;
+    for folder in home::PRIVATE_FOLDERS {
+        home.private_folder(folder)?;
+    }
+    Ok(home)
 }
 
 fn looks_like_a_home(path: &Path) -> bool {
