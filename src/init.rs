@@ -94,11 +94,16 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     // A folder that could not be used would be left behind empty.
-    if let Some(above) = path.ancestors().skip(1).find(|above| above.is_dir()) {
+    let above = path.ancestors().skip(1).find(|above| above.is_dir());
+    if let Some(above) = above {
         home::check_file_system(&Dir::open(above)?)?;
     }
     let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     make.map_err(fs::Error::io("make the folder", path))?;
+    // What is durable within the home is so only if the names that lead to it are.
+    for folder in path.ancestors().skip(1).take_while(|folder| above.is_some_and(|above| folder.starts_with(above))) {
+        let _ = Dir::open(folder)?.sync()?;
+    }
     Ok(true)
 }
 
