@@ -62,6 +62,7 @@ pub enum Error {
 /// Every [`Error`]; what was made so far stays, and making it again goes on from there.
 pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
     let mut made = Made::default();
+    let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
     if make_home_folder(path)? {
         made.added.push("folder");
     }

@@ -154,7 +154,10 @@ impl Error {
     pub fn needs_a_person(&self) -> bool {
         match self {
             Error::History(error) => error.is_unsupported(),
-            Error::Home(error) => !matches!(error, home::Error::Fs(_)),
+            Error::Home(home::Error::Fs(error)) | Error::Fs(error) | Error::Journal(journal::Error::Fs(error)) => {
+                matches!(error, fs::Error::Refused { .. })
+            }
+            Error::Home(_) => true,
             Error::Index(index::Error::Newer { .. }) | Error::Journal(journal::Error::Format { .. }) => true,
             _ => false,
         }

@@ -208,10 +208,14 @@ impl Dir {
     fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
         let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };
-        let plain = file.stat()?.is_file;
-        let refused = || Error::Refused { path: file.path.clone(), why: "it is not a plain file" };
-        plain.then_some(()).ok_or_else(refused)?;
-        Ok(file)
+        let found = file.stat()?;
+        let why = match found.is_file {
+            false => Some("it is not a plain file"),
+            // What is written to it would be written to a file that need not be in the home.
+            true if flags.contains(OFlags::RDWR) && found.links > 1 => Some("it has another name elsewhere"),
+            true => None,
+        };
+        why.map_or(Ok(file), |why| Err(Error::Refused { path: self.path.join(path), why }))
     }
 
     /// Opens the file at `path` for reading.
@@ -244,6 +248,14 @@ impl Dir {
     /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
     pub fn create(&self, path: &str) -> Result<File, Error> {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
+    }
+
+    /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub(super) fn open_or_create(&self, path: &str) -> Result<std::fs::File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::CREATE, "open").map(|file| file.fd.into())
     }
 
     /// The whole content of the file at `path`, or `None` if there is none.

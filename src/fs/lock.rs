@@ -3,9 +3,9 @@
 //! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's. Recorders
 //! hold only SQLite's; nobody holds a lock while writing to the journal.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ impl WorkerLock {
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
     pub fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
-        let mut file = open(private)?;
+        let mut file = private.open_or_create(NAME)?;
         let error = |source| Error::io("lock", private.path().join(NAME))(source);
         match file.try_lock() {
             Ok(()) => {}
@@ -82,21 +82,13 @@ impl WorkerLock {
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or asked.
     pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
-        let mut file = open(private)?;
+        let mut file = private.open_or_create(NAME)?;
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(NAME))(source)),
         }
     }
-}
-
-fn open(private: &Dir) -> Result<File, Error> {
-    let path = private.path().join(NAME);
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("the flag is a small number");
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
-    options.open(&path).map_err(Error::io("open", path))
 }
 
 fn read_holder(file: &mut File) -> Holder {

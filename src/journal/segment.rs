@@ -48,7 +48,7 @@ impl SegmentNumber {
 
     fn of_file_name(name: &str) -> Option<SegmentNumber> {
         let digits = name.strip_suffix(".log")?;
-        let plain = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = (10..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         let number = SegmentNumber(plain.then(|| digits.parse().ok()).flatten()?);
         (number.0 > 0 && number.file_name() == name).then_some(number)
     }

@@ -210,6 +210,12 @@ impl<'h> Applier<'h> {
         let dir = self.home.make_folder(folder)?;
         let old = match dir.content("README.md", READ_BYTES_MAX) {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
+            // A link, a pipe or a folder: it is moved away as it is, and never followed.
+            Err(fs::Error::Refused { .. }) => {
+                let aside = dir.set_aside("README.md", &self.quarantine, "not-a-README.md")?;
+                tracing::warn!(path, aside, "something that is no file was in a page's place: it is set aside");
+                None
+            }
             old => old?,
         };
         if old.as_deref() != Some(text.as_bytes()) {

@@ -208,12 +208,18 @@ impl Index {
     }
 
     fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
+        #[cfg(target_os = "linux")]
+        no_links::prepare();
         let connection = match Connection::open_with_flags(path, flags) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
                 return Err(Error::Missing(path.into()));
             }
             connection => connection.map_err(|source| Error::Sqlite { doing: "open the index", source })?,
         };
+        if let Some(shared) = ["", "-wal", "-shm"].iter().map(|end| beside(path, end)).find(|it| is_shared(it)) {
+            let what = format!("{} has another name elsewhere", shared.display());
+            return Err(Error::Sqlite { doing: "open the index", source: rusqlite::Error::InvalidPath(what.into()) });
+        }
         let index = Index { connection, path: path.into(), wait, inode: inode_of(path) };
         // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
         let set = || {
@@ -490,6 +496,77 @@ pub struct Inserted {
 fn flags() -> OpenFlags {
     // No symbolic link on the way to the index: the home's path has none, and beneath it none is followed.
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
+}
+
+/// SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link.
+#[cfg(target_os = "linux")]
+mod no_links {
+    use std::ffi::{CStr, c_char, c_int};
+    use std::os::fd::IntoRawFd as _;
+    use std::sync::Once;
+
+    use rusqlite::ffi;
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+    use rustix::io::Errno;
+
+    unsafe extern "C" {
+        fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+        fn __errno_location() -> *mut c_int;
+    }
+
+    /// Has SQLite's own calls of `open` refuse symbolic links anywhere in a path. The home's path has none.
+    pub(super) fn prepare() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let call: unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int = open_without_links;
+            // SAFETY: the default VFS is there for as long as the process. It takes its calls as pointers to functions
+            // without arguments and gives `open` the three that ours has. `Once` keeps everybody from opening meanwhile.
+            unsafe {
+                let vfs = ffi::sqlite3_vfs_find(std::ptr::null());
+                let call = std::mem::transmute::<
+                    unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int,
+                    unsafe extern "C" fn(),
+                >(call);
+                if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {
+                    set(vfs, c"open".as_ptr(), Some(call));
+                }
+            }
+        });
+    }
+
+    unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+        let wanted = OFlags::from_bits_retain(flags.cast_unsigned());
+        // What must not exist yet is a temporary file, in a folder that is the system's.
+        if !wanted.contains(OFlags::EXCL) {
+            let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
+            // SAFETY: SQLite gives a path that ends with a NUL.
+            let name = unsafe { CStr::from_ptr(path) };
+            let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            match rustix::fs::openat2(CWD, name, wanted, Mode::from_raw_mode(create), resolve) {
+                Ok(fd) => return fd.into_raw_fd(),
+                Err(Errno::NOSYS | Errno::PERM) => {}
+                Err(errno) => {
+                    // SAFETY: this is where `errno` is, in this thread.
+                    unsafe { *__errno_location() = errno.raw_os_error() };
+                    return -1;
+                }
+            }
+        }
+        // SAFETY: these are the arguments that SQLite would have called it with.
+        unsafe { open(path, flags, mode) }
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Whether the file has more than one name: what is written to it could be written elsewhere.
+fn is_shared(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1)
 }
 
 fn inode_of(path: &Path) -> Option<u64> {

@@ -33,6 +33,7 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::{self};
 use crate::home::{self, Home};
 use crate::recover::{self, Report, Scope};
+use crate::store::history::History;
 use crate::text::chain;
 
 use request::Requests;
@@ -95,8 +96,8 @@ impl Error {
     /// Whether a person has to change something before trying again can help.
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Error::Home(error) => !matches!(error, home::Error::Fs(_)),
-            Error::Fs(_) => false,
+            Error::Home(home::Error::Fs(error)) | Error::Fs(error) => matches!(error, fs::Error::Refused { .. }),
+            Error::Home(_) => true,
             Error::Batch(error) => error.needs_a_person(),
             Error::Recover(error) => error.needs_a_person(),
         }
@@ -224,7 +225,7 @@ impl Worker<'_> {
         // refuses everybody else meanwhile.
         committer.index()?;
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
-        let mut repacking = Repacking::default();
+        let mut repacking = Repacking::of(committer.history());
         self.publish(committer, State::Idle);
         loop {
             self.check_lock()?;
@@ -244,7 +245,7 @@ impl Worker<'_> {
             let due = plan.due(committer.pressure(), now);
             if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
                 self.commit(committer, &mut plan)?;
-                repacking.after_commit(committer);
+                repacking.after_commit();
                 self.answer(committer, &asked)?;
                 // Where records keep coming there would always be more.
                 if self.stopping.is_some_and(|until| until <= Instant::now()) {
@@ -328,27 +329,40 @@ impl Worker<'_> {
 }
 
 /// Rolls packs together beside the loop, one thread at a time.
-#[derive(Default)]
 struct Repacking {
+    history: History,
     thread: Option<std::thread::JoinHandle<()>>,
     commits: u64,
 }
 
 impl Repacking {
-    fn after_commit(&mut self, committer: &Committer<'_>) {
+    fn of(history: &History) -> Repacking {
+        Repacking { history: history.clone(), thread: None, commits: 0 }
+    }
+
+    fn after_commit(&mut self) {
         self.commits += 1;
         let busy = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         if busy || self.commits < COMMITS_PER_REPACK_CHECK {
             return;
         }
         self.commits = 0;
-        let history = committer.history().clone();
+        let history = self.history.clone();
         let work = move || match history.repack_if_needed() {
             Ok(None) => {}
             Ok(Some(repacked)) => tracing::info!(?repacked, "rolled packs together"),
             Err(error) => tracing::warn!(error = chain(&error), "packs could not be rolled together"),
         };
         self.thread = std::thread::Builder::new().name("repack".into()).spawn(work).ok();
+    }
+}
+
+impl Drop for Repacking {
+    fn drop(&mut self) {
+        self.history.end_repack();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

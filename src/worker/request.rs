@@ -80,10 +80,11 @@ impl Requests {
         let mut asked = Vec::new();
         for name in self.dir.names()? {
             let Some(id) = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()) else { continue };
-            let body = self.dir.content(&name, 4096)?;
+            let body = self.dir.content(&name, 4096).ok().flatten();
             match body.and_then(|body| serde_json::from_slice::<Body>(&body).ok()) {
                 Some(Body { want }) => asked.push(Asked { id, want }),
-                None => drop(self.dir.remove(&name)?),
+                // Not even what cannot be taken away, such as a folder, may keep the worker from its work.
+                None => drop(self.dir.remove(&name)),
             }
         }
         Ok(asked)

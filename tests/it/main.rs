@@ -1,8 +1,10 @@
 //! The product as its users meet it: real processes, a real SQLite, a real git, and what is left after each of them is
 //! stopped at the worst moment.
 
+mod abuse;
 mod cli;
 mod concurrency;
+mod contention;
 mod crash;
 mod daemon;
 mod damage;
@@ -12,5 +14,6 @@ mod git_load;
 #[cfg(target_os = "linux")]
 mod power;
 mod rebuild;
+mod soak;
 mod support;
 mod user_git;

@@ -2,27 +2,31 @@
 
 use std::io::IsTerminal;
 
+use indelible::fs::Dir;
 use indelible::home::Home;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogTo;
+use crate::exit::{Exit, Failure};
 use crate::settings::LogSettings;
 
 /// Sends the worker's events where `to` says. `INDELIBLE_LOG` overrides the level of the configuration.
-pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), String> {
+pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failure> {
+    let filter = filter(&settings.level).map_err(|error| Failure::new(Exit::Usage, error))?;
     let stderr = std::io::stderr().is_terminal() || std::env::var_os("JOURNAL_STREAM").is_some();
-    match to {
-        LogTo::Stderr => to_stderr(&settings.level),
-        LogTo::Auto if stderr => to_stderr(&settings.level),
-        LogTo::File | LogTo::Auto => to_file(home, settings),
-    }
+    let started = match to {
+        LogTo::Stderr => to_stderr(filter),
+        LogTo::Auto if stderr => to_stderr(filter),
+        LogTo::File | LogTo::Auto => to_file(home, filter, settings.files_max),
+    };
+    started.map_err(|error| Failure::new(Exit::Refused, error))
 }
 
 /// Sends events of the other commands to stderr, if `INDELIBLE_LOG` asks for them.
 pub fn start_if_asked() {
     if std::env::var_os("INDELIBLE_LOG").is_some() {
-        let _ = to_stderr("warn");
+        let _ = filter("warn").and_then(to_stderr);
     }
 }
 
@@ -31,9 +35,9 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(&directives).map_err(|error| format!("log level {directives:?}: {error}"))
 }
 
-fn to_stderr(level: &str) -> Result<(), String> {
+fn to_stderr(filter: EnvFilter) -> Result<(), String> {
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter(level)?)
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
@@ -41,22 +45,34 @@ fn to_stderr(level: &str) -> Result<(), String> {
     subscriber.try_init().map_err(|error| error.to_string())
 }
 
-fn to_file(home: &Home, settings: &LogSettings) -> Result<(), String> {
+fn to_file(home: &Home, filter: EnvFilter, files_max: usize) -> Result<(), String> {
     let folder = home.private_folder("logs").map_err(|error| error.to_string())?;
+    refuse_links(&folder)?;
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("worker")
         .filename_suffix("log")
-        .max_log_files(settings.files_max)
+        .max_log_files(files_max)
         .build(folder.path())
         .map_err(|error| error.to_string())?;
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter(&settings.level)?)
+        .with_env_filter(filter)
         .with_writer(std::sync::Mutex::new(appender))
         .with_ansi(false)
         .with_target(false)
         .with_timer(Clock);
     subscriber.try_init().map_err(|error| error.to_string())
+}
+
+/// The appender opens files by their paths, and would write to whatever a link there leads to.
+fn refuse_links(folder: &Dir) -> Result<(), String> {
+    for name in folder.names().map_err(|error| error.to_string())? {
+        let found = folder.find(&name).map_err(|error| error.to_string())?;
+        if found.is_some_and(|found| !found.is_file || found.links > 1) {
+            return Err(format!("refused {}: it is not a plain file of its own", folder.path().join(name).display()));
+        }
+    }
+    Ok(())
 }
 
 /// Timestamps as records have them.

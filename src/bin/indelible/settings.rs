@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use indelible::fs::Dir;
 use indelible::home::{PRIVATE, is_home};
 use indelible::init::CONFIG;
 use indelible::store::history::HistoryOptions;
@@ -17,6 +18,9 @@ use crate::exit::{Exit, Failure};
 
 /// The text of a new home's configuration file: every setting with its default, commented out.
 pub const TEMPLATE: &str = include_str!("config.toml");
+
+/// A larger configuration file is none.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// All settings.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -141,19 +145,33 @@ impl Settings {
     ///
     /// # Errors
     /// A setting that there is not, or a value that it cannot have: exit 78 for the file, 64 for a flag.
-    pub fn of(home: &Path, overrides: &[String]) -> Result<Settings, Failure> {
-        let path = home.join(PRIVATE).join(CONFIG);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(unreadable(&path).because(&error)),
-        };
+    pub fn of(home: &Dir, overrides: &[String]) -> Result<Settings, Failure> {
+        let name = format!("{PRIVATE}/{CONFIG}");
+        let path = home.path().join(&name);
+        let text = home.content(&name, CONFIG_BYTES_MAX).map_err(|error| unreadable(&path).because(&error))?;
+        let text = String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&path).because(&error))?;
+        Settings::read(&path, &text, overrides)
+    }
+
+    /// The settings of the home at `home`, which need not be there yet.
+    ///
+    /// # Errors
+    /// As [`Settings::of`].
+    pub fn at(home: &Path, overrides: &[String]) -> Result<Settings, Failure> {
+        match Dir::open(home) {
+            Err(error) if error.is_not_found() => Settings::read(home, "", overrides),
+            Err(error) => Err(unreadable(home).because(&error)),
+            Ok(home) => Settings::of(&home, overrides),
+        }
+    }
+
+    fn read(path: &Path, text: &str, overrides: &[String]) -> Result<Settings, Failure> {
         // A recorder reads this file every time, and most have nothing in them but comments.
         let says_nothing = text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'));
         if says_nothing && overrides.is_empty() && !has_environment() {
             return Ok(Settings::default());
         }
-        let mut table: toml::Table = toml::from_str(&text).map_err(|error| unreadable(&path).because(&error))?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| unreadable(path).because(&error))?;
         for (section, key) in KEYS {
             if let Ok(value) = std::env::var(variable(section, key)) {
                 set(&mut table, section, key, &value);

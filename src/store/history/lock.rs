@@ -81,6 +81,13 @@ impl Claim {
         let mut options = fs::OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
         let mut file = options.open(&path).doing_at("claiming a lock", &path)?;
+        let found = file.metadata().doing_at("claiming a lock", &path)?;
+        if !found.is_file() || found.nlink() > 1 {
+            return Err(Error::Unsupported {
+                home: history.home.clone(),
+                what: format!("its {CLAIM} is not a plain file of its own"),
+            });
+        }
         let start = Instant::now();
         for delay in pauses() {
             match file.try_lock() {

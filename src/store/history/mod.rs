@@ -41,7 +41,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use git2::{Oid, Repository, Signature, Time};
@@ -292,6 +292,8 @@ pub struct History {
     options: HistoryOptions,
     /// How often somebody else's lock was waited for; one count for all clones.
     waits: Arc<AtomicU64>,
+    /// Whether a repack has to end where it is; one word for all clones.
+    hurry: Arc<AtomicBool>,
 }
 
 impl History {
@@ -336,6 +338,7 @@ impl History {
             owned,
             options,
             waits: Arc::default(),
+            hurry: Arc::default(),
         })
     }
 

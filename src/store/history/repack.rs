@@ -10,6 +10,7 @@ use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use git2::Oid;
@@ -78,6 +79,12 @@ impl History {
         Ok(Some(done))
     }
 
+    /// Ends the git program of a repack that is under way: it would outlive whoever started it, and change the packs
+    /// beside whoever comes next. What it has not done is done another time.
+    pub fn end_repack(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
     /// The names of the packs that may be rolled. Asked after every commit, so it reads one folder and nothing else.
     fn rollable(&self) -> Result<Vec<String>, Error> {
         let packs = self.packs();
@@ -114,8 +121,9 @@ impl History {
 
     fn roll_by_git(&self) -> bool {
         let Some(program) = &self.options.git_program else { return false };
-        match self.spawn_git(program).and_then(|child| wait(child, self.options.repack_wait)) {
+        match self.spawn_git(program).and_then(|child| wait(child, self.options.repack_wait, &self.hurry)) {
             Ok(true) => true,
+            Ok(false) if self.hurry.load(Ordering::Relaxed) => true,
             Ok(false) => {
                 tracing::warn!(program = %program.display(), "git repack failed; the library does it");
                 false
@@ -209,15 +217,15 @@ fn small_ones(sizes: &[u32]) -> usize {
     rolled
 }
 
-/// Waits for `child`, and ends it and what it started when it takes too long. Whether it succeeded.
-fn wait(mut child: Child, wait_max: Duration) -> io::Result<bool> {
+/// Waits for `child`, and ends it and what it started when it takes too long or `hurry` says so. Whether it succeeded.
+fn wait(mut child: Child, wait_max: Duration, hurry: &AtomicBool) -> io::Result<bool> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());
         }
-        if start.elapsed() >= wait_max {
+        if start.elapsed() >= wait_max || hurry.load(Ordering::Relaxed) {
             if let Some(group) = group(&child) {
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }

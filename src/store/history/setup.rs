@@ -65,6 +65,10 @@ pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
 /// Opens the repository in `home`; nothing above or beneath it is looked at.
 pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     prepare();
+    if home.join(".git").is_symlink() {
+        let what = "its .git is a symbolic link, and may lead anywhere".to_owned();
+        return Err(Error::Unsupported { home: home.to_owned(), what });
+    }
     let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
     let object_format = config_text(&repository, "extensions.objectformat")?;
     if let Some(format) = object_format.filter(|it| !it.eq_ignore_ascii_case("sha1")) {

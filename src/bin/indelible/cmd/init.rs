@@ -18,7 +18,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
             None => settings::data_folder()?,
         },
     };
-    let settings = Settings::of(&path, &context.overrides)?;
+    let settings = Settings::at(&path, &context.overrides)?;
     let made =
         init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
     let path = path.canonicalize().unwrap_or(path);

@@ -37,7 +37,7 @@ impl Context {
 
     /// The settings of `home`.
     pub fn settings(&self, home: &Home) -> Result<Settings, Failure> {
-        Settings::of(home.path(), &self.overrides)
+        Settings::of(home.dir(), &self.overrides)
     }
 }
 

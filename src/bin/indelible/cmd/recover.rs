@@ -32,7 +32,7 @@ pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failu
     let path = context.home_path()?;
     match open_whole(&path) {
         Err(home::Error::Missing(_) | home::Error::Broken { .. }) if looks_like_a_home(&path) => {
-            let settings = Settings::of(&path, &context.overrides)?;
+            let settings = Settings::at(&path, &context.overrides)?;
             init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of(what, &error))?;
             output::warn(&format!("{}: what was missing of the home was made again", path.display()));
             Home::open(&path).map_err(|error| Failure::of(what, &error))

@@ -24,7 +24,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             .because(&std::io::Error::other(format!("another has the lock of this home: {}", holder.0)))
             .hint("one worker serves all recorders of a home")
     })?;
-    logging::start(&home, log, &settings.log).map_err(|error| Failure::new(Exit::Usage, error))?;
+    logging::start(&home, log, &settings.log)?;
     indelible::fs::os::lower_priority();
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let mut options = settings.worker();

@@ -1,0 +1,297 @@
+//! Everybody in everybody's way: one domain, one index, one journal, two homes, and processes that are stopped in the
+//! middle of what they do. Nobody waits for them, and nothing is lost or doubled.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::TransactionBehavior;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{
+    Dice, KINDS, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel, wait_for,
+};
+
+/// Receipts that many threads collect.
+#[derive(Default)]
+struct Receipts(Mutex<Vec<Receipt>>);
+
+impl Receipts {
+    fn push(&self, receipt: Receipt) {
+        self.0.lock().expect("no recorder panicked").push(receipt);
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().expect("no recorder panicked").len()
+    }
+
+    fn all(self) -> Vec<Receipt> {
+        self.0.into_inner().expect("no recorder panicked")
+    }
+}
+
+#[test]
+fn five_hundred_heuristics_of_one_domain_at_once() {
+    let home = TestHome::new();
+    let worker = Worker::start(&home, &["worker.age_ms=1"]);
+    let receipts = Receipts::default();
+    in_parallel(500, 50, |number| receipts.push(home.record("heuristic", &format!("rule {number}"))));
+    home.flush();
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    let receipts = receipts.all();
+    let stores = assert_exactly_once(&home, &receipts);
+    assert_eq!(stores.ids().len(), 500, "there is a rule that nobody recorded");
+    let page =
+        std::fs::read_to_string(home.join("memory/heuristics/rules-of-thumb/README.md")).expect("it is rendered");
+    for number in 0..500 {
+        let shown = page.lines().filter(|line| line.ends_with(&format!("rule {number}"))).count();
+        assert_eq!(shown, 1, "the page shows rule {number} {shown} times");
+    }
+    home.recover_fully();
+}
+
+/// A reader that never ends its transaction keeps the log from being cut, and nobody from writing.
+#[test]
+fn a_reader_that_holds_its_transaction_open() {
+    let home = TestHome::new();
+    let before = home.record_each("before");
+    home.flush();
+    let worker = Worker::start(&home, &["worker.age_ms=1", "journal.segment_bytes_max=4096", "journal.keep_s=0"]);
+    let mut reader = home.index();
+    let transaction = reader.transaction().expect("a reader is never refused");
+    let count = || transaction.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0));
+    assert_eq!(count(), Ok(5));
+    let receipts = Receipts::default();
+    in_parallel(60, 6, |number| {
+        let receipt = home.record(KINDS[number % KINDS.len()], &format!("beside a reader {number}"));
+        assert!(receipt.row_id.is_some(), "a reader kept a recorder from its row: {receipt:?}");
+        receipts.push(receipt);
+    });
+    home.flush();
+    worker.wait_until_committed(&home);
+    assert_eq!(count(), Ok(5), "a transaction sees what it saw first");
+    drop(transaction);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.recover_fully();
+    assert_exactly_once(&home, &[before, receipts.all()].concat());
+}
+
+/// Recorders leave their rows to the worker then, and the worker tries again for as long as it takes.
+#[test]
+fn a_writer_that_locks_the_index() {
+    let home = TestHome::new();
+    let worker = Worker::start(&home, &["worker.age_ms=1"]);
+    for (name, behavior) in
+        [("exclusive", TransactionBehavior::Exclusive), ("immediate", TransactionBehavior::Immediate)]
+    {
+        let mut writer = home.index();
+        let lock = writer.transaction_with_behavior(behavior).expect("nobody else writes for long");
+        let receipts = Receipts::default();
+        in_parallel(30, 6, |number| {
+            let receipt = home.record(KINDS[number % KINDS.len()], &format!("{name} {number}"));
+            assert_eq!(receipt.row_id, None, "it cannot have a row yet: {receipt:?}");
+            receipts.push(receipt);
+        });
+        wait_for("the worker to have failed", || {
+            (home.status()["published"]["failures_in_a_row"].as_u64() >= Some(1)).then_some(())
+        });
+        lock.rollback().expect("it can be let go");
+        worker.wait_until_committed(&home);
+        let stores = assert_exactly_once(&home, &receipts.all());
+        assert!(stores.ids().len() >= 30, "rows are missing");
+    }
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.recover_fully();
+}
+
+/// The lock in its oldest form: another program's connection that lets nobody in at all, not even readers.
+#[test]
+fn a_program_that_keeps_the_index_to_itself() {
+    let home = TestHome::new();
+    // The worker holds it open, so it has to come later.
+    let mut writer = home.index();
+    let mode = writer.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |row| row.get::<_, String>(0));
+    assert_eq!(mode.as_deref(), Ok("exclusive"));
+    let taken = writer.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else has it open");
+    taken.commit().expect("there is nothing to commit");
+    let mut receipts = Vec::new();
+    for kind in KINDS {
+        let receipt = home.record(kind, "kept out");
+        assert_eq!(receipt.row_id, None, "it cannot have a row yet: {receipt:?}");
+        receipts.push(receipt);
+    }
+    let keyed = home.recorder("failure", "keyed").args(["--key", "k"]).ok().receipt();
+    drop(writer);
+    home.recover_fully();
+    receipts.push(keyed);
+    assert_exactly_once(&home, &receipts);
+}
+
+#[test]
+fn two_homes_side_by_side() {
+    let homes = [TestHome::new(), TestHome::new()];
+    let workers = [Worker::quick(&homes[0]), Worker::quick(&homes[1])];
+    let receipts = [Receipts::default(), Receipts::default()];
+    in_parallel(120, 8, |number| {
+        let here = number % 2;
+        let recorder = homes[here].recorder(KINDS[number / 2 % KINDS.len()], &format!("home {here}, {number}"));
+        // The same keys in both: a record's name is its home's.
+        let recorder = if number % 3 == 0 { recorder.args(["--key", &format!("{}", number / 2)]) } else { recorder };
+        receipts[here].push(recorder.ok().receipt());
+    });
+    let mut seen = BTreeSet::new();
+    for ((home, worker), receipts) in homes.iter().zip(workers).zip(receipts) {
+        home.flush();
+        assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+        let receipts = receipts.all();
+        let stores = assert_exactly_once(home, &receipts);
+        assert_eq!(stores.ids().len(), 60, "a record of the other home is here");
+        assert!(stores.ids().into_iter().all(|id| seen.insert(id)), "two homes have records of one name");
+        home.recover_fully();
+    }
+}
+
+fn signal(running: &mut Running, signal: Signal) {
+    let process = Pid::from_child(running.child());
+    kill_process(process, signal).expect("it was not waited for yet");
+}
+
+/// Recorders stopped wherever they are, some of them in the middle of an append, while segments come and go; continued
+/// long after the segment that they wrote to is gone.
+#[test]
+fn recorders_stopped_while_segments_rotate() {
+    let home = TestHome::new();
+    let settings = ["worker.age_ms=1", "journal.segment_bytes_max=4096", "journal.keep_s=0", "history.packs_max=6"];
+    let worker = Worker::start(&home, &settings);
+    let receipts = Receipts::default();
+    let mut dice = Dice(4711);
+    let oldest = |home: &TestHome| home.journal().first().map(|(name, _)| name.clone());
+    for round in 0..10 {
+        let mut stopped: Vec<Running> = (0..8)
+            .map(|number| {
+                let mut running =
+                    home.recorder(KINDS[number % KINDS.len()], &format!("stopped {round}, {number}")).spawn();
+                // Not a wait for something: the moment at which it is stopped is drawn by lot.
+                std::thread::sleep(std::time::Duration::from_micros(dice.below(4000)));
+                signal(&mut running, Signal::STOP);
+                running
+            })
+            .collect();
+        let before = oldest(&home);
+        let locked = AtomicBool::new(false);
+        wait_for("the segment that they wrote to to be gone", || {
+            // Nobody waits for those that are stopped.
+            in_parallel(4, 4, |number| {
+                let receipt = home.record(KINDS[number % KINDS.len()], &format!("beside the stopped {round}"));
+                locked.fetch_or(receipt.row_id.is_none(), Ordering::Relaxed);
+                receipts.push(receipt);
+            });
+            // Whoever was stopped with SQLite's lock in its hands keeps the worker from rows, and so from commits.
+            (oldest(&home) != before || locked.load(Ordering::Relaxed)).then_some(())
+        });
+        for running in &mut stopped {
+            signal(running, Signal::CONT);
+        }
+        for running in stopped {
+            let outcome = running.wait();
+            assert_eq!(outcome.code(), Some(0), "a recorder that was stopped for a while fails: {outcome}");
+            receipts.push(outcome.receipt());
+        }
+        home.flush();
+    }
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    let removed = home.status()["published"]["counts"]["segments_removed"].as_u64();
+    assert!(removed >= Some(4), "hardly a segment went, so nothing was tested: {removed:?}");
+    home.recover_fully();
+    let count = receipts.count();
+    let stores = assert_exactly_once(&home, &receipts.all());
+    assert_eq!(stores.ids().len(), count, "there is a record that nobody recorded");
+}
+
+/// A recorder that is stopped with SQLite's lock in its hands keeps others from their rows, never from recording; and the
+/// worker goes on as soon as it does.
+#[test]
+fn a_recorder_stopped_while_it_writes_its_row() {
+    let home = TestHome::new();
+    let receipts = Receipts::default();
+    let mut worker = Worker::start(&home, &["worker.age_ms=1"]);
+    let mut dice = Dice(99);
+    let mut held = 0;
+    for round in 0..40 {
+        let mut running = home.recorder("failure", &format!("stopped {round}")).spawn();
+        // Not a wait for something: the moment at which it is stopped is drawn by lot.
+        std::thread::sleep(std::time::Duration::from_micros(1000 + dice.below(5000)));
+        signal(&mut running, Signal::STOP);
+        let receipt = home.record("success", &format!("beside it {round}"));
+        held += usize::from(receipt.row_id.is_none());
+        receipts.push(receipt);
+        signal(&mut running, Signal::CONT);
+        receipts.push(running.wait().exits(0).receipt());
+    }
+    println!("{held} of 40 times SQLite's lock was held");
+    home.flush();
+    assert!(worker.is_running());
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.recover_fully();
+    assert_exactly_once(&home, &receipts.all());
+}
+
+/// A worker that is stopped is nobody's concern but its own: its lock is not waited for.
+#[test]
+fn a_worker_stopped_at_random() {
+    let home = TestHome::new();
+    let settings = ["worker.age_ms=1", "journal.segment_bytes_max=4096", "journal.keep_s=0"];
+    let worker = Worker::start(&home, &settings);
+    let receipts = Receipts::default();
+    let mut dice = Dice(1234);
+    let record = |number: usize| receipts.push(home.record(KINDS[number % KINDS.len()], &format!("record {number}")));
+    for round in 0..20 {
+        let work = || {
+            // Not a wait for something: the moment at which it is stopped is drawn by lot.
+            std::thread::sleep(std::time::Duration::from_micros(dice.below(20_000)));
+            worker.signal(Signal::STOP);
+        };
+        let _ = beside(work, || record(round));
+        in_parallel(6, 3, record);
+        worker.signal(Signal::CONT);
+    }
+    home.flush();
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.recover_fully();
+    let count = receipts.count();
+    let stores = assert_exactly_once(&home, &receipts.all());
+    assert_eq!(stores.ids().len(), count, "there is a record that nobody recorded");
+}
+
+/// A batch of many, stopped again and again, beside a journal that goes on to new segments all the time.
+#[test]
+fn a_batch_stopped_again_and_again() {
+    let home = TestHome::new();
+    let settings = ["worker.age_ms=1", "journal.segment_bytes_max=4096", "journal.keep_s=0"];
+    let worker = Worker::start(&home, &settings);
+    let lines: String = (0..3000)
+        .map(|number| format!("{{\"kind\":\"failure\",\"title\":\"line {number}\",\"domain\":\"ci\"}}\n"))
+        .collect();
+    let mut batch = home.cmd(["record", "batch", "--json"]).stdin(lines).spawn();
+    let receipts = Receipts::default();
+    let mut dice = Dice(77);
+    let mut stops = 0;
+    while batch.child().try_wait().expect("it is our child").is_none() && stops < 30 {
+        signal(&mut batch, Signal::STOP);
+        receipts.push(home.record("success", &format!("beside a batch {stops}")));
+        signal(&mut batch, Signal::CONT);
+        // Not a wait for something: how far it gets is drawn by lot.
+        std::thread::sleep(std::time::Duration::from_micros(dice.below(8000)));
+        stops += 1;
+    }
+    assert!(stops > 3, "the batch was over too soon");
+    let outcome = batch.wait().exits(0);
+    for line in outcome.stdout.lines() {
+        receipts.push(Receipt::of(&serde_json::from_str(line).expect("a line of JSON")));
+    }
+    home.flush();
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    home.recover_fully();
+    assert_eq!(receipts.count(), 3000 + stops);
+    assert_exactly_once(&home, &receipts.all());
+}
