@@ -94,10 +94,20 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
         // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
+        ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
         _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
         _ => Error::Git { doing: "opening the repository", source: error },
     }
+}
+
+/// Whether the home has all that libgit2 takes for a repository: then it did not find one because it could not look.
+fn is_all_there(home: &Path) -> bool {
+    let is_there = |name: &&str| match fs::metadata(home.join(".git").join(name)) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    };
+    ["HEAD", "objects", "refs"].iter().all(is_there)
 }
 
 fn config_text(repository: &Repository, key: &str) -> Result<Option<String>, Error> {
@@ -114,8 +124,19 @@ pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
     let config = repository.config().doing("reading the configuration")?;
     match config.get_bool("indelible.owned") {
         Ok(owned) => Ok(owned),
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
+        Err(error) if error.code() == ErrorCode::NotFound && !names_us(repository)? => Ok(false),
         Err(error) => Err(error).doing("reading the configuration"),
+    }
+}
+
+/// Whether the configuration has a section of ours. libgit2 takes one that it could not read for none, and a repository
+/// of ours must never pass for somebody else's.
+fn names_us(repository: &Repository) -> Result<bool, Error> {
+    let path = repository.commondir().join("config");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().any(|line| line.trim() == "[indelible]")),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(false),
+        Err(error) => Err(error).doing_at("reading the configuration", &path),
     }
 }
 
