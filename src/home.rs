@@ -2,6 +2,8 @@
 //!
 //! A folder is a home once `.indelible/home.json` is in it, which `init` writes last.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -89,7 +91,11 @@ pub enum Error {
 pub fn open_folder(path: &Path) -> Result<Dir, Error> {
     let dir = match Dir::open(path) {
         Err(error) if error.is_not_found() => return Err(Error::Missing(path.into())),
-        dir => dir?,
+        Err(error) if error.io_kind() == Some(ErrorKind::PermissionDenied) => {
+            return Err(not_yours(path).unwrap_or(error.into()));
+        }
+        Err(error) => return Err(error.into()),
+        Ok(dir) => dir,
     };
     check_owner(&dir)?;
     check_file_system(&dir)?;
@@ -105,6 +111,12 @@ pub fn check_file_system(dir: &Dir) -> Result<(), Error> {
         Some(file_system) => Err(Error::Unsuitable { path: dir.path().into(), file_system }),
         None => Ok(()),
     }
+}
+
+/// Why the folder at `path` may not be opened, if that is because it is somebody else's.
+fn not_yours(path: &Path) -> Option<Error> {
+    let owner = std::fs::metadata(path).ok()?.uid();
+    (owner != os::user()).then(|| Error::NotYours { path: path.into(), owner })
 }
 
 fn check_owner(dir: &Dir) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -39,9 +40,11 @@ fn assert_refused(home: &TestHome, attempt: impl FnOnce() -> Outcome, exit: i32,
     let (journal, files) = (home.journal(), everything(home));
     let outcome = attempt().exits(exit);
     assert_eq!(outcome.stdout, "", "nothing was recorded, and something was said on stdout: {outcome}");
-    let cause = outcome.stderr.lines().find(|line| line.starts_with("cause: "));
-    let cause = cause.unwrap_or_else(|| panic!("no line says why: {outcome}"));
-    assert_eq!(outcome.stderr.matches("cause: ").count(), 1, "one line says why: {outcome}");
+    let one_line = if exit == 65 { "error: " } else { "cause: " };
+    let mut causes = outcome.stderr.lines().filter(|line| line.starts_with(one_line));
+    let cause = causes.next().unwrap_or_else(|| panic!("no line says why: {outcome}"));
+    assert_eq!(causes.count(), 0, "one line says why: {outcome}");
+    assert!(exit != 65 || outcome.stderr.lines().count() == 1, "bad input gets one line: {outcome}");
     for word in words {
         assert!(cause.contains(word), "the cause does not name {word:?}: {outcome}");
     }
@@ -411,6 +414,20 @@ fn a_home_of_somebody_else_is_refused() {
         assert!(outcome.stderr.contains("12345"), "it does not say whose home it is: {outcome}");
     }
     assert_eq!(home.journal(), journal, "what was refused is in the journal");
+
+    // The same where it cannot even be looked into.
+    let parent = home.path().parent().expect("it lies in a folder of the test");
+    let program = parent.join("indelible");
+    fs::copy(env!("CARGO_BIN_EXE_indelible"), &program).expect("the program can be copied");
+    for (path, mode) in [(parent, 0o755), (&program, 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("root can");
+    }
+    let mut recorder = std::process::Command::new(&program);
+    recorder.args(["record", "failure", "--title", "t", "--domain", "d", "--home"]).arg(home.path()).uid(12346);
+    let outcome = recorder.output().expect("the recorder runs");
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(77), "{stderr}");
+    assert!(stderr.contains("belongs to user 12345"), "it does not say whose home it is: {stderr}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Writes one line to stdout.
 pub fn line(text: &str) {
@@ -22,11 +22,15 @@ pub fn json(value: &impl Serialize) {
     line(&text);
 }
 
-/// Says on stderr why a command failed: what, why, and what to do next.
+/// Says on stderr why a command failed: what, why, and what to do next. Bad input gets one line.
 pub fn failure(failure: &Failure, as_json: bool) {
     let mut stderr = std::io::stderr().lock();
     if as_json {
         let _ = writeln!(stderr, "{}", failure_json(failure));
+        return;
+    }
+    if failure.exit == Exit::Input {
+        let _ = writeln!(stderr, "error: {}: {}", failure.what, failure.causes.join(": "));
         return;
     }
     let mut text = format!("error: {}\n", failure.what);
