@@ -1,6 +1,7 @@
 //! The worker as a daemon: signals, a second one, and everything that can be taken away from under it.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use rusqlite::TransactionBehavior;
 use rustix::process::Signal;
@@ -44,6 +45,26 @@ fn asked_to_stop_it_commits_what_is_pending() {
         assert_exactly_once(&home, &[receipts, vec![keyed]].concat());
         assert_eq!(home.status()["published"]["state"], "stopped");
         home.assert_settled();
+    }
+}
+
+/// Its log lines are lost then, and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    let (reader, closed_pipe) = std::io::pipe().expect("a pipe can be had");
+    drop(reader);
+    let full_disk = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has one");
+    for stderr in [Stdio::from(closed_pipe), Stdio::from(full_disk)] {
+        let home = TestHome::new();
+        let mut command = home.cmd(["worker", "--log", "stderr", "--set", PATIENT]).into_command();
+        let mut worker = command.stdin(Stdio::null()).stderr(stderr).spawn().expect("the worker starts");
+        wait_for("it serves", || (home.status()["published"]["state"] == "idle").then_some(()));
+        let receipts = home.record_each("unlogged");
+        home.flush();
+        let pid = rustix::process::Pid::from_child(&worker);
+        rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+        assert_eq!(worker.wait().expect("it ends").code(), Some(0), "its log is no reason to end badly");
+        assert_exactly_once(&home, &receipts);
     }
 }
 

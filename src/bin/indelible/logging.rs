@@ -1,6 +1,9 @@
 //! Where events go: to stderr in the foreground, to a rotated file under the home otherwise.
+//!
+//! A log that cannot be written stops nobody: its lines are lost, and the counts in `status` stay.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use indelible::fs::Dir;
 use indelible::home::Home;
@@ -38,7 +41,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 fn to_stderr(filter: EnvFilter) -> Result<(), String> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Careful(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_timer(Clock);
@@ -57,7 +60,7 @@ fn to_file(home: &Home, filter: EnvFilter, files_max: usize) -> Result<(), Strin
         .map_err(|error| error.to_string())?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::sync::Mutex::new(appender))
+        .with_writer(std::sync::Mutex::new(Careful(appender)))
         .with_ansi(false)
         .with_target(false)
         .with_timer(Clock);
@@ -73,6 +76,22 @@ fn refuse_links(folder: &Dir) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Writes where it can. The libraries below report a full disk or a closed pipe on stderr, and end the process when
+/// that cannot be written either.
+struct Careful<W>(W);
+
+impl<W: Write> Write for Careful<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0.write_all(line)));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0.flush()));
+        Ok(())
+    }
 }
 
 /// Timestamps as records have them.
