@@ -156,6 +156,8 @@ impl Home {
             private => private?,
         };
         check_owner(&private)?;
+        // The journal is in it, and it may be a mount of its own.
+        check_file_system(&private)?;
         let Some(identity) = identity(&dir, &private)? else { return Err(Error::Missing(path.into())) };
         let journal = Journal::new(folder_of(&dir, &private, "journal")?);
         Ok(Home { dir, private, journal, id: identity.id })

@@ -119,6 +119,7 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
         made.added.push("private");
     }
     let private = home.make_folder(PRIVATE)?;
+    home::check_file_system(&private)?;
     for folder in PRIVATE_FOLDERS {
         let _ = private.make_folder(folder)?;
     }

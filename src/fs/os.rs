@@ -66,11 +66,35 @@ fn unsuitable(magic: u64) -> Option<&'static str> {
         0x0102_1997 => Some("9p"),
         0x5346_414f => Some("AFS"),
         0x00c3_6400 => Some("Ceph"),
+        0x786f_4256 => Some("vboxsf"),
         _ => None,
     }
 }
 
-/// virtiofs and sshfs look like any other FUSE file system but for the name that they are mounted under.
+/// What is mounted by way of FUSE, and lies on another machine or on a host.
+#[cfg(target_os = "linux")]
+const SHARED: [&str; 18] = [
+    "virtiofs",
+    "blobfuse",
+    "blobfuse2",
+    "ceph-fuse",
+    "curlftpfs",
+    "davfs",
+    "gcsfuse",
+    "glusterfs",
+    "goofys",
+    "grpcfuse",
+    "gvfsd-fuse",
+    "juicefs",
+    "mountpoint-s3",
+    "rclone",
+    "s3fs",
+    "seaweedfs",
+    "sshfs",
+    "vmhgfs-fuse",
+];
+
+/// To the kernel all of these look like any other FUSE file system but for what they are mounted as.
 #[cfg(target_os = "linux")]
 fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
@@ -80,15 +104,15 @@ fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
 }
 
 /// What the file system of `device` is called in `mounts`, the content of `/proc/self/mountinfo`, if it is one to refuse.
+/// It is told by its type, by its source where it gives itself no type of its own, and by a source that is a URL.
 #[cfg(target_os = "linux")]
 fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device))?;
-    match mount.split(" - ").nth(1)?.split(' ').next()? {
-        "virtiofs" => Some("virtiofs"),
-        "fuse.sshfs" => Some("sshfs"),
-        "fuse.rclone" => Some("rclone"),
-        _ => None,
-    }
+    let mut mounted = mount.split(" - ").nth(1)?.split(' ');
+    let (kind, source) = (mounted.next()?, mounted.next()?);
+    let kind = kind.strip_prefix("fuse.").unwrap_or(kind);
+    let known = SHARED.into_iter().find(|name| [kind, source].contains(name));
+    known.or_else(|| source.contains("://").then_some("a file system of another machine"))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -110,8 +134,19 @@ mod tests {
         let mounts = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
                       30 22 0:40 / /shared rw,nosuid shared:5 - virtiofs tag rw\n\
                       31 22 0:41 / /mnt rw - fuse.sshfs me@there:/ rw\n\
-                      32 22 0:42 / /own rw - fuse.gocryptfs /x rw\n";
-        for (device, name) in [("0:40", Some("virtiofs")), ("0:41", Some("sshfs")), ("0:42", None), ("0:43", None)] {
+                      32 22 0:42 / /own rw - fuse.gocryptfs /x rw\n\
+                      33 22 0:43 / /s3 rw - fuse mountpoint-s3 rw\n\
+                      34 22 0:44 / /dav rw - fuse https://there/a rw\n\
+                      35 22 0:45 / /both rw - fuse.mergerfs /sshfs:/b rw\n";
+        for (device, name) in [
+            ("0:40", Some("virtiofs")),
+            ("0:41", Some("sshfs")),
+            ("0:42", None),
+            ("0:43", Some("mountpoint-s3")),
+            ("0:44", Some("a file system of another machine")),
+            ("0:45", None),
+            ("0:46", None),
+        ] {
             assert_eq!(unsuitable_fuse(mounts, device), name, "{device}");
         }
     }

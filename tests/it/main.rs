@@ -14,6 +14,8 @@ mod git_load;
 #[cfg(target_os = "linux")]
 mod power;
 mod rebuild;
+#[cfg(target_os = "linux")]
+mod remote;
 mod soak;
 mod support;
 mod user_git;

@@ -11,7 +11,7 @@
 //! ```
 
 mod disk;
-mod machine;
+pub mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
