@@ -1,7 +1,7 @@
 //! The worker's lock, on a file that is never deleted.
 //!
-//! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's. Recorders
-//! hold only SQLite's; nobody holds a lock while writing to the journal.
+//! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's
+//! ([`super::order`] asserts it). Recorders hold only SQLite's; nobody holds a lock while writing to the journal.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::order::{self, Held, Lock};
 use super::{Dir, Error};
 
 const NAME: &str = "worker.lock";
@@ -20,6 +21,7 @@ const WORKER: &str = "a worker";
 pub struct WorkerLock {
     file: File,
     path: PathBuf,
+    _held: Held,
 }
 
 /// Who has the lock, as far as the lock's file says.
@@ -33,6 +35,7 @@ impl WorkerLock {
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
     pub fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
+        let held = order::take(Lock::Worker);
         let mut file = private.open_or_create(NAME)?;
         let error = |source| Error::io("lock", private.path().join(NAME))(source);
         match file.try_lock() {
@@ -42,7 +45,7 @@ impl WorkerLock {
         }
         // What is written here is only told to people: a lock without it is a lock all the same.
         let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}", std::process::id()));
-        Ok(Ok(WorkerLock { file, path: private.path().join(NAME) }))
+        Ok(Ok(WorkerLock { file, path: private.path().join(NAME), _held: held }))
     }
 
     /// Takes the lock for a worker. Waits for whoever has it for a while only: a flush, a recovery, a recorder that

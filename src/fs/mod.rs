@@ -9,6 +9,7 @@
 
 mod beneath;
 pub mod lock;
+pub mod order;
 pub mod os;
 pub mod place;
 pub mod point;

@@ -22,6 +22,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
+use crate::fs::order::{self, Lock};
 use crate::fs::{Point, point};
 use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
 use crate::store::page::PageEntry;
@@ -242,6 +243,7 @@ impl Index {
 
     fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
         let error = self.error("make the index");
+        let _held = order::take(Lock::Index);
         let make = |index: &mut Index| {
             index.connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
             let transaction = index.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -322,6 +324,7 @@ impl Index {
     /// not know; nothing is inserted then. Every other [`Error`].
     pub fn insert(&mut self, rows: &[RowImage<'_>]) -> Result<Vec<Inserted>, Error> {
         let error = self.error("insert into the index");
+        let _held = order::take(Lock::Index);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
         match value_of::<u32>(&transaction, "schema") {
             Ok(Some(found)) if found > SCHEMA => return Err(Error::Newer { found }),
@@ -406,6 +409,7 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn forget(&mut self, id: RecordId) -> Result<(), Error> {
+        let _held = order::take(Lock::Index);
         let forget = self.connection.execute("DELETE FROM records WHERE id = ?1", [id.to_string()]);
         forget.map(|_| ()).map_err(self.error("remove a record without a row from the index"))
     }
@@ -424,6 +428,7 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
     pub fn sync(&self) -> Result<(), Error> {
+        let _held = order::take(Lock::Index);
         self.checkpoint()?;
         // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
         // checkpoint, so that no recorder has to sync the write-ahead log's new header.
@@ -450,6 +455,7 @@ impl Index {
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         let wait = Duration::from_secs(10);
         let empty = || {
+            let _held = order::take(Lock::Index);
             connection.busy_timeout(wait)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
             let vacuum = connection.execute_batch("VACUUM");
@@ -468,6 +474,7 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn finish(&self) -> Result<(), Error> {
+        let _held = order::take(Lock::Index);
         let finish = self.connection.execute("DELETE FROM indelible WHERE name = 'rebuilding'", []);
         finish.map(|_| ()).map_err(self.error("finish building the index"))
     }

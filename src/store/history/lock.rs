@@ -15,6 +15,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use uuid::Uuid;
 
 use super::{DoingAt as _, Error, History};
+use crate::fs::order::{self, Held, Lock};
 
 /// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
 ///
@@ -69,6 +70,7 @@ pub(super) struct Claim {
     file: fs::File,
     /// The lock that a dead process claimed.
     left_behind: String,
+    _held: Held,
 }
 
 const CLAIM: &str = "indelible-lock";
@@ -76,6 +78,7 @@ const CLAIM: &str = "indelible-lock";
 impl Claim {
     /// Claims the right to lock references of ours, before anything is locked.
     pub(super) fn take(history: &History) -> Result<Claim, Error> {
+        let held = order::take(Lock::Branch);
         let path = history.common.join(CLAIM);
         let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("the flag is a small number");
         let mut options = fs::OpenOptions::new();
@@ -103,7 +106,7 @@ impl Claim {
         }
         let mut left_behind = String::new();
         let _ = (&mut file).take(200).read_to_string(&mut left_behind);
-        Ok(Claim { file, left_behind })
+        Ok(Claim { file, left_behind, _held: held })
     }
 
     /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
