@@ -209,7 +209,8 @@ impl Collecting {
     fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
         let path = file.path();
         if is_companion(path) {
-            if !self.companions.contains(path) || is_torn_companion(home, file)? {
+            let is_gone = !self.companions.contains(path) || is_torn_companion(home, file)?;
+            if is_gone && is_ours(path, &file.read()?) {
                 self.missing_companions.push(path.to_owned());
             }
             return Ok(());
@@ -229,8 +230,12 @@ impl Collecting {
                     collected.torn = is_torn(&bytes, &file.read()?);
                 }
             }
-            // A file without an id that git has as a record's is torn, or not the record's.
-            Some(FileSeen { id: None }) => collected.torn = page::id_of(&file.read()?).is_some(),
+            // A file without an id that git has as a record's is torn, or not the record's. One that has none there
+            // either is its owner's own, from before the home was adopted.
+            Some(FileSeen { id: None }) => {
+                collected.torn = page::id_of(&file.read()?).is_some();
+                collected.in_tree = collected.torn || collected.row.is_some();
+            }
             None => {
                 let id = collected.row.map(|row| row.id);
                 collected.moved = id.is_some_and(|id| places.get(&id).is_some_and(|place| **place != *path));
@@ -325,6 +330,11 @@ fn is_companion(path: &str) -> bool {
     path.ends_with("/log.md") && path.starts_with("experiments/") || is_domain_page(path)
 }
 
+/// Whether a companion in the history is one that we wrote: an adopted home has logs and pages of its owner's own.
+fn is_ours(path: &str, blob: &[u8]) -> bool {
+    if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
+}
+
 /// Whether a companion is what a power cut leaves: nothing of it, its first sectors, or zeros.
 fn is_torn_companion(home: &Home, file: &TreeFile<'_>) -> Result<bool, Error> {
     let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
@@ -337,7 +347,11 @@ pub fn is_domain_page(path: &str) -> bool {
 }
 
 /// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
-fn walk(home: &Dir, folder: &str, visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn walk<E: From<fs::Error>>(
+    home: &Dir,
+    folder: &str,
+    visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), E>,
+) -> Result<(), E> {
     let dir = match home.folder(folder) {
         Err(fs::Error::Refused { .. }) => return Ok(()),
         Err(error) if error.is_not_found() => return Ok(()),

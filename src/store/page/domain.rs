@@ -55,6 +55,11 @@ pub fn is_unedited(page: &str) -> bool {
     sum.is_some_and(|sum| sum == format!("{:08x}", crc32c::crc32c(rest.as_bytes())))
 }
 
+/// Whether `page` is a domain's page that we rendered, edited by hand or not.
+pub fn is_rendered(page: &[u8]) -> bool {
+    page.starts_with(OPENING.as_bytes())
+}
+
 /// The page that shows the heuristic at `heuristic_path`; `None` if that is not where a heuristic's file is.
 pub fn page_path(heuristic_path: &str) -> Option<String> {
     let (domain, _) = placed(heuristic_path)?;

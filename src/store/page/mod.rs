@@ -38,7 +38,7 @@ use jiff::Timestamp;
 
 use crate::intent::{Record, RecordId};
 
-pub use domain::{PageEntry, domain_page, is_unedited, page_path};
+pub use domain::{PageEntry, domain_page, is_rendered, is_unedited, page_path};
 pub use path::with_full_id;
 pub use read::{id_of, parse};
 pub use write::files;
