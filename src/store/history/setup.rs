@@ -70,6 +70,10 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
         return Err(Error::Unsupported { home: home.to_owned(), what });
     }
     let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
+    // libgit2 looks at the file again whenever it is asked for a value, and where the system does not let it look, it
+    // dereferences null in some places. What was read once is not looked at again, and must not change meanwhile.
+    let settings = repository.config().and_then(|mut config| config.snapshot()).doing("reading the configuration")?;
+    repository.set_config(&settings).doing("reading the configuration")?;
     let object_format = config_text(&repository, "extensions.objectformat")?;
     if let Some(format) = object_format.filter(|it| !it.eq_ignore_ascii_case("sha1")) {
         return Err(Error::Unsupported { home: home.to_owned(), what: format!("its object format is {format}") });
