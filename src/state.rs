@@ -1,6 +1,7 @@
 //! What whoever has the worker's lock remembers from one time to the next.
 //!
-//! It is only ever an excuse to do less: where it is missing or says something else, everything is looked at anew.
+//! It is only ever an excuse to do less: where it is missing or says something else, everything is looked at anew. (That
+//! rows are owed is no excuse, but says how much less: without a state, all rows are looked for.)
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,6 +10,8 @@ use crate::fs::{Dir, Error, os};
 use crate::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
+/// It names every segment, and while rows are owed no segment goes.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// The content of `.indelible/state.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,9 @@ pub struct State {
     /// not be what came before it.
     #[serde(default)]
     pub segments: Vec<(u64, SegmentId)>,
+    /// From where on records may be committed whose rows are not in the index yet, if there are any.
+    #[serde(default)]
+    pub rows_owed: Option<Position>,
 }
 
 /// A part of the journal that needed no commit.
@@ -40,7 +46,7 @@ pub struct Passed {
 impl State {
     /// The state of a home that is being made.
     pub fn of_new(journal: Uuid) -> State {
-        State { boot: os::boot_id(), journal, committed: false, passed: None, segments: Vec::new() }
+        State { boot: os::boot_id(), journal, committed: false, passed: None, segments: Vec::new(), rows_owed: None }
     }
 
     /// What is remembered; `None` if nothing is, or nothing that can be understood.
@@ -48,7 +54,7 @@ impl State {
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn read(private: &Dir) -> Result<Option<State>, Error> {
-        let text = private.content(NAME, 4096)?;
+        let text = private.content(NAME, BYTES_MAX)?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 

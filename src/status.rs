@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::batch::committed_position;
+use crate::batch::{Reached, reached};
 use crate::fs::lock::WorkerLock;
 use crate::home::{self, Home};
 use crate::intent::Intent;
 use crate::journal::{Item, Reader};
+use crate::position::Position;
 use crate::store::history::{History, HistoryOptions};
 use crate::store::index::Index;
 use crate::store::quarantine::{Contents, Quarantine};
@@ -29,6 +30,8 @@ pub struct Status {
     pub home: String,
     /// The records that wait to be committed.
     pub pending: Pending,
+    /// The records that are committed and wait for their row, since somebody held the index's lock.
+    pub rows_owed: Pending,
     /// Who has the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
     /// What the worker last said of itself.
@@ -45,7 +48,7 @@ pub struct Status {
     pub needs_a_person: Vec<String>,
 }
 
-/// What waits to be committed.
+/// What waits to be committed, or for its row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pending {
     /// How many records.
@@ -84,19 +87,23 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         needs.push(chain(&error));
         None
     });
-    let position = history.as_ref().and_then(|history| committed_position(home, history).ok().flatten());
-    let pending = pending(home, position)?;
+    let reached = history.as_ref().and_then(|history| reached(home, history).ok()).unwrap_or_default();
+    let Reached { committed, rows_owed } = reached;
+    let pending = waiting(home, committed, None)?;
+    let rows_owed = rows_owed.map(|owed| waiting(home, Some(owed), committed)).transpose()?.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
     let quarantine = Quarantine::new(home)?.contents()?;
     index_trouble(home, &mut needs);
     worker_trouble(&pending, worker.is_some(), published.as_ref(), &mut needs);
+    rows_trouble(&rows_owed, &mut needs);
     quarantine_trouble(&quarantine, &mut needs);
     let sizes = home.journal().sizes()?;
     let wal = home.dir().find(&format!("{}-wal", home::INDEX))?;
     Ok(Status {
         home: home.path().display().to_string(),
         pending,
+        rows_owed,
         worker,
         published,
         journal: JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() },
@@ -110,9 +117,10 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     })
 }
 
-fn pending(home: &Home, position: Option<crate::position::Position>) -> Result<Pending, verify::Error> {
+/// What the journal holds from `begin`, or its beginning, to `end`, or its end.
+fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Result<Pending, verify::Error> {
     let journal = home.journal();
-    let reader = match position {
+    let reader = match begin {
         Some(position) => Reader::from_position(journal, position)?,
         None => None,
     };
@@ -121,7 +129,9 @@ fn pending(home: &Home, position: Option<crate::position::Position>) -> Result<P
         None => Reader::from_start(journal)?,
     };
     let mut pending = Pending::default();
-    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+    let is_end = |reader: &Reader<'_>| end.is_some_and(|end| reader.position() == end);
+    while let Some(reader) = reader.as_mut().filter(|reader| !is_end(reader)) {
+        let Some(item) = reader.next()? else { break };
         let Item::Entry { json } = item else { continue };
         pending.records += 1;
         if pending.oldest_age_s.is_none()
@@ -154,6 +164,17 @@ fn worker_trouble(pending: &Pending, running: bool, published: Option<&Published
     if let Some(published) = published.filter(|it| it.failures_in_a_row >= FAILURES_MAX) {
         let why = published.last_error.as_ref().map_or("", |(_, error)| error);
         needs.push(format!("the worker has failed {} times in a row: {why}", published.failures_in_a_row));
+    }
+}
+
+fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
+    let (records, waits) = (owed.records, owed.oldest_age_s.unwrap_or(0));
+    if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
+        needs.push(format!(
+            "{records} record(s) are committed and have waited for their rows for up to {waits} s: end whoever holds the \
+             lock of {}, and run a worker or `indelible flush`",
+            home::INDEX
+        ));
     }
 }
 

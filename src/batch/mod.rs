@@ -5,6 +5,7 @@
 //! 3. What cannot be applied is parked, durably, before its position passes. What can be later is never parked.
 //! 4. Of several intents with one id, the first in the journal's order is the record.
 //! 5. A segment goes only when its files and rows are durable and all of it is in git.
+//! 6. Whoever holds SQLite's lock holds up rows, never commits: rows can be owed, see `owed`.
 //!
 //! Whoever has the worker's lock does this: the worker, or `flush` and `recover` where none runs.
 //!
@@ -15,21 +16,22 @@
 //! | after it | the batch, committed | nothing to do: its position is in git |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
 
+mod owed;
 mod plan;
 mod start;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 pub use plan::{Plan, Pressure};
-pub use start::{Progress, VoidReason, committed_position};
+pub use start::{Progress, Reached, VoidReason, reached};
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
 use crate::home::{self, Home};
-use crate::intent::{FileImage, Intent, RecordId};
+use crate::intent::{FileImage, Intent, Kind, RecordId};
 use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
 use crate::position::Position;
 use crate::state::{Passed, State};
@@ -40,6 +42,8 @@ use crate::store::quarantine::Quarantine;
 
 /// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
+/// How long SQLite's lock is waited for by what can as well be done another time.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// How batches are made.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// How long a segment stays after its last record was committed.
     pub keep: Duration,
-    /// How long to wait for SQLite's lock.
+    /// How long to wait for SQLite's lock, before rows are owed.
     pub index_wait: Duration,
     /// How the history is kept.
     pub history: HistoryOptions,
@@ -140,6 +144,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether somebody else holds the index's lock, and nothing else is wrong.
+    pub fn is_index_busy(&self) -> bool {
+        matches!(self, Error::Index(error) if error.is_busy())
+    }
+
     /// Whether building the index anew is what helps.
     pub fn is_index_lost(&self) -> bool {
         match self {
@@ -209,6 +218,8 @@ pub struct Committer<'h> {
     committed_segment: SegmentNumber,
     /// Paths that history had once and its owner removed: they stay removed.
     removed: HashSet<String>,
+    /// Keyed records that are committed and whose rows are owed: the index cannot tell that they are there.
+    owed_keys: HashMap<RecordId, Place>,
     void: Option<VoidReason>,
     pending: Vec<Pending>,
     pending_bytes: usize,
@@ -408,18 +419,36 @@ impl<'h> Committer<'h> {
                 intents.push(intent);
             }
         }
-        self.insert_rows(&intents)?;
-        let pages = self.render_pages(&intents)?;
-        Ok(Applied { intents, pages })
+        if self.rows_owed().is_some() {
+            self.owe_rows(&intents)?;
+            return Ok(Applied { intents, pages: Vec::new() });
+        }
+        match self.insert_rows(&intents) {
+            Ok(()) => {
+                let pages = self.render_pages(&intents)?;
+                Ok(Applied { intents, pages })
+            }
+            Err(error) if error.is_index_busy() => {
+                self.owe_rows(&intents)?;
+                Ok(Applied { intents, pages: Vec::new() })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether an intent of the same id came before it and is the record.
     fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
-        let (Some(index), Some(_)) = (&self.index, &intent.key) else { return Ok(false) };
-        let known = index.find(intent.id)?;
-        Ok(known.is_some_and(|known| {
-            let full = crate::store::page::with_full_id(&apply::page_at(known.kind, intent.path()), intent.id);
-            known.path != intent.path() && known.path != apply::folder_or_page(known.kind, &full)
+        if intent.key.is_none() {
+            return Ok(false);
+        }
+        let owed = self.owed_keys.get(&intent.id).cloned();
+        let place = match owed {
+            Some(place) => Some(place),
+            None => self.opened()?.find(intent.id)?.map(|known| Place { kind: known.kind, path: known.path }),
+        };
+        Ok(place.is_some_and(|Place { kind, path }| {
+            let full = crate::store::page::with_full_id(&apply::page_at(kind, intent.path()), intent.id);
+            path != intent.path() && path != apply::folder_or_page(kind, &full)
         }))
     }
 
@@ -452,8 +481,8 @@ impl<'h> Committer<'h> {
 
     fn insert_rows(&mut self, intents: &[Intent]) -> Result<(), Error> {
         let mut rows: Vec<_> = intents.iter().map(|intent| RowImage::of(intent, intent.path())).collect();
-        while let Some(index) = &mut self.index {
-            match index.insert(&rows) {
+        loop {
+            match self.index()?.insert(&rows) {
                 Ok(inserted) => {
                     self.counts.rows_inserted += inserted.iter().filter(|inserted| inserted.is_new).count() as u64;
                     return Ok(());
@@ -466,7 +495,6 @@ impl<'h> Committer<'h> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
     }
 
     fn render_pages(&mut self, intents: &[Intent]) -> Result<Vec<FileImage>, Error> {
@@ -477,10 +505,10 @@ impl<'h> Committer<'h> {
     }
 
     pub(crate) fn render_folders(&mut self, folders: Vec<String>) -> Result<Vec<FileImage>, Error> {
-        let Some(index) = &self.index else { return Ok(Vec::new()) };
+        self.ensure_index()?;
         let mut pages = Vec::new();
         for folder in folders {
-            match self.applier.domain_page(index, &folder) {
+            match self.applier.domain_page(self.opened()?, &folder) {
                 Ok(page) => pages.extend(page),
                 Err(error) if error.is_transient() => return Err(Error::Page { folder, source: error }),
                 Err(error) => tracing::error!(folder, error = crate::text::chain(&error), "a page cannot be rendered"),
@@ -544,7 +572,10 @@ impl<'h> Committer<'h> {
         let mut all = Outcome { commit: None, records: 0 };
         loop {
             self.look()?;
-            let Some(outcome) = self.commit()? else { return Ok(all) };
+            let Some(outcome) = self.commit()? else {
+                let pages = self.insert_owed()?;
+                return Ok(Outcome { commit: pages.commit.or(all.commit), ..all });
+            };
             all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
             progress(all.records);
             self.tidy()?;
@@ -572,6 +603,11 @@ impl<'h> Committer<'h> {
         self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
     }
 
+    /// The index, which has been opened.
+    fn opened(&self) -> Result<&Index, Error> {
+        self.index.as_ref().ok_or_else(|| index::Error::Missing(self.home.index_path()).into())
+    }
+
     /// Closes the index, so that it can be built anew.
     pub fn close_index(&mut self) {
         self.index = None;
@@ -584,7 +620,7 @@ impl<'h> Committer<'h> {
     pub fn tidy(&mut self) -> Result<(), Error> {
         let wal = self.home.dir().find(&format!("{}-wal", home::INDEX))?;
         if wal.is_some_and(|wal| wal.size > WAL_BYTES_MAX) && self.index.is_some() {
-            self.index()?.sync()?;
+            self.sync_index()?;
         }
         if self.wants_rotation()? {
             let number = self.home.journal().rotate()?;
@@ -608,18 +644,37 @@ impl<'h> Committer<'h> {
         let journal = self.home.journal();
         let mut finished = journal.segments()?;
         finished.retain(|number| *number < self.committed_segment);
-        if finished.is_empty() {
+        if finished.is_empty() || self.rows_owed().is_some() {
             return Ok(());
         }
         fs::point::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", self.home.path()))?;
         let durable = self.home.dir().sync_file_system()?;
-        self.index()?.sync()?;
+        if !self.sync_index()? {
+            return Ok(());
+        }
         for number in finished {
             journal.remove(number, &durable)?;
             self.counts.segments_removed += 1;
         }
         Ok(())
     }
+
+    /// Makes rows durable. False where somebody holds SQLite's lock: another time will do.
+    fn sync_index(&mut self) -> Result<bool, Error> {
+        let index = self.index()?;
+        match index.is_free(LOCK_WAIT)?.then(|| index.sync()).transpose() {
+            Err(error) if error.is_busy() => Ok(false),
+            synced => Ok(synced?.is_some()),
+        }
+    }
+}
+
+/// Where the record of an id is.
+#[derive(Clone, Debug)]
+struct Place {
+    kind: Kind,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    path: String,
 }
 
 /// What a batch came to on disk.

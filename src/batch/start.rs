@@ -4,7 +4,7 @@
 //! branch still reaches the anchor, and the journal is the one that was there before. Otherwise everything in the
 //! journal is looked up in the history, and whoever opened the committer is told to look at the files as well.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use uuid::Uuid;
@@ -20,9 +20,6 @@ use crate::state::{Passed, State};
 use crate::store::apply::Applier;
 use crate::store::history::{Anchor, History};
 use crate::store::quarantine::Quarantine;
-
-/// How many records of the journal are looked up at a time.
-const GROUP_RECORDS: usize = 1000;
 
 /// What is told to whoever waits.
 pub trait Progress {
@@ -86,7 +83,13 @@ impl<'h> Committer<'h> {
         let (history, made) = History::init(home.path(), temporary.path(), options.history.clone())?;
         let known = State::read(private)?.filter(|state| state.journal == journal_id);
         let start = start(home, &history, journal_id, made, known.as_ref())?;
-        let state = known.unwrap_or_else(|| State { boot: String::new(), ..State::of_new(journal_id) });
+        let mut state = known.unwrap_or_else(|| State { boot: String::new(), ..State::of_new(journal_id) });
+        let begin = start.reader.position();
+        if start.void.is_some() && state.rows_owed.is_some_and(|owed| owed != begin) {
+            // What lies before the mark is committed anew, and its rows may be owed as well.
+            state.rows_owed = Some(begin);
+            state.write(private, &temporary)?;
+        }
         let mut committer = Committer {
             home,
             applier: Applier::new(home)?,
@@ -99,6 +102,7 @@ impl<'h> Committer<'h> {
             committed_segment: start.reader.segment(),
             reader: start.reader,
             removed: HashSet::new(),
+            owed_keys: HashMap::new(),
             void: start.void,
             pending: Vec::new(),
             pending_bytes: 0,
@@ -112,6 +116,7 @@ impl<'h> Committer<'h> {
             tracing::warn!(reason = reason.name(), "everything in the journal is looked up in the history");
             committer.removed = committer.find_removed()?;
         }
+        committer.find_owed_keys()?;
         Ok(committer)
     }
 
@@ -157,50 +162,6 @@ impl<'h> Committer<'h> {
         let missing: Vec<String> = self.history.missing(&paths)?.into_iter().map(str::to_owned).collect();
         let mut candidates: BTreeSet<String> = missing.into_iter().collect();
         Ok(self.history.introduced(&mut candidates, |_| ())?.into_iter().collect())
-    }
-
-    /// Looks whether every record that the journal holds and the branch's tree has is still in its files and its row, and
-    /// puts back the rows that are gone. After a power cut, files can be empty and rows missing that were there before;
-    /// and as long as a committed record has no row, a repeat of its key that is pending would be taken for the record.
-    /// Returns whether anything was gone; its files are a survey's to bring back, which knows what was only moved.
-    ///
-    /// # Errors
-    /// Every [`Error`].
-    pub fn restore_rows(&mut self) -> Result<bool, Error> {
-        let end = self.committed;
-        let Some(mut reader) = Reader::from_start(self.home.journal())? else { return Ok(false) };
-        let (mut group, mut gone) = (Vec::new(), false);
-        let mut more = reader.position() != end;
-        while more {
-            let item = reader.next()?;
-            more = item.is_some() && reader.position() != end;
-            if let Some(Item::Entry { json }) = item
-                && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
-            {
-                group.push(intent);
-            }
-            if group.len() == GROUP_RECORDS || !more {
-                gone |= self.restore_rows_of(&std::mem::take(&mut group))?;
-            }
-        }
-        Ok(gone)
-    }
-
-    fn restore_rows_of(&mut self, intents: &[Intent]) -> Result<bool, Error> {
-        let paths: Vec<&str> = intents.iter().filter_map(|it| Some(it.files.first()?.path.as_str())).collect();
-        // What is committed and no longer in the tree was removed by its owner, and stays so.
-        let missing: HashSet<&str> = self.history.missing(&paths)?.into_iter().collect();
-        let in_tree = |intent: &&Intent| intent.files.first().is_some_and(|it| !missing.contains(it.path.as_str()));
-        let (mut rows, mut files_gone) = (Vec::new(), false);
-        for intent in intents.iter().filter(in_tree) {
-            let in_files = self.applier.is_applied(intent).map_err(|source| Error::Apply { id: intent.id, source })?;
-            files_gone |= !in_files;
-            if self.index()?.find(intent.id)?.is_none() {
-                rows.push(intent.clone());
-            }
-        }
-        self.insert_rows(&rows)?;
-        Ok(files_gone || !rows.is_empty())
     }
 }
 
@@ -278,15 +239,30 @@ fn are_reordered(known: &[(u64, SegmentId)], found: &[(u64, SegmentId)]) -> bool
     known.iter().any(|(number, id)| found.iter().any(|(other, it)| number == other && id != it))
 }
 
-/// Up to where the journal of `home` is in git, for those who only look; `None` if that is not known.
+/// How far the journal of a home has got, for those who only look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Up to where it is in git; `None` if that is not known.
+    pub committed: Option<Position>,
+    /// From where on rows are owed of what is in git, if any are.
+    pub rows_owed: Option<Position>,
+}
+
+impl Reached {
+    /// Up to where everything is in git and in the index; `None` if that is not known.
+    pub fn settled(self) -> Option<Position> {
+        self.rows_owed.or(self.committed)
+    }
+}
+
+/// How far the journal of `home` has got.
 ///
 /// # Errors
 /// [`Error::Journal`], [`Error::History`], [`Error::Fs`].
-pub fn committed_position(home: &Home, history: &History) -> Result<Option<Position>, Error> {
-    let Some(id) = journal::id(home.private())? else { return Ok(None) };
+pub fn reached(home: &Home, history: &History) -> Result<Reached, Error> {
+    let Some(id) = journal::id(home.private())? else { return Ok(Reached::default()) };
     let known = State::read(home.private())?.filter(|state| state.journal == id);
-    if known.is_none() {
-        return Ok(None);
-    }
-    Ok(committed(home, history, id, known.as_ref())?.map(|reader| reader.position()))
+    let Some(known) = known else { return Ok(Reached::default()) };
+    let committed = committed(home, history, id, Some(&known))?.map(|reader| reader.position());
+    Ok(Reached { committed, rows_owed: known.rows_owed })
 }

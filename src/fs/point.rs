@@ -74,6 +74,12 @@ points! {
     BatchBeforeSync,
     /// What cannot be applied is about to be parked.
     ParkBefore,
+    /// A batch will be committed without its rows, and that is not noted yet.
+    OweBeforeMark,
+    /// Rows that were owed are in the index, and their pages are neither rendered nor committed.
+    OwedBeforePages,
+    /// Nothing is owed any more, and the note that it is, is still there.
+    OwedBeforeUnmark,
     /// A batch is applied, and nothing of it is in git yet.
     CommitBeforePack,
     /// The batch's pack is written to the staging folder.

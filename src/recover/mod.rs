@@ -11,6 +11,7 @@
 //!
 //! Records that were parked are tried again with that, since what was in their way may be gone.
 //!
+//! A worker's start goes on without rows where somebody holds SQLite's lock; `recover` fails then.
 //! A worker's start does the last of these only where something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
@@ -147,6 +148,10 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     if everything || damaged {
         mend(committer, &mut report, progress)?;
     }
+    if scope == Scope::Everything && committer.rows_owed().is_some() {
+        // A worker goes on without rows and inserts them later; who asked for everything is told that it is not done.
+        return Err(index::Error::Busy { waited: committer.options().index_wait }.into());
+    }
     committer.settled()?;
     let after = *committer.counts();
     report.commits = after.commits - before.commits;
@@ -186,7 +191,7 @@ fn commit(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn
 /// Holds the stores against each other and mends what differs.
 fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     let history = committer.history().clone();
-    let (home, committed) = (committer.home(), committer.committed());
+    let (home, committed) = (committer.home(), committer.settled_position());
     let stores = Stores { home, index: Some(committer.index()?), history: Some(&history), committed: Some(committed) };
     let survey = survey(&stores, progress)?;
     let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };

@@ -161,12 +161,23 @@ impl<'h> Applier<'h> {
         }
     }
 
-    /// Whether the files of `intent` are in place, edited by their owner or not. It changes nothing.
+    /// `intent` with the paths that its files are in place at, edited by their owner or not; `None` if one of them is not.
+    /// It changes nothing.
     ///
     /// # Errors
     /// [`Error::Path`] and [`Error::Fs`].
-    pub fn is_applied(&self, intent: &Intent) -> Result<bool, Error> {
-        for file in &intent.files {
+    pub fn applied(&self, intent: &Intent) -> Result<Option<Intent>, Error> {
+        let renamed: Vec<_> = intent.files.iter().map(|file| with_full_id(file, intent)).collect();
+        for files in [&intent.files, &renamed] {
+            if self.are_in_place(intent, files)? {
+                return Ok(Some(Intent { files: files.clone(), ..intent.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn are_in_place(&self, intent: &Intent, files: &[FileImage]) -> Result<bool, Error> {
+        for file in files {
             check_path(&file.path)?;
             let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
             let folder = match self.home.folder(folder) {

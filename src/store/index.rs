@@ -135,6 +135,11 @@ impl Error {
         }
     }
 
+    /// Whether somebody else holds SQLite's lock, and nothing else is wrong.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Error::Busy { .. })
+    }
+
     /// Whether building the index anew mends it.
     pub fn is_lost(&self) -> bool {
         matches!(self, Error::Missing(_) | Error::Corrupt { .. })
@@ -305,6 +310,23 @@ impl Index {
     /// Whether the file that is open is no longer the one at its path: moved away, removed or replaced.
     pub fn has_moved(&self) -> bool {
         inode_of(&self.path) != self.inode
+    }
+
+    /// Whether a row could be inserted now: whether nobody holds SQLite's lock for longer than `wait`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn is_free(&self, wait: Duration) -> Result<bool, Error> {
+        let try_lock = || {
+            self.connection.busy_timeout(wait)?;
+            let locked = self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;");
+            self.connection.busy_timeout(self.wait)?;
+            locked
+        };
+        match try_lock().map_err(self.error("lock the index")) {
+            Err(error) if error.is_busy() => Ok(false),
+            locked => locked.map(|()| true),
+        }
     }
 
     /// The row of the record `id`, if it has one.

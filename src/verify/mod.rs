@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::batch::{self, Progress, committed_position};
+use crate::batch::{self, Progress, reached};
 use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
@@ -125,8 +125,9 @@ fn look(
     history: Option<&History>,
     progress: &mut dyn Progress,
 ) -> Result<Survey, Error> {
-    let committed = history.map(|history| committed_position(home, history)).transpose()?.flatten();
-    Ok(survey(&Stores { home, index, history, committed }, progress)?)
+    // Records whose rows are owed wait for the worker as those do that are not committed.
+    let reached = history.map(|history| reached(home, history)).transpose()?.unwrap_or_default();
+    Ok(survey(&Stores { home, index, history, committed: reached.settled() }, progress)?)
 }
 
 /// Of a second survey, what the first one found as well.

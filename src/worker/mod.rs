@@ -42,6 +42,9 @@ use status::Board;
 /// After so many commits it is worth looking whether packs pile up.
 const COMMITS_PER_REPACK_CHECK: u64 = 8;
 
+/// How often it is tried to insert rows that are owed: only the lock is tried, which costs next to nothing.
+const ROWS_PAUSE: Duration = Duration::from_millis(200);
+
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -120,7 +123,8 @@ pub enum Ended {
 /// journal all the same.
 pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> Result<Ended, Error> {
     let (board, requests) = open(home, wakes, options)?;
-    let mut worker = Worker { home, lock, wakes, options, board, requests, delays: delays(options), stopping: None };
+    let delays = delays(options);
+    let mut worker = Worker { home, lock, wakes, options, board, requests, delays, stopping: None, rows_due: None };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
@@ -180,6 +184,8 @@ struct Worker<'w> {
     delays: ExponentialBackoff,
     /// Since it was asked to stop, until when it goes on trying.
     stopping: Option<Instant>,
+    /// When to try again to insert rows that are owed.
+    rows_due: Option<Instant>,
 }
 
 impl Worker<'_> {
@@ -254,6 +260,7 @@ impl Worker<'_> {
                 continue;
             }
             let wake_at = due.unwrap_or_else(|| now + self.idle_for(committer));
+            let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
             match self.wakes.wait(wake_at) {
                 Some(Signal::Stop) => self.stop(),
                 Some(Signal::Reload) => return Ok(Ended::Reload),
@@ -261,6 +268,23 @@ impl Worker<'_> {
                 None => {}
             }
         }
+    }
+
+    /// Inserts rows that are owed, when it is time to try. Returns when it will be again, if they still are.
+    fn insert_owed(&mut self, committer: &mut Committer<'_>, now: Instant) -> Result<Option<Instant>, Error> {
+        if committer.rows_owed().is_none() {
+            return Ok(None);
+        }
+        if self.rows_due.is_none_or(|due| due <= now) {
+            let outcome = committer.insert_owed()?;
+            self.rows_due = Some(now + ROWS_PAUSE);
+            if committer.rows_owed().is_none() {
+                self.board.committed(&outcome);
+                self.publish(committer, State::Idle);
+                return Ok(None);
+            }
+        }
+        Ok(self.rows_due)
     }
 
     /// A lock on a file that is gone keeps nobody out, and what is written beside it is gone as well.

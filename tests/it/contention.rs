@@ -76,11 +76,11 @@ fn a_reader_that_holds_its_transaction_open() {
     assert_exactly_once(&home, &[before, receipts.all()].concat());
 }
 
-/// Recorders leave their rows to the worker then, and the worker tries again for as long as it takes.
+/// Recorders leave their rows to the worker then, and the worker commits without them: they follow once it is free.
 #[test]
 fn a_writer_that_locks_the_index() {
     let home = TestHome::new();
-    let worker = Worker::start(&home, &["worker.age_ms=1"]);
+    let worker = Worker::start(&home, &["worker.age_ms=1", "worker.index_wait_ms=50"]);
     for (name, behavior) in
         [("exclusive", TransactionBehavior::Exclusive), ("immediate", TransactionBehavior::Immediate)]
     {
@@ -92,16 +92,96 @@ fn a_writer_that_locks_the_index() {
             assert_eq!(receipt.row_id, None, "it cannot have a row yet: {receipt:?}");
             receipts.push(receipt);
         });
-        wait_for("the worker to have failed", || {
-            (home.status()["published"]["failures_in_a_row"].as_u64() >= Some(1)).then_some(())
-        });
-        lock.rollback().expect("it can be let go");
         worker.wait_until_committed(&home);
+        assert_eq!(rows_owed(&home), 30, "the lock was held, and rows are there");
+        lock.rollback().expect("it can be let go");
+        wait_for_rows(&home);
         let stores = assert_exactly_once(&home, &receipts.all());
         assert!(stores.ids().len() >= 30, "rows are missing");
     }
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     home.recover_fully();
+}
+
+fn rows_owed(home: &TestHome) -> u64 {
+    home.status()["rows_owed"]["records"].as_u64().expect("it is a number")
+}
+
+fn wait_for_rows(home: &TestHome) {
+    wait_for("the rows that are owed", || (rows_owed(home) == 0).then_some(()));
+}
+
+fn keyed(home: &TestHome, kind: &str, headline: &str, key: &str) -> Receipt {
+    home.recorder(kind, headline).args(["--key", key]).ok().receipt()
+}
+
+/// A process that does not let go of SQLite's lock, as one that was stopped: nobody waits for it, whatever is killed
+/// meanwhile.
+#[test]
+fn rows_are_owed_across_workers_that_are_killed() {
+    let home = TestHome::new();
+    let settings = ["worker.age_ms=1", "worker.index_wait_ms=50", "journal.segment_bytes_max=4096", "journal.keep_s=0"];
+    let worker = Worker::start(&home, &settings);
+    let mut receipts = home.record_each("before");
+    home.flush();
+    let mut writer = home.index();
+    let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes for long");
+    let first = keyed(&home, "failure", "keyed, the first", "one");
+    receipts.extend(home.record_each("while it is locked"));
+    worker.wait_until_committed(&home);
+    worker.kill();
+    // Two that know nothing of each other: the index has no row of the first's, and its batch is over.
+    let second = keyed(&home, "failure", "keyed, a repeat", "one");
+    assert_eq!(second.id, first.id, "a key names one record");
+    let worker = Worker::start(&home, &settings);
+    let third = keyed(&home, "failure", "keyed, another repeat", "one");
+    assert_eq!(third.id, first.id, "a key names one record");
+    for round in 0..3 {
+        receipts.extend(home.record_each(&format!("behind a killed worker, {round}")));
+        worker.wait_until_committed(&home);
+    }
+    let owed = rows_owed(&home);
+    assert!(owed > 20, "only {owed} rows are owed");
+    assert_eq!(home.journal()[0].0, "0000000001.log", "a segment went whose rows are owed");
+    assert!(home.journal().len() > 1, "there was no second segment, so nothing was held back");
+    let _ = home.verify().exits(0);
+    worker.kill();
+    lock.rollback().expect("it can be let go");
+    let worker = Worker::start(&home, &settings);
+    wait_for_rows(&home);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    receipts.push(first);
+    let stores = assert_exactly_once(&home, &receipts);
+    assert_eq!(stores.ids().len(), receipts.len(), "there is a record that nobody recorded");
+    let _ = home.verify().exits(0);
+    home.recover_fully();
+    assert!(home.journal()[0].0.as_str() > "0000000001.log", "the segments stay for ever");
+}
+
+/// `flush` does what its name says, and the next one inserts the rows; `recover` says that it is not done.
+#[test]
+fn commands_beside_a_locked_index() {
+    let home = TestHome::new();
+    let mut receipts = home.record_each("before");
+    home.flush();
+    let mut writer = home.index();
+    let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes for long");
+    receipts.push(keyed(&home, "heuristic", "keyed", "one"));
+    receipts.extend(home.record_each("while it is locked"));
+    let flush = || home.cmd(["flush", "--set", "worker.index_wait_ms=50"]).ok();
+    let _ = flush();
+    let status = home.status();
+    assert_eq!(status["pending"]["records"], 0, "it was not committed: {status}");
+    assert_eq!(status["rows_owed"]["records"], 6, "rows are there: {status}");
+    let _ = keyed(&home, "heuristic", "a repeat", "one");
+    let _ = flush();
+    let _ = home.cmd(["recover", "--set", "worker.index_wait_ms=50"]).run().exits(75);
+    lock.rollback().expect("it can be let go");
+    let _ = flush();
+    assert_eq!(rows_owed(&home), 0);
+    assert_exactly_once(&home, &receipts);
+    home.recover_fully();
+    assert_exactly_once(&home, &receipts);
 }
 
 /// The lock in its oldest form: another program's connection that lets nobody in at all, not even readers.
@@ -161,7 +241,13 @@ fn signal(running: &mut Running, signal: Signal) {
 #[test]
 fn recorders_stopped_while_segments_rotate() {
     let home = TestHome::new();
-    let settings = ["worker.age_ms=1", "journal.segment_bytes_max=4096", "journal.keep_s=0", "history.packs_max=6"];
+    let settings = [
+        "worker.age_ms=1",
+        "worker.index_wait_ms=50",
+        "journal.segment_bytes_max=4096",
+        "journal.keep_s=0",
+        "history.packs_max=6",
+    ];
     let worker = Worker::start(&home, &settings);
     let receipts = Receipts::default();
     let mut dice = Dice(4711);
@@ -186,9 +272,10 @@ fn recorders_stopped_while_segments_rotate() {
                 locked.fetch_or(receipt.row_id.is_none(), Ordering::Relaxed);
                 receipts.push(receipt);
             });
-            // Whoever was stopped with SQLite's lock in its hands keeps the worker from rows, and so from commits.
+            // Whoever was stopped with SQLite's lock in its hands keeps rows from the worker, and so the segments.
             (oldest(&home) != before || locked.load(Ordering::Relaxed)).then_some(())
         });
+        worker.wait_until_committed(&home);
         for running in &mut stopped {
             signal(running, Signal::CONT);
         }
@@ -208,13 +295,13 @@ fn recorders_stopped_while_segments_rotate() {
     assert_eq!(stores.ids().len(), count, "there is a record that nobody recorded");
 }
 
-/// A recorder that is stopped with SQLite's lock in its hands keeps others from their rows, never from recording; and the
-/// worker goes on as soon as it does.
+/// A recorder that is stopped with SQLite's lock in its hands keeps others from their rows, never from recording, and
+/// never the worker from committing.
 #[test]
 fn a_recorder_stopped_while_it_writes_its_row() {
     let home = TestHome::new();
     let receipts = Receipts::default();
-    let mut worker = Worker::start(&home, &["worker.age_ms=1"]);
+    let mut worker = Worker::start(&home, &["worker.age_ms=1", "worker.index_wait_ms=50"]);
     let mut dice = Dice(99);
     let mut held = 0;
     for round in 0..40 {
@@ -225,11 +312,13 @@ fn a_recorder_stopped_while_it_writes_its_row() {
         let receipt = home.record("success", &format!("beside it {round}"));
         held += usize::from(receipt.row_id.is_none());
         receipts.push(receipt);
+        worker.wait_until_committed(&home);
         signal(&mut running, Signal::CONT);
         receipts.push(running.wait().exits(0).receipt());
     }
     println!("{held} of 40 times SQLite's lock was held");
     home.flush();
+    wait_for_rows(&home);
     assert!(worker.is_running());
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     home.recover_fully();

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use indelible::fs::Point;
+use rusqlite::TransactionBehavior;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
@@ -30,6 +31,12 @@ enum Scenario {
     Flush(u32),
     /// A worker that commits pending records.
     Worker,
+    /// `flush` while somebody holds the index's lock.
+    LockedIndex,
+    /// `flush` when the index is free again and rows are owed.
+    FreedIndex,
+    /// A worker when the index is free again and rows are owed.
+    WorkerFreedIndex,
     /// `flush` where something else is in a record's place.
     TakenPlace,
     /// `flush` of a record that cannot be applied.
@@ -88,8 +95,8 @@ const fn row(point: Point, scenarios: &'static [Scenario], saw: Saw, after: Afte
 use After::{Absent, AbsentOrWhole, Parked, WholeOnce};
 use Saw::{Acknowledged, NoPromise};
 use Scenario::{
-    Batch, FailingSync, FinishedSegment, Flush, FullSegment, Init, ManyPacks, NoHistory, NoIndex, Overtaken, Recorder,
-    Recover, Repair, TakenPlace, Unapplicable, WorkerFinishedSegment,
+    Batch, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, Init, LockedIndex, ManyPacks, NoHistory,
+    NoIndex, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable, WorkerFinishedSegment, WorkerFreedIndex,
 };
 
 const FAILURE: Scenario = Recorder("failure");
@@ -119,21 +126,24 @@ const TABLE: &[Row] = &[
     row(Point::ReplaceAfterRename,  &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::SetAsideBefore,      &[TakenPlace],                           NoPromise,    WholeOnce),
     row(Point::RowBeforeCommit,     &[HEURISTIC, Batch, FLUSH],              NoPromise,    WholeOnce),
-    row(Point::RowAfterCommit,      &[EXPERIMENT, FLUSH],                    NoPromise,    WholeOnce),
+    row(Point::RowAfterCommit,      &[EXPERIMENT, FLUSH, FreedIndex],        NoPromise,    WholeOnce),
     row(Point::RotateBeforeCreate,  &[FullSegment],                          Acknowledged, WholeOnce),
     row(Point::RotateBeforeHeader,  &[FullSegment],                          Acknowledged, WholeOnce),
     row(Point::RotateAfterHeader,   &[FullSegment],                          Acknowledged, WholeOnce),
     row(Point::BatchBeforeSync,     &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::ParkBefore,          &[Unapplicable],                         Acknowledged, Parked),
-    row(Point::CommitBeforePack,    &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::OweBeforeMark,       &[LockedIndex],                          Acknowledged, WholeOnce),
+    row(Point::OwedBeforePages,     &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
+    row(Point::OwedBeforeUnmark,    &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
+    row(Point::CommitBeforePack,    &[FLUSH, Scenario::Worker, LockedIndex, FreedIndex], Acknowledged, WholeOnce),
     row(Point::CommitStaged,        &[FLUSH],                                Acknowledged, WholeOnce),
     row(Point::CommitKept,          &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::CommitBeforeIndex,   &[FLUSH],                                Acknowledged, WholeOnce),
     row(Point::CommitBeforeBranch,  &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::CommitLocked,        &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
-    row(Point::CommitAfterBranch,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::CommitAfterBranch,   &[FLUSH, Scenario::Worker, LockedIndex], Acknowledged, WholeOnce),
     row(Point::CommitBeforeAnchor,  &[FLUSH],                                Acknowledged, WholeOnce),
-    row(Point::CommitAfterAnchor,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::CommitAfterAnchor,   &[FLUSH, Scenario::Worker, LockedIndex, FreedIndex], Acknowledged, WholeOnce),
     row(Point::RepackBefore,        &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackBeforeRemoval, &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackAfterRemoval,  &[ManyPacks],                            Acknowledged, WholeOnce),
@@ -187,6 +197,7 @@ const IN_INIT: &[&str] = &[
 ];
 
 const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
+const IMPATIENT: [&str; 2] = ["--set", "worker.index_wait_ms=1"];
 const FEW_PACKS: [&str; 4] = ["--set", "history.packs_max=2", "--set", "history.git_program="];
 /// The headline of what the process that crashes records itself.
 const CRASHED: &str = "recorded in the crash";
@@ -227,6 +238,11 @@ fn of_flush() {
 #[test]
 fn of_a_worker() {
     run(|scenario| matches!(scenario, Scenario::Worker | WorkerFinishedSegment));
+}
+
+#[test]
+fn of_a_locked_index() {
+    run(|scenario| matches!(scenario, LockedIndex | FreedIndex | WorkerFreedIndex));
 }
 
 #[test]
@@ -311,6 +327,7 @@ impl Case {
                 self.pending();
                 self.worker_dies(&["worker.age_ms=0"]);
             }
+            LockedIndex | FreedIndex | WorkerFreedIndex => self.locked_index(),
             TakenPlace => self.taken_place(),
             Unapplicable => self.unapplicable(),
             FullSegment => {
@@ -388,6 +405,23 @@ impl Case {
         assert!(segments > 1, "the journal did not go on in a new segment, so nothing is overtaken");
         kill_process(Pid::from_raw(process).expect("a process has an id"), Signal::CONT).expect("it is stopped");
         let _ = recorder.wait().aborted();
+    }
+
+    /// Somebody holds the index's lock for as long as it takes: a batch is committed without its rows.
+    fn locked_index(&mut self) {
+        let mut writer = self.home.index();
+        let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes");
+        self.pending();
+        if self.scenario == LockedIndex {
+            let _ = self.dies(self.home.cmd(["flush"].iter().chain(&IMPATIENT)));
+            return;
+        }
+        let _ = self.home.cmd(["flush"].iter().chain(&IMPATIENT)).ok();
+        lock.rollback().expect("it can be let go");
+        match self.scenario {
+            WorkerFreedIndex => self.worker_dies(&["worker.age_ms=0"]),
+            _ => drop(self.dies(self.home.cmd(["flush"]))),
+        }
     }
 
     /// The journal has the record, and at its path lies something that is nobody's.

@@ -55,6 +55,7 @@ pub struct WorkerSettings {
     pub urgent_severity: u8,
     pub poll_s: u64,
     pub stop_s: u64,
+    pub index_wait_ms: u64,
 }
 
 /// `[journal]`
@@ -98,6 +99,7 @@ impl Default for WorkerSettings {
             urgent_severity: 5,
             poll_s: 30,
             stop_s: 20,
+            index_wait_ms: 5000,
         }
     }
 }
@@ -122,7 +124,7 @@ impl Default for LogSettings {
 }
 
 /// Every setting there is, for the environment.
-const KEYS: [(&str, &str); 15] = [
+const KEYS: [(&str, &str); 16] = [
     ("record", "index_wait_ms"),
     ("worker", "age_ms"),
     ("worker", "records_due"),
@@ -130,6 +132,7 @@ const KEYS: [(&str, &str); 15] = [
     ("worker", "urgent_severity"),
     ("worker", "poll_s"),
     ("worker", "stop_s"),
+    ("worker", "index_wait_ms"),
     ("journal", "segment_bytes_max"),
     ("journal", "keep_s"),
     ("history", "author_name"),
@@ -190,14 +193,14 @@ impl Settings {
 
     /// How batches are made.
     pub fn batch(&self) -> batch::Options {
-        let defaults = batch::Options::default();
         batch::Options {
             records_due: self.worker.records_due.max(1),
             records_max: self.worker.records_max.max(1),
             segment_bytes_max: self.journal.segment_bytes_max.max(4096),
             keep: Duration::from_secs(self.journal.keep_s),
+            index_wait: Duration::from_millis(self.worker.index_wait_ms),
             history: self.history(),
-            ..defaults
+            ..batch::Options::default()
         }
     }
 

@@ -31,6 +31,10 @@ fn say(status: &Status) {
             None => "nothing".into(),
         },
     );
+    if status.rows_owed.records > 0 {
+        let (owed, age) = (status.rows_owed.records, status.rows_owed.oldest_age_s.unwrap_or(0));
+        show("rows owed", format!("{}, the oldest {age} s old: the index is locked", count(owed, "record", "records")));
+    }
     show("worker", status.worker.as_ref().map_or_else(|| "not running".into(), |holder| worker(holder, status)));
     if let Some(published) = &status.published {
         published_lines(published, &show);
