@@ -3,6 +3,8 @@
 
 mod abuse;
 mod cli;
+#[cfg(target_os = "linux")]
+mod clock;
 mod concurrency;
 mod contention;
 mod crash;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository, Sort};
+use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 use uuid::Uuid;
 
 use crate::position::Position;
@@ -236,13 +236,13 @@ impl History {
         }
     }
 
-    /// Every commit that the branch reaches, newest first.
+    /// Every commit that the branch reaches, each before its parents where no clock was set back between two lines that
+    /// were merged. Sorted, libgit2 would read all of them before it gives the first, and then go by their dates alone.
     fn commits<'r>(
         &self,
         repository: &'r Repository,
     ) -> Result<impl Iterator<Item = Result<Commit<'r>, Error>>, Error> {
         let mut walk = repository.revwalk().doing("walking the history")?;
-        walk.set_sorting(Sort::TIME).doing("walking the history")?;
         if let Some(tip) = refs::target(repository, &self.branch)? {
             refs::commit(repository, &self.branch, tip)?;
             walk.push(tip).doing("walking the history")?;

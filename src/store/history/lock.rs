@@ -191,8 +191,7 @@ impl Watched {
         let enough = history.options.lock_stale_after;
         let Some(stamp) = self.stamp.filter(|_| self.since.elapsed() >= enough) else { return false };
         let Ok(now) = fs::symlink_metadata(file) else { return false };
-        let age = now.modified().ok().and_then(|it| SystemTime::now().duration_since(it).ok());
-        Stamp::of(&now) == stamp && age.is_some_and(|age| age >= enough) && nobody_at_work(history, stamp)
+        Stamp::of(&now) == stamp && nobody_at_work(history, stamp)
     }
 }
 

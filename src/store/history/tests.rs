@@ -503,6 +503,20 @@ fn a_stale_lock_is_moved_aside_and_a_live_one_is_not() {
     home.fsck();
 }
 
+/// Its holder died before the clock was set back by a year.
+#[test]
+fn a_stale_lock_from_the_future_is_stale_all_the_same() {
+    let (home, history) = Home::ours();
+    let options = HistoryOptions { lock_stale_after: Duration::from_millis(20), ..options() };
+    let history = History { options, ..history };
+    let lock = fs::File::create(home.path.join(".git/refs/heads/main.lock")).expect("a lock");
+    lock.set_modified(std::time::SystemTime::now() + Duration::from_secs(365 * 24 * 3600))
+        .expect("a time like any other");
+    drop(lock);
+    keep(&history, &three_records());
+    home.fsck();
+}
+
 #[test]
 fn missing_tells_a_tree_from_a_file() {
     let (home, history) = Home::theirs();
