@@ -7,37 +7,33 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
 
 use crate::support::{
-    Dice, KINDS, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, beside, in_parallel, wait_for,
+    Dice, KINDS, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, beside, in_parallel,
+    recorders_at_once, wait_for,
 };
 
 #[test]
-fn two_hundred_recorders_beside_a_worker_and_readers() {
+fn a_thousand_recorders_at_once_beside_a_worker_and_readers() {
     let home = TestHome::new();
-    let _worker = Worker::quick(&home);
-    let receipts = Mutex::new(Vec::new());
-    let work = || {
-        in_parallel(200, 50, |number| {
-            let kind = KINDS[number % KINDS.len()];
-            let receipt = home.record(kind, &format!("recorder {number}"));
-            receipts.lock().expect("no recorder panicked").push(receipt);
-        });
-    };
-    let reads = beside(work, || {
-        // As a tool of somebody else's would: without a timeout.
-        let path = home.join("memory/index.db");
-        let index = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the index opens");
-        index.busy_timeout(std::time::Duration::ZERO).expect("SQLite takes a timeout");
-        let read = index.query_row("SELECT count(*) FROM learnings", [], |row| row.get::<_, i64>(0));
-        read.expect("a reader is never refused");
-    });
+    let worker = Worker::quick(&home);
+    let mut receipts = Vec::new();
+    let reads = beside(
+        || receipts = recorders_at_once(&home, &["failure", "success", "observation", "heuristic"], 1000),
+        || {
+            // As a tool of somebody else's would: without a timeout.
+            let path = home.join("memory/index.db");
+            let index = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the index opens");
+            index.busy_timeout(std::time::Duration::ZERO).expect("SQLite takes a timeout");
+            let read = index.query_row("SELECT count(*) FROM learnings", [], |row| row.get::<_, i64>(0));
+            read.expect("a reader is never refused");
+        },
+    );
     assert!(reads > 0, "nobody read meanwhile");
     home.flush();
-    let receipts = receipts.into_inner().expect("no recorder panicked");
-    assert_eq!(receipts.len(), 200, "every recorder exits 0");
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     let stores = assert_exactly_once(&home, &receipts);
-    assert_eq!(stores.ids().len(), 200, "there is a record that nobody recorded");
-    home.assert_sound();
-    let _ = home.verify().exits(0);
+    assert_eq!(receipts.len(), 1000);
+    assert_eq!(stores.ids().len(), 1000, "there is a record that nobody recorded");
+    home.assert_settled();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use command::{Cmd, Outcome, Receipt, Running};
 pub use home::{KINDS, TestHome, record_args};
-pub use parallel::{beside, in_parallel};
+pub use parallel::{beside, in_parallel, recorders_at_once};
 pub use repository::{repository, theirs};
 pub use stores::{Stores, assert_absent_or_whole, assert_exactly_once};
 pub use worker::Worker;

@@ -1,6 +1,9 @@
 //! Many things at once.
 
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::{Receipt, TestHome};
 
 /// Calls `work` for each of `0..count`, `at_once` of them at a time.
 pub fn in_parallel(count: usize, at_once: usize, work: impl Fn(usize) + Sync) {
@@ -35,4 +38,36 @@ pub fn beside(work: impl FnOnce(), beside: impl Fn() + Sync) -> usize {
         }
     });
     times.into_inner()
+}
+
+/// Starts `count` recorders of these kinds in turn, lets go of all of them in one moment, when the last has been started,
+/// and returns what they say. Not of experiments, which need the field that these read from their input.
+pub fn recorders_at_once(home: &TestHome, kinds: &[&str], count: usize) -> Vec<Receipt> {
+    let said = tempfile::tempdir().expect("a temporary folder");
+    let file = |number: usize| said.path().join(number.to_string());
+    // Each waits for the end of its input, and all of them have the same one.
+    let (input, gate) = std::io::pipe().expect("a pipe");
+    let start = |number: usize| {
+        let (kind, headline) = (kinds[number % kinds.len()], format!("number {number}"));
+        let own = match kind {
+            "heuristic" => ["--domain", "Rules of thumb", "--explanation", "-", "--rule"],
+            _ => ["--domain", "ci", "--summary", "-", "--title"],
+        };
+        let args = ["record", kind, "--json"].into_iter().chain(own).chain([&*headline]);
+        let mut command = home.cmd(args).into_command();
+        let output = std::fs::File::create(file(number)).expect("it can be made");
+        command.stdin(input.try_clone().expect("a descriptor can be doubled")).stdout(output);
+        command.spawn().expect("it starts")
+    };
+    let mut running: Vec<_> = (0..count).map(start).collect();
+    let waits = |it: &mut Child| it.try_wait().expect("it is our child").is_none();
+    assert!(running.iter_mut().all(waits), "somebody did not wait");
+    drop(gate);
+    let receipt = |(number, mut recorder): (usize, Child)| {
+        let status = recorder.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(0), "recorder {number} was not acknowledged: {status}");
+        let text = std::fs::read_to_string(file(number)).expect("it was made");
+        Receipt::of(&serde_json::from_str(&text).expect("one line of JSON"))
+    };
+    running.into_iter().enumerate().map(receipt).collect()
 }
