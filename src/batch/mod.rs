@@ -344,8 +344,9 @@ impl<'h> Committer<'h> {
         for number in journal.segments()?.into_iter().filter(|number| range.contains(number)) {
             match journal.sync(number) {
                 Ok(durable) => proof = Some(durable),
-                Err(journal::Error::Fs(error)) if !error.is_not_found() => {
-                    tracing::error!(segment = %number, %error, "a segment cannot be synced: copying it to a new one");
+                Err(error @ journal::Error::Unsynced { .. }) => {
+                    let why = crate::text::chain(&error);
+                    tracing::error!(segment = %number, why, "a segment cannot be synced: copying it to a new one");
                     self.evacuate()?;
                     return Ok(None);
                 }

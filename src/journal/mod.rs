@@ -19,6 +19,7 @@
 //! | between write and sync | a whole entry that nobody was promised | a record like any other |
 //! | after the sync | the entry | the record |
 //! | after the next segment's creation | a segment without a header | the next appender writes it |
+//! | between a worker's failed sync and its copy | a mark beside the segment | the next worker copies the segment |
 
 mod append;
 mod copy;
@@ -78,6 +79,14 @@ pub enum Error {
         number: u64,
         /// What failed.
         source: fs::Error,
+    },
+    /// A sync of a segment failed, now or before: nothing in it is trusted to be on the disk.
+    #[error("a sync of journal segment {number} failed, so what it holds has to be copied")]
+    Unsynced {
+        /// The segment.
+        number: u64,
+        /// What failed; absent where it failed before.
+        source: Option<fs::Error>,
     },
     /// An entry that nobody may rely on could not be voided either, so its record may appear all the same.
     #[error("the entry in journal segment {number} could not be voided, so its record may appear all the same")]

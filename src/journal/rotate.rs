@@ -55,11 +55,24 @@ impl Journal {
 
     /// Makes durable what is in segment `number` so far, by whomever it was written.
     ///
+    /// After a sync that failed the system may take what it could not write for written, and the next one succeeds. So a
+    /// mark beside the segment says to all who come later that it failed. The mark need not outlive the system: what can
+    /// be read after it was started anew is what the disk has.
+    ///
     /// # Errors
-    /// [`Error::Fs`] if the sync fails; the segment may never be synced again, and what it holds has to be copied.
+    /// [`Error::Unsynced`] if the sync fails or has failed before; the segment is never synced again, and what it holds
+    /// has to be copied. [`Error::Fs`] if the segment cannot be opened.
     pub fn sync(&self, number: SegmentNumber) -> Result<Durable<()>, Error> {
         let file: File = self.dir.read(&number.file_name())?;
-        Ok(file.sync(Point::BatchBeforeSync, ())?)
+        if self.dir.find(&number.mark_name())?.is_some() {
+            return Err(Error::Unsynced { number: number.0, source: None });
+        }
+        file.sync(Point::BatchBeforeSync, ()).map_err(|source| {
+            if let Err(error) = self.dir.create(&number.mark_name()) {
+                tracing::error!(segment = %number, %error, "it could not be noted that a sync failed");
+            }
+            Error::Unsynced { number: number.0, source: Some(source) }
+        })
     }
 
     /// Removes segment `number`, all of which is durable elsewhere, as `proof` shows. The oldest has to go first.
@@ -72,6 +85,7 @@ impl Journal {
         point::at(Point::PruneBeforeUnlink).map_err(named)?;
         self.dir.remove(&number.file_name())?;
         point::at(Point::PruneAfterUnlink).map_err(named)?;
+        self.dir.remove(&number.mark_name())?;
         Ok(())
     }
 }

@@ -46,6 +46,11 @@ impl SegmentNumber {
         SegmentNumber(self.0 + 1)
     }
 
+    /// The name of the mark that says that a sync of the segment failed.
+    pub(super) fn mark_name(self) -> String {
+        format!("{:010}.unsynced", self.0)
+    }
+
     fn of_file_name(name: &str) -> Option<SegmentNumber> {
         let digits = name.strip_suffix(".log")?;
         let plain = (10..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -427,6 +427,27 @@ fn of_flush() {
     of_work(Work::Flush, Depth::Sample(60));
 }
 
+/// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row.
+#[test]
+fn of_a_configuration_that_cannot_be_looked_at() {
+    needs_strace();
+    let home = TestHome::new();
+    let mut kept = Work::Flush.prepare(&home, 0);
+    let _ = under_strace(&home, &trace_of(&home), None, &Work::Flush.args()).ok();
+    let mut sites = sites(&trace_of(&home), text_of(home.path()), &home, Depth::All);
+    sites.retain(|site| site.shown.contains("/.git/config\""));
+    assert!(sites.len() > 4, "nothing looked at the configuration");
+    for (number, site) in sites.iter().enumerate() {
+        for times in [1, 2, 4] {
+            kept.push(home.record("failure", &format!("number {number}, {times} times")));
+            let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(times)), &Work::Flush.args()).run();
+            let _ = told(&outcome, &format!("{times} times {site}"));
+        }
+    }
+    home.recover_fully();
+    assert_exactly_once(&home, &kept);
+}
+
 #[test]
 fn of_a_rotation() {
     of_work(Work::Rotation, Depth::Sample(45));
@@ -810,6 +831,13 @@ fn a_copy_that_fails_is_made_again() {
         for _ in 0..3 {
             let outcome = home.under(&strace, &["flush"]).env("INDELIBLE_FAIL_AT", fail).run();
             assert!(!told(&outcome, "no sync works"), "it says that it committed what it could not sync: {outcome}");
+        }
+        // The system takes it for written by now, and a sync would succeed.
+        home.flush();
+        if fail.starts_with("Batch") {
+            let segments = home.journal();
+            let old = names(&segments).into_iter().any(|name| name.starts_with("0000000001."));
+            assert!(!old, "a segment was synced again after a sync of it had failed: {:?}", names(&segments));
         }
         home.recover_fully();
         assert_exactly_once(&home, &kept);
