@@ -250,6 +250,11 @@ impl<'h> Committer<'h> {
         self.committed
     }
 
+    /// Whether the journal is committed up to `offset` in the segment `number`.
+    pub fn has_committed(&self, (number, offset): (SegmentNumber, u64)) -> bool {
+        (self.committed_segment, self.committed.offset) >= (number, offset)
+    }
+
     /// What has been counted.
     pub fn counts(&self) -> &Counts {
         &self.counts
@@ -565,22 +570,27 @@ impl<'h> Committer<'h> {
         Ok(())
     }
 
-    /// Reads and commits until nothing is left. Returns the last commit, and how many records all of them introduced.
+    /// Reads and commits everything that is in the journal by now, and inserts the rows that are owed, if it can. What is
+    /// recorded meanwhile need not be among it. Returns the last commit, and how many records all of them introduced.
     ///
     /// # Errors
     /// Every [`Error`]; what is left is still in the journal.
     pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
         let mut all = Outcome { commit: None, records: 0 };
+        // Where records keep coming there would always be more.
+        let end = self.home.journal().sizes()?.last().copied();
         loop {
             self.look()?;
-            let Some(outcome) = self.commit()? else {
-                let pages = self.insert_owed()?;
-                return Ok(Outcome { commit: pages.commit.or(all.commit), ..all });
-            };
+            let Some(outcome) = self.commit()? else { break };
             all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
             progress(all.records);
             self.tidy()?;
+            if end.is_some_and(|end| self.has_committed(end)) {
+                break;
+            }
         }
+        let pages = self.insert_owed()?;
+        Ok(Outcome { commit: pages.commit.or(all.commit), ..all })
     }
 
     /// Opens the index if it is not open, or no longer the one at its path.

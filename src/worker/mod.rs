@@ -32,6 +32,7 @@ use crate::batch::{self, Committer, Outcome, Plan};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self};
 use crate::home::{self, Home};
+use crate::journal::SegmentNumber;
 use crate::recover::{self, Report, Scope};
 use crate::store::history::History;
 use crate::text::chain;
@@ -110,8 +111,10 @@ impl Error {
 /// Why a worker ended in good order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was asked to stop, and everything is committed.
+    /// It was asked to stop, and everything that was recorded until then is committed.
     Stopped,
+    /// It was asked to stop, and the time for that was over before all of that was committed. The journal keeps the rest.
+    OutOfTime,
     /// It was asked to read its configuration anew.
     Reload,
 }
@@ -134,7 +137,7 @@ pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> 
             Err(error) => error,
         };
         worker.board.failed(&chain(&error));
-        let too_late = worker.stopping.is_some_and(|until| until <= Instant::now());
+        let too_late = worker.is_out_of_time();
         if error.needs_a_person() || too_late {
             worker.requests.refuse_all(&chain(&error));
             return Err(error);
@@ -174,6 +177,16 @@ fn delays(options: &Options) -> ExponentialBackoff {
     builder.with_min_delay(options.retry_min).with_max_delay(options.retry_max).build()
 }
 
+/// What is left to do since the worker was asked to stop.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    /// Until when it goes on trying.
+    until: Instant,
+    /// Where the journal ended then; `None` if that could not be told. What comes later is for the next worker: where
+    /// records keep coming there would always be more.
+    goal: Option<(SegmentNumber, u64)>,
+}
+
 struct Worker<'w> {
     home: &'w Home,
     lock: &'w WorkerLock,
@@ -182,8 +195,7 @@ struct Worker<'w> {
     board: Board,
     requests: Requests,
     delays: ExponentialBackoff,
-    /// Since it was asked to stop, until when it goes on trying.
-    stopping: Option<Instant>,
+    stopping: Option<Stopping>,
     /// When to try again to insert rows that are owed.
     rows_due: Option<Instant>,
 }
@@ -195,7 +207,7 @@ impl Worker<'_> {
         tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
         self.board.publish(State::Retrying);
         let until = Instant::now() + delay;
-        let until = self.stopping.map_or(until, |stop| stop.min(until));
+        let until = self.stopping.map_or(until, |stopping| stopping.until.min(until));
         while Instant::now() < until {
             if let Some(Signal::Stop) = self.wakes.wait_for_signal(until)
                 && self.stopping.is_none()
@@ -207,8 +219,22 @@ impl Worker<'_> {
     }
 
     fn stop(&mut self) {
-        tracing::info!("asked to stop: committing what is pending");
-        self.stopping.get_or_insert_with(|| Instant::now() + self.options.stop);
+        if self.stopping.is_none() {
+            tracing::info!("asked to stop: committing what is pending");
+            let goal = self.home.journal().sizes().ok().and_then(|sizes| sizes.last().copied());
+            self.stopping = Some(Stopping { until: Instant::now() + self.options.stop, goal });
+        }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.stopping.is_some_and(|stopping| stopping.until <= Instant::now())
+    }
+
+    /// Whether everything is committed that was recorded before the worker was asked to stop.
+    fn is_finished(&self, committer: &Committer<'_>) -> bool {
+        let goal = self.stopping.and_then(|stopping| stopping.goal);
+        // A batch may have been too small for everything: only when nothing more is found is it all committed.
+        committer.pressure().records == 0 || goal.is_some_and(|goal| committer.has_committed(goal))
     }
 
     /// Opens everything, brings the home in order, and works until something fails or somebody asks to end it.
@@ -233,7 +259,14 @@ impl Worker<'_> {
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
         let mut repacking = Repacking::of(committer.history());
         self.publish(committer, State::Idle);
+        let mut heard = None;
         loop {
+            // Where there is always something to commit, nothing is waited for.
+            match heard.take().or_else(|| self.wakes.wait_for_signal(Instant::now())) {
+                Some(Signal::Stop) => self.stop(),
+                Some(Signal::Reload) => return Ok(Ended::Reload),
+                None => {}
+            }
             self.check_lock()?;
             let asked = self.requests.list()?;
             let damaged = committer.counts().damaged;
@@ -244,8 +277,8 @@ impl Worker<'_> {
                 self.recovered(&report);
             }
             let now = Instant::now();
-            // A batch may have been too small for everything: only when nothing more is found is it all committed.
-            if self.stopping.is_some() && asked.is_empty() && committer.pressure().records == 0 {
+            if self.stopping.is_some() && asked.is_empty() && self.is_finished(committer) {
+                committer.insert_owed()?;
                 return Ok(Ended::Stopped);
             }
             let due = plan.due(committer.pressure(), now);
@@ -253,17 +286,16 @@ impl Worker<'_> {
                 self.commit(committer, &mut plan)?;
                 repacking.after_commit();
                 self.answer(committer, &asked)?;
-                // Where records keep coming there would always be more.
-                if self.stopping.is_some_and(|until| until <= Instant::now()) {
-                    return Ok(Ended::Stopped);
+                if self.is_out_of_time() {
+                    committer.look()?;
+                    return Ok(if self.is_finished(committer) { Ended::Stopped } else { Ended::OutOfTime });
                 }
                 continue;
             }
             let wake_at = due.unwrap_or_else(|| now + self.idle_for(committer));
             let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
             match self.wakes.wait(wake_at) {
-                Some(Signal::Stop) => self.stop(),
-                Some(Signal::Reload) => return Ok(Ended::Reload),
+                Some(signal) => heard = Some(signal),
                 None if due.is_none() => committer.tidy()?,
                 None => {}
             }

@@ -23,7 +23,7 @@ pub enum State {
     Recovering,
     /// Waiting before it tries again what failed.
     Retrying,
-    /// It has ended, and everything was committed.
+    /// It has ended, since it was asked to.
     Stopped,
 }
 

@@ -1,7 +1,10 @@
 //! The worker as a daemon: signals, a second one, and everything that can be taken away from under it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::TransactionBehavior;
 use rustix::process::Signal;
@@ -85,20 +88,26 @@ fn asked_to_stop_it_commits_more_than_a_batch() {
     home.assert_settled();
 }
 
+/// Takes away the folder that packs are put into, so that no commit can be made, until it is put back.
+fn no_commits(home: &TestHome) -> impl FnOnce() {
+    let (packs, away) = (home.join(".git/objects/pack"), home.user().join("packs"));
+    std::fs::rename(&packs, &away).expect("it can be moved");
+    move || std::fs::rename(away, packs).expect("it can be moved back")
+}
+
 #[test]
 fn asked_to_stop_it_goes_on_trying() {
     let home = TestHome::new();
     let receipts = home.record_each("pending");
     let mut worker = Worker::start(&home, &[PATIENT]);
-    let mut holder = home.index();
-    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
-    let locked = home.record("failure", "while the index is locked");
+    let put_back = no_commits(&home);
+    let late = home.record("failure", "while nothing can be committed");
     worker.signal(Signal::TERM);
     worker.wait_for_line("asked to stop");
     worker.wait_for_line("trying again");
-    lock.rollback().expect("it can be let go");
+    put_back();
     assert_eq!(worker.wait().code(), Some(0), "it did not try again: {}", worker.said());
-    assert_exactly_once(&home, &[receipts, vec![locked]].concat());
+    assert_exactly_once(&home, &[receipts, vec![late]].concat());
 }
 
 /// But not for ever: what it could not commit stays in the journal.
@@ -106,15 +115,68 @@ fn asked_to_stop_it_goes_on_trying() {
 fn asked_to_stop_it_does_not_try_for_ever() {
     let home = TestHome::new();
     let mut worker = Worker::start(&home, &[PATIENT, "worker.stop_s=0"]);
+    let put_back = no_commits(&home);
+    let receipt = home.record("failure", "while nothing can be committed");
+    worker.signal(Signal::TERM);
+    let code = worker.wait().code();
+    assert!(matches!(code, Some(74 | 75)), "it says that something is left: {code:?} {}", worker.said());
+    assert_eq!(pending(&home), 1, "what was not committed is still pending");
+    put_back();
+    home.recover_fully();
+    assert_exactly_once(&home, &[receipt]);
+}
+
+/// The rows follow with the next one.
+#[test]
+fn asked_to_stop_it_does_not_wait_for_the_index() {
+    let home = TestHome::new();
+    let mut worker = Worker::start(&home, &[PATIENT, "worker.index_wait_ms=1"]);
     let mut holder = home.index();
     let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
     let receipt = home.record("failure", "while the index is locked");
     worker.signal(Signal::TERM);
-    assert_eq!(worker.wait().code(), Some(75), "it says that something is left: {}", worker.said());
-    assert_eq!(pending(&home), 1, "what was not committed is still pending");
+    assert_eq!(worker.wait().code(), Some(0), "it waited for a row: {}", worker.said());
+    assert_eq!(pending(&home), 0, "it was not committed");
     lock.rollback().expect("it can be let go");
-    home.recover_fully();
+    home.flush();
     assert_exactly_once(&home, &[receipt]);
+    home.assert_settled();
+}
+
+/// What is recorded after it was asked to stop is for the next one; everything before that is committed.
+#[test]
+fn asked_to_stop_while_records_keep_coming() {
+    let home = TestHome::new();
+    let mut worker = Worker::start(&home, &[PATIENT, "worker.stop_s=3600", "worker.records_max=20"]);
+    let receipts: Mutex<Vec<Receipt>> = Mutex::default();
+    let record = |from: usize| {
+        let line = |at| format!("{{\"kind\":\"failure\",\"title\":\"line {at}\",\"domain\":\"ci\"}}\n");
+        let lines: String = (from..from + 200).map(line).collect();
+        let outcome = home.cmd(["record", "batch", "--json"]).stdin(lines).ok();
+        let read = |line: &str| Receipt::of(&serde_json::from_str(line).expect("a line of JSON"));
+        receipts.lock().expect("no recorder panicked").extend(outcome.stdout.lines().map(read));
+    };
+    record(0);
+    let before = receipts.lock().expect("no recorder panicked").clone();
+    let ended = AtomicBool::new(false);
+    // Faster than it can commit, and longer than it should take; but not for ever.
+    let go_on = || (1..100).take_while(|_| !ended.load(Ordering::Relaxed)).for_each(|round| record(round * 200));
+    let (code, kept_coming) = std::thread::scope(|scope| {
+        let recorder = scope.spawn(go_on);
+        worker.signal(Signal::TERM);
+        let code = worker.wait().code();
+        let kept_coming = !recorder.is_finished();
+        ended.store(true, Ordering::Relaxed);
+        (code, kept_coming)
+    });
+    assert_eq!(code, Some(0), "asked to stop it ends well: {}", worker.said());
+    assert!(kept_coming, "it ended only when nothing more was recorded");
+    let tree = home.git(["ls-tree", "-r", "--name-only", home.branch()]).ok().stdout;
+    let tree: BTreeSet<&str> = tree.lines().collect();
+    let missing = before.iter().filter(|receipt| !tree.contains(receipt.path.as_str())).count();
+    assert_eq!(missing, 0, "of {} records from before it was asked to stop", before.len());
+    home.recover_fully();
+    assert_exactly_once(&home, &receipts.into_inner().expect("no recorder panicked"));
 }
 
 /// Where nobody has the index open, whoever opens it next recovers its log, and everybody else is refused meanwhile.
@@ -169,7 +231,7 @@ fn a_locked_index_stops_nobody_from_recording() {
     let home = TestHome::new();
     let mut receipts = home.record_each("before");
     home.flush();
-    let mut worker = Worker::quick(&home);
+    let mut worker = Worker::start(&home, &["worker.age_ms=50", "worker.index_wait_ms=50"]);
     let mut holder = home.index();
     let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
     let meanwhile = home.record_each("while it is locked");
@@ -178,11 +240,12 @@ fn a_locked_index_stops_nobody_from_recording() {
         assert!(home.join(&receipt.path).exists(), "the file needs no index: {receipt:?}");
     }
     receipts.extend(meanwhile);
-    worker.wait_for_line("trying again");
-    assert!(pending(&home) > 0, "what cannot be applied is not committed either");
-    receipts.push(urgent(&home, "while the worker retries"));
-    lock.rollback().expect("it can be let go");
+    worker.wait_for_line("committing without rows");
     worker.wait_until_committed(&home);
+    receipts.push(urgent(&home, "while rows are owed"));
+    worker.wait_until_committed(&home);
+    lock.rollback().expect("it can be let go");
+    worker.wait_for_line("the rows that were owed are in the index");
     assert_exactly_once(&home, &receipts);
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
 }

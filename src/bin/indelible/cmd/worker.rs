@@ -32,8 +32,14 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     loop {
         match worker::run(&home, &lock, &wakes, &options) {
             Ok(Ended::Stopped) => {
-                tracing::info!("worker stopped: everything is committed");
+                tracing::info!("worker stopped: what was recorded before it was asked to is committed");
                 return Ok(Exit::Done);
+            }
+            Ok(Ended::OutOfTime) => {
+                let failure = Failure::new(Exit::TryAgain, "the worker stopped before everything was committed")
+                    .hint("nothing is lost: the journal has it for the next worker; worker.stop_s gives it longer");
+                tracing::warn!("{}", failure.what);
+                return Err(failure);
             }
             Ok(Ended::Reload) => match context.settings(&home) {
                 Ok(settings) => {
