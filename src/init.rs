@@ -70,7 +70,11 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let private = make_folders(&home, &mut made)?;
     let temporary = private.folder("tmp")?;
     let identity = home::identity(&home, &private)?;
-    let id = make_index(&home, identity.map_or_else(Uuid::new_v4, |identity| identity.id), &mut made)?;
+    let id = match identity {
+        Some(identity) => identity.id,
+        None => id_in_history(path, &history)?.unwrap_or_else(Uuid::new_v4),
+    };
+    let id = make_index(&home, id, &mut made)?;
     make_history(&home, &temporary, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
@@ -106,6 +110,15 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
         let _ = Dir::open(folder)?.sync()?;
     }
     Ok(true)
+}
+
+/// The id of a home that has lost its private folder, and perhaps its index, as its commits have it: keys name the same
+/// records as before. A history that cannot be used says so when it is made sure of.
+fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<Uuid>, Error> {
+    match History::open(home, options.clone()).and_then(|history| history.home_id()) {
+        Err(error) if !error.is_transient() => Ok(None),
+        id => Ok(id?),
+    }
 }
 
 fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {

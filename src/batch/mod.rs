@@ -528,7 +528,8 @@ impl<'h> Committer<'h> {
         let Applied { mut intents, mut pages } = applied;
         let committed = loop {
             let records: Vec<&Intent> = intents.iter().collect();
-            let batch = history::Batch { records: &records, pages: &pages, journal: self.journal_id, position };
+            let (home, journal) = (self.home.id(), self.journal_id);
+            let batch = history::Batch { records: &records, pages: &pages, home, journal, position };
             let result = self.history.commit(&batch);
             self.counts.waits += self.history.take_waits();
             match result {

@@ -218,6 +218,23 @@ fn a_private_folder_and_an_index_that_are_gone_are_made_again() {
     lived.mended_by("recover", &lived.with_file());
 }
 
+/// The ids of keyed records follow from the home's: a new one would make a repeat another record.
+#[test]
+fn a_key_names_the_same_record_after_all_that_says_which_home_it_is_is_gone() {
+    let home = TestHome::new();
+    let record = || home.recorder("failure", "keyed").args(["--key", "k"]).ok().receipt();
+    let first = record();
+    home.flush();
+    fs::remove_dir_all(home.join(".indelible")).expect("it can be removed");
+    remove_index(&home);
+    home.recover_fully();
+    let again = record();
+    assert_eq!((&again.id, &again.path), (&first.id, &first.path), "the key names another record by now");
+    home.flush();
+    let stores = assert_exactly_once(&home, &[first]);
+    assert_eq!(stores.ids().len(), 1, "there is a record too many");
+}
+
 #[test]
 fn an_emptied_journal_costs_only_what_nobody_else_had() {
     type Emptied = fn(&Path);

@@ -30,6 +30,8 @@ pub struct Batch<'a> {
     pub records: &'a [&'a Intent],
     /// Derived pages, which replace what the tree has at their path.
     pub pages: &'a [FileImage],
+    /// The home's id.
+    pub home: Uuid,
     /// The journal the batch is from.
     pub journal: Uuid,
     /// Where in the journal it ends.
@@ -368,7 +370,8 @@ impl<'r, 'a> Draft<'r, 'a> {
         let who = super::signature(&history.options)?;
         let (name, email, when) = (&history.options.author_name, &history.options.author_email, who.when().seconds());
         let who = format!("{name} <{email}> {when} +0000");
-        let trailer = Trailer { journal: self.batch.journal, position: self.batch.position };
+        let trailer =
+            Trailer { home: Some(self.batch.home), journal: self.batch.journal, position: self.batch.position };
         let message = message::compose(&self.records(), self.pages, &trailer);
         let parent = parent.map_or_else(String::new, |id| format!("parent {id}\n"));
         let text = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\n{message}");
@@ -401,7 +404,7 @@ pub(super) mod tests {
     pub(in crate::store::history) fn objects_of(history: &History, record: &Intent) -> (Repository, Vec<Oid>) {
         let (repository, memory) = (history.repository().expect("opened"), in_memory().expect("room"));
         let position = Position { segment: crate::position::SegmentId(Uuid::nil()), offset: 0, checksum: 0 };
-        let batch = Batch { records: &[record], pages: &[], journal: Uuid::nil(), position };
+        let batch = Batch { records: &[record], pages: &[], home: Uuid::nil(), journal: Uuid::nil(), position };
         let objects = {
             let (old, new) = (repository.odb().expect("objects"), memory.odb().expect("objects"));
             let mut draft = Draft::new(&old, &new, &batch);

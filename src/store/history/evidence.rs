@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::position::Position;
 
+use super::message::Trailer;
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, refs};
 
@@ -106,11 +107,24 @@ impl History {
     /// # Errors
     /// As [`History::tip`].
     pub fn newest_position(&self, journal: Uuid) -> Result<Option<Position>, Error> {
+        self.newest_of(|trailer| (trailer.journal == journal).then_some(trailer.position))
+    }
+
+    /// The id of the home, as the newest commit says that names one; looked for as far as [`History::newest_position`]
+    /// does.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
+        self.newest_of(|trailer| trailer.home)
+    }
+
+    fn newest_of<T>(&self, wanted: impl Fn(&Trailer) -> Option<T>) -> Result<Option<T>, Error> {
         let repository = self.repository()?;
         for commit in self.commits(&repository)?.take(FOREIGN_COMMITS_MAX) {
-            match super::message::parse(commit?.message_bytes()) {
-                Some(trailer) if trailer.journal == journal => return Ok(Some(trailer.position)),
-                _ => {}
+            let trailer = super::message::parse(commit?.message_bytes());
+            if let Some(found) = trailer.as_ref().and_then(&wanted) {
+                return Ok(Some(found));
             }
         }
         Ok(None)

@@ -12,6 +12,7 @@ use crate::intent::{Intent, Kind};
 use crate::position::Position;
 use crate::text::{shortened, visible_line};
 
+const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
 const POSITION: &str = "Indelible-Position: ";
 
@@ -20,9 +21,12 @@ const LINES_MAX: usize = 1000;
 const TITLE_CHARS_MAX: usize = 100;
 const SUBJECT_CHARS_MAX: usize = 60;
 
-/// Up to where of which journal a commit goes: where to start looking next time, no more.
+/// Up to where of which journal a commit goes: where to start looking next time, no more. And which home it is of, for
+/// one that has lost everything else that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
+    /// The home's id; absent in a commit that does not say.
+    pub home: Option<Uuid>,
     /// The journal's id.
     pub journal: Uuid,
     /// The end of the batch's last entry.
@@ -44,7 +48,8 @@ pub(super) fn compose(records: &[&Intent], pages: usize, trailer: &Trailer) -> S
     if !records.is_empty() {
         text.push('\n');
     }
-    write!(text, "{JOURNAL}{}\n{POSITION}{}\n", trailer.journal, trailer.position)
+    let home = trailer.home.map_or_else(String::new, |home| format!("{HOME}{home}\n"));
+    write!(text, "{home}{JOURNAL}{}\n{POSITION}{}\n", trailer.journal, trailer.position)
         .expect("writing to a string cannot fail");
     text
 }
@@ -82,7 +87,8 @@ pub(super) fn parse(message: &[u8]) -> Option<Trailer> {
     let text: Cow<'_, str> = String::from_utf8_lossy(message);
     let (_, last) = text.trim_end().rsplit_once("\n\n")?;
     let value = |key: &str| last.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    Some(Trailer { journal: Uuid::try_parse(value(JOURNAL)?).ok()?, position: value(POSITION)?.parse().ok()? })
+    let home = value(HOME).and_then(|home| Uuid::try_parse(home).ok());
+    Some(Trailer { home, journal: Uuid::try_parse(value(JOURNAL)?).ok()?, position: value(POSITION)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -112,7 +118,7 @@ mod tests {
 
     fn trailer() -> Trailer {
         let position = Position { segment: SegmentId(Uuid::from_u128(9)), offset: 77, checksum: 0xabc };
-        Trailer { journal: Uuid::from_u128(5), position }
+        Trailer { home: Some(Uuid::from_u128(7)), journal: Uuid::from_u128(5), position }
     }
 
     #[test]
@@ -125,11 +131,12 @@ mod tests {
         let text = compose(&[&one, &two, &one], 1, &trailer());
         let expected = "Record 2 failures, 1 success\n\n\
             - failure: disk␊full (deadbeef)\n- success: b (deadbeef)\n- failure: disk␊full (deadbeef)\n\n\
+            Indelible-Home: 00000000-0000-0000-0000-000000000007\n\
             Indelible-Journal: 00000000-0000-0000-0000-000000000005\n\
             Indelible-Position: 00000000-0000-0000-0000-000000000009:77:00000abc\n";
         assert_eq!(text, expected);
         assert!(compose(&[&one], 0, &trailer()).starts_with("Record failure: disk␊full\n\n- failure:"));
-        assert!(compose(&[], 2, &trailer()).starts_with("Render 2 pages\n\nIndelible-Journal:"));
+        assert!(compose(&[], 2, &trailer()).starts_with("Render 2 pages\n\nIndelible-Home:"));
     }
 
     #[test]
@@ -143,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_trailer_is_found_in_the_last_paragraph_alone() {
-        let Trailer { journal, position } = trailer();
+        let Trailer { journal, position, .. } = trailer();
         let forged = format!("subject\n\n{JOURNAL}{journal}\n{POSITION}{position}\n\nsomething after it\n");
         assert_eq!(parse(forged.as_bytes()), None);
         let subject = format!("{JOURNAL}{journal}\n{POSITION}{position}\n");
         assert_eq!(parse(subject.as_bytes()), None, "a subject is no trailer");
         let signed = format!("s\n\n{JOURNAL}{journal}\r\nSigned-off-by: x\n{POSITION}{position}\r\n\n");
-        assert_eq!(parse(signed.as_bytes()), Some(trailer()));
+        assert_eq!(parse(signed.as_bytes()), Some(Trailer { home: None, ..trailer() }));
         assert_eq!(parse(b"\xff\n\n\xfe"), None);
     }
 
@@ -158,12 +165,12 @@ mod tests {
         fn any_title_leaves_the_trailer_alone(titles in proptest::collection::vec(any::<String>(), 0..4), forge in any::<bool>()) {
             let other = Uuid::from_u128(6);
             let intents: Vec<Intent> = titles.iter().map(|title| match forge {
-                true => intent(&format!("{title}\n\n{JOURNAL}{other}\n{POSITION}{}\n\n", trailer().position)),
+                true => intent(&format!("{title}\n\n{HOME}{other}\n{JOURNAL}{other}\n{POSITION}{}\n\n", trailer().position)),
                 false => intent(title),
             }).collect();
             let text = compose(&intents.iter().collect::<Vec<_>>(), 0, &trailer());
             prop_assert_eq!(parse(text.as_bytes()), Some(trailer()));
-            prop_assert_eq!(text.lines().filter(|line| line.starts_with("Indelible-")).count(), 2);
+            prop_assert_eq!(text.lines().filter(|line| line.starts_with("Indelible-")).count(), 3);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::intent::{FileImage, Intent, Learning, Record, RecordId};
 use crate::position::{Position, SegmentId};
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
+const HOME: Uuid = Uuid::from_u128(8);
 
 struct Home {
     _root: TempDir,
@@ -139,7 +140,8 @@ fn position(offset: u64) -> Position {
 
 fn commit(history: &History, records: &[Intent], pages: &[FileImage]) -> Result<Committed, Error> {
     let records: Vec<&Intent> = records.iter().collect();
-    history.commit(&Batch { records: &records, pages, journal: JOURNAL, position: position(records.len() as u64) })
+    let position = position(records.len() as u64);
+    history.commit(&Batch { records: &records, pages, home: HOME, journal: JOURNAL, position })
 }
 
 fn keep(history: &History, records: &[Intent]) -> (CommitId, usize) {
@@ -188,7 +190,7 @@ fn a_new_home_is_a_repository_to_every_git_command_that_reads() {
     for pack in home.packs("pack").into_iter().chain(home.packs("idx")) {
         assert_eq!(fs::metadata(&pack).expect("a pack").mode() & 0o777, 0o400, "{}", pack.display());
     }
-    let trailer = Trailer { journal: JOURNAL, position: position(3) };
+    let trailer = Trailer { home: Some(HOME), journal: JOURNAL, position: position(3) };
     assert_eq!(history.tip().expect("a tip"), Some(Tip { commit: id, trailer: Some(trailer) }));
 }
 
