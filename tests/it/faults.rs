@@ -57,6 +57,7 @@ const CALLS: &[(&str, &[&str])] = &[
 ];
 /// Everything that an exit code may be when the disk refuses.
 const CODES: &[i32] = &[0, 74, 75, 77, 78];
+const FEW_PACKS: [&str; 2] = ["--set", "history.packs_max=2"];
 const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
 
 /// One call of a process: which, how manieth of its name, and what it was about.
@@ -334,6 +335,14 @@ enum Work {
     NoHistory,
     /// `init` of a home that is there.
     Init,
+    /// `repair` of a home that lacks a file and a row.
+    Repair,
+    /// `verify`.
+    Verify,
+    /// `recover` that rolls packs together by the library.
+    Repack,
+    /// `recover` that rolls packs together by the git program.
+    GitRepack,
 }
 
 impl Work {
@@ -343,6 +352,10 @@ impl Work {
             Work::Rotation => &["flush", TINY[0], TINY[1], TINY[2], TINY[3]],
             Work::Recover | Work::NoIndex | Work::NoHistory => &["recover"],
             Work::Init => &["init"],
+            Work::Repair => &["repair"],
+            Work::Verify => &["verify"],
+            Work::Repack => &["recover", FEW_PACKS[0], FEW_PACKS[1], "--set", "history.git_program="],
+            Work::GitRepack => &["recover", FEW_PACKS[0], FEW_PACKS[1]],
         };
         args.iter().map(|&arg| arg.to_owned()).collect()
     }
@@ -364,9 +377,25 @@ impl Work {
                 }
             }
             Work::NoHistory => std::fs::remove_dir_all(home.join(".git")).expect("it can be removed"),
-            Work::Flush | Work::Rotation | Work::Recover | Work::Init => {}
+            Work::Repair => {
+                let lost = home.record("observation", &format!("without a file {number}"));
+                let rowless = home.record("observation", &format!("without a row {number}"));
+                home.flush();
+                std::fs::remove_file(home.join(&lost.path)).expect("it is there");
+                let index = home.index();
+                index.execute("DELETE FROM records WHERE id = ?1", [&rowless.id]).expect("it is there");
+                index.execute("DELETE FROM learnings WHERE filepath = ?1", [&rowless.path]).expect("it is there");
+                receipts.extend([lost, rowless]);
+            }
+            Work::Repack | Work::GitRepack => home.flush(),
+            Work::Flush | Work::Rotation | Work::Recover | Work::Init | Work::Verify => {}
         }
         receipts
+    }
+
+    /// Whether a home where it has done its work has nothing pending.
+    fn commits(self) -> bool {
+        !matches!(self, Work::Init | Work::Verify)
     }
 }
 
@@ -400,12 +429,12 @@ fn of_work(work: Work, depth: Depth) {
         injected += usize::from(was_injected(&home));
         let done = told(&outcome, &named);
         refused += usize::from(!done);
-        if done && work != Work::Init {
+        if done && work.commits() {
             // It says that all is done: then it is, but for a page, a row or a pack that the next one sees to.
             let pending = home.status()["pending"]["records"].clone();
             assert_eq!(pending, 0, "{named}\nit is said to be done, and something is pending: {outcome}");
         }
-        if depth == Depth::All || number % 10 == 9 || number + 1 == sites.len() {
+        if number % 10 == 9 || number + 1 == sites.len() {
             home.recover_fully();
             assert_exactly_once(&home, &kept);
             let built_anew = matches!(work, Work::NoIndex);
@@ -474,10 +503,46 @@ fn of_a_repeated_init() {
 }
 
 #[test]
-#[ignore = "takes many minutes: every call of every command, with every error"]
-fn of_every_command_everywhere() {
-    for work in [Work::Flush, Work::Rotation, Work::Recover, Work::NoIndex, Work::NoHistory, Work::Init] {
-        of_work(work, Depth::All);
+fn of_a_repair() {
+    of_work(Work::Repair, Depth::Sample(30));
+}
+
+#[test]
+fn of_a_look_at_everything() {
+    of_work(Work::Verify, Depth::Sample(25));
+}
+
+#[test]
+fn of_a_repack() {
+    of_work(Work::Repack, Depth::Sample(25));
+    of_work(Work::GitRepack, Depth::Sample(15));
+}
+
+/// Every call of every command, with every error.
+mod everywhere {
+    use super::{Depth, Work, of_work};
+
+    macro_rules! everywhere {
+        ($($name:ident: $work:ident,)*) => { $(
+            #[test]
+            #[ignore = "takes many minutes: every call, with every error"]
+            fn $name() {
+                of_work(Work::$work, Depth::All);
+            }
+        )* };
+    }
+
+    everywhere! {
+        of_flush: Flush,
+        of_a_rotation: Rotation,
+        of_recovery: Recover,
+        of_a_recovery_without_an_index: NoIndex,
+        of_a_recovery_without_a_history: NoHistory,
+        of_a_repeated_init: Init,
+        of_a_repair: Repair,
+        of_a_look_at_everything: Verify,
+        of_a_repack: Repack,
+        of_a_repack_by_git: GitRepack,
     }
 }
 
