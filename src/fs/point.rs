@@ -124,7 +124,8 @@ points! {
 ///
 /// In a build that can crash on purpose (debug builds, or the feature `crash-points`), the process aborts here when
 /// `INDELIBLE_CRASH_AT` is the point's name, or `NAME:N` for the N-th time it is reached; and an error is returned when
-/// `INDELIBLE_FAIL_AT` is `NAME=ERRNO` or `NAME:N=ERRNO`. In other builds this is nothing.
+/// `INDELIBLE_FAIL_AT` is `NAME=ERRNO` or `NAME:N=ERRNO`. With `INDELIBLE_STOP_AT`, spelled as the first, the process
+/// stops here until somebody continues it. In other builds this is nothing.
 ///
 /// # Errors
 /// The injected error only.
@@ -189,6 +190,11 @@ mod inject {
         trap(&FAIL, "INDELIBLE_FAIL_AT")
     }
 
+    fn stop() -> Option<&'static Trap> {
+        static STOP: OnceLock<Option<Trap>> = OnceLock::new();
+        trap(&STOP, "INDELIBLE_STOP_AT")
+    }
+
     impl Trap {
         fn sprung(&self, point: Point) -> bool {
             self.name == point.name() && {
@@ -205,6 +211,9 @@ mod inject {
     pub fn at(point: Point) -> io::Result<()> {
         if crash().is_some_and(|trap| trap.sprung(point)) {
             std::process::abort();
+        }
+        if stop().is_some_and(|trap| trap.sprung(point)) {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?;
         }
         match fail() {
             Some(trap) if trap.sprung(point) => Err(io::Error::from_raw_os_error(trap.errno)),
