@@ -254,7 +254,7 @@ impl Dir {
     ///
     /// # Errors
     /// As [`Dir::read`].
-    pub(super) fn open_or_create(&self, path: &str) -> Result<std::fs::File, Error> {
+    pub(crate) fn open_or_create(&self, path: &str) -> Result<std::fs::File, Error> {
         self.file(path, OFlags::RDWR | OFlags::CREATE, "open").map(|file| file.fd.into())
     }
 

@@ -1,6 +1,13 @@
 //! What only the operating system knows: which machine this is, since when it runs, what a file system is.
 
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
 use super::{Dir, Error};
+
+/// The priority of what must not be in anybody's way.
+const LOW_PRIORITY: i32 = 10;
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
@@ -25,9 +32,35 @@ pub fn keep_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-/// Gives way to whatever else runs on the machine.
+/// Gives way to whatever else runs on the machine. A second time changes nothing.
 pub fn lower_priority() {
-    let _ = rustix::process::nice(10);
+    if rustix::process::getpriority_process(None).is_ok_and(|priority| priority < LOW_PRIORITY) {
+        let _ = rustix::process::setpriority_process(None, LOW_PRIORITY);
+    }
+}
+
+/// Starts `command` on its own: in a session without a terminal, in the root folder, with nothing to read from or write
+/// to, and without any file that this process has open, so that nobody who waits for one waits for it.
+///
+/// # Errors
+/// [`std::io::Error`] if it cannot be started.
+pub fn start_detached(command: &mut Command) -> std::io::Result<()> {
+    keep_open_files_to_ourselves();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    // SAFETY: between fork and exec it makes one system call, which takes no memory and no lock.
+    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+    command.spawn().map(drop)
+}
+
+/// What we open ourselves is never inherited; what we were given by whoever started us would be.
+fn keep_open_files_to_ourselves() {
+    let open = std::fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let numbers = open.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: it was open a moment ago, and setting a flag on what is not is an error and no more.
+        let file = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = rustix::io::fcntl_setfd(file, rustix::io::FdFlags::CLOEXEC);
+    }
 }
 
 /// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network

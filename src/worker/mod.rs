@@ -16,7 +16,9 @@
 //!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
 //! 4. Only what a person has to change makes the worker give up.
 
+mod program;
 mod request;
+mod start;
 mod status;
 mod wake;
 
@@ -24,7 +26,9 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
+pub use program::Program;
 pub use request::{Answer, Asked, Request, Want};
+pub use start::may_start;
 pub use status::{LastCommit, Published, State};
 pub use wake::{Signal, Wakes};
 
@@ -117,21 +121,32 @@ pub enum Ended {
     OutOfTime,
     /// It was asked to read its configuration anew.
     Reload,
+    /// Another program lies where the one that runs was started from: it is time to become that one.
+    Replaced,
 }
 
-/// Works until it is asked to stop, or cannot go on without a person.
+/// Works until it is asked to stop, or `program` is replaced, or it cannot go on without a person.
 ///
 /// # Errors
 /// What a person has to change; or, when it was asked to stop, why what is pending could not be committed. It is in the
 /// journal all the same.
-pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> Result<Ended, Error> {
+pub fn run(
+    home: &Home,
+    lock: &WorkerLock,
+    wakes: &Wakes,
+    program: &mut Program,
+    options: &Options,
+) -> Result<Ended, Error> {
     let (board, requests) = open(home, wakes, options)?;
     let delays = delays(options);
-    let mut worker = Worker { home, lock, wakes, options, board, requests, delays, stopping: None, rows_due: None };
+    let (stopping, rows_due) = (None, None);
+    let mut worker = Worker { home, lock, wakes, program, options, board, requests, delays, stopping, rows_due };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
-                worker.board.publish(State::Stopped);
+                if ended == Ended::Stopped {
+                    worker.board.publish(State::Stopped);
+                }
                 return Ok(ended);
             }
             Err(error) => error,
@@ -141,6 +156,9 @@ pub fn run(home: &Home, lock: &WorkerLock, wakes: &Wakes, options: &Options) -> 
         if error.needs_a_person() || too_late {
             worker.requests.refuse_all(&chain(&error));
             return Err(error);
+        }
+        if worker.is_replaced() {
+            return Ok(Ended::Replaced);
         }
         if !is_index_lost(&error) {
             worker.wait_after_failure(&error);
@@ -191,6 +209,7 @@ struct Worker<'w> {
     home: &'w Home,
     lock: &'w WorkerLock,
     wakes: &'w Wakes,
+    program: &'w mut Program,
     options: &'w Options,
     board: Board,
     requests: Requests,
@@ -269,6 +288,10 @@ impl Worker<'_> {
             }
             self.check_lock()?;
             let asked = self.requests.list()?;
+            // No batch is under way here, and nobody waits for an answer.
+            if asked.is_empty() && self.is_replaced() {
+                return Ok(Ended::Replaced);
+            }
             let damaged = committer.counts().damaged;
             committer.look()?;
             if committer.counts().damaged > damaged {
@@ -292,7 +315,8 @@ impl Worker<'_> {
                 }
                 continue;
             }
-            let wake_at = due.unwrap_or_else(|| now + self.idle_for(committer));
+            let idle = now + self.idle_for(committer);
+            let wake_at = due.map_or(idle, |due| due.min(idle));
             let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
             match self.wakes.wait(wake_at) {
                 Some(signal) => heard = Some(signal),
@@ -319,6 +343,11 @@ impl Worker<'_> {
         Ok(self.rows_due)
     }
 
+    /// Whether an upgrade has taken place, and there is time for it.
+    fn is_replaced(&mut self) -> bool {
+        self.stopping.is_none() && self.program.is_replaced(Instant::now())
+    }
+
     /// A lock on a file that is gone keeps nobody out, and what is written beside it is gone as well.
     fn check_lock(&self) -> Result<(), Error> {
         let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
@@ -329,6 +358,7 @@ impl Worker<'_> {
     /// How long there is nothing to do, unless something happens.
     fn idle_for(&self, committer: &Committer<'_>) -> Duration {
         let poll = if self.wakes.is_watching() { self.options.poll } else { Duration::from_millis(200) };
+        let poll = if self.program.is_settling() { poll.min(program::SETTLED) } else { poll };
         let keep = committer.options().keep;
         if keep < poll { keep.max(Duration::from_millis(10)) } else { poll }
     }

@@ -18,6 +18,7 @@ mod power;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+mod service;
 mod soak;
 mod support;
 mod user_git;

@@ -62,6 +62,12 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = LogTo::Auto)]
         log: LogTo,
     },
+    /// Have the system start the worker at login, and again when it fails
+    #[command(after_help = "Example:\n  indelible service install\n  indelible service status")]
+    Service {
+        #[command(subcommand)]
+        what: ServiceCommand,
+    },
     /// Commit everything pending now, through the running worker or without one
     #[command(after_help = "Example:\n  indelible flush && git -C ~/.local/share/indelible log -1")]
     Flush {
@@ -121,6 +127,60 @@ pub enum LogTo {
     Stderr,
     /// A daily file in .indelible/logs
     File,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Install the service for this home and start it; safe to repeat
+    ///
+    /// A unit of systemd's user manager on Linux, an agent of launchd's on macOS, an autostart entry of the desktop where
+    /// there is neither. A file that indelible did not write is never overwritten. To have it run before you log in and
+    /// after you log out, run `loginctl enable-linger` once.
+    #[command(after_help = "Example:\n  indelible --home ~/notes service install --print")]
+    Install {
+        /// Whose service it is [default: this system's]
+        #[arg(long, value_enum, value_name = "MANAGER")]
+        manager: Option<ManagerName>,
+        /// Show the file and change nothing
+        #[arg(long)]
+        print: bool,
+    },
+    /// Stop the service of this home and remove it; safe to repeat
+    #[command(after_help = "Example:\n  indelible service uninstall")]
+    Uninstall {
+        /// Whose service it is [default: this system's]
+        #[arg(long, value_enum, value_name = "MANAGER")]
+        manager: Option<ManagerName>,
+    },
+    /// Show whether the service is installed, enabled and running, and who has the worker's lock
+    #[command(after_help = "Example:\n  indelible service status --json | jq .running")]
+    Status {
+        /// Whose service it is [default: this system's]
+        #[arg(long, value_enum, value_name = "MANAGER")]
+        manager: Option<ManagerName>,
+    },
+}
+
+/// A system's way to start what nobody starts by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ManagerName {
+    /// systemd's user manager
+    Systemd,
+    /// launchd of macOS
+    Launchd,
+    /// The desktop's autostart folder
+    Xdg,
+}
+
+impl std::fmt::Display for ManagerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ManagerName::Systemd => "systemd",
+            ManagerName::Launchd => "launchd",
+            ManagerName::Xdg => "xdg",
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,6 +56,7 @@ pub struct WorkerSettings {
     pub poll_s: u64,
     pub stop_s: u64,
     pub index_wait_ms: u64,
+    pub autostart: bool,
 }
 
 /// `[journal]`
@@ -100,6 +101,7 @@ impl Default for WorkerSettings {
             poll_s: 30,
             stop_s: 20,
             index_wait_ms: 5000,
+            autostart: false,
         }
     }
 }
@@ -124,7 +126,7 @@ impl Default for LogSettings {
 }
 
 /// Every setting there is, for the environment.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 17] = [
     ("record", "index_wait_ms"),
     ("worker", "age_ms"),
     ("worker", "records_due"),
@@ -133,6 +135,7 @@ const KEYS: [(&str, &str); 16] = [
     ("worker", "poll_s"),
     ("worker", "stop_s"),
     ("worker", "index_wait_ms"),
+    ("worker", "autostart"),
     ("journal", "segment_bytes_max"),
     ("journal", "keep_s"),
     ("history", "author_name"),
@@ -242,9 +245,13 @@ fn has_environment() -> bool {
     KEYS.iter().any(|(section, key)| std::env::var_os(variable(section, key)).is_some())
 }
 
-/// Numbers become numbers, everything else stays text.
+/// Numbers become numbers, `true` and `false` what they mean, everything else stays text.
 fn set(table: &mut toml::Table, section: &str, key: &str, value: &str) {
-    let value = value.parse().map_or_else(|_| toml::Value::String(value.to_owned()), toml::Value::Integer);
+    let value = match (value.parse(), value.parse()) {
+        (Ok(number), _) => toml::Value::Integer(number),
+        (_, Ok(truth)) => toml::Value::Boolean(truth),
+        _ => toml::Value::String(value.to_owned()),
+    };
     let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
     if let Some(section) = section.as_table_mut() {
         section.insert(key.to_owned(), value);

@@ -47,6 +47,14 @@ impl TestHome {
         TestHome { path, ..TestHome::absent() }
     }
 
+    /// A new home that lies at `path` in its user's own folder.
+    pub fn named(path: impl AsRef<Path>) -> TestHome {
+        let mut home = TestHome::absent();
+        home.path = home.path.with_file_name("").join(path);
+        let _ = home.cmd(["init"]).ok();
+        home
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -44,6 +45,12 @@ impl Worker {
     /// Starts a worker with `wrapper` before its own arguments, and waits for nothing.
     pub fn launch_under(home: &TestHome, wrapper: &[&str], settings: &[&str]) -> Worker {
         Worker::of(home.under(wrapper, &Worker::args(settings)))
+    }
+
+    /// Starts a worker of the program at `program`, and waits for nothing.
+    pub fn launch_program(home: &TestHome, program: &Path, settings: &[&str]) -> Worker {
+        let command = Cmd::new(program, home.user()).args(["--home"]).args([home.path()]);
+        Worker::of(command.args(Worker::args(settings)))
     }
 
     fn args<'s>(settings: &[&'s str]) -> Vec<&'s str> {

@@ -1,11 +1,13 @@
 //! One file for each command.
 
+mod autostart;
 mod demo;
 mod flush;
 mod init;
 mod record;
 mod recover;
 mod repair;
+mod service;
 mod status;
 mod verify;
 mod worker;
@@ -54,6 +56,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Init { dir } => init::run(&context, dir),
         Command::Record { what } => record::run(&context, what),
         Command::Worker { log } => worker::run(&context, log),
+        Command::Service { what } => service::run(&context, &what),
         Command::Flush { timeout } => flush::run(&context, timeout),
         Command::Recover { timeout } => recover::run(&context, timeout),
         Command::Verify => verify::run(&context),

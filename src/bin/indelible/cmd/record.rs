@@ -10,10 +10,11 @@ use indelible::record::{self, Invalid, Receipt, Recorder, Request, limits, parse
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, autostart};
 use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
+use crate::settings::Settings;
 
 const WHAT: &str = "the record was not kept";
 /// The most lines of a batch that are recorded with one sync.
@@ -33,26 +34,30 @@ pub fn run(context: &Context, what: RecordCommand) -> Result<Exit, Failure> {
         RecordCommand::Batch => return batch(context),
     };
     let home = context.open(WHAT)?;
-    let recorder = recorder(context, &home)?;
+    let settings = settings(context, &home)?;
+    let recorder = recorder(&home, &settings)?;
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
     } else {
         output::line(&said(&receipt));
     }
+    autostart::run(&home, &settings);
     Ok(Exit::Done)
 }
 
-fn recorder<'h>(context: &Context, home: &'h Home) -> Result<Recorder<'h>, Failure> {
-    // A setting that makes no sense is the worker's to complain about; it is no reason to lose a record.
-    let settings = match context.settings(home) {
-        Ok(settings) => settings,
-        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
-        Err(failure) => {
+/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record.
+fn settings(context: &Context, home: &Home) -> Result<Settings, Failure> {
+    match context.settings(home) {
+        Err(failure) if failure.exit != Exit::Usage => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
-            crate::settings::Settings::default()
+            Ok(Settings::default())
         }
-    };
+        settings => settings,
+    }
+}
+
+fn recorder<'h>(home: &'h Home, settings: &Settings) -> Result<Recorder<'h>, Failure> {
     let wait = Duration::from_millis(settings.record.index_wait_ms);
     Recorder::new(home, wait).map_err(|error| Failure::of(WHAT, &error))
 }
@@ -260,7 +265,8 @@ impl Line {
 /// whoever sends a line and waits for its answer gets it.
 fn batch(context: &Context) -> Result<Exit, Failure> {
     let home = context.open("nothing was recorded")?;
-    let recorder = recorder(context, &home)?;
+    let settings = settings(context, &home)?;
+    let recorder = recorder(&home, &settings)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
     let mut batch = Batch { recorder, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let mut line = Vec::new();
@@ -279,6 +285,7 @@ fn batch(context: &Context) -> Result<Exit, Failure> {
         let waiting = !input.buffer().contains(&b'\n');
         if waiting || batch.is_full() {
             batch.record();
+            autostart::run(&home, &settings);
         }
     }
     batch.record();

@@ -1,9 +1,12 @@
 //! `worker`: commits what is recorded until it is asked to stop.
 
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use indelible::fs::lock::WorkerLock;
-use indelible::worker::{self, Ended, Wakes};
+use indelible::worker::{self, Ended, Program, Wakes};
 
 use super::Context;
 use crate::args::LogTo;
@@ -28,9 +31,10 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     indelible::fs::os::lower_priority();
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let mut options = settings.worker();
+    let mut program = Program::at(own_path());
     tracing::info!(home = %home.path().display(), process = std::process::id(), "worker started");
     loop {
-        match worker::run(&home, &lock, &wakes, &options) {
+        match worker::run(&home, &lock, &wakes, &mut program, &options) {
             Ok(Ended::Stopped) => {
                 tracing::info!("worker stopped: what was recorded before it was asked to is committed");
                 return Ok(Exit::Done);
@@ -50,6 +54,11 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
                     tracing::error!(causes = failure.causes.join(": "), "{}; the old ones stay", failure.what)
                 }
             },
+            Ok(Ended::Replaced) => {
+                let error = become_replacement(&program);
+                tracing::error!(program = %program.path().display(), error, "the program was replaced by one that cannot be run; going on as the old one");
+                program.refuse();
+            }
             Err(error) => {
                 let failure = Failure::of(WHAT, &error);
                 tracing::error!(
@@ -60,4 +69,25 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+/// Where this program was started from: by name, if the name is a path, so that a link that is led elsewhere is noticed.
+fn own_path() -> PathBuf {
+    let name = std::env::args_os().next().map(PathBuf::from).filter(|name| name.is_absolute());
+    name.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
+}
+
+/// Goes on as the program that lies where this one was started from, in the same process and with the same arguments.
+/// The lock goes with the old one and is taken anew. Returns only where that is not possible, and why.
+fn become_replacement(program: &Program) -> String {
+    let path = program.path();
+    // Once it is this process, it is too late to find out that it cannot be loaded.
+    let try_it = Command::new(path).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).output();
+    match try_it {
+        Ok(tried) if tried.status.success() => {}
+        Ok(tried) => return format!("{}: {}", tried.status, String::from_utf8_lossy(&tried.stderr).trim()),
+        Err(error) => return error.to_string(),
+    }
+    tracing::info!(program = %path.display(), "the program was replaced: going on as the new one");
+    Command::new(path).args(std::env::args_os().skip(1)).exec().to_string()
 }

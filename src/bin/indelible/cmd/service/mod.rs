@@ -1,0 +1,370 @@
+//! `service`: has the system start the worker at login, and again when it fails.
+//!
+//! A service is one file in the service manager's folder, which names its home; for systemd also the link that enables
+//! it. The file is ours if it says so at its beginning; one that does not is somebody else's and is never touched.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the file is renamed | a file with a name that no manager reads | nothing: it does nothing |
+//! | after it | a service that is not enabled, or not started | `service install` again |
+//! | while it is removed | a file without the link, which does nothing | `service uninstall` again |
+
+mod launchd;
+mod systemd;
+mod xdg;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use indelible::fs::Dir;
+use indelible::fs::lock::WorkerLock;
+use serde_json::json;
+
+use super::Context;
+use crate::args::{ManagerName, ServiceCommand};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// What every file of ours says at its beginning.
+const MARK: &str = "Written by `indelible service install`";
+/// The longest name of a file that file systems take.
+const NAME_BYTES_MAX: usize = 255;
+
+/// A worker for one home, as a service.
+struct Service {
+    home: String,
+    /// The program that it runs.
+    program: String,
+}
+
+/// What a service manager does about a service.
+trait Manager {
+    /// Where its file lies.
+    fn file(&self, service: &Service) -> Result<PathBuf, Failure>;
+    /// What its file says.
+    fn definition(&self, service: &Service) -> String;
+    /// Has it started now, and at every login; anew if `changed`. Where the manager cannot be spoken to now, says so.
+    fn start(&self, service: &Service, changed: bool) -> Result<Started, Failure>;
+    /// Has it stopped, and not started any more. Its file goes after that.
+    fn stop(&self, service: &Service) -> Result<(), Failure>;
+    /// Has the manager forget what is gone.
+    fn forget(&self) {}
+    /// Whether it is started at login.
+    fn is_enabled(&self, service: &Service) -> Result<bool, Failure>;
+    /// Whether it runs, as far as the manager says.
+    fn state(&self, service: &Service) -> State;
+}
+
+/// Whether a service runs now.
+enum Started {
+    Now,
+    /// It does from the next login on, and now after what `todo` says.
+    AtLogin {
+        why: String,
+        todo: String,
+    },
+}
+
+/// What the manager says of a service.
+#[derive(Default)]
+struct State {
+    /// `None` where it does not say.
+    running: Option<bool>,
+    process: Option<u32>,
+    /// In its own words.
+    said: Option<String>,
+}
+
+/// What lies where a service's file would.
+#[derive(PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Ours(String),
+    Foreign,
+}
+
+pub fn run(context: &Context, what: &ServiceCommand) -> Result<Exit, Failure> {
+    match what {
+        ServiceCommand::Install { manager, print: true } => print(context, name_of(*manager)),
+        ServiceCommand::Install { manager, print: false } => install(context, name_of(*manager)),
+        ServiceCommand::Uninstall { manager } => uninstall(context, name_of(*manager)),
+        ServiceCommand::Status { manager } => status(context, name_of(*manager)),
+    }
+}
+
+/// The one that was asked for, or this system's.
+fn name_of(asked: Option<ManagerName>) -> ManagerName {
+    asked.unwrap_or(match () {
+        () if cfg!(target_os = "macos") => ManagerName::Launchd,
+        () if systemd::is_here() => ManagerName::Systemd,
+        () => ManagerName::Xdg,
+    })
+}
+
+fn manager(name: ManagerName) -> &'static dyn Manager {
+    match name {
+        ManagerName::Systemd => &systemd::Systemd,
+        ManagerName::Launchd => &launchd::Launchd,
+        ManagerName::Xdg => &xdg::Xdg,
+    }
+}
+
+/// The manager, if this system can have it.
+fn manager_here(name: ManagerName, what: &str) -> Result<&'static dyn Manager, Failure> {
+    if cfg!(target_os = "macos") == (name == ManagerName::Launchd) {
+        return Ok(manager(name));
+    }
+    let why = std::io::Error::other(format!("{name} is another system's"));
+    Err(Failure::new(Exit::Usage, what).because(&why).hint("`service install --print` shows its file all the same"))
+}
+
+fn print(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
+    let service = Service::of_home(context, "the service cannot be shown")?;
+    let manager = manager(name);
+    let definition = manager.definition(&service);
+    match context.json {
+        true => {
+            let file = manager.file(&service)?.display().to_string();
+            output::json(&json!({ "manager": name, "file": file, "definition": definition }));
+        }
+        false => output::line(definition.trim_end()),
+    }
+    Ok(Exit::Done)
+}
+
+fn install(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
+    const WHAT: &str = "the service was not installed";
+    let service = Service::of_home(context, WHAT)?;
+    let manager = manager_here(name, WHAT)?;
+    let file = manager.file(&service)?;
+    let changed = put(&file, &manager.definition(&service), WHAT)?;
+    let other = worker_of(&service).filter(|_| manager.state(&service).running != Some(true));
+    let started = manager.start(&service, changed)?;
+    let (running, why, todo) = match started {
+        Started::Now => (true, None, None),
+        Started::AtLogin { why, todo } => (false, Some(why), Some(todo)),
+    };
+    if context.json {
+        output::json(&json!({
+            "manager": name,
+            "file": file.display().to_string(),
+            "home": service.home,
+            "changed": changed,
+            "started": running,
+            "why_not_started": why,
+            "to_start_it": todo,
+        }));
+        return Ok(Exit::Done);
+    }
+    let how = if changed { "installed" } else { "installed already, and unchanged" };
+    output::line(&format!("the worker of {} is a service now ({how}): {}", service.home, file.display()));
+    match (why, todo) {
+        (Some(why), Some(todo)) => {
+            output::warn(&format!("it starts at the next login, and not now: {why}\nhint: {todo}"))
+        }
+        _ => output::line("it starts at every login, and runs now"),
+    }
+    if let Some(holder) = other {
+        output::warn(&format!("another has the lock of this home: {holder}; the service takes over when it ends"));
+    }
+    Ok(Exit::Done)
+}
+
+fn uninstall(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
+    const WHAT: &str = "the service was not removed";
+    // A home that is gone is no reason to keep its service.
+    let service = Service::of_path(&context.home_path()?, WHAT)?;
+    let manager = manager_here(name, WHAT)?;
+    let file = manager.file(&service)?;
+    let found = look(&file, WHAT)?;
+    if found == Found::Foreign {
+        return Err(foreign(&file, WHAT));
+    }
+    let installed = found != Found::Nothing;
+    if installed {
+        manager.stop(&service)?;
+        std::fs::remove_file(&file).map_err(|error| unwritable(&file, WHAT).because(&error))?;
+        manager.forget();
+    }
+    match (context.json, installed) {
+        (true, _) => {
+            output::json(&json!({ "manager": name, "file": file.display().to_string(), "removed": installed }))
+        }
+        (false, true) => output::line(&format!("removed: {}", file.display())),
+        (false, false) => output::line(&format!("there is no service to remove: {}", file.display())),
+    }
+    if let Some(holder) = worker_of(&service) {
+        output::warn(&format!("the lock of this home is still held: {holder}"));
+    }
+    Ok(Exit::Done)
+}
+
+fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
+    const WHAT: &str = "the service's status could not be told";
+    let service = Service::of_path(&context.home_path()?, WHAT)?;
+    let manager = manager_here(name, WHAT)?;
+    let file = manager.file(&service)?;
+    let found = look(&file, WHAT)?;
+    let installed = matches!(found, Found::Ours(_));
+    let current = found == Found::Ours(manager.definition(&service));
+    let enabled = installed && manager.is_enabled(&service)?;
+    let state = if installed { manager.state(&service) } else { State { running: Some(false), ..State::default() } };
+    let worker = worker_of(&service);
+    if context.json {
+        output::json(&json!({
+            "manager": name,
+            "file": file.display().to_string(),
+            "home": service.home,
+            "installed": installed,
+            "foreign": found == Found::Foreign,
+            "current": current,
+            "enabled": enabled,
+            "running": state.running,
+            "process": state.process,
+            "said": state.said,
+            "worker": worker,
+        }));
+        return Ok(Exit::Done);
+    }
+    let show = |name: &str, text: &str| output::line(&format!("{name:<11} {text}"));
+    show("home", &service.home);
+    show("manager", &name.to_string());
+    let outdated = "yes, but not as this version would: run `indelible service install` again";
+    show(
+        "installed",
+        match found {
+            Found::Ours(_) if current => "yes",
+            Found::Ours(_) => outdated,
+            Found::Foreign => "no: a file of somebody else's lies there",
+            Found::Nothing => "no",
+        },
+    );
+    show("file", &file.display().to_string());
+    show("enabled", if enabled { "yes" } else { "no" });
+    let process = state.process.map_or_else(String::new, |process| format!(", process {process}"));
+    let running = state.running.map_or("not known", |running| if running { "yes" } else { "no" });
+    let said = state.said.map_or_else(String::new, |said| format!(" ({said})"));
+    show("running", &format!("{running}{process}{said}"));
+    show("worker", worker.as_deref().unwrap_or("nobody has its lock"));
+    Ok(Exit::Done)
+}
+
+/// Who has the worker's lock of the service's home; `None` if nobody has, or there is no home.
+fn worker_of(service: &Service) -> Option<String> {
+    let home = indelible::home::Home::open(Path::new(&service.home)).ok()?;
+    WorkerLock::holder(home.private()).ok()?.map(|holder| holder.0)
+}
+
+impl Service {
+    /// The service for the home that is meant, which has to be there.
+    fn of_home(context: &Context, what: &str) -> Result<Service, Failure> {
+        let home = context.open(what)?;
+        Service::of_path(home.path(), what)
+    }
+
+    fn of_path(home: &Path, what: &str) -> Result<Service, Failure> {
+        let home = home.canonicalize().or_else(|_| std::path::absolute(home));
+        let home = home.map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
+        let program = program().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
+        Ok(Service { home: plain(&home, what)?, program: plain(&program, what)? })
+    }
+
+    /// The home's path as a part of a file's name, as `systemd-escape --path` spells it; a number made from it where
+    /// that would be too long a name for a file with `around` more bytes.
+    fn instance(&self, around: usize) -> String {
+        let escaped = systemd::escape_path(&self.home);
+        match escaped.len() + around <= NAME_BYTES_MAX {
+            true => escaped,
+            false => uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, self.home.as_bytes()).to_string(),
+        }
+    }
+}
+
+/// A path that every kind of service file can hold.
+fn plain(path: &Path, what: &str) -> Result<String, Failure> {
+    let text = path.to_str().filter(|text| !text.contains(|it: char| it.is_control()));
+    let why = || std::io::Error::other(format!("{} cannot be named in a service's file", path.display()));
+    let hint = "only a path in UTF-8 without control characters can be";
+    text.map(str::to_owned).ok_or_else(|| Failure::new(Exit::Usage, what).because(&why()).hint(hint))
+}
+
+/// The path under which an upgrade will be found: where several lead to this program, the one that people call it by.
+fn program() -> std::io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let name = program.file_name().unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|found| found.canonicalize().is_ok_and(|found| found == program));
+    Ok(found.unwrap_or(program))
+}
+
+/// The folder for the user's configuration.
+fn config_folder() -> Result<PathBuf, Failure> {
+    let strategy = etcetera::choose_base_strategy().map_err(|error| no_user_folder(&error))?;
+    Ok(etcetera::BaseStrategy::config_dir(&strategy))
+}
+
+fn no_user_folder(error: &dyn std::error::Error) -> Failure {
+    Failure::new(Exit::Usage, "there is no folder to write the service's file to").because(error).hint("set HOME")
+}
+
+fn look(file: &Path, what: &str) -> Result<Found, Failure> {
+    let found = match std::fs::symlink_metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        found => found.map_err(|error| unwritable(file, what).because(&error))?,
+    };
+    if !found.is_file() {
+        return Ok(Found::Foreign);
+    }
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let ours = text.lines().take(3).any(|line| line.contains(MARK));
+    Ok(if ours { Found::Ours(text) } else { Found::Foreign })
+}
+
+/// Writes `text` to `file` unless it is there already. Returns whether it was not.
+fn put(file: &Path, text: &str, what: &str) -> Result<bool, Failure> {
+    match look(file, what)? {
+        Found::Foreign => return Err(foreign(file, what)),
+        Found::Ours(before) if before == text => return Ok(false),
+        Found::Ours(_) | Found::Nothing => {}
+    }
+    let (folder, name) =
+        (file.parent().unwrap_or(file), file.file_name().and_then(|it| it.to_str()).unwrap_or_default());
+    std::fs::create_dir_all(folder).map_err(|error| unwritable(file, what).because(&error))?;
+    let write = || {
+        let folder = Dir::open(folder)?;
+        folder.replace(name, text.as_bytes(), &folder)
+    };
+    write().map(|_| true).map_err(|error| Failure::of(what, &error))
+}
+
+fn foreign(file: &Path, what: &str) -> Failure {
+    let why = std::io::Error::other(format!("{} is there already, and indelible did not write it", file.display()));
+    Failure::new(Exit::Refused, what).because(&why).hint("look at it, and move it away if it is not needed")
+}
+
+fn unwritable(file: &Path, what: &str) -> Failure {
+    Failure::new(Exit::Io, what).because(&std::io::Error::other(format!("{} cannot be used", file.display())))
+}
+
+/// What a manager's own program answered; or why it did not, in the first line of its own words.
+fn ask(program: &str, args: &[&str]) -> Result<String, String> {
+    let told = |output: &Output| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        indelible::text::visible_line(said.lines().next().unwrap_or_default()).into_owned()
+    };
+    match Command::new(program).args(args).stdin(std::process::Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => Err(format!("{program} {}: {}", args.join(" "), told(&output))),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+/// A failure of a service that is installed and does not start.
+fn not_started(why: String, hint: String) -> Failure {
+    Failure::new(Exit::TryAgain, "the service is installed and was not started")
+        .because(&std::io::Error::other(why))
+        .hint(hint)
+}

@@ -1,0 +1,80 @@
+//! Autostart by the desktop, for a Linux without systemd: an entry for each home.
+//!
+//! A desktop starts it at login and never again; with `worker.autostart` recorders do where it has failed.
+
+use std::path::PathBuf;
+
+use super::{MARK, Manager, Service, Started, State, config_folder};
+use crate::exit::Failure;
+
+pub struct Xdg;
+
+/// A part of a command line, as a desktop entry spells it: quoted, and then escaped as every value is.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '%' => quoted.push_str("%%"),
+            '"' | '`' | '$' | '\\' => quoted.extend(['\\', letter]),
+            _ => quoted.push(letter),
+        }
+    }
+    format!("{quoted}\"").replace('\\', "\\\\")
+}
+
+impl Manager for Xdg {
+    fn file(&self, service: &Service) -> Result<PathBuf, Failure> {
+        let name = format!("indelible-{}.desktop", service.instance("indelible-.desktop".len()));
+        Ok(config_folder()?.join("autostart").join(name))
+    }
+
+    fn definition(&self, service: &Service) -> String {
+        let Service { home, program } = service;
+        format!(
+            "# {MARK}, which would write it anew; `indelible service uninstall` removes it.\n\
+             [Desktop Entry]\n\
+             Type=Application\n\
+             Name=indelible worker\n\
+             Comment=Commits what is recorded in {comment}\n\
+             Exec={program} --home {home} worker --log file\n\
+             Terminal=false\n\
+             NoDisplay=true\n",
+            comment = home.replace('\\', "\\\\"),
+            program = quoted(program),
+            home = quoted(home),
+        )
+    }
+
+    fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
+        let why = "a desktop starts its entries at login, and does not start again what has failed".into();
+        let todo = format!(
+            "run `indelible --home '{}' config set worker.autostart true`: recorders then start a worker where none runs",
+            service.home
+        );
+        Ok(Started::AtLogin { why, todo })
+    }
+
+    fn stop(&self, _service: &Service) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn is_enabled(&self, service: &Service) -> Result<bool, Failure> {
+        Ok(self.file(service)?.is_file())
+    }
+
+    fn state(&self, _service: &Service) -> State {
+        State { said: Some("a desktop does not say".into()), ..State::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_entry_gives_a_meaning_to_is_escaped() {
+        assert_eq!(quoted("/a b"), "\"/a b\"");
+        assert_eq!(quoted("/50%"), "\"/50%%\"");
+        assert_eq!(quoted("/$x`\"\\"), "\"/\\\\$x\\\\`\\\\\"\\\\\\\\\"");
+    }
+}

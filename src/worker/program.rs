@@ -1,0 +1,111 @@
+//! The program that a worker runs, and whether an upgrade has put another in its place.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A program that has not changed for so long is there whole: not everybody who upgrades one renames it into place.
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
+
+/// Where the running program was started from.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    /// What lay there when it was started; or what was refused since.
+    known: Option<Stamp>,
+    /// What lies there instead, and since when.
+    found: Option<(Stamp, Instant)>,
+}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let it = std::fs::metadata(path).ok().filter(|it| it.is_file())?;
+        let modified = (it.mtime(), it.mtime_nsec());
+        Some(Stamp { device: it.dev(), inode: it.ino(), size: it.size(), modified })
+    }
+}
+
+impl Program {
+    /// The program that was started from `path`, and still lies there.
+    pub fn at(path: PathBuf) -> Program {
+        Program { known: Stamp::of(&path), path, found: None }
+    }
+
+    /// Where it was started from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes what lies there now for one that cannot be used. Only yet another one is a replacement then.
+    pub fn refuse(&mut self) {
+        self.known = Stamp::of(&self.path);
+        self.found = None;
+    }
+
+    /// Whether another program lies there, and has not changed for a while. Where there is none at the moment, none
+    /// replaces it.
+    pub(super) fn is_replaced(&mut self, now: Instant) -> bool {
+        let found = Stamp::of(&self.path).filter(|found| Some(*found) != self.known);
+        match (found, self.found) {
+            (Some(found), Some((before, since))) if found == before => {
+                return now.saturating_duration_since(since) >= SETTLED;
+            }
+            (found, _) => self.found = found.map(|found| (found, now)),
+        }
+        false
+    }
+
+    /// Whether it will soon have to be looked at again.
+    pub(super) fn is_settling(&self) -> bool {
+        self.found.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program() -> (tempfile::TempDir, Program) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("program");
+        std::fs::write(&path, "old").expect("it can be written");
+        (folder, Program::at(path))
+    }
+
+    #[test]
+    fn it_is_replaced_once_another_has_settled() {
+        let (_folder, mut program) = program();
+        let start = Instant::now();
+        assert!(!program.is_replaced(start) && !program.is_settling(), "nobody has touched it");
+        std::fs::remove_file(program.path()).expect("it can be removed");
+        assert!(!program.is_replaced(start + SETTLED), "there is nothing to become");
+        std::fs::write(program.path(), "half of the n").expect("it can be written");
+        assert!(!program.is_replaced(start) && program.is_settling(), "it has only just appeared");
+        std::fs::write(program.path(), "all of the new one").expect("it can be written");
+        assert!(!program.is_replaced(start + SETTLED), "it has changed since it was looked at");
+        assert!(!program.is_replaced(start + SETTLED + SETTLED / 2), "it may still change");
+        assert!(program.is_replaced(start + SETTLED * 2), "it has been there for long enough");
+    }
+
+    #[test]
+    fn one_that_was_refused_is_not_tried_again() {
+        let (_folder, mut program) = program();
+        let start = Instant::now();
+        std::fs::write(program.path(), "not a program").expect("it can be written");
+        assert!(!program.is_replaced(start));
+        program.refuse();
+        assert!(!program.is_replaced(start) && !program.is_replaced(start + SETTLED), "it was refused");
+        std::fs::write(program.path(), "a better one").expect("it can be written");
+        assert!(!program.is_replaced(start));
+        assert!(program.is_replaced(start + SETTLED), "this one was not");
+    }
+}
