@@ -138,6 +138,9 @@ pub fn run(
     options: &Options,
 ) -> Result<Ended, Error> {
     let (board, requests) = open(home, wakes, options)?;
+    if !board.goes_on {
+        requests.sweep();
+    }
     let delays = delays(options);
     let (stopping, rows_due) = (None, None);
     let mut worker = Worker { home, lock, wakes, program, options, board, requests, delays, stopping, rows_due };
@@ -309,6 +312,9 @@ impl Worker<'_> {
                 self.commit(committer, &mut plan)?;
                 repacking.after_commit();
                 self.answer(committer, &asked)?;
+                if self.stopping.is_none() && asked.iter().any(|asked| asked.want == Want::Reload) {
+                    return Ok(Ended::Reload);
+                }
                 if self.is_out_of_time() {
                     committer.look()?;
                     return Ok(if self.is_finished(committer) { Ended::Stopped } else { Ended::OutOfTime });

@@ -28,6 +28,8 @@ pub enum Want {
     Flush,
     /// Do what `recover` does.
     Recover,
+    /// Read the settings again.
+    Reload,
 }
 
 /// What the worker answers.
@@ -62,13 +64,11 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn open(home: &Home) -> Result<Requests, home::Error> {
-        let requests = Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? };
-        requests.sweep();
-        Ok(requests)
+        Ok(Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? })
     }
 
     /// Answers that nobody read, from before this worker.
-    fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         for name in self.dir.names().unwrap_or_default() {
             if name.ends_with(".done") {
                 let _ = self.dir.remove(&name);

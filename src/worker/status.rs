@@ -73,12 +73,15 @@ pub(super) struct Board {
     temporary: Dir,
     published: Published,
     pub(super) counts: Counts,
+    /// Whether the last to publish was this process, before it read its settings again.
+    pub(super) goes_on: bool,
 }
 
 impl Board {
     pub(super) fn open(home: &Home) -> Result<Board, home::Error> {
         let before = read(home)?;
         let now = Timestamp::now();
+        let goes_on = before.as_ref().is_some_and(|published| published.process == std::process::id());
         let counts = before.as_ref().map(|published| published.counts).unwrap_or_default();
         let published = Published {
             process: std::process::id(),
@@ -92,7 +95,7 @@ impl Board {
             counts,
         };
         let private = home.dir().folder(home::PRIVATE)?;
-        Ok(Board { private, temporary: home.private_folder("tmp")?, published, counts })
+        Ok(Board { private, temporary: home.private_folder("tmp")?, published, counts, goes_on })
     }
 
     pub(super) fn failed(&mut self, error: &str) {

@@ -6,6 +6,7 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod clock;
 mod concurrency;
+mod config;
 mod contention;
 mod crash;
 mod daemon;

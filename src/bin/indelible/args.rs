@@ -68,6 +68,12 @@ pub enum Command {
         #[command(subcommand)]
         what: ServiceCommand,
     },
+    /// Show and change the settings of a home
+    #[command(after_help = "Example:\n  indelible config list\n  indelible config set worker.age_ms 200")]
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
     /// Commit everything pending now, through the running worker or without one
     #[command(after_help = "Example:\n  indelible flush && git -C ~/.local/share/indelible log -1")]
     Flush {
@@ -127,6 +133,34 @@ pub enum LogTo {
     Stderr,
     /// A daily file in .indelible/logs
     File,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, its value, and where that comes from: default, file, environment or flag
+    #[command(
+        after_help = "Example:\n  indelible config list --json | jq '.settings[] | select(.origin != \"default\")'"
+    )]
+    List,
+    /// Show the value of one setting
+    #[command(after_help = "Example:\n  indelible config get worker.age_ms")]
+    Get {
+        /// Which one, as `config list` spells it
+        #[arg(value_name = "SECTION.KEY")]
+        key: String,
+    },
+    /// Change one setting in the home's .indelible/config.toml; comments and order stay
+    ///
+    /// A value that the setting cannot have is refused, and nothing is changed. A running worker is told.
+    #[command(after_help = "Example:\n  indelible config set history.author_name 'My agents'")]
+    Set {
+        /// Which one, as `config list` spells it
+        #[arg(value_name = "SECTION.KEY")]
+        key: String,
+        /// Its new value
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,6 +26,20 @@ pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failu
     started.map_err(|error| Failure::new(Exit::Refused, error))
 }
 
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether the log can be kept as `settings` say.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(settings: &LogSettings) -> Result<(), String> {
+    let level = &settings.level;
+    // A word that is no level would be taken for the name of a part of the program.
+    let known = LEVELS.contains(&level.as_str()) || level.contains('=');
+    known.then_some(()).ok_or_else(|| format!("{level:?} is none of {}", LEVELS.join(", ")))?;
+    EnvFilter::try_new(level).map(drop).map_err(|error| error.to_string())
+}
+
 /// Sends events of the other commands to stderr, if `INDELIBLE_LOG` asks for them.
 pub fn start_if_asked() {
     if std::env::var_os("INDELIBLE_LOG").is_some() {

@@ -12,7 +12,7 @@ use indelible::home::{PRIVATE, is_home};
 use indelible::init::CONFIG;
 use indelible::store::history::HistoryOptions;
 use indelible::{batch, worker};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
 
@@ -23,7 +23,7 @@ pub const TEMPLATE: &str = include_str!("config.toml");
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// All settings.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Recorders.
@@ -39,14 +39,14 @@ pub struct Settings {
 }
 
 /// `[record]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordSettings {
     pub index_wait_ms: u64,
 }
 
 /// `[worker]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
     pub age_ms: u64,
@@ -60,7 +60,7 @@ pub struct WorkerSettings {
 }
 
 /// `[journal]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalSettings {
     pub segment_bytes_max: u64,
@@ -68,7 +68,7 @@ pub struct JournalSettings {
 }
 
 /// `[history]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HistorySettings {
     pub author_name: String,
@@ -78,7 +78,7 @@ pub struct HistorySettings {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     pub level: String,
@@ -125,26 +125,50 @@ impl Default for LogSettings {
     }
 }
 
-/// Every setting there is, for the environment.
-const KEYS: [(&str, &str); 17] = [
-    ("record", "index_wait_ms"),
-    ("worker", "age_ms"),
-    ("worker", "records_due"),
-    ("worker", "records_max"),
-    ("worker", "urgent_severity"),
-    ("worker", "poll_s"),
-    ("worker", "stop_s"),
-    ("worker", "index_wait_ms"),
-    ("worker", "autostart"),
-    ("journal", "segment_bytes_max"),
-    ("journal", "keep_s"),
-    ("history", "author_name"),
-    ("history", "author_email"),
-    ("history", "git_program"),
-    ("history", "packs_max"),
-    ("log", "level"),
-    ("log", "files_max"),
-];
+/// One setting: what it is, and who says so.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    /// `section.key`.
+    pub key: String,
+    /// Its value.
+    pub value: toml::Value,
+    /// Where that comes from.
+    pub origin: Origin,
+    /// What it would be otherwise.
+    pub default: toml::Value,
+    /// The variable that sets it.
+    pub variable: String,
+}
+
+/// Where a value comes from; each overrides those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Nobody has said anything.
+    Default,
+    /// The configuration file.
+    File,
+    /// A variable.
+    Environment,
+    /// `--set` on the command line.
+    Flag,
+}
+
+/// Every setting there is, with its default, as the structures above say.
+fn every_setting() -> Vec<Setting> {
+    let all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
+    let of_section = |(section, keys): (String, toml::Value)| {
+        let toml::Value::Table(keys) = keys else { unreachable!("a section is a table") };
+        keys.into_iter().map(move |(key, value)| Setting {
+            variable: format!("INDELIBLE_{}_{}", section.to_uppercase(), key.to_uppercase()),
+            key: format!("{section}.{key}"),
+            default: value.clone(),
+            value,
+            origin: Origin::Default,
+        })
+    };
+    all.into_iter().flat_map(of_section).collect()
+}
 
 impl Settings {
     /// The settings of the home at `home`, with `overrides` from the command line (`section.key=value`).
@@ -152,11 +176,7 @@ impl Settings {
     /// # Errors
     /// A setting that there is not, or a value that it cannot have: exit 78 for the file, 64 for a flag.
     pub fn of(home: &Dir, overrides: &[String]) -> Result<Settings, Failure> {
-        let name = format!("{PRIVATE}/{CONFIG}");
-        let path = home.path().join(&name);
-        let text = home.content(&name, CONFIG_BYTES_MAX).map_err(|error| unreadable(&path).because(&error))?;
-        let text = String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&path).because(&error))?;
-        Settings::read(&path, &text, overrides)
+        Settings::read(&path_of(home), &text_of(home)?, overrides)
     }
 
     /// The settings of the home at `home`, which need not be there yet.
@@ -177,21 +197,27 @@ impl Settings {
         if says_nothing && overrides.is_empty() && !has_environment() {
             return Ok(Settings::default());
         }
-        let mut table: toml::Table = toml::from_str(text).map_err(|error| unreadable(path).because(&error))?;
-        for (section, key) in KEYS {
-            if let Ok(value) = std::env::var(variable(section, key)) {
-                set(&mut table, section, key, &value);
-            }
-        }
-        for text in overrides {
-            let wrong = || Failure::new(Exit::Usage, format!("--set takes section.key=value, not {text:?}"));
-            let (name, value) = text.split_once('=').ok_or_else(wrong)?;
-            let (section, key) = name.split_once('.').ok_or_else(wrong)?;
-            set(&mut table, section, key, value);
-        }
+        let (table, _) = merged(path, text, overrides)?;
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
-        let wrong = |error: toml::de::Error| Failure::new(exit, "a setting makes no sense").because(&error);
-        table.try_into().map_err(wrong)
+        Settings::of_table(table).map_err(|error| Failure::new(exit, "a setting makes no sense").because(&error))
+    }
+
+    /// The settings that `table` says, and the defaults for those that it does not.
+    ///
+    /// # Errors
+    /// A setting that there is not, or a value that it cannot have.
+    pub fn of_table(table: toml::Table) -> Result<Settings, toml::de::Error> {
+        table.try_into()
+    }
+
+    /// Every setting of the home at `home`, and where its value comes from.
+    ///
+    /// # Errors
+    /// As [`Settings::of`].
+    pub fn explained(home: &Dir, overrides: &[String]) -> Result<Vec<Setting>, Failure> {
+        let (path, text) = (path_of(home), text_of(home)?);
+        let _ = Settings::read(&path, &text, overrides)?;
+        merged(&path, &text, overrides).map(|(_, settings)| settings)
     }
 
     /// How batches are made.
@@ -232,26 +258,71 @@ impl Settings {
     }
 }
 
+/// Where the configuration file of the home at `home` lies.
+pub fn path_of(home: &Dir) -> PathBuf {
+    home.path().join(PRIVATE).join(CONFIG)
+}
+
+/// What the configuration file of the home at `home` says; nothing where there is none.
+///
+/// # Errors
+/// Exit 78 if it cannot be read.
+pub fn text_of(home: &Dir) -> Result<String, Failure> {
+    let unreadable = |error: &dyn std::error::Error| unreadable(&path_of(home)).because(error);
+    let text = home.content(&format!("{PRIVATE}/{CONFIG}"), CONFIG_BYTES_MAX).map_err(|error| unreadable(&error))?;
+    String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&error))
+}
+
+/// What the file `text` says, overridden by the environment and that by `overrides`; and every setting there is.
+fn merged(path: &Path, text: &str, overrides: &[String]) -> Result<(toml::Table, Vec<Setting>), Failure> {
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| unreadable(path).because(&error))?;
+    let mut settings = every_setting();
+    for setting in &mut settings {
+        let (section, key) = setting.key.split_once('.').expect("it was made with one");
+        if let Some(value) = table.get(section).and_then(|section| section.get(key)) {
+            (setting.value, setting.origin) = (value.clone(), Origin::File);
+        }
+        if let Ok(text) = std::env::var(&setting.variable) {
+            (setting.value, setting.origin) = (value_like(&setting.default, &text), Origin::Environment);
+            put(&mut table, section, key, setting.value.clone());
+        }
+    }
+    for text in overrides {
+        let wrong = || Failure::new(Exit::Usage, format!("--set takes section.key=value, not {text:?}"));
+        let (name, text) = text.split_once('=').ok_or_else(wrong)?;
+        let (section, key) = name.split_once('.').ok_or_else(wrong)?;
+        let known = settings.iter_mut().find(|setting| setting.key == name);
+        let value = value_like(known.as_ref().map_or(&toml::Value::Boolean(true), |known| &known.default), text);
+        if let Some(known) = known {
+            (known.value, known.origin) = (value.clone(), Origin::Flag);
+        }
+        put(&mut table, section, key, value);
+    }
+    Ok((table, settings))
+}
+
 fn unreadable(path: &Path) -> Failure {
     Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", path.display()))
         .hint("mend the file, or move it away to go on with the defaults")
 }
 
-fn variable(section: &str, key: &str) -> String {
-    format!("INDELIBLE_{}_{}", section.to_uppercase(), key.to_uppercase())
-}
-
+/// Whether some variable may be a setting. Asked by every recorder, so it does not look at which there are.
 fn has_environment() -> bool {
-    KEYS.iter().any(|(section, key)| std::env::var_os(variable(section, key)).is_some())
+    std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"INDELIBLE_"))
 }
 
-/// Numbers become numbers, `true` and `false` what they mean, everything else stays text.
-fn set(table: &mut toml::Table, section: &str, key: &str, value: &str) {
-    let value = match (value.parse(), value.parse()) {
-        (Ok(number), _) => toml::Value::Integer(number),
-        (_, Ok(truth)) => toml::Value::Boolean(truth),
-        _ => toml::Value::String(value.to_owned()),
+/// What `text` means for a setting whose default is `default`: itself if that is text, a value as TOML spells it
+/// otherwise. What is none stays text, which the setting will refuse.
+pub fn value_like(default: &toml::Value, text: &str) -> toml::Value {
+    let as_toml = || {
+        let mut table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+        table.remove("value").filter(|_| table.is_empty())
     };
+    let value = if default.is_str() { None } else { as_toml() };
+    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn put(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
     let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
     if let Some(section) = section.as_table_mut() {
         section.insert(key.to_owned(), value);
@@ -289,4 +360,35 @@ pub fn data_folder() -> Result<PathBuf, Failure> {
             .hint("name one with --home or INDELIBLE_HOME")
     })?;
     Ok(strategy.data_dir().join("indelible"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_homes_file_shows_every_setting_with_its_default() {
+        let shown: String = TEMPLATE
+            .lines()
+            .map(|line| match line.strip_prefix("# ").filter(|rest| rest.contains(" = ")) {
+                Some(setting) => format!("{setting}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let shown: toml::Table = toml::from_str(&shown).expect("the defaults are TOML");
+        let all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
+        assert_eq!(shown, all);
+    }
+
+    #[test]
+    fn values_are_read_as_their_setting_needs_them() {
+        let (number, text, truth) =
+            (toml::Value::Integer(1), toml::Value::String(String::new()), toml::Value::from(true));
+        assert_eq!(value_like(&number, "20"), toml::Value::Integer(20));
+        assert_eq!(value_like(&text, "20"), toml::Value::String("20".into()));
+        assert_eq!(value_like(&truth, "false"), toml::Value::Boolean(false));
+        for nonsense in ["", "soon", "1\nother = 2", "\"\"\""] {
+            assert_eq!(value_like(&number, nonsense), toml::Value::String(nonsense.into()), "{nonsense}");
+        }
+    }
 }

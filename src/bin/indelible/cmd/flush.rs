@@ -85,7 +85,7 @@ impl Job<'_> {
 
     fn do_it(&self, lock: &WorkerLock, progress: &mut dyn Progress) -> Result<Done, Failure> {
         let scope = match self.want {
-            Want::Flush => Scope::Start,
+            Want::Flush | Want::Reload => Scope::Start,
             Want::Recover => Scope::Everything,
         };
         let mut run = || {

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod autostart;
+mod config;
 mod demo;
 mod flush;
 mod init;
@@ -57,6 +58,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Record { what } => record::run(&context, what),
         Command::Worker { log } => worker::run(&context, log),
         Command::Service { what } => service::run(&context, &what),
+        Command::Config { what } => config::run(&context, &what),
         Command::Flush { timeout } => flush::run(&context, timeout),
         Command::Recover { timeout } => recover::run(&context, timeout),
         Command::Verify => verify::run(&context),

@@ -1,0 +1,135 @@
+//! Settings: what they are, where they come from, and changing them.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{TestHome, Worker, assert_exactly_once, in_parallel};
+
+const FILE: &str = ".indelible/config.toml";
+
+fn file(home: &TestHome) -> String {
+    std::fs::read_to_string(home.join(FILE)).expect("it is there")
+}
+
+fn setting(home: &TestHome, key: &str) -> Value {
+    home.cmd(["config", "get", key, "--json"]).ok().json()
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let home = TestHome::new();
+    let list = || {
+        let list = home.cmd(["config", "list", "--json", "--set", "worker.age_ms=3"]);
+        list.env("INDELIBLE_WORKER_AGE_MS", "2").env("INDELIBLE_WORKER_STOP_S", "2").ok().json()
+    };
+    let _ = home.cmd(["config", "set", "worker.stop_s", "1"]).ok();
+    let _ = home.cmd(["config", "set", "worker.poll_s", "1"]).ok();
+    let list = list();
+    assert_eq!(list["file"], home.join(FILE).to_str().expect("it is text"));
+    let of = |key: &str| {
+        let all = list["settings"].as_array().expect("it is a list");
+        let one = all.iter().find(|it| it["key"] == key).unwrap_or_else(|| panic!("{key} is not listed: {list}"));
+        (one["value"].clone(), one["origin"].as_str().expect("it is text").to_owned(), one["default"].clone())
+    };
+    assert_eq!(of("worker.age_ms"), (3.into(), "flag".into(), 1000.into()));
+    assert_eq!(of("worker.stop_s"), (2.into(), "environment".into(), 20.into()));
+    assert_eq!(of("worker.poll_s"), (1.into(), "file".into(), 30.into()));
+    assert_eq!(of("worker.autostart"), (false.into(), "default".into(), false.into()));
+    assert_eq!(of("history.author_name"), ("indelible".into(), "default".into(), "indelible".into()));
+    let shown = home.cmd(["config", "list"]).ok();
+    assert!(shown.stdout.contains("worker.poll_s") && shown.stdout.contains("file, instead of 30"), "{shown}");
+}
+
+#[test]
+fn one_value_can_be_asked_for() {
+    let home = TestHome::new();
+    assert_eq!(home.cmd(["config", "get", "worker.age_ms"]).ok().stdout, "1000\n");
+    assert_eq!(home.cmd(["config", "get", "history.author_name"]).ok().stdout, "indelible\n");
+    assert_eq!(setting(&home, "worker.age_ms")["variable"], "INDELIBLE_WORKER_AGE_MS");
+    for key in ["worker.age", "age_ms", "worker", ""] {
+        let refused = home.cmd(["config", "get", key]).run().exits(64);
+        assert!(refused.stderr.contains("no setting"), "{refused}");
+    }
+    let refused = home.cmd(["config", "get", "worker.age"]).run().exits(64);
+    assert!(refused.stderr.contains("worker.age_ms"), "it does not say which there are: {refused}");
+}
+
+#[test]
+fn a_change_keeps_everything_else_in_the_file() {
+    let home = TestHome::new();
+    let before = file(&home);
+    let _ = home.cmd(["config", "set", "worker.age_ms", "200"]).ok();
+    assert_eq!(file(&home), before.replace("# age_ms = 1000", "age_ms = 200"));
+    let _ = home.cmd(["config", "set", "worker.age_ms", "300"]).ok();
+    let _ = home.cmd(["config", "set", "history.author_name", "Ä \"quoted\" # name"]).ok();
+    let _ = home.cmd(["config", "set", "worker.autostart", "true"]).ok();
+    assert_eq!(setting(&home, "history.author_name")["value"], "Ä \"quoted\" # name");
+    assert_eq!(setting(&home, "worker.autostart")["value"], true);
+    let comments = |text: &str| text.lines().filter(|line| line.ends_with('.')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(comments(&file(&home)), comments(&before), "a comment is gone or has moved");
+    assert_eq!(file(&home).lines().count(), before.lines().count());
+
+    // A file by hand, and none at all.
+    std::fs::write(home.join(FILE), "# my own\n[log]\nlevel = \"warn\" # calm\n").expect("it can be written");
+    let _ = home.cmd(["config", "set", "worker.age_ms", "7"]).ok();
+    assert_eq!(file(&home), "# my own\n[log]\nlevel = \"warn\" # calm\n\n[worker]\nage_ms = 7\n");
+    std::fs::remove_file(home.join(FILE)).expect("it is there");
+    let _ = home.cmd(["config", "set", "worker.age_ms", "200"]).ok();
+    assert_eq!(file(&home), before.replace("# age_ms = 1000", "age_ms = 200"));
+    let left = std::fs::read_dir(home.join(".indelible/tmp")).expect("it is there").count();
+    assert_eq!(left, 0, "something was left behind");
+}
+
+#[test]
+fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
+    let home = TestHome::new();
+    let before = file(&home);
+    for (key, value) in [
+        ("worker.age_ms", "soon"),
+        ("worker.age_ms", "-1"),
+        ("worker.age_ms", "1\nstop_s = 2"),
+        ("worker.urgent_severity", "1000"),
+        ("worker.autostart", "maybe"),
+        ("log.level", "loud"),
+        ("log.level", ""),
+    ] {
+        let refused = home.cmd(["config", "set", key, value]).run().exits(65);
+        assert!(refused.stderr.contains(key), "it does not say which: {refused}");
+        assert_eq!(file(&home), before, "{key} {value:?}");
+    }
+    let _ = home.cmd(["config", "set", "worker.no_such", "1"]).run().exits(64);
+    assert_eq!(file(&home), before);
+    // What is broken is not made worse.
+    std::fs::write(home.join(FILE), "[worker\nage_ms = 1\n").expect("it can be written");
+    let _ = home.cmd(["config", "set", "worker.age_ms", "200"]).run().exits(78);
+    assert_eq!(file(&home), "[worker\nage_ms = 1\n");
+}
+
+#[test]
+fn a_running_worker_is_told() {
+    let home = TestHome::new();
+    let _ = home.cmd(["config", "set", "worker.age_ms", "3600000"]).ok();
+    let mut worker = Worker::start(&home, &[]);
+    let receipt = home.record("failure", "waits for an hour");
+    let told = home.cmd(["config", "set", "worker.age_ms", "1", "--json"]).ok().json();
+    assert_eq!(told["worker_told"], true, "{told}");
+    worker.wait_for_line("the settings were read again");
+    worker.wait_until_committed(&home);
+    let later = home.record("failure", "waits for a moment");
+    worker.wait_until_committed(&home);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    let told = home.cmd(["config", "set", "worker.age_ms", "2", "--json"]).ok().json();
+    assert_eq!(told["worker_told"], Value::Null, "{told}");
+    assert_exactly_once(&home, &[receipt, later]);
+}
+
+/// Whoever comes last wins; nobody ever sees half a file.
+#[test]
+fn changes_at_once_leave_a_whole_file() {
+    let home = TestHome::new();
+    in_parallel(40, 8, |number| {
+        let _ = home.cmd(["config", "set", "worker.age_ms", &number.to_string()]).ok();
+        let _ = home.cmd(["config", "get", "worker.age_ms"]).ok();
+    });
+    assert_eq!(setting(&home, "worker.age_ms")["origin"], "file");
+}
