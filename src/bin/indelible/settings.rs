@@ -306,9 +306,11 @@ fn unreadable(path: &Path) -> Failure {
         .hint("mend the file, or move it away to go on with the defaults")
 }
 
-/// Whether some variable may be a setting. Asked by every recorder, so it does not look at which there are.
+/// Whether some variable may be a setting. Every recorder asks, so which settings there are is not looked at.
 fn has_environment() -> bool {
-    std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"INDELIBLE_"))
+    let none = |name: &[u8]| matches!(name, b"INDELIBLE_HOME" | b"INDELIBLE_LOG");
+    let may_be = |name: &[u8]| name.starts_with(b"INDELIBLE_") && !none(name);
+    std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))
 }
 
 /// What `text` means for a setting whose default is `default`: itself if that is text, a value as TOML spells it
