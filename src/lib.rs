@@ -9,6 +9,7 @@ pub mod journal;
 pub mod position;
 pub mod record;
 pub mod recover;
+pub mod redact;
 pub mod state;
 pub mod status;
 pub mod store;

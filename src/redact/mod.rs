@@ -1,0 +1,381 @@
+//! Secrets are replaced before anything of a record is decided: what is journalled never held them. Pure.
+//!
+//! 1. Every built-in rule has literals, and a rule's pattern is compiled only when one of them is in the text: most
+//!    texts cost one pass and no regular expression.
+//! 2. What is replaced is the secret alone, so that the text around it still says what it was for, and the placeholder
+//!    `[redacted:RULE]` says which rule it was.
+//! 3. Redacting twice changes nothing: no rule takes a placeholder for a secret.
+//!
+//! A rule set finds shapes, and a secret without one is not found. `rules` says which there are.
+
+mod rules;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use aho_corasick::AhoCorasick;
+use regex::Regex;
+use uuid::Uuid;
+
+use crate::intent::{Experiment, Heuristic, Learning, Record};
+use crate::record::Request;
+use rules::{RULES, Rule};
+
+/// A pattern of the user's that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the pattern {name:?} is no regular expression")]
+pub struct BadPattern {
+    /// Under which name it was given.
+    pub name: String,
+    /// What is wrong with it.
+    pub source: regex::Error,
+}
+
+/// Replaces secrets by `[redacted:RULE]`.
+#[derive(Debug)]
+pub struct Redactor {
+    /// Finds every literal of every built-in rule in one pass.
+    literals: AhoCorasick,
+    /// By number of the literal, the rules that have it.
+    rules_of: Vec<Vec<usize>>,
+    /// By number of the rule, its pattern, once it was needed.
+    compiled: Vec<OnceLock<Regex>>,
+    /// The user's own rules, which are always tried.
+    own: Vec<(String, Regex)>,
+}
+
+impl Redactor {
+    /// A redactor with the built-in rules and the user's own: names, and regular expressions in the syntax of the crate
+    /// `regex`. Where such a pattern has a group named `secret`, that group alone is replaced.
+    ///
+    /// # Errors
+    /// The first of the user's patterns that is none.
+    pub fn new<N: Into<String>, P: AsRef<str>>(own: impl IntoIterator<Item = (N, P)>) -> Result<Redactor, BadPattern> {
+        let compile = |(name, pattern): (N, P)| {
+            let name = name.into();
+            match Regex::new(pattern.as_ref()) {
+                Ok(regex) => Ok((name, regex)),
+                Err(source) => Err(BadPattern { name, source }),
+            }
+        };
+        let own = own.into_iter().map(compile).collect::<Result<_, _>>()?;
+        let mut literals: Vec<&str> = Vec::new();
+        let mut rules_of: Vec<Vec<usize>> = Vec::new();
+        for (number, rule) in RULES.iter().enumerate() {
+            for literal in rule.literals {
+                match literals.iter().position(|known| known == literal) {
+                    Some(known) => rules_of[known].push(number),
+                    None => {
+                        literals.push(literal);
+                        rules_of.push(vec![number]);
+                    }
+                }
+            }
+        }
+        let literals = AhoCorasick::builder().ascii_case_insensitive(true).build(literals);
+        let literals = literals.expect("the literals are few and short");
+        Ok(Redactor { literals, rules_of, compiled: RULES.iter().map(|_| OnceLock::new()).collect(), own })
+    }
+
+    /// `text` without its secrets.
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut found = self.built_in(text);
+        for (name, regex) in &self.own {
+            found.extend(secrets(regex, text).map(|range| Secret { range, rank: RULES.len(), name }));
+        }
+        if found.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(replaced(text, joined(found)))
+    }
+
+    /// Redacts `text` in place.
+    pub fn string(&self, text: &mut String) {
+        if let Cow::Owned(redacted) = self.text(text) {
+            *text = redacted;
+        }
+    }
+
+    /// Redacts every string in `value`, the names of fields included.
+    pub fn value(&self, value: &mut serde_json::Value) {
+        use serde_json::Value::{Array, Object, String};
+        match value {
+            String(text) => self.string(text),
+            Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Object(fields) => {
+                for (mut name, mut value) in std::mem::take(fields) {
+                    self.string(&mut name);
+                    self.value(&mut value);
+                    fields.insert(name, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Redacts every field of `request`. A key with a secret becomes a digest of itself, which still names one record.
+    pub fn request(&self, request: &mut Request) {
+        match &mut request.record {
+            Record::Failure(it) | Record::Success(it) | Record::Observation(it) => {
+                let Learning { title, domain, severity: _, tags, summary } = it;
+                [title, domain, tags, summary].into_iter().for_each(|field| self.string(field));
+            }
+            Record::Heuristic(it) => {
+                let Heuristic { domain, rule, explanation, source, confidence: _ } = it;
+                [domain, rule, explanation, source].into_iter().for_each(|field| self.string(field));
+            }
+            Record::Experiment(it) => {
+                let Experiment { name, hypothesis, success_criteria, failure_criteria } = it;
+                let fields = [name, hypothesis, success_criteria, failure_criteria];
+                fields.into_iter().for_each(|field| self.string(field));
+            }
+        }
+        if let Some(key) = &mut request.key
+            && let Cow::Owned(_) = self.text(key)
+        {
+            *key = format!("[redacted:key:{}]", Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()));
+        }
+    }
+
+    fn built_in(&self, text: &str) -> Vec<Secret<'_>> {
+        let mut wanted = [false; RULES.len()];
+        for literal in self.literals.find_overlapping_iter(text) {
+            for rule in &self.rules_of[literal.pattern().as_usize()] {
+                wanted[*rule] = true;
+            }
+        }
+        let wanted = wanted.into_iter().enumerate().filter_map(|(rank, wanted)| wanted.then_some(rank));
+        let found = wanted.flat_map(|rank| {
+            let Rule { name, accept, .. } = &RULES[rank];
+            let secrets = secrets(self.pattern(rank), text).filter(|range| accept(&text[range.clone()]));
+            secrets.map(move |range| Secret { range, rank, name })
+        });
+        found.collect()
+    }
+
+    fn pattern(&self, rank: usize) -> &Regex {
+        self.compiled[rank].get_or_init(|| Regex::new(RULES[rank].pattern).expect("a test compiles every rule"))
+    }
+}
+
+/// Where a secret is, and which rule found it.
+struct Secret<'r> {
+    range: Range<usize>,
+    /// The place of its rule: where two overlap, the first one names it.
+    rank: usize,
+    name: &'r str,
+}
+
+/// The secrets that `regex` finds: its group `secret`, or all of it.
+fn secrets(regex: &Regex, text: &str) -> impl Iterator<Item = Range<usize>> {
+    let found = regex.captures_iter(text).filter_map(|captures| captures.name("secret").or_else(|| captures.get(0)));
+    found.map(|found| found.range()).filter(|range| !range.is_empty())
+}
+
+/// In the order of the text, with those that overlap made one.
+fn joined(mut found: Vec<Secret<'_>>) -> Vec<Secret<'_>> {
+    found.sort_by_key(|secret| (secret.range.start, secret.rank));
+    let mut joined: Vec<Secret<'_>> = Vec::new();
+    for secret in found {
+        match joined.last_mut() {
+            Some(last) if secret.range.start < last.range.end => {
+                last.range.end = last.range.end.max(secret.range.end);
+                if secret.rank < last.rank {
+                    (last.rank, last.name) = (secret.rank, secret.name);
+                }
+            }
+            _ => joined.push(secret),
+        }
+    }
+    joined
+}
+
+fn replaced(text: &str, secrets: Vec<Secret<'_>>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for Secret { range, name, .. } in secrets {
+        out.push_str(&text[at..range.start]);
+        out.push_str(&format!("[redacted:{name}]"));
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A case on each line: the rule, and a text in which `«` and `»` enclose what has to go. `¦` is nothing: it keeps
+    /// the case itself from having the shape of a secret.
+    const SECRETS: &str = include_str!("../../tests/fixtures/redact/secrets.txt");
+    /// A text on each line that has to stay as it is.
+    const HARMLESS: &str = include_str!("../../tests/fixtures/redact/harmless.txt");
+
+    fn redactor() -> Redactor {
+        Redactor::new::<&str, &str>([]).expect("there are no patterns to be wrong")
+    }
+
+    fn cases(text: &str) -> impl Iterator<Item = String> {
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| line.replace('¦', "").replace("\\n", "\n"))
+    }
+
+    #[test]
+    fn every_rule_compiles_and_needs_a_literal() {
+        for rule in RULES {
+            assert!(Regex::new(rule.pattern).is_ok(), "{}: {:?}", rule.name, Regex::new(rule.pattern));
+            assert!(!rule.literals.is_empty(), "{} would be tried on every text", rule.name);
+            assert!(rule.literals.iter().all(|it| it.to_ascii_lowercase() == **it), "{} is not lower case", rule.name);
+        }
+    }
+
+    #[test]
+    fn secrets_go_and_what_is_around_them_stays() {
+        let redactor = redactor();
+        let mut seen = 0;
+        for case in cases(SECRETS) {
+            let (rule, text) = case.split_once(' ').expect("a rule, and a text");
+            let given = text.replace(['«', '»'], "");
+            let mut wanted = String::new();
+            for (number, part) in text.split(['«', '»']).enumerate() {
+                wanted.push_str(&if number % 2 == 1 { format!("[redacted:{rule}]") } else { part.to_owned() });
+            }
+            assert_eq!(redactor.text(&given), wanted, "the case: {text}");
+            assert_eq!(redactor.text(&wanted), wanted, "a second time changes nothing");
+            seen += 1;
+        }
+        assert!(seen >= 60, "{seen} cases are too few");
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        let redactor = redactor();
+        let mut seen = 0;
+        for text in cases(HARMLESS) {
+            assert_eq!(redactor.text(&text), text);
+            seen += 1;
+        }
+        assert!(seen >= 60, "{seen} cases are too few");
+    }
+
+    #[test]
+    fn every_rule_has_a_case() {
+        let tried: Vec<String> = cases(SECRETS).filter_map(|case| Some(case.split_once(' ')?.0.to_owned())).collect();
+        for rule in RULES {
+            assert!(tried.iter().any(|tried| tried == rule.name), "no case for {}", rule.name);
+        }
+    }
+
+    #[test]
+    fn what_holds_no_literal_compiles_no_pattern() {
+        let redactor = redactor();
+        let _ = redactor.text("error[E0308]: mismatched types in src/main.rs, line 12");
+        assert!(redactor.compiled.iter().all(|pattern| pattern.get().is_none()), "a pattern was compiled for nothing");
+    }
+
+    #[test]
+    fn own_patterns_are_tried_and_bad_ones_named() {
+        let own = Redactor::new([("ticket", r"id=(?P<secret>T-[0-9]+)")]).expect("it is a pattern");
+        assert_eq!(own.text("see id=T-42, T-43"), "see id=[redacted:ticket], T-43");
+        let error = Redactor::new([("broken", "(")]).expect_err("it is no pattern");
+        assert!(error.to_string().contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn every_field_of_every_kind_is_redacted() {
+        let secret = format!("ghp_{}", "a1B2".repeat(9));
+        let learning = || Learning {
+            title: secret.clone(),
+            domain: secret.clone(),
+            severity: 3,
+            tags: secret.clone(),
+            summary: secret.clone(),
+        };
+        let heuristic = Heuristic {
+            domain: secret.clone(),
+            rule: secret.clone(),
+            explanation: secret.clone(),
+            source: secret.clone(),
+            confidence: 0.5,
+        };
+        let experiment = Experiment {
+            name: secret.clone(),
+            hypothesis: secret.clone(),
+            success_criteria: secret.clone(),
+            failure_criteria: secret.clone(),
+        };
+        let records = [
+            Record::Failure(learning()),
+            Record::Success(learning()),
+            Record::Observation(learning()),
+            Record::Heuristic(heuristic),
+            Record::Experiment(experiment),
+        ];
+        for record in records {
+            let mut request = Request { record, key: Some(format!("k {secret}")) };
+            redactor().request(&mut request);
+            let json = serde_json::to_string(&request.record).expect("a record is JSON");
+            assert!(!json.contains(&secret) && !request.key.expect("it had one").contains(&secret), "{json}");
+        }
+    }
+
+    #[test]
+    fn keys_with_different_secrets_stay_different() {
+        let redacted = |key: String| {
+            let learning = Learning {
+                title: "t".into(),
+                domain: "d".into(),
+                severity: 3,
+                tags: String::new(),
+                summary: String::new(),
+            };
+            let mut request = Request { record: Record::Failure(learning), key: Some(key) };
+            redactor().request(&mut request);
+            request.key
+        };
+        let (one, other) = (format!("ghp_{}", "a1B2".repeat(9)), format!("ghp_{}", "a1B3".repeat(9)));
+        assert_ne!(redacted(one.clone()), redacted(other));
+        assert_eq!(redacted(one.clone()), redacted(one));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn redacting_twice_changes_nothing(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS.to_vec()), 0..40),
+            other in "\\PC{0,20}",
+        ) {
+            static REDACTOR: std::sync::LazyLock<Redactor> = std::sync::LazyLock::new(redactor);
+            let redactor = &REDACTOR;
+            let once = redactor.text(&(parts.concat() + &other)).into_owned();
+            proptest::prop_assert_eq!(redactor.text(&once), once.clone());
+        }
+    }
+
+    /// What secrets, and what stands around them, are made of.
+    const PARTS: [&str; 22] = [
+        "://",
+        ":",
+        "@",
+        "=",
+        "\"",
+        " ",
+        "\n",
+        "token",
+        "PASSWORD",
+        "Authorization",
+        "Bearer ",
+        "a1b2c3d4e5f6",
+        "A1B2C3D4E5F6",
+        "0123456789abcdef0123456789abcdef",
+        "ghp_",
+        "AKIA",
+        "eyJ",
+        ".",
+        "sk-",
+        "-----BEGIN PRIVATE KEY-----",
+        "?key=",
+        "ä",
+    ];
+}
