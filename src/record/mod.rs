@@ -10,6 +10,7 @@
 //! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: replayed |
 //! | after it | the intent, and what else was reached | the worker, or recovery, does the rest |
 
+mod line;
 mod validate;
 
 use std::collections::HashMap;

@@ -27,6 +27,9 @@ use crate::fs::{Point, point};
 use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
 use crate::store::page::PageEntry;
 
+/// SQLite counts milliseconds in 31 bits.
+const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
 
@@ -216,6 +219,7 @@ impl Index {
     fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
         #[cfg(target_os = "linux")]
         no_links::prepare();
+        let wait = wait.min(WAIT_MAX);
         let connection = match Connection::open_with_flags(path, flags) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
                 return Err(Error::Missing(path.into()));
@@ -318,7 +322,7 @@ impl Index {
     /// [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn is_free(&self, wait: Duration) -> Result<bool, Error> {
         let try_lock = || {
-            self.connection.busy_timeout(wait)?;
+            self.connection.busy_timeout(wait.min(WAIT_MAX))?;
             let locked = self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;");
             self.connection.busy_timeout(self.wait)?;
             locked

@@ -9,9 +9,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{KINDS, Outcome, Receipt, TestHome, assert_exactly_once};
+use crate::support::{KINDS, Outcome, Receipt, TestHome, Worker, assert_exactly_once};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -318,6 +319,24 @@ fn exit_codes_are_those_that_are_promised() {
             assert!(!outcome.stderr.contains("panicked"), "with {name}: {outcome}");
         }
     }
+}
+
+/// Longer than a clock can show, and than SQLite can count.
+#[test]
+fn a_time_beyond_all_measure_is_a_long_time() {
+    let home = TestHome::new();
+    let (never, longest) = (u64::MAX.to_string(), i64::MAX);
+    let keyed = home.recorder("failure", "kept").args(["--key", "k", "--set"]);
+    let _ = keyed.args([format!("record.index_wait_ms={longest}")]).ok();
+    for command in ["flush", "recover", "repair"] {
+        let _ = home.cmd([command, "--timeout", &never]).ok();
+    }
+    let times = ["worker.age_ms", "worker.index_wait_ms", "worker.poll_s", "worker.stop_s", "journal.keep_s"];
+    let settings = times.map(|name| format!("{name}={longest}"));
+    let worker = Worker::start(&home, &settings.each_ref().map(String::as_str));
+    let _ = home.record("failure", "beside it");
+    assert!(worker.stop(Signal::TERM).success(), "it commits what is pending and ends");
+    home.assert_settled();
 }
 
 #[test]

@@ -191,7 +191,11 @@ impl Settings {
         }
     }
 
-    fn read(path: &Path, text: &str, overrides: &[String]) -> Result<Settings, Failure> {
+    /// The settings that `text` says, the content of the file at `path`, under those of the environment and `overrides`.
+    ///
+    /// # Errors
+    /// As [`Settings::of`].
+    pub fn read(path: &Path, text: &str, overrides: &[String]) -> Result<Settings, Failure> {
         // A recorder reads this file every time, and most have nothing in them but comments.
         let says_nothing = text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'));
         if says_nothing && overrides.is_empty() && !has_environment() {
@@ -226,8 +230,8 @@ impl Settings {
             records_due: self.worker.records_due.max(1),
             records_max: self.worker.records_max.max(1),
             segment_bytes_max: self.journal.segment_bytes_max.max(4096),
-            keep: Duration::from_secs(self.journal.keep_s),
-            index_wait: Duration::from_millis(self.worker.index_wait_ms),
+            keep: seconds(self.journal.keep_s),
+            index_wait: milliseconds(self.worker.index_wait_ms),
             history: self.history(),
             ..batch::Options::default()
         }
@@ -249,10 +253,10 @@ impl Settings {
     pub fn worker(&self) -> worker::Options {
         worker::Options {
             batch: self.batch(),
-            age_max: Duration::from_millis(self.worker.age_ms),
+            age_max: milliseconds(self.worker.age_ms),
             urgent: self.worker.urgent_severity,
-            poll: Duration::from_secs(self.worker.poll_s.max(1)),
-            stop: Duration::from_secs(self.worker.stop_s),
+            poll: seconds(self.worker.poll_s.max(1)),
+            stop: seconds(self.worker.stop_s),
             ..worker::Options::default()
         }
     }
@@ -299,6 +303,16 @@ fn merged(path: &Path, text: &str, overrides: &[String]) -> Result<(toml::Table,
         put(&mut table, section, key, value);
     }
     Ok((table, settings))
+}
+
+/// So many seconds, or a hundred years: a time so far away that the clock cannot show it is as good as that.
+pub fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number.min(100 * 366 * 24 * 3600))
+}
+
+/// As [`seconds`], of so many milliseconds.
+pub fn milliseconds(number: u64) -> Duration {
+    Duration::from_millis(number).min(seconds(u64::MAX))
 }
 
 fn unreadable(path: &Path) -> Failure {

@@ -82,8 +82,8 @@ fn title(intent: &Intent, chars_max: usize) -> String {
     shortened(line.trim(), chars_max).into_owned()
 }
 
-/// The trailer of a message, where it has one.
-pub(super) fn parse(message: &[u8]) -> Option<Trailer> {
+/// The trailer of a commit's message, where it has one.
+pub fn parse(message: &[u8]) -> Option<Trailer> {
     let text: Cow<'_, str> = String::from_utf8_lossy(message);
     let (_, last) = text.trim_end().rsplit_once("\n\n")?;
     let value = |key: &str| last.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::trim);

@@ -52,7 +52,7 @@ use crate::intent::BadPath;
 
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};
-pub use message::Trailer;
+pub use message::{Trailer, parse as trailer_of};
 pub use pack::Swept;
 pub use repack::{Repacked, Roller};
 

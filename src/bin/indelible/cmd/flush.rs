@@ -23,7 +23,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let job = Job { home: &home, settings: &settings, want: Want::Flush, what: WHAT };
-    let done = job.run(Duration::from_secs(timeout_s), &mut bars)?;
+    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     if context.json {
         output::json(
             &json!({ "flushed": true, "by": done.by, "committed": done.report.as_ref().map(|it| it.committed) }),

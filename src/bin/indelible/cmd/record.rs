@@ -2,12 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, Read};
-use std::time::Duration;
 
 use indelible::home::Home;
 use indelible::intent::{Experiment, Heuristic, Kind, Learning, Record};
 use indelible::record::{self, Invalid, Receipt, Recorder, Request, limits, parse_confidence, parse_severity};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -58,7 +56,7 @@ fn settings(context: &Context, home: &Home) -> Result<Settings, Failure> {
 }
 
 fn recorder<'h>(home: &'h Home, settings: &Settings) -> Result<Recorder<'h>, Failure> {
-    let wait = Duration::from_millis(settings.record.index_wait_ms);
+    let wait = crate::settings::milliseconds(settings.record.index_wait_ms);
     Recorder::new(home, wait).map_err(|error| Failure::of(WHAT, &error))
 }
 
@@ -174,93 +172,6 @@ fn key(flag: Option<OsString>) -> Result<Option<String>, Failure> {
     flag.map(OsString::into_string).transpose().map_err(|_| invalid(Invalid::new("key", "must be UTF-8, and is not")))
 }
 
-/// One line of a batch.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    kind: Kind,
-    title: Option<String>,
-    domain: Option<String>,
-    severity: Option<Scalar>,
-    tags: Option<String>,
-    summary: Option<String>,
-    rule: Option<String>,
-    explanation: Option<String>,
-    source: Option<String>,
-    confidence: Option<Scalar>,
-    name: Option<String>,
-    hypothesis: Option<String>,
-    success_criteria: Option<String>,
-    failure_criteria: Option<String>,
-    key: Option<String>,
-}
-
-/// A number, or a word for one.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Number(serde_json::Number),
-    Text(String),
-}
-
-impl Scalar {
-    fn text(self) -> String {
-        match self {
-            Scalar::Number(number) => number.to_string(),
-            Scalar::Text(text) => text,
-        }
-    }
-}
-
-fn needed(field: &'static str, value: Option<String>) -> Result<String, Invalid> {
-    value.ok_or_else(|| Invalid::new(field, "is required and was not given"))
-}
-
-impl Line {
-    fn parse(bytes: &[u8]) -> Result<Request, Invalid> {
-        let object = bytes.trim_ascii_start().first() == Some(&b'{');
-        let shape = "must be a JSON object with `kind` and the fields of that kind";
-        if !object {
-            return Err(Invalid::new("line", shape));
-        }
-        let line: Line = serde_json::from_slice(bytes).map_err(|error| {
-            let what = indelible::text::visible_line(&error.to_string()).into_owned();
-            Invalid::new("line", format!("{shape}: {what}"))
-        })?;
-        line.request()
-    }
-
-    fn request(self) -> Result<Request, Invalid> {
-        let record = match self.kind {
-            Kind::Failure | Kind::Success | Kind::Observation => {
-                let severity = self.severity.map_or(Ok(3), |severity| parse_severity(&severity.text()))?;
-                let it = Learning {
-                    title: needed("title", self.title)?,
-                    domain: needed("domain", self.domain)?,
-                    severity,
-                    tags: self.tags.unwrap_or_default(),
-                    summary: self.summary.unwrap_or_default(),
-                };
-                of_kind(self.kind, it)
-            }
-            Kind::Heuristic => Record::Heuristic(Heuristic {
-                domain: needed("domain", self.domain)?,
-                rule: needed("rule", self.rule)?,
-                explanation: self.explanation.unwrap_or_default(),
-                source: self.source.unwrap_or_else(|| "observation".into()),
-                confidence: self.confidence.map_or(Ok(0.5), |confidence| parse_confidence(&confidence.text()))?,
-            }),
-            Kind::Experiment => Record::Experiment(Experiment {
-                name: needed("name", self.name)?,
-                hypothesis: needed("hypothesis", self.hypothesis)?,
-                success_criteria: self.success_criteria.unwrap_or_default(),
-                failure_criteria: self.failure_criteria.unwrap_or_default(),
-            }),
-        };
-        Ok(Request { record, key: self.key })
-    }
-}
-
 /// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
 /// whoever sends a line and waits for its answer gets it.
 fn batch(context: &Context) -> Result<Exit, Failure> {
@@ -324,7 +235,7 @@ impl Batch<'_> {
         }
         let parsed = match text.len() > LINE_BYTES_MAX {
             true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
-            false => Line::parse(text),
+            false => Request::of_line(text),
         };
         self.bytes += text.len();
         self.group.push((self.line, parsed));

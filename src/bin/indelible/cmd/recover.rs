@@ -1,7 +1,6 @@
 //! `recover`: after a crash, bring everything back and say what was done.
 
 use std::path::Path;
-use std::time::Duration;
 
 use indelible::home::{self, Home};
 use indelible::init::init;
@@ -21,7 +20,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
-    let done = job.run(Duration::from_secs(timeout_s), &mut bars)?;
+    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     let report = done.report.unwrap_or_default();
     say(context, &report);
     Ok(if report.lost.is_empty() { Exit::Done } else { Exit::Disagreement })

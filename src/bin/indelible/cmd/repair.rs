@@ -1,7 +1,5 @@
 //! `repair`: mends what `verify` lists.
 
-use std::time::Duration;
-
 use indelible::store::quarantine::Quarantine;
 use indelible::verify::verify;
 use indelible::worker::Want;
@@ -20,7 +18,7 @@ pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Fai
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
-    let done = job.run(Duration::from_secs(timeout_s), &mut bars)?;
+    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     let mended = done.report.unwrap_or_default();
     let dismissed = match dismiss {
         true => {
