@@ -21,7 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use validate::{Invalid, limits, parse_confidence, parse_severity, validate};
+pub use validate::{Invalid, check, limits, parse_confidence, parse_severity, validate};
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};

@@ -42,33 +42,48 @@ impl Invalid {
 /// # Errors
 /// The first field that is not as it must be.
 pub fn validate(request: &Request) -> Result<(), Invalid> {
-    use limits::{
-        BODY_BYTES_MAX, DOMAIN_CHARS_MAX, HEADLINE_CHARS_MAX, KEY_CHARS_MAX, SOURCE_CHARS_MAX, TAGS_CHARS_MAX,
-    };
     match &request.record {
         Record::Failure(it) | Record::Success(it) | Record::Observation(it) => {
-            line("title", &it.title, HEADLINE_CHARS_MAX)?;
-            line("domain", &it.domain, DOMAIN_CHARS_MAX)?;
-            chars("tags", &it.tags, TAGS_CHARS_MAX)?;
-            body("summary", &it.summary, BODY_BYTES_MAX)?;
+            check("title", &it.title)?;
+            check("domain", &it.domain)?;
+            check("tags", &it.tags)?;
+            check("summary", &it.summary)?;
             severity(it.severity)?;
         }
         Record::Heuristic(it) => {
-            line("domain", &it.domain, DOMAIN_CHARS_MAX)?;
-            line("rule", &it.rule, HEADLINE_CHARS_MAX)?;
-            body("explanation", &it.explanation, BODY_BYTES_MAX)?;
-            line("source", &it.source, SOURCE_CHARS_MAX)?;
+            check("domain", &it.domain)?;
+            check("rule", &it.rule)?;
+            check("explanation", &it.explanation)?;
+            check("source", &it.source)?;
             confidence(it.confidence)?;
         }
         Record::Experiment(it) => {
-            line("name", &it.name, HEADLINE_CHARS_MAX)?;
-            body("hypothesis", &it.hypothesis, BODY_BYTES_MAX)?;
-            not_blank("hypothesis", &it.hypothesis)?;
-            body("success_criteria", &it.success_criteria, BODY_BYTES_MAX)?;
-            body("failure_criteria", &it.failure_criteria, BODY_BYTES_MAX)?;
+            check("name", &it.name)?;
+            check("hypothesis", &it.hypothesis)?;
+            check("success_criteria", &it.success_criteria)?;
+            check("failure_criteria", &it.failure_criteria)?;
         }
     }
-    request.key.as_deref().map_or(Ok(()), |key| line("key", key, KEY_CHARS_MAX))
+    request.key.as_deref().map_or(Ok(()), |key| check("key", key))
+}
+
+/// Checks one field that is text.
+///
+/// # Errors
+/// What is not as it must be.
+pub fn check(field: &'static str, text: &str) -> Result<(), Invalid> {
+    use limits::{
+        BODY_BYTES_MAX, DOMAIN_CHARS_MAX, HEADLINE_CHARS_MAX, KEY_CHARS_MAX, SOURCE_CHARS_MAX, TAGS_CHARS_MAX,
+    };
+    match field {
+        "title" | "rule" | "name" => line(field, text, HEADLINE_CHARS_MAX),
+        "domain" => line(field, text, DOMAIN_CHARS_MAX),
+        "source" => line(field, text, SOURCE_CHARS_MAX),
+        "key" => line(field, text, KEY_CHARS_MAX),
+        "tags" => chars(field, text, TAGS_CHARS_MAX),
+        "hypothesis" => body(field, text, BODY_BYTES_MAX).and_then(|()| not_blank(field, text)),
+        _ => body(field, text, BODY_BYTES_MAX),
+    }
 }
 
 fn line(field: &'static str, text: &str, chars_max: usize) -> Result<(), Invalid> {

@@ -22,4 +22,5 @@ mod remote;
 mod service;
 mod soak;
 mod support;
+mod terminal;
 mod user_git;

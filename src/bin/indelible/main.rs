@@ -5,6 +5,7 @@ mod cmd;
 mod exit;
 mod logging;
 mod output;
+mod prompt;
 mod settings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

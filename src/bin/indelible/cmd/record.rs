@@ -12,6 +12,7 @@ use super::{Context, autostart};
 use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
+use crate::prompt;
 use crate::settings::Settings;
 
 const WHAT: &str = "the record was not kept";
@@ -24,11 +25,11 @@ const LINE_BYTES_MAX: usize = 24 << 20;
 
 pub fn run(context: &Context, what: RecordCommand) -> Result<Exit, Failure> {
     let request = match what {
-        RecordCommand::Failure(args) => learning(Kind::Failure, args)?,
-        RecordCommand::Success(args) => learning(Kind::Success, args)?,
-        RecordCommand::Observation(args) => learning(Kind::Observation, args)?,
-        RecordCommand::Heuristic(args) => heuristic(args)?,
-        RecordCommand::Experiment(args) => experiment(args)?,
+        RecordCommand::Failure(args) => learning(context, Kind::Failure, args)?,
+        RecordCommand::Success(args) => learning(context, Kind::Success, args)?,
+        RecordCommand::Observation(args) => learning(context, Kind::Observation, args)?,
+        RecordCommand::Heuristic(args) => heuristic(context, args)?,
+        RecordCommand::Experiment(args) => experiment(context, args)?,
         RecordCommand::Batch => return batch(context),
     };
     let home = context.open(WHAT)?;
@@ -67,9 +68,11 @@ fn said(receipt: &Receipt) -> String {
     }
 }
 
-/// A field from its flag, or from the variable that the framework's scripts had for it.
+/// A field from its flag, or from the variable that the framework's scripts had for it; or, if it is needed and somebody is
+/// there to be asked, from them.
 struct Fields {
     prefix: &'static str,
+    asks: bool,
 }
 
 impl Fields {
@@ -85,7 +88,11 @@ impl Fields {
     fn required(&self, field: &'static str, flag: Option<OsString>) -> Result<String, Failure> {
         let variable = format!("{}_{}", self.prefix, field.to_uppercase());
         let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(field, "is required and was not given"));
-        self.get(field, flag)?.ok_or_else(|| missing().hint(format!("give --{field} or {variable}")))
+        match self.get(field, flag)? {
+            Some(text) => Ok(text),
+            None if self.asks => prompt::ask(field).map_err(|error| missing().because(&error)),
+            None => Err(missing().hint(format!("give --{field} or {variable}"))),
+        }
     }
 
     /// A field of many lines, which `-` reads from stdin.
@@ -115,13 +122,14 @@ fn stdin(field: &'static str) -> Result<String, Failure> {
     })
 }
 
-fn learning(kind: Kind, args: LearningArgs) -> Result<Request, Failure> {
+fn learning(context: &Context, kind: Kind, args: LearningArgs) -> Result<Request, Failure> {
     let fields = Fields {
         prefix: match kind {
             Kind::Success => "SUCCESS",
             Kind::Observation => "OBSERVATION",
             _ => "FAILURE",
         },
+        asks: prompt::is_possible(context.json),
     };
     let title = fields.required("title", args.title)?;
     let domain = fields.required("domain", args.domain)?;
@@ -143,8 +151,8 @@ fn of_kind(kind: Kind, it: Learning) -> Record {
     }
 }
 
-fn heuristic(args: HeuristicArgs) -> Result<Request, Failure> {
-    let fields = Fields { prefix: "HEURISTIC" };
+fn heuristic(context: &Context, args: HeuristicArgs) -> Result<Request, Failure> {
+    let fields = Fields { prefix: "HEURISTIC", asks: prompt::is_possible(context.json) };
     let domain = fields.required("domain", args.domain)?;
     let rule = fields.required("rule", args.rule)?;
     let source = fields.get("source", args.source)?.unwrap_or_else(|| "observation".into());
@@ -157,8 +165,8 @@ fn heuristic(args: HeuristicArgs) -> Result<Request, Failure> {
     Ok(Request { record, key: key(args.key)? })
 }
 
-fn experiment(args: ExperimentArgs) -> Result<Request, Failure> {
-    let fields = Fields { prefix: "EXPERIMENT" };
+fn experiment(context: &Context, args: ExperimentArgs) -> Result<Request, Failure> {
+    let fields = Fields { prefix: "EXPERIMENT", asks: prompt::is_possible(context.json) };
     let name = fields.required("name", args.name)?;
     let success_criteria = fields.get("success_criteria", args.success_criteria)?.unwrap_or_default();
     let failure_criteria = fields.get("failure_criteria", args.failure_criteria)?.unwrap_or_default();

@@ -1,0 +1,190 @@
+//! The command line with somebody sitting before it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{PATIENCE, TestHome, wait_for};
+
+/// A program at a terminal of its own.
+struct Terminal {
+    child: Child,
+    keys: File,
+    screen: Receiver<String>,
+    seen: String,
+    /// How much of what was seen has been waited for.
+    passed: usize,
+}
+
+impl Terminal {
+    /// Runs `command` at a terminal.
+    fn run(command: Command) -> Terminal {
+        Terminal::run_but(command, |_| ())
+    }
+
+    /// Runs `command` at a terminal, but for what `but` arranges otherwise.
+    fn run_but(mut command: Command, but: impl FnOnce(&mut Command)) -> Terminal {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
+        let name = ptsname(&master, Vec::new()).expect("it has a name");
+        let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens");
+        command.env("TERM", "xterm").stdin(open()).stdout(open()).stderr(open());
+        but(&mut command);
+        let child = command.spawn().expect("it starts");
+        // Ours would keep the terminal open after the program has ended.
+        drop(command);
+        let keys = File::from(master);
+        let mut screen = keys.try_clone().expect("it can be shared");
+        let (send, receive) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = screen.read(&mut bytes) {
+                let _ = send.send(String::from_utf8_lossy(&bytes[..read]).into_owned());
+            }
+        });
+        Terminal { child, keys, screen: receive, seen: String::new(), passed: 0 }
+    }
+
+    /// Waits until `text` appears after what was waited for before.
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.seen[self.passed..].find(text) {
+                self.passed += at + text.len();
+                return;
+            }
+            match self.screen.recv_timeout(PATIENCE) {
+                Ok(more) => self.seen.push_str(&more),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("{text:?} never appeared on the screen:\n{}", self.seen)
+                }
+            }
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the terminal is open");
+    }
+
+    /// Waits for the question `question`, and answers it.
+    #[track_caller]
+    fn answer(&mut self, question: &str, answer: &str) {
+        self.wait_for(question);
+        self.press(&format!("{answer}\r"));
+    }
+
+    /// Waits until it ends with exit code `code`, and returns all that was on the screen.
+    #[track_caller]
+    fn exits(mut self, code: i32) -> String {
+        while let Ok(more) = self.screen.recv_timeout(PATIENCE) {
+            self.seen.push_str(&more);
+        }
+        let status = self.child.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(code), "{status}: {}", self.seen);
+        std::mem::take(&mut self.seen)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn at_terminal(home: &TestHome, args: &[&str]) -> Terminal {
+    Terminal::run(home.cmd(args).into_command())
+}
+
+#[test]
+fn what_a_record_lacks_is_asked_for() {
+    let home = TestHome::new();
+    for (kind, questions) in [
+        ("failure", [("Title", "It broke: \"all\" of it"), ("Domain", "ci")]),
+        ("success", [("Title", "It works"), ("Domain", "ci")]),
+        ("observation", [("Title", "It is slow"), ("Domain", "ci")]),
+        ("heuristic", [("Domain", "ops"), ("Rule", "Never on Fridays")]),
+        ("experiment", [("Name", "Smaller"), ("Hypothesis", "It is faster")]),
+    ] {
+        let mut terminal = at_terminal(&home, &["record", kind]);
+        for (question, answer) in questions {
+            terminal.answer(question, answer);
+        }
+        let screen = terminal.exits(0);
+        assert!(screen.contains(&format!("recorded: {kind}")), "{screen}");
+        let path = screen
+            .split("recorded: ")
+            .nth(1)
+            .and_then(|it| Some(it.split_once(" in ")?.1.trim()))
+            .expect("it says where");
+        let page = if kind == "experiment" { format!("{path}/hypothesis.md") } else { path.to_owned() };
+        let page = std::fs::read_to_string(home.join(&page)).expect("it was placed");
+        let front = page.replace("\\\"", "\"");
+        for (_, answer) in questions {
+            assert!(front.contains(answer), "{answer:?} is not in the record:\n{page}");
+        }
+    }
+    home.recover_fully();
+}
+
+#[test]
+fn an_answer_that_cannot_be_is_asked_for_again() {
+    let home = TestHome::new();
+    let mut terminal = at_terminal(&home, &["record", "failure", "--domain", "ci"]);
+    terminal.answer("Title", "   ");
+    terminal.wait_for("must not be");
+    terminal.answer("Title", &"x".repeat(501));
+    terminal.wait_for("at most 500 characters");
+    terminal.answer("Title", "A good one");
+    let screen = terminal.exits(0);
+    assert!(!screen.contains("Domain"), "it asks for what was given: {screen}");
+    assert_eq!(home.status()["pending"]["records"], 1);
+}
+
+#[test]
+fn what_is_there_is_not_asked_for() {
+    let home = TestHome::new();
+    let command = home.cmd(["record", "failure", "--domain", "ci"]).env("FAILURE_TITLE", "From the environment");
+    let screen = Terminal::run(command.into_command()).exits(0);
+    assert!(!screen.contains("Title"), "{screen}");
+}
+
+#[test]
+fn who_goes_away_instead_has_recorded_nothing() {
+    let home = TestHome::new();
+    let before = home.journal();
+    let mut terminal = at_terminal(&home, &["record", "failure"]);
+    terminal.wait_for("Title");
+    terminal.press("It br");
+    // Between two keys the terminal is not the program's, and this one is lost.
+    let status = wait_for("it to end", || {
+        let _ = terminal.keys.write_all(b"\x03");
+        terminal.child.try_wait().expect("it is our child")
+    });
+    assert!(!status.success(), "{status}");
+    assert!(status.signal() == Some(2) || status.code() == Some(64), "{status}");
+    assert_eq!(home.journal(), before);
+}
+
+#[test]
+fn nobody_is_asked_where_nobody_sits() {
+    let home = TestHome::new();
+    let before = home.journal();
+    // JSON is for programs, even at a terminal.
+    let screen = at_terminal(&home, &["record", "failure", "--json"]).exits(64);
+    assert!(screen.contains("is required"), "{screen}");
+    // Nor behind a pipe on either side.
+    for is_input in [true, false] {
+        let pipe = |command: &mut Command| {
+            let _ = if is_input { command.stdin(Stdio::null()) } else { command.stderr(Stdio::null()) };
+        };
+        let screen = Terminal::run_but(home.cmd(["record", "failure"]).into_command(), pipe).exits(64);
+        assert!(!screen.contains("Title"), "{screen}");
+    }
+    assert_eq!(home.journal(), before);
+}
