@@ -55,13 +55,14 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     let stores = Stores { home, index: None, history: Some(&history), committed: None };
     // Rows get their numbers in the order of recording, as they had them.
     let mut found = Vec::new();
-    for path in survey_files(&stores, progress)? {
+    for (path, in_tree) in survey_files(&stores, progress)? {
         if let Some(parsed) = parse(&stores, &path)? {
-            found.push((parsed.created_at, parsed.id, path));
+            found.push((parsed.created_at, parsed.id, !in_tree, path));
         }
     }
+    // Of several files of one record, the one that the history has is its own.
     found.sort_unstable();
-    found.dedup_by_key(|(_, id, _)| *id);
+    found.dedup_by_key(|(_, id, ..)| *id);
     progress.begin("building the index", found.len() as u64);
     for (done, group) in found.chunks(GROUP).enumerate() {
         insert(&mut index, &stores, group)?;
@@ -72,9 +73,9 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     Ok(())
 }
 
-fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, String)]) -> Result<(), Error> {
+fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
-    for (created_at, id, path) in group {
+    for (created_at, id, _, path) in group {
         if let Some(Parsed { key, record: Some(record), .. }) = parse(stores, path)? {
             let place = folder_or_page(record.kind(), path).to_owned();
             records.push((*created_at, *id, key, record, place));

@@ -8,6 +8,8 @@ mod classify;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
+use serde::Serialize;
+
 pub use classify::{Evidence, File, History as HistoryState, Row, Verdict, classify};
 
 use crate::batch::Progress;
@@ -69,6 +71,17 @@ pub struct Survey {
     pub findings: Vec<Finding>,
     /// Experiments' logs and domains' pages that the history has and the disk lacks, or has only the beginning of.
     pub missing_companions: Vec<String>,
+    /// Files that are no record's own, though they carry the id of one.
+    pub copies: Vec<Copied>,
+}
+
+/// A record's file that its owner copied. The copy is theirs: it is in no other store, and nothing brings it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The copy; relative to the home.
+    pub path: String,
+    /// The record's own file.
+    pub of: String,
 }
 
 /// What has been collected of one path.
@@ -125,18 +138,20 @@ pub fn survey(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Survey
     collecting.judge(stores.history, &pending)
 }
 
-/// The pages of all records that there are files of, or that the history has, for an index that is lost.
+/// The pages of all records that there are files of, or that the history has, for an index that is lost; and whether the
+/// branch's tree has them, which copies of a record's file are not in.
 ///
 /// # Errors
 /// Every [`Error`].
-pub fn survey_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Vec<String>, Error> {
+pub fn survey_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Vec<(String, bool)>, Error> {
     let mut collecting = Collecting::default();
     collecting.files(stores.home, progress)?;
     if let Some(history) = stores.history {
         collecting.tree(stores.home, history, progress)?;
     }
     let is_record = |it: &Collected| it.file.is_some_and(|file| file.id.is_some()) || it.in_tree && !it.moved;
-    Ok(collecting.paths.into_iter().filter(|(_, it)| is_record(it)).map(|(path, _)| path.to_string()).collect())
+    let records = collecting.paths.into_iter().filter(|(_, it)| is_record(it));
+    Ok(records.map(|(path, it)| (path.to_string(), it.in_tree)).collect())
 }
 
 #[derive(Default)]
@@ -257,6 +272,9 @@ impl Collecting {
         let removed = self.removed(history, pending)?;
         let known_ids: HashMap<RecordId, &str> =
             self.paths.iter().filter_map(|(path, it)| Some((it.row?.id, &**path))).collect();
+        let files_in_tree = self.paths.iter().filter(|(_, it)| it.in_tree);
+        let in_tree: HashMap<RecordId, &str> =
+            files_in_tree.filter_map(|(path, it)| Some((it.file?.id?, &**path))).collect();
         let mut survey = Survey { missing_companions: self.missing_companions, ..Survey::default() };
         for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
             let file_id = collected.file.and_then(|file| file.id);
@@ -265,8 +283,15 @@ impl Collecting {
                 continue;
             }
             // A file that another store knows elsewhere: its owner copied or moved it.
-            let elsewhere = file_id.and_then(|id| known_ids.get(&id)).is_some_and(|place| *place != path);
-            if elsewhere && collected.row.is_none() && !collected.in_tree {
+            let own =
+                file_id.and_then(|id| known_ids.get(&id).or_else(|| in_tree.get(&id))).filter(|own| **own != path);
+            if let Some(&own) = own
+                && collected.row.is_none()
+                && !collected.in_tree
+            {
+                if self.paths.get(own).is_some_and(|it| it.file.is_some_and(|file| file.id == file_id)) {
+                    survey.copies.push(Copied { path: path.to_owned(), of: own.to_owned() });
+                }
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);

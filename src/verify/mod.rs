@@ -12,7 +12,7 @@ use crate::journal::{self, Item, Reader};
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
 use crate::store::quarantine::{Contents, Quarantine};
-use crate::survey::{self, Stores, Survey, survey};
+use crate::survey::{self, Copied, Stores, Survey, survey};
 use crate::text::chain;
 
 /// How often a survey is made before what looks wrong is taken for wrong.
@@ -27,6 +27,8 @@ pub struct Report {
     pub pending: u64,
     /// Where the stores disagree.
     pub disagreements: Vec<Disagreement>,
+    /// Copies of records' files, which their owner made. They are left alone, and nothing is wrong with them.
+    pub copies: Vec<Copied>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
     /// What of the history cannot be read.
@@ -115,6 +117,7 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
         found = both(&found, again);
     }
     (report.records, report.pending) = (found.records, found.pending);
+    report.copies = std::mem::take(&mut found.copies);
     report.disagreements = disagreements(found);
     Ok(report)
 }

@@ -374,6 +374,50 @@ fn what_its_owner_edited_or_moved_stays_so() {
 }
 
 /// The owner commits a deletion on the branch, as they can in any clone or worktree.
+/// A copy carries the record's id, and is not the record's file: it is named, and gets into no other store.
+#[test]
+fn what_its_owner_copied_is_named_and_left_alone() {
+    let home = TestHome::new();
+    let receipts = home.record_each("copied");
+    home.flush();
+    // Where a walk finds it before the record's own.
+    let copies = ["failure", "heuristic"].map(|kind| {
+        let own = &receipts.iter().find(|receipt| receipt.kind == kind).expect("there is one of each").path;
+        let copy = home.join(&format!("experiments/a-copy-of-a-{kind}.md"));
+        fs::copy(home.join(own), &copy).expect("it can be copied");
+        (own.clone(), copy)
+    });
+    let named = || {
+        let verified = home.cmd(["verify"]).ok();
+        for (own, copy) in &copies {
+            let name = copy.file_name().and_then(|name| name.to_str()).expect("it has a name");
+            let line = format!("notice: experiments/{name} is a copy of {own}: it is left alone");
+            assert!(verified.stdout.contains(&line), "a copy is not named: {verified}");
+        }
+    };
+    let remove_rows = || {
+        let index = home.index();
+        for table in ["records", "learnings", "heuristics", "experiments"] {
+            let _ = index.execute(&format!("DELETE FROM {table}"), []).expect("it can be emptied");
+        }
+    };
+    named();
+    for damage in [&(|| ()) as &dyn Fn(), &remove_rows, &|| remove_index(&home)] {
+        damage();
+        let _ = home.cmd(["repair"]).ok();
+        named();
+        home.assert_settled();
+        let tracked = home.git(["ls-tree", "-r", "--name-only", home.branch()]).ok();
+        assert!(!tracked.stdout.contains("a-copy-of"), "a copy is in git: {tracked}");
+    }
+    for (own, copy) in &copies {
+        let bytes = fs::read(home.join(own)).expect("it is there");
+        assert_eq!(fs::read(copy).ok(), Some(bytes), "a copy was changed or deleted");
+        fs::remove_file(copy).expect("it is there");
+    }
+    assert_exactly_once(&home, &receipts);
+}
+
 fn remove_from_branch(home: &TestHome, paths: &[String]) {
     let folder = home.user().join("worktree");
     let path = folder.to_str().expect("the temporary folder's name is UTF-8");

@@ -25,6 +25,10 @@ pub fn say(context: &Context, report: &Report) {
     for found in &report.disagreements {
         output::line(&format!("{}: {}", indelible::text::visible_line(&found.path), found.what));
     }
+    for copy in &report.copies {
+        let (path, of) = (indelible::text::visible_line(&copy.path), indelible::text::visible_line(&copy.of));
+        output::line(&format!("notice: {path} is a copy of {of}: it is left alone"));
+    }
     for line in &report.index {
         output::line(&format!("index: {line}"));
     }
