@@ -24,7 +24,9 @@ pub(super) fn if_lost(
 ) -> Result<bool, Error> {
     committer.close_index();
     let home = committer.home();
-    let lost = is_lost(Index::open(&home.index_path(), committer.options().index_wait), thorough)?;
+    let look = || is_lost(Index::open(&home.index_path(), committer.options().index_wait), thorough);
+    // SQLite says the same of a page that it could not read once as of a damaged one.
+    let lost = look()? && look()?;
     if lost {
         rebuild(committer, progress)?;
     }

@@ -217,10 +217,8 @@ impl Index {
     }
 
     fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
-        #[cfg(target_os = "linux")]
-        no_links::prepare();
         let wait = wait.min(WAIT_MAX);
-        let connection = match Connection::open_with_flags(path, flags) {
+        let connection = match connection(path, flags) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
                 return Err(Error::Missing(path.into()));
             }
@@ -296,7 +294,8 @@ impl Index {
         Error::Corrupt { path: self.path.clone(), source }
     }
 
-    /// Everything that SQLite finds wrong with the database, one line each; empty if nothing is.
+    /// Everything that SQLite finds wrong with the database, one line each; empty if nothing is. It says the same of a page
+    /// that it could not read as of a damaged one, so what looks wrong has to be looked at again.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is too damaged to be checked.
@@ -478,7 +477,7 @@ impl Index {
     pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
         let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
         let failed = |source| Error::Sqlite { doing: "empty the index", source };
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let connection = connection(path, flags).map_err(failed)?;
         let wait = Duration::from_secs(10);
         let empty = || {
             let _held = order::take(Lock::Index);
@@ -531,7 +530,18 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }
 
-/// SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link.
+/// Every connection there is comes from here, so that none is opened before SQLite opens files as it should.
+fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    #[cfg(target_os = "linux")]
+    no_links::prepare();
+    Connection::open_with_flags(path, flags)
+}
+
+/// SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link. Nothing but
+/// SQLite's own table of system calls can change that; it is one for the whole process, and there is no safe way to it.
+///
+/// A program that uses SQLite beside this library shares the setting, and must not use it in another thread while the
+/// first index is being opened: SQLite reads the table without a lock.
 #[cfg(target_os = "linux")]
 mod no_links {
     use std::ffi::{CStr, c_char, c_int};
@@ -552,8 +562,14 @@ mod no_links {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let call: unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int = open_without_links;
-            // SAFETY: the default VFS is there for as long as the process. It takes its calls as pointers to functions
-            // without arguments and gives `open` the three that ours has. `Once` keeps everybody from opening meanwhile.
+            // SAFETY:
+            // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
+            //   given the VFS that it belongs to and a name that ends with a NUL.
+            // - It takes every call as a pointer to a function without arguments. Pointers to functions are all of one
+            //   size, and before it calls `open` it casts the pointer back to the type that ours has: a path, flags and a
+            //   mode, none of them variadic (`osOpen` in os_unix.c).
+            // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
+            //   ours exists yet.
             unsafe {
                 let vfs = ffi::sqlite3_vfs_find(std::ptr::null());
                 let call = std::mem::transmute::<
@@ -567,25 +583,30 @@ mod no_links {
         });
     }
 
+    /// `open(2)` as SQLite calls it. It does not panic: nothing may unwind into C.
+    ///
+    /// # Safety
+    /// `path` ends with a NUL.
     unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
         let wanted = OFlags::from_bits_retain(flags.cast_unsigned());
         // What must not exist yet is a temporary file, in a folder that is the system's.
         if !wanted.contains(OFlags::EXCL) {
             let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
-            // SAFETY: SQLite gives a path that ends with a NUL.
+            // SAFETY: the caller gives a path that ends with a NUL, and does not change it during the call.
             let name = unsafe { CStr::from_ptr(path) };
             let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match rustix::fs::openat2(CWD, name, wanted, Mode::from_raw_mode(create), resolve) {
                 Ok(fd) => return fd.into_raw_fd(),
+                // An old kernel, or a sandbox that knows no openat2: without it the last part alone is not followed.
                 Err(Errno::NOSYS | Errno::PERM) => {}
                 Err(errno) => {
-                    // SAFETY: this is where `errno` is, in this thread.
+                    // SAFETY: this points to `errno` of this thread, for as long as the thread lives.
                     unsafe { *__errno_location() = errno.raw_os_error() };
                     return -1;
                 }
             }
         }
-        // SAFETY: these are the arguments that SQLite would have called it with.
+        // SAFETY: these are the arguments that SQLite would have called it with; a mode that is not wanted is not read.
         unsafe { open(path, flags, mode) }
     }
 }

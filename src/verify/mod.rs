@@ -168,16 +168,22 @@ fn journal_report(home: &Home) -> Result<JournalReport, Error> {
     Ok(report)
 }
 
-fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> {
-    let opened = Index::open(&home.index_path(), std::time::Duration::from_secs(5)).and_then(|index| {
-        index.check_schema()?;
-        let mut wrong = index.integrity()?;
-        if !index.is_finished()? {
-            wrong.push("it is being built anew, or was not finished".into());
+/// What a page or an object that could not be read once looks like to SQLite and to libgit2 is damage. So what looks wrong
+/// is looked at again before it is said.
+fn look_again<T>(is_fine: impl Fn(&T) -> bool, mut look: impl FnMut() -> T) -> T {
+    let mut found = look();
+    for _ in 1..LOOKS {
+        if is_fine(&found) {
+            break;
         }
-        Ok((index, wrong))
-    });
-    match opened {
+        found = look();
+    }
+    found
+}
+
+fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> {
+    let is_fine = |checked: &Result<(Index, Vec<String>), _>| checked.as_ref().is_ok_and(|(_, wrong)| wrong.is_empty());
+    match look_again(is_fine, || check_index(home)) {
         Ok((index, wrong)) => {
             report.index = wrong;
             Ok(Some(index))
@@ -190,12 +196,20 @@ fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> 
     }
 }
 
+fn check_index(home: &Home) -> Result<(Index, Vec<String>), index::Error> {
+    let index = Index::open(&home.index_path(), std::time::Duration::from_secs(5))?;
+    index.check_schema()?;
+    let mut wrong = index.integrity()?;
+    if !index.is_finished()? {
+        wrong.push("it is being built anew, or was not finished".into());
+    }
+    Ok((index, wrong))
+}
+
 fn open_history(home: &Home, options: &HistoryOptions, report: &mut Report) -> Result<Option<History>, Error> {
-    let checked = History::open(home.path(), options.clone()).and_then(|history| {
-        let damages = history.check_files(false)?;
-        Ok((history, damages))
-    });
-    match checked {
+    type Checked = Result<(History, Vec<history::Damage>), history::Error>;
+    let is_fine = |checked: &Checked| checked.as_ref().is_ok_and(|(_, damages)| damages.is_empty());
+    match look_again(is_fine, || check_history(home, options)) {
         Ok((history, damages)) => {
             let line = |it: history::Damage| format!("{} (object {}): {}", it.path, it.object, it.why);
             report.history = damages.into_iter().map(line).collect();
@@ -207,4 +221,10 @@ fn open_history(home: &Home, options: &HistoryOptions, report: &mut Report) -> R
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn check_history(home: &Home, options: &HistoryOptions) -> Result<(History, Vec<history::Damage>), history::Error> {
+    let history = History::open(home.path(), options.clone())?;
+    let damages = history.check_files(false)?;
+    Ok((history, damages))
 }

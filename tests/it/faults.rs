@@ -88,7 +88,7 @@ impl std::fmt::Display for Site {
 enum Depth {
     /// About so many sites of all, with one error each.
     Sample(usize),
-    /// All sites, with each error.
+    /// All sites, with each error; or each n-th of that, where `INDELIBLE_FAULTS_STEP` is n.
     All,
 }
 
@@ -132,7 +132,10 @@ fn sites(trace: &Path, from: &str, home: &TestHome, depth: Depth) -> Vec<Site> {
             found.extend(errnos.iter().map(|&errno| Site { call, errno, nth: *nth, shown: shown.clone() }));
         }
     }
-    let Depth::Sample(wanted) = depth else { return found };
+    let Depth::Sample(wanted) = depth else {
+        let step = std::env::var("INDELIBLE_FAULTS_STEP").map_or(1, |step| step.parse().expect("it is a number"));
+        return found.into_iter().step_by(step).collect();
+    };
     // Of what changes the disk more than of what only looks, and of every call something.
     let mut by_call = BTreeMap::<&str, Vec<Site>>::new();
     for site in found {
@@ -410,45 +413,61 @@ fn is_marked(home: &TestHome) -> bool {
     home.index().query_row(count, [], |row| row.get::<_, i64>(0)).expect("it can be read") > 0
 }
 
+/// So many faults happen in one home: in one that grew, each would take longer than the last.
+const FAULTS_PER_HOME: usize = 40;
+
 /// Lets every site of a command fail.
 fn of_work(work: Work, depth: Depth) {
     needs_strace();
+    let (home, _) = worked(work);
+    let sites = sites(&trace_of(&home), text_of(home.path()), &home, depth);
+    eprintln!("{work:?}: {} faults to come", sites.len());
+    let (mut injected, mut refused) = (0, 0);
+    for some in sites.chunks(FAULTS_PER_HOME) {
+        let (home, mut kept) = worked(work);
+        for (number, site) in some.iter().enumerate() {
+            let named = format!("{work:?}: {site}");
+            eprintln!("{named}");
+            kept.extend(work.prepare(&home, number + 1));
+            let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &work.args()).run();
+            injected += usize::from(was_injected(&home));
+            let done = told(&outcome, &named);
+            refused += usize::from(!done);
+            if done && work.commits() {
+                // It says that all is done: then it is, but for a page, a row or a pack that the next one sees to.
+                let pending = home.status()["pending"]["records"].clone();
+                assert_eq!(pending, 0, "{named}\nit is said to be done, and something is pending: {outcome}");
+            }
+            if number % 10 == 9 || number + 1 == some.len() {
+                home.recover_fully();
+                assert_exactly_once(&home, &kept);
+                let anew = work == Work::NoIndex;
+                assert!(anew || is_marked(&home), "{named}\nthe index was built anew, and nothing was wrong with it");
+            } else {
+                let _ = home.cmd(["recover"]).ok();
+            }
+            if work == Work::NoIndex {
+                mark(&home);
+            }
+        }
+    }
+    eprintln!("{work:?}: {} faults, {refused} of them refused", sites.len());
+    assert!(injected * 4 >= sites.len() * 3, "only {injected} of {} faults happened", sites.len());
+    assert!(refused > 0, "no fault had any effect");
+}
+
+/// A home in which `work` was done once without a fault, and traced; with its records.
+fn worked(work: Work) -> (TestHome, Vec<Receipt>) {
     let home = TestHome::new();
     let mut kept = home.record_each("before");
     home.flush();
     mark(&home);
     kept.extend(work.prepare(&home, 0));
     let _ = under_strace(&home, &trace_of(&home), None, &work.args()).ok();
-    let sites = sites(&trace_of(&home), text_of(home.path()), &home, depth);
-    let (mut injected, mut refused) = (0, 0);
-    for (number, site) in sites.iter().enumerate() {
-        let named = format!("{work:?}: {site}");
-        eprintln!("{named}");
-        kept.extend(work.prepare(&home, number + 1));
-        let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &work.args()).run();
-        injected += usize::from(was_injected(&home));
-        let done = told(&outcome, &named);
-        refused += usize::from(!done);
-        if done && work.commits() {
-            // It says that all is done: then it is, but for a page, a row or a pack that the next one sees to.
-            let pending = home.status()["pending"]["records"].clone();
-            assert_eq!(pending, 0, "{named}\nit is said to be done, and something is pending: {outcome}");
-        }
-        if number % 10 == 9 || number + 1 == sites.len() {
-            home.recover_fully();
-            assert_exactly_once(&home, &kept);
-            let built_anew = matches!(work, Work::NoIndex);
-            assert!(built_anew || is_marked(&home), "{named}\nthe index was built anew, and nothing was wrong with it");
-        } else {
-            let _ = home.cmd(["recover"]).ok();
-        }
-        if work == Work::NoIndex {
-            mark(&home);
-        }
+    if work == Work::NoIndex {
+        mark(&home);
     }
-    eprintln!("{work:?}: {} faults, {refused} of them refused", sites.len());
-    assert!(injected * 4 >= sites.len() * 3, "only {injected} of {} faults happened", sites.len());
-    assert!(refused > 0, "no fault had any effect");
+    (home, kept)
 }
 
 #[test]
@@ -485,6 +504,31 @@ fn of_a_rotation() {
 #[test]
 fn of_recovery() {
     of_work(Work::Recover, Depth::Sample(40));
+}
+
+/// SQLite says the same of a page that it could not read once as of a damaged one, and what other programs wrote into an
+/// index is gone when it is built anew.
+#[test]
+fn of_reads_of_a_whole_index() {
+    needs_strace();
+    let (home, mut kept) = worked(Work::Recover);
+    let line = |at| format!("{{\"kind\":\"failure\",\"title\":\"line {at}\",\"domain\":\"ci\"}}\n");
+    let _ = home.cmd(["record", "batch"]).stdin((0..500).map(line).collect::<String>()).ok();
+    home.flush();
+    kept.push(home.record("failure", "pending"));
+    let _ = under_strace(&home, &trace_of(&home), None, &Work::Recover.args()).ok();
+    let mut sites = sites(&trace_of(&home), text_of(home.path()), &home, Depth::All);
+    sites.retain(|site| {
+        site.call == "pread64" && site.shown.contains("memory/index.db") && site.shown.contains(" 4096, ")
+    });
+    assert!(sites.len() > 20, "hardly anything reads the index");
+    for site in &sites {
+        let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &Work::Recover.args()).run();
+        let _ = told(&outcome, &site.to_string());
+        assert!(is_marked(&home), "{site}\nthe index was built anew, and nothing was wrong with it");
+    }
+    home.recover_fully();
+    assert_exactly_once(&home, &kept);
 }
 
 #[test]
@@ -582,7 +626,7 @@ fn of_worker(depth: Depth, times: usize) {
         worker.signal(Signal::TERM);
         let status = worker.wait();
         assert!(status.success(), "{site}\nthe worker did not end well: {status}\n{}", worker.said());
-        if number % 12 == 11 || depth == Depth::All {
+        if number % 12 == 11 {
             home.recover_fully();
             assert_exactly_once(&home, &kept);
         }

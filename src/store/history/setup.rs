@@ -25,15 +25,21 @@ const MAPPED_BYTES_MAX: usize = 64 << 20;
 /// How much of a pack libgit2 maps in one piece.
 const MAPPED_PIECE_BYTES: usize = 8 << 20;
 
-/// Settings of the whole process's libgit2, made before the first repository is opened.
+/// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
+/// this library shares them, and must not use it in another thread while the first history is being opened.
 fn prepare() {
     static ONCE: Once = Once::new();
-    // SAFETY: these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that
-    // come here wait, and no code of ours reaches libgit2 without having come here first.
+    // SAFETY:
+    // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that come
+    //   here wait. No code of ours reaches libgit2 without having come here first: what does has a `History`, or a
+    //   repository, and `open` makes the first of either.
+    // - `git_libgit2_opts` is variadic: the option says what follows, and this one is followed by one `int`. It writes a
+    //   variable, and nothing has to be initialised before it.
     ONCE.call_once(|| unsafe {
         // Without this libgit2 syncs neither packs nor references; git2 has no binding for it.
         let enabled: c_int = 1;
-        libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as c_int, enabled);
+        let syncs = libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as c_int, enabled);
+        assert_eq!(syncs, 0, "libgit2 is built in, and knows this option");
         // Extensions that change nothing about how objects and references are read and written.
         let extensions = ["partialclone", "worktreeconfig", "preciousobjects"];
         let mut settled = git2::opts::set_extensions(&extensions);
