@@ -82,9 +82,12 @@ impl<'j> Appender<'j> {
         // A missing final line feed is written by the next entry, whose first byte is one.
         if taken + 1 < bytes {
             let short = Error::Short { number: self.number.0, written: taken, bytes };
-            // Of several entries, those before the cut are whole and would be taken for records.
-            return match written.starts.len() {
-                1 => Err(short),
+            // Of several entries, those before the cut are whole and would be taken for records. Only they are voided:
+            // behind the cut there may be somebody else's by now.
+            let whole = written.starts.iter().skip(1).take_while(|start| **start <= taken + 1).count();
+            written.starts.truncate(whole);
+            return match whole {
+                0 => Err(short),
                 _ => Err(self.disown(written, short)),
             };
         }
