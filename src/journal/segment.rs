@@ -161,16 +161,21 @@ impl Journal {
 /// Finds the header of the segment in `file`. One whose header is damaged begins with the first line that no writer puts
 /// before one, and has an id that follows from that line.
 pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<Header>, Error> {
+    let mut start = 0;
     // The header is the first line unless a writer of one died, so a small read finds it nearly always.
     for bytes_max in [64, HEADER_SEARCH_BYTES_MAX] {
         let mut buffer = vec![0; bytes_max];
-        let read = file.read_at(&mut buffer, 0)?;
-        let (mut offset, mut zeros, mut stray) = (0, None, None);
+        let mut read = file.read_at(&mut buffer, start)?;
+        if buffer[..read].starts_with(b"\0") {
+            start = end_of_zeros(file)?;
+            read = file.read_at(&mut buffer, start)?;
+        }
+        let (mut offset, mut zeros, mut stray) = (start, (start > 0).then_some(0), None);
         for line in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
             let begin = offset;
-            offset += line.len();
+            offset += line.len() as u64;
             if let Some(id) = parse_header(line, number)? {
-                return Ok(Some(Header { id, end: stray.unwrap_or(offset) as u64 }));
+                return Ok(Some(Header { id, end: stray.unwrap_or(offset) }));
             }
             if is_zeros(line) {
                 zeros = zeros.or(Some(begin));
@@ -179,10 +184,26 @@ pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<H
             }
         }
         if read == HEADER_SEARCH_BYTES_MAX || read < bytes_max {
-            return Ok(stray.map(|begin| Header { id: id_without_header(&buffer[..read], begin), end: begin as u64 }));
+            let id = |begin: u64| id_without_header(&buffer[..read], begin.saturating_sub(start));
+            return Ok(stray.map(|begin| Header { id: id(begin), end: begin }));
         }
     }
     Ok(None)
+}
+
+/// Where the zeros end that the segment in `file` begins with. A power cut can leave any number of them, where a large
+/// entry was not synced and the header neither; what was written behind them later counts all the same.
+fn end_of_zeros(file: &File) -> Result<u64, fs::Error> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut offset = 0;
+    loop {
+        let read = file.read_at(&mut buffer, offset)?;
+        let zeros = buffer[..read].iter().take_while(|byte| **byte == 0).count();
+        offset += zeros as u64;
+        if zeros < read || read == 0 {
+            return Ok(offset);
+        }
+    }
 }
 
 /// Whether a line is what a power cut leaves of one that was not synced. Zeros alone are nobody's: they are damage only
@@ -199,7 +220,8 @@ fn is_stray(line: &[u8]) -> bool {
 }
 
 /// The id of a segment without a header: it stays the same as long as the bytes do.
-fn id_without_header(bytes: &[u8], begin: usize) -> SegmentId {
+fn id_without_header(bytes: &[u8], begin: u64) -> SegmentId {
+    let begin = usize::try_from(begin).map_or(bytes.len(), |begin| begin.min(bytes.len()));
     let end = bytes.len().min(begin + HEADER_BYTES_MAX);
     SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes[..end]))
 }
@@ -250,8 +272,9 @@ mod tests {
     fn a_header_is_found_behind_what_dead_writers_left() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        let zeros = "\0".repeat(512);
-        for left in ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n", &zeros] {
+        let zeros = [512, 4060, 4096, 200_000].map(|bytes| "\0".repeat(bytes));
+        let beginnings = ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n"];
+        for left in zeros.iter().map(String::as_str).chain(beginnings) {
             let file = dir.create("0000000001.log").expect("it is new");
             file.write_all(left.as_bytes()).expect("it can be written");
             assert!(find_header(&file, SegmentNumber(1)).expect("readable").is_none(), "{left:?}");
