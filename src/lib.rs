@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod fs;
 pub mod home;
+pub mod hook;
 pub mod init;
 pub mod intent;
 pub mod journal;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::batch::{Reached, reached};
 use crate::fs::lock::WorkerLock;
 use crate::home::{self, Home};
+use crate::hook::count::{self, Counts};
 use crate::intent::Intent;
 use crate::journal::{Item, Reader};
 use crate::position::Position;
@@ -44,6 +45,8 @@ pub struct Status {
     pub history: Option<HistoryStatus>,
     /// What waits in quarantine.
     pub quarantine: Contents,
+    /// What became of the events that agents' hooks were told of; `None` if no hook ever ran.
+    pub hooks: Option<Counts>,
     /// Why a person is needed; empty if none is.
     pub needs_a_person: Vec<String>,
 }
@@ -95,7 +98,8 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let published = worker::published(home)?;
     let quarantine = Quarantine::new(home)?.contents()?;
     index_trouble(home, &mut needs);
-    worker_trouble(&pending, worker.is_some(), published.as_ref(), &mut needs);
+    let records = format!("{} record(s)", pending.records);
+    worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
     rows_trouble(&rows_owed, &mut needs);
     quarantine_trouble(&quarantine, &mut needs);
     let sizes = home.journal().sizes()?;
@@ -113,31 +117,64 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
             commit: tip.flatten().map(|tip| tip.commit.to_string()),
         }),
         quarantine,
+        hooks: count::counts(home.private())?,
         needs_a_person: needs,
     })
 }
 
+/// Why a person is needed, as far as that can be told soon: it opens no index, and of what is pending it reads the
+/// oldest alone.
+///
+/// # Errors
+/// [`verify::Error`] if it cannot be told.
+pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, verify::Error> {
+    let mut needs = Vec::new();
+    let running = WorkerLock::holder(home.private())?.is_some();
+    let mut oldest_age_s = None;
+    if !running {
+        let history = History::open(home.path(), options.clone())?;
+        let mut reader = reader(home, reached(home, &history).unwrap_or_default().committed)?;
+        while oldest_age_s.is_none()
+            && let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten()
+        {
+            if let Item::Entry { json } = item {
+                oldest_age_s = age_s(&json);
+            }
+        }
+    }
+    worker_trouble("records", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
+    quarantine_trouble(&Quarantine::new(home)?.contents()?, &mut needs);
+    Ok(needs)
+}
+
+/// Reads the journal from `position`, or from its beginning.
+fn reader(home: &Home, position: Option<Position>) -> Result<Option<Reader<'_>>, verify::Error> {
+    let journal = home.journal();
+    if let Some(position) = position
+        && let Some(reader) = Reader::from_position(journal, position)?
+    {
+        return Ok(Some(reader));
+    }
+    Ok(Reader::from_start(journal)?)
+}
+
+/// How long ago the intent in `json` was recorded.
+fn age_s(json: &[u8]) -> Option<i64> {
+    let intent = serde_json::from_slice::<Intent>(json).ok()?;
+    Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0))
+}
+
 /// What the journal holds from `begin`, or its beginning, to `end`, or its end.
 fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Result<Pending, verify::Error> {
-    let journal = home.journal();
-    let reader = match begin {
-        Some(position) => Reader::from_position(journal, position)?,
-        None => None,
-    };
-    let mut reader = match reader {
-        Some(reader) => Some(reader),
-        None => Reader::from_start(journal)?,
-    };
+    let mut reader = reader(home, begin)?;
     let mut pending = Pending::default();
     let is_end = |reader: &Reader<'_>| end.is_some_and(|end| reader.position() == end);
     while let Some(reader) = reader.as_mut().filter(|reader| !is_end(reader)) {
         let Some(item) = reader.next()? else { break };
         let Item::Entry { json } = item else { continue };
         pending.records += 1;
-        if pending.oldest_age_s.is_none()
-            && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
-        {
-            pending.oldest_age_s = Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0));
+        if pending.oldest_age_s.is_none() {
+            pending.oldest_age_s = age_s(&json);
         }
     }
     Ok(pending)
@@ -152,12 +189,17 @@ fn index_trouble(home: &Home, needs: &mut Vec<String>) {
     }
 }
 
-fn worker_trouble(pending: &Pending, running: bool, published: Option<&Published>, needs: &mut Vec<String>) {
-    let waits = pending.oldest_age_s.unwrap_or(0);
+fn worker_trouble(
+    records: &str,
+    oldest_age_s: Option<i64>,
+    running: bool,
+    published: Option<&Published>,
+    needs: &mut Vec<String>,
+) {
+    let waits = oldest_age_s.unwrap_or(0);
     if !running && i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
-        let records = pending.records;
         needs.push(format!(
-            "no worker runs, and {records} record(s) have waited for up to {waits} s: start one with `indelible worker`, \
+            "no worker runs, and {records} have waited for up to {waits} s: start one with `indelible worker`, \
              or run `indelible flush`"
         ));
     }

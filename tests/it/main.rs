@@ -14,6 +14,7 @@ mod damage;
 mod durability;
 mod faults;
 mod git_load;
+mod hook;
 #[cfg(target_os = "linux")]
 mod power;
 mod rebuild;

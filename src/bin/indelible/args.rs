@@ -36,6 +36,22 @@ pub struct Args {
     pub command: Command,
 }
 
+impl Args {
+    /// Whether `words`, the arguments of a command line that makes no sense, name the command `hook`: a host takes
+    /// every exit code but 0 for an error, and shows it to people who cannot do anything about it.
+    pub fn mean_a_hook(words: impl IntoIterator<Item = OsString>) -> bool {
+        let mut words = words.into_iter().skip(1);
+        while let Some(word) = words.next() {
+            match word.to_str() {
+                Some("--home" | "--set") => drop(words.next()),
+                Some(flag) if flag.starts_with('-') => {}
+                other => return other == Some("hook"),
+            }
+        }
+        false
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a home, or add what is missing to one; safe to repeat
@@ -52,6 +68,9 @@ pub enum Command {
     Record {
         #[command(subcommand)]
         what: RecordCommand,
+        /// Replace what has the shape of a secret, in every field, by a placeholder
+        #[arg(long, global = true)]
+        redact: bool,
     },
     /// Commit what is recorded, in batches, until SIGTERM or SIGINT
     ///
@@ -108,6 +127,14 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Read one event of an agent's host from stdin and record what is worth it; always exit 0
+    ///
+    /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
+    /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home where there is none.
+    #[command(
+        after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --explain"
+    )]
+    Hook(HookArgs),
     /// See for yourself: 200 recorders, a worker and crashes in a temporary home, then a check of everything
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
@@ -250,6 +277,16 @@ pub enum RecordCommand {
         after_help = "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch"
     )]
     Batch,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct HookArgs {
+    /// Which host sends it: claude, codex, gemini, cursor or opencode [default: told by the event]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Say on stderr what was made of the event
+    #[arg(long)]
+    pub explain: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
     let args = match Args::try_parse() {
         Ok(args) => args,
+        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done.into(),
         Err(error) => return exit::of_clap(&error).into(),
     };
     let json = args.json;

@@ -3,13 +3,16 @@
 //! Every setting is `section.key`. In the configuration file it is `key` under `[section]`, in the environment
 //! `INDELIBLE_SECTION_KEY`, on the command line `--set section.key=value`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use indelible::fs::Dir;
 use indelible::home::{PRIVATE, is_home};
+use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
+use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
 use indelible::{batch, worker};
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,10 @@ pub struct Settings {
     pub history: HistorySettings,
     /// The worker's log.
     pub log: LogSettings,
+    /// What agents' hooks record.
+    pub hook: HookSettings,
+    /// Secrets.
+    pub redact: RedactSettings,
 }
 
 /// `[record]`
@@ -85,6 +92,30 @@ pub struct LogSettings {
     pub files_max: usize,
 }
 
+/// `[hook]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HookSettings {
+    pub record: bool,
+    pub warn: bool,
+    pub severity: u8,
+    pub answers: Vec<String>,
+    /// By event, as the host spells it.
+    pub events: BTreeMap<String, Wants>,
+    /// By tool, as the host spells it; `mcp__*` are all that begin so.
+    pub tools: BTreeMap<String, Wants>,
+}
+
+/// `[redact]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedactSettings {
+    pub hooks: bool,
+    pub records: bool,
+    /// By name, regular expressions.
+    pub patterns: BTreeMap<String, String>,
+}
+
 impl Default for RecordSettings {
     fn default() -> Self {
         RecordSettings { index_wait_ms: 50 }
@@ -122,6 +153,20 @@ impl Default for HistorySettings {
 impl Default for LogSettings {
     fn default() -> Self {
         LogSettings { level: "info".into(), files_max: 7 }
+    }
+}
+
+impl Default for HookSettings {
+    fn default() -> Self {
+        let rules = Rules::default();
+        let (severity, answers) = (rules.severity, rules.answers);
+        HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+    }
+}
+
+impl Default for RedactSettings {
+    fn default() -> Self {
+        RedactSettings { hooks: true, records: false, patterns: BTreeMap::new() }
     }
 }
 
@@ -247,6 +292,26 @@ impl Settings {
             git_program: (!program.is_empty()).then(|| PathBuf::from(program)),
             ..HistoryOptions::default()
         }
+    }
+
+    /// What hooks record.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            severity: self.hook.severity.clamp(1, 5),
+            answers: self.hook.answers.clone(),
+            events: self.hook.events.clone(),
+            tools: self.hook.tools.clone(),
+        }
+    }
+
+    /// What takes secrets out.
+    ///
+    /// # Errors
+    /// Exit 78 for a pattern that is none.
+    pub fn redactor(&self) -> Result<Redactor, Failure> {
+        Redactor::new(&self.redact.patterns).map_err(|error| {
+            Failure::new(Exit::NoHome, "a setting makes no sense").because(&error).hint("mend [redact.patterns]")
+        })
     }
 
     /// How the worker works.

@@ -4,6 +4,7 @@ mod autostart;
 mod config;
 mod demo;
 mod flush;
+mod hook;
 mod init;
 mod record;
 mod recover;
@@ -55,7 +56,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     }
     match args.command {
         Command::Init { dir } => init::run(&context, dir),
-        Command::Record { what } => record::run(&context, what),
+        Command::Record { what, redact } => record::run(&context, what, redact),
         Command::Worker { log } => worker::run(&context, log),
         Command::Service { what } => service::run(&context, &what),
         Command::Config { what } => config::run(&context, &what),
@@ -64,6 +65,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check } => status::run(&context, check),
+        Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell } => completions(shell),
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead, Read};
 use indelible::home::Home;
 use indelible::intent::{Experiment, Heuristic, Kind, Learning, Record};
 use indelible::record::{self, Invalid, Receipt, Recorder, Request, limits, parse_confidence, parse_severity};
+use indelible::redact::Redactor;
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -23,18 +24,21 @@ const GROUP_BYTES: usize = 1 << 20;
 /// The longest line of a batch: room for three bodies in which every character is escaped.
 const LINE_BYTES_MAX: usize = 24 << 20;
 
-pub fn run(context: &Context, what: RecordCommand) -> Result<Exit, Failure> {
-    let request = match what {
+pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
+    let mut request = match what {
         RecordCommand::Failure(args) => learning(context, Kind::Failure, args)?,
         RecordCommand::Success(args) => learning(context, Kind::Success, args)?,
         RecordCommand::Observation(args) => learning(context, Kind::Observation, args)?,
         RecordCommand::Heuristic(args) => heuristic(context, args)?,
         RecordCommand::Experiment(args) => experiment(context, args)?,
-        RecordCommand::Batch => return batch(context),
+        RecordCommand::Batch => return batch(context, redact),
     };
     let home = context.open(WHAT)?;
-    let settings = settings(context, &home)?;
+    let settings = settings(context, &home, redact)?;
     let recorder = recorder(&home, &settings)?;
+    if let Some(redactor) = redactor(&settings, redact)? {
+        redactor.request(&mut request);
+    }
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
@@ -45,10 +49,11 @@ pub fn run(context: &Context, what: RecordCommand) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record.
-fn settings(context: &Context, home: &Home) -> Result<Settings, Failure> {
+/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record. It is one to refuse
+/// when secrets have to go: nobody knows which patterns the file has.
+fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
-        Err(failure) if failure.exit != Exit::Usage => {
+        Err(failure) if failure.exit != Exit::Usage && !redact => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
             Ok(Settings::default())
         }
@@ -59,6 +64,11 @@ fn settings(context: &Context, home: &Home) -> Result<Settings, Failure> {
 fn recorder<'h>(home: &'h Home, settings: &Settings) -> Result<Recorder<'h>, Failure> {
     let wait = crate::settings::milliseconds(settings.record.index_wait_ms);
     Recorder::new(home, wait).map_err(|error| Failure::of(WHAT, &error))
+}
+
+/// What takes secrets out before, if `redact` or the settings ask for that.
+fn redactor(settings: &Settings, redact: bool) -> Result<Option<Redactor>, Failure> {
+    (redact || settings.redact.records).then(|| settings.redactor()).transpose()
 }
 
 fn said(receipt: &Receipt) -> String {
@@ -182,12 +192,13 @@ fn key(flag: Option<OsString>) -> Result<Option<String>, Failure> {
 
 /// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
 /// whoever sends a line and waits for its answer gets it.
-fn batch(context: &Context) -> Result<Exit, Failure> {
+fn batch(context: &Context, redact: bool) -> Result<Exit, Failure> {
     let home = context.open("nothing was recorded")?;
-    let settings = settings(context, &home)?;
+    let settings = settings(context, &home, redact)?;
     let recorder = recorder(&home, &settings)?;
+    let redactor = redactor(&settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
-    let mut batch = Batch { recorder, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let mut batch = Batch { recorder, redactor, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -228,6 +239,7 @@ fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
 
 struct Batch<'h> {
     recorder: Recorder<'h>,
+    redactor: Option<Redactor>,
     group: Vec<(u64, Result<Request, Invalid>)>,
     bytes: usize,
     line: u64,
@@ -245,8 +257,14 @@ impl Batch<'_> {
             true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
             false => Request::of_line(text),
         };
+        let redacted = parsed.map(|mut request| {
+            if let Some(redactor) = &self.redactor {
+                redactor.request(&mut request);
+            }
+            request
+        });
         self.bytes += text.len();
-        self.group.push((self.line, parsed));
+        self.group.push((self.line, redacted));
     }
 
     fn is_full(&self) -> bool {

@@ -1,5 +1,8 @@
 //! `status`: what is pending, and whether a person is needed.
 
+use std::collections::BTreeMap;
+
+use indelible::hook::count::Counts;
 use indelible::status::{Status, status};
 use indelible::worker::Published;
 
@@ -52,6 +55,12 @@ fn say(status: &Status) {
         "quarantine",
         format!("{} damaged, {} parked, {set_aside} set aside", quarantine.damaged.len(), quarantine.parked.len()),
     );
+    if let Some(hooks) = &status.hooks {
+        show("hooks", hooks_line(hooks));
+        if let Some(last) = &hooks.last_error {
+            show("hook error", format!("{:.0}: {}", last.at, last.error));
+        }
+    }
     for need in &status.needs_a_person {
         show("ATTENTION", need.clone());
     }
@@ -88,6 +97,28 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     if let Some((at, error)) = &published.last_error {
         show("last error", format!("{at:.0}: {error}"));
     }
+}
+
+/// What became of hooks' events, in one line.
+pub fn hooks_line(hooks: &Counts) -> String {
+    let by = |reasons: &BTreeMap<String, u64>| match reasons.is_empty() {
+        true => String::new(),
+        false => {
+            let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            format!(" ({})", reasons.join(", "))
+        }
+    };
+    format!(
+        "{} seen, {} recorded, {} repeated, {} skipped{}, {} unreadable{}, {} failed",
+        hooks.seen,
+        hooks.recorded,
+        hooks.repeated,
+        hooks.skipped,
+        by(&hooks.skipped_by),
+        hooks.unreadable,
+        by(&hooks.unreadable_by),
+        hooks.failed
+    )
 }
 
 /// A number of bytes, rounded for people.

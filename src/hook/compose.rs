@@ -1,0 +1,218 @@
+//! What a failure, and what was learned, look like as records. Pure.
+
+use super::{Learned, Moment, Rules, Scene, Tool};
+use crate::intent::{Heuristic, Learning, Record};
+use crate::record::{Request, limits};
+
+/// How much of a command, of what a tool was given and of an error is kept, in bytes.
+const COMMAND_BYTES_MAX: usize = 8 << 10;
+const INPUT_BYTES_MAX: usize = 4 << 10;
+const ERROR_BYTES_MAX: usize = 16 << 10;
+/// How long a title gets, in characters.
+const TITLE_CHARS_MAX: usize = 160;
+
+/// The failure of `tool`.
+pub(super) fn of_tool(scene: &Scene<'_>, tool: &Tool, error: &str, exit_code: Option<i64>, severity: u8) -> Request {
+    let event = scene.event;
+    let name = scene.redacted(&tool.name);
+    let command = tool.command.as_deref().map(|command| scene.redacted(command));
+    let error = scene.redacted(error);
+    let title = match &command {
+        Some(command) => {
+            let ended = exit_code.map_or_else(|| "failed".into(), |code| format!("exit code {code}"));
+            format!("{}: {ended}", shortened(first_line(command), TITLE_CHARS_MAX))
+        }
+        None => format!("{name}: {}", first_line(&error)),
+    };
+    let domain = command.as_deref().and_then(program).map_or_else(|| name.to_lowercase(), str::to_owned);
+    let mut tags = vec!["hook".to_owned(), event.host.name().to_owned(), name.replace(',', " ")];
+    tags.extend(exit_code.map(|code| format!("exit-{code}")));
+    let mut summary = format!("**Tool**: {}\n\n", shortened(&name, TITLE_CHARS_MAX));
+    match &command {
+        Some(command) => summary.push_str(&block("Command", &cut(command, COMMAND_BYTES_MAX))),
+        None => summary.push_str(&block("Input", &cut(&input(scene, tool), INPUT_BYTES_MAX))),
+    }
+    summary.push_str(&block("Error", &cut(error.trim_end(), ERROR_BYTES_MAX)));
+    summary.push_str(&scene.place());
+    let digest = event.digest.to_string();
+    let key = scene.key(&["tool", tool.call.as_deref().unwrap_or(&digest)]);
+    failure(&title, &domain, severity, &tags.join(","), summary, key)
+}
+
+/// The failure of a sub-agent, or of a turn.
+pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: u8) -> Request {
+    let event = scene.event;
+    let agent = scene.redacted(event.agent.as_deref().unwrap_or("agent"));
+    let error = scene.redacted(error);
+    let title = format!("{agent}: {}", first_line(&error));
+    let mut summary = block("Error", &cut(error.trim_end(), ERROR_BYTES_MAX));
+    if let Moment::Turn { said, .. } = &event.moment
+        && !said.is_empty()
+    {
+        summary.push_str(&block("It said last", &cut(&scene.redacted(said), ERROR_BYTES_MAX)));
+    }
+    summary.push_str(&scene.place());
+    let key = scene.key(&["turn", &event.digest.to_string()]);
+    failure(&title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
+}
+
+fn failure(title: &str, domain: &str, severity: u8, tags: &str, summary: String, key: String) -> Request {
+    let it = Learning {
+        title: headline(title),
+        domain: shortened_to(domain, limits::DOMAIN_CHARS_MAX),
+        severity,
+        tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
+        summary,
+    };
+    Request { record: Record::Failure(it), key: Some(key) }
+}
+
+/// What was learned: a heuristic if it is a rule, an observation otherwise.
+pub(super) fn of_learned(scene: &Scene<'_>, found: Learned) -> Request {
+    let found = Learned {
+        domain: found.domain.map(|domain| scene.redacted(&domain)),
+        text: scene.redacted(&shortened(&found.text, limits::BODY_BYTES_MAX / 16)),
+    };
+    let domain = found.domain.as_deref().unwrap_or("general");
+    let domain = shortened_to(domain, limits::DOMAIN_CHARS_MAX);
+    let mut body = String::new();
+    if found.text.chars().count() > limits::HEADLINE_CHARS_MAX {
+        body.push_str(&block("All of it", &found.text));
+    }
+    body.push_str(&scene.place());
+    let key = scene.key(&["learned", &domain.to_lowercase(), &found.essence()]);
+    let record = match found.is_rule() {
+        true => Record::Heuristic(Heuristic {
+            domain,
+            rule: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
+            explanation: body,
+            source: "auto".into(),
+            confidence: 0.5,
+        }),
+        false => Record::Observation(Learning {
+            title: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
+            domain,
+            severity: 2,
+            tags: format!("hook,{}", scene.event.host.name()),
+            summary: body,
+        }),
+    };
+    Request { record, key: Some(key) }
+}
+
+/// Whether the command's last word belongs to a program whose exit code 1 is an answer.
+pub(super) fn is_answer(tool: &Tool, rules: &Rules) -> bool {
+    let program = tool.command.as_deref().and_then(program);
+    program.is_some_and(|program| rules.answers.iter().any(|answer| answer == program))
+}
+
+/// The program that a shell's line is about: the first that is neither an assignment nor a way to get there.
+fn program(command: &str) -> Option<&str> {
+    const WAYS: [&str; 8] = ["sudo", "env", "time", "nice", "nohup", "exec", "timeout", "cd"];
+    let mut parts = command.split(['\n', ';', '&', '|']).map(str::trim).filter(|part| !part.is_empty());
+    parts.find_map(|part| {
+        let mut words = part.split_whitespace().skip_while(|word| is_assignment(word));
+        let mut word = words.next()?;
+        if word == "cd" {
+            return None;
+        }
+        while WAYS.contains(&word) {
+            word = words.find(|it| {
+                !it.starts_with('-') && !is_assignment(it) && !it.starts_with(|c: char| c.is_ascii_digit())
+            })?;
+        }
+        let name = word.rsplit('/').next().unwrap_or(word);
+        let plain =
+            name == "[" || name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+'));
+        (plain && !name.is_empty() && !name.starts_with('#')).then_some(name)
+    })
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && name.starts_with(|c: char| !c.is_ascii_digit())
+    })
+}
+
+/// What a tool was given, as JSON without secrets: each text on its own, and then all of it, where a name beside a text
+/// says what it is.
+fn input(scene: &Scene<'_>, tool: &Tool) -> String {
+    let mut input = tool.input.clone();
+    if let Some(redactor) = scene.redactor {
+        redactor.value(&mut input);
+    }
+    scene.redacted(&serde_json::to_string_pretty(&input).unwrap_or_default())
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing was said")
+}
+
+/// `text` under a heading, in a fence that it cannot end. Nothing, if it is blank.
+fn block(heading: &str, text: &str) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    let ticks = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(ticks.max(2) + 1);
+    format!("**{heading}**\n\n{fence}\n{text}\n{fence}\n\n")
+}
+
+/// The beginning and the end of `text` where it has more than `bytes_max` bytes.
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(bytes_max / 4);
+    let tail = text.ceil_char_boundary(text.len() - bytes_max / 4 * 3);
+    format!("{}\n… {} bytes are left out …\n{}", &text[..head], tail - head, &text[tail..])
+}
+
+/// The first `chars_max` characters of `text`, and an ellipsis where there were more.
+pub(super) fn shortened(text: &str, chars_max: usize) -> String {
+    crate::text::shortened(text, chars_max).into_owned()
+}
+
+/// `text` with no more than `chars_max` characters, the ellipsis included, and something in it.
+fn shortened_to(text: &str, chars_max: usize) -> String {
+    let short = shortened(text.trim(), chars_max - 1);
+    if short.trim().is_empty() { "unnamed".into() } else { short }
+}
+
+fn headline(text: &str) -> String {
+    shortened_to(&shortened(text, TITLE_CHARS_MAX + 40), limits::HEADLINE_CHARS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_what_a_line_is_about() {
+        for (line, found) in [
+            ("cargo test", Some("cargo")),
+            ("cd /x && RUST_LOG=debug /usr/bin/git push", Some("git")),
+            ("sudo -n env A=1 systemctl restart x", Some("systemctl")),
+            ("timeout 5 make", Some("make")),
+            ("[ -f x ]", Some("[")),
+            ("# a comment\nls", Some("ls")),
+            ("$(x)", None),
+            ("", None),
+        ] {
+            assert_eq!(program(line), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_in_the_text() {
+        assert!(block("x", "```\n````").contains("\n`````\n"));
+        assert_eq!(block("x", " \n"), "");
+    }
+
+    #[test]
+    fn what_is_cut_keeps_its_beginning_and_its_end() {
+        let text = format!("begin{}end", "ä".repeat(1000));
+        let cut = cut(&text, 100);
+        assert!(cut.starts_with("begin") && cut.ends_with("end") && cut.contains("bytes are left out"));
+    }
+}

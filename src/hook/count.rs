@@ -1,0 +1,249 @@
+//! What became of each event, counted: so that a quiet hook and a broken one look different.
+//!
+//! A hook adds one line, `HOST OUTCOME`, to `.indelible/hooks.tally` with one append, without a lock and without a sync.
+//! When the file has grown to 64 kB, whoever finds it so folds it: equal lines become one, `HOST OUTCOME COUNT`, in a
+//! new file that takes the old one's place. A line says the same folded or not, so folding twice changes nothing.
+//!
+//! | killed | on disk |
+//! | --- | --- |
+//! | within the append | a line, part of a line, or none; a reader passes over what is no line of ours |
+//! | within the fold | the old file, and perhaps a temporary one, which recovery removes |
+//! | by a power cut | the file of some moment before, or none: counting begins anew |
+//!
+//! So counts can be a few too low: the hooks in flight when the file was folded, or those before a power cut. No record
+//! depends on them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Host, Skipped};
+use crate::fs::{self, Dir};
+
+const NAME: &str = "hooks.tally";
+const ERROR_NAME: &str = "hooks.error";
+/// From this size on the file is folded, in bytes.
+const BYTES_FOLDED: u64 = 64 << 10;
+/// A file larger than this is none of ours.
+const BYTES_MAX: u64 = 16 << 20;
+/// The most hosts and outcomes that are believed.
+const LINES_MAX: usize = 1000;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something was recorded.
+    Recorded,
+    /// It was recorded before.
+    Repeated,
+    /// There was nothing to record.
+    Skipped(Skipped),
+    /// The hook records nothing here, by its settings.
+    Off,
+    /// What came was no event.
+    Unreadable(Unreadable),
+    /// It could not be recorded.
+    Failed,
+}
+
+/// Why what came was no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Nothing came.
+    Empty,
+    /// It is no JSON object.
+    NotJson,
+    /// It is larger than a hook reads.
+    TooLarge,
+    /// Its end did not come in time.
+    Unfinished,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Outcome::Recorded => "recorded",
+            Outcome::Repeated => "repeated",
+            Outcome::Skipped(skipped) => skipped.word(),
+            Outcome::Off => "switched-off",
+            Outcome::Unreadable(Unreadable::Empty) => "unreadable:empty",
+            Outcome::Unreadable(Unreadable::NotJson) => "unreadable:no-json",
+            Outcome::Unreadable(Unreadable::TooLarge) => "unreadable:too-large",
+            Outcome::Unreadable(Unreadable::Unfinished) => "unreadable:unfinished",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// All that was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// How many events there were.
+    pub seen: u64,
+    /// How many of them were recorded.
+    pub recorded: u64,
+    /// How many had been recorded before.
+    pub repeated: u64,
+    /// How many had nothing to record.
+    pub skipped: u64,
+    /// By reason.
+    pub skipped_by: BTreeMap<String, u64>,
+    /// How many were no events.
+    pub unreadable: u64,
+    /// By reason.
+    pub unreadable_by: BTreeMap<String, u64>,
+    /// How many could not be recorded.
+    pub failed: u64,
+    /// How many there were by host; `unknown` where nothing could be read.
+    pub by_host: BTreeMap<String, u64>,
+    /// What kept the last of those that failed from being recorded.
+    pub last_error: Option<LastError>,
+}
+
+/// An error, and when it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub error: String,
+}
+
+/// Counts `outcome` of an event of `host`, in the home whose private folder is `private`.
+///
+/// # Errors
+/// [`fs::Error`] if it could not be; that is no reason to do anything else differently.
+pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
+    let host = host.map_or("unknown", Host::name);
+    let file = match private.append(NAME) {
+        Err(error) if error.is_not_found() => match private.create(NAME) {
+            Err(error) if error.is_already_there() => private.append(NAME)?,
+            created => created?,
+        },
+        opened => opened?,
+    };
+    file.write_once(format!("{host} {}\n", outcome.word()).as_bytes())?;
+    if file.stat()?.size > BYTES_FOLDED {
+        fold(private)?;
+    }
+    Ok(())
+}
+
+/// Remembers why an event could not be recorded.
+///
+/// # Errors
+/// [`fs::Error`] if it could not be.
+pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
+    let error = crate::text::shortened(&crate::text::visible_line(error), 500).into_owned();
+    let last = LastError { at: Timestamp::now(), error };
+    let text = serde_json::to_vec(&last).expect("it is made of a time and a string");
+    private.replace_lightly(ERROR_NAME, &text, &private.folder("tmp")?)
+}
+
+/// All that was counted in the home whose private folder is `private`; `None` if no hook ever ran.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be read.
+pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
+    let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(None) };
+    let error = private.content(ERROR_NAME, 1 << 16)?;
+    let last_error = error.and_then(|text| serde_json::from_slice(&text).ok());
+    let mut counts = Counts { last_error, ..Counts::default() };
+    for ((host, outcome), count) in lines(&text) {
+        counts.seen += count;
+        *counts.by_host.entry(host).or_default() += count;
+        match outcome.as_str() {
+            "recorded" => counts.recorded += count,
+            "repeated" => counts.repeated += count,
+            "failed" => counts.failed += count,
+            other => match other.strip_prefix("unreadable:") {
+                Some(reason) => {
+                    counts.unreadable += count;
+                    *counts.unreadable_by.entry(reason.to_owned()).or_default() += count;
+                }
+                None => {
+                    counts.skipped += count;
+                    *counts.skipped_by.entry(outcome).or_default() += count;
+                }
+            },
+        }
+    }
+    Ok(Some(counts))
+}
+
+fn fold(private: &Dir) -> Result<(), fs::Error> {
+    let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(()) };
+    let folded: String =
+        lines(&text).into_iter().map(|((host, outcome), count)| format!("{host} {outcome} {count}\n")).collect();
+    private.replace_lightly(NAME, folded.as_bytes(), &private.folder("tmp")?)
+}
+
+/// How often each host and outcome is in `text`.
+fn lines(text: &[u8]) -> BTreeMap<(String, String), u64> {
+    let mut counts = BTreeMap::new();
+    let text = String::from_utf8_lossy(text);
+    // What has no end is being written, or its writer died.
+    for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).split('\n') {
+        let plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':'));
+        let words: Vec<&str> = line.split(' ').filter(plain).collect();
+        let (host, outcome, count) = match words.as_slice() {
+            [host, outcome] => (host, outcome, 1),
+            [host, outcome, count] => (host, outcome, count.parse().unwrap_or(0)),
+            _ => continue,
+        };
+        if count > 0 && counts.len() < LINES_MAX {
+            let sum: &mut u64 = counts.entry((host.to_string(), outcome.to_string())).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn private() -> (tempfile::TempDir, Dir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("tmp")).expect("it is empty");
+        let dir = Dir::open(folder.path()).expect("it was just made");
+        (folder, dir)
+    }
+
+    #[test]
+    fn nothing_counted_is_not_the_same_as_nothing_recorded() {
+        let (_folder, private) = private();
+        assert_eq!(counts(&private).expect("readable"), None);
+        count(&private, Some(Host::Claude), Outcome::Skipped(Skipped::Nothing)).expect("counted");
+        count(&private, None, Outcome::Unreadable(Unreadable::Empty)).expect("counted");
+        remember(&private, "the disk\nis full").expect("remembered");
+        let counts = counts(&private).expect("readable").expect("a hook ran");
+        assert_eq!((counts.seen, counts.recorded, counts.skipped, counts.unreadable), (2, 0, 1, 1));
+        assert_eq!(counts.by_host, BTreeMap::from([("claude".into(), 1), ("unknown".into(), 1)]));
+        assert_eq!(counts.last_error.expect("there was one").error, "the disk␊is full");
+    }
+
+    #[test]
+    fn the_file_stays_small_and_the_counts_right() {
+        let (folder, private) = private();
+        for _ in 0..10_000 {
+            count(&private, Some(Host::OpenCode), Outcome::Skipped(Skipped::Nothing)).expect("counted");
+        }
+        let size = std::fs::metadata(folder.path().join(NAME)).expect("it is there").len();
+        assert!(size <= BYTES_FOLDED, "{size} bytes");
+        assert_eq!(counts(&private).expect("readable").expect("hooks ran").seen, 10_000);
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_is_passed_over() {
+        let (folder, private) = private();
+        std::fs::write(
+            folder.path().join(NAME),
+            b"claude recorded 7\nclaud\n\xff\xff x\n\nclaude recorded\na b c d\nx y -1\nclaude reco",
+        )
+        .expect("written");
+        let counts = counts(&private).expect("readable").expect("hooks ran");
+        assert_eq!((counts.recorded, counts.seen), (8, 8));
+    }
+}
