@@ -15,6 +15,7 @@ mod durability;
 mod faults;
 mod git_load;
 mod hook;
+mod hooks_settings;
 #[cfg(target_os = "linux")]
 mod power;
 mod rebuild;

@@ -135,6 +135,12 @@ pub enum Command {
         after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --explain"
     )]
     Hook(HookArgs),
+    /// Set up who calls `hook`: Claude Code, Codex CLI, Gemini CLI, Cursor, OpenCode
+    #[command(after_help = "Example:\n  indelible hooks install claude")]
+    Hooks {
+        #[command(subcommand)]
+        what: HooksCommand,
+    },
     /// See for yourself: 200 recorders, a worker and crashes in a temporary home, then a check of everything
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
@@ -287,6 +293,70 @@ pub struct HookArgs {
     /// Say on stderr what was made of the event
     #[arg(long)]
     pub explain: bool,
+    /// Put there by `hooks install`, which finds it by this flag; it changes nothing
+    #[arg(long, hide = true)]
+    pub installed: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HooksCommand {
+    /// Add our hooks to a host's settings; shows the change and asks; safe to repeat
+    ///
+    /// Everything else in the settings keeps its bytes, and a copy of them as they were is kept beside them.
+    #[command(
+        after_help = "Example:\n  indelible hooks install claude\n  indelible hooks install codex --scope project --yes"
+    )]
+    Install(HooksArgs),
+    /// Take our hooks out again; shows the change and asks
+    #[command(after_help = "Example:\n  indelible hooks uninstall claude")]
+    Uninstall(HooksArgs),
+    /// Show which hosts call us, from where, and what became of their events
+    #[command(after_help = "Example:\n  indelible hooks status")]
+    Status {
+        /// The project, for hooks of its own
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct HooksArgs {
+    /// The host
+    pub host: HostName,
+    /// For every session of yours, or for those of one project
+    #[arg(long, value_enum, default_value_t = Scope::User)]
+    pub scope: Scope,
+    /// The project [default: this folder]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Show the change and make none
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// Every session of yours
+    User,
+    /// Sessions in one project
+    Project,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HostName {
+    /// Claude Code
+    Claude,
+    /// Codex CLI
+    Codex,
+    /// Gemini CLI
+    Gemini,
+    /// Cursor
+    Cursor,
+    /// OpenCode
+    Opencode,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod flush;
 mod hook;
+mod hooks;
 mod init;
 mod record;
 mod recover;
@@ -66,6 +67,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check } => status::run(&context, check),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
+        Command::Hooks { what } => hooks::run(&context, what),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell } => completions(shell),
     }

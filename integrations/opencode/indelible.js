@@ -1,0 +1,75 @@
+// indelible: records what fails and what is learned in OpenCode sessions. See docs/hooks.md.
+//
+// `indelible hooks install opencode` puts this file into ~/.config/opencode/plugins/ and fills in the program's path.
+// Every event is handed to `indelible hook` as one JSON object on stdin. Whatever goes wrong here, the session goes on.
+
+import { spawn } from "node:child_process";
+
+const COMMAND = ["indelible"];
+const TIMEOUT_MS = 10_000;
+
+/** Hands one event to the recorder, and resolves when that is done or has failed. */
+function send(event) {
+  return new Promise((resolve) => {
+    try {
+      const [program, ...words] = COMMAND;
+      const child = spawn(program, [...words, "hook", "--host", "opencode", "--installed"], {
+        stdio: ["pipe", "ignore", "ignore"],
+        timeout: TIMEOUT_MS,
+      });
+      child.on("error", resolve);
+      child.on("exit", resolve);
+      child.stdin.on("error", () => {});
+      child.stdin.end(JSON.stringify({ host: "opencode", ...event }));
+    } catch {
+      resolve();
+    }
+  });
+}
+
+/** What an agent said last in a session. */
+async function lastMessage(client, session) {
+  try {
+    const answer = await client.session.messages({ path: { id: session } });
+    const messages = answer?.data ?? answer ?? [];
+    const last = messages.findLast((message) => message.info?.role === "assistant");
+    const texts = (last?.parts ?? []).filter((part) => part.type === "text").map((part) => part.text);
+    return texts.join("\n");
+  } catch {
+    return "";
+  }
+}
+
+export const Indelible = async ({ client, directory }) => {
+  const base = (name, session) => ({ hook_event_name: name, session_id: session, cwd: directory });
+  return {
+    "tool.execute.after": async (input, output) => {
+      await send({
+        ...base("tool.execute.after", input.sessionID),
+        tool_name: input.tool,
+        tool_use_id: input.callID,
+        tool_input: input.args ?? output?.args,
+        tool_response: { title: output?.title, output: output?.output, metadata: output?.metadata },
+      });
+    },
+    event: async ({ event }) => {
+      const { type, properties = {} } = event;
+      const part = properties.part;
+      if (type === "message.part.updated" && part?.type === "tool" && part.state?.status === "error") {
+        // A tool that throws is not told to `tool.execute.after`.
+        await send({
+          ...base("tool.error", part.sessionID),
+          tool_name: part.tool,
+          tool_use_id: part.callID,
+          tool_input: part.state.input,
+          error: String(part.state.error ?? "it failed"),
+        });
+      } else if (type === "session.idle") {
+        const said = await lastMessage(client, properties.sessionID);
+        await send({ ...base("session.idle", properties.sessionID), last_assistant_message: said });
+      } else if (type === "session.error") {
+        await send({ ...base("session.error", properties.sessionID), error: properties.error });
+      }
+    },
+  };
+};

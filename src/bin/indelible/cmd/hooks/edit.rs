@@ -1,0 +1,438 @@
+//! A settings file's text in, and out with our entries added or cut. Pure.
+//!
+//! The text is parsed for where things are, and only bytes of ours are put in or taken out: order, spaces, comments and
+//! line ends of everything else stay. What is ours is told by the flag [`MARK`] in a handler's command, wherever it
+//! stands and whatever was written around it since.
+
+use std::ops::Range;
+
+use indelible::hook::Host;
+use jsonc_parser::ast::{Array, Object, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+/// The flag of `hook` that says who put it there.
+pub const MARK: &str = "--installed";
+/// What some editors begin a file with.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// One entry of ours.
+pub struct Entry {
+    /// Of which event.
+    pub event: &'static str,
+    /// What stands in the event's list.
+    pub value: Json,
+}
+
+/// JSON whose fields have an order.
+#[derive(Clone, Debug)]
+pub enum Json {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(u32),
+    /// A list.
+    List(Vec<Json>),
+    /// An object.
+    Object(Vec<(&'static str, Json)>),
+}
+
+/// A settings file that is not as it must be.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It cannot be read as JSON.
+    #[error("it is not JSON: {0}")]
+    NotJson(String),
+    /// Something in it has another shape than hooks need.
+    #[error("{0} is not {1}")]
+    Shape(String, &'static str),
+}
+
+/// What a settings file of `host` begins with where there is none.
+pub fn empty(host: Host) -> &'static str {
+    match host {
+        Host::Cursor => "{\n  \"version\": 1\n}\n",
+        _ => "{}\n",
+    }
+}
+
+/// `text` with `entries`, and with no other entry of ours. If that is how it is, it stays.
+///
+/// # Errors
+/// [`Broken`]; then there is nothing that could be added to.
+pub fn added(text: &str, entries: Vec<Entry>) -> Result<String, Broken> {
+    if has(text, &entries)? {
+        return Ok(text.to_owned());
+    }
+    let text = cut(text)?;
+    let (mark, text) = split_mark(&text);
+    let with = entries.into_iter().try_fold(text.to_owned(), |text, entry| add(&text, entry))?;
+    Ok(format!("{mark}{with}"))
+}
+
+/// Whether `text` has `entries`, as they are, and no other of ours.
+fn has(text: &str, entries: &[Entry]) -> Result<bool, Broken> {
+    let others = ours(text)?.len() != entries.len();
+    let text = split_mark(text).1;
+    let root = parse(text)?;
+    let Some(hooks) = hooks_of(&root)? else { return Ok(false) };
+    let is_there = |entry: &Entry| {
+        let wanted = serde_json::from_str::<serde_json::Value>(&in_line(&entry.value)).ok();
+        let found = hooks.get_array(entry.event).map(|list| list.elements.as_slice()).unwrap_or_default();
+        found.iter().any(|found| serde_json::from_str(found.text(text)).ok() == wanted)
+    };
+    Ok(!others && entries.iter().all(is_there))
+}
+
+fn add(text: &str, Entry { event, value }: Entry) -> Result<String, Broken> {
+    let root = parse(text)?;
+    let style = Style::of(text, &root);
+    let Some(hooks) = hooks_of(&root)? else {
+        let hooks = Json::Object(vec![(event, Json::List(vec![value]))]);
+        return Ok(style.inserted(&Place::of_object(&root), &hooks, Some("hooks")));
+    };
+    match hooks.get(event).map(|property| &property.value) {
+        None => Ok(style.inserted(&Place::of_object(hooks), &Json::List(vec![value]), Some(event))),
+        Some(Value::Array(list)) => Ok(style.inserted(&Place::of_list(list), &value, None)),
+        Some(_) => Err(Broken::Shape(format!("`hooks.{event}`"), "a list")),
+    }
+}
+
+/// `text` without our entries, and without what is empty since they are gone.
+///
+/// # Errors
+/// [`Broken`].
+pub fn cut(text: &str) -> Result<String, Broken> {
+    let (mark, rest) = split_mark(text);
+    let mut rest = rest.to_owned();
+    while let Some(shorter) = without_first(&rest)? {
+        rest = shorter;
+    }
+    Ok(format!("{mark}{rest}"))
+}
+
+fn without_first(text: &str) -> Result<Option<String>, Broken> {
+    let root = parse(text)?;
+    Ok(first_of_ours(&root)?.map(|(place, child)| removed(text, &place, child)))
+}
+
+/// The events that `text` has entries of ours for, each with the program that it calls.
+///
+/// # Errors
+/// [`Broken`].
+pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
+    let root = parse(split_mark(text).1)?;
+    let Some(hooks) = hooks_of(&root)? else { return Ok(Vec::new()) };
+    let mut ours = Vec::new();
+    for property in &hooks.properties {
+        let Value::Array(list) = &property.value else { continue };
+        let inner = list.elements.iter().filter_map(handlers).flat_map(|handlers| &handlers.elements);
+        let found = inner.chain(&list.elements).filter(|handler| is_ours(handler));
+        ours.extend(found.map(|handler| (property.name.as_str().to_owned(), program(handler))));
+    }
+    Ok(ours)
+}
+
+/// Whether the settings switch off every hook.
+pub fn switches_off(text: &str) -> bool {
+    parse(split_mark(text).1).is_ok_and(|root| root.get_boolean("disableAllHooks").is_some_and(|off| off.value))
+}
+
+fn split_mark(text: &str) -> (&str, &str) {
+    text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
+}
+
+fn parse(text: &str) -> Result<Object<'_>, Broken> {
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &options);
+    match parsed.map_err(|error| Broken::NotJson(error.to_string()))?.value {
+        Some(Value::Object(root)) => Ok(root),
+        _ => Err(Broken::Shape("the file".into(), "an object")),
+    }
+}
+
+fn hooks_of<'r, 't>(root: &'r Object<'t>) -> Result<Option<&'r Object<'t>>, Broken> {
+    match root.get("hooks").map(|property| &property.value) {
+        None => Ok(None),
+        Some(Value::Object(hooks)) => Ok(Some(hooks)),
+        Some(_) => Err(Broken::Shape("`hooks`".into(), "an object")),
+    }
+}
+
+/// The handlers of an entry that is a group of them.
+fn handlers<'r, 't>(entry: &'r Value<'t>) -> Option<&'r Array<'t>> {
+    let Value::Object(entry) = entry else { return None };
+    entry.get_array("hooks")
+}
+
+/// The first thing that is ours, as a child of what it is in: a handler, or all that would be empty without it.
+fn first_of_ours(root: &Object<'_>) -> Result<Option<(Place, usize)>, Broken> {
+    let Some(hooks) = hooks_of(root)? else { return Ok(None) };
+    for (event, property) in hooks.properties.iter().enumerate() {
+        let Value::Array(list) = &property.value else { continue };
+        for (entry, value) in list.elements.iter().enumerate() {
+            let group = handlers(value).and_then(|group| Some((group, group.elements.iter().position(is_ours)?)));
+            return Ok(Some(match group {
+                Some((group, handler)) if group.elements.len() > 1 => (Place::of_list(group), handler),
+                None if !is_ours(value) => continue,
+                _ if list.elements.len() > 1 => (Place::of_list(list), entry),
+                _ if hooks.properties.len() > 1 => (Place::of_object(hooks), event),
+                _ => {
+                    let hooks = root.properties.iter().position(|property| property.name.as_str() == "hooks");
+                    (Place::of_object(root), hooks.unwrap_or_default())
+                }
+            }));
+        }
+    }
+    Ok(None)
+}
+
+fn is_ours(handler: &Value<'_>) -> bool {
+    let words = words(handler);
+    words.iter().any(|word| word == "hook") && words.iter().any(|word| word == MARK)
+}
+
+/// What a handler runs, word by word.
+fn words(handler: &Value<'_>) -> Vec<String> {
+    let Value::Object(handler) = handler else { return Vec::new() };
+    let command = handler.get_string("command").map(|text| text.value.to_string()).unwrap_or_default();
+    match handler.get_array("args") {
+        Some(args) => {
+            let args = args.elements.iter().filter_map(|arg| arg.as_string_lit().map(|text| text.value.to_string()));
+            [command].into_iter().chain(args).collect()
+        }
+        // One line for a shell.
+        None => command.split(' ').map(str::to_owned).collect(),
+    }
+}
+
+fn program(handler: &Value<'_>) -> String {
+    let words = words(handler);
+    let at = words.iter().position(|word| word == "hook" || word == "--home").unwrap_or(0);
+    words[..at].join(" ").trim_matches('\'').replace("'\\''", "'")
+}
+
+/// An object or a list in a text: where it begins and ends, brackets included, and where each of its children does.
+struct Place {
+    range: Range<usize>,
+    children: Vec<Range<usize>>,
+}
+
+impl Place {
+    fn of_object(object: &Object<'_>) -> Place {
+        let children = object.properties.iter().map(|it| it.range.start..it.range.end).collect();
+        Place { range: object.range.start..object.range.end, children }
+    }
+
+    fn of_list(list: &Array<'_>) -> Place {
+        let children = list.elements.iter().map(|it| it.range().start..it.range().end).collect();
+        Place { range: list.range.start..list.range.end, children }
+    }
+}
+
+/// How a text is laid out.
+struct Style<'t> {
+    text: &'t str,
+    newline: &'static str,
+    /// One step of indentation.
+    step: String,
+}
+
+impl<'t> Style<'t> {
+    fn of(text: &'t str, root: &Object<'_>) -> Style<'t> {
+        let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        let first = root.properties.first().map(|property| indentation(text, property.range.start));
+        let step = first.filter(|step| !step.is_empty()).unwrap_or("  ").to_owned();
+        Style { text, newline, step }
+    }
+
+    /// The text with `value` as the last child of `place`, under the name `name` if that is an object.
+    fn inserted(&self, place: &Place, value: &Json, name: Option<&str>) -> String {
+        let name = name.map(|name| format!("\"{name}\": ")).unwrap_or_default();
+        let outer = indentation(self.text, place.range.start);
+        let (Some(first), Some(last)) = (place.children.first(), place.children.last()) else {
+            let indent = format!("{outer}{}", self.step);
+            let (open, close) = (place.range.start + 1, place.range.end - 1);
+            // What is blank between the brackets makes way; a comment stays.
+            let comment = self.text[open..close].trim_end();
+            let child = format!("{}{indent}{name}{}", self.newline, self.in_lines(value, &indent));
+            let head = &self.text[..open];
+            return format!("{head}{comment}{child}{}{outer}{}", self.newline, &self.text[close..]);
+        };
+        let behind = &self.text[last.end..place.range.end - 1];
+        let indent = indentation(self.text, first.start);
+        let child = match behind.contains('\n') {
+            true => format!("{}{indent}{name}{}", self.newline, self.in_lines(value, indent)),
+            false => format!(" {name}{}", in_line(value)),
+        };
+        let at = last.end + behind.trim_end().len();
+        match comma(behind) {
+            Some(_) => format!("{}{child},{}", &self.text[..at], &self.text[at..]),
+            None => format!("{},{}{child}{}", &self.text[..last.end], &self.text[last.end..at], &self.text[at..]),
+        }
+    }
+
+    /// `value` over several lines, of which the last has the indentation `indent`.
+    fn in_lines(&self, value: &Json, indent: &str) -> String {
+        let inner = format!("{indent}{}", self.step);
+        let lines = |open: char, children: Vec<String>, close: char| {
+            let (newline, separator) = (self.newline, format!(",{}{inner}", self.newline));
+            format!("{open}{newline}{inner}{}{newline}{indent}{close}", children.join(&separator))
+        };
+        match value {
+            Json::List(items) if items.iter().any(|item| matches!(item, Json::Object(_))) => {
+                lines('[', items.iter().map(|item| self.in_lines(item, &inner)).collect(), ']')
+            }
+            Json::Object(fields) => {
+                let field = |(name, value): &(&str, Json)| format!("\"{name}\": {}", self.in_lines(value, &inner));
+                lines('{', fields.iter().map(field).collect(), '}')
+            }
+            plain => in_line(plain),
+        }
+    }
+}
+
+/// `value` on one line.
+fn in_line(value: &Json) -> String {
+    match value {
+        Json::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Json::Number(number) => number.to_string(),
+        Json::List(items) => format!("[{}]", items.iter().map(in_line).collect::<Vec<_>>().join(", ")),
+        Json::Object(fields) => {
+            let field = |(name, value): &(&str, Json)| format!("\"{name}\": {}", in_line(value));
+            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `text` without the child number `child` of `place`, the space before it and the comma that it no longer needs.
+fn removed(text: &str, place: &Place, child: usize) -> String {
+    let range = &place.children[child];
+    let close = place.range.end - 1;
+    let begin = text[..range.start].trim_end().len();
+    if place.children.len() == 1 {
+        let end = if text[range.end..close].trim().is_empty() { close } else { range.end };
+        return format!("{}{}", &text[..begin], &text[end..]);
+    }
+    let behind = &text[range.end..place.children.get(child + 1).map_or(close, |next| next.start)];
+    if let Some(comma) = comma(behind) {
+        return format!("{}{}{}", &text[..begin], &behind[..comma], &text[range.end + comma + 1..]);
+    }
+    // The last of several: the comma before it goes as well, and what else stands between them stays.
+    let before = place.children[child - 1].end;
+    let between = &text[before..begin];
+    let comma = comma(between).expect("two values are parted by a comma");
+    format!("{}{}{}{}", &text[..before], &between[..comma], &between[comma + 1..], &text[range.end..])
+}
+
+/// Where the comma is in what stands behind a value: spaces, comments, and perhaps the comma.
+fn comma(behind: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = &behind[at..];
+        at += match rest.chars().next()? {
+            ',' => return Some(at),
+            '/' if rest.starts_with("//") => rest.find('\n')?,
+            '/' if rest.starts_with("/*") => rest.find("*/")? + 2,
+            other => other.len_utf8(),
+        };
+    }
+}
+
+/// The spaces at the beginning of the line that `at` is in.
+fn indentation(text: &str, at: usize) -> &str {
+    let line = &text[text[..at].rfind('\n').map_or(0, |feed| feed + 1)..at];
+    &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let args = ["hook", "--host", "claude", MARK].map(|word| Json::Text(word.into())).to_vec();
+        let handler = Json::Object(vec![("command", Json::Text("/bin/indelible".into())), ("args", Json::List(args))]);
+        let entry = |event| Entry { event, value: Json::Object(vec![("hooks", Json::List(vec![handler.clone()]))]) };
+        vec![entry("Stop"), entry("PostToolUse")]
+    }
+
+    /// Settings as people have them.
+    const FILES: [&str; 13] = [
+        "{}\n",
+        "{\n  \"model\": \"x\"\n}\n",
+        "{\n  // mine\n  \"z\": 1, /* odd */ \"a\": [1,2 ,3],\n\n  \"hooks\": {\n    // foreign\n    \"Stop\": [\n      {\"hooks\": [{\"command\": \"hi\"}]} // end, not last\n    ],\n    \"Other\": []\n  }\n}",
+        "{\r\n\t\"model\": \"x\",\r\n\t\"hooks\": {\r\n\t\t\"Stop\": [\r\n\t\t\t{ \"matcher\": \"\", \"hooks\": [ { \"command\": \"x\" } ] }\r\n\t\t]\r\n\t}\r\n}\r\n",
+        "\u{feff}{\"a\":1}",
+        "{\"hooks\":{\"PostToolUse\":[{\"matcher\":\"Bash\",\"hooks\":[{\"command\":\"x\"}]}]},\"b\":2}",
+        "{\n    \"a\": {\n        \"b\": 1,\n    },\n    \"hooks\": {\n        \"Stop\": [\n            { \"hooks\": [] },\n        ],\n    },\n}\n",
+        "// a header\n{\n  \"a\": \"\\u00e4 \\/ \\\"hooks\\\"\"\n}\n// a footer\n",
+        "{\n  \"hooks\": {\n    \"Notification\": [{ \"hooks\": [{ \"command\": \"indelible hook --host claude\" }] }]\n  }\n}\n",
+        "{\n  \"a\": 1 // last, with a comma behind\n}\n",
+        "{\n  \"a\": 1, // last, with a comma\n}\n",
+        "{ \"a\": 1 }\n",
+        "{\n  \"hooks\": {\n    \"Stop\": [\n      { \"hooks\": [{ \"command\": \"a\" }] },\n      { \"hooks\": [{ \"command\": \"b\" }] } /* , */\n    ]\n  },\n  \"zz\": null\n}\n",
+    ];
+
+    #[test]
+    fn what_was_added_is_found_and_cut_again() {
+        for text in FILES {
+            let with = added(text, entries()).expect("it is JSON");
+            let found = ours(&with).unwrap_or_else(|error| panic!("{error}:\n{with}"));
+            for event in ["Stop", "PostToolUse"] {
+                assert!(found.contains(&(event.into(), "/bin/indelible".into())), "{found:?} in\n{with}");
+            }
+            assert_eq!(found.len(), 2, "in\n{with}");
+            assert_eq!(cut(&with).expect("it still is"), text, "from\n{with}");
+            assert_eq!(added(&with, entries()).expect("it still is"), with, "a second time changes nothing");
+        }
+    }
+
+    #[test]
+    fn everything_else_keeps_its_bytes() {
+        for text in FILES {
+            let with = added(text, entries()).expect("it is JSON");
+            let mut left = with.chars();
+            for c in text.chars() {
+                assert!(left.any(|found| found == c), "{c:?} is gone, or out of order, in\n{with}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_added_looks_like_what_is_there() {
+        let with = added("{\r\n\t\"a\": 1\r\n}\r\n", entries()).expect("it is JSON");
+        let line = "\r\n\t\"hooks\": {\r\n\t\t\"Stop\": [\r\n\t\t\t{\r\n\t\t\t\t\"hooks\": [";
+        assert!(with.contains(line) && !with.replace("\r\n", "").contains('\n'), "{with:?}");
+        let with = added("{\"a\":1}", entries()).expect("it is JSON");
+        let line = "{\"a\":1, \"hooks\": { \"Stop\": [{ \"hooks\": [{";
+        assert!(with.starts_with(line) && !with.contains('\n'), "{with}");
+    }
+
+    #[test]
+    fn what_a_user_put_beside_ours_stays() {
+        let with = added("{}", entries()).expect("it is JSON");
+        let theirs = with.replace("\"hooks\": [", "\"hooks\": [{\"command\": \"mine\"}, ");
+        let left = cut(&theirs).expect("it is JSON");
+        assert_eq!(left.matches("mine").count(), 2, "{left}");
+        assert!(!left.contains(MARK), "{left}");
+    }
+
+    #[test]
+    fn what_is_no_settings_file_is_refused() {
+        let bad = ["", "[]", "{", "{'a': 1}", "{a: 1}", "{\"a\": 1 \"b\": 2}", "{\"hooks\": []}", "null", "{} {}"];
+        for text in bad.into_iter().chain(["{\"hooks\": {\"Stop\": {}}}"]) {
+            assert!(added(text, entries()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which file each host reads its hooks from, and what we put there.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use indelible::hook::Host;
+
+use super::edit::{Entry, Json, MARK};
+
+/// How long a host waits for a hook of ours, in seconds. It needs some milliseconds.
+const TIMEOUT_S: u32 = 10;
+/// The plugin of OpenCode, which reads no settings for hooks.
+const PLUGIN: &str = include_str!("../../../../../integrations/opencode/indelible.js");
+/// What the plugin calls, in its text.
+const PLUGIN_COMMAND: &str = "const COMMAND = [\"indelible\"];";
+
+/// The program that a hook calls, and with which home, if one was named.
+pub struct Call {
+    pub program: String,
+    pub home: Option<String>,
+}
+
+/// Where `host` reads hooks from: everywhere in a user's sessions, or in the project at `project` alone.
+pub fn settings(host: Host, project: Option<&Path>, user: &impl BaseStrategy) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = |name: &str| project.unwrap_or(user.home_dir()).join(name);
+    let configured = |name: &str, otherwise: &str| match project {
+        None => variable(name).unwrap_or_else(|| folder(otherwise)),
+        Some(_) => folder(otherwise),
+    };
+    match host {
+        Host::Claude => configured("CLAUDE_CONFIG_DIR", ".claude").join("settings.json"),
+        Host::Codex => configured("CODEX_HOME", ".codex").join("hooks.json"),
+        Host::Gemini => folder(".gemini").join("settings.json"),
+        Host::Cursor => folder(".cursor").join("hooks.json"),
+        Host::OpenCode => {
+            let config = project.map_or_else(|| user.config_dir().join("opencode"), |it| it.join(".opencode"));
+            config.join("plugins/indelible.js")
+        }
+    }
+}
+
+/// Our entries in the settings of `host`.
+pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
+    let every = None;
+    let events: &[(&'static str, Option<&'static str>)] = match host {
+        Host::Claude => &[
+            ("PostToolUseFailure", every),
+            ("PostToolUse", Some("Bash|PowerShell|Task|Agent")),
+            ("Stop", every),
+            ("SubagentStop", every),
+            ("SessionStart", every),
+        ],
+        Host::Codex => &[("PostToolUse", every), ("Stop", every), ("SubagentStop", every), ("SessionStart", every)],
+        Host::Gemini => &[("AfterTool", every), ("AfterAgent", every), ("SessionStart", every)],
+        Host::Cursor => &[
+            ("postToolUseFailure", every),
+            ("postToolUse", every),
+            ("afterAgentResponse", every),
+            ("subagentStop", every),
+            ("sessionStart", every),
+        ],
+        Host::OpenCode => &[],
+    };
+    let entry = |(event, matcher): &(&'static str, Option<&'static str>)| {
+        let handler = handler(host, call);
+        let value = match (host, matcher) {
+            (Host::Cursor, _) => handler,
+            (_, None) => Json::Object(vec![("hooks", Json::List(vec![handler]))]),
+            (_, Some(matcher)) => Json::Object(vec![("matcher", text(*matcher)), ("hooks", Json::List(vec![handler]))]),
+        };
+        Entry { event, value }
+    };
+    events.iter().map(entry).collect()
+}
+
+fn handler(host: Host, call: &Call) -> Json {
+    let words = words(host, call);
+    let line = text(line(&words));
+    Json::Object(match host {
+        // Without a shell.
+        Host::Claude => {
+            let args = words[1..].iter().map(text).collect();
+            let command = ("command", text(&words[0]));
+            vec![("type", text("command")), command, ("args", Json::List(args)), ("timeout", Json::Number(TIMEOUT_S))]
+        }
+        Host::Gemini => {
+            let timeout = ("timeout", Json::Number(TIMEOUT_S * 1000));
+            vec![("name", text("indelible")), ("type", text("command")), ("command", line), timeout]
+        }
+        Host::Cursor => vec![("command", line)],
+        Host::Codex | Host::OpenCode => {
+            vec![("type", text("command")), ("command", line), ("timeout", Json::Number(TIMEOUT_S))]
+        }
+    })
+}
+
+fn text(text: impl Into<String>) -> Json {
+    Json::Text(text.into())
+}
+
+fn words(host: Host, call: &Call) -> Vec<String> {
+    let home = call.home.iter().flat_map(|home| ["--home".to_owned(), home.clone()]);
+    let hook = ["hook", "--host", host.name(), MARK].map(str::to_owned);
+    [call.program.clone()].into_iter().chain(home).chain(hook).collect()
+}
+
+/// `words` for a shell.
+fn line(words: &[String]) -> String {
+    let quoted = |word: &String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c));
+        if plain && !word.is_empty() { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// The plugin of OpenCode, calling what `call` says.
+pub fn plugin(call: &Call) -> String {
+    let home = call.home.iter().flat_map(|home| ["--home", home.as_str()]);
+    let words: Vec<&str> = [call.program.as_str()].into_iter().chain(home).collect();
+    let words = serde_json::to_string(&words).unwrap_or_default();
+    PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"))
+}
+
+/// Whether `text` is a plugin of ours.
+pub fn is_plugin(text: &str) -> bool {
+    text.lines().next() == PLUGIN.lines().next()
+}
+
+/// The program that the plugin `text` calls.
+pub fn called_by(text: &str) -> String {
+    let words = text.lines().find_map(|line| line.strip_prefix("const COMMAND = ")?.strip_suffix(';'));
+    let words: Vec<String> = words.and_then(|words| serde_json::from_str(words).ok()).unwrap_or_default();
+    words.into_iter().next().unwrap_or_default()
+}
+
+/// What has to be done by hand for `host` to run our hooks.
+pub fn by_hand(host: Host) -> &'static str {
+    match host {
+        Host::Claude => "they run in sessions started from now on; `/hooks` shows them",
+        Host::Codex => {
+            "Codex runs a hook only once you trust it: start `codex`, type /hooks, and trust those of indelible"
+        }
+        Host::Gemini => {
+            "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks"
+        }
+        Host::Cursor => "Cursor reads them at once; its settings show them under Hooks",
+        Host::OpenCode => "the plugin is loaded by sessions started from now on",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_and_quotes_stays_one_word() {
+        let words = ["/a b/it's".to_owned(), "hook".to_owned()];
+        assert_eq!(line(&words), "'/a b/it'\\''s' hook");
+    }
+
+    #[test]
+    fn the_plugin_calls_what_it_is_told_to() {
+        let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()) };
+        assert!(plugin(&call).contains("const COMMAND = [\"/a \\\"b\\\"/indelible\",\"--home\",\"/h\"];"));
+        assert_eq!(called_by(&plugin(&call)), call.program);
+        assert!(is_plugin(&plugin(&call)) && !is_plugin("export {}"));
+    }
+}

@@ -1,0 +1,340 @@
+//! `hooks`: sets up who calls `hook`, by editing the settings of agents' hosts.
+//!
+//! The settings are somebody else's. They are changed only after the change was shown and agreed to, only by adding or
+//! cutting our own entries, and only whole (see `file`). What was there before our first entry is kept beside them; when
+//! nobody has changed anything since, that is what uninstalling puts back, byte for byte.
+
+mod edit;
+mod file;
+mod host;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use indelible::hook::{Host, count};
+use serde_json::json;
+use similar::TextDiff;
+
+use super::Context;
+use super::status::hooks_line;
+use crate::args::{HooksArgs, HooksCommand, HostName, Scope};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use host::Call;
+
+pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
+    match what {
+        HooksCommand::Install(args) => install(context, &args),
+        HooksCommand::Uninstall(args) => uninstall(&args),
+        HooksCommand::Status { dir } => status(context, dir.as_deref()),
+    }
+}
+
+impl From<HostName> for Host {
+    fn from(name: HostName) -> Host {
+        match name {
+            HostName::Claude => Host::Claude,
+            HostName::Codex => Host::Codex,
+            HostName::Gemini => Host::Gemini,
+            HostName::Cursor => Host::Cursor,
+            HostName::Opencode => Host::OpenCode,
+        }
+    }
+}
+
+/// What is to become of a settings file.
+struct Change {
+    path: PathBuf,
+    before: Option<String>,
+    /// None: it is to go.
+    after: Option<String>,
+}
+
+fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
+    const WHAT: &str = "the hooks were not installed";
+    let host = Host::from(args.host);
+    let path = settings_of(args, WHAT)?;
+    let before = read(&path, WHAT)?;
+    let call = call(context)?;
+    let broken = |error: edit::Broken| refused(WHAT, &path, &error);
+    let (after, first) = match host {
+        Host::OpenCode => {
+            if before.as_deref().is_some_and(|text| !host::is_plugin(text)) {
+                return Err(refused(WHAT, &path, &io::Error::other("another plugin has this name")));
+            }
+            (host::plugin(&call), false)
+        }
+        _ => {
+            let text = before.as_deref().unwrap_or(edit::empty(host));
+            let first = edit::ours(text).map_err(broken)?.is_empty();
+            (edit::added(text, host::entries(host, &call)).map_err(broken)?, first)
+        }
+    };
+    let change = Change { path, before, after: Some(after) };
+    if !change.agreed(args, WHAT)? {
+        return Ok(Exit::Done);
+    }
+    if first {
+        keep(&change).map_err(|error| unwritten(WHAT, &file::copy_of(&change.path), &error))?;
+    }
+    change.make(WHAT)?;
+    output::line(&format!("{}: {}", host.title(), host::by_hand(host)));
+    if change.after.as_deref().is_some_and(edit::switches_off) {
+        output::warn("`disableAllHooks` is true in these settings: no hook runs until it is false");
+    }
+    if let Err(failure) = context.open("") {
+        output::warn(&format!("{}; hooks record nothing until `indelible init`", failure.causes.join(": ")));
+    }
+    Ok(Exit::Done)
+}
+
+/// Keeps the settings as they are, before the first entry of ours.
+fn keep(change: &Change) -> io::Result<()> {
+    let copy = file::copy_of(&change.path);
+    match &change.before {
+        Some(before) => file::write(&copy, before),
+        // An older copy would pass for what there was.
+        None => file::remove(&copy),
+    }
+}
+
+fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
+    const WHAT: &str = "the hooks were not uninstalled";
+    let host = Host::from(args.host);
+    let path = settings_of(args, WHAT)?;
+    let before = read(&path, WHAT)?;
+    let broken = |error: edit::Broken| refused(WHAT, &path, &error);
+    let Some(text) = &before else {
+        output::line(&format!("{} is not there: nothing to uninstall", path.display()));
+        return Ok(Exit::Done);
+    };
+    let is_plugin = host == Host::OpenCode && host::is_plugin(text);
+    if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
+        output::line(&format!("{} has no hook of ours: nothing to uninstall", path.display()));
+        return Ok(Exit::Done);
+    }
+    let copy = file::copy_of(&path);
+    let kept = read(&copy, WHAT)?;
+    let after = if is_plugin { None } else { left(host, text, kept.as_deref()).map_err(broken)? };
+    let restored = after == kept;
+    let change = Change { path, before, after };
+    if !change.agreed(args, WHAT)? {
+        return Ok(Exit::Done);
+    }
+    change.make(WHAT)?;
+    if restored {
+        file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
+    } else if kept.is_some() {
+        output::line(&format!("how it was before the hooks were installed is still in {}", copy.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// What is left of the settings `text` without our entries. If nobody has changed anything else since `kept` was, it is
+/// `kept` itself; where there was none, nothing.
+fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, edit::Broken> {
+    let without = edit::cut(text)?;
+    let call = Call { program: String::new(), home: None };
+    let before = kept.unwrap_or(edit::empty(host));
+    let unchanged = edit::added(before, host::entries(host, &call)).and_then(|with| edit::cut(&with));
+    Ok(match unchanged.is_ok_and(|unchanged| unchanged == without) {
+        true => kept.map(str::to_owned),
+        false => Some(without),
+    })
+}
+
+impl Change {
+    /// Shows the change, and whether it is to be made.
+    fn agreed(&self, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
+        if self.before == self.after {
+            output::line(&format!("{} has them already: nothing to change", self.path.display()));
+            return Ok(false);
+        }
+        output::line(self.diff().trim_end());
+        if args.dry_run || args.yes {
+            return Ok(args.yes && !args.dry_run);
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::new(Exit::Usage, what)
+                .because(&io::Error::other("nobody is there to agree to the change"))
+                .hint("--yes makes it without asking, --dry-run only shows it"));
+        }
+        let _ =
+            write!(io::stdout().lock(), "change {}? [y/N] ", self.path.display()).and_then(|()| io::stdout().flush());
+        let mut answer = String::new();
+        let _ = io::stdin().lock().read_line(&mut answer);
+        let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+        if !agreed {
+            output::line("nothing was changed");
+        }
+        Ok(agreed)
+    }
+
+    fn diff(&self) -> String {
+        let (before, after) = (self.before.as_deref().unwrap_or(""), self.after.as_deref().unwrap_or(""));
+        let path = self.path.display().to_string();
+        let name = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".into() };
+        let diff = TextDiff::from_lines(before, after);
+        let text = diff.unified_diff().header(&name(&self.before), &name(&self.after)).to_string();
+        indelible::text::visible(&text.replace("\r\n", "\n")).into_owned()
+    }
+
+    /// Makes the change, unless somebody else has made one since the settings were read.
+    fn make(&self, what: &str) -> Result<(), Failure> {
+        if read(&self.path, what)? != self.before {
+            return Err(Failure::new(Exit::TryAgain, what)
+                .because(&io::Error::other(format!("{} has changed meanwhile", self.path.display())))
+                .hint("run the same command again"));
+        }
+        let made = match &self.after {
+            Some(after) => file::write(&self.path, after),
+            None => file::remove(&self.path),
+        };
+        made.map_err(|error| unwritten(what, &self.path, &error))
+    }
+}
+
+fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
+    let project = match (args.scope, &args.dir) {
+        (Scope::User, None) => None,
+        (Scope::User, Some(_)) => {
+            return Err(Failure::new(Exit::Usage, what).hint("--dir names a project: give --scope project as well"));
+        }
+        (Scope::Project, Some(dir)) => Some(dir.clone()),
+        (Scope::Project, None) => Some(PathBuf::from(".")),
+    };
+    let absolute = |dir: PathBuf| dir.canonicalize().map_err(|error| unwritten(what, &dir, &error));
+    let project = project.map(absolute).transpose()?;
+    Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
+}
+
+fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
+    etcetera::choose_base_strategy().map_err(|error| Failure::new(Exit::NoHome, what).because(&error))
+}
+
+/// This program, and the home that was named, if one was: otherwise a hook finds it as every command does.
+fn call(context: &Context) -> Result<Call, Failure> {
+    let what = "it cannot be told which program the hooks are to call";
+    let text = |path: PathBuf| {
+        path.into_os_string().into_string().map_err(|_| Failure::new(Exit::Usage, what).hint("its path is not UTF-8"))
+    };
+    let program = std::env::current_exe().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
+    let home = context.home.as_deref().map(|home| std::path::absolute(home).unwrap_or_else(|_| home.to_owned()));
+    Ok(Call { program: text(program)?, home: home.map(text).transpose()? })
+}
+
+fn read(path: &Path, what: &str) -> Result<Option<String>, Failure> {
+    file::read(path).map_err(|error| {
+        let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let exit = if error.kind() == io::ErrorKind::InvalidData { Exit::Input } else { Exit::Io };
+        Failure::new(exit, what).because(&error).hint("nothing was changed")
+    })
+}
+
+fn refused(what: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
+    let error = io::Error::other(format!("{}: {error}", path.display()));
+    Failure::new(Exit::Input, what)
+        .because(&error)
+        .hint("nothing was changed; mend the file and run the same command again")
+}
+
+fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    Failure::new(Exit::Io, what).because(&error).hint("the settings are as they were")
+}
+
+/// What one settings file has of ours.
+struct Found {
+    host: Host,
+    path: PathBuf,
+    /// Or why it cannot be told.
+    events: Result<Vec<(String, String)>, String>,
+    off: bool,
+}
+
+impl Found {
+    fn at(host: Host, path: PathBuf) -> Found {
+        let text = file::read(&path).map(Option::unwrap_or_default);
+        let off = text.as_ref().is_ok_and(|text| edit::switches_off(text));
+        let events = match text {
+            Err(error) => Err(error.to_string()),
+            Ok(text) if text.is_empty() => Ok(Vec::new()),
+            Ok(text) if host == Host::OpenCode => Ok(match host::is_plugin(&text) {
+                true => vec![("plugin".into(), host::called_by(&text))],
+                false => Vec::new(),
+            }),
+            Ok(text) => edit::ours(&text).map_err(|error| error.to_string()),
+        };
+        Found { host, path, events, off }
+    }
+
+    /// What is to be said of it, and whether hooks run from here.
+    fn said(&self) -> (bool, String) {
+        let events = match &self.events {
+            Err(error) => return (false, format!("cannot be read: {error}")),
+            Ok(events) if events.is_empty() => return (false, "not installed".into()),
+            Ok(events) => events,
+        };
+        let gone = events.iter().find(|(_, program)| program.contains('/') && !Path::new(program).is_file());
+        if let Some((_, program)) = gone {
+            let host = self.host.name();
+            return (false, format!("calls {program}, which is gone: run `indelible hooks install {host}` again"));
+        }
+        if self.off {
+            return (false, "installed, and switched off by `disableAllHooks`".into());
+        }
+        let names: Vec<&str> = events.iter().map(|(event, _)| event.as_str()).collect();
+        (true, format!("installed ({})", names.join(", ")))
+    }
+}
+
+fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
+    const WHAT: &str = "the hooks' status could not be told";
+    let user = user(WHAT)?;
+    let project = project.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let project = project.canonicalize().map_err(|error| unwritten(WHAT, &project, &error))?;
+    let found = Host::ALL.into_iter().flat_map(|host| {
+        let everywhere = Found::at(host, host::settings(host, None, &user));
+        let here = Found::at(host, host::settings(host, Some(&project), &user));
+        // Of a project only what is there is worth a line.
+        let here =
+            Some(here).filter(|here| here.path != everywhere.path && !matches!(&here.events, Ok(it) if it.is_empty()));
+        [everywhere].into_iter().chain(here)
+    });
+    let found: Vec<Found> = found.collect();
+    let home = context.open(WHAT);
+    let counts = match &home {
+        Ok(home) => count::counts(home.private()).map_err(|error| Failure::of(WHAT, &error))?,
+        Err(_) => None,
+    };
+    if context.json {
+        let host = |it: &Found| {
+            let (runs, said) = it.said();
+            json!({ "host": it.host.name(), "settings": it.path.display().to_string(), "installed": runs, "state": said })
+        };
+        let hosts: Vec<_> = found.iter().map(host).collect();
+        let home = home.as_ref().ok().map(|home| home.path().display().to_string());
+        output::json(&json!({ "hosts": hosts, "home": home, "events": counts }));
+        return Ok(Exit::Done);
+    }
+    for it in &found {
+        let events = counts.as_ref().and_then(|counts| counts.by_host.get(it.host.name())).copied().unwrap_or(0);
+        let seen = if events > 0 { format!("; {}", output::count(events, "event", "events")) } else { String::new() };
+        output::line(&format!("{:<9} {}{seen}, {}", it.host.name(), it.said().1, it.path.display()));
+    }
+    match (&home, &counts) {
+        (Err(failure), _) => output::line(&format!(
+            "home      {}: hooks record nothing until `indelible init`",
+            failure.causes.join(": ")
+        )),
+        (Ok(home), None) => output::line(&format!("home      {}: no event came yet", home.path().display())),
+        (Ok(home), Some(counts)) => {
+            output::line(&format!("home      {}", home.path().display()));
+            output::line(&format!("events    {}", hooks_line(counts)));
+            if let Some(last) = &counts.last_error {
+                output::line(&format!("error     {:.0}: {}", last.at, last.error));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

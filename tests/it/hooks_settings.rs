@@ -1,0 +1,393 @@
+//! Installing hooks into settings that belong to somebody else: what is not ours keeps its bytes, through everything.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Cmd, Outcome, TestHome};
+
+const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
+
+fn settings(home: &TestHome, host: &str) -> PathBuf {
+    home.user().join(match host {
+        "claude" => ".claude/settings.json",
+        "codex" => ".codex/hooks.json",
+        "gemini" => ".gemini/settings.json",
+        "cursor" => ".cursor/hooks.json",
+        _ => ".config/opencode/plugins/indelible.js",
+    })
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+    fs::write(path, text).expect("it can be written");
+}
+
+fn hooks(home: &TestHome, args: &[&str]) -> Cmd {
+    home.homeless(["hooks"].iter().chain(args))
+}
+
+fn install(home: &TestHome, host: &str) -> Outcome {
+    hooks(home, &["install", host, "--yes"]).ok()
+}
+
+fn uninstall(home: &TestHome, host: &str) -> Outcome {
+    hooks(home, &["uninstall", host, "--yes"]).ok()
+}
+
+/// Settings as people have them, with `EVENT` for an event of the host.
+const FILES: [&str; 14] = [
+    "{}",
+    "{}\n",
+    "{ }",
+    "{\n}\n",
+    "{\n  \"version\": 1,\n  \"hooks\": {}\n}\n",
+    "{\n  \"version\": 1,\n  \"hooks\": {\n    \"EVENT\": []\n  }\n}\n",
+    "{\n  // mine\n  \"z\": 1, /* odd */ \"a\": [1,2 ,3],\n\n  \"hooks\": {\n    // foreign\n    \"EVENT\": [\n      {\"command\": \"say hi\", \"hooks\": [{\"type\": \"command\", \"command\": \"say hi\"}]} // end\n    ],\n    \"Other\": []\n  }\n}",
+    "{\r\n\t\"model\": \"x\",\r\n\t\"hooks\": {\r\n\t\t\"EVENT\": [\r\n\t\t\t{ \"matcher\": \"\", \"hooks\": [ { \"type\": \"command\", \"command\": \"x\" } ] }\r\n\t\t]\r\n\t}\r\n}\r\n",
+    "\u{feff}{\"a\":1}",
+    "\u{feff}{\r\n\t\"a\": 1,\r\n}",
+    "{\"hooks\":{\"EVENT\":[{\"matcher\":\"Bash\",\"hooks\":[{\"type\":\"command\",\"command\":\"x\"}]}]},\"b\":2}",
+    "{\n    \"a\": {\n        \"b\": 1,\n    },\n    \"hooks\": {\n        \"EVENT\": [\n            { \"hooks\": [] },\n        ],\n    },\n}\n\n\n",
+    "// a header\n{\n  \"a\": \"\\u00e4 \\/ ä\" // last\n}\n// a footer",
+    "{\n  \"hooks\": {\n    \"EVENT\": [{ \"hooks\": [{ \"type\": \"command\", \"command\": \"indelible hook --host claude\" }] }]\n  }\n}\n",
+];
+
+fn file(number: usize, host: &str) -> String {
+    let event = match host {
+        "gemini" => "AfterTool",
+        "cursor" => "postToolUse",
+        _ => "Stop",
+    };
+    FILES[number].replace("EVENT", event)
+}
+
+#[test]
+fn settings_survive_byte_for_byte() {
+    let home = TestHome::new();
+    for host in HOSTS {
+        let path = settings(&home, host);
+        for number in 0..FILES.len() {
+            let text = file(number, host);
+            put(&path, &text);
+            let _ = install(&home, host);
+            let with = fs::read_to_string(&path).expect("it is there");
+            assert_ne!(with, text, "{host}, file {number}");
+            let again = install(&home, host);
+            assert!(again.stdout.contains("nothing to change"), "{again}");
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), with, "a second time changes nothing");
+            let _ = uninstall(&home, host);
+            assert_eq!(
+                fs::read_to_string(&path).expect("it is there"),
+                text,
+                "{host}, file {number}, by way of\n{with}"
+            );
+            assert_eq!(names(path.parent().expect("a folder")).len(), 1, "nothing is left beside it");
+        }
+        fs::remove_file(&path).expect("it is ours");
+        let _ = install(&home, host);
+        let _ = uninstall(&home, host);
+        assert!(!path.exists(), "{host}: where nothing was, nothing is");
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("listed").file_name().to_string_lossy().into_owned();
+    fs::read_dir(folder).expect("it is there").map(name).collect()
+}
+
+#[test]
+fn what_was_changed_since_stays_changed() {
+    let home = TestHome::new();
+    for host in HOSTS {
+        for number in 6..FILES.len() {
+            let path = settings(&home, host);
+            let text = file(number, host);
+            put(&path, &text);
+            let _ = install(&home, host);
+            let edit = |text: &str| text.replacen('{', "{\"theirs\": \"new\", ", 1);
+            put(&path, &edit(&fs::read_to_string(&path).expect("it is there")));
+            let said = uninstall(&home, host).stdout;
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), edit(&text), "{host}, file {number}");
+            assert!(said.contains("before-indelible"), "{said}");
+            let kept = fs::read_to_string(format!("{}.before-indelible", path.display())).expect("it was kept");
+            assert_eq!(kept, text, "how it was is kept");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_as_it_must_be_is_refused_and_left_alone() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    for text in
+        ["", "{", "[]", "{\"hooks\": []}", "{\"hooks\": {\"Stop\": 1}}", "{\"a\": 1 \"b\": 2}", "null", "{'a': 1}"]
+    {
+        put(&path, text);
+        let outcome = hooks(&home, &["install", "claude", "--yes"]).run().exits(65);
+        assert!(outcome.stderr.contains("settings.json"), "{outcome}");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
+    }
+    fs::write(&path, b"{\"a\": \"\xff\"}").expect("it can be written");
+    let _ = hooks(&home, &["install", "claude", "--yes"]).run().exits(65);
+    fs::remove_file(&path).expect("it is ours");
+    fs::create_dir(&path).expect("it is gone");
+    let _ = hooks(&home, &["install", "claude", "--yes"]).run().exits(74);
+    assert_eq!(names(path.parent().expect("a folder")).len(), 1, "nothing was left beside it");
+}
+
+#[test]
+fn nobody_agreeing_is_no() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{}");
+    let outcome = hooks(&home, &["install", "claude"]).run().exits(64);
+    assert!(outcome.stdout.contains("+") && outcome.stderr.contains("--yes"), "{outcome}");
+    let shown = hooks(&home, &["install", "claude", "--dry-run"]).ok();
+    assert!(shown.stdout.contains("PostToolUseFailure"), "{shown}");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "{}");
+    let _ = install(&home, "claude");
+    let with = fs::read_to_string(&path).expect("it is there");
+    let _ = hooks(&home, &["uninstall", "claude"]).run().exits(64);
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), with);
+    let _ = hooks(&home, &["install", "claude", "--dir", "."]).run().exits(64);
+    let _ = hooks(&home, &["install", "emacs"]).run().exits(64);
+}
+
+#[test]
+fn links_and_permissions_stay() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    let real = home.user().join("dotfiles/claude.json");
+    put(&real, "{\"a\": 1}\n");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+    symlink("../dotfiles/claude.json", &path).expect("nothing is there");
+    let _ = install(&home, "claude");
+    assert!(path.is_symlink(), "the link was replaced by a file");
+    assert!(fs::read_to_string(&real).expect("it is there").contains("PostToolUseFailure"));
+    assert_eq!(real.metadata().expect("it is there").permissions().mode() & 0o777, 0o640);
+    let _ = uninstall(&home, "claude");
+    assert_eq!(fs::read_to_string(&real).expect("it is there"), "{\"a\": 1}\n");
+    assert!(path.is_symlink());
+    fs::remove_file(&real).expect("it is there");
+    let _ = install(&home, "claude");
+    assert!(path.is_symlink() && real.is_file(), "what a link leads to is made");
+}
+
+/// The commands that `host`'s settings have for `event`, each as a command to run.
+fn commands(home: &TestHome, host: &str, event: &str) -> Vec<Cmd> {
+    let text = fs::read_to_string(settings(home, host)).expect("it is there");
+    let json: Value = serde_json::from_str(&text).expect("without comments it is JSON");
+    let entries = json["hooks"][event].as_array().unwrap_or_else(|| panic!("{host} has no hook for {event}:\n{text}"));
+    let handlers = entries.iter().flat_map(|entry| match entry["hooks"].as_array() {
+        Some(handlers) => handlers.clone(),
+        None => vec![entry.clone()],
+    });
+    let command = |handler: Value| {
+        let command = handler["command"].as_str().expect("it has a command");
+        match handler["args"].as_array() {
+            Some(args) => Cmd::new(command, home.user()).args(args.iter().map(|arg| arg.as_str().expect("a word"))),
+            None => Cmd::new("sh", home.user()).args(["-c", command]),
+        }
+    };
+    handlers.map(command).collect()
+}
+
+#[test]
+fn what_is_installed_records() {
+    let home = TestHome::at(tempfile::tempdir().expect("a folder").keep().join("it's a home"));
+    let _ = home.cmd(["init"]).ok();
+    let cases = [
+        ("claude", "PostToolUseFailure", "claude/PostToolUseFailure"),
+        ("claude", "PostToolUse", "claude/PostToolUse"),
+        ("claude", "SubagentStop", "claude/SubagentStop"),
+        ("claude", "SessionStart", "claude/SessionStart"),
+        ("codex", "PostToolUse", "codex/PostToolUse-failed"),
+        ("codex", "Stop", "codex/Stop"),
+        ("gemini", "AfterTool", "gemini/AfterTool-failed"),
+        ("gemini", "AfterAgent", "gemini/AfterAgent"),
+        ("cursor", "postToolUseFailure", "cursor/postToolUseFailure"),
+        ("cursor", "postToolUse", "cursor/postToolUse"),
+        ("cursor", "afterAgentResponse", "cursor/afterAgentResponse"),
+    ];
+    for host in HOSTS {
+        let _ = home.cmd(["hooks", "install", host, "--yes"]).ok();
+    }
+    for (host, event, fixture) in cases {
+        let path = format!("{}/tests/fixtures/hooks/{fixture}.json", env!("CARGO_MANIFEST_DIR"));
+        for command in commands(&home, host, event) {
+            let outcome = command.stdin(fs::read(&path).expect("a fixture")).ok();
+            assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("{}\n", ""), "{outcome}");
+        }
+    }
+    let counts = home.status()["hooks"].clone();
+    assert_eq!((&counts["seen"], &counts["recorded"]), (&cases.len().into(), &(cases.len() - 1).into()), "{counts}");
+    let said = home.cmd(["hooks", "status"]).ok().stdout;
+    for host in HOSTS {
+        assert!(said.lines().any(|line| line.starts_with(host) && line.contains("installed (")), "{said}");
+    }
+    assert!(said.contains("11 seen, 10 recorded"), "{said}");
+    fs::remove_dir_all(home.path().parent().expect("a folder")).expect("it is ours");
+}
+
+#[test]
+fn a_project_has_settings_of_its_own() {
+    let home = TestHome::new();
+    let project = home.user().join("shop");
+    fs::create_dir(&project).expect("it is new");
+    let dir = project.to_str().expect("UTF-8");
+    for (host, file) in [
+        ("claude", ".claude/settings.json"),
+        ("codex", ".codex/hooks.json"),
+        ("gemini", ".gemini/settings.json"),
+        ("cursor", ".cursor/hooks.json"),
+        ("opencode", ".opencode/plugins/indelible.js"),
+    ] {
+        let _ = hooks(&home, &["install", host, "--scope", "project", "--dir", dir, "--yes"]).ok();
+        assert!(project.join(file).is_file(), "{host}");
+        assert!(!settings(&home, host).exists(), "{host}");
+        let said = hooks(&home, &["status", "--dir", dir]).ok().stdout;
+        assert!(said.contains(&project.join(file).display().to_string()), "{said}");
+        let _ = hooks(&home, &["uninstall", host, "--scope", "project", "--dir", dir, "--yes"]).ok();
+        assert!(!project.join(file).exists(), "{host}");
+    }
+}
+
+#[test]
+fn status_tells_what_is_wrong() {
+    let home = TestHome::new();
+    let status = || hooks(&home, &["status"]).ok().stdout;
+    assert!(status().contains("not installed") && status().contains("until `indelible init`"), "{}", status());
+    let _ = install(&home, "claude");
+    let path = settings(&home, "claude");
+    let text = fs::read_to_string(&path).expect("it is there");
+    put(&path, &text.replacen('{', "{\"disableAllHooks\": true,", 1));
+    assert!(status().contains("disableAllHooks"), "{}", status());
+    put(&path, &text.replace(env!("CARGO_BIN_EXE_indelible"), "/gone/indelible"));
+    assert!(status().contains("/gone/indelible, which is gone"), "{}", status());
+    let _ = install(&home, "claude");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), text, "installing again mends it");
+    put(&path, "{");
+    assert!(status().contains("cannot be read"), "{}", status());
+    let json = hooks(&home, &["status", "--json"]).ok().json();
+    assert_eq!(json["hosts"].as_array().map(Vec::len), Some(5), "{json}");
+}
+
+#[test]
+fn codex_is_said_to_want_trust() {
+    let home = TestHome::new();
+    assert!(install(&home, "codex").stdout.contains("trust"), "nobody would know why nothing is recorded");
+}
+
+#[test]
+fn a_plugin_of_somebody_else_is_left_alone() {
+    let home = TestHome::new();
+    let path = settings(&home, "opencode");
+    put(&path, "export const Theirs = async () => ({});\n");
+    let _ = hooks(&home, &["install", "opencode", "--yes"]).run().exits(65);
+    let _ = uninstall(&home, "opencode");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "export const Theirs = async () => ({});\n");
+}
+
+/// Runs the plugin of OpenCode in node, with a client that answers as OpenCode's does.
+const DRIVER: &str = r#"
+import { Indelible } from "PLUGIN";
+const messages = [
+  { info: { role: "user" }, parts: [{ type: "text", text: "hi" }] },
+  { info: { role: "assistant" }, parts: [{ type: "text", text: "[LEARNED:zig] always free what you allocate" }] },
+];
+const client = { session: { messages: async () => ({ data: messages }) } };
+const hooks = await Indelible({ client, directory: "/home/ada/shop" });
+await hooks["tool.execute.after"](
+  { tool: "bash", sessionID: "ses_1", callID: "call_1", args: { command: "zig build" } },
+  { title: "build", output: "error: no", metadata: { exit: 2 } },
+);
+await hooks["tool.execute.after"](
+  { tool: "bash", sessionID: "ses_1", callID: "call_2", args: { command: "ls" } },
+  { title: "ls", output: "src", metadata: { exit: 0 } },
+);
+const part = { type: "tool", tool: "edit", sessionID: "ses_1", callID: "call_3",
+  state: { status: "error", input: { filePath: "a.zig" }, error: "oldString not found" } };
+for (let copy = 0; copy < 2; copy++) await hooks.event({ event: { type: "message.part.updated", properties: { part } } });
+await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses_1" } } });
+await hooks.event({ event: { type: "file.edited", properties: {} } });
+await hooks.event({ event: { type: "todo.updated" } });
+"#;
+
+#[test]
+fn the_plugin_of_opencode_records() {
+    let home = TestHome::new();
+    let node = Cmd::new("node", home.user()).args(["--version"]).into_command().output();
+    assert!(node.is_ok(), "install node: without it nobody can run the plugin");
+    let _ = home.cmd(["hooks", "install", "opencode", "--yes"]).ok();
+    let plugin = settings(&home, "opencode");
+    // As a module, which OpenCode takes it for by itself.
+    let module = home.user().join("plugin.mjs");
+    fs::copy(&plugin, &module).expect("it was installed");
+    let driver = home.user().join("driver.mjs");
+    put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
+    let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{outcome}");
+    home.flush();
+    let rows = |sql: &str| -> Vec<String> {
+        let index = home.index();
+        let mut query = index.prepare(sql).expect("the table is there");
+        query.query_map([], |row| row.get(0)).expect("readable").map(|row| row.expect("a row")).collect()
+    };
+    assert_eq!(
+        rows("SELECT title FROM learnings ORDER BY title"),
+        ["edit: oldString not found", "zig build: exit code 2"]
+    );
+    assert_eq!(rows("SELECT rule FROM heuristics"), ["always free what you allocate"]);
+    let counts = home.status()["hooks"].clone();
+    assert_eq!((&counts["seen"], &counts["unreadable"]), (&5.into(), &0.into()), "{counts}");
+    let _ = uninstall(&home, "opencode");
+    assert!(!plugin.exists());
+    let alone = Cmd::new("node", home.user()).env("PATH", "/usr/bin:/bin");
+    fs::write(
+        &module,
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/opencode/indelible.js"))
+            .expect("it is there")
+            .replace("\"indelible\"", "\"/gone\""),
+    )
+    .expect("it is ours");
+    let outcome = alone.args([&driver]).ok();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.stderr.as_str()),
+        ("", ""),
+        "without the program the session goes on: {outcome}"
+    );
+}
+
+#[test]
+fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
+    let home = TestHome::new();
+    let _ = install(&home, "claude");
+    let read = |path: &Path| -> Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is JSON")
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("integrations/claude-plugin");
+    let manifest = read(&folder.join(".claude-plugin/plugin.json"));
+    assert_eq!((&manifest["name"], &manifest["version"]), (&"indelible".into(), &env!("CARGO_PKG_VERSION").into()));
+    let (plugin, installed) = (read(&folder.join("hooks/hooks.json")), read(&settings(&home, "claude")));
+    let shape = |hooks: &Value| -> Vec<(String, Value)> {
+        let hooks = hooks["hooks"].as_object().expect("an object");
+        hooks.iter().map(|(event, groups)| (event.clone(), groups[0]["matcher"].clone())).collect()
+    };
+    assert_eq!(shape(&plugin), shape(&installed), "the same events, of the same tools");
+    for groups in plugin["hooks"].as_object().expect("an object").values() {
+        let handler = &groups[0]["hooks"][0];
+        let args = handler["args"].as_array().expect("without a shell");
+        assert_eq!(handler["command"], "indelible", "it is looked for on the PATH");
+        let path = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
+        let args = args.iter().map(|arg| arg.as_str().expect("a word").to_owned());
+        let _ = home.cmd(args).stdin(fs::read(path).expect("a fixture")).ok();
+    }
+    home.flush();
+    let counts = home.status()["hooks"].clone();
+    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&5.into(), &0.into()), "{counts}");
+    home.assert_settled();
+}
