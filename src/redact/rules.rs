@@ -117,7 +117,7 @@ pub(super) const RULES: [Rule; 44] = [
     judged(
         "url-password",
         &["://"],
-        r#"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:(?P<secret>[^\s/@"'<>]+)@"#,
+        r#"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>\[]*:(?P<secret>[^\s/@"'<>]+)@"#,
         is_no_placeholder,
     ),
     judged(
