@@ -150,7 +150,11 @@ impl Home {
     /// # Errors
     /// Every [`Error`]; nothing has been changed then.
     pub fn open(path: &Path) -> Result<Home, Error> {
-        let dir = open_folder(path)?;
+        Home::within(open_folder(path)?, path)
+    }
+
+    /// The home in the folder `dir`, which the user calls `path`.
+    pub(crate) fn within(dir: Dir, path: &Path) -> Result<Home, Error> {
         let private = match dir.folder(PRIVATE) {
             Err(error) if error.is_not_found() => return Err(Error::Missing(path.into())),
             private => private?,

@@ -18,6 +18,8 @@
 
 mod owed;
 mod plan;
+#[cfg(all(test, target_os = "linux"))]
+mod simulated;
 mod start;
 
 use std::collections::{HashMap, HashSet};
@@ -651,23 +653,13 @@ impl<'h> Committer<'h> {
         Ok(*size >= self.options.segment_bytes_max || finished)
     }
 
-    /// Removes the segments before the one that the committed position is in, oldest first.
+    /// Removes the segments before the one that the committed position is in.
     fn prune(&mut self) -> Result<(), Error> {
-        let journal = self.home.journal();
-        let mut finished = journal.segments()?;
-        finished.retain(|number| *number < self.committed_segment);
-        if finished.is_empty() || self.rows_owed().is_some() {
+        if self.rows_owed().is_some() {
             return Ok(());
         }
-        fs::point::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", self.home.path()))?;
-        let durable = self.home.dir().sync_file_system()?;
-        if !self.sync_index()? {
-            return Ok(());
-        }
-        for number in finished {
-            journal.remove(number, &durable)?;
-            self.counts.segments_removed += 1;
-        }
+        let (home, committed) = (self.home, self.committed_segment);
+        self.counts.segments_removed += remove_finished(home, committed, || self.sync_index())?;
         Ok(())
     }
 
@@ -687,6 +679,30 @@ struct Place {
     kind: Kind,
     /// Its page, or its folder if it is an experiment; relative to the home.
     path: String,
+}
+
+/// Removes the segments before `committed`, oldest first, after everything that was written from them is durable: the
+/// files and, by `sync_rows`, the rows; none where that says no. Returns how many.
+fn remove_finished(
+    home: &Home,
+    committed: SegmentNumber,
+    sync_rows: impl FnOnce() -> Result<bool, Error>,
+) -> Result<u64, Error> {
+    let journal = home.journal();
+    let mut finished = journal.segments()?;
+    finished.retain(|number| *number < committed);
+    if finished.is_empty() {
+        return Ok(0);
+    }
+    fs::point::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", home.path()))?;
+    let durable = home.dir().sync_file_system()?;
+    if !sync_rows()? {
+        return Ok(0);
+    }
+    for number in &finished {
+        journal.remove(*number, &durable)?;
+    }
+    Ok(finished.len() as u64)
 }
 
 /// What a batch came to on disk.

@@ -4,12 +4,12 @@
 //! such call, each part is opened on its own with `O_NOFOLLOW`, which promises the same.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::sys::{self, Handle};
 use super::{Durable, Error, Point, point};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
@@ -19,7 +19,7 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// An open folder.
 #[derive(Debug)]
 pub struct Dir {
-    fd: OwnedFd,
+    fd: Handle,
     path: PathBuf,
 }
 
@@ -77,9 +77,15 @@ impl Dir {
     /// [`Error::Io`] if there is no such folder, or it may not be read.
     pub fn open(path: &Path) -> Result<Dir, Error> {
         let real = std::fs::canonicalize(path).map_err(Error::io("open the folder", path))?;
-        let fd = rustix::fs::open(&real, FOLDER, Mode::empty())
+        let fd = sys::open(&real, FOLDER, Mode::empty())
             .map_err(|errno| Error::io("open the folder", &real)(errno.into()))?;
         Ok(Dir { fd, path: real })
+    }
+
+    /// The folder that `fd` is, at `path`: for what is not opened by a path.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn of(fd: Handle, path: PathBuf) -> Dir {
+        Dir { fd, path }
     }
 
     /// The folder's path when it was opened: for messages, and for libraries that open files by path.
@@ -88,7 +94,7 @@ impl Dir {
     }
 
     /// The descriptor, for what only the system's own calls can tell of the folder.
-    pub(super) fn fd(&self) -> &OwnedFd {
+    pub(super) fn fd(&self) -> &Handle {
         &self.fd
     }
 
@@ -102,14 +108,14 @@ impl Dir {
         }
     }
 
-    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::ResolveFlags;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
             loop {
-                match rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
+                match sys::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     Err(Errno::NOSYS | Errno::PERM) => break,
                     result => return result,
@@ -120,21 +126,21 @@ impl Dir {
     }
 
     /// Opens each part of `path` on its own, which no symbolic link survives.
-    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
         let (folder, name) = split(path);
-        let mut at = None::<OwnedFd>;
+        let mut at = None::<Handle>;
         for part in folder.split('/').filter(|part| *part != ".") {
             if matches!(part, "" | "..") {
                 return Err(Errno::XDEV);
             }
-            let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            at = Some(rustix::fs::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
+            let here = at.as_ref().unwrap_or(&self.fd);
+            at = Some(sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
         }
-        let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-        rustix::fs::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
+        let here = at.as_ref().unwrap_or(&self.fd);
+        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
     }
 
-    fn folder_fd(&self, path: &str) -> Result<OwnedFd, Errno> {
+    fn folder_fd(&self, path: &str) -> Result<Handle, Errno> {
         self.open_at(path, FOLDER)
     }
 
@@ -157,15 +163,15 @@ impl Dir {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(self.error("open the folder", path, errno)),
         }
-        let mut at = None::<OwnedFd>;
+        let mut at = None::<Handle>;
         for part in path.split('/') {
             check_name(part)?;
-            let here = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            match rustix::fs::mkdirat(here, part, FOLDER_MODE) {
+            let here = at.as_ref().unwrap_or(&self.fd);
+            match sys::mkdirat(here, part, FOLDER_MODE) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.error("make the folder", path, errno)),
             }
-            let next = rustix::fs::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+            let next = sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())
                 .map_err(|errno| self.error("open the folder", path, errno))?;
             at = Some(next);
         }
@@ -182,12 +188,12 @@ impl Dir {
         let look = || {
             let parent;
             let here = if folder == "." {
-                self.fd.as_fd()
+                &self.fd
             } else {
                 parent = self.folder_fd(folder)?;
-                parent.as_fd()
+                &parent
             };
-            rustix::fs::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)
+            sys::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)
         };
         match look() {
             Ok(stat) => Ok(Some(Found::of(&stat))),
@@ -201,7 +207,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] if it cannot be told.
     pub fn stat(&self) -> Result<Found, Error> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
+        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
         Ok(Found::of(&stat))
     }
 
@@ -285,7 +291,7 @@ impl Dir {
     pub fn names(&self) -> Result<Vec<String>, Error> {
         let list = || {
             let mut names = Vec::new();
-            for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            for entry in sys::Listing::read_from(&self.fd)? {
                 match entry?.file_name().to_str() {
                     Ok("." | "..") | Err(_) => {}
                     Ok(name) => names.push(name.to_owned()),
@@ -305,12 +311,12 @@ impl Dir {
         check_name(from)?;
         check_name(to)?;
         #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-        match rustix::fs::renameat_with(&self.fd, from, &there.fd, to, rustix::fs::RenameFlags::NOREPLACE) {
+        match sys::renameat_with(&self.fd, from, &there.fd, to, rustix::fs::RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(there.error("put in place", to, errno)),
             Ok(()) => return Ok(()),
         }
-        rustix::fs::linkat(&self.fd, from, &there.fd, to, AtFlags::empty())
+        sys::linkat(&self.fd, from, &there.fd, to, AtFlags::empty())
             .map_err(|errno| there.error("put in place", to, errno))?;
         self.remove(from).map(|_| ())
     }
@@ -322,7 +328,7 @@ impl Dir {
     pub(super) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
-        rustix::fs::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
+        sys::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
     }
 
     /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
@@ -331,7 +337,7 @@ impl Dir {
     /// [`Error::Io`] if the system refuses.
     pub fn remove(&self, name: &str) -> Result<bool, Error> {
         check_name(name)?;
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match sys::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.error("remove", name, errno)),
@@ -352,7 +358,7 @@ impl Dir {
                 _ => drop(folder.remove(&inner)?),
             }
         }
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+        match sys::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.error("remove", name, errno)),
         }
@@ -363,7 +369,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] if the sync fails.
     pub fn sync(&self) -> Result<Durable<()>, Error> {
-        rustix::fs::fsync(&self.fd).map_err(|errno| self.error("sync", ".", errno))?;
+        sys::fsync(&self.fd).map_err(|errno| self.error("sync", ".", errno))?;
         Ok(Durable(()))
     }
 
@@ -373,7 +379,7 @@ impl Dir {
     /// [`Error::Io`] if the sync fails.
     pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
         #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&self.fd).map_err(|errno| self.error("sync the file system of", ".", errno))?;
+        sys::syncfs(&self.fd).map_err(|errno| self.error("sync the file system of", ".", errno))?;
         #[cfg(not(target_os = "linux"))]
         rustix::fs::sync();
         Ok(Durable(()))
@@ -383,7 +389,7 @@ impl Dir {
 /// An open plain file.
 #[derive(Debug)]
 pub struct File {
-    fd: OwnedFd,
+    fd: Handle,
     path: PathBuf,
 }
 
@@ -402,7 +408,7 @@ impl File {
     /// # Errors
     /// [`Error::Io`] if it cannot be told.
     pub fn stat(&self) -> Result<Found, Error> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
+        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
         Ok(Found::of(&stat))
     }
 
@@ -413,7 +419,7 @@ impl File {
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match rustix::io::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
+            match sys::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}
@@ -430,7 +436,7 @@ impl File {
     /// [`Error::Io`] if the system refuses; nothing is written then.
     pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
         loop {
-            match rustix::io::write(&self.fd, bytes) {
+            match sys::write(&self.fd, bytes) {
                 Err(Errno::INTR) => {}
                 result => return result.map_err(|errno| self.error("write to", errno)),
             }
@@ -456,7 +462,7 @@ impl File {
     /// # Errors
     /// [`Error::Io`] if the system refuses or takes only some of them.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        match rustix::io::pwrite(&self.fd, bytes, offset) {
+        match sys::pwrite(&self.fd, bytes, offset) {
             Ok(written) if written == bytes.len() => Ok(()),
             Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
             Err(errno) => Err(self.error("overwrite", errno)),
@@ -468,7 +474,7 @@ impl File {
     /// # Errors
     /// [`Error::Io`] if it cannot be told.
     pub fn end_of_write(&self) -> Result<u64, Error> {
-        rustix::fs::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
+        sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
     }
 
     /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
@@ -477,7 +483,7 @@ impl File {
     /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
     pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
         point::at(point).map_err(|source| self.error("sync", source))?;
-        rustix::fs::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))?;
+        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))?;
         Ok(Durable(value))
     }
 }

@@ -13,12 +13,16 @@ pub mod order;
 pub mod os;
 pub mod place;
 pub mod point;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod simulated;
+mod sys;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use beneath::{Dir, File, Found, check_name};
 pub use point::Point;
+pub(crate) use sys::now;
 
 /// The outcome of a sync that returned: the value is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,7 +72,7 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
     #[cfg(target_os = "linux")]
     {
         let stat =
-            rustix::fs::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
+            super::sys::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
         Ok(match stat.f_type as u64 & 0xffff_ffff {
             FUSE => shared_through_fuse(dir),
             magic => unsuitable(magic),

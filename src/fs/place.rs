@@ -143,6 +143,22 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_replaced_durably_survives_a_power_cut() {
+        use crate::fs::simulated::{Dice, Disk, Machine, root};
+        let machine = Machine::new(Disk::new(512), Dice::of(1));
+        let dir = root(&machine);
+        let temporary = dir.make_folder("tmp").expect("it can be made");
+        for content in [[b'1'; 2000], [b'2'; 2000]] {
+            let _ = dir.replace("a.md", &content, &temporary).expect("it can be replaced");
+            for seed in 0..200 {
+                let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000);
+                assert_eq!(kept.expect("readable").as_deref(), Some(&content[..]), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_set_aside_keeps_what_was_there_before() {
         let (_root, dir, temporary) = dirs();
         for expected in ["x", "x.1", "x.2"] {

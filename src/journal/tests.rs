@@ -1,8 +1,15 @@
 //! The journal as its users see it: what was appended is read, whatever happened around it.
 
 use super::*;
+#[cfg(target_os = "linux")]
+use crate::fs::simulated::{Dice, Disk, Machine, interrupted, root};
 use crate::fs::{Dir, Point};
 use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 struct Bench {
     _root: tempfile::TempDir,
@@ -85,6 +92,82 @@ fn a_writer_whose_segment_was_removed_appends_again() {
     }
     let _ = appender.sync(written).expect("it can be synced");
     assert_eq!(drain(&mut bench.reader()), ["late"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_batch_that_is_cut_short_voids_nobody_elses_entry() {
+    let batch = ["1", "2", "3"].map(|text| format!("{{\"t\":\"{text}\"}}"));
+    let bytes: usize = batch.iter().map(|json| encode(json.as_bytes()).len()).sum();
+    for (taken, call) in (0..bytes - 1).flat_map(|taken| (1..6).map(move |call| (taken, call))) {
+        let machine = Machine::new(Disk::new(512), Dice::of(1));
+        let journal = Journal::new(root(&machine));
+        journal.ensure_first().expect("it can be made");
+        let mut appender = Appender::open(&journal).expect("there is a segment");
+        let kept: Rc<Cell<Option<&str>>> = Rc::default();
+        let (other, acknowledged) = (machine.clone(), kept.clone());
+        let another_writer = move || {
+            let journal = Journal::new(root(&other));
+            let mut appender = Appender::open(&journal).expect("there is a segment");
+            let written = appender.append(&[r#"{"t":"kept"}"#]).expect("it can be written");
+            let _ = appender.sync(written).expect("it can be synced");
+            acknowledged.set(Some("kept"));
+        };
+        machine.cut_short(taken);
+        let result = interrupted(vec![(call, Box::new(another_writer))], || appender.append(&batch));
+        assert!(matches!(result, Err(Error::Short { .. })), "{taken} of {bytes} bytes: {result:?}");
+        let mut found = drain(&mut Reader::from_start(&journal).expect("readable").expect("there is a segment"));
+        found.retain(|item| !matches!(item.as_str(), "voided" | "torn"));
+        // Where there is nothing to void, there are fewer calls, and the other writer never comes.
+        assert!(found.iter().eq(kept.get().iter()), "{taken} of {bytes} bytes, before call {call}: {found:?}");
+    }
+}
+
+/// A worker's work, one step for each letter of `steps`: `r` goes on to a new segment and reads all there is, `x` removes
+/// all but the newest segment.
+#[cfg(target_os = "linux")]
+fn rotate_and_remove(journal: &Journal, steps: &str, seen: &mut BTreeSet<String>) {
+    for step in steps.chars() {
+        if step == 'r' {
+            journal.rotate().expect("it can be rotated");
+            let mut reader = Reader::from_start(journal).expect("readable").expect("there is a segment");
+            seen.extend(drain(&mut reader));
+        } else {
+            let durable = journal.dir().sync().expect("it can be synced");
+            let newest = journal.newest().expect("there is one");
+            for number in journal.segments().expect("readable").into_iter().filter(|number| *number < newest) {
+                journal.remove(number, &durable).expect("it can be removed");
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn wherever_a_writer_stands_still_its_entry_is_read() {
+    // More than a writer makes that is not overtaken.
+    let calls = 12;
+    let steps = ["r", "rx", "x", "xrx"];
+    for (first, second) in (0..calls).flat_map(|first| (first..calls).map(move |second| (first, second))) {
+        for (early, late) in steps.into_iter().flat_map(|early| steps.map(|late| (early, late))) {
+            let machine = Machine::new(Disk::new(512), Dice::of(1));
+            let journal = Journal::new(root(&machine));
+            journal.ensure_first().expect("it can be made");
+            let seen: Rc<RefCell<BTreeSet<String>>> = Rc::default();
+            let worker = |call: u64, steps: &'static str| -> (u64, Box<dyn FnOnce()>) {
+                let (machine, seen) = (machine.clone(), seen.clone());
+                let work = move || rotate_and_remove(&Journal::new(root(&machine)), steps, &mut seen.borrow_mut());
+                (call, Box::new(work))
+            };
+            interrupted(vec![worker(first, early), worker(second, late)], || {
+                let mut appender = Appender::open(&journal).expect("there is a segment");
+                let written = appender.append(&[r#"{"t":"kept"}"#]).expect("it can be written");
+                let _ = appender.sync(written).expect("it can be synced");
+            });
+            rotate_and_remove(&journal, "xr", &mut seen.borrow_mut());
+            assert!(seen.borrow().contains("kept"), "lost: {early} before call {first}, {late} before call {second}");
+        }
+    }
 }
 
 #[test]

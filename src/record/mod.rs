@@ -262,7 +262,7 @@ fn with_milliseconds<S: serde::Serializer>(time: &Timestamp, serializer: S) -> R
 
 /// The time as records keep it.
 fn now() -> Timestamp {
-    let now = Timestamp::now();
+    let now = fs::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 

@@ -217,6 +217,14 @@ impl<'h> Applier<'h> {
         let entries = index.page_entries(folder)?;
         let Some((domain, _)) = entries.first() else { return Ok(None) };
         let text = page::domain_page(&domain.clone(), entries.into_iter().map(|(_, entry)| entry));
+        self.page(folder, text).map(Some)
+    }
+
+    /// Ensures that the page in the domain's `folder` is `text`, durably.
+    ///
+    /// # Errors
+    /// [`Error::Fs`]; the page is then the old one or the new one, whole.
+    pub(crate) fn page(&self, folder: &str, text: String) -> Result<FileImage, Error> {
         let path = format!("{folder}/README.md");
         let dir = self.home.make_folder(folder)?;
         let old = match dir.content("README.md", READ_BYTES_MAX) {
@@ -238,7 +246,7 @@ impl<'h> Applier<'h> {
             }
             let _ = dir.replace("README.md", text.as_bytes(), &self.temporary)?;
         }
-        Ok(Some(FileImage { path, text }))
+        Ok(FileImage { path, text })
     }
 }
 

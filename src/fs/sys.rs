@@ -1,0 +1,26 @@
+//! The calls into the system that recording is made of, and nothing else: rustix's, or in unit tests those of `simulated`,
+//! which also know folders that only a test has.
+
+#[cfg(not(all(test, target_os = "linux")))]
+mod calls {
+    pub use std::os::fd::OwnedFd as Handle;
+
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    pub use rustix::fs::renameat_with;
+    pub use rustix::fs::{
+        Dir as Listing, fdatasync, fstat, fsync, linkat, mkdirat, open, openat, renameat, statat, tell, unlinkat,
+    };
+    #[cfg(target_os = "linux")]
+    pub use rustix::fs::{fstatfs, openat2, syncfs};
+    pub use rustix::io::{pread, pwrite, write};
+
+    /// The time.
+    pub fn now() -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+use super::simulated::calls;
+
+pub use calls::*;
