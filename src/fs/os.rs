@@ -32,6 +32,11 @@ pub fn keep_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
+/// Lets what this process makes from now on be read by everybody: what is installed for all users.
+pub fn keep_readable() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+}
+
 /// Gives way to whatever else runs on the machine. A second time changes nothing.
 pub fn lower_priority() {
     if rustix::process::getpriority_process(None).is_ok_and(|priority| priority < LOW_PRIORITY) {

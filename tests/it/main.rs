@@ -16,6 +16,7 @@ mod faults;
 mod git_load;
 mod hook;
 mod hooks_settings;
+mod manual;
 #[cfg(target_os = "linux")]
 mod power;
 mod rebuild;

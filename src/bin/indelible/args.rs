@@ -148,14 +148,36 @@ pub enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Print a completion script for a shell
+    /// Print a completion script for a shell, or install those of bash, fish and zsh
     #[command(
-        after_help = "Example:\n  indelible completions bash > ~/.local/share/bash-completion/completions/indelible"
+        after_help = "Example:\n  indelible completions --install\n  indelible completions bash > ~/.local/share/bash-completion/completions/indelible"
     )]
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        #[arg(required_unless_present = "install")]
+        shell: Option<clap_complete::Shell>,
+        #[command(flatten)]
+        to: InstallArgs,
     },
+    /// Print the manual page, or write a page for each command
+    #[command(after_help = "Example:\n  indelible man --install && man indelible-record\n  indelible man | man -l -")]
+    Man {
+        /// Write the pages to this folder
+        #[arg(long, value_name = "DIR", conflicts_with = "install")]
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        to: InstallArgs,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct InstallArgs {
+    /// Write to the folders beneath the prefix where they are looked for
+    #[arg(long)]
+    pub install: bool,
+    /// Where to install to [default: ~/.local]
+    #[arg(long, value_name = "DIR", requires = "install")]
+    pub prefix: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -203,7 +225,7 @@ pub enum ServiceCommand {
     /// A unit of systemd's user manager on Linux, an agent of launchd's on macOS, an autostart entry of the desktop where
     /// there is neither. A file that indelible did not write is never overwritten. To have it run before you log in and
     /// after you log out, run `loginctl enable-linger` once.
-    #[command(after_help = "Example:\n  indelible --home ~/notes service install --print")]
+    #[command(after_help = "Example:\n  indelible service install\n  indelible service install --home ~/notes --print")]
     Install {
         /// Whose service it is [default: this system's]
         #[arg(long, value_enum, value_name = "MANAGER")]

@@ -7,6 +7,7 @@ mod flush;
 mod hook;
 mod hooks;
 mod init;
+mod manual;
 mod record;
 mod recover;
 mod repair;
@@ -69,13 +70,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
         Command::Demo { keep } => demo::run(&context, keep),
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell, to } => manual::completions(&context, shell, &to),
+        Command::Man { dir, to } => manual::man(&context, dir.as_deref(), &to),
     }
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut <Args as clap::CommandFactory>::command(), "indelible", &mut script);
-    crate::output::line(String::from_utf8_lossy(&script).trim_end());
-    Ok(Exit::Done)
 }

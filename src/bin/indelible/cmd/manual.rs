@@ -1,0 +1,92 @@
+//! `completions` and `man`: what shells and readers of manuals want to have, made from the command line itself.
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use serde_json::json;
+
+use super::Context;
+use crate::args::{Args, InstallArgs};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+const NAME: &str = "indelible";
+/// The shells that look for completions in a file of their own, and where that is beneath a prefix.
+const SHELLS: [(Shell, &str); 3] = [
+    (Shell::Bash, "share/bash-completion/completions/indelible"),
+    (Shell::Fish, "share/fish/vendor_completions.d/indelible.fish"),
+    (Shell::Zsh, "share/zsh/site-functions/_indelible"),
+];
+const MANUALS: &str = "share/man/man1";
+
+pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) -> Result<Exit, Failure> {
+    let script = |shell| {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), NAME, &mut script);
+        script
+    };
+    if let (Some(shell), false) = (shell, to.install) {
+        output::line(String::from_utf8_lossy(&script(shell)).trim_end());
+        return Ok(Exit::Done);
+    }
+    indelible::fs::os::keep_readable();
+    let mut written = Vec::new();
+    for (shell, file) in SHELLS.into_iter().filter(|(it, _)| shell.is_none_or(|shell| shell == *it)) {
+        let file = prefix(to)?.join(file);
+        make(file.parent().unwrap_or(&file))?;
+        std::fs::write(&file, script(shell)).map_err(|error| unwritable(&file).because(&error))?;
+        written.push(file);
+    }
+    if written.is_empty() {
+        let why = std::io::Error::other("only bash, fish and zsh have a place for them");
+        return Err(Failure::new(Exit::Usage, "no completions were installed").because(&why));
+    }
+    say(context, &written);
+    Ok(Exit::Done)
+}
+
+pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Exit, Failure> {
+    let folder = match dir {
+        None if !to.install => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Args::command()).render(&mut page);
+            rendered.map_err(|error| Failure::new(Exit::Io, "the manual was not made").because(&error))?;
+            output::line(String::from_utf8_lossy(&page).trim_end());
+            return Ok(Exit::Done);
+        }
+        None => prefix(to)?.join(MANUALS),
+        Some(dir) => dir.to_owned(),
+    };
+    indelible::fs::os::keep_readable();
+    make(&folder)?;
+    clap_mangen::generate_to(Args::command(), &folder).map_err(|error| unwritable(&folder).because(&error))?;
+    say(context, &[folder]);
+    Ok(Exit::Done)
+}
+
+fn prefix(to: &InstallArgs) -> Result<PathBuf, Failure> {
+    if let Some(prefix) = &to.prefix {
+        return Ok(prefix.clone());
+    }
+    let home = etcetera::home_dir();
+    let none = |error| Failure::new(Exit::Usage, "nothing was installed").because(&error).hint("name a --prefix");
+    home.map(|home| home.join(".local")).map_err(none)
+}
+
+fn make(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder).because(&error))
+}
+
+fn unwritable(folder: &Path) -> Failure {
+    Failure::new(Exit::Io, format!("{} could not be written to", folder.display()))
+}
+
+fn say(context: &Context, written: &[PathBuf]) {
+    let written: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
+    if context.json {
+        output::json(&json!({ "written": written }));
+    } else {
+        written.iter().for_each(|path| output::line(&format!("written: {path}")));
+    }
+}
