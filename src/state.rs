@@ -29,6 +29,10 @@ pub struct State {
     /// not be what came before it.
     #[serde(default)]
     pub segments: Vec<(u64, SegmentId)>,
+    /// Whether everything has to be looked at since a position could not be trusted, and has not been to the end. What is
+    /// committed meanwhile can be trusted again, so nothing else would say so.
+    #[serde(default)]
+    pub distrusted: bool,
     /// From where on records may be committed whose rows are not in the index yet, if there are any.
     #[serde(default)]
     pub rows_owed: Option<Position>,
@@ -46,7 +50,15 @@ pub struct Passed {
 impl State {
     /// The state of a home that is being made.
     pub fn of_new(journal: Uuid) -> State {
-        State { boot: os::boot_id(), journal, committed: false, passed: None, segments: Vec::new(), rows_owed: None }
+        State {
+            boot: os::boot_id(),
+            journal,
+            committed: false,
+            passed: None,
+            segments: Vec::new(),
+            distrusted: false,
+            rows_owed: None,
+        }
     }
 
     /// What is remembered; `None` if nothing is, or nothing that can be understood.

@@ -49,6 +49,8 @@ pub enum VoidReason {
     JournalUnknown,
     /// No commit names the journal, or its bytes do not bear the position out.
     PositionVoid,
+    /// It was one of these before, and whoever looked at everything then did not come to the end.
+    Unfinished,
 }
 
 impl VoidReason {
@@ -59,6 +61,7 @@ impl VoidReason {
             VoidReason::AnchorLost => "what says where the branch was last is gone",
             VoidReason::BranchRewound => "the branch was moved back or rewritten",
             VoidReason::JournalUnknown => "nothing is remembered of this journal: it is new, restored or a copy",
+            VoidReason::Unfinished => "a look at everything was begun and not finished",
             VoidReason::PositionVoid => "the journal does not bear out the history's position",
         }
     }
@@ -84,12 +87,13 @@ impl<'h> Committer<'h> {
         let known = State::read(private)?.filter(|state| state.journal == journal_id);
         let start = start(home, &history, journal_id, made, known.as_ref())?;
         let mut state = known.unwrap_or_else(|| State { boot: String::new(), ..State::of_new(journal_id) });
-        let begin = start.reader.position();
-        if start.void.is_some() && state.rows_owed.is_some_and(|owed| owed != begin) {
+        if start.void.is_some() {
             // What lies before the mark is committed anew, and its rows may be owed as well.
-            state.rows_owed = Some(begin);
+            state.rows_owed = state.rows_owed.map(|_| start.reader.position());
+            state.distrusted = true;
             state.write(private, &temporary)?;
         }
+        let unfinished = state.distrusted.then_some(VoidReason::Unfinished);
         let mut committer = Committer {
             home,
             applier: Applier::new(home)?,
@@ -103,7 +107,7 @@ impl<'h> Committer<'h> {
             reader: start.reader,
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
-            void: start.void,
+            void: start.void.or(unfinished),
             pending: Vec::new(),
             pending_bytes: 0,
             passed_over: PassedOver::default(),
@@ -140,7 +144,7 @@ impl<'h> Committer<'h> {
         let passed = looked_up.map(|tip| Passed { position: self.committed, commit: tip.commit.to_string() });
         let passed = passed.or(self.state.passed.clone());
         let segments = self.home.journal().ids()?;
-        let state = State { boot: os::boot_id(), passed, segments, ..self.state.clone() };
+        let state = State { boot: os::boot_id(), passed, segments, distrusted: false, ..self.state.clone() };
         if state != self.state || self.void.is_some() {
             state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
         }

@@ -18,7 +18,7 @@
 //! | --- | --- | --- |
 //! | within 1 | fewer leftovers | the next run |
 //! | within 2 | an index with fewer rows than files | its missing version makes the next run build it again |
-//! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker |
+//! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker, which knows from the state that it was not finished |
 
 mod rebuild;
 

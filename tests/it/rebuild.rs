@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::types::Value;
+use rustix::process::Signal;
 
-use crate::support::{KINDS, Receipt, Stores, TestHome, assert_exactly_once};
+use crate::support::{KINDS, Receipt, Stores, TestHome, Worker, assert_exactly_once};
 
 const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
 /// Everything that a body can hold and a page has to say in another way.
@@ -148,6 +149,21 @@ fn a_history_that_is_gone_comes_from_files() {
         fs::remove_dir_all(lived.home.join(".git")).expect("it can be removed");
         lived.mended_by(command, &lived.all());
     }
+}
+
+/// What is committed first says where to begin next time, and all the same the rest has to come back.
+#[test]
+fn a_worker_that_is_killed_after_its_first_commit_of_a_new_history_leaves_the_rest_to_the_next() {
+    let lived = Lived::new();
+    let home = &lived.home;
+    fs::remove_dir_all(home.join(".git")).expect("it can be removed");
+    let mut worker = Worker::launch(home, &["worker.age_ms=1"], &[("INDELIBLE_CRASH_AT", "CommitAfterAnchor")]);
+    assert!(!worker.wait().success(), "it made no commit");
+    let worker = Worker::start(home, &["worker.age_ms=1"]);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+    let _ = home.verify().exits(0);
+    assert_exactly_once(home, &lived.all());
+    home.recover_fully();
 }
 
 #[test]
