@@ -29,6 +29,7 @@ mod evidence;
 mod lock;
 mod message;
 mod pack;
+mod pack_file;
 mod refs;
 mod repack;
 mod setup;

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use git2::{Config, Oid, PackBuilder};
 use uuid::Uuid;
 
+use super::pack_file::{remove, remove_replaced};
 use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
 use crate::fs::point::Point;
-use crate::store::history::repack;
 
 /// How a `.keep` of ours starts. The rest of the line says whose it is; further lines name the packs that this one is
 /// to replace.
@@ -274,20 +274,11 @@ fn settle(packs: &Path, name: &str, replaced: &[String]) -> Result<Swept, Error>
     let file = |extension: &str| packs.join(format!("{name}.{extension}"));
     let mut settled = Swept::default();
     if file("pack").exists() && file("idx").exists() {
-        settled.rolled = repack::remove_replaced(packs, name, replaced)?;
+        settled.rolled = remove_replaced(packs, name, replaced)?;
     } else {
         let removed = [remove(&file("pack"))?, remove(&file("idx"))?];
         settled.packs = usize::from(removed.contains(&true));
     }
     settled.keeps = usize::from(remove(&file("keep"))?);
     Ok(settled)
-}
-
-/// Removes a file; whether it was there.
-pub(super) fn remove(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).doing_at("removing a file", path),
-    }
 }

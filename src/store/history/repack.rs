@@ -5,18 +5,17 @@
 //! (`.promisor`, `.mtimes`), are not touched.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use git2::Oid;
-
-use super::pack::{self, Staging, remove};
-use super::{Doing as _, DoingAt as _, Error, History, sync_folder};
+use super::pack::{self, Staging};
+use super::pack_file::{HELD, Ids, is_pack, remove_replaced};
+use super::{Doing as _, DoingAt as _, Error, History};
 use crate::fs::point::Point;
 
 /// What rolled packs together.
@@ -39,8 +38,6 @@ pub struct Repacked {
     pub after: usize,
 }
 
-/// What, beside a pack, says that it is not ours to roll.
-const HELD: [&str; 3] = ["keep", "promisor", "mtimes"];
 /// A larger pack is nothing that the library should write anew in the background.
 const LIBRARY_PACK_BYTES_MAX: u64 = 256 << 20;
 /// Bounds for the memory that finding like objects takes. (libgit2 also takes the first for the size from which on a
@@ -110,7 +107,7 @@ impl History {
             let has_bitmap = packs.join(format!("{name}.bitmap")).exists();
             // An index of an older kind is left to git.
             match Ids::open(&packs.join(format!("{name}.idx"))) {
-                Ok(ids) if bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap => found.push((ids.left, name)),
+                Ok(ids) if bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap => found.push((ids.len(), name)),
                 _ => {}
             }
         }
@@ -199,10 +196,6 @@ impl History {
     }
 }
 
-fn is_pack(name: &str) -> bool {
-    name.strip_prefix("pack-").is_some_and(|hash| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 /// How many of the packs, which are ordered by size, to roll into one, so that each that stays is at least twice as
 /// large as all smaller ones together.
 fn small_ones(sizes: &[u32]) -> usize {
@@ -239,76 +232,6 @@ fn wait(mut child: Child, wait_max: Duration, hurry: &AtomicBool) -> io::Result<
 
 fn group(child: &Child) -> Option<rustix::process::Pid> {
     i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)
-}
-
-/// Removes those of the packs `replaced` whose every object the pack `new` has too; answers how many. The index goes
-/// last: as long as it is there, a second attempt can tell the same.
-pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> Result<usize, Error> {
-    let mut removed = 0;
-    for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
-        let file = |extension: &str| packs.join(format!("{name}.{extension}"));
-        let wanted = HELD.iter().chain(&["bitmap"]).any(|it| file(it).exists());
-        if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
-            continue;
-        }
-        for extension in ["pack", "rev", "idx"] {
-            remove(&file(extension))?;
-        }
-        removed += 1;
-    }
-    if removed > 0 {
-        sync_folder(packs)?;
-    }
-    Ok(removed)
-}
-
-/// Whether the index `large` names every object that the index `small` names. Both are in order.
-fn covers(large: &Path, small: &Path) -> io::Result<bool> {
-    let mut large = Ids::open(large)?;
-    for id in Ids::open(small)? {
-        let id = id?;
-        let found = large.find(|it| it.as_ref().map_or(true, |it| *it >= id)).transpose()?;
-        if found != Some(id) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The objects that a pack's index (version 2) names, in order: after 8 bytes of magic and 256 running totals, the
-/// names, 20 bytes each.
-struct Ids {
-    from: BufReader<File>,
-    left: u32,
-}
-
-impl Ids {
-    fn open(path: &Path) -> io::Result<Ids> {
-        let mut from = BufReader::new(File::open(path)?);
-        let mut magic = [0; 8];
-        from.read_exact(&mut magic)?;
-        if magic != *b"\xfftOc\0\0\0\x02" {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a pack index of version 2"));
-        }
-        from.seek(SeekFrom::Start(8 + 255 * 4))?;
-        let mut total = [0; 4];
-        from.read_exact(&mut total)?;
-        Ok(Ids { from, left: u32::from_be_bytes(total) })
-    }
-}
-
-impl Iterator for Ids {
-    type Item = io::Result<Oid>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let mut id = [0; 20];
-        let read = self.from.read_exact(&mut id).and_then(|()| Oid::from_bytes(&id).map_err(io::Error::other));
-        if read.is_err() {
-            self.left = 0;
-        }
-        Some(read)
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! Packs as files: what their names say, what lies beside them, and which objects an index names.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use git2::Oid;
+
+use super::{DoingAt as _, Error, sync_folder};
+
+/// What, beside a pack, says that it is not ours to roll.
+pub(super) const HELD: [&str; 3] = ["keep", "promisor", "mtimes"];
+
+/// Whether `name` is a pack's: `pack-<hash>`.
+pub(super) fn is_pack(name: &str) -> bool {
+    name.strip_prefix("pack-").is_some_and(|hash| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Removes a file; whether it was there.
+pub(super) fn remove(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing_at("removing a file", path),
+    }
+}
+
+/// Removes those of the packs `replaced` whose every object the pack `new` has too; answers how many. The index goes
+/// last: as long as it is there, a second attempt can tell the same.
+pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> Result<usize, Error> {
+    let mut removed = 0;
+    for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
+        let file = |extension: &str| packs.join(format!("{name}.{extension}"));
+        let wanted = HELD.iter().chain(&["bitmap"]).any(|it| file(it).exists());
+        if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
+            continue;
+        }
+        for extension in ["pack", "rev", "idx"] {
+            remove(&file(extension))?;
+        }
+        removed += 1;
+    }
+    if removed > 0 {
+        sync_folder(packs)?;
+    }
+    Ok(removed)
+}
+
+/// Whether the index `large` names every object that the index `small` names. Both are in order.
+fn covers(large: &Path, small: &Path) -> io::Result<bool> {
+    let mut large = Ids::open(large)?;
+    for id in Ids::open(small)? {
+        let id = id?;
+        let found = large.find(|it| it.as_ref().map_or(true, |it| *it >= id)).transpose()?;
+        if found != Some(id) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The objects that a pack's index (version 2) names, in order: after 8 bytes of magic and 256 running totals, the
+/// names, 20 bytes each.
+pub(super) struct Ids {
+    from: BufReader<File>,
+    left: u32,
+}
+
+impl Ids {
+    pub(super) fn open(path: &Path) -> io::Result<Ids> {
+        let mut from = BufReader::new(File::open(path)?);
+        let mut magic = [0; 8];
+        from.read_exact(&mut magic)?;
+        if magic != *b"\xfftOc\0\0\0\x02" {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a pack index of version 2"));
+        }
+        from.seek(SeekFrom::Start(8 + 255 * 4))?;
+        let mut total = [0; 4];
+        from.read_exact(&mut total)?;
+        Ok(Ids { from, left: u32::from_be_bytes(total) })
+    }
+
+    /// How many are still to come.
+    pub(super) fn len(&self) -> u32 {
+        self.left
+    }
+}
+
+impl Iterator for Ids {
+    type Item = io::Result<Oid>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let mut id = [0; 20];
+        let read = self.from.read_exact(&mut id).and_then(|()| Oid::from_bytes(&id).map_err(io::Error::other));
+        if read.is_err() {
+            self.left = 0;
+        }
+        Some(read)
+    }
+}
