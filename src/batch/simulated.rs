@@ -618,11 +618,9 @@ impl<'s> Stage<'s> {
             journal_id: Uuid::nil(),
             state: State {
                 boot: String::new(),
-                journal: Uuid::nil(),
                 committed: true,
-                passed: None,
-                segments: Vec::new(),
                 rows_owed: Some(reader.position()),
+                ..State::of_new(Uuid::nil())
             },
             committed: reader.position(),
             committed_segment: reader.segment(),
