@@ -40,11 +40,13 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// Only where cargo builds for this machine with glibc: what lies here is for no other.
+/// Only where cargo builds for this machine with glibc: what lies here is for no other. Debug builds are left be, so that
+/// tests can put a library of theirs before the system's.
 fn is_wanted() -> bool {
+    let release = variable("PROFILE") == "release";
     let glibc = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
     let by_rustc = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
-    glibc && !by_rustc && variable("HOST") == variable("TARGET") && variable("INDELIBLE_LINK") != "dynamic"
+    release && glibc && !by_rustc && variable("HOST") == variable("TARGET") && variable("INDELIBLE_LINK") != "dynamic"
 }
 
 fn arguments(folder: &Path) -> Vec<String> {

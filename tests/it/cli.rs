@@ -365,6 +365,24 @@ fn a_reader_that_has_gone_costs_no_record() {
 }
 
 #[test]
+fn a_stream_that_is_closed_becomes_no_file_of_the_home() {
+    let home = TestHome::new();
+    let trace = home.user().join("opened");
+    let name = trace.to_str().expect("our own name");
+    let closed = ["strace", "-y", "-o", name, "-e", "trace=/^open", "sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"];
+    let _ = home.under(&closed, &["record", "failure", "--title", "t", "--domain", "d"]).ok();
+    let text = fs::read_to_string(&trace).expect("strace has written what it saw");
+    let opened: Vec<_> = text.lines().filter_map(|line| line.rsplit_once(" = ")).map(|(_, result)| result).collect();
+    for (stream, null) in ["0</dev/null", "1</dev/null", "2</dev/null"].iter().enumerate() {
+        assert!(opened.iter().any(|result| result.starts_with(null)), "stream {stream} stays closed:\n{text}");
+        let ours = format!("{stream}<{}", home.path().display());
+        assert!(!opened.iter().any(|result| result.starts_with(&ours)), "what is said goes to a file:\n{text}");
+    }
+    home.flush();
+    assert_eq!(assert_exactly_once(&home, &[]).ids().len(), 1, "it was recorded");
+}
+
+#[test]
 fn a_file_size_limit_refuses_or_keeps_but_nothing_between() {
     let body = "x".repeat(3000);
     // Multiples of 512 bytes or of 1024, as shells differ: from less than an entry to more than the index needs.

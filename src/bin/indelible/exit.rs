@@ -1,7 +1,6 @@
 //! Exit codes: each is a promise about what was kept.
 
 use std::error::Error;
-use std::process::ExitCode;
 
 use indelible::fs::Error as FsError;
 use indelible::{batch, home, init, journal, record, recover, store, survey, verify, worker};
@@ -26,12 +25,6 @@ pub enum Exit {
     Refused = 77,
     /// No home, a broken one, or one that cannot keep the promises. Nothing was recorded.
     NoHome = 78,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
-    }
 }
 
 /// Why a command did not do what it was asked.

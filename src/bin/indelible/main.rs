@@ -6,10 +6,13 @@ mod exit;
 mod logging;
 mod output;
 mod prompt;
+mod recorder_args;
 mod settings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 
@@ -17,24 +20,28 @@ use args::Args;
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
+    (run() as u8).into()
+}
+
+/// Does what the command line says, and returns what the process ends with.
+fn run() -> Exit {
     indelible::fs::os::keep_private();
     // A file size limit is then an error like any other instead of the end of the process.
-    let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
-    let args = match Args::try_parse() {
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
-        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done.into(),
-        Err(error) => return exit::of_clap(&error).into(),
+        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
+        Err(error) => return exit::of_clap(&error),
     };
     let json = args.json;
     let outcome = catch_unwind(AssertUnwindSafe(|| cmd::run(args)));
     let failure = match outcome {
-        Ok(Ok(exit)) => return exit.into(),
+        Ok(Ok(exit)) => return exit,
         Ok(Err(failure)) => failure,
         // The panic has said on stderr what and where. What is durable by then has its exit code already.
         Err(_) => Failure::new(Exit::Io, "the program met a bug of its own and stopped")
             .hint("please report the lines above; whatever was acknowledged is kept"),
     };
     output::failure(&failure, json);
-    failure.exit.into()
+    failure.exit
 }

@@ -241,8 +241,8 @@ impl Settings {
     /// # Errors
     /// As [`Settings::of`].
     pub fn read(path: &Path, text: &str, overrides: &[String]) -> Result<Settings, Failure> {
-        // A recorder reads this file every time, and most have nothing in them but comments.
-        let says_nothing = text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'));
+        // A recorder reads this file every time, and most are as `init` made them: every setting a comment.
+        let says_nothing = text.is_empty() || text == TEMPLATE;
         if says_nothing && overrides.is_empty() && !has_environment() {
             return Ok(Settings::default());
         }
@@ -471,5 +471,13 @@ mod tests {
         for nonsense in ["", "soon", "1\nother = 2", "\"\"\""] {
             assert_eq!(value_like(&number, nonsense), toml::Value::String(nonsense.into()), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_new_homes_file_says_nothing() {
+        let read = |text: &str| Settings::read(Path::new("config.toml"), text, &[]).expect("it makes sense");
+        let settings = format!("{:?}", Settings::default());
+        assert_eq!(format!("{:?}", read(TEMPLATE)), settings, "as it is not parsed");
+        assert_eq!(format!("{:?}", read(&format!("{TEMPLATE}\n"))), settings, "as it is parsed");
     }
 }

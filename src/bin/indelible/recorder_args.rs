@@ -1,0 +1,188 @@
+//! The command line of a recorder, in its plain form, read without clap.
+//!
+//! Before clap reads anything it describes every command, its flags and its help: a quarter of what a recorder would
+//! compute. The plain form is what hooks write: each flag once, as `--flag value`. Whatever is not plain, or not right, is
+//! clap's to read and to explain; what is read here means exactly what clap would make of it.
+
+use std::ffi::OsString;
+
+use crate::args::{Args, Command, ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
+
+/// The arguments after the program's name, if they are a recorder's in their plain form.
+pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
+    let mut line = Line::default();
+    let mut arguments = arguments.peekable();
+    line.take_flags(&mut arguments)?;
+    if arguments.next()? != "record" {
+        return None;
+    }
+    line.take_flags(&mut arguments)?;
+    // A record's own flags follow its kind.
+    let kind = arguments.next().filter(|_| line.flags.iter().all(|(flag, _)| flag == "--home"))?;
+    line.take_flags(&mut arguments)?;
+    if arguments.next().is_some() {
+        return None;
+    }
+    line.command(kind.to_str()?)
+}
+
+/// The flags that were given, each with its value.
+#[derive(Default)]
+struct Line {
+    flags: Vec<(OsString, OsString)>,
+    json: bool,
+}
+
+impl Line {
+    /// Takes flags up to the next word that is none; `None` if one of them is not plain.
+    fn take_flags(&mut self, arguments: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -> Option<()> {
+        // A dash alone is a value: what stdin is.
+        let is_flag = |word: &OsString| word != "-" && word.as_encoded_bytes().starts_with(b"-");
+        while let Some(flag) = arguments.next_if(is_flag) {
+            let is_repeated = self.flags.iter().any(|(name, _)| *name == flag);
+            if flag == "--json" && !self.json {
+                self.json = true;
+                continue;
+            }
+            let value = arguments.next().filter(|value| !is_repeated && !value.is_empty() && !is_flag(value))?;
+            self.flags.push((flag, value));
+        }
+        Some(())
+    }
+
+    fn take(&mut self, flag: &str) -> Option<OsString> {
+        let at = self.flags.iter().position(|(name, _)| name == flag)?;
+        Some(self.flags.swap_remove(at).1)
+    }
+
+    fn command(mut self, kind: &str) -> Option<Args> {
+        let home = self.take("--home").map(Into::into);
+        let what = match kind {
+            "failure" => RecordCommand::Failure(self.learning()),
+            "success" => RecordCommand::Success(self.learning()),
+            "observation" => RecordCommand::Observation(self.learning()),
+            "heuristic" => RecordCommand::Heuristic(self.heuristic()),
+            "experiment" => RecordCommand::Experiment(self.experiment()),
+            _ => return None,
+        };
+        // A flag that is left is none of this command's.
+        let command = Command::Record { what, redact: false };
+        let args = Args { home, json: self.json, set: Vec::new(), command };
+        self.flags.is_empty().then_some(args)
+    }
+
+    fn learning(&mut self) -> LearningArgs {
+        LearningArgs {
+            title: self.take("--title"),
+            domain: self.take("--domain"),
+            severity: self.take("--severity"),
+            tags: self.take("--tags"),
+            summary: self.take("--summary"),
+            key: self.take("--key"),
+        }
+    }
+
+    fn heuristic(&mut self) -> HeuristicArgs {
+        HeuristicArgs {
+            domain: self.take("--domain"),
+            rule: self.take("--rule"),
+            explanation: self.take("--explanation"),
+            source: self.take("--source"),
+            confidence: self.take("--confidence"),
+            key: self.take("--key"),
+        }
+    }
+
+    fn experiment(&mut self) -> ExperimentArgs {
+        ExperimentArgs {
+            name: self.take("--name"),
+            hypothesis: self.take("--hypothesis"),
+            success_criteria: self.take("--success-criteria"),
+            failure_criteria: self.take("--failure-criteria"),
+            key: self.take("--key"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_words(words: &[&str]) -> Option<Args> {
+        read(words.iter().map(OsString::from))
+    }
+
+    fn clap_reads(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once(&"indelible").chain(words))
+    }
+
+    fn assert_same(words: &[&str]) {
+        if let Some(args) = read_words(words) {
+            let theirs = clap_reads(words).unwrap_or_else(|error| panic!("clap refuses {words:?}: {error}"));
+            assert_eq!(format!("{args:?}"), format!("{theirs:?}"), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_hooks_write_is_read_here() {
+        for words in [
+            &["record", "failure", "--title", "x", "--domain", "y"][..],
+            &["--home", "h", "--json", "record", "success", "--summary", "a b", "--severity", "5", "--tags", "a,b"],
+            &["record", "--home", "h", "observation", "--title", "x", "--key", "k", "--json"],
+            &["record", "heuristic", "--domain", "d", "--rule", "r", "--explanation", "e", "--source", "auto"],
+            &["record", "heuristic", "--confidence", "0.5", "--key", "k", "--home", "h"],
+            &["record", "experiment", "--name", "n", "--hypothesis", "h", "--success-criteria", "s"],
+            &["record", "experiment", "--failure-criteria", "f", "--key", "k"],
+        ] {
+            assert!(read_words(words).is_some(), "left to clap: {words:?}");
+            assert_same(words);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_here_is_what_clap_reads(words in words()) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_same(&words);
+        }
+    }
+
+    /// Words that a recorder's command line could have, in about the order that it could have them in.
+    fn words() -> impl Strategy<Value = Vec<String>> {
+        let flags = [
+            "--title",
+            "--domain",
+            "--severity",
+            "--tags",
+            "--summary",
+            "--key",
+            "--rule",
+            "--explanation",
+            "--source",
+            "--confidence",
+            "--name",
+            "--hypothesis",
+            "--success-criteria",
+            "--failure-criteria",
+            "--home",
+            "--set",
+            "--nope",
+        ];
+        let value =
+            prop::sample::select(vec!["x", "", "-", "--", "-x", "--json", "--help", "a b", "é", "record", "=", "1"]);
+        let pair = (prop::sample::select(flags.to_vec()), value).prop_map(|(flag, value)| vec![flag, value]);
+        let alone = prop::sample::select(vec!["--json", "--help", "-h", "-V", "--title=x", "--home=x", "x", "--", "-"]);
+        let some = move || {
+            prop::collection::vec(prop_oneof![9 => pair.clone(), 1 => alone.clone().prop_map(|it| vec![it])], 0..4)
+        };
+        let command = prop::sample::select(vec!["record", "record", "record", "flush"]);
+        let kind = prop::sample::select(vec!["failure", "success", "observation", "heuristic", "experiment", "batch"]);
+        (some(), command, some(), kind, some()).prop_map(|(before, command, between, kind, after)| {
+            let words = [before.concat(), vec![command], between.concat(), vec![kind], after.concat()].concat();
+            words.into_iter().map(str::to_owned).collect()
+        })
+    }
+}
