@@ -14,6 +14,17 @@ mod calls {
     pub use rustix::fs::{fstatfs, openat2, syncfs};
     pub use rustix::io::{pread, pwrite, write};
 
+    /// Opens `path`, resolved as `resolve` says.
+    #[cfg(target_os = "linux")]
+    pub fn open_resolved(
+        path: &std::path::Path,
+        flags: rustix::fs::OFlags,
+        mode: rustix::fs::Mode,
+        resolve: rustix::fs::ResolveFlags,
+    ) -> Result<Handle, rustix::io::Errno> {
+        rustix::fs::openat2(rustix::fs::CWD, path, flags, mode, resolve)
+    }
+
     /// The time.
     pub fn now() -> jiff::Timestamp {
         jiff::Timestamp::now()

@@ -86,6 +86,8 @@ pub struct Recorder<'h> {
     home: &'h Home,
     applier: Applier<'h>,
     index_wait: Duration,
+    /// Open since the last call that inserted rows.
+    index: Option<Index>,
 }
 
 impl<'h> Recorder<'h> {
@@ -94,21 +96,22 @@ impl<'h> Recorder<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home, index_wait: Duration) -> Result<Recorder<'h>, home::Error> {
-        Ok(Recorder { home, applier: Applier::new(home)?, index_wait })
+        Ok(Recorder { home, applier: Applier::new(home)?, index_wait, index: None })
     }
 
     /// Records one thing.
     ///
     /// # Errors
     /// Every [`Error`]; nothing was recorded then.
-    pub fn record(&self, request: Request) -> Result<Receipt, Error> {
+    pub fn record(&mut self, request: Request) -> Result<Receipt, Error> {
         let mut outcomes = self.record_all(vec![request]);
         outcomes.pop().expect("there is one outcome for each request")
     }
 
     /// Records many things with one sync, and returns the outcome of each, in order.
-    pub fn record_all(&self, requests: Vec<Request>) -> Vec<Result<Receipt, Error>> {
-        let mut index = None;
+    pub fn record_all(&mut self, requests: Vec<Request>) -> Vec<Result<Receipt, Error>> {
+        // One that was moved away since is not the home's any more.
+        let mut index = self.index.take().filter(|index| !index.has_moved());
         let mut decided: Vec<_> = requests.into_iter().map(|request| self.decide(request, &mut index)).collect();
         repeats_within(&mut decided);
         let jsons: Vec<&[u8]> = decided.iter().filter_map(Decided::json).collect();
@@ -117,7 +120,7 @@ impl<'h> Recorder<'h> {
                 Ok(durable) => {
                     // From here on the records are kept. Whatever goes wrong, a panic included, the worker mends.
                     let apply = AssertUnwindSafe(|| self.apply(&mut decided, index, &durable));
-                    let _ = catch_unwind(apply);
+                    self.index = catch_unwind(apply).unwrap_or_default();
                 }
                 Err(error) => {
                     let error = Arc::new(error);
@@ -205,8 +208,8 @@ impl<'h> Recorder<'h> {
     }
 
     /// Does what the worker would do otherwise: files, then rows. A keyed record is left to the worker, which knows
-    /// which intent of its key came first.
-    fn apply(&self, decided: &mut [Decided], mut index: Option<Index>, durable: &Durable<()>) {
+    /// which intent of its key came first. Returns the index if it can be used again.
+    fn apply(&self, decided: &mut [Decided], mut index: Option<Index>, durable: &Durable<()>) -> Option<Index> {
         let mut placed = Vec::new();
         for wanted in decided.iter_mut().filter_map(Decided::wanted).filter(|wanted| wanted.intent.key.is_none()) {
             match self.applier.files(&wanted.intent, Expect::Nothing, durable) {
@@ -218,18 +221,21 @@ impl<'h> Recorder<'h> {
             }
         }
         let rows: Vec<_> = placed.iter().map(|wanted| RowImage::of(&wanted.intent, &wanted.receipt.path)).collect();
-        let inserted = match self.index(&mut index) {
-            Some(index) if !rows.is_empty() => index.insert(&rows),
-            _ => return,
-        };
-        match inserted {
+        if rows.is_empty() {
+            return index;
+        }
+        match self.index(&mut index)?.insert(&rows) {
             Ok(inserted) => {
                 for (wanted, inserted) in placed.iter_mut().zip(inserted) {
                     wanted.receipt.row_id = Some(inserted.row_id);
                 }
-                self.checkpoint_without_worker(index);
+                self.checkpoint_without_worker(index.as_ref()?);
+                index
             }
-            Err(error) => tracing::debug!(%error, "rows are left to the worker"),
+            Err(error) => {
+                tracing::debug!(%error, "rows are left to the worker");
+                None
+            }
         }
     }
 
@@ -241,12 +247,12 @@ impl<'h> Recorder<'h> {
     }
 
     /// Where no worker runs, the write-ahead log must not grow for ever.
-    fn checkpoint_without_worker(&self, index: Option<Index>) {
+    fn checkpoint_without_worker(&self, index: &Index) {
         let large = || {
             let wal = self.home.dir().find(&format!("{}-wal", home::INDEX)).ok()??;
             (wal.size > WAL_BYTES_MAX).then_some(())
         };
-        if let (Some(()), Some(index)) = (large(), index)
+        if large().is_some()
             && let Ok(Ok(_lock)) = WorkerLock::try_take(self.home.private(), "a recorder's checkpoint")
         {
             // This also cuts the log, so that the next recorder does not find it as large.

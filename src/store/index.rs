@@ -229,6 +229,7 @@ impl Index {
             return Err(Error::Sqlite { doing: "open the index", source: rusqlite::Error::InvalidPath(what.into()) });
         }
         let index = Index { connection, path: path.into(), wait, inode: inode_of(path) };
+        spare_memory(&index.connection);
         // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
         let set = || {
             index.connection.busy_timeout(wait)?;
@@ -251,8 +252,11 @@ impl Index {
     fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
         let error = self.error("make the index");
         let _held = order::take(Lock::Index);
+        // A record's transaction writes three pages or four, however little of each it changes: they are small.
         let make = |index: &mut Index| {
-            index.connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+            index
+                .connection
+                .execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
             let transaction = index.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute_batch(TABLES)?;
             let put = "INSERT INTO indelible VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
@@ -535,6 +539,25 @@ fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Err
     #[cfg(target_os = "linux")]
     no_links::prepare();
     Connection::open_with_flags(path, flags)
+}
+
+/// Has SQLite set aside little memory for small allocations: it writes to every page of what it sets aside, by default of
+/// 48 KB, and a recorder uses a few.
+fn spare_memory(connection: &Connection) {
+    const SLOT_BYTES: std::ffi::c_int = 512;
+    const SLOTS: std::ffi::c_int = 16;
+    // SAFETY: the connection is open, nothing has been prepared with it, and these are the arguments that this setting
+    // takes. Where SQLite refuses, it goes on with its default.
+    unsafe {
+        let own = std::ptr::null_mut::<std::ffi::c_void>();
+        rusqlite::ffi::sqlite3_db_config(
+            connection.handle(),
+            rusqlite::ffi::SQLITE_DBCONFIG_LOOKASIDE,
+            own,
+            SLOT_BYTES,
+            SLOTS,
+        );
+    }
 }
 
 /// SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link. Nothing but

@@ -177,6 +177,35 @@ fn assert_refused_batch(home: &TestHome) {
 }
 
 #[test]
+fn a_batch_whose_index_is_replaced_goes_on_in_the_new_one() {
+    use std::io::{BufRead as _, Write as _};
+    let home = TestHome::new();
+    let mut command = home.cmd(["record", "batch"]).into_command();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("it was asked for");
+    let mut answers = std::io::BufReader::new(child.stdout.take().expect("it was asked for")).lines();
+    let mut record = |title: &str| {
+        let line = json!({ "kind": "failure", "title": title, "domain": "d" });
+        writeln!(stdin, "{line}").expect("it reads");
+        let answer = answers.next().expect("it answers").expect("its answer is UTF-8");
+        Receipt::of(&serde_json::from_str(&answer).expect("its answer is JSON"))
+    };
+    let before = record("before");
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+    }
+    let _ = home.cmd(["repair"]).run();
+    let after = record("after");
+    let count = "SELECT count(*) FROM records WHERE id = ?1";
+    let rows: u32 = home.index().query_row(count, [&after.id], |row| row.get(0)).expect("the index answers");
+    assert_eq!(rows, 1, "its row went to an index that nobody will find");
+    drop(stdin);
+    assert!(child.wait().expect("it is our child").success(), "the batch failed");
+    home.flush();
+    assert_exactly_once(&home, &[before, after]);
+}
+
+#[test]
 fn repeats_of_a_key_within_a_batch_are_one_record() {
     let home = TestHome::new();
     let line = |title: &str| format!(r#"{{"kind":"failure","title":"{title}","domain":"d","key":"k"}}"#);

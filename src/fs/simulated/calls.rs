@@ -110,6 +110,10 @@ pub fn open(path: &Path, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
     rustix::fs::open(path, flags, mode).map(Handle::Real)
 }
 
+pub fn open_resolved(path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<Handle, Errno> {
+    rustix::fs::openat2(rustix::fs::CWD, path, flags, mode, resolve).map(Handle::Real)
+}
+
 pub fn openat(at: &Handle, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
     match at {
         Handle::Real(fd) => rustix::fs::openat(fd, path, flags, mode).map(Handle::Real),

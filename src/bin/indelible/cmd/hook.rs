@@ -116,7 +116,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             return Done::new(host, Outcome::Skipped(skipped), format!("{} of {:?}", skipped.word(), event.name));
         }
     };
-    let recorder = match Recorder::new(home, INDEX_WAIT) {
+    let mut recorder = match Recorder::new(home, INDEX_WAIT) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };

@@ -35,7 +35,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     };
     let home = context.open(WHAT)?;
     let settings = settings(context, &home, redact)?;
-    let recorder = recorder(&home, &settings)?;
+    let mut recorder = recorder(&home, &settings)?;
     if let Some(redactor) = redactor(&settings, redact)? {
         redactor.request(&mut request);
     }
@@ -46,6 +46,8 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         output::line(&said(&receipt));
     }
     autostart::run(&home, &settings);
+    // The process ends here. Its end closes the index as a crash would, which SQLite is made for, in half the time.
+    std::mem::forget(recorder);
     Ok(Exit::Done)
 }
 
