@@ -175,17 +175,17 @@ pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<H
             let begin = offset;
             offset += line.len() as u64;
             if let Some(id) = parse_header(line, number)? {
-                return Ok(Some(Header { id, end: stray.unwrap_or(offset) }));
+                return Ok(Some(Header { id, end: stray.map_or(offset, |stray: Header| stray.end) }));
             }
             if is_zeros(line) {
                 zeros = zeros.or(Some(begin));
             } else if is_stray(line) {
-                stray = stray.or(zeros).or(Some(begin));
+                let first = || Header { id: id_without_header(line), end: zeros.unwrap_or(begin) };
+                stray = stray.or_else(|| Some(first()));
             }
         }
         if read == HEADER_SEARCH_BYTES_MAX || read < bytes_max {
-            let id = |begin: u64| id_without_header(&buffer[..read], begin.saturating_sub(start));
-            return Ok(stray.map(|begin| Header { id: id(begin), end: begin }));
+            return Ok(stray);
         }
     }
     Ok(None)
@@ -219,11 +219,10 @@ fn is_stray(line: &[u8]) -> bool {
     (text.is_some() || line.len() > HEADER_BYTES_MAX) && line != b"\n" && !is_header_like(text.unwrap_or(line))
 }
 
-/// The id of a segment without a header: it stays the same as long as the bytes do.
-fn id_without_header(bytes: &[u8], begin: u64) -> SegmentId {
-    let begin = usize::try_from(begin).map_or(bytes.len(), |begin| begin.min(bytes.len()));
-    let end = bytes.len().min(begin + HEADER_BYTES_MAX);
-    SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes[..end]))
+/// The id of a segment without a header: it follows from the first line that shows that one is missing, and so stays the
+/// same whatever is written behind that.
+fn id_without_header(line: &[u8]) -> SegmentId {
+    SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &line[..line.len().min(HEADER_BYTES_MAX)]))
 }
 
 /// The segment id in a header line, its line feed included; `None` if the line is not one.
