@@ -324,6 +324,7 @@ impl Index {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn is_free(&self, wait: Duration) -> Result<bool, Error> {
+        let _held = order::take(Lock::Index);
         let try_lock = || {
             self.connection.busy_timeout(wait.min(WAIT_MAX))?;
             let locked = self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;");
