@@ -300,6 +300,8 @@ impl<'h> Committer<'h> {
                 if self.quarantine.damage(segment, offset, &bytes, why)? {
                     self.counts.damaged += 1;
                     tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
+                    // What the journal has lost may be in its file or its row.
+                    self.distrust(VoidReason::JournalDamaged)?;
                 }
             }
             Item::Entry { json } => match serde_json::from_slice::<Intent>(&json) {

@@ -49,6 +49,8 @@ pub enum VoidReason {
     JournalUnknown,
     /// No commit names the journal, or its bytes do not bear the position out.
     PositionVoid,
+    /// Something in the journal is damaged.
+    JournalDamaged,
     /// It was one of these before, and whoever looked at everything then did not come to the end.
     Unfinished,
 }
@@ -61,6 +63,7 @@ impl VoidReason {
             VoidReason::AnchorLost => "what says where the branch was last is gone",
             VoidReason::BranchRewound => "the branch was moved back or rewritten",
             VoidReason::JournalUnknown => "nothing is remembered of this journal: it is new, restored or a copy",
+            VoidReason::JournalDamaged => "something in the journal is damaged",
             VoidReason::Unfinished => "a look at everything was begun and not finished",
             VoidReason::PositionVoid => "the journal does not bear out the history's position",
         }
@@ -132,6 +135,16 @@ impl<'h> Committer<'h> {
     /// Whether files and rows of the journal may be missing, since the machine was started anew.
     pub fn is_after_boot(&self) -> bool {
         self.state.boot != os::boot_id() || self.state.boot.is_empty()
+    }
+
+    /// Everything has to be looked at; should whoever does so be killed, by the next.
+    pub(super) fn distrust(&mut self, why: VoidReason) -> Result<(), Error> {
+        self.void = self.void.or(Some(why));
+        if !self.state.distrusted {
+            self.state.distrusted = true;
+            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+        }
+        Ok(())
     }
 
     /// Everything has been looked at: from now on, positions are trusted.

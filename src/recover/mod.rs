@@ -144,8 +144,8 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     // Before anything is committed: of several intents with one id, the one that is committed already is the record.
     let everything = committer.is_after_boot() && committer.restore_rows()? || everything;
     report.committed = commit(committer, &mut report, progress)?;
-    let damaged = committer.counts().damaged > before.damaged;
-    if everything || damaged {
+    // Damage is found while the journal is read.
+    if everything || committer.void().is_some() {
         mend(committer, &mut report, progress)?;
     }
     if scope == Scope::Everything && committer.rows_owed().is_some() {

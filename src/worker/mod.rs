@@ -295,11 +295,9 @@ impl Worker<'_> {
             if asked.is_empty() && self.is_replaced() {
                 return Ok(Ended::Replaced);
             }
-            let damaged = committer.counts().damaged;
             committer.look()?;
-            if committer.counts().damaged > damaged {
-                // What the journal has lost may be in its file or its row.
-                let report = recover::recover(committer, Scope::Everything, &mut ())?;
+            if committer.void().is_some() {
+                let report = recover::recover(committer, Scope::Start, &mut ())?;
                 self.recovered(&report);
             }
             let now = Instant::now();

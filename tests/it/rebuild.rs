@@ -166,6 +166,19 @@ fn a_worker_that_is_killed_after_its_first_commit_of_a_new_history_leaves_the_re
     home.recover_fully();
 }
 
+/// The position passes damage with the next commit, and what the damage took is in its file and its row all the same.
+#[test]
+fn damage_that_was_found_by_somebody_killed_is_made_up_for_by_the_next() {
+    let home = TestHome::new();
+    let receipts = ["one", "two", "three"].map(|title| home.record("failure", title));
+    let segment = home.join(".indelible/journal/0000000001.log");
+    let text = fs::read_to_string(&segment).expect("a journal is text");
+    fs::write(&segment, text.replacen("\"two\"", "\"tow\"", 1)).expect("it can be overwritten");
+    let _ = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", "CommitAfterAnchor").run().aborted();
+    home.flush();
+    assert_exactly_once(&home, &receipts);
+}
+
 #[test]
 fn an_index_that_is_gone_comes_from_files() {
     for command in ["recover", "repair"] {
