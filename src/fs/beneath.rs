@@ -397,10 +397,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] if the sync fails.
     pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
-        #[cfg(target_os = "linux")]
         sys::syncfs(&self.fd).map_err(|errno| self.error("sync the file system of", ".", errno))?;
-        #[cfg(not(target_os = "linux"))]
-        rustix::fs::sync();
         Ok(Durable(()))
     }
 }

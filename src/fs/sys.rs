@@ -5,13 +5,15 @@
 mod calls {
     pub use std::os::fd::OwnedFd as Handle;
 
+    #[cfg(target_os = "macos")]
+    pub use super::super::os::{fdatasync, fsync, syncfs};
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     pub use rustix::fs::renameat_with;
     pub use rustix::fs::{
-        Dir as Listing, fdatasync, fstat, fsync, linkat, mkdirat, open, openat, renameat, statat, tell, unlinkat,
+        Dir as Listing, fstat, fstatfs, linkat, mkdirat, open, openat, renameat, statat, tell, unlinkat,
     };
     #[cfg(target_os = "linux")]
-    pub use rustix::fs::{fstatfs, openat2, syncfs};
+    pub use rustix::fs::{fdatasync, fsync, openat2, syncfs};
     pub use rustix::io::{pread, pwrite, write};
 
     /// Opens `path`, resolved as `resolve` says.

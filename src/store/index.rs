@@ -459,6 +459,9 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
     pub fn sync(&self) -> Result<(), Error> {
         let _held = order::take(Lock::Index);
+        // On macOS a plain sync ends at the drive's own memory; elsewhere this is nothing.
+        let whole = self.connection.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;");
+        whole.map_err(self.error("make the index durable"))?;
         self.checkpoint()?;
         // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
         // checkpoint, so that no recorder has to sync the write-ahead log's new header.

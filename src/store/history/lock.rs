@@ -7,7 +7,7 @@
 use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{DoingAt as _, Error, History};
 use crate::fs::order::{self, Held, Lock};
+use crate::fs::os::somebody_at_work;
 
 /// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
 ///
@@ -212,49 +213,7 @@ fn set_aside(history: &History, file: &Path, watched: &Watched) {
 }
 
 /// Whether no process has the lock open, and none that could give it back is at work in the repository.
-#[cfg(target_os = "linux")]
 fn nobody_at_work(history: &History, lock: Stamp) -> bool {
-    let Ok(processes) = fs::read_dir("/proc") else { return false };
-    let folders: Vec<PathBuf> =
-        [&history.home, &history.common].into_iter().filter_map(|it| fs::canonicalize(it).ok()).collect();
-    !processes
-        .flatten()
-        .map(|it| it.path())
-        .filter(|it| is_process(it))
-        .any(|process| has_open(&process, lock) || (is_git(&process) && may_work_in(&process, &folders)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn nobody_at_work(_: &History, _: Stamp) -> bool {
-    false
-}
-
-fn is_process(path: &Path) -> bool {
-    path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// What cannot be looked into counts as not open: it is then judged by its name alone.
-fn has_open(process: &Path, lock: Stamp) -> bool {
-    let Ok(files) = fs::read_dir(process.join("fd")) else { return false };
-    files.flatten().filter_map(|it| fs::metadata(it.path()).ok()).any(|it| Stamp::of(&it) == lock)
-}
-
-fn is_git(process: &Path) -> bool {
-    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    let name = name.trim();
-    matches!(name, "git" | "jj" | "tig" | "gitk" | "lazygit" | "gitui") || name.starts_with("git-")
-}
-
-/// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be.
-fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
-    let Ok(cwd) = fs::read_link(process.join("cwd")) else { return !has_ended(process) };
-    let told = fs::read(process.join("cmdline")).unwrap_or_default();
-    let told = String::from_utf8_lossy(&told);
-    folders.iter().any(|folder| cwd.starts_with(folder) || told.contains(&*folder.to_string_lossy()))
-}
-
-/// A process that is gone, or a zombie, gives nothing back.
-fn has_ended(process: &Path) -> bool {
-    let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    let folders = [&history.home, &history.common].into_iter().filter_map(|it| fs::canonicalize(it).ok());
+    !somebody_at_work(&folders.collect::<Vec<_>>(), |it| Stamp::of(it) == lock)
 }

@@ -1,13 +1,9 @@
-//! What only the operating system knows: which machine this is, since when it runs, what a file system is.
+//! Linux.
 
-use std::os::fd::BorrowedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 
-use super::{Dir, Error};
-
-/// The priority of what must not be in anybody's way.
-const LOW_PRIORITY: i32 = 10;
+use super::super::{Dir, Error, sys};
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
@@ -22,79 +18,22 @@ pub fn boot_id() -> String {
     text.trim().to_owned()
 }
 
-/// The numeric id of the user whom this process acts for.
-pub fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Lets nothing that this process makes be read by anybody but its user.
-pub fn keep_private() {
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-}
-
-/// Lets what this process makes from now on be read by everybody: what is installed for all users.
-pub fn keep_readable() {
-    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
-}
-
-/// Gives way to whatever else runs on the machine. A second time changes nothing.
-pub fn lower_priority() {
-    if rustix::process::getpriority_process(None).is_ok_and(|priority| priority < LOW_PRIORITY) {
-        let _ = rustix::process::setpriority_process(None, LOW_PRIORITY);
-    }
-}
-
-/// Starts `command` on its own: in a session without a terminal, in the root folder, with nothing to read from or write
-/// to, and without any file that this process has open, so that nobody who waits for one waits for it.
-///
-/// # Errors
-/// [`std::io::Error`] if it cannot be started.
-pub fn start_detached(command: &mut Command) -> std::io::Result<()> {
-    keep_open_files_to_ourselves();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    // SAFETY: between fork and exec it makes one system call, which takes no memory and no lock.
-    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-    command.spawn().map(drop)
-}
-
-/// What we open ourselves is never inherited; what we were given by whoever started us would be.
-fn keep_open_files_to_ourselves() {
-    let open = std::fs::read_dir("/dev/fd").into_iter().flatten().flatten();
-    let numbers = open.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
-    for number in numbers.filter(|number| *number > 2) {
-        // SAFETY: it was open a moment ago, and setting a flag on what is not is an error and no more.
-        let file = unsafe { BorrowedFd::borrow_raw(number) };
-        let _ = rustix::io::fcntl_setfd(file, rustix::io::FdFlags::CLOEXEC);
-    }
-}
-
 /// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network
 /// or with a host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
 ///
 /// # Errors
 /// [`Error::Io`] if the system does not say.
 pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> {
-    #[cfg(target_os = "linux")]
-    {
-        let stat =
-            super::sys::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
-        Ok(match stat.f_type as u64 & 0xffff_ffff {
-            FUSE => shared_through_fuse(dir),
-            magic => unsuitable(magic),
-        })
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = dir;
-        Ok(None)
-    }
+    let stat = sys::fstatfs(dir.fd()).map_err(|errno| dir.error("ask for the file system of", ".", errno))?;
+    Ok(match stat.f_type as u64 & 0xffff_ffff {
+        FUSE => shared_through_fuse(dir),
+        magic => unsuitable(magic),
+    })
 }
 
-#[cfg(target_os = "linux")]
 const FUSE: u64 = 0x6573_5546;
 
 /// The numbers are those of the kernel's include/uapi/linux/magic.h and of its file systems' own headers.
-#[cfg(target_os = "linux")]
 fn unsuitable(magic: u64) -> Option<&'static str> {
     match magic {
         0x6969 => Some("NFS"),
@@ -110,7 +49,6 @@ fn unsuitable(magic: u64) -> Option<&'static str> {
 }
 
 /// What is mounted by way of FUSE, and lies on another machine or on a host.
-#[cfg(target_os = "linux")]
 const SHARED: [&str; 18] = [
     "virtiofs",
     "blobfuse",
@@ -133,7 +71,6 @@ const SHARED: [&str; 18] = [
 ];
 
 /// To the kernel all of these look like any other FUSE file system but for what they are mounted as.
-#[cfg(target_os = "linux")]
 fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
     let device = format!("{}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
@@ -143,7 +80,6 @@ fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
 
 /// What the file system of `device` is called in `mounts`, the content of `/proc/self/mountinfo`, if it is one to refuse.
 /// It is told by its type, by its source where it gives itself no type of its own, and by a source that is a URL.
-#[cfg(target_os = "linux")]
 fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device))?;
     let mut mounted = mount.split(" - ").nth(1)?.split(' ');
@@ -153,7 +89,48 @@ fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     known.or_else(|| source.contains("://").then_some("a file system of another machine"))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+/// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. Where that
+/// cannot be found out, somebody may be.
+pub fn somebody_at_work(folders: &[PathBuf], is_it: impl Fn(&Metadata) -> bool) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    processes
+        .flatten()
+        .map(|it| it.path())
+        .filter(|it| is_process(it))
+        .any(|process| has_open(&process, &is_it) || (is_git(&process) && may_work_in(&process, folders)))
+}
+
+fn is_process(path: &Path) -> bool {
+    path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What cannot be looked into counts as not open: it is then judged by its name alone.
+fn has_open(process: &Path, is_it: &impl Fn(&Metadata) -> bool) -> bool {
+    let Ok(files) = std::fs::read_dir(process.join("fd")) else { return false };
+    files.flatten().filter_map(|it| std::fs::metadata(it.path()).ok()).any(|it| is_it(&it))
+}
+
+fn is_git(process: &Path) -> bool {
+    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    let name = name.trim();
+    matches!(name, "git" | "jj" | "tig" | "gitk" | "lazygit" | "gitui") || name.starts_with("git-")
+}
+
+/// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be.
+fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
+    let Ok(cwd) = std::fs::read_link(process.join("cwd")) else { return !has_ended(process) };
+    let told = std::fs::read(process.join("cmdline")).unwrap_or_default();
+    let told = String::from_utf8_lossy(&told);
+    folders.iter().any(|folder| cwd.starts_with(folder) || told.contains(&*folder.to_string_lossy()))
+}
+
+/// A process that is gone, or a zombie, gives nothing back.
+fn has_ended(process: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return true };
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
