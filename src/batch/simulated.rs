@@ -592,8 +592,10 @@ impl<'s> Stage<'s> {
     }
 
     fn lock(self) -> Result<WorkerLock, Error> {
-        let lock = WorkerLock::try_take(self.real, "a test")?;
-        Ok(lock.expect("a machine has one worker at a time"))
+        // A machine has one worker at a time; but a process that another test is just starting has, for an instant, every
+        // file open that this one has, and so the last worker's lock.
+        let lock = WorkerLock::take_for_worker(self.real, Duration::from_secs(60))?;
+        Ok(lock.expect("nobody starts a process for so long"))
     }
 
     /// What `Committer::open` makes, with the world in the place of git.
