@@ -1,0 +1,2 @@
+/* What it costs to start and end a process, and nothing else. */
+int main(void) { return 0; }

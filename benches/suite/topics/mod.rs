@@ -1,0 +1,35 @@
+//! What is measured, one module each.
+
+use crate::lab::Lab;
+use crate::report::Report;
+
+mod anatomy;
+mod batch;
+mod drain;
+mod goals;
+mod growth;
+mod latency;
+mod record;
+mod recovery;
+mod repository;
+mod worker;
+
+/// Something that is measured.
+pub struct Topic {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub run: fn(&Lab, &mut Report),
+}
+
+/// All topics, in the order of the document. The last is read off the others.
+pub const ALL: [Topic; 9] = [
+    Topic { name: "record", title: "One record", run: record::run },
+    Topic { name: "anatomy", title: "Where a recorder's time goes", run: anatomy::run },
+    Topic { name: "batch", title: "Many records from one process", run: batch::run },
+    Topic { name: "drain", title: "Committing what is pending", run: drain::run },
+    Topic { name: "growth", title: "Growth with the home", run: growth::run },
+    Topic { name: "recovery", title: "Recovery", run: recovery::run },
+    Topic { name: "latency", title: "A steady load", run: latency::run },
+    Topic { name: "repository", title: "The repository after many small batches", run: repository::run },
+    Topic { name: "goals", title: "Goals", run: goals::run },
+];

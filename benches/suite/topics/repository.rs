@@ -1,0 +1,114 @@
+//! The repository that many small batches leave behind, against the same one after `git gc`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::worker::Worker;
+use crate::homes::{self, Layout, objects};
+use crate::lab::{Lab, has, indelible, output};
+use crate::process::measured;
+use crate::report::Report;
+use crate::samples::{Contender, Samples, Spread, grouped, interleave, number};
+
+/// Records to a commit.
+const BATCH: usize = 10;
+/// Records in the batches whose bytes are counted.
+const COUNTED: usize = 100;
+
+pub fn run(lab: &Lab, report: &mut Report) {
+    let records = lab.scale.repository;
+    let home = homes::new(&lab.scratch("repository-home"));
+    let peak = commit_all(&home, records);
+    let git = home.join(".git");
+    let after = objects(&git);
+    report.text(format!(
+        "{} records, committed by a worker {BATCH} at a time, {} commits; packs were counted all the while.",
+        grouped(records as i64),
+        grouped((records / BATCH) as i64)
+    ));
+    report.figure("peak number of packs", Spread::exactly(peak as f64));
+    let rows = vec![
+        vec!["packs, at the most".into(), peak.to_string()],
+        vec!["packs in the end".into(), after.packs.to_string()],
+        vec!["loose objects in the end".into(), after.loose.to_string()],
+    ];
+    report.table(&["", ""], rows);
+    if has("git", "--version") {
+        against_gc(lab, report, &git);
+    } else {
+        report.skip("git gc, log and fsck (git is not installed)");
+    }
+    bytes(lab, report);
+}
+
+/// Records everything with a worker beside it, and returns the largest number of packs that was seen.
+fn commit_all(home: &Path, records: usize) -> usize {
+    let sizes = [format!("worker.records_due={BATCH}"), format!("worker.records_max={BATCH}")];
+    let worker = Worker::start(home, &[&sizes[0], &sizes[1]]);
+    homes::append(home, Layout::Dated, records);
+    let packs = home.join(".git/objects/pack");
+    let mut peak = 0;
+    while (worker.committed() as usize) < records {
+        let names = std::fs::read_dir(&packs).expect("a repository has packs").flatten();
+        let now = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".pack")).count();
+        peak = peak.max(now);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    worker.stop();
+    peak
+}
+
+/// `git log` and `git fsck` in the repository and in a copy that was collected.
+fn against_gc(lab: &Lab, report: &mut Report, git: &Path) {
+    let collected = lab.scratch("repository-gc");
+    output(Command::new("cp").arg("-a").arg(git).arg(&collected));
+    let gc = measured(lab, Command::new("git").arg("--git-dir").arg(&collected).args(["gc", "-q"]), None);
+    let commands = [("git log -1 --stat", vec!["log", "-1", "--stat"]), ("git fsck", vec!["fsck", "--no-progress"])];
+    let mut rows = Vec::new();
+    for (name, args) in &commands {
+        let at = |path: &Path| {
+            let mut command = Command::new("git");
+            command.arg("--git-dir").arg(path).args(args);
+            command
+        };
+        let (ours, theirs) = (at(git), at(&collected));
+        let mut contenders = vec![
+            Contender::new("ours", 1, |_| measured(lab, &ours, None).wall_ms),
+            Contender::new("collected", 1, |_| measured(lab, &theirs, None).wall_ms),
+        ];
+        let turns = interleave(lab.scale.slow_rounds, 1, &mut contenders);
+        let ratio = turns.ratio(0, 1).spread();
+        report.figure(format!("{name} / after gc"), ratio);
+        let ms = |contender: usize| format!("{} ms", number(turns.of(contender).median()));
+        rows.push(vec![format!("`{name}`"), ms(0), ms(1), ratio.show()]);
+    }
+    let [ours, theirs] = [git, &collected].map(|path| objects(path).bytes as f64 / 1e6);
+    let mb = |size: f64| format!("{} MB", number(size));
+    rows.push(vec!["size of the objects".into(), mb(ours), mb(theirs), number(ours / theirs)]);
+    report.figure("size / after gc", Spread::exactly(ours / theirs));
+    report.table(&["", "as the worker leaves it", "after `git gc`", "ratio"], rows);
+    report.text(format!("`git gc` itself took {} s.", number(gc.wall_ms / 1e3)));
+}
+
+/// What one small record makes a disk write, in batches.
+fn bytes(lab: &Lab, report: &mut Report) {
+    let home = homes::new(&lab.scratch("repository-bytes"));
+    let lines = homes::lines(lab, COUNTED);
+    let (mut recorded, mut committed) = (Vec::new(), Vec::new());
+    for _ in 0..lab.scale.slow_rounds {
+        recorded.push(measured(lab, &indelible(&home, &["record", "batch"]), Some(&lines)).written / COUNTED as f64);
+        committed.push(measured(lab, &indelible(&home, &["flush"]), None).written / COUNTED as f64);
+    }
+    let [recorded, committed] = [recorded, committed].map(|bytes| Samples::new(bytes).spread());
+    report.heading(format!("Bytes written per record, in batches of {COUNTED}"));
+    report
+        .text("As the system counts them, in pages of 4 kB: a record's own file is one of them, however small it is.");
+    let rows = vec![
+        vec!["`record batch`: journal, files, rows".into(), recorded.show()],
+        vec!["`flush`: the commit".into(), committed.show()],
+    ];
+    report.table(&["", "bytes"], rows);
+    report.figure("bytes per record, recorded", recorded);
+    report.figure("bytes per record, committed", committed);
+}
