@@ -520,7 +520,7 @@ fn of_reads_of_a_whole_index() {
     let _ = under_strace(&home, &trace_of(&home), None, &Work::Recover.args()).ok();
     let mut sites = sites(&trace_of(&home), text_of(home.path()), &home, Depth::All);
     sites.retain(|site| {
-        site.call == "pread64" && site.shown.contains("memory/index.db") && site.shown.contains(" 4096, ")
+        site.call == "pread64" && site.shown.contains("memory/index.db") && site.shown.contains(" 1024, ")
     });
     assert!(sites.len() > 20, "hardly anything reads the index");
     for site in &sites {
