@@ -167,6 +167,14 @@ impl Home {
         Ok(Home { dir, private, journal, id: identity.id })
     }
 
+    /// Checks that it still is a home: whoever had the worker's lock before may have released it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if it is none any more.
+    pub fn check_current(&self) -> Result<(), Error> {
+        if is_home(self.path()) { Ok(()) } else { Err(Error::Missing(self.path().into())) }
+    }
+
     /// The home's folder.
     pub fn dir(&self) -> &Dir {
         &self.dir

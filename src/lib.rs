@@ -1,5 +1,6 @@
 //! indelible: records that cannot be lost.
 
+pub mod adopt;
 pub mod batch;
 pub mod fs;
 pub mod home;

@@ -350,6 +350,26 @@ impl Dir {
         sys::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
     }
 
+    /// Gives the file `name` in this folder the same name in the folder `there` as well, which must be on the same file
+    /// system and not have it. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there.
+    pub fn link(&self, name: &str, there: &Dir) -> Result<(), Error> {
+        check_name(name)?;
+        sys::linkat(&self.fd, name, &there.fd, name, AtFlags::empty())
+            .map_err(|errno| there.error("give a second name", name, errno))
+    }
+
+    /// Moves the file `name` out of this folder to the same name in the folder `there`, replacing what lies there. Not
+    /// synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; both are then where they were.
+    pub fn put_back(&self, name: &str, there: &Dir) -> Result<(), Error> {
+        self.rename_over(name, there, name)
+    }
+
     /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
     ///
     /// # Errors
@@ -417,6 +437,14 @@ impl File {
 
     fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
         Error::Io { doing, path: self.path.clone(), source: source.into() }
+    }
+
+    /// Lets the file's owner run it as a program.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub(super) fn make_program(&self) -> Result<(), Error> {
+        rustix::fs::fchmod(&self.fd, Mode::RWXU).map_err(|errno| self.error("make a program of", errno))
     }
 
     /// What the file is now.

@@ -94,6 +94,13 @@ impl WorkerLock {
     }
 }
 
+impl Holder {
+    /// The process id of the worker that has the lock; `None` if it is somebody else who has it.
+    pub fn worker(&self) -> Option<i32> {
+        self.0.strip_prefix(WORKER)?.strip_prefix(", process ")?.parse().ok()
+    }
+}
+
 fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));

@@ -39,7 +39,19 @@ impl Dir {
     /// [`Error::Io`] if the system refuses; the old file is then still there, or, where only the last sync failed, the
     /// new one.
     pub fn replace(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<Durable<()>, Error> {
-        self.swap_in(name, content, temporary, true)?;
+        self.swap_in(name, content, temporary, sync_before_rename)?;
+        self.sync()
+    }
+
+    /// As [`Dir::replace`], for a file that its owner can run.
+    ///
+    /// # Errors
+    /// As [`Dir::replace`].
+    pub fn replace_program(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<Durable<()>, Error> {
+        self.swap_in(name, content, temporary, |file| {
+            file.make_program()?;
+            sync_before_rename(file)
+        })?;
         self.sync()
     }
 
@@ -48,14 +60,17 @@ impl Dir {
     /// # Errors
     /// As [`Dir::replace`].
     pub fn replace_lightly(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
-        self.swap_in(name, content, temporary, false)
+        self.swap_in(name, content, temporary, |_| Ok(()))
     }
 
-    fn swap_in(&self, name: &str, content: &[u8], temporary: &Dir, synced: bool) -> Result<(), Error> {
-        let temp = write_temporary(temporary, content, |file| match synced {
-            true => file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner),
-            false => Ok(()),
-        })?;
+    fn swap_in(
+        &self,
+        name: &str,
+        content: &[u8],
+        temporary: &Dir,
+        last: impl FnOnce(&super::File) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let temp = write_temporary(temporary, content, last)?;
         if let Err(error) = temporary.rename_over(&temp, self, name) {
             let _ = temporary.remove(&temp);
             return Err(error);
@@ -79,6 +94,10 @@ impl Dir {
         }
         unreachable!("a folder cannot hold four thousand million files of one name")
     }
+}
+
+fn sync_before_rename(file: &super::File) -> Result<(), Error> {
+    file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner)
 }
 
 /// Writes `content` to a new file in `temporary`, then does `last` with it. Returns its name, which no other process

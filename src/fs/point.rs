@@ -118,6 +118,30 @@ points! {
     RebuildBeforeReset,
     /// Recovery has emptied the index and is about to fill it.
     RebuildBeforeFill,
+    /// The database of a home that is adopted is about to be copied.
+    AdoptBeforeBackup,
+    /// The copy is there; what the home was like is about to be noted, and nothing of it has changed yet.
+    AdoptBeforeNote,
+    /// What the home was like is noted; its database is about to be changed.
+    AdoptBeforeDatabase,
+    /// A script that is to be replaced is about to be kept.
+    AdoptBeforeScript,
+    /// A script is about to be replaced, and what was there is kept.
+    AdoptScriptKept,
+    /// The file of a row without one is about to be placed.
+    AdoptBeforeMend,
+    /// Everything is committed, and a script is about to be put back.
+    ReleaseBeforeScript,
+    /// The home is about to stop being one.
+    ReleaseBeforeIdentity,
+    /// The database is about to go back into its journal mode.
+    ReleaseBeforeDatabase,
+    /// Our lines are about to go from the list of ignored files.
+    ReleaseBeforeExclude,
+    /// The private folder is about to be put aside.
+    ReleaseBeforeAside,
+    /// The private folder is aside, and that is not yet synced.
+    ReleaseAfterAside,
 }
 
 /// Called just before the step `point` is taken.

@@ -240,7 +240,7 @@ impl Index {
         Ok(index)
     }
 
-    fn error(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    pub(crate) fn error(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
         let (path, waited) = (self.path.clone(), self.wait);
         move |source| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { waited },
@@ -249,7 +249,7 @@ impl Index {
         }
     }
 
-    fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
+    pub(crate) fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
         let error = self.error("make the index");
         let _held = order::take(Lock::Index);
         // A record's transaction writes three pages or four, however little of each it changes: they are small.
@@ -276,6 +276,16 @@ impl Index {
             (_, found) if found > SCHEMA => Err(Error::Newer { found }),
             (found, _) => Ok(found.unwrap_or(home)),
         }
+    }
+
+    /// The connection, for what only an adoption asks of a database.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// An index over a database that is open already, and nobody else's.
+    pub(crate) fn over(connection: Connection) -> Index {
+        Index { connection, path: PathBuf::new(), wait: Duration::ZERO, inode: None }
     }
 
     /// Checks that this program can work with the index: that its tables are there, and of a version it knows.
@@ -376,23 +386,25 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, Error> {
-        let sql = "SELECT r.id, h.rule, h.explanation, h.source_type, h.confidence, r.created_at, r.path, h.domain
-             FROM records r JOIN heuristics h ON h.id = r.row_id
-             WHERE r.kind = 'heuristic' AND r.path >= ?1 || '/' AND r.path < ?1 || '0' ORDER BY r.created_at, r.id";
+        let fields = ["rule", "explanation", "source_type", "confidence", "domain"];
         let entry = |row: &Row<'_>| {
             let page_entry = PageEntry {
                 id: parsed(row, 0)?,
-                rule: row.get(1)?,
-                explanation: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
-                source: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-                confidence: row.get::<_, Option<f64>>(4)?.unwrap_or_default(),
-                created_at: parsed(row, 5)?,
-                path: row.get(6)?,
+                created_at: parsed(row, 1)?,
+                path: row.get(2)?,
+                rule: row.get(3)?,
+                explanation: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                confidence: row.get::<_, Option<f64>>(6)?.unwrap_or_default(),
             };
             Ok((row.get(7)?, page_entry))
         };
         let read = || {
-            let mut statement = self.connection.prepare(sql)?;
+            let fields = columns_or_null(&self.connection, "heuristics", &fields)?;
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT r.id, r.created_at, r.path, {fields} FROM records r JOIN heuristics ON heuristics.id = r.row_id
+                 WHERE r.kind = 'heuristic' AND r.path >= ?1 || '/' AND r.path < ?1 || '0' ORDER BY r.created_at, r.id"
+            ))?;
             statement.query_map([folder], entry)?.collect::<Result<Vec<_>, _>>()
         };
         read().map_err(self.error("read a domain's heuristics from the index"))
@@ -691,27 +703,29 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
         let (title, domain, tags, summary) = (text(row, 0)?, text(row, 1)?, text(row, 3)?, text(row, 4)?);
         Ok(Learning { title, domain, severity: row.get::<_, Option<u8>>(2)?.unwrap_or(3), tags, summary })
     };
-    let learnings = "SELECT title, domain, severity, tags, summary FROM learnings WHERE id = ?1";
+    let (table, fields): (_, &[&str]) = match known.kind {
+        Kind::Failure | Kind::Success | Kind::Observation => {
+            ("learnings", &["title", "domain", "severity", "tags", "summary"])
+        }
+        Kind::Heuristic => ("heuristics", &["domain", "rule", "explanation", "source_type", "confidence"]),
+        Kind::Experiment => ("experiments", &["name", "hypothesis"]),
+    };
+    let fields = columns_or_null(connection, table, fields)?;
+    let sql = format!("SELECT {fields} FROM {table} WHERE id = ?1");
     let record = match known.kind {
-        Kind::Failure => connection.query_row(learnings, [row_id], learning).map(Record::Failure),
-        Kind::Success => connection.query_row(learnings, [row_id], learning).map(Record::Success),
-        Kind::Observation => connection.query_row(learnings, [row_id], learning).map(Record::Observation),
-        Kind::Heuristic => {
-            let sql = "SELECT domain, rule, explanation, source_type, confidence FROM heuristics WHERE id = ?1";
-            connection.query_row(sql, [row_id], |row| {
-                let (domain, rule, explanation, source) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?);
-                let confidence = row.get::<_, Option<f64>>(4)?.unwrap_or(0.5);
-                Ok(Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence }))
-            })
-        }
-        Kind::Experiment => {
-            let sql = "SELECT name, hypothesis FROM experiments WHERE id = ?1";
-            connection.query_row(sql, [row_id], |row| {
-                let (success_criteria, failure_criteria) = Default::default();
-                let (name, hypothesis) = (text(row, 0)?, text(row, 1)?);
-                Ok(Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria }))
-            })
-        }
+        Kind::Failure => connection.query_row(&sql, [row_id], learning).map(Record::Failure),
+        Kind::Success => connection.query_row(&sql, [row_id], learning).map(Record::Success),
+        Kind::Observation => connection.query_row(&sql, [row_id], learning).map(Record::Observation),
+        Kind::Heuristic => connection.query_row(&sql, [row_id], |row| {
+            let (domain, rule, explanation, source) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?);
+            let confidence = row.get::<_, Option<f64>>(4)?.unwrap_or(0.5);
+            Ok(Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence }))
+        }),
+        Kind::Experiment => connection.query_row(&sql, [row_id], |row| {
+            let (success_criteria, failure_criteria) = Default::default();
+            let (name, hypothesis) = (text(row, 0)?, text(row, 1)?);
+            Ok(Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria }))
+        }),
     };
     record.optional()
 }
@@ -724,20 +738,79 @@ struct Statements<'t> {
     tables: [Option<rusqlite::Statement<'t>>; 3],
 }
 
-const LEARNINGS: (usize, &str) = (
-    0,
-    "INSERT INTO learnings (type, filepath, title, summary, tags, domain, severity, created_at, updated_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
-);
-const HEURISTICS: (usize, &str) = (
-    1,
-    "INSERT INTO heuristics (domain, rule, explanation, source_type, confidence, created_at, updated_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
-);
-const EXPERIMENTS: (usize, &str) = (
-    2,
-    "INSERT INTO experiments (name, hypothesis, status, folder_path, created_at) VALUES (?1, ?2, 'active', ?3, ?4)",
-);
+/// Where the rows of a kind go: the columns that we fill, and with what.
+struct Table {
+    slot: usize,
+    name: &'static str,
+    columns: &'static str,
+    values: &'static str,
+}
+
+const LEARNINGS: Table = Table {
+    slot: 0,
+    name: "learnings",
+    columns: "type, filepath, title, summary, tags, domain, severity, created_at, updated_at",
+    values: "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8",
+};
+const HEURISTICS: Table = Table {
+    slot: 1,
+    name: "heuristics",
+    columns: "domain, rule, explanation, source_type, confidence, created_at, updated_at",
+    values: "?1, ?2, ?3, ?4, ?5, ?6, ?6",
+};
+const EXPERIMENTS: Table = Table {
+    slot: 2,
+    name: "experiments",
+    columns: "name, hypothesis, status, folder_path, created_at",
+    values: "?1, ?2, 'active', ?3, ?4",
+};
+
+impl Table {
+    /// Prepares the insertion of a row. An adopted table may be older than some of our columns: it gets the others.
+    fn prepare<'t>(&self, transaction: &'t Transaction<'t>) -> Result<rusqlite::Statement<'t>, rusqlite::Error> {
+        let Table { name, columns, values, .. } = self;
+        match transaction.prepare(&format!("INSERT INTO {name} ({columns}) VALUES ({values})")) {
+            Err(error) if error.to_string().contains("has no column named") => {
+                let there = columns_of(transaction, name)?;
+                let kept: Vec<_> = columns.split(", ").filter(|column| there.iter().any(|it| it == column)).collect();
+                let kept = kept.join(", ");
+                // Named values, so that it takes the same arguments however many of them it uses.
+                transaction.prepare(&format!(
+                    "WITH given ({columns}) AS (VALUES ({values})) INSERT INTO {name} ({kept}) SELECT {kept} FROM given"
+                ))
+            }
+            prepared => prepared,
+        }
+    }
+}
+
+/// The names of the columns that `table` has; none where there is no such table.
+pub(crate) fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
+/// `columns` of `table` for a SELECT, in this order; NULL for one that an adopted table lacks.
+pub(crate) fn columns_or_null(
+    connection: &Connection,
+    table: &str,
+    columns: &[&str],
+) -> Result<String, rusqlite::Error> {
+    let there = columns_of(connection, table)?;
+    let one = |column: &&str| match there.iter().any(|it| it == column) {
+        true => format!("{table}.{column}"),
+        false => "NULL".to_owned(),
+    };
+    Ok(columns.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// Whether it is the table that does not take the row, with its constraints and triggers, and so never will.
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
+    let code = error.sqlite_error_code();
+    matches!(error, rusqlite::Error::SqlInputError { .. })
+        || matches!(code, Some(ConstraintViolation | TypeMismatch | TooBig | Unknown))
+}
 
 impl<'t> Statements<'t> {
     fn prepare(transaction: &'t Transaction<'t>) -> Result<Statements<'t>, rusqlite::Error> {
@@ -759,9 +832,9 @@ impl<'t> Statements<'t> {
         if let Some((row_id, path)) = found.map_err(error)? {
             return Ok(Inserted { row_id, path, is_new: false });
         }
-        let row_id = self.insert_into_table(row).map_err(|source| match source.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation) => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
-            _ => error(source),
+        let row_id = self.insert_into_table(row).map_err(|source| match is_refusal(&source) {
+            true => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
+            false => error(source),
         })?;
         let created_at = format!("{:.3}", row.created_at);
         let values = params![id, row.record.kind().name(), row.path, row_id, created_at, row.key];
@@ -788,10 +861,10 @@ impl<'t> Statements<'t> {
         }
     }
 
-    fn table(&mut self, (slot, sql): (usize, &str)) -> Result<&mut rusqlite::Statement<'t>, rusqlite::Error> {
-        match &mut self.tables[slot] {
+    fn table(&mut self, table: Table) -> Result<&mut rusqlite::Statement<'t>, rusqlite::Error> {
+        match &mut self.tables[table.slot] {
             Some(statement) => Ok(statement),
-            empty => Ok(empty.insert(self.transaction.prepare(sql)?)),
+            empty => Ok(empty.insert(table.prepare(self.transaction)?)),
         }
     }
 }

@@ -57,6 +57,8 @@ enum Scenario {
     NoIndex,
     /// `repair` of a damaged index.
     Repair,
+    /// `adopt` and `release` of somebody else's home, which have a test of their own, in `adopt.rs`.
+    Elsewhere,
 }
 
 /// What must hold after recovery of what was recorded in the process that crashed.
@@ -95,8 +97,9 @@ const fn row(point: Point, scenarios: &'static [Scenario], saw: Saw, after: Afte
 use After::{Absent, AbsentOrWhole, Parked, WholeOnce};
 use Saw::{Acknowledged, NoPromise};
 use Scenario::{
-    Batch, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, Init, LockedIndex, ManyPacks, NoHistory,
-    NoIndex, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable, WorkerFinishedSegment, WorkerFreedIndex,
+    Batch, Elsewhere, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, Init, LockedIndex, ManyPacks,
+    NoHistory, NoIndex, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable, WorkerFinishedSegment,
+    WorkerFreedIndex,
 };
 
 const FAILURE: Scenario = Recorder("failure");
@@ -154,6 +157,18 @@ const TABLE: &[Row] = &[
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),
     row(Point::RebuildBeforeFill,   &[NoIndex, Repair],                      Acknowledged, WholeOnce),
+    row(Point::AdoptBeforeBackup,   &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::AdoptBeforeNote,     &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::AdoptBeforeDatabase, &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::AdoptBeforeScript,   &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::AdoptScriptKept,     &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::AdoptBeforeMend,     &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::ReleaseBeforeScript, &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::ReleaseBeforeIdentity, &[Elsewhere],                          Acknowledged, WholeOnce),
+    row(Point::ReleaseBeforeDatabase, &[Elsewhere],                          Acknowledged, WholeOnce),
+    row(Point::ReleaseBeforeExclude, &[Elsewhere],                           Acknowledged, WholeOnce),
+    row(Point::ReleaseBeforeAside,  &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::ReleaseAfterAside,   &[Elsewhere],                            Acknowledged, WholeOnce),
 ];
 
 /// The points that recovery gets to itself, for the second crash.
@@ -360,6 +375,7 @@ impl Case {
                 std::fs::write(self.home.join("memory/index.db"), [7; 9000]).expect("the index can be overwritten");
                 let _ = self.dies(self.home.cmd(["repair"]));
             }
+            Elsewhere => unreachable!("no test here asks for it"),
         }
         self
     }

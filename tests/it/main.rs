@@ -2,6 +2,7 @@
 //! stopped at the worst moment.
 
 mod abuse;
+mod adopt;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clock;

@@ -63,6 +63,44 @@ pub enum Command {
         /// The folder [default: --home, INDELIBLE_HOME, or the data folder]
         dir: Option<PathBuf>,
     },
+    /// Take over a home of the Emergent Learning Framework; nothing of what is there is changed
+    ///
+    /// It first says what it would do; with --yes, or a yes at a terminal, it does it. Records go to a branch of their own,
+    /// and `release` undoes it all.
+    #[command(
+        after_help = "Example:\n  indelible adopt\n  indelible adopt ~/.claude/emergent-learning --scripts --yes"
+    )]
+    Adopt {
+        /// The home [default: --home, or ~/.claude/emergent-learning]
+        dir: Option<PathBuf>,
+        /// Only say what would be done
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+        /// Put drop-in scripts of the same names into its scripts folder; the old ones are kept
+        #[arg(long)]
+        scripts: bool,
+        /// Give files without a row a row, and rows without a file a file
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Undo `adopt`: the home is as it was, with the records that came to it
+    #[command(after_help = "Example:\n  indelible release ~/.claude/emergent-learning --yes")]
+    Release {
+        /// The home [default: --home, or ~/.claude/emergent-learning]
+        dir: Option<PathBuf>,
+        /// Only say what would be done
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+        /// Remove the private folder instead of putting it aside, the copy of the database with it
+        #[arg(long)]
+        remove: bool,
+    },
     /// Record something; exit 0 means that it cannot be lost
     #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {

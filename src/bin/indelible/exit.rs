@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use indelible::fs::Error as FsError;
-use indelible::{batch, home, init, journal, record, recover, store, survey, verify, worker};
+use indelible::{adopt, batch, home, init, journal, record, recover, store, survey, verify, worker};
 use store::{apply, history, index};
 
 /// What the process ends with. Never 2, which agents' hook runners read as "block the tool call"; never 101.
@@ -257,6 +257,52 @@ impl Promise for batch::Error {
             batch::Error::Apply { .. } | batch::Error::Page { .. } => None,
             batch::Error::Index(error) => error.advice(),
             batch::Error::History(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for adopt::Error {
+    fn exit(&self) -> Exit {
+        use adopt::Error;
+        match self {
+            Error::NotTheirs(_) | Error::NotAdopted(_) | Error::Newer(_) => Exit::NoHome,
+            Error::Damaged(_) | Error::Conflict(_) => Exit::NoHome,
+            Error::Busy(_) => Exit::TryAgain,
+            Error::Unsettled { .. } => Exit::Disagreement,
+            Error::Home(error) => error.exit(),
+            Error::Fs(error) => error.exit(),
+            Error::Index(error) => error.exit(),
+            Error::History(error) => error.exit(),
+            Error::Journal(error) => error.exit(),
+            Error::Init(error) => error.exit(),
+            Error::Recover(error) => error.exit(),
+            Error::Verify(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        use adopt::Error;
+        match self {
+            Error::NotTheirs(_) => Some("name the framework's home, or make a new one with `indelible init`".into()),
+            Error::NotAdopted(_) => Some("there is nothing to release".into()),
+            Error::Newer(_) => Some("use the version of the program that adopted it, or a newer one".into()),
+            Error::Damaged(_) => Some("mend it first (sqlite3's .recover, or a copy); nothing was changed".into()),
+            Error::Conflict(_) => Some("a table or view of its has a name of ours; nothing was changed".into()),
+            Error::Busy(_) => Some("wait for it and run the same command again".into()),
+            Error::Unsettled { .. } => {
+                Some("see `indelible verify`; `indelible repair` mends it, or with --dismiss takes it as seen".into())
+            }
+            Error::Index(index::Error::Busy { .. }) => Some(
+                "some process has the database open; wait for it, or end it, and run the same command again".into(),
+            ),
+            Error::Home(error) => error.advice(),
+            Error::Fs(error) => error.advice(),
+            Error::Index(_) => None,
+            Error::History(error) => error.advice(),
+            Error::Journal(error) => error.advice(),
+            Error::Init(error) => error.advice(),
+            Error::Recover(error) => error.advice(),
+            Error::Verify(error) => error.advice(),
         }
     }
 }

@@ -353,6 +353,31 @@ impl History {
         self.owned
     }
 
+    /// Where HEAD of a repository that was there before us is, for a person, and whether its index tracks `path`.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn theirs(&self, path: &str) -> Result<(String, bool), Error> {
+        setup::theirs(&self.repository()?, path)
+    }
+
+    /// The repository's own list of ignored files; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn excluded(&self) -> Result<Option<Vec<u8>>, Error> {
+        setup::excluded(&self.common)
+    }
+
+    /// Takes the lines that [`History::init`] added out of the repository's own list of ignored files, which was
+    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the list is then the old one or the new one, whole.
+    pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
+        setup::exclude_ours_no_more(&self.common, before)
+    }
+
     /// How often somebody else's lock was waited for since this was last asked.
     pub fn take_waits(&self) -> u64 {
         self.waits.swap(0, Ordering::Relaxed)

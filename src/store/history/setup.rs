@@ -217,30 +217,91 @@ const EXCLUDED: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
 /// Adds what is missing of our lines to the repository's own list of ignored files. What is there stays.
 pub(super) fn exclude_ours(common: &Path) -> Result<(), Error> {
+    let text = excluded(common)?;
+    match with_ours(text.as_deref().unwrap_or_default()) {
+        Some(text) => write_excluded(common, &text),
+        None => Ok(()),
+    }
+}
+
+/// `text`, of a list of ignored files, with our lines; `None` if it has all of them.
+fn with_ours(text: &[u8]) -> Option<Vec<u8>> {
+    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
+    let lacking: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let mut text = text.to_owned();
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend(lacking.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    Some(text)
+}
+
+/// The repository's own list of ignored files; `None` if there is none.
+pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = common.join("info").join("exclude");
+    match fs::read(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing_at("reading the list of ignored files", &path),
+    }
+}
+
+/// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
+/// nobody has changed it since, it is as it was, byte for byte.
+pub(super) fn exclude_ours_no_more(common: &Path, before: Option<&[u8]>) -> Result<(), Error> {
+    let Some(now) = excluded(common)? else { return Ok(()) };
+    if with_ours(before.unwrap_or_default()).is_some_and(|with_ours| with_ours == now) {
+        return match before {
+            Some(before) => write_excluded(common, before),
+            None => {
+                let path = common.join("info").join("exclude");
+                fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
+                sync_folder(&common.join("info"))
+            }
+        };
+    }
+    let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
+    let is_ours = |line: &[u8]| EXCLUDED.iter().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
+    let kept: Vec<u8> = now
+        .split_inclusive(|&byte| byte == b'\n')
+        .filter(|line| !is_ours(line.trim_ascii_end()))
+        .flatten()
+        .copied()
+        .collect();
+    if kept == now { Ok(()) } else { write_excluded(common, &kept) }
+}
+
+fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
     fs::create_dir_all(&info).doing_at("making a folder", &info)?;
     // A link is followed, so that it goes on being one.
     let named = info.join("exclude");
     let path = fs::canonicalize(&named).unwrap_or(named);
-    let (mut text, mode) = match fs::read(&path) {
-        Ok(text) => (text, File::open(&path).and_then(|it| it.metadata()).map_or(0o644, |it| it.permissions().mode())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 0o644),
-        Err(error) => return Err(error).doing_at("reading the list of ignored files", &path),
-    };
-    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
-    let lacking: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    if !text.is_empty() && !text.ends_with(b"\n") {
-        text.push(b'\n');
-    }
-    text.extend(lacking.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    let mode = File::open(&path).and_then(|it| it.metadata()).map_or(0o644, |it| it.permissions().mode());
     let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
-    let placed = write_synced(&beside, &text, mode & 0o777)
+    let placed = write_synced(&beside, text, mode & 0o777)
         .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
     if placed.is_err() {
         let _ = fs::remove_file(&beside);
     }
     placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+}
+
+/// Where somebody's own repository is, for a person, and whether it tracks the file `path`.
+pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, bool), Error> {
+    let head = repository.find_reference("HEAD").doing("reading HEAD")?;
+    let head = match head.symbolic_target().ok().flatten() {
+        Some(branch) => {
+            let name = branch.trim_start_matches("refs/heads/").to_owned();
+            let unborn = repository.refname_to_id(branch).is_err();
+            if unborn { format!("{name}, without a commit") } else { name }
+        }
+        None => head.target().map_or_else(String::new, |id| format!("detached at {:.10}", id.to_string())),
+    };
+    // Only looked at, and only to tell its owner; a repository without one tracks nothing.
+    let index = repository.index().doing("reading the index")?;
+    Ok((head, index.get_path(Path::new(path), 0).is_some()))
 }

@@ -2,6 +2,7 @@
 //! look at the stores without the product's own code.
 
 mod command;
+mod framework;
 mod home;
 mod parallel;
 mod repository;
@@ -11,6 +12,7 @@ mod worker;
 use std::time::{Duration, Instant};
 
 pub use command::{Cmd, Outcome, Receipt, Running};
+pub use framework::{Git, Tables, assert_files_kept, assert_rows_kept, everything, framework, rows};
 pub use home::{KINDS, TestHome, record_args};
 pub use parallel::{beside, in_parallel, recorders_at_once};
 pub use repository::{repository, theirs};

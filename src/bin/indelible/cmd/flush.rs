@@ -84,6 +84,7 @@ impl Job<'_> {
     }
 
     fn do_it(&self, lock: &WorkerLock, progress: &mut dyn Progress) -> Result<Done, Failure> {
+        self.home.check_current().map_err(|error| Failure::of(self.what, &error))?;
         let scope = match self.want {
             Want::Flush | Want::Reload => Scope::Start,
             Want::Recover => Scope::Everything,

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod adopt;
 mod autostart;
 mod config;
 mod demo;
@@ -10,6 +11,7 @@ mod init;
 mod manual;
 mod record;
 mod recover;
+mod release;
 mod repair;
 mod service;
 mod status;
@@ -58,6 +60,12 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     }
     match args.command {
         Command::Init { dir } => init::run(&context, dir),
+        Command::Adopt { dir, dry_run, yes, scripts, repair } => {
+            adopt::run(&context, dir, adopt::Asked { dry_run, yes }, scripts, repair)
+        }
+        Command::Release { dir, dry_run, yes, remove } => {
+            release::run(&context, dir, adopt::Asked { dry_run, yes }, remove)
+        }
         Command::Record { what, redact } => record::run(&context, what, redact),
         Command::Worker { log } => worker::run(&context, log),
         Command::Service { what } => service::run(&context, &what),

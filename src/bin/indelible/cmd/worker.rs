@@ -27,6 +27,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             .because(&std::io::Error::other(format!("another has the lock of this home: {}", holder.0)))
             .hint("one worker serves all recorders of a home")
     })?;
+    home.check_current().map_err(|error| Failure::of("the worker was not started", &error))?;
     logging::start(&home, log, &settings.log)?;
     indelible::fs::os::lower_priority();
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;

@@ -1,0 +1,539 @@
+//! Files of the framework's without a row, and rows without a file: found, and mended.
+//!
+//! What has an id of ours is not looked at: `verify` and `repair` see to that. No file and no row that is there is ever
+//! changed; a file is placed where there is none, a row is inserted where there is none.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the rows are committed | no new row (SQLite rolls back) | mending again inserts them |
+//! | between the files | some of them | mending again places the others |
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Row, TransactionBehavior, params_from_iter};
+use serde::Serialize;
+
+use super::legacy::{self, RowFields};
+use crate::fs::order::{self, Lock};
+use crate::fs::{self, Dir, Point, point};
+use crate::intent::check_path;
+use crate::store::index::{self, Index, columns_of, columns_or_null};
+use crate::store::page;
+use crate::survey::walk;
+use crate::text::visible_line;
+
+/// Where pages of failures, successes and observations lie, and what their rows' type is.
+const LEARNINGS: [(&str, &str); 3] =
+    [("memory/failures/", "failure"), ("memory/successes/", "success"), ("memory/observations/", "observation")];
+/// A larger file is no page.
+const READ_BYTES_MAX: u64 = 16 << 20;
+
+/// What has no counterpart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Orphans {
+    /// How many pages and folders of the framework's were looked at.
+    pub looked_at: u64,
+    /// Files, and heuristics on pages, without a row.
+    pub files: Vec<Orphan>,
+    /// Rows without a file, or without an entry on their domain's page.
+    pub rows: Vec<Orphan>,
+    /// Rows that share their file with another row: the later one overwrote it. They are left as they are.
+    pub shared: Vec<Orphan>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Orphan {
+    /// The file; relative to the home.
+    pub path: String,
+    /// Its row, as `table 12`, where it has one.
+    pub row: Option<String>,
+    /// Its title, rule or name.
+    pub headline: String,
+    /// Why it cannot be mended, if it cannot.
+    pub left: Option<String>,
+    /// What mending it takes.
+    #[serde(skip)]
+    mend: Option<Mend>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mend {
+    /// Values for a new row.
+    Row { table: &'static str, values: Vec<(&'static str, Cell)> },
+    /// The text of a new file.
+    File(String),
+}
+
+/// A value in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cell {
+    Text(String),
+    Integer(i64),
+    /// A number as its text, which the column makes a number of.
+    Real(String),
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Mended {
+    /// Rows inserted.
+    pub rows: u64,
+    /// Files placed.
+    pub files: u64,
+    /// What could not be mended, and why.
+    pub left: Vec<String>,
+}
+
+/// Looks for orphans among the framework's files beneath `home` and the rows that `database` has.
+///
+/// # Errors
+/// What keeps files or rows from being read.
+pub(super) fn find(home: &Dir, database: Option<&Connection>) -> Result<Orphans, super::Error> {
+    let rows = match database {
+        Some(database) => Rows::read(database).map_err(failed("read the rows"))?,
+        None => Rows::default(),
+    };
+    let mut looking = Looking { home, rows, orphans: Orphans::default() };
+    looking.learnings()?;
+    looking.heuristics()?;
+    looking.experiments()?;
+    Ok(looking.orphans)
+}
+
+fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> super::Error {
+    move |source| index::Error::Sqlite { doing, source }.into()
+}
+
+/// The rows of the framework's tables that are not ours.
+#[derive(Default)]
+struct Rows {
+    learnings: Vec<LearningRow>,
+    heuristics: Vec<HeuristicRow>,
+    experiments: Vec<ExperimentRow>,
+}
+
+struct LearningRow {
+    id: i64,
+    path: String,
+    fields: RowFields,
+}
+
+struct HeuristicRow {
+    id: i64,
+    domain: String,
+    rule: String,
+    explanation: String,
+    source: String,
+    confidence: String,
+    created_at: String,
+}
+
+struct ExperimentRow {
+    id: i64,
+    name: String,
+    hypothesis: String,
+    path: String,
+}
+
+impl Rows {
+    fn read(database: &Connection) -> Result<Rows, rusqlite::Error> {
+        let learning = |row: &Row<'_>| {
+            let (path, title, domain) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
+            let (severity, tags, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
+            let fields = RowFields { title, domain, severity, tags, created_at, text: text(row, 7)? };
+            Ok(LearningRow { id: row.get(0)?, path, fields })
+        };
+        let heuristic = |row: &Row<'_>| {
+            let (domain, rule, explanation) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
+            let (source, confidence, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
+            Ok(HeuristicRow { id: row.get(0)?, domain, rule, explanation, source, confidence, created_at })
+        };
+        let experiment = |row: &Row<'_>| {
+            let (name, hypothesis, path) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
+            Ok(ExperimentRow { id: row.get(0)?, name, hypothesis, path })
+        };
+        let learnings = ["id", "filepath", "title", "domain", "severity", "tags", "created_at", "summary"];
+        let heuristics = ["id", "domain", "rule", "explanation", "source_type", "confidence", "created_at"];
+        Ok(Rows {
+            learnings: read_table(database, "learnings", "'failure', 'success', 'observation'", &learnings, learning)?,
+            heuristics: read_table(database, "heuristics", "'heuristic'", &heuristics, heuristic)?,
+            experiments: read_table(
+                database,
+                "experiments",
+                "'experiment'",
+                &["id", "name", "hypothesis", "folder_path"],
+                experiment,
+            )?,
+        })
+    }
+}
+
+/// The rows of `table` that `records` does not know as one of `kinds`.
+fn read_table<T>(
+    database: &Connection,
+    table: &str,
+    kinds: &str,
+    columns: &[&str],
+    row: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<Vec<T>, rusqlite::Error> {
+    if columns_of(database, table)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ours = match columns_of(database, "records")?.is_empty() {
+        true => "SELECT NULL WHERE 0".to_owned(),
+        false => format!("SELECT row_id FROM records WHERE kind IN ({kinds})"),
+    };
+    let columns = columns_or_null(database, table, columns)?;
+    let sql = format!("SELECT {columns} FROM {table} WHERE id NOT IN ({ours}) ORDER BY id");
+    database.prepare(&sql)?.query_map([], row)?.collect()
+}
+
+/// A value of whatever type as text.
+fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    })
+}
+
+struct Looking<'h> {
+    home: &'h Dir,
+    rows: Rows,
+    orphans: Orphans,
+}
+
+impl Looking<'_> {
+    /// A row's path beneath the home, however it is spelt.
+    fn beneath(&self, path: &str) -> String {
+        let home = self.home.path().to_string_lossy();
+        let path = path.strip_prefix(&*home).unwrap_or(path);
+        path.trim_start_matches("./").trim_matches('/').to_owned()
+    }
+
+    /// Whether something lies at `path`, as far as it can be told; a path that leaves the home leads nowhere of ours.
+    fn is_there(&self, path: &str) -> bool {
+        !path.is_empty() && !matches!(self.home.find(path), Ok(None))
+    }
+
+    fn learnings(&mut self) -> Result<(), super::Error> {
+        let mut by_path: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, row) in self.rows.learnings.iter().enumerate() {
+            by_path.entry(self.beneath(&row.path)).or_default().push(at);
+        }
+        for (folder, kind) in LEARNINGS {
+            let mut found = Vec::new();
+            walk::<super::Error>(self.home, folder.trim_end_matches('/'), &mut |dir, name, path| {
+                if is_page(name) && !by_path.contains_key(path) {
+                    found.push((name.to_owned(), path.to_owned(), read(dir, name)?));
+                } else if is_page(name) {
+                    found.push((name.to_owned(), path.to_owned(), None));
+                }
+                Ok(())
+            })?;
+            for (name, path, bytes) in found {
+                self.learning_file(kind, &name, path, bytes);
+            }
+        }
+        for (path, rows) in by_path {
+            self.learning_rows(&path, &rows);
+        }
+        Ok(())
+    }
+
+    fn learning_file(&mut self, kind: &str, name: &str, path: String, bytes: Option<Vec<u8>>) {
+        self.orphans.looked_at += 1;
+        let Some(bytes) = bytes else { return };
+        if page::id_of(&bytes).is_some() {
+            self.orphans.looked_at -= 1;
+            return;
+        }
+        let found = legacy::learning(&bytes, name);
+        let at = created_at(found.created_at);
+        let values = vec![
+            ("type", Cell::Text(kind.to_owned())),
+            ("filepath", Cell::Text(path.clone())),
+            ("title", Cell::Text(found.title.clone())),
+            ("summary", Cell::Text(found.summary)),
+            ("tags", Cell::Text(found.tags)),
+            ("domain", Cell::Text(found.domain.unwrap_or_default())),
+            ("severity", Cell::Integer(found.severity.into())),
+            ("created_at", Cell::Text(at.clone())),
+            ("updated_at", Cell::Text(at)),
+        ];
+        self.orphans.files.push(Orphan {
+            path,
+            row: None,
+            headline: found.title,
+            left: None,
+            mend: Some(Mend::Row { table: "learnings", values }),
+        });
+    }
+
+    fn learning_rows(&mut self, path: &str, rows: &[usize]) {
+        let named = |row: &LearningRow, left, mend| Orphan {
+            path: path.to_owned(),
+            row: Some(format!("learnings {}", row.id)),
+            headline: row.fields.title.clone(),
+            left,
+            mend,
+        };
+        if self.is_there(path) {
+            // The file is the last one's; of the others nothing but the row is left.
+            let (_, others) = rows.split_last().expect("a path is here for a row of it");
+            let why = "a later row has the file";
+            let others = others.iter().map(|at| named(&self.rows.learnings[*at], Some(why.to_owned()), None));
+            self.orphans.shared.extend(others.collect::<Vec<_>>());
+            return;
+        }
+        for (nth, row) in rows.iter().map(|at| &self.rows.learnings[*at]).enumerate() {
+            let orphan = match check_path(path) {
+                Err(_) => named(row, Some("its path is not one of a page beneath the home".to_owned()), None),
+                Ok(()) if !LEARNINGS.iter().any(|(folder, _)| path.starts_with(folder)) => {
+                    named(row, Some("its page is not one of a failure, a success or an observation".to_owned()), None)
+                }
+                Ok(()) if nth > 0 => named(row, Some("an earlier row names the same file".to_owned()), None),
+                Ok(()) => named(row, None, Some(Mend::File(legacy::learning_page(row.id, &row.fields)))),
+            };
+            self.orphans.rows.push(orphan);
+        }
+    }
+
+    fn heuristics(&mut self) -> Result<(), super::Error> {
+        let dir = match self.home.folder("memory/heuristics") {
+            Err(_) => None,
+            dir => dir.ok(),
+        };
+        let (mut rules, mut pages) = (Vec::new(), HashSet::new());
+        for name in dir.as_ref().map(Dir::names).transpose()?.unwrap_or_default() {
+            let (Some(stem), Some(dir)) = (name.strip_suffix(".md"), &dir) else { continue };
+            if !is_page(&name) || !dir.find(&name)?.is_some_and(|found| found.is_file) {
+                continue;
+            }
+            self.orphans.looked_at += 1;
+            pages.insert(stem.to_owned());
+            let bytes = read(dir, &name)?.unwrap_or_default();
+            rules.extend(
+                legacy::rules(&bytes, stem).into_iter().map(|rule| (format!("memory/heuristics/{name}"), rule)),
+            );
+        }
+        let by_id: HashMap<i64, &HeuristicRow> = self.rows.heuristics.iter().map(|row| (row.id, row)).collect();
+        let by_rule: HashSet<&str> = self.rows.heuristics.iter().map(|row| row.rule.trim()).collect();
+        let mut without_row = Vec::new();
+        for (path, rule) in &rules {
+            let known = rule.row.is_some_and(|row| by_id.contains_key(&row)) || by_rule.contains(rule.rule.as_str());
+            if !known {
+                without_row.push(heuristic_row(path, rule));
+            }
+        }
+        let shown: HashSet<&str> = rules.iter().map(|(_, rule)| rule.rule.as_str()).collect();
+        let named: HashSet<i64> = rules.iter().filter_map(|(_, rule)| rule.row).collect();
+        let without_entry =
+            self.rows.heuristics.iter().filter(|row| !named.contains(&row.id) && !shown.contains(row.rule.trim()));
+        let without_entry = heuristic_pages(without_entry.collect(), &pages);
+        self.orphans.files.extend(without_row);
+        self.orphans.rows.extend(without_entry);
+        Ok(())
+    }
+
+    fn experiments(&mut self) -> Result<(), super::Error> {
+        let known: HashSet<String> = self.rows.experiments.iter().map(|row| self.beneath(&row.path)).collect();
+        let names: HashSet<String> = self.rows.experiments.iter().map(|row| row.name.clone()).collect();
+        for (above, status) in [("experiments/active", "active"), ("experiments/completed", "success")] {
+            let Ok(dir) = self.home.folder(above) else { continue };
+            for folder in dir.names()? {
+                let path = format!("{above}/{folder}");
+                if !dir.find(&folder)?.is_some_and(|found| found.is_folder) {
+                    continue;
+                }
+                let bytes = dir.folder(&folder)?.content("hypothesis.md", READ_BYTES_MAX).ok().flatten();
+                let Some(bytes) = bytes.filter(|bytes| page::id_of(bytes).is_none()) else { continue };
+                self.orphans.looked_at += 1;
+                let (name, hypothesis) = legacy::experiment(&bytes, &folder);
+                if known.contains(&path) || names.contains(&name) {
+                    continue;
+                }
+                let values = vec![
+                    ("name", Cell::Text(name.clone())),
+                    ("hypothesis", Cell::Text(hypothesis)),
+                    ("status", Cell::Text(status.to_owned())),
+                    ("folder_path", Cell::Text(path.clone())),
+                ];
+                let mend = Some(Mend::Row { table: "experiments", values });
+                self.orphans.files.push(Orphan { path, row: None, headline: name, left: None, mend });
+            }
+        }
+        for row in &self.rows.experiments {
+            let folder = self.beneath(&row.path);
+            if folder.is_empty() || self.is_there(&folder) {
+                continue;
+            }
+            let path = format!("{folder}/hypothesis.md");
+            let (left, mend) = match check_path(&path) {
+                Ok(()) => (None, Some(Mend::File(legacy::experiment_page(row.id, &row.name, &row.hypothesis)))),
+                Err(_) => (Some("its path is not one of a folder beneath the home".to_owned()), None),
+            };
+            let (named, headline) = (Some(format!("experiments {}", row.id)), row.name.clone());
+            self.orphans.rows.push(Orphan { path, row: named, headline, left, mend });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file of this name is a page, and not one about the folder.
+fn is_page(name: &str) -> bool {
+    name.ends_with(".md") && !name.starts_with(['.', '_']) && !matches!(name, "README.md" | "TEMPLATE.md" | "INDEX.md")
+}
+
+/// The content of a page; nothing for one that is no plain file or too large.
+fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
+    match dir.content(name, READ_BYTES_MAX) {
+        Err(fs::Error::Refused { .. }) => Ok(None),
+        Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Ok(None),
+        content => content,
+    }
+}
+
+/// A time as the framework's tables have it; now where it is not known.
+fn created_at(at: Option<Timestamp>) -> String {
+    at.unwrap_or_else(Timestamp::now).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A rule on a page that no row has.
+fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
+    let at = created_at(rule.created_at);
+    let mut values = vec![
+        ("domain", Cell::Text(rule.domain.clone())),
+        ("rule", Cell::Text(rule.rule.clone())),
+        ("explanation", Cell::Text(rule.explanation.clone())),
+        ("source_type", Cell::Text(rule.source.clone().unwrap_or_else(|| "observation".into()))),
+        ("confidence", Cell::Real(rule.confidence.to_string())),
+        ("created_at", Cell::Text(at.clone())),
+        ("updated_at", Cell::Text(at)),
+    ];
+    // Its heading names its row: it gets that number again.
+    values.extend(rule.row.map(|row| ("id", Cell::Integer(row))));
+    let mend = Some(Mend::Row { table: "heuristics", values });
+    Orphan { path: path.to_owned(), row: None, headline: rule.rule.clone(), left: None, mend }
+}
+
+/// Rows that no page shows. A page that is there is its owner's and never written to; where there is none, one is made of
+/// all of its domain's rows.
+fn heuristic_pages(rows: Vec<&HeuristicRow>, pages: &HashSet<String>) -> Vec<Orphan> {
+    let mut by_page: BTreeMap<String, Vec<&HeuristicRow>> = BTreeMap::new();
+    for row in rows {
+        by_page.entry(page_name(&row.domain)).or_default().push(row);
+    }
+    let mut orphans = Vec::new();
+    for (stem, rows) in by_page {
+        let text = match () {
+            () if pages.contains(&stem) => Err("its domain's page is there, and is never written to"),
+            () if stem.is_empty() => Err("its domain gives no file name"),
+            () => Ok(heuristics_page(&rows)),
+        };
+        for (nth, row) in rows.iter().enumerate() {
+            let (left, mend) = match &text {
+                Ok(text) if nth == 0 => (None, Some(Mend::File(text.clone()))),
+                Ok(_) => (None, None),
+                Err(why) => (Some((*why).to_owned()), None),
+            };
+            let path = format!("memory/heuristics/{stem}.md");
+            let (row, headline) = (Some(format!("heuristics {}", row.id)), row.rule.clone());
+            orphans.push(Orphan { path, row, headline, left, mend });
+        }
+    }
+    orphans
+}
+
+/// The name that the framework gives a domain's page.
+fn page_name(domain: &str) -> String {
+    let spelt = domain.to_lowercase().replace(' ', "-");
+    spelt.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect()
+}
+
+fn heuristics_page(rows: &[&HeuristicRow]) -> String {
+    let mut page = format!("# Heuristics: {}\n", visible_line(rows.first().map_or("", |row| &row.domain)));
+    for row in rows {
+        let line = |text: &str| visible_line(text).into_owned();
+        page.push_str(&format!(
+            "\n## H-{}: {}\n\n**Confidence**: {}\n**Source**: {}\n**Created**: {}\n\n{}\n\n---\n",
+            row.id,
+            line(&row.rule),
+            line(&row.confidence),
+            line(&row.source),
+            line(&row.created_at),
+            crate::text::visible(&row.explanation),
+        ));
+    }
+    page
+}
+
+/// Mends what `orphans` lists: rows in one transaction, then files.
+///
+/// # Errors
+/// What keeps the database or the disk from being written; what is done stays, and mending again does the rest.
+pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Result<Mended, super::Error> {
+    let mut mended = Mended::default();
+    let all = || orphans.files.iter().chain(&orphans.rows).chain(&orphans.shared);
+    for orphan in all() {
+        if let Some(why) = &orphan.left {
+            mended.left.push(format!("{}: {why}", orphan.row.as_deref().unwrap_or(&orphan.path)));
+        }
+    }
+    let index = Index::open(path, super::database::WAIT)?;
+    insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
+    let temporary = home.folder(crate::home::PRIVATE)?.folder("tmp")?;
+    for orphan in all() {
+        if let Some(Mend::File(text)) = &orphan.mend {
+            point::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
+            let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
+            match home.make_folder(folder)?.place(name, text.as_bytes(), &temporary) {
+                Err(error) if error.is_already_there() => {}
+                placed => {
+                    placed?;
+                    mended.files += 1;
+                }
+            }
+        }
+    }
+    let _ = home.sync_file_system()?;
+    Ok(mended)
+}
+
+fn insert_rows<'o>(
+    connection: &Connection,
+    orphans: impl Iterator<Item = &'o Orphan>,
+    mended: &mut Mended,
+) -> Result<(), rusqlite::Error> {
+    let _held = order::take(Lock::Index);
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    for orphan in orphans {
+        if let Some(Mend::Row { table, values }) = &orphan.mend {
+            match insert_row(&transaction, table, values) {
+                Ok(()) => mended.rows += 1,
+                // One row that a table does not take is no reason against the others.
+                Err(error) => mended.left.push(format!("{}: {}", orphan.path, visible_line(&error.to_string()))),
+            }
+        }
+    }
+    transaction.commit()
+}
+
+fn insert_row(connection: &Connection, table: &str, values: &[(&str, Cell)]) -> Result<(), rusqlite::Error> {
+    let there = columns_of(connection, table)?;
+    let kept: Vec<_> = values.iter().filter(|(column, _)| there.iter().any(|it| it == column)).collect();
+    let columns = kept.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
+    let places = vec!["?"; kept.len()].join(", ");
+    let cells = kept.iter().map(|(_, cell)| match cell {
+        Cell::Text(text) => Value::Text(text.clone()),
+        Cell::Integer(number) => Value::Integer(*number),
+        Cell::Real(text) => text.parse().map_or(Value::Null, Value::Real),
+    });
+    let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
+    connection.execute(&sql, params_from_iter(cells)).map(|_| ())
+}

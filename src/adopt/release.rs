@@ -1,0 +1,216 @@
+//! Release: an adopted home is theirs alone again, as it was, with the records that came to it.
+//!
+//! 1. Nothing is let go before everything recorded is in its file, its row and a commit, and the stores agree.
+//! 2. Scripts and the list of ignored files become what they were, byte for byte, where nobody changed them since.
+//! 3. Files, rows and the branch of the records stay, and so do our two tables: adopted again, the home goes on from there.
+//! 4. The private folder is put aside whole, journal and copy of the database included, unless it is to be removed.
+//!
+//! Whoever releases has the worker's lock. The home stops being one when its identity is renamed: from then on no recorder
+//! begins. One that had begun may still append, so what is in the journal is committed again before the folder is put
+//! aside, and looked at once more after that.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the identity is renamed | a home, with some scripts put back | releasing again, or adopting again |
+//! | after it | no home; the identity under another name | either takes that back and goes on |
+//! | after the private folder was put aside | a home of theirs | nothing to do |
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{ADOPTED, EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
+use crate::batch::{self, Committer, Progress};
+use crate::fs::lock::WorkerLock;
+use crate::fs::{self, Dir, Point, point};
+use crate::home::{self, Home, IDENTITY, PRIVATE};
+use crate::journal::{self, Item, Reader};
+use crate::position::Position;
+use crate::recover::{self, Scope};
+use crate::store::history::History;
+use crate::store::index;
+use crate::verify::verify;
+
+/// The identity of a home that is being released.
+const RELEASED: &str = "released.json";
+/// What the private folder is called when it is put aside; a stamp follows.
+pub const ASIDE: &str = ".indelible-released-";
+
+/// What a release would do, or has done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Released {
+    /// The home.
+    pub home: PathBuf,
+    /// The branch that has the records; it stays.
+    pub branch: String,
+    /// Whether the repository was made for the records; it stays too.
+    pub made_repository: bool,
+    /// Scripts put back or removed.
+    pub scripts: u64,
+    /// Scripts that their owner has replaced since, which stay.
+    pub replaced: Vec<&'static str>,
+    /// The journal mode that the database is in again.
+    pub journal_mode: String,
+    /// Where the private folder is now, relative to the home; `None` if it was removed.
+    pub aside: Option<String>,
+}
+
+/// What was noted of the adopted home at `path`. Changes nothing.
+///
+/// # Errors
+/// [`Error::NotAdopted`], and whatever keeps it from being looked at.
+pub fn look(path: &Path) -> Result<Note, Error> {
+    let folder = home::open_folder(path)?;
+    note(&folder)?.ok_or_else(|| Error::NotAdopted(folder.path().to_owned()))
+}
+
+/// Opens the adopted home at `path`, and takes back what an interrupted release has left.
+///
+/// # Errors
+/// [`Error::NotAdopted`], and whatever keeps it from being opened.
+pub fn open(path: &Path) -> Result<(Home, Note), Error> {
+    let note = look(path)?;
+    take_back(&home::open_folder(path)?.folder(PRIVATE)?)?;
+    Ok((Home::open(path)?, note))
+}
+
+/// Makes the home one again whose release was interrupted.
+pub(super) fn take_back(private: &Dir) -> Result<(), Error> {
+    if private.find(IDENTITY)?.is_none() && private.find(RELEASED)?.is_some() {
+        rename(private, RELEASED, IDENTITY)?;
+    }
+    Ok(())
+}
+
+/// A home's identity under its other name. Durable when it returns.
+fn rename(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
+    private.set_aside(from, private, to)?;
+    let _ = private.sync()?;
+    Ok(())
+}
+
+/// Releases `home`, whose worker's lock is `lock`; with `remove` its private folder is removed instead of put aside.
+///
+/// # Errors
+/// [`Error::Unsettled`] if not everything is where it belongs: nothing has been changed then. [`Error::Index`] if
+/// somebody uses the database all the time: it is still a home then. Every other [`Error`]; releasing again goes on from
+/// there.
+pub fn release(
+    home: &Home,
+    note: &Note,
+    lock: &WorkerLock,
+    options: &batch::Options,
+    remove: bool,
+    progress: &mut dyn Progress,
+) -> Result<Released, Error> {
+    commit_everything(home, lock, options, progress)?;
+    check_settled(home, options, progress)?;
+    let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
+    let (dir, private) = (home.dir(), home.private());
+    let adopted = private.make_folder(ADOPTED)?;
+    let history = History::open(home.path(), options.history.clone())?;
+    let (removed, replaced) = scripts::remove(dir, &adopted)?;
+
+    step(Point::ReleaseBeforeIdentity)?;
+    rename(private, IDENTITY, RELEASED)?;
+    step(Point::ReleaseBeforeDatabase)?;
+    let mode = note.journal_mode.as_deref().unwrap_or("delete");
+    let last = commit_everything(home, lock, options, progress)
+        .and_then(|_| Ok(database::set_journal_mode(&home.index_path(), mode)?));
+    if let Err(error) = last {
+        take_back(private)?;
+        return Err(error);
+    }
+    let aside = put_aside(home, lock, options, &history, progress)?;
+    if remove {
+        dir.remove_tree(&aside)?;
+        let _ = dir.sync()?;
+    }
+    Ok(Released {
+        home: home.path().to_owned(),
+        branch: history.branch().trim_start_matches("refs/heads/").to_owned(),
+        made_repository: !note.had_repository,
+        scripts: removed,
+        replaced,
+        journal_mode: mode.to_owned(),
+        aside: (!remove).then_some(aside),
+    })
+}
+
+/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns its new name.
+fn put_aside(
+    home: &Home,
+    lock: &WorkerLock,
+    options: &batch::Options,
+    history: &History,
+    progress: &mut dyn Progress,
+) -> Result<String, Error> {
+    let dir = home.dir();
+    let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
+    let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
+    // Wherever it is, git does not show it.
+    let temporary = home.private_folder("tmp")?;
+    let _ = home.private().replace(".gitignore", b"*\n", &temporary)?;
+    loop {
+        // Who commits adds our lines to the list of ignored files, so they go after that.
+        let committed = commit_everything(home, lock, options, progress)?;
+        step(Point::ReleaseBeforeExclude)?;
+        if !history.is_owned() {
+            history.exclude_ours_no_more(excluded_before.as_deref())?;
+        }
+        step(Point::ReleaseBeforeAside)?;
+        let name = format!("{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+        let aside = dir.set_aside(PRIVATE, dir, &name)?;
+        step(Point::ReleaseAfterAside)?;
+        let _ = dir.sync()?;
+        if !has_more(home, committed)? {
+            return Ok(aside);
+        }
+        // A recorder that had begun before the home stopped being one: its record goes the usual way.
+        dir.set_aside(&aside, dir, PRIVATE)?;
+    }
+}
+
+/// Whether the journal has entries behind `committed`.
+fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
+    let read = || {
+        let mut reader = Reader::from_position(home.journal(), committed)?;
+        while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+            if matches!(item, Item::Entry { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    read().map_err(|error: journal::Error| recover::Error::from(error).into())
+}
+
+/// Applies and commits everything pending. Returns up to where the journal is committed.
+fn commit_everything(
+    home: &Home,
+    lock: &WorkerLock,
+    options: &batch::Options,
+    progress: &mut dyn Progress,
+) -> Result<Position, Error> {
+    let mut committer = Committer::open(home, lock, options.clone()).map_err(recover::Error::from)?;
+    recover::recover(&mut committer, Scope::Start, progress)?;
+    match committer.rows_owed() {
+        None => Ok(committer.committed()),
+        Some(_) => Err(index::Error::Busy { waited: options.index_wait }.into()),
+    }
+}
+
+/// Refuses while something of the records disagrees or waits for a person.
+fn check_settled(home: &Home, options: &batch::Options, progress: &mut dyn Progress) -> Result<(), Error> {
+    let report = verify(home, &options.history, progress)?;
+    if report.is_clean() {
+        return Ok(());
+    }
+    let disagreements = report.disagreements.iter().map(|it| format!("{}: {}", it.path, it.what));
+    let quarantine = &report.quarantine;
+    let quarantine = quarantine.damaged.iter().chain(&quarantine.parked).map(|name| format!("quarantine: {name}"));
+    let all: Vec<_> =
+        disagreements.chain(quarantine).chain(report.index.iter().chain(&report.history).cloned()).collect();
+    Err(Error::Unsettled { count: all.len(), first: all.first().cloned().unwrap_or_default() })
+}

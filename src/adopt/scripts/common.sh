@@ -1,0 +1,60 @@
+# Written by indelible (adopt --scripts); `indelible release` puts back what was here before.
+# The flags, variables, printed lines and exit codes are those of the framework's script of this name:
+# 1 input, 2 database, 3 git, 4 file system, 5 missing dependency, 6 security, 7 validation.
+
+home=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) || exit 4
+
+fail() { # code, message
+    printf 'ERROR: %s\n' "$2" >&2
+    exit "$1"
+}
+
+indelible='@BINARY@'
+[ -x "$indelible" ] || indelible=$(command -v indelible) || fail 5 'indelible is not installed'
+
+# What an exit code of indelible is in the framework's. Nothing was recorded, whichever it is.
+code_of() {
+    case $1 in
+        0) echo 0 ;;
+        64) echo 1 ;;
+        65) echo 7 ;;
+        75) echo 2 ;;
+        77) echo 6 ;;
+        126 | 127) echo 5 ;;
+        *) echo 4 ;;
+    esac
+}
+
+# ask NAME PROMPT: asks for a field that was not given.
+ask() {
+    eval "given=\$$1"
+    [ -n "$given" ] && return 0
+    printf '%s: ' "$2" >&2
+    IFS= read -r answer || answer=
+    eval "$1=\$answer"
+}
+
+# record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path and row.
+record() {
+    text=$1
+    shift
+    receipt=$(printf '%s' "$text" | "$indelible" --home "$home" --json record "$@" 2>&1)
+    code=$?
+    if [ "$code" -ne 0 ]; then
+        printf 'ERROR: %s\n' "$receipt" >&2
+        exit "$(code_of "$code")"
+    fi
+    # A receipt's fields are ids, numbers and plain paths: nothing in them is escaped. A warning may stand before it.
+    id=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"id":"\([^"]*\)".*/\1/p')
+    path=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"path":"\([^"]*\)".*/\1/p')
+    row=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"row_id":\([0-9]*\).*/\1/p')
+}
+
+# The record is kept either way; without a number its row is inserted by the worker.
+say_row() {
+    if [ -n "$row" ]; then
+        printf 'Database record created (ID: %s)\n' "$row"
+    else
+        printf 'Database record pending (record %s)\n' "$id"
+    fi
+}

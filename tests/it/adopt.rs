@@ -1,0 +1,554 @@
+//! A home of the Emergent Learning Framework is taken over and let go again, whatever its age and whatever its owner is in
+//! the middle of: nothing of theirs changes.
+
+use indelible::fs::Point;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{
+    Cmd, Git, Outcome, Receipt, Running, Stores, Tables, TestHome, Worker, assert_files_kept, assert_rows_kept,
+    everything, framework, in_parallel, rows, theirs,
+};
+
+/// What adopting changes of files that are not in `.indelible`.
+const EXCLUDE: &str = ".git/info/exclude";
+
+fn adopt(home: &TestHome, flags: &[&str]) -> Cmd {
+    let path = home.path().to_str().expect("the temporary folder's name is UTF-8");
+    home.homeless(["adopt", path].iter().chain(flags).copied())
+}
+
+fn release(home: &TestHome, flags: &[&str]) -> Cmd {
+    let path = home.path().to_str().expect("the temporary folder's name is UTF-8");
+    home.homeless(["release", path].iter().chain(flags).copied())
+}
+
+fn status(home: &TestHome) -> String {
+    let tracked = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"];
+    home.git(tracked).ok().stdout.lines().filter(|line| !line.ends_with("memory/index.db")).collect()
+}
+
+/// The names and bytes of everything in a home, the database's and the repository's among them.
+fn every_byte(home: &TestHome) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![home.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("it can be read") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_dir() {
+                folders.push(path.clone());
+                found.push((path, Vec::new()));
+            } else {
+                let bytes = std::fs::read(&path).expect("it can be read");
+                found.push((path, bytes));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Holds that each record is in all three stores once.
+#[track_caller]
+fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
+    let stores = Stores::read(home);
+    let wrong: Vec<_> = receipts.iter().flat_map(|receipt| stores.problems_of(&receipt.id)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(stores.rows.len(), receipts.len(), "records knows others than were recorded");
+}
+
+#[test]
+fn looking_changes_no_byte() {
+    for git in [Git::None, Git::Dirty] {
+        let home = framework(Tables::Usual, git, 100);
+        let before = every_byte(&home);
+        for flags in [&[][..], &["--dry-run", "--scripts", "--repair"]] {
+            let said = adopt(&home, flags).ok();
+            assert!(said.stdout.contains("Nothing was changed"), "{said}");
+            assert_eq!(said.stdout.contains("rm --cached memory/index.db"), git == Git::Dirty, "{said}");
+        }
+        let plan = adopt(&home, &["--json"]).ok().json();
+        assert!(plan["done"].is_null());
+        assert!(before == every_byte(&home), "a look at the home has changed it");
+    }
+}
+
+/// 500 records of all ages: what was there is there as it was, and records go on.
+#[test]
+fn a_home_of_all_ages_goes_on() {
+    for git in [Git::None, Git::Clean, Git::Dirty, Git::Detached, Git::Unborn] {
+        eprintln!("a repository that is {git:?}");
+        let home = framework(Tables::Usual, git, 500);
+        let (files, rows_before) = (everything(&home), rows(&home));
+        let (status_before, head) = (status_unless_none(&home, git), head(&home));
+        let done = adopt(&home, &["--yes", "--json"]).ok().json();
+        let backup = done["done"]["backup"].as_str().expect("the database was copied");
+        assert_backup(&home, backup, &rows_before);
+        let mut receipts = home.record_each("first");
+        home.flush();
+        receipts.extend(home.record_each("second"));
+        home.flush();
+        home.assert_settled();
+        assert_files_kept(&files, &everything(&home), &[EXCLUDE, ".git/packed-refs"]);
+        assert_rows_kept(&rows_before, &rows(&home));
+        assert_whole(&home, &receipts);
+        if git != Git::None {
+            assert_eq!(status(&home), status_before, "their status has changed");
+            assert_eq!(self::head(&home), head, "their HEAD has moved");
+            assert_eq!(home.branch(), "indelible");
+        }
+        let again = adopt(&home, &["--yes"]).ok();
+        assert!(again.stdout.contains("was adopted on"), "{again}");
+        home.assert_settled();
+    }
+}
+
+fn status_unless_none(home: &TestHome, git: Git) -> String {
+    if git == Git::None { String::new() } else { status(home) }
+}
+
+fn head(home: &TestHome) -> Option<Vec<u8>> {
+    std::fs::read(home.join(".git/HEAD")).ok()
+}
+
+fn assert_backup(home: &TestHome, backup: &str, before: &std::collections::BTreeMap<String, Vec<String>>) {
+    let copy = home.user().join("copy/memory");
+    std::fs::create_dir_all(&copy).expect("it can be made");
+    std::fs::copy(home.join(backup), copy.join("index.db")).expect("the copy is there");
+    let copied = TestHome::at(home.user().join("copy"));
+    assert_eq!(&rows(&copied), before, "the copy of the database is not what it was");
+    std::fs::remove_dir_all(home.user().join("copy")).expect("it is ours");
+}
+
+/// What a table does not take is kept in its file and in git, and named; the other kinds go on.
+#[test]
+fn what_a_table_refuses_is_parked_and_recording_goes_on() {
+    let refused: [(Tables, &[&str]); 5] = [
+        (Tables::Old, &[]),
+        (Tables::Usual, &[]),
+        (Tables::Strict, &["observation"]),
+        (Tables::Alien, &["failure", "success", "observation"]),
+        (Tables::Broken, &["heuristic"]),
+    ];
+    assert_eq!(refused.map(|(tables, _)| tables), Tables::ALL);
+    for (tables, refused) in refused {
+        eprintln!("tables that are {tables:?}");
+        let home = framework(tables, Git::Clean, 100);
+        let rows_before = rows(&home);
+        let plan = adopt(&home, &["--json"]).ok().json();
+        let told: Vec<_> = plan["plan"]["database"]["refusals"].as_array().expect("a list").iter().collect();
+        let told: Vec<_> = told.iter().map(|it| it["kind"].as_str().expect("a kind")).collect();
+        assert_eq!(told, refused, "{plan}");
+        let _ = adopt(&home, &["--yes"]).ok();
+        let receipts = home.record_each("after");
+        home.flush();
+        assert_rows_kept(&rows_before, &rows(&home));
+        if tables == Tables::Old {
+            // Its rows do not say where an experiment is; the product's own look does without.
+            home.assert_settled();
+            continue;
+        }
+        let stores = Stores::read(&home);
+        for receipt in &receipts {
+            let problems = stores.problems_of(&receipt.id);
+            match refused.contains(&receipt.kind.as_str()) {
+                false => assert!(problems.is_empty(), "{}: {problems:?}", receipt.kind),
+                true => assert!(stores.tree.contains_key(&receipt.page()), "{} is not in git", receipt.kind),
+            }
+        }
+        let parked = home.status()["quarantine"]["parked"].as_array().map_or(0, Vec::len);
+        assert_eq!(parked, refused.len(), "as many are parked as are refused");
+    }
+}
+
+#[test]
+fn a_second_experiment_of_one_name_is_parked() {
+    let home = framework(Tables::Strict, Git::Clean, 50);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let first = home.record("experiment", "Twice");
+    let second = home.record("experiment", "Twice");
+    let third = home.record("experiment", "Once");
+    home.flush();
+    let stores = Stores::read(&home);
+    for receipt in [&first, &third] {
+        assert!(stores.problems_of(&receipt.id).is_empty(), "{:?}", stores.problems_of(&receipt.id));
+    }
+    assert!(stores.tree.contains_key(&second.page()) && home.join(&second.page()).is_file());
+    let status = home.status();
+    assert!(status["quarantine"]["parked"][0].as_str().expect("it is named").contains(&second.id), "{status}");
+}
+
+#[test]
+fn a_home_without_a_database_gets_one() {
+    let home = framework(Tables::Usual, Git::Clean, 50);
+    std::fs::remove_file(home.join("memory/index.db")).expect("it is there");
+    let files = everything(&home);
+    let said = adopt(&home, &["--yes", "--repair"]).ok();
+    assert!(said.stdout.contains("no database"), "{said}");
+    let receipts = home.record_each("first");
+    home.flush();
+    home.assert_settled();
+    assert_whole(&home, &receipts);
+    assert_files_kept(&files, &everything(&home), &[EXCLUDE]);
+    assert!(rows(&home)["learnings"].len() > 30, "the files got no rows");
+}
+
+/// A reader keeps the database from going into WAL mode: nothing is lost by that, and it can be tried again.
+#[test]
+fn a_database_that_is_being_read_is_waited_for_and_then_left_alone() {
+    let home = framework(Tables::Usual, Git::Clean, 50);
+    let (files, rows_before) = (everything(&home), rows(&home));
+    let reader = Connection::open(home.join("memory/index.db")).expect("it opens");
+    reader.execute_batch("BEGIN; SELECT * FROM learnings").expect("it can be read");
+    let _ = adopt(&home, &[]).ok();
+    let refused = adopt(&home, &["--yes"]).run().exits(75);
+    assert!(refused.stderr.contains("has the database open"), "{refused}");
+    assert_files_kept(&files, &everything(&home), &[]);
+    let _ = home.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
+    reader.execute_batch("COMMIT").expect("it was begun");
+    assert_eq!(rows(&home), rows_before);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let _ = home.record_each("first");
+    home.flush();
+    home.assert_settled();
+}
+
+#[test]
+fn what_cannot_be_adopted_is_left_as_it_is() {
+    let home = framework(Tables::Usual, Git::Clean, 300);
+    let path = home.join("memory/index.db");
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 3000].fill(0xa5);
+    std::fs::write(&path, bytes).expect("it can be written");
+    let before = every_byte(&home);
+    let refused = adopt(&home, &["--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("damaged"), "{refused}");
+    assert!(before == every_byte(&home), "a damaged home was changed");
+
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let database = Connection::open(home.join("memory/index.db")).expect("it opens");
+    database.execute_batch("CREATE TABLE records (name TEXT)").expect("it can be made");
+    drop(database);
+    let before = every_byte(&home);
+    let refused = adopt(&home, &["--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("tables cannot be added"), "{refused}");
+    assert!(before == every_byte(&home), "a home with a table of our name was changed");
+
+    let home = TestHome::absent();
+    std::fs::create_dir(home.path()).expect("it can be made");
+    let _ = adopt(&home, &["--yes"]).run().exits(78);
+    assert!(every_byte(&home).is_empty());
+}
+
+/// Files get rows and rows get files; what is there stays.
+#[test]
+fn orphans_are_mended_once() {
+    for tables in [Tables::Old, Tables::Usual, Tables::Strict] {
+        let home = framework(tables, Git::Clean, 500);
+        let (files, rows_before) = (everything(&home), rows(&home));
+        let plan = adopt(&home, &["--json"]).ok().json();
+        let found = |plan: &Value, sort: &str| plan["plan"]["orphans"][sort].as_array().expect("a list").clone();
+        assert!(!found(&plan, "files").is_empty() && !found(&plan, "rows").is_empty(), "{plan}");
+        assert!(!found(&plan, "shared").is_empty(), "two titles have one file: {plan}");
+        let _ = adopt(&home, &["--yes", "--repair"]).ok();
+        assert_files_kept(&files, &everything(&home), &[EXCLUDE]);
+        assert_rows_kept(&rows_before, &rows(&home));
+        let after = adopt(&home, &["--json"]).ok().json();
+        let left: Vec<_> = ["files", "rows"].iter().flat_map(|sort| found(&after, sort)).collect();
+        let left: Vec<_> = left.iter().filter(|orphan| orphan["left"].is_null()).collect();
+        assert!(left.is_empty(), "{tables:?}: {left:?}");
+        let (files, rows_before) = (everything(&home), rows(&home));
+        let _ = adopt(&home, &["--yes", "--repair"]).ok();
+        assert_eq!(rows(&home), rows_before, "a row was added twice");
+        assert!(everything(&home) == files, "a file was added twice");
+        let _ = home.record("failure", "first");
+        home.flush();
+        home.assert_settled();
+    }
+}
+
+fn script(home: &TestHome, name: &str, args: &[&str]) -> Cmd {
+    Cmd::new(home.join(&format!("scripts/{name}")), home.user()).args(args)
+}
+
+/// The id of the row that a script said it made.
+fn row_of(said: &Outcome) -> i64 {
+    let line = said.stdout.lines().find_map(|line| line.strip_prefix("Database record created (ID: "));
+    line.and_then(|line| line.strip_suffix(')')?.parse().ok()).unwrap_or_else(|| panic!("no row was named: {said}"))
+}
+
+/// 50 of each at once: every one succeeds, with one file, one row and one commit each, and their branch stays.
+#[test]
+fn the_scripts_work_fifty_at_once() {
+    let home = framework(Tables::Usual, Git::Dirty, 100);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let (before, status_before, rows_before) = (everything(&home), status(&home), rows(&home));
+    in_parallel(200, 50, |number| {
+        let title = format!("By script {number}");
+        let said = match number % 4 {
+            0 => script(&home, "record-failure.sh", &["--title", &title, "--domain", "ci", "--severity", "high"]).ok(),
+            1 => script(&home, "record-success.sh", &[])
+                .env("SUCCESS_TITLE", &title)
+                .env("SUCCESS_DOMAIN", "ci")
+                .env("SUCCESS_SUMMARY", "Line one\nline \"two\" $HOME `id`")
+                .ok(),
+            2 => {
+                script(&home, "record-heuristic.sh", &["--domain", "git hub", "--rule", &title, "--confidence", "low"])
+                    .ok()
+            }
+            _ => script(&home, "start-experiment.sh", &[]).stdin(format!("{title}\nIt is so\nHalf\nTwice\n")).ok(),
+        };
+        assert!(said.stdout.contains("successfully!"), "{said}");
+        let path = said
+            .stdout
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(name, _)| matches!(*name, "Created" | "Appended to")));
+        assert!(std::path::Path::new(path.expect("a path is named").1).exists(), "{said}");
+    });
+    home.flush();
+    home.assert_settled();
+    let stores = Stores::read(&home);
+    assert_eq!(stores.rows.len(), 200, "not every script made one row");
+    let wrong: Vec<_> = stores.rows.keys().flat_map(|id| stores.problems_of(id)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(status(&home), status_before, "their status has changed");
+    assert_files_kept(&before, &everything(&home), &[]);
+    assert_rows_kept(&rows_before, &rows(&home));
+    let said = script(&home, "record-failure.sh", &["--title=Last", "--domain=ci"]).ok();
+    let title: String = home
+        .index()
+        .query_row("SELECT title FROM learnings WHERE id = ?1", [row_of(&said)], |row| row.get(0))
+        .expect("the row is there");
+    assert_eq!(title, "Last");
+    let summary: String = home
+        .index()
+        .query_row("SELECT summary FROM learnings WHERE title = 'By script 1'", [], |row| row.get(0))
+        .expect("the row is there");
+    assert_eq!(summary, "Line one\nline \"two\" $HOME `id`");
+}
+
+#[test]
+fn the_scripts_exit_as_theirs_did() {
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let failure = |args: &[&str]| script(&home, "record-failure.sh", args);
+    let _ = failure(&["--title", "t"]).run().exits(1);
+    let _ = failure(&["--colour", "red"]).run().exits(1);
+    let _ = failure(&["--title"]).run().exits(1);
+    let _ = failure(&["--title", &"x".repeat(501), "--domain", "d"]).run().exits(7);
+    let _ = failure(&["--title", "t", "--domain", "d", "--severity", "9"]).run().exits(7);
+    let _ = script(&home, "record-heuristic.sh", &["--domain", "d", "--rule", "r", "--confidence", "2"]).run().exits(7);
+    let _ = script(&home, "start-experiment.sh", &[]).stdin("\n").run().exits(1);
+    let long = "y".repeat(100_000);
+    let _ = failure(&["--title", "long", "--domain", "d", "--summary", &long]).ok();
+    let hostile = ["--title", "'; rm -rf \"$HOME\" #\\", "--domain", "--title", "--tags", "-x", "--summary", "-"];
+    let _ = failure(&hostile).ok();
+    let found = |sql: &str| home.index().query_row(sql, [], |row| row.get::<_, String>(0)).expect("the row is there");
+    assert_eq!(found("SELECT title FROM learnings WHERE domain = '--title'"), hostile[1]);
+    assert_eq!(found("SELECT summary FROM learnings WHERE domain = '--title'"), "-");
+    assert_eq!(found("SELECT summary FROM learnings WHERE title = 'long'"), long);
+
+    std::fs::remove_dir_all(home.join("memory/failures")).expect("it is there");
+    std::os::unix::fs::symlink("/tmp", home.join("memory/failures")).expect("it can be made");
+    let _ = failure(&["--title", "t", "--domain", "d"]).run().exits(6);
+    std::fs::remove_file(home.join("memory/failures")).expect("it is there");
+    let journal = home.join(".indelible/journal");
+    std::fs::rename(&journal, home.user().join("journal")).expect("it can be moved");
+    let _ = failure(&["--title", "t", "--domain", "d"]).run().exits(4);
+    std::fs::rename(home.user().join("journal"), &journal).expect("it can be moved back");
+
+    let path = home.join("scripts/record-failure.sh");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let binary = env!("CARGO_BIN_EXE_indelible");
+    assert!(text.contains(binary), "the script does not name the program");
+    std::fs::write(&path, text.replace(binary, "/nonexistent/indelible")).expect("it can be written");
+    let _ = failure(&["--title", "t", "--domain", "d"]).env("PATH", "/usr/bin:/bin").run().exits(5);
+}
+
+#[test]
+fn the_sync_script_reports_and_mends() {
+    let home = framework(Tables::Usual, Git::Clean, 200);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let _ = home.record_each("first");
+    home.flush();
+    let before = rows(&home);
+    let report = script(&home, "sync-db-markdown.sh", &["--verbose"]).ok();
+    assert!(report.stdout.contains("without a row") && report.stdout.contains("whose file is missing"), "{report}");
+    assert_eq!(rows(&home), before, "a report changed something");
+    let fixed = script(&home, "sync-db-markdown.sh", &["--fix"]).ok();
+    assert!(fixed.stdout.contains("in sync"), "{fixed}");
+    assert_rows_kept(&before, &rows(&home));
+    assert!(rows(&home)["learnings"].len() > before["learnings"].len(), "no row was added");
+    home.assert_settled();
+    let _ = script(&home, "sync-db-markdown.sh", &["--what"]).run().exits(1);
+}
+
+/// After a release the home is what it was, and the records that came to it.
+#[test]
+fn released_it_is_theirs_as_it_was() {
+    for git in [Git::None, Git::Clean, Git::Dirty, Git::Detached, Git::Unborn] {
+        eprintln!("a repository that is {git:?}");
+        let home = framework(Tables::Usual, git, 200);
+        let (files, rows_before, status_before) = (everything(&home), rows(&home), status_unless_none(&home, git));
+        let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+        let mut worker = Worker::quick(&home);
+        let mut receipts = home.record_each("first");
+        let said = release(&home, &[]).ok();
+        assert!(said.stdout.contains("Nothing was changed"), "{said}");
+        receipts.extend(home.record_each("second"));
+        let done = release(&home, &["--yes", "--json"]).ok().json();
+        assert_eq!(worker.wait().code(), Some(0), "the worker was not asked to stop");
+        assert!(!home.join(".indelible").exists() && !home.join("memory/index.db-wal").exists());
+        assert_files_kept(&files, &everything(&home), &[]);
+        assert_rows_kept(&rows_before, &rows(&home));
+        for receipt in &receipts {
+            assert!(home.join(&receipt.page()).is_file(), "a record lost its file");
+        }
+        let mode: String = Connection::open(home.join("memory/index.db"))
+            .and_then(|it| it.query_row("PRAGMA journal_mode", [], |row| row.get(0)))
+            .expect("it can be asked");
+        assert_eq!(mode, "delete");
+        let _ = home.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
+        if git != Git::None {
+            assert_eq!(status(&home), status_before, "their status has changed");
+            let shown = home.git(["--no-optional-locks", "status", "--porcelain"]).ok();
+            assert!(!shown.stdout.contains("indelible"), "git shows what is ours: {shown}");
+            let branch = home.git(["show", &format!("{}:{}", "indelible", receipts[0].page())]).ok();
+            assert!(branch.stdout.contains(&receipts[0].id));
+        }
+        let aside = done["done"]["aside"].as_str().expect("the private folder is aside");
+        assert!(home.join(aside).join("journal").is_dir());
+        // Adopted again, it goes on from there.
+        let _ = adopt(&home, &["--yes"]).ok();
+        receipts.extend(home.record_each("third"));
+        home.flush();
+        home.assert_settled();
+        assert_whole(&home, &receipts);
+        let _ = release(&home, &["--yes", "--remove"]).ok();
+        assert_files_kept(&files, &everything(&home), &[]);
+        let _ = release(&home, &["--yes"]).run().exits(78);
+    }
+}
+
+/// What `release` says brings the records to their branch does so.
+#[test]
+fn released_records_come_to_their_branch_as_it_says() {
+    let home = framework(Tables::Usual, Git::Clean, 50);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let receipts = home.record_each("first");
+    let said = release(&home, &["--yes"]).ok();
+    let commands: Vec<_> = said.stdout.lines().filter(|line| line.trim_start().starts_with("git ")).collect();
+    assert!(commands.len() >= 2, "{said}");
+    for command in commands {
+        let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
+        let command = command.replace("git -C", &format!("git {} -C", identity.join(" ")));
+        let _ = Cmd::new("sh", home.user()).args(["-ec", command.as_str()]).ok();
+    }
+    for receipt in &receipts {
+        let _ = theirs(&home, ["cat-file", "-e", &format!("trunk:{}", receipt.page())]).ok();
+    }
+    let branches = home.git(["branch", "--list", "indelible"]).ok();
+    assert_eq!(branches.stdout.trim(), "", "the branch is still there");
+}
+
+#[test]
+fn a_script_that_its_owner_replaced_stays() {
+    let home = framework(Tables::Usual, Git::Clean, 20);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let theirs = home.join("scripts/record-success.sh");
+    std::fs::write(&theirs, "#!/bin/sh\necho new\n").expect("it can be written");
+    let said = release(&home, &["--yes"]).ok();
+    assert!(said.stdout.contains("record-success.sh"), "{said}");
+    assert_eq!(std::fs::read_to_string(&theirs).expect("it is there"), "#!/bin/sh\necho new\n");
+}
+
+/// A list of ignored files that was changed meanwhile loses our lines and nothing else.
+#[test]
+fn lines_that_were_ignored_before_stay_ignored() {
+    let home = framework(Tables::Usual, Git::Clean, 20);
+    std::fs::write(home.join(EXCLUDE), "*.bak\n/memory/").expect("it can be written");
+    let _ = adopt(&home, &["--yes"]).ok();
+    let with_ours = std::fs::read_to_string(home.join(EXCLUDE)).expect("it is there");
+    std::fs::write(home.join(EXCLUDE), format!("{with_ours}*.new\n")).expect("it can be written");
+    let _ = release(&home, &["--yes"]).ok();
+    assert_eq!(std::fs::read_to_string(home.join(EXCLUDE)).expect("it is there"), "*.bak\n/memory/\n*.new\n");
+}
+
+#[test]
+fn what_disagrees_is_not_released() {
+    let home = framework(Tables::Strict, Git::Clean, 20);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let _ = home.record("observation", "refused");
+    let refused = release(&home, &["--yes"]).run().exits(1);
+    assert!(refused.stderr.contains("verify"), "{refused}");
+    let _ = home.record("failure", "still a home");
+}
+
+/// Killed at any step and run again, adopting and releasing end as if nothing had happened.
+#[test]
+fn killed_at_any_point_it_is_finished_by_doing_it_again() {
+    let points =
+        Point::ALL.iter().filter(|point| ["Init", "Adopt", "Release"].iter().any(|it| point.name().starts_with(it)));
+    let mut died = Vec::new();
+    for point in points {
+        eprintln!("killed at {point:?}");
+        let home = framework(Tables::Usual, Git::Clean, 100);
+        let (files, rows_before, status_before) = (everything(&home), rows(&home), status(&home));
+        let at = |command: Cmd| command.env("INDELIBLE_CRASH_AT", point.name()).run();
+        let flags = ["--yes", "--scripts", "--repair"];
+        note(&mut died, point, &at(adopt(&home, &flags)));
+        let but = [EXCLUDE, "scripts/record-failure.sh", "scripts/record-success.sh", "scripts/record-heuristic.sh"];
+        assert_files_kept(&files, &everything(&home), &but);
+        let _ = adopt(&home, &flags).ok();
+        assert_files_kept(&files, &everything(&home), &but);
+        let receipts = home.record_each("first");
+        let mended = rows(&home);
+        note(&mut died, point, &at(release(&home, &["--yes"])));
+        if home.join(".indelible").exists() {
+            let _ = release(&home, &["--yes"]).ok();
+        }
+        assert_files_kept(&files, &everything(&home), &[]);
+        assert_rows_kept(&rows_before, &mended);
+        assert_rows_kept(&mended, &rows(&home));
+        assert_eq!(status(&home), status_before, "their status has changed");
+        let _ = adopt(&home, &["--yes"]).ok();
+        home.recover_fully();
+        assert_whole(&home, &receipts);
+    }
+    let is_theirs = |point: &&Point| ["Adopt", "Release"].iter().any(|it| point.name().starts_with(it));
+    let missed: Vec<_> = Point::ALL.iter().filter(is_theirs).filter(|point| !died.contains(point)).collect();
+    assert!(missed.is_empty(), "nothing got to {missed:?}");
+}
+
+/// Notes that `point` was got to.
+fn note(died: &mut Vec<&'static Point>, point: &'static Point, outcome: &Outcome) {
+    match outcome.code() {
+        Some(0) => {}
+        Some(code) => panic!("it neither died nor finished ({code}): {outcome}"),
+        None => died.push(point),
+    }
+}
+
+/// Recorders that are at work while the home is released are in it, or were told that they are not.
+#[test]
+fn recorders_at_work_meanwhile_lose_nothing() {
+    let home = framework(Tables::Usual, Git::Clean, 50);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let recorders: Vec<Running> =
+        (0..40).map(|number| home.recorder("failure", &format!("Meanwhile {number}")).spawn()).collect();
+    let _ = release(&home, &["--yes"]).ok();
+    let outcomes: Vec<_> = recorders.into_iter().map(Running::wait).collect();
+    let kept: Vec<Receipt> = outcomes.iter().filter(|it| it.code() == Some(0)).map(Outcome::receipt).collect();
+    for refused in outcomes.iter().filter(|it| it.code() != Some(0)) {
+        assert_eq!(refused.code(), Some(78), "{refused}");
+    }
+    for receipt in &kept {
+        let shown = home.git(["show", &format!("indelible:{}", receipt.page())]).ok();
+        assert!(shown.stdout.contains(&receipt.id), "an acknowledged record is not in git");
+        assert!(home.join(&receipt.page()).is_file(), "an acknowledged record has no file");
+    }
+    let _ = adopt(&home, &["--yes"]).ok();
+    home.recover_fully();
+    assert_whole(&home, &kept);
+}
