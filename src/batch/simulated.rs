@@ -554,10 +554,13 @@ impl<'s> Stage<'s> {
     fn edit(self, dice: &mut Dice) -> Result<(), Error> {
         self.machine.revive();
         let temporary = self.temporary()?;
-        let file = match &self.world().promised[..] {
-            [] => return Ok(()),
-            promised => dice.one_of(promised).files[0].clone(),
-        };
+        // By their paths, since those that were acknowledged when the power went are in no order.
+        let mut files: Vec<_> = self.world().promised.iter().map(|promise| promise.files[0].clone()).collect();
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        if files.is_empty() {
+            return Ok(());
+        }
+        let file = dice.one_of(&files).clone();
         let (folder, name) = file.path.rsplit_once('/').expect("it is in a folder");
         let folder = self.home.dir().folder(folder)?;
         let found = folder.content(name, u64::MAX)?;
