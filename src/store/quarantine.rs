@@ -8,11 +8,13 @@
 //! | before the rename | the thing is where it was; its position has not passed | it is found again |
 //! | after it | the thing, here | it is found again, to no effect |
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::fs::{Dir, Error, Point, point};
 use crate::home::{self, Home};
-use crate::intent::Intent;
+use crate::intent::{Intent, RecordId};
 use crate::position::SegmentId;
 
 const DISMISSED: &str = "dismissed";
@@ -133,13 +135,23 @@ impl Quarantine {
         Ok(parked)
     }
 
-    /// Moves what is called `name` to `dismissed/`: it is where it belongs by now.
+    /// The records whose rows their table refuses, and of which a person has said that they have seen it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be listed.
+    pub fn rows_given_up(&self) -> Result<HashSet<RecordId>, Error> {
+        let names = self.dismissed()?.map_or(Ok(Vec::new()), |dir| dir.names())?;
+        let id = |name: &String| name.strip_prefix("parked-")?.strip_suffix("-row.json")?.parse().ok();
+        Ok(names.iter().filter_map(id).collect())
+    }
+
+    /// Moves what is called `name` to `dismissed/`, under a name that says so: it is where it belongs by now.
     ///
     /// # Errors
     /// [`Error::Io`]; it is then still here.
     pub fn release(&self, name: &str) -> Result<(), Error> {
         let dismissed = self.dir.make_folder(DISMISSED)?;
-        self.dir.set_aside(name, &dismissed, name).map(|_| ())
+        self.dir.set_aside(name, &dismissed, &format!("applied-{name}")).map(|_| ())
     }
 
     /// Moves everything to `dismissed/`: a person has looked at it. Returns how many things were moved.

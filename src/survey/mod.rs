@@ -22,6 +22,7 @@ use crate::store::apply::{is_torn, page_at};
 use crate::store::history::{self, History, TreeFile};
 use crate::store::index::{self, Index};
 use crate::store::page;
+use crate::store::quarantine::Quarantine;
 
 /// Where records' files are looked for.
 const FOLDERS: [&str; 2] = ["memory", "experiments"];
@@ -135,7 +136,20 @@ pub fn survey(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Survey
     }
     // What was recorded meanwhile is in the journal by now: reading that last takes it for pending.
     let pending = pending_paths(stores.home.journal(), stores.committed)?;
-    collecting.judge(stores.history, &pending)
+    let mut survey = collecting.judge(stores.history, &pending)?;
+    leave_given_up(stores.home, &mut survey)?;
+    Ok(survey)
+}
+
+/// Takes out what a table refuses, and a person has said that it may.
+fn leave_given_up(home: &Home, survey: &mut Survey) -> Result<(), Error> {
+    let lacks_row = |it: &Finding| it.verdict == Verdict::AddRow && it.evidence.row == Row::Missing;
+    let Ok(quarantine) = Quarantine::new(home) else { return Ok(()) };
+    if survey.findings.iter().any(lacks_row) {
+        let given_up = quarantine.rows_given_up()?;
+        survey.findings.retain(|it| !(lacks_row(it) && it.id.is_some_and(|id| given_up.contains(&id))));
+    }
+    Ok(())
 }
 
 /// The pages of all records that there are files of, or that the history has, for an index that is lost; and whether the
