@@ -18,6 +18,8 @@ pub const PRIVATE: &str = ".indelible";
 pub const IDENTITY: &str = "home.json";
 /// The folders inside the private one.
 pub const PRIVATE_FOLDERS: [&str; 5] = ["journal", "tmp", "quarantine", "logs", "requests"];
+/// The folder of an adoption, in the private one, where the home had an owner before us.
+pub const ADOPTED: &str = "adopted";
 /// The index, relative to the home.
 pub const INDEX: &str = "memory/index.db";
 /// The version of the home's layout.
@@ -206,6 +208,20 @@ impl Home {
     /// Its journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// The copy of the database that the home had when it was adopted; `None` if it was not, or had none. Of several the
+    /// last one.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if it cannot be told.
+    pub fn adopted_index(&self) -> Result<Option<PathBuf>, Error> {
+        let folder = match self.private.folder(ADOPTED) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            folder => folder?,
+        };
+        let copies = folder.names()?.into_iter().filter(|name| name.starts_with("index-") && name.ends_with(".db"));
+        Ok(copies.max().map(|name| folder.path().join(name)))
     }
 
     /// The path of the index, for SQLite, which opens by path.

@@ -7,13 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::intent::{Experiment, Heuristic, Kind, Learning, Record, RecordId};
-use crate::store::index::{self, Index, RowImage, columns_of};
+use crate::store::index::{self, Index, RowImage, columns_of, temporary_copy};
 use crate::text::{chain, visible_line};
 
 /// How long somebody else's lock on the database is waited for.
@@ -76,8 +75,7 @@ const TABLES: [(&str, &[&str]); 3] = [
 /// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
 pub(super) fn inspect(path: &Path) -> Result<(Inspection, Connection), index::Error> {
     let index = Index::open(path, WAIT)?;
-    let mut copy = temporary()?;
-    copy_into(&index, &mut copy)?;
+    let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
     let damage = damage(&copy).map_err(&error)?;
     let mut found = Inspection {
@@ -119,27 +117,10 @@ pub(super) fn journal_mode(index: &Index) -> Result<String, index::Error> {
     mode.map_err(index.error("look at the database"))
 }
 
-/// A database that nobody else sees, in a file without a name.
-fn temporary() -> Result<Connection, index::Error> {
-    Connection::open("").map_err(|source| index::Error::Sqlite { doing: "make a temporary database", source })
-}
-
-/// Copies all of `index` into `copy`, as it is at one moment.
-fn copy_into(index: &Index, copy: &mut Connection) -> Result<(), index::Error> {
-    let error = index.error("copy the database");
-    let step = Backup::new(index.connection(), copy).and_then(|backup| backup.step(-1));
-    match step.map_err(&error)? {
-        StepResult::Done => Ok(()),
-        _ => Err(index::Error::Busy { waited: WAIT }),
-    }
-}
-
 /// What our tables and one row of each kind come to, tried on a copy: why our tables cannot be added, or which rows are
 /// refused.
 fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> {
-    let mut copy = temporary()?;
-    copy_into(index, &mut copy)?;
-    let mut copy = Index::over(copy);
+    let mut copy = Index::over(temporary_copy(index)?);
     if let Err(error) = copy.prepare_tables(Uuid::nil(), false) {
         return Ok((Some(said(&error)), Vec::new()));
     }
@@ -193,7 +174,7 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let error = |source| index::Error::Sqlite { doing: "write a copy of the database", source };
     let mut copy = Connection::open_with_flags(to, flags).map_err(error)?;
-    copy_into(&index, &mut copy)?;
+    index::copy(&index, &mut copy)?;
     // Whatever mode it is copied in, the copy is to be one file.
     let single = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
     single.map_err(error)?;

@@ -33,15 +33,13 @@ pub use scripts::{Found, Script};
 
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, point};
-use crate::home::{self, INDEX, PRIVATE};
+use crate::home::{self, ADOPTED, INDEX, PRIVATE};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index;
 
-/// The folder of an adoption, in the private one.
-const ADOPTED: &str = "adopted";
 /// What the home was like.
 const NOTE: &str = "adoption.json";
 /// The repository's list of ignored files, as it was.

@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ADOPTED, EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
+use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, point};
-use crate::home::{self, Home, IDENTITY, PRIVATE};
+use crate::home::{self, ADOPTED, Home, IDENTITY, PRIVATE};
 use crate::journal::{self, Item, Reader};
 use crate::position::Position;
 use crate::recover::{self, Scope};

@@ -51,7 +51,7 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     tracing::warn!("the index is lost: building it anew from the files");
     keep_a_copy(home)?;
     point::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
-    let mut index = Index::reset(&home.index_path(), home.id())?;
+    let mut index = empty_index(home)?;
     point::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
     let history = committer.history().clone();
     let stores = Stores { home, index: None, history: Some(&history), committed: None };
@@ -75,6 +75,20 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     Ok(())
 }
 
+/// An index to be filled. That of an adopted home begins with the rows that its owner had then: no file of ours has them.
+fn empty_index(home: &home::Home) -> Result<Index, Error> {
+    if let Some(base) = home.adopted_index()? {
+        match Index::reset_to(&home.index_path(), home.id(), &base) {
+            Err(error) if error.is_lost() => {
+                let error = crate::text::chain(&error);
+                tracing::error!(copy = %base.display(), error, "the copy from the adoption cannot be used");
+            }
+            index => return Ok(index?),
+        }
+    }
+    Ok(Index::reset(&home.index_path(), home.id())?)
+}
+
 fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
@@ -83,14 +97,20 @@ fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId,
             records.push((*created_at, *id, key, record, place));
         }
     }
-    let rows: Vec<_> =
+    let mut rows: Vec<_> =
         records
             .iter()
             .map(|(created_at, id, key, record, path): &(Timestamp, RecordId, Option<String>, Record, String)| {
                 RowImage { id: *id, created_at: *created_at, key: key.as_deref(), record, path }
             })
             .collect();
-    index.insert(&rows)?;
+    // What an adopted table refuses is parked when the stores are held against each other.
+    while let Err(error) = index.insert(&rows) {
+        match error {
+            index::Error::RowRefused { id, .. } => rows.retain(|row| row.id != id),
+            error => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! 2. However often a record is inserted, it has one row: `records.id` is the record's id.
 //! 3. A recorder's transaction syncs nothing; what is lost with the power, the journal inserts again. [`Index::sync`]
 //!    makes rows durable, before the journal lets go of them.
-//! 4. The index is derived: it can be built anew from the files, in place, under open connections.
+//! 4. The index is derived: it can be built anew from the files, in place, under open connections. In an adopted home its
+//!    owner's rows are nowhere else: there it begins with the copy that was made of them (`copy`).
 //!
 //! The tables `learnings`, `heuristics` and `experiments` have the columns that the Emergent Learning Framework's
 //! readers use. `records` and `indelible` are ours.
@@ -14,6 +15,8 @@
 //! | before the commit | no row (SQLite rolls back) | replay of the journal inserts it |
 //! | after it | the row; after a power cut perhaps not | replay of the journal inserts it |
 
+mod copy;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
+
+pub(crate) use copy::{copy, temporary_copy};
 
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, point};
@@ -495,23 +500,26 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
     pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
-        let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
+        drop(Index::empty(path)?);
+        let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, Duration::from_secs(10))?;
+        index.prepare_tables(home, true)?;
+        Ok(index)
+    }
+
+    /// Empties the database at `path`, whatever is in it.
+    fn empty(path: &Path) -> Result<Connection, Error> {
         let failed = |source| Error::Sqlite { doing: "empty the index", source };
-        let connection = connection(path, flags).map_err(failed)?;
-        let wait = Duration::from_secs(10);
+        let connection = connection(path, flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         let empty = || {
             let _held = order::take(Lock::Index);
-            connection.busy_timeout(wait)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
             let vacuum = connection.execute_batch("VACUUM");
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
             vacuum
         };
         empty().map_err(failed)?;
-        drop(connection);
-        let mut index = Index::connect(path, flags, wait)?;
-        index.prepare_tables(home, true)?;
-        Ok(index)
+        Ok(connection)
     }
 
     /// Says that an index that was emptied is full again.

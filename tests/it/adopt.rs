@@ -178,6 +178,51 @@ fn a_second_experiment_of_one_name_is_parked() {
     assert!(status["quarantine"]["parked"][0].as_str().expect("it is named").contains(&second.id), "{status}");
 }
 
+/// Once a person has seen that a row is refused, the stores agree on it, and the home can be given back.
+#[test]
+fn a_refused_row_that_was_seen_is_nobodys_concern() {
+    let home = framework(Tables::Strict, Git::Clean, 50);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let receipts = [home.record("failure", "taken"), home.record("observation", "refused")];
+    home.flush();
+    let _ = home.verify().exits(1);
+    let _ = home.cmd(["repair"]).run().exits(1);
+    let _ = home.cmd(["repair", "--dismiss"]).ok();
+    home.assert_settled();
+    let _ = home.cmd(["status", "--check"]).ok();
+    let _ = release(&home, &["--yes"]).ok();
+    assert!(receipts.iter().all(|receipt| home.join(&receipt.page()).is_file()), "a file is gone");
+}
+
+/// A lost index is built anew with the rows that its owner had, which no file of ours has.
+#[test]
+fn a_lost_index_has_its_owners_rows_again() {
+    for tables in [Tables::Usual, Tables::Strict] {
+        let home = framework(tables, Git::Clean, 100);
+        let rows_before = rows(&home);
+        let _ = adopt(&home, &["--yes"]).ok();
+        let mut receipts = home.record_each("first");
+        receipts.push(home.record("failure", "once more"));
+        home.flush();
+        let _ = home.cmd(["repair", "--dismiss"]).run();
+        std::fs::write(home.join("memory/index.db"), [7; 9000]).expect("it can be overwritten");
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(home.join(&format!("memory/index.db{end}")));
+        }
+        // Killed where it is empty, and where it is not filled yet.
+        for point in ["RebuildBeforeReset", "RebuildBeforeFill"] {
+            let _ = home.cmd(["recover"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
+        }
+        let _ = home.cmd(["recover"]).ok();
+        assert_rows_kept(&rows_before, &rows(&home));
+        let _ = home.cmd(["repair", "--dismiss"]).run();
+        home.assert_settled();
+        let taken: Vec<_> =
+            receipts.into_iter().filter(|it| tables == Tables::Usual || it.kind != "observation").collect();
+        assert_whole(&home, &taken);
+    }
+}
+
 #[test]
 fn a_home_without_a_database_gets_one() {
     let home = framework(Tables::Usual, Git::Clean, 50);
@@ -434,22 +479,26 @@ fn released_it_is_theirs_as_it_was() {
 /// What `release` says brings the records to their branch does so.
 #[test]
 fn released_records_come_to_their_branch_as_it_says() {
-    let home = framework(Tables::Usual, Git::Clean, 50);
-    let _ = adopt(&home, &["--yes"]).ok();
-    let receipts = home.record_each("first");
-    let said = release(&home, &["--yes"]).ok();
-    let commands: Vec<_> = said.stdout.lines().filter(|line| line.trim_start().starts_with("git ")).collect();
-    assert!(commands.len() >= 2, "{said}");
-    for command in commands {
-        let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
-        let command = command.replace("git -C", &format!("git {} -C", identity.join(" ")));
-        let _ = Cmd::new("sh", home.user()).args(["-ec", command.as_str()]).ok();
+    for git in [Git::Clean, Git::Dirty] {
+        let home = framework(Tables::Usual, git, 50);
+        let _ = adopt(&home, &["--yes"]).ok();
+        let receipts = home.record_each("first");
+        let said = release(&home, &["--yes"]).ok();
+        let commands: Vec<_> = said.stdout.lines().filter(|line| line.trim_start().starts_with("git ")).collect();
+        assert_eq!(commands.len(), 3, "{said}");
+        for command in commands {
+            let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
+            let command = command.replace("git -C", &format!("git {} -C", identity.join(" ")));
+            let _ = Cmd::new("sh", home.user()).args(["-ec", command.as_str()]).ok();
+        }
+        for receipt in &receipts {
+            let _ = theirs(&home, ["cat-file", "-e", &format!("trunk:{}", receipt.page())]).ok();
+        }
+        let branches = home.git(["branch", "--list", "indelible"]).ok();
+        assert_eq!(branches.stdout.trim(), "", "the branch is still there");
+        let changed = home.git(["show", "--name-only", "--format=", "HEAD"]).ok();
+        assert!(!changed.stdout.contains("index.db"), "the database went along: {changed}");
     }
-    for receipt in &receipts {
-        let _ = theirs(&home, ["cat-file", "-e", &format!("trunk:{}", receipt.page())]).ok();
-    }
-    let branches = home.git(["branch", "--list", "indelible"]).ok();
-    assert_eq!(branches.stdout.trim(), "", "the branch is still there");
 }
 
 #[test]

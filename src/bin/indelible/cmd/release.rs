@@ -113,6 +113,7 @@ fn say_done(done: &Released) {
         return;
     }
     output::line(&format!("\nThe records are on the branch {branch}. To have them on yours, and end it:"));
-    line(&format!("git -C '{home}' add memory experiments && git -C '{home}' commit -m 'Records'"));
+    line(&format!("git -C '{home}' diff --name-only HEAD...{branch} | git -C '{home}' add --pathspec-from-file=-"));
+    line(&format!("git -C '{home}' commit -m 'Records'"));
     line(&format!("git -C '{home}' branch -D {branch}"));
 }
