@@ -51,17 +51,19 @@ pub fn run(context: &Context, dir: Option<PathBuf>, asked: Asked, remove: bool) 
 /// Takes the worker's lock; a worker that has it is asked to stop.
 fn take_lock(home: &Home) -> Result<WorkerLock, Failure> {
     let until = Instant::now() + WAIT;
-    let mut asked = None;
+    let (mut seen, mut asked) = (None, None);
     loop {
         let taken = WorkerLock::try_take(home.private(), "a release").map_err(|error| Failure::of(WHAT, &error))?;
         let holder = match taken {
             Ok(lock) => return Ok(lock),
             Err(holder) => holder,
         };
-        // It has the lock, so the process is there and is the worker.
-        if let Some(worker) = holder.worker().filter(|worker| asked != Some(*worker)).and_then(Pid::from_raw) {
-            let _ = kill_process(worker, Signal::TERM);
-            asked = holder.worker();
+        // Whoever has just taken the lock has not said who it is yet: then this still names a worker that is gone, and
+        // its number may be another process's. So it has to say the same twice.
+        let worker = holder.worker().filter(|worker| seen.replace(*worker) == Some(*worker));
+        if let Some(process) = worker.filter(|worker| asked != Some(*worker)).and_then(Pid::from_raw) {
+            let _ = kill_process(process, Signal::TERM);
+            asked = worker;
         }
         if Instant::now() >= until {
             let failure = Failure::new(Exit::TryAgain, WHAT);
