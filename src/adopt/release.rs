@@ -6,13 +6,14 @@
 //! 4. The private folder is put aside whole, journal and copy of the database included, unless it is to be removed.
 //!
 //! Whoever releases has the worker's lock. The home stops being one when its identity is renamed: from then on no recorder
-//! begins. One that had begun may still append, so what is in the journal is committed again before the folder is put
-//! aside, and looked at once more after that.
+//! begins. One that had begun may still append, so what is in the journal is committed again, then the journal is ended,
+//! which keeps anything from being acknowledged, and looked at once more. What a recorder had appended by then and was
+//! stopped before it could say so may be taken for a record, and its caller be told that it is none.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the identity is renamed | a home, with some scripts put back | releasing again, or adopting again |
-//! | after it | no home; the identity under another name | either takes that back and goes on |
+//! | after it | no home; the identity under another name, perhaps the journal ended | either takes that back and goes on |
 //! | after the private folder was put aside | a home of theirs | nothing to do |
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, point};
 use crate::home::{self, ADOPTED, Home, IDENTITY, PRIVATE};
-use crate::journal::{self, Item, Reader};
+use crate::journal::{self, Item, Journal, Reader};
 use crate::position::Position;
 use crate::recover::{self, Scope};
 use crate::store::history::History;
@@ -78,6 +79,7 @@ pub fn open(path: &Path) -> Result<(Home, Note), Error> {
 /// Makes the home one again whose release was interrupted.
 pub(super) fn take_back(private: &Dir) -> Result<(), Error> {
     if private.find(IDENTITY)?.is_none() && private.find(RELEASED)?.is_some() {
+        Journal::new(private.folder("journal")?).go_on()?;
         rename(private, RELEASED, IDENTITY)?;
     }
     Ok(())
@@ -159,31 +161,34 @@ fn put_aside(
         if !history.is_owned() {
             history.exclude_ours_no_more(excluded_before.as_deref())?;
         }
-        step(Point::ReleaseBeforeAside)?;
-        let name = format!("{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
-        let aside = dir.set_aside(PRIVATE, dir, &name)?;
-        step(Point::ReleaseAfterAside)?;
-        let _ = dir.sync()?;
+        step(Point::ReleaseBeforeEnd)?;
+        home.journal().end(&temporary)?;
         if !has_more(home, committed)? {
-            return Ok(aside);
+            break;
         }
         // A recorder that had begun before the home stopped being one: its record goes the usual way.
-        dir.set_aside(&aside, dir, PRIVATE)?;
+        home.journal().go_on()?;
     }
+    step(Point::ReleaseBeforeAside)?;
+    let name = format!("{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    let aside = dir.set_aside(PRIVATE, dir, &name)?;
+    step(Point::ReleaseAfterAside)?;
+    let _ = dir.sync()?;
+    Ok(aside)
 }
 
 /// Whether the journal has entries behind `committed`.
 fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
-    let read = || {
-        let mut reader = Reader::from_position(home.journal(), committed)?;
-        while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
-            if matches!(item, Item::Entry { .. }) {
-                return Ok(true);
-            }
+    let mut reader = Reader::from_position(home.journal(), committed)?;
+    loop {
+        match reader.as_mut().map(Reader::next).transpose() {
+            Ok(Some(Some(Item::Entry { .. }))) => return Ok(true),
+            Ok(Some(Some(_))) => {}
+            // That is the segment that ends it.
+            Ok(_) | Err(journal::Error::Format { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
-        Ok(false)
-    };
-    read().map_err(|error: journal::Error| recover::Error::from(error).into())
+    }
 }
 
 /// Applies and commits everything pending. Returns up to where the journal is committed.

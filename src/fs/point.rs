@@ -138,6 +138,8 @@ points! {
     ReleaseBeforeDatabase,
     /// Our lines are about to go from the list of ignored files.
     ReleaseBeforeExclude,
+    /// The journal is about to be ended.
+    ReleaseBeforeEnd,
     /// The private folder is about to be put aside.
     ReleaseBeforeAside,
     /// The private folder is aside, and that is not yet synced.

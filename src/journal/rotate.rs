@@ -1,8 +1,8 @@
 //! New segments and the removal of finished ones: for whoever has the worker's lock, and for `init`.
 
 use super::Error;
-use super::segment::{Journal, SegmentNumber, find_header, write_header};
-use crate::fs::{self, Durable, File, Point, point};
+use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
+use crate::fs::{self, Dir, Durable, File, Point, point};
 
 impl Journal {
     /// Makes the first segment if there is none. Safe to repeat, and to race.
@@ -42,6 +42,33 @@ impl Journal {
             write_header(&self.dir, &file)?;
         }
         point::at(Point::RotateAfterHeader).map_err(named)?;
+        Ok(())
+    }
+
+    /// Ends the journal: nothing that is not in it yet can be acknowledged from then on. A recorder that has begun finds a
+    /// newer segment than its own, which it cannot write to, and voids what it has appended. The segment appears whole,
+    /// by way of `temporary`, so that nobody gives it a header.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses; the journal then goes on.
+    pub fn end(&self, temporary: &Dir) -> Result<(), Error> {
+        let number = self.newest()?.next();
+        self.dir.place(&number.file_name(), END.as_bytes(), temporary)?;
+        let _ = self.dir.sync()?;
+        Ok(())
+    }
+
+    /// Lets a journal go on that was ended; safe to repeat.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses.
+    pub fn go_on(&self) -> Result<(), Error> {
+        let name = self.newest()?.file_name();
+        if self.dir.find(&name)?.is_some_and(|found| found.size == END.len() as u64)
+            && self.dir.content(&name, END.len() as u64)?.as_deref() == Some(END.as_bytes())
+        {
+            self.dir.remove(&name)?;
+        }
         Ok(())
     }
 

@@ -23,6 +23,8 @@ use crate::position::{Position, SegmentId};
 pub const FORMAT: u32 = 1;
 
 const MAGIC: &str = "indelible-journal ";
+/// All of the segment that ends a journal: a header line of a version that nobody writes to.
+pub(super) const END: &str = "indelible-journal ended with-its-home\n";
 /// Where the search for a header ends: far beyond what dead writers of header lines can leave.
 const HEADER_SEARCH_BYTES_MAX: usize = 4096;
 /// No header line is longer than this.

@@ -3,11 +3,12 @@
 
 use indelible::fs::Point;
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{
     Cmd, Git, Outcome, Receipt, Running, Stores, Tables, TestHome, Worker, assert_files_kept, assert_rows_kept,
-    everything, framework, in_parallel, rows, theirs,
+    everything, framework, in_parallel, record_args, rows, theirs, wait_for,
 };
 
 /// What adopting changes of files that are not in `.indelible`.
@@ -600,4 +601,37 @@ fn recorders_at_work_meanwhile_lose_nothing() {
     let _ = adopt(&home, &["--yes"]).ok();
     home.recover_fully();
     assert_whole(&home, &kept);
+}
+
+/// A recorder that is stopped while the home is released goes on when it is none any more: what it then acknowledges is
+/// in every store, and what it does not acknowledge is in none in part.
+#[test]
+fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
+    // Before it appends, and between its sync and its last look.
+    for call in ["mkdirat", "fdatasync"] {
+        let home = framework(Tables::Usual, Git::Clean, 20);
+        let _ = adopt(&home, &["--yes"]).ok();
+        let trace = home.user().join("trace");
+        let name = trace.to_str().expect("the temporary folder's name is UTF-8");
+        let (traced, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGSTOP:when=1"));
+        let strace = ["strace", "-f", "-o", name, "-e", &traced, "-e", &inject];
+        let args = record_args("failure", "stopped");
+        let recorder = home.under(&strace, &args.iter().map(String::as_str).collect::<Vec<_>>()).spawn();
+        let process = wait_for("the recorder to stop (is strace installed?)", || {
+            let text = std::fs::read_to_string(&trace).ok()?;
+            let line = text.lines().find(|line| line.contains("stopped by SIGSTOP"))?;
+            line.split(' ').next()?.parse().ok()
+        });
+        let _ = release(&home, &["--yes"]).ok();
+        kill_process(Pid::from_raw(process).expect("a process has an id"), Signal::CONT).expect("it is stopped");
+        let outcome = recorder.wait();
+        assert_eq!(outcome.code(), Some(78), "stopped at {call}: {outcome}");
+        let _ = adopt(&home, &["--yes"]).ok();
+        home.recover_fully();
+        let stores = Stores::read(&home);
+        let kept = stores.named("stopped");
+        assert_eq!(kept.len(), usize::from(call == "fdatasync"), "stopped at {call}");
+        let wrong: Vec<_> = kept.iter().flat_map(|id| stores.problems_of(id)).collect();
+        assert!(wrong.is_empty(), "stopped at {call}: {wrong:?}");
+    }
 }

@@ -167,6 +167,7 @@ const TABLE: &[Row] = &[
     row(Point::ReleaseBeforeIdentity, &[Elsewhere],                          Acknowledged, WholeOnce),
     row(Point::ReleaseBeforeDatabase, &[Elsewhere],                          Acknowledged, WholeOnce),
     row(Point::ReleaseBeforeExclude, &[Elsewhere],                           Acknowledged, WholeOnce),
+    row(Point::ReleaseBeforeEnd,    &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ReleaseBeforeAside,  &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ReleaseAfterAside,   &[Elsewhere],                            Acknowledged, WholeOnce),
 ];
