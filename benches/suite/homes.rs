@@ -43,9 +43,10 @@ impl Layout {
     }
 }
 
-/// A new home at `path`.
+/// A new home at `path`, for which nothing is left to be written.
 pub fn new(path: &Path) -> PathBuf {
     output(&mut indelible(path, &["init"]));
+    rustix::fs::sync();
     path.to_owned()
 }
 
@@ -70,6 +71,7 @@ pub fn of(lab: &Lab, layout: Layout, records: usize) -> PathBuf {
         &["flush", "--timeout", "3600", "--set", "journal.keep_s=0", "--set", "history.packs_max=2"],
     ));
     fs::write(&built, mark).expect("a home's mark can be written");
+    rustix::fs::sync();
     eprintln!("built: a home of {records} records, {}, in {} s", layout.name(), start.elapsed().as_secs());
     path
 }

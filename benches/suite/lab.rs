@@ -44,11 +44,13 @@ impl Lab {
         self.root.join("homes")
     }
 
-    /// A path that nothing else of this run uses; it lies on the disk that the homes are on.
+    /// A path at which there is nothing; it lies on the disk that the homes are on. What was there is removed, and the
+    /// disk has done so: whoever is measured next has not to wait for that.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let path = self.root.join("scratch").join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        let _ = std::fs::remove_file(&path);
+        if std::fs::remove_dir_all(&path).is_ok() || std::fs::remove_file(&path).is_ok() {
+            rustix::fs::sync();
+        }
         path
     }
 

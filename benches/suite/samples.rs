@@ -23,17 +23,17 @@ pub struct Turns {
     rounds: Vec<Vec<Option<f64>>>,
 }
 
-/// Runs every contender in every round, one after the other, so that the machine's moods hit all of them alike. Who
-/// begins changes from round to round. `warm` rounds come before those that count.
+/// Runs every contender in every round, one after the other, so that the machine's moods hit all of them alike. Their
+/// order is drawn anew for each round: whoever syncs pays for some of what the one before it left unsynced. `warm` rounds
+/// come before those that count.
 pub fn interleave(rounds: usize, warm: usize, contenders: &mut [Contender<'_>]) -> Turns {
     let mut turns = Turns {
         names: contenders.iter().map(|it| it.name.clone()).collect(),
         rounds: vec![Vec::new(); contenders.len()],
     };
-    let number = contenders.len();
+    let mut orders = Orders::of(contenders.len());
     for round in 0..warm + rounds {
-        for turn in 0..number {
-            let place = (turn + round) % number;
+        for place in orders.next() {
             let contender = &mut contenders[place];
             let takes_part = round < warm || (round - warm).is_multiple_of(contender.every);
             let value = takes_part.then(|| (contender.run)(round));
@@ -43,6 +43,30 @@ pub fn interleave(rounds: usize, warm: usize, contenders: &mut [Contender<'_>]) 
         }
     }
     turns
+}
+
+/// Orders for so many contenders; the same in every run.
+pub struct Orders {
+    contenders: usize,
+    state: u64,
+}
+
+impl Orders {
+    pub fn of(contenders: usize) -> Orders {
+        Orders { contenders, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// A new order: Fisher and Yates' shuffle, drawn by an xorshift generator.
+    pub fn next(&mut self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.contenders).collect();
+        for last in (1..self.contenders).rev() {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            order.swap(last, (self.state % (last as u64 + 1)) as usize);
+        }
+        order
+    }
 }
 
 impl Turns {

@@ -12,7 +12,7 @@ use crate::lab::{Lab, indelible};
 use crate::peers::{self, Peer};
 use crate::process::{MIB, Usage, measured, syncs, system_calls};
 use crate::report::Report;
-use crate::samples::{Contender, Samples, Spread, Turns, grouped, interleave, number};
+use crate::samples::{Contender, Orders, Samples, Spread, Turns, grouped, interleave, number};
 
 /// How often indexes are checkpointed meanwhile, in rounds: as often as keeps them below the 1 MB at which a recorder
 /// that finds no worker would do it itself.
@@ -141,9 +141,9 @@ fn at_once(lab: &Lab, report: &mut Report, processes: usize) {
     peers.push(recorder("**`indelible record`**", homes::new(&lab.scratch("burst-home"))));
     let bursts = lab.scale.slow_rounds;
     let mut latencies: Vec<Vec<Samples>> = peers.iter().map(|_| Vec::new()).collect();
-    for round in 0..bursts {
-        for turn in 0..peers.len() {
-            let place = (turn + round) % peers.len();
+    let mut orders = Orders::of(peers.len());
+    for _ in 0..bursts {
+        for place in orders.next() {
             let (_, peer) = &peers[place];
             if let Some(index) = &peer.index {
                 index.checkpoint();
