@@ -108,11 +108,12 @@ pub fn told(status: &Path, name: &str) -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// How often the threads of a running process went to sleep, and so were woken.
-pub fn wakeups(process: u32) -> f64 {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
-    let switches = threads.filter_map(|thread| told(&thread.ok()?.path().join("status"), "voluntary_ctxt_switches"));
-    switches.sum()
+/// How often the first thread of a running process went to sleep, and so was woken, and how often all of them did.
+pub fn wakeups(process: u32) -> (f64, f64) {
+    let of = |thread: &Path| told(&thread.join("status"), "voluntary_ctxt_switches").unwrap_or_default();
+    let folder = format!("/proc/{process}/task");
+    let threads = std::fs::read_dir(&folder).expect("it runs");
+    (of(&Path::new(&folder).join(process.to_string())), threads.flatten().map(|thread| of(&thread.path())).sum())
 }
 
 /// CPU time of a running process and of its children that have ended.

@@ -38,7 +38,7 @@ impl Limit {
 /// What is wanted, the figures that say whether it is so (the first that there is counts), the limit, and its unit.
 type Goal = (&'static str, &'static [&'static str], Limit, &'static str);
 
-const GOALS: [Goal; 26] = [
+const GOALS: [Goal; 27] = [
     ("`record` / full floor", &["record / full floor"], AtMost(1.2), ""),
     ("`record` / bare floor", &["record / bare floor"], AtMost(2.0), ""),
     ("p99 with 50 at once / full floor's", &["p99 with 50 at once / full floor"], AtMost(2.0), ""),
@@ -92,10 +92,11 @@ const GOALS: [Goal; 26] = [
     ("a recorder's memory", &["recorder memory"], AtMost(8.0), " MiB"),
     ("an idle worker's memory", &["idle worker memory"], AtMost(16.0), " MiB"),
     ("a draining worker's memory, 100,000 pending", &["worker draining 100,000, memory"], AtMost(64.0), " MiB"),
-    ("an idle worker's wake-ups per minute", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
+    ("an idle worker's wake-ups per minute, of all threads", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
     ("p99 from record to commit at 100 records/s", &["p99 to commit at 100/s, s"], Below(2.0), " s"),
     ("the worker's share of a core at 100 records/s", &["worker CPU at 100/s, %"], Below(20.0), " %"),
-    ("packs, after many batches of 10", &["peak number of packs"], AtMost(40.0), ""),
+    ("packs, with 100 batches of 10 a second", &["peak number of packs, paced"], AtMost(40.0), ""),
+    ("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), ""),
     ("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
     ("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
     ("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),

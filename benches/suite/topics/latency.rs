@@ -168,14 +168,16 @@ fn idle(lab: &Lab, report: &mut Report) {
     let (before, busy) = (wakeups(worker.id()), cpu(worker.id()));
     std::thread::sleep(lab.scale.idle);
     let minutes = lab.scale.idle.as_secs_f64() / 60.0;
-    let per_minute = (wakeups(worker.id()) - before) / minutes;
+    let after = wakeups(worker.id());
+    let (first, all) = ((after.0 - before.0) / minutes, (after.1 - before.1) / minutes);
     let cpu = (cpu(worker.id()) - busy).as_secs_f64() * 1e3 / minutes;
     let memory = told(Path::new(&format!("/proc/{}/status", worker.id())), "VmHWM").unwrap_or(0.0) * 1024.0 / MIB;
     worker.stop();
-    report.figure("idle worker, wake-ups per minute", Spread::exactly(per_minute));
+    report.figure("idle worker, wake-ups per minute", Spread::exactly(all));
     report.figure("idle worker memory", Spread::exactly(memory));
     let rows = vec![
-        vec!["wake-ups per minute, of all its threads".into(), number(per_minute)],
+        vec!["wake-ups per minute, of its first thread".into(), number(first)],
+        vec!["wake-ups per minute, of all its threads together".into(), number(all)],
         vec!["CPU time per minute".into(), format!("{} ms", number(cpu))],
         vec!["peak memory".into(), format!("{} MiB", number(memory))],
     ];

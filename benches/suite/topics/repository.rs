@@ -1,11 +1,12 @@
 //! The repository that many small batches leave behind, against the same one after `git gc`.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::worker::Worker;
-use crate::homes::{self, Layout, objects};
+use crate::homes::{self, Content, Layout, objects};
 use crate::lab::{Lab, has, indelible, output};
 use crate::process::measured;
 use crate::report::Report;
@@ -13,27 +14,35 @@ use crate::samples::{Contender, Samples, Spread, grouped, interleave, number};
 
 /// Records to a commit.
 const BATCH: usize = 10;
+/// How often a batch is recorded where that has a pace.
+const PACE: Duration = Duration::from_millis(10);
 /// Records in the batches whose bytes are counted.
 const COUNTED: usize = 100;
 
 pub fn run(lab: &Lab, report: &mut Report) {
     let records = lab.scale.repository;
-    let home = homes::new(&lab.scratch("repository-home"));
-    let peak = commit_all(&home, records);
-    let git = home.join(".git");
-    let after = objects(&git);
     report.text(format!(
-        "{} records, committed by a worker {BATCH} at a time, {} commits; packs were counted all the while.",
+        "{} records, committed by a worker {BATCH} at a time, {} commits, while packs were counted: {BATCH} recorded every \
+         {} ms, and all of them recorded before, so that it commits as fast as it can.",
         grouped(records as i64),
-        grouped((records / BATCH) as i64)
+        grouped((records / BATCH) as i64),
+        PACE.as_millis()
     ));
-    report.figure("peak number of packs", Spread::exactly(peak as f64));
+    let paced = packs(&homes::new(&lab.scratch("repository-paced")), records, feed);
+    let home = homes::new(&lab.scratch("repository-home"));
+    let rushed = packs(&home, records, |home, records| homes::append(home, Layout::Dated, records));
+    report.figure("peak number of packs, paced", Spread::exactly(paced.peak as f64));
+    report.figure("peak number of packs, at full speed", Spread::exactly(rushed.peak as f64));
+    let row =
+        |name: &str, of: &dyn Fn(&Packs) -> usize| vec![name.into(), of(&paced).to_string(), of(&rushed).to_string()];
     let rows = vec![
-        vec!["packs, at the most".into(), peak.to_string()],
-        vec!["packs in the end".into(), after.packs.to_string()],
-        vec!["loose objects in the end".into(), after.loose.to_string()],
+        row("commits", &|it| it.commits),
+        row("packs, at the most", &|it| it.peak),
+        row("packs in the end", &|it| it.left.packs),
+        row("loose objects in the end", &|it| it.left.loose),
     ];
-    report.table(&["", ""], rows);
+    report.table(&["", "paced", "at full speed"], rows);
+    let git = home.join(".git");
     if has("git", "--version") {
         against_gc(lab, report, &git);
     } else {
@@ -42,21 +51,48 @@ pub fn run(lab: &Lab, report: &mut Report) {
     bytes(lab, report);
 }
 
-/// Records everything with a worker beside it, and returns the largest number of packs that was seen.
-fn commit_all(home: &Path, records: usize) -> usize {
+/// What became of the packs.
+struct Packs {
+    commits: usize,
+    peak: usize,
+    left: Content,
+}
+
+/// Has a worker commit so many records, which `record` records, and counts packs meanwhile.
+fn packs(home: &Path, records: usize, record: fn(&Path, usize)) -> Packs {
     let sizes = [format!("worker.records_due={BATCH}"), format!("worker.records_max={BATCH}")];
     let worker = Worker::start(home, &[&sizes[0], &sizes[1]]);
-    homes::append(home, Layout::Dated, records);
-    let packs = home.join(".git/objects/pack");
-    let mut peak = 0;
-    while (worker.committed() as usize) < records {
-        let names = std::fs::read_dir(&packs).expect("a repository has packs").flatten();
-        let now = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".pack")).count();
-        peak = peak.max(now);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let folder = home.join(".git/objects/pack");
+    let peak = std::thread::scope(|scope| {
+        scope.spawn(|| record(home, records));
+        let mut peak = 0;
+        while (worker.committed() as usize) < records {
+            let names = std::fs::read_dir(&folder).expect("a repository has packs").flatten();
+            let now = names.filter(|entry| entry.file_name().to_string_lossy().ends_with(".pack")).count();
+            peak = peak.max(now);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        peak
+    });
+    let commits = worker.commits() as usize;
     worker.stop();
-    peak
+    Packs { commits, peak, left: objects(&home.join(".git")) }
+}
+
+/// Records a batch every so often, through one process.
+fn feed(home: &Path, records: usize) {
+    let mut command = indelible(home, &["record", "batch"]);
+    let mut batch = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it can be started");
+    let mut input = batch.stdin.take().expect("it was asked for");
+    let start = Instant::now();
+    for first in (0..records).step_by(BATCH) {
+        let lines: String = (first..(first + BATCH).min(records)).map(|number| homes::line(number) + "\n").collect();
+        input.write_all(lines.as_bytes()).expect("it reads until the end");
+        let next = PACE * u32::try_from(first / BATCH + 1).expect("there are not so many");
+        std::thread::sleep(next.saturating_sub(start.elapsed()));
+    }
+    drop(input);
+    assert!(batch.wait().expect("it is our child").success(), "recording failed");
 }
 
 /// `git log` and `git fsck` in the repository and in a copy that was collected.
