@@ -6,10 +6,10 @@
 //! "indelible-journal 1 " segment id "\n"
 //! ```
 //!
-//! The first header line in a segment is its header. Before it there can be only empty lines and the beginnings of
-//! header lines, whose writers died; a header line that comes later (two appenders found none and wrote one each) means
-//! nothing. Anything else before a header says that the first one was damaged: then reading begins there, so that damage
-//! to one line cannot hide the segment.
+//! The first header line in a segment is its header. Before it there can be only empty lines, the beginnings of header
+//! lines, whose writers died, and zeros, which a power cut left; a header line that comes later (two appenders found none
+//! and wrote one each) means nothing. Anything else before a header says that the first one was damaged: then reading
+//! begins there, so that damage to one line cannot hide the segment.
 
 use std::fmt;
 
@@ -172,18 +172,15 @@ pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<H
             start = end_of_zeros(file)?;
             read = file.read_at(&mut buffer, start)?;
         }
-        let (mut offset, mut zeros, mut stray) = (start, (start > 0).then_some(0), None);
+        let (mut offset, mut stray) = (start, None);
         for line in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
             let begin = offset;
             offset += line.len() as u64;
             if let Some(id) = parse_header(line, number)? {
                 return Ok(Some(Header { id, end: stray.map_or(offset, |stray: Header| stray.end) }));
             }
-            if is_zeros(line) {
-                zeros = zeros.or(Some(begin));
-            } else if is_stray(line) {
-                let first = || Header { id: id_without_header(line), end: zeros.unwrap_or(begin) };
-                stray = stray.or_else(|| Some(first()));
+            if is_stray(line) {
+                stray = stray.or_else(|| Some(Header { id: id_without_header(line), end: begin }));
             }
         }
         if read == HEADER_SEARCH_BYTES_MAX || read < bytes_max {
@@ -208,17 +205,13 @@ fn end_of_zeros(file: &File) -> Result<u64, fs::Error> {
     }
 }
 
-/// Whether a line is what a power cut leaves of one that was not synced. Zeros alone are nobody's: they are damage only
-/// where something follows them.
-fn is_zeros(line: &[u8]) -> bool {
-    let text = line.strip_suffix(b"\n").unwrap_or(line);
-    !text.is_empty() && text.iter().all(|byte| *byte == 0)
-}
-
-/// Whether a line before any header is one that no writer leaves there. One without a line feed may be unfinished.
+/// Whether a line before any header is one that neither a writer nor a power cut leaves there. One without a line feed
+/// may be unfinished.
 fn is_stray(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\n");
-    (text.is_some() || line.len() > HEADER_BYTES_MAX) && line != b"\n" && !is_header_like(text.unwrap_or(line))
+    let ended = text.is_some() || line.len() > HEADER_BYTES_MAX;
+    let text = text.unwrap_or(line);
+    ended && text.iter().any(|byte| *byte != 0) && !is_header_like(text)
 }
 
 /// The id of a segment without a header: it follows from the first line that shows that one is missing, and so stays the
