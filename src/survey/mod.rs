@@ -173,6 +173,8 @@ struct Collecting {
     paths: BTreeMap<Rc<str>, Collected>,
     /// Where the file of each record is.
     places: HashMap<RecordId, Rc<str>>,
+    /// The records that more than one file carries the id of.
+    copied: HashSet<RecordId>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
 }
@@ -206,8 +208,10 @@ impl Collecting {
             Err(error) => return Err(error.into()),
         };
         let path: Rc<str> = path.into();
-        if let Some(id) = id {
-            self.places.entry(id).or_insert_with(|| path.clone());
+        if let Some(id) = id
+            && *self.places.entry(id).or_insert_with(|| path.clone()) != path
+        {
+            self.copied.insert(id);
         }
         self.paths.entry(path).or_default().file = Some(FileSeen { id });
         Ok(())
@@ -284,14 +288,21 @@ impl Collecting {
 
     fn judge(self, history: Option<&History>, pending: &HashSet<String>) -> Result<Survey, Error> {
         let removed = self.removed(history, pending)?;
+        // Most records have their one file where their row is, and are not looked for by their id: a large home's would
+        // take much memory.
+        let file_id = |it: &Collected| it.file.and_then(|file| file.id);
+        let strayed = |id: &RecordId, it: &Collected| file_id(it) != Some(*id) || self.copied.contains(id);
+        let rows = self.paths.iter().filter_map(|(path, it)| Some((it.row?.id, &**path, it)));
         let known_ids: HashMap<RecordId, &str> =
-            self.paths.iter().filter_map(|(path, it)| Some((it.row?.id, &**path))).collect();
+            rows.filter(|(id, _, it)| strayed(id, it)).map(|(id, path, _)| (id, path)).collect();
         let files_in_tree = self.paths.iter().filter(|(_, it)| it.in_tree);
-        let in_tree: HashMap<RecordId, &str> =
-            files_in_tree.filter_map(|(path, it)| Some((it.file?.id?, &**path))).collect();
+        let in_tree: HashMap<RecordId, &str> = files_in_tree
+            .filter_map(|(path, it)| Some((file_id(it)?, &**path)))
+            .filter(|(id, _)| self.copied.contains(id))
+            .collect();
         let mut survey = Survey { missing_companions: self.missing_companions, ..Survey::default() };
         for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
-            let file_id = collected.file.and_then(|file| file.id);
+            let file_id = file_id(collected);
             // A file of an owner's own, which no store of ours names.
             if file_id.is_none() && collected.row.is_none() && !collected.in_tree && !pending.contains(path) {
                 continue;
