@@ -1,6 +1,6 @@
 /* Runs a program and says what it took. usage: measure REPORT PROGRAM [ARGUMENT...]
  * Writes one line to REPORT: nanoseconds of wall time from before the start to after the end, peak memory in kB,
- * bytes written to disks, exit status. It is small itself because the system counts whoever starts a program into that
+ * bytes written to disks, bytes passed to writing calls, exit status. It is small itself because the system counts whoever starts a program into that
  * program's peak memory. What the program's own children wrote is counted in, as soon as they ended. */
 #include <spawn.h>
 #include <stdio.h>
@@ -17,14 +17,16 @@ static long long nanoseconds(void) {
 }
 
 /* The process has ended and not been waited for, so its accounts can still be read. */
-static long long written_by(pid_t process) {
+static void written_by(pid_t process, long long *disk, long long *passed) {
     char path[64], line[128];
-    long long bytes = -1;
+    *disk = *passed = -1;
     snprintf(path, sizeof path, "/proc/%d/io", (int)process);
     FILE *io = fopen(path, "r");
-    while (io && fgets(line, sizeof line, io)) sscanf(line, "write_bytes: %lld", &bytes);
+    while (io && fgets(line, sizeof line, io)) {
+        sscanf(line, "write_bytes: %lld", disk);
+        sscanf(line, "wchar: %lld", passed);
+    }
     if (io) fclose(io);
-    return bytes;
 }
 
 int main(int argc, char **argv) {
@@ -36,11 +38,12 @@ int main(int argc, char **argv) {
     long long start = nanoseconds();
     if (posix_spawnp(&process, argv[2], NULL, NULL, argv + 2, environ) != 0) return 69;
     if (waitid(P_PID, process, &ended, WEXITED | WNOWAIT) != 0) return 71;
-    long long wall = nanoseconds() - start, written = written_by(process);
+    long long wall = nanoseconds() - start, disk, passed;
+    written_by(process, &disk, &passed);
     if (wait4(process, &status, 0, &usage) < 0) return 71;
     FILE *report = fopen(argv[1], "w");
     if (!report) return 73;
-    fprintf(report, "%lld %ld %lld %d\n", wall, usage.ru_maxrss, written,
+    fprintf(report, "%lld %ld %lld %lld %d\n", wall, usage.ru_maxrss, disk, passed,
             WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return fclose(report) == 0 ? 0 : 74;
 }

@@ -18,6 +18,8 @@ pub struct Usage {
     pub memory: f64,
     /// Bytes that it made the disk owe, in pages of 4 kB as the system counts them.
     pub written: f64,
+    /// Bytes that it passed to writing calls.
+    pub passed: f64,
     /// Its exit code.
     pub exit: i32,
 }
@@ -33,8 +35,8 @@ pub fn measure(lab: &Lab, command: &Command, stdin: Option<&Path>) -> Usage {
     assert!(status.success(), "{command:?} could not be measured: {status}");
     let text = std::fs::read_to_string(&report).expect("it was just written");
     let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let [wall, memory, written, exit] = numbers[..] else { panic!("not a measurement: {text:?}") };
-    Usage { wall_ms: wall / 1e6, memory: memory * 1024.0, written, exit: exit as i32 }
+    let [wall, memory, written, passed, exit] = numbers[..] else { panic!("not a measurement: {text:?}") };
+    Usage { wall_ms: wall / 1e6, memory: memory * 1024.0, written, passed, exit: exit as i32 }
 }
 
 /// As [`measure`], for what has to succeed.

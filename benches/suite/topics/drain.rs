@@ -70,7 +70,7 @@ fn drain(lab: &Lab, report: &mut Report, records: usize, place: &dyn Fn(&str) ->
     let mut unsynced = Way { name: "`git fast-import`, not synced", ..Way::empty() };
     let mut stream = None;
     // Ten records are soon committed, and more of such runs say more.
-    let rounds = if records <= 1_000 { lab.scale.slow_rounds } else { lab.scale.long_rounds };
+    let rounds = if records <= 1_000 { lab.scale.slow_rounds } else { lab.scale.long_rounds_of(records) };
     for _ in 0..rounds {
         let home = pending(lab, place("drain-home").expect("it was there before"), records);
         flush.take(measured(lab, &indelible(&home, &["flush"]), None), &home.join(".git"));

@@ -35,14 +35,39 @@ impl Limit {
     }
 }
 
-/// What is wanted, the figures that say whether it is so (the first that there is counts), the limit, and its unit.
-type Goal = (&'static str, &'static [&'static str], Limit, &'static str);
+/// What is wanted.
+struct Goal {
+    what: &'static str,
+    /// The figures that say whether it is so; the first that there is counts.
+    figures: &'static [&'static str],
+    limit: Limit,
+    unit: &'static str,
+    /// Why it may be missed.
+    why: &'static str,
+}
 
-const GOALS: [Goal; 27] = [
-    ("`record` / full floor", &["record / full floor"], AtMost(1.2), ""),
-    ("`record` / bare floor", &["record / bare floor"], AtMost(2.0), ""),
-    ("p99 with 50 at once / full floor's", &["p99 with 50 at once / full floor"], AtMost(2.0), ""),
-    (
+const fn goal(what: &'static str, figures: &'static [&'static str], limit: Limit, unit: &'static str) -> Goal {
+    Goal { what, figures, limit, unit, why: "" }
+}
+
+impl Goal {
+    /// What is said where it is missed.
+    const fn missed_for(self, why: &'static str) -> Goal {
+        Goal { why, ..self }
+    }
+}
+
+const GOALS: [Goal; 28] = [
+    goal("`record` / full floor", &["record / full floor"], AtMost(1.2), "").missed_for(
+        "most of what is left above the floor is SQLite, which opens the index and reads its schema, where the \
+         floor inserts into a table of its own (decisions 0009, 0010)",
+    ),
+    goal("`record` / bare floor", &["record / bare floor"], AtMost(2.0), "").missed_for(
+        "a file and a row come before the answer, and the full floor, which does no more than these, is above this goal \
+         itself (decision 0010)",
+    ),
+    goal("p99 with 50 at once / full floor's", &["p99 with 50 at once / full floor"], AtMost(2.0), ""),
+    goal(
         "`record` in the largest home / in an empty one",
         &[
             "record in a home of 1,000,000 / empty",
@@ -52,71 +77,87 @@ const GOALS: [Goal; 27] = [
         AtMost(1.1),
         "",
     ),
-    ("syncs per record", &["syncs per record"], Exactly(1.0), ""),
-    ("syncs per record in a batch", &["syncs per record in a batch"], Below(0.01), ""),
-    (
-        "bytes written per small record by its commit, in batches of 100",
-        &["bytes per record, committed"],
+    goal("syncs per record", &["syncs per record"], Exactly(1.0), ""),
+    goal("syncs per record in a batch", &["syncs per record in a batch"], Below(0.01), ""),
+    goal(
+        "bytes written per small record, everything included, in batches of 100",
+        &["bytes written per record"],
         Below(4096.0),
         "",
     ),
-    (
-        "bytes written per small record by its recorder, in batches of 100",
-        &["bytes per record, recorded"],
-        Below(4096.0),
-        "",
-    ),
-    ("`record batch`, 100,000 records", &["batch of 100,000, records/s"], AtLeast(20_000.0), " records/s"),
-    ("its memory", &["batch of 100,000, memory"], Below(64.0), " MiB"),
-    (
+    goal("the same in pages that the disk owes", &["bytes written per record, in pages"], Below(4096.0), "")
+        .missed_for("a record's own file is a page of 4 kB by itself"),
+    goal("`record batch`, 100,000 records", &["batch of 100,000, records/s"], AtLeast(20_000.0), " records/s"),
+    goal("its memory", &["batch of 100,000, memory"], Below(64.0), " MiB"),
+    goal("`record batch` of 1,000,000: its memory", &["batch of 1,000,000, memory"], Below(64.0), " MiB"),
+    goal(
         "worker draining 10,000 / `git fast-import`, both synced",
         &["worker draining 10,000 / fast-import"],
         AtMost(1.0),
         "",
-    ),
-    ("`flush` of 10,000 / `git fast-import`, both synced", &["flush of 10,000 / fast-import"], AtMost(1.0), ""),
-    (
+    )
+    .missed_for(DRAIN),
+    goal("`flush` of 10,000 / `git fast-import`, both synced", &["flush of 10,000 / fast-import"], AtMost(1.0), "")
+        .missed_for(DRAIN),
+    goal(
         "a batch of 10 in the largest home, dated / in one of 1,000",
         &["a batch of 10 committed, dated, 1,000,000", "a batch of 10 committed, dated, 100,000"],
         AtMost(1.5),
         "",
     ),
-    (
+    goal(
         "a batch of 10 in the largest home, flat / in one of 1,000",
         &["a batch of 10 committed, flat, 1,000,000", "a batch of 10 committed, flat, 100,000"],
         AtMost(1.5),
         "",
+    )
+    .missed_for("git stores a folder as one object, and one of 10,000 names is written whole for each commit"),
+    goal("`recover` of 100,000 unapplied intents", &["recover of 100,000, records/s"], AtLeast(10_000.0), " records/s"),
+    goal("its memory", &["recover of 100,000, memory"], Below(64.0), " MiB"),
+    goal("a recorder's memory", &["recorder memory"], AtMost(8.0), " MiB"),
+    goal("an idle worker's memory", &["idle worker memory"], AtMost(16.0), " MiB"),
+    goal(
+        "a draining worker's memory, largest backlog",
+        &["worker draining 1,000,000, memory", "worker draining 100,000, memory"],
+        AtMost(64.0),
+        " MiB",
     ),
-    ("`recover` of 100,000 unapplied intents", &["recover of 100,000, records/s"], AtLeast(10_000.0), " records/s"),
-    ("its memory", &["recover of 100,000, memory"], Below(64.0), " MiB"),
-    ("a recorder's memory", &["recorder memory"], AtMost(8.0), " MiB"),
-    ("an idle worker's memory", &["idle worker memory"], AtMost(16.0), " MiB"),
-    ("a draining worker's memory, 100,000 pending", &["worker draining 100,000, memory"], AtMost(64.0), " MiB"),
-    ("an idle worker's wake-ups per minute, of all threads", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
-    ("p99 from record to commit at 100 records/s", &["p99 to commit at 100/s, s"], Below(2.0), " s"),
-    ("the worker's share of a core at 100 records/s", &["worker CPU at 100/s, %"], Below(20.0), " %"),
-    ("packs, with 100 batches of 10 a second", &["peak number of packs, paced"], AtMost(40.0), ""),
-    ("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), ""),
-    ("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
-    ("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
-    ("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),
+    goal("an idle worker's wake-ups per minute, of all threads", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
+    goal("p99 from record to commit at 100 records/s", &["p99 to commit at 100/s, s"], Below(2.0), " s"),
+    goal("the worker's share of a core at 100 records/s", &["worker CPU at 100/s, %"], Below(20.0), " %"),
+    goal("packs, with 100 batches of 10 a second", &["peak number of packs, paced"], AtMost(40.0), ""),
+    goal("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), ""),
+    goal("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
+    goal("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
+    goal("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),
 ];
+
+/// Why draining takes more than `git fast-import` does.
+const DRAIN: &str = "`git fast-import` is given the bytes; we open each file to see that it is the one that was recorded, and \
+                     look up its row. Of larger backlogs it is the slower one";
 
 pub fn run(lab: &Lab, report: &mut Report) {
     report.text("Held against what is below. Whether a goal is reached is said of the median.");
     let figures = report::figures(lab);
     let mut rows = Vec::new();
-    for (what, names, limit, unit) in &GOALS {
+    for Goal { what, figures: names, limit, unit, why } in &GOALS {
         let found = names.iter().find_map(|name| figures.get_key_value(*name));
         let Some((name, (Spread { median, .. }, scale))) = found else {
-            rows.push(vec![(*what).into(), limit.show(unit), "not measured".into(), "-".into(), "-".into()]);
+            rows.push(vec![
+                (*what).into(),
+                limit.show(unit),
+                "not measured".into(),
+                "-".into(),
+                "-".into(),
+                String::new(),
+            ]);
             continue;
         };
         let of =
             name.rsplit(", ").next().filter(|_| names.len() > 1).map_or_else(String::new, |_| format!(" ({name})"));
-        let reached = if limit.is_reached(*median) { "yes" } else { "**no**" };
+        let (reached, why) = if limit.is_reached(*median) { ("yes", "") } else { ("**no**", *why) };
         let measured = format!("{}{unit}{of}", figures[name].0.show());
-        rows.push(vec![(*what).into(), limit.show(unit), measured, reached.into(), scale.clone()]);
+        rows.push(vec![(*what).into(), limit.show(unit), measured, reached.into(), scale.clone(), why.into()]);
     }
-    report.table(&["", "goal", "measured", "reached", "scale"], rows);
+    report.table(&["", "goal", "measured", "reached", "scale", "why not"], rows);
 }

@@ -106,6 +106,7 @@ fn first_time(lab: &Lab, records: usize) -> Usage {
         wall_ms: recorded.wall_ms + flushed.wall_ms,
         memory: recorded.memory.max(flushed.memory),
         written: recorded.written + flushed.written,
+        passed: recorded.passed + flushed.passed,
         ..flushed
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::worker::Worker;
 use crate::homes::{self, Content, Layout, objects};
 use crate::lab::{Lab, has, indelible, output};
-use crate::process::measured;
+use crate::process::{Usage, measured};
 use crate::report::Report;
 use crate::samples::{Contender, Samples, Spread, grouped, interleave, number};
 
@@ -133,18 +133,29 @@ fn bytes(lab: &Lab, report: &mut Report) {
     let lines = homes::lines(lab, COUNTED);
     let (mut recorded, mut committed) = (Vec::new(), Vec::new());
     for _ in 0..lab.scale.slow_rounds {
-        recorded.push(measured(lab, &indelible(&home, &["record", "batch"]), Some(&lines)).written / COUNTED as f64);
-        committed.push(measured(lab, &indelible(&home, &["flush"]), None).written / COUNTED as f64);
+        recorded.push(measured(lab, &indelible(&home, &["record", "batch"]), Some(&lines)));
+        committed.push(measured(lab, &indelible(&home, &["flush"]), None));
     }
-    let [recorded, committed] = [recorded, committed].map(|bytes| Samples::new(bytes).spread());
-    report.heading(format!("Bytes written per record, in batches of {COUNTED}"));
-    report
-        .text("As the system counts them, in pages of 4 kB: a record's own file is one of them, however small it is.");
-    let rows = vec![
-        vec!["`record batch`: journal, files, rows".into(), recorded.show()],
-        vec!["`flush`: the commit".into(), committed.show()],
+    let per_record = |of: &dyn Fn(usize) -> f64| {
+        Samples::new((0..recorded.len()).map(|round| of(round) / COUNTED as f64).collect()).spread()
+    };
+    let row = |name: &str, [passed, written]: [Spread; 2]| vec![name.into(), passed.show(), written.show()];
+    let both = [
+        per_record(&|round| recorded[round].passed + committed[round].passed),
+        per_record(&|round| recorded[round].written + committed[round].written),
     ];
-    report.table(&["", "bytes"], rows);
-    report.figure("bytes per record, recorded", recorded);
-    report.figure("bytes per record, committed", committed);
+    let of = |runs: &[Usage]| [per_record(&|round| runs[round].passed), per_record(&|round| runs[round].written)];
+    report.heading(format!("Bytes written per record, in batches of {COUNTED}"));
+    report.text(
+        "As the programs write them, and as the system counts what the disk then owes, in pages of 4 kB: a record's own \
+         file is one of them, however small it is.",
+    );
+    let rows = vec![
+        row("`record batch`: journal, files, rows", of(&recorded)),
+        row("`flush`: the commit", of(&committed)),
+        row("both", both),
+    ];
+    report.table(&["", "bytes written", "in pages"], rows);
+    report.figure("bytes written per record", both[0]);
+    report.figure("bytes written per record, in pages", both[1]);
 }
