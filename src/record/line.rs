@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::{Invalid, Request, parse_confidence, parse_severity};
 use crate::intent::{Experiment, Heuristic, Kind, Learning, Record};
+use crate::text::visible_line;
 
 impl Request {
     /// The request that a line of a batch makes, which may still have fields that are not as they must be.
@@ -16,10 +17,16 @@ impl Request {
         if !object {
             return Err(Invalid::new("line", shape));
         }
-        let line: Line = serde_json::from_slice(bytes).map_err(|error| {
-            let what = crate::text::visible_line(&error.to_string()).into_owned();
-            Invalid::new("line", format!("{shape}: {what}"))
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let line: Result<Line, _> = serde_path_to_error::deserialize(&mut json);
+        let line = line.map_err(|error| {
+            let what = visible_line(&error.inner().to_string()).into_owned();
+            match error.path().to_string().as_str() {
+                "." => Invalid::new("line", format!("{shape}: {what}")),
+                field => Invalid::new("line", format!("its field `{field}`: {what}")),
+            }
         })?;
+        json.end().map_err(|error| Invalid::new("line", format!("{shape}: {error}")))?;
         line.request()
     }
 }
@@ -32,7 +39,7 @@ struct Line {
     title: Option<String>,
     domain: Option<String>,
     severity: Option<Scalar>,
-    tags: Option<String>,
+    tags: Option<Tags>,
     summary: Option<String>,
     rule: Option<String>,
     explanation: Option<String>,
@@ -45,9 +52,26 @@ struct Line {
     key: Option<String>,
 }
 
+/// Tags as they are kept, or one by one.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text or an array of texts")]
+enum Tags {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Tags {
+    fn text(self) -> String {
+        match self {
+            Tags::Text(text) => text,
+            Tags::List(list) => list.join(","),
+        }
+    }
+}
+
 /// A number, or a word for one.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number or a word for one")]
 enum Scalar {
     Number(serde_json::Number),
     Text(String),
@@ -75,7 +99,7 @@ impl Line {
                     title: needed("title", self.title)?,
                     domain: needed("domain", self.domain)?,
                     severity,
-                    tags: self.tags.unwrap_or_default(),
+                    tags: self.tags.map(Tags::text).unwrap_or_default(),
                     summary: self.summary.unwrap_or_default(),
                 };
                 match self.kind {

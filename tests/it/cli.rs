@@ -127,7 +127,7 @@ fn a_flag_that_is_no_utf8_is_refused() {
 #[test]
 fn bad_lines_of_a_batch_are_answered_and_the_others_recorded() {
     let home = TestHome::new();
-    let lines: [(&[u8], Option<&[&str]>); 14] = [
+    let lines: [(&[u8], Option<&[&str]>); 18] = [
         (br#"{"kind":"failure","title":"one","domain":"d"}"#, None),
         (b"[1, 2]", Some(&["object"])),
         (b"\"failure\"", Some(&["object"])),
@@ -142,6 +142,10 @@ fn bad_lines_of_a_batch_are_answered_and_the_others_recorded() {
         (br#"{"kind":"heuristic","rule":"two","domain":"d","confidence":"high"}"#, None),
         (br#"{"kind":"experiment","name":"three","hypothesis":"h","key":"k"}"#, None),
         (br#"{"kind":"success","title":"four","domain":"d","severity":"low"}"#, None),
+        (br#"{"kind":"success","title":"five","domain":"d","tags":["a","b"]}"#, None),
+        (br#"{"kind":"failure","title":"x","domain":"d","tags":["a",2]}"#, Some(&["`tags`", "array of texts"])),
+        (br#"{"kind":"failure","title":5,"domain":"d"}"#, Some(&["`title`", "5", "string"])),
+        (br#"{"kind":"failure","title":"x","domain":"d"} {}"#, Some(&["line", "trailing"])),
     ];
     let input = lines.iter().map(|(line, _)| *line).collect::<Vec<_>>().join(&b'\n');
     let outcome = home.cmd(["record", "batch"]).stdin(input).run().exits(65);
@@ -160,7 +164,7 @@ fn bad_lines_of_a_batch_are_answered_and_the_others_recorded() {
     }
     home.flush();
     let stores = assert_exactly_once(&home, &receipts);
-    assert_eq!(stores.ids().len(), 4, "a line that was refused is recorded, or a good one is not");
+    assert_eq!(stores.ids().len(), 5, "a line that was refused is recorded, or a good one is not");
     assert_refused_batch(&home);
 }
 

@@ -337,7 +337,8 @@ pub enum RecordCommand {
     Experiment(ExperimentArgs),
     /// Many records: JSON lines on stdin, one result line each, in order
     ///
-    /// Each line is an object with `kind` and the fields that the command of that kind has, `key` among them.
+    /// Each line is an object with `kind` and the fields that the command of that kind has, `key` among them; `tags`
+    /// may be an array.
     /// Bad lines are answered with an error and the others recorded; the exit code is 65 then.
     #[command(
         after_help = "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch"
