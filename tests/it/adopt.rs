@@ -383,7 +383,8 @@ fn the_scripts_exit_as_theirs_did() {
     let _ = failure(&["--colour", "red"]).run().exits(1);
     let _ = failure(&["--title"]).run().exits(1);
     let _ = failure(&["--title", &"x".repeat(501), "--domain", "d"]).run().exits(7);
-    let _ = failure(&["--title", "t", "--domain", "d", "--severity", "9"]).run().exits(7);
+    let said = failure(&["--title", "t", "--domain", "d\\", "--severity", "9"]).run().exits(7);
+    assert_eq!(said.stderr, "ERROR: severity: 1 to 5, or low, medium, high, critical; \"9\" given\n");
     let _ = script(&home, "record-heuristic.sh", &["--domain", "d", "--rule", "r", "--confidence", "2"]).run().exits(7);
     let _ = script(&home, "start-experiment.sh", &[]).stdin("\n").run().exits(1);
     let long = "y".repeat(100_000);
@@ -401,7 +402,9 @@ fn the_scripts_exit_as_theirs_did() {
     std::fs::remove_file(home.join("memory/failures")).expect("it is there");
     let journal = home.join(".indelible/journal");
     std::fs::rename(&journal, home.user().join("journal")).expect("it can be moved");
-    let _ = failure(&["--title", "t", "--domain", "d"]).run().exits(4);
+    let said = failure(&["--title", "t", "--domain", "d"]).run().exits(4);
+    assert!(said.stderr.starts_with("ERROR: ") && said.stderr.contains("; `indelible init"), "{said}");
+    assert!(!said.stderr.contains(['{', '"']), "{said}");
     std::fs::rename(home.user().join("journal"), &journal).expect("it can be moved back");
 
     let path = home.join("scripts/record-failure.sh");

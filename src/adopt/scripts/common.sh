@@ -34,16 +34,24 @@ ask() {
     eval "$1=\$answer"
 }
 
+# reason ANSWER: why nothing was recorded, for people: the causes and the hint of an answer in JSON, in which nothing but
+# quotes and backslashes is escaped. Whatever else was said stays as it is.
+reason() {
+    printf '%s\n' "$1" | sed '/^{"causes":\["/!b
+        s/^{"causes":\["\(.*\)"\],"error":"[^"]*","exit":[0-9]*,"hint":\(.*\)}$/\1; \2/
+        s/; null$//
+        s/; "\(.*\)"$/; \1/
+        s/","/: /g
+        s/\\\(["\\]\)/\1/g'
+}
+
 # record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path and row.
 record() {
     text=$1
     shift
     receipt=$(printf '%s' "$text" | "$indelible" --home "$home" --json record "$@" 2>&1)
     code=$?
-    if [ "$code" -ne 0 ]; then
-        printf 'ERROR: %s\n' "$receipt" >&2
-        exit "$(code_of "$code")"
-    fi
+    [ "$code" -eq 0 ] || fail "$(code_of "$code")" "$(reason "$receipt")"
     # A receipt's fields are ids, numbers and plain paths: nothing in them is escaped. A warning may stand before it.
     id=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"id":"\([^"]*\)".*/\1/p')
     path=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"path":"\([^"]*\)".*/\1/p')
