@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 
 use crate::record::{parse_confidence, parse_severity};
+use crate::store::page::front_and_rest;
 use crate::text::visible_line;
 
 /// A failure's or a success's page.
@@ -36,6 +38,18 @@ pub(super) struct Rule {
     pub source: Option<String>,
     pub confidence: f64,
     pub created_at: Option<Timestamp>,
+}
+
+/// A heuristic as front matter.
+#[derive(Deserialize)]
+struct RuleFront {
+    rule: String,
+    domain: Option<String>,
+    explanation: Option<String>,
+    source_type: Option<String>,
+    source: Option<String>,
+    confidence: Option<String>,
+    created: Option<String>,
 }
 
 /// What stands before the first H2 heading, and what follows it.
@@ -149,13 +163,34 @@ fn title_of(name: &str) -> String {
 /// Reads a page of heuristics, whose file's name without its end is `stem`.
 pub(super) fn rules(bytes: &[u8], stem: &str) -> Vec<Rule> {
     let text = text(bytes);
+    if let Some(rule) = rule_as_front(&text, stem) {
+        return vec![rule];
+    }
     let page = Page::of(&text);
     let domain = page.field("domain").unwrap_or(stem).to_owned();
+    // Front matter that is not quite YAML.
     if let Some(rule) = page.field("rule") {
         let explanation = page.field("explanation").map_or_else(|| page.text.join("\n"), str::to_owned);
         return vec![rule_of(None, rule, &domain, &page.fields, explanation)];
     }
     page.sections.iter().filter_map(|section| rule_in(section, &domain)).collect()
+}
+
+/// The heuristic that a page's front matter is, if it is one.
+fn rule_as_front(text: &str, stem: &str) -> Option<Rule> {
+    let (front, rest) = front_and_rest::<RuleFront>(text)?;
+    let rule = front.rule.trim();
+    let explanation = front.explanation.filter(|it| !it.trim().is_empty());
+    let explanation = explanation.unwrap_or_else(|| Page::of(rest).text.join("\n"));
+    (!rule.is_empty()).then(|| Rule {
+        row: None,
+        domain: front.domain.unwrap_or_else(|| stem.to_owned()),
+        rule: rule.to_owned(),
+        explanation: explanation.trim().to_owned(),
+        source: front.source_type.or(front.source),
+        confidence: front.confidence.and_then(|text| parse_confidence(&text).ok()).unwrap_or(0.5),
+        created_at: front.created.as_deref().and_then(date),
+    })
 }
 
 /// The heuristic in a section: its heading is `H-12: rule`, or in older pages `3. rule`.
@@ -302,6 +337,20 @@ mod tests {
         let found = rules(yaml.as_bytes(), "x");
         assert_eq!((found[0].domain.as_str(), found[0].rule.as_str()), ("git", "Never rebase"));
         assert_eq!((found[0].confidence, found[0].source.as_deref()), (0.85, Some("auto")));
+    }
+
+    #[test]
+    fn yaml_is_read_as_yaml() {
+        let page = "---\nrule: \"Quote \\\"all\\\" of it\" # always\ndomain: 'it''s'\nconfidence: 0.9\ntags: [a, b]\n\
+                    explanation: >\n  Two lines\n  of it.\nsource_type: failure\ncreated: 2025-12-01\n---\n\nMore.\n";
+        let found = &rules(page.as_bytes(), "x")[0];
+        assert_eq!((found.rule.as_str(), found.domain.as_str()), ("Quote \"all\" of it", "it's"));
+        assert_eq!((found.explanation.as_str(), found.confidence), ("Two lines of it.", 0.9));
+        assert_eq!(found.created_at, "2025-12-01T00:00:00Z".parse().ok());
+        // What stands after it explains it, and what is no YAML is read line by line.
+        assert_eq!(rules(b"---\nrule: a\n---\n# a\n\nSince b.\n", "x")[0].explanation, "Since b.");
+        let broken = rules(b"---\nrule: Never: do that\nconfidence: high\n---\n", "x");
+        assert_eq!((broken[0].rule.as_str(), broken[0].confidence), ("Never: do that", 0.85));
     }
 
     #[test]

@@ -40,6 +40,7 @@ use crate::intent::{Record, RecordId};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited, page_path};
 pub use path::with_full_id;
+pub(crate) use read::front_and_rest;
 pub use read::{id_of, parse};
 pub use write::files;
 

@@ -92,6 +92,15 @@ pub fn id_of(bytes: &[u8]) -> Option<RecordId> {
     unquoted(value).parse().ok()
 }
 
+/// The front matter of a page that is no record of ours, in the shape that `F` asks for, and what follows it.
+///
+/// `None` for a page without front matter, and for one whose front matter is not YAML, or not in that shape.
+pub(crate) fn front_and_rest<F: DeserializeOwned>(page: &str) -> Option<(F, &str)> {
+    let (front, rest) = split(page.as_bytes())?;
+    let front = from_yaml(std::str::from_utf8(front).ok()?).ok()?;
+    Some((front, std::str::from_utf8(rest).ok()?))
+}
+
 fn unquoted(text: &str) -> &str {
     let text = text.trim();
     let inner = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
@@ -116,18 +125,18 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn front_matter(yaml: &str) -> Result<Front<String>, NotARecord> {
     // Serde asks for one shape at a time, and going by what YAML takes a plain value for would lose how it is spelt.
-    if let Ok(front) = from_yaml::<Vec<Option<String>>>(yaml) {
+    if let Ok(front) = from_yaml::<Front<Vec<Option<String>>>>(yaml) {
         return Ok(front.with_tags(|list| list.into_iter().flatten().collect::<Vec<_>>().join(",")));
     }
-    if let Ok(front) = from_yaml::<String>(yaml) {
+    if let Ok(front) = from_yaml::<Front<String>>(yaml) {
         return Ok(front);
     }
     // Whatever the tags are, the record is not lost for them.
-    let front = from_yaml::<IgnoredAny>(yaml).map_err(|reason| NotARecord::Yaml { reason })?;
+    let front = from_yaml::<Front<IgnoredAny>>(yaml).map_err(|reason| NotARecord::Yaml { reason })?;
     Ok(front.with_tags(|_| String::new()))
 }
 
-fn from_yaml<T: DeserializeOwned>(yaml: &str) -> Result<Front<T>, String> {
+fn from_yaml<F: DeserializeOwned>(yaml: &str) -> Result<F, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 32,
