@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{PATIENCE, TestHome, wait_for};
+use crate::support::{Cmd, Git, PATIENCE, Tables, TestHome, framework, wait_for};
 
 /// A program at a terminal of its own.
 struct Terminal {
@@ -80,13 +81,19 @@ impl Terminal {
 
     /// Waits until it ends with exit code `code`, and returns all that was on the screen.
     #[track_caller]
-    fn exits(mut self, code: i32) -> String {
+    fn exits(self, code: i32) -> String {
+        let (status, screen) = self.ends();
+        assert_eq!(status.code(), Some(code), "{status}: {screen}");
+        screen
+    }
+
+    /// Waits until it ends, and returns how, and all that was on the screen.
+    fn ends(mut self) -> (ExitStatus, String) {
         while let Ok(more) = self.screen.recv_timeout(PATIENCE) {
             self.seen.push_str(&more);
         }
         let status = self.child.wait().expect("it is our child");
-        assert_eq!(status.code(), Some(code), "{status}: {}", self.seen);
-        std::mem::take(&mut self.seen)
+        (status, std::mem::take(&mut self.seen))
     }
 }
 
@@ -187,4 +194,123 @@ fn nobody_is_asked_where_nobody_sits() {
         assert!(!screen.contains("Title"), "{screen}");
     }
     assert_eq!(home.journal(), before);
+}
+
+/// Runs the program in a session of its own, whose terminal it is: there, Ctrl-C is a signal.
+fn in_session(home: &TestHome, args: &[&str]) -> Terminal {
+    Terminal::run(home.under(&["setsid", "--ctty"], args).into_command())
+}
+
+/// Every way of not saying yes to `question`, of which each ends in peace, but the last in a signal.
+fn everybody_says_no(home: &TestHome, args: &[&str], question: &str, unchanged: impl Fn() -> bool) {
+    for keys in ["n\r", "\r", "no, not yet\r", "\x04", "\x03"] {
+        let mut terminal = in_session(home, args);
+        terminal.wait_for(question);
+        terminal.press(keys);
+        let (status, screen) = terminal.ends();
+        match keys {
+            "\x03" => assert_eq!(status.signal(), Some(2), "{screen}"),
+            _ => assert!(status.success(), "{keys:?}: {status}: {screen}"),
+        }
+        assert!(unchanged(), "{keys:?} has changed something:\n{screen}");
+    }
+}
+
+/// The names and bytes of the files in a folder.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it can be listed").path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).expect("it is a file"))).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_change_of_settings_is_agreed_to() {
+    let home = TestHome::new();
+    let folder = home.user().join(".claude");
+    std::fs::create_dir(&folder).expect("it can be made");
+    std::fs::write(folder.join("settings.json"), "{\n  \"model\": \"x\"\n}\n").expect("it can be written");
+    let before = files(&folder);
+    let question = "settings.json? [y/N]";
+    everybody_says_no(&home, &["hooks", "install", "claude"], question, || files(&folder) == before);
+
+    let mut terminal = in_session(&home, &["hooks", "install", "claude"]);
+    terminal.wait_for("+  \"hooks\"");
+    terminal.answer(question, "y");
+    let screen = terminal.exits(0);
+    let installed = files(&folder);
+    assert!(installed.len() == 2 && installed != before, "{screen}");
+    let again = in_session(&home, &["hooks", "install", "claude"]).exits(0);
+    assert!(again.contains("nothing to change") && !again.contains("[y/N]"), "{again}");
+
+    everybody_says_no(&home, &["hooks", "uninstall", "claude"], question, || files(&folder) == installed);
+    let mut terminal = in_session(&home, &["hooks", "uninstall", "claude"]);
+    terminal.wait_for("-  \"hooks\"");
+    terminal.answer(question, "YES");
+    let screen = terminal.exits(0);
+    assert!(files(&folder) == before, "the settings are not as they were: {screen}");
+}
+
+#[test]
+fn an_adoption_and_a_release_are_agreed_to() {
+    let home = framework(Tables::Usual, Git::Dirty, 20);
+    let is_home = || home.join(".indelible").exists();
+    let database = || std::fs::read(home.join("memory/index.db")).expect("it is there");
+    let before = database();
+    let unchanged = || !is_home() && database() == before;
+    everybody_says_no(&home, &["adopt", "--scripts"], "Adopt it? [y/N]", unchanged);
+    let mut terminal = in_session(&home, &["adopt", "--scripts"]);
+    terminal.answer("Adopt it? [y/N]", "y");
+    let screen = terminal.exits(0);
+    assert!(is_home(), "{screen}");
+
+    everybody_says_no(&home, &["release"], "Release it? [y/N]", is_home);
+    let mut terminal = in_session(&home, &["release"]);
+    terminal.answer("Release it? [y/N]", "y");
+    let screen = terminal.exits(0);
+    assert!(!is_home(), "{screen}");
+}
+
+#[test]
+fn scripts_ask_for_each_field() {
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let _ = home.cmd(["adopt", "--yes", "--scripts"]).ok();
+    let script = |name: &str| {
+        let path = home.join(&format!("scripts/{name}"));
+        Terminal::run(Cmd::new("setsid", home.user()).args([Path::new("--ctty"), &path]).into_command())
+    };
+    let found = |sql: &str| home.index().query_row(sql, [], |row| row.get::<_, String>(0)).expect("the row is there");
+
+    let mut terminal = script("record-failure.sh");
+    terminal.answer("Title: ", "It \\broke: \"all\" $HOME");
+    terminal.answer("Domain: ", "asked for");
+    terminal.answer("critical): ", "high");
+    terminal.answer("Tags (comma-separated): ", "a,b");
+    terminal.answer("Summary: ", "  As it said  ");
+    assert!(terminal.exits(0).contains("Failure recorded successfully!"));
+    let row = found(
+        "SELECT title || '|' || severity || '|' || tags || '|' || summary FROM learnings WHERE domain = 'asked for'",
+    );
+    assert_eq!(row, "It \\broke: \"all\" $HOME|4|a,b|  As it said  ");
+
+    // What is given is not asked for, and no answer is the default.
+    let mut terminal = script("record-heuristic.sh");
+    terminal.answer("Domain: ", "ci");
+    terminal.answer("Rule: ", "Never on Fridays");
+    for question in ["Explanation: ", "observation): ", "high): "] {
+        terminal.answer(question, "");
+    }
+    let _ = terminal.exits(0);
+    let row = found("SELECT source_type || '|' || confidence FROM heuristics WHERE rule = 'Never on Fridays'");
+    assert_eq!(row, "observation|0.5");
+
+    let before = home.journal();
+    for keys in ["\r\r\r\r\r", "\x04\x04\x04\x04\x04", "It br\x03"] {
+        let mut terminal = script("record-success.sh");
+        terminal.wait_for("Title: ");
+        terminal.press(keys);
+        let (status, screen) = terminal.ends();
+        assert!(status.code() == Some(1) || status.signal() == Some(2), "{keys:?}: {status}: {screen}");
+        assert_eq!(home.journal(), before, "{keys:?} has recorded something");
+    }
 }
