@@ -43,8 +43,8 @@ pub const ASIDE: &str = ".indelible-released-";
 pub struct Released {
     /// The home.
     pub home: PathBuf,
-    /// The branch that has the records; it stays.
-    pub branch: String,
+    /// The branch that has the records; it stays. `None` if nothing was ever recorded.
+    pub branch: Option<String>,
     /// Whether the repository was made for the records; it stays too.
     pub made_repository: bool,
     /// Scripts put back or removed.
@@ -131,7 +131,7 @@ pub fn release(
     }
     Ok(Released {
         home: home.path().to_owned(),
-        branch: history.branch().trim_start_matches("refs/heads/").to_owned(),
+        branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
         made_repository: !note.had_repository,
         scripts: removed,
         replaced,

@@ -282,6 +282,8 @@ fn what_cannot_be_adopted_is_left_as_it_is() {
     assert!(before == every_byte(&home), "a home with a table of our name was changed");
 
     let home = TestHome::absent();
+    let refused = adopt(&home, &["--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("hint: name the framework's home"), "{refused}");
     std::fs::create_dir(home.path()).expect("it can be made");
     let _ = adopt(&home, &["--yes"]).run().exits(78);
     assert!(every_byte(&home).is_empty());
@@ -485,6 +487,7 @@ fn released_it_is_theirs_as_it_was() {
 fn released_records_come_to_their_branch_as_it_says() {
     for git in [Git::Clean, Git::Dirty] {
         let home = framework(Tables::Usual, git, 50);
+        let staged_before = staged(&home);
         let _ = adopt(&home, &["--yes"]).ok();
         let receipts = home.record_each("first");
         let said = release(&home, &["--yes"]).ok();
@@ -502,7 +505,20 @@ fn released_records_come_to_their_branch_as_it_says() {
         assert_eq!(branches.stdout.trim(), "", "the branch is still there");
         let changed = home.git(["show", "--name-only", "--format=", "HEAD"]).ok();
         assert!(!changed.stdout.contains("index.db"), "the database went along: {changed}");
+        assert_eq!(staged(&home), staged_before, "what they had staged went along: {changed}");
     }
+}
+
+fn staged(home: &TestHome) -> String {
+    theirs(home, ["diff", "--cached"]).ok().stdout
+}
+
+#[test]
+fn where_nothing_was_recorded_there_is_nothing_to_merge() {
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let said = release(&home, &["--yes"]).ok();
+    assert!(said.stdout.contains("nothing was recorded") && !said.stdout.contains("branch -D"), "{said}");
 }
 
 #[test]

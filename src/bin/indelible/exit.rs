@@ -283,7 +283,9 @@ impl Promise for adopt::Error {
     fn advice(&self) -> Option<String> {
         use adopt::Error;
         match self {
-            Error::NotTheirs(_) => Some("name the framework's home, or make a new one with `indelible init`".into()),
+            Error::NotTheirs(_) | Error::Home(home::Error::Missing(_)) => {
+                Some("name the framework's home, or make a new one with `indelible init`".into())
+            }
             Error::NotAdopted(_) => Some("there is nothing to release".into()),
             Error::Newer(_) => Some("use the version of the program that adopted it, or a newer one".into()),
             Error::Damaged(_) => Some("mend it first (sqlite3's .recover, or a copy); nothing was changed".into()),

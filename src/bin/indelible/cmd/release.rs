@@ -109,13 +109,18 @@ fn say_done(done: &Released) {
     if let Some(aside) = &done.aside {
         line(&format!("the private folder is {aside}; remove it when you like"));
     }
-    let branch = &done.branch;
     if done.made_repository {
         line("the git repository was made for the records, and stays");
         return;
     }
+    let Some(branch) = &done.branch else {
+        line("nothing was recorded while it was adopted");
+        return;
+    };
     output::line(&format!("\nThe records are on the branch {branch}. To have them on yours, and end it:"));
-    line(&format!("git -C '{home}' diff --name-only HEAD...{branch} | git -C '{home}' add --pathspec-from-file=-"));
-    line(&format!("git -C '{home}' commit -m 'Records'"));
+    // What they have staged beside is not for this commit.
+    let paths = format!("git -C '{home}' diff --name-only HEAD...{branch}");
+    line(&format!("{paths} | git -C '{home}' add --pathspec-from-file=-"));
+    line(&format!("{paths} | git -C '{home}' commit -m 'Records' --pathspec-from-file=-"));
     line(&format!("git -C '{home}' branch -D {branch}"));
 }
