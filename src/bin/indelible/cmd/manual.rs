@@ -43,6 +43,10 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
         return Err(Failure::new(Exit::Usage, "no completions were installed").because(&why));
     }
     say(context, &written);
+    if let Some(zsh) = written.iter().find(|file| file.ends_with("_indelible")).and_then(|file| file.parent()) {
+        let why = format!("zsh looks there if ~/.zshrc has, before compinit: fpath=('{}' $fpath)", zsh.display());
+        advise(context, &why);
+    }
     Ok(Exit::Done)
 }
 
@@ -62,6 +66,11 @@ pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Ex
     make(&folder)?;
     clap_mangen::generate_to(Args::command(), &folder).map_err(|error| unwritable(&folder).because(&error))?;
     say(context, &[folder]);
+    if dir.is_none() {
+        let prefix = prefix(to)?.display().to_string();
+        let why = format!("man looks there if {prefix}/bin is in PATH, or with: export MANPATH='{prefix}/share/man:'");
+        advise(context, &why);
+    }
     Ok(Exit::Done)
 }
 
@@ -88,5 +97,11 @@ fn say(context: &Context, written: &[PathBuf]) {
         output::json(&json!({ "written": written }));
     } else {
         written.iter().for_each(|path| output::line(&format!("written: {path}")));
+    }
+}
+
+fn advise(context: &Context, what: &str) {
+    if !context.json {
+        output::line(what);
     }
 }
