@@ -48,7 +48,7 @@ impl Manager for Xdg {
     fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
         let why = "a desktop starts its entries at login, and does not start again what has failed".into();
         let todo = format!(
-            "run `indelible --home '{}' config set worker.autostart true`: recorders then start a worker where none runs",
+            "run `indelible --home '{}' config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
             service.home
         );
         Ok(Started::AtLogin { why, todo })
