@@ -36,6 +36,7 @@ fn each_value_says_where_it_comes_from() {
     assert_eq!(of("worker.poll_s"), (1.into(), "file".into(), 30.into()));
     assert_eq!(of("worker.autostart"), (false.into(), "default".into(), false.into()));
     assert_eq!(of("history.author_name"), ("indelible".into(), "default".into(), "indelible".into()));
+    assert_eq!(of("hook.tools").1, "default", "an empty table says nothing");
     let shown = home.cmd(["config", "list"]).ok();
     assert!(shown.stdout.contains("worker.poll_s") && shown.stdout.contains("file, instead of 30"), "{shown}");
 }
@@ -81,6 +82,22 @@ fn a_change_keeps_everything_else_in_the_file() {
 }
 
 #[test]
+fn a_table_keeps_its_heading_and_the_comments_of_what_stays_in_it() {
+    let home = TestHome::new();
+    let before = file(&home);
+    let set = |value: &str| home.cmd(["config", "set", "hook.tools", value]).ok();
+    let _ = set(r#"{ Read = ["failure"], Edit = [] }"#);
+    let edited = before.replace("[hook.tools]\n", "[hook.tools]\nEdit = []\nRead = [\"failure\"]\n");
+    assert_eq!(file(&home), edited);
+    std::fs::write(home.join(FILE), edited.replace("\nRead = [\"failure\"]", "\nRead = [] # mine"))
+        .expect("it can be written");
+    let _ = set(r#"{ Read = [] }"#);
+    assert_eq!(file(&home), before.replace("[hook.tools]\n", "[hook.tools]\nRead = [] # mine\n"));
+    let _ = set("{}");
+    assert_eq!(file(&home), before);
+}
+
+#[test]
 fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
     let home = TestHome::new();
     let before = file(&home);
@@ -92,6 +109,8 @@ fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
         ("worker.autostart", "maybe"),
         ("log.level", "loud"),
         ("log.level", ""),
+        ("hook.events", r#"{ Stop = ["everything"] }"#),
+        ("redact.patterns", r#"{ mine = "(" }"#),
     ] {
         let refused = home.cmd(["config", "set", key, value]).run().exits(65);
         assert!(refused.stderr.contains(key), "it does not say which: {refused}");

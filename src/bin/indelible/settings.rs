@@ -348,7 +348,8 @@ fn merged(path: &Path, text: &str, overrides: &[String]) -> Result<(toml::Table,
     let mut settings = every_setting();
     for setting in &mut settings {
         let (section, key) = setting.key.split_once('.').expect("it was made with one");
-        if let Some(value) = table.get(section).and_then(|section| section.get(key)) {
+        let says_something = |value: &&toml::Value| value.as_table().is_none_or(|table| !table.is_empty());
+        if let Some(value) = table.get(section).and_then(|section| section.get(key)).filter(says_something) {
             (setting.value, setting.origin) = (value.clone(), Origin::File);
         }
         if let Ok(text) = std::env::var(&setting.variable) {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::CONFIG;
+use indelible::redact::Redactor;
+use indelible::text::chain;
 use indelible::worker::{Request, Want};
 use serde_json::json;
-use toml_edit::{DocumentMut, Item, Value};
+use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::Context;
 use crate::args::ConfigCommand;
@@ -89,6 +91,7 @@ fn set(context: &Context, key: &str, value: &str) -> Result<Exit, Failure> {
     let after =
         toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(error.message().to_owned()))?;
     crate::logging::check(&after.log).map_err(wrong)?;
+    Redactor::new(&after.redact.patterns).map_err(|error| wrong(chain(&error)))?;
     let temporary = home.private_folder("tmp").map_err(|error| Failure::of(WHAT, &error))?;
     let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
     let _ = written.map_err(|error| Failure::of(WHAT, &error))?;
@@ -119,25 +122,33 @@ fn tell_worker(home: &Home) -> Option<bool> {
 fn edited(text: &str, key: &str, value: &toml::Value) -> Result<String, String> {
     let (section, key) = key.split_once('.').ok_or("it has no section")?;
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
-    let mut value: Value = value.to_string().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let value: Value = value.to_string().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
     let Some(keys) = document.get_mut(section) else {
         return Ok(format!("{}\n\n[{section}]\n{key} = {value}\n", text.trim_end()));
     };
     let keys = keys.as_table_like_mut().ok_or("its section is no table in the file")?;
-    match keys.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
+    let is_new = keys.get(key).is_none();
+    put(keys, key, value.clone());
+    let shown = if is_new { uncommented(text, section, key, &value) } else { None };
+    let shown = shown.filter(|shown| says_the_same(shown, &document));
+    Ok(shown.unwrap_or_else(|| document.to_string()))
+}
+
+/// Sets `key` among `keys`; a value keeps the comments around it, a table its heading and those of what stays in it.
+fn put(keys: &mut dyn TableLike, key: &str, mut value: Value) {
+    match (keys.get_mut(key), &value) {
+        (Some(Item::Table(table)), Value::InlineTable(new)) => {
+            table.retain(|key, _| new.contains_key(key));
+            new.iter().for_each(|(key, value)| put(table, key, value.clone().decorated(" ", "")));
+        }
+        (Some(Item::Value(old)), _) => {
             *value.decor_mut() = old.decor().clone();
             *old = value;
         }
-        None => {
-            keys.insert(key, Item::Value(value.clone()));
-            let shown = uncommented(text, section, key, &value);
-            if let Some(shown) = shown.filter(|shown| says_the_same(shown, &document)) {
-                return Ok(shown);
-            }
+        _ => {
+            keys.insert(key, Item::Value(value));
         }
     }
-    Ok(document.to_string())
 }
 
 /// `text` with the line `# key = ...` in `section` replaced by the setting itself.
