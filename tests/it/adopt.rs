@@ -29,6 +29,24 @@ fn status(home: &TestHome) -> String {
     home.git(tracked).ok().stdout.lines().filter(|line| !line.ends_with("memory/index.db")).collect()
 }
 
+/// What docs/adopting.md tells a newcomer to type works as it stands there.
+#[test]
+fn the_whole_way_is_as_told() {
+    let home = framework(Tables::Usual, Git::Dirty, 50);
+    let theirs = home.user().join(".claude/emergent-learning");
+    std::fs::create_dir(home.user().join(".claude")).expect("it can be made");
+    std::fs::rename(home.path(), &theirs).expect("it can be moved");
+    let told = include_str!("../../docs/adopting.md").split("## The whole way").nth(1).expect("it is told");
+    let told: Vec<&str> = told.trim_start_matches('\n').lines().map_while(|line| line.strip_prefix("    ")).collect();
+    assert!(told.len() >= 4, "{told:?}");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_indelible")).parent().expect("it is in a folder");
+    let commands = format!("PATH={}:$PATH\n{}", program.display(), told.join("\n"));
+    let said = Cmd::new("sh", home.user()).args(["-ec", &commands]).ok();
+    assert!(said.stdout.contains("5 scripts put in their places"), "{said}");
+    assert!(said.stdout.ends_with("0 records: journal, files, rows and history agree (0 pending)\n"), "{said}");
+    assert!(theirs.join(".indelible").exists(), "another home was adopted: {said}");
+}
+
 /// The names and bytes of everything in a home, the database's and the repository's among them.
 fn every_byte(home: &TestHome) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
