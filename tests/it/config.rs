@@ -124,6 +124,24 @@ fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
     assert_eq!(file(&home), "[worker\nage_ms = 1\n");
 }
 
+/// Where every record is to be without secrets, a slip elsewhere in the file does not let one through.
+#[test]
+fn a_slip_in_the_settings_does_not_switch_redaction_off() {
+    let home = TestHome::new();
+    let _ = home.cmd(["config", "set", "redact.records", "true"]).ok();
+    let asked = file(&home);
+    let before = home.journal();
+    for slip in ["\n[no_such]\n", "\n[worker\n", "\n[hook.events]\nStop = 1\n"] {
+        std::fs::write(home.join(FILE), format!("{asked}{slip}")).expect("it can be written");
+        let refused = home.recorder("failure", "with a password").run().exits(78);
+        assert!(refused.stderr.contains("the settings") || refused.stderr.contains("a setting"), "{refused}");
+        assert_eq!(home.journal(), before, "{slip:?}");
+    }
+    let not_asked = asked.replace("\nrecords = true", "\n# records = true");
+    std::fs::write(home.join(FILE), format!("{not_asked}\n[no_such]\n")).expect("it can be written");
+    let _ = home.record("failure", "no reason to lose it");
+}
+
 #[test]
 fn a_running_worker_is_told() {
     let home = TestHome::new();

@@ -248,7 +248,8 @@ impl Settings {
         }
         let (table, _) = merged(path, text, overrides)?;
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
-        Settings::of_table(table).map_err(|error| Failure::new(exit, "a setting makes no sense").because(&error))
+        let wrong = |error| Failure::new(exit, "a setting makes no sense").because(&in_one_line(&error));
+        Settings::of_table(table).map_err(wrong)
     }
 
     /// The settings that `table` says, and the defaults for those that it does not.
@@ -342,9 +343,27 @@ pub fn text_of(home: &Dir) -> Result<String, Failure> {
     String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&error))
 }
 
+/// Whether the settings of the home at `home`, which make no sense as a whole, may still ask for secrets to be taken out of
+/// every record. Rather too often than not at all: what is recorded stays for ever.
+pub fn may_redact(home: &Dir) -> bool {
+    let asks = |line: &str| {
+        let said = line.split('#').next().unwrap_or_default();
+        said.contains("records") && said.contains("true")
+    };
+    std::env::var_os("INDELIBLE_REDACT_RECORDS").is_some() || text_of(home).is_ok_and(|text| text.lines().any(asks))
+}
+
+/// What is wrong with settings, without the picture of the line that it comes with.
+fn in_one_line(error: &toml::de::Error) -> std::io::Error {
+    let said = error.to_string();
+    let is_picture = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    std::io::Error::other(said.lines().filter(|line| !is_picture(line)).collect::<Vec<_>>().join(", "))
+}
+
 /// What the file `text` says, overridden by the environment and that by `overrides`; and every setting there is.
 fn merged(path: &Path, text: &str, overrides: &[String]) -> Result<(toml::Table, Vec<Setting>), Failure> {
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| unreadable(path).because(&error))?;
+    let mut table: toml::Table =
+        toml::from_str(text).map_err(|error| unreadable(path).because(&in_one_line(&error)))?;
     let mut settings = every_setting();
     for setting in &mut settings {
         let (section, key) = setting.key.split_once('.').expect("it was made with one");
@@ -472,6 +491,21 @@ mod tests {
         for nonsense in ["", "soon", "1\nother = 2", "\"\"\""] {
             assert_eq!(value_like(&number, nonsense), toml::Value::String(nonsense.into()), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_a_line() {
+        let said = |text: &str| {
+            let read = Settings::read(Path::new("config.toml"), text, &[]);
+            read.expect_err("it makes no sense").causes.join("; ")
+        };
+        assert_eq!(said("[worker]\nage_ms = \"x\"\n"), "invalid type: string \"x\", expected u64, in `worker.age_ms`");
+        let broken = said("[log]\n\n[worker\n");
+        assert!(
+            broken.starts_with("TOML parse error at line 3, column ") && broken.contains(", unclosed table"),
+            "{broken}"
+        );
+        assert!(!broken.contains('\u{240a}'), "{broken}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
 use crate::prompt;
-use crate::settings::Settings;
+use crate::settings::{Settings, may_redact};
 
 const WHAT: &str = "the record was not kept";
 /// The most lines of a batch that are recorded with one sync.
@@ -55,7 +55,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
 /// when secrets have to go: nobody knows which patterns the file has.
 fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
-        Err(failure) if failure.exit != Exit::Usage && !redact => {
+        Err(failure) if failure.exit != Exit::Usage && !redact && !may_redact(home.dir()) => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
             Ok(Settings::default())
         }
