@@ -21,6 +21,8 @@ use crate::store::index::{self, Index};
 
 /// The name of the configuration file in the private folder.
 pub const CONFIG: &str = "config.toml";
+/// The name of the list of files that git leaves alone, here all of the private folder.
+const IGNORED: &str = ".gitignore";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -69,6 +71,10 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let home = home::open_folder(path)?;
     let private = make_folders(&home, &mut made)?;
     let temporary = private.folder("tmp")?;
+    if private.find(IGNORED)?.is_none() {
+        // A repository further up, which has the home among its files, does not take the journal along.
+        let _ = private.replace(IGNORED, b"*\n", &temporary)?;
+    }
     let identity = home::identity(&home, &private)?;
     let id = match identity {
         Some(identity) => identity.id,
