@@ -18,6 +18,7 @@
 
 mod owed;
 mod plan;
+mod repacking;
 #[cfg(all(test, target_os = "linux"))]
 mod simulated;
 mod start;
@@ -41,6 +42,8 @@ use crate::store::apply::{self, Applier, Expect, domain_folder};
 use crate::store::history::{self, Committed, History, HistoryOptions};
 use crate::store::index::{self, Index, RowImage};
 use crate::store::quarantine::Quarantine;
+
+use repacking::Repacking;
 
 /// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
@@ -228,6 +231,7 @@ pub struct Committer<'h> {
     passed_over: PassedOver,
     last_commit: Instant,
     counts: Counts,
+    repacking: Option<Repacking>,
     _lock: &'h WorkerLock,
 }
 
@@ -240,6 +244,12 @@ impl<'h> Committer<'h> {
     /// The home's history.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Rolls packs together beside the commits from now on, until this is dropped. A commit that finds as many as may
+    /// be waits up to a second for it.
+    pub fn keep_packs_few(&mut self) {
+        self.repacking = Some(Repacking::of(&self.history));
     }
 
     /// How batches are made.
@@ -530,6 +540,7 @@ impl<'h> Committer<'h> {
     /// Commits what is applied. What has no room in the branch's tree is parked, and the rest committed.
     fn commit_applied(&mut self, applied: Applied, position: Position) -> Result<Outcome, Error> {
         let Applied { mut intents, mut pages } = applied;
+        self.repacking.iter().for_each(Repacking::before_commit);
         let committed = loop {
             let records: Vec<&Intent> = intents.iter().collect();
             let (home, journal) = (self.home.id(), self.journal_id);
@@ -554,6 +565,7 @@ impl<'h> Committer<'h> {
         Ok(match committed {
             Committed::Nothing => Outcome { commit: None, records: 0 },
             Committed::New { commit, records, .. } => {
+                self.repacking.iter_mut().for_each(Repacking::after_commit);
                 self.counts.commits += 1;
                 self.counts.records += records as u64;
                 tracing::info!(%commit, records, "committed");

@@ -638,6 +638,7 @@ impl<'s> Stage<'s> {
             passed_over: PassedOver::default(),
             last_commit: Instant::now(),
             counts: Counts::default(),
+            repacking: None,
             _lock: lock,
         })
     }

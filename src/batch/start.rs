@@ -117,6 +117,7 @@ impl<'h> Committer<'h> {
             last_commit: Instant::now(),
             counts: Counts::default(),
             options,
+            repacking: None,
             _lock: lock,
         };
         if let Some(reason) = committer.void {

@@ -38,14 +38,10 @@ use crate::fs::{self};
 use crate::home::{self, Home};
 use crate::journal::SegmentNumber;
 use crate::recover::{self, Report, Scope};
-use crate::store::history::History;
 use crate::text::chain;
 
 use request::Requests;
 use status::Board;
-
-/// After so many commits it is worth looking whether packs pile up.
-const COMMITS_PER_REPACK_CHECK: u64 = 8;
 
 /// How often it is tried to insert rows that are owed: only the lock is tried, which costs next to nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
@@ -263,6 +259,7 @@ impl Worker<'_> {
     fn session(&mut self) -> Result<Ended, Error> {
         self.board.publish(State::Starting);
         let mut committer = Committer::open(self.home, self.lock, self.options.batch.clone())?;
+        committer.keep_packs_few();
         *committer.counts_mut() = self.board.counts;
         let result = self.serve(&mut committer);
         self.board.counts = *committer.counts();
@@ -279,7 +276,6 @@ impl Worker<'_> {
         // refuses everybody else meanwhile.
         committer.index()?;
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
-        let mut repacking = Repacking::of(committer.history());
         self.publish(committer, State::Idle);
         let mut heard = None;
         loop {
@@ -308,7 +304,6 @@ impl Worker<'_> {
             let due = plan.due(committer.pressure(), now);
             if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
                 self.commit(committer, &mut plan)?;
-                repacking.after_commit();
                 self.answer(committer, &asked)?;
                 if self.stopping.is_none() && asked.iter().any(|asked| asked.want == Want::Reload) {
                     return Ok(Ended::Reload);
@@ -415,44 +410,6 @@ impl Worker<'_> {
     fn publish(&mut self, committer: &Committer<'_>, state: State) {
         self.board.counts = *committer.counts();
         self.board.publish(state);
-    }
-}
-
-/// Rolls packs together beside the loop, one thread at a time.
-struct Repacking {
-    history: History,
-    thread: Option<std::thread::JoinHandle<()>>,
-    commits: u64,
-}
-
-impl Repacking {
-    fn of(history: &History) -> Repacking {
-        Repacking { history: history.clone(), thread: None, commits: 0 }
-    }
-
-    fn after_commit(&mut self) {
-        self.commits += 1;
-        let busy = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        if busy || self.commits < COMMITS_PER_REPACK_CHECK {
-            return;
-        }
-        self.commits = 0;
-        let history = self.history.clone();
-        let work = move || match history.repack_if_needed() {
-            Ok(None) => {}
-            Ok(Some(repacked)) => tracing::info!(?repacked, "rolled packs together"),
-            Err(error) => tracing::warn!(error = chain(&error), "packs could not be rolled together"),
-        };
-        self.thread = std::thread::Builder::new().name("repack".into()).spawn(work).ok();
-    }
-}
-
-impl Drop for Repacking {
-    fn drop(&mut self) {
-        self.history.end_repack();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

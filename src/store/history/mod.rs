@@ -83,7 +83,7 @@ pub struct HistoryOptions {
     pub author_name: String,
     /// The address in our commits.
     pub author_email: String,
-    /// From this many packs on, [`History::repack_if_needed`] rolls small ones together.
+    /// How many packs there may be: from half as many on, [`History::repack_if_needed`] rolls small ones together.
     pub packs_max: usize,
     /// The git program that rolls packs together, by path or by name; without one the library does.
     pub git_program: Option<PathBuf>,

@@ -2,7 +2,14 @@
 //!
 //! Every commit of ours adds a pack. The git program rolls them best; where it is not to be had, libgit2 writes the
 //! objects of the small packs anew. Either way packs that somebody keeps, or that mean more than their objects
-//! (`.promisor`, `.mtimes`), are not touched.
+//! (`.promisor`, `.mtimes`), are not touched. Packs stay where each is at least twice as large as all smaller ones
+//! together, so an object is written anew as often as the number of records has doubled, and no more.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | while the new pack is written | a part of it: git's `tmp_*`, or a folder of ours | `gc`; [`History::sweep`] |
+//! | before the old packs go | their objects twice | the next repack; the library's `.keep` says which, for the sweep |
+//! | after that | the new pack; the library's has a `.keep` too many | [`History::sweep`] |
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,13 +52,18 @@ const LIBRARY_PACK_BYTES_MAX: u64 = 256 << 20;
 const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
 
 impl History {
-    /// Rolls small packs into one when there are as many as the options allow.
+    /// Rolls small packs into one when there are half as many as the options allow.
     ///
     /// # Errors
     /// What the disk or libgit2 refuses. Nothing is lost by an error or a crash: [`History::sweep`] and the next call
     /// mend what it left.
     pub fn repack_if_needed(&self) -> Result<Option<Repacked>, Error> {
-        self.repack_from(self.options.packs_max)
+        self.repack_from(self.options.packs_max / 2)
+    }
+
+    /// Whether there are as many packs as the options allow. Where they cannot be counted, no.
+    pub(crate) fn has_packs_max(&self) -> bool {
+        self.rollable().is_ok_and(|packs| packs.len() >= self.options.packs_max)
     }
 
     /// As [`History::repack_if_needed`], when there are `packs` of them: for those who would rather not wait for it.

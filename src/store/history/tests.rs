@@ -938,7 +938,7 @@ fn packs_are_rolled_together_with_git_and_without() {
         (Some("false"), Roller::Library),
     ] {
         let (home, history) = Home::ours();
-        let options = HistoryOptions { packs_max: 8, git_program: program.map(PathBuf::from), ..options() };
+        let options = HistoryOptions { packs_max: 16, git_program: program.map(PathBuf::from), ..options() };
         let history = History { options, ..history };
         for number in 0..9 {
             keep(&history, &[record(&format!("memory/failures/r-{number}.md"), &format!("record {number}\n"))]);
