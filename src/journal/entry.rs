@@ -13,9 +13,9 @@
 //! parts of two.
 //!
 //! A power cut can leave zeros in place of what was written and not synced, where the file system kept the new size. They
-//! are at the end of all that was synced, and so at the end of a line: there they count as not written, and a line of
-//! nothing else is torn. Where a disk zeroes what was synced, more of the line is left than such a beginning, or what
-//! comes behind the zeros is no line's beginning, and that is damage.
+//! are at the end of all that was synced, and so at the end of a line: there they count as not written. A line of nothing
+//! else is torn, and an entry before them is whole: its own line feed may be among what was not taken or not kept. Where a
+//! disk zeroes what was synced, what comes behind the zeros is hardly ever a line's beginning, and that is damage.
 
 /// The largest entry, everything included: 32 MiB.
 pub const ENTRY_BYTES_MAX: usize = 32 << 20;
@@ -68,8 +68,8 @@ impl<'a> Line<'a> {
             0 => Line::of_text(line),
             _ if kept.is_empty() => Line::Torn,
             _ => match Line::of_text(kept) {
-                Line::Torn => Line::Torn,
-                _ => Line::Damaged("zeros end it"),
+                Line::Damaged(_) => Line::Damaged("zeros end it"),
+                kept => kept,
             },
         }
     }
@@ -169,6 +169,16 @@ mod tests {
     }
 
     #[test]
+    fn zeros_behind_a_whole_entry_take_nothing_from_it() {
+        let json = br#"{"id":"x"}"#;
+        let mut entry = encode(json);
+        let zeros = |entry: &[u8]| [line(entry), &[0; 600]].concat();
+        assert!(matches!(Line::of(&zeros(&entry)), Line::Whole { json: it, .. } if it == json));
+        entry[1..9].copy_from_slice(VOID);
+        assert_eq!(Line::of(&zeros(&entry)), Line::Voided);
+    }
+
+    #[test]
     fn every_flipped_bit_is_seen() {
         let entry = encode(br#"{"id":"x","title":"a b"}"#);
         let clean = line(&entry);
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_no_writer_writes_is_damage() {
-        let zeros = ["\0x", "\x000000000 2 {}", "0000\x0000 2 {}\0", "00000000 2 {}\0", "f01f919c 2 {}\0"];
+        let zeros = ["\0x", "\x000000000 2 {}", "0000\x0000 2 {}\0", "00000000 2 {}\0", "f01f919c 2 {}\0x"];
         let others = ["x", "ZZZZZZZZ 2 {}", "00000000 2 {}x", "00000000 02 {}", "00000000  {}", "00000000x"];
         for text in zeros.iter().chain(&others) {
             assert!(matches!(Line::of(text.as_bytes()), Line::Damaged(_)), "{text:?}: {:?}", Line::of(text.as_bytes()));

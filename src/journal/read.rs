@@ -219,7 +219,7 @@ impl<'j> Reader<'j> {
             if let Some(feed) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
                 let line = self.head..searched + feed;
                 self.head = line.end + 1;
-                return Ok(Some(Found { start, line }));
+                return Ok(Some(Found { start, line, endless: false }));
             }
             if self.buffer.len() - self.head > ENTRY_BYTES_MAX {
                 return self.skip_endless_line(start).map(Some);
@@ -256,7 +256,7 @@ impl<'j> Reader<'j> {
             return None;
         }
         self.head = line.end;
-        Some(Found { start, line })
+        Some(Found { start, line, endless: false })
     }
 
     /// Drops the rest of a line that is longer than any entry, and keeps its beginning.
@@ -277,13 +277,13 @@ impl<'j> Reader<'j> {
         self.head = self.buffer.len();
         self.buffer_offset = offset - self.head as u64;
         self.limit = self.limit.max(offset);
-        Ok(Found { start, line: 0..self.head })
+        Ok(Found { start, line: 0..self.head, endless: true })
     }
 
     /// Turns a line into an item; `None` for one that means nothing.
     fn judge(&mut self, found: &Found) -> Option<Item> {
         let line = &self.buffer[found.line.clone()];
-        match Line::of(line) {
+        match found.judge(line) {
             Line::Blank => None,
             Line::Whole { json, checksum } => {
                 // Without its line feed, the entry ends where the next one's first byte will be that line feed.
@@ -308,4 +308,17 @@ struct Found {
     start: u64,
     /// Where it is in the buffer, its line feed not included.
     line: Range<usize>,
+    /// It is longer than any entry, and only its beginning is in the buffer.
+    endless: bool,
+}
+
+impl Found {
+    /// What it is, by the bytes of it that are in the buffer. A beginning that could be a torn entry's shows nothing where
+    /// the line goes on for longer than any.
+    fn judge<'a>(&self, line: &'a [u8]) -> Line<'a> {
+        match self.endless {
+            true => Line::Damaged("it is longer than any entry"),
+            false => Line::of(line),
+        }
+    }
 }

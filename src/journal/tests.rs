@@ -240,11 +240,46 @@ fn large_entries_and_endless_lines_are_read_across_chunks() {
     bench.append("a");
     bench.append(&large);
     bench.raw(1, b"\n");
-    bench.raw(1, &vec![b'z'; ENTRY_BYTES_MAX + 100_000]);
+    bench.raw(1, &vec![b'z'; 2 * ENTRY_BYTES_MAX + 100_000]);
     bench.append("b");
     let found = drain(&mut bench.reader());
     assert_eq!((found.len(), &found[0], found[1].len(), &found[3]), (4, &"a".into(), 700_000, &"b".into()));
     assert!(found[2].starts_with("damaged@"), "{}", &found[2][..40]);
+}
+
+/// What was kept of an endless line says too little of it: a beginning of an entry, or zeros, that entries went on behind.
+#[test]
+fn an_endless_line_is_damage_however_it_begins() {
+    let entry = encode(format!("{{\"t\":\"{}\"}}", "e".repeat(ENTRY_BYTES_MAX - 100)).as_bytes());
+    for beginning in [&entry[1..entry.len() - 1], b"", b"01234567 9000 {\"t\""] {
+        let bench = bench();
+        bench.append("a");
+        bench.raw(1, b"\n");
+        bench.raw(1, beginning);
+        bench.raw(1, &vec![0; 2 * ENTRY_BYTES_MAX + 100_000]);
+        bench.raw(1, b"what was synced\n");
+        bench.append("b");
+        let found = drain(&mut bench.reader());
+        assert!(found.len() == 3 && found[1].starts_with("damaged@") && found[2] == "b", "{found:?}");
+    }
+}
+
+/// An entry whose final line feed was not taken is acknowledged all the same, and what a power cut leaves of the next one
+/// can be zeros.
+#[test]
+fn zeros_behind_an_entry_without_its_line_feed_do_not_hide_it() {
+    let bench = bench();
+    let whole = encode(b"{\"t\":\"x\"}");
+    bench.raw(1, &whole[..whole.len() - 1]);
+    bench.raw(1, &[0; 700]);
+    let mut reader = bench.reader();
+    assert_eq!(drain(&mut reader), ["x"]);
+    let position = reader.position();
+    bench.append("b");
+    assert_eq!(drain(&mut reader), ["b"]);
+    assert_eq!(drain(&mut bench.reader()), ["x", "b"]);
+    let behind = Reader::from_position(&bench.journal, position).expect("readable").expect("it is borne out");
+    assert_eq!(drain(&mut { behind }), ["b"]);
 }
 
 #[test]

@@ -55,11 +55,14 @@ thread_local! {
     static BENCH: Bench = Bench::new();
 }
 
-/// Lines of a segment: a reader finds those that are whole entries, in their order, and an entry has one form only.
+/// Lines of a segment: a reader finds those that are whole entries, in their order, and an entry has one form only, but for
+/// the zeros that a power cut can leave behind it.
 fn journal(bytes: &[u8]) {
     let mut whole = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Line::Whole { json, .. } = Line::of(line) {
+            let zeros = line.iter().rev().take_while(|byte| **byte == 0).count();
+            let line = &line[..line.len() - zeros];
             assert_eq!(encode(json), [b"\n", line, b"\n"].concat(), "an entry has two forms");
             whole.push(json.to_vec());
             intent(json);
