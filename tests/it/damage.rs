@@ -218,6 +218,42 @@ fn a_journal_is_cut_at_every_byte() {
     cuts(1);
 }
 
+/// Zeros are what a power cut can leave of what was never finished, at the end of a line. What a disk loses of what was
+/// finished ends in the middle of a line, all but always, and is told of.
+#[test]
+fn ranges_of_a_journal_are_zeroed() {
+    let segments = realistic();
+    let spans = spans(&segments);
+    let bench = Bench::of(&segments);
+    let (mut cases, mut silent) = (0, 0);
+    for (segment, (name, bytes)) in segments.iter().enumerate() {
+        let ranges =
+            [1, 40, 512].into_iter().flat_map(|length| (57..bytes.len()).step_by(17).map(move |at| (at, length)));
+        for (start, length) in ranges {
+            let end = bytes.len().min(start + length);
+            let mut zeroed = bytes.clone();
+            zeroed[start..end].fill(0);
+            bench.put(name, &zeroed);
+            let read = bench.read();
+            cases += 1;
+            let at = format!("{name}, zeros from byte {start} to {end}");
+            assert_eq!(read.refused, None, "{at}");
+            let given = |span: &Span| read.entries.contains(&span.json);
+            let hit = |span: &Span| span.segment == segment && span.start < end && start < span.end;
+            assert!(spans.iter().all(|span| given(span) || hit(span)), "{at}: an entry that was not hit is gone");
+            assert!(read.entries.iter().all(|it| spans.iter().any(|span| span.json == *it)), "{at}: nobody wrote it");
+            let gone = spans.iter().any(|span| !given(span));
+            // With all that came before its line feed, or up to the end of all, a line looks like one never finished.
+            let unfinished = zeroed.get(end).is_none_or(|byte| *byte == b'\n') || bytes[end - 1] == b'\n';
+            assert!(!gone || read.damaged > 0 || unfinished, "{at}: an entry is gone, and nothing is said");
+            silent += usize::from(gone && read.damaged == 0);
+        }
+        bench.put(name, bytes);
+    }
+    assert!(silent * 10 < cases, "{silent} of {cases} ranges of zeros pass for what was never finished");
+    eprintln!("{cases} ranges of zeros, {silent} of them like what was never finished");
+}
+
 /// Records in every state: those that the journal has let go of, committed ones that it has, and pending ones in two
 /// segments, some of which nothing but the journal has.
 struct Lived {
