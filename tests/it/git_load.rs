@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     Cmd, Dice, KINDS, Outcome, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel,
-    repository, wait_for,
+    repository, skipped, wait_for,
 };
 
 /// The owner of a repository, who does the same things at the same time of day in each of them.
@@ -553,7 +553,7 @@ fn a_repository_that_cannot_be_written_to_fills_the_journal() {
     home.flush();
     let mut worker = Worker::quick(&home);
     let Some(immutable) = Immutable::make(&home, ".git") else {
-        eprintln!("SKIPPED: this file system has no immutable files, or this user may not make any");
+        skipped("this file system has no immutable files, or this user may not make any");
         return;
     };
     let bytes = home.journal_bytes();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, TestHome, Worker, assert_exactly_once, in_parallel, wait_for};
+use crate::support::{Outcome, TestHome, Worker, assert_exactly_once, has_strace, in_parallel, wait_for};
 
 /// Runs a hook with `event` on its stdin, and holds that a host sees nothing but `{}`.
 #[track_caller]
@@ -419,6 +419,9 @@ fn with_every_lock_taken_a_hook_records_all_the_same() {
 
 #[test]
 fn what_has_nothing_to_record_opens_no_index_and_syncs_nothing() {
+    if !has_strace() {
+        return;
+    }
     let home = TestHome::new();
     let trace = home.user().join("trace");
     let name = trace.to_str().expect("the temporary folder's name is UTF-8");

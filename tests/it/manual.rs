@@ -2,9 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::support::{Cmd, TestHome};
+use crate::support::{Cmd, TestHome, has};
 
 /// What was written, all of it for everybody to read.
 fn written(outcome: &serde_json::Value) -> Vec<PathBuf> {
@@ -39,8 +38,7 @@ fn every_command_has_a_manual_page() {
             assert!(text.contains("Example"), "{page:?} shows no example");
         }
     }
-    if Command::new("man").arg("--version").output().is_err() {
-        eprintln!("\nNOT TESTED: whether `man` renders the pages: there is none here\n");
+    if !has("man", "whether it renders the pages") {
         return;
     }
     let page = folders[0].join("indelible-record-failure.1");

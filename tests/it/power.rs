@@ -28,7 +28,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Cmd, Dice, KINDS, Outcome, PATIENCE, Receipt, TestHome, Worker, assert_exactly_once, record_args,
+    Cmd, Dice, KINDS, Outcome, PATIENCE, Receipt, TestHome, Worker, assert_exactly_once, record_args, skipped,
 };
 
 /// File systems that lose as much as they may, in different ways.
@@ -66,14 +66,14 @@ fn long() {
 
 fn run(seed: u64, cuts: u64) {
     if let Some(why) = machine::missing() {
-        eprintln!("SKIPPED: NO POWER WAS CUT, since {why}");
+        skipped(format!("NO POWER WAS CUT, since {why}"));
         return;
     }
     let mut flavours = Vec::new();
     for flavour in FLAVOURS {
         match flavour.missing() {
             None => flavours.push(flavour),
-            Some(why) => eprintln!("SKIPPED: NO POWER WAS CUT ON {}, since {why}", flavour.kind),
+            Some(why) => skipped(format!("NO POWER WAS CUT ON {}, since {why}", flavour.kind)),
         }
     }
     let made = machine::apart(|| {

@@ -16,7 +16,7 @@ use fuser::{
 };
 
 use crate::power::machine;
-use crate::support::{TestHome, record_args};
+use crate::support::{TestHome, record_args, skipped};
 
 /// The type and source that `/proc/self/mountinfo` shows, and the name that a refusal gives it.
 const REMOTE: [(&str, &str, &str); 6] = [
@@ -122,7 +122,7 @@ fn is_refused(home: &TestHome, mounted: &Mounted, name: &str) {
 #[test]
 fn homes_on_other_machines_are_refused_by_name() {
     if let Some(why) = machine::missing() {
-        eprintln!("SKIPPED: NO FILE SYSTEM OF ANOTHER MACHINE WAS SEEN, since {why}");
+        skipped(format!("NO FILE SYSTEM OF ANOTHER MACHINE WAS SEEN, since {why}"));
         return;
     }
     machine::apart(|| {
@@ -147,7 +147,7 @@ fn homes_on_other_machines_are_refused_by_name() {
 #[test]
 fn no_folder_is_made_on_another_machine() {
     if let Some(why) = machine::missing() {
-        eprintln!("SKIPPED: NO FILE SYSTEM OF ANOTHER MACHINE WAS SEEN, since {why}");
+        skipped(format!("NO FILE SYSTEM OF ANOTHER MACHINE WAS SEEN, since {why}"));
         return;
     }
     machine::apart(|| {
@@ -164,7 +164,7 @@ fn no_folder_is_made_on_another_machine() {
 #[test]
 fn a_fuse_file_system_of_this_machine_is_not_refused() {
     if let Some(why) = machine::missing() {
-        eprintln!("SKIPPED: NO FUSE FILE SYSTEM WAS SEEN, since {why}");
+        skipped(format!("NO FUSE FILE SYSTEM WAS SEEN, since {why}"));
         return;
     }
     machine::apart(|| {

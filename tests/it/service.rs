@@ -4,13 +4,13 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, getsid, kill_process, kill_process_group};
 use serde_json::Value;
 
-use crate::support::{Cmd, TestHome, Worker, assert_exactly_once, in_parallel, wait_for};
+use crate::support::{Cmd, TestHome, Worker, assert_exactly_once, has, in_parallel, skipped, wait_for};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_indelible");
 /// Everything in a path that some service manager gives a meaning to.
@@ -25,14 +25,6 @@ fn installed(home: &TestHome, manager: &str) -> Value {
     service(home, &["status", "--manager", manager, "--json"]).ok().json()
 }
 
-fn is_missing(program: &str, why: &str) -> bool {
-    let missing = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err();
-    if missing {
-        eprintln!("\nNOT TESTED: {why}: there is no `{program}` here\n");
-    }
-    missing
-}
-
 #[test]
 fn a_unit_is_what_systemd_takes() {
     let home = TestHome::named(ODD);
@@ -42,7 +34,7 @@ fn a_unit_is_what_systemd_takes() {
     let file = PathBuf::from(status["file"].as_str().expect("it is text"));
     let unit = file.file_name().and_then(|it| it.to_str()).expect("it is text").to_owned();
     assert!(file.starts_with(home.user().canonicalize().expect("it is there")), "it is not the test's own: {file:?}");
-    if is_missing("systemd-analyze", "whether systemd takes the unit") {
+    if !has("systemd-analyze", "whether systemd takes the unit") {
         return;
     }
     let escaped = Cmd::new("systemd-escape", home.user()).args(["--path"]).args([home.path()]).ok().stdout;
@@ -165,11 +157,11 @@ impl UserManager {
     /// Starts one for the user of `home`, or says why there is none.
     fn start(home: &TestHome) -> Option<UserManager> {
         let why = "a service under a real user manager";
-        if is_missing("/lib/systemd/systemd", why) || is_missing("unshare", why) {
+        if !["/lib/systemd/systemd", "systemctl", "unshare"].iter().all(|program| has(program, why)) {
             return None;
         }
         if !rustix::process::geteuid().is_root() {
-            eprintln!("\nNOT TESTED: {why}: only root can start one beside yours\n");
+            skipped(format!("{why}: only root can start one beside yours"));
             return None;
         }
         let run = home.user().join("run");
