@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Cmd, KINDS, Outcome, Receipt, Stores, TestHome, Worker, assert_exactly_once, beside, in_parallel, wait_for,
+    write_program,
 };
 
 /// How a path of the home is made to lead elsewhere.
@@ -523,8 +524,7 @@ fn planted_hooks_attributes_and_configuration_do_nothing() {
     let ran = home.user().join("ran");
     let touch = format!("touch '{}'", ran.display());
     let script = home.user().join("script");
-    std::fs::write(&script, format!("#!/bin/sh\n{touch}\n")).expect("it can be written");
-    let _ = Cmd::new("chmod", home.user()).args(["+x".as_ref(), script.as_os_str()]).ok();
+    write_program(&script, format!("#!/bin/sh\n{touch}\n").as_bytes());
     let shown = script.to_str().expect("it is UTF-8");
     for name in [
         "core.fsmonitor",

@@ -12,7 +12,9 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{KINDS, Outcome, Receipt, TestHome, Worker, assert_exactly_once, has_strace, skipped};
+use crate::support::{
+    KINDS, Outcome, Receipt, TestHome, Worker, assert_exactly_once, has_strace, skipped, write_program,
+};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -490,10 +492,8 @@ fn a_home_of_somebody_else_is_refused() {
     // The same where it cannot even be looked into.
     let parent = home.path().parent().expect("it lies in a folder of the test");
     let program = parent.join("indelible");
-    fs::copy(env!("CARGO_BIN_EXE_indelible"), &program).expect("the program can be copied");
-    for (path, mode) in [(parent, 0o755), (&program, 0o755)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("root can");
-    }
+    write_program(&program, &fs::read(env!("CARGO_BIN_EXE_indelible")).expect("it is there"));
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).expect("root can");
     let mut recorder = std::process::Command::new(&program);
     recorder.args(["record", "failure", "--title", "t", "--domain", "d", "--home"]).arg(home.path()).uid(12346);
     let outcome = recorder.output().expect("the recorder runs");

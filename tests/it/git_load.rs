@@ -2,7 +2,6 @@
 //! the same outcome as in a twin of the repository that nobody records in, and every record is committed exactly once.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -10,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     Cmd, Dice, KINDS, Outcome, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel,
-    repository, skipped, wait_for,
+    repository, skipped, wait_for, write_program,
 };
 
 /// The owner of a repository, who does the same things at the same time of day in each of them.
@@ -68,8 +67,7 @@ impl<'h> Owner<'h> {
     fn hook(&self, name: &str, script: &str) {
         let path = self.home.join(".git/hooks").join(name);
         std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("it can be written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        write_program(&path, format!("#!/bin/sh\n{script}\n").as_bytes());
     }
 
     /// Everything that is theirs, as git sees it, and every byte of their work tree.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Pid, Signal, getsid, kill_process, kill_process_group};
 use serde_json::Value;
 
-use crate::support::{Cmd, TestHome, Worker, assert_exactly_once, has, in_parallel, skipped, wait_for};
+use crate::support::{Cmd, TestHome, Worker, assert_exactly_once, has, in_parallel, skipped, wait_for, write_program};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_indelible");
 /// Everything in a path that some service manager gives a meaning to.
@@ -296,15 +296,14 @@ fn wait_until_serving_since(home: &TestHome, before: &Value) {
 /// A copy of the program that a test can replace.
 fn copy_of_program(home: &TestHome) -> PathBuf {
     let program = home.user().join("indelible");
-    std::fs::copy(BINARY, &program).expect("it can be copied");
+    write_program(&program, &std::fs::read(BINARY).expect("it is there"));
     program
 }
 
 /// Puts `content` where `program` lies, as package managers do it: beside it, then by its name.
 fn replace(program: &Path, content: &[u8]) {
     let beside = program.with_extension("new");
-    std::fs::write(&beside, content).expect("it can be written");
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    write_program(&beside, content);
     std::fs::rename(&beside, program).expect("it can be renamed");
 }
 

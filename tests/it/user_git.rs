@@ -1,12 +1,11 @@
 //! A home in somebody's own repository: whatever they are in the middle of, nothing of theirs is touched.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::support::{Cmd, Receipt, TestHome, Worker, assert_exactly_once, repository, theirs};
+use crate::support::{Cmd, Receipt, TestHome, Worker, assert_exactly_once, repository, theirs, write_program};
 
 /// From here on every commit that git itself would make fails.
 fn forbid_commits(home: &TestHome) {
@@ -16,8 +15,7 @@ fn forbid_commits(home: &TestHome) {
     for hook in ["pre-commit", "commit-msg", "post-commit", "reference-transaction", "pre-auto-gc", "post-checkout"] {
         let path = home.join(".git/hooks").join(hook);
         std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
-        std::fs::write(&path, "#!/bin/sh\nexit 1\n").expect("it can be written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        write_program(&path, b"#!/bin/sh\nexit 1\n");
     }
 }
 

@@ -18,7 +18,7 @@ pub use home::{KINDS, TestHome, record_args};
 pub use parallel::{beside, in_parallel, recorders_at_once};
 pub use repository::{repository, theirs};
 pub use stores::{Stores, assert_absent_or_whole, assert_exactly_once};
-pub use tools::{has, has_strace, skipped};
+pub use tools::{has, has_strace, skipped, write_program};
 pub use worker::Worker;
 
 /// How long an event may take before a test gives up on it. Far beyond what any takes, so that a slow machine is no

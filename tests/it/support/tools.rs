@@ -1,8 +1,10 @@
-//! What the tests use and a machine may lack. What needs it is passed over there, and that is said loudly. With
-//! `INDELIBLE_TESTS_NEED_TOOLS` set, as in `.ci/run`, it is a failure to lack what that script installs.
+//! Programs: those that a test makes, and those that it uses and a machine may lack. What needs one of these is passed
+//! over there, and that is said loudly. With `INDELIBLE_TESTS_NEED_TOOLS` set, as in `.ci/run`, it is a failure to lack
+//! what that script installs.
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What `.ci/run` installs, of all that is asked for here.
@@ -32,4 +34,14 @@ pub fn has(program: &str, what: &str) -> bool {
 /// Whether there is strace, without which no call can be counted, stopped or made to fail.
 pub fn has_strace() -> bool {
     has("strace", "system calls are neither counted nor made to fail")
+}
+
+/// Makes `path` a program of these bytes. They are written by another process: what this one has open for writing, a
+/// process that another test starts at the same moment has open as well, and the system runs no program that is.
+pub fn write_program(path: &Path, content: &[u8]) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut shell = shell.spawn().expect("a shell starts");
+    shell.stdin.take().expect("it was asked for").write_all(content).expect("it reads all of it");
+    assert!(shell.wait().expect("it is our child").success(), "{} could not be written", path.display());
 }
