@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use rusqlite::TransactionBehavior;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::support::{
     Dice, KINDS, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel, recorders_at_once,
@@ -245,11 +245,27 @@ const STOPS: [&str; 6] = [
     "PlaceAfterRename",
 ];
 
-/// Waits until `running` has been stopped, or has stopped itself.
-fn wait_until_stopped(running: &mut Running) {
-    let process = Pid::from_child(running.child());
-    let waited = waitpid(Some(process), WaitOptions::UNTRACED).expect("it is our child");
-    assert!(waited.is_some_and(|(_, status)| status.stopped()), "it did not stop: {waited:?}");
+/// Waits until `running` has stopped itself, or has ended. Returns whether it has stopped.
+fn has_stopped(running: &mut Running) -> bool {
+    let process = WaitId::Pid(Pid::from_child(running.child()));
+    let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    waitid(process, either).expect("it is our child").expect("it is waited for").stopped()
+}
+
+/// A recorder that has stopped itself at `stop`. The worker can have placed a recorder's file before it came to that,
+/// and then it ends without.
+fn stopped_at(home: &TestHome, stop: &str, number: usize, receipts: &Receipts) -> Running {
+    loop {
+        let recorder = home.recorder(KINDS[number], &format!("stopped {stop}, {number}"));
+        let mut running = recorder.env("INDELIBLE_STOP_AT", format!("{stop}:1")).spawn();
+        if has_stopped(&mut running) {
+            return running;
+        }
+        assert!(stop.starts_with("Place"), "it did not stop at {stop}, to which every recorder comes");
+        let outcome = running.wait();
+        assert_eq!(outcome.code(), Some(0), "a recorder whose file was placed by the worker fails: {outcome}");
+        receipts.push(outcome.receipt());
+    }
 }
 
 /// Recorders stopped in the middle of what they do, while segments come and go; continued long after the segment that
@@ -268,14 +284,7 @@ fn recorders_stopped_while_segments_rotate() {
     let receipts = Receipts::default();
     let oldest = |home: &TestHome| home.journal().first().map(|(name, _)| name.clone());
     for stop in STOPS {
-        let mut stopped: Vec<Running> = (0..5)
-            .map(|number| {
-                let recorder = home.recorder(KINDS[number], &format!("stopped {stop}, {number}"));
-                let mut running = recorder.env("INDELIBLE_STOP_AT", format!("{stop}:1")).spawn();
-                wait_until_stopped(&mut running);
-                running
-            })
-            .collect();
+        let mut stopped: Vec<_> = (0..5).map(|number| stopped_at(&home, stop, number, &receipts)).collect();
         let newest = home.journal().last().map(|(name, _)| name.clone());
         wait_for("the segments that there were to be gone", || {
             // Nobody waits for those that are stopped.
