@@ -641,6 +641,19 @@ impl<'h> Committer<'h> {
         self.index = None;
     }
 
+    /// Whether there is nothing to commit, to insert or to tidy up, unless something happens.
+    pub fn is_at_rest(&self) -> bool {
+        let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.reader.segment();
+        self.pending.is_empty()
+            && self.rows_owed().is_none()
+            && (holds_nothing || self.last_commit.elapsed() < self.options.keep)
+    }
+
+    /// The newest segment that has been read.
+    pub fn segment(&self) -> SegmentNumber {
+        self.reader.segment()
+    }
+
     /// Housekeeping between batches: checkpoints the index, goes on to a new segment, removes those that are finished.
     ///
     /// # Errors

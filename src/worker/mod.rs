@@ -10,7 +10,8 @@
 //! ```
 //!
 //! 1. Events are hints. They say "look"; what there is to do is read from the journal. The worker also looks on a slow
-//!    timer, because watchers drop events.
+//!    timer, because watchers drop events: as long as nothing looks different from outside, without opening anything,
+//!    since that would wake the watcher, which wakes the processor.
 //! 2. One loop decides; the sources of events push into bounded channels and never wait.
 //! 3. A failure ends the session: everything is opened and judged anew after a wait that grows, so there is no state
 //!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
@@ -30,7 +31,7 @@ pub use program::Program;
 pub use request::{Answer, Asked, Request, Want};
 pub use start::may_start;
 pub use status::{LastCommit, Published, State};
-pub use wake::{Signal, Wakes};
+pub use wake::{Glance, Signal, Wake, Wakes};
 
 use crate::batch::{self, Committer, Outcome, Plan};
 use crate::fs::lock::WorkerLock;
@@ -45,6 +46,9 @@ use status::Board;
 
 /// How often it is tried to insert rows that are owed: only the lock is tried, which costs next to nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the worker goes by what its home looks like from outside, before it reads all of it again.
+const GLANCES_MAX: Duration = Duration::from_secs(600);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -77,6 +81,12 @@ impl Default for Options {
             stop: Duration::from_secs(20),
         }
     }
+}
+
+/// When the home was read, and what it looked like just before.
+struct Look {
+    glance: Glance,
+    at: Instant,
 }
 
 /// Why a worker gave up, or a session of it ended.
@@ -138,8 +148,8 @@ pub fn run(
         requests.sweep();
     }
     let delays = delays(options);
-    let (stopping, rows_due) = (None, None);
-    let mut worker = Worker { home, lock, wakes, program, options, board, requests, delays, stopping, rows_due };
+    let (stopping, rows_due, seen) = (None, None, None);
+    let mut worker = Worker { home, lock, wakes, program, options, board, requests, delays, stopping, rows_due, seen };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
@@ -216,6 +226,8 @@ struct Worker<'w> {
     stopping: Option<Stopping>,
     /// When to try again to insert rows that are owed.
     rows_due: Option<Instant>,
+    /// What the home looked like when it was last read; `None` if it has to be read again.
+    seen: Option<Look>,
 }
 
 impl Worker<'_> {
@@ -260,6 +272,7 @@ impl Worker<'_> {
         self.board.publish(State::Starting);
         let mut committer = Committer::open(self.home, self.lock, self.options.batch.clone())?;
         committer.keep_packs_few();
+        self.seen = None;
         *committer.counts_mut() = self.board.counts;
         let result = self.serve(&mut committer);
         self.board.counts = *committer.counts();
@@ -286,6 +299,11 @@ impl Worker<'_> {
                 None => {}
             }
             self.check_lock()?;
+            if self.is_quiet(committer) {
+                heard = self.wait(Instant::now() + self.idle_for(committer));
+                continue;
+            }
+            self.seen = Some(Look { glance: self.wakes.glance(committer.segment()), at: Instant::now() });
             let asked = self.requests.list()?;
             // No batch is under way here, and nobody waits for an answer.
             if asked.is_empty() && self.is_replaced() {
@@ -317,11 +335,10 @@ impl Worker<'_> {
             let idle = now + self.idle_for(committer);
             let wake_at = due.map_or(idle, |due| due.min(idle));
             let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
-            match self.wakes.wait(wake_at) {
-                Some(signal) => heard = Some(signal),
-                None if due.is_none() => committer.tidy()?,
-                None => {}
+            if due.is_none() {
+                committer.tidy()?;
             }
+            heard = self.wait(wake_at);
         }
     }
 
@@ -340,6 +357,24 @@ impl Worker<'_> {
             }
         }
         Ok(self.rows_due)
+    }
+
+    /// Whether there is nothing to do, as far as can be told without opening anything: nothing is pending or due, and the
+    /// home looks as it did before it was last read. A worker that has not been told of an event comes to see it by that.
+    fn is_quiet(&mut self, committer: &Committer<'_>) -> bool {
+        let same =
+            |seen: &Look| seen.at.elapsed() < GLANCES_MAX && seen.glance == self.wakes.glance(committer.segment());
+        self.stopping.is_none() && committer.is_at_rest() && self.seen.as_ref().is_some_and(same) && !self.is_replaced()
+    }
+
+    /// Waits until something happens, or until `until`. Returns the signal, if it was one.
+    fn wait(&mut self, until: Instant) -> Option<Signal> {
+        match self.wakes.wait(until) {
+            Wake::Signal(signal) => return Some(signal),
+            Wake::Event => self.seen = None,
+            Wake::Time => {}
+        }
+        None
     }
 
     /// Whether an upgrade has taken place, and there is time for it.

@@ -1,6 +1,7 @@
 //! Where events come from. Each becomes "look", without data, or a signal.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
@@ -9,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::home::Home;
+use crate::journal::SegmentNumber;
 
 /// What the system asked of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +21,32 @@ pub enum Signal {
     Reload,
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The system asked for something.
+    Signal(Signal),
+    /// Something happened in the journal or to the requests.
+    Event,
+    /// Nothing did, for so long as was to be waited.
+    Time,
+}
+
+/// What the journal and the requests look like from outside. Two that are the same say that nothing was recorded or asked
+/// for in between, as far as a file system's clock tells one moment from the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance(Vec<Option<Stamp>>);
+
+/// The inode, the size, and the time of the last change.
+type Stamp = (u64, u64, (i64, i64));
+
 /// The sources of events, for as long as it lives.
 #[derive(Debug)]
 pub struct Wakes {
     looks: Receiver<()>,
     signals: Receiver<Signal>,
     watcher: Option<RecommendedWatcher>,
+    watched: [PathBuf; 2],
 }
 
 impl Wakes {
@@ -41,7 +63,7 @@ impl Wakes {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the journal cannot be watched: looking at it five times a second");
         }
-        Ok(Wakes { looks, signals: signals()?, watcher: watcher.ok() })
+        Ok(Wakes { looks, signals: signals()?, watcher: watcher.ok(), watched })
     }
 
     /// Whether the system says when there is something to see.
@@ -49,16 +71,27 @@ impl Wakes {
         self.watcher.is_some()
     }
 
-    /// Waits until something happens, or until `until`. Returns the signal, if it was one.
-    pub fn wait(&self, until: Instant) -> Option<Signal> {
+    /// Looks at the watched folders and at segment `newest` without opening them: that is an event as well, for which the
+    /// system wakes the watcher.
+    pub fn glance(&self, newest: SegmentNumber) -> Glance {
+        let [journal, requests] = &self.watched;
+        let stamp = |path: &Path| {
+            let it = std::fs::symlink_metadata(path).ok()?;
+            Some((it.ino(), it.size(), (it.mtime(), it.mtime_nsec())))
+        };
+        Glance(vec![stamp(journal), stamp(&journal.join(newest.file_name())), stamp(requests)])
+    }
+
+    /// Waits until something happens, or until `until`.
+    pub fn wait(&self, until: Instant) -> Wake {
         let timeout = after(until.saturating_duration_since(Instant::now()));
         // A watcher that is gone has closed its channel, which would be ready for ever.
         let nothing = never();
         let looks = if self.is_watching() { &self.looks } else { &nothing };
         select! {
-            recv(self.signals) -> signal => signal.ok(),
-            recv(looks) -> _ => None,
-            recv(timeout) -> _ => None,
+            recv(self.signals) -> signal => signal.map_or(Wake::Event, Wake::Signal),
+            recv(looks) -> _ => Wake::Event,
+            recv(timeout) -> _ => Wake::Time,
         }
     }
 

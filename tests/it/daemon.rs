@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::TransactionBehavior;
 use rustix::process::Signal;
 
-use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, wait_for};
+use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, has_strace, wait_for};
 
 /// Nothing is committed because of its age alone.
 const PATIENT: &str = "worker.age_ms=3600000";
@@ -188,6 +188,60 @@ fn it_holds_the_index_open_from_the_start() {
     let index = home.join("memory/index.db");
     let held = open.filter_map(Result::ok).any(|it| std::fs::read_link(it.path()).is_ok_and(|path| path == index));
     assert!(held, "an idle worker does not have the index open");
+}
+
+/// What is watched tells the watcher of each time that it is opened, and that wakes the processor.
+#[test]
+fn with_nothing_to_do_it_looks_and_opens_nothing() {
+    if !has_strace() {
+        return;
+    }
+    let home = TestHome::new();
+    let trace = home.user().join("trace");
+    let name = trace.to_str().expect("the temporary folder's name is UTF-8");
+    // With -D the process that is started is the worker itself, not strace.
+    let strace = ["strace", "-D", "-f", "-o", name, "-e", "trace=?open,?openat,?openat2,?getdents64,statx"];
+    let mut worker = Worker::launch_under(&home, &strace, &["worker.poll_s=1", "worker.age_ms=20"]);
+    worker.wait_for_line("worker started");
+    let receipts = [home.record("failure", "the last for now")];
+    worker.wait_until_committed(&home);
+    let looks = |text: &str| text.matches("/.indelible/requests\"").count();
+    let before = looks(&std::fs::read_to_string(&trace).expect("strace writes it"));
+    let text = wait_for("some more looks", || {
+        let text = std::fs::read_to_string(&trace).ok()?;
+        (looks(&text) >= before + 6).then_some(text)
+    });
+    // The first of them may still be to see what the worker itself has done; the last three are not.
+    let lines: Vec<_> = text.lines().rev().collect();
+    let third = lines.iter().enumerate().filter(|(_, line)| looks(line) > 0).nth(2).expect("it has looked").0;
+    let last = &lines[..third];
+    assert!(
+        !last.iter().any(|line| line.contains("open") || line.contains("getdents")),
+        "it opens something: {last:#?}"
+    );
+    assert!(worker.stop(Signal::TERM).success());
+    assert_exactly_once(&home, &receipts);
+}
+
+/// Watches are given, and nothing ever comes of them.
+#[test]
+fn what_it_is_not_told_of_it_sees_by_itself() {
+    if !has_strace() {
+        return;
+    }
+    let home = TestHome::new();
+    let silent = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=inotify_add_watch"];
+    let wrapper = [&silent[..], &["-e", "inject=inotify_add_watch:retval=1"]].concat();
+    let mut worker = Worker::launch_under(&home, &wrapper, &["worker.poll_s=1", "worker.age_ms=20"]);
+    worker.wait_for_line("worker started");
+    let mut receipts = Vec::new();
+    for title in ["unheard", "also unheard"] {
+        receipts.push(home.record("failure", title));
+        worker.wait_until_committed(&home);
+    }
+    let _ = home.cmd(["flush"]).ok();
+    assert!(worker.stop(Signal::TERM).success());
+    assert_exactly_once(&home, &receipts);
 }
 
 #[test]
