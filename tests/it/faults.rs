@@ -90,7 +90,8 @@ impl std::fmt::Display for Site {
 enum Depth {
     /// About so many sites of all, with one error each.
     Sample(usize),
-    /// All sites, with each error; or each n-th of that, where `INDELIBLE_FAULTS_STEP` is n.
+    /// All sites, with each error; or each n-th of that, where `INDELIBLE_FAULTS_STEP` is n, without the first m, where
+    /// `INDELIBLE_FAULTS_FROM` is m.
     All,
 }
 
@@ -130,8 +131,9 @@ fn sites(trace: &Path, from: &str, home: &TestHome, depth: Depth) -> Vec<Site> {
         }
     }
     let Depth::Sample(wanted) = depth else {
-        let step = std::env::var("INDELIBLE_FAULTS_STEP").map_or(1, |step| step.parse().expect("it is a number"));
-        return found.into_iter().step_by(step).collect();
+        let given = |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("it is a number"));
+        let (from, step) = (given("INDELIBLE_FAULTS_FROM", 0), given("INDELIBLE_FAULTS_STEP", 1));
+        return found.into_iter().skip(from).step_by(step).collect();
     };
     // Of what changes the disk more than of what only looks, and of every call something.
     let mut by_call = BTreeMap::<&str, Vec<Site>>::new();
@@ -624,6 +626,7 @@ fn of_worker(depth: Depth, times: usize) {
     wait_for("strace to write what it saw", ended);
     // From its first word on it has a home to work in, and a failure is no reason to end.
     let sites = sites(&trace, "status.json", &home, depth);
+    eprintln!("worker: {} faults to come", sites.len());
     for (number, site) in sites.iter().enumerate() {
         eprintln!("worker: {site}, {times} times");
         let mut worker = launch(Some(&site.inject(times)));
