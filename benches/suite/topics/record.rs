@@ -26,6 +26,7 @@ pub fn run(lab: &Lab, report: &mut Report) {
     for processes in [10, 50, 200] {
         at_once(lab, report, processes);
     }
+    hooks_at_once(lab, report);
     beside_a_busy_worker(lab, report);
     costs(lab, report);
 }
@@ -148,7 +149,8 @@ fn at_once(lab: &Lab, report: &mut Report, processes: usize) {
             if let Some(index) = &peer.index {
                 index.checkpoint();
             }
-            latencies[place].push(burst(processes, &peer.command));
+            let command = &peer.command;
+            latencies[place].push(burst(processes, &|number| without_input(command(number))));
         }
     }
     let ratios = |place: usize, partner: usize, percent: f64| {
@@ -173,6 +175,60 @@ fn at_once(lab: &Lab, report: &mut Report, processes: usize) {
     }
 }
 
+fn without_input(mut command: Command) -> Command {
+    command.stdin(Stdio::null());
+    command
+}
+
+/// How many hooks a host starts in one moment, where it starts many.
+const HOOKS: usize = 50;
+
+/// Hooks of an agent's host in bursts: of tools that failed, which are recorded, and of tools that did not.
+fn hooks_at_once(lab: &Lab, report: &mut Report) {
+    report.heading(format!("Hooks, {HOOKS} at once"));
+    let home = homes::new(&lab.scratch("hooks-home"));
+    let index = HeldOpen::index_of(&home);
+    let events = lab.scratch("hooks-events");
+    std::fs::create_dir_all(&events).expect("a folder beneath target can be made");
+    let mut rows = Vec::new();
+    for (name, event) in [("a tool failed", "PostToolUseFailure"), ("nothing to record", "PostToolUse")] {
+        let mut bursts = Vec::new();
+        for round in 0..lab.scale.slow_rounds {
+            index.checkpoint();
+            let hook = |number: usize| {
+                let path = events.join(format!("{number}.json"));
+                let id = format!("call-{event}-{round}-{number}");
+                std::fs::write(&path, hook_event(event, &id)).expect("it can be written");
+                let mut command = indelible(&home, &["hook"]);
+                command.stdin(std::fs::File::open(&path).expect("it was just written"));
+                command
+            };
+            bursts.push(burst(HOOKS, &hook));
+        }
+        let at = |percent| Samples::new(bursts.iter().map(|burst| burst.at(percent)).collect()).spread();
+        let ms = |percent| format!("{} ms", at(percent).show());
+        rows.push(vec![name.into(), ms(50.0), ms(95.0), ms(99.0)]);
+        report.figure(format!("hook p99, {HOOKS} at once, {name}"), at(99.0));
+    }
+    report.table(&["a hook", "p50", "p95", "p99"], rows);
+    report.text(format!("{} bursts of {BURST_MIN} processes each.", lab.scale.slow_rounds));
+}
+
+/// What Claude Code tells of the call `id`, as far as a hook reads it.
+fn hook_event(event: &str, id: &str) -> String {
+    serde_json::json!({
+        "session_id": "5f0c7c4e-2f6b-4f0e-9b0a-2f4d2d1b7a11",
+        "cwd": "/home/ada/shop",
+        "hook_event_name": event,
+        "tool_name": "Bash",
+        "tool_input": { "command": "cargo test --locked" },
+        "tool_response": { "stdout": "src\n", "stderr": "", "interrupted": false },
+        "tool_use_id": id,
+        "error": "Exit code 101\nthread 'cart::adds' panicked at src/cart.rs:12:5:\nassertion failed",
+    })
+    .to_string()
+}
+
 /// The time of each of a burst's processes.
 fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Samples {
     let all = BURST_MIN.max(processes);
@@ -185,7 +241,7 @@ fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Sampl
                 return times;
             }
             let mut command = command(number);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.stdout(Stdio::null()).stderr(Stdio::null());
             let start = Instant::now();
             let status = command.status().expect("it can be started");
             times.push(start.elapsed().as_secs_f64() * 1e3);
