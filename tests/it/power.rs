@@ -249,6 +249,9 @@ struct Life {
     /// The headlines of all that was to be recorded.
     asked: BTreeSet<String>,
     cuts: u64,
+    /// Whether, since the last look, a disk has kept writes out of their order. It can keep the end of an entry that was
+    /// never synced without its beginning then, and nothing tells that from damage to one that was.
+    shuffled: bool,
 }
 
 impl Life {
@@ -262,7 +265,16 @@ impl Life {
         eprintln!("seed {seed}, life {number}: {} {:?}, mounted with {}", flavour.kind, flavour.make, flavour.options);
         let machine = Machine::start(machine::make(flavour), flavour);
         let home = TestHome::at(machine.home());
-        let mut life = Life { dice, flavour, machine, home, promised: Arc::default(), asked: BTreeSet::new(), cuts: 0 };
+        let mut life = Life {
+            dice,
+            flavour,
+            machine,
+            home,
+            promised: Arc::default(),
+            asked: BTreeSet::new(),
+            cuts: 0,
+            shuffled: false,
+        };
         life.begin();
         while life.cuts < cuts {
             life.round();
@@ -413,6 +425,7 @@ impl Life {
         self.machine.unmount();
         let cut = self.machine.disk.take_cut();
         let (medium, kept) = cut.survivor(self.flavour.sector, &mut self.dice);
+        self.shuffled |= ["sectors of", "most of"].iter().any(|way| kept.starts_with(way));
         let promised = self.promised.lock().expect("nobody panics with it in hand").len();
         eprintln!("  cut {}: {promised} records promised; unsynced writes: {kept}", self.cuts);
         self.machine = Machine::start(medium, self.flavour);
@@ -432,16 +445,22 @@ impl Life {
             way => {
                 let settings = if way == 1 { &SMALL[..] } else { &[] };
                 let report = self.home.cmd(["recover", "--json"].iter().chain(settings)).ok().json();
-                for none in ["damaged", "parked"] {
-                    assert_eq!(report[none], 0, "a power cut leaves nothing {none}: {report}");
-                }
+                assert_eq!(report["parked"], 0, "a power cut leaves nothing parked: {report}");
+                assert!(report["damaged"] == 0 || self.shuffled, "a power cut leaves nothing damaged: {report}");
                 assert_eq!(report["lost"], json!([]), "nothing is lost by a power cut: {report}");
             }
         }
     }
 
     /// Holds that everything is as it has to be.
-    fn look(&self) {
+    fn look(&mut self) {
+        if std::mem::take(&mut self.shuffled) {
+            let mended = self.home.cmd(["repair", "--dismiss", "--json"]).ok().json()["mended"].clone();
+            for none in ["committed", "files_restored", "rows_added", "recommitted"] {
+                assert_eq!(mended[none], 0, "recovery has left something to mend: {mended}");
+            }
+            assert_eq!(mended["lost"], json!([]), "nothing is lost by a power cut: {mended}");
+        }
         self.home.assert_settled();
         let promised = self.promised.lock().expect("nobody panics with it in hand");
         let stores = assert_exactly_once(&self.home, &promised);
