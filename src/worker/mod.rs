@@ -405,6 +405,8 @@ impl Worker<'_> {
         if let Some(outcome) = committer.commit()? {
             self.board.committed(&outcome);
         }
+        // A batch may have been too small for everything, and nobody says so again.
+        self.seen = None;
         committer.tidy()?;
         plan.done();
         self.delays = delays(self.options);

@@ -244,6 +244,18 @@ fn what_it_is_not_told_of_it_sees_by_itself() {
     assert_exactly_once(&home, &receipts);
 }
 
+/// One batch for each record, and nobody who says that there is more to do.
+#[test]
+fn a_backlog_is_committed_batch_after_batch() {
+    let home = TestHome::new();
+    let worker = Worker::start(&home, &["worker.age_ms=20", "worker.records_max=1"]);
+    worker.signal(Signal::STOP);
+    let receipts: Vec<Receipt> = (0..4).flat_map(|round| home.record_each(&format!("round {round}"))).collect();
+    worker.signal(Signal::CONT);
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &receipts);
+}
+
 #[test]
 fn what_is_critical_is_committed_at_once() {
     let home = TestHome::new();
