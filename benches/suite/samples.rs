@@ -70,6 +70,15 @@ impl Orders {
 }
 
 impl Turns {
+    /// These turns, and further ones of the same contenders.
+    pub fn and(mut self, further: Turns) -> Turns {
+        assert_eq!(self.names, further.names, "others took part");
+        for (rounds, more) in self.rounds.iter_mut().zip(further.rounds) {
+            rounds.extend(more);
+        }
+        self
+    }
+
     pub fn of(&self, contender: usize) -> Samples {
         Samples::new(self.rounds[contender].iter().flatten().copied().collect())
     }

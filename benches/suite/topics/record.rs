@@ -17,6 +17,9 @@ use crate::samples::{Contender, Orders, Samples, Spread, Turns, grouped, interle
 /// How often indexes are checkpointed meanwhile, in rounds: as often as keeps them below the 1 MB at which a recorder
 /// that finds no worker would do it itself.
 const ROUNDS_PER_CHECKPOINT: usize = 20;
+/// How often everybody who is alone moves to a new place: disks and file systems are not equally fast everywhere, and a
+/// program would be judged by where its files happen to lie.
+const PLACES: usize = 4;
 /// The smallest number of processes in a burst.
 const BURST_MIN: usize = 200;
 
@@ -42,8 +45,9 @@ fn record_in(home: &Path, number: usize) -> Command {
     indelible(home, &["record", "failure", "--domain", "bench", "--title", &format!("record {number}")])
 }
 
-fn homes_of_all_sizes(lab: &Lab) -> Vec<(String, Peer)> {
-    let mut recorders = vec![recorder("**`indelible record`, empty home**", homes::new(&lab.scratch("record-empty")))];
+fn homes_of_all_sizes(lab: &Lab, place: &str) -> Vec<(String, Peer)> {
+    let empty = homes::new(&lab.scratch(&format!("{place}-empty")));
+    let mut recorders = vec![recorder("**`indelible record`, empty home**", empty)];
     for &records in lab.scale.homes.iter().filter(|records| **records >= lab.scale.homes[1]) {
         let name = format!("`indelible record`, home of {}", grouped(records as i64));
         recorders.push(recorder(name, homes::of(lab, Layout::Dated, records)));
@@ -51,12 +55,12 @@ fn homes_of_all_sizes(lab: &Lab) -> Vec<(String, Peer)> {
     recorders
 }
 
-/// The floors first, then recorders, then the others.
-fn everybody(lab: &Lab, report: &mut Report) -> Vec<(String, Peer)> {
-    let mut peers = vec![peers::bare(lab, "alone-bare")];
-    peers.extend(peers::full(lab, "alone-full", report));
+/// The floors first, then recorders, then the others, at `place`.
+fn everybody(lab: &Lab, report: &mut Report, place: &str) -> Vec<(String, Peer)> {
+    let mut peers = vec![peers::bare(lab, &format!("{place}-bare"))];
+    peers.extend(peers::full(lab, &format!("{place}-full"), report));
     let mut named: Vec<_> = peers.into_iter().map(|peer| (peer.name.to_owned(), peer)).collect();
-    named.extend(homes_of_all_sizes(lab));
+    named.extend(homes_of_all_sizes(lab, place));
     named.extend(peers::others(lab, report).into_iter().map(|peer| (peer.name.to_owned(), peer)));
     named
 }
@@ -72,9 +76,12 @@ fn turn<'c>(lab: &'c Lab, name: &str, peer: &'c Peer) -> Contender<'c> {
 
 fn alone(lab: &Lab, report: &mut Report) {
     report.heading("Alone, with warm caches");
-    let peers = everybody(lab, report);
-    let mut contenders: Vec<_> = peers.iter().map(|(name, peer)| turn(lab, name, peer)).collect();
-    let turns = interleave(lab.scale.rounds, 10, &mut contenders);
+    let at_place = |place: usize| {
+        let peers = everybody(lab, report, &format!("alone-{place}"));
+        let mut contenders: Vec<_> = peers.iter().map(|(name, peer)| turn(lab, name, peer)).collect();
+        interleave(lab.scale.rounds / PLACES, 10, &mut contenders)
+    };
+    let turns = (0..PLACES).map(at_place).reduce(Turns::and).expect("there are places");
     table(report, &turns);
     let place = |part: &str| turns.names.iter().position(|name| name.contains(part));
     let empty = place("empty home").expect("it takes part");
@@ -111,7 +118,7 @@ fn cold(lab: &Lab, report: &mut Report) {
     }
     report.heading("Alone, with cold caches");
     report.text("The system's page cache, names and inodes are dropped before each process.");
-    let peers = everybody(lab, report);
+    let peers = everybody(lab, report, "cold");
     let mut contenders: Vec<_> = peers
         .iter()
         .filter(|(_, peer)| peer.every <= 4)

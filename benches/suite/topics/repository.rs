@@ -23,7 +23,7 @@ pub fn run(lab: &Lab, report: &mut Report) {
     let records = lab.scale.repository;
     report.text(format!(
         "{} records, committed by a worker {BATCH} at a time, {} commits, while packs were counted: {BATCH} recorded every \
-         {} ms, and all of them recorded before, so that it commits as fast as it can.",
+         {} ms, and all of them at once, so that it commits as fast as it can.",
         grouped(records as i64),
         grouped((records / BATCH) as i64),
         PACE.as_millis()
