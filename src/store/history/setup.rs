@@ -21,9 +21,9 @@ pub(super) const GUEST_BRANCH: &str = "refs/heads/indelible";
 /// What libgit2 may keep of objects it has read; its own default is 256 MB.
 const CACHE_BYTES_MAX: isize = 16 << 20;
 /// What libgit2 may map of packs at one time; its own default is the address space.
-const MAPPED_BYTES_MAX: usize = 64 << 20;
+const MAPPED_BYTES_MAX: usize = 16 << 20;
 /// How much of a pack libgit2 maps in one piece.
-const MAPPED_PIECE_BYTES: usize = 8 << 20;
+const MAPPED_PIECE_BYTES: usize = 1 << 20;
 
 /// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
 /// this library shares them, and must not use it in another thread while the first history is being opened.
