@@ -18,6 +18,8 @@ use crate::lab::{Lab, indelible, output};
 
 /// How many records a day a home got.
 const RECORDS_PER_DAY: usize = 1_000;
+/// More than so many are not recorded in one day, and git's folder of that day would be most of what is measured.
+pub const ONE_DAY_MAX: usize = 100_000;
 /// How many records a folder has where they are not in folders of days.
 const RECORDS_PER_FOLDER: usize = 10_000;
 const KINDS: [fn(Learning) -> Record; 3] = [Record::Failure, Record::Success, Record::Observation];

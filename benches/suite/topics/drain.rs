@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::batch::ratio;
-use crate::homes::{self, Content, objects};
+use crate::homes::{self, Content, Layout, ONE_DAY_MAX, objects};
 use crate::lab::{Lab, has, indelible, output};
 use crate::process::{MIB, Usage, measured};
 use crate::report::Report;
@@ -27,6 +27,13 @@ pub fn run(lab: &Lab, report: &mut Report) {
          files and no rows, but neither do the others here, who find them in place and look. Its packs have deltas, ours \
          have none.",
     );
+    if lab.scale.drain.iter().any(|records| *records > ONE_DAY_MAX) {
+        report.text(format!(
+            "More than {} are of many days, 1,000 of each, and were journalled only: there we place the files and insert \
+             the rows as well.",
+            grouped(ONE_DAY_MAX as i64)
+        ));
+    }
     let on_disk = |name: &str| Some(lab.scratch(name));
     let rows = lab.scale.drain.iter().flat_map(|&records| drain(lab, report, records, &on_disk)).collect();
     table(report, rows);
@@ -73,7 +80,7 @@ fn drain(lab: &Lab, report: &mut Report, records: usize, place: &dyn Fn(&str) ->
     let rounds = if records <= 1_000 { lab.scale.slow_rounds } else { lab.scale.long_rounds_of(records) };
     for _ in 0..rounds {
         let home = pending(lab, place("drain-home").expect("it was there before"), records);
-        flush.take(measured(lab, &indelible(&home, &["flush"]), None), &home.join(".git"));
+        flush.take(measured(lab, &indelible(&home, &["flush", "--timeout", "3600"]), None), &home.join(".git"));
         if stream.is_none() && has("git", "--version") {
             stream = Some(export(lab, &home));
         }
@@ -134,7 +141,11 @@ impl Way {
 /// A new home at `path` with so many records that wait to be committed.
 fn pending(lab: &Lab, path: PathBuf, records: usize) -> PathBuf {
     let home = homes::new(&path);
-    measured(lab, &indelible(&home, &["record", "batch"]), Some(&homes::lines(lab, records)));
+    if records > ONE_DAY_MAX {
+        homes::append(&home, Layout::Dated, records);
+    } else {
+        measured(lab, &indelible(&home, &["record", "batch"]), Some(&homes::lines(lab, records)));
+    }
     // What the recorder left to be written later is not the committer's to wait for.
     rustix::fs::sync();
     home
@@ -144,7 +155,7 @@ fn pending(lab: &Lab, path: PathBuf, records: usize) -> PathBuf {
 fn started_and_stopped(home: &Path) -> Command {
     let program = env!("CARGO_BIN_EXE_indelible");
     // The first line of its log says that it listens.
-    let script = r#""$0" --home "$1" worker --log stderr 2>"$1/.indelible/bench.log" & worker=$!
+    let script = r#""$0" --home "$1" worker --log stderr --set worker.stop_s=3600 2>"$1/.indelible/bench.log" & worker=$!
         until grep -q 'worker started' "$1/.indelible/bench.log"; do :; done; kill -TERM $worker; wait $worker"#;
     let mut command = Command::new("sh");
     command.args(["-c", script, program]).arg(home);
