@@ -1,19 +1,24 @@
 //! Which shapes are secrets: one table. Where two rules find the same, the one further up names it.
 
+use regex::Regex;
+
 /// One shape.
 pub(super) struct Rule {
     /// What the placeholder says.
     pub(super) name: &'static str,
     /// In lower case: a text without any of these is not looked at further.
     pub(super) literals: &'static [&'static str],
-    /// The shape. A group named `secret` is what is replaced; without one, all of it is.
+    /// Whether the shape may be where a literal is, by the text after it. It may say yes too often, and never no.
+    pub(super) follows: fn(&str) -> bool,
+    /// The shape. A group named `secret` is what is replaced; without one, all of it is. `\b` goes by ASCII: a secret
+    /// that touches a letter of another script is one.
     pub(super) pattern: &'static str,
     /// Whether what has the shape is a secret.
     pub(super) accept: fn(&str) -> bool,
 }
 
 const fn rule(name: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
-    Rule { name, literals, pattern, accept: |_| true }
+    judged(name, literals, pattern, |_| true)
 }
 
 const fn judged(
@@ -22,7 +27,19 @@ const fn judged(
     pattern: &'static str,
     accept: fn(&str) -> bool,
 ) -> Rule {
-    Rule { name, literals, pattern, accept }
+    Rule { name, literals, follows: |_| true, pattern, accept }
+}
+
+impl Rule {
+    const fn followed_by(self, follows: fn(&str) -> bool) -> Rule {
+        Rule { follows, ..self }
+    }
+
+    /// The pattern, ready to search. That of a word boundary is what no automaton knows of letters beyond ASCII: with
+    /// it, a text that has some would be searched a thousand times slower.
+    pub(super) fn compiled(&self) -> Result<Regex, regex::Error> {
+        Regex::new(&self.pattern.replace(r"\b", r"(?-u:\b)"))
+    }
 }
 
 pub(super) const RULES: [Rule; 44] = [
@@ -119,7 +136,8 @@ pub(super) const RULES: [Rule; 44] = [
         &["://"],
         r#"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>\[]*:(?P<secret>[^\s/@"'<>]+)@"#,
         is_no_placeholder,
-    ),
+    )
+    .followed_by(has_password),
     judged(
         "password-flag",
         &["--pass", "--token", "--secret", "--api-key", "--apikey", "--client-secret", "curl"],
@@ -141,7 +159,8 @@ pub(super) const RULES: [Rule; 44] = [
         // NAME=value, as in a shell and in .env
         r#"\b(?:[A-Z0-9]+_)*(?:SECRET|TOKEN|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE|ENCRYPTION|SIGNING|AUTH|MASTER)_?KEY)(?:_?[0-9]+)?=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
         is_no_placeholder,
-    ),
+    )
+    .followed_by(is_assigned),
     judged(
         "quoted-secret",
         SECRET_WORDS,
@@ -151,7 +170,8 @@ pub(super) const RULES: [Rule; 44] = [
             r#"\\?["']?\s*(?::=|=>|[:=])\s*(?:[bru]?\\?["'`])(?P<secret>[^\s"'`\\]{6,})\\?["'`]"#
         ),
         |text| is_no_placeholder(text) && (has_digit(text) || text.contains(['!', '#', '@', '%', '&', '*', '+', '='])),
-    ),
+    )
+    .followed_by(is_quoted),
     judged(
         "configured-secret",
         SECRET_WORDS,
@@ -161,10 +181,37 @@ pub(super) const RULES: [Rule; 44] = [
             r#"\s*[:=]\s*(?P<secret>[^\s"'`;,(){}<>\[\]]{6,})\s*$"#
         ),
         |text| is_no_placeholder(text) && has_digit(text),
-    ),
+    )
+    .followed_by(is_configured),
 ];
 
-const SECRET_WORDS: &[&str] = &["secret", "token", "pass", "pwd", "key", "credential"];
+/// What a name that stands for a secret ends with.
+const SECRET_WORDS: &[&str] =
+    &["secret", "token", "pass", "password", "passwd", "passphrase", "pwd", "key", "credential", "credentials"];
+
+/// Whether what follows `://` may be `user:password@`.
+fn has_password(rest: &str) -> bool {
+    let end = rest.find(|c: char| c == '@' || c == '/' || c.is_whitespace());
+    end.is_some_and(|end| rest[end..].starts_with('@'))
+}
+
+/// Whether what follows a name may be `=value`, or `_2=value`.
+fn is_assigned(rest: &str) -> bool {
+    rest.trim_start_matches(|c: char| c == '_' || c.is_ascii_digit()).starts_with('=')
+}
+
+/// Whether what follows a name may be `: "value"`, its own quotes before that.
+fn is_quoted(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(['\\', '"', '\'']).trim_start();
+    let value = rest.strip_prefix([':', '=']).map(|rest| rest.trim_start_matches(['=', '>']).trim_start());
+    let value = value.map(|value| value.trim_start_matches(['b', 'r', 'u', 'B', 'R', 'U', '\\']));
+    value.is_some_and(|value| value.starts_with(['"', '\'', '`']))
+}
+
+/// Whether what follows a name may be `: value`.
+fn is_configured(rest: &str) -> bool {
+    rest.trim_start().starts_with([':', '='])
+}
 
 fn has_digit(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! The command line of a recorder, in its plain form, read without clap.
+//! The command lines of `record` and `hook`, in their plain form, read without clap.
 //!
 //! Before clap reads anything it describes every command, its flags and its help: a quarter of what a recorder would
 //! compute. The plain form is what hooks write: each flag once, as `--flag value`. Whatever is not plain, or not right, is
@@ -6,31 +6,44 @@
 
 use std::ffi::OsString;
 
-use crate::args::{Args, Command, ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
+use crate::args::{Args, Command, ExperimentArgs, HeuristicArgs, HookArgs, LearningArgs, RecordCommand};
 
-/// The arguments after the program's name, if they are a recorder's in their plain form.
+/// The flags that have no value.
+const SWITCHES: [&str; 3] = ["--json", "--explain", "--installed"];
+
+/// The arguments after the program's name, if they are those of `record` or `hook` in their plain form.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
     let mut line = Line::default();
     let mut arguments = arguments.peekable();
     line.take_flags(&mut arguments)?;
-    if arguments.next()? != "record" {
-        return None;
-    }
+    // A command's own flags follow its name, and a record's those of its kind.
+    let command = arguments.next().filter(|_| line.has_only_global_flags())?;
     line.take_flags(&mut arguments)?;
-    // A record's own flags follow its kind.
-    let kind = arguments.next().filter(|_| line.flags.iter().all(|(flag, _)| flag == "--home"))?;
-    line.take_flags(&mut arguments)?;
+    let kind = match command.to_str()? {
+        "hook" => None,
+        "record" => {
+            let kind = arguments.next().filter(|_| line.has_only_global_flags())?;
+            line.take_flags(&mut arguments)?;
+            Some(kind)
+        }
+        _ => return None,
+    };
     if arguments.next().is_some() {
         return None;
     }
-    line.command(kind.to_str()?)
+    match kind {
+        None => line.hook(),
+        Some(kind) => line.record(kind.to_str()?),
+    }
 }
 
-/// The flags that were given, each with its value.
+/// The flags that were given.
 #[derive(Default)]
 struct Line {
+    /// Each with its value.
     flags: Vec<(OsString, OsString)>,
-    json: bool,
+    /// Those that have none.
+    switches: Vec<OsString>,
 }
 
 impl Line {
@@ -39,9 +52,9 @@ impl Line {
         // A dash alone is a value: what stdin is.
         let is_flag = |word: &OsString| word != "-" && word.as_encoded_bytes().starts_with(b"-");
         while let Some(flag) = arguments.next_if(is_flag) {
-            let is_repeated = self.flags.iter().any(|(name, _)| *name == flag);
-            if flag == "--json" && !self.json {
-                self.json = true;
+            let is_repeated = self.flags.iter().any(|(name, _)| *name == flag) || self.switches.contains(&flag);
+            if SWITCHES.iter().any(|switch| flag == *switch) && !is_repeated {
+                self.switches.push(flag);
                 continue;
             }
             let value = arguments.next().filter(|value| !is_repeated && !value.is_empty() && !is_flag(value))?;
@@ -55,8 +68,22 @@ impl Line {
         Some(self.flags.swap_remove(at).1)
     }
 
-    fn command(mut self, kind: &str) -> Option<Args> {
-        let home = self.take("--home").map(Into::into);
+    fn switch(&mut self, switch: &str) -> bool {
+        let at = self.switches.iter().position(|given| given == switch);
+        at.map(|at| self.switches.swap_remove(at)).is_some()
+    }
+
+    fn has_only_global_flags(&self) -> bool {
+        self.flags.iter().all(|(flag, _)| flag == "--home") && self.switches.iter().all(|switch| switch == "--json")
+    }
+
+    fn hook(mut self) -> Option<Args> {
+        let host = self.take("--host").map(OsString::into_string).transpose().ok()?;
+        let args = HookArgs { host, explain: self.switch("--explain"), installed: self.switch("--installed") };
+        self.args(Command::Hook(args))
+    }
+
+    fn record(mut self, kind: &str) -> Option<Args> {
         let what = match kind {
             "failure" => RecordCommand::Failure(self.learning()),
             "success" => RecordCommand::Success(self.learning()),
@@ -65,10 +92,14 @@ impl Line {
             "experiment" => RecordCommand::Experiment(self.experiment()),
             _ => return None,
         };
-        // A flag that is left is none of this command's.
-        let command = Command::Record { what, redact: false };
-        let args = Args { home, json: self.json, set: Vec::new(), command };
-        self.flags.is_empty().then_some(args)
+        self.args(Command::Record { what, redact: false })
+    }
+
+    /// All of it, unless a flag is left, which is none of this command's.
+    fn args(mut self, command: Command) -> Option<Args> {
+        let (home, json) = (self.take("--home").map(Into::into), self.switch("--json"));
+        let is_all = self.flags.is_empty() && self.switches.is_empty();
+        is_all.then_some(Args { home, json, set: Vec::new(), command })
     }
 
     fn learning(&mut self) -> LearningArgs {
@@ -136,6 +167,9 @@ mod tests {
             &["record", "heuristic", "--confidence", "0.5", "--key", "k", "--home", "h"],
             &["record", "experiment", "--name", "n", "--hypothesis", "h", "--success-criteria", "s"],
             &["record", "experiment", "--failure-criteria", "f", "--key", "k"],
+            &["hook"],
+            &["--home", "h", "hook", "--host", "claude", "--installed"],
+            &["hook", "--explain", "--json"],
         ] {
             assert!(read_words(words).is_some(), "left to clap: {words:?}");
             assert_same(words);
@@ -168,20 +202,34 @@ mod tests {
             "--success-criteria",
             "--failure-criteria",
             "--home",
+            "--host",
             "--set",
             "--nope",
         ];
         let value =
             prop::sample::select(vec!["x", "", "-", "--", "-x", "--json", "--help", "a b", "é", "record", "=", "1"]);
         let pair = (prop::sample::select(flags.to_vec()), value).prop_map(|(flag, value)| vec![flag, value]);
-        let alone = prop::sample::select(vec!["--json", "--help", "-h", "-V", "--title=x", "--home=x", "x", "--", "-"]);
+        let alone = prop::sample::select(vec![
+            "--json",
+            "--explain",
+            "--installed",
+            "--help",
+            "-h",
+            "-V",
+            "--title=x",
+            "--home=x",
+            "x",
+            "--",
+            "-",
+        ]);
         let some = move || {
             prop::collection::vec(prop_oneof![9 => pair.clone(), 1 => alone.clone().prop_map(|it| vec![it])], 0..4)
         };
-        let command = prop::sample::select(vec!["record", "record", "record", "flush"]);
+        let command = prop::sample::select(vec!["record", "record", "record", "hook", "flush"]);
         let kind = prop::sample::select(vec!["failure", "success", "observation", "heuristic", "experiment", "batch"]);
         (some(), command, some(), kind, some()).prop_map(|(before, command, between, kind, after)| {
-            let words = [before.concat(), vec![command], between.concat(), vec![kind], after.concat()].concat();
+            let kind = if command == "hook" { vec![] } else { vec![kind] };
+            let words = [before.concat(), vec![command], between.concat(), kind, after.concat()].concat();
             words.into_iter().map(str::to_owned).collect()
         })
     }
