@@ -202,12 +202,15 @@ fn hooks_at_once(lab: &Lab, report: &mut Report) {
         let mut bursts = Vec::new();
         for round in 0..lab.scale.slow_rounds {
             index.checkpoint();
-            let hook = |number: usize| {
-                let path = events.join(format!("{number}.json"));
+            // Written before, and to new files: a file that is written anew while hooks sync has them wait for its bytes.
+            let path = |number: usize| events.join(format!("{event}-{round}-{number}.json"));
+            for number in 0..BURST_MIN.max(HOOKS) {
                 let id = format!("call-{event}-{round}-{number}");
-                std::fs::write(&path, hook_event(event, &id)).expect("it can be written");
+                std::fs::write(path(number), hook_event(event, &id)).expect("it can be written");
+            }
+            let hook = |number: usize| {
                 let mut command = indelible(&home, &["hook"]);
-                command.stdin(std::fs::File::open(&path).expect("it was just written"));
+                command.stdin(std::fs::File::open(path(number)).expect("it was just written"));
                 command
             };
             bursts.push(burst(HOOKS, &hook));
