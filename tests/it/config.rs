@@ -124,6 +124,39 @@ fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
     assert_eq!(file(&home), "[worker\nage_ms = 1\n");
 }
 
+#[test]
+fn a_number_out_of_its_range_is_refused_with_the_range() {
+    let home = TestHome::new();
+    let before = file(&home);
+    let cases = [
+        ("worker.records_due", "0", "at least 1"),
+        ("worker.records_max", "0", "at least 1"),
+        ("worker.urgent_severity", "0", "1 to 6"),
+        ("worker.urgent_severity", "7", "1 to 6"),
+        ("worker.poll_s", "0", "at least 1"),
+        ("journal.segment_bytes_max", "4095", "at least 4096"),
+        ("history.packs_max", "1", "at least 2"),
+        ("log.files_max", "0", "at least 1"),
+        ("hook.severity", "0", "1 to 5"),
+        ("hook.severity", "9", "1 to 5"),
+    ];
+    for (key, value, range) in cases {
+        let refused = home.cmd(["config", "set", key, value]).run().exits(65);
+        assert!(refused.stderr.contains(key) && refused.stderr.contains(range), "{refused}");
+        assert_eq!(file(&home), before, "{key} {value:?}");
+    }
+    for (key, value) in [("worker.urgent_severity", "6"), ("worker.stop_s", "0"), ("journal.keep_s", "0")] {
+        let _ = home.cmd(["config", "set", key, value]).ok();
+    }
+
+    // In the file, by hand: no reason to lose a record, and none to guess.
+    std::fs::write(home.join(FILE), "[worker]\nrecords_max = 0\n").expect("it can be written");
+    let recorded = home.recorder("failure", "no reason to lose it").ok();
+    assert!(recorded.stderr.contains("worker.records_max"), "it is not named: {recorded}");
+    let refused = home.cmd(["worker"]).run().exits(78);
+    assert!(refused.stderr.contains("at least 1") && refused.stderr.contains("worker.records_max"), "{refused}");
+}
+
 /// Where every record is to be without secrets, a slip elsewhere in the file does not let one through.
 #[test]
 fn a_slip_in_the_settings_does_not_switch_redaction_off() {

@@ -15,7 +15,8 @@ use indelible::init::CONFIG;
 use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
 use indelible::{batch, worker};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::exit::{Exit, Failure};
 
@@ -24,6 +25,9 @@ pub const TEMPLATE: &str = include_str!("config.toml");
 
 /// A larger configuration file is none.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The largest whole number that TOML knows.
+const MAX: u64 = i64::MAX as u64;
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -57,9 +61,13 @@ pub struct RecordSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
     pub age_ms: u64,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub records_due: usize,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub records_max: usize,
+    #[serde(deserialize_with = "within::<_, _, 1, 6>")]
     pub urgent_severity: u8,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub poll_s: u64,
     pub stop_s: u64,
     pub index_wait_ms: u64,
@@ -70,6 +78,7 @@ pub struct WorkerSettings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalSettings {
+    #[serde(deserialize_with = "within::<_, _, 4096, MAX>")]
     pub segment_bytes_max: u64,
     pub keep_s: u64,
 }
@@ -81,6 +90,7 @@ pub struct HistorySettings {
     pub author_name: String,
     pub author_email: String,
     pub git_program: String,
+    #[serde(deserialize_with = "within::<_, _, 2, MAX>")]
     pub packs_max: usize,
 }
 
@@ -89,6 +99,7 @@ pub struct HistorySettings {
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     pub level: String,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub files_max: usize,
 }
 
@@ -98,6 +109,7 @@ pub struct LogSettings {
 pub struct HookSettings {
     pub record: bool,
     pub warn: bool,
+    #[serde(deserialize_with = "within::<_, _, 1, 5>")]
     pub severity: u8,
     pub answers: Vec<String>,
     /// By event, as the host spells it.
@@ -114,6 +126,19 @@ pub struct RedactSettings {
     pub records: bool,
     /// By name, regular expressions.
     pub patterns: BTreeMap<String, String>,
+}
+
+/// A number from `LEAST` to `MOST`.
+fn within<'de, D, T, const LEAST: u64, const MOST: u64>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let number = u64::deserialize(deserializer)?;
+    let range = if MOST == MAX { format!("at least {LEAST}") } else { format!("{LEAST} to {MOST}") };
+    let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &range.as_str());
+    let number = Some(number).filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(wrong)?;
+    T::try_from(number).map_err(|_| wrong())
 }
 
 impl Default for RecordSettings {
@@ -273,9 +298,9 @@ impl Settings {
     /// How batches are made.
     pub fn batch(&self) -> batch::Options {
         batch::Options {
-            records_due: self.worker.records_due.max(1),
-            records_max: self.worker.records_max.max(1),
-            segment_bytes_max: self.journal.segment_bytes_max.max(4096),
+            records_due: self.worker.records_due,
+            records_max: self.worker.records_max,
+            segment_bytes_max: self.journal.segment_bytes_max,
             keep: seconds(self.journal.keep_s),
             index_wait: milliseconds(self.worker.index_wait_ms),
             history: self.history(),
@@ -289,7 +314,7 @@ impl Settings {
         HistoryOptions {
             author_name: self.history.author_name.clone(),
             author_email: self.history.author_email.clone(),
-            packs_max: self.history.packs_max.max(2),
+            packs_max: self.history.packs_max,
             git_program: (!program.is_empty()).then(|| PathBuf::from(program)),
             ..HistoryOptions::default()
         }
@@ -298,7 +323,7 @@ impl Settings {
     /// What hooks record.
     pub fn rules(&self) -> Rules {
         Rules {
-            severity: self.hook.severity.clamp(1, 5),
+            severity: self.hook.severity,
             answers: self.hook.answers.clone(),
             events: self.hook.events.clone(),
             tools: self.hook.tools.clone(),
@@ -321,7 +346,7 @@ impl Settings {
             batch: self.batch(),
             age_max: milliseconds(self.worker.age_ms),
             urgent: self.worker.urgent_severity,
-            poll: seconds(self.worker.poll_s.max(1)),
+            poll: seconds(self.worker.poll_s),
             stop: seconds(self.worker.stop_s),
             ..worker::Options::default()
         }
@@ -500,6 +525,8 @@ mod tests {
             read.expect_err("it makes no sense").causes.join("; ")
         };
         assert_eq!(said("[worker]\nage_ms = \"x\"\n"), "invalid type: string \"x\", expected u64, in `worker.age_ms`");
+        let range = "invalid value: integer `9`, expected 1 to 5, in `hook.severity`";
+        assert_eq!(said("[hook]\nseverity = 9\n"), range);
         let broken = said("[log]\n\n[worker\n");
         assert!(
             broken.starts_with("TOML parse error at line 3, column ") && broken.contains(", unclosed table"),
