@@ -401,6 +401,10 @@ fn the_scripts_exit_as_theirs_did() {
     let failure = |args: &[&str]| script(&home, "record-failure.sh", args);
     let _ = failure(&["--title", "t"]).run().exits(1);
     let _ = failure(&["--colour", "red"]).run().exits(1);
+    for name in ["record-failure.sh", "record-heuristic.sh", "start-experiment.sh", "sync-db-markdown.sh"] {
+        let help = script(&home, name, &["--help"]).ok().stdout;
+        assert!(help.starts_with(name) && !help.contains("indelible"), "{help}");
+    }
     let _ = failure(&["--title"]).run().exits(1);
     let _ = failure(&["--title", &"x".repeat(501), "--domain", "d"]).run().exits(7);
     let said = failure(&["--title", "t", "--domain", "d\\", "--severity", "9"]).run().exits(7);

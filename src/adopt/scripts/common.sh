@@ -25,6 +25,25 @@ code_of() {
     esac
 }
 
+# The head of the script is its help.
+show_help() {
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+    exit 0
+}
+
+# take WORD...: sets flag and value to those that come first, joined by = or not, and words to how many words they are.
+take() {
+    flag=$1 words=1
+    case $flag in
+        --*=*) value=${flag#*=} flag=${flag%%=*} ;;
+        -h | --help) show_help ;;
+        *)
+            [ $# -ge 2 ] || fail 1 "$flag: unknown, or without a value"
+            value=$2 words=2
+            ;;
+    esac
+}
+
 # ask NAME PROMPT: asks for a field that was not given.
 ask() {
     eval "given=\$$1"

@@ -4,7 +4,7 @@
 
 @COMMON@
 case ${1-} in
-    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) show_help ;;
     '') ;;
     *) fail 1 "unknown option: $1" ;;
 esac

@@ -10,17 +10,8 @@
 domain=${HEURISTIC_DOMAIN-} rule=${HEURISTIC_RULE-} explanation=${HEURISTIC_EXPLANATION-}
 source=${HEURISTIC_SOURCE-} confidence=${HEURISTIC_CONFIDENCE-}
 while [ $# -gt 0 ]; do
-    flag=$1
-    case $flag in
-        --*=*) value=${flag#*=} flag=${flag%%=*} ;;
-        -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        *)
-            [ $# -ge 2 ] || fail 1 "$flag: unknown, or without a value"
-            value=$2
-            shift
-            ;;
-    esac
-    shift
+    take "$@"
+    shift "$words"
     case $flag in
         --domain) domain=$value ;;
         --rule) rule=$value ;;

@@ -9,17 +9,8 @@
 title=${@PREFIX@_TITLE-} domain=${@PREFIX@_DOMAIN-} severity=${@PREFIX@_SEVERITY-} tags=${@PREFIX@_TAGS-}
 summary=${@PREFIX@_SUMMARY-}
 while [ $# -gt 0 ]; do
-    flag=$1
-    case $flag in
-        --*=*) value=${flag#*=} flag=${flag%%=*} ;;
-        -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        *)
-            [ $# -ge 2 ] || fail 1 "$flag: unknown, or without a value"
-            value=$2
-            shift
-            ;;
-    esac
-    shift
+    take "$@"
+    shift "$words"
     case $flag in
         --title) title=$value ;;
         --domain) domain=$value ;;

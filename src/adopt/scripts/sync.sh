@@ -9,7 +9,7 @@ for flag; do
     case $flag in
         --fix) fix=yes ;;
         --verbose) verbose=yes ;;
-        -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        -h | --help) show_help ;;
         *) fail 1 "unknown option: $flag" ;;
     esac
 done
