@@ -29,8 +29,9 @@ use crate::home::{self, Home};
 use crate::intent::{FileImage, Intent, Kind, Record, RecordId};
 use crate::journal::{self, Appender};
 use crate::store::apply::{self, Applier, Expect};
-use crate::store::index::{Index, RowImage};
+use crate::store::index::{self, Index, RowImage};
 use crate::store::page;
+use crate::text;
 
 /// How far the index's write-ahead log may grow before a recorder that finds no worker checkpoints it, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
@@ -60,6 +61,9 @@ pub struct Receipt {
     pub created_at: Timestamp,
     /// Whether the key was known already, and this is the record that it names.
     pub duplicate: bool,
+    /// Why its row is in no table and never will be, in one line, if an adopted table refuses it. Not part of its JSON.
+    #[serde(skip)]
+    pub row_refused: Option<String>,
 }
 
 /// Why a record was not kept. Nothing of it appears later, unless the journal's
@@ -163,6 +167,7 @@ impl<'h> Recorder<'h> {
             row_id: None,
             created_at,
             duplicate: false,
+            row_refused: None,
         };
         Ok(Decided::Wanted(Box::new(Wanted { intent, json, receipt })))
     }
@@ -177,6 +182,7 @@ impl<'h> Recorder<'h> {
             row_id: known.row_id,
             created_at: known.created_at,
             duplicate: true,
+            row_refused: None,
         })
     }
 
@@ -233,6 +239,11 @@ impl<'h> Recorder<'h> {
                 index
             }
             Err(error) => {
+                if let index::Error::RowRefused { id, source, .. } = &error
+                    && let Some(wanted) = placed.iter_mut().find(|wanted| wanted.intent.id == *id)
+                {
+                    wanted.receipt.row_refused = Some(text::visible_line(&source.to_string()).into_owned());
+                }
                 tracing::debug!(%error, "rows are left to the worker");
                 None
             }

@@ -439,6 +439,40 @@ fn the_scripts_exit_as_theirs_did() {
     let _ = failure(&["--title", "t", "--domain", "d"]).env("PATH", "/usr/bin:/bin").run().exits(5);
 }
 
+/// The record is kept, as far as the tables let it be, and nobody is told that all is well.
+#[test]
+fn a_row_that_is_refused_is_no_success_of_a_script() {
+    let home = framework(Tables::Strict, Git::Clean, 10);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let refuse = "SELECT RAISE(ABORT, 'not \"here\\there\"')";
+    let triggers = format!(
+        "CREATE TRIGGER no_learning BEFORE INSERT ON learnings BEGIN {refuse}; END;
+         CREATE TRIGGER no_heuristic BEFORE INSERT ON heuristics BEGIN {refuse}; END;"
+    );
+    let database = rusqlite::Connection::open(home.join("memory/index.db")).expect("it can be opened");
+    database.execute_batch(&triggers).expect("triggers can be made");
+    let experiment = || script(&home, "start-experiment.sh", &[]).stdin("Twice\nIt is so\n\n\n");
+    let _ = experiment().ok();
+    let refused = [
+        (script(&home, "record-failure.sh", &["--title", "t", "--domain", "d"]), "not \"here\\there\""),
+        (script(&home, "record-heuristic.sh", &["--domain", "d", "--rule", "r"]), "not \"here\\there\""),
+        (experiment(), "UNIQUE constraint failed: experiments.name"),
+    ];
+    for (script, why) in refused {
+        let said = script.run().exits(2);
+        let told = said.stderr.lines().find_map(|line| line.split_once("refused the row: ")).expect("it is told").1;
+        let (reason, rest) = told.split_once("; ").expect("where the record is follows");
+        assert_eq!(reason, why, "{said}");
+        let path = rest.split_once(" and the journal").expect("a path is named").0;
+        assert!(std::path::Path::new(path).exists(), "{said}");
+        assert!(!said.stdout.contains("success") && !said.stdout.contains("Database record"), "{said}");
+    }
+    drop(database);
+    home.flush();
+    let parked = home.status()["quarantine"]["parked"].as_array().map(Vec::len);
+    assert_eq!(parked, Some(3), "as many are parked as were refused");
+}
+
 #[test]
 fn the_sync_script_reports_and_mends() {
     let home = framework(Tables::Usual, Git::Clean, 200);

@@ -64,23 +64,26 @@ reason() {
         s/\\\(["\\]\)/\1/g'
 }
 
-# record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path and row.
+# record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path, row and refused.
 record() {
     text=$1
     shift
     receipt=$(printf '%s' "$text" | "$indelible" --home "$home" --json record "$@" 2>&1)
     code=$?
     [ "$code" -eq 0 ] || fail "$(code_of "$code")" "$(reason "$receipt")"
-    # A receipt's fields are ids, numbers and plain paths: nothing in them is escaped. A warning may stand before it.
+    # A receipt's fields are ids, numbers and plain paths: nothing in them is escaped. Warnings may stand beside it.
     id=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"id":"\([^"]*\)".*/\1/p')
     path=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"path":"\([^"]*\)".*/\1/p')
     row=$(printf '%s\n' "$receipt" | sed -n 's/^{.*"row_id":\([0-9]*\).*/\1/p')
+    refused=$(printf '%s\n' "$receipt" | sed -n 's/^.*the row was refused: \(.*\); the file and the journal.*$/\1/p')
 }
 
-# The record is kept either way; without a number its row is inserted by the worker.
+# The record is kept whichever it is; without a number its row is inserted by the worker, unless the table refuses it.
 say_row() {
     if [ -n "$row" ]; then
         printf 'Database record created (ID: %s)\n' "$row"
+    elif [ -n "$refused" ]; then
+        fail 2 "the database refused the row: $refused; $home/$path and the journal have the record, do not repeat it"
     else
         printf 'Database record pending (record %s)\n' "$id"
     fi

@@ -45,6 +45,10 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     } else {
         output::line(&said(&receipt));
     }
+    if let Some(why) = &receipt.row_refused {
+        // The scripts of an adopted home look for these words.
+        output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
+    }
     autostart::run(&home, &settings);
     // The process ends here. Its end closes the index as a crash would, which SQLite is made for, in half the time.
     std::mem::forget(recorder);
