@@ -208,11 +208,18 @@ struct Looking<'h> {
 }
 
 impl Looking<'_> {
-    /// A row's path beneath the home, however it is spelt.
+    /// A row's path beneath the home, however it is spelt: on Windows it is with backslashes, which are part of a name
+    /// elsewhere.
     fn beneath(&self, path: &str) -> String {
         let home = self.home.path().to_string_lossy();
         let path = path.strip_prefix(&*home).unwrap_or(path);
-        path.trim_start_matches("./").trim_matches('/').to_owned()
+        let plain = |path: &str| path.trim_start_matches("./").trim_matches('/').to_owned();
+        let is_file = |path: &String| matches!(self.home.find(path), Ok(Some(_)));
+        let as_it_is = plain(path);
+        match plain(&path.replace('\\', "/")) {
+            with_slashes if !is_file(&as_it_is) && is_file(&with_slashes) => with_slashes,
+            _ => as_it_is,
+        }
     }
 
     /// Whether something lies at `path`, as far as it can be told; a path that leaves the home leads nowhere of ours.

@@ -307,6 +307,27 @@ fn what_cannot_be_adopted_is_left_as_it_is() {
     assert!(every_byte(&home).is_empty());
 }
 
+/// A home that went on from Windows: its rows name the same files, and go on naming them as they do.
+#[test]
+fn a_row_with_backslashes_has_its_file() {
+    let home = framework(Tables::Usual, Git::Clean, 500);
+    let orphans = || adopt(&home, &["--json"]).ok().json()["plan"]["orphans"].clone();
+    let numbers = |orphans: &Value| ["files", "rows", "shared"].map(|sort| orphans[sort].as_array().map(Vec::len));
+    let before = numbers(&orphans());
+    let database = Connection::open(home.join("memory/index.db")).expect("it opens");
+    database
+        .execute_batch(
+            r"UPDATE learnings SET filepath = replace(filepath, '/', '\');
+              UPDATE experiments SET folder_path = replace(folder_path, '/', '\');",
+        )
+        .expect("they can be changed");
+    drop(database);
+    let rows_before = rows(&home);
+    assert_eq!(numbers(&orphans()), before, "a row with a file counts as one without");
+    let _ = adopt(&home, &["--yes", "--repair"]).ok();
+    assert_rows_kept(&rows_before, &rows(&home));
+}
+
 /// Files get rows and rows get files; what is there stays.
 #[test]
 fn orphans_are_mended_once() {
