@@ -45,6 +45,8 @@ pub struct Released {
     pub home: PathBuf,
     /// The branch that has the records; it stays. `None` if nothing was ever recorded.
     pub branch: Option<String>,
+    /// Whether that branch and HEAD have a commit in common; if not, it has nothing but records.
+    pub branch_meets_head: bool,
     /// Whether the repository was made for the records; it stays too.
     pub made_repository: bool,
     /// Scripts put back or removed.
@@ -132,6 +134,7 @@ pub fn release(
     Ok(Released {
         home: home.path().to_owned(),
         branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
+        branch_meets_head: history.meets_head()?,
         made_repository: !note.had_repository,
         scripts: removed,
         replaced,

@@ -562,11 +562,17 @@ fn released_it_is_theirs_as_it_was() {
 /// What `release` says brings the records to their branch does so.
 #[test]
 fn released_records_come_to_their_branch_as_it_says() {
-    for git in [Git::Clean, Git::Dirty] {
+    for (git, commits_meanwhile) in
+        [(Git::Clean, false), (Git::Dirty, false), (Git::Unborn, false), (Git::Unborn, true)]
+    {
+        eprintln!("a repository that is {git:?}, with a commit meanwhile: {commits_meanwhile}");
         let home = framework(Tables::Usual, git, 50);
-        let staged_before = staged(&home);
         let _ = adopt(&home, &["--yes"]).ok();
         let receipts = home.record_each("first");
+        if commits_meanwhile {
+            let _ = theirs(&home, ["commit", "-q", "-m", "the first"]).ok();
+        }
+        let staged_before = staged(&home);
         let said = release(&home, &["--yes"]).ok();
         let commands: Vec<_> = said.stdout.lines().filter(|line| line.trim_start().starts_with("git ")).collect();
         assert_eq!(commands.len(), 3, "{said}");

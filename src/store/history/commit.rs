@@ -164,7 +164,8 @@ impl History {
     }
 }
 
-fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
+/// The commit that HEAD is at; none before the first.
+pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
     let commit = repository.head().and_then(|it| it.peel_to_commit());
     match commit {
         Ok(commit) => Ok(Some(commit.id())),

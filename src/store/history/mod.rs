@@ -361,6 +361,19 @@ impl History {
         setup::theirs(&self.repository()?, path)
     }
 
+    /// Whether our branch and HEAD have a commit in common: not, where HEAD had none when ours began.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn meets_head(&self) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let (Some(head), Some(tip)) = (commit::head(&repository)?, self.tip()?) else { return Ok(false) };
+        match repository.merge_base(head, tip.commit.0) {
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(false),
+            found => found.map(|_| true).doing("looking for where our branch begins"),
+        }
+    }
+
     /// The repository's own list of ignored files; `None` if there is none.
     ///
     /// # Errors

@@ -119,7 +119,10 @@ fn say_done(done: &Released) {
     };
     output::line(&format!("\nThe records are on the branch {branch}. To have them on yours, and end it:"));
     // What they have staged beside is not for this commit.
-    let paths = format!("git -C '{home}' diff --name-only HEAD...{branch}");
+    let paths = match done.branch_meets_head {
+        true => format!("git -C '{home}' diff --name-only HEAD...{branch}"),
+        false => format!("git -C '{home}' ls-tree -r --name-only {branch}"),
+    };
     line(&format!("{paths} | git -C '{home}' add --pathspec-from-file=-"));
     line(&format!("{paths} | git -C '{home}' commit -m 'Records' --pathspec-from-file=-"));
     line(&format!("git -C '{home}' branch -D {branch}"));
