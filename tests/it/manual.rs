@@ -55,6 +55,22 @@ fn completions_are_found_by_their_shells() {
     let source = format!("source '{}' && complete -p indelible", files[0].display());
     let completes = Cmd::new("bash", home.user()).args(["--norc", "-c", &source]).ok();
     assert!(completes.stdout.contains("_indelible"), "{completes}");
+    let words = "COMP_WORDS=(indelible hooks install ''); COMP_CWORD=3; _indelible indelible '' install";
+    let offered = format!("source '{}'; {words}; echo ${{COMPREPLY[@]}}", files[0].display());
+    let offered = Cmd::new("bash", home.user()).args(["--norc", "-c", &offered]).ok();
+    assert!(offered.stdout.contains("claude codex gemini cursor opencode"), "{offered}");
+    if has("fish", "what it offers") {
+        let offered = |line: &str| {
+            let script = format!("source '{}'; complete -C '{line}'", files[1].display());
+            Cmd::new("fish", home.user()).args(["--no-config", "-c", &script]).ok().stdout
+        };
+        let hosts = offered("indelible hooks install ");
+        for host in ["claude\tClaude Code", "codex", "gemini", "cursor", "opencode"] {
+            assert!(hosts.lines().any(|line| line.starts_with(host)), "{host} is not offered: {hosts}");
+        }
+        assert!(offered("indelible completions ").contains("zsh"), "no shell is offered");
+        assert!(!offered("indelible hooks ").contains("claude"), "a host is offered for a command");
+    }
     let prefix = home.user().join("prefix");
     let args = ["completions", "fish", "--install", "--json", "--prefix", prefix.to_str().expect("it is text")];
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
+use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -24,6 +24,9 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
     let script = |shell| {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), NAME, &mut script);
+        if shell == Shell::Fish {
+            script.extend(fish_words(&Args::command(), None).into_bytes());
+        }
         script
     };
     if let (Some(shell), false) = (shell, to.install) {
@@ -48,6 +51,24 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
         advise(context, &why);
     }
     Ok(Exit::Done)
+}
+
+/// For fish, the arguments of the commands in `command` that are one of some words: `clap_complete` knows only flags there.
+/// `within` is the condition that `command` is typed.
+fn fish_words(command: &Command, within: Option<&str>) -> String {
+    let mut lines = String::new();
+    for command in command.get_subcommands() {
+        let typed = match within {
+            None => format!("__fish_{NAME}_using_subcommand {}", command.get_name()),
+            Some(within) => format!("{within}; and __fish_seen_subcommand_from {}", command.get_name()),
+        };
+        for word in command.get_positionals().flat_map(Arg::get_possible_values) {
+            let help = word.get_help().map(|help| help.to_string().replace('\'', "\\'")).unwrap_or_default();
+            lines.push_str(&format!("complete -c {NAME} -n \"{typed}\" -f -a {} -d '{help}'\n", word.get_name()));
+        }
+        lines.push_str(&fish_words(command, Some(&typed)));
+    }
+    lines
 }
 
 pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Exit, Failure> {
