@@ -1,17 +1,24 @@
 //! Making a home, or what is missing of one.
 //!
-//! Every step can be repeated, and `home.json`, which makes the folder a home, is written last.
+//! Every step can be repeated, and `home.json`, which makes the folder a home, is written last. Before it come, each whole
+//! or not there, the folders, `.gitignore`, the index, the repository, the journal and `config.toml`.
+//!
+//! A home whose release was interrupted ([`crate::adopt::release`]) has its identity under another name, and a journal
+//! that may have been ended. It is not made anew but taken back: first the journal goes on, then the name.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before `home.json` | a folder that is not a home yet | `init` again, which goes on where it was |
 //! | after it | a home | nothing to do |
+//! | while a file is replaced | the old one or the new one, or none; a temporary file | recovery empties that folder |
+//! | while a release is taken back | no home, its journal ended or not | whoever takes it back next |
 
 use std::path::Path;
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, point};
 use crate::home::{self, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
@@ -23,6 +30,8 @@ use crate::store::index::{self, Index};
 pub const CONFIG: &str = "config.toml";
 /// The name of the list of files that git leaves alone, here all of the private folder.
 const IGNORED: &str = ".gitignore";
+/// The identity of a home that is being released.
+pub(crate) const RELEASED: &str = "released.json";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +49,9 @@ pub struct Made {
 /// Why a home could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Somebody else is at it.
+    #[error("{} is at work in it", .0.0)]
+    Busy(Holder),
     /// The folder cannot be a home.
     #[error(transparent)]
     Home(#[from] home::Error),
@@ -70,6 +82,9 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     }
     let home = home::open_folder(path)?;
     let private = make_folders(&home, &mut made)?;
+    if take_back(&private)? {
+        made.added.push("identity");
+    }
     let temporary = private.folder("tmp")?;
     if private.find(IGNORED)?.is_none() {
         // A repository further up, which has the home among its files, does not take the journal along.
@@ -97,6 +112,56 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         made.added.push("identity");
     }
     Ok(made)
+}
+
+/// Makes the home one again whose release was interrupted. Returns whether it was. Whoever releases a home has the worker's
+/// lock: without that it cannot be told whether they are gone, and a journal that goes on beside them would acknowledge
+/// what nobody commits.
+///
+/// # Errors
+/// [`Error::Busy`] if it is being released at the moment, and what the disk refuses.
+pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
+    let is_released = || Ok::<_, Error>(private.find(home::IDENTITY)?.is_none() && private.find(RELEASED)?.is_some());
+    if !is_released()? {
+        return Ok(false);
+    }
+    let lock = lock(private, "whoever takes a release back")?;
+    let taken_back = is_released()?;
+    if taken_back {
+        become_home_again(private, &lock)?;
+    }
+    Ok(taken_back)
+}
+
+/// The worker's lock, if nobody has it, of a private folder that was not put aside meanwhile.
+///
+/// # Errors
+/// [`Error::Busy`], and what the disk refuses.
+pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
+    let lock = WorkerLock::try_take(private, purpose)?.map_err(Error::Busy)?;
+    match lock.is_current()? {
+        true => Ok(lock),
+        false => Err(Error::Busy(Holder("a release that has just ended".to_owned()))),
+    }
+}
+
+/// Takes back a release, for whoever has the worker's lock.
+///
+/// # Errors
+/// What the disk refuses; it can be taken back again then.
+pub(crate) fn become_home_again(private: &Dir, _lock: &WorkerLock) -> Result<(), Error> {
+    Journal::new(private.folder("journal")?).go_on()?;
+    rename_identity(private, RELEASED, home::IDENTITY)
+}
+
+/// Gives a home's identity its other name. Durable when it returns.
+///
+/// # Errors
+/// What the disk refuses.
+pub(crate) fn rename_identity(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
+    private.set_aside(from, private, to)?;
+    let _ = private.sync()?;
+    Ok(())
 }
 
 fn make_home_folder(path: &Path) -> Result<bool, Error> {

@@ -31,7 +31,6 @@ pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
 pub use scripts::{Found, Script};
 
-use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, point};
 use crate::home::{self, ADOPTED, INDEX, PRIVATE};
 use crate::init::{self, Made, init};
@@ -137,9 +136,6 @@ pub enum Error {
     /// Our tables cannot be added to the database.
     #[error("tables cannot be added to its database: {0}")]
     Conflict(String),
-    /// Somebody else is at it.
-    #[error("{} is at work in it", .0.0)]
-    Busy(Holder),
     /// The stores disagree, and it cannot be released like this.
     #[error("{count} things of it disagree, or wait for a person; the first: {first}")]
     Unsettled {
@@ -245,11 +241,11 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let home = home::open_folder(path)?;
     let private = home.make_folder(PRIVATE)?;
     let (temporary, adopted) = (private.make_folder("tmp")?, private.make_folder(ADOPTED)?);
-    release::take_back(&private)?;
+    init::take_back(&private)?;
     // A home that is one already may have a worker; nothing that is done to it gets in its way.
     let lock = match home::identity(&home, &private)? {
         Some(_) => None,
-        None => Some(WorkerLock::try_take(&private, "an adoption")?.map_err(Error::Busy)?),
+        None => Some(init::lock(&private, "an adoption")?),
     };
     let mut backup = None;
     if lock.is_some() {

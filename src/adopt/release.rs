@@ -13,8 +13,8 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the identity is renamed | a home, with some scripts put back | releasing again, or adopting again |
-//! | after it | no home; the identity under another name, perhaps the journal ended | either takes that back and goes on |
-//! | after the private folder was put aside | a home of theirs | nothing to do |
+//! | after it | no home: its identity has another name, its journal may be ended | `init`, adopting and releasing take it back |
+//! | after the private folder was put aside | a home of theirs; the folder, or part of it, also if it was to go | its owner |
 
 use std::path::{Path, PathBuf};
 
@@ -24,17 +24,16 @@ use serde::Serialize;
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Point, point};
 use crate::home::{self, ADOPTED, Home, IDENTITY, PRIVATE};
-use crate::journal::{self, Item, Journal, Reader};
+use crate::init::{self, RELEASED};
+use crate::journal::{self, Item, Reader};
 use crate::position::Position;
 use crate::recover::{self, Scope};
 use crate::store::history::History;
 use crate::store::index;
 use crate::verify::verify;
 
-/// The identity of a home that is being released.
-const RELEASED: &str = "released.json";
 /// What the private folder is called when it is put aside; a stamp follows.
 pub const ASIDE: &str = ".indelible-released-";
 
@@ -71,27 +70,12 @@ pub fn look(path: &Path) -> Result<Note, Error> {
 /// Opens the adopted home at `path`, and takes back what an interrupted release has left.
 ///
 /// # Errors
-/// [`Error::NotAdopted`], and whatever keeps it from being opened.
+/// [`Error::NotAdopted`], [`init::Error::Busy`] if somebody releases it at the moment, and whatever keeps it from being
+/// opened.
 pub fn open(path: &Path) -> Result<(Home, Note), Error> {
     let note = look(path)?;
-    take_back(&home::open_folder(path)?.folder(PRIVATE)?)?;
+    init::take_back(&home::open_folder(path)?.folder(PRIVATE)?)?;
     Ok((Home::open(path)?, note))
-}
-
-/// Makes the home one again whose release was interrupted.
-pub(super) fn take_back(private: &Dir) -> Result<(), Error> {
-    if private.find(IDENTITY)?.is_none() && private.find(RELEASED)?.is_some() {
-        Journal::new(private.folder("journal")?).go_on()?;
-        rename(private, RELEASED, IDENTITY)?;
-    }
-    Ok(())
-}
-
-/// A home's identity under its other name. Durable when it returns.
-fn rename(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
-    private.set_aside(from, private, to)?;
-    let _ = private.sync()?;
-    Ok(())
 }
 
 /// Releases `home`, whose worker's lock is `lock`; with `remove` its private folder is removed instead of put aside.
@@ -117,13 +101,13 @@ pub fn release(
     let (removed, replaced) = scripts::remove(dir, &adopted)?;
 
     step(Point::ReleaseBeforeIdentity)?;
-    rename(private, IDENTITY, RELEASED)?;
+    init::rename_identity(private, IDENTITY, RELEASED)?;
     step(Point::ReleaseBeforeDatabase)?;
     let mode = note.journal_mode.as_deref().unwrap_or("delete");
     let last = commit_everything(home, lock, options, progress)
         .and_then(|_| Ok(database::set_journal_mode(&home.index_path(), mode)?));
     if let Err(error) = last {
-        take_back(private)?;
+        init::become_home_again(private, lock)?;
         return Err(error);
     }
     let aside = put_aside(home, lock, options, &history, progress)?;

@@ -1,4 +1,14 @@
-//! New segments and the removal of finished ones: for whoever has the worker's lock, and for `init`.
+//! New segments, the removal of finished ones, and the journal's end: for whoever has the worker's lock, and for `init`.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | while a segment is made | none, or one without a header | the next appender or rotation gives it one |
+//! | after it is made | the segment | nothing to do |
+//! | before a segment is removed | a segment too many | it is removed next time, to no effect |
+//! | before its mark is | a mark of no segment, which means nothing | nobody |
+//! | while the journal is ended | no end, or a temporary file besides | recovery empties that folder |
+//! | after it | the end; after a power cut perhaps none, or an empty segment | `go_on`; an empty one gets a header |
+//! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
 
 use super::Error;
 use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
@@ -58,7 +68,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets a journal go on that was ended; safe to repeat.
+    /// Lets a journal go on that was ended, durably; safe to repeat.
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
@@ -69,6 +79,8 @@ impl Journal {
         {
             self.dir.remove(&name)?;
         }
+        // Also where it is gone already: whoever removed it may not have come to this.
+        let _ = self.dir.sync()?;
         Ok(())
     }
 

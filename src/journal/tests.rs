@@ -170,6 +170,39 @@ fn wherever_a_writer_stands_still_its_entry_is_read() {
     }
 }
 
+/// Whatever a power cut leaves of a journal's end, and of its removal, the journal goes on for good.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ended_journal_goes_on_whenever_the_power_fails() {
+    let machine = Machine::new(Disk::new(512), Dice::of(1));
+    let temporary = root(&machine).make_folder("tmp").expect("it can be made");
+    let folder = root(&machine).make_folder("journal").expect("it can be made");
+    let journal = Journal::new(folder);
+    let append = |journal: &Journal, json: &str| {
+        let mut appender = Appender::open(journal)?;
+        let written = appender.append(&[json])?;
+        appender.sync(written).map(|_| ())
+    };
+    journal.ensure_first().expect("it can be made");
+    append(&journal, r#"{"t":"a"}"#).expect("it goes on");
+    let _ = root(&machine).sync().expect("it can be synced");
+    journal.end(&temporary).expect("it can be ended");
+    let ended = append(&journal, r#"{"t":"nobody's"}"#);
+    assert!(matches!(ended, Err(Error::Format { .. })), "{ended:?}");
+    let there = |machine: &_| Journal::new(root(machine).folder("journal").expect("it is there"));
+    for seed in 0..100 {
+        let first = machine.after_power_cut(&mut Dice::of(seed));
+        there(&first).go_on().expect("it can go on");
+        let second = first.after_power_cut(&mut Dice::of(seed));
+        for machine in [&first, &second] {
+            let journal = there(machine);
+            append(&journal, r#"{"t":"b"}"#).unwrap_or_else(|error| panic!("seed {seed}: it has ended: {error}"));
+            let found = drain(&mut Reader::from_start(&journal).expect("readable").expect("there is a segment"));
+            assert_eq!(found, ["a", "b"], "seed {seed}");
+        }
+    }
+}
+
 #[test]
 fn dead_writers_and_damage_hide_nothing_behind_them() {
     let bench = bench();

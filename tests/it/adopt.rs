@@ -740,3 +740,53 @@ fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
         assert!(wrong.is_empty(), "stopped at {call}: {wrong:?}");
     }
 }
+
+/// Whoever comes while a home is being released keeps away: a journal that went on again beside the release would
+/// acknowledge what nobody commits.
+#[test]
+fn a_release_that_is_under_way_is_not_taken_back() {
+    for point in ["ReleaseBeforeDatabase", "ReleaseBeforeAside"] {
+        let home = framework(Tables::Usual, Git::Clean, 20);
+        let _ = adopt(&home, &["--yes"]).ok();
+        let receipts = home.record_each("first");
+        let mut running = release(&home, &["--yes"]).env("INDELIBLE_STOP_AT", point).spawn();
+        assert!(running.stops(), "the release did not get to {point}");
+        let others = [adopt(&home, &["--yes"]), release(&home, &["--yes"]), home.cmd(["init"]), home.cmd(["recover"])];
+        for command in others {
+            let refused = command.run().exits(75);
+            assert!(refused.stderr.contains("a release, process"), "at {point}: {refused}");
+        }
+        let _ = home.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
+        running.signal(Signal::CONT);
+        let released = running.wait();
+        assert_eq!(released.code(), Some(0), "{released}");
+        assert!(!home.join(".indelible").exists(), "at {point}: the home is one again");
+        let _ = adopt(&home, &["--yes"]).ok();
+        home.recover_fully();
+        assert_whole(&home, &receipts);
+    }
+}
+
+/// Whoever makes a home of one whose release was killed takes the release back: also where the journal was ended by then,
+/// in which nothing could be acknowledged any more.
+#[test]
+fn a_release_that_was_killed_is_taken_back_by_whoever_comes() {
+    for point in ["ReleaseBeforeDatabase", "ReleaseBeforeExclude", "ReleaseBeforeEnd", "ReleaseBeforeAside"] {
+        for comes in ["init", "recover", "adopt"] {
+            eprintln!("{comes} after a release that was killed at {point}");
+            let home = framework(Tables::Usual, Git::Clean, 20);
+            let _ = adopt(&home, &["--yes"]).ok();
+            let mut receipts = home.record_each("first");
+            let _ = release(&home, &["--yes"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
+            let _ = match comes {
+                "adopt" => adopt(&home, &["--yes"]).ok(),
+                command => home.cmd([command]).ok(),
+            };
+            receipts.extend(home.record_each("second"));
+            home.recover_fully();
+            assert_whole(&home, &receipts);
+            let _ = release(&home, &["--yes"]).ok();
+            assert!(!home.join(".indelible").exists());
+        }
+    }
+}

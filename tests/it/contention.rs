@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use rusqlite::TransactionBehavior;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::Signal;
 
 use crate::support::{
     Dice, KINDS, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel, recorders_at_once,
@@ -230,11 +230,6 @@ fn two_homes_side_by_side() {
     }
 }
 
-fn signal(running: &mut Running, signal: Signal) {
-    let process = Pid::from_child(running.child());
-    kill_process(process, signal).expect("it was not waited for yet");
-}
-
 /// Where a recorder is stopped with nothing of SQLite's in its hands: around its append, and around its file.
 const STOPS: [&str; 6] = [
     "AppendBeforeWrite",
@@ -245,20 +240,13 @@ const STOPS: [&str; 6] = [
     "PlaceAfterRename",
 ];
 
-/// Waits until `running` has stopped itself, or has ended. Returns whether it has stopped.
-fn has_stopped(running: &mut Running) -> bool {
-    let process = WaitId::Pid(Pid::from_child(running.child()));
-    let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    waitid(process, either).expect("it is our child").expect("it is waited for").stopped()
-}
-
 /// A recorder that has stopped itself at `stop`. The worker can have placed a recorder's file before it came to that,
 /// and then it ends without.
 fn stopped_at(home: &TestHome, stop: &str, number: usize, receipts: &Receipts) -> Running {
     loop {
         let recorder = home.recorder(KINDS[number], &format!("stopped {stop}, {number}"));
         let mut running = recorder.env("INDELIBLE_STOP_AT", format!("{stop}:1")).spawn();
-        if has_stopped(&mut running) {
+        if running.stops() {
             return running;
         }
         assert!(stop.starts_with("Place"), "it did not stop at {stop}, to which every recorder comes");
@@ -295,7 +283,7 @@ fn recorders_stopped_while_segments_rotate() {
         });
         worker.wait_until_committed(&home);
         for running in &mut stopped {
-            signal(running, Signal::CONT);
+            running.signal(Signal::CONT);
         }
         for running in stopped {
             let outcome = running.wait();
@@ -325,12 +313,12 @@ fn a_recorder_stopped_while_it_writes_its_row() {
         let mut running = home.recorder("failure", &format!("stopped {round}")).spawn();
         // Not a wait for something: the moment at which it is stopped is drawn by lot.
         std::thread::sleep(std::time::Duration::from_micros(1000 + dice.below(5000)));
-        signal(&mut running, Signal::STOP);
+        running.signal(Signal::STOP);
         let receipt = home.record("success", &format!("beside it {round}"));
         held += usize::from(receipt.row_id.is_none());
         receipts.push(receipt);
         worker.wait_until_committed(&home);
-        signal(&mut running, Signal::CONT);
+        running.signal(Signal::CONT);
         receipts.push(running.wait().exits(0).receipt());
     }
     println!("{held} of 40 times SQLite's lock was held");
@@ -383,9 +371,9 @@ fn a_batch_stopped_again_and_again() {
     let mut dice = Dice(77);
     let mut stops = 0;
     while batch.child().try_wait().expect("it is our child").is_none() && stops < 30 {
-        signal(&mut batch, Signal::STOP);
+        batch.signal(Signal::STOP);
         receipts.push(home.record("success", &format!("beside a batch {stops}")));
-        signal(&mut batch, Signal::CONT);
+        batch.signal(Signal::CONT);
         // Not a wait for something: how far it gets is drawn by lot.
         std::thread::sleep(std::time::Duration::from_micros(dice.below(8000)));
         stops += 1;

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use indelible::fs::Error as FsError;
+use indelible::fs::lock::Holder;
 use indelible::{adopt, batch, home, init, journal, record, recover, store, survey, verify, worker};
 use store::{apply, history, index};
 
@@ -261,13 +262,22 @@ impl Promise for batch::Error {
     }
 }
 
+impl Promise for Holder {
+    fn exit(&self) -> Exit {
+        Exit::TryAgain
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some("wait for it and run the same command again".into())
+    }
+}
+
 impl Promise for adopt::Error {
     fn exit(&self) -> Exit {
         use adopt::Error;
         match self {
             Error::NotTheirs(_) | Error::NotAdopted(_) | Error::Newer(_) => Exit::NoHome,
             Error::Damaged(_) | Error::Conflict(_) => Exit::NoHome,
-            Error::Busy(_) => Exit::TryAgain,
             Error::Unsettled { .. } => Exit::Disagreement,
             Error::Home(error) => error.exit(),
             Error::Fs(error) => error.exit(),
@@ -290,7 +300,6 @@ impl Promise for adopt::Error {
             Error::Newer(_) => Some("use the version of the program that adopted it, or a newer one".into()),
             Error::Damaged(_) => Some("mend it first (sqlite3's .recover, or a copy); nothing was changed".into()),
             Error::Conflict(_) => Some("a table or view of its has a name of ours; nothing was changed".into()),
-            Error::Busy(_) => Some("wait for it and run the same command again".into()),
             Error::Unsettled { .. } => {
                 Some("see `indelible verify`; `indelible repair` mends it, or with --dismiss takes it as seen".into())
             }
@@ -325,7 +334,7 @@ macro_rules! promise_of_their_cause {
 }
 
 promise_of_their_cause! {
-    init::Error: Home Fs Journal Index History;
+    init::Error: Busy Home Fs Journal Index History;
     survey::Error: Fs Journal Index History;
     recover::Error: Batch Survey;
     verify::Error: Home Fs Journal Index History Survey Batch;

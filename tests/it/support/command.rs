@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 const SIGABRT: i32 = 6;
@@ -92,6 +93,17 @@ pub struct Running {
 impl Running {
     pub fn child(&mut self) -> &mut Child {
         self.child.as_mut().expect("it was not waited for yet")
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(self.child()), signal).expect("it was not waited for yet");
+    }
+
+    /// Waits until it has stopped itself, or has ended. Returns whether it has stopped.
+    pub fn stops(&mut self) -> bool {
+        let process = WaitId::Pid(Pid::from_child(self.child()));
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(process, either).expect("it is our child").expect("it is waited for").stopped()
     }
 
     pub fn wait(mut self) -> Outcome {
