@@ -62,53 +62,39 @@ pub struct Refusal {
     pub why: String,
 }
 
-/// The columns that readers of the three tables know.
-const TABLES: [(&str, &[&str]); 3] = [
-    ("learnings", &["type", "filepath", "title", "summary", "tags", "domain", "severity", "created_at", "updated_at"]),
-    ("heuristics", &["domain", "rule", "explanation", "source_type", "confidence", "created_at", "updated_at"]),
-    ("experiments", &["name", "hypothesis", "status", "folder_path", "created_at"]),
-];
-
 /// Looks at the database at `path`. Returns what is in it, and a copy of it to read from.
 ///
 /// # Errors
 /// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
-pub(super) fn inspect(path: &Path) -> Result<(Inspection, Connection), index::Error> {
+pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> {
     let index = Index::open(path, WAIT)?;
     let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
-    let damage = damage(&copy).map_err(&error)?;
     let mut found = Inspection {
         journal_mode: journal_mode(&index)?,
         tables: Vec::new(),
-        damage,
+        damage: copy.integrity()?.iter().map(|line| visible_line(line).into_owned()).collect(),
         conflict: None,
         refusals: Vec::new(),
         has_records: false,
     };
     if found.damage.is_empty() {
-        let tables = TABLES.iter().map(|(name, columns)| table(&copy, name, columns));
+        let tables = index::RECORD_TABLES.iter().map(|table| look_at(copy.connection(), table));
         found.tables = tables.collect::<Result<Vec<_>, _>>().map_err(&error)?;
-        found.has_records = !columns_of(&copy, "records").map_err(&error)?.is_empty();
+        found.has_records = !columns_of(copy.connection(), "records").map_err(&error)?.is_empty();
         (found.conflict, found.refusals) = probe(&index)?;
     }
     Ok((found, copy))
 }
 
-fn table(connection: &Connection, name: &'static str, columns: &[&str]) -> Result<Table, rusqlite::Error> {
+fn look_at(connection: &Connection, table: &index::Table) -> Result<Table, rusqlite::Error> {
+    let name = table.name;
     let there = columns_of(connection, name)?;
     if there.is_empty() {
         return Ok(Table { name, rows: None, lacking: Vec::new() });
     }
     let rows = connection.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0))?;
-    let lacking = columns.iter().filter(|column| !there.iter().any(|it| it == *column));
-    Ok(Table { name, rows: Some(rows), lacking: lacking.map(|it| (*it).to_owned()).collect() })
-}
-
-fn damage(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
-    let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(lines.into_iter().filter(|line| line != "ok").map(|line| visible_line(&line).into_owned()).collect())
+    Ok(Table { name, rows: Some(rows), lacking: table.columns(false, &there).map(str::to_owned).collect() })
 }
 
 /// The mode in which the database keeps its journal.
@@ -120,7 +106,7 @@ pub(super) fn journal_mode(index: &Index) -> Result<String, index::Error> {
 /// What our tables and one row of each kind come to, tried on a copy: why our tables cannot be added, or which rows are
 /// refused.
 fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> {
-    let mut copy = Index::over(temporary_copy(index)?);
+    let mut copy = temporary_copy(index)?;
     if let Err(error) = copy.prepare_tables(Uuid::nil(), false) {
         return Ok((Some(said(&error)), Vec::new()));
     }
@@ -178,15 +164,8 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
     // Whatever mode it is copied in, the copy is to be one file.
     let single = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
     single.map_err(error)?;
-    let damage = damage(&copy).map_err(error)?;
     copy.close().map_err(|(_, source)| error(source))?;
-    match damage.first() {
-        None => Ok(()),
-        Some(line) => {
-            let source = rusqlite::Error::InvalidPath(line.into());
-            Err(index::Error::Corrupt { path: to.into(), source })
-        }
-    }
+    Index::open(to, WAIT)?.check_integrity()
 }
 
 /// Puts the database into the journal mode `mode`. Leaving `wal` takes in all that its write-ahead log holds.

@@ -37,7 +37,7 @@ use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
-use crate::store::index;
+use crate::store::index::{self, Index};
 
 /// What the home was like.
 const NOTE: &str = "adoption.json";
@@ -192,7 +192,7 @@ pub fn plan(path: &Path, history: &HistoryOptions) -> Result<Plan, Error> {
         repository: repository(home.path(), history)?,
         orphans: match &database {
             Some(database) if !database.is_usable() => Orphans::default(),
-            _ => orphans::find(&home, copy.as_ref())?,
+            _ => orphans::find(&home, copy.as_ref().map(Index::connection))?,
         },
         database,
         scripts: scripts::find(&home)?,

@@ -116,6 +116,8 @@ points! {
     RecoverBeforeReappend,
     /// Recovery is about to build the index anew.
     RebuildBeforeReset,
+    /// Recovery has emptied the index of an adopted home, and is about to put its owner's rows in.
+    RebuildBeforeCopy,
     /// Recovery has emptied the index and is about to fill it.
     RebuildBeforeFill,
     /// The database of a home that is adopted is about to be copied.

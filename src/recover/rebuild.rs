@@ -1,4 +1,15 @@
-//! The index, built anew from the files.
+//! The index, built anew from the files, in place.
+//!
+//! What is left of the old one may hold what nobody else has, in an adopted home rows of other programs above all. So a
+//! copy of it is in quarantine, durably, before it is emptied.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before it is emptied | the old index, and perhaps a copy of it or part of one | the next run, which makes another copy |
+//! | before it is filled | an index that is empty, or says that it is unfinished | the next run begins again |
+//! | while it is filled | some of the rows, and that it is unfinished | the same |
+
+use std::fs::File;
 
 use jiff::Timestamp;
 
@@ -127,7 +138,7 @@ fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
     Ok(parsed.filter(|parsed| parsed.record.is_some()))
 }
 
-/// What is left of a damaged index may hold what nobody else has: it is kept beside the one that takes its place.
+/// Keeps what is left of a damaged index.
 fn keep_a_copy(home: &home::Home) -> Result<(), Error> {
     let quarantine = home.private_folder("quarantine")?;
     for suffix in ["", "-wal"] {
@@ -135,8 +146,10 @@ fn keep_a_copy(home: &home::Home) -> Result<(), Error> {
         if from.is_file() {
             let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
             let to = quarantine.path().join(format!("index-{stamp}.db{suffix}"));
-            std::fs::copy(&from, &to).map_err(fs::Error::io("copy to quarantine", &from))?;
+            let copy = std::fs::copy(&from, &to).and_then(|_| File::options().write(true).open(&to)?.sync_all());
+            copy.map_err(fs::Error::io("copy to quarantine", &from))?;
         }
     }
+    let _ = quarantine.sync()?;
     Ok(())
 }

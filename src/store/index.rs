@@ -288,11 +288,6 @@ impl Index {
         &self.connection
     }
 
-    /// An index over a database that is open already, and nobody else's.
-    pub(crate) fn over(connection: Connection) -> Index {
-        Index { connection, path: PathBuf::new(), wait: Duration::ZERO, inode: None }
-    }
-
     /// Checks that this program can work with the index: that its tables are there, and of a version it knows.
     ///
     /// # Errors
@@ -327,6 +322,21 @@ impl Index {
         };
         let lines = check().map_err(error)?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Checks that SQLite finds nothing wrong with the database.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the first thing that it finds.
+    pub(crate) fn check_integrity(&self) -> Result<(), Error> {
+        match self.integrity()?.into_iter().next() {
+            None => Ok(()),
+            Some(line) => {
+                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+                let source = rusqlite::Error::SqliteFailure(code, Some(line));
+                Err(Error::Corrupt { path: self.path.clone(), source })
+            }
+        }
     }
 
     /// Whether the file that is open is no longer the one at its path: moved away, removed or replaced.
@@ -747,12 +757,15 @@ struct Statements<'t> {
 }
 
 /// Where the rows of a kind go: the columns that we fill, and with what.
-struct Table {
+pub(crate) struct Table {
     slot: usize,
-    name: &'static str,
+    pub(crate) name: &'static str,
     columns: &'static str,
     values: &'static str,
 }
+
+/// The tables that records go to.
+pub(crate) const RECORD_TABLES: [Table; 3] = [LEARNINGS, HEURISTICS, EXPERIMENTS];
 
 const LEARNINGS: Table = Table {
     slot: 0,
@@ -774,14 +787,22 @@ const EXPERIMENTS: Table = Table {
 };
 
 impl Table {
+    /// The columns that we fill of those that are `there`, or that are not.
+    pub(crate) fn columns<'a>(
+        &self,
+        are_there: bool,
+        there: &'a [String],
+    ) -> impl Iterator<Item = &'static str> + use<'a> {
+        self.columns.split(", ").filter(move |column| there.iter().any(|it| it == column) == are_there)
+    }
+
     /// Prepares the insertion of a row. An adopted table may be older than some of our columns: it gets the others.
     fn prepare<'t>(&self, transaction: &'t Transaction<'t>) -> Result<rusqlite::Statement<'t>, rusqlite::Error> {
         let Table { name, columns, values, .. } = self;
         match transaction.prepare(&format!("INSERT INTO {name} ({columns}) VALUES ({values})")) {
             Err(error) if error.to_string().contains("has no column named") => {
                 let there = columns_of(transaction, name)?;
-                let kept: Vec<_> = columns.split(", ").filter(|column| there.iter().any(|it| it == column)).collect();
-                let kept = kept.join(", ");
+                let kept = self.columns(true, &there).collect::<Vec<_>>().join(", ");
                 // Named values, so that it takes the same arguments however many of them it uses.
                 transaction.prepare(&format!(
                     "WITH given ({columns}) AS (VALUES ({values})) INSERT INTO {name} ({kept}) SELECT {kept} FROM given"

@@ -228,8 +228,8 @@ fn a_lost_index_has_its_owners_rows_again() {
         for end in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(home.join(&format!("memory/index.db{end}")));
         }
-        // Killed where it is empty, and where it is not filled yet.
-        for point in ["RebuildBeforeReset", "RebuildBeforeFill"] {
+        // Killed where it is damaged, where it is empty, and where only ours are not in it yet.
+        for point in ["RebuildBeforeReset", "RebuildBeforeCopy", "RebuildBeforeFill"] {
             let _ = home.cmd(["recover"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
         }
         let _ = home.cmd(["recover"]).ok();

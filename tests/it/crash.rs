@@ -157,6 +157,7 @@ const TABLE: &[Row] = &[
     row(Point::RecoverBeforeSweep,  &[Recover, Scenario::Worker],            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),
+    row(Point::RebuildBeforeCopy,   &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::RebuildBeforeFill,   &[NoIndex, Repair],                      Acknowledged, WholeOnce),
     row(Point::AdoptBeforeBackup,   &[Elsewhere],                            NoPromise,    Absent),
     row(Point::AdoptBeforeNote,     &[Elsewhere],                            NoPromise,    Absent),

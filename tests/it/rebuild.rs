@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rustix::process::Signal;
 
-use crate::support::{KINDS, Receipt, Stores, TestHome, Worker, assert_exactly_once};
+use crate::support::{KINDS, Receipt, Stores, TestHome, Worker, assert_exactly_once, has_strace};
 
 const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
 /// Everything that a body can hold and a page has to say in another way.
@@ -523,4 +523,31 @@ fn what_was_parked_is_tried_again() {
     let _ = home.cmd(["status", "--check"]).ok();
     let _ = home.verify().exits(0);
     home.assert_settled();
+}
+
+/// A damaged index may hold what nobody else has: what is left of it is durable before anything is written to it.
+#[test]
+fn a_damaged_index_is_kept_before_it_is_emptied() {
+    if !has_strace() {
+        return;
+    }
+    let home = TestHome::new();
+    let receipts = home.record_each("first");
+    home.flush();
+    let left = [7; 9000];
+    fs::write(home.join("memory/index.db"), left).expect("the index can be overwritten");
+    let _ = ["-wal", "-shm"].map(|end| fs::remove_file(home.join(&format!("memory/index.db{end}"))));
+    let trace = home.user().join("trace");
+    let name = trace.to_str().expect("the temporary folder's name is UTF-8");
+    let calls = "trace=fsync,fdatasync,pwrite64,ftruncate";
+    let _ = home.under(&["strace", "-f", "-y", "-o", name, "-e", calls], &["recover"]).ok();
+    let text = fs::read_to_string(&trace).expect("strace has written it");
+    let first = |call: &str, file: &str| text.lines().position(|line| line.contains(call) && line.contains(file));
+    let (kept, named) = (first("fsync(", "/quarantine/index-"), first("fsync(", "/quarantine>"));
+    let written = first("", "/memory/index.db>");
+    assert!(kept.is_some() && named > kept && written > named, "{kept:?}, {named:?}, {written:?}:\n{text}");
+    let aside = fs::read_dir(home.join(".indelible/quarantine")).expect("it is there");
+    let names = aside.map(|it| it.expect("it can be listed").path()).filter(|it| it.extension() == Some("db".as_ref()));
+    assert!(names.map(|it| fs::read(it).expect("it can be read")).eq([left.to_vec()]), "it is not what was left");
+    assert_exactly_once(&home, &receipts);
 }

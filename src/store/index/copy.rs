@@ -1,4 +1,11 @@
 //! Copies of a whole database: to try things on, and to begin again from.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the index is emptied | it, as it was; a temporary copy has no name, and goes with the process | nothing to do |
+//! | before the copy is in it | an index without tables, which counts as lost | recovery builds it anew (`recover::rebuild`) |
+//! | while it is copied in | the same: SQLite rolls back | the same |
+//! | after it | a copy that says that it is unfinished | the same |
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +16,7 @@ use uuid::Uuid;
 
 use super::{Error, Index};
 use crate::fs::order::{self, Lock};
+use crate::fs::{Point, point};
 
 /// How long somebody else's lock is waited for.
 const WAIT: Duration = Duration::from_secs(10);
@@ -31,11 +39,12 @@ pub(crate) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`copy`].
-pub(crate) fn temporary_copy(index: &Index) -> Result<Connection, Error> {
+pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
     let failed = |source| Error::Sqlite { doing: "make a temporary database", source };
     let mut connection = Connection::open("").map_err(failed)?;
     copy(index, &mut connection)?;
-    Ok(connection)
+    // By the path of the original, which is what is wrong if the copy is.
+    Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, inode: None })
 }
 
 impl Index {
@@ -45,14 +54,15 @@ impl Index {
     /// # Errors
     /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
     pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
+        let base = Index::open(base, WAIT)?;
+        base.check_integrity()?;
         // That it is unfinished comes in with the rest: nobody may take it for whole.
-        let mut prepared = Index::over(temporary_copy(&Index::open(base, WAIT)?)?);
-        if let Some(line) = prepared.integrity()?.into_iter().next() {
-            let source = rusqlite::Error::InvalidPath(line.into());
-            return Err(Error::Corrupt { path: base.into(), source });
-        }
+        let mut prepared = temporary_copy(&base)?;
         prepared.prepare_tables(home, true)?;
-        copy(&prepared, &mut Index::empty(path)?)?;
+        let mut emptied = Index::empty(path)?;
+        let named = |source: std::io::Error| rusqlite::Error::ToSqlConversionFailure(source.into());
+        point::at(Point::RebuildBeforeCopy).map_err(|source| prepared.error("fill the index")(named(source)))?;
+        copy(&prepared, &mut emptied)?;
         let mut index = Index::connect(path, super::flags(), WAIT)?;
         index.prepare_tables(home, true)?;
         Ok(index)
