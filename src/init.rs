@@ -87,7 +87,8 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     }
     let temporary = private.folder("tmp")?;
     if private.find(IGNORED)?.is_none() {
-        // A repository further up, which has the home among its files, does not take the journal along.
+        // A repository further up, which has the home among its files, does not take the journal along; and wherever a
+        // release puts the folder, git does not show it.
         let _ = private.replace(IGNORED, b"*\n", &temporary)?;
     }
     let identity = home::identity(&home, &private)?;

@@ -138,9 +138,7 @@ fn put_aside(
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
-    // Wherever it is, git does not show it.
     let temporary = home.private_folder("tmp")?;
-    let _ = home.private().replace(".gitignore", b"*\n", &temporary)?;
     loop {
         // Who commits adds our lines to the list of ignored files, so they go after that.
         let committed = commit_everything(home, lock, options, progress)?;

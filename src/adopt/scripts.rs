@@ -1,7 +1,8 @@
 //! The framework's scripts, as thin wrappers around this program, in the places where people's hooks look for them.
 //!
 //! A script that was there is kept under a second name, the very file, in `.indelible/adopted/scripts`, before ours takes
-//! its place by a rename; putting it back is a rename again. Hooks find one script or the other at every moment.
+//! its place by a rename; putting it back is a rename again. Hooks find one script or the other at every moment. That it is
+//! kept is durable before ours takes its place.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -142,14 +143,16 @@ pub(super) fn install(home: &Dir, adopted: &Dir, temporary: &Dir, binary: &Path)
 fn keep(folder: &Dir, kept: &Dir, name: &str) -> Result<(), fs::Error> {
     let inode = |dir: &Dir| Ok::<_, fs::Error>(dir.find(name)?.map(|found| found.inode));
     match inode(kept)? {
-        Some(inode_kept) if Some(inode_kept) != inode(folder)? => {
-            kept.set_aside(name, kept, &format!("earlier-{name}"))?;
+        Some(inode_kept) if Some(inode_kept) == inode(folder)? => {}
+        earlier => {
+            if earlier.is_some() {
+                kept.set_aside(name, kept, &format!("earlier-{name}"))?;
+            }
+            folder.link(name, kept)?;
         }
-        Some(_) => return Ok(()),
-        None => {}
     }
-    folder.link(name, kept)?;
-    let _ = kept.sync()?;
+    // The folders that lead to it may be new, and whoever kept it before may not have come to this.
+    let _ = kept.sync_file_system()?;
     Ok(())
 }
 

@@ -1,12 +1,16 @@
 //! Quarantine: what is damaged or cannot be applied, kept until a person has looked at it.
 //!
 //! Everything here is synced before whoever put it here goes on, and named after what it is, so that the same thing is
-//! here once however often it is found. Dismissed things move to `dismissed/`; nothing is ever deleted.
+//! here once however often it is found. Dismissed things move to `dismissed/`; nothing is ever deleted. So does what could
+//! be applied after all, under a name that begins with `applied-`: what a person dismissed is left alone from then on
+//! ([`Quarantine::rows_given_up`]), and nobody has dismissed that.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the rename | the thing is where it was; its position has not passed | it is found again |
 //! | after it | the thing, here | it is found again, to no effect |
+//! | before it moves to `dismissed/` | the thing, here | a person dismisses it again; recovery moves what is applied |
+//! | power cut after that | the same, unless both folders were synced, as after a dismissal | the same |
 
 use std::collections::HashSet;
 

@@ -642,43 +642,92 @@ fn what_disagrees_is_not_released() {
 fn killed_at_any_point_it_is_finished_by_doing_it_again() {
     let points =
         Point::ALL.iter().filter(|point| ["Init", "Adopt", "Release"].iter().any(|it| point.name().starts_with(it)));
-    let mut died = Vec::new();
-    for point in points {
-        eprintln!("killed at {point:?}");
-        let home = framework(Tables::Usual, Git::Clean, 100);
-        let (files, rows_before, status_before) = (everything(&home), rows(&home), status(&home));
-        let at = |command: Cmd| command.env("INDELIBLE_CRASH_AT", point.name()).run();
-        let flags = ["--yes", "--scripts", "--repair"];
-        note(&mut died, point, &at(adopt(&home, &flags)));
-        let but = [EXCLUDE, "scripts/record-failure.sh", "scripts/record-success.sh", "scripts/record-heuristic.sh"];
-        assert_files_kept(&files, &everything(&home), &but);
-        let _ = adopt(&home, &flags).ok();
-        assert_files_kept(&files, &everything(&home), &but);
-        let receipts = home.record_each("first");
-        let mended = rows(&home);
-        note(&mut died, point, &at(release(&home, &["--yes"])));
-        if home.join(".indelible").exists() {
-            let _ = release(&home, &["--yes"]).ok();
-        }
-        assert_files_kept(&files, &everything(&home), &[]);
-        assert_rows_kept(&rows_before, &mended);
-        assert_rows_kept(&mended, &rows(&home));
-        assert_eq!(status(&home), status_before, "their status has changed");
-        let _ = adopt(&home, &["--yes"]).ok();
-        home.recover_fully();
-        assert_whole(&home, &receipts);
-    }
-    let is_theirs = |point: &&Point| ["Adopt", "Release"].iter().any(|it| point.name().starts_with(it));
-    let missed: Vec<_> = Point::ALL.iter().filter(is_theirs).filter(|point| !died.contains(point)).collect();
+    let missed: Vec<_> = points
+        .filter(|point| finished_after(point.name(), 100).is_empty() && !point.name().starts_with("Init"))
+        .collect();
     assert!(missed.is_empty(), "nothing got to {missed:?}");
 }
 
-/// Notes that `point` was got to.
-fn note(died: &mut Vec<&'static Point>, point: &'static Point, outcome: &Outcome) {
-    match outcome.code() {
-        Some(0) => {}
-        Some(code) => panic!("it neither died nor finished ({code}): {outcome}"),
-        None => died.push(point),
+/// The same at each file that is put somewhere: the note, the lists of ignored files, scripts, the journal's end, and so on.
+#[test]
+fn killed_at_any_file_it_is_finished_by_doing_it_again() {
+    let both = &["adopt", "release"][..];
+    let steps = [
+        ("PlaceHalfWritten", both),
+        ("PlaceAfterRename", &["release"]),
+        ("ReplaceBeforeRename", both),
+        ("ReplaceAfterRename", both),
+        ("SetAsideBefore", both),
+    ];
+    for (step, come) in steps {
+        let mut died = Vec::new();
+        for nth in 1.. {
+            match &finished_after(&format!("{step}:{nth}"), 10)[..] {
+                [] => break,
+                killed => died.extend_from_slice(killed),
+            }
+        }
+        assert!(come.iter().all(|command| died.contains(command)), "only {died:?} came to {step}");
+    }
+}
+
+/// Adopts a home of `records` and releases it, killed at `point` in each, and does both again. Returns what was killed.
+fn finished_after(point: &str, records: u64) -> Vec<&'static str> {
+    eprintln!("killed at {point}");
+    let home = framework(Tables::Usual, Git::Clean, records);
+    let (files, rows_before, status_before) = (everything(&home), rows(&home), status(&home));
+    let flags = ["--yes", "--scripts", "--repair"];
+    let mut killed = Vec::new();
+    let mut kill = |name, command: Cmd| {
+        let outcome = command.env("INDELIBLE_CRASH_AT", point).run();
+        match outcome.code() {
+            Some(0) => {}
+            Some(code) => panic!("it neither died nor finished ({code}): {outcome}"),
+            None => killed.push(name),
+        }
+    };
+    kill("adopt", adopt(&home, &flags));
+    let but = [EXCLUDE, "scripts/record-failure.sh", "scripts/record-success.sh", "scripts/record-heuristic.sh"];
+    assert_files_kept(&files, &everything(&home), &but);
+    let _ = adopt(&home, &flags).ok();
+    assert_files_kept(&files, &everything(&home), &but);
+    let receipts = home.record_each("first");
+    let mended = rows(&home);
+    kill("release", release(&home, &["--yes"]));
+    if home.join(".indelible").exists() {
+        let _ = release(&home, &["--yes"]).ok();
+    }
+    assert_files_kept(&files, &everything(&home), &[]);
+    assert_rows_kept(&rows_before, &mended);
+    assert_rows_kept(&mended, &rows(&home));
+    assert_eq!(status(&home), status_before, "their status has changed");
+    let _ = adopt(&home, &["--yes"]).ok();
+    home.recover_fully();
+    assert_whole(&home, &receipts);
+    killed
+}
+
+/// Their script is durable under its second name before ours takes its place, whoever gave it that name.
+#[test]
+fn a_script_is_kept_before_it_is_replaced() {
+    if !has_strace() {
+        return;
+    }
+    for killed in [false, true] {
+        let home = framework(Tables::Usual, Git::Clean, 10);
+        let path = home.path().to_str().expect("the temporary folder's name is UTF-8");
+        if killed {
+            let _ = adopt(&home, &["--yes", "--scripts"]).env("INDELIBLE_CRASH_AT", "AdoptScriptKept").run().aborted();
+        }
+        let trace = home.user().join("trace");
+        let name = trace.to_str().expect("the temporary folder's name is UTF-8");
+        let strace = ["-f", "-y", "-o", name, "-e", "trace=syncfs,renameat,renameat2"];
+        let ours = [env!("CARGO_BIN_EXE_indelible"), "adopt", path, "--yes", "--scripts"];
+        let _ = Cmd::new("strace", home.user()).args(strace).args(ours).ok();
+        let text = std::fs::read_to_string(&trace).expect("strace has written it");
+        let first = |call: &str, what: &str| text.lines().position(|line| line.contains(call) && line.contains(what));
+        let (kept, replaced) = (first("syncfs(", "/adopted/scripts>"), first("renameat", "\"record-failure.sh\""));
+        assert!(kept.is_some() && kept < replaced, "{kept:?}, {replaced:?}:\n{text}");
     }
 }
 

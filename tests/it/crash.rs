@@ -126,8 +126,8 @@ const TABLE: &[Row] = &[
     row(Point::PlaceHalfWritten,    &[EXPERIMENT, HEURISTIC],                NoPromise,    WholeOnce),
     row(Point::PlaceBeforeRename,   &[HEURISTIC, Batch],                     NoPromise,    WholeOnce),
     row(Point::PlaceAfterRename,    &[EXPERIMENT, FAILURE, Batch],           NoPromise,    WholeOnce),
-    row(Point::ReplaceBeforeRename, &[FLUSH, Flush(2), Scenario::Worker],    Acknowledged, WholeOnce),
-    row(Point::ReplaceAfterRename,  &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::ReplaceBeforeRename, &[Init, FLUSH, Flush(2), Scenario::Worker], Acknowledged, WholeOnce),
+    row(Point::ReplaceAfterRename,  &[Init, FLUSH, Scenario::Worker],        Acknowledged, WholeOnce),
     row(Point::SetAsideBefore,      &[TakenPlace],                           NoPromise,    WholeOnce),
     row(Point::RowBeforeCommit,     &[HEURISTIC, Batch, FLUSH],              NoPromise,    WholeOnce),
     row(Point::RowAfterCommit,      &[EXPERIMENT, FLUSH, FreedIndex],        NoPromise,    WholeOnce),
@@ -502,6 +502,8 @@ impl Case {
         let at = format!("after a crash at {point:?} in {scenario:?}");
         if scenario == Init {
             let _ = home.cmd(["init"]).ok();
+            let ignored = std::fs::read_to_string(home.join(".indelible/.gitignore"));
+            assert_eq!(ignored.expect("it is there"), "*\n", "{at}");
             acknowledged.extend(home.record_each("after the crash"));
         }
         if row.after == Parked {

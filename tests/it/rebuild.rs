@@ -517,8 +517,15 @@ fn what_was_parked_is_tried_again() {
     assert_eq!(home.recover()["released"], 0, "the link is still in the way");
     let _ = home.verify().exits(1);
     fs::remove_file(&folder).expect("it is a link");
+    // Killed when it is applied and still in quarantine.
+    let _ = home.cmd(["recover"]).env("INDELIBLE_CRASH_AT", "SetAsideBefore").run().aborted();
     let mended = home.recover();
     assert_eq!(mended["released"], 1, "what was parked was not tried again: {mended}");
+    assert_eq!(home.recover()["released"], 0, "it is still in quarantine");
+    let dismissed = fs::read_dir(home.join(".indelible/quarantine/dismissed")).expect("it is there");
+    let names: Vec<_> = dismissed.map(|it| it.expect("it can be listed").file_name()).collect();
+    let applied = names.iter().filter(|name| name.to_string_lossy().starts_with("applied-parked-"));
+    assert_eq!((applied.count(), names.len()), (1, 1), "nobody has dismissed it: {names:?}");
     assert_exactly_once(&home, &receipts);
     let _ = home.cmd(["status", "--check"]).ok();
     let _ = home.verify().exits(0);
