@@ -6,7 +6,7 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the rows are committed | no new row (SQLite rolls back) | mending again inserts them |
-//! | between the files | some of them | mending again places the others |
+//! | between the files | some of them, each whole, also after a power cut | mending again places the others |
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -498,7 +498,7 @@ pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Res
         if let Some(Mend::File(text)) = &orphan.mend {
             point::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
             let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
-            match home.make_folder(folder)?.place(name, text.as_bytes(), &temporary) {
+            match home.make_folder(folder)?.place_whole(name, text.as_bytes(), &temporary) {
                 Err(error) if error.is_already_there() => {}
                 placed => {
                     placed?;

@@ -18,9 +18,28 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists` if something lies there, which is left alone; nothing is left behind.
     pub fn place(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
+        self.move_in(name, content, temporary, |_| Ok(()))
+    }
+
+    /// As [`Dir::place`], for what no journal can do again: after a power cut it is all of it or nothing. That it is there
+    /// is not synced.
+    ///
+    /// # Errors
+    /// As [`Dir::place`].
+    pub fn place_whole(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
+        self.move_in(name, content, temporary, sync_before_rename)
+    }
+
+    fn move_in(
+        &self,
+        name: &str,
+        content: &[u8],
+        temporary: &Dir,
+        last: impl FnOnce(&super::File) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
         point::at(Point::PlaceBeforeWrite).map_err(error)?;
-        let temp = write_temporary(temporary, content, |_| Ok(()))?;
+        let temp = write_temporary(temporary, content, last)?;
         let rename = || {
             point::at(Point::PlaceBeforeRename).map_err(|source| Error::io("put in place", name)(source))?;
             temporary.rename_new(&temp, self, name)
@@ -175,6 +194,22 @@ mod tests {
                 assert_eq!(kept.expect("readable").as_deref(), Some(&content[..]), "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_placed_whole_is_never_torn() {
+        use crate::fs::simulated::{Dice, Disk, Machine, root};
+        let machine = Machine::new(Disk::new(512), Dice::of(1));
+        let dir = root(&machine);
+        let temporary = dir.make_folder("tmp").expect("it can be made");
+        dir.place_whole("a.md", &[b'1'; 2000], &temporary).expect("the place is free");
+        let kept = (0..200).map(|seed| {
+            let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000).expect("readable");
+            assert!(kept.as_ref().is_none_or(|kept| *kept == [b'1'; 2000]), "seed {seed}: {kept:?}");
+            usize::from(kept.is_some())
+        });
+        assert!((1..200).contains(&kept.sum::<usize>()), "a name that is not synced is there, or not");
     }
 
     #[test]

@@ -6,8 +6,7 @@
 //! | after it is made | the segment | nothing to do |
 //! | before a segment is removed | a segment too many | it is removed next time, to no effect |
 //! | before its mark is | a mark of no segment, which means nothing | nobody |
-//! | while the journal is ended | no end, or a temporary file besides | recovery empties that folder |
-//! | after it | the end; after a power cut perhaps none, or an empty segment | `go_on`; an empty one gets a header |
+//! | while the journal is ended | no end, or all of it; a temporary file besides | `go_on`; recovery empties that folder |
 //! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
 
 use super::Error;
@@ -63,7 +62,7 @@ impl Journal {
     /// [`Error::Fs`] if the system refuses; the journal then goes on.
     pub fn end(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.newest()?.next();
-        self.dir.place(&number.file_name(), END.as_bytes(), temporary)?;
+        self.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
         let _ = self.dir.sync()?;
         Ok(())
     }

@@ -192,6 +192,8 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
     let there = |machine: &_| Journal::new(root(machine).folder("journal").expect("it is there"));
     for seed in 0..100 {
         let first = machine.after_power_cut(&mut Dice::of(seed));
+        let end = there(&first).dir().content("0000000002.log", 100).expect("readable");
+        assert!(end.as_ref().is_none_or(|end| end.ends_with(b"with-its-home\n")), "seed {seed}: {end:?}");
         there(&first).go_on().expect("it can go on");
         let second = first.after_power_cut(&mut Dice::of(seed));
         for machine in [&first, &second] {
