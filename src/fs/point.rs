@@ -34,6 +34,8 @@ points! {
     InitIndex,
     /// The repository is about to be made.
     InitHistory,
+    /// The list of ignored files of somebody's own repository is about to be replaced.
+    InitIgnored,
     /// An entry is about to be written.
     AppendBeforeWrite,
     /// Half of an entry is written, and no more will be.

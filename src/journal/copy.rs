@@ -3,6 +3,9 @@
 //! A home that was copied, or restored from a backup, has a journal like another one. Were it to go on under the same
 //! id, a position in git could pass for one of its own. So the id lies beside the journal together with the machine's id
 //! and the folder's inode, which no copy shares, and is drawn anew when they differ.
+//!
+//! Killed before the new id has replaced the old one, or while it does, a copy still has the old one, and draws another
+//! when it is opened next. After that it has the new one. Nobody uses an id that is not durable.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

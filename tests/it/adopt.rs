@@ -707,6 +707,25 @@ fn finished_after(point: &str, records: u64) -> Vec<&'static str> {
     killed
 }
 
+/// Killed before a new list of ignored files takes the place of the old one, both commands leave nothing beside it.
+#[test]
+fn killed_with_a_list_of_ignored_files_beside_the_list() {
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let files = everything(&home);
+    let lists = || std::fs::read_dir(home.join(".git/info")).expect("it is there").count();
+    let before = lists();
+    for command in [adopt, release] {
+        let _ = command(&home, &["--yes"]).env("INDELIBLE_CRASH_AT", "InitIgnored").run().aborted();
+        assert_eq!(lists(), before + 1, "no list is left beside the list");
+        let _ = command(&home, &["--yes"]).ok();
+        if home.join(".indelible").exists() {
+            let _ = home.cmd(["recover"]).ok();
+        }
+        assert_eq!(lists(), before, "a list is left beside the list");
+    }
+    assert_files_kept(&files, &everything(&home), &[]);
+}
+
 /// Their script is durable under its second name before ours takes its place, whoever gave it that name.
 #[test]
 fn a_script_is_kept_before_it_is_replaced() {

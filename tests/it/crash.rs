@@ -116,6 +116,7 @@ const TABLE: &[Row] = &[
     row(Point::InitJournal,         &[Init],                                 NoPromise,    Absent),
     row(Point::InitIndex,           &[Init],                                 NoPromise,    Absent),
     row(Point::InitHistory,         &[Init, NoHistory],                      Acknowledged, WholeOnce),
+    row(Point::InitIgnored,         &[Elsewhere],                            NoPromise,    Absent),
     row(Point::AppendBeforeWrite,   &[FAILURE, Batch],                       NoPromise,    Absent),
     row(Point::AppendShortWrite,    &[HEURISTIC],                            NoPromise,    Absent),
     row(Point::AppendBeforeSync,    &[FAILURE, Batch],                       NoPromise,    AbsentOrWhole),

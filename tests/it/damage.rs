@@ -820,6 +820,23 @@ fn one_store_that_is_restored_from_a_backup() {
     }
 }
 
+/// A copy is killed when it draws an id of its own.
+#[test]
+fn a_copied_home_that_is_killed_before_it_has_an_id() {
+    for point in ["PlaceHalfWritten", "ReplaceBeforeRename", "ReplaceAfterRename"] {
+        let lived = Lived::new();
+        let copied = TestHome::absent();
+        copy(lived.home.path(), copied.path());
+        let id = |home: &TestHome| fs::read(home.join(".indelible/journal.json")).expect("it is there");
+        let before = id(&copied);
+        let _ = copied.cmd(["flush"]).env("INDELIBLE_CRASH_AT", format!("{point}:1")).run().aborted();
+        assert_eq!(id(&copied) == before, point != "ReplaceAfterRename", "it did not die where it draws an id");
+        comes_back(&copied, &lived.all(), "it is a copy");
+        assert!(id(&copied) != before, "a copy has the id of what it was copied from");
+        assert!(id(&lived.home) == before, "what was copied has another id");
+    }
+}
+
 #[test]
 fn a_home_that_is_copied_and_both_are_used() {
     for settled in [false, true] {

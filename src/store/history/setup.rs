@@ -1,4 +1,12 @@
-//! Making, finding and opening the repository.
+//! Making, finding and opening the repository, and the list of files that it ignores.
+//!
+//! A repository of ours is built and synced among the temporary files, a new list beside the old one.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
+//! | after it | the repository, the new list | nothing to do |
+//! | before a list that had no line but ours is removed | that list | releasing again |
 
 use std::ffi::c_int;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -283,6 +291,7 @@ fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
     let mode = File::open(&path).and_then(|it| it.metadata()).map_or(0o644, |it| it.permissions().mode());
     let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
     let placed = write_synced(&beside, text, mode & 0o777)
+        .and_then(|()| point::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
         .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
     if placed.is_err() {
         let _ = fs::remove_file(&beside);
