@@ -1,7 +1,7 @@
 //! The worker's lock, on a file that is never deleted.
 //!
 //! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's
-//! ([`super::order`] asserts it). Recorders hold only SQLite's; nobody holds a lock while writing to the journal.
+//! ([`super::order`] asserts it). Recorders wait for SQLite's alone; nobody holds a lock while writing to the journal.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};

@@ -760,9 +760,15 @@ fn a_dash_reads_the_body_from_stdin() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let home = TestHome::absent();
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 32] = [
         &[],
         &["init"],
+        &["adopt"],
+        &["release"],
+        &["hook"],
+        &["hooks", "install"],
+        &["hooks", "uninstall"],
+        &["hooks", "status"],
         &["record"],
         &["record", "failure"],
         &["record", "success"],
@@ -789,13 +795,14 @@ fn every_command_has_help_with_an_example() {
         &["man"],
     ];
     for command in commands {
-        for flag in ["--help", "-h"] {
-            let help = home.homeless(command.iter().chain(&[flag])).ok();
+        for asked in [[command, &["--help"]].concat(), [command, &["-h"]].concat(), [&["help"], command].concat()] {
+            let help = home.homeless(&asked).ok();
             let example = format!("indelible {}", command.join(" "));
             let mut examples = help.stdout.split_once("Example").unwrap_or_default().1.lines();
-            assert!(examples.any(|line| line.contains(example.trim())), "{command:?} {flag} has no example: {help}");
+            assert!(examples.any(|line| line.contains(example.trim())), "{asked:?} has no example: {help}");
         }
     }
+    let _ = home.homeless(["help", "nonsense"]).run().exits(64);
     let version = home.homeless(["--version"]).ok();
     assert_eq!(version.stdout.trim(), concat!("indelible ", env!("CARGO_PKG_VERSION")));
 }

@@ -21,7 +21,7 @@ What `record` acknowledges with 0 cannot be lost.";
 /// Records what AI agents learn, so that none of it is ever lost.
 #[derive(Debug, Parser)]
 #[command(name = "indelible", version, after_help = EXAMPLES, max_term_width = 110)]
-#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(propagate_version = true)]
 pub struct Args {
     /// The home to work on [default: INDELIBLE_HOME, the nearest home above this folder, or the data folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -71,14 +71,8 @@ pub enum Command {
         after_help = "Example:\n  indelible adopt\n  indelible adopt ~/.claude/emergent-learning --scripts --yes"
     )]
     Adopt {
-        /// The home [default: --home, or ~/.claude/emergent-learning]
-        dir: Option<PathBuf>,
-        /// Only say what would be done
-        #[arg(long, conflicts_with = "yes")]
-        dry_run: bool,
-        /// Do it without asking
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        asked: AdoptionArgs,
         /// Put drop-in scripts of the same names into its scripts folder; the old ones are kept
         #[arg(long)]
         scripts: bool,
@@ -89,14 +83,8 @@ pub enum Command {
     /// Undo `adopt`: the home is as it was, with the records that came to it
     #[command(after_help = "Example:\n  indelible release ~/.claude/emergent-learning --yes")]
     Release {
-        /// The home [default: --home, or ~/.claude/emergent-learning]
-        dir: Option<PathBuf>,
-        /// Only say what would be done
-        #[arg(long, conflicts_with = "yes")]
-        dry_run: bool,
-        /// Do it without asking
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        asked: AdoptionArgs,
         /// Remove the private folder instead of putting it aside, the copy of the database with it
         #[arg(long)]
         remove: bool,
@@ -206,6 +194,19 @@ pub enum Command {
         #[command(flatten)]
         to: InstallArgs,
     },
+}
+
+/// Which home of the framework's is meant, and whether it is to be done.
+#[derive(Debug, ClapArgs)]
+pub struct AdoptionArgs {
+    /// The home [default: --home, or ~/.claude/emergent-learning]
+    pub dir: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, ClapArgs)]

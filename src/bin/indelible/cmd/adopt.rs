@@ -8,6 +8,7 @@ use indelible::text::visible_line;
 use serde_json::json;
 
 use super::Context;
+use crate::args::AdoptionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, count};
 use crate::settings::{Settings, TEMPLATE};
@@ -16,16 +17,20 @@ const WHAT: &str = "the home was not adopted";
 /// So many orphans of a sort are listed; `--json` lists all.
 const LISTED_MAX: usize = 10;
 
-/// Whether it is to be done, as far as flags say.
-#[derive(Clone, Copy)]
-pub struct Asked {
-    pub dry_run: bool,
-    pub yes: bool,
-}
+impl AdoptionArgs {
+    /// The home that is meant.
+    pub fn home(&self, context: &Context) -> Result<PathBuf, Failure> {
+        if let Some(path) = self.dir.as_ref().or(context.home.as_ref()) {
+            return Ok(path.clone());
+        }
+        match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+            Some(home) => Ok(Path::new(&home).join(".claude/emergent-learning")),
+            None => Err(Failure::new(Exit::Usage, "no home was named, and HOME is not set").hint("name the folder")),
+        }
+    }
 
-impl Asked {
     /// Whether to go on, once what would be done has been said: somebody at a terminal is asked.
-    pub fn goes_on(self, as_json: bool, question: &str) -> bool {
+    pub fn goes_on(&self, as_json: bool, question: &str) -> bool {
         if self.dry_run || self.yes || as_json || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
             return self.yes;
         }
@@ -37,25 +42,8 @@ impl Asked {
     }
 }
 
-/// The home that is meant.
-pub fn home_of(context: &Context, dir: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    if let Some(path) = dir.or_else(|| context.home.clone()) {
-        return Ok(path);
-    }
-    match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
-        Some(home) => Ok(Path::new(&home).join(".claude/emergent-learning")),
-        None => Err(Failure::new(Exit::Usage, "no home was named, and HOME is not set").hint("name the folder")),
-    }
-}
-
-pub fn run(
-    context: &Context,
-    dir: Option<PathBuf>,
-    asked: Asked,
-    scripts: bool,
-    repair: bool,
-) -> Result<Exit, Failure> {
-    let path = home_of(context, dir)?;
+pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool) -> Result<Exit, Failure> {
+    let path = asked.home(context)?;
     let settings = Settings::at(&path, &context.overrides)?;
     let plan = adopt::plan(&path, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
     if !context.json {

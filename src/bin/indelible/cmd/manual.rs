@@ -75,7 +75,7 @@ pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Ex
     let folder = match dir {
         None if !to.install => {
             let mut page = Vec::new();
-            let rendered = clap_mangen::Man::new(Args::command()).render(&mut page);
+            let rendered = clap_mangen::Man::new(Args::command().disable_help_subcommand(true)).render(&mut page);
             rendered.map_err(|error| Failure::new(Exit::Io, "the manual was not made").because(&error))?;
             output::line(String::from_utf8_lossy(&page).trim_end());
             return Ok(Exit::Done);

@@ -60,12 +60,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     }
     match args.command {
         Command::Init { dir } => init::run(&context, dir),
-        Command::Adopt { dir, dry_run, yes, scripts, repair } => {
-            adopt::run(&context, dir, adopt::Asked { dry_run, yes }, scripts, repair)
-        }
-        Command::Release { dir, dry_run, yes, remove } => {
-            release::run(&context, dir, adopt::Asked { dry_run, yes }, remove)
-        }
+        Command::Adopt { asked, scripts, repair } => adopt::run(&context, &asked, scripts, repair),
+        Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
         Command::Worker { log } => worker::run(&context, log),
         Command::Service { what } => service::run(&context, &what),

@@ -1,6 +1,5 @@
 //! `release`: undoes `adopt`, after saying what that means.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indelible::adopt::release::{self, Released};
@@ -11,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::Context;
-use super::adopt::{Asked, home_of};
+use crate::args::AdoptionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars};
 
@@ -19,8 +18,8 @@ const WHAT: &str = "the home was not released";
 /// How long a worker that was asked to stop may take, and whoever else has its lock.
 const WAIT: Duration = Duration::from_secs(60);
 
-pub fn run(context: &Context, dir: Option<PathBuf>, asked: Asked, remove: bool) -> Result<Exit, Failure> {
-    let path = home_of(context, dir)?;
+pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit, Failure> {
+    let path = asked.home(context)?;
     if !asked.yes {
         let note = release::look(&path).map_err(|error| Failure::of(WHAT, &error))?;
         if !context.json {
