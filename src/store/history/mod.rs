@@ -9,7 +9,8 @@
 //! 4. From before a pack can be seen until its commit is reachable, a `.keep` holds it against everybody's gc.
 //! 5. A commit's cost depends on the batch and on the folders that it changes, on nothing else.
 //! 6. What a crash leaves behind is recognised by a `.keep` of ours that nobody has locked, and [`History::sweep`] takes
-//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one.
+//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one and, in a
+//!    repository that we made, what killed git programs left.
 //! 7. `refs/indelible/<journal id>` is at the last finished batch; where the branch does not reach it, the branch was
 //!    rewound.
 //!

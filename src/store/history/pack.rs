@@ -4,11 +4,16 @@
 //! repository looks like. Nothing of git's touches a folder there, whereas one called `tmp_*` would be gone at the next
 //! `gc --prune=now`. Folder and `.keep` are locked by their maker for as long as it lives: **a `.keep` or a folder of ours
 //! that nobody has locked is a crash's**, whoever else is at work in the repository.
+//!
+//! What a git program was writing when it was killed, that of a repack of ours among them, is called `tmp_*`, and goes at
+//! the next `git gc`. Nobody need run that in a repository that we made: there it goes when it has not changed for a day.
+//! (`.tmp-*` is another matter: a whole pack, which git reads like any, and which can be the only one that has an object.)
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{Config, Oid, PackBuilder};
 use uuid::Uuid;
@@ -24,6 +29,10 @@ const KEEP_MARK: &str = "indelible ";
 const KEEP_BYTES_MAX: u64 = 1 << 20;
 const STAGING_START: &str = "indelible-";
 const STAGING_END: &str = ".staging";
+/// How the name starts of what a git program is writing.
+const GITS_START: &str = "tmp_";
+/// A git program that is at work writes more often than this.
+const GITS_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder beside the packs, for one pack.
 pub(super) struct Staging {
@@ -182,19 +191,22 @@ pub struct Swept {
     pub folders: usize,
     /// Locks on references.
     pub locks: usize,
+    /// Files that git programs were writing a day ago.
+    pub unfinished: usize,
 }
 
 impl Swept {
     /// How many things were taken away.
     pub fn total(&self) -> usize {
-        let Swept { keeps, packs, rolled, folders, locks } = self;
-        keeps + packs + rolled + folders + locks
+        let Swept { keeps, packs, rolled, folders, locks, unfinished } = self;
+        keeps + packs + rolled + folders + locks + unfinished
     }
 }
 
 impl History {
-    /// Takes away what crashes of ours left: `.keep` files, packs without their index, folders of unfinished packs.
-    /// Leaves alone what a living process holds, and everything that is not ours. A second call finds nothing.
+    /// Takes away what crashes of ours left: `.keep` files, packs without their index, folders of unfinished packs; and, in
+    /// a repository that we made, what git programs were writing a day ago. Leaves alone what a living process holds, and
+    /// everything that is not ours. A second call finds nothing.
     ///
     /// # Errors
     /// [`Error::Io`] for a file that could not be removed.
@@ -208,6 +220,8 @@ impl History {
                 swept.folders += usize::from(sweep_folder(&path)?);
             } else if let Some(stem) = name.strip_suffix(".keep") {
                 sweep_keep(&packs, &path, stem, &mut swept)?;
+            } else if self.owned && name.starts_with(GITS_START) && is_idle(&path) {
+                swept.unfinished += usize::from(remove(&path)?);
             }
         }
         self.sweep_exclude()?;
@@ -259,6 +273,12 @@ fn sweep_keep(packs: &Path, path: &Path, stem: &str, swept: &mut Swept) -> Resul
     swept.packs += settled.packs;
     swept.rolled += settled.rolled;
     Ok(())
+}
+
+/// Whether the file has not changed for so long that nobody is writing it. One from the future may be.
+fn is_idle(path: &Path) -> bool {
+    let changed = fs::symlink_metadata(path).and_then(|it| it.modified());
+    changed.is_ok_and(|at| at.elapsed().is_ok_and(|idle| idle > GITS_IDLE_MAX))
 }
 
 fn is_free(file: &File) -> bool {

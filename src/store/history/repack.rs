@@ -7,7 +7,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while the new pack is written | a part of it: git's `tmp_*`, or a folder of ours | `gc`; [`History::sweep`] |
+//! | while the new pack is written | a part of it: git's `tmp_*`, or a folder of ours | [`History::sweep`]; `gc`, where the repository is theirs |
 //! | before the old packs go | their objects twice | the next repack; the library's `.keep` says which, for the sweep |
 //! | after that | the new pack; the library's has a `.keep` too many | [`History::sweep`] |
 

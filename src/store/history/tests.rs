@@ -86,6 +86,11 @@ impl Home {
             .collect()
     }
 
+    /// How many files there are among the packs, whatever they are.
+    fn beside_packs(&self) -> usize {
+        fs::read_dir(self.path.join(".git/objects/pack")).expect("the packs").count()
+    }
+
     fn staging_folders(&self) -> usize {
         self.packs("staging").len()
     }
@@ -870,7 +875,7 @@ fn a_crash_at_any_step_of_a_commit_is_mended() {
                 home.git(&["gc", "-q", "--prune=now"]);
             }
             let swept = history.sweep().expect("swept");
-            assert_eq!(swept, Swept { keeps, packs, rolled: 0, folders, locks }, "{point:?}");
+            assert_eq!(swept, Swept { keeps, packs, folders, locks, ..Swept::default() }, "{point:?}");
             assert_eq!(history.missing(&[ONE, TWO]).expect("looked").is_empty(), moved, "{point:?}");
             let committed = commit(&history, &three_records(), &[]).expect("again");
             assert_eq!(committed == Committed::Nothing, moved, "{point:?}");
@@ -963,16 +968,48 @@ fn packs_are_rolled_together_with_git_and_without() {
     }
 }
 
+/// A git program that starts another, says in `hanging` which, and waits for it for ever.
+fn hanging_git(home: &Home) -> PathBuf {
+    let program = home.path.join("hanging-git");
+    let said = home.path.join("hanging");
+    let text = format!("#!/bin/sh\nsleep 600 &\necho $! > '{0}.new'\nmv '{0}.new' '{0}'\nwait\n", said.display());
+    fs::write(&program, text).expect("a program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("one that runs");
+    program
+}
+
+/// Waits until `look` finds something.
+fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let found = (0..60_000).find_map(|_| {
+        look().or_else(|| {
+            std::thread::sleep(Duration::from_millis(1));
+            None
+        })
+    });
+    found.unwrap_or_else(|| panic!("{what}: it did not come to that"))
+}
+
+/// Waits until the program that the hanging one has started is there.
+fn started(home: &Home) -> String {
+    wait_for("a git program that hangs", || fs::read_to_string(home.path.join("hanging")).ok()).trim().to_owned()
+}
+
+/// Waits until the process is gone, or dead and nobody has asked how it ended.
+fn assert_dies(process: &str) {
+    wait_for("what the git program has started ends with it", || {
+        let state = fs::read_to_string(format!("/proc/{process}/stat")).ok();
+        let is_dead = state.is_none_or(|it| it.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")));
+        is_dead.then_some(())
+    });
+}
+
 #[test]
 fn a_git_program_that_hangs_is_ended() {
     let (home, history) = Home::ours();
-    let program = home.path.join("slow-git");
-    fs::write(&program, "#!/bin/sh\nsleep 1000\n").expect("a program");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("one that runs");
     let options = HistoryOptions {
         packs_max: 3,
-        git_program: Some(program),
-        repack_wait: Duration::from_millis(30),
+        git_program: Some(hanging_git(&home)),
+        repack_wait: Duration::from_millis(300),
         ..options()
     };
     let history = History { options, ..history };
@@ -983,7 +1020,60 @@ fn a_git_program_that_hangs_is_ended() {
         history.repack_if_needed().expect("rolled"),
         Some(Repacked { by: Roller::Library, before: 3, after: 1 })
     );
+    // Where the machine is so busy that it did not come to hang, nothing was started.
+    if let Ok(process) = fs::read_to_string(home.path.join("hanging")) {
+        assert_dies(process.trim());
+    }
+    assert_eq!((home.packs("pack").len(), home.beside_packs()), (1, 2), "something is left beside the pack");
     home.fsck();
+}
+
+/// Commits go on beside a git program that hangs, and whoever ends leaves neither it nor anything of it.
+#[test]
+fn commits_go_on_beside_a_git_program_that_hangs() {
+    let (home, history) = Home::ours();
+    let options = HistoryOptions { packs_max: 3, git_program: Some(hanging_git(&home)), ..options() };
+    let history = History { options, ..history };
+    let add = |number: usize| {
+        let _ = keep(&history, &[record(&format!("memory/r-{number}.md"), "x")]);
+    };
+    (0..3).for_each(add);
+    let process = std::thread::scope(|scope| {
+        let repack = scope.spawn(|| history.repack_if_needed());
+        let process = started(&home);
+        (3..6).for_each(add);
+        assert!(!repack.is_finished(), "nothing hangs");
+        history.end_repack();
+        repack.join().expect("no panic").expect("it was ended");
+        process
+    });
+    assert_dies(&process);
+    assert_eq!((home.packs("pack").len(), home.beside_packs()), (6, 12), "something is left beside the packs");
+    assert_eq!(home.git(&["rev-list", "--count", "main"]).trim(), "6");
+    home.fsck();
+}
+
+/// What a git program was writing when it was killed goes where nobody runs `gc`, and only when it is long dead.
+#[test]
+fn what_killed_git_programs_left_is_swept_from_our_own_repository() {
+    for (ours, (home, history)) in [(true, Home::ours()), (false, Home::theirs())] {
+        keep(&history, &three_records());
+        let packs = home.path.join(".git/objects/pack");
+        fs::create_dir_all(&packs).expect("a folder of packs");
+        let yesterday = std::time::SystemTime::now() - Duration::from_secs(25 * 3600);
+        for name in ["tmp_pack_aBc123", "tmp_idx_d4E5f6"] {
+            fs::write(packs.join(name), "half").expect("written");
+            fs::write(packs.join(format!("{name}.new")), "half").expect("written");
+            let file = fs::File::options().write(true).open(packs.join(name)).expect("it is there");
+            file.set_modified(yesterday).expect("its time can be set");
+        }
+        let unfinished = if ours { 2 } else { 0 };
+        assert_eq!(history.sweep().expect("swept"), Swept { unfinished, ..Swept::default() });
+        let names = fs::read_dir(&packs).expect("listed").map(|it| it.expect("listed").file_name());
+        let left = names.filter(|name| name.to_string_lossy().contains("tmp")).count();
+        assert_eq!(left, 4 - unfinished, "what may be somebody's at work is gone");
+        home.fsck();
+    }
 }
 
 #[test]
