@@ -40,7 +40,7 @@ use crate::position::Position;
 use crate::state::{Passed, State};
 use crate::store::apply::{self, Applier, Expect, domain_folder};
 use crate::store::history::{self, Committed, History, HistoryOptions};
-use crate::store::index::{self, Index, RowImage};
+use crate::store::index::{self, Index, RowImage, Taken};
 use crate::store::quarantine::Quarantine;
 
 use repacking::Repacking;
@@ -500,21 +500,16 @@ impl<'h> Committer<'h> {
     }
 
     fn insert_rows(&mut self, intents: &[Intent]) -> Result<(), Error> {
-        let mut rows: Vec<_> = intents.iter().map(|intent| RowImage::of(intent, intent.path())).collect();
-        loop {
-            match self.index()?.insert(&rows) {
-                Ok(inserted) => {
-                    self.counts.rows_inserted += inserted.iter().filter(|inserted| inserted.is_new).count() as u64;
-                    return Ok(());
-                }
-                Err(error @ index::Error::RowRefused { id, .. }) => {
-                    rows.retain(|row| row.id != id);
-                    let refused = intents.iter().find(|intent| intent.id == id);
-                    refused.map_or(Ok(()), |intent| self.park(intent, "row", &error))?;
-                }
-                Err(error) => return Err(error.into()),
+        let rows: Vec<_> = intents.iter().map(|intent| RowImage::of(intent, intent.path())).collect();
+        let Taken { inserted, refused } = self.index()?.insert_what_is_taken(&rows)?;
+        self.counts.rows_inserted += inserted.iter().filter(|inserted| inserted.is_new).count() as u64;
+        let refused: HashMap<RecordId, index::Error> = refused.into_iter().collect();
+        for intent in intents {
+            if let Some(error) = refused.get(&intent.id) {
+                self.park(intent, "row", error)?;
             }
         }
+        Ok(())
     }
 
     fn render_pages(&mut self, intents: &[Intent]) -> Result<Vec<FileImage>, Error> {

@@ -108,7 +108,7 @@ fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId,
             records.push((*created_at, *id, key, record, place));
         }
     }
-    let mut rows: Vec<_> =
+    let rows: Vec<_> =
         records
             .iter()
             .map(|(created_at, id, key, record, path): &(Timestamp, RecordId, Option<String>, Record, String)| {
@@ -116,12 +116,7 @@ fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId,
             })
             .collect();
     // What an adopted table refuses is parked when the stores are held against each other.
-    while let Err(error) = index.insert(&rows) {
-        match error {
-            index::Error::RowRefused { id, .. } => rows.retain(|row| row.id != id),
-            error => return Err(error.into()),
-        }
-    }
+    index.insert_what_is_taken(&rows)?;
     Ok(())
 }
 

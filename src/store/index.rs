@@ -396,6 +396,28 @@ impl Index {
         Ok(inserted)
     }
 
+    /// As [`Index::insert`], but for rows that their tables do not take: these come back, each with why. Where there are
+    /// any, each of the others has a transaction of its own.
+    ///
+    /// # Errors
+    /// As [`Index::insert`], without [`Error::RowRefused`]; some rows may be inserted then.
+    pub fn insert_what_is_taken(&mut self, rows: &[RowImage<'_>]) -> Result<Taken, Error> {
+        match self.insert(rows) {
+            Ok(inserted) => return Ok(Taken { inserted, refused: Vec::new() }),
+            Err(Error::RowRefused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let mut taken = Taken::default();
+        for row in rows {
+            match self.insert(std::slice::from_ref(row)) {
+                Ok(inserted) => taken.inserted.extend(inserted),
+                Err(error @ Error::RowRefused { .. }) => taken.refused.push((row.id, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
     /// The records of the domain page whose folder is `folder`, oldest first.
     ///
     /// # Errors
@@ -561,6 +583,15 @@ pub struct Inserted {
     pub path: String,
     /// Whether it was not there before.
     pub is_new: bool,
+}
+
+/// What became of rows that were to be inserted.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Those that are there.
+    pub inserted: Vec<Inserted>,
+    /// The records whose rows their tables do not take, and why.
+    pub refused: Vec<(RecordId, Error)>,
 }
 
 fn flags() -> OpenFlags {

@@ -197,6 +197,26 @@ fn a_second_experiment_of_one_name_is_parked() {
     assert!(status["quarantine"]["parked"][0].as_str().expect("it is named").contains(&second.id), "{status}");
 }
 
+/// Of a batch, a table takes what it takes and refuses the rest, each once.
+#[test]
+fn rows_that_are_refused_among_many_keep_none_back() {
+    let home = framework(Tables::Strict, Git::Clean, 50);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let line = |number| {
+        let kind = if number % 3 == 0 { "observation" } else { "failure" };
+        format!(r#"{{"kind":"{kind}","title":"Number {number}","domain":"ci","key":"{number}"}}"#)
+    };
+    let lines: Vec<String> = (0..90).map(line).collect();
+    let _ = home.cmd(["record", "batch"]).stdin(lines.join("\n")).ok();
+    home.flush();
+    let stores = Stores::read(&home);
+    assert_eq!(stores.rows.len(), 60, "not every row is there that is taken");
+    let wrong: Vec<_> = stores.rows.keys().flat_map(|id| stores.problems_of(id)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let status = home.status();
+    assert_eq!(status["quarantine"]["parked"].as_array().map(Vec::len), Some(30), "{status}");
+}
+
 /// Once a person has seen that a row is refused, the stores agree on it, and the home can be given back.
 #[test]
 fn a_refused_row_that_was_seen_is_nobodys_concern() {
