@@ -12,11 +12,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::intent::{Experiment, Heuristic, Kind, Learning, Record, RecordId};
-use crate::store::index::{self, Index, RowImage, columns_of, temporary_copy};
+use crate::store::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
 use crate::text::{chain, visible_line};
-
-/// How long somebody else's lock on the database is waited for.
-pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 /// What is in a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +64,7 @@ pub struct Refusal {
 /// # Errors
 /// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
 pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> {
-    let index = Index::open(path, WAIT)?;
+    let index = Index::open(path, PATIENCE)?;
     let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
     let mut found = Inspection {
@@ -156,7 +153,7 @@ fn empty_learning() -> Learning {
 /// # Errors
 /// [`index::Error::Corrupt`] if the copy is not sound; nothing else has been changed then.
 pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
-    let index = Index::open(path, WAIT)?;
+    let index = Index::open(path, PATIENCE)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let error = |source| index::Error::Sqlite { doing: "write a copy of the database", source };
     let mut copy = Connection::open_with_flags(to, flags).map_err(error)?;
@@ -165,7 +162,7 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
     let single = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
     single.map_err(error)?;
     copy.close().map_err(|(_, source)| error(source))?;
-    Index::open(to, WAIT)?.check_integrity()
+    Index::open(to, PATIENCE)?.check_integrity()
 }
 
 /// Puts the database into the journal mode `mode`. Leaving `wal` takes in all that its write-ahead log holds.
@@ -173,8 +170,8 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
 /// # Errors
 /// [`index::Error::Busy`] if somebody has it open all the time; it is then as it was.
 pub(super) fn set_journal_mode(path: &Path, mode: &str) -> Result<(), index::Error> {
-    let index = Index::open(path, WAIT)?;
-    let until = Instant::now() + WAIT;
+    let index = Index::open(path, PATIENCE)?;
+    let until = Instant::now() + PATIENCE;
     loop {
         // A name from a file is not put into SQL.
         let sql = if mode == "wal" { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
@@ -183,7 +180,7 @@ pub(super) fn set_journal_mode(path: &Path, mode: &str) -> Result<(), index::Err
             Err(source) if source.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
                 return Err(index.error("change the journal mode of the database")(source));
             }
-            _ if Instant::now() >= until => return Err(index::Error::Busy { waited: WAIT }),
+            _ if Instant::now() >= until => return Err(index::Error::Busy { waited: PATIENCE }),
             // SQLite waits for no lock here.
             _ => std::thread::sleep(Duration::from_millis(20)),
         }

@@ -31,7 +31,7 @@ const LEARNINGS: [(&str, &str); 3] =
 const READ_BYTES_MAX: u64 = 16 << 20;
 
 /// What has no counterpart.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Orphans {
     /// How many pages and folders of the framework's were looked at.
     pub looked_at: u64,
@@ -44,7 +44,7 @@ pub struct Orphans {
 }
 
 /// One of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Orphan {
     /// The file; relative to the home.
     pub path: String,
@@ -59,21 +59,12 @@ pub struct Orphan {
     mend: Option<Mend>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Mend {
     /// Values for a new row.
-    Row { table: &'static str, values: Vec<(&'static str, Cell)> },
+    Row { table: &'static str, values: Vec<(&'static str, Value)> },
     /// The text of a new file.
     File(String),
-}
-
-/// A value in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Cell {
-    Text(String),
-    Integer(i64),
-    /// A number as its text, which the column makes a number of.
-    Real(String),
 }
 
 /// What was done.
@@ -262,15 +253,15 @@ impl Looking<'_> {
         let found = legacy::learning(&bytes, name);
         let at = created_at(found.created_at);
         let values = vec![
-            ("type", Cell::Text(kind.to_owned())),
-            ("filepath", Cell::Text(path.clone())),
-            ("title", Cell::Text(found.title.clone())),
-            ("summary", Cell::Text(found.summary)),
-            ("tags", Cell::Text(found.tags)),
-            ("domain", Cell::Text(found.domain.unwrap_or_default())),
-            ("severity", Cell::Integer(found.severity.into())),
-            ("created_at", Cell::Text(at.clone())),
-            ("updated_at", Cell::Text(at)),
+            ("type", Value::Text(kind.to_owned())),
+            ("filepath", Value::Text(path.clone())),
+            ("title", Value::Text(found.title.clone())),
+            ("summary", Value::Text(found.summary)),
+            ("tags", Value::Text(found.tags)),
+            ("domain", Value::Text(found.domain.unwrap_or_default())),
+            ("severity", Value::Integer(found.severity.into())),
+            ("created_at", Value::Text(at.clone())),
+            ("updated_at", Value::Text(at)),
         ];
         self.orphans.files.push(Orphan {
             path,
@@ -365,10 +356,10 @@ impl Looking<'_> {
                     continue;
                 }
                 let values = vec![
-                    ("name", Cell::Text(name.clone())),
-                    ("hypothesis", Cell::Text(hypothesis)),
-                    ("status", Cell::Text(status.to_owned())),
-                    ("folder_path", Cell::Text(path.clone())),
+                    ("name", Value::Text(name.clone())),
+                    ("hypothesis", Value::Text(hypothesis)),
+                    ("status", Value::Text(status.to_owned())),
+                    ("folder_path", Value::Text(path.clone())),
                 ];
                 let mend = Some(Mend::Row { table: "experiments", values });
                 self.orphans.files.push(Orphan { path, row: None, headline: name, left: None, mend });
@@ -414,16 +405,16 @@ fn created_at(at: Option<Timestamp>) -> String {
 fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
     let at = created_at(rule.created_at);
     let mut values = vec![
-        ("domain", Cell::Text(rule.domain.clone())),
-        ("rule", Cell::Text(rule.rule.clone())),
-        ("explanation", Cell::Text(rule.explanation.clone())),
-        ("source_type", Cell::Text(rule.source.clone().unwrap_or_else(|| "observation".into()))),
-        ("confidence", Cell::Real(rule.confidence.to_string())),
-        ("created_at", Cell::Text(at.clone())),
-        ("updated_at", Cell::Text(at)),
+        ("domain", Value::Text(rule.domain.clone())),
+        ("rule", Value::Text(rule.rule.clone())),
+        ("explanation", Value::Text(rule.explanation.clone())),
+        ("source_type", Value::Text(rule.source.clone().unwrap_or_else(|| "observation".into()))),
+        ("confidence", Value::Real(rule.confidence)),
+        ("created_at", Value::Text(at.clone())),
+        ("updated_at", Value::Text(at)),
     ];
     // Its heading names its row: it gets that number again.
-    values.extend(rule.row.map(|row| ("id", Cell::Integer(row))));
+    values.extend(rule.row.map(|row| ("id", Value::Integer(row))));
     let mend = Some(Mend::Row { table: "heuristics", values });
     Orphan { path: path.to_owned(), row: None, headline: rule.rule.clone(), left: None, mend }
 }
@@ -491,7 +482,7 @@ pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Res
             mended.left.push(format!("{}: {why}", orphan.row.as_deref().unwrap_or(&orphan.path)));
         }
     }
-    let index = Index::open(path, super::database::WAIT)?;
+    let index = Index::open(path, index::PATIENCE)?;
     insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
     let temporary = home.folder(crate::home::PRIVATE)?.folder("tmp")?;
     for orphan in all() {
@@ -531,16 +522,12 @@ fn insert_rows<'o>(
     transaction.commit()
 }
 
-fn insert_row(connection: &Connection, table: &str, values: &[(&str, Cell)]) -> Result<(), rusqlite::Error> {
+fn insert_row(connection: &Connection, table: &str, values: &[(&str, Value)]) -> Result<(), rusqlite::Error> {
     let there = columns_of(connection, table)?;
     let kept: Vec<_> = values.iter().filter(|(column, _)| there.iter().any(|it| it == column)).collect();
     let columns = kept.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
     let places = vec!["?"; kept.len()].join(", ");
-    let cells = kept.iter().map(|(_, cell)| match cell {
-        Cell::Text(text) => Value::Text(text.clone()),
-        Cell::Integer(number) => Value::Integer(*number),
-        Cell::Real(text) => text.parse().map_or(Value::Null, Value::Real),
-    });
     let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
+    let cells = kept.iter().map(|(_, cell)| cell);
     connection.execute(&sql, params_from_iter(cells)).map(|_| ())
 }

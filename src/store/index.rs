@@ -32,6 +32,8 @@ use crate::fs::{Point, point};
 use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
 use crate::store::page::PageEntry;
 
+/// How long whoever cannot go on without it waits for somebody else's lock.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite counts milliseconds in 31 bits.
 const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -209,7 +211,7 @@ impl Index {
     /// Every [`Error`] but `Missing` and `RowRefused`.
     pub fn create(path: &Path, home: Uuid) -> Result<Uuid, Error> {
         let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut index = Index::connect(path, flags, Duration::from_secs(10))?;
+        let mut index = Index::connect(path, flags, PATIENCE)?;
         index.prepare_tables(home, false)
     }
 
@@ -533,7 +535,7 @@ impl Index {
     /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
     pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
         drop(Index::empty(path)?);
-        let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, Duration::from_secs(10))?;
+        let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, PATIENCE)?;
         index.prepare_tables(home, true)?;
         Ok(index)
     }
@@ -544,7 +546,7 @@ impl Index {
         let connection = connection(path, flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         let empty = || {
             let _held = order::take(Lock::Index);
-            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.busy_timeout(PATIENCE)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
             let vacuum = connection.execute_batch("VACUUM");
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;

@@ -14,12 +14,9 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use uuid::Uuid;
 
-use super::{Error, Index};
+use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, point};
-
-/// How long somebody else's lock is waited for.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// Copies all of `from` into `to`, as it is at one moment: `to` has all of it afterwards, or is as it was.
 ///
@@ -54,7 +51,7 @@ impl Index {
     /// # Errors
     /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
     pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
-        let base = Index::open(base, WAIT)?;
+        let base = Index::open(base, PATIENCE)?;
         base.check_integrity()?;
         // That it is unfinished comes in with the rest: nobody may take it for whole.
         let mut prepared = temporary_copy(&base)?;
@@ -63,7 +60,7 @@ impl Index {
         let named = |source: std::io::Error| rusqlite::Error::ToSqlConversionFailure(source.into());
         point::at(Point::RebuildBeforeCopy).map_err(|source| prepared.error("fill the index")(named(source)))?;
         copy(&prepared, &mut emptied)?;
-        let mut index = Index::connect(path, super::flags(), WAIT)?;
+        let mut index = Index::connect(path, super::flags(), PATIENCE)?;
         index.prepare_tables(home, true)?;
         Ok(index)
     }
