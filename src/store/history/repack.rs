@@ -83,6 +83,10 @@ impl History {
                 Roller::Library
             }
         };
+        if self.hurry.load(Ordering::Relaxed) {
+            tracing::debug!("ended before its time: packs are rolled together another time");
+            return Ok(None);
+        }
         let done = Repacked { by, before, after: self.rollable()?.len() };
         tracing::info!(?done, "rolled packs together");
         Ok(Some(done))
