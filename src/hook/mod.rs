@@ -1,7 +1,8 @@
-//! Hooks: an agent's host tells of an event, and what is worth keeping of it becomes records. Pure but for `count`.
+//! Hooks: an agent's host tells of an event, and what is worth keeping of it becomes records. Pure but for `count` and
+//! `transcript`.
 //!
 //! ```text
-//! bytes ─ Event::of ─▶ event ─ judge ─▶ requests, or why there are none ─▶ record ─▶ count
+//! bytes ─ Event::of, transcript::complete ─▶ event ─ judge ─▶ requests, or why there are none ─▶ record ─▶ count
 //! ```
 //!
 //! 1. What is recorded is decided by [`Rules`] and what the event says, never by when or how often a host says it: each
@@ -13,6 +14,7 @@ mod compose;
 pub mod count;
 mod host;
 mod learned;
+pub mod transcript;
 
 use std::collections::BTreeMap;
 

@@ -91,7 +91,7 @@ fn what_each_host_sends_becomes_what_it_means() {
         ("claude/SessionStart", &[]),
         ("claude/SessionEnd", &[]),
         ("claude/PreToolUse", &[]),
-        ("codex/PostToolUse-failed", &[("failure", "npm test: exit code 1", "npm")]),
+        ("codex/PostToolUse-failed", &[]), // without its transcript; with it: below
         ("codex/PostToolUse", &[("heuristic", "prefer streams to buffers", "node")]),
         ("codex/Stop", &[("heuristic", "You must tag before you publish.", "release")]),
         ("codex/SubagentStop", &[("observation", "the diff was twice as long as needed", "review")]),
@@ -158,6 +158,53 @@ fn a_record_says_what_failed_where_and_in_whose_session() {
     for part in ["cargo test --locked", "src/cart.rs:12:5", "/home/ada/shop", "5f0c7c4e-2f6b", "Claude Code", "Bash"] {
         assert!(summary.contains(part), "{part:?} is missing in:\n{summary}");
     }
+}
+
+/// The record of the one failure, where Codex's transcript says `lines`.
+fn codex_failure(home: &TestHome, lines: &[Value]) -> Vec<(String, String, String)> {
+    let transcript = home.user().join("rollout.jsonl");
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(&transcript, text).expect("it is ours");
+    quiet(home, edited("codex/PostToolUse-failed", |it| it["transcript_path"] = json!(transcript)));
+    home.flush();
+    rows(home)
+}
+
+/// A line of Codex's transcript: that `call` has ended with `exit_code`.
+fn ended(call: &str, exit_code: i64) -> Value {
+    let item = json!({"type": "CommandExecution", "id": call, "command": ["/bin/bash", "-lc", "npm test"],
+        "status": "failed", "aggregated_output": "1 failing\n", "exit_code": exit_code});
+    json!({"timestamp": "2026-11-21T04:00:00.000Z", "type": "event_msg",
+        "payload": {"type": "item_completed", "turn_id": "turn-3", "item": item}})
+}
+
+#[test]
+fn how_a_command_of_codex_ended_is_read_from_its_transcript() {
+    let home = TestHome::new();
+    let asked = json!({"type": "response_item", "payload": {"type": "function_call", "call_id": "call_7Yd"}});
+    assert_eq!(codex_failure(&home, &[ended("call_7Yd", 0), asked.clone()]), []);
+    assert_eq!(codex_failure(&home, &[ended("call_6Xc", 1), asked.clone(), json!("call_7Yd")]), [], "another's end");
+    let failure = ("failure".to_owned(), "npm test: exit code 1".to_owned(), "npm".to_owned());
+    let lines = [ended("call_6Xc", 2), asked, ended("call_7Yd", 1), ended("call_8Ze", 3)];
+    assert_eq!(codex_failure(&home, &lines), [failure]);
+    let body: String =
+        home.index().query_row("SELECT summary FROM learnings", [], |row| row.get(0)).expect("it is there");
+    assert!(body.contains("1 failing"), "the error is what the command printed: {body}");
+}
+
+#[test]
+fn a_transcript_that_is_none_is_no_error() {
+    let home = TestHome::new();
+    let fifo = home.user().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+    assert!(made.success());
+    for transcript in
+        [json!(fifo), json!(home.user()), json!("/proc/self/mem"), json!("no\u{0}file"), json!(7), json!(null)]
+    {
+        quiet(&home, edited("codex/PostToolUse-failed", |it| it["transcript_path"] = transcript));
+    }
+    let counts = counts(&home);
+    assert_eq!((&counts["seen"], &counts["skipped"]), (&json!(6), &json!(6)), "{counts}");
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn what_is_installed_records() {
         ("claude", "PostToolUse", "claude/PostToolUse"),
         ("claude", "SubagentStop", "claude/SubagentStop"),
         ("claude", "SessionStart", "claude/SessionStart"),
-        ("codex", "PostToolUse", "codex/PostToolUse-failed"),
+        ("codex", "PostToolUse", "codex/PostToolUse"),
         ("codex", "Stop", "codex/Stop"),
         ("gemini", "AfterTool", "gemini/AfterTool-failed"),
         ("gemini", "AfterAgent", "gemini/AfterAgent"),

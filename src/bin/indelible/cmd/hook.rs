@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
-use indelible::hook::{Event, Host, Moment, judge};
+use indelible::hook::{Event, Host, Moment, judge, transcript};
 use indelible::record::Recorder;
 use indelible::status;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -70,7 +70,8 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
             done
         }
         Ok((payload, bytes)) => {
-            let event = Event::of(&payload, &bytes, host);
+            let mut event = Event::of(&payload, &bytes, host);
+            transcript::complete(&mut event, &payload);
             match context.open("the event was not recorded") {
                 // Without a home nothing is made, and there is nowhere to count.
                 Err(failure) => Done::new(Some(event.host), Outcome::Failed, reason(&failure)),

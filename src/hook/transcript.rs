@@ -1,0 +1,51 @@
+//! What a host tells only in its transcript. Codex CLI hands a hook what a command has printed, and not how it ended; that
+//! stands in the transcript before the hook is called, in a line of its own:
+//!
+//! ```json
+//! {"type": "event_msg", "payload": {"type": "item_completed", "item": {"type": "CommandExecution", "id": "call_7Yd", "exit_code": 1}}}
+//! ```
+//!
+//! Nothing is written. A transcript that is missing, cut off or of another shape says nothing, and the command counts as
+//! ended well, as before.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use serde_json::Value;
+
+use super::{End, Event, Host, Moment};
+
+/// How much of a transcript is read, from its end, in bytes. The line is among the last few; it has the command's output
+/// in it.
+const BYTES_READ: u64 = 1 << 20;
+
+/// Makes a failure of `event`, if it is the end of a command of Codex, and the transcript that `payload` names says that
+/// the command failed.
+pub fn complete(event: &mut Event, payload: &Value) {
+    let (Host::Codex, Moment::Tool(tool)) = (event.host, &mut event.moment) else { return };
+    let (End::Well, Some(_), Some(call)) = (&tool.end, &tool.command, &tool.call) else { return };
+    let Some(transcript) = payload.get("transcript_path").and_then(Value::as_str) else { return };
+    let ended = last_of(transcript).and_then(|text| exit_code_in(&text, call));
+    if let Some(exit_code) = ended.filter(|code| *code != 0) {
+        tool.end = End::Failed { error: tool.output.clone(), exit_code: Some(exit_code) };
+    }
+}
+
+/// The last lines of the file at `path`. Of what is no regular file nothing is read, as that could take for ever.
+fn last_of(path: &str) -> Option<String> {
+    let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::Start(size.saturating_sub(BYTES_READ))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_READ).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What `call` exited with, as the lines of `transcript` say.
+fn exit_code_in(transcript: &str, call: &str) -> Option<i64> {
+    transcript.lines().rev().filter(|line| line.contains(call)).find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let item = line.get("payload")?.get("item")?;
+        (item.get("id")?.as_str()? == call).then(|| item.get("exit_code")?.as_i64()).flatten()
+    })
+}
