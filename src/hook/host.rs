@@ -270,7 +270,7 @@ fn tool(payload: &Value, failed: bool) -> Moment {
     let response = unpacked(response);
     let input = unpacked(field(payload, &["tool_input", "args", "input"]));
     let command = command_of(&input);
-    let output = output_of(&response);
+    let output = shown(&response);
     let end = if stopped(payload) {
         End::Stopped
     } else if failed {
@@ -356,6 +356,14 @@ fn command_of(input: &Value) -> Option<String> {
         _ => None,
     }
     .filter(|command| !command.trim().is_empty())
+}
+
+/// The texts of an answer that its agent was shown. Gemini CLI puts a frame around them, and has others beside them, for
+/// the person.
+fn shown(response: &Value) -> String {
+    let text = output_of(response.get("llmContent").unwrap_or(response));
+    let inner = text.strip_prefix("<untrusted_context>\n").and_then(|text| text.strip_suffix("\n</untrusted_context>"));
+    inner.unwrap_or(&text).to_owned()
 }
 
 /// Every text of an answer, each on lines of its own.

@@ -97,7 +97,14 @@ fn what_each_host_sends_becomes_what_it_means() {
         ("codex/SubagentStop", &[("observation", "the diff was twice as long as needed", "review")]),
         ("codex/SessionStart", &[]),
         ("gemini/AfterTool-failed", &[("failure", "go test ./...: exit code 1", "go")]),
-        ("gemini/AfterTool-error", &[("failure", "replace: 0 occurrences found for old_string", "replace")]),
+        (
+            "gemini/AfterTool-error",
+            &[(
+                "failure",
+                "replace: Could not find an exact match for 'old_string' in '/home/ada/shop/cart.go'.",
+                "replace",
+            )],
+        ),
         ("gemini/AfterTool", &[("heuristic", "avoid defer in hot loops", "go")]),
         ("gemini/AfterAgent", &[("observation", "the race detector needs cgo", "go")]),
         ("gemini/SessionStart", &[]),
@@ -205,6 +212,17 @@ fn a_transcript_that_is_none_is_no_error() {
     }
     let counts = counts(&home);
     assert_eq!((&counts["seen"], &counts["skipped"]), (&json!(6), &json!(6)), "{counts}");
+}
+
+#[test]
+fn what_gemini_says_to_agent_and_person_is_recorded_once() {
+    let home = TestHome::new();
+    quiet(&home, fixture("gemini/AfterTool-failed"));
+    home.flush();
+    let body: String =
+        home.index().query_row("SELECT summary FROM learnings", [], |row| row.get(0)).expect("it is there");
+    assert_eq!(body.matches("cart_test.go:14").count(), 1, "{body}");
+    assert!(!body.contains("untrusted_context"), "{body}");
 }
 
 #[test]
