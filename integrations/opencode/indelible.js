@@ -49,7 +49,8 @@ export const Indelible = async ({ client, directory }) => {
         tool_name: input.tool,
         tool_use_id: input.callID,
         tool_input: input.args ?? output?.args,
-        tool_response: { title: output?.title, output: output?.output, metadata: output?.metadata },
+        // All else that is in `metadata` repeats the output or holds whole files.
+        tool_response: { output: output?.output, metadata: { exit: output?.metadata?.exit } },
       });
     },
     event: async ({ event }) => {
