@@ -70,7 +70,10 @@ fn what_each_host_sends_becomes_what_it_means() {
     type Wanted<'a> = &'a [(&'a str, &'a str, &'a str)];
     let cases: [(&str, Wanted<'_>); 36] = [
         ("claude/PostToolUseFailure", &[("failure", "cargo test --locked: exit code 101", "cargo")]),
-        ("claude/PostToolUseFailure-edit", &[("failure", "Edit: String to replace not found in file.", "edit")]),
+        (
+            "claude/PostToolUseFailure-write",
+            &[("failure", "Write: EACCES: permission denied, open '/home/ada/shop/dist/cart.js'", "write")],
+        ),
         (
             "claude/PostToolUseFailure-agent",
             &[("failure", "Agent: Agent terminated early due to an API error: overloaded", "agent")],
@@ -190,10 +193,12 @@ fn how_a_command_of_codex_ended_is_read_from_its_transcript() {
     let home = TestHome::new();
     let asked = json!({"type": "response_item", "payload": {"type": "function_call", "call_id": "call_7Yd"}});
     assert_eq!(codex_failure(&home, &[ended("call_7Yd", 0), asked.clone()]), []);
-    assert_eq!(codex_failure(&home, &[ended("call_6Xc", 1), asked.clone(), json!("call_7Yd")]), [], "another's end");
+    let mut another = ended("call_6Xc", 2);
+    another["payload"]["item"]["aggregated_output"] = json!("call_7Yd");
+    assert_eq!(codex_failure(&home, &[another.clone(), asked.clone(), json!("call_7Yd")]), []);
+    let long = json!("x".repeat(3 << 20));
     let failure = ("failure".to_owned(), "npm test: exit code 1".to_owned(), "npm".to_owned());
-    let lines = [ended("call_6Xc", 2), asked, ended("call_7Yd", 1), ended("call_8Ze", 3)];
-    assert_eq!(codex_failure(&home, &lines), [failure]);
+    assert_eq!(codex_failure(&home, &[long, asked, ended("call_7Yd", 1), another, ended("call_8Ze", 3)]), [failure]);
     let body: String =
         home.index().query_row("SELECT summary FROM learnings", [], |row| row.get(0)).expect("it is there");
     assert!(body.contains("1 failing"), "the error is what the command printed: {body}");
@@ -379,8 +384,8 @@ fn settings_decide_what_is_recorded() {
     configure("[hook]\nrecord = false\n");
     quiet(&home, fixture("claude/Stop"));
     assert_eq!(counts(&home)["skipped_by"]["switched-off"], 1);
-    configure("[hook.events]\nStop = [\"failure\"]\n[hook.tools]\nEdit = []\nRead = [\"failure\"]\n");
-    for name in ["claude/Stop", "claude/PostToolUseFailure-edit", "claude/PostToolUseFailure-read"] {
+    configure("[hook.events]\nStop = [\"failure\"]\n[hook.tools]\nWrite = []\nRead = [\"failure\"]\n");
+    for name in ["claude/Stop", "claude/PostToolUseFailure-write", "claude/PostToolUseFailure-read"] {
         quiet(&home, fixture(name));
     }
     assert_eq!(counts(&home)["skipped_by"]["unwanted"], 2);
@@ -405,7 +410,7 @@ fn no_store_ever_holds_a_secret() {
     let home = TestHome::new();
     let secret = format!("ghp_{}", "a1B2".repeat(9));
     let with_it = format!("push https://x:{secret}@h/r {secret}");
-    for name in ["claude/PostToolUseFailure", "claude/Stop", "claude/PostToolUseFailure-edit"] {
+    for name in ["claude/PostToolUseFailure", "claude/Stop", "claude/PostToolUseFailure-write"] {
         quiet(
             &home,
             edited(name, |it| {

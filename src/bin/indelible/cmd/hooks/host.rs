@@ -139,7 +139,7 @@ pub fn by_hand(host: Host) -> &'static str {
     match host {
         Host::Claude => "they run in sessions started from now on; `/hooks` shows them",
         Host::Codex => {
-            "Codex runs a hook only once you trust it: start `codex`, type /hooks, and trust those of indelible"
+            "Codex runs a hook only once you trust it: start `codex`, which asks (or type /hooks there), and trust ours"
         }
         Host::Gemini => {
             "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks"
