@@ -3,7 +3,6 @@
 //! A folder is a home once `.indelible/home.json` is in it, which `init` writes last.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -117,7 +116,7 @@ pub fn check_file_system(dir: &Dir) -> Result<(), Error> {
 
 /// Why the folder at `path` may not be opened, if that is because it is somebody else's.
 fn not_yours(path: &Path) -> Option<Error> {
-    let owner = std::fs::metadata(path).ok()?.uid();
+    let owner = os::owner_of(path)?;
     (owner != os::user()).then(|| Error::NotYours { path: path.into(), owner })
 }
 

@@ -19,7 +19,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, os, point};
 use crate::home::{self, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
 use crate::state::State;
@@ -166,7 +166,6 @@ pub(crate) fn rename_identity(private: &Dir, from: &str, to: &str) -> Result<(),
 }
 
 fn make_home_folder(path: &Path) -> Result<bool, Error> {
-    use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return Ok(false);
     }
@@ -175,7 +174,7 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
     if let Some(above) = above {
         home::check_file_system(&Dir::open(above)?)?;
     }
-    let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let make = os::private_folders().recursive(true).create(path);
     make.map_err(fs::Error::io("make the folder", path))?;
     // What is durable within the home is so only if the names that lead to it are.
     for folder in path.ancestors().skip(1).take_while(|folder| above.is_some_and(|above| folder.starts_with(above))) {

@@ -79,7 +79,7 @@ impl Dir {
         if let Some(dir) = Dir::open_without_links(path) {
             return Ok(dir);
         }
-        let real = std::fs::canonicalize(path).map_err(Error::io("open the folder", path))?;
+        let real = super::os::real_path(path).map_err(Error::io("open the folder", path))?;
         let fd = sys::open(&real, FOLDER, Mode::empty())
             .map_err(|errno| Error::io("open the folder", &real)(errno.into()))?;
         Ok(Dir { fd, path: real })

@@ -5,11 +5,11 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::order::{self, Held, Lock};
+use super::os::{self, Stamp};
 use super::{Dir, Error};
 
 const NAME: &str = "worker.lock";
@@ -38,7 +38,7 @@ impl WorkerLock {
         let held = order::take(Lock::Worker);
         let mut file = private.open_or_create(NAME)?;
         let error = |source| Error::io("lock", private.path().join(NAME))(source);
-        match file.try_lock() {
+        match os::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => return Err(error(source)),
@@ -70,9 +70,9 @@ impl WorkerLock {
     /// [`Error::Io`] if the system does not say.
     pub fn is_current(&self) -> Result<bool, Error> {
         let look = || {
-            let ours = self.file.metadata()?;
-            match std::fs::symlink_metadata(&self.path) {
-                Ok(theirs) => Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())),
+            let ours = Stamp::of_open(&self.file)?;
+            match Stamp::of_itself(&self.path) {
+                Ok(theirs) => Ok(ours.identity == theirs.identity),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(error),
             }
@@ -86,7 +86,7 @@ impl WorkerLock {
     /// [`Error::Io`] if the file cannot be opened or asked.
     pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
         let mut file = private.open_or_create(NAME)?;
-        match file.try_lock_shared() {
+        match os::try_lock_shared(&file) {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(NAME))(source)),
@@ -96,7 +96,7 @@ impl WorkerLock {
 
 impl Holder {
     /// The process id of the worker that has the lock; `None` if it is somebody else who has it.
-    pub fn worker(&self) -> Option<i32> {
+    pub fn worker(&self) -> Option<u32> {
         self.0.strip_prefix(WORKER)?.strip_prefix(", process ")?.parse().ok()
     }
 }

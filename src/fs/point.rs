@@ -243,7 +243,7 @@ mod inject {
             std::process::abort();
         }
         if stop().is_some_and(|trap| trap.sprung(point)) {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?;
+            crate::fs::os::pause()?;
         }
         match fail() {
             Some(trap) if trap.sprung(point) => Err(io::Error::from_raw_os_error(trap.errno)),

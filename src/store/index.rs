@@ -18,6 +18,7 @@
 mod copy;
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 pub(crate) use copy::{copy, temporary_copy};
 
 use crate::fs::order::{self, Lock};
+use crate::fs::os::{self, Identity, Stamp};
 use crate::fs::{Point, point};
 use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
 use crate::store::page::PageEntry;
@@ -200,7 +202,7 @@ pub struct Index {
     connection: Connection,
     path: PathBuf,
     wait: Duration,
-    inode: Option<u64>,
+    identity: Option<Identity>,
 }
 
 impl Index {
@@ -231,11 +233,13 @@ impl Index {
             }
             connection => connection.map_err(|source| Error::Sqlite { doing: "open the index", source })?,
         };
-        if let Some(shared) = ["", "-wal", "-shm"].iter().map(|end| beside(path, end)).find(|it| is_shared(it)) {
+        if let Some(shared) =
+            ["", "-wal", "-shm"].iter().map(|end| beside(path, end)).find(|it| os::has_other_names(it))
+        {
             let what = format!("{} has another name elsewhere", shared.display());
             return Err(Error::Sqlite { doing: "open the index", source: rusqlite::Error::InvalidPath(what.into()) });
         }
-        let index = Index { connection, path: path.into(), wait, inode: inode_of(path) };
+        let index = Index { connection, path: path.into(), wait, identity: identity_of(path) };
         spare_memory(&index.connection);
         // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
         let set = || {
@@ -343,7 +347,7 @@ impl Index {
 
     /// Whether the file that is open is no longer the one at its path: moved away, removed or replaced.
     pub fn has_moved(&self) -> bool {
-        inode_of(&self.path) != self.inode
+        identity_of(&self.path) != self.identity
     }
 
     /// Whether a row could be inserted now: whether nobody holds SQLite's lock for longer than `wait`.
@@ -603,8 +607,7 @@ fn flags() -> OpenFlags {
 
 /// Every connection there is comes from here, so that none is opened before SQLite opens files as it should.
 fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
-    #[cfg(target_os = "linux")]
-    no_links::prepare();
+    refuse_links();
     Connection::open_with_flags(path, flags)
 }
 
@@ -627,78 +630,32 @@ fn spare_memory(connection: &Connection) {
     }
 }
 
-/// SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link. Nothing but
-/// SQLite's own table of system calls can change that; it is one for the whole process, and there is no safe way to it.
+/// Has SQLite's own calls of `open` refuse symbolic links anywhere in a path, where the system can. The home's path has
+/// none. SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link. Nothing
+/// but its own table of system calls can change that; it is one for the whole process, and there is no safe way to it.
 ///
 /// A program that uses SQLite beside this library shares the setting, and must not use it in another thread while the
 /// first index is being opened: SQLite reads the table without a lock.
-#[cfg(target_os = "linux")]
-mod no_links {
-    use std::ffi::{CStr, c_char, c_int};
-    use std::os::fd::IntoRawFd as _;
-    use std::sync::Once;
-
-    use rusqlite::ffi;
-    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
-    use rustix::io::Errno;
-
-    unsafe extern "C" {
-        fn open(path: *const c_char, flags: c_int, ...) -> c_int;
-        fn __errno_location() -> *mut c_int;
-    }
-
-    /// Has SQLite's own calls of `open` refuse symbolic links anywhere in a path. The home's path has none.
-    pub(super) fn prepare() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let call: unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int = open_without_links;
-            // SAFETY:
-            // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
-            //   given the VFS that it belongs to and a name that ends with a NUL.
-            // - It takes every call as a pointer to a function without arguments. Pointers to functions are all of one
-            //   size, and before it calls `open` it casts the pointer back to the type that ours has: a path, flags and a
-            //   mode, none of them variadic (`osOpen` in os_unix.c).
-            // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
-            //   ours exists yet.
-            unsafe {
-                let vfs = ffi::sqlite3_vfs_find(std::ptr::null());
-                let call = std::mem::transmute::<
-                    unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int,
-                    unsafe extern "C" fn(),
-                >(call);
-                if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {
-                    set(vfs, c"open".as_ptr(), Some(call));
-                }
-            }
-        });
-    }
-
-    /// `open(2)` as SQLite calls it. It does not panic: nothing may unwind into C.
-    ///
-    /// # Safety
-    /// `path` ends with a NUL.
-    unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-        let wanted = OFlags::from_bits_retain(flags.cast_unsigned());
-        // What must not exist yet is a temporary file, in a folder that is the system's.
-        if !wanted.contains(OFlags::EXCL) {
-            let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
-            // SAFETY: the caller gives a path that ends with a NUL, and does not change it during the call.
-            let name = unsafe { CStr::from_ptr(path) };
-            let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(CWD, name, wanted, Mode::from_raw_mode(create), resolve) {
-                Ok(fd) => return fd.into_raw_fd(),
-                // An old kernel, or a sandbox that knows no openat2: without it the last part alone is not followed.
-                Err(Errno::NOSYS | Errno::PERM) => {}
-                Err(errno) => {
-                    // SAFETY: this points to `errno` of this thread, for as long as the thread lives.
-                    unsafe { *__errno_location() = errno.raw_os_error() };
-                    return -1;
-                }
+fn refuse_links() {
+    static ONCE: Once = Once::new();
+    let Some(call) = os::OPEN_WITHOUT_LINKS else { return };
+    ONCE.call_once(|| {
+        // SAFETY:
+        // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
+        //   given the VFS that it belongs to and a name that ends with a NUL.
+        // - It takes every call as a pointer to a function without arguments. Pointers to functions are all of one
+        //   size, and before it calls `open` it casts the pointer back to the type that ours has: a path, flags and a
+        //   mode, none of them variadic (`osOpen` in os_unix.c).
+        // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
+        //   ours exists yet.
+        unsafe {
+            let vfs = rusqlite::ffi::sqlite3_vfs_find(std::ptr::null());
+            let call = std::mem::transmute::<os::Open, unsafe extern "C" fn()>(call);
+            if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {
+                set(vfs, c"open".as_ptr(), Some(call));
             }
         }
-        // SAFETY: these are the arguments that SQLite would have called it with; a mode that is not wanted is not read.
-        unsafe { open(path, flags, mode) }
-    }
+    });
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {
@@ -707,15 +664,8 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Whether the file has more than one name: what is written to it could be written elsewhere.
-fn is_shared(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1)
-}
-
-fn inode_of(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).ok().map(|found| found.ino())
+fn identity_of(path: &Path) -> Option<Identity> {
+    Stamp::of_itself(path).ok().map(|found| found.identity)
 }
 
 fn is_no_such_table(error: &rusqlite::Error) -> bool {

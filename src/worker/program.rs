@@ -1,8 +1,9 @@
 //! The program that a worker runs, and whether an upgrade has put another in its place.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use crate::fs::os::Stamp;
 
 /// A program that has not changed for so long is there whole: not everybody who upgrades one renames it into place.
 pub(super) const SETTLED: Duration = Duration::from_secs(2);
@@ -17,27 +18,10 @@ pub struct Program {
     found: Option<(Stamp, Instant)>,
 }
 
-/// What tells one version of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
-        let it = std::fs::metadata(path).ok().filter(|it| it.is_file())?;
-        let modified = (it.mtime(), it.mtime_nsec());
-        Some(Stamp { device: it.dev(), inode: it.ino(), size: it.size(), modified })
-    }
-}
-
 impl Program {
     /// The program that was started from `path`, and still lies there.
     pub fn at(path: PathBuf) -> Program {
-        Program { known: Stamp::of(&path), path, found: None }
+        Program { known: Stamp::of(&path).ok(), path, found: None }
     }
 
     /// Where it was started from.
@@ -47,14 +31,14 @@ impl Program {
 
     /// Takes what lies there now for one that cannot be used. Only yet another one is a replacement then.
     pub fn refuse(&mut self) {
-        self.known = Stamp::of(&self.path);
+        self.known = Stamp::of(&self.path).ok();
         self.found = None;
     }
 
     /// Whether another program lies there, and has not changed for a while. Where there is none at the moment, none
     /// replaces it.
     pub(super) fn is_replaced(&mut self, now: Instant) -> bool {
-        let found = Stamp::of(&self.path).filter(|found| Some(*found) != self.known);
+        let found = Stamp::of(&self.path).ok().filter(|found| Some(*found) != self.known);
         match (found, self.found) {
             (Some(found), Some((before, since))) if found == before => {
                 return now.saturating_duration_since(since) >= SETTLED;

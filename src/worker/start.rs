@@ -6,8 +6,8 @@
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::fs::Error;
 use crate::fs::lock::WorkerLock;
+use crate::fs::{Error, os};
 use crate::home::Home;
 
 const NAME: &str = "autostart";
@@ -23,7 +23,7 @@ pub fn may_start(home: &Home) -> Result<bool, Error> {
     let private = home.private();
     let mut file = private.open_or_create(NAME)?;
     let error = |source| Error::io("note the attempt in", private.path().join(NAME))(source);
-    if file.try_lock().is_err() {
+    if os::try_lock(&file).is_err() {
         return Ok(false);
     }
     let found = file.metadata().map_err(error)?;

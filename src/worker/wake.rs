@@ -1,25 +1,15 @@
 //! Where events come from. Each becomes "look", without data, or a signal.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
+pub use crate::fs::os::Signal;
+use crate::fs::os::{self, Stamp};
 use crate::home::Home;
 use crate::journal::SegmentNumber;
-
-/// What the system asked of the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM or SIGINT.
-    Stop,
-    /// SIGHUP.
-    Reload,
-}
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +26,6 @@ pub enum Wake {
 /// for in between, as far as a file system's clock tells one moment from the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glance(Vec<Option<Stamp>>);
-
-/// The inode, the size, and the time of the last change.
-type Stamp = (u64, u64, (i64, i64));
 
 /// The sources of events, for as long as it lives.
 #[derive(Debug)]
@@ -75,10 +62,7 @@ impl Wakes {
     /// system wakes the watcher.
     pub fn glance(&self, newest: SegmentNumber) -> Glance {
         let [journal, requests] = &self.watched;
-        let stamp = |path: &Path| {
-            let it = std::fs::symlink_metadata(path).ok()?;
-            Some((it.ino(), it.size(), (it.mtime(), it.mtime_nsec())))
-        };
+        let stamp = |path: &Path| Stamp::of_itself(path).ok();
         Glance(vec![stamp(journal), stamp(&journal.join(newest.file_name())), stamp(requests)])
     }
 
@@ -116,13 +100,9 @@ fn watch(look: Sender<()>, folders: &[impl AsRef<Path>]) -> notify::Result<Recom
 }
 
 fn signals() -> std::io::Result<Receiver<Signal>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (send, received) = bounded(4);
-    let forward = move || {
-        for signal in signals.forever() {
-            let _ = send.try_send(if signal == SIGHUP { Signal::Reload } else { Signal::Stop });
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(forward)?;
+    os::on_signals(move |signal| {
+        let _ = send.try_send(signal);
+    })?;
     Ok(received)
 }

@@ -11,8 +11,6 @@ mod settings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 
@@ -26,8 +24,7 @@ fn main() -> ExitCode {
 /// Does what the command line says, and returns what the process ends with.
 fn run() -> Exit {
     indelible::fs::os::keep_private();
-    // A file size limit is then an error like any other instead of the end of the process.
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    indelible::fs::os::survive_file_size_limit();
     let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
         Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done,

@@ -1,9 +1,14 @@
 //! Linux.
 
-use std::fs::Metadata;
+use std::ffi::{CStr, c_char, c_int};
+use std::os::fd::IntoRawFd as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
 use super::super::{Dir, Error, sys};
+use super::{Open, Stamp};
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
@@ -91,7 +96,7 @@ fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
 
 /// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. Where that
 /// cannot be found out, somebody may be.
-pub fn somebody_at_work(folders: &[PathBuf], is_it: impl Fn(&Metadata) -> bool) -> bool {
+pub fn somebody_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return true };
     processes
         .flatten()
@@ -105,9 +110,9 @@ fn is_process(path: &Path) -> bool {
 }
 
 /// What cannot be looked into counts as not open: it is then judged by its name alone.
-fn has_open(process: &Path, is_it: &impl Fn(&Metadata) -> bool) -> bool {
+fn has_open(process: &Path, is_it: &impl Fn(&Stamp) -> bool) -> bool {
     let Ok(files) = std::fs::read_dir(process.join("fd")) else { return false };
-    files.flatten().filter_map(|it| std::fs::metadata(it.path()).ok()).any(|it| is_it(&it))
+    files.flatten().filter_map(|it| Stamp::of(&it.path()).ok()).any(|it| is_it(&it))
 }
 
 fn is_git(process: &Path) -> bool {
@@ -128,6 +133,41 @@ fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
 fn has_ended(process: &Path) -> bool {
     let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return true };
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// The call with which SQLite is to open files, where the system has one that refuses symbolic links anywhere in a path.
+pub const OPEN_WITHOUT_LINKS: Option<Open> = Some(open_without_links);
+
+unsafe extern "C" {
+    fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+    fn __errno_location() -> *mut c_int;
+}
+
+/// `open(2)` as SQLite calls it. It does not panic: nothing may unwind into C.
+///
+/// # Safety
+/// `path` ends with a NUL.
+unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    let wanted = OFlags::from_bits_retain(flags.cast_unsigned());
+    // What must not exist yet is a temporary file, in a folder that is the system's.
+    if !wanted.contains(OFlags::EXCL) {
+        let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
+        // SAFETY: the caller gives a path that ends with a NUL, and does not change it during the call.
+        let name = unsafe { CStr::from_ptr(path) };
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(CWD, name, wanted, Mode::from_raw_mode(create), resolve) {
+            Ok(fd) => return fd.into_raw_fd(),
+            // An old kernel, or a sandbox that knows no openat2: without it the last part alone is not followed.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            Err(errno) => {
+                // SAFETY: this points to `errno` of this thread, for as long as the thread lives.
+                unsafe { *__errno_location() = errno.raw_os_error() };
+                return -1;
+            }
+        }
+    }
+    // SAFETY: these are the arguments that SQLite would have called it with; a mode that is not wanted is not read.
+    unsafe { open(path, flags, mode) }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! macOS. Checked by the compiler; it has never been run.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::fs::Metadata;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::super::{Dir, Error, sys};
+use super::{Open, Stamp};
 
 /// From `<unistd.h>`: flush to the platter, and wait for it.
 const SYNC_VOLUME_FULLSYNC: c_int = 0x01;
@@ -93,6 +93,9 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
 
 /// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. That cannot
 /// be found out here, so somebody may be, and a lock that nobody holds is never moved aside.
-pub fn somebody_at_work(_: &[PathBuf], _: impl Fn(&Metadata) -> bool) -> bool {
+pub fn somebody_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }
+
+/// The call with which SQLite is to open files: its own, which follows no symbolic link in the last part of a path.
+pub const OPEN_WITHOUT_LINKS: Option<Open> = None;

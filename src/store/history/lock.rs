@@ -4,9 +4,8 @@
 //! changed for a while is moved aside; but only if it is open in no process, and no git program is at work in the
 //! repository. Where that cannot be found out, it stays.
 
-use std::fs::{self, Metadata};
-use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +15,7 @@ use uuid::Uuid;
 
 use super::{DoingAt as _, Error, History};
 use crate::fs::order::{self, Held, Lock};
-use crate::fs::os::somebody_at_work;
+use crate::fs::os::{self, Stamp, somebody_at_work};
 
 /// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
 ///
@@ -81,12 +80,8 @@ impl Claim {
     pub(super) fn take(history: &History) -> Result<Claim, Error> {
         let held = order::take(Lock::Branch);
         let path = history.common.join(CLAIM);
-        let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("the flag is a small number");
-        let mut options = fs::OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
-        let mut file = options.open(&path).doing_at("claiming a lock", &path)?;
-        let found = file.metadata().doing_at("claiming a lock", &path)?;
-        if !found.is_file() || found.nlink() > 1 {
+        let mut file = os::open_itself(&path).doing_at("claiming a lock", &path)?;
+        if !os::is_plain_and_alone(&file).doing_at("claiming a lock", &path)? {
             return Err(Error::Unsupported {
                 home: history.home.clone(),
                 what: format!("its {CLAIM} is not a plain file of its own"),
@@ -94,7 +89,7 @@ impl Claim {
         }
         let start = Instant::now();
         for delay in pauses() {
-            match file.try_lock() {
+            match os::try_lock(&file) {
                 Ok(()) => break,
                 Err(fs::TryLockError::WouldBlock) if start.elapsed() < history.options.lock_wait => {
                     std::thread::sleep(delay);
@@ -113,7 +108,8 @@ impl Claim {
     /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
     pub(super) fn mark(&self, lock: &Path) {
         if let Some(text) = identity(lock) {
-            let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+            let mut file = &self.file;
+            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         }
     }
 
@@ -145,9 +141,9 @@ impl Drop for Claim {
 
 /// What no other file has: an inode can be given out again, but was then made at another time.
 fn identity(file: &Path) -> Option<String> {
-    let found = fs::symlink_metadata(file).ok()?;
-    let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
+    let made = fs::symlink_metadata(file).ok()?.created().ok()?;
+    let made = made.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{}:{}", Stamp::of_itself(file).ok()?.identity, made.as_nanos()))
 }
 
 fn pauses() -> impl Iterator<Item = Duration> {
@@ -160,20 +156,6 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// What makes a lock file the same one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(it: &Metadata) -> Stamp {
-        Stamp { device: it.dev(), inode: it.ino(), modified: (it.mtime(), it.mtime_nsec()) }
-    }
-}
-
 /// A lock as it was seen over and over again.
 struct Watched {
     stamp: Option<Stamp>,
@@ -182,7 +164,7 @@ struct Watched {
 
 impl Watched {
     fn look(&mut self, file: &Path) {
-        let stamp = fs::symlink_metadata(file).ok().map(|it| Stamp::of(&it));
+        let stamp = Stamp::of_itself(file).ok();
         if stamp != self.stamp {
             *self = Watched { stamp, since: Instant::now() };
         }
@@ -191,8 +173,7 @@ impl Watched {
     fn is_stale(&self, history: &History, file: &Path) -> bool {
         let enough = history.options.lock_stale_after;
         let Some(stamp) = self.stamp.filter(|_| self.since.elapsed() >= enough) else { return false };
-        let Ok(now) = fs::symlink_metadata(file) else { return false };
-        Stamp::of(&now) == stamp && nobody_at_work(history, stamp)
+        Stamp::of_itself(file).is_ok_and(|now| now == stamp) && nobody_at_work(history, stamp)
     }
 }
 
@@ -203,7 +184,7 @@ fn set_aside(history: &History, file: &Path, watched: &Watched) {
         tracing::warn!(file = %file.display(), %error, "a stale lock could not be moved aside");
         return;
     }
-    let moved = fs::symlink_metadata(&aside).ok().map(|it| Stamp::of(&it));
+    let moved = Stamp::of_itself(&aside).ok();
     if moved == watched.stamp {
         tracing::warn!(file = %file.display(), aside = %aside.display(), "moved a stale lock aside");
     } else {
@@ -214,6 +195,6 @@ fn set_aside(history: &History, file: &Path, watched: &Watched) {
 
 /// Whether no process has the lock open, and none that could give it back is at work in the repository.
 fn nobody_at_work(history: &History, lock: Stamp) -> bool {
-    let folders = [&history.home, &history.common].into_iter().filter_map(|it| fs::canonicalize(it).ok());
-    !somebody_at_work(&folders.collect::<Vec<_>>(), |it| Stamp::of(it) == lock)
+    let folders = [&history.home, &history.common].into_iter().filter_map(|it| os::real_path(it).ok());
+    !somebody_at_work(&folders.collect::<Vec<_>>(), |it| *it == lock)
 }

@@ -279,7 +279,7 @@ impl<T> DoingAt<T> for io::Result<T> {
 
 /// Makes the folder's entries durable.
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    std::fs::File::open(path).and_then(|folder| folder.sync_all()).doing_at("syncing a folder", path)
+    crate::fs::os::sync_folder(path).doing_at("syncing a folder", path)
 }
 
 /// The history of one home. Holds paths only: every operation opens the repository anew, so that nothing it knows can be

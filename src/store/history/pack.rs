@@ -9,9 +9,8 @@
 //! the next `git gc`. Nobody need run that in a repository that we made: there it goes when it has not changed for a day.
 //! (`.tmp-*` is another matter: a whole pack, which git reads like any, and which can be the only one that has an object.)
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use uuid::Uuid;
 
 use super::pack_file::{remove, remove_replaced};
 use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
+use crate::fs::os;
 use crate::fs::point::Point;
 
 /// How a `.keep` of ours starts. The rest of the line says whose it is; further lines name the packs that this one is
@@ -66,7 +66,7 @@ impl Staging {
         let packs = history.packs();
         loop {
             let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", Uuid::now_v7().simple()));
-            DirBuilder::new().mode(0o700).create(&path).doing_at("making a folder for a pack", &path)?;
+            os::private_folders().create(&path).doing_at("making a folder for a pack", &path)?;
             match fill(&path, whose, replaced) {
                 Ok((lock, keep)) => return Ok(Staging { packs, path, _lock: lock, keep }),
                 // Somebody's sweep came upon the folder in the moment before it was locked.
@@ -99,10 +99,9 @@ impl Staging {
 
 /// Locks the folder `path` and writes its `.keep`, which is locked too.
 fn fill(path: &Path, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
-    let lock = File::open(path)?;
-    lock.try_lock()?;
-    let mut keep = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join("keep"))?;
-    keep.try_lock()?;
+    let lock = os::try_lock_folder(path)?;
+    let mut keep = os::private_files().write(true).create_new(true).open(path.join("keep"))?;
+    os::try_lock(&keep)?;
     let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
     keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
     keep.sync_all()?;
@@ -246,14 +245,14 @@ impl History {
 
 fn sweep_folder(path: &Path) -> Result<bool, Error> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let folder = match File::open(path) {
-        Ok(folder) => folder,
-        Err(error) if gone(&error) => return Ok(false),
-        Err(error) => return Err(error).doing_at("opening the folder of an unfinished pack", path),
+    let _lock = match os::try_lock_folder(path) {
+        Ok(lock) => lock,
+        Err(TryLockError::WouldBlock) => return Ok(false),
+        Err(TryLockError::Error(error)) if gone(&error) => return Ok(false),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).doing_at("opening the folder of an unfinished pack", path);
+        }
     };
-    if !is_free(&folder) {
-        return Ok(false);
-    }
     match fs::remove_dir_all(path) {
         Err(error) if gone(&error) => Ok(false),
         removed => removed.doing_at("removing an unfinished pack", path).map(|()| true),
@@ -282,7 +281,7 @@ fn is_idle(path: &Path) -> bool {
 }
 
 fn is_free(file: &File) -> bool {
-    match file.try_lock() {
+    match os::try_lock(file) {
         Ok(()) => true,
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
     }

@@ -14,7 +14,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::pack::{self, Staging};
 use super::pack_file::{HELD, Ids, is_pack, remove_replaced};
 use super::{Doing as _, DoingAt as _, Error, History};
+use crate::fs::os;
 use crate::fs::point::Point;
 
 /// What rolled packs together.
@@ -172,13 +172,7 @@ impl History {
             // Our packs compare nothing when they are made, and git would take that for the best that can be done.
             command.arg("-f");
         }
-        // A group of its own, so that what it starts ends with it.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn()?;
-        if let Some(id) = group(&child) {
-            let _ = rustix::process::setpriority_process(Some(id), 19);
-        }
-        Ok(child)
+        os::start_in_background(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     fn roll_by_library(&self) -> Result<(), Error> {
@@ -235,19 +229,12 @@ fn wait(mut child: Child, wait_max: Duration, hurry: &AtomicBool) -> io::Result<
             return Ok(status.success());
         }
         if start.elapsed() >= wait_max || hurry.load(Ordering::Relaxed) {
-            if let Some(group) = group(&child) {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            child.wait()?;
+            os::end_background(&mut child)?;
             return Ok(false);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));
     }
-}
-
-fn group(child: &Child) -> Option<rustix::process::Pid> {
-    i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)
 }
 
 #[cfg(test)]

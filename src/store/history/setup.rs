@@ -9,9 +9,8 @@
 //! | before a list that had no line but ours is removed | that list | releasing again |
 
 use std::ffi::c_int;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Once;
 
@@ -19,6 +18,7 @@ use git2::{ConfigLevel, ErrorCode, Repository};
 use uuid::Uuid;
 
 use super::{Doing as _, DoingAt as _, Error, sync_folder};
+use crate::fs::os;
 use crate::fs::point::{self, Point};
 
 /// Our branch in a repository that we made.
@@ -200,8 +200,8 @@ fn build(root: &Path) -> Result<(), Error> {
         ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
     for name in folders {
         let path = root.join(name);
-        DirBuilder::new().mode(0o700).create(&path).doing_at("making a folder", &path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).doing_at("making a folder private", &path)?;
+        os::private_folders().create(&path).doing_at("making a folder", &path)?;
+        os::make_private(&path).doing_at("making a folder private", &path)?;
     }
     let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned())];
     for (name, text) in files {
@@ -212,8 +212,8 @@ fn build(root: &Path) -> Result<(), Error> {
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
+        let mut file = os::private_files().write(true).create_new(true).open(path)?;
+        os::set_mode(&file, mode)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -288,9 +288,9 @@ fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
     // A link is followed, so that it goes on being one.
     let named = info.join("exclude");
     let path = fs::canonicalize(&named).unwrap_or(named);
-    let mode = File::open(&path).and_then(|it| it.metadata()).map_or(0o644, |it| it.permissions().mode());
+    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or(0o644);
     let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
-    let placed = write_synced(&beside, text, mode & 0o777)
+    let placed = write_synced(&beside, text, mode)
         .and_then(|()| point::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
         .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
     if placed.is_err() {

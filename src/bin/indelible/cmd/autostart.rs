@@ -6,13 +6,11 @@
 
 use std::process::Command;
 
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::worker::may_start;
 
 use crate::settings::Settings;
-
-/// What a worker, and the git program that it runs, need of the environment.
-const VARIABLES: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL"];
 
 /// Starts a worker for `home` if the settings want it, none runs, and nobody has tried within the last minute.
 pub fn run(home: &Home, settings: &Settings) {
@@ -33,7 +31,8 @@ pub fn run(home: &Home, settings: &Settings) {
 fn start(home: &Home) -> std::io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(home.path()).args(["worker", "--log", "file"]);
-    let kept = VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    // What it, and the git program that it runs, need of the environment.
+    let kept = os::VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.env_clear().envs(kept);
-    indelible::fs::os::start_detached(&mut command)
+    os::start_detached(&mut command)
 }

@@ -7,16 +7,15 @@
 //! recorded nor counted; after it, it is recorded, and perhaps not counted.
 
 use std::io::{IsTerminal, Read, Write};
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
 use indelible::hook::{Event, Host, Moment, judge, transcript};
 use indelible::record::Recorder;
 use indelible::status;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -183,12 +182,12 @@ fn read_event() -> Result<(Value, Vec<u8>), Unreadable> {
     let mut too_large = false;
     let mut chunk = [0; 64 << 10];
     loop {
-        if !is_ready(&stdin, Duration::ZERO) {
+        if !os::is_readable(&stdin, Duration::ZERO) {
             if let Some(payload) = whole(&bytes) {
                 return Ok((payload, bytes));
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !is_ready(&stdin, left) {
+            if left.is_zero() || !os::is_readable(&stdin, left) {
                 return Err(if too_large { Unreadable::TooLarge } else { Unreadable::Unfinished });
             }
         }
@@ -213,10 +212,4 @@ fn read_event() -> Result<(Value, Vec<u8>), Unreadable> {
 fn whole(bytes: &[u8]) -> Option<Value> {
     let may_be = bytes.trim_ascii_end().ends_with(b"}");
     may_be.then(|| serde_json::from_slice(bytes).ok()).flatten().filter(Value::is_object)
-}
-
-/// Whether something can be read, or the end, within `wait`.
-fn is_ready(input: &impl AsFd, wait: Duration) -> bool {
-    let wait = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
-    poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&wait)).is_ok_and(|ready| ready > 0)
 }

@@ -21,7 +21,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let settings = Settings::at(&path, &context.overrides)?;
     let made =
         init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
-    let path = path.canonicalize().unwrap_or(path);
+    let path = indelible::fs::os::real_path(&path).unwrap_or(path);
     if context.json {
         output::json(&json!({
             "home": path.display().to_string(),

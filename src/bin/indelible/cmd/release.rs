@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use indelible::adopt::release::{self, Released};
 use indelible::adopt::{self, Note};
 use indelible::fs::lock::WorkerLock;
+use indelible::fs::os;
 use indelible::home::Home;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::Context;
@@ -60,8 +60,8 @@ fn take_lock(home: &Home) -> Result<WorkerLock, Failure> {
         // Whoever has just taken the lock has not said who it is yet: then this still names a worker that is gone, and
         // its number may be another process's. So it has to say the same twice.
         let worker = holder.worker().filter(|worker| seen.replace(*worker) == Some(*worker));
-        if let Some(process) = worker.filter(|worker| asked != Some(*worker)).and_then(Pid::from_raw) {
-            let _ = kill_process(process, Signal::TERM);
+        if let Some(process) = worker.filter(|worker| asked != Some(*worker)) {
+            let _ = os::ask_to_stop(process);
             asked = worker;
         }
         if Instant::now() >= until {

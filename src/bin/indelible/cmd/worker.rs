@@ -1,11 +1,11 @@
 //! `worker`: commits what is recorded until it is asked to stop.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use indelible::fs::lock::WorkerLock;
+use indelible::fs::os;
 use indelible::worker::{self, Ended, Program, Wakes};
 
 use super::Context;
@@ -29,7 +29,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     })?;
     home.check_current().map_err(|error| Failure::of("the worker was not started", &error))?;
     logging::start(&home, log, &settings.log)?;
-    indelible::fs::os::lower_priority();
+    os::lower_priority();
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let mut options = settings.worker();
     let mut program = Program::at(own_path());
@@ -90,5 +90,5 @@ fn become_replacement(program: &Program) -> String {
         Err(error) => return error.to_string(),
     }
     tracing::info!(program = %path.display(), "the program was replaced: going on as the new one");
-    Command::new(path).args(std::env::args_os().skip(1)).exec().to_string()
+    os::become_program(Command::new(path).args(std::env::args_os().skip(1))).to_string()
 }

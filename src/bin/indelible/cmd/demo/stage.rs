@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::worker::{Published, State, published};
-use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tempfile::TempDir;
 
 use crate::exit::{Exit, Failure};
@@ -53,11 +52,9 @@ impl Stage {
         let program = std::env::current_exe().map_err(io("finding this program"))?;
         let folder = tempfile::Builder::new().prefix("indelible-demo-").tempdir();
         let folder = folder.map_err(io("making a temporary folder"))?;
-        let home = folder.path().canonicalize().map_err(io("making a temporary folder"))?;
+        let home = os::real_path(folder.path()).map_err(io("making a temporary folder"))?;
         let asked_to_stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, asked_to_stop.clone()).map_err(io("listening for signals"))?;
-        }
+        os::note_stop(&asked_to_stop).map_err(io("listening for signals"))?;
         let stage = Stage { program, folder, home, overrides: overrides.to_vec(), asked_to_stop };
         stage.finish(stage.command(&["init"]), &[0])?;
         Ok(stage)
@@ -224,10 +221,8 @@ impl Worker {
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self, stage: &Stage) -> Result<(), Failure> {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // The process is ours and not waited for yet, so its id can be nobody else's.
-            kill_process(pid, Signal::TERM).map_err(|error| io("stopping the worker")(error.into()))?;
-        }
+        // The process is ours and not waited for yet, so its id can be nobody else's.
+        os::ask_to_stop(self.child.id()).map_err(io("stopping the worker"))?;
         let status = stage.wait_for("the worker did not stop", WORKER_WAIT_MAX, || {
             self.child.try_wait().map_err(io("waiting for the worker"))
         })?;

@@ -8,10 +8,11 @@
 //!
 //! A symbolic link stays one: what it leads to is replaced. Permissions stay.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use indelible::fs::os;
 
 /// Larger settings are none.
 const BYTES_MAX: u64 = 16 << 20;
@@ -45,13 +46,15 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let target = real(path)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
-    let permissions = fs::metadata(&target).map_or_else(|_| Permissions::from_mode(0o600), |found| found.permissions());
     let mut temporary = tempfile::Builder::new().prefix(".indelible-").tempfile_in(folder)?;
     temporary.write_all(text.as_bytes())?;
-    temporary.as_file().set_permissions(permissions)?;
+    // A new file is its owner's alone, as the temporary one is.
+    if let Ok(found) = fs::metadata(&target) {
+        temporary.as_file().set_permissions(found.permissions())?;
+    }
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    os::sync_folder(folder)
 }
 
 /// Removes the file at `path`, if it is there.
@@ -67,7 +70,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 /// What `path` leads to, which need not be there yet.
 fn real(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
+    match os::real_path(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
             Ok(link) => Ok(path.parent().unwrap_or(Path::new("/")).join(link)),
             Err(_) => Ok(path.to_owned()),

@@ -11,6 +11,7 @@ mod host;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use indelible::fs::os;
 use indelible::hook::{Host, count};
 use serde_json::json;
 use similar::TextDiff;
@@ -203,7 +204,7 @@ fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
         (Scope::Project, Some(dir)) => Some(dir.clone()),
         (Scope::Project, None) => Some(PathBuf::from(".")),
     };
-    let absolute = |dir: PathBuf| dir.canonicalize().map_err(|error| unwritten(what, &dir, &error));
+    let absolute = |dir: PathBuf| os::real_path(&dir).map_err(|error| unwritten(what, &dir, &error));
     let project = project.map(absolute).transpose()?;
     Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
 }
@@ -292,7 +293,7 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks' status could not be told";
     let user = user(WHAT)?;
     let project = project.map_or_else(|| PathBuf::from("."), Path::to_owned);
-    let project = project.canonicalize().map_err(|error| unwritten(WHAT, &project, &error))?;
+    let project = os::real_path(&project).map_err(|error| unwritten(WHAT, &project, &error))?;
     let found = Host::ALL.into_iter().flat_map(|host| {
         let everywhere = Found::at(host, host::settings(host, None, &user));
         let here = Found::at(host, host::settings(host, Some(&project), &user));

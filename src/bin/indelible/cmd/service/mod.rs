@@ -16,8 +16,8 @@ mod xdg;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use indelible::fs::Dir;
 use indelible::fs::lock::WorkerLock;
+use indelible::fs::{Dir, os};
 use serde_json::json;
 
 use super::Context;
@@ -263,7 +263,7 @@ impl Service {
     }
 
     fn of_path(home: &Path, what: &str) -> Result<Service, Failure> {
-        let home = home.canonicalize().or_else(|_| std::path::absolute(home));
+        let home = os::real_path(home).or_else(|_| std::path::absolute(home));
         let home = home.map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
         let program = program().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
         Ok(Service { home: plain(&home, what)?, program: plain(&program, what)? })
@@ -296,7 +296,7 @@ fn program() -> std::io::Result<PathBuf> {
     let found = std::env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(name))
-        .find(|found| found.canonicalize().is_ok_and(|found| found == program));
+        .find(|found| os::real_path(found).is_ok_and(|found| found == program));
     Ok(found.unwrap_or(program))
 }
 

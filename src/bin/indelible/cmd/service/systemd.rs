@@ -169,7 +169,7 @@ fn enable(link: &Path, file: &Path) -> Result<(), Failure> {
     }
     let make = || {
         std::fs::create_dir_all(link.parent().unwrap_or(link))?;
-        std::os::unix::fs::symlink(file, link)
+        indelible::fs::os::link_to(file, link)
     };
     make().map_err(|error| unwritable(link, WHAT).because(&error))
 }
