@@ -1,15 +1,13 @@
 //! Folders and files, opened beneath a folder that is already open.
 //!
 //! On Linux one `openat2` resolves a whole path with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; where the kernel has no
-//! such call, each part is opened on its own with `O_NOFOLLOW`, which promises the same.
+//! such call, and on other systems, each part is opened on its own with `O_NOFOLLOW`, which promises the same. Windows has
+//! calls of the same names (`os::windows::calls`).
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
-
-use super::sys::{self, Handle};
+use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
 use super::{Durable, Error, Point, point};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
@@ -38,21 +36,6 @@ pub struct Found {
     pub links: u64,
     /// The numeric id of its owner.
     pub owner: u32,
-}
-
-impl Found {
-    fn of(stat: &rustix::fs::Stat) -> Found {
-        let kind = FileType::from_raw_mode(stat.st_mode as _);
-        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the fields differ between systems")]
-        Found {
-            is_folder: kind == FileType::Directory,
-            is_file: kind == FileType::RegularFile,
-            size: stat.st_size as u64,
-            inode: stat.st_ino as u64,
-            links: stat.st_nlink as u64,
-            owner: stat.st_uid as u32,
-        }
-    }
 }
 
 /// Checks that `name` is one plain part of a path.
@@ -113,6 +96,7 @@ impl Dir {
     }
 
     /// The descriptor, for what only the system's own calls can tell of the folder.
+    #[cfg(unix)]
     pub(super) fn fd(&self) -> &Handle {
         &self.fd
     }
@@ -215,7 +199,7 @@ impl Dir {
             sys::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)
         };
         match look() {
-            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Ok(stat) => Ok(Some(sys::found(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.error("look at", path, errno)),
         }
@@ -227,7 +211,7 @@ impl Dir {
     /// [`Error::Io`] if it cannot be told.
     pub fn stat(&self) -> Result<Found, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
-        Ok(Found::of(&stat))
+        Ok(sys::found(&stat))
     }
 
     fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
@@ -308,17 +292,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        let list = || {
-            let mut names = Vec::new();
-            for entry in sys::Listing::read_from(&self.fd)? {
-                match entry?.file_name().to_str() {
-                    Ok("." | "..") | Err(_) => {}
-                    Ok(name) => names.push(name.to_owned()),
-                }
-            }
-            Ok(names)
-        };
-        list().map_err(|errno| self.error("list", ".", errno))
+        sys::names(&self.fd).map_err(|errno| self.error("list", ".", errno))
     }
 
     /// Renames `from`, in this folder, to `to` in the folder `there`, which must be on the same file system, unless
@@ -329,8 +303,7 @@ impl Dir {
     pub(super) fn rename_new(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
-        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-        match sys::renameat_with(&self.fd, from, &there.fd, to, rustix::fs::RenameFlags::NOREPLACE) {
+        match sys::renameat_with(&self.fd, from, &there.fd, to, sys::RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(there.error("put in place", to, errno)),
             Ok(()) => return Ok(()),
@@ -412,7 +385,7 @@ impl Dir {
         Ok(Durable(()))
     }
 
-    /// Makes everything on the folder's file system durable that was written before the call: files, folders, names.
+    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
@@ -444,7 +417,18 @@ impl File {
     /// # Errors
     /// [`Error::Io`] if the system refuses.
     pub(super) fn make_program(&self) -> Result<(), Error> {
-        rustix::fs::fchmod(&self.fd, Mode::RWXU).map_err(|errno| self.error("make a program of", errno))
+        sys::make_program(&self.fd).map_err(|errno| self.error("make a program of", errno))
+    }
+
+    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub(super) fn sync_if_no_later(&self) -> Result<(), Error> {
+        if sys::SYNCFS_SYNCS_FILES {
+            return Ok(());
+        }
+        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
     }
 
     /// What the file is now.
@@ -453,7 +437,7 @@ impl File {
     /// [`Error::Io`] if it cannot be told.
     pub fn stat(&self) -> Result<Found, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
-        Ok(Found::of(&stat))
+        Ok(sys::found(&stat))
     }
 
     /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.

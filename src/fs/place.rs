@@ -8,17 +8,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Dir, Durable, Error, Point, point};
+use super::{Dir, Durable, Error, File, Point, point};
 
 /// Puts new files in their places by way of a folder of temporary files.
 impl Dir {
     /// Puts a file with `content` at `name` in this folder, by way of `temporary`, a folder on the same file system.
-    /// Whoever looks sees all of it or nothing. Not synced: the journal can do it again.
+    /// Whoever looks sees all of it or nothing. Not synced, or not to the end: the journal can do it again.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists` if something lies there, which is left alone; nothing is left behind.
     pub fn place(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
-        self.move_in(name, content, temporary, |_| Ok(()))
+        self.move_in(name, content, temporary, File::sync_if_no_later)
     }
 
     /// As [`Dir::place`], for what no journal can do again: after a power cut it is all of it or nothing. That it is there
@@ -35,7 +35,7 @@ impl Dir {
         name: &str,
         content: &[u8],
         temporary: &Dir,
-        last: impl FnOnce(&super::File) -> Result<(), Error>,
+        last: impl FnOnce(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
         point::at(Point::PlaceBeforeWrite).map_err(error)?;
@@ -87,7 +87,7 @@ impl Dir {
         name: &str,
         content: &[u8],
         temporary: &Dir,
-        last: impl FnOnce(&super::File) -> Result<(), Error>,
+        last: impl FnOnce(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let temp = write_temporary(temporary, content, last)?;
         if let Err(error) = temporary.rename_over(&temp, self, name) {
@@ -115,7 +115,7 @@ impl Dir {
     }
 }
 
-fn sync_before_rename(file: &super::File) -> Result<(), Error> {
+fn sync_before_rename(file: &File) -> Result<(), Error> {
     file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner)
 }
 
@@ -124,7 +124,7 @@ fn sync_before_rename(file: &super::File) -> Result<(), Error> {
 fn write_temporary(
     temporary: &Dir,
     content: &[u8],
-    last: impl FnOnce(&super::File) -> Result<(), Error>,
+    last: impl FnOnce(&File) -> Result<(), Error>,
 ) -> Result<String, Error> {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let salt = uuid::Uuid::now_v7().as_u128() as u64;

@@ -1,16 +1,15 @@
-//! The calls into the system that recording is made of, and nothing else: rustix's, or in unit tests those of `simulated`,
-//! which also know folders that only a test has.
+//! The calls into the system that recording is made of, and nothing else: rustix's, on Windows ours of the same names, or
+//! in unit tests those of `simulated`, which also know folders that only a test has. The words that they take come with
+//! them.
 
-#[cfg(not(all(test, target_os = "linux")))]
+#[cfg(all(unix, not(all(test, target_os = "linux"))))]
 mod calls {
     pub use std::os::fd::OwnedFd as Handle;
 
     #[cfg(target_os = "macos")]
     pub use super::super::os::{fdatasync, fsync, syncfs};
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    pub use rustix::fs::renameat_with;
     pub use rustix::fs::{
-        Dir as Listing, fstat, fstatfs, linkat, mkdirat, open, openat, renameat, statat, tell, unlinkat,
+        Dir as Listing, fstat, fstatfs, linkat, mkdirat, open, openat, renameat, renameat_with, statat, tell, unlinkat,
     };
     #[cfg(target_os = "linux")]
     pub use rustix::fs::{fdatasync, fsync, openat2, syncfs};
@@ -33,7 +32,56 @@ mod calls {
     }
 }
 
+#[cfg(windows)]
+use super::os::calls;
 #[cfg(all(test, target_os = "linux"))]
 use super::simulated::calls;
 
 pub use calls::*;
+
+#[cfg(unix)]
+pub use unix::*;
+
+/// What is the same for all calls of Unix.
+#[cfg(unix)]
+mod unix {
+    use rustix::fs::FileType;
+    pub use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
+    pub use rustix::io::Errno;
+
+    use super::super::Found;
+    use super::calls::{Handle, Listing};
+
+    /// Whether `syncfs` makes the bytes of files durable, too.
+    pub const SYNCFS_SYNCS_FILES: bool = true;
+
+    pub fn found(stat: &Stat) -> Found {
+        let kind = FileType::from_raw_mode(stat.st_mode as _);
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the fields differ between systems")]
+        Found {
+            is_folder: kind == FileType::Directory,
+            is_file: kind == FileType::RegularFile,
+            size: stat.st_size as u64,
+            inode: stat.st_ino as u64,
+            links: stat.st_nlink as u64,
+            owner: stat.st_uid as u32,
+        }
+    }
+
+    /// The names in the folder; of those that are no UTF-8, none.
+    pub fn names(folder: &Handle) -> Result<Vec<String>, Errno> {
+        let mut names = Vec::new();
+        for entry in Listing::read_from(folder)? {
+            match entry?.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Lets the file's owner run it as a program.
+    pub fn make_program(file: &Handle) -> Result<(), Errno> {
+        rustix::fs::fchmod(file, Mode::RWXU)
+    }
+}

@@ -2,7 +2,8 @@
 //! file system is, what makes a write durable, who has a file open, how processes are started and asked to stop. What
 //! Linux and macOS share is in `unix`.
 //!
-//! Linux is where everything is run. The macOS side is checked by the compiler and has never been run.
+//! Linux is where everything is run. The Windows side has been run under Wine, and never on Windows. The macOS side is
+//! checked by the compiler and has never been run.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -10,6 +11,8 @@ mod linux;
 mod macos;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 pub use linux::{OPEN_WITHOUT_LINKS, boot_id, machine_id, somebody_at_work, unsuitable_file_system};
@@ -19,9 +22,11 @@ pub use macos::{
 };
 #[cfg(unix)]
 pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-compile_error!("indelible runs on Linux, and is written for macOS; no other system is supported yet");
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+compile_error!("indelible runs on Linux, and is written for macOS and Windows; no other system is supported yet");
 
 /// A call of `open`, as SQLite makes it: path, flags and mode. See [`OPEN_WITHOUT_LINKS`].
 pub type Open = unsafe extern "C" fn(*const std::ffi::c_char, std::ffi::c_int, std::ffi::c_int) -> std::ffi::c_int;
@@ -31,12 +36,6 @@ pub type Open = unsafe extern "C" fn(*const std::ffi::c_char, std::ffi::c_int, s
 pub struct Identity {
     device: u64,
     inode: u64,
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.device, self.inode)
-    }
 }
 
 /// What tells one version of a file from another.

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
@@ -24,6 +24,9 @@ const LOWEST_PRIORITY: i32 = 19;
 
 /// What a program needs of the environment to work as its user expects.
 pub const VARIABLES: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL"];
+
+/// Who may do what with a file that is never changed: its owner, read.
+pub const UNCHANGING: u32 = 0o400;
 
 /// The numeric id of the user whom this process acts for.
 pub fn user() -> u32 {
@@ -120,6 +123,11 @@ fn pid(process: u32) -> Option<Pid> {
     i32::try_from(process).ok().and_then(Pid::from_raw)
 }
 
+/// Whether a process that ended with `status` was ended from outside.
+pub fn was_killed(status: ExitStatus) -> bool {
+    status.code().is_none()
+}
+
 /// Calls `hear` for each signal that this process gets from now on, in a thread of its own.
 ///
 /// # Errors
@@ -193,6 +201,14 @@ impl From<&Metadata> for Stamp {
         let identity = Identity { device: it.dev(), inode: it.ino() };
         Stamp { identity, size: it.size(), modified: (it.mtime(), it.mtime_nsec()) }
     }
+}
+
+/// What no file has had before the one at `path`, and none will: an inode can be given out again, but was then made at
+/// another time.
+pub fn lasting_identity(path: &Path) -> Option<String> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
 }
 
 /// Whether the plain file at `path` has more than one name.
@@ -276,6 +292,15 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
+/// Moves the file `from` to `to`, in the place of whatever file lies there. Both are never changed, and named for what
+/// they hold.
+///
+/// # Errors
+/// [`io::Error`] if the system refuses.
+pub fn place_unchanging(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
 /// Makes the names in the folder at `path` durable.
 ///
 /// # Errors
@@ -309,4 +334,14 @@ pub fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
 pub fn try_lock_folder(path: &Path) -> Result<File, TryLockError> {
     let folder = File::open(path).map_err(TryLockError::Error)?;
     folder.try_lock().map(|()| folder)
+}
+
+/// Removes the folder at `path` and everything beneath it, and gives back its lock.
+///
+/// # Errors
+/// [`io::Error`] if the system refuses; some of it may be gone then.
+pub fn remove_locked_folder(path: &Path, lock: File) -> io::Result<()> {
+    let removed = std::fs::remove_dir_all(path);
+    drop(lock);
+    removed
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use uuid::Uuid;
@@ -107,7 +107,7 @@ impl Claim {
 
     /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
     pub(super) fn mark(&self, lock: &Path) {
-        if let Some(text) = identity(lock) {
+        if let Some(text) = os::lasting_identity(lock) {
             let mut file = &self.file;
             let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         }
@@ -115,7 +115,7 @@ impl Claim {
 
     /// Whether the lock `lock` belongs to a process of ours that is dead: the claim says so, and is in our hands.
     fn is_orphan(&self, lock: &Path) -> bool {
-        !self.left_behind.is_empty() && identity(lock).is_some_and(|identity| identity == self.left_behind)
+        !self.left_behind.is_empty() && os::lasting_identity(lock).is_some_and(|identity| identity == self.left_behind)
     }
 }
 
@@ -137,13 +137,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }
-}
-
-/// What no other file has: an inode can be given out again, but was then made at another time.
-fn identity(file: &Path) -> Option<String> {
-    let made = fs::symlink_metadata(file).ok()?.created().ok()?;
-    let made = made.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(format!("{}:{}", Stamp::of_itself(file).ok()?.identity, made.as_nanos()))
 }
 
 fn pauses() -> impl Iterator<Item = Duration> {

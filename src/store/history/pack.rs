@@ -39,7 +39,7 @@ pub(super) struct Staging {
     packs: PathBuf,
     path: PathBuf,
     /// Held for as long as this lives, since the `.keep` leaves the folder before the rest does.
-    _lock: File,
+    lock: Option<File>,
     keep: File,
 }
 
@@ -68,7 +68,7 @@ impl Staging {
             let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", Uuid::now_v7().simple()));
             os::private_folders().create(&path).doing_at("making a folder for a pack", &path)?;
             match fill(&path, whose, replaced) {
-                Ok((lock, keep)) => return Ok(Staging { packs, path, _lock: lock, keep }),
+                Ok((lock, keep)) => return Ok(Staging { packs, path, lock: Some(lock), keep }),
                 // Somebody's sweep came upon the folder in the moment before it was locked.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {}
                 Err(error) => {
@@ -90,7 +90,7 @@ impl Staging {
 
     /// Writes what the builder was given. libgit2 syncs both files.
     pub(super) fn write(self, builder: &mut PackBuilder<'_>) -> Result<Staged, Error> {
-        builder.write(&self.path, 0o400).doing("writing a pack")?;
+        builder.write(&self.path, os::UNCHANGING).doing("writing a pack")?;
         let hash = builder.name().doing("naming a pack")?.ok_or_else(|| git2::Error::from_str("the pack has no name"));
         let name = format!("pack-{}", hash.doing("naming a pack")?);
         Ok(Staged { staging: self, name })
@@ -110,7 +110,7 @@ fn fill(path: &Path, whose: &str, replaced: &[String]) -> io::Result<(File, File
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = self.lock.take().map(|lock| os::remove_locked_folder(&self.path, lock));
     }
 }
 
@@ -131,7 +131,10 @@ impl Staged {
                 history.step(steps[number])?;
             }
             let place = placed.file(extension);
-            fs::rename(self.staging.path.join(from), &place).doing_at("placing a pack", &place)?;
+            let from = self.staging.path.join(from);
+            let placed =
+                if extension == "keep" { fs::rename(from, &place) } else { os::place_unchanging(&from, &place) };
+            placed.doing_at("placing a pack", &place)?;
         }
         sync_folder(&placed.packs)?;
         Ok(placed)
@@ -245,7 +248,7 @@ impl History {
 
 fn sweep_folder(path: &Path) -> Result<bool, Error> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let _lock = match os::try_lock_folder(path) {
+    let lock = match os::try_lock_folder(path) {
         Ok(lock) => lock,
         Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(error)) if gone(&error) => return Ok(false),
@@ -253,7 +256,7 @@ fn sweep_folder(path: &Path) -> Result<bool, Error> {
             return Err(error).doing_at("opening the folder of an unfinished pack", path);
         }
     };
-    match fs::remove_dir_all(path) {
+    match os::remove_locked_folder(path, lock) {
         Err(error) if gone(&error) => Ok(false),
         removed => removed.doing_at("removing an unfinished pack", path).map(|()| true),
     }

@@ -49,6 +49,12 @@ impl Context {
     }
 }
 
+/// A failure to adopt a home, or to give one back.
+fn not_on_windows() -> Failure {
+    let why = "a folder cannot be put aside there while files in it are open, so a home could not be given back";
+    Failure::new(Exit::Usage, "homes are neither adopted nor released on Windows").because(&std::io::Error::other(why))
+}
+
 /// Runs the command that `args` name.
 ///
 /// # Errors
@@ -59,6 +65,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         crate::logging::start_if_asked();
     }
     match args.command {
+        Command::Adopt { .. } | Command::Release { .. } if cfg!(windows) => Err(not_on_windows()),
         Command::Init { dir } => init::run(&context, dir),
         Command::Adopt { asked, scripts, repair } => adopt::run(&context, &asked, scripts, repair),
         Command::Release { asked, remove } => release::run(&context, &asked, remove),

@@ -92,7 +92,7 @@ pub fn check(planned: &[Planned], shots: &[Shot], evidence: &Evidence) -> Checke
 impl Checked {
     /// What is wrong with one record, if anything is.
     fn judge(&mut self, presence: Presence, shot: &Shot) -> Option<&'static str> {
-        let killed = shot.target && shot.status.code().is_none();
+        let killed = shot.target && indelible::fs::os::was_killed(shot.status);
         let (count, wrong) = match (presence, shot.acknowledged()) {
             (Presence::Whole, true) => return None,
             (Presence::Doubled, _) => (&mut self.doubled, Some("doubled")),

@@ -85,20 +85,29 @@ enum Found {
 
 pub fn run(context: &Context, what: &ServiceCommand) -> Result<Exit, Failure> {
     match what {
-        ServiceCommand::Install { manager, print: true } => print(context, name_of(*manager)),
-        ServiceCommand::Install { manager, print: false } => install(context, name_of(*manager)),
-        ServiceCommand::Uninstall { manager } => uninstall(context, name_of(*manager)),
-        ServiceCommand::Status { manager } => status(context, name_of(*manager)),
+        ServiceCommand::Install { manager, print: true } => print(context, name_of(*manager)?),
+        ServiceCommand::Install { manager, print: false } => install(context, name_of(*manager)?),
+        ServiceCommand::Uninstall { manager } => uninstall(context, name_of(*manager)?),
+        ServiceCommand::Status { manager } => status(context, name_of(*manager)?),
     }
 }
 
 /// The one that was asked for, or this system's.
-fn name_of(asked: Option<ManagerName>) -> ManagerName {
-    asked.unwrap_or(match () {
-        () if cfg!(target_os = "macos") => ManagerName::Launchd,
-        () if systemd::is_here() => ManagerName::Systemd,
-        () => ManagerName::Xdg,
+fn name_of(asked: Option<ManagerName>) -> Result<ManagerName, Failure> {
+    Ok(match asked {
+        Some(name) => name,
+        None if cfg!(target_os = "macos") => ManagerName::Launchd,
+        None if cfg!(windows) => return Err(none_here("no service was looked for")),
+        None if systemd::is_here() => ManagerName::Systemd,
+        None => ManagerName::Xdg,
     })
+}
+
+/// A failure because this system has no manager that indelible knows.
+fn none_here(what: &str) -> Failure {
+    Failure::new(Exit::Usage, what)
+        .because(&std::io::Error::other("indelible knows no service manager of Windows"))
+        .hint("`indelible config set worker.autostart true`: recorders then start a worker where none runs")
 }
 
 fn manager(name: ManagerName) -> &'static dyn Manager {
@@ -111,6 +120,9 @@ fn manager(name: ManagerName) -> &'static dyn Manager {
 
 /// The manager, if this system can have it.
 fn manager_here(name: ManagerName, what: &str) -> Result<&'static dyn Manager, Failure> {
+    if cfg!(windows) {
+        return Err(none_here(what));
+    }
     if cfg!(target_os = "macos") == (name == ManagerName::Launchd) {
         return Ok(manager(name));
     }
