@@ -197,6 +197,9 @@ impl History {
             }
         }
         let placed = staging.write(&mut builder)?.place(self, None)?;
+        // They have the old packs open, which on Windows keeps them from being removed.
+        drop(builder);
+        drop(repository);
         let new = Ids::open(&placed.file("idx")).doing_at("reading a pack's index", &packs)?;
         pack::check_seen(self, new.map_while(Result::ok))?;
         self.step(Point::RepackBeforeRemoval)?;

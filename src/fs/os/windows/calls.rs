@@ -6,7 +6,7 @@
 //! 3. An append is written under a lock that lies beyond any byte of the file and goes with its process: that the system
 //!    keeps appends of several processes apart is promised nowhere.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::mem::offset_of;
 use std::os::windows::fs::{FileExt as _, OpenOptionsExt as _};
@@ -486,11 +486,13 @@ pub fn write(handle: &Handle, bytes: &[u8]) -> Result<usize, Errno> {
         return Ok(file.write(bytes)?);
     }
     let until = Instant::now() + APPEND_WAIT;
-    while let Err(error) = lock_range(file, APPEND_LOCK, true) {
-        if !matches!(error, std::fs::TryLockError::WouldBlock) || Instant::now() >= until {
-            return Err(io::Error::from(error).into());
+    loop {
+        match lock_range(file, APPEND_LOCK, true) {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(Duration::from_micros(100)),
+            Err(TryLockError::WouldBlock) => return Err(Errno(win::ERROR_LOCK_VIOLATION)),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        std::thread::sleep(Duration::from_micros(100));
     }
     let written = file.write(bytes);
     unlock_range(file, APPEND_LOCK);
