@@ -89,8 +89,12 @@ impl Terminal {
 
     /// Waits until it ends, and returns how, and all that was on the screen.
     fn ends(mut self) -> (ExitStatus, String) {
-        while let Ok(more) = self.screen.recv_timeout(PATIENCE) {
-            self.seen.push_str(&more);
+        loop {
+            match self.screen.recv_timeout(PATIENCE) {
+                Ok(more) => self.seen.push_str(&more),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.seen),
+            }
         }
         let status = self.child.wait().expect("it is our child");
         (status, std::mem::take(&mut self.seen))
@@ -198,7 +202,8 @@ fn nobody_is_asked_where_nobody_sits() {
 
 /// Runs the program in a session of its own, whose terminal it is: there, Ctrl-C is a signal.
 fn in_session(home: &TestHome, args: &[&str]) -> Terminal {
-    Terminal::run(home.under(&["setsid", "--ctty"], args).into_command())
+    // Whoever starts the tests in the background may have them ignore what Ctrl-C sends.
+    Terminal::run(home.under(&["env", "--default-signal=INT", "setsid", "--ctty"], args).into_command())
 }
 
 /// Every way of not saying yes to `question`, of which each ends in peace, but the last in a signal.
