@@ -551,6 +551,8 @@ impl Index {
         let empty = || {
             let _held = order::take(Lock::Index);
             connection.busy_timeout(PATIENCE)?;
+            // SQLite has to have come upon the log before: otherwise it keeps to what is left of the header, and refuses.
+            let _ = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
             let vacuum = connection.execute_batch("VACUUM");
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;

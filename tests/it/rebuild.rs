@@ -208,6 +208,13 @@ fn an_index_that_is_damaged_comes_from_files() {
         let bytes = damage(whole_index(&lived.home));
         replace_index(&lived.home, &bytes);
         lived.mended_by("repair", &lived.all());
+        // A log that is whole, beside it.
+        let lived = Lived::new();
+        let bytes = damage(whole_index(&lived.home));
+        let logged = lived.home.record("failure", "its row is in the log");
+        assert!(lived.home.join("memory/index.db-wal").metadata().is_ok_and(|log| log.len() > 0), "there is no log");
+        fs::write(lived.home.join("memory/index.db"), bytes).expect("it can be written");
+        lived.mended_by("repair", &[lived.all(), vec![logged]].concat());
     }
 }
 

@@ -200,10 +200,13 @@ fn nobody_is_asked_where_nobody_sits() {
     assert_eq!(home.journal(), before);
 }
 
+/// What runs a program in a session of its own at the terminal. Whoever starts the tests in the background may have them
+/// ignore what Ctrl-C sends.
+const IN_SESSION: [&str; 4] = ["env", "--default-signal=INT", "setsid", "--ctty"];
+
 /// Runs the program in a session of its own, whose terminal it is: there, Ctrl-C is a signal.
 fn in_session(home: &TestHome, args: &[&str]) -> Terminal {
-    // Whoever starts the tests in the background may have them ignore what Ctrl-C sends.
-    Terminal::run(home.under(&["env", "--default-signal=INT", "setsid", "--ctty"], args).into_command())
+    Terminal::run(home.under(&IN_SESSION, args).into_command())
 }
 
 /// Every way of not saying yes to `question`, of which each ends in peace, but the last in a signal.
@@ -281,8 +284,8 @@ fn scripts_ask_for_each_field() {
     let home = framework(Tables::Usual, Git::Clean, 10);
     let _ = home.cmd(["adopt", "--yes", "--scripts"]).ok();
     let script = |name: &str| {
-        let path = home.join(&format!("scripts/{name}"));
-        Terminal::run(Cmd::new("setsid", home.user()).args([Path::new("--ctty"), &path]).into_command())
+        let command = Cmd::new(IN_SESSION[0], home.user()).args(&IN_SESSION[1..]);
+        Terminal::run(command.args([home.join(&format!("scripts/{name}"))]).into_command())
     };
     let found = |sql: &str| home.index().query_row(sql, [], |row| row.get::<_, String>(0)).expect("the row is there");
 
