@@ -77,7 +77,8 @@ const GOALS: [Goal; 29] = [
         AtMost(1.1),
         "",
     ),
-    goal("p99 of a hook that records, 50 at once", &["hook p99, 50 at once, a tool failed"], Below(50.0), " ms"),
+    goal("p99 of a hook that records, 50 at once", &["hook p99, 50 at once, a tool failed"], Below(50.0), " ms")
+        .missed_for("nearly all of it is waiting for the disk, as the full floor's p99 with 50 at once shows (decision 0017)"),
     goal("syncs per record", &["syncs per record"], Exactly(1.0), ""),
     goal("syncs per record in a batch", &["syncs per record in a batch"], Below(0.01), ""),
     goal(
@@ -88,7 +89,8 @@ const GOALS: [Goal; 29] = [
     ),
     goal("the same in pages that the disk owes", &["bytes written per record, in pages"], Below(4096.0), "")
         .missed_for("a record's own file is a page of 4 kB by itself"),
-    goal("`record batch`, 100,000 records", &["batch of 100,000, records/s"], AtLeast(20_000.0), " records/s"),
+    goal("`record batch`, 100,000 records", &["batch of 100,000, records/s"], AtLeast(20_000.0), " records/s")
+        .missed_for(FILES),
     goal("its memory", &["batch of 100,000, memory"], Below(64.0), " MiB"),
     goal("`record batch` of 1,000,000: its memory", &["batch of 1,000,000, memory"], Below(64.0), " MiB"),
     goal(
@@ -113,7 +115,8 @@ const GOALS: [Goal; 29] = [
         "",
     )
     .missed_for("git stores a folder as one object, and one of 10,000 names is written whole for each commit"),
-    goal("`recover` of 100,000 unapplied intents", &["recover of 100,000, records/s"], AtLeast(10_000.0), " records/s"),
+    goal("`recover` of 100,000 unapplied intents", &["recover of 100,000, records/s"], AtLeast(10_000.0), " records/s")
+        .missed_for(FILES),
     goal("its memory", &["recover of 100,000, memory"], Below(64.0), " MiB"),
     goal("a recorder's memory", &["recorder memory"], AtMost(8.0), " MiB"),
     goal("an idle worker's memory", &["idle worker memory"], AtMost(16.0), " MiB"),
@@ -122,16 +125,25 @@ const GOALS: [Goal; 29] = [
         &["worker draining 1,000,000, memory", "worker draining 100,000, memory"],
         AtMost(64.0),
         " MiB",
+    )
+    .missed_for(
+        "with 1,000,000 records it is git's, which the worker has roll packs together; `flush`, which has it do nothing, \
+         takes what is in its line",
     ),
     goal("an idle worker's wake-ups per minute, of all threads", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
     goal("p99 from record to commit at 100 records/s", &["p99 to commit at 100/s, s"], Below(2.0), " s"),
     goal("the worker's share of a core at 100 records/s", &["worker CPU at 100/s, %"], Below(20.0), " %"),
     goal("packs, with 100 batches of 10 a second", &["peak number of packs, paced"], AtMost(40.0), ""),
-    goal("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), ""),
+    goal("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), "")
+        .missed_for("a commit waits a second for a repack, and one of 100,000 records takes several (decision 0015)"),
     goal("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
     goal("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
     goal("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),
 ];
+
+/// Why what places many files takes longer in some runs than in others.
+const FILES: &str = "what placing a file takes is the disk's: `tar -x` of the same files, in the table of batches, takes many \
+                     times as long in one run as in another";
 
 /// Why draining takes more than `git fast-import` does.
 const DRAIN: &str = "`git fast-import` is given the bytes; we open each file to see that it is the one that was recorded, and \
