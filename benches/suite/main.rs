@@ -1,6 +1,6 @@
 //! The benchmarks: every figure stands beside its partner, measured in turn with it in the same run.
 //!
-//!     cargo bench                                 everything, homes of up to 100,000 records; about ten minutes
+//!     cargo bench                                 everything, homes of up to 100,000 records; a quarter of an hour
 //!     cargo bench -- record growth                these topics only
 //!     cargo bench -- --scale full                 homes of up to 1,000,000 records
 //!     cargo bench -- --scale tiny                 whether the benchmarks work; the numbers mean nothing
