@@ -423,6 +423,19 @@ fn nobody_starts_a_worker_unasked() {
     assert_eq!(home.status()["worker"], Value::Null);
 }
 
+#[test]
+fn a_worker_is_started_on_its_own_when_asked_for() {
+    let it = Autostart::new();
+    let _ = it.home.cmd(["worker", "--detach"]).ok();
+    let process = it.wait_for_process();
+    assert_eq!(getsid(Some(process)).expect("it runs"), process, "it is in somebody else's session");
+    let again = it.home.cmd(["worker", "--detach"]).run().exits(75);
+    assert!(again.stderr.contains("another has the lock"), "{again}");
+    let receipt = it.home.record("failure", "to be committed by it");
+    wait_for("it to be committed", || (it.home.status()["pending"]["records"] == 0).then_some(()));
+    assert_exactly_once(&it.home, &[receipt]);
+}
+
 /// As a hook runs it: in a process group of its own that is killed in the end, with pipes that are read to their end, one
 /// of them inherited under a number of its own.
 #[test]

@@ -106,6 +106,9 @@ pub enum Command {
         /// Where its log goes: stderr, a file under the home, or whichever fits
         #[arg(long, value_enum, default_value_t = LogTo::Auto)]
         log: LogTo,
+        /// Start it without a terminal or a window, with a file for its log, and return
+        #[arg(long, conflicts_with = "log")]
+        detach: bool,
     },
     /// Have the system start the worker at login, and again when it fails
     #[command(after_help = "Example:\n  indelible service install\n  indelible service status")]
@@ -299,6 +302,8 @@ pub enum ManagerName {
     Launchd,
     /// The desktop's autostart folder
     Xdg,
+    /// The Startup folder of Windows
+    Startup,
 }
 
 impl std::fmt::Display for ManagerName {
@@ -307,6 +312,7 @@ impl std::fmt::Display for ManagerName {
             ManagerName::Systemd => "systemd",
             ManagerName::Launchd => "launchd",
             ManagerName::Xdg => "xdg",
+            ManagerName::Startup => "startup",
         })
     }
 }

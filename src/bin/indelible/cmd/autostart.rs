@@ -28,7 +28,8 @@ pub fn run(home: &Home, settings: &Settings) {
     }
 }
 
-fn start(home: &Home) -> std::io::Result<()> {
+/// Starts a worker for `home` on its own.
+pub fn start(home: &Home) -> std::io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(home.path()).args(["worker", "--log", "file"]);
     // What it, and the git program that it runs, need of the environment.

@@ -1,33 +1,31 @@
-//! `worker`: commits what is recorded until it is asked to stop.
+//! `worker`: commits what is recorded until it is asked to stop; with `--detach`, has another process do so.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use indelible::fs::lock::WorkerLock;
+use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
 use indelible::worker::{self, Ended, Program, Wakes};
+use serde_json::json;
 
-use super::Context;
+use super::{Context, autostart};
 use crate::args::LogTo;
 use crate::exit::{Exit, Failure};
-use crate::logging;
+use crate::{logging, output};
 
 const WHAT: &str = "the worker stopped";
+const NOT_STARTED: &str = "the worker was not started";
 /// How long another worker may take to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
-    let home = context.open("the worker was not started")?;
+    let home = context.open(NOT_STARTED)?;
     let settings = context.settings(&home)?;
     let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
     let lock = lock.map_err(|error| Failure::of(WHAT, &error))?;
-    let lock = lock.map_err(|holder| {
-        Failure::new(Exit::TryAgain, "the worker was not started")
-            .because(&std::io::Error::other(format!("another has the lock of this home: {}", holder.0)))
-            .hint("one worker serves all recorders of a home")
-    })?;
-    home.check_current().map_err(|error| Failure::of("the worker was not started", &error))?;
+    let lock = lock.map_err(held)?;
+    home.check_current().map_err(|error| Failure::of(NOT_STARTED, &error))?;
     logging::start(&home, log, &settings.log)?;
     os::lower_priority();
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
@@ -70,6 +68,27 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+/// Starts a worker that goes on when this process and its terminal have ended.
+pub fn detach(context: &Context) -> Result<Exit, Failure> {
+    let home = context.open(NOT_STARTED)?;
+    let _ = context.settings(&home)?;
+    if let Some(holder) = WorkerLock::holder(home.private()).map_err(|error| Failure::of(NOT_STARTED, &error))? {
+        return Err(held(holder));
+    }
+    autostart::start(&home).map_err(|error| Failure::new(Exit::Io, NOT_STARTED).because(&error))?;
+    match context.json {
+        true => output::json(&json!({ "home": home.path().display().to_string(), "started": true })),
+        false => output::line(&format!("started a worker for {}", home.path().display())),
+    }
+    Ok(Exit::Done)
+}
+
+fn held(holder: Holder) -> Failure {
+    Failure::new(Exit::TryAgain, NOT_STARTED)
+        .because(&std::io::Error::other(format!("another has the lock of this home: {}", holder.0)))
+        .hint("one worker serves all recorders of a home")
 }
 
 /// Where this program was started from: by name, if the name is a path, so that a link that is led elsewhere is noticed.

@@ -88,10 +88,6 @@ impl Manager for Launchd {
         Ok(())
     }
 
-    fn is_enabled(&self, service: &Service) -> Result<bool, Failure> {
-        Ok(self.file(service)?.is_file())
-    }
-
     fn state(&self, service: &Service) -> State {
         let said = match ask("launchctl", &["print", &target(service)]) {
             Ok(said) => said,

@@ -10,6 +10,7 @@
 //! | while it is removed | a file without the link, which does nothing | `service uninstall` again |
 
 mod launchd;
+mod startup;
 mod systemd;
 mod xdg;
 
@@ -37,22 +38,36 @@ struct Service {
     program: String,
 }
 
-/// What a service manager does about a service.
+/// What a service manager does about a service. Of those that can be told nothing, all but the file is the same: each
+/// starts what lies in a folder of its own at login, and never again.
 trait Manager {
     /// Where its file lies.
     fn file(&self, service: &Service) -> Result<PathBuf, Failure>;
     /// What its file says.
     fn definition(&self, service: &Service) -> String;
     /// Has it started now, and at every login; anew if `changed`. Where the manager cannot be spoken to now, says so.
-    fn start(&self, service: &Service, changed: bool) -> Result<Started, Failure>;
+    fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
+        let why = "what lies there is started at login, and not again where it has failed".into();
+        let todo = format!(
+            "run `indelible --home '{}' config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
+            service.home
+        );
+        Ok(Started::AtLogin { why, todo })
+    }
     /// Has it stopped, and not started any more. Its file goes after that.
-    fn stop(&self, service: &Service) -> Result<(), Failure>;
+    fn stop(&self, _service: &Service) -> Result<(), Failure> {
+        Ok(())
+    }
     /// Has the manager forget what is gone.
     fn forget(&self) {}
     /// Whether it is started at login.
-    fn is_enabled(&self, service: &Service) -> Result<bool, Failure>;
+    fn is_enabled(&self, service: &Service) -> Result<bool, Failure> {
+        Ok(self.file(service)?.is_file())
+    }
     /// Whether it runs, as far as the manager says.
-    fn state(&self, service: &Service) -> State;
+    fn state(&self, _service: &Service) -> State {
+        State { said: Some("nobody says".into()), ..State::default() }
+    }
 }
 
 /// Whether a service runs now.
@@ -97,17 +112,10 @@ fn name_of(asked: Option<ManagerName>) -> Result<ManagerName, Failure> {
     Ok(match asked {
         Some(name) => name,
         None if cfg!(target_os = "macos") => ManagerName::Launchd,
-        None if cfg!(windows) => return Err(none_here("no service was looked for")),
+        None if cfg!(windows) => ManagerName::Startup,
         None if systemd::is_here() => ManagerName::Systemd,
         None => ManagerName::Xdg,
     })
-}
-
-/// A failure because this system has no manager that indelible knows.
-fn none_here(what: &str) -> Failure {
-    Failure::new(Exit::Usage, what)
-        .because(&std::io::Error::other("indelible knows no service manager of Windows"))
-        .hint("`indelible config set worker.autostart true`: recorders then start a worker where none runs")
 }
 
 fn manager(name: ManagerName) -> &'static dyn Manager {
@@ -115,15 +123,18 @@ fn manager(name: ManagerName) -> &'static dyn Manager {
         ManagerName::Systemd => &systemd::Systemd,
         ManagerName::Launchd => &launchd::Launchd,
         ManagerName::Xdg => &xdg::Xdg,
+        ManagerName::Startup => &startup::Startup,
     }
 }
 
 /// The manager, if this system can have it.
 fn manager_here(name: ManagerName, what: &str) -> Result<&'static dyn Manager, Failure> {
-    if cfg!(windows) {
-        return Err(none_here(what));
-    }
-    if cfg!(target_os = "macos") == (name == ManagerName::Launchd) {
+    let is_here = match name {
+        ManagerName::Launchd => cfg!(target_os = "macos"),
+        ManagerName::Startup => cfg!(windows),
+        ManagerName::Systemd | ManagerName::Xdg => !cfg!(any(target_os = "macos", windows)),
+    };
+    if is_here {
         return Ok(manager(name));
     }
     let why = std::io::Error::other(format!("{name} is another system's"));
@@ -287,8 +298,13 @@ impl Service {
         let escaped = systemd::escape_path(&self.home);
         match escaped.len() + around <= NAME_BYTES_MAX {
             true => escaped,
-            false => uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, self.home.as_bytes()).to_string(),
+            false => self.number(),
         }
+    }
+
+    /// A number made from the home's path.
+    fn number(&self) -> String {
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, self.home.as_bytes()).to_string()
     }
 }
 

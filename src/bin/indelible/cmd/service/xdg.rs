@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{MARK, Manager, Service, Started, State, config_folder};
+use super::{MARK, Manager, Service, config_folder};
 use crate::exit::Failure;
 
 pub struct Xdg;
@@ -43,27 +43,6 @@ impl Manager for Xdg {
             program = quoted(program),
             home = quoted(home),
         )
-    }
-
-    fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
-        let why = "a desktop starts its entries at login, and does not start again what has failed".into();
-        let todo = format!(
-            "run `indelible --home '{}' config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
-            service.home
-        );
-        Ok(Started::AtLogin { why, todo })
-    }
-
-    fn stop(&self, _service: &Service) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn is_enabled(&self, service: &Service) -> Result<bool, Failure> {
-        Ok(self.file(service)?.is_file())
-    }
-
-    fn state(&self, _service: &Service) -> State {
-        State { said: Some("a desktop does not say".into()), ..State::default() }
     }
 }
 
