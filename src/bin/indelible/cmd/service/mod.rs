@@ -5,7 +5,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the file is renamed | a file with a name that no manager reads | nothing: it does nothing |
+//! | before the file is renamed | a file with a name, or in a folder, that no manager reads | nothing: it does nothing |
 //! | after it | a service that is not enabled, or not started | `service install` again |
 //! | while it is removed | a file without the link, which does nothing | `service uninstall` again |
 
@@ -43,6 +43,10 @@ struct Service {
 trait Manager {
     /// Where its file lies.
     fn file(&self, service: &Service) -> Result<PathBuf, Failure>;
+    /// Where its file is written before it is moved to its place in `folder`: where nobody looks at it.
+    fn written_in<'f>(&self, folder: &'f Path) -> &'f Path {
+        folder
+    }
     /// What its file says.
     fn definition(&self, service: &Service) -> String;
     /// Has it started now, and at every login; anew if `changed`. Where the manager cannot be spoken to now, says so.
@@ -160,7 +164,7 @@ fn install(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     let service = Service::of_home(context, WHAT)?;
     let manager = manager_here(name, WHAT)?;
     let file = manager.file(&service)?;
-    let changed = put(&file, &manager.definition(&service), WHAT)?;
+    let changed = put(manager, &file, &manager.definition(&service), WHAT)?;
     let other = worker_of(&service).filter(|_| manager.state(&service).running != Some(true));
     let started = manager.start(&service, changed)?;
     let (running, why, todo) = match started {
@@ -352,7 +356,7 @@ fn look(file: &Path, what: &str) -> Result<Found, Failure> {
 }
 
 /// Writes `text` to `file` unless it is there already. Returns whether it was not.
-fn put(file: &Path, text: &str, what: &str) -> Result<bool, Failure> {
+fn put(manager: &dyn Manager, file: &Path, text: &str, what: &str) -> Result<bool, Failure> {
     match look(file, what)? {
         Found::Foreign => return Err(foreign(file, what)),
         Found::Ours(before) if before == text => return Ok(false),
@@ -362,8 +366,8 @@ fn put(file: &Path, text: &str, what: &str) -> Result<bool, Failure> {
         (file.parent().unwrap_or(file), file.file_name().and_then(|it| it.to_str()).unwrap_or_default());
     std::fs::create_dir_all(folder).map_err(|error| unwritable(file, what).because(&error))?;
     let write = || {
-        let folder = Dir::open(folder)?;
-        folder.replace(name, text.as_bytes(), &folder)
+        let temporary = Dir::open(manager.written_in(folder))?;
+        Dir::open(folder)?.replace(name, text.as_bytes(), &temporary)
     };
     write().map(|_| true).map_err(|error| Failure::of(what, &error))
 }

@@ -3,7 +3,7 @@
 //! Windows starts what lies there at login and never again; with `worker.autostart` recorders do where it has failed. The
 //! batch file has a window for the moment in which it starts the worker, which has none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{MARK, Manager, Service, config_folder};
 use crate::exit::Failure;
@@ -20,6 +20,11 @@ impl Manager for Startup {
         let folder = ["Microsoft", "Windows", "Start Menu", "Programs", "Startup"].iter().collect::<PathBuf>();
         // What systemd's spelling of a path has in it can be in no name there.
         Ok(config_folder()?.join(folder).join(format!("indelible-{}.cmd", service.number())))
+    }
+
+    /// Whatever lies in the folder itself is opened at login, half a file too.
+    fn written_in<'f>(&self, folder: &'f Path) -> &'f Path {
+        folder.parent().unwrap_or(folder)
     }
 
     fn definition(&self, service: &Service) -> String {
