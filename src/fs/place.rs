@@ -152,6 +152,8 @@ fn write_temporary(
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::fs::simulated::{Dice, Disk, Machine, root};
 
     fn dirs() -> (tempfile::TempDir, Dir, Dir) {
         let root = tempfile::tempdir().expect("a temporary folder");
@@ -180,13 +182,18 @@ mod tests {
         assert!(temporary.names().expect("readable").is_empty(), "a temporary file was left behind");
     }
 
-    #[test]
     #[cfg(target_os = "linux")]
-    fn what_was_replaced_durably_survives_a_power_cut() {
-        use crate::fs::simulated::{Dice, Disk, Machine, root};
+    fn simulated() -> (std::sync::Arc<Machine>, Dir, Dir) {
         let machine = Machine::new(Disk::new(512), Dice::of(1));
         let dir = root(&machine);
         let temporary = dir.make_folder("tmp").expect("it can be made");
+        (machine, dir, temporary)
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_replaced_durably_survives_a_power_cut() {
+        let (machine, dir, temporary) = simulated();
         for content in [[b'1'; 2000], [b'2'; 2000]] {
             let _ = dir.replace("a.md", &content, &temporary).expect("it can be replaced");
             for seed in 0..200 {
@@ -199,10 +206,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn what_is_placed_whole_is_never_torn() {
-        use crate::fs::simulated::{Dice, Disk, Machine, root};
-        let machine = Machine::new(Disk::new(512), Dice::of(1));
-        let dir = root(&machine);
-        let temporary = dir.make_folder("tmp").expect("it can be made");
+        let (machine, dir, temporary) = simulated();
         dir.place_whole("a.md", &[b'1'; 2000], &temporary).expect("the place is free");
         let kept = (0..200).map(|seed| {
             let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000).expect("readable");
