@@ -536,7 +536,7 @@ impl<'s> Stage<'s> {
 
     fn record(self, requests: Vec<Request>) {
         self.machine.revive();
-        let Ok(mut recorder) = Recorder::new(self.home, Duration::ZERO) else { return };
+        let Ok(mut recorder) = Recorder::new(self.home, Some(Duration::ZERO)) else { return };
         let records: Vec<_> = requests.iter().map(|request| request.record.clone()).collect();
         for (outcome, record) in recorder.record_all(requests).into_iter().zip(records) {
             match outcome {

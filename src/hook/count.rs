@@ -33,10 +33,8 @@ const LINES_MAX: usize = 1000;
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Something was recorded.
+    /// Something is in the journal. Where it was recorded before under the same key, that makes no second record.
     Recorded,
-    /// It was recorded before.
-    Repeated,
     /// There was nothing to record.
     Skipped(Skipped),
     /// The hook records nothing here, by its settings.
@@ -64,7 +62,6 @@ impl Outcome {
     fn word(self) -> &'static str {
         match self {
             Outcome::Recorded => "recorded",
-            Outcome::Repeated => "repeated",
             Outcome::Skipped(skipped) => skipped.word(),
             Outcome::Off => "switched-off",
             Outcome::Unreadable(Unreadable::Empty) => "unreadable:empty",
@@ -81,10 +78,8 @@ impl Outcome {
 pub struct Counts {
     /// How many events there were.
     pub seen: u64,
-    /// How many of them were recorded.
+    /// How many of them were recorded, copies of one event included.
     pub recorded: u64,
-    /// How many had been recorded before.
-    pub repeated: u64,
     /// How many had nothing to record.
     pub skipped: u64,
     /// By reason.
@@ -155,7 +150,6 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
         *counts.by_host.entry(host).or_default() += count;
         match outcome.as_str() {
             "recorded" => counts.recorded += count,
-            "repeated" => counts.repeated += count,
             "failed" => counts.failed += count,
             other => match other.strip_prefix("unreadable:") {
                 Some(reason) => {

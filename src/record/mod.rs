@@ -2,7 +2,8 @@
 //!
 //! 1. Whatever can refuse a record is found before the journal is written.
 //! 2. From the moment the intent is durable the outcome is a [`Receipt`], whatever happens next.
-//! 3. A recorder waits for no lock in the journal and for no git, and for SQLite no longer than it was told to.
+//! 3. A recorder waits for no lock in the journal and for no git, and for SQLite no longer than it was told to, or not at
+//!    all.
 //!
 //! | killed | on disk | what becomes of the record |
 //! | --- | --- | --- |
@@ -89,17 +90,18 @@ pub enum Error {
 pub struct Recorder<'h> {
     home: &'h Home,
     applier: Applier<'h>,
-    index_wait: Duration,
+    index_wait: Option<Duration>,
     /// Open since the last call that inserted rows.
     index: Option<Index>,
 }
 
 impl<'h> Recorder<'h> {
-    /// A recorder for `home` that waits for SQLite no longer than `index_wait` a record.
+    /// A recorder for `home` that waits for SQLite no longer than `index_wait` a record; with `None` it leaves the index
+    /// alone: rows are the worker's then, and so is finding out whether a key was recorded before.
     ///
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
-    pub fn new(home: &'h Home, index_wait: Duration) -> Result<Recorder<'h>, home::Error> {
+    pub fn new(home: &'h Home, index_wait: Option<Duration>) -> Result<Recorder<'h>, home::Error> {
         Ok(Recorder { home, applier: Applier::new(home)?, index_wait, index: None })
     }
 
@@ -252,7 +254,7 @@ impl<'h> Recorder<'h> {
 
     fn index<'i>(&self, index: &'i mut Option<Index>) -> Option<&'i mut Index> {
         if index.is_none() {
-            *index = Index::open(&self.home.index_path(), self.index_wait).ok();
+            *index = Index::open(&self.home.index_path(), self.index_wait?).ok();
         }
         index.as_mut()
     }

@@ -26,10 +26,10 @@ use crate::settings::Settings;
 
 /// The largest event that is read, in bytes.
 const EVENT_BYTES_MAX: usize = 4 << 20;
+/// How much of it is read with one call, in bytes. Most are smaller; each page that is set aside for more costs time.
+const CHUNK_BYTES: usize = 8 << 10;
 /// How long the event may take to come. Hosts send it at once; on a machine that is busy enough, that is not at once.
 const EVENT_WAIT: Duration = Duration::from_secs(5);
-/// How long SQLite may take to say whether an event was recorded before. Past that, the worker finds out.
-const INDEX_WAIT: Duration = Duration::from_millis(5);
 /// How much a session is told when it starts, in characters.
 const WARNING_CHARS_MAX: usize = 500;
 
@@ -116,25 +116,22 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             return Done::new(host, Outcome::Skipped(skipped), format!("{} of {:?}", skipped.word(), event.name));
         }
     };
-    let mut recorder = match Recorder::new(home, INDEX_WAIT) {
+    // Every record of a hook has a key, so file and row are the worker's in any case. To ask the index as well whether the
+    // key is new costs more than the sync, and two copies of one hook are too close together for it to know.
+    let mut recorder = match Recorder::new(home, None) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
-    let (mut new, mut said) = (false, Vec::new());
+    let mut said = Vec::new();
     for outcome in recorder.record_all(requests) {
         match outcome {
-            Ok(receipt) => {
-                new |= !receipt.duplicate;
-                said.push(receipt.path);
-            }
+            Ok(receipt) => said.push(receipt.path),
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
-    // The process ends soon. Its end closes the index as a crash would, which SQLite is made for, in half the time.
-    std::mem::forget(recorder);
-    Done::new(host, if new { Outcome::Recorded } else { Outcome::Repeated }, said.join(", "))
+    Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
 /// What the session is told when a person has to look after the home.
@@ -180,7 +177,7 @@ fn read_event() -> Result<(Value, Vec<u8>), Unreadable> {
     let until = Instant::now() + EVENT_WAIT;
     let mut bytes = Vec::new();
     let mut too_large = false;
-    let mut chunk = [0; 64 << 10];
+    let mut chunk = [0; CHUNK_BYTES];
     loop {
         if !os::is_readable(&stdin, Duration::ZERO) {
             if let Some(payload) = whole(&bytes) {

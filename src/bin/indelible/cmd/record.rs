@@ -69,7 +69,7 @@ fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Fa
 
 fn recorder<'h>(home: &'h Home, settings: &Settings) -> Result<Recorder<'h>, Failure> {
     let wait = crate::settings::milliseconds(settings.record.index_wait_ms);
-    Recorder::new(home, wait).map_err(|error| Failure::of(WHAT, &error))
+    Recorder::new(home, Some(wait)).map_err(|error| Failure::of(WHAT, &error))
 }
 
 /// What takes secrets out before, if `redact` or the settings ask for that.

@@ -109,10 +109,9 @@ pub fn hooks_line(hooks: &Counts) -> String {
         }
     };
     format!(
-        "{} seen, {} recorded, {} repeated, {} skipped{}, {} unreadable{}, {} failed",
+        "{} seen, {} recorded, {} skipped{}, {} unreadable{}, {} failed",
         hooks.seen,
         hooks.recorded,
-        hooks.repeated,
         hooks.skipped,
         by(&hooks.skipped_by),
         hooks.unreadable,
