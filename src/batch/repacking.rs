@@ -18,7 +18,7 @@ use crate::text::chain;
 const COMMITS_PER_CHECK: u64 = 8;
 
 /// A commit waits for a repack no longer than this, though packs become more then: whoever waits for `flush` waits for it.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Keeps packs few for as long as it lives. Dropped, it ends the repack that is under way.
 #[derive(Debug)]

@@ -84,8 +84,11 @@ pub struct HistoryOptions {
     pub author_name: String,
     /// The address in our commits.
     pub author_email: String,
-    /// How many packs there may be: from half as many on, [`History::repack_if_needed`] rolls small ones together.
+    /// How many packs there may be, large ones not counted: from half as many on, [`History::repack_if_needed`] rolls
+    /// small ones together.
     pub packs_max: usize,
+    /// How many objects one roll takes at the most: its memory grows with them.
+    pub roll_objects_max: u64,
     /// The git program that rolls packs together, by path or by name; without one the library does.
     pub git_program: Option<PathBuf>,
     /// How long the git program may take before it is ended and the library does its work.
@@ -102,6 +105,7 @@ impl Default for HistoryOptions {
             author_name: "indelible".to_owned(),
             author_email: "indelible@localhost".to_owned(),
             packs_max: 32,
+            roll_objects_max: 100_000,
             git_program: Some(PathBuf::from("git")),
             repack_wait: Duration::from_secs(600),
             lock_wait: Duration::from_secs(10),

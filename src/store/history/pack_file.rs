@@ -16,6 +16,12 @@ pub(super) fn is_pack(name: &str) -> bool {
     name.strip_prefix("pack-").is_some_and(|hash| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// How many objects the index (version 2) at `path` names, or almost: by its length, since it has 28 bytes for each,
+/// 8 of magic, 256 running totals of 4 and two checksums of 20. (8 more for each that lies beyond 2 GB in its pack.)
+pub(super) fn objects(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.len().saturating_sub(8 + 256 * 4 + 2 * 20) / 28)
+}
+
 /// Removes a file; whether it was there.
 pub(super) fn remove(path: &Path) -> Result<bool, Error> {
     match fs::remove_file(path) {
@@ -78,11 +84,6 @@ impl Ids {
         let mut total = [0; 4];
         from.read_exact(&mut total)?;
         Ok(Ids { from, left: u32::from_be_bytes(total) })
-    }
-
-    /// How many are still to come.
-    pub(super) fn len(&self) -> u32 {
-        self.left
     }
 }
 

@@ -5,6 +5,10 @@
 //! (`.promisor`, `.mtimes`), are not touched. Packs stay where each is at least twice as large as all smaller ones
 //! together, so an object is written anew as often as the number of records has doubled, and no more.
 //!
+//! Whoever rolls packs holds all their objects in memory, some hundred bytes of each. So no more than
+//! `roll_objects_max` go into one, or a sixteenth of the history where that is more; a pack of more than half of it has
+//! grown enough and stays. That leaves some thirty of those in the largest history, beside the small ones.
+//!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | while the new pack is written | a part of it: git's `tmp_*`, or a folder of ours | [`History::sweep`]; `gc`, where the repository is theirs |
@@ -20,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::pack::{self, Staging};
-use super::pack_file::{HELD, Ids, is_pack, remove_replaced};
+use super::pack_file::{HELD, Ids, is_pack, objects, remove_replaced};
 use super::{Doing as _, DoingAt as _, Error, History};
 use crate::fs::os;
 use crate::fs::point::Point;
@@ -45,6 +49,8 @@ pub struct Repacked {
     pub after: usize,
 }
 
+/// At most so many full packs are a history that is too large for packs of `roll_objects_max`.
+const FULL_PACKS: u64 = 16;
 /// A larger pack is nothing that the library should write anew in the background.
 const LIBRARY_PACK_BYTES_MAX: u64 = 256 << 20;
 /// Bounds for the memory that finding like objects takes. (libgit2 also takes the first for the size from which on a
@@ -61,9 +67,9 @@ impl History {
         self.repack_from(self.options.packs_max / 2)
     }
 
-    /// Whether there are as many packs as the options allow. Where they cannot be counted, no.
+    /// Whether there are as many packs that can be rolled as the options allow. Where they cannot be counted, no.
     pub(crate) fn has_packs_max(&self) -> bool {
-        self.rollable().is_ok_and(|packs| packs.len() >= self.options.packs_max)
+        self.rollable().is_ok_and(|packs| packs.growing >= self.options.packs_max)
     }
 
     /// As [`History::repack_if_needed`], when there are `packs` of them: for those who would rather not wait for it.
@@ -71,15 +77,15 @@ impl History {
     /// # Errors
     /// As there.
     pub fn repack_from(&self, packs: usize) -> Result<Option<Repacked>, Error> {
-        let before = self.rollable()?.len();
-        if before < packs.max(2) {
+        let rollable = self.rollable()?;
+        if rollable.growing < packs.max(2) {
             return Ok(None);
         }
         self.step(Point::RepackBefore)?;
-        let by = match self.roll_by_git() {
+        let by = match self.roll_by_git(&rollable) {
             true => Roller::Git,
             false => {
-                self.roll_by_library()?;
+                self.roll_by_library(&rollable)?;
                 Roller::Library
             }
         };
@@ -87,7 +93,7 @@ impl History {
             tracing::debug!("ended before its time: packs are rolled together another time");
             return Ok(None);
         }
-        let done = Repacked { by, before, after: self.rollable()?.len() };
+        let done = Repacked { by, before: rollable.packs.len(), after: self.rollable()?.packs.len() };
         tracing::info!(?done, "rolled packs together");
         Ok(Some(done))
     }
@@ -98,8 +104,8 @@ impl History {
         self.hurry.store(true, Ordering::Relaxed);
     }
 
-    /// The names of the packs that may be rolled. Asked after every commit, so it reads one folder and nothing else.
-    fn rollable(&self) -> Result<Vec<String>, Error> {
+    /// The packs that may be rolled. Asked after every commit, so it reads one folder and no file.
+    fn rollable(&self) -> Result<Rollable, Error> {
         let packs = self.packs();
         let mut files = BTreeMap::<String, Vec<String>>::new();
         for entry in fs::read_dir(&packs).doing_at("listing the packs", &packs)? {
@@ -111,30 +117,29 @@ impl History {
         }
         let has = |files: &[String], extension: &str| files.iter().any(|it| it == extension);
         files.retain(|_, it| has(it, "pack") && has(it, "idx") && !HELD.iter().any(|held| has(it, held)));
-        Ok(files.into_keys().collect())
+        // Whoever rolls packs beside us may have removed one meanwhile.
+        let sized = |name: String| Some(Pack { objects: objects(&packs.join(format!("{name}.idx"))).ok()?, name });
+        Ok(Rollable::of(files.into_keys().filter_map(sized).collect(), self.options.roll_objects_max))
     }
 
     /// The packs that the library may roll, by their number of objects.
-    fn small_packs(&self) -> Result<Vec<String>, Error> {
+    fn small_packs(&self, rollable: &Rollable) -> Vec<String> {
         let packs = self.packs();
-        let mut found = Vec::new();
-        for name in self.rollable()? {
-            let bytes = fs::metadata(packs.join(format!("{name}.pack"))).map_or(u64::MAX, |it| it.len());
-            let has_bitmap = packs.join(format!("{name}.bitmap")).exists();
+        let may_roll = |pack: &&Pack| {
+            let bytes = fs::metadata(packs.join(format!("{}.pack", pack.name))).map_or(u64::MAX, |it| it.len());
+            let has_bitmap = packs.join(format!("{}.bitmap", pack.name)).exists();
             // An index of an older kind is left to git.
-            match Ids::open(&packs.join(format!("{name}.idx"))) {
-                Ok(ids) if bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap => found.push((ids.len(), name)),
-                _ => {}
-            }
-        }
-        found.sort();
-        found.truncate(small_ones(&found.iter().map(|it| it.0).collect::<Vec<_>>()));
-        Ok(found.into_iter().map(|it| it.1).collect())
+            let is_known = Ids::open(&packs.join(format!("{}.idx", pack.name))).is_ok();
+            is_known && bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap
+        };
+        let found: Vec<&Pack> = rollable.together().iter().filter(may_roll).collect();
+        let small = small_ones(&found.iter().map(|it| it.objects).collect::<Vec<_>>());
+        found[..small].iter().map(|it| it.name.clone()).collect()
     }
 
-    fn roll_by_git(&self) -> bool {
+    fn roll_by_git(&self, rollable: &Rollable) -> bool {
         let Some(program) = &self.options.git_program else { return false };
-        match self.spawn_git(program).and_then(|child| wait(child, self.options.repack_wait, &self.hurry)) {
+        match self.spawn_git(program, rollable).and_then(|child| wait(child, self.options.repack_wait, &self.hurry)) {
             Ok(true) => true,
             Ok(false) if self.hurry.load(Ordering::Relaxed) => true,
             Ok(false) => {
@@ -148,7 +153,7 @@ impl History {
         }
     }
 
-    fn spawn_git(&self, program: &Path) -> io::Result<Child> {
+    fn spawn_git(&self, program: &Path, rollable: &Rollable) -> io::Result<Child> {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
             command.env_remove(name);
@@ -162,12 +167,17 @@ impl History {
             "core.fsmonitor=false",
             "repack.writeBitmaps=false",
             "pack.threads=1",
-            "pack.windowMemory=32m",
-            "pack.deltaCacheSize=16m",
+            // What it takes beside the objects themselves.
+            "pack.windowMemory=8m",
+            "pack.deltaCacheSize=1m",
+            "core.packedGitWindowSize=1m",
+            "core.packedGitLimit=8m",
+            "core.deltaBaseCacheLimit=4m",
         ] {
             command.args(["-c", setting]);
         }
         command.args(["repack", "--geometric=2", "-d", "-q"]).current_dir(&self.common);
+        command.args(rollable.others().iter().map(|pack| format!("--keep-pack={}.pack", pack.name)));
         if self.owned {
             // Our packs compare nothing when they are made, and git would take that for the best that can be done.
             command.arg("-f");
@@ -175,13 +185,13 @@ impl History {
         os::start_in_background(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
-    fn roll_by_library(&self) -> Result<(), Error> {
+    fn roll_by_library(&self, rollable: &Rollable) -> Result<(), Error> {
         let packs = self.packs();
         // Its readers would look for packs that have gone; only git knows how to change one.
         if packs.join("multi-pack-index").exists() {
             return Ok(());
         }
-        let replaced = self.small_packs()?;
+        let replaced = self.small_packs(rollable);
         if replaced.len() < 2 {
             return Ok(());
         }
@@ -209,16 +219,57 @@ impl History {
     }
 }
 
+/// A pack, by how much it has.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Pack {
+    objects: u64,
+    /// `pack-<hash>`.
+    name: String,
+}
+
+/// The packs that may be rolled, and how many of them are to be.
+#[derive(Debug, PartialEq, Eq)]
+struct Rollable {
+    /// All of them, ordered by size.
+    packs: Vec<Pack>,
+    /// How many have not grown enough yet.
+    growing: usize,
+    /// How many of these one roll can take.
+    together: usize,
+}
+
+impl Rollable {
+    fn of(mut packs: Vec<Pack>, objects_max: u64) -> Rollable {
+        packs.sort();
+        let max = objects_max.max(packs.iter().map(|it| it.objects).sum::<u64>() / FULL_PACKS);
+        let growing = packs.partition_point(|it| it.objects <= max / 2);
+        let sums = packs[..growing].iter().scan(0, |sum, it| {
+            *sum += it.objects;
+            Some(*sum)
+        });
+        let together = sums.take_while(|sum| *sum <= max).count();
+        Rollable { packs, growing, together }
+    }
+
+    fn together(&self) -> &[Pack] {
+        &self.packs[..self.together]
+    }
+
+    fn others(&self) -> &[Pack] {
+        &self.packs[self.together..]
+    }
+}
+
 /// How many of the packs, which are ordered by size, to roll into one, so that each that stays is at least twice as
 /// large as all smaller ones together.
-fn small_ones(sizes: &[u32]) -> usize {
+fn small_ones(sizes: &[u64]) -> usize {
     let mut smaller = 0;
     let mut rolled = 0;
     for (number, &size) in sizes.iter().enumerate() {
-        if u64::from(size) < 2 * smaller {
+        if size < 2 * smaller {
             rolled = number + 1;
         }
-        smaller += u64::from(size);
+        smaller += size;
     }
     rolled
 }
@@ -243,6 +294,22 @@ fn wait(mut child: Child, wait_max: Duration, hurry: &AtomicBool) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_roll_takes_no_more_than_fits_in_memory() {
+        let chosen = |sizes: &[u64], objects_max| {
+            let pack = |(number, &objects)| Pack { objects, name: format!("pack-{number}") };
+            let rollable = Rollable::of(sizes.iter().enumerate().map(pack).collect(), objects_max);
+            let sizes = |packs: &[Pack]| packs.iter().map(|it| it.objects).collect::<Vec<_>>();
+            (sizes(rollable.together()), sizes(rollable.others()), rollable.growing)
+        };
+        assert_eq!(chosen(&[], 100), (vec![], vec![], 0));
+        assert_eq!(chosen(&[5, 50, 1], 100), (vec![1, 5, 50], vec![], 3), "all of them fit");
+        assert_eq!(chosen(&[30, 51, 1], 100), (vec![1, 30], vec![51], 2), "one has grown enough");
+        assert_eq!(chosen(&[40, 40, 40], 100), (vec![40, 40], vec![40], 3), "the third is for the next roll");
+        let many = [vec![200; 16], vec![60; 2]].concat();
+        assert_eq!(chosen(&many, 100), (vec![60, 60], vec![200; 16], 2), "a large history has larger packs");
+    }
 
     #[test]
     fn what_stays_is_twice_as_large_as_all_that_is_smaller() {

@@ -968,6 +968,34 @@ fn packs_are_rolled_together_with_git_and_without() {
     }
 }
 
+#[test]
+fn packs_that_have_grown_enough_are_left_alone() {
+    for (program, by) in [(Some("git"), Roller::Git), (None, Roller::Library)] {
+        let (home, history) = Home::ours();
+        let options = HistoryOptions {
+            packs_max: 8,
+            // Each commit here is of four objects: a file, two folders, itself.
+            roll_objects_max: 18,
+            git_program: program.map(PathBuf::from),
+            ..options()
+        };
+        let history = History { options, ..history };
+        let add = |number: usize| {
+            let _ = keep(&history, &[record(&format!("memory/r-{number}.md"), &format!("record {number}\n"))]);
+        };
+        (0..8).for_each(add);
+        let rolled = |before, after| Some(Repacked { by, before, after });
+        assert_eq!(history.repack_if_needed().expect("rolled"), rolled(8, 5), "four of them at a time, {program:?}");
+        assert_eq!(history.repack_if_needed().expect("rolled"), rolled(5, 2), "and the other four");
+        (8..11).for_each(add);
+        assert_eq!(history.repack_if_needed().expect("looked"), None, "large ones do not count");
+        add(11);
+        assert_eq!(history.repack_if_needed().expect("rolled"), rolled(6, 3), "nor are they rolled");
+        assert_eq!(history.check_files(true).expect("checked"), []);
+        home.fsck();
+    }
+}
+
 /// A git program that starts another, says in `hanging` which, and waits for it for ever.
 fn hanging_git(home: &Home) -> PathBuf {
     let program = home.path.join("hanging-git");
