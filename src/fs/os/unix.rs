@@ -259,6 +259,13 @@ pub fn private_files() -> OpenOptions {
     options
 }
 
+/// Opens files that are written once; those that it makes can then be read by their owner alone, and changed by nobody.
+pub fn unchanging_files() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(UNCHANGING);
+    options
+}
+
 /// Opens the file at `path`, which is no symbolic link, for reading and writing, and makes it where there is none.
 ///
 /// # Errors

@@ -409,6 +409,11 @@ pub fn private_files() -> OpenOptions {
     OpenOptions::new()
 }
 
+/// Opens files that are written once.
+pub fn unchanging_files() -> OpenOptions {
+    OpenOptions::new()
+}
+
 /// Opens the file at `path`, be it a link itself, for reading and writing, and makes it where there is none.
 ///
 /// # Errors

@@ -1,13 +1,14 @@
 //! One batch, one commit.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
-use git2::{Config, ErrorCode, ObjectType, Odb, Oid, Repository};
+use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use uuid::Uuid;
 
 use super::message::{self, Trailer};
 use super::pack::{self, Placed, Staging};
+use super::pack_writer::Object;
 use super::refs::{self, Expected};
 use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle};
@@ -17,11 +18,6 @@ use crate::position::Position;
 
 /// So often is a commit made anew since the branch had moved meanwhile.
 const ATTEMPTS_MAX: usize = 10;
-
-/// Comparing small files with each other takes longer than all else in a commit of a thousand; a repack does it when
-/// nobody waits. libgit2 reads the size from which on it compares nothing from the first of these, by mistake for the
-/// second.
-const NO_DELTAS: &str = "[pack]\n\tdeltaCacheSize = 1\n[core]\n\tbigFileThreshold = 1\n";
 
 /// What is to be committed.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +76,8 @@ impl History {
             let repository = self.repository()?;
             let base = self.base(&repository)?;
             self.step(Point::CommitBeforePack)?;
-            let memory = in_memory()?;
             let old = repository.odb().doing("opening the objects")?;
-            let new = memory.odb().doing("opening the objects in memory")?;
-            let mut draft = Draft::new(&old, &new, batch);
+            let mut draft = Draft::new(&old, batch);
             let Some(tree) = draft.tree(&wanted, base.tree)? else {
                 if self.settle_for(&repository, &base, batch)? {
                     return Ok(Committed::Nothing);
@@ -91,7 +85,7 @@ impl History {
                 continue;
             };
             let commit = draft.commit(self, tree, base.parent)?;
-            let placed = self.place(&memory, batch.journal, &draft.objects)?;
+            let placed = self.place(batch.journal, &draft.objects)?;
             self.step(Point::CommitBeforeBranch)?;
             if refs::move_to(self, &repository, &self.branch, Expected::Exactly(base.branch), commit)? {
                 self.step(Point::CommitAfterBranch)?;
@@ -136,17 +130,11 @@ impl History {
     }
 
     /// Writes `objects` as one pack and sees to it that they can be seen.
-    pub(super) fn place(&self, memory: &Repository, journal: Uuid, objects: &[Oid]) -> Result<Placed, Error> {
+    pub(super) fn place(&self, journal: Uuid, objects: &[Object<'_>]) -> Result<Placed, Error> {
         let staging = Staging::create(self, &journal.to_string(), &[])?;
-        compare_nothing(&staging, memory)?;
-        let mut builder = memory.packbuilder().doing("starting a pack")?;
-        builder.set_threads(1);
-        for id in objects {
-            builder.insert_object(*id, None).doing("filling a pack")?;
-        }
         let steps = [Point::CommitStaged, Point::CommitKept, Point::CommitBeforeIndex];
-        let placed = staging.write(&mut builder)?.place(self, Some(steps))?;
-        pack::check_seen(self, objects.iter().copied())?;
+        let placed = staging.write_objects(objects)?.place(self, Some(steps))?;
+        pack::check_seen(self, objects.iter().map(|object| object.id))?;
         Ok(placed)
     }
 
@@ -172,29 +160,6 @@ pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
         Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => Ok(None),
         Err(error) => Err(error).doing("reading the HEAD that our branch starts at"),
     }
-}
-
-/// A repository whose objects are nowhere but in memory: looking a new object up in every pack there is costs more than
-/// all the rest.
-fn in_memory() -> Result<Repository, Error> {
-    let make = || {
-        let objects = Odb::new()?;
-        objects.add_new_mempack_backend(1)?;
-        Repository::from_odb(objects)
-    };
-    make().doing("making room for objects")
-}
-
-/// Has `memory` write packs without comparing objects. What it takes is read once.
-fn compare_nothing(staging: &Staging, memory: &Repository) -> Result<(), Error> {
-    thread_local! { static SETTINGS: RefCell<Option<Config>> = const { RefCell::new(None) }; }
-    SETTINGS.with_borrow_mut(|settings| {
-        let settings = match settings.take() {
-            Some(read) => settings.insert(read),
-            None => settings.insert(staging.settings(NO_DELTAS)?),
-        };
-        memory.set_config(settings).doing("configuring a pack")
-    })
 }
 
 /// The batch as a tree of folders.
@@ -272,9 +237,10 @@ fn is_gits_own(part: &str) -> bool {
 struct Draft<'r, 'a> {
     batch: &'r Batch<'a>,
     source: &'r Odb<'r>,
-    memory: &'r Odb<'r>,
-    /// What the pack will hold.
-    objects: Vec<Oid>,
+    /// What the pack will hold. Whether the repository has it already is not asked: looking a new object up in every pack
+    /// there is costs more than all the rest.
+    objects: Vec<Object<'a>>,
+    ids: HashSet<Oid>,
     /// Whether each of the batch's records is new to the tree.
     is_new: Vec<bool>,
     pages: usize,
@@ -282,9 +248,10 @@ struct Draft<'r, 'a> {
 }
 
 impl<'r, 'a> Draft<'r, 'a> {
-    fn new(source: &'r Odb<'r>, memory: &'r Odb<'r>, batch: &'r Batch<'a>) -> Draft<'r, 'a> {
+    fn new(source: &'r Odb<'r>, batch: &'r Batch<'a>) -> Draft<'r, 'a> {
         let is_new = vec![false; batch.records.len()];
-        Draft { batch, source, memory, objects: Vec::new(), is_new, pages: 0, obstacles: Vec::new() }
+        let (objects, ids) = (Vec::new(), HashSet::new());
+        Draft { batch, source, objects, ids, is_new, pages: 0, obstacles: Vec::new() }
     }
 
     /// The root tree with what is wanted in it; nothing where it had all of it.
@@ -323,7 +290,7 @@ impl<'r, 'a> Draft<'r, 'a> {
             return Ok(None);
         }
         let bytes = tree::with_changes(base, changes).map_err(|_| tree::malformed(id, path))?;
-        self.write(ObjectType::Tree, &bytes).map(Some)
+        self.add(ObjectType::Tree, bytes).map(Some)
     }
 
     /// The blob that has to go into the tree; nothing where what is there stays.
@@ -346,7 +313,7 @@ impl<'r, 'a> Draft<'r, 'a> {
             }
             (None, None) => self.pages += 1,
         }
-        self.write(ObjectType::Blob, bytes).map(Some)
+        self.add(ObjectType::Blob, bytes).map(Some)
     }
 
     fn obstruct(&mut self, at: &str, shape: Shape, folder: &Wanted<'a>) {
@@ -356,9 +323,12 @@ impl<'r, 'a> Draft<'r, 'a> {
         });
     }
 
-    fn write(&mut self, kind: ObjectType, bytes: &[u8]) -> Result<Oid, Error> {
-        let id = self.memory.write(kind, bytes).doing("making an object")?;
-        self.objects.push(id);
+    fn add(&mut self, kind: ObjectType, bytes: impl Into<Cow<'a, [u8]>>) -> Result<Oid, Error> {
+        let object = Object::new(kind, bytes)?;
+        let id = object.id;
+        if self.ids.insert(id) {
+            self.objects.push(object);
+        }
         Ok(id)
     }
 
@@ -376,7 +346,7 @@ impl<'r, 'a> Draft<'r, 'a> {
         let message = message::compose(&self.records(), self.pages, &trailer);
         let parent = parent.map_or_else(String::new, |id| format!("parent {id}\n"));
         let text = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\n{message}");
-        self.write(ObjectType::Commit, text.as_bytes())
+        self.add(ObjectType::Commit, text.into_bytes())
     }
 }
 
@@ -401,20 +371,17 @@ fn join(folder: &str, name: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// The objects of a commit of `record`, in memory.
-    pub(in crate::store::history) fn objects_of(history: &History, record: &Intent) -> (Repository, Vec<Oid>) {
-        let (repository, memory) = (history.repository().expect("opened"), in_memory().expect("room"));
+    /// The objects of a commit of `records`.
+    pub(in crate::store::history) fn objects_of<'a>(history: &History, records: &'a [&'a Intent]) -> Vec<Object<'a>> {
+        let repository = history.repository().expect("opened");
         let position = Position { segment: crate::position::SegmentId(Uuid::nil()), offset: 0, checksum: 0 };
-        let batch = Batch { records: &[record], pages: &[], home: Uuid::nil(), journal: Uuid::nil(), position };
-        let objects = {
-            let (old, new) = (repository.odb().expect("objects"), memory.odb().expect("objects"));
-            let mut draft = Draft::new(&old, &new, &batch);
-            let base = history.base(&repository).expect("a base");
-            let wanted = Wanted::of(&batch).expect("a fine batch");
-            let tree = draft.tree(&wanted, base.tree).expect("a tree").expect("a change");
-            draft.commit(history, tree, base.parent).expect("a commit");
-            draft.objects
-        };
-        (memory, objects)
+        let batch = Batch { records, pages: &[], home: Uuid::nil(), journal: Uuid::nil(), position };
+        let old = repository.odb().expect("objects");
+        let mut draft = Draft::new(&old, &batch);
+        let base = history.base(&repository).expect("a base");
+        let wanted = Wanted::of(&batch).expect("a fine batch");
+        let tree = draft.tree(&wanted, base.tree).expect("a tree").expect("a change");
+        draft.commit(history, tree, base.parent).expect("a commit");
+        draft.objects
     }
 }

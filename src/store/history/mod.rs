@@ -31,6 +31,7 @@ mod lock;
 mod message;
 mod pack;
 mod pack_file;
+mod pack_writer;
 mod refs;
 mod repack;
 mod setup;

@@ -18,6 +18,7 @@ use git2::{Config, Oid, PackBuilder};
 use uuid::Uuid;
 
 use super::pack_file::{remove, remove_replaced};
+use super::pack_writer::{self, Object};
 use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
 use crate::fs::os;
 use crate::fs::point::Point;
@@ -86,6 +87,12 @@ impl Staging {
         let read = Config::open(&path).and_then(|mut it| it.snapshot()).doing("reading a configuration");
         remove(&path)?;
         read
+    }
+
+    /// Writes `objects`, each of which is another.
+    pub(super) fn write_objects(self, objects: &[Object<'_>]) -> Result<Staged, Error> {
+        let name = pack_writer::write(&self.path, objects)?;
+        Ok(Staged { staging: self, name })
     }
 
     /// Writes what the builder was given. libgit2 syncs both files.

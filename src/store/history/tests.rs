@@ -763,18 +763,20 @@ fn gc_between_the_pack_and_the_branch_loses_nothing() {
     for held in [true, false] {
         let (home, history) = Home::ours();
         keep(&history, &[record(ONE, "one\n")]);
-        let made = record(TWO, "two\n");
-        let memory = commit::tests::objects_of(&history, &made);
-        let placed = history.place(&memory.0, JOURNAL, &memory.1).expect("placed");
+        let two = record(TWO, "two\n");
+        let made = [&two];
+        let objects = commit::tests::objects_of(&history, &made);
+        let ids = || objects.iter().map(|object| object.id);
+        let placed = history.place(JOURNAL, &objects).expect("placed");
         if !held {
             placed.release().expect("released");
             home.git(&["gc", "-q", "--prune=now"]);
-            assert!(pack::check_seen(&history, memory.1.iter().copied()).is_err(), "the .keep is of no use");
+            assert!(pack::check_seen(&history, ids()).is_err(), "the .keep is of no use");
             continue;
         }
         home.git(&["gc", "-q", "--prune=now"]);
         assert_eq!(history.sweep().expect("swept"), Swept::default(), "a living process's pack was swept");
-        pack::check_seen(&history, memory.1.iter().copied()).expect("still there");
+        pack::check_seen(&history, ids()).expect("still there");
         drop(placed);
         assert!(home.packs("keep").is_empty(), "an unfinished commit left its .keep");
     }
