@@ -17,7 +17,7 @@ use std::time::Duration;
 use git2::{Config, Oid, PackBuilder};
 use uuid::Uuid;
 
-use super::pack_file::{remove, remove_replaced};
+use super::pack_file::{is_pack, remove, remove_replaced};
 use super::pack_writer::{self, Object};
 use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
 use crate::fs::os;
@@ -87,6 +87,29 @@ impl Staging {
         let read = Config::open(&path).and_then(|mut it| it.snapshot()).doing("reading a configuration");
         remove(&path)?;
         read
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file in the folder.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<(PathBuf, File)> {
+        let path = self.path.join(name);
+        let file = os::private_files().write(true).create_new(true).open(&path)?;
+        Ok((path, file))
+    }
+
+    /// The pack that somebody else has written and synced here, if there is one, whole.
+    pub(super) fn written(self) -> Result<Option<Staged>, Error> {
+        for entry in fs::read_dir(&self.path).doing_at("looking for a pack", &self.path)? {
+            let name = entry.doing_at("looking for a pack", &self.path)?.file_name();
+            let name = name.to_str().and_then(|it| it.strip_suffix(".idx")).filter(|it| is_pack(it));
+            if let Some(name) = name.filter(|it| self.path.join(format!("{it}.pack")).exists()) {
+                return Ok(Some(Staged { name: name.to_owned(), staging: self }));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes `objects`, each of which is another.

@@ -9,7 +9,7 @@ use git2::Oid;
 use super::{DoingAt as _, Error, sync_folder};
 
 /// What, beside a pack, says that it is not ours to roll.
-pub(super) const HELD: [&str; 3] = ["keep", "promisor", "mtimes"];
+pub(super) const HELD: [&str; 4] = ["keep", "promisor", "mtimes", "bitmap"];
 
 /// Whether `name` is a pack's: `pack-<hash>`.
 pub(super) fn is_pack(name: &str) -> bool {
@@ -37,10 +37,12 @@ pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> R
     let mut removed = 0;
     for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
         let file = |extension: &str| packs.join(format!("{name}.{extension}"));
-        let wanted = HELD.iter().chain(&["bitmap"]).any(|it| file(it).exists());
+        let wanted = HELD.iter().any(|it| file(it).exists());
         if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
             continue;
         }
+        // An index over many packs, this one perhaps: its readers would look for what has gone.
+        remove(&packs.join("multi-pack-index"))?;
         for extension in ["pack", "rev", "idx"] {
             remove(&file(extension))?;
         }

@@ -1,8 +1,8 @@
 //! Keeping packs few: small ones are rolled into one when there are many.
 //!
-//! Every commit of ours adds a pack. The git program rolls them best; where it is not to be had, libgit2 writes the
-//! objects of the small packs anew. Either way packs that somebody keeps, or that mean more than their objects
-//! (`.promisor`, `.mtimes`), are not touched. Packs stay where each is at least twice as large as all smaller ones
+//! Every commit of ours adds a pack. The git program writes the objects of the small ones into one best; where it is not
+//! to be had, libgit2 does it. Either way packs that somebody keeps, or that mean more than their objects (`.promisor`,
+//! `.mtimes`, `.bitmap`), are not touched. Packs stay where each is at least twice as large as all smaller ones
 //! together, so an object is written anew as often as the number of records has doubled, and no more.
 //!
 //! Whoever rolls packs holds all their objects in memory, some hundred bytes of each. So no more than
@@ -11,21 +11,23 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while the new pack is written | a part of it: git's `tmp_*`, or a folder of ours | [`History::sweep`]; `gc`, where the repository is theirs |
-//! | before the old packs go | their objects twice | the next repack; the library's `.keep` says which, for the sweep |
-//! | after that | the new pack; the library's has a `.keep` too many | [`History::sweep`] |
+//! | while the new pack is written | a folder of ours, and git's `tmp_*` | [`History::sweep`]; the latter by `gc`, where the repository is theirs |
+//! | before the old packs go | their objects twice; the new pack's `.keep` says which they are | [`History::sweep`] removes them |
+//! | after that | the new pack, with a `.keep` too many | [`History::sweep`] |
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pack::{self, Staging};
+use git2::ObjectType;
+
+use super::pack::{self, Staged, Staging};
 use super::pack_file::{HELD, Ids, is_pack, objects, remove_replaced};
-use super::{Doing as _, DoingAt as _, Error, History};
+use super::{Doing as _, DoingAt as _, Error, History, tree};
 use crate::fs::os;
 use crate::fs::point::Point;
 
@@ -51,11 +53,25 @@ pub struct Repacked {
 
 /// At most so many full packs are a history that is too large for packs of `roll_objects_max`.
 const FULL_PACKS: u64 = 16;
-/// A larger pack is nothing that the library should write anew in the background.
-const LIBRARY_PACK_BYTES_MAX: u64 = 256 << 20;
+/// A larger pack is nothing that should be written anew in the background.
+const PACK_BYTES_MAX: u64 = 256 << 20;
 /// Bounds for the memory that finding like objects takes. (libgit2 also takes the first for the size from which on a
 /// file is not compared with others.)
 const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
+
+/// One pack, synced, with little memory beside the objects themselves, whatever the repository's settings say.
+const GIT_SETTINGS: [&str; 10] = [
+    "core.fsync=all",
+    "core.fsyncMethod=fsync",
+    "pack.packSizeLimit=0",
+    "pack.writeReverseIndex=false",
+    "pack.threads=1",
+    "pack.windowMemory=8m",
+    "pack.deltaCacheSize=1m",
+    "core.packedGitWindowSize=1m",
+    "core.packedGitLimit=8m",
+    "core.deltaBaseCacheLimit=4m",
+];
 
 impl History {
     /// Rolls small packs into one when there are half as many as the options allow.
@@ -82,17 +98,7 @@ impl History {
             return Ok(None);
         }
         self.step(Point::RepackBefore)?;
-        let by = match self.roll_by_git(&rollable) {
-            true => Roller::Git,
-            false => {
-                self.roll_by_library(&rollable)?;
-                Roller::Library
-            }
-        };
-        if self.hurry.load(Ordering::Relaxed) {
-            tracing::debug!("ended before its time: packs are rolled together another time");
-            return Ok(None);
-        }
+        let Some(by) = self.roll(&rollable.small())? else { return Ok(None) };
         let done = Repacked { by, before: rollable.packs.len(), after: self.rollable()?.packs.len() };
         tracing::info!(?done, "rolled packs together");
         Ok(Some(done))
@@ -118,105 +124,127 @@ impl History {
         let has = |files: &[String], extension: &str| files.iter().any(|it| it == extension);
         files.retain(|_, it| has(it, "pack") && has(it, "idx") && !HELD.iter().any(|held| has(it, held)));
         // Whoever rolls packs beside us may have removed one meanwhile.
-        let sized = |name: String| Some(Pack { objects: objects(&packs.join(format!("{name}.idx"))).ok()?, name });
+        let sized = |name: String| {
+            let bytes = fs::metadata(packs.join(format!("{name}.pack"))).ok()?.len();
+            let objects = objects(&packs.join(format!("{name}.idx"))).ok()?;
+            Some(Pack { objects: if bytes > PACK_BYTES_MAX { u64::MAX } else { objects }, name })
+        };
         Ok(Rollable::of(files.into_keys().filter_map(sized).collect(), self.options.roll_objects_max))
     }
 
-    /// The packs that the library may roll, by their number of objects.
-    fn small_packs(&self, rollable: &Rollable) -> Vec<String> {
+    /// Rolls the packs `replaced` into one; `None` where there is nothing to do, or no time.
+    fn roll(&self, replaced: &[String]) -> Result<Option<Roller>, Error> {
         let packs = self.packs();
-        let may_roll = |pack: &&Pack| {
-            let bytes = fs::metadata(packs.join(format!("{}.pack", pack.name))).map_or(u64::MAX, |it| it.len());
-            let has_bitmap = packs.join(format!("{}.bitmap", pack.name)).exists();
-            // An index of an older kind is left to git.
-            let is_known = Ids::open(&packs.join(format!("{}.idx", pack.name))).is_ok();
-            is_known && bytes <= LIBRARY_PACK_BYTES_MAX && !has_bitmap
+        // A chain of indexes over many packs is git's alone to change.
+        if replaced.len() < 2 || packs.join("multi-pack-index.d").exists() {
+            return Ok(None);
+        }
+        let by_git = self.write_by_git(replaced)?;
+        if self.hurry.load(Ordering::Relaxed) {
+            tracing::debug!("ended before its time: packs are rolled together another time");
+            return Ok(None);
+        }
+        let (staged, by) = match by_git {
+            Some(staged) => (staged, Roller::Git),
+            None => (self.write_by_library(replaced)?, Roller::Library),
         };
-        let found: Vec<&Pack> = rollable.together().iter().filter(may_roll).collect();
-        let small = small_ones(&found.iter().map(|it| it.objects).collect::<Vec<_>>());
-        found[..small].iter().map(|it| it.name.clone()).collect()
+        let placed = staged.place(self, None)?;
+        let new = Ids::open(&placed.file("idx")).doing_at("reading a pack's index", &packs)?;
+        pack::check_seen(self, new.map_while(Result::ok))?;
+        self.step(Point::RepackBeforeRemoval)?;
+        remove_replaced(&packs, placed.name(), replaced)?;
+        self.step(Point::RepackAfterRemoval)?;
+        placed.release()?;
+        Ok(Some(by))
     }
 
-    fn roll_by_git(&self, rollable: &Rollable) -> bool {
-        let Some(program) = &self.options.git_program else { return false };
-        match self.spawn_git(program, rollable).and_then(|child| wait(child, self.options.repack_wait, &self.hurry)) {
-            Ok(true) => true,
-            Ok(false) if self.hurry.load(Ordering::Relaxed) => true,
+    /// Has the git program write one pack of all objects of the packs `replaced`; `None` where it did not.
+    fn write_by_git(&self, replaced: &[String]) -> Result<Option<Staged>, Error> {
+        let Some(program) = &self.options.git_program else { return Ok(None) };
+        let staging = Staging::create(self, "repack", replaced)?;
+        let Some(list) = self.list_objects(&staging, replaced)? else { return Ok(None) };
+        let child = self.spawn_git(program, &staging, list);
+        match child.and_then(|child| wait(child, self.options.repack_wait, &self.hurry)) {
+            Ok(true) => return staging.written(),
+            Ok(false) if self.hurry.load(Ordering::Relaxed) => {}
             Ok(false) => {
-                tracing::warn!(program = %program.display(), "git repack failed; the library does it");
-                false
+                tracing::warn!(program = %program.display(), "git failed to write a pack; the library does it")
             }
             Err(error) => {
                 tracing::debug!(program = %program.display(), %error, "no git program; the library does it");
-                false
             }
         }
+        Ok(None)
     }
 
-    fn spawn_git(&self, program: &Path, rollable: &Rollable) -> io::Result<Child> {
+    /// A file that names every object of the packs `replaced`, one in a line; `None` if there is no time. A folder's line
+    /// ends with the first name in it: git compares those first whose lines end alike, and what most commits change
+    /// is a folder to which they add names.
+    fn list_objects(&self, staging: &Staging, replaced: &[String]) -> Result<Option<File>, Error> {
+        let doing = "listing the objects of small packs";
+        let packs = self.packs();
+        let repository = self.repository()?;
+        let objects = repository.odb().doing(doing)?;
+        let (path, file) = staging.create_file("objects").doing_at(doing, &packs)?;
+        let mut list = BufWriter::new(file);
+        for name in replaced {
+            for id in Ids::open(&packs.join(format!("{name}.idx"))).doing_at(doing, &packs)? {
+                if self.hurry.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let id = id.doing_at(doing, &packs)?;
+                let hint = match objects.read_header(id).doing(doing)? {
+                    (_, ObjectType::Tree) => first_name(objects.read(id).doing(doing)?.data()),
+                    _ => String::new(),
+                };
+                writeln!(list, "{id} {hint}").doing_at(doing, &path)?;
+            }
+        }
+        list.into_inner().map_err(io::IntoInnerError::into_error).doing_at(doing, &path)?;
+        File::open(&path).map(Some).doing_at(doing, &path)
+    }
+
+    fn spawn_git(&self, program: &Path, staging: &Staging, objects: File) -> io::Result<Child> {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
             command.env_remove(name);
         }
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        command.arg("--git-dir").arg(&self.common);
-        for setting in [
-            "core.hooksPath=/dev/null",
-            "gc.auto=0",
-            "maintenance.auto=false",
-            "core.fsmonitor=false",
-            "repack.writeBitmaps=false",
-            "pack.threads=1",
-            // What it takes beside the objects themselves.
-            "pack.windowMemory=8m",
-            "pack.deltaCacheSize=1m",
-            "core.packedGitWindowSize=1m",
-            "core.packedGitLimit=8m",
-            "core.deltaBaseCacheLimit=4m",
-        ] {
+        command.arg("--git-dir").arg(&self.common).current_dir(&self.common);
+        for setting in GIT_SETTINGS {
             command.args(["-c", setting]);
         }
-        command.args(["repack", "--geometric=2", "-d", "-q"]).current_dir(&self.common);
-        command.args(rollable.others().iter().map(|pack| format!("--keep-pack={}.pack", pack.name)));
+        command.args(["pack-objects", "-q", "--delta-base-offset"]);
         if self.owned {
             // Our packs compare nothing when they are made, and git would take that for the best that can be done.
-            command.arg("-f");
+            command.arg("--no-reuse-delta");
         }
-        os::start_in_background(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+        command.arg(staging.path().join("pack"));
+        os::start_in_background(command.stdin(objects).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
-    fn roll_by_library(&self, rollable: &Rollable) -> Result<(), Error> {
+    fn write_by_library(&self, replaced: &[String]) -> Result<Staged, Error> {
         let packs = self.packs();
-        // Its readers would look for packs that have gone; only git knows how to change one.
-        if packs.join("multi-pack-index").exists() {
-            return Ok(());
-        }
-        let replaced = self.small_packs(rollable);
-        if replaced.len() < 2 {
-            return Ok(());
-        }
-        let staging = Staging::create(self, "repack", &replaced)?;
+        let staging = Staging::create(self, "repack", replaced)?;
         let repository = self.repository()?;
         repository.set_config(&staging.settings(LIBRARY_CONFIG)?).doing("configuring a repack")?;
         let mut builder = repository.packbuilder().doing("starting a pack")?;
         builder.set_threads(1);
-        for name in &replaced {
+        for name in replaced {
             for id in Ids::open(&packs.join(format!("{name}.idx"))).doing_at("reading a pack's index", &packs)? {
                 let id = id.doing_at("reading a pack's index", &packs)?;
                 builder.insert_object(id, None).doing("filling a pack")?;
             }
         }
-        let placed = staging.write(&mut builder)?.place(self, None)?;
-        // They have the old packs open, which on Windows keeps them from being removed.
-        drop(builder);
-        drop(repository);
-        let new = Ids::open(&placed.file("idx")).doing_at("reading a pack's index", &packs)?;
-        pack::check_seen(self, new.map_while(Result::ok))?;
-        self.step(Point::RepackBeforeRemoval)?;
-        remove_replaced(&packs, placed.name(), &replaced)?;
-        self.step(Point::RepackAfterRemoval)?;
-        placed.release()
+        staging.write(&mut builder)
     }
+}
+
+/// The first name in the tree whose bytes are `tree`, if it is one that a line can end with.
+fn first_name(tree: &[u8]) -> String {
+    let first = tree::entries(tree).next().and_then(Result::ok);
+    let name = first.and_then(|entry| std::str::from_utf8(entry.name).ok()).unwrap_or_default();
+    if name.contains(['\n', '\r']) { String::new() } else { name.to_owned() }
 }
 
 /// A pack, by how much it has.
@@ -241,7 +269,8 @@ struct Rollable {
 impl Rollable {
     fn of(mut packs: Vec<Pack>, objects_max: u64) -> Rollable {
         packs.sort();
-        let max = objects_max.max(packs.iter().map(|it| it.objects).sum::<u64>() / FULL_PACKS);
+        let all = packs.iter().map(|it| it.objects).filter(|it| *it != u64::MAX).sum::<u64>();
+        let max = objects_max.max(all / FULL_PACKS);
         let growing = packs.partition_point(|it| it.objects <= max / 2);
         let sums = packs[..growing].iter().scan(0, |sum, it| {
             *sum += it.objects;
@@ -255,8 +284,11 @@ impl Rollable {
         &self.packs[..self.together]
     }
 
-    fn others(&self) -> &[Pack] {
-        &self.packs[self.together..]
+    /// The names of those to roll.
+    fn small(&self) -> Vec<String> {
+        let together = self.together();
+        let small = small_ones(&together.iter().map(|it| it.objects).collect::<Vec<_>>());
+        together[..small].iter().map(|it| it.name.clone()).collect()
     }
 }
 
@@ -301,7 +333,7 @@ mod tests {
             let pack = |(number, &objects)| Pack { objects, name: format!("pack-{number}") };
             let rollable = Rollable::of(sizes.iter().enumerate().map(pack).collect(), objects_max);
             let sizes = |packs: &[Pack]| packs.iter().map(|it| it.objects).collect::<Vec<_>>();
-            (sizes(rollable.together()), sizes(rollable.others()), rollable.growing)
+            (sizes(rollable.together()), sizes(&rollable.packs[rollable.together..]), rollable.growing)
         };
         assert_eq!(chosen(&[], 100), (vec![], vec![], 0));
         assert_eq!(chosen(&[5, 50, 1], 100), (vec![1, 5, 50], vec![], 3), "all of them fit");

@@ -832,7 +832,11 @@ fn child_that_crashes() {
             let error = commit(&history, &three_records(), &[]).expect_err("the disk is full");
             assert!(error.is_transient() && matches!(error, Error::Io { .. }), "{error:?}");
         }
-        Ok("repack") => drop(history.repack_if_needed().expect("repacked")),
+        Ok("repack") => assert!(history.repack_if_needed().expect("repacked").is_some()),
+        Ok("repack by git") => {
+            let options = HistoryOptions { git_program: Some("git".into()), ..history.options.clone() };
+            assert!(History { options, ..history }.repack_if_needed().expect("repacked").is_some());
+        }
         _ => drop(commit(&history, &three_records(), &[]).expect("committed")),
     }
 }
@@ -918,15 +922,15 @@ fn an_error_at_any_step_of_a_commit_leaves_nothing_behind() {
 #[test]
 fn a_crash_at_any_step_of_a_repack_is_mended() {
     use Point::{RepackAfterRemoval, RepackBefore, RepackBeforeRemoval};
-    for (point, (keeps, rolled)) in
-        [(RepackBefore, (0, 0)), (RepackBeforeRemoval, (1, 4)), (RepackAfterRemoval, (1, 0))]
-    {
+    let points = [(RepackBefore, (0, 0)), (RepackBeforeRemoval, (1, 4)), (RepackAfterRemoval, (1, 0))];
+    let actions = ["repack", "repack by git"].into_iter();
+    for (action, (point, (keeps, rolled))) in actions.flat_map(|action| points.map(|point| (action, point))) {
         let (home, history) = Home::ours();
         for number in 0..4 {
             keep(&history, &[record(&format!("memory/r-{number}.md"), "x")]);
         }
         let tip = history.tip().expect("a tip");
-        crash(&home, "repack", point);
+        crash(&home, action, point);
         let swept = history.sweep().expect("swept");
         assert_eq!(swept, Swept { keeps, rolled, ..Swept::default() }, "{point:?}");
         assert_eq!(home.packs("idx").len(), if point == RepackBefore { 4 } else { 1 }, "{point:?}");
@@ -967,6 +971,43 @@ fn packs_are_rolled_together_with_git_and_without() {
         home.fsck();
         keep(&history, &three_records());
         home.fsck();
+    }
+}
+
+/// What small batches change most is folders that grow: written whole each time, they are nearly the same.
+#[test]
+fn folders_that_grow_take_little_once_they_are_rolled_together() {
+    let (home, history) = Home::ours();
+    let history = History { options: HistoryOptions { packs_max: 2, ..options() }, ..history };
+    // More folders of one size than git compares with each other.
+    for (number, day) in (0..10).flat_map(|number| (1..=20).map(move |day| (number, day))) {
+        let name = |at| format!("memory/failures/2026/01/{day:02}/record-{at}-{number:04x}{day:04x}.md");
+        let records: Vec<_> = (0..if number == 0 { 200 } else { 1 }).map(|at| record(&name(at), &name(at))).collect();
+        keep(&history, &records);
+    }
+    let bytes = || -> u64 { home.packs("pack").iter().map(|it| fs::metadata(it).expect("a pack").len()).sum() };
+    let before = bytes();
+    assert_eq!(history.repack_if_needed().expect("rolled").map(|it| it.by), Some(Roller::Git));
+    let after = bytes();
+    assert!(after * 2 < before, "{before} bytes became {after}");
+}
+
+/// An index over many packs names some that a roll removes, so it goes as well.
+#[test]
+fn an_index_over_many_packs_names_none_that_is_gone() {
+    for program in [Some("git"), None] {
+        let (home, history) = Home::ours();
+        let options = HistoryOptions { packs_max: 2, git_program: program.map(PathBuf::from), ..options() };
+        let history = History { options, ..history };
+        for number in 0..4 {
+            keep(&history, &[record(&format!("memory/r-{number}.md"), "x")]);
+        }
+        home.git(&["multi-pack-index", "write"]);
+        assert_eq!(history.repack_if_needed().expect("rolled").map(|it| (it.before, it.after)), Some((4, 1)));
+        assert_eq!(history.check_files(true).expect("checked"), []);
+        home.fsck();
+        home.git(&["multi-pack-index", "write"]);
+        home.git(&["multi-pack-index", "verify"]);
     }
 }
 
