@@ -215,6 +215,10 @@ impl Dir {
     }
 
     fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
+        self.file_found(path, flags, doing).map(|(file, _)| file)
+    }
+
+    fn file_found(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<(File, Found), Error> {
         let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };
         let found = file.stat()?;
@@ -224,7 +228,7 @@ impl Dir {
             true if flags.contains(OFlags::RDWR) && found.links > 1 => Some("it has another name elsewhere"),
             true => None,
         };
-        why.map_or(Ok(file), |why| Err(Error::Refused { path: self.path.join(path), why }))
+        why.map_or(Ok((file, found)), |why| Err(Error::Refused { path: self.path.join(path), why }))
     }
 
     /// Opens the file at `path` for reading.
@@ -272,15 +276,14 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
     pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let file = match self.read(path) {
+        let (file, found) = match self.file_found(path, OFlags::RDONLY, "open") {
             Err(error) if error.is_not_found() => return Ok(None),
-            file => file?,
+            opened => opened?,
         };
-        let size = file.stat()?.size;
-        if size > bytes_max {
+        if found.size > bytes_max {
             return Err(Error::io("read", &file.path)(io::ErrorKind::FileTooLarge.into()));
         }
-        let mut content = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        let mut content = vec![0; usize::try_from(found.size).unwrap_or(usize::MAX)];
         let read = file.read_at(&mut content, 0)?;
         content.truncate(read);
         Ok(Some(content))

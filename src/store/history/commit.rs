@@ -227,6 +227,10 @@ fn in_the_way(path: &str, at: &str, shape: Shape) -> Error {
 
 /// Whether some file system would take `part` for git's own folder; `git fsck` and every clone refuse a tree with one.
 fn is_gits_own(part: &str) -> bool {
+    // Most names are plain and begin otherwise, and a large batch has many.
+    if part.is_ascii() && !part.starts_with(['.', 'g', 'G']) {
+        return false;
+    }
     let ignored =
         |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
     let plain: String = part.chars().filter(|&c| !ignored(c)).collect::<String>().to_lowercase();
