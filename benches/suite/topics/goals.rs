@@ -130,15 +130,15 @@ const GOALS: [Goal; 29] = [
         " MiB",
     )
     .missed_for(
-        "with 1,000,000 records it is git's, which the worker has roll packs together; `flush`, which has it do nothing, \
-         takes what is in its line",
+        "it may be git's, which the worker has roll packs together (decision 0015); `flush`, which has it do nothing, takes \
+         what is in its line",
     ),
     goal("an idle worker's wake-ups per minute, of all threads", &["idle worker, wake-ups per minute"], AtMost(2.0), ""),
     goal("p99 from record to commit at 100 records/s", &["p99 to commit at 100/s, s"], Below(2.0), " s"),
     goal("the worker's share of a core at 100 records/s", &["worker CPU at 100/s, %"], Below(20.0), " %"),
     goal("packs, with 100 batches of 10 a second", &["peak number of packs, paced"], AtMost(40.0), ""),
     goal("packs, with batches of 10 at full speed", &["peak number of packs, at full speed"], AtMost(40.0), "")
-        .missed_for("a commit waits a second for a repack, and one of 100,000 records takes several (decision 0015)"),
+        .missed_for("a commit waits three seconds for a repack, and one of 100,000 objects can take longer (decision 0015)"),
     goal("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
     goal("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
     goal("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),
