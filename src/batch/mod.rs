@@ -247,7 +247,7 @@ impl<'h> Committer<'h> {
     }
 
     /// Rolls packs together beside the commits from now on, until this is dropped. A commit that finds as many as may
-    /// be waits up to a second for it.
+    /// be waits for it, though not for long.
     pub fn keep_packs_few(&mut self) {
         self.repacking = Some(Repacking::of(&self.history));
     }

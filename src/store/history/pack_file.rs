@@ -41,8 +41,10 @@ pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> R
         if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
             continue;
         }
-        // An index over many packs, this one perhaps: its readers would look for what has gone.
-        remove(&packs.join("multi-pack-index"))?;
+        // An index over many packs, this one perhaps: its readers would look for what has gone, after a power cut too.
+        if remove(&packs.join("multi-pack-index"))? {
+            sync_folder(packs)?;
+        }
         for extension in ["pack", "rev", "idx"] {
             remove(&file(extension))?;
         }

@@ -13,6 +13,7 @@
 //! | --- | --- | --- |
 //! | while the new pack is written | a folder of ours, and git's `tmp_*` | [`History::sweep`]; the latter by `gc`, where the repository is theirs |
 //! | before the old packs go | their objects twice; the new pack's `.keep` says which they are | [`History::sweep`] removes them |
+//! | while the old packs go | some of them, and no index over many packs | as above; without that index git looks into each pack |
 //! | after that | the new pack, with a `.keep` too many | [`History::sweep`] |
 
 use std::collections::BTreeMap;
