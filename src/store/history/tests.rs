@@ -929,6 +929,7 @@ fn a_crash_at_any_step_of_a_repack_is_mended() {
         for number in 0..4 {
             keep(&history, &[record(&format!("memory/r-{number}.md"), "x")]);
         }
+        home.git(&["multi-pack-index", "write"]);
         let tip = history.tip().expect("a tip");
         crash(&home, action, point);
         let swept = history.sweep().expect("swept");
