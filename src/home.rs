@@ -140,6 +140,25 @@ pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
     }
 }
 
+/// Opens the private folder of the home in `home`; `None` if it has none. This alone decides where that folder lies.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be opened.
+pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
+    match home.folder(PRIVATE) {
+        Err(error) if error.is_not_found() => Ok(None),
+        private => private.map(Some),
+    }
+}
+
+/// Opens the private folder of the home in `home`, and makes it if it has none.
+///
+/// # Errors
+/// [`fs::Error`] if it can be neither opened nor made.
+pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
+    home.make_folder(PRIVATE)
+}
+
 /// Whether the folder at `path` is a home, broken ones included.
 pub fn is_home(path: &Path) -> bool {
     path.join(PRIVATE).join(IDENTITY).is_file()
@@ -156,10 +175,7 @@ impl Home {
 
     /// The home in the folder `dir`, which the user calls `path`.
     pub(crate) fn within(dir: Dir, path: &Path) -> Result<Home, Error> {
-        let private = match dir.folder(PRIVATE) {
-            Err(error) if error.is_not_found() => return Err(Error::Missing(path.into())),
-            private => private?,
-        };
+        let Some(private) = private_of(&dir)? else { return Err(Error::Missing(path.into())) };
         check_owner(&private)?;
         // The journal is in it, and it may be a mount of its own.
         check_file_system(&private)?;

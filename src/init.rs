@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, os, point};
-use crate::home::{self, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
+use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
@@ -199,10 +199,10 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
         made.added.push("memory");
     }
     let _ = (home.make_folder("memory")?, home.make_folder("experiments/active")?);
-    if missing(PRIVATE)? {
+    if home::private_of(home)?.is_none() {
         made.added.push("private");
     }
-    let private = home.make_folder(PRIVATE)?;
+    let private = home::make_private(home)?;
     home::check_file_system(&private)?;
     for folder in PRIVATE_FOLDERS {
         let _ = private.make_folder(folder)?;

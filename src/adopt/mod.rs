@@ -215,9 +215,10 @@ fn repository(home: &Path, options: &HistoryOptions) -> Result<Option<Repository
 
 /// What was noted of the home; `None` if it was never begun to be adopted.
 fn note(home: &Dir) -> Result<Option<Note>, Error> {
-    let text = match home.folder(PRIVATE).and_then(|private| private.folder(ADOPTED)) {
-        Err(error) if error.is_not_found() => None,
-        adopted => adopted?.content(NOTE, NOTE_BYTES_MAX)?,
+    let text = match home::private_of(home)?.map(|private| private.folder(ADOPTED)) {
+        None => None,
+        Some(Err(error)) if error.is_not_found() => None,
+        Some(adopted) => adopted?.content(NOTE, NOTE_BYTES_MAX)?,
     };
     match text.map(|text| serde_json::from_slice::<Note>(&text)) {
         None => Ok(None),
@@ -239,7 +240,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let plan = plan(path, &options)?;
     refuse_what_cannot_be(&plan)?;
     let home = home::open_folder(path)?;
-    let private = home.make_folder(PRIVATE)?;
+    let private = home::make_private(&home)?;
     let (temporary, adopted) = (private.make_folder("tmp")?, private.make_folder(ADOPTED)?);
     init::take_back(&private)?;
     // A home that is one already may have a worker; nothing that is done to it gets in its way.
@@ -309,7 +310,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
     };
     let text = serde_json::to_vec_pretty(&note).expect("it is made of strings");
     let _ = adopted.replace(NOTE, &text, temporary)?;
-    let _ = home.folder(PRIVATE)?.sync()?;
+    let _ = home::make_private(home)?.sync()?;
     let _ = home.sync()?;
     Ok(note)
 }

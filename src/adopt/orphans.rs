@@ -484,7 +484,7 @@ pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Res
     }
     let index = Index::open(path, index::PATIENCE)?;
     insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
-    let temporary = home.folder(crate::home::PRIVATE)?.folder("tmp")?;
+    let temporary = crate::home::make_private(home)?.folder("tmp")?;
     for orphan in all() {
         if let Some(Mend::File(text)) = &orphan.mend {
             point::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;

@@ -74,7 +74,7 @@ pub fn look(path: &Path) -> Result<Note, Error> {
 /// opened.
 pub fn open(path: &Path) -> Result<(Home, Note), Error> {
     let note = look(path)?;
-    init::take_back(&home::open_folder(path)?.folder(PRIVATE)?)?;
+    init::take_back(&home::make_private(&home::open_folder(path)?)?)?;
     Ok((Home::open(path)?, note))
 }
 

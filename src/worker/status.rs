@@ -94,7 +94,7 @@ impl Board {
             last_commit: before.and_then(|published| published.last_commit),
             counts,
         };
-        let private = home.dir().folder(home::PRIVATE)?;
+        let private = home.private().folder(".")?;
         Ok(Board { private, temporary: home.private_folder("tmp")?, published, counts, goes_on })
     }
 

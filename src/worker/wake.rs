@@ -45,7 +45,7 @@ impl Wakes {
     /// [`std::io::Error`] if the signals cannot be had.
     pub fn of(home: &Home) -> std::io::Result<Wakes> {
         let (look, looks) = bounded(1);
-        let watched = [home.path().join(".indelible/journal"), home.path().join(".indelible/requests")];
+        let watched = ["journal", "requests"].map(|name| home.private().path().join(name));
         let watcher = watch(look, &watched);
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the journal cannot be watched: looking at it five times a second");

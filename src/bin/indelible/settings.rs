@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use indelible::fs::Dir;
-use indelible::home::{PRIVATE, is_home};
+use indelible::home::{PRIVATE, is_home, private_of};
 use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
 use indelible::redact::Redactor;
@@ -355,7 +355,8 @@ impl Settings {
 
 /// Where the configuration file of the home at `home` lies.
 pub fn path_of(home: &Dir) -> PathBuf {
-    home.path().join(PRIVATE).join(CONFIG)
+    let private = private_of(home).ok().flatten();
+    private.map_or_else(|| home.path().join(PRIVATE), |private| private.path().to_owned()).join(CONFIG)
 }
 
 /// What the configuration file of the home at `home` says; nothing where there is none.
@@ -364,7 +365,9 @@ pub fn path_of(home: &Dir) -> PathBuf {
 /// Exit 78 if it cannot be read.
 pub fn text_of(home: &Dir) -> Result<String, Failure> {
     let unreadable = |error: &dyn std::error::Error| unreadable(&path_of(home)).because(error);
-    let text = home.content(&format!("{PRIVATE}/{CONFIG}"), CONFIG_BYTES_MAX).map_err(|error| unreadable(&error))?;
+    let private = private_of(home).map_err(|error| unreadable(&error))?;
+    let text = private.map(|private| private.content(CONFIG, CONFIG_BYTES_MAX)).transpose();
+    let text = text.map_err(|error| unreadable(&error))?.flatten();
     String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&error))
 }
 
