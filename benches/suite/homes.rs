@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use indelible::home::Home;
-use indelible::intent::{Intent, Learning, Record, RecordId};
 use indelible::journal::Appender;
+use indelible::model::{Intent, Learning, Record, RecordId, Severity};
 use indelible::store::page;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -124,7 +124,7 @@ fn learning(number: usize) -> Learning {
     Learning {
         title: format!("Record {number}: the cache grew without bound"),
         domain: format!("domain-{}", number % 20),
-        severity: 3,
+        severity: Severity::DEFAULT,
         tags: "cache,memory".into(),
         summary: "It had no limit, and nobody looked until the machine swapped. A limit of 10,000 entries holds."
             .into(),

@@ -1,18 +1,26 @@
 //! What a failure, and what was learned, look like as records. Pure.
 
 use super::{Learned, Moment, Rules, Scene, Tool};
-use crate::intent::{Heuristic, Learning, Record};
-use crate::record::{Request, limits};
+use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
+use crate::record::Request;
 
 /// How much of a command, of what a tool was given and of an error is kept, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
 const INPUT_BYTES_MAX: usize = 4 << 10;
 const ERROR_BYTES_MAX: usize = 16 << 10;
+/// The severity of what was learned and is no rule.
+const LEARNED: Severity = Severity::LOW;
 /// How long a title gets, in characters.
 const TITLE_CHARS_MAX: usize = 160;
 
 /// The failure of `tool`.
-pub(super) fn of_tool(scene: &Scene<'_>, tool: &Tool, error: &str, exit_code: Option<i64>, severity: u8) -> Request {
+pub(super) fn of_tool(
+    scene: &Scene<'_>,
+    tool: &Tool,
+    error: &str,
+    exit_code: Option<i64>,
+    severity: Severity,
+) -> Request {
     let event = scene.event;
     let name = scene.redacted(&tool.name);
     let command = tool.command.as_deref().map(|command| scene.redacted(command));
@@ -40,7 +48,7 @@ pub(super) fn of_tool(scene: &Scene<'_>, tool: &Tool, error: &str, exit_code: Op
 }
 
 /// The failure of a sub-agent, or of a turn.
-pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: u8) -> Request {
+pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: Severity) -> Request {
     let event = scene.event;
     let agent = scene.redacted(event.agent.as_deref().unwrap_or("agent"));
     let error = scene.redacted(error);
@@ -56,7 +64,7 @@ pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: u8) -> Request {
     failure(&title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
-fn failure(title: &str, domain: &str, severity: u8, tags: &str, summary: String, key: String) -> Request {
+fn failure(title: &str, domain: &str, severity: Severity, tags: &str, summary: String, key: String) -> Request {
     let it = Learning {
         title: headline(title),
         domain: shortened_to(domain, limits::DOMAIN_CHARS_MAX),
@@ -87,12 +95,12 @@ pub(super) fn of_learned(scene: &Scene<'_>, found: Learned) -> Request {
             rule: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
             explanation: body,
             source: "auto".into(),
-            confidence: 0.5,
+            confidence: Confidence::DEFAULT,
         }),
         false => Record::Observation(Learning {
             title: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
             domain,
-            severity: 2,
+            severity: LEARNED,
             tags: format!("hook,{}", scene.event.host.name()),
             summary: body,
         }),

@@ -24,6 +24,7 @@ use uuid::Uuid;
 pub use host::{End, Event, Host, Moment, Tool};
 pub use learned::{Learned, learned};
 
+use crate::model::Severity;
 use crate::record::Request;
 use crate::redact::Redactor;
 
@@ -69,8 +70,8 @@ impl Wants {
 /// What a user wants recorded.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The severity of a failure, 1 to 5.
-    pub severity: u8,
+    /// The severity of a failure.
+    pub severity: Severity,
     /// The programs whose exit code 1 is an answer and no failure.
     pub answers: Vec<String>,
     /// By event: what of it, where that is not as usual.
@@ -83,7 +84,7 @@ impl Default for Rules {
     fn default() -> Self {
         let answers = ["grep", "egrep", "fgrep", "rg", "diff", "cmp", "test", "[", "which", "type", "command", "pgrep"];
         let answers = answers.map(str::to_owned).to_vec();
-        Rules { severity: 2, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+        Rules { severity: Severity::LOW, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
     }
 }
 
@@ -286,7 +287,7 @@ impl Scene<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::Record;
+    use crate::model::Record;
     use serde_json::{Value, json};
 
     fn event(payload: &Value) -> Event {
@@ -318,7 +319,7 @@ mod tests {
         let request = one(&failed("Bash", "cd x && cargo test --locked", "Exit code 101\nthread panicked"));
         let Record::Failure(it) = request.record else { panic!("{:?}", request.record) };
         assert_eq!((it.title.as_str(), it.domain.as_str()), ("cd x && cargo test --locked: exit code 101", "cargo"));
-        assert_eq!((it.tags.as_str(), it.severity), ("hook,claude,Bash,exit-101", 2));
+        assert_eq!((it.tags.as_str(), it.severity), ("hook,claude,Bash,exit-101", Severity::LOW));
         for part in ["cargo test --locked", "thread panicked", "- folder: /w", "- session: s"] {
             assert!(it.summary.contains(part), "{part} is missing in:\n{}", it.summary);
         }
@@ -427,7 +428,7 @@ mod tests {
                 said(&format!("[LEARNED:{odd}]{odd}\n[LEARNED:{0}] must {0}", odd.replace('\n', " "))),
             ];
             for request in payloads.iter().flat_map(|it| judged(it, &Rules::default()).unwrap_or_default()) {
-                assert_eq!(crate::record::validate(&request), Ok(()));
+                assert_eq!(request.check(), Ok(()));
             }
         }
     }

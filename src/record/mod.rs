@@ -12,7 +12,6 @@
 //! | after it | the intent, and what else was reached | the worker, or recovery, does the rest |
 
 mod line;
-mod validate;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,14 +21,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use validate::{Invalid, check, limits, parse_confidence, parse_severity, validate};
-
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
 use crate::home::{self, Home};
-use crate::intent::{FileImage, Intent, Kind, Record, RecordId};
 use crate::journal::{self, Appender};
-use crate::store::apply::{self, Applier, Expect};
+use crate::model::path::split;
+use crate::model::{FileImage, Intent, Invalid, KEY, Kind, Record, RecordId, RecordPath};
+use crate::store::apply::{Applier, Expect};
 use crate::store::index::{self, Index, RowImage};
 use crate::store::page;
 use crate::text;
@@ -44,6 +42,17 @@ pub struct Request {
     pub record: Record,
     /// Under which key: a repeat of it is the same record.
     pub key: Option<String>,
+}
+
+impl Request {
+    /// Checks every field against its limit.
+    ///
+    /// # Errors
+    /// The first field that is not as it must be.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.record.check()?;
+        self.key.as_deref().map_or(Ok(()), |key| KEY.check("key", key))
+    }
 }
 
 /// What the caller is told of a record that is kept.
@@ -146,7 +155,7 @@ impl<'h> Recorder<'h> {
     }
 
     fn try_decide(&self, request: Request, index: &mut Option<Index>) -> Result<Decided, Error> {
-        validate(&request)?;
+        request.check()?;
         let created_at = now();
         let Request { record, key } = request;
         if let Some(key) = &key {
@@ -200,8 +209,8 @@ impl<'h> Recorder<'h> {
         loop {
             let id = keyed.unwrap_or_default();
             let files = page::files(id, created_at, key, record, false);
-            let path = files.first().map_or("", |file| apply::folder_or_page(record.kind(), &file.path));
-            let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+            let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
+            let (folder, name) = split(path);
             let folder = self.home.dir().make_folder(folder)?;
             if keyed.is_some() || folder.find(name)?.is_none() {
                 return Ok((id, files));

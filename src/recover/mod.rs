@@ -29,13 +29,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
-use crate::intent::{FileImage, Intent};
 use crate::journal::{self, Appender};
+use crate::model::path::{is_domain_page, split};
+use crate::model::{FileImage, Intent};
 use crate::store::history;
 use crate::store::index;
 use crate::store::page::{self, Parsed};
 use crate::store::quarantine::Quarantine;
-use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
+use crate::survey::{self, Finding, Stores, Verdict, survey};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
@@ -355,7 +356,7 @@ impl Mending<'_, '_> {
         let temporary = home.private_folder("tmp")?;
         let mut domains = BTreeSet::new();
         for path in missing {
-            let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+            let (folder, name) = split(path);
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
             } else if let Some(bytes) = history.read(path)? {

@@ -17,8 +17,7 @@ use super::Error;
 use crate::batch::{Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
-use crate::intent::{Record, RecordId};
-use crate::store::apply::folder_or_page;
+use crate::model::{Record, RecordId, RecordPath};
 use crate::store::index::{self, Index, RowImage};
 use crate::store::page::{self, Parsed};
 use crate::survey::{Stores, survey_files};
@@ -104,7 +103,7 @@ fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId,
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
         if let Some(Parsed { key, record: Some(record), .. }) = parse(stores, path)? {
-            let place = folder_or_page(record.kind(), path).to_owned();
+            let place = RecordPath(path).shown().to_owned();
             records.push((*created_at, *id, key, record, place));
         }
     }

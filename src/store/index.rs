@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub(crate) use copy::{copy, temporary_copy};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::fs::{Point, point};
-use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
+use crate::model::{Field, FieldSpec, Intent, Invalid, Kind, Record, RecordId, Shape, fields_of};
 use crate::store::page::PageEntry;
 
 /// How long whoever cannot go on without it waits for somebody else's lock.
@@ -701,36 +702,76 @@ fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
 
 fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
     let Some(row_id) = known.row_id else { return Ok(None) };
-    let text = |row: &Row<'_>, column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
-    let learning = |row: &Row<'_>| {
-        let (title, domain, tags, summary) = (text(row, 0)?, text(row, 1)?, text(row, 3)?, text(row, 4)?);
-        Ok(Learning { title, domain, severity: row.get::<_, Option<u8>>(2)?.unwrap_or(3), tags, summary })
+    let columns: Vec<(Field, &str)> =
+        fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();
+    let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
+    let table = table_of(known.kind).name;
+    let sql = format!("SELECT {} FROM {table} WHERE id = ?1", columns_or_null(connection, table, &names)?);
+    let read = |row: &Row<'_>| {
+        Record::build(known.kind, |spec| {
+            let Some(at) = columns.iter().position(|(field, _)| *field == spec.field) else { return Ok(None) };
+            Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
+        })
+        .map_err(|ReadError(error)| error)
     };
-    let (table, fields): (_, &[&str]) = match known.kind {
-        Kind::Failure | Kind::Success | Kind::Observation => {
-            ("learnings", &["title", "domain", "severity", "tags", "summary"])
-        }
-        Kind::Heuristic => ("heuristics", &["domain", "rule", "explanation", "source_type", "confidence"]),
-        Kind::Experiment => ("experiments", &["name", "hypothesis"]),
+    connection.query_row(&sql, [row_id], read).optional()
+}
+
+/// A row's value as the text of its field; `None` stands for the default. Adopted tables take values that no record can
+/// have, such as a severity of 7.
+fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
+    let text = match value {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Null => String::new(),
     };
-    let fields = columns_or_null(connection, table, fields)?;
-    let sql = format!("SELECT {fields} FROM {table} WHERE id = ?1");
-    let record = match known.kind {
-        Kind::Failure => connection.query_row(&sql, [row_id], learning).map(Record::Failure),
-        Kind::Success => connection.query_row(&sql, [row_id], learning).map(Record::Success),
-        Kind::Observation => connection.query_row(&sql, [row_id], learning).map(Record::Observation),
-        Kind::Heuristic => connection.query_row(&sql, [row_id], |row| {
-            let (domain, rule, explanation, source) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let confidence = row.get::<_, Option<f64>>(4)?.unwrap_or(0.5);
-            Ok(Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence }))
-        }),
-        Kind::Experiment => connection.query_row(&sql, [row_id], |row| {
-            let (success_criteria, failure_criteria) = Default::default();
-            let (name, hypothesis) = (text(row, 0)?, text(row, 1)?);
-            Ok(Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria }))
-        }),
-    };
-    record.optional()
+    match spec.shape {
+        Shape::Severity | Shape::Confidence => Some(text).filter(|text| spec.check(text).is_ok()),
+        _ => Some(text),
+    }
+}
+
+/// Why a row could not be read: SQLite refused, for every value that is there is taken.
+struct ReadError(rusqlite::Error);
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError(error)
+    }
+}
+
+impl From<Invalid> for ReadError {
+    fn from(invalid: Invalid) -> Self {
+        ReadError(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, invalid.into()))
+    }
+}
+
+/// The column that holds a field; `None` for one that is in the record's file alone.
+fn column_of(field: Field) -> Option<&'static str> {
+    Some(match field {
+        Field::Title => "title",
+        Field::Domain => "domain",
+        Field::Severity => "severity",
+        Field::Tags => "tags",
+        Field::Summary => "summary",
+        Field::Rule => "rule",
+        Field::Explanation => "explanation",
+        Field::Source => "source_type",
+        Field::Confidence => "confidence",
+        Field::Name => "name",
+        Field::Hypothesis => "hypothesis",
+        Field::SuccessCriteria | Field::FailureCriteria => return None,
+    })
+}
+
+/// The table of the rows of `kind`.
+fn table_of(kind: Kind) -> Table {
+    match kind {
+        Kind::Failure | Kind::Success | Kind::Observation => LEARNINGS,
+        Kind::Heuristic => HEURISTICS,
+        Kind::Experiment => EXPERIMENTS,
+    }
 }
 
 /// The statements that insert a record, prepared when they are first wanted.
@@ -862,13 +903,13 @@ impl<'t> Statements<'t> {
         match row.record {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => self
                 .table(LEARNINGS)?
-                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity, at]),
+                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity.get(), at]),
             Record::Heuristic(it) => self.table(HEURISTICS)?.insert(params![
                 it.domain,
                 it.rule,
                 it.explanation,
                 it.source,
-                it.confidence,
+                it.confidence.get(),
                 at
             ]),
             Record::Experiment(it) => self.table(EXPERIMENTS)?.insert(params![it.name, it.hypothesis, row.path, at]),

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use indelible::fs::Dir;
-use indelible::intent::{Intent, Record, RecordId};
 use indelible::journal::{Item, Journal, Line, Reader, encode};
+use indelible::model::{Intent, Record, RecordId};
 use indelible::position::Position;
-use indelible::record::{Request, validate};
+use indelible::record::Request;
 use indelible::store::history::trailer_of;
 use indelible::store::page::{self, Parsed, id_of};
 use uuid::Uuid;
@@ -135,7 +135,7 @@ fn batch(bytes: &[u8]) {
     let again = Request::of_line(line.to_string().as_bytes());
     // A severity that is not as it must be was refused already; what else is not, is refused by what follows.
     assert_eq!(again.as_ref(), Ok(&request));
-    if validate(&request).is_ok() {
+    if request.check().is_ok() {
         let time = jiff::Timestamp::from_second(1_767_322_800).expect("it is in range");
         is_read_as_written(RecordId(Uuid::from_u128(0xfeed)), time, request.key.as_deref(), &request.record);
     }

@@ -29,17 +29,15 @@
 //! 6. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the next.
 
 mod domain;
-mod path;
 mod read;
 mod write;
 mod yaml;
 
 use jiff::Timestamp;
 
-use crate::intent::{Record, RecordId};
+use crate::model::{Record, RecordId};
 
-pub use domain::{PageEntry, domain_page, is_rendered, is_unedited, page_path};
-pub use path::with_full_id;
+pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, parse};
 pub use write::files;
