@@ -9,6 +9,7 @@ pub mod init;
 pub mod journal;
 pub mod model;
 pub mod position;
+pub mod project;
 pub mod record;
 pub mod recover;
 pub mod redact;

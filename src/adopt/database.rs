@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{FieldSpec, Invalid, Kind, Record, RecordId};
+use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
 use crate::store::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
 use crate::text::{chain, visible_line};
 
@@ -111,7 +111,8 @@ fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> 
     for kind in Kind::ALL {
         let record = sample(kind);
         let id = RecordId::new();
-        let row = RowImage { id, created_at: Timestamp::UNIX_EPOCH, key: None, record: &record, path: "memory/x.md" };
+        let (created_at, provenance) = (Timestamp::UNIX_EPOCH, &Provenance::default());
+        let row = RowImage { id, created_at, key: None, record: &record, provenance, path: "memory/x.md" };
         if let Err(error) = copy.insert(&[row]) {
             refusals.push(Refusal { kind, why: error.source().map_or_else(|| said(&error), said) });
         }

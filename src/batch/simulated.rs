@@ -31,10 +31,10 @@ use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Appender, Item, Journal, Reader};
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Record, RecordId, RecordPath, Severity,
+    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Record, RecordId, RecordPath, Request, Severity,
 };
 use crate::position::Position;
-use crate::record::{Recorder, Request};
+use crate::record::Recorder;
 use crate::state::State;
 use crate::store::apply::Applier;
 use crate::store::history::{History, HistoryOptions};
@@ -317,7 +317,7 @@ impl<'r> Life<'r> {
 
     fn requests(&mut self) -> Vec<Request> {
         let count = if self.dice.below(4) == 0 { 1 + self.dice.below(5) } else { 1 };
-        (0..count).map(|_| Request { record: self.record(), key: None }).collect()
+        (0..count).map(|_| Request::new(self.record())).collect()
     }
 
     fn record(&mut self) -> Record {
@@ -435,7 +435,7 @@ impl<'r> Life<'r> {
         for (path, bytes) in files {
             // A power cut can have torn it: it is known by its name.
             let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
-            let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.record.is_none());
+            let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} is nobody's");
         }
         assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
@@ -495,7 +495,7 @@ fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMa
 }
 
 fn files_of(id: RecordId, created_at: Timestamp, record: &Record) -> Vec<FileImage> {
-    page::files(id, created_at, None, record, false)
+    page::files(id, created_at, &Request::new(record.clone()), false)
 }
 
 /// Somebody who uses the home until the power goes.

@@ -1,8 +1,8 @@
 //! What a failure, and what was learned, look like as records. Pure.
 
 use super::{Learned, Moment, Rules, Scene, Tool};
+use crate::model::Request;
 use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
-use crate::record::Request;
 
 /// How much of a command, of what a tool was given and of an error is kept, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
@@ -44,7 +44,7 @@ pub(super) fn of_tool(
     summary.push_str(&scene.place());
     let digest = event.digest.to_string();
     let key = scene.key(&["tool", tool.call.as_deref().unwrap_or(&digest)]);
-    failure(&title, &domain, severity, &tags.join(","), summary, key)
+    failure(scene, &title, &domain, severity, &tags.join(","), summary, key)
 }
 
 /// The failure of a sub-agent, or of a turn.
@@ -61,10 +61,18 @@ pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: Severity) -> Req
     }
     summary.push_str(&scene.place());
     let key = scene.key(&["turn", &event.digest.to_string()]);
-    failure(&title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
+    failure(scene, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
-fn failure(title: &str, domain: &str, severity: Severity, tags: &str, summary: String, key: String) -> Request {
+fn failure(
+    scene: &Scene<'_>,
+    title: &str,
+    domain: &str,
+    severity: Severity,
+    tags: &str,
+    summary: String,
+    key: String,
+) -> Request {
     let it = Learning {
         title: headline(title),
         domain: shortened_to(domain, limits::DOMAIN_CHARS_MAX),
@@ -72,7 +80,7 @@ fn failure(title: &str, domain: &str, severity: Severity, tags: &str, summary: S
         tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
         summary,
     };
-    Request { record: Record::Failure(it), key: Some(key) }
+    scene.request(Record::Failure(it), key)
 }
 
 /// What was learned: a heuristic if it is a rule, an observation otherwise.
@@ -105,7 +113,7 @@ pub(super) fn of_learned(scene: &Scene<'_>, found: Learned) -> Request {
             summary: body,
         }),
     };
-    Request { record, key: Some(key) }
+    scene.request(record, key)
 }
 
 /// Whether the command's last word belongs to a program whose exit code 1 is an answer.

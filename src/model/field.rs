@@ -1,6 +1,6 @@
 //! The fields of records: one table, which everything that reads, checks or shows a field walks.
 
-use super::{Confidence, Kind, Severity};
+use super::{Confidence, Kind, Origin, Severity};
 use crate::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
@@ -13,6 +13,10 @@ pub mod limits {
     pub const TAGS_CHARS_MAX: usize = 500;
     /// Where a heuristic comes from.
     pub const SOURCE_CHARS_MAX: usize = 100;
+    /// A project, a session, an agent or a host's label.
+    pub const PROVENANCE_CHARS_MAX: usize = 500;
+    /// A folder.
+    pub const CWD_CHARS_MAX: usize = 4096;
     /// A key.
     pub const KEY_CHARS_MAX: usize = 500;
     /// A summary, an explanation, a hypothesis or a criterion, in bytes.
@@ -51,6 +55,18 @@ pub enum Field {
     SuccessCriteria,
     /// When it counts as refuted.
     FailureCriteria,
+    /// The project it comes from.
+    Project,
+    /// Who it is by.
+    Origin,
+    /// The agent's session.
+    Session,
+    /// The program that runs the agent.
+    Agent,
+    /// The label of the machine.
+    Host,
+    /// The folder it happened in.
+    Cwd,
 }
 
 /// What a field's text has to be.
@@ -72,6 +88,8 @@ pub enum Shape {
     Severity,
     /// See [`Confidence`].
     Confidence,
+    /// See [`Origin`].
+    Origin,
 }
 
 /// One row of [`FIELDS`].
@@ -97,6 +115,7 @@ const HEURISTIC: &[Kind] = &[Kind::Heuristic];
 const EXPERIMENT: &[Kind] = &[Kind::Experiment];
 const LEARNINGS: &[Kind] = &Kind::LEARNINGS;
 const WITH_DOMAIN: &[Kind] = &[Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic];
+const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
@@ -164,6 +183,26 @@ pub const FIELDS: [FieldSpec; 13] = [
     ),
 ];
 
+/// Where a record comes from: what every kind has beside its fields, if it is known.
+pub const PROVENANCE: [FieldSpec; 6] = [
+    FieldSpec::of_provenance(
+        Field::Project,
+        "project",
+        SHORT,
+        "the project: host and path of its git origin; found out if not given",
+    ),
+    FieldSpec::of_provenance(Field::Origin, "origin", Shape::Origin, "who it is by: person, agent, hook or import"),
+    FieldSpec::of_provenance(Field::Session, "session", SHORT, "the agent's session"),
+    FieldSpec::of_provenance(Field::Agent, "agent", SHORT, "the program that runs the agent, as in 'Claude Code'"),
+    FieldSpec::of_provenance(Field::Host, "host", SHORT, "a label for this machine"),
+    FieldSpec::of_provenance(
+        Field::Cwd,
+        "cwd",
+        Shape::Line { chars_max: limits::CWD_CHARS_MAX },
+        "the folder it happened in",
+    ),
+];
+
 /// What a key has to be; every kind can have one.
 pub const KEY: Shape = Shape::Line { chars_max: limits::KEY_CHARS_MAX };
 
@@ -189,14 +228,24 @@ impl FieldSpec {
         FieldSpec { field, name, kinds, shape, required: false, default, about }
     }
 
-    /// The row of the field called `name`.
-    pub fn named(name: &str) -> Option<&'static FieldSpec> {
-        FIELDS.iter().find(|spec| spec.name == name)
+    const fn of_provenance(field: Field, name: &'static str, shape: Shape, about: &'static str) -> FieldSpec {
+        FieldSpec::optional(field, name, &Kind::ALL, shape, "", about)
     }
 
-    /// The environment variable that records of `kind` take the field from: `FAILURE_TITLE`.
+    /// The row of the field called `name`, in either table.
+    pub fn named(name: &str) -> Option<&'static FieldSpec> {
+        FIELDS.iter().chain(&PROVENANCE).find(|spec| spec.name == name)
+    }
+
+    /// Whether the field says where a record comes from.
+    pub fn is_provenance(&self) -> bool {
+        self.field >= Field::Project
+    }
+
+    /// The environment variable that records of `kind` take the field from: `FAILURE_TITLE`, `INDELIBLE_SESSION`.
     pub fn variable(&self, kind: Kind) -> String {
-        format!("{}_{}", kind.name().to_uppercase(), self.name.to_uppercase())
+        let prefix = if self.is_provenance() { "INDELIBLE" } else { kind.name() };
+        format!("{prefix}_{}", self.name).to_uppercase()
     }
 
     /// The field's flag, without the dashes before it: `success-criteria`.
@@ -239,6 +288,7 @@ impl Shape {
             Shape::Body => body(name, text),
             Shape::Severity => text.parse::<Severity>().map(|_| ()),
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
+            Shape::Origin => text.parse::<Origin>().map(|_| ()),
         }
     }
 }
@@ -299,8 +349,9 @@ mod tests {
 
     #[test]
     fn the_table_is_in_order_of_its_fields_and_names_each_once() {
-        for (number, spec) in FIELDS.iter().enumerate() {
+        for (number, spec) in FIELDS.iter().chain(&PROVENANCE).enumerate() {
             assert_eq!(spec.field as usize, number, "{}", spec.name);
+            assert_eq!(spec.is_provenance(), number >= FIELDS.len());
             assert_eq!(FieldSpec::named(spec.name).map(|spec| spec.field), Some(spec.field));
             assert!(spec.default.is_empty() || spec.check(spec.default).is_ok(), "{}", spec.name);
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Record, RecordId, RecordPath};
+use super::{Provenance, Record, RecordId, RecordPath};
 
 /// One file of a record, as it will be on disk and in git.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Intent {
     /// Its fields, which the row is made of.
     #[serde(flatten)]
     pub record: Record,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// Its files; the first is the record's own page.
     pub files: Vec<FileImage>,
 }
@@ -49,8 +52,14 @@ mod tests {
     fn an_intent_survives_its_line_to_the_last_bit() {
         let confidence = Confidence::new(0.368_243_420_026_025_17).expect("it is 0 to 1");
         let record = Record::Heuristic(Heuristic { confidence, ..Heuristic::default() });
-        let intent =
-            Intent { id: RecordId::new(), created_at: Timestamp::UNIX_EPOCH, key: None, record, files: Vec::new() };
+        let intent = Intent {
+            id: RecordId::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            record,
+            provenance: Provenance { project: Some("x/y".into()), ..Provenance::default() },
+            files: Vec::new(),
+        };
         let line = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         assert_eq!(serde_json::from_slice::<Intent>(&line).expect("it was just written"), intent);
     }

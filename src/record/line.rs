@@ -6,8 +6,7 @@ use std::fmt;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::Request;
-use crate::model::{FIELDS, FieldSpec, Invalid, Kind, Record, Shape};
+use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape};
 use crate::text::visible_line;
 
 impl Request {
@@ -45,7 +44,13 @@ struct Line {
 impl Line {
     fn request(mut self) -> Result<Request, Invalid> {
         let record = Record::build(self.kind, |spec| Ok::<_, Invalid>(self.values.remove(spec.name)))?;
-        Ok(Request { record, key: self.key })
+        let mut provenance = Provenance::default();
+        for spec in &PROVENANCE {
+            if let Some(text) = self.values.remove(spec.name) {
+                provenance.set(spec.field, text)?;
+            }
+        }
+        Ok(Request { record, key: self.key, provenance })
     }
 }
 
@@ -88,7 +93,7 @@ impl<'de> Visitor<'de> for LineVisitor {
 }
 
 fn unknown_field<E: serde::de::Error>(name: &str) -> E {
-    let known = FIELDS.iter().map(|spec| spec.name).chain(["kind", "key"]);
+    let known = FIELDS.iter().chain(&PROVENANCE).map(|spec| spec.name).chain(["kind", "key"]);
     let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
     E::custom(format!("unknown field `{name}`, expected one of {}", known.join(", ")))
 }
@@ -96,7 +101,7 @@ fn unknown_field<E: serde::de::Error>(name: &str) -> E {
 /// The value of a field whose text has `shape`; `None` for null.
 fn text_of<'de, A: MapAccess<'de>>(shape: Shape, map: &mut A) -> Result<Option<String>, A::Error> {
     match shape {
-        Shape::Line { .. } | Shape::Body => map.next_value(),
+        Shape::Line { .. } | Shape::Body | Shape::Origin => map.next_value(),
         Shape::List { .. } => map.next_value::<Option<List>>().map(|list| list.map(List::text)),
         Shape::Severity | Shape::Confidence => {
             map.next_value::<Option<Scalar>>().map(|scalar| scalar.map(Scalar::text))

@@ -26,7 +26,7 @@ use crate::fs::{self, Durable};
 use crate::home::{self, Home};
 use crate::journal::{self, Appender};
 use crate::model::path::split;
-use crate::model::{FileImage, Intent, Invalid, KEY, Kind, Record, RecordId, RecordPath};
+use crate::model::{FileImage, Intent, Invalid, Kind, RecordId, RecordPath, Request};
 use crate::store::apply::{Applier, Expect};
 use crate::store::index::{self, Index, RowImage};
 use crate::store::page;
@@ -34,26 +34,6 @@ use crate::text;
 
 /// How far the index's write-ahead log may grow before a recorder that finds no worker checkpoints it, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
-
-/// What somebody wants recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// The record.
-    pub record: Record,
-    /// Under which key: a repeat of it is the same record.
-    pub key: Option<String>,
-}
-
-impl Request {
-    /// Checks every field against its limit.
-    ///
-    /// # Errors
-    /// The first field that is not as it must be.
-    pub fn check(&self) -> Result<(), Invalid> {
-        self.record.check()?;
-        self.key.as_deref().map_or(Ok(()), |key| KEY.check("key", key))
-    }
-}
 
 /// What the caller is told of a record that is kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -157,16 +137,16 @@ impl<'h> Recorder<'h> {
     fn try_decide(&self, request: Request, index: &mut Option<Index>) -> Result<Decided, Error> {
         request.check()?;
         let created_at = now();
-        let Request { record, key } = request;
-        if let Some(key) = &key {
+        if let Some(key) = &request.key {
             let id = RecordId::of_key(self.home.id(), key);
             if let Some(receipt) = self.repeated(id, index) {
                 return Ok(Decided::Done(receipt));
             }
         }
-        let keyed = key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
-        let (id, files) = self.name(keyed, created_at, key.as_deref(), &record)?;
-        let intent = Intent { id, created_at, key, record, files };
+        let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
+        let (id, files) = self.name(keyed, created_at, &request)?;
+        let Request { record, key, provenance } = request;
+        let intent = Intent { id, created_at, key, record, provenance, files };
         let json = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         if json.len() + 64 > journal::ENTRY_BYTES_MAX {
             return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));
@@ -203,12 +183,11 @@ impl<'h> Recorder<'h> {
         &self,
         keyed: Option<RecordId>,
         created_at: Timestamp,
-        key: Option<&str>,
-        record: &Record,
+        request: &Request,
     ) -> Result<(RecordId, Vec<FileImage>), Error> {
         loop {
             let id = keyed.unwrap_or_default();
-            let files = page::files(id, created_at, key, record, false);
+            let files = page::files(id, created_at, request, false);
             let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
             let (folder, name) = split(path);
             let folder = self.home.dir().make_folder(folder)?;

@@ -31,7 +31,7 @@ use crate::fs::{self, Point, point};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{is_domain_page, split};
-use crate::model::{FileImage, Intent};
+use crate::model::{FileImage, Intent, Request};
 use crate::store::history;
 use crate::store::index;
 use crate::store::page::{self, Parsed};
@@ -303,7 +303,7 @@ impl Mending<'_, '_> {
 
     fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
         let parsed = match page::parse(&bytes) {
-            Ok(Parsed { id, created_at, key, record: Some(record), .. }) => (id, created_at, key, record),
+            Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
             Ok(_) => {
                 self.lost(finding, "the file does not say what it records");
                 return Ok(());
@@ -319,26 +319,26 @@ impl Mending<'_, '_> {
                 return Ok(());
             }
         };
-        let (id, created_at, key, record) = parsed;
+        let (id, created_at, Request { record, key, provenance }) = parsed;
         let mut files = vec![FileImage { path: finding.path.clone(), text }];
         if let Some((path, bytes)) = log
             && let Ok(text) = String::from_utf8(bytes)
         {
             files.push(FileImage { path, text });
         }
-        self.again(Intent { id, created_at, key, record, files })
+        self.again(Intent { id, created_at, key, record, provenance, files })
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(id) = finding.indexed else { return Ok(()) };
         let Some(known) = self.committer.index()?.find(id)? else { return Ok(()) };
-        let Some((record, key)) = self.committer.index()?.record_of(&known)? else {
+        let Some(request) = self.committer.index()?.record_of(&known)? else {
             {
                 self.lost(finding, "its row is gone");
                 return Ok(());
             }
         };
-        let mut files = page::files(known.id, known.created_at, key.as_deref(), &record, false);
+        let mut files = page::files(known.id, known.created_at, &request, false);
         // The row says where the record is, whatever its page would be called today.
         let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for file in &mut files {
@@ -347,7 +347,8 @@ impl Mending<'_, '_> {
                 false => finding.path.clone(),
             };
         }
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, files })
+        let Request { record, key, provenance } = request;
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, files })
     }
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.

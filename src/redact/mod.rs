@@ -17,8 +17,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 use uuid::Uuid;
 
-use crate::model::fields_of;
-use crate::record::Request;
+use crate::model::Request;
 use rules::{RULES, Rule};
 
 /// A pattern of the user's that is none.
@@ -138,11 +137,7 @@ impl Redactor {
 
     /// Redacts every field of `request`. A key with a secret becomes a digest of itself, which still names one record.
     pub fn request(&self, request: &mut Request) {
-        for spec in fields_of(request.record.kind()) {
-            if let Some(text) = request.record.text_mut(spec.field) {
-                self.string(text);
-            }
-        }
+        request.for_each_text(|text| self.string(text));
         if let Some(key) = &mut request.key
             && let Cow::Owned(_) = self.text(key)
         {
@@ -213,7 +208,7 @@ fn replaced(text: &str, secrets: Vec<Secret<'_>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FieldSpec, Invalid, Kind, Learning, Record, Shape};
+    use crate::model::{FieldSpec, Invalid, Kind, Learning, Provenance, Record, Shape};
 
     /// A case on each line: the rule, and a text in which `«` and `»` enclose what has to go. `¦` is nothing: it keeps
     /// the case itself from having the shape of a secret.
@@ -308,9 +303,12 @@ mod tests {
                 Ok::<_, Invalid>(is_text.then(|| secret.clone()))
             };
             let record = Record::build(kind, value).expect("every text is there");
-            let mut request = Request { record, key: Some(format!("k {secret}")) };
+            let text = || Some(secret.clone());
+            let (project, session, agent, host, cwd) = (text(), text(), text(), text(), text());
+            let provenance = Provenance { project, origin: None, session, agent, host, cwd };
+            let mut request = Request { record, key: Some(format!("k {secret}")), provenance };
             redactor().request(&mut request);
-            let json = serde_json::to_string(&request.record).expect("a record is JSON");
+            let json = serde_json::to_string(&(&request.record, &request.provenance)).expect("a record is JSON");
             assert!(!json.contains(&secret) && !request.key.expect("it had one").contains(&secret), "{json}");
         }
     }
@@ -319,7 +317,7 @@ mod tests {
     fn keys_with_different_secrets_stay_different() {
         let redacted = |key: String| {
             let learning = Learning { title: "t".into(), domain: "d".into(), ..Learning::default() };
-            let mut request = Request { record: Record::Failure(learning), key: Some(key) };
+            let mut request = Request { key: Some(key), ..Request::new(Record::Failure(learning)) };
             redactor().request(&mut request);
             request.key
         };

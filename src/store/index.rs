@@ -32,7 +32,10 @@ pub(crate) use copy::{copy, temporary_copy};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::fs::{Point, point};
-use crate::model::{Field, FieldSpec, Intent, Invalid, Kind, Record, RecordId, Shape, fields_of};
+use crate::model::{
+    Field, FieldSpec, Intent, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, RecordId, Request, Shape,
+    fields_of,
+};
 use crate::store::page::PageEntry;
 
 /// How long whoever cannot go on without it waits for somebody else's lock.
@@ -92,6 +95,30 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_of_pages ON records (path) WHERE kind = 'heuristic';
 CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 ";
+
+/// What was added to the tables since the first version of the schema, in order; the index counts those that it has. A
+/// program that does not know of one goes on working beside it: none takes anything away.
+const MIGRATIONS: [&str; 1] = [
+    // Where a record comes from.
+    "ALTER TABLE records ADD COLUMN project TEXT;
+     ALTER TABLE records ADD COLUMN origin TEXT;
+     ALTER TABLE records ADD COLUMN session TEXT;
+     ALTER TABLE records ADD COLUMN agent TEXT;
+     ALTER TABLE records ADD COLUMN host TEXT;
+     ALTER TABLE records ADD COLUMN cwd TEXT;",
+];
+
+/// Brings the tables up to this program's, within a transaction that holds the write lock.
+fn migrate(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    let had = value_of::<u32>(transaction, "migration")?.unwrap_or(0) as usize;
+    let Some(lacking) = MIGRATIONS.get(had..).filter(|lacking| !lacking.is_empty()) else { return Ok(()) };
+    for migration in lacking {
+        transaction.execute_batch(migration)?;
+    }
+    let put = "INSERT INTO indelible VALUES ('migration', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+    transaction.execute(put, [MIGRATIONS.len() as u32])?;
+    Ok(())
+}
 
 /// Why the index could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +212,8 @@ pub struct RowImage<'a> {
     pub key: Option<&'a str>,
     /// Its fields.
     pub record: &'a Record,
+    /// Where it comes from.
+    pub provenance: &'a Provenance,
     /// Its page, or its folder if it is an experiment; relative to the home.
     pub path: &'a str,
 }
@@ -193,7 +222,14 @@ impl<'a> RowImage<'a> {
     /// The row of `intent`, whose files came to lie at `path`.
     pub fn of(intent: &'a Intent, path: &'a str) -> RowImage<'a> {
         let key = intent.key.as_deref();
-        RowImage { id: intent.id, created_at: intent.created_at, key, record: &intent.record, path }
+        RowImage {
+            id: intent.id,
+            created_at: intent.created_at,
+            key,
+            record: &intent.record,
+            provenance: &intent.provenance,
+            path,
+        }
     }
 }
 
@@ -278,6 +314,7 @@ impl Index {
             if rebuilding {
                 transaction.execute(put, params!["rebuilding", 1])?;
             }
+            migrate(&transaction)?;
             let found = value_of::<String>(&transaction, "home")?;
             let schema = value_of::<u32>(&transaction, "schema")?;
             transaction.commit()?;
@@ -390,7 +427,7 @@ impl Index {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
         match value_of::<u32>(&transaction, "schema") {
             Ok(Some(found)) if found > SCHEMA => return Err(Error::Newer { found }),
-            _ => {}
+            _ => migrate(&transaction).map_err(&error)?,
         }
         let inserted = {
             let mut statements = Statements::prepare(&transaction).map_err(&error)?;
@@ -475,16 +512,20 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
-    /// The record that a row holds, as far as a row holds it, with its key.
+    /// The record that a row holds, as far as a row holds it, with its key and where it comes from.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn record_of(&self, known: &Known) -> Result<Option<(Record, Option<String>)>, Error> {
-        let key_of = "SELECT key FROM records WHERE id = ?1";
+    pub fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
+        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
         let read = || {
-            let key = self.connection.query_row(key_of, [known.id.to_string()], |row| row.get(0)).optional()?;
-            let record = read_record(&self.connection, known)?;
-            Ok(record.map(|record| (record, key.flatten())))
+            let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
+            // An index that an older program made, and that nothing was inserted into since, lacks these columns.
+            let columns = columns_or_null(&self.connection, "records", &names)?;
+            let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
+            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
+            let found = self.connection.query_row(&sql, [known.id.to_string()], read).optional()?;
+            Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
         };
         read().map_err(self.error("read a record from the index"))
     }
@@ -717,6 +758,17 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
     connection.query_row(&sql, [row_id], read).optional()
 }
 
+/// Where a record comes from, in a row of `records`, after its key.
+fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
+    let mut provenance = Provenance::default();
+    for (at, spec) in PROVENANCE.iter().enumerate() {
+        if let Some(text) = row.get::<_, Option<String>>(at + 1)?.filter(|text| spec.check(text).is_ok()) {
+            let _ = provenance.set(spec.field, text);
+        }
+    }
+    Ok(provenance)
+}
+
 /// A row's value as the text of its field; `None` stands for the default. Adopted tables take values that no record can
 /// have, such as a severity of 7.
 fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
@@ -727,7 +779,7 @@ fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
         ValueRef::Null => String::new(),
     };
     match spec.shape {
-        Shape::Severity | Shape::Confidence => Some(text).filter(|text| spec.check(text).is_ok()),
+        Shape::Severity | Shape::Confidence | Shape::Origin => Some(text).filter(|text| spec.check(text).is_ok()),
         _ => Some(text),
     }
 }
@@ -761,7 +813,7 @@ fn column_of(field: Field) -> Option<&'static str> {
         Field::Confidence => "confidence",
         Field::Name => "name",
         Field::Hypothesis => "hypothesis",
-        Field::SuccessCriteria | Field::FailureCriteria => return None,
+        _ => return None,
     })
 }
 
@@ -873,7 +925,8 @@ impl<'t> Statements<'t> {
             transaction,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
             remember: transaction.prepare(
-                "INSERT INTO records (id, kind, path, row_id, created_at, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO records (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?,
             tables: [None, None, None],
         })
@@ -892,7 +945,10 @@ impl<'t> Statements<'t> {
             false => error(source),
         })?;
         let created_at = format!("{:.3}", row.created_at);
-        let values = params![id, row.record.kind().name(), row.path, row_id, created_at, row.key];
+        let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
+        let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
+        let values =
+            params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
         self.remember.execute(values).map_err(error)?;
         Ok(Inserted { row_id, path: row.path.into(), is_new: true })
     }

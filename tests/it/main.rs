@@ -20,6 +20,7 @@ mod hooks_settings;
 mod manual;
 #[cfg(target_os = "linux")]
 mod power;
+mod provenance;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;

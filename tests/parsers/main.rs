@@ -17,9 +17,8 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use checks::{CHECKS, Check};
-use indelible::model::{Confidence, Experiment, Heuristic, Learning, Record, Severity};
+use indelible::model::{Confidence, Experiment, Heuristic, Learning, Record, Request, Severity};
 use indelible::position::{Position, SegmentId};
-use indelible::record::Request;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use uuid::Uuid;
@@ -167,7 +166,7 @@ proptest! {
             line["key"] = key.as_str().into();
         }
         let line = line.to_string();
-        prop_assert_eq!(Request::of_line(line.as_bytes()), Ok(Request { record, key }));
+        prop_assert_eq!(Request::of_line(line.as_bytes()), Ok(Request { key, ..Request::new(record) }));
         hold("batch", checks::named("batch").expect("it is one of them"), line.as_bytes());
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
-use indelible::model::{Field, FieldSpec, Kind, body_of, fields_of};
+use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
 
 /// What `record` is to record.
 #[derive(Debug)]
@@ -45,15 +45,17 @@ fn described(kind: Kind) -> (&'static str, &'static str) {
 
 fn command_of(kind: Kind) -> Command {
     let (about, example) = described(kind);
-    let fields = fields_of(kind).map(|spec| {
-        let help = help_of(spec, kind);
-        Arg::new(spec.name).long(spec.flag()).help(help).allow_hyphen_values(true).value_parser(value_parser!(OsString))
-    });
+    let flag = |spec: &FieldSpec| {
+        let arg = Arg::new(spec.name).long(spec.flag()).value_name(spec.name.to_uppercase()).help(help_of(spec, kind));
+        let arg = arg.allow_hyphen_values(true).value_parser(value_parser!(OsString));
+        if spec.is_provenance() { arg.help_heading("Where it comes from") } else { arg }
+    };
     let key = Arg::new(KEY).long(KEY).allow_hyphen_values(true).value_parser(value_parser!(OsString));
     Command::new(kind.name())
         .about(about)
         .after_help(format!("Example:\n  indelible record {kind} {example}"))
-        .args(fields)
+        .args(fields_of(kind).map(flag))
+        .args(PROVENANCE.iter().map(flag))
         .arg(key.help("A name of yours: a repeat with the same key is the same record"))
 }
 
@@ -76,7 +78,8 @@ impl FromArgMatches for RecordCommand {
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
         let Ok(kind) = name.parse::<Kind>() else { return Ok(RecordCommand::Batch) };
         let given = |name: &str| matches.get_one::<OsString>(name).cloned();
-        let fields = fields_of(kind).filter_map(|spec| Some((spec.field, given(spec.name)?))).collect();
+        let fields =
+            fields_of(kind).chain(&PROVENANCE).filter_map(|spec| Some((spec.field, given(spec.name)?))).collect();
         Ok(RecordCommand::One(FieldArgs { kind, given: fields, key: given(KEY) }))
     }
 

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 
-use indelible::model::{Kind, fields_of};
+use indelible::model::{Kind, PROVENANCE, fields_of};
 
 use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
@@ -99,7 +99,8 @@ impl Line {
 
     fn record(mut self, kind: &str) -> Option<Args> {
         let kind: Kind = kind.parse().ok()?;
-        let given = fields_of(kind).filter_map(|spec| Some((spec.field, self.take_field(spec.name)?))).collect();
+        let fields = fields_of(kind).chain(&PROVENANCE);
+        let given = fields.filter_map(|spec| Some((spec.field, self.take_field(spec.name)?))).collect();
         let what = RecordCommand::One(FieldArgs { kind, given, key: self.take("--key") });
         self.args(Command::Record { what, redact: false })
     }
@@ -179,6 +180,8 @@ mod tests {
             "--success-criteria",
             "--failure-criteria",
             "--home",
+            "--project",
+            "--cwd",
             "--host",
             "--set",
             "--nope",

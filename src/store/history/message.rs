@@ -94,7 +94,7 @@ pub fn parse(message: &[u8]) -> Option<Trailer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Learning, Record, RecordId, Severity};
+    use crate::model::{Learning, Provenance, Record, RecordId, Severity};
     use crate::position::SegmentId;
     use jiff::Timestamp;
     use proptest::prelude::*;
@@ -111,6 +111,7 @@ mod tests {
             id: RecordId(Uuid::from_u128(0xdead_beef)),
             created_at: Timestamp::UNIX_EPOCH,
             key: None,
+            provenance: Provenance::default(),
             record: Record::Failure(learning),
             files: Vec::new(),
         }

@@ -14,7 +14,9 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::write::{FAILURE, SUCCESS, criteria, tag_items};
 use super::{LOG_KIND, NotARecord, PAGE_BYTES_MAX, PageKind, Parsed};
-use crate::model::{Field, FieldSpec, Invalid, Kind, Record, RecordId, Shape, body_of};
+use crate::model::{
+    Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, body_of,
+};
 use crate::text;
 
 /// The front matter's values by name, each as its text: what they mean is decided after YAML has been left behind, so `4`,
@@ -102,14 +104,16 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
     let created_at = front.get("created_at").and_then(time).or_else(|| id.time());
     let created_at = created_at.ok_or(NotARecord::Missing { field: "created_at" })?;
     let kind = required("kind")?.trim().to_ascii_lowercase();
-    let (kind, record) = match kind.as_str() {
+    let (kind, request) = match kind.as_str() {
         LOG_KIND => (PageKind::Log, None),
         kind => {
             let kind = kind.parse().map_err(|_| bad("kind", kind))?;
-            (PageKind::Record, Some(record(kind, &front, shown_body(utf8(page)))?))
+            let record = record(kind, &front, shown_body(utf8(page)))?;
+            let key = front.get("key").map(str::to_owned);
+            (PageKind::Record, Some(Request { record, key, provenance: provenance(&front) }))
         }
     };
-    Ok(Parsed { id, kind, created_at, key: front.get("key").map(str::to_owned), record })
+    Ok(Parsed { id, kind, created_at, request })
 }
 
 /// The id in the front matter of a file, if it has one: that alone, cheaply, and also where the rest is damaged YAML or
@@ -236,6 +240,17 @@ fn record(kind: Kind, front: &Front<String>, shown: &str) -> Result<Record, NotA
         None => NotARecord::Missing { field: error.field },
     };
     Record::build(kind, value).map_err(wrong)
+}
+
+/// Where the record comes from, as far as its page says. A record is not lost for an origin that cannot be.
+fn provenance(front: &Front<String>) -> Provenance {
+    let mut provenance = Provenance::default();
+    for spec in &PROVENANCE {
+        if let Some(text) = front.get(spec.name).filter(|text| spec.check(text).is_ok()) {
+            let _ = provenance.set(spec.field, text.to_owned());
+        }
+    }
+    provenance
 }
 
 /// The texts of an experiment, which share its page's body.

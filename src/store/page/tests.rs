@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Confidence, Experiment, FileImage, Heuristic, Kind, Learning, RecordPath, Severity, check_path};
+use crate::model::{
+    Confidence, Experiment, Field, FileImage, Heuristic, Kind, Learning, Origin, PROVENANCE, Provenance, Record,
+    RecordPath, Severity, check_path,
+};
 use crate::text;
 
 fn id() -> RecordId {
@@ -13,6 +16,12 @@ fn id() -> RecordId {
 
 fn at() -> Timestamp {
     "2026-03-04T05:06:07.089Z".parse().unwrap()
+}
+
+/// The files of a record of which nothing else is known.
+fn files(id: RecordId, at: Timestamp, key: Option<&str>, record: &Record, taken: bool) -> Vec<FileImage> {
+    let request = Request { key: key.map(str::to_owned), ..Request::new(record.clone()) };
+    super::files(id, at, &request, taken)
 }
 
 fn severity(number: u8) -> Severity {
@@ -61,7 +70,7 @@ fn page_of(record: &Record) -> String {
 }
 
 fn record_in(page: &str) -> Record {
-    parse(page.as_bytes()).unwrap().record.unwrap()
+    parse(page.as_bytes()).unwrap().request.unwrap().record
 }
 
 /// A page as an owner might have written it: our three opening fields, more front matter, and a body.
@@ -325,7 +334,8 @@ fn front_matter_in_other_hands() {
     assert_eq!(parsed.id, id());
     assert_eq!(id_of(page.as_bytes()), Some(id()));
     assert_eq!(parsed.created_at, "2026-01-02T03:04:00Z".parse().unwrap());
-    assert_eq!(parsed.key.as_deref(), Some("yes"));
+    let Request { record, key, provenance } = parsed.request.unwrap();
+    assert_eq!((key.as_deref(), provenance), (Some("yes"), Provenance::default()));
     let wanted = Learning {
         title: "It's  here".into(),
         domain: "007".into(),
@@ -333,7 +343,7 @@ fn front_matter_in_other_hands() {
         tags: "git,2026,1.10".into(),
         summary: "No heading.\nTwo.".into(),
     };
-    assert_eq!(parsed.record, Some(Record::Failure(wanted)));
+    assert_eq!(record, Record::Failure(wanted));
 }
 
 #[test]
@@ -397,7 +407,7 @@ fn numbers_come_as_words_and_only_within_bounds() {
     }
     let read = |word: &str| {
         let page = format!("---\nid: {}\nkind: heuristic\nrule: r\nconfidence: {word}\n---\n", id());
-        parse(page.as_bytes()).map(|parsed| match parsed.record {
+        parse(page.as_bytes()).map(|parsed| match parsed.request.map(|request| request.record) {
             Some(Record::Heuristic(it)) => it.confidence.get(),
             other => panic!("{other:?}"),
         })
@@ -450,7 +460,7 @@ fn an_experiments_parts_are_edited_one_by_one() {
 fn the_first_of_two_equal_keys_counts() {
     let page = by_hand(&format!("title: one\ntitle: two\nid: {}\n", RecordId(Uuid::from_u128(7))), "");
     let parsed = parse(page.as_bytes()).unwrap();
-    assert_eq!(parsed.record.unwrap().headline(), "one");
+    assert_eq!(parsed.request.unwrap().record.headline(), "one");
     assert_eq!((Some(parsed.id), id_of(page.as_bytes())), (Some(id()), Some(id())));
 }
 
@@ -530,7 +540,7 @@ fn a_small_confidence_is_a_number_to_old_readers_too() {
 fn a_log_is_its_records() {
     let log = files(id(), at(), Some("k"), &experiment("h", "", ""), false).remove(1).text;
     let parsed = parse(log.as_bytes()).unwrap();
-    assert_eq!(parsed, Parsed { id: id(), kind: PageKind::Log, created_at: at(), key: None, record: None });
+    assert_eq!(parsed, Parsed { id: id(), kind: PageKind::Log, created_at: at(), request: None });
     assert_eq!(id_of(log.as_bytes()), Some(id()));
 }
 
@@ -579,6 +589,17 @@ fn records() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn provenances() -> impl Strategy<Value = Provenance> {
+    let texts = proptest::collection::vec(proptest::option::of(nasty()), PROVENANCE.len());
+    (texts, proptest::option::of(proptest::sample::select(&Origin::ALL))).prop_map(|(texts, origin)| {
+        let mut provenance = Provenance { origin, ..Provenance::default() };
+        for (spec, text) in PROVENANCE.iter().zip(texts).filter(|(spec, _)| spec.field != Field::Origin) {
+            provenance.set(spec.field, text.unwrap_or_default()).unwrap();
+        }
+        provenance
+    })
+}
+
 fn times() -> impl Strategy<Value = Timestamp> {
     (-62_135_596_800_000..253_402_207_200_000_i64).prop_map(|ms| Timestamp::from_millisecond(ms).unwrap())
 }
@@ -588,16 +609,18 @@ proptest! {
 
     #[test]
     fn an_unedited_page_is_exactly_its_record(
-        bits in any::<u128>(), at in times(), key in proptest::option::of(nasty()), record in records(), taken: bool
+        bits in any::<u128>(), at in times(), key in proptest::option::of(nasty()), record in records(), provenance in provenances(),
+        taken: bool
     ) {
         let id = RecordId(Uuid::from_u128(bits));
-        let files = files(id, at, key.as_deref(), &record, taken);
+        let request = Request { record, key, provenance };
+        let files = super::files(id, at, &request, taken);
         for file in &files {
             prop_assert_eq!(check_path(&file.path), Ok(()));
             prop_assert!(!file.text.contains(|c| text::is_hidden(c) && c != '\n' && c != '\t'));
             prop_assert_eq!(id_of(file.text.as_bytes()), Some(id));
         }
-        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, key, record: Some(record) };
+        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, request: Some(request) };
         prop_assert_eq!(&parse(files[0].text.as_bytes()).unwrap(), &wanted);
         let crlf = files[0].text.replace('\n', "\r\n");
         prop_assert_eq!(&parse(format!("\u{feff}{crlf}").as_bytes()).unwrap(), &wanted);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::LOG_KIND;
 use super::yaml::Front;
-use crate::model::{Experiment, FileImage, Record, RecordId, Shape, body_of, fields_of, path};
+use crate::model::{Experiment, FileImage, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path};
 use crate::text;
 
 /// What stands between a hypothesis and its success criteria.
@@ -19,9 +19,10 @@ pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
 /// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
 /// for ids whose last 8 digits differ; with `taken`, which says that another record's file is already there, for any two
 /// ids. Times are kept to the millisecond.
-pub fn files(id: RecordId, created_at: Timestamp, key: Option<&str>, record: &Record, taken: bool) -> Vec<FileImage> {
+pub fn files(id: RecordId, created_at: Timestamp, request: &Request, taken: bool) -> Vec<FileImage> {
+    let record = &request.record;
     let tail = if taken { id.to_string() } else { id.short() };
-    let mut texts = vec![page(id, created_at, key, record)];
+    let mut texts = vec![page(id, created_at, request)];
     if let Record::Experiment(it) = record {
         texts.push(log(id, created_at, it));
     }
@@ -29,12 +30,18 @@ pub fn files(id: RecordId, created_at: Timestamp, key: Option<&str>, record: &Re
     paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
 }
 
-fn page(id: RecordId, created_at: Timestamp, key: Option<&str>, record: &Record) -> String {
+fn page(id: RecordId, created_at: Timestamp, request: &Request) -> String {
+    let Request { record, key, provenance } = request;
     let mut front = opening(id, record.kind().name(), created_at);
     if let Some(key) = key {
         front.string("key", key);
     }
     fields(&mut front, record);
+    for spec in &PROVENANCE {
+        if let Some(text) = provenance.text(spec.field) {
+            front.string(spec.name, &text);
+        }
+    }
     let body = match record {
         Record::Failure(it) | Record::Success(it) | Record::Observation(it) => body(&mut front, &it.summary),
         Record::Heuristic(it) => body(&mut front, &it.explanation),
@@ -49,7 +56,7 @@ fn fields(front: &mut Front, record: &Record) {
         let text = record.text(spec.field).unwrap_or_default();
         match spec.shape {
             Shape::Line { .. } => front.string(spec.name, &text),
-            Shape::Severity | Shape::Confidence => front.plain(spec.name, text),
+            Shape::Severity | Shape::Confidence | Shape::Origin => front.plain(spec.name, text),
             Shape::List { .. } | Shape::Body if text.is_empty() => {}
             Shape::Body => front.string(spec.name, &text),
             Shape::List { .. } => {

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{BufRead, Read};
 
 use indelible::home::Home;
-use indelible::model::{FieldSpec, Invalid, Kind, Record, body_of, limits};
-use indelible::record::{self, Receipt, Recorder, Request};
+use indelible::model::{FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, body_of, limits};
+use indelible::record::{self, Receipt, Recorder};
 use indelible::redact::Redactor;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure, Promise};
 use crate::field_args::{FieldArgs, RecordCommand};
 use crate::output;
 use crate::prompt;
+use crate::provenance;
 use crate::settings::{Settings, may_redact};
 
 const WHAT: &str = "the record was not kept";
@@ -88,7 +89,7 @@ fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
     let record = Record::build(kind, |spec| {
         let value = match args.given.remove(&spec.field) {
             Some(value) => Some(value),
-            None => std::env::var_os(spec.variable(kind)).filter(|value| !value.is_empty()),
+            None => variable(spec, kind),
         };
         match value.map(|value| text(spec.name, value)).transpose()? {
             Some(text) if text == "-" && body_of(kind) == Some(spec.field) => stdin(spec.name).map(Some),
@@ -98,8 +99,19 @@ fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
         }
     })
     .map_err(|Refused(failure)| failure)?;
+    let mut provenance = Provenance::default();
+    for spec in &PROVENANCE {
+        if let Some(value) = args.given.remove(&spec.field).or_else(|| variable(spec, kind)) {
+            provenance.set(spec.field, text(spec.name, value)?).map_err(invalid)?;
+        }
+    }
     let key = args.key.map(|key| text("key", key)).transpose()?;
-    Ok(Request { record, key })
+    Ok(Request { record, key, provenance: provenance::complete(provenance, &provenance::of_process()) })
+}
+
+/// What the environment says for the field `spec`.
+fn variable(spec: &FieldSpec, kind: Kind) -> Option<OsString> {
+    std::env::var_os(spec.variable(kind)).filter(|value| !value.is_empty())
 }
 
 /// A required field that was not given: asked for, or an error that says how to give it.
@@ -156,7 +168,8 @@ fn batch(context: &Context, redact: bool) -> Result<Exit, Failure> {
     let recorder = recorder(&home, &settings)?;
     let redactor = redactor(&settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
-    let mut batch = Batch { recorder, redactor, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let provenance = provenance::of_process();
+    let mut batch = Batch { recorder, redactor, provenance, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -198,6 +211,8 @@ fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
 struct Batch<'h> {
     recorder: Recorder<'h>,
     redactor: Option<Redactor>,
+    /// Where the lines come from that do not say so.
+    provenance: Provenance,
     group: Vec<(u64, Result<Request, Invalid>)>,
     bytes: usize,
     line: u64,
@@ -216,6 +231,7 @@ impl Batch<'_> {
             false => Request::of_line(text),
         };
         let redacted = parsed.map(|mut request| {
+            request.provenance = provenance::complete(request.provenance, &self.provenance);
             if let Some(redactor) = &self.redactor {
                 redactor.request(&mut request);
             }
