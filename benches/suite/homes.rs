@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use indelible::home::Home;
 use indelible::journal::Appender;
-use indelible::model::{Intent, Learning, Provenance, Record, RecordId, Request, Severity};
+use indelible::model::{Intent, Learning, Level, Provenance, Record, RecordId, Request, Severity};
 use indelible::store::page;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -108,7 +108,7 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
     let created_at = Timestamp::from_millisecond((Timestamp::now() - before).as_millisecond()).expect("a time is one");
     let record = KINDS[number % KINDS.len()](learning(number));
     let id = RecordId::new();
-    let mut files = page::files(id, created_at, &Request::new(record.clone()), false);
+    let mut files = page::files(id, created_at, &Request::new(record.clone()), Level::Day);
     if layout == Layout::Flat {
         let folder = number / RECORDS_PER_FOLDER;
         let folder = FOLDERS.get(folder).map_or_else(|| format!("archive-{folder:03}"), ToString::to_string);

@@ -42,6 +42,7 @@ use crate::store::apply::{self, Applier, Expect};
 use crate::store::history::{self, Committed, History, HistoryOptions};
 use crate::store::index::{self, Index, RowImage, Taken};
 use crate::store::quarantine::Quarantine;
+use crate::store::spread;
 
 use repacking::Repacking;
 
@@ -344,6 +345,8 @@ impl<'h> Committer<'h> {
         let Some(proof) = self.sync_journal()? else { return self.commit() };
         let applied = self.apply_pending(&proof)?;
         let outcome = self.commit_applied(applied, position)?;
+        let files = self.pending.iter().flat_map(|pending| &pending.intent.files);
+        spread::spread_full(self.home.dir(), files.map(|file| file.path.as_str()));
         for PassedOver { torn, voided } in self.pending.drain(..).map(|pending| pending.before) {
             self.counts.torn += torn;
             self.counts.voided += voided;

@@ -31,7 +31,8 @@ use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Appender, Item, Journal, Reader};
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Record, RecordId, RecordPath, Request, Severity,
+    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
+    Severity,
 };
 use crate::position::Position;
 use crate::record::Recorder;
@@ -495,7 +496,7 @@ fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMa
 }
 
 fn files_of(id: RecordId, created_at: Timestamp, record: &Record) -> Vec<FileImage> {
-    page::files(id, created_at, &Request::new(record.clone()), false)
+    page::files(id, created_at, &Request::new(record.clone()), Level::Day)
 }
 
 /// Somebody who uses the home until the power goes.

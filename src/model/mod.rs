@@ -25,7 +25,7 @@ pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_
 pub use id::RecordId;
 pub use intent::{FileImage, Intent};
 pub use kind::Kind;
-pub use path::{BadPath, RecordPath, check_path};
+pub use path::{BadPath, Level, RecordPath, check_path};
 pub use provenance::{Origin, Provenance};
 pub use record::{Experiment, Heuristic, Learning, Record};
 pub use request::Request;

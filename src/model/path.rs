@@ -7,6 +7,10 @@
 //! ```
 //!
 //! `<id8>` is the end of the record's id. Where another record's file is in its place, the full id stands there.
+//!
+//! No folder of a day grows without bound: git writes a folder's whole tree for each commit. Below `DD` there can be
+//! folders for the hour, below these for the minute, and below these for the id's last two digits. A record goes into the
+//! deepest [`Level`] that is there when its path is decided; each form of path is as good as the others.
 
 use std::borrow::Cow;
 
@@ -84,11 +88,11 @@ impl<'p> RecordPath<'p> {
         self.0.get(..Kind::Experiment.folder().len() + 1 + end)
     }
 
-    /// A heuristic's path as its domain's folder and the rest: year, month, day and name.
+    /// A heuristic's path as its domain's folder and the rest: year, month, day, what the day is spread over, and name.
     fn in_domain(self) -> Option<(&'p str, &'p str)> {
         check_path(self.0).ok()?;
         let (domain, rest) = self.0.strip_prefix(Kind::Heuristic.folder())?.strip_prefix('/')?.split_once('/')?;
-        (rest.split('/').count() == 4).then_some((domain, rest))
+        (4..4 + Level::ALL.len()).contains(&rest.split('/').count()).then_some((domain, rest))
     }
 }
 
@@ -127,25 +131,97 @@ pub fn check_path(path: &str) -> Result<(), BadPath> {
     fine.then_some(()).ok_or_else(|| BadPath { path: path.chars().take(200).collect() })
 }
 
-/// The paths of the files of `record`, its own page first, for a record whose name ends in `tail`: see
-/// [`RecordPath`].
-pub fn files_of(record: &Record, created_at: Timestamp, tail: &str) -> Vec<String> {
-    let path = of(record, created_at, tail);
-    match record.kind() {
-        Kind::Experiment => vec![format!("{path}/{HYPOTHESIS}"), format!("{path}/{LOG}")],
-        _ => vec![path],
+/// How far the records of a day are spread over folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// All of a day in one folder.
+    #[default]
+    Day,
+    /// A folder for each hour.
+    Hour,
+    /// A folder for each minute.
+    Minute,
+    /// A folder for each of the 256 values of the ids' last two digits.
+    Id,
+}
+
+impl Level {
+    /// All of them, outermost first.
+    pub const ALL: [Level; 4] = [Level::Day, Level::Hour, Level::Minute, Level::Id];
+
+    /// The level within a folder of this one; `None` within the last.
+    pub fn next(self) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| *level > self)
+    }
+
+    /// The level of the records that lie in `folder`; `None` if it is no folder of records of ours.
+    pub fn of_folder(folder: &str) -> Option<Level> {
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| folder.strip_prefix(kind.folder()).is_some_and(|rest| rest.starts_with('/')))?;
+        let mut parts = folder[kind.folder().len() + 1..].split('/');
+        match kind {
+            Kind::Experiment => return None,
+            Kind::Heuristic => drop(parts.next()?),
+            _ => {}
+        }
+        let date = parts.by_ref().take(3).map(|part| is_number(part).then_some(())).collect::<Option<Vec<_>>>()?;
+        (date.len() == 3).then_some(())?;
+        Level::ALL.into_iter().nth(parts.count())
+    }
+
+    /// The name of the folder of this level for a record of this time and id; none for a day, whose folder is its date.
+    pub fn name(self, created_at: Timestamp, id: RecordId) -> Option<String> {
+        match self {
+            Level::Day => None,
+            Level::Hour => Some(created_at.strftime("%H").to_string()),
+            Level::Minute => Some(created_at.strftime("%M").to_string()),
+            Level::Id => Some(format!("{:02x}", id.0.as_u128() as u8)),
+        }
+    }
+
+    /// The names of all folders of this level.
+    pub fn names(self) -> Vec<String> {
+        match self {
+            Level::Day => Vec::new(),
+            Level::Hour => (0..24).map(|hour| format!("{hour:02}")).collect(),
+            Level::Minute => (0..60).map(|minute| format!("{minute:02}")).collect(),
+            Level::Id => (0..256).map(|digits| format!("{digits:02x}")).collect(),
+        }
+    }
+
+    /// The part of a path between the day and the file's name, for a record that goes to this level: `14/05/`.
+    fn part(self, created_at: Timestamp, id: RecordId) -> String {
+        let levels = Level::ALL.into_iter().filter(|level| *level <= self);
+        levels.filter_map(|level| level.name(created_at, id)).map(|name| name + "/").collect()
     }
 }
 
-/// Where a record's own page lies, or an experiment's folder, for a record whose name ends in `tail`.
-fn of(record: &Record, created_at: Timestamp, tail: &str) -> String {
+fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The folder of the day that a record of this time belongs to; `None` for an experiment, which has a folder of its own.
+pub fn day_of(record: &Record, created_at: Timestamp) -> Option<String> {
     let folder = record.kind().folder();
-    let slug = slug(record.headline());
     let day = created_at.strftime("%Y/%m/%d");
     match record {
-        Record::Failure(_) | Record::Success(_) | Record::Observation(_) => format!("{folder}/{day}/{slug}-{tail}.md"),
-        Record::Heuristic(it) => format!("{folder}/{}/{day}/{slug}-{tail}.md", domain_slug(&it.domain)),
-        Record::Experiment(_) => format!("{folder}/{}_{slug}-{tail}", created_at.strftime("%Y%m%d-%H%M%S")),
+        Record::Failure(_) | Record::Success(_) | Record::Observation(_) => Some(format!("{folder}/{day}")),
+        Record::Heuristic(it) => Some(format!("{folder}/{}/{day}", domain_slug(&it.domain))),
+        Record::Experiment(_) => None,
+    }
+}
+
+/// The paths of the files of `record`, its own page first, in the folders of `level`.
+pub fn files_of(id: RecordId, record: &Record, created_at: Timestamp, level: Level) -> Vec<String> {
+    let (slug, tail) = (slug(record.headline()), id.short());
+    match day_of(record, created_at) {
+        Some(day) => vec![format!("{day}/{}{slug}-{tail}.md", level.part(created_at, id))],
+        None => {
+            let folder = Kind::Experiment.folder();
+            let path = format!("{folder}/{}_{slug}-{tail}", created_at.strftime("%Y%m%d-%H%M%S"));
+            vec![format!("{path}/{HYPOTHESIS}"), format!("{path}/{LOG}")]
+        }
     }
 }
 
@@ -198,7 +274,45 @@ fn ends_in_checksum(slug: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Experiment, Heuristic};
+    use crate::model::{Experiment, Heuristic, Learning};
+
+    fn id() -> RecordId {
+        RecordId(uuid::Uuid::from_u128(7))
+    }
+
+    #[test]
+    fn a_day_is_spread_over_hours_minutes_and_ids() {
+        let at: Timestamp = "2026-03-04T05:06:07Z".parse().expect("a time");
+        let id = RecordId(uuid::Uuid::from_u128(0x12_34ab));
+        for record in [
+            Record::Success(Learning { title: "t".into(), ..Learning::default() }),
+            Record::Heuristic(Heuristic { domain: "git".into(), rule: "t".into(), ..Heuristic::default() }),
+        ] {
+            let day = day_of(&record, at).expect("it has one");
+            let levels = [(Level::Day, ""), (Level::Hour, "05/"), (Level::Minute, "05/06/"), (Level::Id, "05/06/ab/")];
+            for (level, part) in levels {
+                let path = files_of(id, &record, at, level).remove(0);
+                assert_eq!(path, format!("{day}/{part}t-001234ab.md"));
+                assert_eq!(check_path(&path), Ok(()));
+                assert_eq!(Level::of_folder(split(&path).0), Some(level), "{path}");
+                assert_eq!(RecordPath(&path).domain_folder().is_some(), record.kind() == Kind::Heuristic);
+                let name = level.name(at, id);
+                assert!(name.is_none_or(|name| level.names().contains(&name)), "{level:?}");
+            }
+        }
+        for folder in [
+            "memory/failures",
+            "memory/failures/2026/03",
+            "memory/failures/x/03/04",
+            "memory/x/2026/03/04",
+            "experiments/active/2026/03/04",
+            "memory/failures/2026/03/04/05/06/ab/x",
+            "memory/heuristics/2026/03/04",
+        ] {
+            assert_eq!(Level::of_folder(folder), None, "{folder}");
+        }
+        assert_eq!(Level::Id.next(), None);
+    }
 
     #[test]
     fn paths_that_leave_the_home_are_refused() {
@@ -225,7 +339,8 @@ mod tests {
     #[test]
     fn an_experiment_is_known_by_its_folder_and_by_its_page() {
         let folder = "experiments/active/20260102-030405_x-00000007";
-        let files = files_of(&Record::Experiment(Experiment::default()), Timestamp::UNIX_EPOCH, "00000007");
+        let experiment = Record::Experiment(Experiment::default());
+        let files = files_of(id(), &experiment, Timestamp::UNIX_EPOCH, Level::Hour);
         assert_eq!(RecordPath(&files[0]).log().as_ref(), files.get(1));
         for path in [folder, &format!("{folder}/hypothesis.md")] {
             let path = RecordPath(path);
@@ -238,7 +353,7 @@ mod tests {
     #[test]
     fn a_heuristic_belongs_to_its_domains_folder() {
         let record = Record::Heuristic(Heuristic { domain: "git".into(), rule: "r".into(), ..Heuristic::default() });
-        let files = files_of(&record, Timestamp::UNIX_EPOCH, "00000007");
+        let files = files_of(id(), &record, Timestamp::UNIX_EPOCH, Level::Day);
         let path = RecordPath(&files[0]);
         assert_eq!(path.domain_folder(), Some("memory/heuristics/git"));
         assert_eq!(path.beneath_domain(), Some("1970/01/01/r-00000007.md"));

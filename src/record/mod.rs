@@ -25,13 +25,15 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
 use crate::home::{self, Home};
 use crate::journal::{self, Appender};
-use crate::model::path::split;
-use crate::model::{FileImage, Intent, Invalid, Kind, RecordId, RecordPath, Request};
+use crate::model::path;
+use crate::model::{FileImage, Intent, Invalid, Kind, Level, RecordId, RecordPath, Request};
 use crate::store::apply::{Applier, Expect};
 use crate::store::index::{self, Index, RowImage};
-use crate::store::page;
+use crate::store::{page, spread};
 use crate::text;
 
+/// From so many records in one call on, a recorder looks itself whether folders have grown; the worker does otherwise.
+const SPREAD_RECORDS: usize = 100;
 /// How far the index's write-ahead log may grow before a recorder that finds no worker checkpoints it, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
 
@@ -185,12 +187,15 @@ impl<'h> Recorder<'h> {
         created_at: Timestamp,
         request: &Request,
     ) -> Result<(RecordId, Vec<FileImage>), Error> {
+        let day = path::day_of(&request.record, created_at);
+        let above = day.as_deref().unwrap_or(request.record.kind().folder());
+        let folder = self.home.dir().make_folder(above)?;
         loop {
             let id = keyed.unwrap_or_default();
-            let files = page::files(id, created_at, request, false);
+            let level = day.as_ref().map_or(Ok(Level::Day), |_| spread::level_in(&folder, created_at, id))?;
+            let files = page::files(id, created_at, request, level);
             let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
-            let (folder, name) = split(path);
-            let folder = self.home.dir().make_folder(folder)?;
+            let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
             if keyed.is_some() || folder.find(name)?.is_none() {
                 return Ok((id, files));
             }
@@ -215,6 +220,9 @@ impl<'h> Recorder<'h> {
                 }
                 Err(error) => tracing::debug!(id = %wanted.intent.id, %error, "the file is left to the worker"),
             }
+        }
+        if placed.len() >= SPREAD_RECORDS {
+            spread::spread_full(self.home.dir(), placed.iter().map(|wanted| wanted.intent.path()));
         }
         let rows: Vec<_> = placed.iter().map(|wanted| RowImage::of(&wanted.intent, &wanted.receipt.path)).collect();
         if rows.is_empty() {

@@ -31,7 +31,7 @@ use crate::fs::{self, Point, point};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{is_domain_page, split};
-use crate::model::{FileImage, Intent, Request};
+use crate::model::{FileImage, Intent, Level, Request};
 use crate::store::history;
 use crate::store::index;
 use crate::store::page::{self, Parsed};
@@ -338,7 +338,7 @@ impl Mending<'_, '_> {
                 return Ok(());
             }
         };
-        let mut files = page::files(known.id, known.created_at, &request, false);
+        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
         // The row says where the record is, whatever its page would be called today.
         let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for file in &mut files {

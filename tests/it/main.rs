@@ -26,6 +26,7 @@ mod rebuild;
 mod remote;
 mod service;
 mod soak;
+mod spread;
 mod support;
 mod terminal;
 mod user_git;

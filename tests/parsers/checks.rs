@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::Dir;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
-use indelible::model::{Intent, PROVENANCE, RecordId, Request};
+use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
 use indelible::position::Position;
 use indelible::store::history::trailer_of;
 use indelible::store::page::{self, Parsed, id_of};
@@ -99,7 +99,7 @@ fn page(bytes: &[u8]) {
 }
 
 fn is_read_as_written(id: RecordId, created_at: jiff::Timestamp, request: &Request) {
-    let files = page::files(id, created_at, request, false);
+    let files = page::files(id, created_at, request, Level::Day);
     let again = page::parse(files[0].text.as_bytes()).expect("a page of ours");
     assert_eq!((again.id, again.request.as_ref()), (id, Some(request)));
     assert_eq!(again.created_at.as_millisecond(), created_at.as_millisecond());

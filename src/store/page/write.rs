@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::LOG_KIND;
 use super::yaml::Front;
-use crate::model::{Experiment, FileImage, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path};
+use crate::model::{
+    Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
+};
 use crate::text;
 
 /// What stands between a hypothesis and its success criteria.
@@ -14,19 +16,17 @@ pub(super) const SUCCESS: &str = "\n\n## Success criteria\n\n";
 /// What stands before the failure criteria.
 pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
 
-/// Decides a record's files: their paths, and every byte of them. The first is the record's own page.
+/// Decides a record's files: their paths, in the folders of `level`, and every byte of them. The first is the record's own
+/// page.
 ///
 /// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
-/// for ids whose last 8 digits differ; with `taken`, which says that another record's file is already there, for any two
-/// ids. Times are kept to the millisecond.
-pub fn files(id: RecordId, created_at: Timestamp, request: &Request, taken: bool) -> Vec<FileImage> {
-    let record = &request.record;
-    let tail = if taken { id.to_string() } else { id.short() };
+/// for ids whose last 8 digits differ. Times are kept to the millisecond.
+pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Level) -> Vec<FileImage> {
     let mut texts = vec![page(id, created_at, request)];
-    if let Record::Experiment(it) = record {
+    if let Record::Experiment(it) = &request.record {
         texts.push(log(id, created_at, it));
     }
-    let paths = path::files_of(record, created_at, &tail);
+    let paths = path::files_of(id, &request.record, created_at, level);
     paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
 }
 
