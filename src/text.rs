@@ -91,25 +91,35 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     visible_line(&line).into_owned()
 }
 
+/// `bytes` without the byte order mark that some programs put before UTF-8.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Whether `bytes` begin as UTF-16 does: with its byte order mark, or with a character of ASCII in two bytes.
+pub fn looks_like_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] | [0])
+}
+
 /// `path` for people to read, on one line: hidden characters and what is not UTF-8 become symbols.
 pub fn path(path: &Path) -> String {
     visible_line(&path.to_string_lossy()).into_owned()
 }
 
-/// `word` as one word of a shell's command line. A word with hidden characters or invalid UTF-8 is spelled `$'...'`, which
-/// bash, zsh and ksh read; every shell reads the others.
+/// `word` as one word of a shell's command line. A word with hidden characters, invalid UTF-8 or a backtick, which ends a
+/// command in our hints, is spelled `$'...'`, which bash, zsh and ksh read; every shell reads the others.
 pub fn shell_word(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     match word.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
         Some(text) if cfg!(windows) => format!("\"{text}\""),
-        Some(text) if !text.contains(is_hidden) => format!("'{}'", text.replace('\'', "'\\''")),
+        Some(text) if !text.contains(|c| is_hidden(c) || c == '`') => format!("'{}'", text.replace('\'', "'\\''")),
         _ => {
             let mut out = String::from("$'");
             for byte in word.as_encoded_bytes() {
                 match byte {
                     b'\'' | b'\\' => out.extend(['\\', char::from(*byte)]),
-                    b' '..=b'~' => out.push(char::from(*byte)),
+                    b' '..=b'~' if *byte != b'`' => out.push(char::from(*byte)),
                     byte => write!(out, "\\{byte:03o}").expect("writing to a string cannot fail"),
                 }
             }
@@ -157,7 +167,8 @@ mod tests {
             (&b"/home/me/notes"[..], "/home/me/notes"),
             (b"a b", "'a b'"),
             (b"it's", "'it'\\''s'"),
-            (b"$x`y`\"z\\", "'$x`y`\"z\\'"),
+            (b"$x\"z\\", "'$x\"z\\'"),
+            (b"$x`y`", "$'$x\\140y\\140'"),
             (b"~", "'./~'"),
             (b"~me/x", "'./~me/x'"),
             (b"-rf", "./-rf"),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Invalid, Request, parse_confidence, parse_severity};
 use crate::intent::{Experiment, Heuristic, Kind, Learning, Record};
-use crate::text::visible_line;
+use crate::text::{looks_like_utf16, visible_line, without_mark};
 
 impl Request {
     /// The request that a line of a batch makes, which may still have fields that are not as they must be.
@@ -12,8 +12,13 @@ impl Request {
     /// # Errors
     /// A line that is no such object, lacks a field, or has one too many.
     pub fn of_line(bytes: &[u8]) -> Result<Request, Invalid> {
+        let bytes = without_mark(bytes);
         let object = bytes.trim_ascii_start().first() == Some(&b'{');
         let shape = "must be a JSON object with `kind` and the fields of that kind";
+        if looks_like_utf16(bytes) {
+            let convert = "must be UTF-8, and looks like UTF-16: convert it first, as with `iconv -f UTF-16 -t UTF-8`";
+            return Err(Invalid::new("line", convert));
+        }
         if !object {
             return Err(Invalid::new("line", shape));
         }

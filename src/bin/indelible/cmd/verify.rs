@@ -42,6 +42,9 @@ pub fn say(context: &Context, report: &Report) {
     let pending = report.pending;
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
-        false => output::line(&format!("{records}; what is listed above disagrees: `indelible repair` mends it")),
+        false => {
+            let what = format!("{records}; what is listed above disagrees: `indelible repair` mends it");
+            output::line(&output::hint(&what));
+        }
     }
 }

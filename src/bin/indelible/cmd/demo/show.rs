@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use indelible::text::shell_path;
+
 use super::Told;
 use super::evidence::CommitSeen;
 use super::fire::{AT_ONCE, KILLED, percentile};
@@ -109,24 +111,6 @@ fn show_commit(commit: &CommitSeen) {
 
 /// Says how to look at the home that is left.
 pub fn where_to_look(home: &Path) {
-    let home = quoted(home);
+    let home = shell_path(home);
     line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));
-}
-
-/// The path as a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_one_word_for_a_shell() {
-        assert_eq!(quoted(Path::new("/tmp/indelible-demo-x.Y")), "/tmp/indelible-demo-x.Y");
-        assert_eq!(quoted(Path::new("/tmp/a b's")), r"'/tmp/a b'\''s'");
-    }
 }
