@@ -391,3 +391,21 @@ fn a_path_is_one_word_for_every_shell() {
         assert!(path.as_os_str().as_bytes().first().is_none_or(|first| !b"~-".contains(first)), "{}", path.display());
     }
 }
+
+#[test]
+fn people_count_in_one_way() {
+    let home = TestHome::new();
+    let said = |args: &[&str]| home.cmd(args).run().stdout;
+    assert_eq!(said(&["flush"]), "nothing was pending\n");
+    let _ = home.record("failure", "one");
+    assert!(said(&["status"]).contains("pending     1 record, "), "{}", said(&["status"]));
+    assert_eq!(said(&["flush"]), "1 record was committed\n");
+    let _ = home.cmd(["record", "batch"]).stdin((0..1500).map(|_| line("many")).collect::<String>()).ok();
+    assert!(said(&["status"]).contains("pending     1,500 records, "), "{}", said(&["status"]));
+    assert!(said(&["verify"]).starts_with("1,501 records: ") && said(&["verify"]).contains("(1,500 pending)"));
+    assert_eq!(said(&["flush"]), "1,500 records were committed\n");
+    assert!(home.git(["log", "-1", "--format=%s"]).ok().stdout.starts_with("Record 1,500 failures"));
+    assert!(said(&["status"]).contains("counted     2 commits, 1,501 records, 0 retries"), "{}", said(&["status"]));
+    assert_eq!(said(&["recover"]), "nothing to do\n");
+    assert_eq!(home.cmd(["flush", "--json"]).ok().json()["committed"], 0, "JSON has numbers");
+}

@@ -31,6 +31,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     output::line(&match done.report {
+        Some(report) if report.committed == 0 => "nothing was pending".into(),
         Some(report) => format!("{} committed", output::count(report.committed, "record was", "records were")),
         None => format!("everything pending is committed, by {}", done.by),
     });

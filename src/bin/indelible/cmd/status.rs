@@ -31,9 +31,9 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
 const NAMES_SHOWN: usize = 5;
 
 fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
-    let number = |names: &[String]| number(names.len() as u64);
+    let many = |names: &[String]| number(names.len() as u64);
     let Contents { damaged, parked, set_aside } = quarantine;
-    let line = format!("{} damaged, {} parked, {} set aside", number(damaged), number(parked), number(set_aside));
+    let line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
     let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).collect();
     if all.is_empty() {
         return show("quarantine", line);
@@ -41,7 +41,7 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
     show("quarantine", format!("{line}, in {}", text::path(folder)));
     all.iter().take(NAMES_SHOWN).for_each(|name| show("", visible_line(name).into_owned()));
     if all.len() > NAMES_SHOWN {
-        show("", format!("and {} more", all.len() - NAMES_SHOWN));
+        show("", format!("and {} more", number(all.len() as u64 - NAMES_SHOWN as u64)));
     }
     if !set_aside.is_empty() {
         let what = "what is set aside was in the place of a record or a page: take what you need, then \
@@ -56,12 +56,14 @@ fn say(status: &Status, folder: &Path) {
     show(
         "pending",
         match status.pending.oldest_age_s {
-            Some(age) => format!("{}, the oldest {age} s old", count(status.pending.records, "record", "records")),
+            Some(age) => {
+                format!("{}, the oldest {} s old", count(status.pending.records, "record", "records"), seconds(age))
+            }
             None => "nothing".into(),
         },
     );
     if status.rows_owed.records > 0 {
-        let (owed, age) = (status.rows_owed.records, status.rows_owed.oldest_age_s.unwrap_or(0));
+        let (owed, age) = (status.rows_owed.records, seconds(status.rows_owed.oldest_age_s.unwrap_or(0)));
         show("rows owed", format!("{}, the oldest {age} s old: the index is locked", count(owed, "record", "records")));
     }
     show("worker", worker(status));
@@ -140,7 +142,8 @@ pub fn hooks_line(hooks: &Counts) -> String {
     let by = |reasons: &BTreeMap<String, u64>| match reasons.is_empty() {
         true => String::new(),
         false => {
-            let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            let reasons: Vec<_> =
+                reasons.iter().map(|(reason, count)| format!("{reason} {}", number(*count))).collect();
             format!(" ({})", reasons.join(", "))
         }
     };
@@ -156,11 +159,16 @@ pub fn hooks_line(hooks: &Counts) -> String {
     )
 }
 
+/// An age, as people are shown it.
+fn seconds(age: i64) -> String {
+    number(age.unsigned_abs())
+}
+
 /// A number of bytes, rounded for people.
 fn bytes(bytes: u64) -> String {
     match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        0..10_000 => format!("{} B", number(bytes)),
+        10_000..10_000_000 => format!("{} kB", number(bytes / 1000)),
+        _ => format!("{} MB", number(bytes / 1_000_000)),
     }
 }

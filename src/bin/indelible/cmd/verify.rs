@@ -2,6 +2,8 @@
 
 use indelible::verify::{Report, verify};
 
+use indelible::text::number;
+
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars, count};
@@ -39,7 +41,7 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&format!("quarantine: {name}"));
     }
     let records = count(report.records, "record", "records");
-    let pending = report.pending;
+    let pending = number(report.pending as u64);
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
         false => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use indelible::text::shell_path;
+use indelible::text::{number, shell_path};
 
 use super::Told;
 use super::evidence::CommitSeen;
@@ -69,13 +69,13 @@ pub fn as_table(told: &Told) {
         told.shots.len()
     ));
     let row = |name: &str, value: String| line(&format!("{name:<13} {value:>8}"));
-    row("acknowledged", checked.acknowledged.to_string());
-    row("files", checked.files.to_string());
-    row("rows", checked.rows.to_string());
-    row("in git", checked.in_git.to_string());
-    row("commits", told.commits.len().to_string());
-    row("lost", checked.lost.to_string());
-    row("doubled", checked.doubled.to_string());
+    row("acknowledged", number(checked.acknowledged as u64));
+    row("files", number(checked.files as u64));
+    row("rows", number(checked.rows as u64));
+    row("in git", number(checked.in_git as u64));
+    row("commits", number(told.commits.len() as u64));
+    row("lost", number(checked.lost as u64));
+    row("doubled", number(checked.doubled as u64));
     row("recorder p50", format!("{:.1} ms", milliseconds(told, 50)));
     row("recorder p99", format!("{:.1} ms", milliseconds(told, 99)));
     line(&format!(
