@@ -409,3 +409,33 @@ fn people_count_in_one_way() {
     assert_eq!(said(&["recover"]), "nothing to do\n");
     assert_eq!(home.cmd(["flush", "--json"]).ok().json()["committed"], 0, "JSON has numbers");
 }
+
+#[test]
+fn input_that_does_not_block_is_read_to_its_end() {
+    let home = TestHome::new();
+    for (args, input) in [
+        (&["record", "batch"][..], line("one") + &line("two")),
+        (&["record", "failure", "--title", "t", "--domain", "d", "--summary", "-"], "the whole story\n".repeat(2)),
+    ] {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let flags = rustix::fs::fcntl_getfl(&reader).expect("it has flags");
+        rustix::fs::fcntl_setfl(&reader, flags | OFlags::NONBLOCK).expect("it takes them");
+        let mut process = home.cmd(args).into_command();
+        process.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = process.spawn().expect("it starts");
+        drop(process);
+        let waits = || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+            state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['S', 'Z'])).then_some(())
+        };
+        let (first, second) = input.split_at(input.len() / 2 + 3);
+        for part in [first, second] {
+            wait_for("it to wait for more", waits);
+            let _ = writer.write_all(part.as_bytes());
+        }
+        drop(writer);
+        let done = child.wait_with_output().expect("it is our child");
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert_eq!(pending(&home), 3);
+}

@@ -3,6 +3,7 @@
 mod args;
 mod cmd;
 mod exit;
+mod input;
 mod logging;
 mod output;
 mod prompt;

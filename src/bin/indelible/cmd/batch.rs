@@ -64,7 +64,7 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     let settings = settings(context, &home, redact)?;
     let recorder = recorder(&home, &settings)?;
     let redactor = redactor(&settings, redact)?;
-    let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
+    let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, crate::input::stdin());
     let mut batch = Batch { recorder, redactor, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let shared = Arc::new(Shared::default());
     let listening = listen(&shared, context.json);

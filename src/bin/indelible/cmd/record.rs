@@ -123,7 +123,7 @@ fn invalid(error: Invalid) -> Failure {
 
 fn stdin(field: &'static str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    let mut limited = std::io::stdin().lock().take(limits::BODY_BYTES_MAX as u64 + 1);
+    let mut limited = crate::input::stdin().take(limits::BODY_BYTES_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     if bytes.len() > limits::BODY_BYTES_MAX {
         let problem = format!("at most {} bytes; more were given on stdin", limits::BODY_BYTES_MAX);

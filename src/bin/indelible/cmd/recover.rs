@@ -98,7 +98,7 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&count(number, one, many));
     }
     for lost in &report.lost {
-        output::line(&format!("lost: {}: {}", lost.path, lost.why));
+        output::line(&format!("lost: {}: {}", text::visible_line(&lost.path), lost.why));
     }
     if report.is_nothing() {
         output::line("nothing to do");

@@ -39,7 +39,7 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
         return show("quarantine", line);
     }
     show("quarantine", format!("{line}, in {}", text::path(folder)));
-    all.iter().take(NAMES_SHOWN).for_each(|name| show("", visible_line(name).into_owned()));
+    all.iter().take(NAMES_SHOWN).for_each(|name| show("", (*name).clone()));
     if all.len() > NAMES_SHOWN {
         show("", format!("and {} more", number(all.len() as u64 - NAMES_SHOWN as u64)));
     }
@@ -51,8 +51,8 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
 }
 
 fn say(status: &Status, folder: &Path) {
-    let show = |name: &str, text: String| output::line(&format!("{name:<11} {text}"));
-    show("home", visible_line(&status.home).into_owned());
+    let show = |name: &str, text: String| output::line(&format!("{name:<11} {}", visible_line(&text)));
+    show("home", status.home.clone());
     show(
         "pending",
         match status.pending.oldest_age_s {

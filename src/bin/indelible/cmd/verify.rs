@@ -38,10 +38,10 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&format!("history: {line}"));
     }
     for name in report.quarantine.damaged.iter().chain(&report.quarantine.parked) {
-        output::line(&format!("quarantine: {name}"));
+        output::line(&format!("quarantine: {}", indelible::text::visible_line(name)));
     }
     let records = count(report.records, "record", "records");
-    let pending = number(report.pending as u64);
+    let pending = number(report.pending);
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
         false => {

@@ -333,7 +333,7 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
             output::line(&format!("home      {}", text::path(home.path())));
             output::line(&format!("events    {}", hooks_line(counts)));
             if let Some(last) = &counts.last_error {
-                output::line(&format!("error     {:.0}: {}", last.at, last.error));
+                output::line(&format!("error     {:.0}: {}", last.at, text::visible_line(&last.error)));
             }
         }
     }
