@@ -314,6 +314,17 @@ fn a_batch_that_is_stopped_says_where_to_go_on() {
 }
 
 #[test]
+fn a_batch_whose_input_fails_says_where_to_go_on() {
+    let home = TestHome::new();
+    let mut command = home.cmd(["record", "batch"]).into_command();
+    let folder = File::open(home.path()).expect("it is there");
+    let outcome = command.stdin(folder).output().expect("it runs");
+    let said = String::from_utf8(outcome.stderr).expect("it is UTF-8");
+    assert_eq!(outcome.status.code(), Some(74), "{said}");
+    assert!(said.contains("0 records recorded") && said.contains("tail -n +1 FILE"), "{said}");
+}
+
+#[test]
 fn a_quiet_batch_answers_what_it_refuses() {
     let home = TestHome::new();
     let input = format!("{}[]\n{}", line("one"), line("two"));

@@ -73,7 +73,7 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     }
     let mut line = Vec::new();
     let mut tally = None;
-    while read_line(&mut input, &mut line)? {
+    while read_line(&mut input, &mut line).map_err(|failure| so_far(failure, &shared.lock()))? {
         let held = tally.get_or_insert_with(|| shared.lock());
         batch.take(&line);
         let waiting = !input.buffer().contains(&b'\n');
@@ -116,13 +116,16 @@ fn end(failure: &Failure, as_json: bool) {
 
 /// Where a batch ends that was asked to stop.
 fn stopped(tally: &Tally) -> Failure {
+    so_far(Failure::new(Exit::TryAgain, "stopped by a signal before the end of stdin"), tally)
+}
+
+/// `failure`, with what was recorded before it and where to go on.
+fn so_far(failure: Failure, tally: &Tally) -> Failure {
     let next = tally.line + 1;
-    Failure::new(Exit::TryAgain, "stopped by a signal before the end of stdin")
-        .because(&std::io::Error::other(tally.said()))
-        .hint(format!(
-            "the lines before line {} are answered; for the rest: `tail -n +{next} FILE | indelible record batch`",
-            number(next)
-        ))
+    failure.because(&std::io::Error::other(tally.said())).hint(format!(
+        "the lines before line {} are answered; for the rest: `tail -n +{next} FILE | indelible record batch`",
+        number(next)
+    ))
 }
 
 /// Reads a line into `line`, but not much more than the longest that there may be. Returns whether there was one.
