@@ -15,7 +15,7 @@ use crate::position::Position;
 use crate::store::history::{History, HistoryOptions};
 use crate::store::index::Index;
 use crate::store::quarantine::{Contents, Quarantine};
-use crate::text::chain;
+use crate::text::{self, chain, counted, number};
 use crate::verify;
 use crate::worker::{self, Published};
 
@@ -98,10 +98,10 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let published = worker::published(home)?;
     let quarantine = Quarantine::new(home)?.contents()?;
     index_trouble(home, &mut needs);
-    let records = format!("{} record(s)", pending.records);
+    let records = counted(pending.records, "record has", "records have");
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
     rows_trouble(&rows_owed, &mut needs);
-    quarantine_trouble(&quarantine, &mut needs);
+    quarantine_trouble(home, &quarantine, &mut needs);
     let sizes = home.journal().sizes()?;
     let wal = home.dir().find(&format!("{}-wal", home::INDEX))?;
     Ok(Status {
@@ -142,8 +142,8 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
             }
         }
     }
-    worker_trouble("records", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
-    quarantine_trouble(&Quarantine::new(home)?.contents()?, &mut needs);
+    worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
+    quarantine_trouble(home, &Quarantine::new(home)?.contents()?, &mut needs);
     Ok(needs)
 }
 
@@ -199,37 +199,56 @@ fn worker_trouble(
     let waits = oldest_age_s.unwrap_or(0);
     if !running && i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
-            "no worker runs, and {records} have waited for up to {waits} s: start one with `indelible worker`, \
-             or run `indelible flush`"
+            "no worker runs, and {records} waited for up to {} s: start one with `indelible worker \
+             --detach`, or run `indelible flush`",
+            number(waits.unsigned_abs())
         ));
     }
     if let Some(published) = published.filter(|it| it.failures_in_a_row >= FAILURES_MAX) {
         let why = published.last_error.as_ref().map_or("", |(_, error)| error);
-        needs.push(format!("the worker has failed {} times in a row: {why}", published.failures_in_a_row));
+        let times = number(published.failures_in_a_row);
+        needs.push(format!("the worker has failed {times} times in a row: {why}"));
     }
 }
 
 fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
-    let (records, waits) = (owed.records, owed.oldest_age_s.unwrap_or(0));
+    let waits = owed.oldest_age_s.unwrap_or(0);
+    let (records, waited) = (
+        counted(
+            owed.records,
+            "record is committed and waits for its row",
+            "records are committed and wait for their rows",
+        ),
+        number(waits.unsigned_abs()),
+    );
     if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
-            "{records} record(s) are committed and have waited for their rows for up to {waits} s: end whoever holds the \
-             lock of {}, and run a worker or `indelible flush`",
+            "{records}, for up to {waited} s: end whoever holds the lock of {}, and run `indelible worker --detach` or \
+             `indelible flush`",
             home::INDEX
         ));
     }
 }
 
-fn quarantine_trouble(quarantine: &Contents, needs: &mut Vec<String>) {
+fn quarantine_trouble(home: &Home, quarantine: &Contents, needs: &mut Vec<String>) {
+    let folder = text::path(&home.private().path().join("quarantine"));
     if !quarantine.damaged.is_empty() {
-        let found = quarantine.damaged.len();
-        needs.push(format!("{found} damaged stretch(es) of the journal are in .indelible/quarantine: `indelible repair --dismiss` once seen"));
+        let found = counted(
+            quarantine.damaged.len() as u64,
+            "damaged stretch of the journal is",
+            "damaged stretches of the journal are",
+        );
+        needs.push(format!("{found} in {folder}: `indelible repair --dismiss` once seen"));
     }
     if !quarantine.parked.is_empty() {
-        let found = quarantine.parked.len();
+        let found = counted(
+            quarantine.parked.len() as u64,
+            "record could not be applied and is",
+            "records could not be applied and are",
+        );
         needs.push(format!(
-            "{found} record(s) could not be applied and are in .indelible/quarantine, each with the reason: `indelible \
-             repair` tries them again, `indelible repair --dismiss` says that you have seen them"
+            "{found} in {folder}, each with the reason: `indelible repair` tries them again, `indelible repair --dismiss` \
+             says that you have seen them"
         ));
     }
 }

@@ -39,6 +39,7 @@ pub use read::{Item, Reader};
 pub use segment::{FORMAT, Journal, SegmentNumber};
 
 use crate::fs;
+use crate::text;
 
 /// Why the journal could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +56,16 @@ pub enum Error {
         found: String,
     },
     /// An entry larger than any may be.
-    #[error("an entry of {bytes} bytes is larger than the {ENTRY_BYTES_MAX} that the journal takes")]
+    #[error("an entry of {} bytes is larger than the {} that the journal takes", text::number(*bytes as u64), text::number(ENTRY_BYTES_MAX as u64))]
     TooLarge {
         /// Its size.
         bytes: usize,
     },
     /// The system wrote only part of an entry.
     #[error(
-        "only {written} of {bytes} bytes could be written to journal segment {number}: the disk is full, or a limit is reached"
+        "only {} of {} bytes could be written to journal segment {number}: the disk is full, or a limit is reached",
+        text::number(*written as u64),
+        text::number(*bytes as u64)
     )]
     Short {
         /// The segment.

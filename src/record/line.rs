@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape};
-use crate::text::visible_line;
+use crate::text::{looks_like_utf16, visible_line, without_mark};
 
 impl Request {
     /// The request that a line of a batch makes, which may still have fields that are not as they must be.
@@ -15,8 +15,13 @@ impl Request {
     /// # Errors
     /// A line that is no such object, lacks a field, or has one too many.
     pub fn of_line(bytes: &[u8]) -> Result<Request, Invalid> {
+        let bytes = without_mark(bytes);
         let object = bytes.trim_ascii_start().first() == Some(&b'{');
         let shape = "must be a JSON object with `kind` and the fields of that kind";
+        if looks_like_utf16(bytes) {
+            let convert = "must be UTF-8, and looks like UTF-16: convert it first, as with `iconv -f UTF-16 -t UTF-8`";
+            return Err(Invalid::new("line", convert));
+        }
         if !object {
             return Err(Invalid::new("line", shape));
         }

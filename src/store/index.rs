@@ -127,7 +127,7 @@ pub enum Error {
     #[error("there is no index at {}", .0.display())]
     Missing(PathBuf),
     /// Somebody else held SQLite's lock for longer than was to be waited.
-    #[error("the index was locked by another process for longer than {} ms", waited.as_millis())]
+    #[error("the index was locked by another process for longer than {} ms", crate::text::number(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)))]
     Busy {
         /// How long was waited.
         waited: Duration,

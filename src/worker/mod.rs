@@ -30,7 +30,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 pub use program::Program;
 pub use request::{Answer, Asked, Request, Want};
 pub use start::may_start;
-pub use status::{LastCommit, Published, State};
+pub use status::{LastCommit, Published, State, note};
 pub use wake::{Glance, Signal, Wake, Wakes};
 
 use crate::batch::{self, Committer, Outcome, Plan};
@@ -236,6 +236,10 @@ impl Worker<'_> {
         self.board.counts.retries += 1;
         tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
         self.board.publish(State::Retrying);
+        // A worker that fails does not answer, but it can stop.
+        if self.requests.list().unwrap_or_default().iter().any(|asked| asked.want == Want::Stop) {
+            self.stop();
+        }
         let until = Instant::now() + delay;
         let until = self.stopping.map_or(until, |stopping| stopping.until.min(until));
         while Instant::now() < until {
@@ -323,6 +327,9 @@ impl Worker<'_> {
             if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
                 self.commit(committer, &mut plan)?;
                 self.answer(committer, &asked)?;
+                if asked.iter().any(|asked| asked.want == Want::Stop) {
+                    self.stop();
+                }
                 if self.stopping.is_none() && asked.iter().any(|asked| asked.want == Want::Reload) {
                     return Ok(Ended::Reload);
                 }
@@ -440,14 +447,19 @@ impl Worker<'_> {
 
     /// Recovery that came to its end has committed everything there was.
     fn recovered(&mut self, report: &Report) {
-        let records = usize::try_from(report.committed + report.recommitted).unwrap_or(usize::MAX);
-        self.board.committed(&Outcome { commit: report.last_commit.clone(), records });
+        self.board.committed(&outcome(report));
     }
 
     fn publish(&mut self, committer: &Committer<'_>, state: State) {
         self.board.counts = *committer.counts();
         self.board.publish(state);
     }
+}
+
+/// What a recovery did, as one commit.
+fn outcome(report: &Report) -> Outcome {
+    let records = usize::try_from(report.committed + report.recommitted).unwrap_or(usize::MAX);
+    Outcome { commit: report.last_commit.clone(), records }
 }
 
 /// The counts that the last worker published.

@@ -6,6 +6,9 @@
 //! | --- | --- | --- |
 //! | whoever asked | a request, or an answer that nobody reads | the worker answers all the same; the next one sweeps it |
 //! | the worker | a request without an answer | whoever asked gets the lock and does it, or the next worker does |
+//!
+//! A request to stop is answered before the worker ends, and is done when nobody has the lock. It is meant for the worker
+//! that runs: a worker that starts removes those that it finds, and whoever still wants none to run asks again.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,8 @@ pub enum Want {
     Recover,
     /// Read the settings again.
     Reload,
+    /// Commit everything that is in the journal by now, and end.
+    Stop,
 }
 
 /// What the worker answers.
@@ -67,8 +72,11 @@ impl Requests {
         Ok(Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? })
     }
 
-    /// Answers that nobody read, from before this worker.
+    /// Removes what was for workers before this one: answers that nobody read, and requests to stop.
     pub(super) fn sweep(&self) {
+        for asked in self.list().unwrap_or_default().iter().filter(|asked| asked.want == Want::Stop) {
+            let _ = self.dir.remove(&format!("{}.json", asked.id));
+        }
         for name in self.dir.names().unwrap_or_default() {
             if name.ends_with(".done") {
                 let _ = self.dir.remove(&name);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Counts, Outcome};
 use crate::fs::{Dir, Error};
 use crate::home::{self, Home};
+use crate::recover::Report;
 
 const NAME: &str = "status.json";
 
@@ -38,7 +39,7 @@ pub struct LastCommit {
     pub records: usize,
 }
 
-/// What the worker last said of itself.
+/// What the worker last said of itself, or a process that had its lock for a moment and made commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// Its process.
@@ -64,6 +65,22 @@ pub struct Published {
 pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
     let text = home.private().content(NAME, 1 << 20)?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// Says what a process that had the worker's lock for a moment has done, if it has made commits: a flush or a recovery, as
+/// the worker says it of itself. `counts` are those of [`read`] and what came to them.
+///
+/// # Errors
+/// [`home::Error`] if it cannot be written. It is only told, so that may be ignored.
+pub fn note(home: &Home, counts: Counts, report: &Report) -> Result<(), home::Error> {
+    let mut board = Board::open(home)?;
+    if board.counts == counts {
+        return Ok(());
+    }
+    board.counts = counts;
+    board.committed(&super::outcome(report));
+    board.publish(State::Stopped);
+    Ok(())
 }
 
 /// Where the worker says it.

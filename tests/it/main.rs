@@ -18,6 +18,7 @@ mod git_load;
 mod hook;
 mod hooks_settings;
 mod manual;
+mod output;
 #[cfg(target_os = "linux")]
 mod power;
 mod provenance;

@@ -136,7 +136,78 @@ fn without_a_bus_it_is_said_what_to_run() {
     assert!(outcome.stderr.contains("systemctl --user start"), "{outcome}");
     let outcome = service(&home, &["install", "--manager", "systemd", "--json"]).ok().json();
     assert!(outcome["started"] == false && outcome["why_not_started"].is_string(), "{outcome}");
-    assert_eq!(installed(&home, "systemd")["running"], Value::Null);
+    // What the manager does not say, the lock does.
+    assert_eq!(installed(&home, "systemd")["running"], false);
+    let worker = Worker::start(&home, &[]);
+    assert_eq!(installed(&home, "systemd")["running"], true);
+    drop(worker);
+}
+
+#[test]
+fn where_nothing_would_start_it_none_is_installed() {
+    let home = TestHome::new();
+    if Path::new("/run/systemd/system").exists() {
+        return skipped("whether a service is refused: systemd would start it");
+    }
+    let bare = |args: &[&str]| service(&home, args).env("XDG_DATA_DIRS", home.user());
+    let outcome = bare(&["install"]).run().exits(64);
+    assert!(outcome.stderr.contains("worker --detach`"), "it does not say what to do instead: {outcome}");
+    assert!(!home.user().join(".config").exists(), "something was written");
+    // Who names a manager gets its file, and is told.
+    let outcome = bare(&["install", "--manager", "xdg"]).ok();
+    assert!(!outcome.stdout.contains("is a service now"), "{outcome}");
+    assert!(outcome.stderr.contains("nothing on this machine reads"), "{outcome}");
+    let status = bare(&["status", "--json"]).ok().json();
+    assert!(status["installed"] == true && status["read"] == false && status["running"] == false, "{status}");
+    assert!(bare(&["status"]).ok().stdout.contains("nothing on this machine"), "status does not say so");
+    // A desktop reads it.
+    std::fs::create_dir_all(home.user().join("xsessions/some")).expect("it can be made");
+    let outcome = bare(&["install"]).ok();
+    assert!(outcome.stdout.contains("is a service now"), "{outcome}");
+    assert_eq!(bare(&["status", "--json"]).ok().json()["read"], true);
+}
+
+#[test]
+fn a_worker_is_stopped_when_asked_for() {
+    let home = TestHome::new();
+    let stop = |args: &[&str]| home.cmd(["worker", "--stop"]).args(args);
+    assert_eq!(stop(&["--json"]).ok().json()["stopped"], false);
+    let mut worker = Worker::start(&home, &["worker.age_ms=3600000"]);
+    let receipt = home.record("failure", "pending");
+    assert_eq!(stop(&["--json"]).ok().json()["stopped"], true);
+    assert!(worker.wait().success(), "it did not end in good order");
+    assert_exactly_once(&home, &[receipt]);
+    let status = home.status();
+    assert!(status["worker"].is_null() && status["published"]["state"] == "stopped", "{status}");
+    assert_eq!(std::fs::read_dir(home.join(".indelible/requests")).expect("it is there").count(), 0);
+    // One that does not answer is waited for no longer than that, and the request goes with its asker.
+    let worker = Worker::start(&home, &[]);
+    worker.signal(Signal::STOP);
+    let outcome = stop(&["--timeout", "1"]).run().exits(75);
+    assert!(outcome.stderr.contains(&format!("process {}", worker.id())), "{outcome}");
+    worker.signal(Signal::CONT);
+    home.flush();
+    assert!(!home.status()["worker"].is_null(), "a request that was taken back has stopped it");
+    assert!(stop(&[]).ok().stdout.contains("has ended"));
+    // One whose asker was killed is for no worker that starts later.
+    let request = home.join(".indelible/requests/01a2271a-3d28-74f1-81e4-cce66d4eb69b.json");
+    std::fs::write(&request, r#"{"want":"stop"}"#).expect("it can be written");
+    let worker = Worker::start(&home, &[]);
+    home.flush();
+    assert!(!home.status()["worker"].is_null() && !request.exists(), "a request from before has stopped it");
+    assert!(worker.stop(Signal::TERM).success());
+    // One that cannot commit stops all the same.
+    let mut worker = Worker::start(&home, &["worker.stop_s=0"]);
+    let packs = home.join(".git/objects/pack");
+    std::fs::remove_dir_all(&packs).and_then(|()| std::fs::write(&packs, "")).expect("it is ours");
+    let _ = home.recorder("failure", "not yet").args(["--severity", "5"]).ok();
+    wait_for("it to fail", || (home.status()["published"]["state"] == "retrying").then_some(()));
+    let _ = stop(&[]).ok();
+    assert!(!worker.wait().success(), "what is pending was not committed");
+    for args in [&["--detach"][..], &["--log", "file"]] {
+        let _ = stop(args).run().exits(64);
+    }
+    let _ = home.cmd(["worker", "--timeout", "5"]).run().exits(64);
 }
 
 /// A user manager of systemd's own, with folders, a bus and a control group of its own: nothing else of the user's can be

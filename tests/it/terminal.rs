@@ -144,6 +144,56 @@ fn what_a_record_lacks_is_asked_for() {
 }
 
 #[test]
+fn colours_are_for_terminals_that_want_them() {
+    let home = TestHome::new();
+    let seen = |variable: Option<(&str, &str)>| {
+        let set = |command: &mut Command| {
+            let _ = variable.map(|(name, value)| command.env(name, value));
+        };
+        let mut worker = Terminal::run_but(home.cmd(["worker", "--log", "stderr"]).into_command(), set);
+        worker.wait_for("worker started");
+        let _ = home.cmd(["worker", "--stop"]).ok();
+        worker.exits(0)
+    };
+    assert!(seen(None).contains("\x1b["), "a terminal gets colours");
+    assert!(seen(Some(("NO_COLOR", ""))).contains("\x1b["), "a variable that is empty says nothing");
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
+        let screen = seen(Some(variable));
+        assert!(!screen.contains('\x1b'), "{variable:?}: {screen}");
+        let help = |command: &mut Command| {
+            let _ = command.env(variable.0, variable.1).env("CLICOLOR_FORCE", "");
+        };
+        let screen = Terminal::run_but(home.cmd(["--help"]).into_command(), help).exits(0);
+        assert!(!screen.contains('\x1b'), "{variable:?}: {screen}");
+        let flush = |command: &mut Command| {
+            let _ = command.env(variable.0, variable.1);
+        };
+        let _ = home.record("failure", "t");
+        let screen = Terminal::run_but(home.cmd(["flush"]).into_command(), flush).exits(0);
+        assert!(variable.0 != "TERM" || !screen.contains('\x1b'), "{variable:?}: {screen}");
+    }
+}
+
+#[test]
+fn a_batch_ends_with_a_total_at_a_terminal() {
+    let home = TestHome::new();
+    let lines = home.user().join("lines");
+    let line = "{\"kind\":\"failure\",\"title\":\"t\",\"domain\":\"d\"}\n";
+    let keyed = "{\"kind\":\"failure\",\"title\":\"t\",\"domain\":\"d\",\"key\":\"k\"}\n";
+    std::fs::write(&lines, format!("{}{}[]\n", line.repeat(999), keyed.repeat(3))).expect("it can be written");
+    let input = || File::open(&lines).expect("it was written");
+    let run = |args: &[&str]| {
+        let but = |command: &mut Command| {
+            let _ = command.stdin(input()).stdout(Stdio::null());
+        };
+        Terminal::run_but(home.cmd(["record", "batch"]).args(args).into_command(), but).exits(65)
+    };
+    assert_eq!(run(&[]).trim(), "1,000 records recorded, 2 recorded already, 1 line refused");
+    assert_eq!(run(&["--quiet"]).trim(), "");
+    assert_eq!(run(&["--json"]).trim(), "");
+}
+
+#[test]
 fn an_answer_that_cannot_be_is_asked_for_again() {
     let home = TestHome::new();
     let mut terminal = at_terminal(&home, &["record", "failure", "--domain", "ci"]);

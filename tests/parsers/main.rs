@@ -13,6 +13,9 @@ mod memory;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/settings.rs"]
 mod settings;
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../src/bin/indelible/user.rs"]
+mod user;
 
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::field_args::RecordCommand;
+use crate::user;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +28,7 @@ What `record` acknowledges with 0 cannot be lost.";
 #[command(propagate_version = true)]
 pub struct Args {
     /// The home to work on [default: INDELIBLE_HOME, the nearest home above this folder, or the data folder]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
     pub home: Option<PathBuf>,
     /// Print JSON: one object, or one object a line
     #[arg(long, global = true)]
@@ -39,6 +41,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether `words`, the arguments of a command line that makes no sense, ask for JSON.
+    pub fn want_json(words: impl IntoIterator<Item = OsString>) -> bool {
+        words.into_iter().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
+    }
+
     /// Whether `words`, the arguments of a command line that makes no sense, name the command `hook`: a host takes
     /// every exit code but 0 for an error, and shows it to people who cannot do anything about it.
     pub fn mean_a_hook(words: impl IntoIterator<Item = OsString>) -> bool {
@@ -54,6 +61,19 @@ impl Args {
     }
 }
 
+/// Reads a path: `~` at its beginning is the user's own folder, as in `--home=~/notes`, which no shell expands.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(user::expanded)
+}
+
+impl Command {
+    /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
+    /// error would record the same again.
+    pub fn records(&self) -> bool {
+        matches!(self, Command::Record { .. } | Command::Hook(_))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a home, or add what is missing to one; safe to repeat
@@ -63,6 +83,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  indelible init ~/notes/agents")]
     Init {
         /// The folder [default: --home, INDELIBLE_HOME, or the data folder]
+        #[arg(value_parser = path())]
         dir: Option<PathBuf>,
     },
     /// Take over a home of the Emergent Learning Framework; nothing of what is there is changed
@@ -103,7 +124,7 @@ pub enum Command {
     /// Commit what is recorded, in batches, until SIGTERM or SIGINT
     ///
     /// One worker runs per home; a second one exits 75. What is pending is committed before it exits 0.
-    #[command(after_help = "Example:\n  indelible worker --log stderr")]
+    #[command(after_help = "Example:\n  indelible worker --detach\n  indelible worker --stop")]
     Worker {
         /// Where its log goes: stderr, a file under the home, or whichever fits
         #[arg(long, value_enum, default_value_t = LogTo::Auto)]
@@ -111,6 +132,12 @@ pub enum Command {
         /// Start it without a terminal or a window, with a file for its log, and return
         #[arg(long, conflicts_with = "log")]
         detach: bool,
+        /// Have the one that runs commit what is pending and end; exit 0 once none runs, 75 if it takes too long
+        #[arg(long, conflicts_with_all = ["log", "detach"])]
+        stop: bool,
+        /// How long to wait for its end, in seconds
+        #[arg(long, default_value_t = 60, value_name = "SECONDS", requires = "stop")]
+        timeout: u64,
     },
     /// Have the system start the worker at login, and again when it fails
     #[command(after_help = "Example:\n  indelible service install\n  indelible service status")]
@@ -194,7 +221,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  indelible man --install && man indelible-record\n  indelible man | man -l -")]
     Man {
         /// Write the pages to this folder
-        #[arg(long, value_name = "DIR", conflicts_with = "install")]
+        #[arg(long, value_name = "DIR", conflicts_with = "install", value_parser = path())]
         dir: Option<PathBuf>,
         #[command(flatten)]
         to: InstallArgs,
@@ -205,6 +232,7 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 pub struct AdoptionArgs {
     /// The home [default: --home, or ~/.claude/emergent-learning]
+    #[arg(value_parser = path())]
     pub dir: Option<PathBuf>,
     /// Only say what would be done
     #[arg(long, conflicts_with = "yes")]
@@ -220,7 +248,7 @@ pub struct InstallArgs {
     #[arg(long)]
     pub install: bool,
     /// Where to install to [default: ~/.local]
-    #[arg(long, value_name = "DIR", requires = "install")]
+    #[arg(long, value_name = "DIR", requires = "install", value_parser = path())]
     pub prefix: Option<PathBuf>,
 }
 
@@ -348,7 +376,7 @@ pub enum HooksCommand {
     #[command(after_help = "Example:\n  indelible hooks status")]
     Status {
         /// The project, for hooks of its own
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = path())]
         dir: Option<PathBuf>,
     },
 }
@@ -361,7 +389,7 @@ pub struct HooksArgs {
     #[arg(long, value_enum, default_value_t = Scope::User)]
     pub scope: Scope,
     /// The project [default: this folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub dir: Option<PathBuf>,
     /// Do not ask
     #[arg(long)]

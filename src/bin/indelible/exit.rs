@@ -4,6 +4,7 @@ use std::error::Error;
 
 use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
+use indelible::text::shell_path;
 use indelible::{adopt, batch, home, init, journal, record, recover, store, survey, verify, worker};
 use store::{apply, history, index};
 
@@ -76,16 +77,6 @@ impl Failure {
     }
 }
 
-/// Bad usage, as clap found it; help and version, which are none.
-pub fn of_clap(error: &clap::Error) -> Exit {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    let _ = error.print();
-    match error.kind() {
-        DisplayHelp | DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
-    }
-}
-
 /// Which exit code an error of the library is, said once for each.
 pub trait Promise {
     /// The exit code.
@@ -130,9 +121,9 @@ impl Promise for home::Error {
 
     fn advice(&self) -> Option<String> {
         Some(match self {
-            home::Error::Missing(path) => format!("make one with `indelible init {}`", path.display()),
+            home::Error::Missing(path) => format!("make one with `indelible init {}`", shell_path(path)),
             home::Error::Broken { path, .. } => {
-                format!("`indelible init {}` adds what is missing, then run `indelible recover`", path.display())
+                format!("`indelible init {}` adds what is missing, then run `indelible recover`", shell_path(path))
             }
             home::Error::Newer { .. } => "use the version of the program that made it, or a newer one".into(),
             home::Error::Unsuitable { .. } => "choose a folder on a local disk with --home".into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
 use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
 
 /// What `record` is to record.
@@ -13,7 +13,10 @@ pub enum RecordCommand {
     /// One record.
     One(FieldArgs),
     /// JSON lines on stdin.
-    Batch,
+    Batch {
+        /// Whether only the lines that are refused are answered.
+        quiet: bool,
+    },
 }
 
 /// The fields of a record that were given as flags.
@@ -28,6 +31,7 @@ pub struct FieldArgs {
 }
 
 const BATCH: &str = "batch";
+const QUIET: &str = "quiet";
 const KEY: &str = "key";
 
 /// What a kind is, in a line, and an example.
@@ -76,7 +80,9 @@ impl FromArgMatches for RecordCommand {
         let missing =
             || clap::Error::raw(ErrorKind::MissingSubcommand, "`record` needs a kind of record, or `batch`\n");
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
-        let Ok(kind) = name.parse::<Kind>() else { return Ok(RecordCommand::Batch) };
+        let Ok(kind) = name.parse::<Kind>() else {
+            return Ok(RecordCommand::Batch { quiet: matches.get_flag(QUIET) });
+        };
         let given = |name: &str| matches.get_one::<OsString>(name).cloned();
         let fields =
             fields_of(kind).chain(&PROVENANCE).filter_map(|spec| Some((spec.field, given(spec.name)?))).collect();
@@ -97,7 +103,15 @@ impl Subcommand for RecordCommand {
                 "Many records: JSON lines on stdin, one result line each, in order\n\n\
                  Each line is an object with `kind` and the fields that the command of that kind has, `key` among them; \
                  `tags` may be an array. Bad lines are answered with an error and the others recorded; the exit code is \
-                 65 then.",
+                 65 then. Asked to stop, by Ctrl-C say, it answers the lines that it has taken, says with which line to go \
+                 on, and exits 75.",
+            )
+            .arg(
+                Arg::new(QUIET)
+                    .long(QUIET)
+                    .short('q')
+                    .action(ArgAction::SetTrue)
+                    .help("Answer only the lines that are refused, and print no total"),
             )
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",

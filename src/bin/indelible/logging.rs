@@ -6,12 +6,14 @@ use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use indelible::fs::Dir;
+use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogTo;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::settings::LogSettings;
 
 /// Sends the worker's events where `to` says. `INDELIBLE_LOG` overrides the level of the configuration.
@@ -55,8 +57,8 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 fn to_stderr(filter: EnvFilter) -> Result<(), String> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Careful(std::io::stderr()))
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Stderr)
+        .with_ansi(output::has_colours(Stream::Errors))
         .with_target(false)
         .with_timer(Clock);
     subscriber.try_init().map_err(|error| error.to_string())
@@ -90,6 +92,21 @@ fn refuse_links(folder: &Dir) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Stderr, as [`output`] writes to it. What cannot be written is lost: the libraries would report it on stderr, and end the
+/// process when that cannot be written either.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let _ = os::write_to(Stream::Errors, line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes where it can. The libraries below report a full disk or a closed pipe on stderr, and end the process when

@@ -4,12 +4,14 @@ mod args;
 mod cmd;
 mod exit;
 mod field_args;
+mod input;
 mod logging;
 mod output;
 mod prompt;
 mod provenance;
 mod recorder_args;
 mod settings;
+mod usage;
 mod user;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,12 +33,19 @@ fn run() -> Exit {
     let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
         Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
-        Err(error) => return exit::of_clap(&error),
+        Err(error) => {
+            let exit = usage::say(&error, Args::want_json(std::env::args_os()));
+            return if exit == Exit::Done { said(exit, false) } else { exit };
+        }
     };
     let json = args.json;
+    if let Some(home) = &args.home {
+        output::name_home(home);
+    }
+    let records = args.command.records();
     let outcome = catch_unwind(AssertUnwindSafe(|| cmd::run(args)));
     let failure = match outcome {
-        Ok(Ok(exit)) => return exit,
+        Ok(Ok(exit)) => return if records { exit } else { said(exit, json) },
         Ok(Err(failure)) => failure,
         // The panic has said on stderr what and where. What is durable by then has its exit code already.
         Err(_) => Failure::new(Exit::Io, "the program met a bug of its own and stopped")
@@ -44,4 +53,12 @@ fn run() -> Exit {
     };
     output::failure(&failure, json);
     failure.exit
+}
+
+/// What the process ends with when it has done what it was asked, and said so: output that could not be written is an error.
+fn said(exit: Exit, json: bool) -> Exit {
+    let Some(error) = output::failed() else { return exit };
+    let failure = Failure::new(Exit::Io, "the output could not be written").because(error);
+    output::failure(&failure.hint("the command has done the rest of what it was asked; only its output is lost"), json);
+    if exit == Exit::Done { Exit::Io } else { exit }
 }

@@ -1,46 +1,144 @@
 //! What the program says: calm on a terminal, exact as JSON.
 //!
-//! Nothing here can fail a command: a closed pipe is not the record's fault.
+//! 1. Everything that is written to stdout or stderr goes through [`write`]. It waits for a pipe that is full, whether or
+//!    not the pipe blocks.
+//! 2. The first write to stdout that fails is the last, so that no line is missing between others. [`lost`] says why, and
+//!    `main` decides what that means for the exit code.
+//! 3. What cannot be written to stderr is lost; there is nowhere left to say so.
+//! 4. Text for people has no character that steers a terminal. JSON has them as escapes, so it is exact and safe.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use indelible::batch::Progress;
+use indelible::fs::os::{self, Stream};
+use indelible::text::{counted, is_hidden, shell_path, visible, visible_line};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 
+/// The home that was named by a flag, as a shell reads it.
+static HOME: OnceLock<String> = OnceLock::new();
+
+/// Has hints name the home `home`, as the command line did: without it they would be about another home.
+pub fn name_home(home: &Path) {
+    let _ = HOME.set(shell_path(home));
+}
+
+/// `text` with `--home` in each command in it that works on the home.
+pub fn hint(text: &str) -> String {
+    let Some(home) = HOME.get() else { return text.to_owned() };
+    let mut parts = text.split("indelible ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let word = part.split([' ', '`']).next().unwrap_or_default();
+        let is_command = out.ends_with(['`', '|']) || out.ends_with("| ");
+        out.push_str("indelible ");
+        if is_command && ON_A_HOME.contains(&word) {
+            out.push_str(&format!("--home {home} "));
+        }
+        out.push_str(part);
+    }
+    out
+}
+
+/// The commands that work on a home which they do not name themselves.
+const ON_A_HOME: [&str; 9] =
+    ["config", "flush", "record", "recover", "repair", "service", "status", "verify", "worker"];
+
+/// Why stdout could not be written.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Why something that was for stdout could not be written; `None` if all of it was.
+pub fn lost() -> Option<&'static std::io::Error> {
+    LOST.get()
+}
+
+/// As [`lost`], but for a reader that closed its pipe: it has seen enough, which is no error.
+pub fn failed() -> Option<&'static std::io::Error> {
+    lost().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes `text` as it is.
+pub fn write(stream: Stream, text: &str) {
+    if stream == Stream::Output && lost().is_some() {
+        return;
+    }
+    if let Err(error) = os::write_to(stream, text.as_bytes())
+        && stream == Stream::Output
+    {
+        let _ = LOST.set(error);
+    }
+}
+
 /// Writes one line to stdout.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    write(Stream::Output, &format!("{}\n", visible(text)));
+}
+
+/// Writes a question to stdout, which is answered on the same line.
+pub fn question(text: &str) {
+    write(Stream::Output, &visible(text));
 }
 
 /// Writes `value` as one line of JSON to stdout.
 pub fn json(value: &impl Serialize) {
+    write(Stream::Output, &json_line(value));
+}
+
+/// `value` as one line of JSON. Characters that steer a terminal are escaped: the value is the same.
+pub fn json_line(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
-    line(&text);
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match is_hidden(c) {
+            false => line.push(c),
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// Whether what goes to `stream` may have colours.
+pub fn has_colours(stream: Stream) -> bool {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let is_terminal = match stream {
+        Stream::Output => std::io::stdout().is_terminal(),
+        Stream::Errors => std::io::stderr().is_terminal(),
+    };
+    match variable("CLICOLOR_FORCE") {
+        _ if variable("NO_COLOR").is_some() => false,
+        Some(forced) if forced != "0" => true,
+        _ => is_terminal && !is_dumb() && variable("CLICOLOR").is_none_or(|colours| colours != "0"),
+    }
+}
+
+/// Whether the terminal can do no more than show text.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
 /// Says on stderr why a command failed: what, why, and what to do next. Bad input gets one line.
 pub fn failure(failure: &Failure, as_json: bool) {
-    let mut stderr = std::io::stderr().lock();
     if as_json {
-        let _ = writeln!(stderr, "{}", failure_json(failure));
-        return;
+        return write(Stream::Errors, &json_line(&failure_json(failure)));
     }
+    let what = visible_line(&failure.what);
     if failure.exit == Exit::Input {
-        let _ = writeln!(stderr, "error: {}: {}", failure.what, failure.causes.join(": "));
-        return;
+        return write(Stream::Errors, &format!("error: {what}: {}\n", failure.causes.join(": ")));
     }
-    let mut text = format!("error: {}\n", failure.what);
+    let mut text = format!("error: {what}\n");
     for cause in &failure.causes {
         text.push_str(&format!("cause: {cause}\n"));
     }
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("hint: {hint}\n"));
+        text.push_str(&format!("hint: {}\n", visible(&self::hint(hint))));
     }
-    let _ = stderr.write_all(text.as_bytes());
+    write(Stream::Errors, &text);
 }
 
 /// A failure as JSON.
@@ -48,14 +146,14 @@ pub fn failure_json(failure: &Failure) -> serde_json::Value {
     json!({
         "error": failure.what,
         "causes": failure.causes,
-        "hint": failure.hint,
+        "hint": failure.hint.as_deref().map(hint),
         "exit": failure.exit as u8,
     })
 }
 
 /// A warning on stderr.
 pub fn warn(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+    write(Stream::Errors, &format!("warning: {}\n", visible(&hint(text))));
 }
 
 /// Progress on a terminal; nothing anywhere else.
@@ -67,7 +165,7 @@ pub struct Bars {
 impl Bars {
     /// Shows progress on stderr if that is a terminal and nobody wants JSON.
     pub fn new(as_json: bool) -> Bars {
-        Bars { bar: None, shown: !as_json && std::io::stderr().is_terminal() }
+        Bars { bar: None, shown: !as_json && std::io::stderr().is_terminal() && !is_dumb() }
     }
 }
 
@@ -104,5 +202,5 @@ impl Progress for Bars {
 
 /// `count` things, singular or plural.
 pub fn count(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+    counted(count, one, many)
 }

@@ -430,7 +430,7 @@ pub fn milliseconds(number: u64) -> Duration {
 }
 
 fn unreadable(path: &Path) -> Failure {
-    Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", path.display()))
+    Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", indelible::text::path(path)))
         .hint("mend the file, or move it away to go on with the defaults")
 }
 
@@ -469,7 +469,7 @@ pub fn home(flag: Option<&Path>) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     if let Some(path) = std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+        return named_by_variable(path.into());
     }
     if let Ok(here) = std::env::current_dir()
         && let Some(home) = here.ancestors().find(|folder| is_home(folder))
@@ -477,6 +477,15 @@ pub fn home(flag: Option<&Path>) -> Result<PathBuf, Failure> {
         return Ok(home.to_owned());
     }
     data_folder()
+}
+
+/// The home that `INDELIBLE_HOME` names as `path`.
+///
+/// # Errors
+/// Exit 64 for `~name`.
+pub fn named_by_variable(path: PathBuf) -> Result<PathBuf, Failure> {
+    let wrong = |why| Failure::new(Exit::Usage, "INDELIBLE_HOME names no home").because(&std::io::Error::other(why));
+    crate::user::expanded(path).map_err(|why: String| wrong(why))
 }
 
 /// The platform's folder for a user's data, and ours in it.

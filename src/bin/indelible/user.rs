@@ -1,8 +1,29 @@
 //! The user's own folders: where this user's settings and this machine's notes lie. Nothing in a home can change them.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use etcetera::BaseStrategy;
+use indelible::text::shell_path;
+
+/// `path` with the user's own folder in place of a `~` at its beginning. A folder that is named so is `./~`.
+///
+/// # Errors
+/// `~name`, another user's folder, and `~` where nobody knows where the user's own folder is.
+pub fn expanded(path: PathBuf) -> Result<PathBuf, String> {
+    let mut parts = path.components();
+    let tilde = match parts.next() {
+        Some(Component::Normal(first)) if first.as_encoded_bytes().starts_with(b"~") => first,
+        _ => return Ok(path),
+    };
+    if tilde != "~" {
+        let (folder, own) = (tilde.to_string_lossy(), shell_path(&path));
+        return Err(format!(
+            "{folder} is not expanded: write that user's folder out, or {own} for a folder of that name"
+        ));
+    }
+    let home = etcetera::home_dir().map_err(|error| format!("~ is not known: {error}"))?;
+    Ok(if parts.as_path().as_os_str().is_empty() { home } else { home.join(parts.as_path()) })
+}
 
 /// The name of our folder within each of them.
 const OURS: &str = "indelible";

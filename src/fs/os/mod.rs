@@ -49,6 +49,15 @@ pub struct Stamp {
     pub modified: (i64, i64),
 }
 
+/// Where a process says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Stdout.
+    Output,
+    /// Stderr.
+    Errors,
+}
+
 /// What a process is asked from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-use super::{Identity, Signal, Stamp};
+use super::{Identity, Signal, Stamp, Stream};
 
 /// The priority of what must not be in anybody's way.
 const LOW_PRIORITY: i32 = 10;
@@ -159,6 +159,35 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
 /// [`io::Error`] if the system refuses.
 pub fn pause() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
+}
+
+/// Writes all of `bytes` to `stream`. Waits where it is a pipe that is full, also one that does not block.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be written. Part of it may have been.
+pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    match stream {
+        Stream::Output => write_all(io::stdout(), bytes),
+        Stream::Errors => write_all(io::stderr(), bytes),
+    }
+}
+
+/// Without the buffers of the standard library: those forget what a write that would block has left.
+fn write_all(stream: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    use rustix::io::Errno;
+    while !bytes.is_empty() {
+        match rustix::io::write(&stream, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&stream, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether something can be read from `input`, or its end, within `wait`.

@@ -33,7 +33,7 @@ use windows_sys::Win32::System::Registry::{
 use windows_sys::Win32::System::Threading as threading;
 
 use super::super::{Dir, Error};
-use super::{Identity, Open, Signal, Stamp};
+use super::{Identity, Open, Signal, Stamp, Stream};
 
 /// What a program needs of the environment to work as its user expects.
 pub const VARIABLES: &[&str] = &[
@@ -265,6 +265,21 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
 pub fn pause() -> io::Result<()> {
     loop {
         std::thread::park();
+    }
+}
+
+/// Writes all of `bytes` to `stream`.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be written. Part of it may have been.
+pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    use io::Write as _;
+    match stream {
+        Stream::Output => {
+            let mut output = io::stdout().lock();
+            output.write_all(bytes).and_then(|()| output.flush())
+        }
+        Stream::Errors => io::stderr().lock().write_all(bytes),
     }
 }
 

@@ -219,7 +219,7 @@ pub enum Error {
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+    crate::text::counted(n as u64, one, many)
 }
 
 /// `text` as git can keep it in a name or an address, whatever a configuration says.

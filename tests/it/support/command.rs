@@ -138,6 +138,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What came of a command that the caller ran.
+    pub fn of(status: ExitStatus, stdout: String, stderr: String) -> Outcome {
+        Outcome { status, stdout, stderr, shown: "a command".into() }
+    }
+
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }

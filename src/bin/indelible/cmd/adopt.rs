@@ -1,6 +1,6 @@
 //! `adopt`: takes over a home of the framework, after saying what that means.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
@@ -34,8 +34,7 @@ impl AdoptionArgs {
         if self.dry_run || self.yes || as_json || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
             return self.yes;
         }
-        print!("\n{question} [y/N] ");
-        let _ = std::io::stdout().flush();
+        output::question(&format!("\n{question} [y/N] "));
         let mut answer = String::new();
         let _ = std::io::stdin().lock().read_line(&mut answer);
         matches!(answer.trim(), "y" | "Y" | "yes")

@@ -48,7 +48,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         };
         output::line(&format!("{:<26} {:<22} {from}", setting.key, setting.value.to_string()));
     }
-    output::line(&format!("the file is {file}"));
+    output::line(&format!("the file is {}", indelible::text::visible_line(&file)));
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use indelible::batch::{Committer, Progress};
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::home::Home;
 use indelible::recover::{self, Report, Scope};
-use indelible::worker::{Request, Want};
+use indelible::worker::{self, Request, Want};
 use serde_json::json;
 
 use super::Context;
@@ -31,6 +31,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     output::line(&match done.report {
+        Some(report) if report.committed == 0 => "nothing was pending".into(),
         Some(report) => format!("{} committed", output::count(report.committed, "record was", "records were")),
         None => format!("everything pending is committed, by {}", done.by),
     });
@@ -86,12 +87,17 @@ impl Job<'_> {
     fn do_it(&self, lock: &WorkerLock, progress: &mut dyn Progress) -> Result<Done, Failure> {
         self.home.check_current().map_err(|error| Failure::of(self.what, &error))?;
         let scope = match self.want {
-            Want::Flush | Want::Reload => Scope::Start,
+            Want::Flush | Want::Reload | Want::Stop => Scope::Start,
             Want::Recover => Scope::Everything,
         };
         let mut run = || {
             let mut committer = Committer::open(self.home, lock, self.settings.batch())?;
+            let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
+            *committer.counts_mut() = before.unwrap_or_default();
             let report = recover::recover(&mut committer, scope, progress)?;
+            if let Err(error) = worker::note(self.home, *committer.counts(), &report) {
+                tracing::debug!(%error, "what was done is not counted");
+            }
             // Rolling packs together takes longer than a commit. Whoever flushes waits for it only where no worker ever
             // comes to do it.
             let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
@@ -103,7 +109,7 @@ impl Job<'_> {
     }
 
     fn too_late(&self, holder: &Holder) -> Failure {
-        let published = indelible::worker::published(self.home).ok().flatten();
+        let published = worker::published(self.home).ok().flatten();
         let last = published.and_then(|published| published.last_error);
         let failure = Failure::new(Exit::TryAgain, self.what)
             .because(&std::io::Error::other(format!("{} did not do it in time", holder.0)))

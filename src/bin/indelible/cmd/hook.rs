@@ -6,11 +6,11 @@
 //! The write-ahead rules are those of `record`, which does the writing. Killed before the append, the event is neither
 //! recorded nor counted; after it, it is recorded, and perhaps not counted.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use indelible::fs::os;
+use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
 use indelible::hook::{Event, Host, Moment, judge, transcript};
@@ -85,7 +85,8 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     };
     if args.explain {
         let host = done.host.map_or("unknown host", Host::name);
-        let _ = writeln!(std::io::stderr().lock(), "{host}: {:?}: {}", done.outcome, done.explanation);
+        let explained = format!("{host}: {:?}: {}\n", done.outcome, done.explanation);
+        output::write(Stream::Errors, &indelible::text::visible(&explained));
     }
     done.answer
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use indelible::init::init;
+use indelible::text;
 use serde_json::json;
 
 use super::Context;
@@ -14,7 +15,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
         None => match std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty()) {
-            Some(path) => path.into(),
+            Some(path) => settings::named_by_variable(path.into())?,
             None => settings::data_folder()?,
         },
     };
@@ -32,7 +33,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
         }));
         return Ok(Exit::Done);
     }
-    let shown = path.display();
+    let shown = text::path(&path);
     match made.added.as_slice() {
         [] => output::line(&format!("{shown} is a home already; nothing was missing")),
         added => output::line(&format!("{shown} is a home now (added: {})", added.join(", "))),

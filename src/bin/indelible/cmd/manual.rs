@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::Shell;
+use indelible::text::{self, shell_path};
 use serde_json::json;
 
 use super::Context;
@@ -47,7 +48,7 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
     }
     say(context, &written);
     if let Some(zsh) = written.iter().find(|file| file.ends_with("_indelible")).and_then(|file| file.parent()) {
-        let why = format!("zsh looks there if ~/.zshrc has, before compinit: fpath=('{}' $fpath)", zsh.display());
+        let why = format!("zsh looks there if ~/.zshrc has, before compinit: fpath=({} $fpath)", shell_path(zsh));
         advise(context, &why);
     }
     Ok(Exit::Done)
@@ -88,8 +89,9 @@ pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Ex
     clap_mangen::generate_to(Args::command(), &folder).map_err(|error| unwritable(&folder).because(&error))?;
     say(context, &[folder]);
     if dir.is_none() {
-        let prefix = prefix(to)?.display().to_string();
-        let why = format!("man looks there if {prefix}/bin is in PATH, or with: export MANPATH='{prefix}/share/man:'");
+        let (bin, share) = (prefix(to)?.join("bin"), prefix(to)?.join("share/man"));
+        let (bin, share) = (text::path(&bin), shell_path(&share));
+        let why = format!("man looks there if {bin} is in PATH, or with: export MANPATH={share}:");
         advise(context, &why);
     }
     Ok(Exit::Done)
@@ -109,15 +111,15 @@ fn make(folder: &Path) -> Result<(), Failure> {
 }
 
 fn unwritable(folder: &Path) -> Failure {
-    Failure::new(Exit::Io, format!("{} could not be written to", folder.display()))
+    Failure::new(Exit::Io, format!("{} could not be written to", text::path(folder)))
 }
 
 fn say(context: &Context, written: &[PathBuf]) {
-    let written: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
     if context.json {
+        let written: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
         output::json(&json!({ "written": written }));
     } else {
-        written.iter().for_each(|path| output::line(&format!("written: {path}")));
+        written.iter().for_each(|path| output::line(&format!("written: {}", text::path(path))));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod autostart;
+mod batch;
 mod config;
 mod demo;
 mod flush;
@@ -71,7 +72,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
         Command::Worker { detach: true, .. } => worker::detach(&context),
-        Command::Worker { log, detach: false } => worker::run(&context, log),
+        Command::Worker { stop: true, timeout, .. } => worker::stop(&context, timeout),
+        Command::Worker { log, .. } => worker::run(&context, log),
         Command::Service { what } => service::run(&context, &what),
         Command::Config { what } => config::run(&context, &what),
         Command::Flush { timeout } => flush::run(&context, timeout),

@@ -5,6 +5,7 @@ use std::path::Path;
 use indelible::home::{self, Home};
 use indelible::init::init;
 use indelible::recover::Report;
+use indelible::text;
 use indelible::worker::Want;
 
 use super::Context;
@@ -33,7 +34,7 @@ pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failu
         Err(home::Error::Missing(_) | home::Error::Broken { .. }) if looks_like_a_home(&path) => {
             let settings = Settings::at(&path, &context.overrides)?;
             init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of(what, &error))?;
-            output::warn(&format!("{}: what was missing of the home was made again", path.display()));
+            output::warn(&format!("{}: what was missing of the home was made again", text::path(&path)));
             Home::open(&path).map_err(|error| Failure::of(what, &error))
         }
         opened => opened.map_err(|error| Failure::of(what, &error)),
@@ -97,7 +98,7 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&count(number, one, many));
     }
     for lost in &report.lost {
-        output::line(&format!("lost: {}: {}", lost.path, lost.why));
+        output::line(&format!("lost: {}: {}", text::visible_line(&lost.path), lost.why));
     }
     if report.is_nothing() {
         output::line("nothing to do");

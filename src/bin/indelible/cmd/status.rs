@@ -1,10 +1,13 @@
 //! `status`: what is pending, and whether a person is needed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use indelible::hook::count::Counts;
 use indelible::status::{Status, status};
-use indelible::worker::Published;
+use indelible::store::quarantine::Contents;
+use indelible::text::{self, number, visible_line};
+use indelible::worker::{Published, State};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -19,26 +22,51 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     if context.json {
         output::json(&status);
     } else {
-        say(&status);
+        say(&status, &home.private().path().join("quarantine"));
     }
     Ok(if check && !status.needs_a_person.is_empty() { Exit::Disagreement } else { Exit::Done })
 }
 
-fn say(status: &Status) {
-    let show = |name: &str, text: String| output::line(&format!("{name:<11} {text}"));
+/// How many names of what lies in quarantine are shown.
+const NAMES_SHOWN: usize = 5;
+
+fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
+    let many = |names: &[String]| number(names.len() as u64);
+    let Contents { damaged, parked, set_aside } = quarantine;
+    let line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
+    let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).collect();
+    if all.is_empty() {
+        return show("quarantine", line);
+    }
+    show("quarantine", format!("{line}, in {}", text::path(folder)));
+    all.iter().take(NAMES_SHOWN).for_each(|name| show("", (*name).clone()));
+    if all.len() > NAMES_SHOWN {
+        show("", format!("and {} more", number(all.len() as u64 - NAMES_SHOWN as u64)));
+    }
+    if !set_aside.is_empty() {
+        let what = "what is set aside was in the place of a record or a page: take what you need, then \
+                    `indelible repair --dismiss`";
+        show("", output::hint(what));
+    }
+}
+
+fn say(status: &Status, folder: &Path) {
+    let show = |name: &str, text: String| output::line(&format!("{name:<11} {}", visible_line(&text)));
     show("home", status.home.clone());
     show(
         "pending",
         match status.pending.oldest_age_s {
-            Some(age) => format!("{}, the oldest {age} s old", count(status.pending.records, "record", "records")),
+            Some(age) => {
+                format!("{}, the oldest {} s old", count(status.pending.records, "record", "records"), seconds(age))
+            }
             None => "nothing".into(),
         },
     );
     if status.rows_owed.records > 0 {
-        let (owed, age) = (status.rows_owed.records, status.rows_owed.oldest_age_s.unwrap_or(0));
+        let (owed, age) = (status.rows_owed.records, seconds(status.rows_owed.oldest_age_s.unwrap_or(0)));
         show("rows owed", format!("{}, the oldest {age} s old: the index is locked", count(owed, "record", "records")));
     }
-    show("worker", status.worker.as_ref().map_or_else(|| "not running".into(), |holder| worker(holder, status)));
+    show("worker", worker(status));
     if let Some(published) = &status.published {
         published_lines(published, &show);
     }
@@ -49,12 +77,7 @@ fn say(status: &Status) {
         let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
         show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));
     }
-    let quarantine = &status.quarantine;
-    let set_aside = quarantine.set_aside.len();
-    show(
-        "quarantine",
-        format!("{} damaged, {} parked, {set_aside} set aside", quarantine.damaged.len(), quarantine.parked.len()),
-    );
+    quarantined(&status.quarantine, folder, &show);
     if let Some(hooks) = &status.hooks {
         show("hooks", hooks_line(hooks));
         if let Some(last) = &hooks.last_error {
@@ -62,14 +85,29 @@ fn say(status: &Status) {
         }
     }
     for need in &status.needs_a_person {
-        show("ATTENTION", need.clone());
+        show("ATTENTION", output::hint(need));
     }
 }
 
-fn worker(holder: &str, status: &Status) -> String {
-    match &status.published {
-        Some(published) => format!("{holder}, {}", format!("{:?}", published.state).to_lowercase()),
-        None => holder.to_owned(),
+/// Who works, and else who did last: what it said of itself then is no news.
+fn worker(status: &Status) -> String {
+    let state = |published: &Published| format!("{:?}", published.state).to_lowercase();
+    match (&status.worker, &status.published) {
+        // Another process can have the lock for a moment, or a worker that has not said anything yet.
+        (Some(holder), Some(published)) if holder.ends_with(&format!("process {}", published.process)) => {
+            format!("{holder}, {}", state(published))
+        }
+        (Some(holder), _) => holder.clone(),
+        (None, None) => "not running".into(),
+        (None, Some(published)) if published.state == State::Stopped => {
+            format!("not running; the last was process {}, ended {:.0}", published.process, published.at)
+        }
+        (None, Some(published)) => format!(
+            "not running; the last was process {}, {} at {:.0}, and did not say that it ended",
+            published.process,
+            state(published),
+            published.at
+        ),
     }
 }
 
@@ -81,17 +119,17 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     show(
         "counted",
         format!(
-            "{} commits, {} records, {} retries, {} waits, {} rows and {} files left to the worker, {} torn, {} voided, {} damaged, {} parked",
-            counts.commits,
-            counts.records,
-            counts.retries,
-            counts.waits,
-            counts.rows_inserted,
-            counts.files_written,
-            counts.torn,
-            counts.voided,
-            counts.damaged,
-            counts.parked
+            "{}, {}, {}, {}, {} and {} left to the worker, {} torn, {} voided, {} damaged, {} parked",
+            count(counts.commits, "commit", "commits"),
+            count(counts.records, "record", "records"),
+            count(counts.retries, "retry", "retries"),
+            count(counts.waits, "wait", "waits"),
+            count(counts.rows_inserted, "row", "rows"),
+            count(counts.files_written, "file", "files"),
+            number(counts.torn),
+            number(counts.voided),
+            number(counts.damaged),
+            number(counts.parked)
         ),
     );
     if let Some((at, error)) = &published.last_error {
@@ -104,27 +142,33 @@ pub fn hooks_line(hooks: &Counts) -> String {
     let by = |reasons: &BTreeMap<String, u64>| match reasons.is_empty() {
         true => String::new(),
         false => {
-            let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            let reasons: Vec<_> =
+                reasons.iter().map(|(reason, count)| format!("{reason} {}", number(*count))).collect();
             format!(" ({})", reasons.join(", "))
         }
     };
     format!(
         "{} seen, {} recorded, {} skipped{}, {} unreadable{}, {} failed",
-        hooks.seen,
-        hooks.recorded,
-        hooks.skipped,
+        number(hooks.seen),
+        number(hooks.recorded),
+        number(hooks.skipped),
         by(&hooks.skipped_by),
-        hooks.unreadable,
+        number(hooks.unreadable),
         by(&hooks.unreadable_by),
-        hooks.failed
+        number(hooks.failed)
     )
+}
+
+/// An age, as people are shown it.
+fn seconds(age: i64) -> String {
+    number(age.unsigned_abs())
 }
 
 /// A number of bytes, rounded for people.
 fn bytes(bytes: u64) -> String {
     match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        0..10_000 => format!("{} B", number(bytes)),
+        10_000..10_000_000 => format!("{} kB", number(bytes / 1000)),
+        _ => format!("{} MB", number(bytes / 1_000_000)),
     }
 }

@@ -2,6 +2,8 @@
 
 use indelible::verify::{Report, verify};
 
+use indelible::text::number;
+
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars, count};
@@ -36,12 +38,15 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&format!("history: {line}"));
     }
     for name in report.quarantine.damaged.iter().chain(&report.quarantine.parked) {
-        output::line(&format!("quarantine: {name}"));
+        output::line(&format!("quarantine: {}", indelible::text::visible_line(name)));
     }
     let records = count(report.records, "record", "records");
-    let pending = report.pending;
+    let pending = number(report.pending);
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
-        false => output::line(&format!("{records}; what is listed above disagrees: `indelible repair` mends it")),
+        false => {
+            let what = format!("{records}; what is listed above disagrees: `indelible repair` mends it");
+            output::line(&output::hint(&what));
+        }
     }
 }

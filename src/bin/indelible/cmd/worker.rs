@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
-use indelible::worker::{self, Ended, Program, Wakes};
+use indelible::text;
+use indelible::worker::{self, Ended, Program, Request, Wakes, Want};
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -16,6 +17,11 @@ use crate::{logging, output};
 
 const WHAT: &str = "the worker stopped";
 const NOT_STARTED: &str = "the worker was not started";
+const NOT_STOPPED: &str = "the worker was not stopped";
+/// How long an answer is waited for before it is looked whether the worker still runs.
+const SLICE: Duration = Duration::from_millis(250);
+/// How often it is looked whether a worker that has answered has ended: its lock cannot be waited for with a limit.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long another worker may take to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -31,7 +37,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let mut options = settings.worker();
     let mut program = Program::at(own_path());
-    tracing::info!(home = %home.path().display(), process = std::process::id(), "worker started");
+    tracing::info!(home = text::path(home.path()), process = std::process::id(), "worker started");
     loop {
         match worker::run(&home, &lock, &wakes, &mut program, &options) {
             Ok(Ended::Stopped) => {
@@ -55,7 +61,11 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             },
             Ok(Ended::Replaced) => {
                 let error = become_replacement(&program);
-                tracing::error!(program = %program.path().display(), error, "the program was replaced by one that cannot be run; going on as the old one");
+                tracing::error!(
+                    program = text::path(program.path()),
+                    error,
+                    "the program was replaced by one that cannot be run; going on as the old one"
+                );
                 program.refuse();
             }
             Err(error) => {
@@ -80,7 +90,51 @@ pub fn detach(context: &Context) -> Result<Exit, Failure> {
     autostart::start(&home).map_err(|error| Failure::new(Exit::Io, NOT_STARTED).because(&error))?;
     match context.json {
         true => output::json(&json!({ "home": home.path().display().to_string(), "started": true })),
-        false => output::line(&format!("started a worker for {}", home.path().display())),
+        false => output::line(&format!("started a worker for {}", text::path(home.path()))),
+    }
+    Ok(Exit::Done)
+}
+
+/// Has the worker that runs commit what is pending and end. Waits until nobody has its lock.
+pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
+    let home = context.open(NOT_STOPPED)?;
+    let until = Instant::now() + crate::settings::seconds(timeout_s);
+    let mut asked: Option<(Request, Holder)> = None;
+    let mut answered = false;
+    loop {
+        let holder = WorkerLock::holder(home.private()).map_err(|error| Failure::of(NOT_STOPPED, &error))?;
+        let Some(holder) = holder else { break };
+        if Instant::now() >= until {
+            return Err(Failure::new(Exit::TryAgain, NOT_STOPPED)
+                .because(&std::io::Error::other(format!("{} did not end in time", holder.0)))
+                .hint("nothing is lost: the journal has what is pending; see `indelible status`"));
+        }
+        let (request, _) = match &asked {
+            Some(asked) if asked.1 == holder => asked,
+            // Another has started meanwhile.
+            _ => {
+                answered = false;
+                let request = Request::ask(&home, Want::Stop).map_err(|error| Failure::of(NOT_STOPPED, &error))?;
+                asked.insert((request, holder))
+            }
+        };
+        if answered {
+            std::thread::sleep(LOOK);
+        } else if let Some(answer) = request.wait(SLICE).map_err(|error| Failure::of(NOT_STOPPED, &error))? {
+            answered = true;
+            if let Some(error) = answer.error {
+                output::warn(&format!("the worker ends, and could not commit everything first: {error}"));
+            }
+        }
+    }
+    let (path, stopped) = (text::path(home.path()), asked.is_some());
+    match (context.json, stopped) {
+        (true, _) => output::json(&json!({ "home": home.path().display().to_string(), "stopped": stopped })),
+        (false, true) => output::line(&format!("the worker of {path} has ended")),
+        (false, false) => output::line(&format!("no worker runs for {path}: nothing to stop")),
+    }
+    if context.settings(&home).is_ok_and(|settings| settings.worker.autostart) {
+        output::warn("worker.autostart is set: the next recorder starts a worker");
     }
     Ok(Exit::Done)
 }
@@ -108,6 +162,6 @@ fn become_replacement(program: &Program) -> String {
         Ok(tried) => return format!("{}: {}", tried.status, String::from_utf8_lossy(&tried.stderr).trim()),
         Err(error) => return error.to_string(),
     }
-    tracing::info!(program = %path.display(), "the program was replaced: going on as the new one");
+    tracing::info!(program = text::path(path), "the program was replaced: going on as the new one");
     os::become_program(Command::new(path).args(std::env::args_os().skip(1))).to_string()
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use indelible::batch::Progress;
 use indelible::home::Home;
+use indelible::text;
 
 use self::check::Checked;
 use self::evidence::CommitSeen;
@@ -49,10 +50,10 @@ pub fn run(context: &Context, keep: bool) -> Result<Exit, Failure> {
     if stays {
         stage.keep();
     } else if let Err(error) = stage.remove() {
-        output::warn(&format!("{} could not be removed: {error}", home.display()));
+        output::warn(&format!("{} could not be removed: {error}", text::path(&home)));
     }
     let told = outcome.map_err(|failure| match (stays, &failure.hint) {
-        (true, None) => failure.hint(format!("the home is left at {}", home.display())),
+        (true, None) => failure.hint(format!("the home is left at {}", text::path(&home))),
         _ => failure,
     })?;
     tell(context, &told, stays.then_some(home.as_path()));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use indelible::text::{number, shell_path};
+
 use super::Told;
 use super::evidence::CommitSeen;
 use super::fire::{AT_ONCE, KILLED, percentile};
@@ -67,13 +69,13 @@ pub fn as_table(told: &Told) {
         told.shots.len()
     ));
     let row = |name: &str, value: String| line(&format!("{name:<13} {value:>8}"));
-    row("acknowledged", checked.acknowledged.to_string());
-    row("files", checked.files.to_string());
-    row("rows", checked.rows.to_string());
-    row("in git", checked.in_git.to_string());
-    row("commits", told.commits.len().to_string());
-    row("lost", checked.lost.to_string());
-    row("doubled", checked.doubled.to_string());
+    row("acknowledged", number(checked.acknowledged as u64));
+    row("files", number(checked.files as u64));
+    row("rows", number(checked.rows as u64));
+    row("in git", number(checked.in_git as u64));
+    row("commits", number(told.commits.len() as u64));
+    row("lost", number(checked.lost as u64));
+    row("doubled", number(checked.doubled as u64));
     row("recorder p50", format!("{:.1} ms", milliseconds(told, 50)));
     row("recorder p99", format!("{:.1} ms", milliseconds(told, 99)));
     line(&format!(
@@ -109,24 +111,6 @@ fn show_commit(commit: &CommitSeen) {
 
 /// Says how to look at the home that is left.
 pub fn where_to_look(home: &Path) {
-    let home = quoted(home);
+    let home = shell_path(home);
     line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));
-}
-
-/// The path as a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_one_word_for_a_shell() {
-        assert_eq!(quoted(Path::new("/tmp/indelible-demo-x.Y")), "/tmp/indelible-demo-x.Y");
-        assert_eq!(quoted(Path::new("/tmp/a b's")), r"'/tmp/a b'\''s'");
-    }
 }

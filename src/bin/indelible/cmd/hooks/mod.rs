@@ -8,11 +8,12 @@ mod edit;
 mod file;
 mod host;
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::hook::{Host, count};
+use indelible::text;
 use serde_json::json;
 use similar::TextDiff;
 
@@ -106,12 +107,12 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
-        output::line(&format!("{} is not there: nothing to uninstall", path.display()));
+        output::line(&format!("{} is not there: nothing to uninstall", text::path(&path)));
         return Ok(Exit::Done);
     };
     let is_plugin = host == Host::OpenCode && host::is_plugin(text);
     if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
-        output::line(&format!("{} has no hook of ours: nothing to uninstall", path.display()));
+        output::line(&format!("{} has no hook of ours: nothing to uninstall", text::path(&path)));
         return Ok(Exit::Done);
     }
     let copy = file::copy_of(&path);
@@ -126,7 +127,7 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     if restored {
         file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
     } else if kept.is_some() {
-        output::line(&format!("how it was before the hooks were installed is still in {}", copy.display()));
+        output::line(&format!("how it was before the hooks were installed is still in {}", text::path(&copy)));
     }
     Ok(Exit::Done)
 }
@@ -148,7 +149,7 @@ impl Change {
     /// Shows the change, and whether it is to be made.
     fn agreed(&self, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
         if self.before == self.after {
-            output::line(&format!("{} has them already: nothing to change", self.path.display()));
+            output::line(&format!("{} has them already: nothing to change", text::path(&self.path)));
             return Ok(false);
         }
         output::line(self.diff().trim_end());
@@ -160,8 +161,7 @@ impl Change {
                 .because(&io::Error::other("nobody is there to agree to the change"))
                 .hint("--yes makes it without asking, --dry-run only shows it"));
         }
-        let _ =
-            write!(io::stdout().lock(), "change {}? [y/N] ", self.path.display()).and_then(|()| io::stdout().flush());
+        output::question(&format!("change {}? [y/N] ", text::path(&self.path)));
         let mut answer = String::new();
         let _ = io::stdin().lock().read_line(&mut answer);
         let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
@@ -173,7 +173,7 @@ impl Change {
 
     fn diff(&self) -> String {
         let (before, after) = (self.before.as_deref().unwrap_or(""), self.after.as_deref().unwrap_or(""));
-        let path = self.path.display().to_string();
+        let path = text::path(&self.path);
         let name = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".into() };
         let diff = TextDiff::from_lines(before, after);
         let text = diff.unified_diff().header(&name(&self.before), &name(&self.after)).to_string();
@@ -184,7 +184,7 @@ impl Change {
     fn make(&self, what: &str) -> Result<(), Failure> {
         if read(&self.path, what)? != self.before {
             return Err(Failure::new(Exit::TryAgain, what)
-                .because(&io::Error::other(format!("{} has changed meanwhile", self.path.display())))
+                .because(&io::Error::other(format!("{} has changed meanwhile", text::path(&self.path))))
                 .hint("run the same command again"));
         }
         let made = match &self.after {
@@ -226,21 +226,21 @@ fn call(context: &Context) -> Result<Call, Failure> {
 
 fn read(path: &Path, what: &str) -> Result<Option<String>, Failure> {
     file::read(path).map_err(|error| {
-        let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
         let exit = if error.kind() == io::ErrorKind::InvalidData { Exit::Input } else { Exit::Io };
         Failure::new(exit, what).because(&error).hint("nothing was changed")
     })
 }
 
 fn refused(what: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
-    let error = io::Error::other(format!("{}: {error}", path.display()));
+    let error = io::Error::other(format!("{}: {error}", text::path(path)));
     Failure::new(Exit::Input, what)
         .because(&error)
         .hint("nothing was changed; mend the file and run the same command again")
 }
 
 fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
     Failure::new(Exit::Io, what).because(&error).hint("the settings are as they were")
 }
 
@@ -321,19 +321,19 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
     for it in &found {
         let events = counts.as_ref().and_then(|counts| counts.by_host.get(it.host.name())).copied().unwrap_or(0);
         let seen = if events > 0 { format!("; {}", output::count(events, "event", "events")) } else { String::new() };
-        output::line(&format!("{:<9} {}{seen}, {}", it.host.name(), it.said().1, it.path.display()));
+        output::line(&format!("{:<9} {}{seen}, {}", it.host.name(), it.said().1, text::path(&it.path)));
     }
     match (&home, &counts) {
         (Err(failure), _) => output::line(&format!(
             "home      {}: hooks record nothing until `indelible init`",
             failure.causes.join(": ")
         )),
-        (Ok(home), None) => output::line(&format!("home      {}: no event came yet", home.path().display())),
+        (Ok(home), None) => output::line(&format!("home      {}: no event came yet", text::path(home.path()))),
         (Ok(home), Some(counts)) => {
-            output::line(&format!("home      {}", home.path().display()));
+            output::line(&format!("home      {}", text::path(home.path())));
             output::line(&format!("events    {}", hooks_line(counts)));
             if let Some(last) = &counts.last_error {
-                output::line(&format!("error     {:.0}: {}", last.at, last.error));
+                output::line(&format!("error     {:.0}: {}", last.at, text::visible_line(&last.error)));
             }
         }
     }

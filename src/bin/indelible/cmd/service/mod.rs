@@ -19,6 +19,7 @@ use std::process::{Command, Output};
 
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::{Dir, os};
+use indelible::text::{self, shell_path};
 use serde_json::json;
 
 use super::Context;
@@ -53,8 +54,8 @@ trait Manager {
     fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
         let why = "what lies there is started at login, and not again where it has failed".into();
         let todo = format!(
-            "run `indelible --home '{}' config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
-            service.home
+            "run `indelible --home {} config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
+            shell_path(Path::new(&service.home))
         );
         Ok(Started::AtLogin { why, todo })
     }
@@ -70,7 +71,11 @@ trait Manager {
     }
     /// Whether it runs, as far as the manager says.
     fn state(&self, _service: &Service) -> State {
-        State { said: Some("nobody says".into()), ..State::default() }
+        State::default()
+    }
+    /// Why nothing on this machine reads its file; `None` if something does, as far as can be told.
+    fn unread(&self) -> Option<&'static str> {
+        None
     }
 }
 
@@ -105,7 +110,7 @@ enum Found {
 pub fn run(context: &Context, what: &ServiceCommand) -> Result<Exit, Failure> {
     match what {
         ServiceCommand::Install { manager, print: true } => print(context, name_of(*manager)?),
-        ServiceCommand::Install { manager, print: false } => install(context, name_of(*manager)?),
+        ServiceCommand::Install { manager, print: false } => install(context, *manager),
         ServiceCommand::Uninstall { manager } => uninstall(context, name_of(*manager)?),
         ServiceCommand::Status { manager } => status(context, name_of(*manager)?),
     }
@@ -159,17 +164,34 @@ fn print(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn install(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
+fn install(context: &Context, asked: Option<ManagerName>) -> Result<Exit, Failure> {
     const WHAT: &str = "the service was not installed";
     let service = Service::of_home(context, WHAT)?;
+    let name = name_of(asked)?;
     let manager = manager_here(name, WHAT)?;
+    let unread = manager.unread();
+    if let Some(why) = unread.filter(|_| asked.is_none()) {
+        return Err(Failure::new(Exit::Usage, WHAT)
+            .because(&std::io::Error::other(format!("nothing on this machine would start it: {why}")))
+            .hint(format!(
+                "`indelible worker --detach` starts a worker now; `indelible service install --manager {name}` writes the \
+                 file all the same"
+            )));
+    }
     let file = manager.file(&service)?;
     let changed = put(manager, &file, &manager.definition(&service), WHAT)?;
     let other = worker_of(&service).filter(|_| manager.state(&service).running != Some(true));
     let started = manager.start(&service, changed)?;
-    let (running, why, todo) = match started {
-        Started::Now => (true, None, None),
-        Started::AtLogin { why, todo } => (false, Some(why), Some(todo)),
+    let unread = unread.filter(|_| !matches!(started, Started::Now));
+    let (running, why, todo) = match (started, unread) {
+        (Started::Now, _) => (true, None, None),
+        (Started::AtLogin { why, todo }, None) => (false, Some(why), Some(todo)),
+        (Started::AtLogin { todo, .. }, Some(why)) => {
+            let home = shell_path(Path::new(&service.home));
+            let todo =
+                format!("run `indelible --home {home} worker --detach` for a worker now; where something does: {todo}");
+            (false, Some(format!("nothing on this machine reads the file: {why}")), Some(todo))
+        }
     };
     if context.json {
         output::json(&json!({
@@ -177,6 +199,7 @@ fn install(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
             "file": file.display().to_string(),
             "home": service.home,
             "changed": changed,
+            "read": unread.is_none(),
             "started": running,
             "why_not_started": why,
             "to_start_it": todo,
@@ -184,8 +207,14 @@ fn install(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let how = if changed { "installed" } else { "installed already, and unchanged" };
-    output::line(&format!("the worker of {} is a service now ({how}): {}", service.home, file.display()));
+    match unread {
+        None => {
+            output::line(&format!("the worker of {} is a service now ({how}): {}", service.home, text::path(&file)))
+        }
+        Some(_) => output::line(&format!("the file is {how}, and starts no worker: {}", text::path(&file))),
+    }
     match (why, todo) {
+        (Some(why), Some(todo)) if unread.is_some() => output::warn(&format!("{why}\nhint: {todo}")),
         (Some(why), Some(todo)) => {
             output::warn(&format!("it starts at the next login, and not now: {why}\nhint: {todo}"))
         }
@@ -217,8 +246,8 @@ fn uninstall(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
         (true, _) => {
             output::json(&json!({ "manager": name, "file": file.display().to_string(), "removed": installed }))
         }
-        (false, true) => output::line(&format!("removed: {}", file.display())),
-        (false, false) => output::line(&format!("there is no service to remove: {}", file.display())),
+        (false, true) => output::line(&format!("removed: {}", text::path(&file))),
+        (false, false) => output::line(&format!("there is no service to remove: {}", text::path(&file))),
     }
     if let Some(holder) = worker_of(&service) {
         output::warn(&format!("the lock of this home is still held: {holder}"));
@@ -237,6 +266,9 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     let enabled = installed && manager.is_enabled(&service)?;
     let state = if installed { manager.state(&service) } else { State { running: Some(false), ..State::default() } };
     let worker = worker_of(&service);
+    // The lock tells it where the manager does not.
+    let running = state.running.unwrap_or(worker.is_some());
+    let unread = manager.unread().filter(|_| state.running.is_none());
     if context.json {
         output::json(&json!({
             "manager": name,
@@ -246,7 +278,8 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
             "foreign": found == Found::Foreign,
             "current": current,
             "enabled": enabled,
-            "running": state.running,
+            "running": running,
+            "read": unread.is_none(),
             "process": state.process,
             "said": state.said,
             "worker": worker,
@@ -256,22 +289,25 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     let show = |name: &str, text: &str| output::line(&format!("{name:<11} {text}"));
     show("home", &service.home);
     show("manager", &name.to_string());
-    let outdated = "yes, but not as this version would: run `indelible service install` again";
+    let outdated = output::hint("yes, but not as this version would: run `indelible service install` again");
     show(
         "installed",
         match found {
             Found::Ours(_) if current => "yes",
-            Found::Ours(_) => outdated,
+            Found::Ours(_) => &outdated,
             Found::Foreign => "no: a file of somebody else's lies there",
             Found::Nothing => "no",
         },
     );
-    show("file", &file.display().to_string());
+    show("file", &text::path(&file));
     show("enabled", if enabled { "yes" } else { "no" });
     let process = state.process.map_or_else(String::new, |process| format!(", process {process}"));
-    let running = state.running.map_or("not known", |running| if running { "yes" } else { "no" });
+    let running = if running { "yes" } else { "no" };
     let said = state.said.map_or_else(String::new, |said| format!(" ({said})"));
     show("running", &format!("{running}{process}{said}"));
+    if let Some(why) = unread {
+        show("started by", &format!("nothing on this machine: {why}"));
+    }
     show("worker", worker.as_deref().unwrap_or("nobody has its lock"));
     Ok(Exit::Done)
 }

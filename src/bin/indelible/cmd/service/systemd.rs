@@ -102,6 +102,10 @@ impl Manager for Systemd {
         definition(service, version())
     }
 
+    fn unread(&self) -> Option<&'static str> {
+        (!is_here()).then_some("it was not started by systemd")
+    }
+
     fn start(&self, service: &Service, changed: bool) -> Result<Started, Failure> {
         let file = self.file(service)?;
         enable(&link(service, &file), &file)?;

@@ -22,7 +22,24 @@ fn quoted(text: &str) -> String {
     format!("{quoted}\"").replace('\\', "\\\\")
 }
 
+/// Whether some desktop is here: one runs, or can be chosen at login.
+fn has_desktop() -> bool {
+    let runs = ["XDG_CURRENT_DESKTOP", "DESKTOP_SESSION", "WAYLAND_DISPLAY", "DISPLAY"];
+    if runs.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+        return true;
+    }
+    let folders = std::env::var_os("XDG_DATA_DIRS").filter(|folders| !folders.is_empty());
+    let folders = folders.unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let sessions = |folder: PathBuf| ["xsessions", "wayland-sessions"].map(|sessions| folder.join(sessions));
+    let has_names = |folder: PathBuf| std::fs::read_dir(folder).is_ok_and(|mut names| names.next().is_some());
+    std::env::split_paths(&folders).flat_map(sessions).any(has_names)
+}
+
 impl Manager for Xdg {
+    fn unread(&self) -> Option<&'static str> {
+        (!has_desktop()).then_some("it has no systemd and no desktop")
+    }
+
     fn file(&self, service: &Service) -> Result<PathBuf, Failure> {
         let name = format!("indelible-{}.desktop", service.instance("indelible-.desktop".len()));
         Ok(config_folder()?.join("autostart").join(name))

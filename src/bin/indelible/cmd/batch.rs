@@ -1,0 +1,282 @@
+//! `record batch`: JSON lines from stdin become records, and each line gets an answer.
+//!
+//! 1. Answers are in the order of lines, and each is written after the sync that makes its record durable.
+//! 2. Asked to stop, it records and answers the lines that it has taken, and says with which line to go on. Lines without a
+//!    key would be recorded twice by a caller that begins again.
+//! 3. Answers that cannot be written change no exit code, since their records are durable: a warning names the first line
+//!    without an answer.
+//!
+//! The tally is locked from the first line of a group that is taken until the last of them is answered. So whoever else gets
+//! the lock knows that every line taken has its answer: the thread that hears signals, which then ends the process while
+//! the main thread waits for a line.
+
+use std::io::{BufRead, IsTerminal as _, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indelible::fs::os::{self, Stream};
+use indelible::model::{Invalid, Provenance, Request};
+use indelible::record::{self, Receipt, Recorder};
+use indelible::redact::Redactor;
+use indelible::text::{counted, number, without_mark};
+use serde_json::json;
+
+use super::record::{WHAT, recorder, redactor, settings};
+use super::{Context, autostart};
+use crate::exit::{Exit, Failure, Promise};
+use crate::output;
+use crate::provenance;
+
+/// The most lines of a batch that are recorded with one sync.
+const GROUP_LINES: usize = 1024;
+/// The most bytes of lines that are recorded with one sync.
+const GROUP_BYTES: usize = 1 << 20;
+/// The longest line of a batch: room for three bodies in which every character is escaped.
+const LINE_BYTES_MAX: usize = 24 << 20;
+
+/// What became of the lines so far.
+#[derive(Default)]
+struct Tally {
+    /// The last line that is answered, or blank.
+    line: u64,
+    recorded: u64,
+    repeated: u64,
+    refused: u64,
+    /// The first line whose answer could not be written.
+    unsaid: Option<u64>,
+}
+
+/// What the thread that hears signals shares with the batch.
+#[derive(Default)]
+struct Shared {
+    tally: Mutex<Tally>,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
+/// whoever sends a line and waits for its answer gets it.
+pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure> {
+    let home = context.open("nothing was recorded")?;
+    let settings = settings(context, &home, redact)?;
+    let recorder = recorder(&home, &settings)?;
+    let redactor = redactor(&settings, redact)?;
+    let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, crate::input::stdin());
+    let provenance = provenance::of_process();
+    let mut batch =
+        Batch { recorder, redactor, provenance, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let shared = Arc::new(Shared::default());
+    let listening = listen(&shared, context.json);
+    if let Err(error) = listening {
+        tracing::debug!(%error, "a signal will end the batch at once");
+    }
+    let mut line = Vec::new();
+    let mut tally = None;
+    while read_line(&mut input, &mut line).map_err(|failure| so_far(failure, &shared.lock()))? {
+        let held = tally.get_or_insert_with(|| shared.lock());
+        batch.take(&line);
+        let waiting = !input.buffer().contains(&b'\n');
+        if waiting || batch.is_full() {
+            batch.record(held);
+            tally = None;
+            autostart::run(&home, &settings);
+            if shared.stop.load(Ordering::SeqCst) {
+                return Err(stopped(&shared.lock()));
+            }
+        }
+    }
+    let tally = tally.get_or_insert_with(|| shared.lock());
+    batch.record(tally);
+    batch.finish(tally, context.json);
+    Ok(batch.worst)
+}
+
+/// Hears signals. The first has the batch stop after the lines that it has taken; the second ends it at once.
+fn listen(shared: &Arc<Shared>, as_json: bool) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    os::on_signals(move |_| {
+        let failure = match shared.stop.swap(true, Ordering::SeqCst) {
+            true => Failure::new(Exit::TryAgain, "stopped at once by a second signal")
+                .hint("of the lines that were not answered, the first may be recorded"),
+            // While the batch has the tally, it stops by itself; else it waits for a line, which may never come.
+            false => match shared.tally.try_lock() {
+                Ok(tally) => return end(&stopped(&tally), as_json),
+                Err(_) => return,
+            },
+        };
+        end(&failure, as_json);
+    })
+}
+
+fn end(failure: &Failure, as_json: bool) {
+    output::failure(failure, as_json);
+    std::process::exit(failure.exit as i32);
+}
+
+/// Where a batch ends that was asked to stop.
+fn stopped(tally: &Tally) -> Failure {
+    so_far(Failure::new(Exit::TryAgain, "stopped by a signal before the end of stdin"), tally)
+}
+
+/// `failure`, with what was recorded before it and where to go on.
+fn so_far(failure: Failure, tally: &Tally) -> Failure {
+    let next = tally.line + 1;
+    failure.because(&std::io::Error::other(tally.said())).hint(format!(
+        "the lines before line {} are answered; for the rest: `tail -n +{next} FILE | indelible record batch`",
+        number(next)
+    ))
+}
+
+/// Reads a line into `line`, but not much more than the longest that there may be. Returns whether there was one.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
+    line.clear();
+    let read = input.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', line).map_err(unreadable)?;
+    if line.len() > LINE_BYTES_MAX {
+        skip_line(input)?;
+    }
+    Ok(read > 0)
+}
+
+fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
+    loop {
+        let buffer = input.fill_buf().map_err(unreadable)?;
+        let feed = buffer.iter().position(|byte| *byte == b'\n');
+        let consumed = feed.map_or(buffer.len(), |feed| feed + 1);
+        let done = buffer.is_empty() || feed.is_some();
+        input.consume(consumed);
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Io, "stdin could not be read to its end").because(&error)
+}
+
+impl Tally {
+    /// What became of the lines, for people.
+    fn said(&self) -> String {
+        let repeated = match self.repeated {
+            0 => String::new(),
+            repeated => format!(", {} recorded already", number(repeated)),
+        };
+        let recorded = counted(self.recorded, "record", "records");
+        format!("{recorded} recorded{repeated}, {} refused", counted(self.refused, "line", "lines"))
+    }
+}
+
+struct Batch<'h> {
+    recorder: Recorder<'h>,
+    redactor: Option<Redactor>,
+    /// Where the lines come from that do not say so.
+    provenance: Provenance,
+    /// Whether only what is refused is answered.
+    quiet: bool,
+    group: Vec<(u64, Result<Request, Invalid>)>,
+    bytes: usize,
+    line: u64,
+    worst: Exit,
+}
+
+impl Batch<'_> {
+    fn take(&mut self, line: &[u8]) {
+        self.line += 1;
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if without_mark(text).trim_ascii().is_empty() {
+            return;
+        }
+        let parsed = match text.len() > LINE_BYTES_MAX {
+            true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
+            false => Request::of_line(text),
+        };
+        let redacted = parsed.map(|mut request| {
+            request.provenance = provenance::complete(request.provenance, &self.provenance);
+            if let Some(redactor) = &self.redactor {
+                redactor.request(&mut request);
+            }
+            request
+        });
+        self.bytes += text.len();
+        self.group.push((self.line, redacted));
+    }
+
+    fn is_full(&self) -> bool {
+        self.group.len() >= GROUP_LINES || self.bytes >= GROUP_BYTES
+    }
+
+    /// Records the lines that were taken, and answers them.
+    fn record(&mut self, tally: &mut Tally) {
+        let group = std::mem::take(&mut self.group);
+        let first = group.first().map(|(line, _)| *line);
+        self.bytes = 0;
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        for (line, parsed) in group {
+            match parsed {
+                Ok(request) => {
+                    requests.push(request);
+                    answers.push((line, None));
+                }
+                Err(error) => answers.push((line, Some(record::Error::Invalid(error)))),
+            }
+        }
+        let mut outcomes = self.recorder.record_all(requests).into_iter();
+        let mut text = String::new();
+        for (line, error) in answers {
+            let outcome = match error {
+                Some(error) => Err(error),
+                None => outcomes.next().unwrap_or_else(|| Err(Invalid::new("line", "has no outcome").into())),
+            };
+            text.push_str(&self.answer(line, outcome, tally));
+        }
+        output::write(Stream::Output, &text);
+        if output::lost().is_some() {
+            tally.unsaid = tally.unsaid.or(first);
+        }
+        tally.line = self.line;
+    }
+
+    fn answer(&mut self, line: u64, outcome: Result<Receipt, record::Error>, tally: &mut Tally) -> String {
+        match outcome {
+            Ok(receipt) => {
+                *(if receipt.duplicate { &mut tally.repeated } else { &mut tally.recorded }) += 1;
+                if self.quiet { String::new() } else { output::json_line(&receipt) }
+            }
+            Err(error) => {
+                tally.refused += 1;
+                self.worst = worse(self.worst, error.exit());
+                let failure = Failure::of(WHAT, &error);
+                let (error, exit) = (failure.causes.join(": "), failure.exit as u8);
+                output::json_line(&json!({ "line": line, "error": error, "hint": failure.hint, "exit": exit }))
+            }
+        }
+    }
+
+    /// Says what is left to say at the end: on a terminal, how many records there were.
+    fn finish(&self, tally: &Tally, as_json: bool) {
+        if let (Some(line), Some(error)) = (tally.unsaid, output::lost()) {
+            let line = number(line);
+            output::warn(&format!(
+                "the answers to line {line} and those after it could not be written: {error}; every line that is not \
+                 refused is recorded ({})",
+                tally.said()
+            ));
+        } else if !self.quiet && !as_json && std::io::stderr().is_terminal() {
+            output::write(Stream::Errors, &format!("{}\n", tally.said()));
+        }
+    }
+}
+
+/// Of two exit codes, the one that says more: a disk that refuses before a line that is wrong.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Done, exit) | (exit, Exit::Done) => exit,
+        (Exit::Input, exit) | (exit, Exit::Input) => exit,
+        (exit, _) => exit,
+    }
+}
