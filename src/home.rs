@@ -19,6 +19,8 @@ pub const IDENTITY: &str = "home.json";
 pub const PRIVATE_FOLDERS: [&str; 5] = ["journal", "tmp", "quarantine", "logs", "requests"];
 /// The folder of an adoption, in the private one, where the home had an owner before us.
 pub const ADOPTED: &str = "adopted";
+/// What the home was like before it was adopted, in that folder. A home is adopted once this is there.
+pub const ADOPTION: &str = "adoption.json";
 /// The index, relative to the home.
 pub const INDEX: &str = "memory/index.db";
 /// The version of the home's layout.
@@ -157,6 +159,17 @@ pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
 /// [`fs::Error`] if it can be neither opened nor made.
 pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
     home.make_folder(PRIVATE)
+}
+
+/// Whether the home with the private folder `private` was adopted, and so has tables of the framework's.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be told.
+pub fn is_adopted(private: &Dir) -> Result<bool, fs::Error> {
+    match private.folder(ADOPTED) {
+        Err(error) if error.is_not_found() => Ok(false),
+        adopted => Ok(adopted?.find(ADOPTION)?.is_some()),
+    }
 }
 
 /// Whether the folder at `path` is a home, broken ones included.

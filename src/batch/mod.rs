@@ -626,6 +626,19 @@ impl<'h> Committer<'h> {
         self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
     }
 
+    /// Brings the tables of an index up to date that a version before made. Where somebody holds SQLite's lock, the next
+    /// recovery does.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    pub fn update_index(&mut self) -> Result<(), Error> {
+        let is_adopted = home::is_adopted(self.home.private())?;
+        match self.index().and_then(|index| Ok(index.update_layout(is_adopted)?)) {
+            Err(error) if error.is_index_busy() => Ok(()),
+            updated => updated,
+        }
+    }
+
     /// The index, which has been opened.
     fn opened(&self) -> Result<&Index, Error> {
         self.index.as_ref().ok_or_else(|| index::Error::Missing(self.home.index_path()).into())

@@ -140,6 +140,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
     report.swept = sweep(committer)?;
     report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
+    committer.update_index()?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     // Before anything is committed: of several intents with one id, the one that is committed already is the record.
     let everything = committer.is_after_boot() && committer.restore_rows()? || everything;

@@ -63,6 +63,7 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     keep_a_copy(home)?;
     point::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
     let mut index = empty_index(home)?;
+    index.update_layout(home::is_adopted(home.private())?)?;
     point::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
     let history = committer.history().clone();
     let stores = Stores { home, index: None, history: Some(&history), committed: None };

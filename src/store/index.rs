@@ -8,7 +8,8 @@
 //!    owner's rows are nowhere else: there it begins with the copy that was made of them (`copy`).
 //!
 //! The tables `learnings`, `heuristics` and `experiments` have the columns that the Emergent Learning Framework's
-//! readers use. `records` and `indelible` are ours.
+//! readers use; in an adopted home they are the framework's, and rows are as its readers take them (`framework`).
+//! `records` and `indelible` are ours.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -16,6 +17,8 @@
 //! | after it | the row; after a power cut perhaps not | replay of the journal inserts it |
 
 mod copy;
+mod framework;
+mod look;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -27,6 +30,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use uuid::Uuid;
 
 pub(crate) use copy::{copy, temporary_copy};
+pub(crate) use look::is_in_wal_mode;
 
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
@@ -78,7 +82,8 @@ CREATE TABLE IF NOT EXISTS experiments (
     cycles_run INTEGER DEFAULT 0,
     folder_path TEXT,
     created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
-    completed_at DATETIME
+    completed_at DATETIME,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
 );
 CREATE TABLE IF NOT EXISTS records (
     id TEXT PRIMARY KEY,
@@ -387,12 +392,12 @@ impl Index {
         let error = self.error("insert into the index");
         let _held = order::take(Lock::Index);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
-        match value_of::<u32>(&transaction, "schema") {
-            Ok(Some(found)) if found > SCHEMA => return Err(Error::Newer { found }),
-            _ => {}
+        let (schema, is_framework) = framework::layout(&transaction).unwrap_or_default();
+        if let Some(found) = schema.filter(|found| *found > SCHEMA) {
+            return Err(Error::Newer { found });
         }
         let inserted = {
-            let mut statements = Statements::prepare(&transaction).map_err(&error)?;
+            let mut statements = Statements::prepare(&transaction, is_framework).map_err(&error)?;
             rows.iter().map(|row| statements.insert(row, &error)).collect::<Result<Vec<_>, _>>()?
         };
         let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
@@ -440,15 +445,23 @@ impl Index {
                 source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
                 confidence: row.get::<_, Option<f64>>(6)?.unwrap_or_default(),
             };
-            Ok((row.get(7)?, page_entry))
+            Ok::<_, rusqlite::Error>((row.get(7)?, page_entry))
+        };
+        let exact = |row: &Row<'_>| {
+            let (domain, mut page_entry): (String, PageEntry) = entry(row)?;
+            page_entry.rule = row.get::<_, Option<String>>(8)?.unwrap_or(page_entry.rule);
+            Ok((row.get::<_, Option<String>>(9)?.unwrap_or(domain), page_entry))
         };
         let read = || {
             let fields = columns_or_null(&self.connection, "heuristics", &fields)?;
+            let exactly = columns_or_null(&self.connection, "records", &framework::EXACT)?;
             let mut statement = self.connection.prepare(&format!(
-                "SELECT r.id, r.created_at, r.path, {fields} FROM records r JOIN heuristics ON heuristics.id = r.row_id
-                 WHERE r.kind = 'heuristic' AND r.path >= ?1 || '/' AND r.path < ?1 || '0' ORDER BY r.created_at, r.id"
+                "SELECT records.id, records.created_at, records.path, {fields}, {exactly}
+                 FROM records JOIN heuristics ON heuristics.id = records.row_id
+                 WHERE records.kind = 'heuristic' AND records.path >= ?1 || '/' AND records.path < ?1 || '0'
+                 ORDER BY records.created_at, records.id"
             ))?;
-            statement.query_map([folder], entry)?.collect::<Result<Vec<_>, _>>()
+            statement.query_map([folder], exact)?.collect::<Result<Vec<_>, _>>()
         };
         read().map_err(self.error("read a domain's heuristics from the index"))
     }
@@ -483,6 +496,7 @@ impl Index {
         let read = || {
             let key = self.connection.query_row(key_of, [known.id.to_string()], |row| row.get(0)).optional()?;
             let record = read_record(&self.connection, known)?;
+            let record = record.map(|record| framework::exactly(&self.connection, known.id, record)).transpose()?;
             Ok(record.map(|record| (record, key.flatten())))
         };
         read().map_err(self.error("read a record from the index"))
@@ -736,6 +750,8 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
 /// The statements that insert a record, prepared when they are first wanted.
 struct Statements<'t> {
     transaction: &'t Transaction<'t>,
+    /// Whether the tables are the framework's.
+    is_framework: bool,
     find: rusqlite::Statement<'t>,
     remember: rusqlite::Statement<'t>,
     tables: [Option<rusqlite::Statement<'t>>; 3],
@@ -767,8 +783,8 @@ const HEURISTICS: Table = Table {
 const EXPERIMENTS: Table = Table {
     slot: 2,
     name: "experiments",
-    columns: "name, hypothesis, status, folder_path, created_at",
-    values: "?1, ?2, 'active', ?3, ?4",
+    columns: "name, hypothesis, status, folder_path, created_at, updated_at",
+    values: "?1, ?2, 'active', ?3, ?4, ?4",
 };
 
 impl Table {
@@ -827,13 +843,16 @@ fn is_refusal(error: &rusqlite::Error) -> bool {
 }
 
 impl<'t> Statements<'t> {
-    fn prepare(transaction: &'t Transaction<'t>) -> Result<Statements<'t>, rusqlite::Error> {
+    fn prepare(transaction: &'t Transaction<'t>, is_framework: bool) -> Result<Statements<'t>, rusqlite::Error> {
+        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?7, ?8") } else { ("", "") };
         Ok(Statements {
             transaction,
+            is_framework,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
-            remember: transaction.prepare(
-                "INSERT INTO records (id, kind, path, row_id, created_at, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?,
+            remember: transaction.prepare(&format!(
+                "INSERT INTO records (id, kind, path, row_id, created_at, key{exact})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6{places})",
+            ))?,
             tables: [None, None, None],
         })
     }
@@ -846,13 +865,23 @@ impl<'t> Statements<'t> {
         if let Some((row_id, path)) = found.map_err(error)? {
             return Ok(Inserted { row_id, path, is_new: false });
         }
-        let row_id = self.insert_into_table(row).map_err(|source| match is_refusal(&source) {
+        let refused = |source| match is_refusal(&source) {
             true => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
             false => error(source),
-        })?;
+        };
         let created_at = format!("{:.3}", row.created_at);
-        let values = params![id, row.record.kind().name(), row.path, row_id, created_at, row.key];
-        self.remember.execute(values).map_err(error)?;
+        let kind = row.record.kind().name();
+        let row_id = if self.is_framework {
+            let (record, exact) = framework::fitted(row.record);
+            let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(refused)?;
+            let values = params![id, kind, row.path, row_id, created_at, row.key, exact.headline, exact.domain];
+            self.remember.execute(values).map_err(error)?;
+            row_id
+        } else {
+            let row_id = self.insert_into_table(row).map_err(refused)?;
+            self.remember.execute(params![id, kind, row.path, row_id, created_at, row.key]).map_err(error)?;
+            row_id
+        };
         Ok(Inserted { row_id, path: row.path.into(), is_new: true })
     }
 

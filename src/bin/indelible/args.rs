@@ -89,6 +89,16 @@ pub enum Command {
         #[arg(long)]
         remove: bool,
     },
+    /// Report as the framework's `sync-db-markdown.sh` does; for the drop-in script of that name
+    #[command(hide = true)]
+    SyncReport {
+        /// Mend what is reported
+        #[arg(long)]
+        fix: bool,
+        /// Say more
+        #[arg(long)]
+        verbose: bool,
+    },
     /// Record something; exit 0 means that it cannot be lost
     #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {

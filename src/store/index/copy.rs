@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use uuid::Uuid;
 
 use super::{Error, Index, PATIENCE};
@@ -45,6 +46,20 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
 }
 
 impl Index {
+    /// Copies all that the write-ahead log holds into the database and empties the log. False where somebody reads or
+    /// writes meanwhile; nothing is lost by that.
+    pub(crate) fn fold(&self) -> Result<bool, rusqlite::Error> {
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+        Ok(busy == 0)
+    }
+
+    /// Closes the index as other programs do: the last one to close it takes the log away.
+    pub(crate) fn close_last(self) -> Result<(), Error> {
+        let error = self.error("close the database");
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&error)?;
+        self.connection.close().map_err(|(_, source)| error(source))
+    }
+
     /// Makes of the index at `path`, in place, under whoever has it open, what the database `base` holds and our tables. It
     /// counts as unfinished until [`Index::finish`].
     ///
