@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -165,16 +165,7 @@ fn empty_learning() -> Learning {
 /// # Errors
 /// [`index::Error::Corrupt`] if the copy is not sound; nothing else has been changed then.
 pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
-    let index = Index::open(path, PATIENCE)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let error = |source| index::Error::Sqlite { doing: "write a copy of the database", source };
-    let mut copy = Connection::open_with_flags(to, flags).map_err(error)?;
-    index::copy(&index, &mut copy)?;
-    // Whatever mode it is copied in, the copy is to be one file.
-    let single = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
-    single.map_err(error)?;
-    copy.close().map_err(|(_, source)| error(source))?;
-    Index::open(to, PATIENCE)?.check_integrity()
+    index::copy_to(&Index::open(path, PATIENCE)?, to)
 }
 
 /// Puts the database into the journal mode `mode`. Leaving `wal` takes in all that its write-ahead log holds.

@@ -16,6 +16,7 @@
 //! | after it | the batch, committed | nothing to do: its position is in git |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
 
+mod adopted;
 mod owed;
 mod plan;
 mod repacking;
@@ -232,6 +233,7 @@ pub struct Committer<'h> {
     last_commit: Instant,
     counts: Counts,
     repacking: Option<Repacking>,
+    adopted: Option<adopted::Adopted>,
     _lock: &'h WorkerLock,
 }
 

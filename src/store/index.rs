@@ -19,6 +19,7 @@
 mod copy;
 mod framework;
 mod look;
+mod revive;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -29,8 +30,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-pub(crate) use copy::{copy, temporary_copy};
+pub(crate) use copy::{copy_to, temporary_copy};
 pub(crate) use look::is_in_wal_mode;
+pub(crate) use revive::Revived;
 
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
@@ -513,25 +515,29 @@ impl Index {
         forget.map(|_| ()).map_err(self.error("remove a record without a row from the index"))
     }
 
-    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way.
+    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way. Returns whether that
+    /// was all of it.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    fn checkpoint(&self) -> Result<(), Error> {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        checkpoint.map_err(self.error("checkpoint the index"))
+    fn checkpoint(&self) -> Result<bool, Error> {
+        let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
+        let (in_log, copied) = checkpoint.map_err(self.error("checkpoint the index"))?;
+        Ok(in_log == copied)
     }
 
-    /// Makes every row durable that has been inserted, by whomever.
+    /// Makes every row durable that has been inserted, by whomever. Returns whether all of them are in the database's own
+    /// file, which they are unless somebody was reading.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
-    pub fn sync(&self) -> Result<(), Error> {
+    pub fn sync(&self) -> Result<bool, Error> {
         let _held = order::take(Lock::Index);
         // On macOS a plain sync ends at the drive's own memory; elsewhere this is nothing.
         let whole = self.connection.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;");
         whole.map_err(self.error("make the index durable"))?;
-        self.checkpoint()?;
+        let is_whole = self.checkpoint()?;
         // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
         // checkpoint, so that no recorder has to sync the write-ahead log's new header.
         // That write also cuts the log to what it needs.
@@ -541,7 +547,7 @@ impl Index {
              UPDATE indelible SET value = value + 1 WHERE name = 'syncs';
              PRAGMA synchronous = NORMAL;",
         );
-        sync.map_err(|source| {
+        sync.map(|()| is_whole).map_err(|source| {
             let _ = self.connection.execute_batch("PRAGMA synchronous = NORMAL;");
             self.error("make the index durable")(source)
         })

@@ -152,7 +152,8 @@ pub enum Command {
     /// Mend what `verify` lists; exit 1 if something is left
     #[command(after_help = "Example:\n  indelible repair")]
     Repair {
-        /// Say that what lies in quarantine has been seen; it is moved aside and no longer reported
+        /// Say that what lies in quarantine, and drop-in scripts that something replaced, have been seen: neither is
+        /// reported any more
         #[arg(long)]
         dismiss: bool,
         /// How long to wait for a running worker to do it, in seconds
