@@ -96,7 +96,7 @@ fn a_row_is_one_line() {
 fn a_summary_is_one_line_in_the_row_and_whole_in_the_file() {
     let home = adopted(Tables::Usual, Git::Clean, 20);
     let first = "ä".repeat(600);
-    let summary = format!("\n  {first}\n{}", "the rest\n".repeat(10_000));
+    let summary = format!("\n \n{first}\n{}", "the rest\n".repeat(10_000));
     let receipt = home
         .cmd(["record", "failure", "--json", "--title", "long", "--domain", "d", "--summary", "-"])
         .stdin(summary.clone())
@@ -303,6 +303,38 @@ fn a_script_whose_output_is_lost_has_recorded() {
     }
     home.flush();
     assert_eq!(value::<i64>(&home, "SELECT count(*) FROM records"), recorded);
+    home.assert_settled();
+}
+
+/// Rows of ours that are gone are in the report of the sync script too, and what it cannot mend it does not call in sync.
+#[test]
+fn the_sync_script_speaks_of_our_records() {
+    let home = framework(Tables::Usual, Git::Clean, 0);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let sync = |flags: &[&str]| script(&home, "sync-db-markdown.sh", flags);
+    let said = sync(&[]).ok();
+    assert!(said.stdout.contains("Status: SYNCHRONIZED"), "{said}");
+    let said = sync(&["--fix"]).ok();
+    assert!(said.stdout.contains("Status: NO CHANGES NEEDED"), "{said}");
+    let receipts = home.record_each("first");
+    home.flush();
+    home.index()
+        .execute_batch(
+            "DELETE FROM learnings WHERE title = 'first failure';
+             DELETE FROM heuristics WHERE rule = 'first heuristic';
+             CREATE TRIGGER never BEFORE INSERT ON learnings BEGIN SELECT RAISE(ABORT, 'never'); END;",
+        )
+        .expect("they can be deleted");
+    let said = sync(&[]).ok();
+    let failure = receipts.iter().find(|it| it.kind == "failure").expect("there is one").page();
+    assert!(said.stdout.contains(&format!("ORPHANED FILE: {failure}")), "{said}");
+    assert!(said.stdout.contains("Status: OUT OF SYNC (2 issues)"), "{said}");
+    let said = sync(&["--fix"]).run().exits(2);
+    assert!(said.stdout.contains("-> FIXED: ") && said.stdout.contains("-> FAILED: "), "{said}");
+    assert!(said.stdout.contains("Status: OUT OF SYNC (1 issues)"), "{said}");
+    home.index().execute_batch("DROP TRIGGER never").expect("it is there");
+    let said = sync(&["--fix", "-v"]).ok();
+    assert!(said.stdout.contains("Status: SYNCHRONIZED"), "{said}");
     home.assert_settled();
 }
 

@@ -69,9 +69,12 @@ ask() {
     eval "$1=\$answer"
 }
 
-# ask_lines NAME PROMPT: as ask, for all lines up to an empty one.
+# ask_lines NAME PROMPT: as ask; of input that is no terminal all lines up to an empty one.
 ask_lines() {
-    [ -t 0 ] && say '%s (an empty line ends it):\n' "$2" >&2
+    if [ -t 0 ]; then
+        ask "$@"
+        return 0
+    fi
     lines=
     while IFS= read -r answer || [ -n "$answer" ]; do
         [ -n "$answer" ] || break

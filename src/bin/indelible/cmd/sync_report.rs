@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use indelible::adopt::{self, Orphan, Orphans, Wishes};
+use indelible::survey::Verdict;
 use indelible::text::visible_line;
 use indelible::verify::{Report, verify};
 use indelible::worker::Want;
@@ -140,11 +141,20 @@ impl Said<'_> {
     }
 
     fn records(&mut self, report: &Report) {
+        let of_files = [Verdict::AddRow, Verdict::CommitFile].map(Verdict::what);
         for found in &report.disagreements {
-            self.totals.rows += 1;
-            line(format!("ORPHANED DB RECORD: {} ({})", visible_line(&found.path), found.what));
+            let is_file = of_files.contains(&found.what.as_str());
+            let what = if is_file { "ORPHANED FILE" } else { "ORPHANED DB RECORD" };
+            line(format!("{what}: {} ({})", visible_line(&found.path), found.what));
             let is_left = self.left.map(|left| left.records.disagreements.contains(found));
-            self.totals.fixed_rows += self.mended(is_left, None, "Journal, file, row and history agree");
+            let mended = self.mended(is_left, None, "Journal, file, row and history agree");
+            let totals = &mut self.totals;
+            let (counted, fixed) = match is_file {
+                true => (&mut totals.files, &mut totals.fixed_files),
+                false => (&mut totals.rows, &mut totals.fixed_rows),
+            };
+            *counted += 1;
+            *fixed += mended;
         }
     }
 
