@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use indelible::home::Home;
-use indelible::intent::{Intent, Learning, Record, RecordId};
 use indelible::journal::Appender;
+use indelible::model::{Intent, Learning, Level, Provenance, Record, RecordId, Request, Severity};
 use indelible::store::page;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -108,7 +108,7 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
     let created_at = Timestamp::from_millisecond((Timestamp::now() - before).as_millisecond()).expect("a time is one");
     let record = KINDS[number % KINDS.len()](learning(number));
     let id = RecordId::new();
-    let mut files = page::files(id, created_at, None, &record, false);
+    let mut files = page::files(id, created_at, &Request::new(record.clone()), Level::Day);
     if layout == Layout::Flat {
         let folder = number / RECORDS_PER_FOLDER;
         let folder = FOLDERS.get(folder).map_or_else(|| format!("archive-{folder:03}"), ToString::to_string);
@@ -117,14 +117,14 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
             file.path = format!("memory/{folder}/{name}");
         }
     }
-    Intent { id, created_at, key: None, record, files }
+    Intent { id, created_at, key: None, record, provenance: Provenance::default(), files }
 }
 
 fn learning(number: usize) -> Learning {
     Learning {
         title: format!("Record {number}: the cache grew without bound"),
         domain: format!("domain-{}", number % 20),
-        severity: 3,
+        severity: Severity::DEFAULT,
         tags: "cache,memory".into(),
         summary: "It had no limit, and nobody looked until the machine swapped. A limit of 10,000 entries holds."
             .into(),

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::intent::{Experiment, Heuristic, Kind, Learning, Record, RecordId};
+use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
 use crate::store::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
 use crate::text::{chain, visible_line};
 
@@ -123,7 +123,8 @@ fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> 
     for kind in Kind::ALL {
         let record = sample(kind);
         let id = RecordId::new();
-        let row = RowImage { id, created_at: Timestamp::UNIX_EPOCH, key: None, record: &record, path: "memory/x.md" };
+        let (created_at, provenance) = (Timestamp::UNIX_EPOCH, &Provenance::default());
+        let row = RowImage { id, created_at, key: None, record: &record, provenance, path: "memory/x.md" };
         if let Err(error) = copy.insert(&[row]) {
             refusals.push(Refusal { kind, why: error.source().map_or_else(|| said(&error), said) });
         }
@@ -137,27 +138,9 @@ fn said(error: &dyn std::error::Error) -> String {
 
 fn sample(kind: Kind) -> Record {
     // A name that nothing has: what is tried is the table, not one row.
-    let name = format!("indelible looks whether this can be inserted: {}", Uuid::new_v4());
-    let domain = "indelible".to_owned();
-    let learning = Learning { title: name.clone(), domain: domain.clone(), severity: 3, ..empty_learning() };
-    match kind {
-        Kind::Failure => Record::Failure(learning),
-        Kind::Success => Record::Success(learning),
-        Kind::Observation => Record::Observation(learning),
-        Kind::Heuristic => {
-            let (explanation, source) = (String::new(), "observation".to_owned());
-            Record::Heuristic(Heuristic { domain, rule: name, explanation, source, confidence: 0.5 })
-        }
-        Kind::Experiment => {
-            let (success_criteria, failure_criteria) = Default::default();
-            Record::Experiment(Experiment { name, hypothesis: domain, success_criteria, failure_criteria })
-        }
-    }
-}
-
-fn empty_learning() -> Learning {
-    let (title, domain, tags, summary) = Default::default();
-    Learning { title, domain, severity: 3, tags, summary }
+    let name = format!("indelible tries an insertion: {}", Uuid::new_v4());
+    let named = |spec: &FieldSpec| Ok::<_, Invalid>(spec.required.then(|| name.clone()));
+    Record::build(kind, named).expect("every required field is there, and the rest are the defaults")
 }
 
 /// Copies the database to the new file `to` and checks the copy. It is one file, and synced.

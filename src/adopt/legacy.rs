@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use crate::record::{parse_confidence, parse_severity};
+use crate::model::{Confidence, Severity};
 use crate::store::page::front_and_rest;
 use crate::text::visible_line;
 
@@ -139,17 +139,21 @@ pub(super) fn learning(bytes: &[u8], name: &str) -> Learning {
     Learning {
         title: title.map_or_else(|| title_of(name), str::to_owned),
         domain: page.field("domain").map(str::to_owned),
-        severity: page.field("severity").and_then(severity).unwrap_or(3),
+        severity: page.field("severity").and_then(severity).unwrap_or(Severity::DEFAULT.get()),
         tags: page.field("tags").unwrap_or_default().to_owned(),
         summary: summary.unwrap_or_default(),
         created_at: page.field("date").and_then(date).or_else(|| date(name)),
     }
 }
 
+fn confidence(text: &str) -> Option<f64> {
+    text.parse().ok().map(Confidence::get)
+}
+
 /// A severity as pages spell it: `4`, `high`, `4/5`, `4 (high)`.
 fn severity(text: &str) -> Option<u8> {
     let word = text.split([' ', '/', '(']).next()?;
-    parse_severity(word).ok()
+    word.parse().ok().map(Severity::get)
 }
 
 /// The title that a file's name stands for.
@@ -188,7 +192,7 @@ fn rule_as_front(text: &str, stem: &str) -> Option<Rule> {
         rule: rule.to_owned(),
         explanation: explanation.trim().to_owned(),
         source: front.source_type.or(front.source),
-        confidence: front.confidence.and_then(|text| parse_confidence(&text).ok()).unwrap_or(0.5),
+        confidence: front.confidence.and_then(|text| confidence(&text)).unwrap_or(Confidence::DEFAULT.get()),
         created_at: front.created.as_deref().and_then(date),
     })
 }
@@ -215,14 +219,14 @@ fn rule_in(section: &Section<'_>, domain: &str) -> Option<Rule> {
 }
 
 fn rule_of(row: Option<i64>, rule: &str, domain: &str, fields: &[(String, &str)], explanation: String) -> Rule {
-    let confidence = field_of(fields, "confidence").and_then(|text| parse_confidence(text).ok());
+    let confidence = field_of(fields, "confidence").and_then(confidence);
     Rule {
         row,
         domain: domain.to_owned(),
         rule: rule.to_owned(),
         explanation,
         source: field_of(fields, "source_type").or_else(|| field_of(fields, "source")).map(str::to_owned),
-        confidence: confidence.unwrap_or(0.5),
+        confidence: confidence.unwrap_or(Confidence::DEFAULT.get()),
         created_at: field_of(fields, "created").and_then(date),
     }
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::legacy::{self, RowFields};
 use crate::fs::order::{self, Lock};
 use crate::fs::{self, Dir, Point, point};
-use crate::intent::check_path;
+use crate::model::check_path;
 use crate::store::index::{self, Index, columns_of, columns_or_null};
 use crate::store::page;
 use crate::survey::walk;

@@ -35,14 +35,15 @@ pub use start::{Progress, Reached, VoidReason, reached};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
 use crate::home::{self, Home};
-use crate::intent::{FileImage, Intent, Kind, RecordId};
 use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
+use crate::model::{FileImage, Intent, RecordId, RecordPath};
 use crate::position::Position;
 use crate::state::{Passed, State};
-use crate::store::apply::{self, Applier, Expect, domain_folder};
+use crate::store::apply::{self, Applier, Expect};
 use crate::store::history::{self, Committed, History, HistoryOptions};
 use crate::store::index::{self, Index, RowImage, Taken};
 use crate::store::quarantine::Quarantine;
+use crate::store::spread;
 
 use repacking::Repacking;
 
@@ -224,8 +225,8 @@ pub struct Committer<'h> {
     committed_segment: SegmentNumber,
     /// Paths that history had once and its owner removed: they stay removed.
     removed: HashSet<String>,
-    /// Keyed records that are committed and whose rows are owed: the index cannot tell that they are there.
-    owed_keys: HashMap<RecordId, Place>,
+    /// Keyed records that are committed and whose rows are owed, and where each is: the index cannot tell that they are there.
+    owed_keys: HashMap<RecordId, String>,
     void: Option<VoidReason>,
     pending: Vec<Pending>,
     pending_bytes: usize,
@@ -284,7 +285,7 @@ impl<'h> Committer<'h> {
         Pressure {
             records: self.pending.len(),
             full: self.is_full() || self.pending.len() >= self.options.records_due,
-            severity_max: self.pending.iter().map(|pending| pending.intent.record.severity()).max().unwrap_or(0),
+            severity_max: self.pending.iter().map(|pending| pending.intent.record.severity().get()).max().unwrap_or(0),
         }
     }
 
@@ -346,6 +347,8 @@ impl<'h> Committer<'h> {
         let Some(proof) = self.sync_journal()? else { return self.commit() };
         let applied = self.apply_pending(&proof)?;
         let outcome = self.commit_applied(applied, position)?;
+        let files = self.pending.iter().flat_map(|pending| &pending.intent.files);
+        spread::spread_full(self.home.dir(), files.map(|file| file.path.as_str()));
         for PassedOver { torn, voided } in self.pending.drain(..).map(|pending| pending.before) {
             self.counts.torn += torn;
             self.counts.voided += voided;
@@ -466,11 +469,11 @@ impl<'h> Committer<'h> {
         let owed = self.owed_keys.get(&intent.id).cloned();
         let place = match owed {
             Some(place) => Some(place),
-            None => self.opened()?.find(intent.id)?.map(|known| Place { kind: known.kind, path: known.path }),
+            None => self.opened()?.find(intent.id)?.map(|known| known.path),
         };
-        Ok(place.is_some_and(|Place { kind, path }| {
-            let full = crate::store::page::with_full_id(&apply::page_at(kind, intent.path()), intent.id);
-            path != intent.path() && path != apply::folder_or_page(kind, &full)
+        Ok(place.is_some_and(|path| {
+            let full = RecordPath(&RecordPath(intent.path()).page()).with_full_id(intent.id);
+            path != intent.path() && path != RecordPath(&full).shown()
         }))
     }
 
@@ -515,7 +518,7 @@ impl<'h> Committer<'h> {
     }
 
     fn render_pages(&mut self, intents: &[Intent]) -> Result<Vec<FileImage>, Error> {
-        let mut folders: Vec<_> = intents.iter().filter_map(|intent| domain_folder(intent.path())).collect();
+        let mut folders: Vec<_> = domain_folders(intents).map(str::to_owned).collect();
         folders.sort_unstable();
         folders.dedup();
         self.render_folders(folders)
@@ -710,12 +713,9 @@ impl<'h> Committer<'h> {
     }
 }
 
-/// Where the record of an id is.
-#[derive(Clone, Debug)]
-struct Place {
-    kind: Kind,
-    /// Its page, or its folder if it is an experiment; relative to the home.
-    path: String,
+/// The folders of the domains whose pages show some of `intents`.
+fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
+    intents.iter().filter_map(|intent| RecordPath(intent.path()).domain_folder())
 }
 
 /// Removes the segments before `committed`, oldest first, after everything that was written from them is durable: the

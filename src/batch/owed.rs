@@ -17,13 +17,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Applied, Committer, Error, LOCK_WAIT, Outcome, Place};
+use super::{Applied, Committer, Error, LOCK_WAIT, Outcome};
 use crate::fs::{self, Point, point};
-use crate::intent::Intent;
 use crate::journal::{Item, Reader};
+use crate::model::{Intent, RecordPath};
 use crate::position::Position;
 use crate::state::State;
-use crate::store::apply::domain_folder;
 
 /// How many records of the journal are looked up at a time.
 const GROUP_RECORDS: usize = 1000;
@@ -72,8 +71,7 @@ impl Committer<'_> {
 
     fn remember_keys(&mut self, intents: &[Intent]) {
         for intent in intents.iter().filter(|intent| intent.key.is_some()) {
-            let place = || Place { kind: intent.record.kind(), path: intent.path().to_owned() };
-            self.owed_keys.entry(intent.id).or_insert_with(place);
+            self.owed_keys.entry(intent.id).or_insert_with(|| intent.path().to_owned());
         }
     }
 
@@ -138,7 +136,7 @@ impl Committer<'_> {
                 let applied = committer.applied(&intent)?;
                 restored.gone |= applied.is_none();
                 let intent = applied.unwrap_or(intent);
-                restored.folders.extend(domain_folder(intent.path()));
+                restored.folders.extend(RecordPath(intent.path()).domain_folder().map(str::to_owned));
                 if committer.index()?.find(intent.id)?.is_none() {
                     rows.push(intent);
                 }

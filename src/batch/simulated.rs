@@ -29,12 +29,15 @@ use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
-use crate::intent::{Experiment, FileImage, Heuristic, Intent, Learning, Record, RecordId};
 use crate::journal::{self, Appender, Item, Journal, Reader};
+use crate::model::{
+    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
+    Severity,
+};
 use crate::position::Position;
-use crate::record::{Recorder, Request};
+use crate::record::Recorder;
 use crate::state::State;
-use crate::store::apply::{Applier, domain_folder};
+use crate::store::apply::Applier;
 use crate::store::history::{History, HistoryOptions};
 use crate::store::page::{self, PageEntry};
 use crate::store::quarantine::Quarantine;
@@ -195,7 +198,7 @@ impl World {
                 rule: it.rule.clone(),
                 explanation: it.explanation.clone(),
                 source: it.source.clone(),
-                confidence: it.confidence,
+                confidence: it.confidence.get(),
                 created_at: intent.created_at,
                 path: intent.path().to_owned(),
             });
@@ -205,12 +208,12 @@ impl World {
 
     /// The folders of all domains that have a heuristic.
     fn domains(&self) -> BTreeSet<String> {
-        self.committed.iter().filter_map(|intent| domain_folder(intent.path())).collect()
+        super::domain_folders(&self.committed).map(str::to_owned).collect()
     }
 }
 
 fn is_in(intent: &Intent, folder: &str) -> bool {
-    domain_folder(intent.path()).is_some_and(|it| it == folder)
+    RecordPath(intent.path()).domain_folder() == Some(folder)
 }
 
 /// A home from its making on, through several cuts.
@@ -315,7 +318,7 @@ impl<'r> Life<'r> {
 
     fn requests(&mut self) -> Vec<Request> {
         let count = if self.dice.below(4) == 0 { 1 + self.dice.below(5) } else { 1 };
-        (0..count).map(|_| Request { record: self.record(), key: None }).collect()
+        (0..count).map(|_| Request::new(self.record())).collect()
     }
 
     fn record(&mut self) -> Record {
@@ -334,12 +337,12 @@ impl<'r> Life<'r> {
                 rule: headline.clone(),
                 explanation: "A reason.".to_owned(),
                 source: "auto".to_owned(),
-                confidence: 0.5,
+                confidence: Confidence::DEFAULT,
             }),
             _ => Record::Failure(Learning {
                 title: headline.clone(),
                 domain: "ci".to_owned(),
-                severity: 3,
+                severity: Severity::DEFAULT,
                 tags: "a,b".to_owned(),
                 summary: body,
             }),
@@ -433,7 +436,7 @@ impl<'r> Life<'r> {
         for (path, bytes) in files {
             // A power cut can have torn it: it is known by its name.
             let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
-            let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.record.is_none());
+            let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} is nobody's");
         }
         assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
@@ -493,7 +496,7 @@ fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMa
 }
 
 fn files_of(id: RecordId, created_at: Timestamp, record: &Record) -> Vec<FileImage> {
-    page::files(id, created_at, None, record, false)
+    page::files(id, created_at, &Request::new(record.clone()), Level::Day)
 }
 
 /// Somebody who uses the home until the power goes.
@@ -654,7 +657,7 @@ impl<'s> Stage<'s> {
         let pending = std::mem::take(&mut committer.pending);
         let mut intents = committer.apply_all(&pending, &proof, &mut HashSet::new())?.intents;
         intents.retain(|intent| !self.world().is_committed(intent.id));
-        let folders: BTreeSet<_> = intents.iter().filter_map(|intent| domain_folder(intent.path())).collect();
+        let folders: BTreeSet<_> = super::domain_folders(&intents).map(str::to_owned).collect();
         for folder in folders {
             let text = self.world().page(&folder, &intents);
             committer.applier.page(&folder, text).map_err(|source| Error::Page { folder, source })?;

@@ -1,18 +1,26 @@
 //! What a failure, and what was learned, look like as records. Pure.
 
 use super::{Learned, Moment, Rules, Scene, Tool};
-use crate::intent::{Heuristic, Learning, Record};
-use crate::record::{Request, limits};
+use crate::model::Request;
+use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
 
 /// How much of a command, of what a tool was given and of an error is kept, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
 const INPUT_BYTES_MAX: usize = 4 << 10;
 const ERROR_BYTES_MAX: usize = 16 << 10;
+/// The severity of what was learned and is no rule.
+const LEARNED: Severity = Severity::LOW;
 /// How long a title gets, in characters.
 const TITLE_CHARS_MAX: usize = 160;
 
 /// The failure of `tool`.
-pub(super) fn of_tool(scene: &Scene<'_>, tool: &Tool, error: &str, exit_code: Option<i64>, severity: u8) -> Request {
+pub(super) fn of_tool(
+    scene: &Scene<'_>,
+    tool: &Tool,
+    error: &str,
+    exit_code: Option<i64>,
+    severity: Severity,
+) -> Request {
     let event = scene.event;
     let name = scene.redacted(&tool.name);
     let command = tool.command.as_deref().map(|command| scene.redacted(command));
@@ -36,11 +44,11 @@ pub(super) fn of_tool(scene: &Scene<'_>, tool: &Tool, error: &str, exit_code: Op
     summary.push_str(&scene.place());
     let digest = event.digest.to_string();
     let key = scene.key(&["tool", tool.call.as_deref().unwrap_or(&digest)]);
-    failure(&title, &domain, severity, &tags.join(","), summary, key)
+    failure(scene, &title, &domain, severity, &tags.join(","), summary, key)
 }
 
 /// The failure of a sub-agent, or of a turn.
-pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: u8) -> Request {
+pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: Severity) -> Request {
     let event = scene.event;
     let agent = scene.redacted(event.agent.as_deref().unwrap_or("agent"));
     let error = scene.redacted(error);
@@ -53,10 +61,18 @@ pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: u8) -> Request {
     }
     summary.push_str(&scene.place());
     let key = scene.key(&["turn", &event.digest.to_string()]);
-    failure(&title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
+    failure(scene, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
-fn failure(title: &str, domain: &str, severity: u8, tags: &str, summary: String, key: String) -> Request {
+fn failure(
+    scene: &Scene<'_>,
+    title: &str,
+    domain: &str,
+    severity: Severity,
+    tags: &str,
+    summary: String,
+    key: String,
+) -> Request {
     let it = Learning {
         title: headline(title),
         domain: shortened_to(domain, limits::DOMAIN_CHARS_MAX),
@@ -64,7 +80,7 @@ fn failure(title: &str, domain: &str, severity: u8, tags: &str, summary: String,
         tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
         summary,
     };
-    Request { record: Record::Failure(it), key: Some(key) }
+    scene.request(Record::Failure(it), key)
 }
 
 /// What was learned: a heuristic if it is a rule, an observation otherwise.
@@ -87,17 +103,17 @@ pub(super) fn of_learned(scene: &Scene<'_>, found: Learned) -> Request {
             rule: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
             explanation: body,
             source: "auto".into(),
-            confidence: 0.5,
+            confidence: Confidence::DEFAULT,
         }),
         false => Record::Observation(Learning {
             title: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
             domain,
-            severity: 2,
+            severity: LEARNED,
             tags: format!("hook,{}", scene.event.host.name()),
             summary: body,
         }),
     };
-    Request { record, key: Some(key) }
+    scene.request(record, key)
 }
 
 /// Whether the command's last word belongs to a program whose exit code 1 is an answer.

@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub use host::{End, Event, Host, Moment, Tool};
 pub use learned::{Learned, learned};
 
-use crate::record::Request;
+use crate::model::{Origin, Provenance, Record, Request, Severity, limits};
 use crate::redact::Redactor;
 
 /// What is recorded of an event or of a tool.
@@ -69,8 +69,8 @@ impl Wants {
 /// What a user wants recorded.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The severity of a failure, 1 to 5.
-    pub severity: u8,
+    /// The severity of a failure.
+    pub severity: Severity,
     /// The programs whose exit code 1 is an answer and no failure.
     pub answers: Vec<String>,
     /// By event: what of it, where that is not as usual.
@@ -83,7 +83,7 @@ impl Default for Rules {
     fn default() -> Self {
         let answers = ["grep", "egrep", "fgrep", "rg", "diff", "cmp", "test", "[", "which", "type", "command", "pgrep"];
         let answers = answers.map(str::to_owned).to_vec();
-        Rules { severity: 2, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+        Rules { severity: Severity::LOW, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
     }
 }
 
@@ -256,19 +256,29 @@ impl Scene<'_> {
         format!("hook:{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
     }
 
-    /// Where it happened, as a list of markdown.
+    /// A request for `record`, with where it comes from as the host tells it.
+    fn request(&self, record: Record, key: String) -> Request {
+        let event = self.event;
+        let known = |text: &str, chars_max: usize| {
+            let text = compose::shortened(text.trim(), chars_max - 1);
+            Some(self.redacted(&text)).filter(|text| !text.is_empty())
+        };
+        let provenance = Provenance {
+            origin: Some(Origin::Hook),
+            session: known(&event.session, limits::PROVENANCE_CHARS_MAX),
+            agent: Some(event.host.title().to_owned()),
+            cwd: event.folder.as_deref().and_then(|folder| known(folder, limits::CWD_CHARS_MAX)),
+            ..Provenance::default()
+        };
+        Request { record, key: Some(key), provenance }
+    }
+
+    /// What of the event no field says, as a list of markdown.
     fn place(&self) -> String {
         let event = self.event;
-        let mut lines = format!("- host: {}, event {}\n", event.host.title(), self.redacted(&event.name));
-        let told = [
-            ("folder", event.folder.as_deref()),
-            ("session", Some(event.session.as_str())),
-            ("agent", event.agent.as_deref()),
-        ];
-        for (name, text) in told {
-            if let Some(text) = text.filter(|text| !text.is_empty()) {
-                lines.push_str(&format!("- {name}: {}\n", self.redacted(&compose::shortened(text, 1000))));
-            }
+        let mut lines = format!("- event: {}\n", self.redacted(&event.name));
+        if let Some(agent) = event.agent.as_deref().filter(|agent| !agent.is_empty()) {
+            lines.push_str(&format!("- agent: {}\n", self.redacted(&compose::shortened(agent, 1000))));
         }
         lines
     }
@@ -286,7 +296,6 @@ impl Scene<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::Record;
     use serde_json::{Value, json};
 
     fn event(payload: &Value) -> Event {
@@ -318,8 +327,11 @@ mod tests {
         let request = one(&failed("Bash", "cd x && cargo test --locked", "Exit code 101\nthread panicked"));
         let Record::Failure(it) = request.record else { panic!("{:?}", request.record) };
         assert_eq!((it.title.as_str(), it.domain.as_str()), ("cd x && cargo test --locked: exit code 101", "cargo"));
-        assert_eq!((it.tags.as_str(), it.severity), ("hook,claude,Bash,exit-101", 2));
-        for part in ["cargo test --locked", "thread panicked", "- folder: /w", "- session: s"] {
+        assert_eq!((it.tags.as_str(), it.severity), ("hook,claude,Bash,exit-101", Severity::LOW));
+        let Provenance { origin, session, agent, cwd, .. } = request.provenance;
+        assert_eq!((origin, agent.as_deref()), (Some(Origin::Hook), Some("Claude Code")));
+        assert_eq!((cwd.as_deref(), session.as_deref()), (Some("/w"), Some("s")));
+        for part in ["cargo test --locked", "thread panicked", "- event: "] {
             assert!(it.summary.contains(part), "{part} is missing in:\n{}", it.summary);
         }
     }
@@ -427,7 +439,7 @@ mod tests {
                 said(&format!("[LEARNED:{odd}]{odd}\n[LEARNED:{0}] must {0}", odd.replace('\n', " "))),
             ];
             for request in payloads.iter().flat_map(|it| judged(it, &Rules::default()).unwrap_or_default()) {
-                assert_eq!(crate::record::validate(&request), Ok(()));
+                assert_eq!(request.check(), Ok(()));
             }
         }
     }

@@ -1,9 +1,12 @@
 //! A line of a batch: JSON becomes a request. Pure.
 
-use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt;
 
-use super::{Invalid, Request, parse_confidence, parse_severity};
-use crate::intent::{Experiment, Heuristic, Kind, Learning, Record};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape};
 use crate::text::visible_line;
 
 impl Request {
@@ -31,40 +34,94 @@ impl Request {
     }
 }
 
-/// One line of a batch.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One line of a batch: its fields as text, by name.
 struct Line {
     kind: Kind,
-    title: Option<String>,
-    domain: Option<String>,
-    severity: Option<Scalar>,
-    tags: Option<Tags>,
-    summary: Option<String>,
-    rule: Option<String>,
-    explanation: Option<String>,
-    source: Option<String>,
-    confidence: Option<Scalar>,
-    name: Option<String>,
-    hypothesis: Option<String>,
-    success_criteria: Option<String>,
-    failure_criteria: Option<String>,
     key: Option<String>,
+    values: HashMap<&'static str, String>,
 }
 
-/// Tags as they are kept, or one by one.
+impl Line {
+    fn request(mut self) -> Result<Request, Invalid> {
+        let record = Record::build(self.kind, |spec| Ok::<_, Invalid>(self.values.remove(spec.name)))?;
+        let mut provenance = Provenance::default();
+        for spec in &PROVENANCE {
+            if let Some(text) = self.values.remove(spec.name) {
+                provenance.set(spec.field, text)?;
+            }
+        }
+        Ok(Request { record, key: self.key, provenance })
+    }
+}
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line, A::Error> {
+        let (mut kind, mut key, mut values) = (None, None, HashMap::new());
+        while let Some(name) = map.next_key::<String>()? {
+            let repeated = |name| serde::de::Error::duplicate_field(name);
+            match (name.as_str(), FieldSpec::named(&name)) {
+                ("kind", _) if kind.is_some() => return Err(repeated("kind")),
+                ("kind", _) => kind = Some(map.next_value()?),
+                ("key", _) if key.is_some() => return Err(repeated("key")),
+                ("key", _) => key = Some(map.next_value()?),
+                (_, Some(spec)) if values.contains_key(spec.name) => return Err(repeated(spec.name)),
+                (_, Some(spec)) => {
+                    if let Some(text) = text_of(spec.shape, &mut map)? {
+                        values.insert(spec.name, text);
+                    }
+                }
+                (unknown, None) => return Err(unknown_field(unknown)),
+            }
+        }
+        let kind = kind.ok_or_else(|| serde::de::Error::missing_field("kind"))?;
+        Ok(Line { kind, key: key.flatten(), values })
+    }
+}
+
+fn unknown_field<E: serde::de::Error>(name: &str) -> E {
+    let known = FIELDS.iter().chain(&PROVENANCE).map(|spec| spec.name).chain(["kind", "key"]);
+    let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+    E::custom(format!("unknown field `{name}`, expected one of {}", known.join(", ")))
+}
+
+/// The value of a field whose text has `shape`; `None` for null.
+fn text_of<'de, A: MapAccess<'de>>(shape: Shape, map: &mut A) -> Result<Option<String>, A::Error> {
+    match shape {
+        Shape::Line { .. } | Shape::Body | Shape::Origin => map.next_value(),
+        Shape::List { .. } => map.next_value::<Option<List>>().map(|list| list.map(List::text)),
+        Shape::Severity | Shape::Confidence => {
+            map.next_value::<Option<Scalar>>().map(|scalar| scalar.map(Scalar::text))
+        }
+    }
+}
+
+/// Items as they are kept, or one by one.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or an array of texts")]
-enum Tags {
+enum List {
     Text(String),
-    List(Vec<String>),
+    Items(Vec<String>),
 }
 
-impl Tags {
+impl List {
     fn text(self) -> String {
         match self {
-            Tags::Text(text) => text,
-            Tags::List(list) => list.join(","),
+            List::Text(text) => text,
+            List::Items(items) => items.join(","),
         }
     }
 }
@@ -83,45 +140,5 @@ impl Scalar {
             Scalar::Number(number) => number.to_string(),
             Scalar::Text(text) => text,
         }
-    }
-}
-
-fn needed(field: &'static str, value: Option<String>) -> Result<String, Invalid> {
-    value.ok_or_else(|| Invalid::new(field, "is required and was not given"))
-}
-
-impl Line {
-    fn request(self) -> Result<Request, Invalid> {
-        let record = match self.kind {
-            Kind::Failure | Kind::Success | Kind::Observation => {
-                let severity = self.severity.map_or(Ok(3), |severity| parse_severity(&severity.text()))?;
-                let it = Learning {
-                    title: needed("title", self.title)?,
-                    domain: needed("domain", self.domain)?,
-                    severity,
-                    tags: self.tags.map(Tags::text).unwrap_or_default(),
-                    summary: self.summary.unwrap_or_default(),
-                };
-                match self.kind {
-                    Kind::Success => Record::Success(it),
-                    Kind::Observation => Record::Observation(it),
-                    _ => Record::Failure(it),
-                }
-            }
-            Kind::Heuristic => Record::Heuristic(Heuristic {
-                domain: needed("domain", self.domain)?,
-                rule: needed("rule", self.rule)?,
-                explanation: self.explanation.unwrap_or_default(),
-                source: self.source.unwrap_or_else(|| "observation".into()),
-                confidence: self.confidence.map_or(Ok(0.5), |confidence| parse_confidence(&confidence.text()))?,
-            }),
-            Kind::Experiment => Record::Experiment(Experiment {
-                name: needed("name", self.name)?,
-                hypothesis: needed("hypothesis", self.hypothesis)?,
-                success_criteria: self.success_criteria.unwrap_or_default(),
-                failure_criteria: self.failure_criteria.unwrap_or_default(),
-            }),
-        };
-        Ok(Request { record, key: self.key })
     }
 }

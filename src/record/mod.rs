@@ -12,7 +12,6 @@
 //! | after it | the intent, and what else was reached | the worker, or recovery, does the rest |
 
 mod line;
-mod validate;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,29 +21,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use validate::{Invalid, check, limits, parse_confidence, parse_severity, validate};
-
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Durable};
 use crate::home::{self, Home};
-use crate::intent::{FileImage, Intent, Kind, Record, RecordId};
 use crate::journal::{self, Appender};
-use crate::store::apply::{self, Applier, Expect};
+use crate::model::path;
+use crate::model::{FileImage, Intent, Invalid, Kind, Level, RecordId, RecordPath, Request};
+use crate::store::apply::{Applier, Expect};
 use crate::store::index::{self, Index, RowImage};
-use crate::store::page;
+use crate::store::{page, spread};
 use crate::text;
 
+/// From so many records in one call on, a recorder looks itself whether folders have grown; the worker does otherwise.
+const SPREAD_RECORDS: usize = 100;
 /// How far the index's write-ahead log may grow before a recorder that finds no worker checkpoints it, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
-
-/// What somebody wants recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// The record.
-    pub record: Record,
-    /// Under which key: a repeat of it is the same record.
-    pub key: Option<String>,
-}
 
 /// What the caller is told of a record that is kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -146,18 +137,18 @@ impl<'h> Recorder<'h> {
     }
 
     fn try_decide(&self, request: Request, index: &mut Option<Index>) -> Result<Decided, Error> {
-        validate(&request)?;
+        request.check()?;
         let created_at = now();
-        let Request { record, key } = request;
-        if let Some(key) = &key {
+        if let Some(key) = &request.key {
             let id = RecordId::of_key(self.home.id(), key);
             if let Some(receipt) = self.repeated(id, index) {
                 return Ok(Decided::Done(receipt));
             }
         }
-        let keyed = key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
-        let (id, files) = self.name(keyed, created_at, key.as_deref(), &record)?;
-        let intent = Intent { id, created_at, key, record, files };
+        let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
+        let (id, files) = self.name(keyed, created_at, &request)?;
+        let Request { record, key, provenance } = request;
+        let intent = Intent { id, created_at, key, record, provenance, files };
         let json = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         if json.len() + 64 > journal::ENTRY_BYTES_MAX {
             return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));
@@ -194,15 +185,17 @@ impl<'h> Recorder<'h> {
         &self,
         keyed: Option<RecordId>,
         created_at: Timestamp,
-        key: Option<&str>,
-        record: &Record,
+        request: &Request,
     ) -> Result<(RecordId, Vec<FileImage>), Error> {
+        let day = path::day_of(&request.record, created_at);
+        let above = day.as_deref().unwrap_or(request.record.kind().folder());
+        let folder = self.home.dir().make_folder(above)?;
         loop {
             let id = keyed.unwrap_or_default();
-            let files = page::files(id, created_at, key, record, false);
-            let path = files.first().map_or("", |file| apply::folder_or_page(record.kind(), &file.path));
-            let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
-            let folder = self.home.dir().make_folder(folder)?;
+            let level = day.as_ref().map_or(Ok(Level::Day), |_| spread::level_in(&folder, created_at, id))?;
+            let files = page::files(id, created_at, request, level);
+            let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
+            let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
             if keyed.is_some() || folder.find(name)?.is_none() {
                 return Ok((id, files));
             }
@@ -227,6 +220,9 @@ impl<'h> Recorder<'h> {
                 }
                 Err(error) => tracing::debug!(id = %wanted.intent.id, %error, "the file is left to the worker"),
             }
+        }
+        if placed.len() >= SPREAD_RECORDS {
+            spread::spread_full(self.home.dir(), placed.iter().map(|wanted| wanted.intent.path()));
         }
         let rows: Vec<_> = placed.iter().map(|wanted| RowImage::of(&wanted.intent, &wanted.receipt.path)).collect();
         if rows.is_empty() {

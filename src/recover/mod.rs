@@ -31,14 +31,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
-use crate::intent::{FileImage, Intent, RecordId};
 use crate::journal::{self, Appender};
-use crate::store::apply::folder_or_page;
+use crate::model::path::{RecordPath, is_domain_page, split};
+use crate::model::{FileImage, Intent, Level, RecordId, Request};
 use crate::store::history;
 use crate::store::index::{self, Index, Revived, RowImage};
 use crate::store::page::{self, Parsed};
 use crate::store::quarantine::Quarantine;
-use crate::survey::{self, Finding, Stores, Verdict, is_domain_page, survey};
+use crate::survey::{self, Finding, Stores, Verdict, survey};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
@@ -298,9 +298,10 @@ impl Mending<'_, '_> {
             _ => self.committer.history().read(&finding.path)?,
         };
         let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
-        let Some(Parsed { created_at, key, record: Some(record), .. }) = parsed else { return Ok(false) };
-        let path = folder_or_page(record.kind(), &finding.path);
-        let row = RowImage { id, created_at, key: key.as_deref(), record: &record, path };
+        let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
+        let Request { record, key, provenance } = &request;
+        let path = RecordPath(&finding.path).shown();
+        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, path };
         let copies = self.committer.home().index_copies()?;
         let newest = copies.first().map(|path| (path, Index::open_to_look(path)));
         let copy = newest.as_ref().and_then(|(_, opened)| opened.as_ref().ok());
@@ -366,7 +367,7 @@ impl Mending<'_, '_> {
 
     fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
         let parsed = match page::parse(&bytes) {
-            Ok(Parsed { id, created_at, key, record: Some(record), .. }) => (id, created_at, key, record),
+            Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
             Ok(_) => {
                 self.lost(finding, "the file does not say what it records");
                 return Ok(());
@@ -382,26 +383,26 @@ impl Mending<'_, '_> {
                 return Ok(());
             }
         };
-        let (id, created_at, key, record) = parsed;
+        let (id, created_at, Request { record, key, provenance }) = parsed;
         let mut files = vec![FileImage { path: finding.path.clone(), text }];
         if let Some((path, bytes)) = log
             && let Ok(text) = String::from_utf8(bytes)
         {
             files.push(FileImage { path, text });
         }
-        self.again(Intent { id, created_at, key, record, files })
+        self.again(Intent { id, created_at, key, record, provenance, files })
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(id) = finding.indexed else { return Ok(()) };
         let Some(known) = self.committer.index()?.find(id)? else { return Ok(()) };
-        let Some((record, key)) = self.committer.index()?.record_of(&known)? else {
+        let Some(request) = self.committer.index()?.record_of(&known)? else {
             {
                 self.lost(finding, "its row is gone");
                 return Ok(());
             }
         };
-        let mut files = page::files(known.id, known.created_at, key.as_deref(), &record, false);
+        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
         // The row says where the record is, whatever its page would be called today.
         let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for file in &mut files {
@@ -410,7 +411,8 @@ impl Mending<'_, '_> {
                 false => finding.path.clone(),
             };
         }
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, files })
+        let Request { record, key, provenance } = request;
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, files })
     }
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
@@ -419,7 +421,7 @@ impl Mending<'_, '_> {
         let temporary = home.private_folder("tmp")?;
         let mut domains = BTreeSet::new();
         for path in missing {
-            let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+            let (folder, name) = split(path);
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
             } else if let Some(bytes) = history.read(path)? {

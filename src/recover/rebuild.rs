@@ -17,8 +17,7 @@ use super::{Base, Error, Report};
 use crate::batch::{Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
-use crate::intent::{Record, RecordId};
-use crate::store::apply::folder_or_page;
+use crate::model::{RecordId, RecordPath, Request};
 use crate::store::index::{self, Index, RowImage};
 use crate::store::page::{self, Parsed};
 use crate::survey::{Stores, survey_files};
@@ -107,18 +106,15 @@ fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
 fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
-        if let Some(Parsed { key, record: Some(record), .. }) = parse(stores, path)? {
-            let place = folder_or_page(record.kind(), path).to_owned();
-            records.push((*created_at, *id, key, record, place));
+        if let Some(Parsed { request: Some(request), .. }) = parse(stores, path)? {
+            records.push((*created_at, *id, request, RecordPath(path).shown()));
         }
     }
-    let rows: Vec<_> =
-        records
-            .iter()
-            .map(|(created_at, id, key, record, path): &(Timestamp, RecordId, Option<String>, Record, String)| {
-                RowImage { id: *id, created_at: *created_at, key: key.as_deref(), record, path }
-            })
-            .collect();
+    let mut rows = Vec::with_capacity(records.len());
+    for (created_at, id, Request { record, key, provenance }, path) in &records {
+        let key = key.as_deref();
+        rows.push(RowImage { id: *id, created_at: *created_at, key, record, provenance, path });
+    }
     // What an adopted table refuses is parked when the stores are held against each other.
     index.insert_what_is_taken(&rows)?;
     Ok(())
@@ -134,7 +130,7 @@ fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
         },
     };
     let parsed = bytes.and_then(|bytes| page::parse(&bytes).ok());
-    Ok(parsed.filter(|parsed| parsed.record.is_some()))
+    Ok(parsed.filter(|parsed| parsed.request.is_some()))
 }
 
 /// Keeps what is left of a damaged index. Returns where.

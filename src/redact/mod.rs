@@ -17,8 +17,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 use uuid::Uuid;
 
-use crate::intent::{Experiment, Heuristic, Learning, Record};
-use crate::record::Request;
+use crate::model::Request;
 use rules::{RULES, Rule};
 
 /// A pattern of the user's that is none.
@@ -138,21 +137,7 @@ impl Redactor {
 
     /// Redacts every field of `request`. A key with a secret becomes a digest of itself, which still names one record.
     pub fn request(&self, request: &mut Request) {
-        match &mut request.record {
-            Record::Failure(it) | Record::Success(it) | Record::Observation(it) => {
-                let Learning { title, domain, severity: _, tags, summary } = it;
-                [title, domain, tags, summary].into_iter().for_each(|field| self.string(field));
-            }
-            Record::Heuristic(it) => {
-                let Heuristic { domain, rule, explanation, source, confidence: _ } = it;
-                [domain, rule, explanation, source].into_iter().for_each(|field| self.string(field));
-            }
-            Record::Experiment(it) => {
-                let Experiment { name, hypothesis, success_criteria, failure_criteria } = it;
-                let fields = [name, hypothesis, success_criteria, failure_criteria];
-                fields.into_iter().for_each(|field| self.string(field));
-            }
-        }
+        request.for_each_text(|text| self.string(text));
         if let Some(key) = &mut request.key
             && let Cow::Owned(_) = self.text(key)
         {
@@ -223,6 +208,7 @@ fn replaced(text: &str, secrets: Vec<Secret<'_>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{FieldSpec, Invalid, Kind, Learning, Provenance, Record, Shape};
 
     /// A case on each line: the rule, and a text in which `«` and `»` enclose what has to go. `¦` is nothing: it keeps
     /// the case itself from having the shape of a secret.
@@ -311,37 +297,18 @@ mod tests {
     #[test]
     fn every_field_of_every_kind_is_redacted() {
         let secret = format!("ghp_{}", "a1B2".repeat(9));
-        let learning = || Learning {
-            title: secret.clone(),
-            domain: secret.clone(),
-            severity: 3,
-            tags: secret.clone(),
-            summary: secret.clone(),
-        };
-        let heuristic = Heuristic {
-            domain: secret.clone(),
-            rule: secret.clone(),
-            explanation: secret.clone(),
-            source: secret.clone(),
-            confidence: 0.5,
-        };
-        let experiment = Experiment {
-            name: secret.clone(),
-            hypothesis: secret.clone(),
-            success_criteria: secret.clone(),
-            failure_criteria: secret.clone(),
-        };
-        let records = [
-            Record::Failure(learning()),
-            Record::Success(learning()),
-            Record::Observation(learning()),
-            Record::Heuristic(heuristic),
-            Record::Experiment(experiment),
-        ];
-        for record in records {
-            let mut request = Request { record, key: Some(format!("k {secret}")) };
+        for kind in Kind::ALL {
+            let value = |spec: &FieldSpec| {
+                let is_text = !matches!(spec.shape, Shape::Severity | Shape::Confidence);
+                Ok::<_, Invalid>(is_text.then(|| secret.clone()))
+            };
+            let record = Record::build(kind, value).expect("every text is there");
+            let text = || Some(secret.clone());
+            let (project, session, agent, host, cwd) = (text(), text(), text(), text(), text());
+            let provenance = Provenance { project, origin: None, session, agent, host, cwd };
+            let mut request = Request { record, key: Some(format!("k {secret}")), provenance };
             redactor().request(&mut request);
-            let json = serde_json::to_string(&request.record).expect("a record is JSON");
+            let json = serde_json::to_string(&(&request.record, &request.provenance)).expect("a record is JSON");
             assert!(!json.contains(&secret) && !request.key.expect("it had one").contains(&secret), "{json}");
         }
     }
@@ -349,14 +316,8 @@ mod tests {
     #[test]
     fn keys_with_different_secrets_stay_different() {
         let redacted = |key: String| {
-            let learning = Learning {
-                title: "t".into(),
-                domain: "d".into(),
-                severity: 3,
-                tags: String::new(),
-                summary: String::new(),
-            };
-            let mut request = Request { record: Record::Failure(learning), key: Some(key) };
+            let learning = Learning { title: "t".into(), domain: "d".into(), ..Learning::default() };
+            let mut request = Request { key: Some(key), ..Request::new(Record::Failure(learning)) };
             redactor().request(&mut request);
             request.key
         };

@@ -15,23 +15,22 @@
 //! | another record's id | a collision of short ids | our path gets the full id |
 //! | anything else | torn, or not ours | set aside in quarantine, then placed |
 
-use std::borrow::Cow;
-
 use crate::fs::{self, Dir, Durable};
 use crate::home::{self, Home};
-use crate::intent::{FileImage, Intent, Kind, check_path};
+use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::{FileImage, Intent, RecordPath, check_path, limits};
 use crate::store::index::{self, Index};
 use crate::store::page;
 
 /// A file larger than this was not written by us; it is taken for edited.
-const READ_BYTES_MAX: u64 = 64 << 20;
+const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
 
 /// Why a record's files or a page could not be ensured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The intent names a path that no record can have.
     #[error("the record cannot be applied")]
-    Path(#[from] crate::intent::BadPath),
+    Path(#[from] crate::model::BadPath),
     /// The disk refused.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -130,13 +129,13 @@ impl<'h> Applier<'h> {
                 None => return Ok(None),
             }
         }
-        let path = files.first().map_or("", |file| folder_or_page(intent.record.kind(), &file.path)).to_owned();
+        let path = files.first().map_or("", |file| RecordPath(&file.path).shown()).to_owned();
         Ok(Some(Place { path, files: files.iter().map(|file| file.path.clone()).collect(), written }))
     }
 
     /// Ensures one file. Returns whether it had to be written; `None` if another record's is there.
     fn file(&self, intent: &Intent, mut expect: Expect, file: &FileImage) -> Result<Option<bool>, Error> {
-        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let (folder, name) = split(&file.path);
         let folder = self.home.make_folder(folder)?;
         loop {
             if expect == Expect::Itself {
@@ -179,7 +178,7 @@ impl<'h> Applier<'h> {
     fn are_in_place(&self, intent: &Intent, files: &[FileImage]) -> Result<bool, Error> {
         for file in files {
             check_path(&file.path)?;
-            let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+            let (folder, name) = split(&file.path);
             let folder = match self.home.folder(folder) {
                 Err(error) if error.is_not_found() => return Ok(false),
                 folder => folder?,
@@ -225,13 +224,13 @@ impl<'h> Applier<'h> {
     /// # Errors
     /// [`Error::Fs`]; the page is then the old one or the new one, whole.
     pub(crate) fn page(&self, folder: &str, text: String) -> Result<FileImage, Error> {
-        let path = format!("{folder}/README.md");
+        let path = format!("{folder}/{DOMAIN_PAGE}");
         let dir = self.home.make_folder(folder)?;
-        let old = match dir.content("README.md", READ_BYTES_MAX) {
+        let old = match dir.content(DOMAIN_PAGE, READ_BYTES_MAX) {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
             // A link, a pipe or a folder: it is moved away as it is, and never followed.
             Err(fs::Error::Refused { .. }) => {
-                let aside = dir.set_aside("README.md", &self.quarantine, "not-a-README.md")?;
+                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, "not-a-README.md")?;
                 tracing::warn!(path, aside, "something that is no file was in a page's place: it is set aside");
                 None
             }
@@ -241,10 +240,10 @@ impl<'h> Applier<'h> {
             let kept = old.is_none_or(|old| is_replaceable(&old));
             if !kept {
                 let name = format!("edited-{}-README.md", folder.rsplit('/').next().unwrap_or("domain"));
-                let aside = dir.set_aside("README.md", &self.quarantine, &name)?;
+                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, &name)?;
                 tracing::warn!(path, aside, "a rendered page was edited by hand: the edited page is set aside");
             }
-            let _ = dir.replace("README.md", text.as_bytes(), &self.temporary)?;
+            let _ = dir.replace(DOMAIN_PAGE, text.as_bytes(), &self.temporary)?;
         }
         Ok(FileImage { path, text })
     }
@@ -262,26 +261,5 @@ fn is_replaceable(page: &[u8]) -> bool {
 }
 
 fn with_full_id(file: &FileImage, intent: &Intent) -> FileImage {
-    FileImage { path: page::with_full_id(&file.path, intent.id), text: file.text.clone() }
-}
-
-/// Where a record is, whose first file is `page`: there, or in its folder if it is an experiment.
-pub fn folder_or_page(kind: Kind, page: &str) -> &str {
-    match kind {
-        Kind::Experiment => page.rsplit_once('/').map_or(page, |(folder, _)| folder),
-        _ => page,
-    }
-}
-
-/// The page of a record that is at `path`.
-pub fn page_at(kind: Kind, path: &str) -> Cow<'_, str> {
-    match kind {
-        Kind::Experiment => Cow::Owned(format!("{path}/hypothesis.md")),
-        _ => Cow::Borrowed(path),
-    }
-}
-
-/// The folder of the domain page that the heuristic at `path` is on; `None` for another kind's path.
-pub fn domain_folder(path: &str) -> Option<String> {
-    page::page_path(path)?.strip_suffix("/README.md").map(str::to_owned)
+    FileImage { path: RecordPath(&file.path).with_full_id(intent.id), text: file.text.clone() }
 }

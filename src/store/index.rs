@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
@@ -37,7 +38,10 @@ pub(crate) use revive::Revived;
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::fs::{Point, point};
-use crate::intent::{Experiment, Heuristic, Intent, Kind, Learning, Record, RecordId};
+use crate::model::{
+    Field, FieldSpec, Intent, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, RecordId, Request, Shape,
+    fields_of,
+};
 use crate::store::page::PageEntry;
 
 /// How long whoever cannot go on without it waits for somebody else's lock.
@@ -98,6 +102,30 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_of_pages ON records (path) WHERE kind = 'heuristic';
 CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 ";
+
+/// What was added to the tables since the first version of the schema, in order; the index counts those that it has. A
+/// program that does not know of one goes on working beside it: none takes anything away.
+const MIGRATIONS: [&str; 1] = [
+    // Where a record comes from.
+    "ALTER TABLE records ADD COLUMN project TEXT;
+     ALTER TABLE records ADD COLUMN origin TEXT;
+     ALTER TABLE records ADD COLUMN session TEXT;
+     ALTER TABLE records ADD COLUMN agent TEXT;
+     ALTER TABLE records ADD COLUMN host TEXT;
+     ALTER TABLE records ADD COLUMN cwd TEXT;",
+];
+
+/// Brings the tables up to this program's, within a transaction that holds the write lock.
+fn migrate(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    let had = value_of::<u32>(transaction, "migration")?.unwrap_or(0) as usize;
+    let Some(lacking) = MIGRATIONS.get(had..).filter(|lacking| !lacking.is_empty()) else { return Ok(()) };
+    for migration in lacking {
+        transaction.execute_batch(migration)?;
+    }
+    let put = "INSERT INTO indelible VALUES ('migration', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+    transaction.execute(put, [MIGRATIONS.len() as u32])?;
+    Ok(())
+}
 
 /// Why the index could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +219,8 @@ pub struct RowImage<'a> {
     pub key: Option<&'a str>,
     /// Its fields.
     pub record: &'a Record,
+    /// Where it comes from.
+    pub provenance: &'a Provenance,
     /// Its page, or its folder if it is an experiment; relative to the home.
     pub path: &'a str,
 }
@@ -199,7 +229,14 @@ impl<'a> RowImage<'a> {
     /// The row of `intent`, whose files came to lie at `path`.
     pub fn of(intent: &'a Intent, path: &'a str) -> RowImage<'a> {
         let key = intent.key.as_deref();
-        RowImage { id: intent.id, created_at: intent.created_at, key, record: &intent.record, path }
+        RowImage {
+            id: intent.id,
+            created_at: intent.created_at,
+            key,
+            record: &intent.record,
+            provenance: &intent.provenance,
+            path,
+        }
     }
 }
 
@@ -284,6 +321,7 @@ impl Index {
             if rebuilding {
                 transaction.execute(put, params!["rebuilding", 1])?;
             }
+            migrate(&transaction)?;
             let found = value_of::<String>(&transaction, "home")?;
             let schema = value_of::<u32>(&transaction, "schema")?;
             transaction.commit()?;
@@ -395,8 +433,9 @@ impl Index {
         let _held = order::take(Lock::Index);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
         let (schema, is_framework) = framework::layout(&transaction).unwrap_or_default();
-        if let Some(found) = schema.filter(|found| *found > SCHEMA) {
-            return Err(Error::Newer { found });
+        match schema {
+            Some(found) if found > SCHEMA => return Err(Error::Newer { found }),
+            _ => migrate(&transaction).map_err(&error)?,
         }
         let inserted = {
             let mut statements = Statements::prepare(&transaction, is_framework).map_err(&error)?;
@@ -489,17 +528,21 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
-    /// The record that a row holds, as far as a row holds it, with its key.
+    /// The record that a row holds, as far as a row holds it, with its key and where it comes from.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn record_of(&self, known: &Known) -> Result<Option<(Record, Option<String>)>, Error> {
-        let key_of = "SELECT key FROM records WHERE id = ?1";
+    pub fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
+        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
         let read = || {
-            let key = self.connection.query_row(key_of, [known.id.to_string()], |row| row.get(0)).optional()?;
-            let record = read_record(&self.connection, known)?;
-            let record = record.map(|record| framework::exactly(&self.connection, known.id, record)).transpose()?;
-            Ok(record.map(|record| (record, key.flatten())))
+            let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
+            let record = framework::exactly(&self.connection, known.id, record)?;
+            // An index that an older program made, and that nothing was inserted into since, lacks these columns.
+            let columns = columns_or_null(&self.connection, "records", &names)?;
+            let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
+            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
+            let found = self.connection.query_row(&sql, [known.id.to_string()], read).optional()?;
+            Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
         };
         read().map_err(self.error("read a record from the index"))
     }
@@ -721,36 +764,87 @@ fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
 
 fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
     let Some(row_id) = known.row_id else { return Ok(None) };
-    let text = |row: &Row<'_>, column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
-    let learning = |row: &Row<'_>| {
-        let (title, domain, tags, summary) = (text(row, 0)?, text(row, 1)?, text(row, 3)?, text(row, 4)?);
-        Ok(Learning { title, domain, severity: row.get::<_, Option<u8>>(2)?.unwrap_or(3), tags, summary })
+    let columns: Vec<(Field, &str)> =
+        fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();
+    let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
+    let table = table_of(known.kind).name;
+    let sql = format!("SELECT {} FROM {table} WHERE id = ?1", columns_or_null(connection, table, &names)?);
+    let read = |row: &Row<'_>| {
+        Record::build(known.kind, |spec| {
+            let Some(at) = columns.iter().position(|(field, _)| *field == spec.field) else { return Ok(None) };
+            Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
+        })
+        .map_err(|ReadError(error)| error)
     };
-    let (table, fields): (_, &[&str]) = match known.kind {
-        Kind::Failure | Kind::Success | Kind::Observation => {
-            ("learnings", &["title", "domain", "severity", "tags", "summary"])
+    connection.query_row(&sql, [row_id], read).optional()
+}
+
+/// Where a record comes from, in a row of `records`, after its key.
+fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
+    let mut provenance = Provenance::default();
+    for (at, spec) in PROVENANCE.iter().enumerate() {
+        if let Some(text) = row.get::<_, Option<String>>(at + 1)?.filter(|text| spec.check(text).is_ok()) {
+            let _ = provenance.set(spec.field, text);
         }
-        Kind::Heuristic => ("heuristics", &["domain", "rule", "explanation", "source_type", "confidence"]),
-        Kind::Experiment => ("experiments", &["name", "hypothesis"]),
+    }
+    Ok(provenance)
+}
+
+/// A row's value as the text of its field; `None` stands for the default. Adopted tables take values that no record can
+/// have, such as a severity of 7.
+fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
+    let text = match value {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Null => String::new(),
     };
-    let fields = columns_or_null(connection, table, fields)?;
-    let sql = format!("SELECT {fields} FROM {table} WHERE id = ?1");
-    let record = match known.kind {
-        Kind::Failure => connection.query_row(&sql, [row_id], learning).map(Record::Failure),
-        Kind::Success => connection.query_row(&sql, [row_id], learning).map(Record::Success),
-        Kind::Observation => connection.query_row(&sql, [row_id], learning).map(Record::Observation),
-        Kind::Heuristic => connection.query_row(&sql, [row_id], |row| {
-            let (domain, rule, explanation, source) = (text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let confidence = row.get::<_, Option<f64>>(4)?.unwrap_or(0.5);
-            Ok(Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence }))
-        }),
-        Kind::Experiment => connection.query_row(&sql, [row_id], |row| {
-            let (success_criteria, failure_criteria) = Default::default();
-            let (name, hypothesis) = (text(row, 0)?, text(row, 1)?);
-            Ok(Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria }))
-        }),
-    };
-    record.optional()
+    match spec.shape {
+        Shape::Severity | Shape::Confidence | Shape::Origin => Some(text).filter(|text| spec.check(text).is_ok()),
+        _ => Some(text),
+    }
+}
+
+/// Why a row could not be read: SQLite refused, for every value that is there is taken.
+struct ReadError(rusqlite::Error);
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError(error)
+    }
+}
+
+impl From<Invalid> for ReadError {
+    fn from(invalid: Invalid) -> Self {
+        ReadError(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, invalid.into()))
+    }
+}
+
+/// The column that holds a field; `None` for one that is in the record's file alone.
+fn column_of(field: Field) -> Option<&'static str> {
+    Some(match field {
+        Field::Title => "title",
+        Field::Domain => "domain",
+        Field::Severity => "severity",
+        Field::Tags => "tags",
+        Field::Summary => "summary",
+        Field::Rule => "rule",
+        Field::Explanation => "explanation",
+        Field::Source => "source_type",
+        Field::Confidence => "confidence",
+        Field::Name => "name",
+        Field::Hypothesis => "hypothesis",
+        _ => return None,
+    })
+}
+
+/// The table of the rows of `kind`.
+fn table_of(kind: Kind) -> Table {
+    match kind {
+        Kind::Failure | Kind::Success | Kind::Observation => LEARNINGS,
+        Kind::Heuristic => HEURISTICS,
+        Kind::Experiment => EXPERIMENTS,
+    }
 }
 
 /// The statements that insert a record, prepared when they are first wanted.
@@ -850,14 +944,15 @@ fn is_refusal(error: &rusqlite::Error) -> bool {
 
 impl<'t> Statements<'t> {
     fn prepare(transaction: &'t Transaction<'t>, is_framework: bool) -> Result<Statements<'t>, rusqlite::Error> {
-        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?7, ?8") } else { ("", "") };
+        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?13, ?14") } else { ("", "") };
         Ok(Statements {
             transaction,
             is_framework,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
             remember: transaction.prepare(&format!(
-                "INSERT INTO records (id, kind, path, row_id, created_at, key{exact})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6{places})",
+                "INSERT INTO records
+                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd{exact})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12{places})"
             ))?,
             tables: [None, None, None],
         })
@@ -876,16 +971,23 @@ impl<'t> Statements<'t> {
             false => error(source),
         };
         let created_at = format!("{:.3}", row.created_at);
-        let kind = row.record.kind().name();
+        let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
+        let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
         let row_id = if self.is_framework {
             let (record, exact) = framework::fitted(row.record);
             let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(refused)?;
-            let values = params![id, kind, row.path, row_id, created_at, row.key, exact.headline, exact.domain];
+            let (headline, domain) = (exact.headline, exact.domain);
+            let values = params![
+                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, headline,
+                domain
+            ];
             self.remember.execute(values).map_err(error)?;
             row_id
         } else {
             let row_id = self.insert_into_table(row).map_err(refused)?;
-            self.remember.execute(params![id, kind, row.path, row_id, created_at, row.key]).map_err(error)?;
+            let values =
+                params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
+            self.remember.execute(values).map_err(error)?;
             row_id
         };
         Ok(Inserted { row_id, path: row.path.into(), is_new: true })
@@ -897,13 +999,13 @@ impl<'t> Statements<'t> {
         match row.record {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => self
                 .table(LEARNINGS)?
-                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity, at]),
+                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity.get(), at]),
             Record::Heuristic(it) => self.table(HEURISTICS)?.insert(params![
                 it.domain,
                 it.rule,
                 it.explanation,
                 it.source,
-                it.confidence,
+                it.confidence.get(),
                 at
             ]),
             Record::Experiment(it) => self.table(EXPERIMENTS)?.insert(params![it.name, it.hypothesis, row.path, at]),

@@ -5,3 +5,4 @@ pub mod history;
 pub mod index;
 pub mod page;
 pub mod quarantine;
+pub mod spread;

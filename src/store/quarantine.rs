@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::fs::{Dir, Error, Point, point};
 use crate::home::{self, Home};
-use crate::intent::{Intent, RecordId};
+use crate::model::{Intent, RecordId};
 use crate::position::SegmentId;
 
 const DISMISSED: &str = "dismissed";

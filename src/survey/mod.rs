@@ -16,17 +16,17 @@ pub use classify::{Evidence, File, History as HistoryState, Row, Verdict, classi
 use crate::batch::Progress;
 use crate::fs::{self, Dir};
 use crate::home::Home;
-use crate::intent::{Intent, RecordId};
 use crate::journal::{self, Item, Journal, Reader};
+use crate::model::path::{ROOTS, is_companion, is_domain_page};
+use crate::model::{Intent, RecordId, RecordPath};
 use crate::position::Position;
-use crate::store::apply::{is_torn, page_at};
+use crate::store::apply::is_torn;
 use crate::store::history::{self, History, TreeFile};
 use crate::store::index::{self, Index};
 use crate::store::page;
 use crate::store::quarantine::Quarantine;
 
 /// Where records' files are looked for.
-const FOLDERS: [&str; 2] = ["memory", "experiments"];
 /// A file larger than this is no record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
@@ -184,7 +184,7 @@ impl Collecting {
     fn files(&mut self, home: &Home, progress: &mut dyn Progress) -> Result<(), Error> {
         progress.begin("reading files", 0);
         let mut seen = 0;
-        for folder in FOLDERS {
+        for folder in ROOTS {
             walk(home.dir(), folder, &mut |dir, name, path| {
                 seen += 1;
                 if seen % 256 == 0 {
@@ -221,7 +221,7 @@ impl Collecting {
     fn rows(&mut self, index: &Index) -> Result<(), Error> {
         index.for_each(|known| {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
-            self.paths.entry(page_at(known.kind, &known.path).into()).or_default().row = Some(row);
+            self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
         Ok(())
     }
@@ -398,11 +398,6 @@ fn evidence(
     Evidence { pending: pending.contains(path), file, row, history }
 }
 
-/// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
-fn is_companion(path: &str) -> bool {
-    path.ends_with("/log.md") && path.starts_with("experiments/") || is_domain_page(path)
-}
-
 /// Whether a companion in the history is one that we wrote: an adopted home has logs and pages of its owner's own.
 fn is_ours(path: &str, blob: &[u8]) -> bool {
     if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
@@ -412,11 +407,6 @@ fn is_ours(path: &str, blob: &[u8]) -> bool {
 fn is_torn_companion(home: &Home, file: &TreeFile<'_>) -> Result<bool, Error> {
     let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
     Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
-}
-
-/// Whether `path` is where a domain's page is rendered to.
-pub fn is_domain_page(path: &str) -> bool {
-    path.ends_with("/README.md") && path.starts_with("memory/heuristics/")
 }
 
 /// Calls `visit` with every markdown file beneath `folder`. Links are passed over.

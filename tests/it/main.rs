@@ -21,11 +21,13 @@ mod hooks_settings;
 mod manual;
 #[cfg(target_os = "linux")]
 mod power;
+mod provenance;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
 mod service;
 mod soak;
+mod spread;
 mod support;
 mod terminal;
 mod user_git;

@@ -119,7 +119,7 @@ fn what_a_record_lacks_is_asked_for() {
         ("failure", [("Title", "It broke: \"all\" of it"), ("Domain", "ci")]),
         ("success", [("Title", "It works"), ("Domain", "ci")]),
         ("observation", [("Title", "It is slow"), ("Domain", "ci")]),
-        ("heuristic", [("Domain", "ops"), ("Rule", "Never on Fridays")]),
+        ("heuristic", [("Rule", "Never on Fridays"), ("Domain", "ops")]),
         ("experiment", [("Name", "Smaller"), ("Hypothesis", "It is faster")]),
     ] {
         let mut terminal = at_terminal(&home, &["record", kind]);

@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use indelible::fs::Dir;
-use indelible::intent::{Intent, Record, RecordId};
 use indelible::journal::{Item, Journal, Line, Reader, encode};
+use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
 use indelible::position::Position;
-use indelible::record::{Request, validate};
 use indelible::store::history::trailer_of;
 use indelible::store::page::{self, Parsed, id_of};
 use uuid::Uuid;
@@ -94,16 +93,15 @@ fn intent(json: &[u8]) {
 fn page(bytes: &[u8]) {
     let _ = id_of(bytes);
     let Ok(parsed) = page::parse(bytes) else { return };
-    if let Parsed { id, created_at, key, record: Some(record), .. } = parsed {
-        is_read_as_written(id, created_at, key.as_deref(), &record);
+    if let Parsed { id, created_at, request: Some(request), .. } = parsed {
+        is_read_as_written(id, created_at, &request);
     }
 }
 
-fn is_read_as_written(id: RecordId, created_at: jiff::Timestamp, key: Option<&str>, record: &Record) {
-    let files = page::files(id, created_at, key, record, false);
+fn is_read_as_written(id: RecordId, created_at: jiff::Timestamp, request: &Request) {
+    let files = page::files(id, created_at, request, Level::Day);
     let again = page::parse(files[0].text.as_bytes()).expect("a page of ours");
-    assert_eq!(again.record.as_ref(), Some(record));
-    assert_eq!((again.id, again.key.as_deref()), (id, key));
+    assert_eq!((again.id, again.request.as_ref()), (id, Some(request)));
     assert_eq!(again.created_at.as_millisecond(), created_at.as_millisecond());
     assert_eq!(id_of(files[0].text.as_bytes()), Some(id));
 }
@@ -129,15 +127,20 @@ fn trailer(bytes: &[u8]) {
 fn batch(bytes: &[u8]) {
     let Ok(request) = Request::of_line(bytes) else { return };
     let mut line = serde_json::to_value(&request.record).expect("a record is made of strings and numbers");
+    for spec in &PROVENANCE {
+        if let Some(text) = request.provenance.text(spec.field) {
+            line[spec.name] = (*text).into();
+        }
+    }
     if let Some(key) = &request.key {
         line["key"] = key.as_str().into();
     }
     let again = Request::of_line(line.to_string().as_bytes());
     // A severity that is not as it must be was refused already; what else is not, is refused by what follows.
     assert_eq!(again.as_ref(), Ok(&request));
-    if validate(&request).is_ok() {
+    if request.check().is_ok() {
         let time = jiff::Timestamp::from_second(1_767_322_800).expect("it is in range");
-        is_read_as_written(RecordId(Uuid::from_u128(0xfeed)), time, request.key.as_deref(), &request.record);
+        is_read_as_written(RecordId(Uuid::from_u128(0xfeed)), time, &request);
     }
 }
 

@@ -17,9 +17,8 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use checks::{CHECKS, Check};
-use indelible::intent::{Experiment, Heuristic, Learning, Record};
+use indelible::model::{Confidence, Experiment, Heuristic, Learning, Record, Request, Severity};
 use indelible::position::{Position, SegmentId};
-use indelible::record::Request;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use uuid::Uuid;
@@ -100,7 +99,7 @@ fn learnings() -> impl Strategy<Value = Learning> {
     (any::<[String; 4]>(), 1..6_u8).prop_map(|([title, domain, tags, summary], severity)| Learning {
         title,
         domain,
-        severity,
+        severity: Severity::new(severity).expect("it is 1 to 5"),
         tags,
         summary,
     })
@@ -112,7 +111,13 @@ fn records() -> impl Strategy<Value = Record> {
         learnings().prop_map(Record::Success),
         learnings().prop_map(Record::Observation),
         (any::<[String; 4]>(), 0.0..=1.0).prop_map(|([domain, rule, explanation, source], confidence)| {
-            Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence })
+            Record::Heuristic(Heuristic {
+                domain,
+                rule,
+                explanation,
+                source,
+                confidence: Confidence::new(confidence).expect("it is 0 to 1"),
+            })
         }),
         any::<[String; 4]>().prop_map(|[name, hypothesis, success_criteria, failure_criteria]| {
             Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria })
@@ -161,7 +166,7 @@ proptest! {
             line["key"] = key.as_str().into();
         }
         let line = line.to_string();
-        prop_assert_eq!(Request::of_line(line.as_bytes()), Ok(Request { record, key }));
+        prop_assert_eq!(Request::of_line(line.as_bytes()), Ok(Request { key, ..Request::new(record) }));
         hold("batch", checks::named("batch").expect("it is one of them"), line.as_bytes());
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::field_args::RecordCommand;
+
 const EXAMPLES: &str = "\
 Examples:
   indelible init                                  make a home in the data folder
@@ -328,42 +330,6 @@ impl std::fmt::Display for ManagerName {
     }
 }
 
-#[derive(Debug, Subcommand)]
-pub enum RecordCommand {
-    /// Something that went wrong
-    #[command(
-        after_help = "Example:\n  indelible record failure --title 'Cache grew' --domain ops --severity high --tags cache"
-    )]
-    Failure(LearningArgs),
-    /// Something that worked
-    #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
-    Success(LearningArgs),
-    /// Something noticed
-    #[command(
-        after_help = "Example:\n  indelible record observation --title 'Tests are slower on Mondays' --domain ci"
-    )]
-    Observation(LearningArgs),
-    /// A rule of thumb
-    #[command(
-        after_help = "Example:\n  indelible record heuristic --domain git --rule 'Never rebase a shared branch' --confidence high"
-    )]
-    Heuristic(HeuristicArgs),
-    /// An experiment under way
-    #[command(
-        after_help = "Example:\n  indelible record experiment --name 'Smaller batches' --hypothesis 'Latency halves'"
-    )]
-    Experiment(ExperimentArgs),
-    /// Many records: JSON lines on stdin, one result line each, in order
-    ///
-    /// Each line is an object with `kind` and the fields that the command of that kind has, `key` among them; `tags`
-    /// may be an array.
-    /// Bad lines are answered with an error and the others recorded; the exit code is 65 then.
-    #[command(
-        after_help = "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch"
-    )]
-    Batch,
-}
-
 #[derive(Debug, ClapArgs)]
 pub struct HookArgs {
     /// Which host sends it: claude, codex, gemini, cursor or opencode [default: told by the event]
@@ -436,67 +402,4 @@ pub enum HostName {
     Cursor,
     /// OpenCode
     Opencode,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct LearningArgs {
-    /// One line that names it [or FAILURE_TITLE, SUCCESS_TITLE, OBSERVATION_TITLE]
-    #[arg(long, allow_hyphen_values = true)]
-    pub title: Option<OsString>,
-    /// What it is about [or ..._DOMAIN]
-    #[arg(long, allow_hyphen_values = true)]
-    pub domain: Option<OsString>,
-    /// 1 to 5, or low, medium, high, critical; medium if not given [or ..._SEVERITY]
-    #[arg(long, allow_hyphen_values = true)]
-    pub severity: Option<OsString>,
-    /// Comma-separated [or ..._TAGS]
-    #[arg(long, allow_hyphen_values = true)]
-    pub tags: Option<OsString>,
-    /// The whole story in markdown; - reads it from stdin [or ..._SUMMARY]
-    #[arg(long, allow_hyphen_values = true)]
-    pub summary: Option<OsString>,
-    /// A name of yours: a repeat with the same key is the same record
-    #[arg(long, allow_hyphen_values = true)]
-    pub key: Option<OsString>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct HeuristicArgs {
-    /// What it is about [or HEURISTIC_DOMAIN]
-    #[arg(long, allow_hyphen_values = true)]
-    pub domain: Option<OsString>,
-    /// The rule, in one line [or HEURISTIC_RULE]
-    #[arg(long, allow_hyphen_values = true)]
-    pub rule: Option<OsString>,
-    /// Why, in markdown; - reads it from stdin [or HEURISTIC_EXPLANATION]
-    #[arg(long, allow_hyphen_values = true)]
-    pub explanation: Option<OsString>,
-    /// Where it comes from: failure, success, observation or auto; observation if not given [or HEURISTIC_SOURCE]
-    #[arg(long, allow_hyphen_values = true)]
-    pub source: Option<OsString>,
-    /// 0 to 1, or low, medium, high; 0.5 if not given [or HEURISTIC_CONFIDENCE]
-    #[arg(long, allow_hyphen_values = true)]
-    pub confidence: Option<OsString>,
-    /// A name of yours: a repeat with the same key is the same record
-    #[arg(long, allow_hyphen_values = true)]
-    pub key: Option<OsString>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct ExperimentArgs {
-    /// One line that names it [or EXPERIMENT_NAME]
-    #[arg(long, allow_hyphen_values = true)]
-    pub name: Option<OsString>,
-    /// What is believed, in markdown; - reads it from stdin [or EXPERIMENT_HYPOTHESIS]
-    #[arg(long, allow_hyphen_values = true)]
-    pub hypothesis: Option<OsString>,
-    /// When it counts as confirmed
-    #[arg(long, allow_hyphen_values = true)]
-    pub success_criteria: Option<OsString>,
-    /// When it counts as refuted
-    #[arg(long, allow_hyphen_values = true)]
-    pub failure_criteria: Option<OsString>,
-    /// A name of yours: a repeat with the same key is the same record
-    #[arg(long, allow_hyphen_values = true)]
-    pub key: Option<OsString>,
 }

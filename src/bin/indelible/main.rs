@@ -3,12 +3,13 @@
 mod args;
 mod cmd;
 mod exit;
+mod field_args;
 mod logging;
 mod output;
 mod prompt;
+mod provenance;
 mod recorder_args;
 mod settings;
-#[allow(dead_code, reason = "what trusts homes and what counts for hooks begin with it")]
 mod user;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

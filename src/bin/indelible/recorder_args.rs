@@ -6,7 +6,10 @@
 
 use std::ffi::OsString;
 
-use crate::args::{Args, Command, ExperimentArgs, HeuristicArgs, HookArgs, LearningArgs, RecordCommand};
+use indelible::model::{Kind, PROVENANCE, fields_of};
+
+use crate::args::{Args, Command, HookArgs};
+use crate::field_args::{FieldArgs, RecordCommand};
 
 /// The flags that have no value.
 const SWITCHES: [&str; 3] = ["--json", "--explain", "--installed"];
@@ -68,6 +71,17 @@ impl Line {
         Some(self.flags.swap_remove(at).1)
     }
 
+    /// Takes the flag of the field `name`: the same, with dashes.
+    fn take_field(&mut self, name: &str) -> Option<OsString> {
+        let is_flag = |flag: &OsString| {
+            let flag = flag.as_encoded_bytes().strip_prefix(b"--").unwrap_or_default();
+            let same = |(given, byte): (&u8, u8)| *given == if byte == b'_' { b'-' } else { byte };
+            flag.len() == name.len() && flag.iter().zip(name.bytes()).all(same)
+        };
+        let at = self.flags.iter().position(|(flag, _)| is_flag(flag))?;
+        Some(self.flags.swap_remove(at).1)
+    }
+
     fn switch(&mut self, switch: &str) -> bool {
         let at = self.switches.iter().position(|given| given == switch);
         at.map(|at| self.switches.swap_remove(at)).is_some()
@@ -84,14 +98,10 @@ impl Line {
     }
 
     fn record(mut self, kind: &str) -> Option<Args> {
-        let what = match kind {
-            "failure" => RecordCommand::Failure(self.learning()),
-            "success" => RecordCommand::Success(self.learning()),
-            "observation" => RecordCommand::Observation(self.learning()),
-            "heuristic" => RecordCommand::Heuristic(self.heuristic()),
-            "experiment" => RecordCommand::Experiment(self.experiment()),
-            _ => return None,
-        };
+        let kind: Kind = kind.parse().ok()?;
+        let fields = fields_of(kind).chain(&PROVENANCE);
+        let given = fields.filter_map(|spec| Some((spec.field, self.take_field(spec.name)?))).collect();
+        let what = RecordCommand::One(FieldArgs { kind, given, key: self.take("--key") });
         self.args(Command::Record { what, redact: false })
     }
 
@@ -100,38 +110,6 @@ impl Line {
         let (home, json) = (self.take("--home").map(Into::into), self.switch("--json"));
         let is_all = self.flags.is_empty() && self.switches.is_empty();
         is_all.then_some(Args { home, json, set: Vec::new(), command })
-    }
-
-    fn learning(&mut self) -> LearningArgs {
-        LearningArgs {
-            title: self.take("--title"),
-            domain: self.take("--domain"),
-            severity: self.take("--severity"),
-            tags: self.take("--tags"),
-            summary: self.take("--summary"),
-            key: self.take("--key"),
-        }
-    }
-
-    fn heuristic(&mut self) -> HeuristicArgs {
-        HeuristicArgs {
-            domain: self.take("--domain"),
-            rule: self.take("--rule"),
-            explanation: self.take("--explanation"),
-            source: self.take("--source"),
-            confidence: self.take("--confidence"),
-            key: self.take("--key"),
-        }
-    }
-
-    fn experiment(&mut self) -> ExperimentArgs {
-        ExperimentArgs {
-            name: self.take("--name"),
-            hypothesis: self.take("--hypothesis"),
-            success_criteria: self.take("--success-criteria"),
-            failure_criteria: self.take("--failure-criteria"),
-            key: self.take("--key"),
-        }
     }
 }
 
@@ -202,6 +180,8 @@ mod tests {
             "--success-criteria",
             "--failure-criteria",
             "--home",
+            "--project",
+            "--cwd",
             "--host",
             "--set",
             "--nope",

@@ -12,6 +12,7 @@ use indelible::fs::Dir;
 use indelible::home::{PRIVATE, is_home, private_of};
 use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
+use indelible::model::Severity;
 use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
 use indelible::{batch, worker};
@@ -184,7 +185,7 @@ impl Default for LogSettings {
 impl Default for HookSettings {
     fn default() -> Self {
         let rules = Rules::default();
-        let (severity, answers) = (rules.severity, rules.answers);
+        let (severity, answers) = (rules.severity.get(), rules.answers);
         HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
     }
 }
@@ -323,7 +324,7 @@ impl Settings {
     /// What hooks record.
     pub fn rules(&self) -> Rules {
         Rules {
-            severity: self.hook.severity,
+            severity: Severity::new(self.hook.severity).unwrap_or(Severity::LOW),
             answers: self.hook.answers.clone(),
             events: self.hook.events.clone(),
             tools: self.hook.tools.clone(),

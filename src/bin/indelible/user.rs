@@ -9,6 +9,7 @@ const OURS: &str = "indelible";
 
 /// The folder of settings that hold for this user in every home (`~/.config/indelible`); `None` where nobody knows where
 /// the user's own folder is.
+#[allow(dead_code, reason = "settings of the user come next")]
 pub fn config_folder() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.config_dir().join(OURS))
 }

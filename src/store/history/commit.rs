@@ -13,7 +13,7 @@ use super::refs::{self, Expected};
 use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle};
 use crate::fs::point::Point;
-use crate::intent::{BadPath, FileImage, Intent, check_path};
+use crate::model::{BadPath, FileImage, Intent, check_path};
 use crate::position::Position;
 
 /// So often is a commit made anew since the branch had moved meanwhile.

@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 use uuid::Uuid;
 
+use crate::model::path::ROOTS;
 use crate::position::Position;
 
 use super::message::Trailer;
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, refs};
-
-/// The folders that all files of ours lie beneath.
-const FOLDERS: [&str; 2] = ["memory", "experiments"];
 
 /// How the branch stands to the last batch that was finished for a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +199,7 @@ impl History {
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
         let Some(root) = self.tip_tree(&repository)? else { return Ok(()) };
-        for folder in FOLDERS {
+        for folder in ROOTS {
             if let Some(id) = find(&objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0) {
                 walk(&objects, folder, id, &mut visit)?;
             }
@@ -235,7 +233,7 @@ impl History {
         let objects = repository.odb().doing("opening the objects")?;
         let mut damages = Vec::new();
         let Some(root) = self.tip_tree(&repository)? else { return Ok(damages) };
-        for folder in FOLDERS {
+        for folder in ROOTS {
             if let Some((id, Shape::Folder)) = find(&objects, root, folder)? {
                 check_folder(&objects, folder, id, contents, &mut damages);
             }

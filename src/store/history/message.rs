@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::intent::{Intent, Kind};
+use crate::model::{Intent, Kind};
 use crate::position::Position;
 use crate::text::{shortened, visible_line};
 
@@ -94,7 +94,7 @@ pub fn parse(message: &[u8]) -> Option<Trailer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::{Learning, Record, RecordId};
+    use crate::model::{Learning, Provenance, Record, RecordId, Severity};
     use crate::position::SegmentId;
     use jiff::Timestamp;
     use proptest::prelude::*;
@@ -103,7 +103,7 @@ mod tests {
         let learning = Learning {
             title: title.to_owned(),
             domain: "d".to_owned(),
-            severity: 1,
+            severity: Severity::LEAST,
             tags: String::new(),
             summary: String::new(),
         };
@@ -111,6 +111,7 @@ mod tests {
             id: RecordId(Uuid::from_u128(0xdead_beef)),
             created_at: Timestamp::UNIX_EPOCH,
             key: None,
+            provenance: Provenance::default(),
             record: Record::Failure(learning),
             files: Vec::new(),
         }

@@ -51,7 +51,7 @@ use git2::{Oid, Repository, Signature, Time};
 use jiff::Timestamp;
 
 use crate::fs::point::{self, Point};
-use crate::intent::BadPath;
+use crate::model::BadPath;
 
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::intent::{FileImage, Intent, Learning, Record, RecordId};
+use crate::model::{FileImage, Intent, Learning, Provenance, Record, RecordId, Severity};
 use crate::position::{Position, SegmentId};
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -122,7 +122,7 @@ fn record(path: &str, text: &str) -> Intent {
     let learning = Learning {
         title: format!("about {path}"),
         domain: "d".to_owned(),
-        severity: 1,
+        severity: Severity::LEAST,
         tags: String::new(),
         summary: String::new(),
     };
@@ -130,6 +130,7 @@ fn record(path: &str, text: &str) -> Intent {
         id: RecordId::new(),
         created_at: Timestamp::UNIX_EPOCH,
         key: None,
+        provenance: Provenance::default(),
         record: Record::Failure(learning),
         files: vec![page(path, text)],
     }

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{Error, Index, columns_of, columns_or_null, value_of};
 use crate::fs::order::{self, Lock};
-use crate::intent::{Record, RecordId};
+use crate::model::{Record, RecordId};
 
 /// What `indelible` says of a home whose tables are the framework's.
 const FRAMEWORK: &str = "framework";

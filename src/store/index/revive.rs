@@ -15,7 +15,7 @@ use super::{
     EXPERIMENTS, Error, HEURISTICS, Index, LEARNINGS, RowImage, Statements, columns_of, framework, is_refusal,
 };
 use crate::fs::order::{self, Lock};
-use crate::intent::Kind;
+use crate::model::Kind;
 
 /// How a row came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::write::{heading, plain};
-use crate::intent::{Kind, RecordId, check_path};
+use crate::model::{RecordId, RecordPath};
 
 /// What the first line says before the checksum.
 const OPENING: &str =
@@ -60,19 +60,6 @@ pub fn is_rendered(page: &[u8]) -> bool {
     page.starts_with(OPENING.as_bytes())
 }
 
-/// The page that shows the heuristic at `heuristic_path`; `None` if that is not where a heuristic's file is.
-pub fn page_path(heuristic_path: &str) -> Option<String> {
-    let (domain, _) = placed(heuristic_path)?;
-    Some(format!("{}/{domain}/README.md", Kind::Heuristic.folder()))
-}
-
-/// A heuristic's path as its domain's folder and the rest: year, month, day and name.
-fn placed(path: &str) -> Option<(&str, &str)> {
-    check_path(path).ok()?;
-    let (domain, rest) = path.strip_prefix(Kind::Heuristic.folder())?.strip_prefix('/')?.split_once('/')?;
-    (rest.split('/').count() == 4).then_some((domain, rest))
-}
-
 fn render(out: &mut String, entry: &PageEntry) {
     let created = entry.created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let fields = [
@@ -113,7 +100,7 @@ fn quote(out: &mut String, text: &str) {
 
 /// Where the file at `path` is, seen from its domain's page; every byte that a link could stumble over is escaped.
 fn link(out: &mut String, path: &str) {
-    let (up, path) = placed(path).map_or(("../../../", path), |(_, rest)| ("", rest));
+    let (up, path) = RecordPath(path).beneath_domain().map_or(("../../../", path), |rest| ("", rest));
     out.push_str(up);
     for byte in path.bytes() {
         match byte {

@@ -14,7 +14,7 @@
 //!
 //! and an experiment has a second one, its log, whose front matter says `kind: experiment-log`.
 //!
-//! 1. [`parse`] of a page that nobody edited gives exactly the id, time, key and record that [`files`] was given.
+//! 1. [`parse`] of a page that nobody edited gives exactly the id, time and request that [`files`] was given.
 //! 2. A string in the front matter is one line in double quotes in which nothing is unescaped that could end it, hide or
 //!    reorder it, so the front matter ends at its first line `---`, whatever the strings hold.
 //! 3. The body is its own exact copy. One with hidden characters is shown in its visible form, and the exact text is the
@@ -29,17 +29,15 @@
 //! 6. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the next.
 
 mod domain;
-mod path;
 mod read;
 mod write;
 mod yaml;
 
 use jiff::Timestamp;
 
-use crate::intent::{Record, RecordId};
+use crate::model::{RecordId, Request};
 
-pub use domain::{PageEntry, domain_page, is_rendered, is_unedited, page_path};
-pub use path::with_full_id;
+pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, parse};
 pub use write::files;
@@ -60,10 +58,8 @@ pub struct Parsed {
     pub kind: PageKind,
     /// When the record was made: from the front matter, or else from the id's own clock.
     pub created_at: Timestamp,
-    /// The key it was recorded under, if any; a log does not have it.
-    pub key: Option<String>,
-    /// The record; `None` for a log.
-    pub record: Option<Record>,
+    /// The record, its key and where it comes from; `None` for a log.
+    pub request: Option<Request>,
 }
 
 /// The two sorts of page that carry a record's id.

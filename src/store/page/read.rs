@@ -1,40 +1,78 @@
 //! A page becomes its record again, after whatever its owner and their tools did to it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use uuid::Uuid;
 
 use super::write::{FAILURE, SUCCESS, criteria, tag_items};
 use super::{LOG_KIND, NotARecord, PAGE_BYTES_MAX, PageKind, Parsed};
-use crate::intent::{Experiment, Heuristic, Kind, Learning, Record, RecordId};
+use crate::model::{
+    Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, body_of,
+};
 use crate::text;
 
-/// The front matter's fields, each as its text: what they mean is decided after YAML has been left behind, so `4`, `"4"`
-/// and `high` are all the same to it. Keys that are not ours are skipped. `T` is the shape of the tags.
-#[derive(Deserialize)]
+/// The front matter's values by name, each as its text: what they mean is decided after YAML has been left behind, so `4`,
+/// `"4"` and `high` are all the same to it. Names that are not ours are skipped. `T` is the shape of the tags.
 struct Front<T> {
-    id: Option<String>,
-    kind: Option<String>,
-    created_at: Option<String>,
-    key: Option<String>,
-    title: Option<String>,
-    domain: Option<String>,
-    severity: Option<String>,
+    values: HashMap<&'static str, String>,
     tags: Option<T>,
-    tags_exact: Option<String>,
-    rule: Option<String>,
-    source: Option<String>,
-    confidence: Option<String>,
-    name: Option<String>,
-    success_criteria: Option<String>,
-    failure_criteria: Option<String>,
-    body: Option<String>,
+}
+
+/// The names that are not fields of a record and stand in the front matter all the same.
+const BESIDE: [&str; 6] = ["id", "kind", "created_at", "key", TAGS_EXACT, BODY];
+/// The exact text of tags that the list does not show.
+const TAGS_EXACT: &str = "tags_exact";
+/// The exact text of a body that the page shows in its visible form.
+const BODY: &str = "body";
+
+impl<T> Front<T> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Front<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FrontVisitor(PhantomData))
+    }
+}
+
+struct FrontVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FrontVisitor<T> {
+    type Value = Front<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut front = Front { values: HashMap::new(), tags: None };
+        while let Some(name) = map.next_key::<String>()? {
+            let field = FieldSpec::named(&name);
+            let known = BESIDE.into_iter().find(|beside| *beside == name).or(field.map(|spec| spec.name));
+            match (known, field.map(|spec| spec.shape)) {
+                (_, Some(Shape::List { .. })) => front.tags = map.next_value()?,
+                (Some(known), _) => {
+                    if let Some(value) = map.next_value::<Option<String>>()? {
+                        front.values.insert(known, value);
+                    }
+                }
+                (None, _) => {
+                    let _: IgnoredAny = map.next_value()?;
+                }
+            }
+        }
+        Ok(front)
+    }
 }
 
 /// Reads a record's page, or an experiment's log.
@@ -60,19 +98,22 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
     let (front, page) = split(text.as_bytes()).ok_or(NotARecord::NoFrontMatter)?;
     let utf8 = |part| std::str::from_utf8(part).expect("a line of UTF-8 ends where a character does");
     let front = front_matter(utf8(front))?;
-    let id = required(&front.id, "id")?;
+    let required = |field| front.get(field).ok_or(NotARecord::Missing { field });
+    let id = required("id")?;
     let id: RecordId = id.trim().parse().map_err(|_| bad("id", id))?;
-    let created_at = front.created_at.as_deref().and_then(time).or_else(|| id_time(id));
+    let created_at = front.get("created_at").and_then(time).or_else(|| id.time());
     let created_at = created_at.ok_or(NotARecord::Missing { field: "created_at" })?;
-    let kind = required(&front.kind, "kind")?.trim().to_ascii_lowercase();
-    let (kind, record) = match kind.as_str() {
+    let kind = required("kind")?.trim().to_ascii_lowercase();
+    let (kind, request) = match kind.as_str() {
         LOG_KIND => (PageKind::Log, None),
         kind => {
             let kind = kind.parse().map_err(|_| bad("kind", kind))?;
-            (PageKind::Record, Some(record(kind, &front, shown_body(utf8(page)))?))
+            let record = record(kind, &front, shown_body(utf8(page)))?;
+            let key = front.get("key").map(str::to_owned);
+            (PageKind::Record, Some(Request { record, key, provenance: provenance(&front) }))
         }
     };
-    Ok(Parsed { id, kind, created_at, key: front.key, record })
+    Ok(Parsed { id, kind, created_at, request })
 }
 
 /// The id in the front matter of a file, if it has one: that alone, cheaply, and also where the rest is damaged YAML or
@@ -163,24 +204,7 @@ fn from_yaml<F: DeserializeOwned>(yaml: &str) -> Result<F, String> {
 
 impl<T> Front<T> {
     fn with_tags<U>(self, tags: impl FnOnce(T) -> U) -> Front<U> {
-        Front {
-            id: self.id,
-            kind: self.kind,
-            created_at: self.created_at,
-            key: self.key,
-            title: self.title,
-            domain: self.domain,
-            severity: self.severity,
-            tags: self.tags.map(tags),
-            tags_exact: self.tags_exact,
-            rule: self.rule,
-            source: self.source,
-            confidence: self.confidence,
-            name: self.name,
-            success_criteria: self.success_criteria,
-            failure_criteria: self.failure_criteria,
-            body: self.body,
-        }
+        Front { values: self.values, tags: self.tags.map(tags) }
     }
 }
 
@@ -198,50 +222,59 @@ fn shown_body(page: &str) -> &str {
 }
 
 fn record(kind: Kind, front: &Front<String>, shown: &str) -> Result<Record, NotARecord> {
-    match kind {
-        Kind::Failure => learning(front, shown).map(Record::Failure),
-        Kind::Success => learning(front, shown).map(Record::Success),
-        Kind::Observation => learning(front, shown).map(Record::Observation),
-        Kind::Heuristic => heuristic(front, shown).map(Record::Heuristic),
-        Kind::Experiment => experiment(front, shown).map(Record::Experiment),
-    }
-}
-
-fn learning(front: &Front<String>, shown: &str) -> Result<Learning, NotARecord> {
-    Ok(Learning {
-        title: required(&front.title, "title")?.to_owned(),
-        domain: front.domain.clone().unwrap_or_default(),
-        severity: front.severity.as_deref().map_or(Ok(3), severity)?,
-        tags: tags(front),
-        summary: agreed(front.body.as_deref(), shown),
-    })
-}
-
-fn heuristic(front: &Front<String>, shown: &str) -> Result<Heuristic, NotARecord> {
-    Ok(Heuristic {
-        domain: front.domain.clone().unwrap_or_default(),
-        rule: required(&front.rule, "rule")?.to_owned(),
-        explanation: agreed(front.body.as_deref(), shown),
-        source: front.source.clone().unwrap_or_else(|| "observation".to_owned()),
-        confidence: front.confidence.as_deref().map_or(Ok(0.5), confidence)?,
-    })
-}
-
-fn experiment(front: &Front<String>, shown: &str) -> Result<Experiment, NotARecord> {
-    let name = required(&front.name, "name")?.to_owned();
-    let exact = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (success, failure) = (exact(&front.success_criteria), exact(&front.failure_criteria));
-    let (hypothesis, tail) = match success.is_empty() && failure.is_empty() {
-        true => (shown, ""),
-        false => split_hypothesis(shown, front.body.as_deref(), &criteria(&success, &failure)),
+    let experiment = (kind == Kind::Experiment).then(|| Texts::of(front, shown));
+    let value = |spec: &FieldSpec| {
+        Ok(match (spec.field, &experiment) {
+            (Field::Hypothesis, Some(texts)) => Some(texts.hypothesis.clone()),
+            (Field::SuccessCriteria, Some(texts)) => Some(texts.success_criteria.clone()),
+            (Field::FailureCriteria, Some(texts)) => Some(texts.failure_criteria.clone()),
+            (field, _) if body_of(kind) == Some(field) => Some(agreed(front.get(BODY), shown)),
+            (Field::Tags, _) => Some(tags(front)),
+            // A record is not lost for a domain that somebody took out.
+            (Field::Domain, _) => Some(front.get(spec.name).unwrap_or_default().to_owned()),
+            _ => front.get(spec.name).map(str::to_owned),
+        })
     };
-    let (shown_success, shown_failure) = split_criteria(tail, &success, &failure);
-    Ok(Experiment {
-        name,
-        hypothesis: agreed(front.body.as_deref(), hypothesis),
-        success_criteria: agreed(Some(&success), shown_success),
-        failure_criteria: agreed(Some(&failure), shown_failure),
-    })
+    let wrong = |error: Invalid| match front.get(error.field) {
+        Some(value) => bad(error.field, value),
+        None => NotARecord::Missing { field: error.field },
+    };
+    Record::build(kind, value).map_err(wrong)
+}
+
+/// Where the record comes from, as far as its page says. A record is not lost for an origin that cannot be.
+fn provenance(front: &Front<String>) -> Provenance {
+    let mut provenance = Provenance::default();
+    for spec in &PROVENANCE {
+        if let Some(text) = front.get(spec.name).filter(|text| spec.check(text).is_ok()) {
+            let _ = provenance.set(spec.field, text.to_owned());
+        }
+    }
+    provenance
+}
+
+/// The texts of an experiment, which share its page's body.
+struct Texts {
+    hypothesis: String,
+    success_criteria: String,
+    failure_criteria: String,
+}
+
+impl Texts {
+    fn of(front: &Front<String>, shown: &str) -> Texts {
+        let exact = |name| front.get(name).unwrap_or_default();
+        let (success, failure) = (exact("success_criteria"), exact("failure_criteria"));
+        let (hypothesis, tail) = match success.is_empty() && failure.is_empty() {
+            true => (shown, ""),
+            false => split_hypothesis(shown, front.get(BODY), &criteria(success, failure)),
+        };
+        let (shown_success, shown_failure) = split_criteria(tail, success, failure);
+        Texts {
+            hypothesis: agreed(front.get(BODY), hypothesis),
+            success_criteria: agreed(Some(success), shown_success),
+            failure_criteria: agreed(Some(failure), shown_failure),
+        }
+    }
 }
 
 /// The exact text while what is shown is its visible form, else what is shown.
@@ -309,31 +342,8 @@ fn last_line(text: &str, head: &str) -> Option<usize> {
 
 fn tags(front: &Front<String>) -> String {
     let listed = front.tags.as_deref().unwrap_or_default();
-    let exact = front.tags_exact.as_deref().filter(|exact| tag_items(exact).eq(tag_items(listed)));
+    let exact = front.get(TAGS_EXACT).filter(|exact| tag_items(exact).eq(tag_items(listed)));
     exact.unwrap_or(listed).to_owned()
-}
-
-fn severity(text: &str) -> Result<u8, NotARecord> {
-    let word = text.trim().to_ascii_lowercase();
-    let number = match word.as_str() {
-        "low" => 2.0,
-        "medium" => 3.0,
-        "high" => 4.0,
-        "critical" => 5.0,
-        number => number.parse::<f64>().map_err(|_| bad("severity", text))?,
-    };
-    let whole = (1.0..=5.0).contains(&number) && number.fract() == 0.0;
-    whole.then_some(number as u8).ok_or_else(|| bad("severity", text))
-}
-
-fn confidence(text: &str) -> Result<f64, NotARecord> {
-    let number = match text.trim().to_ascii_lowercase().as_str() {
-        "low" => 0.3,
-        "medium" => 0.6,
-        "high" => 0.85,
-        number => number.parse::<f64>().map_err(|_| bad("confidence", text))?,
-    };
-    (0.0..=1.0).contains(&number).then_some(number).ok_or_else(|| bad("confidence", text))
 }
 
 /// A time as people and tools write it: RFC 3339, a date alone, with slashes, with a space, without a zone.
@@ -345,16 +355,6 @@ fn time(text: &str) -> Option<Timestamp> {
     let bare = text.strip_suffix("UTC").map_or(text, str::trim_end).replace('/', "-");
     let civil: DateTime = bare.parse().ok()?;
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-/// The time in a UUIDv7. A keyed record's id has none.
-fn id_time(RecordId(id): RecordId) -> Option<Timestamp> {
-    let milliseconds = (id.get_version() == Some(uuid::Version::SortRand)).then(|| Uuid::as_u128(&id) >> 80)?;
-    Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()
-}
-
-fn required<'a>(field: &'a Option<String>, name: &'static str) -> Result<&'a str, NotARecord> {
-    field.as_deref().ok_or(NotARecord::Missing { field: name })
 }
 
 fn bad(field: &'static str, value: &str) -> NotARecord {

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::intent::{Experiment, FileImage, Heuristic, Kind, Learning, check_path};
+use crate::model::{
+    Confidence, Experiment, Field, FileImage, Heuristic, Kind, Learning, Level, Origin, PROVENANCE, Provenance, Record,
+    RecordPath, Severity, check_path,
+};
 use crate::text;
 
 fn id() -> RecordId {
@@ -15,12 +18,36 @@ fn at() -> Timestamp {
     "2026-03-04T05:06:07.089Z".parse().unwrap()
 }
 
+/// The files of a record of which nothing else is known.
+fn files(id: RecordId, at: Timestamp, key: Option<&str>, record: &Record, taken: bool) -> Vec<FileImage> {
+    let request = Request { key: key.map(str::to_owned), ..Request::new(record.clone()) };
+    let mut files = super::files(id, at, &request, Level::Day);
+    if taken {
+        files.iter_mut().for_each(|file| file.path = RecordPath(&file.path).with_full_id(id));
+    }
+    files
+}
+
+fn severity(number: u8) -> Severity {
+    Severity::new(number).expect("it is 1 to 5")
+}
+
+fn confidence(number: f64) -> Confidence {
+    Confidence::new(number).expect("it is 0 to 1")
+}
+
 fn failure(title: &str, tags: &str, summary: &str) -> Record {
     Record::Failure(learning(title, tags, summary))
 }
 
 fn learning(title: &str, tags: &str, summary: &str) -> Learning {
-    Learning { title: title.into(), domain: "git".into(), severity: 4, tags: tags.into(), summary: summary.into() }
+    Learning {
+        title: title.into(),
+        domain: "git".into(),
+        severity: severity(4),
+        tags: tags.into(),
+        summary: summary.into(),
+    }
 }
 
 fn heuristic(domain: &str, rule: &str) -> Record {
@@ -29,7 +56,7 @@ fn heuristic(domain: &str, rule: &str) -> Record {
         rule: rule.into(),
         explanation: "Because.".into(),
         source: "failure".into(),
-        confidence: 0.85,
+        confidence: confidence(0.85),
     })
 }
 
@@ -47,7 +74,7 @@ fn page_of(record: &Record) -> String {
 }
 
 fn record_in(page: &str) -> Record {
-    parse(page.as_bytes()).unwrap().record.unwrap()
+    parse(page.as_bytes()).unwrap().request.unwrap().record
 }
 
 /// A page as an owner might have written it: our three opening fields, more front matter, and a body.
@@ -254,13 +281,12 @@ fn the_full_id_takes_the_place_of_the_short_one() {
         let full = files(id(), at(), None, &record, true);
         for (short, full) in short.iter().zip(&full) {
             assert_ne!(short.path, full.path);
-            assert_eq!(with_full_id(&short.path, id()), full.path);
-            assert_eq!(with_full_id(&full.path, id()), full.path);
+            assert_eq!(RecordPath(&full.path).with_full_id(id()), full.path);
             assert_eq!(short.text, full.text);
         }
     }
     for odd in ["", "é", "memory/x.md", "experiments/active/x.md"] {
-        assert_eq!(with_full_id(odd, id()), odd);
+        assert_eq!(RecordPath(odd).with_full_id(id()), odd);
     }
 }
 
@@ -290,10 +316,10 @@ fn one_title_many_times_is_many_paths() {
 #[test]
 fn a_heuristic_has_its_page_beside_it() {
     let path = files(id(), at(), None, &heuristic("C++", "r"), false).remove(0).path;
-    assert_eq!(page_path(&path).unwrap(), "memory/heuristics/c-634e16/README.md");
+    assert_eq!(RecordPath(&path).domain_folder(), Some("memory/heuristics/c-634e16"));
     let others = ["memory/heuristics/x.md", "memory/heuristics/x/README.md", "memory/failures/2026/01/02/x.md", ""];
     for other in others.into_iter().chain(["memory/heuristics/../2026/01/02/x.md"]) {
-        assert_eq!(page_path(other), None, "{other}");
+        assert_eq!(RecordPath(other).domain_folder(), None, "{other}");
     }
 }
 
@@ -311,15 +337,16 @@ fn front_matter_in_other_hands() {
     assert_eq!(parsed.id, id());
     assert_eq!(id_of(page.as_bytes()), Some(id()));
     assert_eq!(parsed.created_at, "2026-01-02T03:04:00Z".parse().unwrap());
-    assert_eq!(parsed.key.as_deref(), Some("yes"));
+    let Request { record, key, provenance } = parsed.request.unwrap();
+    assert_eq!((key.as_deref(), provenance), (Some("yes"), Provenance::default()));
     let wanted = Learning {
         title: "It's  here".into(),
         domain: "007".into(),
-        severity: 4,
+        severity: severity(4),
         tags: "git,2026,1.10".into(),
         summary: "No heading.\nTwo.".into(),
     };
-    assert_eq!(parsed.record, Some(Record::Failure(wanted)));
+    assert_eq!(record, Record::Failure(wanted));
 }
 
 #[test]
@@ -371,24 +398,28 @@ fn times_come_in_many_forms() {
 #[test]
 fn numbers_come_as_words_and_only_within_bounds() {
     for (word, wanted) in [("low", 2), ("Medium", 3), ("HIGH", 4), ("critical", 5), ("1", 1), ("'5'", 5), ("4.0", 4)] {
-        assert_eq!(record_in(&by_hand(&format!("title: t\nseverity: {word}\n"), "")).severity(), wanted, "{word}");
+        assert_eq!(
+            record_in(&by_hand(&format!("title: t\nseverity: {word}\n"), "")).severity(),
+            severity(wanted),
+            "{word}"
+        );
     }
     for word in ["0", "6", "2.5", "dire", "nan", "-1", "99999999999999999999"] {
         let page = by_hand(&format!("title: t\nseverity: {word}\n"), "");
         assert!(matches!(parse(page.as_bytes()), Err(NotARecord::Bad { field: "severity", .. })), "{word}");
     }
-    let confidence = |word: &str| {
+    let read = |word: &str| {
         let page = format!("---\nid: {}\nkind: heuristic\nrule: r\nconfidence: {word}\n---\n", id());
-        parse(page.as_bytes()).map(|parsed| match parsed.record {
-            Some(Record::Heuristic(it)) => it.confidence,
+        parse(page.as_bytes()).map(|parsed| match parsed.request.map(|request| request.record) {
+            Some(Record::Heuristic(it)) => it.confidence.get(),
             other => panic!("{other:?}"),
         })
     };
-    assert_eq!(confidence("high"), Ok(0.85));
-    assert_eq!(confidence("1"), Ok(1.0));
-    assert_eq!(confidence("5e-324"), Ok(5e-324));
+    assert_eq!(read("high"), Ok(0.85));
+    assert_eq!(read("1"), Ok(1.0));
+    assert_eq!(read("5e-324"), Ok(5e-324));
     for word in ["1.1", "-0.1", ".nan", "inf", "sure"] {
-        assert!(matches!(confidence(word), Err(NotARecord::Bad { field: "confidence", .. })), "{word}");
+        assert!(matches!(read(word), Err(NotARecord::Bad { field: "confidence", .. })), "{word}");
     }
 }
 
@@ -432,7 +463,7 @@ fn an_experiments_parts_are_edited_one_by_one() {
 fn the_first_of_two_equal_keys_counts() {
     let page = by_hand(&format!("title: one\ntitle: two\nid: {}\n", RecordId(Uuid::from_u128(7))), "");
     let parsed = parse(page.as_bytes()).unwrap();
-    assert_eq!(parsed.record.unwrap().headline(), "one");
+    assert_eq!(parsed.request.unwrap().record.headline(), "one");
     assert_eq!((Some(parsed.id), id_of(page.as_bytes())), (Some(id()), Some(id())));
 }
 
@@ -498,11 +529,10 @@ fn only_an_id_in_the_front_matter_is_the_files() {
 
 #[test]
 fn a_small_confidence_is_a_number_to_old_readers_too() {
-    for (confidence, wanted) in
-        [(5e-324, "5.0e-324"), (1.5e-9, "1.5e-9"), (1.0, "1.0"), (0.1 + 0.2, "0.30000000000000004")]
+    for (number, wanted) in [(5e-324, "5.0e-324"), (1.5e-9, "1.5e-9"), (1.0, "1.0"), (0.1 + 0.2, "0.30000000000000004")]
     {
         let Record::Heuristic(it) = heuristic("d", "r") else { panic!() };
-        let record = Record::Heuristic(Heuristic { confidence, ..it });
+        let record = Record::Heuristic(Heuristic { confidence: confidence(number), ..it });
         let page = page_of(&record);
         assert!(page.contains(&format!("\nconfidence: {wanted}\n")), "{page}");
         assert_eq!(record_in(&page), record);
@@ -513,7 +543,7 @@ fn a_small_confidence_is_a_number_to_old_readers_too() {
 fn a_log_is_its_records() {
     let log = files(id(), at(), Some("k"), &experiment("h", "", ""), false).remove(1).text;
     let parsed = parse(log.as_bytes()).unwrap();
-    assert_eq!(parsed, Parsed { id: id(), kind: PageKind::Log, created_at: at(), key: None, record: None });
+    assert_eq!(parsed, Parsed { id: id(), kind: PageKind::Log, created_at: at(), request: None });
     assert_eq!(id_of(log.as_bytes()), Some(id()));
 }
 
@@ -539,12 +569,13 @@ fn nasty() -> impl Strategy<Value = String> {
 }
 
 fn records() -> impl Strategy<Value = Record> {
-    let confidence = prop_oneof![0.0..=1.0, Just(0.1 + 0.2), Just(f64::MIN_POSITIVE), Just(5e-324)];
-    let learning = (nasty(), nasty(), 1..=5_u8, nasty(), nasty())
-        .prop_map(|(title, domain, severity, tags, summary)| Learning { title, domain, severity, tags, summary });
+    let number = prop_oneof![0.0..=1.0, Just(0.1 + 0.2), Just(f64::MIN_POSITIVE), Just(5e-324)];
+    let learning = (nasty(), nasty(), 1..=5_u8, nasty(), nasty()).prop_map(|(title, domain, number, tags, summary)| {
+        Learning { title, domain, severity: severity(number), tags, summary }
+    });
     let heuristic =
-        (nasty(), nasty(), nasty(), nasty(), confidence).prop_map(|(domain, rule, explanation, source, confidence)| {
-            Heuristic { domain, rule, explanation, source, confidence }
+        (nasty(), nasty(), nasty(), nasty(), number).prop_map(|(domain, rule, explanation, source, number)| {
+            Heuristic { domain, rule, explanation, source, confidence: confidence(number) }
         });
     let experiment =
         (nasty(), nasty(), nasty(), nasty()).prop_map(|(name, hypothesis, success_criteria, failure_criteria)| {
@@ -561,6 +592,17 @@ fn records() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn provenances() -> impl Strategy<Value = Provenance> {
+    let texts = proptest::collection::vec(proptest::option::of(nasty()), PROVENANCE.len());
+    (texts, proptest::option::of(proptest::sample::select(&Origin::ALL))).prop_map(|(texts, origin)| {
+        let mut provenance = Provenance { origin, ..Provenance::default() };
+        for (spec, text) in PROVENANCE.iter().zip(texts).filter(|(spec, _)| spec.field != Field::Origin) {
+            provenance.set(spec.field, text.unwrap_or_default()).unwrap();
+        }
+        provenance
+    })
+}
+
 fn times() -> impl Strategy<Value = Timestamp> {
     (-62_135_596_800_000..253_402_207_200_000_i64).prop_map(|ms| Timestamp::from_millisecond(ms).unwrap())
 }
@@ -570,16 +612,18 @@ proptest! {
 
     #[test]
     fn an_unedited_page_is_exactly_its_record(
-        bits in any::<u128>(), at in times(), key in proptest::option::of(nasty()), record in records(), taken: bool
+        bits in any::<u128>(), at in times(), key in proptest::option::of(nasty()), record in records(), provenance in provenances(),
+        level in proptest::sample::select(&Level::ALL)
     ) {
         let id = RecordId(Uuid::from_u128(bits));
-        let files = files(id, at, key.as_deref(), &record, taken);
+        let request = Request { record, key, provenance };
+        let files = super::files(id, at, &request, level);
         for file in &files {
             prop_assert_eq!(check_path(&file.path), Ok(()));
             prop_assert!(!file.text.contains(|c| text::is_hidden(c) && c != '\n' && c != '\t'));
             prop_assert_eq!(id_of(file.text.as_bytes()), Some(id));
         }
-        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, key, record: Some(record) };
+        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, request: Some(request) };
         prop_assert_eq!(&parse(files[0].text.as_bytes()).unwrap(), &wanted);
         let crlf = files[0].text.replace('\n', "\r\n");
         prop_assert_eq!(&parse(format!("\u{feff}{crlf}").as_bytes()).unwrap(), &wanted);

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
+use super::LOG_KIND;
 use super::yaml::Front;
-use super::{LOG_KIND, path};
-use crate::intent::{Experiment, FileImage, Heuristic, Learning, Record, RecordId};
+use crate::model::{
+    Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
+};
 use crate::text;
 
 /// What stands between a hypothesis and its success criteria.
@@ -14,33 +16,58 @@ pub(super) const SUCCESS: &str = "\n\n## Success criteria\n\n";
 /// What stands before the failure criteria.
 pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
 
-/// Decides a record's files: their paths, and every byte of them. The first is the record's own page.
+/// Decides a record's files: their paths, in the folders of `level`, and every byte of them. The first is the record's own
+/// page.
 ///
-/// The same arguments always give the same files. All paths pass [`check_path`](crate::intent::check_path), and differ
-/// for ids whose last 8 digits differ; with `taken`, which says that another record's file is already there, for any two
-/// ids. Times are kept to the millisecond.
-pub fn files(id: RecordId, created_at: Timestamp, key: Option<&str>, record: &Record, taken: bool) -> Vec<FileImage> {
-    let tail = if taken { id.to_string() } else { id.short() };
-    let path = path::of(record, created_at, &tail);
-    let text = page(id, created_at, key, record);
-    let Record::Experiment(it) = record else { return vec![FileImage { path, text }] };
-    vec![
-        FileImage { path: format!("{path}/hypothesis.md"), text },
-        FileImage { path: format!("{path}/log.md"), text: log(id, created_at, it) },
-    ]
+/// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
+/// for ids whose last 8 digits differ. Times are kept to the millisecond.
+pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Level) -> Vec<FileImage> {
+    let mut texts = vec![page(id, created_at, request)];
+    if let Record::Experiment(it) = &request.record {
+        texts.push(log(id, created_at, it));
+    }
+    let paths = path::files_of(id, &request.record, created_at, level);
+    paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
 }
 
-fn page(id: RecordId, created_at: Timestamp, key: Option<&str>, record: &Record) -> String {
+fn page(id: RecordId, created_at: Timestamp, request: &Request) -> String {
+    let Request { record, key, provenance } = request;
     let mut front = opening(id, record.kind().name(), created_at);
     if let Some(key) = key {
         front.string("key", key);
     }
+    fields(&mut front, record);
+    for spec in &PROVENANCE {
+        if let Some(text) = provenance.text(spec.field) {
+            front.string(spec.name, &text);
+        }
+    }
     let body = match record {
-        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => learning(&mut front, it),
-        Record::Heuristic(it) => heuristic(&mut front, it),
-        Record::Experiment(it) => experiment(&mut front, it),
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => body(&mut front, &it.summary),
+        Record::Heuristic(it) => body(&mut front, &it.explanation),
+        Record::Experiment(it) => experiment_body(&mut front, it),
     };
     front.page(&heading(record.headline()), &body)
+}
+
+/// Every field but the one that is the page's body, in the table's order.
+fn fields(front: &mut Front, record: &Record) {
+    for spec in fields_of(record.kind()).filter(|spec| Some(spec.field) != body_of(record.kind())) {
+        let text = record.text(spec.field).unwrap_or_default();
+        match spec.shape {
+            Shape::Line { .. } => front.string(spec.name, &text),
+            Shape::Severity | Shape::Confidence | Shape::Origin => front.plain(spec.name, text),
+            Shape::List { .. } | Shape::Body if text.is_empty() => {}
+            Shape::Body => front.string(spec.name, &text),
+            Shape::List { .. } => {
+                let items: Vec<_> = tag_items(&text).collect();
+                front.list(spec.name, items.iter().copied());
+                if items.join(",") != text {
+                    front.string("tags_exact", &text);
+                }
+            }
+        }
+    }
 }
 
 fn opening(id: RecordId, kind: &str, created_at: Timestamp) -> Front {
@@ -51,49 +78,14 @@ fn opening(id: RecordId, kind: &str, created_at: Timestamp) -> Front {
     front
 }
 
-fn learning<'a>(front: &mut Front, it: &'a Learning) -> Cow<'a, str> {
-    front.string("title", &it.title);
-    front.string("domain", &it.domain);
-    front.plain("severity", it.severity);
-    if !it.tags.is_empty() {
-        let items: Vec<_> = tag_items(&it.tags).collect();
-        front.list("tags", items.iter().copied());
-        if items.join(",") != it.tags {
-            front.string("tags_exact", &it.tags);
-        }
-    }
-    body(front, &it.summary)
-}
-
-fn heuristic<'a>(front: &mut Front, it: &'a Heuristic) -> Cow<'a, str> {
-    front.string("rule", &it.rule);
-    front.string("domain", &it.domain);
-    front.string("source", &it.source);
-    front.plain("confidence", number(it.confidence));
-    body(front, &it.explanation)
-}
-
-fn experiment<'a>(front: &mut Front, it: &'a Experiment) -> Cow<'a, str> {
-    front.string("name", &it.name);
-    let parts = [("success_criteria", &it.success_criteria), ("failure_criteria", &it.failure_criteria)];
-    for (name, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        front.string(name, text);
-    }
+/// An experiment's body is its hypothesis, and its criteria after it.
+fn experiment_body<'a>(front: &mut Front, it: &'a Experiment) -> Cow<'a, str> {
     let criteria = criteria(&it.success_criteria, &it.failure_criteria);
     if criteria.is_empty() {
         return body(front, &it.hypothesis);
     }
     front.string("body", &it.hypothesis);
     Cow::Owned(text::visible(&it.hypothesis).into_owned() + &criteria)
-}
-
-/// The shortest form that reads back as the same number. YAML 1.1 wants a point even where there is an exponent.
-fn number(value: f64) -> String {
-    let shown = format!("{value:?}");
-    match shown.split_once('e') {
-        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0e{exponent}"),
-        _ => shown,
-    }
 }
 
 /// The body as it is shown; where that is not the exact text, the front matter gets that.

@@ -4,16 +4,17 @@ use std::ffi::OsString;
 use std::io::{BufRead, Read};
 
 use indelible::home::Home;
-use indelible::intent::{Experiment, Heuristic, Kind, Learning, Record};
-use indelible::record::{self, Invalid, Receipt, Recorder, Request, limits, parse_confidence, parse_severity};
+use indelible::model::{FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, body_of, limits};
+use indelible::record::{self, Receipt, Recorder};
 use indelible::redact::Redactor;
 use serde_json::json;
 
 use super::{Context, autostart};
-use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
 use crate::exit::{Exit, Failure, Promise};
+use crate::field_args::{FieldArgs, RecordCommand};
 use crate::output;
 use crate::prompt;
+use crate::provenance;
 use crate::settings::{Settings, may_redact};
 
 const WHAT: &str = "the record was not kept";
@@ -26,11 +27,7 @@ const LINE_BYTES_MAX: usize = 24 << 20;
 
 pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
     let mut request = match what {
-        RecordCommand::Failure(args) => learning(context, Kind::Failure, args)?,
-        RecordCommand::Success(args) => learning(context, Kind::Success, args)?,
-        RecordCommand::Observation(args) => learning(context, Kind::Observation, args)?,
-        RecordCommand::Heuristic(args) => heuristic(context, args)?,
-        RecordCommand::Experiment(args) => experiment(context, args)?,
+        RecordCommand::One(args) => request(context, args)?,
         RecordCommand::Batch => return batch(context, redact),
     };
     let home = context.open(WHAT)?;
@@ -84,39 +81,64 @@ fn said(receipt: &Receipt) -> String {
     }
 }
 
-/// A field from its flag, or from the variable that the framework's scripts had for it; or, if it is needed and somebody is
-/// there to be asked, from them.
-struct Fields {
-    prefix: &'static str,
-    asks: bool,
+/// The record that the flags make. A field that has none is taken from the environment; one that is needed and has
+/// neither is asked for, if a person is there to answer.
+fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
+    let kind = args.kind;
+    let asks = prompt::is_possible(context.json);
+    let record = Record::build(kind, |spec| {
+        let value = match args.given.remove(&spec.field) {
+            Some(value) => Some(value),
+            None => variable(spec, kind),
+        };
+        match value.map(|value| text(spec.name, value)).transpose()? {
+            Some(text) if text == "-" && body_of(kind) == Some(spec.field) => stdin(spec.name).map(Some),
+            Some(text) => Ok(Some(text)),
+            None if spec.required => required(spec, kind, asks).map(Some),
+            None => Ok(None),
+        }
+    })
+    .map_err(|Refused(failure)| failure)?;
+    let mut provenance = Provenance::default();
+    for spec in &PROVENANCE {
+        if let Some(value) = args.given.remove(&spec.field).or_else(|| variable(spec, kind)) {
+            provenance.set(spec.field, text(spec.name, value)?).map_err(invalid)?;
+        }
+    }
+    let key = args.key.map(|key| text("key", key)).transpose()?;
+    Ok(Request { record, key, provenance: provenance::complete(provenance, &provenance::of_process()) })
 }
 
-impl Fields {
-    fn get(&self, field: &'static str, flag: Option<OsString>) -> Result<Option<String>, Failure> {
-        let value = flag.or_else(|| {
-            let variable = format!("{}_{}", self.prefix, field.to_uppercase());
-            std::env::var_os(variable).filter(|value| !value.is_empty())
-        });
-        let Some(value) = value else { return Ok(None) };
-        value.into_string().map(Some).map_err(|_| invalid(Invalid::new(field, "must be UTF-8, and is not")))
-    }
+/// What the environment says for the field `spec`.
+fn variable(spec: &FieldSpec, kind: Kind) -> Option<OsString> {
+    std::env::var_os(spec.variable(kind)).filter(|value| !value.is_empty())
+}
 
-    fn required(&self, field: &'static str, flag: Option<OsString>) -> Result<String, Failure> {
-        let variable = format!("{}_{}", self.prefix, field.to_uppercase());
-        let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(field, "is required and was not given"));
-        match self.get(field, flag)? {
-            Some(text) => Ok(text),
-            None if self.asks => prompt::ask(field).map_err(|error| missing().because(&error)),
-            None => Err(missing().hint(format!("give --{field} or {variable}"))),
-        }
+/// A required field that was not given: asked for, or an error that says how to give it.
+fn required(spec: &'static FieldSpec, kind: Kind, asks: bool) -> Result<String, Refused> {
+    let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(spec.name, "is required and was not given"));
+    match asks {
+        true => prompt::ask(spec).map_err(|error| Refused(missing().because(&error))),
+        false => Err(Refused(missing().hint(format!("give --{} or {}", spec.flag(), spec.variable(kind))))),
     }
+}
 
-    /// A field of many lines, which `-` reads from stdin.
-    fn body(&self, field: &'static str, flag: Option<OsString>) -> Result<String, Failure> {
-        match self.get(field, flag)? {
-            Some(text) if text == "-" => stdin(field),
-            text => Ok(text.unwrap_or_default()),
-        }
+fn text(field: &'static str, value: OsString) -> Result<String, Failure> {
+    value.into_string().map_err(|_| invalid(Invalid::new(field, "must be UTF-8, and is not")))
+}
+
+/// Why a record could not be made of what was given.
+struct Refused(Failure);
+
+impl From<Invalid> for Refused {
+    fn from(error: Invalid) -> Self {
+        Refused(invalid(error))
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Refused(failure)
     }
 }
 
@@ -124,76 +146,18 @@ fn invalid(error: Invalid) -> Failure {
     Failure::of(WHAT, &record::Error::Invalid(error))
 }
 
-fn stdin(field: &'static str) -> Result<String, Failure> {
+fn stdin(field: &'static str) -> Result<String, Refused> {
     let mut bytes = Vec::new();
     let mut limited = std::io::stdin().lock().take(limits::BODY_BYTES_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     if bytes.len() > limits::BODY_BYTES_MAX {
         let problem = format!("at most {} bytes; more were given on stdin", limits::BODY_BYTES_MAX);
-        return Err(invalid(Invalid::new(field, problem)));
+        return Err(Invalid::new(field, problem).into());
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        invalid(Invalid::new(field, format!("must be UTF-8, and is not from byte {at} on")))
+        Invalid::new(field, format!("must be UTF-8, and is not from byte {at} on")).into()
     })
-}
-
-fn learning(context: &Context, kind: Kind, args: LearningArgs) -> Result<Request, Failure> {
-    let fields = Fields {
-        prefix: match kind {
-            Kind::Success => "SUCCESS",
-            Kind::Observation => "OBSERVATION",
-            _ => "FAILURE",
-        },
-        asks: prompt::is_possible(context.json),
-    };
-    let title = fields.required("title", args.title)?;
-    let domain = fields.required("domain", args.domain)?;
-    let severity = match fields.get("severity", args.severity)? {
-        Some(text) => parse_severity(&text).map_err(invalid)?,
-        None => 3,
-    };
-    let tags = fields.get("tags", args.tags)?.unwrap_or_default();
-    let summary = fields.body("summary", args.summary)?;
-    let it = Learning { title, domain, severity, tags, summary };
-    Ok(Request { record: of_kind(kind, it), key: key(args.key)? })
-}
-
-fn of_kind(kind: Kind, it: Learning) -> Record {
-    match kind {
-        Kind::Success => Record::Success(it),
-        Kind::Observation => Record::Observation(it),
-        _ => Record::Failure(it),
-    }
-}
-
-fn heuristic(context: &Context, args: HeuristicArgs) -> Result<Request, Failure> {
-    let fields = Fields { prefix: "HEURISTIC", asks: prompt::is_possible(context.json) };
-    let domain = fields.required("domain", args.domain)?;
-    let rule = fields.required("rule", args.rule)?;
-    let source = fields.get("source", args.source)?.unwrap_or_else(|| "observation".into());
-    let confidence = match fields.get("confidence", args.confidence)? {
-        Some(text) => parse_confidence(&text).map_err(invalid)?,
-        None => 0.5,
-    };
-    let explanation = fields.body("explanation", args.explanation)?;
-    let record = Record::Heuristic(Heuristic { domain, rule, explanation, source, confidence });
-    Ok(Request { record, key: key(args.key)? })
-}
-
-fn experiment(context: &Context, args: ExperimentArgs) -> Result<Request, Failure> {
-    let fields = Fields { prefix: "EXPERIMENT", asks: prompt::is_possible(context.json) };
-    let name = fields.required("name", args.name)?;
-    let success_criteria = fields.get("success_criteria", args.success_criteria)?.unwrap_or_default();
-    let failure_criteria = fields.get("failure_criteria", args.failure_criteria)?.unwrap_or_default();
-    let hypothesis = fields.required("hypothesis", args.hypothesis)?;
-    let hypothesis = if hypothesis == "-" { stdin("hypothesis")? } else { hypothesis };
-    let record = Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria });
-    Ok(Request { record, key: key(args.key)? })
-}
-
-fn key(flag: Option<OsString>) -> Result<Option<String>, Failure> {
-    flag.map(OsString::into_string).transpose().map_err(|_| invalid(Invalid::new("key", "must be UTF-8, and is not")))
 }
 
 /// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
@@ -204,7 +168,8 @@ fn batch(context: &Context, redact: bool) -> Result<Exit, Failure> {
     let recorder = recorder(&home, &settings)?;
     let redactor = redactor(&settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
-    let mut batch = Batch { recorder, redactor, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let provenance = provenance::of_process();
+    let mut batch = Batch { recorder, redactor, provenance, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -246,6 +211,8 @@ fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
 struct Batch<'h> {
     recorder: Recorder<'h>,
     redactor: Option<Redactor>,
+    /// Where the lines come from that do not say so.
+    provenance: Provenance,
     group: Vec<(u64, Result<Request, Invalid>)>,
     bytes: usize,
     line: u64,
@@ -264,6 +231,7 @@ impl Batch<'_> {
             false => Request::of_line(text),
         };
         let redacted = parsed.map(|mut request| {
+            request.provenance = provenance::complete(request.provenance, &self.provenance);
             if let Some(redactor) = &self.redactor {
                 redactor.request(&mut request);
             }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use indelible::intent::Kind;
+use indelible::model::Kind;
 use indelible::text::visible_line;
 
 use super::evidence::{CommitSeen, Entry, Evidence, Files, Front, Row, front};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use indelible::intent::Kind;
+use indelible::model::Kind;
 use uuid::Uuid;
 
 /// How many recorders there are.

@@ -1,0 +1,115 @@
+//! `record KIND` as clap sees it: a flag for each field of the kind, made from the table of fields.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
+
+/// What `record` is to record.
+#[derive(Debug)]
+pub enum RecordCommand {
+    /// One record.
+    One(FieldArgs),
+    /// JSON lines on stdin.
+    Batch,
+}
+
+/// The fields of a record that were given as flags.
+#[derive(Debug)]
+pub struct FieldArgs {
+    /// The kind.
+    pub kind: Kind,
+    /// What was given, by field.
+    pub given: BTreeMap<Field, OsString>,
+    /// The key, if one was given.
+    pub key: Option<OsString>,
+}
+
+const BATCH: &str = "batch";
+const KEY: &str = "key";
+
+/// What a kind is, in a line, and an example.
+fn described(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Failure => {
+            ("Something that went wrong", "--title 'Cache grew' --domain ops --severity high --tags cache")
+        }
+        Kind::Success => ("Something that worked", "--title 'Retry with backoff' --domain network"),
+        Kind::Observation => ("Something noticed", "--title 'Tests are slower on Mondays' --domain ci"),
+        Kind::Heuristic => ("A rule of thumb", "--domain git --rule 'Never rebase a shared branch' --confidence high"),
+        Kind::Experiment => ("An experiment under way", "--name 'Smaller batches' --hypothesis 'Latency halves'"),
+    }
+}
+
+fn command_of(kind: Kind) -> Command {
+    let (about, example) = described(kind);
+    let flag = |spec: &FieldSpec| {
+        let arg = Arg::new(spec.name).long(spec.flag()).value_name(spec.name.to_uppercase()).help(help_of(spec, kind));
+        let arg = arg.allow_hyphen_values(true).value_parser(value_parser!(OsString));
+        if spec.is_provenance() { arg.help_heading("Where it comes from") } else { arg }
+    };
+    let key = Arg::new(KEY).long(KEY).allow_hyphen_values(true).value_parser(value_parser!(OsString));
+    Command::new(kind.name())
+        .about(about)
+        .after_help(format!("Example:\n  indelible record {kind} {example}"))
+        .args(fields_of(kind).map(flag))
+        .args(PROVENANCE.iter().map(flag))
+        .arg(key.help("A name of yours: a repeat with the same key is the same record"))
+}
+
+/// What a flag's value is, what stands for it, and from where it is taken otherwise.
+fn help_of(spec: &FieldSpec, kind: Kind) -> String {
+    let mut about = spec.about.to_owned();
+    about[..1].make_ascii_uppercase();
+    let stdin = if body_of(kind) == Some(spec.field) { "; - reads it from stdin" } else { "" };
+    let default = match spec.default {
+        "" => String::new(),
+        default => format!("; {default} if not given"),
+    };
+    format!("{about}{stdin}{default} [or {}]", spec.variable(kind))
+}
+
+impl FromArgMatches for RecordCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let missing =
+            || clap::Error::raw(ErrorKind::MissingSubcommand, "`record` needs a kind of record, or `batch`\n");
+        let (name, matches) = matches.subcommand().ok_or_else(missing)?;
+        let Ok(kind) = name.parse::<Kind>() else { return Ok(RecordCommand::Batch) };
+        let given = |name: &str| matches.get_one::<OsString>(name).cloned();
+        let fields =
+            fields_of(kind).chain(&PROVENANCE).filter_map(|spec| Some((spec.field, given(spec.name)?))).collect();
+        Ok(RecordCommand::One(FieldArgs { kind, given: fields, key: given(KEY) }))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = RecordCommand::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for RecordCommand {
+    fn augment_subcommands(command: Command) -> Command {
+        let batch = Command::new(BATCH)
+            .about("Many records: JSON lines on stdin, one result line each, in order")
+            .long_about(
+                "Many records: JSON lines on stdin, one result line each, in order\n\n\
+                 Each line is an object with `kind` and the fields that the command of that kind has, `key` among them; \
+                 `tags` may be an array. Bad lines are answered with an error and the others recorded; the exit code is \
+                 65 then.",
+            )
+            .after_help(
+                "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",
+            );
+        command.subcommands(Kind::ALL.map(command_of)).subcommand(batch)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        RecordCommand::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        name == BATCH || name.parse::<Kind>().is_ok()
+    }
+}

@@ -1,0 +1,76 @@
+//! A record's name for ever.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A record's name for ever: a UUIDv7, or a UUIDv5 of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordId(pub Uuid);
+
+impl RecordId {
+    /// A new id: the clock and 74 random bits.
+    pub fn new() -> Self {
+        RecordId(Uuid::now_v7())
+    }
+
+    /// The id that every repeat of `key` has in the home `home`.
+    pub fn of_key(home: Uuid, key: &str) -> Self {
+        RecordId(Uuid::new_v5(&home, key.as_bytes()))
+    }
+
+    /// The last 8 hex digits, which name the record in its path (the first 8 of a UUIDv7 stand still for 65 s).
+    pub fn short(self) -> String {
+        format!("{:08x}", self.0.as_u128() as u32)
+    }
+
+    /// The time in a UUIDv7. The id of a keyed record has none.
+    pub fn time(self) -> Option<Timestamp> {
+        let milliseconds = (self.0.get_version() == Some(uuid::Version::SortRand)).then(|| self.0.as_u128() >> 80)?;
+        Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()
+    }
+}
+
+impl Default for RecordId {
+    fn default() -> Self {
+        RecordId::new()
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(RecordId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_id_is_the_end_of_the_long_one() {
+        let id = RecordId::new();
+        assert!(id.to_string().ends_with(&id.short()));
+    }
+
+    #[test]
+    fn one_key_is_one_id_in_one_home() {
+        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(RecordId::of_key(here, "k"), RecordId::of_key(here, "k"));
+        assert_ne!(RecordId::of_key(here, "k"), RecordId::of_key(there, "k"));
+        assert_ne!(RecordId::of_key(here, "k"), RecordId::of_key(here, "l"));
+        assert_eq!(RecordId::of_key(here, "k").time(), None);
+    }
+}

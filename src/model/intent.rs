@@ -1,0 +1,66 @@
+//! An intent: a record with everything decided. Applying one again can only produce the same thing.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Provenance, Record, RecordId, RecordPath};
+
+/// One file of a record, as it will be on disk and in git.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileImage {
+    /// Relative to the home, `/` between its parts, none of which is `.`, `..` or empty.
+    pub path: String,
+    /// Every byte of it.
+    pub text: String,
+}
+
+/// A record with everything decided. One line of the journal holds one of these as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The record's id.
+    pub id: RecordId,
+    /// When it was recorded, to the millisecond.
+    pub created_at: Timestamp,
+    /// The key it was recorded under, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its fields, which the row is made of.
+    #[serde(flatten)]
+    pub record: Record,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// Its files; the first is the record's own page.
+    pub files: Vec<FileImage>,
+}
+
+impl Intent {
+    /// The path that answers "where is it": the page, or an experiment's folder.
+    pub fn path(&self) -> &str {
+        let page = self.files.first().map_or("", |file| file.path.as_str());
+        RecordPath(page).shown()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Confidence, Heuristic};
+
+    /// The number is one that a fast reading of JSON gets wrong in its last bit: the row would be another after a replay.
+    #[test]
+    fn an_intent_survives_its_line_to_the_last_bit() {
+        let confidence = Confidence::new(0.368_243_420_026_025_17).expect("it is 0 to 1");
+        let record = Record::Heuristic(Heuristic { confidence, ..Heuristic::default() });
+        let intent = Intent {
+            id: RecordId::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            record,
+            provenance: Provenance { project: Some("x/y".into()), ..Provenance::default() },
+            files: Vec::new(),
+        };
+        let line = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
+        assert_eq!(serde_json::from_slice::<Intent>(&line).expect("it was just written"), intent);
+    }
+}

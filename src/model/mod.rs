@@ -1,0 +1,32 @@
+//! The model: what a record is. Every layer uses these nouns and none is above them. No I/O.
+//!
+//! - [`Record`] is what was learned, field by field. [`FIELDS`] is the one table of those fields: their names, kinds,
+//!   limits and defaults. Validation, redaction, JSON lines, front matter, flags, the environment, prompts and completions
+//!   walk it, so a new field is one row here, one field of its struct, and its place on the page.
+//! - [`Provenance`] is where a record comes from, and [`PROVENANCE`] the table of its fields: every kind has them.
+//! - [`Request`] is what a caller asks to be recorded: record, key, provenance.
+//! - [`Severity`] and [`Confidence`] are parsed here and nowhere else.
+//! - [`Intent`] is a record with everything decided: id, time, paths and the final bytes of its files.
+//! - [`path`] says where a record's files lie, and what a path says of the file that lies there.
+
+mod confidence;
+mod field;
+mod id;
+mod intent;
+mod kind;
+pub mod path;
+mod provenance;
+mod record;
+mod request;
+mod severity;
+
+pub use confidence::Confidence;
+pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
+pub use id::RecordId;
+pub use intent::{FileImage, Intent};
+pub use kind::Kind;
+pub use path::{BadPath, Level, RecordPath, check_path};
+pub use provenance::{Origin, Provenance};
+pub use record::{Experiment, Heuristic, Learning, Record};
+pub use request::Request;
+pub use severity::Severity;

@@ -1,0 +1,207 @@
+//! Which project a folder belongs to: the git repository that it is in, named by its origin.
+//!
+//! The name is the origin's host and path, in lower case, without user, port and `.git`, so that every clone on every
+//! machine has the same. A repository without an origin gets a random id, kept in a folder of this machine by its real
+//! path. Neither is a secret of the repository: no file of it but its git configuration is read, no program is run.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | while an id is written | a temporary file, or the id's file, whole | the next recorder, which draws an id if there is none |
+//!
+//! A power cut can leave an id's file empty: it then counts as missing, and another id is drawn.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// How much of a git configuration is read, in bytes.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// How long a file that only names a folder can be, in bytes.
+const POINTER_BYTES_MAX: u64 = 16 << 10;
+
+/// The project that `folder` is in; `None` if it is in no git repository, or in one that this program made. `ids` is where
+/// the ids of repositories without an origin are kept; without it they have none.
+pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
+    let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(".git"))?)))?;
+    let config = content(&common.join("config"), CONFIG_BYTES_MAX)?;
+    let config = Config::parse(&config);
+    if config.is_ours {
+        return None;
+    }
+    let named = config.origin.as_deref().and_then(name_of);
+    named.or_else(|| id_of(root, ids?))
+}
+
+/// The folder that all work trees of a repository share, if `git` is what names the repository of a work tree: that
+/// folder itself, or a file that says where it is.
+fn common_folder(git: &Path) -> Option<PathBuf> {
+    let metadata = fs::metadata(git).ok()?;
+    let folder = match metadata.is_dir() {
+        true => git.to_owned(),
+        false => {
+            let text = content(git, POINTER_BYTES_MAX)?;
+            git.parent()?.join(text.lines().next()?.strip_prefix("gitdir:")?.trim())
+        }
+    };
+    let shared = content(&folder.join("commondir"), POINTER_BYTES_MAX);
+    let common = shared.map_or_else(|| folder.clone(), |shared| folder.join(shared.trim()));
+    common.join("HEAD").exists().then_some(common)
+}
+
+fn content(path: &Path, bytes_max: u64) -> Option<String> {
+    let file = fs::File::open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What of a git configuration says which project it is.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Config {
+    /// The address of the remote `origin`.
+    origin: Option<String>,
+    /// Whether the repository is a home's own history.
+    is_ours: bool,
+}
+
+impl Config {
+    /// Reads sections and values line by line (git-config(1), "Syntax"). Included files are not followed.
+    fn parse(text: &str) -> Config {
+        let mut config = Config::default();
+        let mut section = String::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.split_once(']')) {
+                section = name.0.split_whitespace().collect::<Vec<_>>().join(" ");
+                continue;
+            }
+            let (name, value) = line.split_once('=').unwrap_or((line, "true"));
+            match (section.as_str(), name.trim().to_ascii_lowercase().as_str()) {
+                (r#"remote "origin""#, "url") if config.origin.is_none() => config.origin = Some(plain(value)),
+                ("indelible", "owned") => config.is_ours = value.trim() == "true",
+                _ => {}
+            }
+        }
+        config
+    }
+}
+
+/// A configuration's value without quotes and comments.
+fn plain(value: &str) -> String {
+    let value = value.trim();
+    match value.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+        Some((quoted, _)) => quoted.to_owned(),
+        None => value.split([';', '#']).next().unwrap_or_default().trim().to_owned(),
+    }
+}
+
+/// The name of the project whose origin is at `address`: host and path. `None` for an address that has no path.
+fn name_of(address: &str) -> Option<String> {
+    let (authority, path) = match address.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?,
+        // `host:path`, as in scp, but not `./a:b` and not `C:\a`.
+        None => match address.split_once(':').filter(|(host, _)| host.len() > 1 && !host.contains(['/', '\\'])) {
+            Some(parts) => parts,
+            None => ("", address),
+        },
+    };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let path = path.trim_matches(['/', '\\']);
+    let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
+    let name = if host.is_empty() { path.to_owned() } else { format!("{host}/{path}") };
+    (!path.is_empty()).then(|| name.to_lowercase())
+}
+
+/// The id of the repository at `root`, kept in `ids` by its real path; drawn if it has none yet.
+fn id_of(root: &Path, ids: &Path) -> Option<String> {
+    let real = fs::canonicalize(root).ok()?;
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, real.as_os_str().as_encoded_bytes()).simple().to_string();
+    let place = ids.join(&name);
+    let kept = || content(&place, 100).and_then(|text| Uuid::try_parse(text.trim()).ok());
+    let id = kept().or_else(|| {
+        fs::create_dir_all(ids).ok()?;
+        let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
+        writeln!(file, "{}", Uuid::new_v4()).ok()?;
+        // Of several recorders that draw an id, the first one's stays. An empty file, left by a power cut, does not.
+        if file.persist_noclobber(&place).is_err() && kept().is_none() {
+            let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
+            writeln!(file, "{}", Uuid::new_v4()).ok()?;
+            file.persist(&place).ok()?;
+        }
+        kept()
+    });
+    id.map(|id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_of_one_repository_is_one_name() {
+        for address in [
+            "git@github.com:Owner/Repo.git",
+            "https://github.com/owner/repo",
+            "https://user:token@github.com/owner/repo.git/",
+            "ssh://git@github.com:22/owner/repo.git",
+            "git://GitHub.com/owner/repo.git",
+        ] {
+            assert_eq!(name_of(address).as_deref(), Some("github.com/owner/repo"), "{address}");
+        }
+        for (address, name) in [
+            ("/srv/git/x.git", Some("srv/git/x")),
+            ("../x", Some("../x")),
+            ("file:///srv/x.git", Some("srv/x")),
+            ("ssh://[::1]:22/x", Some("::1/x")),
+            (r"C:\repos\x", Some(r"c:\repos\x")),
+            ("https://host", None),
+            ("", None),
+        ] {
+            assert_eq!(name_of(address).as_deref(), name, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_read_as_git_reads_it() {
+        let text = "[core]\n\turl = no\n[remote \"up\"]\n url = a/b\n[remote   \"origin\"]\n\tURL = \"c/d\" ; why\n\turl = e\n";
+        assert_eq!(Config::parse(text), Config { origin: Some("c/d".into()), is_ours: false });
+        assert!(Config::parse("[indelible]\n\towned = true\n").is_ours);
+        assert_eq!(Config::parse("\u{0}[[[]\n=\n[remote \"origin\"]"), Config::default());
+    }
+
+    #[test]
+    fn a_repository_without_an_origin_has_an_id_and_a_folder_outside_of_any_has_none() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (root, ids) = (folder.path().join("r"), folder.path().join("ids"));
+        let deep = root.join("a/b");
+        fs::create_dir_all(&deep).expect("folders");
+        assert_eq!(of(&deep, Some(&ids)), None);
+        fs::create_dir(root.join(".git")).expect("a folder");
+        fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").expect("written");
+        fs::write(root.join(".git/config"), "[core]\n").expect("written");
+        let id = of(&deep, Some(&ids)).expect("it has an id");
+        assert_eq!(of(&root, Some(&ids)), Some(id.clone()));
+        assert_eq!(of(&root, None), None);
+        let kept = fs::read_dir(&ids).expect("there").next().expect("one file").expect("readable").path();
+        fs::write(kept, "").expect("as a power cut leaves it");
+        let another = of(&root, Some(&ids)).expect("it has an id");
+        assert_ne!(another, id);
+        // A work tree names its repository in a file.
+        let tree = folder.path().join("w");
+        fs::create_dir_all(root.join(".git/worktrees/w")).expect("folders");
+        fs::create_dir(&tree).expect("a folder");
+        fs::write(root.join(".git/worktrees/w/commondir"), "../..\n").expect("written");
+        fs::write(tree.join(".git"), format!("gitdir: {}\n", root.join(".git/worktrees/w").display()))
+            .expect("written");
+        fs::write(root.join(".git/config"), "[remote \"origin\"]\n\turl = git@h:o/p.git\n").expect("written");
+        assert_eq!(of(&tree, Some(&ids)).as_deref(), Some("h/o/p"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Keeps the folders of a day small: git writes a folder's whole tree for each commit that adds to it.
+//!
+//! A folder with [`NAMES_MAX`] names or more gets all folders of the next [`Level`]; records whose paths are decided from
+//! then on go there. The worker looks after each commit, a recorder of many records after each group.
+//!
+//! Killed in between, some of the folders are there: records go to those, and the rest are made after the next commit. The
+//! folders are not synced. Lost with the power, or removed since they are empty, they are made again.
+
+use jiff::Timestamp;
+
+use crate::fs::{Dir, Error};
+use crate::model::{Level, RecordId};
+
+/// A folder with as many names is spread over the next level.
+pub const NAMES_MAX: usize = 1000;
+
+/// The deepest level that is there for a record of this time and id, beneath the folder of its day.
+///
+/// # Errors
+/// [`Error::Refused`] if something that is no folder is in the way, [`Error::Io`] if it cannot be told.
+pub fn level_in(day: &Dir, created_at: Timestamp, id: RecordId) -> Result<Level, Error> {
+    let (mut level, mut path) = (Level::Day, String::new());
+    while let Some(next) = level.next() {
+        let name = next.name(created_at, id).unwrap_or_default();
+        path = if path.is_empty() { name } else { format!("{path}/{name}") };
+        match day.find(&path)? {
+            Some(found) if found.is_folder => level = next,
+            _ => break,
+        }
+    }
+    Ok(level)
+}
+
+/// Makes the folders of the next level within `folder`, relative to the home, if it has many names. Returns whether it did.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Refused`] if it can be neither listed nor added to; nothing depends on it.
+pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
+    let Some(level) = Level::of_folder(folder).and_then(Level::next) else { return Ok(false) };
+    let folder = match home.folder(folder) {
+        Err(error) if error.is_not_found() => return Ok(false),
+        folder => folder?,
+    };
+    if folder.names()?.len() < NAMES_MAX {
+        return Ok(false);
+    }
+    for name in level.names() {
+        let _ = folder.make_folder(&name)?;
+    }
+    Ok(true)
+}
+
+/// Does this for the folders of all `paths`. What cannot be done is left for the next time.
+pub fn spread_full<'p>(home: &Dir, paths: impl Iterator<Item = &'p str>) {
+    let mut folders: Vec<&str> = paths.map(|path| crate::model::path::split(path).0).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    for folder in folders {
+        match spread_if_full(home, folder) {
+            Ok(true) => tracing::debug!(folder, "a folder with many records is spread over folders of its own"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(folder, %error, "a folder with many records could not be spread"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_folder_is_spread_level_by_level() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Dir::open(folder.path()).expect("it was just made");
+        let (at, id) = ("2026-03-04T05:06:07Z".parse().expect("a time"), RecordId(uuid::Uuid::from_u128(0xab)));
+        let mut path = "memory/failures/2026/03/04".to_owned();
+        assert!(!spread_if_full(&home, &path).expect("nothing is there"));
+        let day = home.make_folder(&path).expect("it can be made");
+        for wanted in Level::ALL {
+            assert_eq!(level_in(&day, at, id).expect("it can be told"), wanted);
+            let within = home.make_folder(&path).expect("it can be made");
+            for number in 0..NAMES_MAX - 1 {
+                let _ = within.create(&format!("x{number}.md")).expect("it can be made");
+            }
+            assert!(!spread_if_full(&home, &path).expect("it can be told"), "{path} is not full");
+            let _ = within.create("y.md").expect("it can be made");
+            assert_eq!(spread_if_full(&home, &path).expect("it can be told"), wanted.next().is_some());
+            if let Some(name) = wanted.next().and_then(|next| next.name(at, id)) {
+                path = format!("{path}/{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Where a record comes from: found out, said, kept in file, row and history, and brought back with them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cmd, TestHome};
+
+const ORIGIN: &str = "https://user:token@Git.example/Team/Project.git";
+
+/// A home, and a repository with an origin beside it.
+fn home_and_project() -> (TestHome, std::path::PathBuf) {
+    let home = TestHome::new();
+    let project = home.user().canonicalize().expect("it is there").join("project");
+    let deep = project.join("src/deep");
+    std::fs::create_dir_all(&deep).expect("folders");
+    let git = |args: &[&str]| Cmd::new("git", home.user()).folder(&project).args(args).ok();
+    let _ = (git(&["init", "--quiet"]), git(&["remote", "add", "origin", ORIGIN]));
+    (home, deep)
+}
+
+/// What the index has of where the record `id` comes from.
+fn row(home: &TestHome, id: &str) -> Value {
+    let sql = "SELECT project, origin, session, agent, host, cwd FROM records WHERE id = ?1";
+    let names = ["project", "origin", "session", "agent", "host", "cwd"];
+    let read = |row: &rusqlite::Row<'_>| {
+        let of = |at: usize| Ok::<_, rusqlite::Error>(json!(row.get::<_, Option<String>>(at)?));
+        names.iter().enumerate().map(|(at, name)| Ok(((*name).to_owned(), of(at)?))).collect::<Result<_, _>>()
+    };
+    Value::Object(home.index().query_row(sql, [id], read).expect("it has a row"))
+}
+
+#[test]
+fn a_record_says_which_project_and_agent_it_comes_from() {
+    let (home, deep) = home_and_project();
+    let recorded = home.recorder("failure", "it broke").env("CLAUDECODE", "1").folder(&deep).ok().receipt();
+    let wanted = json!({ "project": "git.example/team/project", "origin": "agent", "session": null,
+        "agent": "Claude Code", "host": null, "cwd": deep.to_str() });
+    assert_eq!(row(&home, &recorded.id), wanted);
+    let page = std::fs::read_to_string(home.join(&recorded.path)).expect("it was placed");
+    for line in ["project: \"git.example/team/project\"", "origin: \"agent\"", "agent: \"Claude Code\""] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    assert!(!page.contains("token"), "a password is in\n{page}");
+    // It comes back with the record: from the history, and into a rebuilt index.
+    home.flush();
+    std::fs::remove_file(home.join(&recorded.path)).expect("it was there");
+    std::fs::remove_file(home.join("memory/index.db")).expect("it was there");
+    home.recover_fully();
+    assert_eq!(row(&home, &recorded.id), wanted);
+    assert_eq!(std::fs::read_to_string(home.join(&recorded.path)).expect("it is back"), page);
+}
+
+#[test]
+fn what_is_said_counts_more_than_what_is_found_out() {
+    let (home, deep) = home_and_project();
+    let said = home.recorder("heuristic", "always").folder(&deep).env("INDELIBLE_SESSION", "s-1");
+    let said = said.env("INDELIBLE_AGENT", "from the environment");
+    let said = said.args(["--agent", "Mine", "--project", "else/where", "--origin", "Import", "--host", "laptop"]);
+    let recorded = said.ok().receipt();
+    assert_eq!(
+        row(&home, &recorded.id),
+        json!({ "project": "else/where", "origin": "import", "session": "s-1",
+        "agent": "Mine", "host": "laptop", "cwd": deep.to_str() })
+    );
+    // A line of a batch says it for itself; another folder is another project.
+    let lines = json!({ "kind": "success", "title": "t", "domain": "d", "cwd": deep, "session": "s-2" });
+    let answered = home.cmd(["record", "batch"]).stdin(format!("{lines}\n")).ok();
+    let id = answered.json()["id"].as_str().expect("it has one").to_owned();
+    assert_eq!(row(&home, &id)["project"], "git.example/team/project");
+    assert_eq!(row(&home, &id)["session"], "s-2");
+    // Outside of a repository there is none.
+    let outside = home.record("observation", "outside");
+    assert_eq!(row(&home, &outside.id)["project"], Value::Null);
+    for bad in [&["--origin", "robot"][..], &["--session", &"x".repeat(501)]] {
+        let refused = home.recorder("failure", "x").args(bad).run().exits(65);
+        assert!(refused.stderr.contains(bad[0].trim_start_matches('-')), "{refused}");
+    }
+}
+
+#[test]
+fn an_index_of_an_older_program_takes_it_all_the_same() {
+    let (home, deep) = home_and_project();
+    let before = home.record("failure", "before");
+    let index = home.index();
+    for name in ["project", "origin", "session", "agent", "host", "cwd"] {
+        index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
+    }
+    index.execute_batch("DELETE FROM indelible WHERE name = 'migration'").expect("it was there");
+    drop(index);
+    assert_eq!(home.verify().exits(0).stdout.matches("agree").count(), 1);
+    let after = home.recorder("failure", "after").folder(&deep).ok().receipt();
+    assert_eq!(row(&home, &after.id)["project"], "git.example/team/project");
+    assert_eq!(row(&home, &before.id)["project"], Value::Null);
+    home.flush();
+    home.recover_fully();
+}
