@@ -19,6 +19,10 @@ pub const IDENTITY: &str = "home.json";
 pub const PRIVATE_FOLDERS: [&str; 5] = ["journal", "tmp", "quarantine", "logs", "requests"];
 /// The folder of an adoption, in the private one, where the home had an owner before us.
 pub const ADOPTED: &str = "adopted";
+/// What the home was like before it was adopted, in that folder. A home is adopted once this is there.
+pub const ADOPTION: &str = "adoption.json";
+/// The copy of the database that the worker renews, in that folder.
+pub const DAILY: &str = "daily.db";
 /// The index, relative to the home.
 pub const INDEX: &str = "memory/index.db";
 /// The version of the home's layout.
@@ -159,6 +163,17 @@ pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
     home.make_folder(PRIVATE)
 }
 
+/// Whether the home with the private folder `private` was adopted, and so has tables of the framework's.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be told.
+pub fn is_adopted(private: &Dir) -> Result<bool, fs::Error> {
+    match private.folder(ADOPTED) {
+        Err(error) if error.is_not_found() => Ok(false),
+        adopted => Ok(adopted?.find(ADOPTION)?.is_some()),
+    }
+}
+
 /// Whether the folder at `path` is a home, broken ones included.
 pub fn is_home(path: &Path) -> bool {
     path.join(PRIVATE).join(IDENTITY).is_file()
@@ -225,18 +240,20 @@ impl Home {
         &self.journal
     }
 
-    /// The copy of the database that the home had when it was adopted; `None` if it was not, or had none. Of several the
-    /// last one.
+    /// The copies of an adopted home's database, the newest first: the one that the worker renews, and that from the
+    /// adoption; of several of these the last one. None if it was not adopted, or had no database.
     ///
     /// # Errors
     /// [`Error::Fs`] if it cannot be told.
-    pub fn adopted_index(&self) -> Result<Option<PathBuf>, Error> {
+    pub fn index_copies(&self) -> Result<Vec<PathBuf>, Error> {
         let folder = match self.private.folder(ADOPTED) {
-            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
             folder => folder?,
         };
-        let copies = folder.names()?.into_iter().filter(|name| name.starts_with("index-") && name.ends_with(".db"));
-        Ok(copies.max().map(|name| folder.path().join(name)))
+        let names = folder.names()?;
+        let daily = names.iter().filter(|name| *name == DAILY);
+        let adopted = names.iter().filter(|name| name.starts_with("index-") && name.ends_with(".db")).max();
+        Ok(daily.chain(adopted).map(|name| folder.path().join(name)).collect())
     }
 
     /// The path of the index, for SQLite, which opens by path.

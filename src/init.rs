@@ -96,7 +96,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         Some(identity) => identity.id,
         None => id_in_history(path, &history)?.unwrap_or_else(Uuid::new_v4),
     };
-    let id = make_index(&home, id, &mut made)?;
+    let id = make_index(&home, &private, id, &mut made)?;
     make_history(&home, &temporary, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
@@ -211,10 +211,17 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
 }
 
 /// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
-fn make_index(home: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
+fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
     point::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
-    match Index::create(&home.path().join(home::INDEX), id) {
+    let path = home.path().join(home::INDEX);
+    let is_adopted = home::is_adopted(private)?;
+    let make = || -> Result<Uuid, index::Error> {
+        let id = Index::create(&path, id)?;
+        Index::open(&path, index::PATIENCE)?.update_layout(is_adopted)?;
+        Ok(id)
+    };
+    match make() {
         Ok(id) => {
             if missing {
                 made.added.push("index");

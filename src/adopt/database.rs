@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -64,11 +64,20 @@ pub struct Refusal {
 /// # Errors
 /// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
 pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> {
-    let index = Index::open(path, PATIENCE)?;
+    let found = look(path);
+    // Somebody may have begun to write while it was taken for a database that nobody has open.
+    match &found {
+        Ok((inspection, _)) if inspection.damage.is_empty() => found,
+        _ => look(path),
+    }
+}
+
+fn look(path: &Path) -> Result<(Inspection, Index), index::Error> {
+    let index = Index::open_to_look(path)?;
     let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
     let mut found = Inspection {
-        journal_mode: journal_mode(&index)?,
+        journal_mode: journal_mode(&index, path)?,
         tables: Vec::new(),
         damage: copy.integrity()?.iter().map(|line| visible_line(line).into_owned()).collect(),
         conflict: None,
@@ -95,7 +104,10 @@ fn look_at(connection: &Connection, table: &index::Table) -> Result<Table, rusql
 }
 
 /// The mode in which the database keeps its journal.
-pub(super) fn journal_mode(index: &Index) -> Result<String, index::Error> {
+fn journal_mode(index: &Index, path: &Path) -> Result<String, index::Error> {
+    if index::is_in_wal_mode(path) {
+        return Ok("wal".to_owned());
+    }
     let mode = index.connection().query_row("PRAGMA journal_mode", [], |row| row.get(0));
     mode.map_err(index.error("look at the database"))
 }
@@ -136,16 +148,7 @@ fn sample(kind: Kind) -> Record {
 /// # Errors
 /// [`index::Error::Corrupt`] if the copy is not sound; nothing else has been changed then.
 pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
-    let index = Index::open(path, PATIENCE)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let error = |source| index::Error::Sqlite { doing: "write a copy of the database", source };
-    let mut copy = Connection::open_with_flags(to, flags).map_err(error)?;
-    index::copy(&index, &mut copy)?;
-    // Whatever mode it is copied in, the copy is to be one file.
-    let single = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
-    single.map_err(error)?;
-    copy.close().map_err(|(_, source)| error(source))?;
-    Index::open(to, PATIENCE)?.check_integrity()
+    index::copy_to(&Index::open(path, PATIENCE)?, to)
 }
 
 /// Puts the database into the journal mode `mode`. Leaving `wal` takes in all that its write-ahead log holds.
@@ -154,17 +157,43 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
 /// [`index::Error::Busy`] if somebody has it open all the time; it is then as it was.
 pub(super) fn set_journal_mode(path: &Path, mode: &str) -> Result<(), index::Error> {
     let index = Index::open(path, PATIENCE)?;
+    // A name from a file is not put into SQL.
+    let sql = if mode == "wal" { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
+    patiently(&index, "change the journal mode of the database", || {
+        let now = index.connection().query_row(sql, [], |row| row.get::<_, String>(0))?;
+        Ok((now == "wal") == (mode == "wal"))
+    })
+}
+
+/// As [`set_journal_mode`], and all rows are in the database's own file afterwards, also in WAL mode: programs that copy
+/// that file alone get all of them.
+///
+/// # Errors
+/// As [`set_journal_mode`]; the rows are in the database or its log.
+pub(super) fn settle(path: &Path, mode: &str) -> Result<(), index::Error> {
+    set_journal_mode(path, mode)?;
+    if mode != "wal" {
+        return Ok(());
+    }
+    let index = Index::open(path, PATIENCE)?;
+    patiently(&index, "checkpoint the database", || index.fold())?;
+    index.close_last()
+}
+
+/// Tries `step` until it says that it is done, for as long as the index waits: SQLite itself waits for no lock there.
+fn patiently(
+    index: &Index,
+    doing: &'static str,
+    mut step: impl FnMut() -> Result<bool, rusqlite::Error>,
+) -> Result<(), index::Error> {
     let until = Instant::now() + PATIENCE;
     loop {
-        // A name from a file is not put into SQL.
-        let sql = if mode == "wal" { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
-        match index.connection().query_row(sql, [], |row| row.get::<_, String>(0)) {
-            Ok(now) if (now == "wal") == (mode == "wal") => return Ok(()),
+        match step() {
+            Ok(true) => return Ok(()),
             Err(source) if source.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
-                return Err(index.error("change the journal mode of the database")(source));
+                return Err(index.error(doing)(source));
             }
             _ if Instant::now() >= until => return Err(index::Error::Busy { waited: PATIENCE }),
-            // SQLite waits for no lock here.
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }

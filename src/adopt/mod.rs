@@ -29,18 +29,16 @@ use uuid::Uuid;
 
 pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
-pub use scripts::{Found, Script};
+pub use scripts::{Found, Replaced, Script};
 
 use crate::fs::{self, Dir, Point, point};
-use crate::home::{self, ADOPTED, INDEX, PRIVATE};
+use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX, PRIVATE};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
 
-/// What the home was like.
-const NOTE: &str = "adoption.json";
 /// The repository's list of ignored files, as it was.
 const EXCLUDE: &str = "exclude";
 /// The version of the note.
@@ -49,6 +47,9 @@ const VERSION: u32 = 1;
 const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// What a home of the framework has at least one of.
 const SIGNS: [&str; 4] = ["memory", "scripts/record-failure.sh", "scripts/record-heuristic.sh", "experiments"];
+
+/// A page that no home has, for asking whether git would ignore a record's file.
+const PAGE: &str = "memory/failures/2000/01/01/a-record.md";
 
 /// What a home was like before it was adopted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,8 @@ pub struct Plan {
     pub orphans: Orphans,
     /// What lies in the places of the scripts.
     pub scripts: Vec<Script>,
+    /// Other scripts of its that record something: there is none of ours for them.
+    pub uncovered: Vec<String>,
 }
 
 /// A repository that is there.
@@ -94,6 +97,8 @@ pub struct Repository {
     pub head: String,
     /// Whether it tracks the database, which then shows as changed.
     pub tracks_database: bool,
+    /// Whether its own rules keep records' files out of git, which our branch has.
+    pub ignores_records: bool,
 }
 
 /// What is asked for beside the adoption itself.
@@ -196,6 +201,7 @@ pub fn plan(path: &Path, history: &HistoryOptions) -> Result<Plan, Error> {
         },
         database,
         scripts: scripts::find(&home)?,
+        uncovered: scripts::uncovered(&home)?,
         home: home.path().to_owned(),
     })
 }
@@ -209,8 +215,9 @@ fn repository(home: &Path, options: &HistoryOptions) -> Result<Option<Repository
         true => (String::new(), false),
         false => history.theirs(INDEX)?,
     };
+    let ignores_records = !history.is_owned() && history.ignores(PAGE)?;
     let branch = history.branch().trim_start_matches("refs/heads/").to_owned();
-    Ok(Some(Repository { branch, is_ours: history.is_owned(), head, tracks_database }))
+    Ok(Some(Repository { branch, is_ours: history.is_owned(), head, tracks_database, ignores_records }))
 }
 
 /// What was noted of the home; `None` if it was never begun to be adopted.
@@ -218,14 +225,14 @@ fn note(home: &Dir) -> Result<Option<Note>, Error> {
     let text = match home::private_of(home)?.map(|private| private.folder(ADOPTED)) {
         None => None,
         Some(Err(error)) if error.is_not_found() => None,
-        Some(adopted) => adopted?.content(NOTE, NOTE_BYTES_MAX)?,
+        Some(adopted) => adopted?.content(ADOPTION, NOTE_BYTES_MAX)?,
     };
     match text.map(|text| serde_json::from_slice::<Note>(&text)) {
         None => Ok(None),
         Some(Ok(note)) if note.version > VERSION => Err(Error::Newer(home.path().to_owned())),
         Some(Ok(note)) => Ok(Some(note)),
         Some(Err(error)) => {
-            let what = format!("{PRIVATE}/{ADOPTED}/{NOTE}: {error}");
+            let what = format!("{PRIVATE}/{ADOPTED}/{ADOPTION}: {error}");
             Err(home::Error::Broken { path: home.path().to_owned(), what }.into())
         }
     }
@@ -278,6 +285,28 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     Ok(Adopted { backup, made, scripts, mended })
 }
 
+/// The drop-in scripts of an adopted home that something has replaced, other than those that its owner has seen.
+///
+/// # Errors
+/// [`Error::Fs`] if it cannot be told.
+pub fn replaced_scripts(home: &Home) -> Result<Vec<Replaced>, Error> {
+    match home.private().folder(ADOPTED) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        adopted => Ok(scripts::replaced(home.dir(), &adopted?)?),
+    }
+}
+
+/// Notes that the owner has seen which drop-in scripts were replaced. Returns how many.
+///
+/// # Errors
+/// [`Error::Fs`], [`Error::Home`]; nothing is noted then.
+pub fn dismiss_replaced_scripts(home: &Home) -> Result<usize, Error> {
+    match home.private().folder(ADOPTED) {
+        Err(error) if error.is_not_found() => Ok(0),
+        adopted => Ok(scripts::dismiss(home.dir(), &adopted?, &home.private_folder("tmp")?)?),
+    }
+}
+
 fn refuse_what_cannot_be(plan: &Plan) -> Result<(), Error> {
     match &plan.database {
         Some(Inspection { damage, .. }) if !damage.is_empty() => Err(Error::Damaged(damage.clone())),
@@ -309,7 +338,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
         had_repository: plan.repository.is_some(),
     };
     let text = serde_json::to_vec_pretty(&note).expect("it is made of strings");
-    let _ = adopted.replace(NOTE, &text, temporary)?;
+    let _ = adopted.replace(ADOPTION, &text, temporary)?;
     let _ = home::make_private(home)?.sync()?;
     let _ = home.sync()?;
     Ok(note)

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
+use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Point, point};
@@ -46,6 +46,8 @@ pub struct Released {
     pub branch: Option<String>,
     /// Whether that branch and HEAD have a commit in common; if not, it has nothing but records.
     pub branch_meets_head: bool,
+    /// Whether the owner's rules keep the records out of their own branches.
+    pub ignores_records: bool,
     /// Whether the repository was made for the records; it stays too.
     pub made_repository: bool,
     /// Scripts put back or removed.
@@ -104,13 +106,20 @@ pub fn release(
     init::rename_identity(private, IDENTITY, RELEASED)?;
     step(Point::ReleaseBeforeDatabase)?;
     let mode = note.journal_mode.as_deref().unwrap_or("delete");
-    let last = commit_everything(home, lock, options, progress)
-        .and_then(|_| Ok(database::set_journal_mode(&home.index_path(), mode)?));
+    let last =
+        commit_everything(home, lock, options, progress).and_then(|_| Ok(database::settle(&home.index_path(), mode)?));
     if let Err(error) = last {
         init::become_home_again(private, lock)?;
         return Err(error);
     }
-    let aside = put_aside(home, lock, options, &history, progress)?;
+    let aside = match put_aside(home, lock, options, &history, mode, progress) {
+        // Somebody has the database open, and the journal was not ended.
+        Err(error @ Error::Index(_)) => {
+            init::become_home_again(private, lock)?;
+            return Err(error);
+        }
+        aside => aside?,
+    };
     if remove {
         dir.remove_tree(&aside)?;
         let _ = dir.sync()?;
@@ -119,6 +128,7 @@ pub fn release(
         home: home.path().to_owned(),
         branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
         branch_meets_head: history.meets_head()?,
+        ignores_records: !history.is_owned() && history.ignores(PAGE)?,
         made_repository: !note.had_repository,
         scripts: removed,
         replaced,
@@ -133,6 +143,7 @@ fn put_aside(
     lock: &WorkerLock,
     options: &batch::Options,
     history: &History,
+    mode: &str,
     progress: &mut dyn Progress,
 ) -> Result<String, Error> {
     let dir = home.dir();
@@ -142,6 +153,8 @@ fn put_aside(
     loop {
         // Who commits adds our lines to the list of ignored files, so they go after that.
         let committed = commit_everything(home, lock, options, progress)?;
+        // Whoever committed had the database open, which in WAL mode leaves a log beside it.
+        database::settle(&home.index_path(), mode)?;
         step(Point::ReleaseBeforeExclude)?;
         if !history.is_owned() {
             history.exclude_ours_no_more(excluded_before.as_deref())?;

@@ -9,10 +9,14 @@
 //! | before it is kept | their script | adopting or releasing again |
 //! | after it | their script, under two names | adopting again replaces it; releasing again puts it back |
 //! | after the rename | ours, and theirs kept | nothing to do |
+//!
+//! Which scripts were put there is noted before the first of them is, so that one which an update replaces is noticed
+//! ([`troubles`]), until its owner says that it may stay. A note that is lost costs that notice, and nothing else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fs::{self, Dir, Point, point};
 
@@ -30,10 +34,22 @@ const LEARNING: &str = include_str!("scripts/learning.sh");
 const HEURISTIC: &str = include_str!("scripts/heuristic.sh");
 const EXPERIMENT: &str = include_str!("scripts/experiment.sh");
 const SYNC: &str = include_str!("scripts/sync.sh");
+const HEURISTIC_PYTHON: &str = include_str!("scripts/heuristic.py");
 
 /// The scripts there are.
-const NAMES: [&str; 5] =
-    ["record-failure.sh", "record-success.sh", "record-heuristic.sh", "start-experiment.sh", "sync-db-markdown.sh"];
+const NAMES: [&str; 6] = [
+    "record-failure.sh",
+    "record-success.sh",
+    "record-heuristic.sh",
+    "start-experiment.sh",
+    "sync-db-markdown.sh",
+    PYTHON,
+];
+/// It is put only where there is one: not every home's owner has Python, and not every framework's age has it.
+const PYTHON: &str = "record-heuristic.py";
+/// The note of what was put there, in the folder of the adoption.
+const NOTE: &str = "scripts.json";
+const NOTE_BYTES_MAX: u64 = 1 << 16;
 
 /// A script, and what lies in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +66,7 @@ pub struct Script {
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// A script that is not ours.
+    /// A script that is not ours, or one of ours that a merge left in conflict.
     Theirs,
     /// Ours.
     Ours,
@@ -58,8 +74,52 @@ pub enum Found {
     NoFile,
 }
 
-/// The text of the script `name`, for the program at `binary`.
-fn text(name: &str, binary: &Path) -> String {
+/// Which of our scripts were put there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Installed {
+    names: Vec<String>,
+    /// Checksums of others that lie in their places, which their owner has seen; 0 for nothing.
+    seen: BTreeMap<String, u32>,
+}
+
+impl Installed {
+    /// What was noted; of an adoption without a note, the scripts that were kept.
+    fn read(adopted: &Dir) -> Result<Installed, fs::Error> {
+        let noted = adopted.content(NOTE, NOTE_BYTES_MAX)?.and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(noted) = noted {
+            return Ok(noted);
+        }
+        let kept = match adopted.folder(KEPT) {
+            Err(error) if error.is_not_found() => Vec::new(),
+            kept => kept?.names()?,
+        };
+        let names = NAMES.iter().filter(|name| kept.iter().any(|it| it == *name)).map(|name| (*name).to_owned());
+        Ok(Installed { names: names.collect(), ..Installed::default() })
+    }
+
+    fn write(&self, adopted: &Dir, temporary: &Dir) -> Result<(), fs::Error> {
+        let text = serde_json::to_vec(self).expect("it is made of strings and numbers");
+        adopted.replace(NOTE, &text, temporary).map(|_| ())
+    }
+}
+
+/// A script of ours that another has replaced, or that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// Its name.
+    pub name: &'static str,
+    /// What lies in its place, as the end of a sentence about it.
+    pub what: &'static str,
+}
+
+/// The text of the script `name`, for the program at `binary`, where what was there before is kept in `kept`.
+fn text(name: &str, binary: &Path, kept: &Path) -> String {
+    if name == PYTHON {
+        // JSON's strings are Python's.
+        let python = |path: &Path| serde_json::to_string(&path.to_string_lossy()).expect("a string can be written");
+        return HEURISTIC_PYTHON.replace("@BINARY@", &python(binary)).replace("@KEPT@", &python(&kept.join(name)));
+    }
     let learning = |kind: &str, prefix: &str, shown: &str| {
         LEARNING.replace("@KIND@", kind).replace("@PREFIX@", prefix).replace("@NAME@", shown)
     };
@@ -102,7 +162,7 @@ fn found_at(folder: &Dir, name: &str) -> Result<Found, fs::Error> {
         None => Found::Nothing,
         Some(found) if !found.is_file => Found::NoFile,
         Some(_) => match folder.content(name, READ_BYTES_MAX)? {
-            Some(bytes) if is_ours(&bytes) => Found::Ours,
+            Some(bytes) if is_ours(&bytes) && !is_in_conflict(&bytes) => Found::Ours,
             _ => Found::Theirs,
         },
     })
@@ -110,6 +170,82 @@ fn found_at(folder: &Dir, name: &str) -> Result<Found, fs::Error> {
 
 fn is_ours(bytes: &[u8]) -> bool {
     bytes.windows(MARK.len()).any(|window| window == MARK)
+}
+
+/// Whether a merge left both sides in a file.
+fn is_in_conflict(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
+}
+
+/// The scripts in the home that record something and that we have none for: they go on as they are.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be told.
+pub(super) fn uncovered(home: &Dir) -> Result<Vec<String>, fs::Error> {
+    let names = folder(home)?.map_or(Ok(Vec::new()), |folder| folder.names())?;
+    let records = |name: &String| {
+        (name.starts_with("record-") || name.starts_with("start-experiment"))
+            && [".sh", ".py"].iter().any(|end| name.ends_with(end))
+    };
+    let mut names: Vec<_> = names.into_iter().filter(records).filter(|name| !NAMES.contains(&name.as_str())).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The scripts of ours that are not in their places any more, and that nobody has said may stay so.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be told.
+pub(super) fn replaced(home: &Dir, adopted: &Dir) -> Result<Vec<Replaced>, fs::Error> {
+    let installed = Installed::read(adopted)?;
+    let folder = folder(home)?;
+    let mut replaced = Vec::new();
+    for Script { name, found } in find(home)? {
+        if found == Found::Ours || !installed.names.iter().any(|it| it == name) {
+            continue;
+        }
+        let bytes = content(folder.as_ref(), name)?;
+        if installed.seen.get(name) == Some(&checksum(bytes.as_deref())) {
+            continue;
+        }
+        let what = match (found, bytes) {
+            (Found::Nothing, _) => "is gone",
+            (Found::NoFile, _) => "is a link by now, or no plain file",
+            (_, Some(bytes)) if is_in_conflict(&bytes) => "has conflicts of a merge in it, and cannot run",
+            _ => "is not ours any more: something replaced it, an update perhaps, and it records on its own again",
+        };
+        replaced.push(Replaced { name, what });
+    }
+    Ok(replaced)
+}
+
+/// Notes that their owner has seen which scripts were replaced. Returns how many.
+///
+/// # Errors
+/// [`fs::Error`]; nothing is noted then.
+pub(super) fn dismiss(home: &Dir, adopted: &Dir, temporary: &Dir) -> Result<usize, fs::Error> {
+    let replaced = replaced(home, adopted)?;
+    if replaced.is_empty() {
+        return Ok(0);
+    }
+    let (mut installed, folder) = (Installed::read(adopted)?, folder(home)?);
+    for Replaced { name, .. } in &replaced {
+        installed.seen.insert((*name).to_owned(), checksum(content(folder.as_ref(), name)?.as_deref()));
+    }
+    installed.write(adopted, temporary)?;
+    Ok(replaced.len())
+}
+
+fn content(folder: Option<&Dir>, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
+    match folder.map(|folder| folder.content(name, READ_BYTES_MAX)).transpose() {
+        Err(fs::Error::Refused { .. }) => Ok(None),
+        Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Ok(None),
+        content => Ok(content?.flatten()),
+    }
+}
+
+fn checksum(content: Option<&[u8]>) -> u32 {
+    content.map_or(0, crc32c::crc32c)
 }
 
 /// Puts ours in their places, for the program at `binary`; what is there is kept in `adopted`. Returns how many were
@@ -120,8 +256,12 @@ fn is_ours(bytes: &[u8]) -> bool {
 pub(super) fn install(home: &Dir, adopted: &Dir, temporary: &Dir, binary: &Path) -> Result<u64, fs::Error> {
     let (folder, kept) = (home.make_folder(FOLDER)?, adopted.make_folder(KEPT)?);
     let mut written = 0;
-    for Script { name, found } in find(home)? {
-        let text = text(name, binary);
+    let scripts: Vec<_> =
+        find(home)?.into_iter().filter(|it| !(it.name == PYTHON && it.found == Found::Nothing)).collect();
+    let names = scripts.iter().filter(|it| it.found != Found::NoFile).map(|it| it.name.to_owned());
+    Installed { names: names.collect(), ..Installed::default() }.write(adopted, temporary)?;
+    for Script { name, found } in scripts {
+        let text = text(name, binary, kept.path());
         match found {
             Found::NoFile => continue,
             Found::Ours if folder.content(name, READ_BYTES_MAX)?.as_deref() == Some(text.as_bytes()) => continue,
@@ -200,11 +340,17 @@ mod tests {
     #[test]
     fn every_script_is_filled_in_and_says_that_it_is_ours() {
         for name in NAMES {
-            let text = text(name, Path::new("/o'brien/indelible"));
+            let text = text(name, Path::new("/o'brien/indelible"), Path::new("/kept"));
             assert!(is_ours(text.as_bytes()), "{name} would be taken for theirs");
-            assert!(text.contains(r"indelible='/o'\''brien/indelible'"), "{name} does not name the program");
-            assert!(!text.contains("@COMMON@") && !text.contains("@KIND@") && !text.contains("@PREFIX@"), "{name}");
-            assert!(text.starts_with("#!/bin/sh\n"), "{name}");
+            let (named, program) = match name {
+                PYTHON => ("INDELIBLE = \"/o'brien/indelible\"", "#!/usr/bin/env python3\n"),
+                _ => (r"indelible='/o'\''brien/indelible'", "#!/bin/sh\n"),
+            };
+            assert!(text.contains(named), "{name} does not name the program");
+            for mark in ["@COMMON@", "@KIND@", "@PREFIX@", "@BINARY@", "@KEPT@"] {
+                assert!(!text.contains(mark), "{name} has {mark}");
+            }
+            assert!(text.starts_with(program), "{name}");
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | after it | the batch, committed | nothing to do: its position is in git |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
 
+mod adopted;
 mod owed;
 mod plan;
 mod repacking;
@@ -233,6 +234,7 @@ pub struct Committer<'h> {
     last_commit: Instant,
     counts: Counts,
     repacking: Option<Repacking>,
+    adopted: Option<adopted::Adopted>,
     _lock: &'h WorkerLock,
 }
 
@@ -627,6 +629,19 @@ impl<'h> Committer<'h> {
         self.ensure_index()?;
         let path = self.home.index_path();
         self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
+    }
+
+    /// Brings the tables of an index up to date that a version before made. Where somebody holds SQLite's lock, the next
+    /// recovery does.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    pub fn update_index(&mut self) -> Result<(), Error> {
+        let is_adopted = home::is_adopted(self.home.private())?;
+        match self.index().and_then(|index| Ok(index.update_layout(is_adopted)?)) {
+            Err(error) if error.is_index_busy() => Ok(()),
+            updated => updated,
+        }
     }
 
     /// The index, which has been opened.

@@ -642,6 +642,7 @@ impl<'s> Stage<'s> {
             last_commit: Instant::now(),
             counts: Counts::default(),
             repacking: None,
+            adopted: None,
             _lock: lock,
         })
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::fs::lock::WorkerLock;
 use crate::fs::os;
@@ -118,6 +119,7 @@ impl<'h> Committer<'h> {
             counts: Counts::default(),
             options,
             repacking: None,
+            adopted: Adopted::of(private)?,
             _lock: lock,
         };
         if let Some(reason) = committer.void {

@@ -122,6 +122,10 @@ points! {
     RebuildBeforeCopy,
     /// Recovery has emptied the index and is about to fill it.
     RebuildBeforeFill,
+    /// The daily copy of an adopted home's database is about to be made.
+    CopyBefore,
+    /// The daily copy is made, and about to take the place of the last one.
+    CopyBeforeRename,
     /// The database of a home that is adopted is about to be copied.
     AdoptBeforeBackup,
     /// The copy is there; what the home was like is about to be noted, and nothing of it has changed yet.

@@ -23,17 +23,19 @@
 mod rebuild;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
 use crate::journal::{self, Appender};
-use crate::model::path::{is_domain_page, split};
-use crate::model::{FileImage, Intent, Level, Request};
+use crate::model::path::{RecordPath, is_domain_page, split};
+use crate::model::{FileImage, Intent, Level, RecordId, Request};
 use crate::store::history;
-use crate::store::index;
+use crate::store::index::{self, Index, Revived, RowImage};
 use crate::store::page::{self, Parsed};
 use crate::store::quarantine::Quarantine;
 use crate::survey::{self, Finding, Stores, Verdict, survey};
@@ -63,6 +65,21 @@ pub struct Report {
     pub swept: u64,
     /// Whether the index was built anew.
     pub index_rebuilt: bool,
+    /// The copy that it began with, in an adopted home. What other programs changed since then is not in it.
+    #[serde(default)]
+    pub index_base: Option<Base>,
+    /// Where the damaged one is kept, if there was one.
+    #[serde(default)]
+    pub index_kept: Option<String>,
+    /// Rows that another program had deleted, and that are back with what a copy of the index knows of them.
+    #[serde(default)]
+    pub rows_revived: u64,
+    /// Rows that another program had deleted, and that no copy knows: what others counted in them begins again.
+    #[serde(default)]
+    pub rows_anew: u64,
+    /// The copy that rows came back from.
+    #[serde(default)]
+    pub rows_base: Option<Base>,
     /// Records that were pending, and are committed.
     pub committed: u64,
     /// Files that were missing or torn, and are back.
@@ -91,6 +108,23 @@ impl Report {
     /// Whether there was nothing to do.
     pub fn is_nothing(&self) -> bool {
         Report { distrusted: None, ..self.clone() } == Report::default()
+    }
+}
+
+/// A copy of an adopted home's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The copy.
+    pub path: String,
+    /// When it was made, as far as that is known.
+    pub at: Option<Timestamp>,
+}
+
+impl Base {
+    /// The copy at `path`.
+    fn of(path: &Path) -> Base {
+        let at = std::fs::metadata(path).and_then(|it| it.modified()).ok();
+        Base { path: path.display().to_string(), at: at.and_then(|at| Timestamp::try_from(at).ok()) }
     }
 }
 
@@ -140,7 +174,8 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     let before = *committer.counts();
     let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
     report.swept = sweep(committer)?;
-    report.index_rebuilt = rebuild::if_lost(committer, scope == Scope::Everything, progress)?;
+    rebuild::if_lost(committer, scope == Scope::Everything, &mut report, progress)?;
+    committer.update_index()?;
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     // Before anything is committed: of several intents with one id, the one that is committed already is the record.
     let everything = committer.is_after_boot() && committer.restore_rows()? || everything;
@@ -238,7 +273,9 @@ struct Mending<'m, 'h> {
 
 impl Mending<'_, '_> {
     fn act(&mut self, finding: &Finding) -> Result<(), Error> {
-        if let (Some(id), survey::Row::Dangling) = (finding.indexed, finding.evidence.row) {
+        if let (Some(id), survey::Row::Dangling) = (finding.indexed, finding.evidence.row)
+            && !self.revive(finding, id)?
+        {
             self.committer.index()?.forget(id)?;
         }
         match finding.verdict {
@@ -251,6 +288,33 @@ impl Mending<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Puts back the row of `id`, which another program has deleted, under the number that it had. False where that cannot
+    /// be done.
+    fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
+        let file = match finding.evidence.file {
+            survey::File::Whole => self.committer.home().dir().content(&finding.path, READ_BYTES_MAX)?,
+            _ => self.committer.history().read(&finding.path)?,
+        };
+        let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
+        let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
+        let Request { record, key, provenance } = &request;
+        let path = RecordPath(&finding.path).shown();
+        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, path };
+        let copies = self.committer.home().index_copies()?;
+        let newest = copies.first().map(|path| (path, Index::open_to_look(path)));
+        let copy = newest.as_ref().and_then(|(_, opened)| opened.as_ref().ok());
+        match self.committer.index()?.revive(&row, copy)? {
+            None => return Ok(false),
+            Some(Revived::AsCopied) => {
+                self.report.rows_revived += 1;
+                self.report.rows_base = newest.as_ref().map(|(path, _)| Base::of(path));
+            }
+            Some(Revived::Anew) => self.report.rows_anew += 1,
+        }
+        self.report.rows_added += 1;
+        Ok(true)
     }
 
     fn lost(&mut self, finding: &Finding, why: impl Into<String>) {

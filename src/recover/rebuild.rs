@@ -13,7 +13,7 @@ use std::fs::File;
 
 use jiff::Timestamp;
 
-use super::Error;
+use super::{Base, Error, Report};
 use crate::batch::{Committer, Progress};
 use crate::fs::{self, Point, point};
 use crate::home;
@@ -26,21 +26,22 @@ use crate::survey::{Stores, survey_files};
 const GROUP: usize = 1000;
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
-/// Builds the index anew if it is lost. Returns whether it was. Only a `thorough` look reads all of it.
+/// Builds the index anew if it is lost, and says so in `report`. Only a `thorough` look reads all of it.
 pub(super) fn if_lost(
     committer: &mut Committer<'_>,
     thorough: bool,
+    report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     committer.close_index();
     let home = committer.home();
     let look = || is_lost(Index::open(&home.index_path(), committer.options().index_wait), thorough);
     // SQLite says the same of a page that it could not read once as of a damaged one.
-    let lost = look()? && look()?;
-    if lost {
-        rebuild(committer, progress)?;
+    if look()? && look()? {
+        rebuild(committer, report, progress)?;
+        report.index_rebuilt = true;
     }
-    Ok(lost)
+    Ok(())
 }
 
 /// Whether what was opened cannot be used and has to be built anew.
@@ -55,13 +56,15 @@ fn is_lost(opened: Result<Index, index::Error>, thorough: bool) -> Result<bool, 
     }
 }
 
-fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
+fn rebuild(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     committer.close_index();
     let home = committer.home();
     tracing::warn!("the index is lost: building it anew from the files");
-    keep_a_copy(home)?;
+    report.index_kept = keep_a_copy(home)?;
     point::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
-    let mut index = empty_index(home)?;
+    let (mut index, base) = empty_index(home)?;
+    report.index_base = base;
+    index.update_layout(home::is_adopted(home.private())?)?;
     point::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
     let history = committer.history().clone();
     let stores = Stores { home, index: None, history: Some(&history), committed: None };
@@ -85,18 +88,19 @@ fn rebuild(committer: &mut Committer<'_>, progress: &mut dyn Progress) -> Result
     Ok(())
 }
 
-/// An index to be filled. That of an adopted home begins with the rows that its owner had then: no file of ours has them.
-fn empty_index(home: &home::Home) -> Result<Index, Error> {
-    if let Some(base) = home.adopted_index()? {
-        match Index::reset_to(&home.index_path(), home.id(), &base) {
+/// An index to be filled, and the copy that it begins with. That of an adopted home begins with the newest copy that is
+/// sound: rows of other programs are in no file of ours.
+fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
+    for copy in home.index_copies()? {
+        match Index::reset_to(&home.index_path(), home.id(), &copy) {
             Err(error) if error.is_lost() => {
                 let error = crate::text::chain(&error);
-                tracing::error!(copy = %base.display(), error, "the copy from the adoption cannot be used");
+                tracing::error!(copy = %copy.display(), error, "a copy of the index cannot be used");
             }
-            index => return Ok(index?),
+            index => return Ok((index?, Some(Base::of(&copy)))),
         }
     }
-    Ok(Index::reset(&home.index_path(), home.id())?)
+    Ok((Index::reset(&home.index_path(), home.id())?, None))
 }
 
 fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
@@ -129,9 +133,10 @@ fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
     Ok(parsed.filter(|parsed| parsed.request.is_some()))
 }
 
-/// Keeps what is left of a damaged index.
-fn keep_a_copy(home: &home::Home) -> Result<(), Error> {
+/// Keeps what is left of a damaged index. Returns where.
+fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
     let quarantine = home.private_folder("quarantine")?;
+    let mut kept = None;
     for suffix in ["", "-wal"] {
         let from = home.path().join(format!("{}{suffix}", home::INDEX));
         if from.is_file() {
@@ -139,8 +144,9 @@ fn keep_a_copy(home: &home::Home) -> Result<(), Error> {
             let to = quarantine.path().join(format!("index-{stamp}.db{suffix}"));
             let copy = std::fs::copy(&from, &to).and_then(|_| File::options().write(true).open(&to)?.sync_all());
             copy.map_err(fs::Error::io("copy to quarantine", &from))?;
+            kept.get_or_insert_with(|| to.display().to_string());
         }
     }
     let _ = quarantine.sync()?;
-    Ok(())
+    Ok(kept)
 }

@@ -8,7 +8,8 @@
 //!    owner's rows are nowhere else: there it begins with the copy that was made of them (`copy`).
 //!
 //! The tables `learnings`, `heuristics` and `experiments` have the columns that the Emergent Learning Framework's
-//! readers use. `records` and `indelible` are ours.
+//! readers use; in an adopted home they are the framework's, and rows are as its readers take them (`framework`).
+//! `records` and `indelible` are ours.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -16,6 +17,9 @@
 //! | after it | the row; after a power cut perhaps not | replay of the journal inserts it |
 
 mod copy;
+mod framework;
+mod look;
+mod revive;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -27,7 +31,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-pub(crate) use copy::{copy, temporary_copy};
+pub(crate) use copy::{copy_to, temporary_copy};
+pub(crate) use look::is_in_wal_mode;
+pub(crate) use revive::Revived;
 
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
@@ -82,7 +88,8 @@ CREATE TABLE IF NOT EXISTS experiments (
     cycles_run INTEGER DEFAULT 0,
     folder_path TEXT,
     created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
-    completed_at DATETIME
+    completed_at DATETIME,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
 );
 CREATE TABLE IF NOT EXISTS records (
     id TEXT PRIMARY KEY,
@@ -425,12 +432,13 @@ impl Index {
         let error = self.error("insert into the index");
         let _held = order::take(Lock::Index);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
-        match value_of::<u32>(&transaction, "schema") {
-            Ok(Some(found)) if found > SCHEMA => return Err(Error::Newer { found }),
+        let (schema, is_framework) = framework::layout(&transaction).unwrap_or_default();
+        match schema {
+            Some(found) if found > SCHEMA => return Err(Error::Newer { found }),
             _ => migrate(&transaction).map_err(&error)?,
         }
         let inserted = {
-            let mut statements = Statements::prepare(&transaction).map_err(&error)?;
+            let mut statements = Statements::prepare(&transaction, is_framework).map_err(&error)?;
             rows.iter().map(|row| statements.insert(row, &error)).collect::<Result<Vec<_>, _>>()?
         };
         let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
@@ -478,15 +486,23 @@ impl Index {
                 source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
                 confidence: row.get::<_, Option<f64>>(6)?.unwrap_or_default(),
             };
-            Ok((row.get(7)?, page_entry))
+            Ok::<_, rusqlite::Error>((row.get(7)?, page_entry))
+        };
+        let exact = |row: &Row<'_>| {
+            let (domain, mut page_entry): (String, PageEntry) = entry(row)?;
+            page_entry.rule = row.get::<_, Option<String>>(8)?.unwrap_or(page_entry.rule);
+            Ok((row.get::<_, Option<String>>(9)?.unwrap_or(domain), page_entry))
         };
         let read = || {
             let fields = columns_or_null(&self.connection, "heuristics", &fields)?;
+            let exactly = columns_or_null(&self.connection, "records", &framework::EXACT)?;
             let mut statement = self.connection.prepare(&format!(
-                "SELECT r.id, r.created_at, r.path, {fields} FROM records r JOIN heuristics ON heuristics.id = r.row_id
-                 WHERE r.kind = 'heuristic' AND r.path >= ?1 || '/' AND r.path < ?1 || '0' ORDER BY r.created_at, r.id"
+                "SELECT records.id, records.created_at, records.path, {fields}, {exactly}
+                 FROM records JOIN heuristics ON heuristics.id = records.row_id
+                 WHERE records.kind = 'heuristic' AND records.path >= ?1 || '/' AND records.path < ?1 || '0'
+                 ORDER BY records.created_at, records.id"
             ))?;
-            statement.query_map([folder], entry)?.collect::<Result<Vec<_>, _>>()
+            statement.query_map([folder], exact)?.collect::<Result<Vec<_>, _>>()
         };
         read().map_err(self.error("read a domain's heuristics from the index"))
     }
@@ -520,6 +536,7 @@ impl Index {
         let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
         let read = || {
             let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
+            let record = framework::exactly(&self.connection, known.id, record)?;
             // An index that an older program made, and that nothing was inserted into since, lacks these columns.
             let columns = columns_or_null(&self.connection, "records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
@@ -541,25 +558,29 @@ impl Index {
         forget.map(|_| ()).map_err(self.error("remove a record without a row from the index"))
     }
 
-    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way.
+    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way. Returns whether that
+    /// was all of it.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    fn checkpoint(&self) -> Result<(), Error> {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        checkpoint.map_err(self.error("checkpoint the index"))
+    fn checkpoint(&self) -> Result<bool, Error> {
+        let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
+        let (in_log, copied) = checkpoint.map_err(self.error("checkpoint the index"))?;
+        Ok(in_log == copied)
     }
 
-    /// Makes every row durable that has been inserted, by whomever.
+    /// Makes every row durable that has been inserted, by whomever. Returns whether all of them are in the database's own
+    /// file, which they are unless somebody was reading.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
-    pub fn sync(&self) -> Result<(), Error> {
+    pub fn sync(&self) -> Result<bool, Error> {
         let _held = order::take(Lock::Index);
         // On macOS a plain sync ends at the drive's own memory; elsewhere this is nothing.
         let whole = self.connection.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;");
         whole.map_err(self.error("make the index durable"))?;
-        self.checkpoint()?;
+        let is_whole = self.checkpoint()?;
         // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
         // checkpoint, so that no recorder has to sync the write-ahead log's new header.
         // That write also cuts the log to what it needs.
@@ -569,7 +590,7 @@ impl Index {
              UPDATE indelible SET value = value + 1 WHERE name = 'syncs';
              PRAGMA synchronous = NORMAL;",
         );
-        sync.map_err(|source| {
+        sync.map(|()| is_whole).map_err(|source| {
             let _ = self.connection.execute_batch("PRAGMA synchronous = NORMAL;");
             self.error("make the index durable")(source)
         })
@@ -829,6 +850,8 @@ fn table_of(kind: Kind) -> Table {
 /// The statements that insert a record, prepared when they are first wanted.
 struct Statements<'t> {
     transaction: &'t Transaction<'t>,
+    /// Whether the tables are the framework's.
+    is_framework: bool,
     find: rusqlite::Statement<'t>,
     remember: rusqlite::Statement<'t>,
     tables: [Option<rusqlite::Statement<'t>>; 3],
@@ -860,8 +883,8 @@ const HEURISTICS: Table = Table {
 const EXPERIMENTS: Table = Table {
     slot: 2,
     name: "experiments",
-    columns: "name, hypothesis, status, folder_path, created_at",
-    values: "?1, ?2, 'active', ?3, ?4",
+    columns: "name, hypothesis, status, folder_path, created_at, updated_at",
+    values: "?1, ?2, 'active', ?3, ?4, ?4",
 };
 
 impl Table {
@@ -920,14 +943,17 @@ fn is_refusal(error: &rusqlite::Error) -> bool {
 }
 
 impl<'t> Statements<'t> {
-    fn prepare(transaction: &'t Transaction<'t>) -> Result<Statements<'t>, rusqlite::Error> {
+    fn prepare(transaction: &'t Transaction<'t>, is_framework: bool) -> Result<Statements<'t>, rusqlite::Error> {
+        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?13, ?14") } else { ("", "") };
         Ok(Statements {
             transaction,
+            is_framework,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
-            remember: transaction.prepare(
-                "INSERT INTO records (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?,
+            remember: transaction.prepare(&format!(
+                "INSERT INTO records
+                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd{exact})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12{places})"
+            ))?,
             tables: [None, None, None],
         })
     }
@@ -940,16 +966,30 @@ impl<'t> Statements<'t> {
         if let Some((row_id, path)) = found.map_err(error)? {
             return Ok(Inserted { row_id, path, is_new: false });
         }
-        let row_id = self.insert_into_table(row).map_err(|source| match is_refusal(&source) {
+        let refused = |source| match is_refusal(&source) {
             true => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
             false => error(source),
-        })?;
+        };
         let created_at = format!("{:.3}", row.created_at);
         let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
         let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
-        let values =
-            params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
-        self.remember.execute(values).map_err(error)?;
+        let row_id = if self.is_framework {
+            let (record, exact) = framework::fitted(row.record);
+            let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(refused)?;
+            let (headline, domain) = (exact.headline, exact.domain);
+            let values = params![
+                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, headline,
+                domain
+            ];
+            self.remember.execute(values).map_err(error)?;
+            row_id
+        } else {
+            let row_id = self.insert_into_table(row).map_err(refused)?;
+            let values =
+                params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
+            self.remember.execute(values).map_err(error)?;
+            row_id
+        };
         Ok(Inserted { row_id, path: row.path.into(), is_new: true })
     }
 

@@ -6,6 +6,7 @@
 mod classify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Included, Unbounded};
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -242,9 +243,11 @@ impl Collecting {
     fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
         let path = file.path();
         if is_companion(path) {
-            let is_gone = !self.companions.contains(path) || is_torn_companion(home, file)?;
-            if is_gone && is_ours(path, &file.read()?) {
-                self.missing_companions.push(path.to_owned());
+            if !self.companions.contains(path) || is_torn_companion(home, file)? {
+                let blob = file.read()?;
+                if is_ours(path, &blob) && !self.has_moved(path, &blob) {
+                    self.missing_companions.push(path.to_owned());
+                }
             }
             return Ok(());
         }
@@ -277,6 +280,24 @@ impl Collecting {
         Ok(())
     }
 
+    /// Whether the log at `path` belongs to an experiment whose owner moved it: the log went along, or is theirs to keep.
+    fn has_moved(&self, path: &str, log: &[u8]) -> bool {
+        let Some(folder) = path.strip_suffix("/log.md") else { return false };
+        let page = format!("{folder}/hypothesis.md");
+        let Some(id) = page::id_of(log) else { return false };
+        let is_here = self.paths.get(&*page).and_then(|it| it.file).is_some_and(|file| file.id == Some(id));
+        !is_here && self.places.contains_key(&id)
+    }
+
+    /// Whether the owner moved all heuristics that the domain's page at `path` shows.
+    fn have_moved(&self, path: &str) -> bool {
+        let Some(folder) = path.strip_suffix("README.md").filter(|_| is_domain_page(path)) else { return false };
+        let beneath =
+            self.paths.range::<str, _>((Included(folder), Unbounded)).take_while(|(path, _)| path.starts_with(folder));
+        let mut beneath = beneath.map(|(_, it)| it).filter(|it| it.in_tree || it.file.is_some()).peekable();
+        beneath.peek().is_some() && beneath.all(|it| it.file.is_none() && it.moved)
+    }
+
     /// A path that only the history has. It is a record's only if its blob says so.
     fn tree_only(&mut self, file: &TreeFile<'_>) -> Result<(), Error> {
         if let Some(id) = page::id_of(&file.read()?) {
@@ -286,7 +307,9 @@ impl Collecting {
         Ok(())
     }
 
-    fn judge(self, history: Option<&History>, pending: &HashSet<String>) -> Result<Survey, Error> {
+    fn judge(mut self, history: Option<&History>, pending: &HashSet<String>) -> Result<Survey, Error> {
+        let missing = std::mem::take(&mut self.missing_companions);
+        let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
         // Most records have their one file where their row is, and are not looked for by their id: a large home's would
         // take much memory.
@@ -300,7 +323,7 @@ impl Collecting {
             .filter_map(|(path, it)| Some((file_id(it)?, &**path)))
             .filter(|(id, _)| self.copied.contains(id))
             .collect();
-        let mut survey = Survey { missing_companions: self.missing_companions, ..Survey::default() };
+        let mut survey = Survey { missing_companions, ..Survey::default() };
         for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
             let file_id = file_id(collected);
             // A file of an owner's own, which no store of ours names.

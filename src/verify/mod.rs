@@ -29,6 +29,8 @@ pub struct Report {
     pub disagreements: Vec<Disagreement>,
     /// Copies of records' files, which their owner made. They are left alone, and nothing is wrong with them.
     pub copies: Vec<Copied>,
+    /// What else a person may want to know, for the caller to fill in. Nothing disagrees for that.
+    pub notices: Vec<String>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
     /// What of the history cannot be read.

@@ -303,8 +303,10 @@ impl Worker<'_> {
                 None => {}
             }
             self.check_lock()?;
+            committer.keep();
             if self.is_quiet(committer) {
-                heard = self.wait(Instant::now() + self.idle_for(committer));
+                let idle = Instant::now() + self.idle_for(committer);
+                heard = self.wait(committer.keep_due().map_or(idle, |due| due.min(idle)));
                 continue;
             }
             self.seen = Some(Look { glance: self.wakes.glance(committer.segment()), at: Instant::now() });
@@ -321,6 +323,7 @@ impl Worker<'_> {
             let now = Instant::now();
             if self.stopping.is_some() && asked.is_empty() && self.is_finished(committer) {
                 committer.insert_owed()?;
+                committer.fold_everything();
                 return Ok(Ended::Stopped);
             }
             let due = plan.due(committer.pressure(), now);
@@ -342,6 +345,7 @@ impl Worker<'_> {
             let idle = now + self.idle_for(committer);
             let wake_at = due.map_or(idle, |due| due.min(idle));
             let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
+            let wake_at = committer.keep_due().map_or(wake_at, |next| next.min(wake_at));
             if due.is_none() {
                 committer.tidy()?;
             }

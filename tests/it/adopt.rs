@@ -14,12 +14,12 @@ use crate::support::{
 /// What adopting changes of files that are not in `.indelible`.
 const EXCLUDE: &str = ".git/info/exclude";
 
-fn adopt(home: &TestHome, flags: &[&str]) -> Cmd {
+pub fn adopt(home: &TestHome, flags: &[&str]) -> Cmd {
     let path = home.path().to_str().expect("the temporary folder's name is UTF-8");
     home.homeless(["adopt", path].iter().chain(flags).copied())
 }
 
-fn release(home: &TestHome, flags: &[&str]) -> Cmd {
+pub fn release(home: &TestHome, flags: &[&str]) -> Cmd {
     let path = home.path().to_str().expect("the temporary folder's name is UTF-8");
     home.homeless(["release", path].iter().chain(flags).copied())
 }
@@ -48,7 +48,7 @@ fn the_whole_way_is_as_told() {
 }
 
 /// The names and bytes of everything in a home, the database's and the repository's among them.
-fn every_byte(home: &TestHome) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+pub fn every_byte(home: &TestHome) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![home.path().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -69,7 +69,7 @@ fn every_byte(home: &TestHome) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 /// Holds that each record is in all three stores once.
 #[track_caller]
-fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
+pub fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
     let stores = Stores::read(home);
     let wrong: Vec<_> = receipts.iter().flat_map(|receipt| stores.problems_of(&receipt.id)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -375,7 +375,7 @@ fn orphans_are_mended_once() {
     }
 }
 
-fn script(home: &TestHome, name: &str, args: &[&str]) -> Cmd {
+pub fn script(home: &TestHome, name: &str, args: &[&str]) -> Cmd {
     Cmd::new(home.join(&format!("scripts/{name}")), home.user()).args(args)
 }
 
@@ -432,7 +432,13 @@ fn the_scripts_work_fifty_at_once() {
         .index()
         .query_row("SELECT summary FROM learnings WHERE title = 'By script 1'", [], |row| row.get(0))
         .expect("the row is there");
-    assert_eq!(summary, "Line one\nline \"two\" $HOME `id`");
+    assert_eq!(summary, "Line one", "the framework keeps one line of it in the row");
+    let page: String = home
+        .index()
+        .query_row("SELECT filepath FROM learnings WHERE title = 'By script 1'", [], |row| row.get(0))
+        .expect("the row is there");
+    let page = std::fs::read_to_string(home.join(&page)).expect("it has its file");
+    assert!(page.contains("Line one\nline \"two\" $HOME `id`"), "{page}");
 }
 
 #[test]
@@ -448,9 +454,9 @@ fn the_scripts_exit_as_theirs_did() {
     }
     let _ = failure(&["--title"]).run().exits(1);
     let _ = failure(&["--title", &"x".repeat(501), "--domain", "d"]).run().exits(7);
-    let said = failure(&["--title", "t", "--domain", "d\\", "--severity", "9"]).run().exits(7);
-    assert_eq!(said.stderr, "ERROR: severity: 1 to 5, or low, medium, high, critical; \"9\" given\n");
-    let _ = script(&home, "record-heuristic.sh", &["--domain", "d", "--rule", "r", "--confidence", "2"]).run().exits(7);
+    let said = failure(&["--title", "t", "--domain", &"d\\".repeat(51)]).run().exits(7);
+    let told = "ERROR: domain: at most 100 characters; 102 given, beginning \"d\\d\\";
+    assert!(said.stderr.starts_with(told) && said.stderr.ends_with("\"\n"), "{said}");
     let _ = script(&home, "start-experiment.sh", &[]).stdin("\n").run().exits(1);
     let long = "y".repeat(100_000);
     let _ = failure(&["--title", "long", "--domain", "d", "--summary", &long]).ok();
@@ -459,7 +465,9 @@ fn the_scripts_exit_as_theirs_did() {
     let found = |sql: &str| home.index().query_row(sql, [], |row| row.get::<_, String>(0)).expect("the row is there");
     assert_eq!(found("SELECT title FROM learnings WHERE domain = '--title'"), hostile[1]);
     assert_eq!(found("SELECT summary FROM learnings WHERE domain = '--title'"), "-");
-    assert_eq!(found("SELECT summary FROM learnings WHERE title = 'long'"), long);
+    assert_eq!(found("SELECT summary FROM learnings WHERE title = 'long'"), long[..500]);
+    let page = found("SELECT filepath FROM learnings WHERE title = 'long'");
+    assert!(std::fs::read_to_string(home.join(&page)).expect("it has its file").contains(&long));
 
     std::fs::remove_dir_all(home.join("memory/failures")).expect("it is there");
     std::os::unix::fs::symlink("/tmp", home.join("memory/failures")).expect("it can be made");
@@ -522,14 +530,31 @@ fn the_sync_script_reports_and_mends() {
     home.flush();
     let before = rows(&home);
     let report = script(&home, "sync-db-markdown.sh", &["--verbose"]).ok();
-    assert!(report.stdout.contains("without a row") && report.stdout.contains("whose file is missing"), "{report}");
+    assert!(report.stdout.contains("ORPHANED FILE: memory/"), "{report}");
+    assert!(report.stdout.contains("ORPHANED DB RECORD: memory/"), "{report}");
+    assert!(report.stdout.contains("Status: OUT OF SYNC (") && report.stdout.contains("Run with --fix"), "{report}");
+    let total = |said: &Outcome, what: &str| {
+        let line = said.stdout.lines().find_map(|line| line.trim().strip_prefix(what)).map(str::trim);
+        line.and_then(|number| number.parse::<usize>().ok()).unwrap_or_else(|| panic!("no total of {what}: {said}"))
+    };
+    let lines = |said: &Outcome, what: &str| said.stdout.lines().filter(|line| line.starts_with(what)).count();
+    let (files, orphaned) = ("Orphaned markdown files (not in DB):", "Orphaned database records (no file):");
+    assert_eq!(total(&report, files), lines(&report, "ORPHANED FILE: "), "{report}");
+    assert_eq!(total(&report, orphaned), lines(&report, "ORPHANED DB RECORD: "), "{report}");
     assert_eq!(rows(&home), before, "a report changed something");
+    let _ = script(&home, "sync-db-markdown.sh", &["-v"]).ok();
     let fixed = script(&home, "sync-db-markdown.sh", &["--fix"]).ok();
-    assert!(fixed.stdout.contains("in sync"), "{fixed}");
+    let (mended, skipped) = (lines(&fixed, "  -> FIXED: "), lines(&fixed, "  -> SKIPPED: "));
+    assert_eq!(total(&fixed, "Fixed markdown files:") + total(&fixed, "Fixed database records:"), mended, "{fixed}");
+    assert_eq!(mended + skipped, total(&report, files) + total(&report, orphaned), "{fixed}");
+    // Rows on a page that is there and does not show them stay, and it says so.
+    assert!(skipped > 0 && fixed.stdout.contains(&format!("Status: OUT OF SYNC ({skipped} issues)")), "{fixed}");
     assert_rows_kept(&before, &rows(&home));
     assert!(rows(&home)["learnings"].len() > before["learnings"].len(), "no row was added");
     home.assert_settled();
-    let _ = script(&home, "sync-db-markdown.sh", &["--what"]).run().exits(1);
+    for flag in ["--what", "--yes"] {
+        let _ = script(&home, "sync-db-markdown.sh", &[flag]).run().exits(1);
+    }
 }
 
 /// After a release the home is what it was, and the records that came to it.
@@ -594,13 +619,7 @@ fn released_records_come_to_their_branch_as_it_says() {
         }
         let staged_before = staged(&home);
         let said = release(&home, &["--yes"]).ok();
-        let commands: Vec<_> = said.stdout.lines().filter(|line| line.trim_start().starts_with("git ")).collect();
-        assert_eq!(commands.len(), 3, "{said}");
-        for command in commands {
-            let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
-            let command = command.replace("git -C", &format!("git {} -C", identity.join(" ")));
-            let _ = Cmd::new("sh", home.user()).args(["-ec", command.as_str()]).ok();
-        }
+        let _ = pasted(&home, &commands_of(&said)).ok();
         for receipt in &receipts {
             let _ = theirs(&home, ["cat-file", "-e", &format!("trunk:{}", receipt.page())]).ok();
         }
@@ -610,6 +629,19 @@ fn released_records_come_to_their_branch_as_it_says() {
         assert!(!changed.stdout.contains("index.db"), "the database went along: {changed}");
         assert_eq!(staged(&home), staged_before, "what they had staged went along: {changed}");
     }
+}
+
+/// The commands that `release` printed, as they stand there.
+pub fn commands_of(said: &Outcome) -> String {
+    let is_command = |line: &&str| line.contains("git -C ");
+    said.stdout.lines().filter(is_command).map(|line| format!("{line}\n")).collect()
+}
+
+/// Runs in a shell what somebody pasted into it.
+pub fn pasted(home: &TestHome, commands: &str) -> Cmd {
+    let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
+    let commands = commands.replace("git -C", &format!("git {} -C", identity.join(" ")));
+    Cmd::new("sh", home.user()).args(["-c", commands.as_str()])
 }
 
 fn staged(home: &TestHome) -> String {

@@ -160,6 +160,8 @@ const TABLE: &[Row] = &[
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),
     row(Point::RebuildBeforeCopy,   &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::RebuildBeforeFill,   &[NoIndex, Repair],                      Acknowledged, WholeOnce),
+    row(Point::CopyBefore,          &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::CopyBeforeRename,    &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::AdoptBeforeBackup,   &[Elsewhere],                            NoPromise,    Absent),
     row(Point::AdoptBeforeNote,     &[Elsewhere],                            NoPromise,    Absent),
     row(Point::AdoptBeforeDatabase, &[Elsewhere],                            NoPromise,    Absent),

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod adopt;
+mod adopted;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clock;

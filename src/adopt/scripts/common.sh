@@ -2,10 +2,20 @@
 # The flags, variables, printed lines and exit codes are those of the framework's script of this name:
 # 1 input, 2 database, 3 git, 4 file system, 5 missing dependency, 6 security, 7 validation.
 
+# What is recorded is recorded, whoever listens: output that cannot be written changes no exit code.
+trap '' PIPE
+(true <&0) 2>/dev/null || exec </dev/null
+(true >&1) 2>/dev/null || exec >/dev/null
+(true >&2) 2>/dev/null || exec 2>/dev/null
+
+say() { # format, arguments
+    printf "$@" 2>/dev/null || :
+}
+
 home=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) || exit 4
 
 fail() { # code, message
-    printf 'ERROR: %s\n' "$2" >&2
+    say 'ERROR: %s\n' "$2" >&2
     exit "$1"
 }
 
@@ -32,25 +42,57 @@ show_help() {
 }
 
 # take WORD...: sets flag and value to those that come first, joined by = or not, and words to how many words they are.
+# A word that is none of $known is passed over, with a warning, as the framework passes it over.
 take() {
-    flag=$1 words=1
+    flag=$1 value= words=1
     case $flag in
         --*=*) value=${flag#*=} flag=${flag%%=*} ;;
         -h | --help) show_help ;;
+    esac
+    case " $known " in
+        *" $flag "*) ;;
         *)
-            [ $# -ge 2 ] || fail 1 "$flag: unknown, or without a value"
-            value=$2 words=2
+            say 'WARN: %s is unknown, and ignored\n' "$1" >&2
+            flag=
+            return 0
             ;;
     esac
+    [ "$flag" = "$1" ] || return 0
+    [ $# -ge 2 ] || fail 1 "$flag has no value"
+    value=$2 words=2
 }
 
-# ask NAME PROMPT: asks for a field that was not given.
+# ask NAME PROMPT: takes the next line of the input for a field; what was given before stays where there is none.
 ask() {
-    eval "given=\$$1"
-    [ -n "$given" ] && return 0
-    printf '%s: ' "$2" >&2
-    IFS= read -r answer || answer=
+    [ -t 0 ] && say '%s: ' "$2" >&2
+    IFS= read -r answer || [ -n "$answer" ] || return 0
     eval "$1=\$answer"
+}
+
+# ask_lines NAME PROMPT: as ask; of input that is no terminal all lines up to an empty one.
+ask_lines() {
+    if [ -t 0 ]; then
+        ask "$@"
+        return 0
+    fi
+    lines=
+    while IFS= read -r answer || [ -n "$answer" ]; do
+        [ -n "$answer" ] || break
+        lines=$lines$answer$newline
+        answer=
+    done
+    [ -z "$lines" ] || eval "$1=\${lines%\"\$newline\"}"
+}
+
+newline='
+'
+
+# flat NAME: makes one line of a field that has to be one.
+flat() {
+    eval "field=\$$1"
+    case $field in
+        *"$newline"*) field=$(printf '%s' "$field" | tr '\n' ' ') && eval "$1=\$field" ;;
+    esac
 }
 
 # reason ANSWER: why nothing was recorded, for people: the causes and the hint of an answer in JSON, in which nothing but
@@ -81,10 +123,10 @@ record() {
 # The record is kept whichever it is; without a number its row is inserted by the worker, unless the table refuses it.
 say_row() {
     if [ -n "$row" ]; then
-        printf 'Database record created (ID: %s)\n' "$row"
+        say 'Database record created (ID: %s)\n' "$row"
     elif [ -n "$refused" ]; then
         fail 2 "the database refused the row: $refused; $home/$path and the journal have the record, do not repeat it"
     else
-        printf 'Database record pending (record %s)\n' "$id"
+        say 'Database record pending (record %s)\n' "$id"
     fi
 }

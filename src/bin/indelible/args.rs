@@ -112,6 +112,16 @@ pub enum Command {
         #[arg(long)]
         remove: bool,
     },
+    /// Report as the framework's `sync-db-markdown.sh` does; for the drop-in script of that name
+    #[command(hide = true)]
+    SyncReport {
+        /// Mend what is reported
+        #[arg(long)]
+        fix: bool,
+        /// Say more
+        #[arg(long)]
+        verbose: bool,
+    },
     /// Record something; exit 0 means that it cannot be lost
     #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {
@@ -171,7 +181,8 @@ pub enum Command {
     /// Mend what `verify` lists; exit 1 if something is left
     #[command(after_help = "Example:\n  indelible repair")]
     Repair {
-        /// Say that what lies in quarantine has been seen; it is moved aside and no longer reported
+        /// Say that what lies in quarantine, and drop-in scripts that something replaced, have been seen: neither is
+        /// reported any more
         #[arg(long)]
         dismiss: bool,
         /// How long to wait for a running worker to do it, in seconds

@@ -367,6 +367,14 @@ impl History {
         setup::theirs(&self.repository()?, path)
     }
 
+    /// Whether the rules of somebody's own repository keep `path` out of it.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn ignores(&self, path: &str) -> Result<bool, Error> {
+        self.repository()?.is_path_ignored(path).doing("reading what is ignored")
+    }
+
     /// Whether our branch and HEAD have a commit in common: not, where HEAD had none when ours began.
     ///
     /// # Errors

@@ -6,12 +6,14 @@
 //! | before the copy is in it | an index without tables, which counts as lost | recovery builds it anew (`recover::rebuild`) |
 //! | while it is copied in | the same: SQLite rolls back | the same |
 //! | after it | a copy that says that it is unfinished | the same |
+//! | while a copy is written to a file of its own | part of that file, which is temporary | its owner: `adopt`, `batch::adopted` |
 
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{Error, Index, PATIENCE};
@@ -22,7 +24,7 @@ use crate::fs::{Point, point};
 ///
 /// # Errors
 /// [`Error::Busy`] if somebody has a lock on either, and what reading and writing them says.
-pub(crate) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
+fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
     let error = from.error("copy the database");
     let _held = order::take(Lock::Index);
     let step = Backup::new(from.connection(), to).and_then(|backup| backup.step(-1));
@@ -30,6 +32,22 @@ pub(crate) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
         StepResult::Done => Ok(()),
         _ => Err(Error::Busy { waited: from.wait }),
     }
+}
+
+/// Copies `index` to the new file `to` and checks the copy. It is one file, and synced.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the copy is not sound, and as [`copy`].
+pub(crate) fn copy_to(index: &Index, to: &Path) -> Result<(), Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let error = |source| Error::Sqlite { doing: "write a copy of the database", source };
+    let mut copied = Connection::open_with_flags(to, flags).map_err(error)?;
+    copy(index, &mut copied)?;
+    // Whatever mode it is copied in, the copy is to be one file.
+    let single = copied.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
+    single.map_err(error)?;
+    copied.close().map_err(|(_, source)| error(source))?;
+    Index::open(to, PATIENCE)?.check_integrity()
 }
 
 /// A copy of `index` that nobody else sees, in a file without a name, which goes when it is closed.
@@ -45,6 +63,20 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
 }
 
 impl Index {
+    /// Copies all that the write-ahead log holds into the database and empties the log. False where somebody reads or
+    /// writes meanwhile; nothing is lost by that.
+    pub(crate) fn fold(&self) -> Result<bool, rusqlite::Error> {
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+        Ok(busy == 0)
+    }
+
+    /// Closes the index as other programs do: the last one to close it takes the log away.
+    pub(crate) fn close_last(self) -> Result<(), Error> {
+        let error = self.error("close the database");
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&error)?;
+        self.connection.close().map_err(|(_, source)| error(source))
+    }
+
     /// Makes of the index at `path`, in place, under whoever has it open, what the database `base` holds and our tables. It
     /// counts as unfinished until [`Index::finish`].
     ///

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
-use indelible::text::visible_line;
+use indelible::home::Home;
+use indelible::text::{self, shell_path, visible_line};
 use serde_json::json;
 
 use super::Context;
@@ -48,7 +49,11 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
     if !context.json {
         say(&plan, scripts, repair);
     }
-    let question = if plan.is_home { "Do it?" } else { "Adopt it?" };
+    let question = match &plan.repository {
+        _ if plan.is_home => "Do it?",
+        Some(repository) if repository.ignores_records => "Adopt it, with a branch that `git push --all` publishes?",
+        _ => "Adopt it?",
+    };
     if !asked.goes_on(context.json, question) {
         match context.json {
             true => output::json(&json!({ "plan": plan, "done": null })),
@@ -67,19 +72,33 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
     Ok(Exit::Done)
 }
 
+/// What a person has to be told of drop-in scripts that something has replaced, for `status` and `verify`.
+pub fn replaced_scripts(home: &Home, what: &str) -> Result<Vec<String>, Failure> {
+    let replaced = adopt::replaced_scripts(home).map_err(|error| Failure::of(what, &error))?;
+    let home = shell_path(home.path());
+    let told = replaced.into_iter().map(|it| {
+        format!(
+            "scripts/{} {}: `indelible adopt {home} --scripts --yes` puts ours there, and keeps what is there now; \
+             `indelible repair --dismiss` says that it may stay",
+            it.name, it.what
+        )
+    });
+    Ok(told.collect())
+}
+
 fn line(text: impl AsRef<str>) {
     output::line(&format!("  {}", visible_line(text.as_ref())));
 }
 
 fn say(plan: &Plan, scripts: bool, repair: bool) {
-    let home = plan.home.display();
+    let home = text::path(&plan.home);
     match (&plan.adopted, plan.is_home) {
         (Some(note), _) => output::line(&format!("{home} was adopted on {}", note.at.strftime("%Y-%m-%d"))),
         (None, true) => output::line(&format!("{home} is a home of indelible already")),
         (None, false) => output::line(&format!("{home} can be adopted")),
     }
     output::line("\nWhat is there:");
-    say_repository(plan.repository.as_ref());
+    say_repository(plan);
     match &plan.database {
         Some(database) => say_database(database),
         None => line("no database: one is made"),
@@ -95,11 +114,13 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
             line(match script.found {
                 Found::Nothing => format!("{}: made", script.name),
                 Found::Ours => format!("{}: ours already, brought up to date", script.name),
-                Found::Theirs => format!("{}: replaced; yours is kept in .indelible/adopted/scripts", script.name),
+                Found::Theirs => format!("{}: replaced; yours is kept in the private folder", script.name),
                 Found::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
             });
         }
     }
+    say_uncovered(plan, scripts);
+    say_hooks(plan);
     if repair {
         output::line("\nOrphans are mended: files get rows, rows get files. No file or row that is there changes.");
     }
@@ -107,18 +128,55 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
         output::line(
             "\nGit tracks the database, which changes with every record. To untrack it (this is not done for you):",
         );
-        line(format!("git -C '{home}' rm --cached memory/index.db"));
-        line(format!("git -C '{home}' commit -m 'Untrack the database'"));
+        let home = shell_path(&plan.home);
+        line(format!("git -C {home} rm --cached memory/index.db &&"));
+        line(format!("git -C {home} commit -m 'Untrack the database'"));
     }
 }
 
-fn say_repository(repository: Option<&Repository>) {
+/// Says which scripts go on as they are.
+fn say_uncovered(plan: &Plan, scripts: bool) {
+    let theirs = plan.scripts.iter().filter(|script| !scripts && script.found == Found::Theirs);
+    let names: Vec<_> = theirs.map(|script| script.name).chain(plan.uncovered.iter().map(String::as_str)).collect();
+    if names.is_empty() {
+        return;
+    }
+    output::line(
+        "\nScripts that go on as they are: what they record is in your files, rows and branch, and not in the journal:",
+    );
+    line(names.join(", "));
+    if !scripts {
+        line("--scripts puts drop-ins into the places of those that have one");
+    }
+}
+
+/// Says that the framework's own hook records what ours does, where its host is told to run it.
+fn say_hooks(plan: &Plan) {
+    const SETTINGS_BYTES_MAX: u64 = 4 << 20;
+    let Some(path) = plan.home.parent().map(|above| above.join("settings.json")) else { return };
+    let is_read = std::fs::metadata(&path).is_ok_and(|it| it.is_file() && it.len() <= SETTINGS_BYTES_MAX);
+    let text = if is_read { std::fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
+    if !["learning-loop", "post_tool_learning"].iter().any(|name| text.contains(name)) {
+        return;
+    }
+    output::line(&format!("\nHooks: {} runs the framework's learning hook:", text::path(&path)));
+    line("beside ours (`indelible hooks install`) each [LEARNED: ...] of an agent would be recorded twice");
+    line("switch one of them off: theirs is the entry with post_tool_learning.py in that file");
+}
+
+fn say_repository(plan: &Plan) {
+    let repository = plan.repository.as_ref();
     match repository {
         None => line("no git repository: one is made, for records alone"),
         Some(Repository { is_ours: true, .. }) => line("a git repository for records alone"),
         Some(Repository { head, branch, .. }) => {
             line(format!("a git repository of yours (HEAD: {head}); records go to its branch {branch}"));
         }
+    }
+    if !plan.is_home && repository.is_some_and(|repository| repository.ignores_records) {
+        line("its .gitignore keeps memory/ out of git, and the records' branch has files of memory/ all the same:");
+        line("  `git push --all` and `git push --mirror` would publish them");
+        line("  `history.pointer = false` in the settings keeps records off every branch");
     }
 }
 
@@ -176,10 +234,15 @@ fn list(orphans: &[Orphan], what: &str, show: impl Fn(&Orphan) -> String) {
 
 fn say_steps(plan: &Plan) {
     if plan.database.is_some() {
-        line("the database is copied to .indelible/adopted, and the copy checked");
+        line("the database is copied to the private folder, and the copy checked; the worker renews a copy every day");
         line("it is put into WAL mode, and two tables are added: records, indelible");
+        line(
+            "  until a checkpoint new rows are in index.db-wal: a program that copies index.db alone may lack the last ones",
+        );
     }
-    line("a private folder, .indelible, holds the journal");
+    line("a private folder holds the journal");
+    line("new rows are as the framework's readers take them: one line of a summary, a domain of [a-z0-9-]");
+    line("  the exact text is in the record's file");
     if let Some(Repository { is_ours: false, head, .. }) = &plan.repository {
         line(format!("the branch indelible is begun where HEAD is ({head}); yours, index and staged work stay"));
         line("/memory/, /experiments/ and /.indelible/ are added to .git/info/exclude");
@@ -189,7 +252,7 @@ fn say_steps(plan: &Plan) {
 }
 
 fn say_done(plan: &Plan, done: &Adopted) {
-    let home = plan.home.display();
+    let home = shell_path(&plan.home);
     output::line("\nDone:");
     if let Some(backup) = &done.backup {
         line(format!("the database was copied to {backup}"));
@@ -206,5 +269,5 @@ fn say_done(plan: &Plan, done: &Adopted) {
             line(format!("left: {left}"));
         }
     }
-    output::line(&format!("\nNext: indelible --home '{home}' worker, or indelible --home '{home}' service install"));
+    output::line(&format!("\nNext: indelible --home {home} worker, or indelible --home {home} service install"));
 }

@@ -102,6 +102,7 @@ impl Job<'_> {
             // comes to do it.
             let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
             committer.history().repack_from(packs_max)?;
+            committer.fold_everything();
             Ok(report)
         };
         let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;

@@ -16,6 +16,7 @@ mod release;
 mod repair;
 mod service;
 mod status;
+mod sync_report;
 mod verify;
 mod worker;
 
@@ -81,6 +82,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check } => status::run(&context, check),
+        Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
         Command::Demo { keep } => demo::run(&context, keep),

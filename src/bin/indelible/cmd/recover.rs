@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indelible::home::{self, Home};
 use indelible::init::init;
-use indelible::recover::Report;
+use indelible::recover::{Base, Report};
 use indelible::text;
 use indelible::worker::Want;
 
@@ -97,10 +97,34 @@ pub fn say(context: &Context, report: &Report) {
     for (number, one, many) in lines.into_iter().filter(|(number, ..)| *number > 0) {
         output::line(&count(number, one, many));
     }
+    say_copies(report);
     for lost in &report.lost {
         output::line(&format!("lost: {}: {}", text::visible_line(&lost.path), lost.why));
     }
     if report.is_nothing() {
         output::line("nothing to do");
+    }
+}
+
+/// Says which copies rows came from, and from when they are.
+fn say_copies(report: &Report) {
+    let named = |base: &Base| {
+        let at =
+            base.at.map_or_else(|| "an unknown time".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+        format!("the copy of {at} ({})", text::visible_line(&base.path))
+    };
+    if let Some(base) = &report.index_base {
+        output::line(&format!("the index began with {}: what other programs changed since is not in it", named(base)));
+    }
+    if let Some(kept) = &report.index_kept {
+        output::line(&format!("what was left of the old index is in {}", text::visible_line(kept)));
+    }
+    if let Some(base) = &report.rows_base {
+        let rows = count(report.rows_revived, "row that was deleted is back", "rows that were deleted are back");
+        output::line(&format!("{rows}, with the counts of {}", named(base)));
+    }
+    if report.rows_anew > 0 {
+        let rows = count(report.rows_anew, "row that was deleted is back", "rows that were deleted are back");
+        output::line(&format!("{rows}, and no copy knows what other programs counted: that begins at 0"));
     }
 }

@@ -7,6 +7,7 @@ use indelible::adopt::{self, Note};
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::os;
 use indelible::home::Home;
+use indelible::text::{self, shell_path};
 use serde_json::json;
 
 use super::Context;
@@ -76,7 +77,7 @@ fn take_lock(home: &Home) -> Result<WorkerLock, Failure> {
 
 fn say(path: &std::path::Path, note: &Note, remove: bool) {
     let line = |text: &str| output::line(&format!("  {text}"));
-    output::line(&format!("{} was adopted on {}", path.display(), note.at.strftime("%Y-%m-%d")));
+    output::line(&format!("{} was adopted on {}", text::path(path), note.at.strftime("%Y-%m-%d")));
     output::line("\nWhat releasing it does:");
     line(
         "a worker that runs is asked to stop; a service that starts one is yours to remove (`indelible service uninstall`)",
@@ -84,21 +85,20 @@ fn say(path: &std::path::Path, note: &Note, remove: bool) {
     line("everything pending is committed, and files, rows and history are held against each other");
     line("scripts that were replaced are put back");
     match note.journal_mode.as_deref() {
-        Some("wal") => line("the database stays in WAL mode, as it was"),
+        Some("wal") => line("the database stays in WAL mode, as it was, with all rows in index.db itself"),
         _ => line("the database leaves WAL mode; the tables records and indelible stay in it"),
     }
     line("our lines go from .git/info/exclude");
     match remove {
-        true => line(".indelible is removed, and the copy of the database in it"),
-        false => line(".indelible is put aside, under a name that git does not show"),
+        true => line("the private folder is removed, and the copies of the database in it"),
+        false => line("the private folder is put aside, under a name that git does not show"),
     }
     line("records keep their files, their rows and their branch");
 }
 
 fn say_done(done: &Released) {
     let line = |text: &str| output::line(&format!("  {text}"));
-    let home = done.home.display();
-    output::line(&format!("{home} is released"));
+    output::line(&format!("{} is released", text::path(&done.home)));
     if done.scripts > 0 {
         line(&format!("{} put back", output::count(done.scripts, "script", "scripts")));
     }
@@ -116,13 +116,33 @@ fn say_done(done: &Released) {
         line("nothing was recorded while it was adopted");
         return;
     };
+    say_branch(done, branch);
+}
+
+/// The commands that bring the records to their owner's branch and end ours. Each step needs the one before it, and ours is
+/// ended only if everything on it is in HEAD by then.
+fn say_branch(done: &Released, branch: &str) {
+    let line = |text: &str| output::line(&format!("  {text}"));
+    let git = format!("git -C {}", shell_path(&done.home));
+    let end = format!("{git} branch -D {branch}");
+    if done.ignores_records {
+        output::line(&format!("\nThe records are on the branch {branch}. Your .gitignore keeps them out of yours."));
+        output::line("Their files and rows stay. To end the branch, and the history of the records with it:");
+        line(&end);
+        return;
+    }
     output::line(&format!("\nThe records are on the branch {branch}. To have them on yours, and end it:"));
-    // What they have staged beside is not for this commit.
     let paths = match done.branch_meets_head {
-        true => format!("git -C '{home}' diff --name-only HEAD...{branch}"),
-        false => format!("git -C '{home}' ls-tree -r --name-only {branch}"),
+        true => format!("{git} diff --name-only HEAD...{branch}"),
+        false => format!("{git} ls-tree -r --name-only {branch}"),
     };
-    line(&format!("{paths} | git -C '{home}' add --pathspec-from-file=-"));
-    line(&format!("{paths} | git -C '{home}' commit -m 'Records' --pathspec-from-file=-"));
-    line(&format!("git -C '{home}' branch -D {branch}"));
+    // What was moved or removed since has no file to add. What they have staged beside is not for this commit.
+    let there = format!("{paths} | (cd {} && xargs -r ls -d 2>/dev/null)", shell_path(&done.home));
+    line(&format!("{there} | {git} add --pathspec-from-file=- &&"));
+    line(&format!("{there} | {git} commit -m 'Records' --pathspec-from-file=- &&"));
+    line(&format!("! {paths} | sed 's/^/HEAD:/' | {git} cat-file --batch-check | grep ' missing$' &&"));
+    line(&end);
+    output::line(
+        "The third lists what is not in your branch, moved files for one; where there is any, the branch stays.",
+    );
 }

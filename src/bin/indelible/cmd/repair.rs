@@ -23,7 +23,9 @@ pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Fai
     let dismissed = match dismiss {
         true => {
             let quarantine = Quarantine::new(&home).map_err(|error| Failure::of(WHAT, &error))?;
-            quarantine.dismiss().map_err(|error| Failure::of(WHAT, &error))?
+            let scripts = indelible::adopt::dismiss_replaced_scripts(&home);
+            let scripts = scripts.map_err(|error| Failure::of(WHAT, &error))?;
+            quarantine.dismiss().map_err(|error| Failure::of(WHAT, &error))? + scripts
         }
         false => 0,
     };
@@ -36,8 +38,8 @@ pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Fai
         if dismissed > 0 {
             output::line(&count(
                 dismissed as u64,
-                "thing in quarantine was dismissed",
-                "things in quarantine were dismissed",
+                "thing that waited for a person was dismissed",
+                "things that waited for a person were dismissed",
             ));
         }
         super::verify::say(context, &left);

@@ -18,7 +18,8 @@ const WHAT: &str = "the home's status could not be told";
 pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
+    let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
+    status.needs_a_person.extend(super::adopt::replaced_scripts(&home, WHAT)?);
     if context.json {
         output::json(&status);
     } else {

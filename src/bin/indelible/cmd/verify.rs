@@ -14,7 +14,8 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
-    let report = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
+    let mut report = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
+    report.notices = super::adopt::replaced_scripts(&home, WHAT)?;
     say(context, &report);
     Ok(if report.is_clean() { Exit::Done } else { Exit::Disagreement })
 }
@@ -30,6 +31,9 @@ pub fn say(context: &Context, report: &Report) {
     for copy in &report.copies {
         let (path, of) = (indelible::text::visible_line(&copy.path), indelible::text::visible_line(&copy.of));
         output::line(&format!("notice: {path} is a copy of {of}: it is left alone"));
+    }
+    for notice in &report.notices {
+        output::line(&format!("notice: {notice}"));
     }
     for line in &report.index {
         output::line(&format!("index: {line}"));

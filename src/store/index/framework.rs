@@ -1,0 +1,257 @@
+//! Rows in tables of the Emergent Learning Framework: what its readers can take, and what it lacks.
+//!
+//! 1. In an adopted home, a row has what the framework's own programs would put there. Its tools make file names of a
+//!    heuristic's domain, split rows at line ends, and show every summary whole.
+//! 2. Where that is not the exact text, `records` has that beside it (`exact_headline`, `exact_domain`). A summary is
+//!    whole in the record's file alone.
+//! 3. Whether a home's tables are the framework's is said in the index, by `framework` in `indelible`, so that a recorder
+//!    sees it in the transaction that it inserts in.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the layout's transaction is committed | the old layout (SQLite rolls back) | `init`, `adopt`, the next worker |
+//! | after it | the new layout; after a power cut perhaps the old one | the same |
+
+use std::borrow::Cow;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::{Error, Index, columns_of, columns_or_null, value_of};
+use crate::fs::order::{self, Lock};
+use crate::model::{Record, RecordId};
+
+/// What `indelible` says of a home whose tables are the framework's.
+const FRAMEWORK: &str = "framework";
+/// The longest domain of the framework's, and the longest first line of a summary, in characters.
+const DOMAIN_CHARS_MAX: usize = 100;
+const SUMMARY_CHARS_MAX: usize = 500;
+/// What `records` has beside what every home's has.
+pub(super) const EXACT: [&str; 2] = ["exact_headline", "exact_domain"];
+/// The same, behind other columns.
+pub(super) const COLUMNS: &str = ", exact_headline, exact_domain";
+
+/// What a row of the framework's has in the place of a record's own text, where that differs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fitted {
+    pub headline: Option<String>,
+    pub domain: Option<String>,
+}
+
+/// `record` as a row of the framework's can have it, and what of it is not the exact text.
+pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
+    let mut row = record.clone();
+    let exact = match &mut row {
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => {
+            it.summary = summary(&it.summary).to_owned();
+            let headline = replace(&mut it.title, |text| one_line(text).into_owned());
+            Fitted { headline, domain: replace(&mut it.domain, |text| one_line(text).into_owned()) }
+        }
+        Record::Heuristic(it) => {
+            let headline = replace(&mut it.rule, |text| one_line(text).into_owned());
+            Fitted { headline, domain: replace(&mut it.domain, domain) }
+        }
+        Record::Experiment(it) => {
+            Fitted { headline: replace(&mut it.name, |text| one_line(text).into_owned()), domain: None }
+        }
+    };
+    (row, exact)
+}
+
+/// `record`, read from the row of `id`, with the exact texts that the row does not have.
+pub(super) fn exactly(connection: &Connection, id: RecordId, mut record: Record) -> Result<Record, rusqlite::Error> {
+    let exactly = columns_or_null(connection, "records", &EXACT)?;
+    let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
+    let (headline, domain): (Option<String>, Option<String>) =
+        connection.query_row(&sql, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (its_headline, its_domain) = match &mut record {
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => (&mut it.title, Some(&mut it.domain)),
+        Record::Heuristic(it) => (&mut it.rule, Some(&mut it.domain)),
+        Record::Experiment(it) => (&mut it.name, None),
+    };
+    *its_headline = headline.unwrap_or_else(|| std::mem::take(its_headline));
+    if let (Some(domain), Some(its_domain)) = (domain, its_domain) {
+        *its_domain = domain;
+    }
+    Ok(record)
+}
+
+/// Makes `fit` of `text`. Returns the exact text if that is another one.
+fn replace(text: &mut String, fit: impl Fn(&str) -> String) -> Option<String> {
+    let fitted = fit(text);
+    (fitted != *text).then(|| std::mem::replace(text, fitted))
+}
+
+/// A domain as the framework spells it: lower case, dashes for spaces, nothing but `a` to `z`, digits and dashes. One of
+/// which nothing is left has a name that its checksum gives it.
+pub(super) fn domain(text: &str) -> String {
+    let spelt = text.to_lowercase().replace(' ', "-");
+    let mut plain: String =
+        spelt.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').collect();
+    plain = plain.trim_matches('-').chars().take(DOMAIN_CHARS_MAX).collect();
+    match plain.is_empty() {
+        true => format!("domain-{:06x}", crc32c::crc32c(text.as_bytes()) & 0xff_ffff),
+        false => plain,
+    }
+}
+
+/// The line of a summary that the framework keeps in the row: the first that says something, cut to its length.
+fn summary(text: &str) -> &str {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let end = line.char_indices().nth(SUMMARY_CHARS_MAX).map_or(line.len(), |(at, _)| at);
+    &line[..end]
+}
+
+/// `text` without line ends and other control characters: the framework's tools read rows line by line.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    match text.contains(breaks) {
+        true => Cow::Owned(text.replace(breaks, " ")),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// The version of the schema, and whether the tables are the framework's, so that rows are to be as its readers take them.
+pub(super) fn layout(connection: &Connection) -> Result<(Option<u32>, bool), rusqlite::Error> {
+    let mut statement =
+        connection.prepare("SELECT name, value FROM indelible WHERE name IN ('schema', 'framework')")?;
+    let mut rows = statement.query([])?;
+    let (mut schema, mut is_framework) = (None, false);
+    while let Some(row) = rows.next()? {
+        match row.get_ref(0)?.as_str()? {
+            FRAMEWORK => is_framework = true,
+            _ => schema = row.get(1).ok(),
+        }
+    }
+    Ok((schema, is_framework))
+}
+
+fn is_framework(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    Ok(value_of::<i64>(connection, FRAMEWORK)?.is_some())
+}
+
+impl Index {
+    /// Brings the tables up to date: `experiments` that a version before made gets the column that the framework's readers
+    /// want, and in an adopted home (`is_adopted`) rows are as these can take them. It costs a look where nothing is
+    /// to do.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing has changed then.
+    pub fn update_layout(&mut self, is_adopted: bool) -> Result<(), Error> {
+        let error = self.error("bring the index up to date");
+        let lacks_time = lacks_updated_at(&self.connection).map_err(&error)?;
+        let is_new = is_adopted && !is_framework(&self.connection).map_err(&error)?;
+        if !lacks_time && !is_new {
+            return Ok(());
+        }
+        let _held = order::take(Lock::Index);
+        let mut update = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if lacks_updated_at(&transaction)? {
+                // A column that is added can have no default that changes.
+                transaction.execute_batch(
+                    "ALTER TABLE experiments ADD COLUMN updated_at DATETIME;
+                     UPDATE experiments SET updated_at = created_at;",
+                )?;
+            }
+            if is_adopted && !is_framework(&transaction)? {
+                let there = columns_of(&transaction, "records")?;
+                for column in EXACT.iter().filter(|column| !there.iter().any(|it| it == *column)) {
+                    transaction.execute_batch(&format!("ALTER TABLE records ADD COLUMN {column} TEXT"))?;
+                }
+                fit_rows(&transaction)?;
+                transaction.execute("INSERT INTO indelible VALUES (?1, 1)", [FRAMEWORK])?;
+            }
+            transaction.commit()
+        };
+        update().map_err(error)
+    }
+}
+
+/// Whether `experiments` is the table that a version before made, without the time of its last change.
+fn lacks_updated_at(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let columns = columns_of(connection, "experiments")?;
+    const OURS: [&str; 9] =
+        ["id", "name", "hypothesis", "status", "outcome", "cycles_run", "folder_path", "created_at", "completed_at"];
+    if columns != OURS {
+        return Ok(false);
+    }
+    // The framework had tables with these columns as well, which its programs of that age read.
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'experiments'";
+    let made = connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional()?;
+    Ok(made.is_some_and(|made| made.starts_with("CREATE TABLE experiments (\n    id INTEGER PRIMARY KEY AUTOINCREMENT,\n    name TEXT NOT NULL,\n    hypothesis TEXT,\n    status TEXT DEFAULT 'active',\n    outcome TEXT,\n    cycles_run INTEGER DEFAULT 0,\n    folder_path TEXT,\n    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,\n    completed_at DATETIME")))
+}
+
+/// Makes of the rows that a version before inserted what the framework's readers can take. A row that a trigger keeps from
+/// being changed stays as it is.
+fn fit_rows(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let rows = [
+        ("heuristics", "'heuristic'", "domain", domain as fn(&str) -> String, "exact_domain"),
+        ("heuristics", "'heuristic'", "rule", |text| one_line(text).into_owned(), "exact_headline"),
+        ("learnings", LEARNINGS, "title", |text| one_line(text).into_owned(), "exact_headline"),
+        ("learnings", LEARNINGS, "domain", |text| one_line(text).into_owned(), "exact_domain"),
+        ("experiments", "'experiment'", "name", |text| one_line(text).into_owned(), "exact_headline"),
+        ("learnings", LEARNINGS, "summary", |text| summary(text).to_owned(), ""),
+    ];
+    for (table, kinds, column, fit, exact) in rows {
+        if !columns_of(connection, table)?.iter().any(|it| it == column) {
+            continue;
+        }
+        let sql = format!(
+            "SELECT r.id, t.id, t.{column} FROM records r JOIN {table} t ON t.id = r.row_id
+             WHERE r.kind IN ({kinds}) AND t.{column} IS NOT NULL"
+        );
+        let mut statement = connection.prepare(&sql)?;
+        let found = statement.query_map([], |row| {
+            let (id, row, text): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((id, row, fit(&text), text))
+        })?;
+        let changed = found.filter(|row| row.as_ref().is_ok_and(|(_, _, fitted, text)| fitted != text));
+        for row in changed.collect::<Result<Vec<_>, _>>()? {
+            let (id, row, fitted, text) = row;
+            let update = format!("UPDATE {table} SET {column} = ?1 WHERE id = ?2");
+            if connection.execute(&update, params![fitted, row]).is_ok() && !exact.is_empty() {
+                connection.execute(&format!("UPDATE records SET {exact} = ?1 WHERE id = ?2"), [text, id])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const LEARNINGS: &str = "'failure', 'success', 'observation'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_spelt_as_the_framework_spells_them() {
+        let spelt = [
+            ("Code Review", "code-review"),
+            ("../../../../escaped", "escaped"),
+            ("C++", "c"),
+            ("a/b\\c", "abc"),
+            ("-x-", "x"),
+            ("a\nb\0c", "abc"),
+            ("Größe", "gre"),
+        ];
+        for (text, domain) in spelt {
+            assert_eq!(super::domain(text), domain, "{text:?}");
+        }
+        assert_eq!(domain(&"ab".repeat(100)).len(), 100);
+        let without = ["日本", "日本語", "..", ".", "/", " "].map(domain);
+        for name in &without {
+            assert!(name.starts_with("domain-") && name.len() == 13, "{name}");
+        }
+        let different: std::collections::HashSet<_> = without.iter().collect();
+        assert_eq!(different.len(), without.len(), "{without:?}");
+    }
+
+    #[test]
+    fn a_summary_is_one_line_of_a_length() {
+        assert_eq!(summary("\n \n  The cache. \nMore."), "  The cache. ");
+        assert_eq!(summary(""), "");
+        assert_eq!(summary(&"ä".repeat(501)).chars().count(), 500);
+        assert_eq!(summary("a\r\nb"), "a");
+        assert_eq!(one_line("a\nb\r\u{2028}c\u{1b}[0m"), "a b  c [0m");
+    }
+}
