@@ -65,7 +65,7 @@ pub struct Refusal {
 /// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
 pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> {
     let found = look(path);
-    // Somebody may have begun to write while it was taken for a database that nobody has open.
+    // Another process may have begun to write while the database was read as one that no process has open.
     match &found {
         Ok((inspection, _)) if inspection.damage.is_empty() => found,
         _ => look(path),

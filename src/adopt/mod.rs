@@ -82,7 +82,7 @@ pub struct Plan {
     pub orphans: Orphans,
     /// What lies in the places of the scripts.
     pub scripts: Vec<Script>,
-    /// Other scripts of its that record something: there is none of ours for them.
+    /// Its other scripts that record something: we have no drop-in for them.
     pub uncovered: Vec<String>,
 }
 

@@ -113,7 +113,7 @@ pub fn release(
         return Err(error);
     }
     let aside = match put_aside(home, lock, options, &history, mode, progress) {
-        // Somebody has the database open, and the journal was not ended.
+        // Another process has the database open, and the journal was not ended.
         Err(error @ Error::Index(_)) => {
             init::become_home_again(private, lock)?;
             return Err(error);
@@ -153,7 +153,7 @@ fn put_aside(
     loop {
         // Who commits adds our lines to the list of ignored files, so they go after that.
         let committed = commit_everything(home, lock, options, progress)?;
-        // Whoever committed had the database open, which in WAL mode leaves a log beside it.
+        // The commit opened the database, which in WAL mode leaves a log beside it.
         database::settle(&home.index_path(), mode)?;
         step(Point::ReleaseBeforeExclude)?;
         if !history.is_owned() {

@@ -66,7 +66,7 @@ pub struct Script {
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// A script that is not ours, or one of ours that a merge left in conflict.
+    /// A script that is not a drop-in, or a drop-in that a merge left in conflict.
     Theirs,
     /// Ours.
     Ours,
@@ -104,7 +104,7 @@ impl Installed {
     }
 }
 
-/// A script of ours that another has replaced, or that is gone.
+/// A drop-in that another script has replaced, or that is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replaced {
     /// Its name.
@@ -192,7 +192,7 @@ pub(super) fn uncovered(home: &Dir) -> Result<Vec<String>, fs::Error> {
     Ok(names)
 }
 
-/// The scripts of ours that are not in their places any more, and that nobody has said may stay so.
+/// The drop-ins that are not in their places any more, unless their owner has dismissed that.
 ///
 /// # Errors
 /// [`fs::Error`] if it cannot be told.

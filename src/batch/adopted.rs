@@ -22,7 +22,7 @@ use crate::home::{self, ADOPTED, DAILY, INDEX};
 use crate::store::index::{self, Index};
 use crate::text::chain;
 
-/// How long rows may stay in the log alone, if nobody reads all the time.
+/// How long rows may stay in the log alone, if no process reads all the time.
 const FOLD_PAUSE: Duration = Duration::from_secs(10);
 /// How old the copy may become.
 const COPY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -72,7 +72,7 @@ impl Committer<'_> {
         }
     }
 
-    /// Copies all of an adopted home's log into its database and empties it, as far as nobody is in the way: for a
+    /// Copies all of an adopted home's log into its database and empties it, unless a reader is in the way: for a
     /// process that ends.
     pub fn fold_everything(&mut self) {
         if self.adopted.is_none() || self.log().is_none_or(|log| log.size == 0) {
@@ -82,7 +82,7 @@ impl Committer<'_> {
         let fold = |index: &mut Index| Ok(index.fold().map_err(index.error("checkpoint the index"))? && index.sync()?);
         match self.index().and_then(fold) {
             Ok(true) => {}
-            Ok(false) => tracing::info!("somebody reads the database: its last rows are in its log"),
+            Ok(false) => tracing::info!("a process reads the database: its last rows are in its log"),
             Err(error) => tracing::warn!(error = chain(&error), "the database's log could not be emptied"),
         }
     }

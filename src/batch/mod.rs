@@ -631,8 +631,8 @@ impl<'h> Committer<'h> {
         self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
     }
 
-    /// Brings the tables of an index up to date that a version before made. Where somebody holds SQLite's lock, the next
-    /// recovery does.
+    /// Brings an index of an older version up to date. If another process holds SQLite's lock, the next recovery does
+    /// it.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].

@@ -571,7 +571,7 @@ impl Index {
     }
 
     /// Makes every row durable that has been inserted, by whomever. Returns whether all of them are in the database's own
-    /// file, which they are unless somebody was reading.
+    /// file, which they are unless a reader was in the way.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.

@@ -2,7 +2,7 @@
 # The flags, variables, printed lines and exit codes are those of the framework's script of this name:
 # 1 input, 2 database, 3 git, 4 file system, 5 missing dependency, 6 security, 7 validation.
 
-# What is recorded is recorded, whoever listens: output that cannot be written changes no exit code.
+# Output that cannot be written changes no exit code: what is recorded must not be repeated.
 trap '' PIPE
 (true <&0) 2>/dev/null || exec </dev/null
 (true >&1) 2>/dev/null || exec >/dev/null
@@ -42,7 +42,7 @@ show_help() {
 }
 
 # take WORD...: sets flag and value to those that come first, joined by = or not, and words to how many words they are.
-# A word that is none of $known is passed over, with a warning, as the framework passes it over.
+# A word that is not in $known is skipped with a warning; the framework skips it too.
 take() {
     flag=$1 value= words=1
     case $flag in
@@ -62,7 +62,7 @@ take() {
     value=$2 words=2
 }
 
-# ask NAME PROMPT: takes the next line of the input for a field; what was given before stays where there is none.
+# ask NAME PROMPT: takes the next line of the input for a field; at the end of the input the field keeps its value.
 ask() {
     [ -t 0 ] && say '%s: ' "$2" >&2
     IFS= read -r answer || [ -n "$answer" ] || return 0

@@ -27,7 +27,7 @@ PRIVATE = [os.path.join(HOME, ".indelible"), os.path.join(HOME, ".git", "indelib
 
 
 def say(text, to=1):
-    """Writes a line. What is recorded is recorded, whoever listens."""
+    """Writes a line. Output that cannot be written changes no exit code."""
     try:
         os.write(to, (text + "\n").encode("utf-8", "replace"))
     except OSError:
@@ -101,7 +101,7 @@ def arguments():
 
 
 def complete(fields):
-    """Asks for what is missing, where somebody can answer."""
+    """Asks for what is missing, at a terminal."""
     if fields["domain"] and fields["rule"]:
         return
     if not (sys.stdin and sys.stdin.isatty()):

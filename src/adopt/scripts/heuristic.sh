@@ -5,7 +5,7 @@
 #                       [--confidence 0-1|low|medium|high]
 #
 # or with HEURISTIC_DOMAIN, _RULE, _EXPLANATION, _SOURCE and _CONFIDENCE. Without a domain and a rule it reads all of them
-# from its input, a line each. A confidence that is none is 0.7.
+# from its input, a line each. An invalid confidence is 0.7.
 
 @COMMON@
 domain=${HEURISTIC_DOMAIN-} rule=${HEURISTIC_RULE-} explanation=${HEURISTIC_EXPLANATION-}

@@ -4,7 +4,7 @@
 #   record-@KIND@.sh --title TEXT --domain TEXT [--severity 1-5|low|medium|high|critical] [--tags a,b] [--summary TEXT]
 #
 # or with @PREFIX@_TITLE, _DOMAIN, _SEVERITY, _TAGS and _SUMMARY. Without a title and a domain it reads all of them from
-# its input, a line each; the summary may have several and ends with an empty one. A severity that is none is 3.
+# its input, a line each; the summary may have several and ends with an empty one. An invalid severity is 3.
 
 @COMMON@
 title=${@PREFIX@_TITLE-} domain=${@PREFIX@_DOMAIN-} severity=${@PREFIX@_SEVERITY-} tags=${@PREFIX@_TAGS-}

@@ -367,7 +367,7 @@ impl History {
         setup::theirs(&self.repository()?, path)
     }
 
-    /// Whether the rules of somebody's own repository keep `path` out of it.
+    /// Whether the ignore rules of a guest repository keep `path` out of it.
     ///
     /// # Errors
     /// [`Error::Git`] if it cannot be told.

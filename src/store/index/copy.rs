@@ -63,7 +63,7 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
 }
 
 impl Index {
-    /// Copies all that the write-ahead log holds into the database and empties the log. False where somebody reads or
+    /// Copies all that the write-ahead log holds into the database and empties the log. False if another process reads or
     /// writes meanwhile; nothing is lost by that.
     pub(crate) fn fold(&self) -> Result<bool, rusqlite::Error> {
         let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;

@@ -1,8 +1,8 @@
 //! Opening a database that is only to be looked at: no file appears beside it, and none goes.
 //!
-//! In WAL mode SQLite makes `-wal` and `-shm` for whoever reads, unless it is told that nobody writes meanwhile. It is told
-//! so only where there is no log, and so nobody has the database open. Somebody may come all the same: what is read then
-//! can look damaged, and is to be looked at again.
+//! In WAL mode SQLite makes `-wal` and `-shm` for every reader, unless it is told that the database is immutable. It is
+//! told so only if there is no log, and so no process has the database open. One may open it all the same: what is read
+//! then can look damaged, and the caller looks again.
 
 use std::fs::{File, symlink_metadata};
 use std::io::Read as _;
@@ -43,7 +43,7 @@ pub(crate) fn is_in_wal_mode(path: &Path) -> bool {
         && header[VERSIONS_AT..] == [2, 2]
 }
 
-/// A connection to a database that nobody has open, which has no log.
+/// A connection to a database without a log, which no process has open.
 fn unchanging(path: &Path) -> Result<Connection, rusqlite::Error> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {

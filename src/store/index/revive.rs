@@ -81,7 +81,7 @@ fn row_of(
     Ok(cells.map(|cells| columns.into_iter().zip(cells).collect()))
 }
 
-/// Names of columns as SQL has them, whatever somebody called theirs.
+/// Names of columns, quoted for SQL.
 fn quoted<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
     let quoted = columns.into_iter().map(|column| format!("\"{}\"", column.replace('"', "\"\"")));
     quoted.collect::<Vec<_>>().join(", ")

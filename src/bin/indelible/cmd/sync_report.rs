@@ -1,6 +1,6 @@
 //! `sync-report`: what the framework's `sync-db-markdown.sh` prints, for the drop-in script of that name.
 //!
-//! It looks at more than the framework's script does: at successes, observations, experiments, and at records of ours. The
+//! It looks at more than the framework's script does: at successes, observations, experiments, and at indelible's own records. The
 //! lines are the framework's all the same. Something is in sync only if nothing is left that was reported.
 
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use crate::settings::{Settings, TEMPLATE};
 
 const WHAT: &str = "the report could not be made";
 const RULE: &str = "==============================================";
-/// How long a worker may take to mend records of ours.
+/// How long a worker may take to mend records.
 const WAIT_S: u64 = 60;
 
 pub fn run(context: &Context, fix: bool, verbose: bool) -> Result<Exit, Failure> {
@@ -43,7 +43,7 @@ fn line(text: impl AsRef<str>) {
     output::line(text.as_ref());
 }
 
-/// What a look found: the framework's orphans, and where records of ours disagree.
+/// What a look found: the framework's orphans, and records about which the stores disagree.
 struct Look {
     orphans: Orphans,
     records: Report,
