@@ -14,6 +14,7 @@ mod compose;
 pub mod count;
 mod host;
 mod learned;
+pub mod lenient;
 pub mod transcript;
 
 use std::collections::BTreeMap;

@@ -257,7 +257,7 @@ fn a_marker_repeated_by_tool_agent_and_sub_agent_is_one_record() {
 #[test]
 fn what_is_no_event_is_counted_and_never_seen() {
     let home = TestHome::new();
-    let cases: [(&[u8], &str); 12] = [
+    let cases: [(&[u8], &str); 13] = [
         (b"", "unreadable"),
         (b" \n\t", "unreadable"),
         (b"{", "unreadable"),
@@ -265,9 +265,10 @@ fn what_is_no_event_is_counted_and_never_seen() {
         (b"[1]", "unreadable"),
         (b"\"Stop\"", "unreadable"),
         (b"\xff\xfe", "unreadable"),
-        (b"{\"hook_event_name\": \"Stop\", \"session_id\": \"\xff\"}", "unreadable"),
+        (b"{\"session_id\": \"\xff\"}", "unreadable"),
+        (b"{\"hook_event_name\": \"Stop\", \"session_id\": \"\xff\"}", "skipped"),
         (b"{}", "skipped"),
-        (br#"{"hook_event_name": "Tomorrow", "x": [{"y": 1e999}]}"#, "unreadable"),
+        (br#"{"hook_event_name": "Tomorrow", "x": [{"y": 1e999}]}"#, "skipped"),
         (br#"{"hook_event_name": "Tomorrow", "x": [{"y": 1}]}"#, "skipped"),
         (
             br#"{"hook_event_name": "PostToolUseFailure", "error": {"a": []}, "tool_name": null, "tool_input": 3}"#,
@@ -286,8 +287,101 @@ fn what_is_no_event_is_counted_and_never_seen() {
         );
     }
     quiet(&home, [b"{\"a\":".repeat(200_000), b"1".to_vec(), b"}".repeat(200_000)].concat());
-    assert_eq!(counts(&home)["unreadable_by"]["no-json"], 8, "nesting without end is no event, and no crash");
+    assert_eq!(counts(&home)["unreadable_by"]["no-json"], 7, "nesting without end is no event, and no crash");
     assert_eq!(counts(&home)["failed"], 0);
+}
+
+/// What a host or a proxy can do to an event, by name.
+fn damaged(event: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let wide = |mark: &[u8], bytes: fn(u16) -> [u8; 2]| {
+        [mark, &event.encode_utf16().flat_map(bytes).collect::<Vec<_>>()].concat()
+    };
+    let with = |text: &[u8]| {
+        let (before, behind) = event.split_once("HERE").expect("it has a place for it");
+        [before.as_bytes(), text, behind.as_bytes()].concat()
+    };
+    let around = |before: &str, behind: &str| format!("{before}{event}{behind}").into_bytes();
+    vec![
+        ("half of a surrogate pair", with(b"\\ud83d")),
+        ("its other half", with(b"\\ude00 x")),
+        ("control characters", with(b"a\x1b[31m\nb\x00c\td")),
+        ("invalid UTF-8", with(b"\xff\xc3(")),
+        ("an unknown escape", with(b"C:\\Windows\\x")),
+        ("quotes within a string", with(b"say \"hi\" there")),
+        ("a byte order mark", around("\u{feff}", "")),
+        ("UTF-16, little endian", wide(b"\xff\xfe", u16::to_le_bytes)),
+        ("UTF-16, big endian", wide(b"\xfe\xff", u16::to_be_bytes)),
+        ("UTF-16 without a mark", wide(b"", u16::to_le_bytes)),
+        ("NULs around it", around("\0", "\0\0")),
+        ("text before it", around("debugger attached\n", "\n")),
+        ("text behind it", around("", "\ntrailing }")),
+        ("a second, empty object", around("", "{}")),
+        ("a list of one", around("[", "]")),
+        ("encoded twice", serde_json::to_vec(event).expect("text is JSON")),
+        ("NaN", event.replacen('{', "{\"duration_ms\": NaN, ", 1).into_bytes()),
+        ("a number without end", event.replacen('{', "{\"duration_ms\": 1e999, ", 1).into_bytes()),
+        ("a trailing comma", around("", "").strip_suffix(b"}").map(|it| [it, b",}"].concat()).expect("an object")),
+        ("CRLF", event.replace(", ", ",\r\n").into_bytes()),
+        ("nesting", event.replacen('{', &format!("{{\"x\": {}{}, ", "[".repeat(500), "]".repeat(500)), 1).into_bytes()),
+        ("no end", event.strip_suffix('}').expect("an object").as_bytes().to_vec()),
+        ("an end within a string", event.split_once("HERE").expect("it has a place").0.as_bytes().to_vec()),
+    ]
+}
+
+#[test]
+fn a_bad_byte_does_not_cost_the_event() {
+    let event = |number: usize| {
+        format!(
+            r#"{{"hook_event_name": "PostToolUseFailure", "session_id": "s", "tool_use_id": "t{number}", "tool_name": "Bash", "tool_input": {{"command": "make all"}}, "error": "Exit code 2\nboom HERE"}}"#
+        )
+    };
+    let home = TestHome::new();
+    let names: Vec<_> = damaged(&event(0)).into_iter().map(|(name, _)| name).collect();
+    for (number, name) in names.iter().enumerate() {
+        let (_, bytes) = damaged(&event(number)).remove(number);
+        quiet(&home, bytes);
+        assert_eq!(counts(&home)["recorded"], number + 1, "{name}: {}", counts(&home));
+    }
+    assert_eq!(settled(&home), names.len());
+    for (_, title, domain) in rows(&home) {
+        assert_eq!((title.as_str(), domain.as_str()), ("make all: exit code 2", "make"));
+    }
+}
+
+#[test]
+fn several_events_at_once_are_all_taken() {
+    let home = TestHome::new();
+    quiet(&home, [call(1), b"\n".to_vec(), call(2), b"\n".to_vec(), fixture("claude/PostToolUse-quiet")].concat());
+    let counts = counts(&home);
+    assert_eq!((&counts["recorded"], &counts["skipped"]), (&json!(2), &json!(1)), "{counts}");
+    assert_eq!(settled(&home), 2);
+}
+
+#[test]
+fn of_an_event_that_is_too_large_the_beginning_is_taken() {
+    let home = TestHome::new();
+    quiet(&home, edited("claude/PostToolUseFailure", |it| it["zz"] = json!("x".repeat(5 << 20))));
+    assert_eq!(settled(&home), 1);
+}
+
+#[test]
+fn damage_within_an_answer_or_a_transcript_costs_no_failure() {
+    let home = TestHome::new();
+    let answer = r#"{"output": "half \ud83d of it", "exit_code": 7}"#;
+    quiet(&home, edited("cursor/postToolUse", |it| it["tool_output"] = json!(answer)));
+    assert_eq!(counts(&home)["recorded"], 1, "{}", counts(&home));
+    let transcript = home.user().join("rollout.jsonl");
+    std::fs::write(
+        &transcript,
+        "{\"payload\":{\"item\":{\"id\":\"call_9\",\"output\":\"\\ud83d\",\"exit_code\":3}}}\n",
+    )
+    .expect("it is new");
+    let event = |it: &mut Value| {
+        it["transcript_path"] = json!(transcript);
+        it["tool_use_id"] = json!("call_9");
+    };
+    quiet(&home, edited("codex/PostToolUse-failed", event));
+    assert_eq!(counts(&home)["recorded"], 2, "{}", counts(&home));
 }
 
 #[test]
@@ -298,7 +392,8 @@ fn fifty_megabytes_are_counted_in_little_memory() {
     let limit = ["sh", "-c", "ulimit -v 600000; exec \"$@\"", "sh"];
     let outcome = home.under(&limit, &["hook"]).stdin(event).run().exits(0);
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("{}\n", ""), "{outcome}");
-    assert_eq!(counts(&home)["unreadable_by"], json!({"too-large": 1}));
+    let counted = counts(&home);
+    assert_eq!((&counted["seen"], &counted["unreadable"]), (&json!(1), &json!(0)), "its beginning is read: {counted}");
     let event =
         json!({"hook_event_name": "Stop", "last_assistant_message": format!("{}\n[LEARNED] x", "x".repeat(3 << 20))});
     quiet(&home, event.to_string());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use indelible::fs::os;
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
-use indelible::hook::{Event, Host, Moment, judge, transcript};
+use indelible::hook::{Event, Host, Moment, judge, lenient, transcript};
 use indelible::record::Recorder;
 use indelible::status;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ const EVENT_BYTES_MAX: usize = 4 << 20;
 const CHUNK_BYTES: usize = 8 << 10;
 /// How long the event may take to come. Hosts send it at once; on a machine that is busy enough, that is not at once.
 const EVENT_WAIT: Duration = Duration::from_secs(5);
+/// How long more of an event is waited for that is not strict JSON and seems to have ended.
+const LENIENT_WAIT: Duration = Duration::from_millis(200);
 /// How much a session is told when it starts, in characters.
 const WARNING_CHARS_MAX: usize = 500;
 
@@ -62,32 +64,35 @@ impl Done {
 
 fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let host = args.host.as_deref().and_then(Host::of_name);
-    let done = match read_event() {
+    let done = match read_events(host) {
         Err(unreadable) => {
             let done = Done::new(host, Outcome::Unreadable(unreadable), format!("no event came: {unreadable:?}"));
             count_one(context, host, done.outcome, None);
-            done
+            vec![done]
         }
-        Ok((payload, bytes)) => {
-            let mut event = Event::of(&payload, &bytes, host);
-            transcript::complete(&mut event, &payload);
-            match context.open("the event was not recorded") {
-                // Without a home nothing is made, and there is nowhere to count.
-                Err(failure) => Done::new(Some(event.host), Outcome::Failed, reason(&failure)),
-                Ok(home) => {
-                    let done = take(context, &home, &event);
-                    let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-                    count_in(&home, done.host, done.outcome, error);
-                    done
-                }
-            }
-        }
+        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
     };
     if args.explain {
-        let host = done.host.map_or("unknown host", Host::name);
-        let _ = writeln!(std::io::stderr().lock(), "{host}: {:?}: {}", done.outcome, done.explanation);
+        for done in &done {
+            let host = done.host.map_or("unknown host", Host::name);
+            let _ = writeln!(std::io::stderr().lock(), "{host}: {:?}: {}", done.outcome, done.explanation);
+        }
     }
-    done.answer
+    done.into_iter().find_map(|done| done.answer)
+}
+
+/// Records what `event` has in it, and counts it.
+fn one(context: &Context, event: &Event) -> Done {
+    match context.open("the event was not recorded") {
+        // Without a home nothing is made, and there is nowhere to count.
+        Err(failure) => Done::new(Some(event.host), Outcome::Failed, reason(&failure)),
+        Ok(home) => {
+            let done = take(context, &home, event);
+            let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
+            count_in(&home, done.host, done.outcome, error);
+            done
+        }
+    }
 }
 
 /// Records what `event` has in it.
@@ -167,8 +172,9 @@ fn count_in(home: &Home, host: Option<Host>, outcome: Outcome, error: Option<&st
     }
 }
 
-/// The event on stdin, and its bytes. It ends where stdin does, or, for a host that leaves it open, where its JSON does.
-fn read_event() -> Result<(Value, Vec<u8>), Unreadable> {
+/// The events on stdin: one, but for a host that sends several at once. Reading ends where stdin does, or, for a host that
+/// leaves it open, where the event does.
+fn read_events(host: Option<Host>) -> Result<Vec<Event>, Unreadable> {
     let mut stdin = std::io::stdin().lock();
     if stdin.is_terminal() {
         output::warn("`indelible hook` reads an event from stdin; `indelible hooks install` sets up who calls it");
@@ -176,37 +182,66 @@ fn read_event() -> Result<(Value, Vec<u8>), Unreadable> {
     }
     let until = Instant::now() + EVENT_WAIT;
     let mut bytes = Vec::new();
-    let mut too_large = false;
     let mut chunk = [0; CHUNK_BYTES];
+    let mut cut = None;
     loop {
-        if !os::is_readable(&stdin, Duration::ZERO) {
-            if let Some(payload) = whole(&bytes) {
-                return Ok((payload, bytes));
+        if cut.is_none() && !os::is_readable(&stdin, Duration::ZERO) {
+            if let Some(payload) = strict(&bytes) {
+                return Ok(vec![event(&payload, &bytes, host)]);
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !os::is_readable(&stdin, left) {
-                return Err(if too_large { Unreadable::TooLarge } else { Unreadable::Unfinished });
+            let wait = if is_whole(&bytes) { left.min(LENIENT_WAIT) } else { left };
+            if wait.is_zero() || !os::is_readable(&stdin, wait) {
+                cut = Some(Unreadable::Unfinished);
+                break;
             }
         }
         match stdin.read(&mut chunk) {
             Ok(0) | Err(_) => break,
             // Read to its end all the same: a host whose pipe breaks may take that for an error.
-            Ok(_) if too_large && Instant::now() > until => break,
-            Ok(read) if bytes.len() + read > EVENT_BYTES_MAX => (too_large, bytes) = (true, Vec::new()),
-            Ok(_) if too_large => {}
-            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Ok(_) if cut.is_some() && Instant::now() > until => break,
+            Ok(read) => {
+                let taken = read.min(EVENT_BYTES_MAX - bytes.len());
+                bytes.extend_from_slice(&chunk[..taken]);
+                cut = cut.or((taken < read).then_some(Unreadable::TooLarge));
+            }
         }
     }
-    match serde_json::from_slice(&bytes) {
-        _ if too_large => Err(Unreadable::TooLarge),
-        Ok(payload @ Value::Object(_)) => Ok((payload, bytes)),
-        _ if bytes.trim_ascii().is_empty() => Err(Unreadable::Empty),
-        _ => Err(Unreadable::NotJson),
+    events(&bytes, cut, host)
+}
+
+/// The events in `bytes`: strictly read, or as far as they can be.
+fn events(bytes: &[u8], cut: Option<Unreadable>, host: Option<Host>) -> Result<Vec<Event>, Unreadable> {
+    if let Some(payload) = strict(bytes) {
+        return Ok(vec![event(&payload, bytes, host)]);
+    }
+    // An event without a name could be any program's text.
+    let objects = lenient::read(bytes).objects;
+    let events = objects.iter().map(|payload| event(payload, payload.to_string().as_bytes(), host));
+    let events: Vec<Event> = events.filter(|event| !event.name.is_empty()).collect();
+    match events.is_empty() {
+        false => Ok(events),
+        true if bytes.trim_ascii().is_empty() => Err(Unreadable::Empty),
+        true => Err(cut.unwrap_or(Unreadable::NotJson)),
     }
 }
 
+fn event(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
+    let mut event = Event::of(payload, bytes, host);
+    transcript::complete(&mut event, payload);
+    event
+}
+
 /// The event, if `bytes` are all of one.
-fn whole(bytes: &[u8]) -> Option<Value> {
-    let may_be = bytes.trim_ascii_end().ends_with(b"}");
-    may_be.then(|| serde_json::from_slice(bytes).ok()).flatten().filter(Value::is_object)
+fn strict(bytes: &[u8]) -> Option<Value> {
+    may_be_whole(bytes).then(|| serde_json::from_slice(bytes).ok()).flatten().filter(Value::is_object)
+}
+
+/// Whether `bytes` go on to the end of an event, whatever is wrong with it.
+fn is_whole(bytes: &[u8]) -> bool {
+    may_be_whole(bytes) && lenient::read(bytes).is_whole
+}
+
+fn may_be_whole(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_end().ends_with(b"}")
 }
