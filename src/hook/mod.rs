@@ -1,5 +1,5 @@
-//! Hooks: an agent's host tells of an event, and what is worth keeping of it becomes records. Pure but for `count` and
-//! `transcript`.
+//! Hooks: an agent's host tells of an event, and what is worth keeping of it becomes records. Pure but for `count`,
+//! `kept` and `transcript`.
 //!
 //! ```text
 //! bytes ─ Event::of, transcript::complete ─▶ event ─ judge ─▶ requests, or why there are none ─▶ record ─▶ count
@@ -13,6 +13,7 @@
 mod compose;
 pub mod count;
 mod host;
+pub mod kept;
 mod learned;
 pub mod lenient;
 pub mod transcript;

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::fs::{Dir, Error, Point, point};
 use crate::home::{self, Home};
+use crate::hook::kept;
 use crate::intent::{Intent, RecordId};
 use crate::position::SegmentId;
 
@@ -45,6 +46,8 @@ pub struct Contents {
     pub parked: Vec<String>,
     /// Files that were in a record's or a page's place: set aside for their owner.
     pub set_aside: Vec<String>,
+    /// Events of hooks that could not be read.
+    pub events: Vec<String>,
 }
 
 impl Contents {
@@ -120,8 +123,9 @@ impl Quarantine {
         names.retain(|name| name != DISMISSED && !name.ends_with(".bin"));
         names.sort_unstable();
         let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
-        let (parked, set_aside) = rest.into_iter().partition(|name| name.starts_with("parked-"));
-        Ok(Contents { damaged, parked, set_aside })
+        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
+        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(kept::PREFIX));
+        Ok(Contents { damaged, parked, set_aside, events })
     }
 
     /// The records that are parked here, with the names of what holds them.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, TestHome, Worker, assert_exactly_once, has_strace, in_parallel, wait_for};
+use crate::support::{Outcome, TestHome, Worker, assert_exactly_once, has_strace, in_parallel, skipped, wait_for};
 
 /// Runs a hook with `event` on its stdin, and holds that a host sees nothing but `{}`.
 #[track_caller]
@@ -439,6 +439,8 @@ fn flags_that_make_no_sense_are_no_error_for_a_host() {
     }
     let _ = home.cmd(["record", "failure", "--title", "hook", "--bogus"]).run().exits(64);
     assert_eq!(counts(&home)["failed"], 1, "the setting that makes no sense is named: {}", counts(&home));
+    assert_eq!(elsewhere(&home).matches("unknown failed").count(), 4, "{}", elsewhere(&home));
+    assert!(alarmed(&home).contains("the hook's command line makes no sense"), "{}", alarmed(&home));
 }
 
 #[test]
@@ -471,6 +473,201 @@ fn what_could_not_be_recorded_is_counted_with_the_reason() {
     assert!(error.contains("\"ours\""), "{error}");
     std::fs::write(home.join(".indelible/config.toml"), "").expect("it is ours");
     assert_eq!(settled(&home), 0, "what might have held a secret was not recorded");
+}
+
+/// What a session is told when it starts, by a hook under `wrapper`; empty if nothing.
+fn told_under(home: &TestHome, wrapper: &[&str]) -> String {
+    let outcome = home.under(wrapper, &["hook"]).stdin(fixture("claude/SessionStart")).ok();
+    assert_eq!(outcome.stderr, "", "{outcome}");
+    outcome.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What a session is told when it starts.
+fn told(home: &TestHome) -> String {
+    told_under(home, &["env"])
+}
+
+/// What `status --check` and `hooks status` say, and that the first does not say that all is well.
+fn alarmed(home: &TestHome) -> String {
+    let check = home.cmd(["status", "--check"]).run();
+    assert_ne!(check.code(), Some(0), "{check}");
+    format!("{}{}{}", check.stdout, check.stderr, home.cmd(["hooks", "status"]).ok().stdout)
+}
+
+/// What hooks counted that no home could take.
+fn elsewhere(home: &TestHome) -> String {
+    std::fs::read_to_string(home.user().join(".local/state/indelible/hooks/hooks.tally")).unwrap_or_default()
+}
+
+#[test]
+fn hooks_without_a_home_are_counted_and_told_of() {
+    let home = TestHome::absent();
+    assert!(told(&home).contains("there is no home at"), "{}", told(&home));
+    quiet(&home, fixture("claude/PostToolUse-quiet"));
+    quiet(&home, fixture("claude/Stop"));
+    quiet(&home, b"{".to_vec());
+    assert_eq!(
+        elsewhere(&home).matches("failed").count(),
+        1,
+        "what had nothing in it is not lost: {}",
+        elsewhere(&home)
+    );
+    assert!(alarmed(&home).contains("1 unreadable"), "{}", alarmed(&home));
+    let _ = home.cmd(["init"]).ok();
+    let said = alarmed(&home);
+    assert!(said.contains("2 events of hooks could not be recorded") && said.contains("there is no home at"), "{said}");
+    assert!(told(&home).contains("2 events"), "{}", told(&home));
+    let _ = home.cmd(["repair", "--dismiss"]).ok();
+    assert_eq!(told(&home), "");
+    let _ = home.cmd(["status", "--check"]).ok();
+}
+
+#[test]
+fn hooks_in_a_broken_or_foreign_home_are_counted_and_told_of() {
+    let home = TestHome::new();
+    let identity = home.join(".indelible/home.json");
+    let whole = std::fs::read(&identity).expect("init wrote it");
+    std::fs::write(&identity, "{").expect("it is ours");
+    assert!(told(&home).contains("is broken"), "{}", told(&home));
+    quiet(&home, fixture("claude/Stop"));
+    assert!(alarmed(&home).contains("is broken"));
+    std::fs::write(&identity, whole).expect("it is ours");
+    assert!(alarmed(&home).contains("1 event of hooks could not be recorded"), "{}", alarmed(&home));
+    let _ = home.cmd(["repair", "--dismiss"]).ok();
+    if std::os::unix::fs::chown(home.path(), Some(4242), None).is_err() {
+        return skipped("a foreign home, which takes root");
+    }
+    quiet(&home, fixture("claude/Stop"));
+    assert!(told(&home).contains("belongs to user 4242"), "{}", told(&home));
+    std::os::unix::fs::chown(home.path(), Some(0), None).expect("it was ours");
+    assert!(alarmed(&home).contains("belongs to user 4242"), "{}", alarmed(&home));
+}
+
+#[test]
+fn settings_that_stop_hooks_are_told_of_before_anything_is_lost() {
+    let home = TestHome::new();
+    let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
+    configure("[redact.patterns]\nours = \"(\"\n");
+    assert!(told(&home).contains("\"ours\""), "{}", told(&home));
+    assert!(alarmed(&home).contains("\"ours\""));
+    quiet(&home, fixture("claude/PostToolUse-quiet"));
+    quiet(&home, fixture("claude/Stop"));
+    configure("");
+    assert!(alarmed(&home).contains("1 event of hooks could not be recorded"), "{}", alarmed(&home));
+    assert!(told(&home).contains("1 event of hooks"), "{}", told(&home));
+    let json = home.status();
+    assert_eq!((&json["hooks"]["lost"], &json["hooks"]["failed"]), (&json!(1), &json!(1)), "{json}");
+    let dismissed = home.cmd(["repair", "--dismiss", "--json"]).ok().json();
+    assert_eq!(dismissed["lost_events_dismissed"], 1, "{dismissed}");
+    let _ = home.cmd(["status", "--check"]).ok();
+    assert_eq!((told(&home).as_str(), &counts(&home)["failed"]), ("", &json!(1)), "it stays counted");
+    configure("[worker\n");
+    assert!(told(&home).contains("cannot be read"), "{}", told(&home));
+}
+
+/// A wrapper that runs a command after `script`, with mounts of its own; `None` where that is not allowed.
+fn with_mounts(script: &str) -> Option<Vec<String>> {
+    let wrapper = ["unshare", "-rm", "sh", "-c"].map(str::to_owned).to_vec();
+    let tried = std::process::Command::new("unshare").args(["-rm", "true"]).output();
+    match tried {
+        Ok(tried) if tried.status.success() => {
+            Some([wrapper, vec![format!("{script} && exec \"$@\""), "sh".to_owned()]].concat())
+        }
+        _ => {
+            skipped("mounts");
+            None
+        }
+    }
+}
+
+#[test]
+fn hooks_on_a_read_only_disk_are_counted_and_told_of() {
+    let home = TestHome::new();
+    let path = home.path().display();
+    let Some(wrapper) = with_mounts(&format!("mount --bind {path} {path} && mount -o remount,bind,ro {path}")) else {
+        return;
+    };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let said = told_under(&home, &wrapper);
+    assert!(said.contains("Read-only file system"), "{said:?}");
+    let outcome = home.under(&wrapper, &["hook"]).stdin(fixture("claude/Stop")).ok();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("{}\n", ""), "{outcome}");
+    let check = home.under(&wrapper, &["status", "--check"]).run();
+    assert!(check.code() != Some(0) && format!("{check}").contains("Read-only file system"), "{check}");
+    assert_eq!(elsewhere(&home).matches("failed").count(), 1, "{}", elsewhere(&home));
+    assert!(alarmed(&home).contains("Read-only file system"), "{}", alarmed(&home));
+    assert!(told(&home).contains("Read-only file system"), "{}", told(&home));
+}
+
+#[test]
+fn hooks_on_a_full_disk_are_counted_and_told_of() {
+    let home = TestHome::absent();
+    let path = home.path().display();
+    let program = env!("CARGO_BIN_EXE_indelible");
+    let script = format!(
+        "mkdir {path} && mount -t tmpfs -o size=4m tmpfs {path} && {program} --home {path} init >/dev/null \
+         && {{ cat /dev/zero >{path}/full 2>/dev/null; true; }}"
+    );
+    let Some(wrapper) = with_mounts(&script) else { return };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let said = told_under(&home, &wrapper);
+    let is_told = |said: &str| said.contains("No space left on device") || said.contains("no space is left");
+    assert!(is_told(&said), "{said:?}");
+    std::fs::remove_dir(home.path()).expect("it is where something was mounted");
+    // More than what the journal's last block has room for.
+    let event = edited("claude/PostToolUseFailure", |it| it["error"] = json!("x ".repeat(20 << 10)));
+    let outcome = home.under(&wrapper, &["hook"]).stdin(event).ok();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("{}\n", ""), "{outcome}");
+    assert!(elsewhere(&home).contains("claude failed"), "{}", elsewhere(&home));
+    std::fs::remove_dir(home.path()).expect("it is where something was mounted");
+    let check = home.under(&wrapper, &["status", "--check"]).run();
+    assert!(check.code() != Some(0) && is_told(&format!("{check}")), "{check}");
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_without_secrets_until_it_is_dismissed() {
+    let home = TestHome::new();
+    let secret = format!("ghp_{}", "a1B2".repeat(9));
+    for number in 0..40 {
+        quiet(&home, format!("no event {number}: {secret}"));
+    }
+    let kept = || -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(home.join(".indelible/quarantine")).expect("there");
+        files.map(|file| file.expect("listed").path()).filter(|path| path.is_file()).collect()
+    };
+    assert_eq!(kept().len(), 20, "a few, however many there were");
+    for path in kept() {
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(text.starts_with("no event") && !text.contains(&secret), "{text}");
+    }
+    assert!(alarmed(&home).contains("40 events of hooks could not be recorded"), "{}", alarmed(&home));
+    assert!(told(&home).contains("40 events"));
+    let _ = home.cmd(["repair", "--dismiss"]).ok();
+    assert_eq!((kept().len(), told(&home).as_str()), (0, ""));
+}
+
+#[test]
+fn to_explain_changes_nothing() {
+    let home = TestHome::new();
+    quiet(&home, fixture("claude/Stop"));
+    home.flush();
+    let stamps = || {
+        let found = crate::support::Cmd::new("find", home.user()).args([home.user()]).args(["-printf", "%p %s %T@\n"]);
+        let mut lines: Vec<_> = found.ok().stdout.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = stamps();
+    for event in ["claude/PostToolUseFailure", "claude/Stop", "claude/PostToolUse-quiet", "claude/SessionStart"] {
+        let said = home.cmd(["hook", "--explain"]).stdin(fixture(event)).ok();
+        assert_eq!(said.stdout, "{}\n", "{said}");
+        assert!(!said.stderr.contains("memory/") && said.stderr.starts_with("claude: "), "{said}");
+    }
+    let said = home.cmd(["hook", "--explain"]).stdin(fixture("claude/PostToolUseFailure")).ok().stderr;
+    assert!(said.contains("nothing was recorded; this would be: failure"), "{said}");
+    let _ = home.cmd(["hook", "--explain"]).stdin("no event").ok();
+    assert_eq!(stamps(), before);
+    assert_eq!(elsewhere(&home), "");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod args;
 mod cmd;
 mod exit;
 mod logging;
+mod lost;
 mod output;
 mod prompt;
 mod recorder_args;
@@ -29,7 +30,10 @@ fn run() -> Exit {
     indelible::fs::os::survive_file_size_limit();
     let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
-        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
+        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => {
+            lost::misspelt(&error);
+            return Exit::Done;
+        }
         Err(error) => return exit::of_clap(&error),
     };
     let json = args.json;

@@ -8,6 +8,7 @@ use indelible::worker::Published;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
+use crate::lost;
 use crate::output::{self, count};
 
 const WHAT: &str = "the home's status could not be told";
@@ -15,7 +16,10 @@ const WHAT: &str = "the home's status could not be told";
 pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
+    let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
+    status.hooks_without_home = lost::counts();
+    status.needs_a_person.extend(settings.hook_trouble());
+    status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
     if context.json {
         output::json(&status);
     } else {
@@ -53,13 +57,21 @@ fn say(status: &Status) {
     let set_aside = quarantine.set_aside.len();
     show(
         "quarantine",
-        format!("{} damaged, {} parked, {set_aside} set aside", quarantine.damaged.len(), quarantine.parked.len()),
+        format!(
+            "{} damaged, {} parked, {set_aside} set aside, {}",
+            quarantine.damaged.len(),
+            quarantine.parked.len(),
+            count(quarantine.events.len() as u64, "unreadable event", "unreadable events")
+        ),
     );
     if let Some(hooks) = &status.hooks {
         show("hooks", hooks_line(hooks));
         if let Some(last) = &hooks.last_error {
             show("hook error", format!("{:.0}: {}", last.at, last.error));
         }
+    }
+    if let Some(hooks) = &status.hooks_without_home {
+        show("elsewhere", format!("{} (hooks that no home could take)", hooks_line(hooks)));
     }
     for need in &status.needs_a_person {
         show("ATTENTION", need.clone());

@@ -20,7 +20,7 @@ use super::Context;
 use super::status::hooks_line;
 use crate::args::{HooksArgs, HooksCommand, HostName, Scope};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{lost, output};
 use host::Call;
 
 pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
@@ -315,7 +315,7 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
         };
         let hosts: Vec<_> = found.iter().map(host).collect();
         let home = home.as_ref().ok().map(|home| home.path().display().to_string());
-        output::json(&json!({ "hosts": hosts, "home": home, "events": counts }));
+        output::json(&json!({ "hosts": hosts, "home": home, "events": counts, "without_home": lost::counts() }));
         return Ok(Exit::Done);
     }
     for it in &found {
@@ -335,6 +335,12 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
             if let Some(last) = &counts.last_error {
                 output::line(&format!("error     {:.0}: {}", last.at, last.error));
             }
+        }
+    }
+    if let Some((folder, counts)) = lost::open().zip(lost::counts()) {
+        output::line(&format!("elsewhere {}, in {}", hooks_line(&counts), folder.path().display()));
+        if let Some(last) = &counts.last_error {
+            output::line(&format!("error     {:.0}: {}", last.at, last.error));
         }
     }
     Ok(Exit::Done)
