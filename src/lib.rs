@@ -12,6 +12,7 @@ pub mod position;
 pub mod record;
 pub mod recover;
 pub mod redact;
+mod shell;
 pub mod state;
 pub mod status;
 pub mod store;
