@@ -16,6 +16,8 @@ pub(crate) struct Word {
     pub(crate) range: Range<usize>,
     /// What it says.
     pub(crate) text: String,
+    /// Where its quoted parts and its substitutions are, without their signs: there may be calls in them.
+    pub(crate) inner: Vec<Range<usize>>,
 }
 
 /// One program, called with some words.
@@ -53,8 +55,15 @@ pub(crate) fn is_assignment(word: &str) -> bool {
 
 /// The calls in `text`, in order.
 pub(crate) fn calls(text: &str) -> Vec<Call> {
-    let mut lexer =
-        Lexer { text, at: 0, calls: Vec::new(), call: Call::default(), awaited: Vec::new(), unclosed: Vec::new() };
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        calls: Vec::new(),
+        call: Call::default(),
+        awaited: Vec::new(),
+        unclosed: Vec::new(),
+        inner: Vec::new(),
+    };
     lexer.run();
     lexer.calls
 }
@@ -69,6 +78,8 @@ struct Lexer<'t> {
     awaited: Vec<(usize, String, bool)>,
     /// What was opened and never closed: it is not looked for a second time.
     unclosed: Vec<char>,
+    /// Of the word that is being read.
+    inner: Vec<Range<usize>>,
 }
 
 impl<'t> Lexer<'t> {
@@ -178,13 +189,14 @@ impl<'t> Lexer<'t> {
                 }
             }
         }
-        Word { range: begin..self.at, text }
+        Word { range: begin..self.at, text, inner: std::mem::take(&mut self.inner) }
     }
 
     fn quoted(&mut self, text: &mut String) {
         match self.rest()[1..].find('\'') {
             Some(length) => {
                 text.push_str(&self.rest()[1..=length]);
+                self.inner.push(self.at + 1..self.at + 1 + length);
                 self.at += length + 2;
             }
             None => self.literally(text),
@@ -208,6 +220,7 @@ impl<'t> Lexer<'t> {
         while let Some(c) = self.rest().chars().next() {
             match c {
                 '"' => {
+                    self.inner.push(begin + 1..self.at);
                     self.at += 1;
                     return;
                 }
@@ -291,6 +304,7 @@ impl<'t> Lexer<'t> {
         match end {
             Some(end) => {
                 text.push(EXPANSION);
+                self.inner.push(self.at + open.len_utf8()..self.at + end - close.len_utf8());
                 self.at += end;
             }
             None => {

@@ -895,6 +895,33 @@ fn no_store_ever_holds_a_secret() {
 }
 
 #[test]
+fn no_store_ever_holds_what_a_program_takes_as_a_secret() {
+    let home = TestHome::new();
+    let secret = "correct4horse";
+    let commands = [
+        "mysql -uroot -pSECRET shop",
+        "sshpass -p SECRET ssh h",
+        "openssl enc -k SECRET -in x",
+        "echo 'SECRET' | docker login",
+        "bash -c 'docker login --password-stdin <<< \"SECRET\"'",
+        "cat <<EOF | docker login --password-stdin\nSECRET\nEOF",
+    ];
+    for (number, command) in commands.iter().enumerate() {
+        let command = command.replace("SECRET", secret);
+        let failed = |it: &mut Value| {
+            it["tool_use_id"] = json!(format!("toolu_{number}"));
+            it["tool_input"]["command"] = json!(command);
+            it["error"] = json!(format!("Exit code 1\n+ {command}\nfailed"));
+        };
+        quiet(&home, edited("claude/PostToolUseFailure", failed));
+    }
+    assert_eq!(settled(&home), commands.len());
+    let history = home.git(["log", "-p", "--all"]).ok().stdout;
+    assert!(!history.contains(secret) && history.contains("[redacted:command-secret]"), "{history}");
+    let _ = crate::support::Cmd::new("grep", home.user()).args(["-rlaF", secret]).args([home.path()]).run().exits(1);
+}
+
+#[test]
 fn own_patterns_and_redaction_can_be_set() {
     let home = TestHome::new();
     let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
