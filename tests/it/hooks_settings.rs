@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Cmd, Outcome, TestHome, has};
+use crate::support::{Cmd, Outcome, TestHome, has, write_program};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -276,6 +276,94 @@ fn status_tells_what_is_wrong() {
     assert_eq!(json["hosts"].as_array().map(Vec::len), Some(5), "{json}");
 }
 
+/// A program beside others, and links to it, as a version manager has them.
+fn installed(home: &TestHome, link: &str, to: &str) -> PathBuf {
+    let (link, to) = (home.user().join(link), home.user().join(to));
+    for path in [&link, &to] {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+    }
+    fs::copy(env!("CARGO_BIN_EXE_indelible"), &to).expect("it is there");
+    let _ = fs::remove_file(&link);
+    symlink(&to, &link).expect("nothing is there");
+    link
+}
+
+/// The program that the installed hook calls.
+fn called(home: &TestHome) -> PathBuf {
+    let text = fs::read_to_string(settings(home, "claude")).expect("it is there");
+    let json: Value = serde_json::from_str(&text).expect("it is JSON");
+    json["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().expect("it has a command").into()
+}
+
+#[test]
+fn the_installed_command_survives_an_upgrade() {
+    let home = TestHome::new();
+    let real = "brew/Cellar/indelible/0.1.0/bin/indelible";
+    let link = installed(&home, "brew/bin/indelible", real);
+    let path = format!("{}:/usr/bin:/bin", link.parent().expect("a folder").display());
+    // By its name, by the link, and by the path of the version.
+    for program in [Path::new("indelible"), &link, &home.user().join(real)] {
+        let command = format!("exec {} hooks install claude --yes", program.display());
+        let _ = Cmd::new("sh", home.user()).args(["-c", &command]).env("PATH", &path).ok();
+        assert_eq!(called(&home), link, "installed by {}", program.display());
+    }
+    // Not on the PATH, but called by the link.
+    let _ = uninstall(&home, "claude");
+    let _ = Cmd::new(&link, home.user()).args(["hooks", "install", "claude", "--yes"]).ok();
+    assert_eq!(called(&home), link);
+    let check = || home.cmd(["status", "--check"]).run();
+    let _ = check().exits(0);
+    fs::remove_dir_all(home.user().join("brew/Cellar/indelible/0.1.0")).expect("it was there");
+    let gone = check().exits(1);
+    assert!(gone.stdout.contains("which is gone"), "{gone}");
+    let _ = installed(&home, "brew/bin/indelible", "brew/Cellar/indelible/0.2.0/bin/indelible");
+    let _ = check().exits(0);
+    fs::set_permissions(&link, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let said = hooks(&home, &["status"]).ok().stdout;
+    assert!(said.contains("not executable"), "{said}");
+    let _ = check().exits(1);
+}
+
+#[test]
+fn a_shim_is_called_and_not_the_version_behind_it() {
+    let home = TestHome::new();
+    let real = home.user().join("mise/installs/indelible/0.1.0/bin/indelible");
+    fs::create_dir_all(real.parent().expect("a folder")).expect("it is new");
+    fs::copy(env!("CARGO_BIN_EXE_indelible"), &real).expect("it is there");
+    let shims = home.user().join("mise/shims");
+    let folder = real.parent().expect("a folder");
+    fs::create_dir_all(&shims).expect("it is new");
+    // As asdf and mise do it: the version's folder is put before everything else.
+    let script = format!("#!/bin/sh\nPATH=\"{}:$PATH\"\nexec {} \"$@\"\n", folder.display(), real.display());
+    write_program(&shims.join("indelible"), script.as_bytes());
+    let shell = Cmd::new("sh", home.user()).args(["-c", "indelible hooks install claude --yes"]);
+    let _ = shell.env("PATH", format!("{}:/usr/bin:/bin", shims.display())).ok();
+    assert_eq!(called(&home), shims.join("indelible"));
+}
+
+#[test]
+fn a_plugin_is_told_from_nothing() {
+    let home = TestHome::new();
+    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let event = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
+    let _ = home.cmd(["hook"]).stdin(fs::read(event).expect("a fixture")).ok();
+    assert!(status().contains("claude    not installed here: events come from a plugin"), "{}", status());
+    put(&settings(&home, "claude"), "{\"enabledPlugins\": {\"indelible@tools\": true}}");
+    assert!(status().contains("claude    installed by the plugin indelible@tools; 1 event"), "{}", status());
+}
+
+#[test]
+fn codex_is_asked_whether_it_trusts_the_hooks() {
+    let home = TestHome::new();
+    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let _ = install(&home, "codex");
+    assert!(status().contains("and not trusted"), "{}", status());
+    let path = settings(&home, "codex");
+    let config = format!("[hooks.state.\"{}:stop:0:0\"]\ntrusted_hash = \"sha256:1\"\n", path.display());
+    put(&path.with_file_name("config.toml"), &config);
+    assert!(!status().contains("not trusted") && status().contains("codex     installed ("), "{}", status());
+}
+
 #[test]
 fn codex_is_said_to_want_trust() {
     let home = TestHome::new();
@@ -381,11 +469,18 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     assert_eq!(shape(&plugin), shape(&installed), "the same events, of the same tools");
     for groups in plugin["hooks"].as_object().expect("an object").values() {
         let handler = &groups[0]["hooks"][0];
-        let args = handler["args"].as_array().expect("without a shell");
-        assert_eq!(handler["command"], "indelible", "it is looked for on the PATH");
-        let path = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
-        let args = args.iter().map(|arg| arg.as_str().expect("a word").to_owned());
-        let _ = home.cmd(args).stdin(fs::read(path).expect("a fixture")).ok();
+        let command = handler["command"].as_str().expect("a line for a shell");
+        let event = fs::read(format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR")));
+        let event = event.expect("a fixture");
+        let run = |path: &str| {
+            let shell = Cmd::new("sh", home.user()).args(["-c", command]).env("PATH", path);
+            let outcome = shell.env("INDELIBLE_HOME", home.path()).stdin(event.clone()).ok();
+            assert_eq!(outcome.stderr, "", "{outcome}");
+            outcome.stdout
+        };
+        let folder = Path::new(env!("CARGO_BIN_EXE_indelible")).parent().expect("a folder").display();
+        assert_eq!(run(&format!("{folder}:/usr/bin:/bin")), "{}\n");
+        assert_eq!(run("/usr/bin:/bin"), "", "without the program there is no error in each session");
     }
     home.flush();
     let counts = home.status()["hooks"].clone();

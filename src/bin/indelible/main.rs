@@ -6,6 +6,7 @@ mod exit;
 mod logging;
 mod lost;
 mod output;
+mod program;
 mod prompt;
 mod recorder_args;
 mod settings;

@@ -19,6 +19,7 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
     status.hooks_without_home = lost::counts();
     status.needs_a_person.extend(settings.hook_trouble());
+    status.needs_a_person.extend(super::hooks::troubles());
     status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
     if context.json {
         output::json(&status);

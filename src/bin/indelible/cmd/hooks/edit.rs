@@ -138,6 +138,16 @@ pub fn switches_off(text: &str) -> bool {
     parse(split_mark(text).1).is_ok_and(|root| root.get_boolean("disableAllHooks").is_some_and(|off| off.value))
 }
 
+/// The plugin of ours that the settings enable, as `NAME@MARKETPLACE`.
+pub fn plugin(text: &str) -> Option<String> {
+    let root = parse(split_mark(text).1).ok()?;
+    let plugins = root.get_object("enabledPlugins")?;
+    let is_ours = |name: &str| name == "indelible" || name.starts_with("indelible@");
+    let enabled = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
+    let found = plugins.properties.iter().find(|it| is_ours(it.name.as_str()) && enabled(&it.value))?;
+    Some(found.name.as_str().to_owned())
+}
+
 fn split_mark(text: &str) -> (&str, &str) {
     text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
 }
