@@ -1,12 +1,12 @@
 //! Installing hooks into settings that belong to somebody else: what is not ours keeps its bytes, through everything.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Cmd, Outcome, TestHome, has, write_program};
+use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -175,6 +175,111 @@ fn links_and_permissions_stay() {
     fs::remove_file(&real).expect("it is there");
     let _ = install(&home, "claude");
     assert!(path.is_symlink() && real.is_file(), "what a link leads to is made");
+}
+
+#[test]
+fn what_a_dangling_link_leads_to_is_made_and_removed() {
+    let home = TestHome::new();
+    for host in ["claude", "opencode"] {
+        let path = settings(&home, host);
+        let real = home.user().join("dot").join(host);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+        // A link to a link to what is not there.
+        let between = home.user().join(format!("between-{host}"));
+        symlink(&real, &between).expect("nothing is there");
+        symlink(&between, &path).expect("nothing is there");
+        let _ = install(&home, host);
+        assert!(path.is_symlink() && between.is_symlink() && real.is_file(), "{host}");
+        let _ = uninstall(&home, host);
+        assert!(path.is_symlink() && between.is_symlink() && !real.exists(), "{host}: the links stay, our file goes");
+    }
+}
+
+#[test]
+fn a_second_name_of_the_settings_stays_one() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    let other = home.user().join("dotfiles.json");
+    fs::hard_link(&path, &other).expect("the same file system");
+    let _ = install(&home, "claude");
+    assert!(fs::read_to_string(&other).expect("it is there").contains("PostToolUseFailure"));
+    assert_eq!(fs::metadata(&path).expect("it is there").ino(), fs::metadata(&other).expect("it is there").ino());
+    let _ = uninstall(&home, "claude");
+    assert_eq!(fs::read_to_string(&other).expect("it is there"), "{\"a\": 1}\n");
+    assert_eq!(names(path.parent().expect("a folder")), ["settings.json"], "nothing is left beside it");
+    // Killed while it was written over: half of the new text is there, and all of it beside.
+    put(&path, "{\"a\": 1, \"hooks\": {\"St");
+    put(&path.with_file_name("settings.json.indelible-new"), "{\"a\": 1}\n");
+    let _ = install(&home, "claude");
+    let _ = uninstall(&home, "claude");
+    assert_eq!(fs::read_to_string(&other).expect("it is there"), "{\"a\": 1}\n");
+    assert_eq!(names(path.parent().expect("a folder")), ["settings.json"], "nothing is left beside it");
+}
+
+#[test]
+fn owner_attributes_and_access_lists_stay() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    let noted = rustix::fs::setxattr(&path, "user.note", b"mine", rustix::fs::XattrFlags::empty());
+    // user::rw-, user:4243:r--, group::r--, mask::r--, other::---
+    let list: &[u8] = b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x93\x10\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
+    let listed = rustix::fs::setxattr(&path, "system.posix_acl_access", list, rustix::fs::XattrFlags::empty());
+    let owned = std::os::unix::fs::chown(&path, Some(4242), Some(4243));
+    let check = |when: &str| {
+        let found = fs::metadata(&path).expect("it is there");
+        assert_eq!(found.permissions().mode() & 0o777, 0o640, "{when}");
+        let value = |name: &str| {
+            let mut value = [0; 200];
+            let length = rustix::fs::getxattr(&path, name, &mut value[..]).expect("it was set");
+            value[..length].to_vec()
+        };
+        if noted.is_ok() {
+            assert_eq!(value("user.note"), b"mine", "{when}");
+        }
+        if listed.is_ok() {
+            assert_eq!(value("system.posix_acl_access"), list, "{when}");
+        }
+        if owned.is_ok() {
+            assert_eq!((found.uid(), found.gid()), (4242, 4243), "{when}");
+        }
+    };
+    let _ = install(&home, "claude");
+    check("after the installation");
+    let _ = uninstall(&home, "claude");
+    check("at the end");
+    if owned.is_err() {
+        return skipped("another user's settings, which take root");
+    }
+    // What is made where nothing was belongs to the owner of the folder, with the folders that were missing.
+    let folder = home.user().join(".codex");
+    fs::create_dir(&folder).expect("it is new");
+    std::os::unix::fs::chown(&folder, Some(4242), Some(4243)).expect("we are root");
+    let _ = install(&home, "codex");
+    assert_eq!(fs::metadata(settings(&home, "codex")).expect("it was made").uid(), 4242);
+}
+
+#[test]
+fn settings_that_are_a_mount_are_written_over() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    let outside = home.user().join("outside.json");
+    put(&outside, "{\"b\": 1}\n");
+    let script = format!(
+        "mount --bind {} {} && exec {} hooks install claude --yes",
+        outside.display(),
+        path.display(),
+        env!("CARGO_BIN_EXE_indelible")
+    );
+    let unshare = |script: &str| Cmd::new("unshare", home.user()).args(["-rm", "sh", "-c", script]);
+    if !has("unshare", "mounts") || unshare("true").run().code() != Some(0) {
+        return skipped("mounts");
+    }
+    let _ = unshare(&script).ok();
+    assert!(fs::read_to_string(&outside).expect("it is there").contains("PostToolUseFailure"));
 }
 
 /// The commands that `host`'s settings have for `event`, each as a command to run.

@@ -55,6 +55,8 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not installed";
     let host = Host::from(args.host);
     let path = settings_of(args, WHAT)?;
+    let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
+    file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
     let call = call(context)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
@@ -103,6 +105,8 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not uninstalled";
     let host = Host::from(args.host);
     let path = settings_of(args, WHAT)?;
+    let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
+    file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
