@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(&["cqlsh"], &["cqlsh"], &[], &[Short("-p"), Flag("--password")]),
     row(&["influx", "clickhouse"], &["influx", "clickhouse-client"], &[], &[Flag("-password"), Flag("--password")]),
-    row(&["sqlcmd", "bcp"], &["sqlcmd", "bcp"], &[], &[Short("-P")]),
+    row(&["sqlcmd", "bcp "], &["sqlcmd", "bcp"], &[], &[Short("-P")]),
     row(&["sqlplus", "impdp", "expdp"], &["sqlplus", "impdp", "expdp"], &[], &[After("", '/')]),
     row(&["rabbitmq"], &["rabbitmqctl"], &["add_user"], &[Argument(3)]),
     row(&["rabbitmq"], &["rabbitmqctl"], &["change_password"], &[Argument(3)]),
@@ -123,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
     row(&["cmdkey"], &["cmdkey", "cmdkey.exe"], &[], &[Begun("", "/pass:")]),
     row(&["freerdp"], &["xfreerdp", "wlfreerdp", "xfreerdp3", "sdl-freerdp"], &[], &[Begun("", "/p:")]),
     row(&["rdesktop", "psexec", "evil-winrm"], &["rdesktop", "psexec", "psexec.exe", "evil-winrm"], &[], &[Flag("-p")]),
-    row(&["mount"], &["mount", "mount.cifs"], &[], &[Named("password"), Named("pass")]),
+    row(&["mount ", "mount."], &["mount", "mount.cifs"], &[], &[Named("password"), Named("pass")]),
     row(
         &["ipmitool", "mosquitto"],
         &["ipmitool", "mosquitto_pub", "mosquitto_sub", "mosquitto_rr"],
@@ -149,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
             Flag("--oauth2-bearer"),
         ],
     ),
-    row(&["http"], &["http", "https", "xh", "xhs"], &[], &[After("-a", ':'), After("--auth", ':')]),
+    row(&["http ", "https ", "xh"], &["http", "https", "xh", "xhs"], &[], &[After("-a", ':'), After("--auth", ':')]),
     row(&["jenkins"], &["java", "jenkins-cli"], &[], &[After("-auth", ':')]),
     // Keys and archives
     row(
@@ -171,8 +171,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["openssl"], &["openssl"], &["stdin"], &[Input]),
     row(&["gpg"], &["gpg", "gpg2", "gpgv"], &[], &[Flag("--passphrase")]),
     row(&["--passphrase-fd"], &["gpg", "gpg2"], &["--passphrase-fd"], &[Input]),
-    row(&["7z", "rar"], &["7z", "7za", "7zr", "7zz", "rar", "unrar"], &[], &[Glued("-p"), Glued("-hp")]),
-    row(&["zip"], &["zip", "unzip", "zipcloak"], &[], &[Short("-P"), Flag("--password")]),
+    row(&["7z", "rar "], &["7z", "7za", "7zr", "7zz", "rar", "unrar"], &[], &[Glued("-p"), Glued("-hp")]),
+    row(&["zip "], &["zip", "unzip", "zipcloak"], &[], &[Short("-P"), Flag("--password")]),
     row(
         &["keytool", "jarsigner", "apksigner"],
         &["keytool", "jarsigner"],
@@ -183,19 +183,19 @@ pub(super) const ROWS: &[Row] = &[
     row(&["pdfto", "steghide"], &["pdftotext", "pdftoppm", "pdfinfo", "steghide"], &[], &[Flag("-upw"), Flag("-opw")]),
     row(&["steghide", "veracrypt"], &["steghide", "veracrypt"], &[], &[Flag("-p")]),
     row(&["cryptsetup"], &["cryptsetup"], &[], &[Input]),
-    row(&["security "], &["security"], &[], &[Flag("-w"), Flag("-P")]),
-    row(&["security "], &["security"], &["unlock-keychain"], &[Flag("-p")]),
+    row(&["security add", "security import", "security set"], &["security"], &[], &[Flag("-w"), Flag("-P")]),
+    row(&["security unlock"], &["security"], &["unlock-keychain"], &[Flag("-p")]),
     row(&["htpasswd", "mosquitto_passwd"], &["htpasswd", "mosquitto_passwd"], &["-b"], &[Last]),
     // Accounts of the system
     row(&["passwd"], &["chpasswd", "passwd", "smbpasswd", "chgpasswd"], &[], &[Input]),
-    row(&["sudo"], &["sudo"], &["-S"], &[Input]),
+    row(&["sudo -"], &["sudo"], &["-S"], &[Input]),
     row(&["kinit"], &["kinit"], &[], &[Input]),
-    row(&["read "], &["read"], &["-s"], &[Input]),
+    row(&["read -"], &["read"], &["-s"], &[Input]),
     row(&["useradd", "usermod"], &["useradd", "usermod"], &[], &[Short("-p"), Flag("--password")]),
     row(&["securestring"], &["ConvertTo-SecureString"], &[], &[Argument(1), Flag("-String")]),
     // Registries and clouds
     row(
-        &["login"],
+        &[" login"],
         &["docker", "podman", "buildah", "nerdctl", "helm", "crane", "oras", "skopeo"],
         &["login"],
         &[Short("-p"), Flag("--password"), Input],
@@ -213,7 +213,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Input],
     ),
     row(
-        &["secret"],
+        &[" secret "],
         &["docker", "podman", "gh", "wrangler", "kubectl"],
         &["secret"],
         &[Input, Flag("-b"), Flag("--body"), After("--from-literal", '=')],
@@ -237,7 +237,7 @@ pub(super) const ROWS: &[Row] = &[
     // Code
     row(&["extraheader"], &["git"], &[], &[Named("extraheader"), Behind("extraheader")]),
     row(
-        &["npm", "yarn"],
+        &["_auth", "_password", "--otp"],
         &["npm", "yarn", "pnpm"],
         &[],
         &[

@@ -72,7 +72,11 @@ impl Literals {
         let rows = ROWS.iter().map(|row| (ROW, row.literals));
         for (number, literals) in rules.chain(rows) {
             for literal in literals.iter().map(|literal| literal.as_bytes()) {
-                placed[Literals::place(literal[0], literal[1])].push((literal, number));
+                let place: &mut Vec<(&[u8], usize)> = &mut placed[Literals::place(literal[0], literal[1])];
+                // All rows are one: what begins with a literal of another row is found by that.
+                if number < ROW || !place.iter().any(|(other, of)| *of == ROW && literal.starts_with(other)) {
+                    place.push((literal, number));
+                }
             }
         }
         Literals { placed }

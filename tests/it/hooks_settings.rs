@@ -38,7 +38,7 @@ fn uninstall(home: &TestHome, host: &str) -> Outcome {
 }
 
 /// Settings as people have them, with `EVENT` for an event of the host.
-const FILES: [&str; 14] = [
+const FILES: [&str; 16] = [
     "{}",
     "{}\n",
     "{ }",
@@ -53,6 +53,8 @@ const FILES: [&str; 14] = [
     "{\n    \"a\": {\n        \"b\": 1,\n    },\n    \"hooks\": {\n        \"EVENT\": [\n            { \"hooks\": [] },\n        ],\n    },\n}\n\n\n",
     "// a header\n{\n  \"a\": \"\\u00e4 \\/ ä\" // last\n}\n// a footer",
     "{\n  \"hooks\": {\n    \"EVENT\": [{ \"hooks\": [{ \"type\": \"command\", \"command\": \"indelible hook --host claude\" }] }]\n  }\n}\n",
+    "{\n  \"hooks\": {\n    \"EVENT\": []\n  },\n  \"b\": 1,\n  \"hooks\": {\n    \"EVENT\": [{ \"hooks\": [] }]\n  }\n}\n",
+    "{\"hooks\": {\"EVENT\": [{\"hooks\": []}], \"x\": [], \"EVENT\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"x\"}]}]}}",
 ];
 
 fn file(number: usize, host: &str) -> String {

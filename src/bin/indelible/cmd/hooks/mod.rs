@@ -274,7 +274,7 @@ impl Found {
                 true => vec![("plugin".into(), host::called_by(&text))],
                 false => Vec::new(),
             }),
-            Ok(text) => edit::ours(&text).map_err(|error| error.to_string()),
+            Ok(text) => edit::seen(&text).map_err(|error| error.to_string()),
         };
         Found { host, path, events, off, plugin, untrusted }
     }
