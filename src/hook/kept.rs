@@ -7,9 +7,8 @@ use uuid::Uuid;
 
 use crate::fs::{self, Dir};
 use crate::redact::Redactor;
+use crate::store::quarantine::EVENT;
 
-/// How the names of such events begin.
-pub const PREFIX: &str = "event-";
 /// The most that are kept; further ones are only counted.
 const KEPT_MAX: usize = 20;
 /// How much of one is kept, in bytes.
@@ -21,9 +20,9 @@ const BYTES_MAX: usize = 64 << 10;
 /// [`fs::Error`] if it could not be kept; that is no reason to do anything else differently.
 pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs::Error> {
     let folder = private.folder("quarantine")?;
-    let name = format!("{PREFIX}{}.txt", Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes));
+    let name = format!("{EVENT}{}.txt", Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes));
     let names = folder.names()?;
-    if names.contains(&name) || names.iter().filter(|name| name.starts_with(PREFIX)).count() >= KEPT_MAX {
+    if names.contains(&name) || names.iter().filter(|name| name.starts_with(EVENT)).count() >= KEPT_MAX {
         return Ok(false);
     }
     let text = String::from_utf8_lossy(bytes);

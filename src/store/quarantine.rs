@@ -18,11 +18,12 @@ use serde_json::json;
 
 use crate::fs::{Dir, Error, Point, point};
 use crate::home::{self, Home};
-use crate::hook::kept;
 use crate::intent::{Intent, RecordId};
 use crate::position::SegmentId;
 
 const DISMISSED: &str = "dismissed";
+/// How the names of hooks' events that could not be read begin; `hook::kept` puts them here.
+pub const EVENT: &str = "event-";
 const PARKED_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(serde::Deserialize)]
@@ -124,7 +125,7 @@ impl Quarantine {
         names.sort_unstable();
         let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
         let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
-        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(kept::PREFIX));
+        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
         Ok(Contents { damaged, parked, set_aside, events })
     }
 

@@ -5,7 +5,7 @@
 
 use indelible::fs::{Dir, os};
 use indelible::hook::count::{self, Counts, Outcome};
-use indelible::hook::kept;
+use indelible::store::quarantine::EVENT;
 
 use crate::user;
 
@@ -48,7 +48,7 @@ pub fn counts() -> Option<Counts> {
 /// Where the events lie that could be read nowhere.
 pub fn kept() -> Vec<String> {
     let names = || open()?.folder("quarantine").ok()?.names().ok();
-    names().unwrap_or_default().into_iter().filter(|name| name.starts_with(kept::PREFIX)).collect()
+    names().unwrap_or_default().into_iter().filter(|name| name.starts_with(EVENT)).collect()
 }
 
 /// Takes all of it for seen: events that were kept move to `dismissed`. Returns how many events were lost.
