@@ -38,6 +38,8 @@ enum Place {
     Begun(&'static str, &'static str),
     /// In the word behind one that ends so.
     Behind(&'static str),
+    /// In the second word behind this one.
+    Second(&'static str),
     /// In a word `name=secret`, also within a list, of which the name ends so.
     Named(&'static str),
     /// After the sign in any word `name=secret`.
@@ -50,7 +52,7 @@ enum Place {
     Input,
 }
 
-use Place::{After, AnyNamed, Argument, Begun, Behind, Flag, Glued, Input, Last, Leading, Named, Short};
+use Place::{After, AnyNamed, Argument, Begun, Behind, Flag, Glued, Input, Last, Leading, Named, Second, Short};
 
 const fn row(
     literals: &'static [&'static str],
@@ -85,6 +87,13 @@ pub(super) const ROWS: &[Row] = &[
         &[],
         &[Glued("-p"), Flag("--password")],
     ),
+    row(&["mysqlsh"], &["mysqlsh"], &[], &[After("", ':')]),
+    row(
+        &["psql", "pg_"],
+        &["psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready", "pgcli"],
+        &[],
+        &[Named("password")],
+    ),
     row(&["mysqladmin", "mariadb-admin"], &["mysqladmin", "mariadb-admin"], &["password"], &[Behind("password")]),
     row(&["redis-cli", "valkey-cli"], &["redis-cli", "valkey-cli"], &[], &[Short("-a"), Flag("--pass")]),
     row(
@@ -97,8 +106,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["influx", "clickhouse"], &["influx", "clickhouse-client"], &[], &[Flag("-password"), Flag("--password")]),
     row(&["sqlcmd", "bcp "], &["sqlcmd", "bcp"], &[], &[Short("-P")]),
     row(&["sqlplus", "impdp", "expdp"], &["sqlplus", "impdp", "expdp"], &[], &[After("", '/')]),
-    row(&["rabbitmq"], &["rabbitmqctl"], &["add_user"], &[Argument(3)]),
-    row(&["rabbitmq"], &["rabbitmqctl"], &["change_password"], &[Argument(3)]),
+    row(&["rabbitmq"], &["rabbitmqctl"], &["add_user"], &[Second("add_user")]),
+    row(&["rabbitmq"], &["rabbitmqctl"], &["change_password"], &[Second("change_password")]),
     row(&["rabbitmqadmin"], &["rabbitmqadmin"], &[], &[Short("-p"), Flag("--password")]),
     row(&["etcdctl"], &["etcdctl"], &[], &[After("--user", ':'), Flag("--password")]),
     // Remote machines
@@ -118,11 +127,11 @@ pub(super) const ROWS: &[Row] = &[
         &[After("-U", '%'), After("--user", '%'), Flag("--password")],
     ),
     row(&["net rpc", "net ads"], &["net"], &[], &[After("-U", '%')]),
-    row(&["net use", "net.exe use"], &["net", "net.exe"], &["use"], &[Behind("\\\\")]),
-    row(&["net user", "net.exe user"], &["net", "net.exe"], &["user"], &[Argument(3)]),
-    row(&["cmdkey"], &["cmdkey", "cmdkey.exe"], &[], &[Begun("", "/pass:")]),
+    row(&["net use", "net.exe use"], &["net"], &["use"], &[Behind("\\\\")]),
+    row(&["net user", "net.exe user"], &["net"], &["user"], &[Argument(3)]),
+    row(&["cmdkey"], &["cmdkey"], &[], &[Begun("", "/pass:")]),
     row(&["freerdp"], &["xfreerdp", "wlfreerdp", "xfreerdp3", "sdl-freerdp"], &[], &[Begun("", "/p:")]),
-    row(&["rdesktop", "psexec", "evil-winrm"], &["rdesktop", "psexec", "psexec.exe", "evil-winrm"], &[], &[Flag("-p")]),
+    row(&["rdesktop", "psexec", "evil-winrm"], &["rdesktop", "psexec", "evil-winrm"], &[], &[Flag("-p")]),
     row(&["mount ", "mount."], &["mount", "mount.cifs"], &[], &[Named("password"), Named("pass")]),
     row(
         &["ipmitool", "mosquitto"],
@@ -263,6 +272,8 @@ const HERE_BYTES_MAX: usize = 16 << 10;
 /// A text that is not larger is also taken apart as a whole, in bytes: what is quoted may go on over several lines. By lines
 /// it is as well, since an apostrophe in one is no quote for the next.
 const WHOLE_BYTES_MAX: usize = 8 << 10;
+/// The most calls of a group that are looked at.
+const GROUP_MAX: usize = 16;
 /// The most arguments of a program that are looked at.
 const ARGS_MAX: usize = 128;
 /// The programs that print what they are given.
@@ -315,8 +326,7 @@ fn look(text: &str, range: Range<usize>, depth: usize, found: &mut Vec<Range<usi
     let part = &text[range.clone()];
     let calls = shell::calls(part);
     for (number, call) in calls.iter().enumerate() {
-        let before = number.checked_sub(1).map(|before| &calls[before]).filter(|before| before.is_piped);
-        let ranges = in_call(part, call, before);
+        let ranges = in_call(part, call, before(part, &calls, number));
         found.extend(ranges.into_iter().map(|it| range.start + it.start..range.start + it.end));
         if depth < DEPTH_MAX {
             for inner in call.words.iter().flat_map(|word| &word.inner) {
@@ -326,13 +336,27 @@ fn look(text: &str, range: Range<usize>, depth: usize, found: &mut Vec<Range<usi
     }
 }
 
+/// The calls whose output is the input of the call `number`: the one before it, or a group of them in brackets.
+fn before<'c>(text: &str, calls: &'c [Call], number: usize) -> &'c [Call] {
+    let Some(last) = number.checked_sub(1) else { return &[] };
+    let ends_group = calls[last].words.iter().any(|word| word.text == "}");
+    if calls[last].is_piped && !ends_group {
+        return &calls[last..number];
+    }
+    let begin = calls[number].words.first().map_or(0, |word| word.range.start);
+    let up_to = text[..begin].trim_end();
+    let is_piped = calls[last].is_piped || up_to.ends_with('|') && !up_to.ends_with("||");
+    if is_piped { &calls[number.saturating_sub(GROUP_MAX)..number] } else { &[] }
+}
+
 /// The secrets of `call`, which is in `text`, and those that `before` pipes into it.
-fn in_call(text: &str, call: &Call, before: Option<&Call>) -> Vec<Range<usize>> {
+fn in_call(text: &str, call: &Call, before: &[Call]) -> Vec<Range<usize>> {
     let first = call.words.len() - call.program().len();
     let mut found = Vec::new();
     for (at, word) in call.words.iter().enumerate() {
         let name = name_of(&text[word.range.clone()]);
-        let rows = ROWS.iter().filter(|row| row.programs.contains(&name) || at == first && row.programs == ["*"]);
+        let is_name = |program: &&str| program.eq_ignore_ascii_case(name);
+        let rows = ROWS.iter().filter(|row| row.programs.iter().any(is_name) || at == first && row.programs == ["*"]);
         let args = &call.words[at + 1..call.words.len().min(at + 1 + ARGS_MAX)];
         for row in
             rows.filter(|row| row.with.is_empty() || args.iter().any(|arg| row.with.iter().any(|it| is(arg, it))))
@@ -351,7 +375,8 @@ fn in_call(text: &str, call: &Call, before: Option<&Call>) -> Vec<Range<usize>> 
 /// The last part of a program's path, also where a line break of JSON stands right before it.
 fn name_of(raw: &str) -> &str {
     let raw = raw.rsplit(['/', '"', '\'', '(', '{']).next().unwrap_or(raw);
-    raw.rsplit("\\n").next().unwrap_or(raw)
+    let name = raw.rsplit("\\n").next().unwrap_or(raw);
+    name.strip_suffix(".exe").unwrap_or(name)
 }
 
 /// Whether `arg` is `word`, or has its letter among several: `-nS`.
@@ -394,10 +419,15 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
         After("", sign) => each(&|at| {
             let range =
                 behind_sign(whole(&args[at]), *sign).filter(|_| !raw(&args[at]).starts_with(['-', '/', '@', '.']))?;
-            let end = text[range.clone()].find('@').map_or(range.end, |end| range.start + end);
-            Some(range.start..end)
+            let end = text[range.clone()].rfind('@');
+            // `host:port` is no account.
+            (end.is_some() || *sign != ':').then(|| range.start..end.map_or(range.end, |end| range.start + end))
         }),
-        After(flag, sign) => each(&|at| behind_sign(value(at, flag, true, true)?, *sign)),
+        After(flag, sign) => each(&|at| {
+            let is_last = flag.len() == 2 && args[at].text.len() > 2 && args[at].text.ends_with(&flag[1..]);
+            let next = args.get(at + 1).filter(|_| is_last && is(&args[at], flag)).map(whole);
+            [value(at, flag, true, true), next].into_iter().flatten().find_map(|range| behind_sign(range, *sign))
+        }),
         Begun("", beginning) => each(&|at| {
             let begins = args[at].text.to_lowercase().starts_with(beginning);
             begins.then(|| behind_sign(whole(&args[at]), ':')).flatten()
@@ -406,7 +436,12 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
             let range = unquoted(text, value(at, flag, false, true)?);
             text[range.clone()].starts_with(beginning).then(|| range.start + beginning.len()..range.end)
         }),
-        Behind("\\\\") => each(&|at| (at > 0 && raw(&args[at - 1]).starts_with("\\\\")).then(|| whole(&args[at]))),
+        Second(name) => each(&|at| (at > 1 && args[at - 2].text == *name).then(|| whole(&args[at]))),
+        // Whatever stands behind a share and is no option.
+        Behind("\\\\") => each(&|at| {
+            let has_share = args[..at].iter().any(|arg| raw(arg).starts_with("\\\\"));
+            (has_share && !raw(&args[at]).starts_with('/')).then(|| whole(&args[at]))
+        }),
         Behind(end) => {
             each(&|at| (at > 0 && args[at - 1].text.to_lowercase().ends_with(end)).then(|| whole(&args[at])))
         }
@@ -414,7 +449,8 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
             let lower = raw(&args[at]).to_ascii_lowercase();
             let begin = lower.find(&format!("{name}="))? + name.len() + 1;
             let is_list = !lower.contains(['"', '\'']);
-            let end = lower[begin..].find(',').filter(|_| is_list).map_or(lower.len(), |comma| begin + comma);
+            let ends: &[char] = if *name == "extraheader" { &[] } else { &[',', ' '] };
+            let end = lower[begin..].find(ends).filter(|_| is_list).map_or(lower.len(), |comma| begin + comma);
             Some(whole(&args[at]).start + begin..whole(&args[at]).start + end)
         }),
         AnyNamed => each(&|at| behind_sign(whole(&args[at]), '=').filter(|_| !args[at].text.starts_with('-'))),
@@ -434,11 +470,10 @@ fn is_argument(word: &str) -> bool {
 }
 
 /// What is given to `call` on its input: by its here-documents, or by what `before` prints of its own words.
-fn given(text: &str, call: &Call, before: Option<&Call>) -> Vec<Range<usize>> {
+fn given(text: &str, call: &Call, before: &[Call]) -> Vec<Range<usize>> {
     let mut found = call.inputs.clone();
-    if let Some(before) = before
-        && let [program, args @ ..] = before.program()
-    {
+    for before in before {
+        let [program, args @ ..] = before.program() else { continue };
         let name = name_of(&text[program.range.clone()]);
         if SPEAKERS.contains(&name) {
             let is_text = |word: &&Word| !(word.text.starts_with('-') || name == "printf" && is_format(&word.text));
