@@ -96,7 +96,7 @@ pub struct Counts {
     pub unreadable_by: BTreeMap<String, u64>,
     /// How many could not be recorded.
     pub failed: u64,
-    /// How many of those that were unreadable or failed nobody has dismissed. An empty input lost nothing.
+    /// How many were unreadable or failed and have not been dismissed. An empty input lost nothing.
     pub lost: u64,
     /// How many there were by host; `unknown` where nothing could be read.
     pub by_host: BTreeMap<String, u64>,
@@ -189,7 +189,7 @@ pub fn dismiss(private: &Dir) -> Result<u64, fs::Error> {
     Ok(lost)
 }
 
-/// Whether events with this outcome are lost, and nobody has dismissed them.
+/// Whether events with this outcome are lost and not dismissed.
 fn is_loss(outcome: &str) -> bool {
     let nothing_came = outcome == Outcome::Unreadable(Unreadable::Empty).word();
     (outcome == "failed" || outcome.starts_with("unreadable:")) && !nothing_came

@@ -45,7 +45,7 @@ pub struct Redactor {
     own: Vec<(String, Regex)>,
 }
 
-/// Finds every literal of every built-in rule and row in one pass. It is made for each process anew, most of which look through
+/// Finds every literal of every built-in rule and row in one pass. Each process makes its own, and most look through
 /// one short text: an automaton would take longer to build than this takes to search.
 #[derive(Debug)]
 struct Literals {

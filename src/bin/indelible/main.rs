@@ -10,7 +10,7 @@ mod program;
 mod prompt;
 mod recorder_args;
 mod settings;
-#[allow(dead_code, reason = "what trusts homes and what counts for hooks begin with it")]
+#[allow(dead_code, reason = "what trusts homes begins with it")]
 mod user;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -158,7 +158,7 @@ fn requests(settings: &Settings, event: &Event) -> Result<Result<Vec<Request>, D
 
 /// Records what `event` has in it.
 fn take(context: &Context, home: &Home, event: &Event) -> Done {
-    // Unlike a recorder, which somebody watches: the settings may hold patterns of secrets, or say that nothing is wanted.
+    // A person watches a recorder, and no hook: the settings may hold patterns of secrets, or say that nothing is wanted.
     let requests = match context.settings(home).and_then(|settings| requests(&settings, event)) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => return done,
