@@ -13,6 +13,7 @@ pub mod project;
 pub mod record;
 pub mod recover;
 pub mod redact;
+mod shell;
 pub mod state;
 pub mod status;
 pub mod store;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::batch::{Reached, reached};
 use crate::fs::lock::WorkerLock;
+use crate::fs::os;
 use crate::home::{self, Home};
 use crate::hook::count::{self, Counts};
 use crate::journal::{Item, Reader};
@@ -47,6 +48,8 @@ pub struct Status {
     pub quarantine: Contents,
     /// What became of the events that agents' hooks were told of; `None` if no hook ever ran.
     pub hooks: Option<Counts>,
+    /// What became of the events that no home could take; `None` if there were none.
+    pub hooks_without_home: Option<Counts>,
     /// Why a person is needed; empty if none is.
     pub needs_a_person: Vec<String>,
 }
@@ -102,6 +105,9 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
     rows_trouble(&rows_owed, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
+    room_trouble(home, &mut needs);
+    let hooks = count::counts(home.private())?;
+    needs.extend(hooks.as_ref().and_then(Counts::trouble));
     let sizes = home.journal().sizes()?;
     let wal = home.dir().find(&format!("{}-wal", home::INDEX))?;
     Ok(Status {
@@ -117,7 +123,8 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
             commit: tip.flatten().map(|tip| tip.commit.to_string()),
         }),
         quarantine,
-        hooks: count::counts(home.private())?,
+        hooks,
+        hooks_without_home: None,
         needs_a_person: needs,
     })
 }
@@ -144,6 +151,8 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     }
     worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
     quarantine_trouble(home, &Quarantine::new(home)?.contents()?, &mut needs);
+    room_trouble(home, &mut needs);
+    needs.extend(count::counts(home.private())?.as_ref().and_then(Counts::trouble));
     Ok(needs)
 }
 
@@ -178,6 +187,16 @@ fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Resul
         }
     }
     Ok(pending)
+}
+
+/// Records are refused where nothing can be written.
+fn room_trouble(home: &Home, needs: &mut Vec<String>) {
+    if let Some(why) = os::why_unwritable(home.private()) {
+        needs.push(format!(
+            "records will be refused, as {} cannot be written to: {why}",
+            home.private().path().display()
+        ));
+    }
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {

@@ -12,6 +12,9 @@
 //!
 //! So counts can be a few too low: the hooks in flight when the file was folded, or those before a power cut. No record
 //! depends on them.
+//!
+//! An event that failed or could not be read is lost, and a person is told until they dismiss it: [`dismiss`] folds the
+//! file and puts `seen:` before such outcomes. Killed before its rename, nothing is dismissed; after it, all of it.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +26,8 @@ use crate::fs::{self, Dir};
 
 const NAME: &str = "hooks.tally";
 const ERROR_NAME: &str = "hooks.error";
+/// What stands before the outcome of lost events that a person has dismissed.
+const SEEN: &str = "seen:";
 /// From this size on the file is folded, in bytes.
 const BYTES_FOLDED: u64 = 64 << 10;
 /// A file larger than this is none of ours.
@@ -59,7 +64,8 @@ pub enum Unreadable {
 }
 
 impl Outcome {
-    fn word(self) -> &'static str {
+    /// The word for it, in counts.
+    pub fn word(self) -> &'static str {
         match self {
             Outcome::Recorded => "recorded",
             Outcome::Skipped(skipped) => skipped.word(),
@@ -90,6 +96,8 @@ pub struct Counts {
     pub unreadable_by: BTreeMap<String, u64>,
     /// How many could not be recorded.
     pub failed: u64,
+    /// How many were unreadable or failed and have not been dismissed. An empty input lost nothing.
+    pub lost: u64,
     /// How many there were by host; `unknown` where nothing could be read.
     pub by_host: BTreeMap<String, u64>,
     /// What kept the last of those that failed from being recorded.
@@ -148,7 +156,10 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
     for ((host, outcome), count) in lines(&text) {
         counts.seen += count;
         *counts.by_host.entry(host).or_default() += count;
-        match outcome.as_str() {
+        if is_loss(&outcome) {
+            counts.lost += count;
+        }
+        match outcome.strip_prefix(SEEN).unwrap_or(&outcome) {
             "recorded" => counts.recorded += count,
             "failed" => counts.failed += count,
             other => match other.strip_prefix("unreadable:") {
@@ -158,7 +169,7 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
                 }
                 None => {
                     counts.skipped += count;
-                    *counts.skipped_by.entry(outcome).or_default() += count;
+                    *counts.skipped_by.entry(other.to_owned()).or_default() += count;
                 }
             },
         }
@@ -166,10 +177,48 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
     Ok(Some(counts))
 }
 
+/// Takes every lost event for seen. Returns how many there were.
+///
+/// # Errors
+/// [`fs::Error`] if the file cannot be replaced; then nothing is dismissed.
+pub fn dismiss(private: &Dir) -> Result<u64, fs::Error> {
+    let lost = counts(private)?.map_or(0, |counts| counts.lost);
+    if lost > 0 {
+        fold_with(private, |outcome| if is_loss(outcome) { format!("{SEEN}{outcome}") } else { outcome.to_owned() })?;
+    }
+    Ok(lost)
+}
+
+/// Whether events with this outcome are lost and not dismissed.
+fn is_loss(outcome: &str) -> bool {
+    let nothing_came = outcome == Outcome::Unreadable(Unreadable::Empty).word();
+    (outcome == "failed" || outcome.starts_with("unreadable:")) && !nothing_came
+}
+
+impl Counts {
+    /// What a person is told of lost events, if there are any.
+    pub fn trouble(&self) -> Option<String> {
+        let why = self.last_error.as_ref().map(|last| format!(", the last at {:.0}: {}", last.at, last.error));
+        (self.lost > 0).then(|| {
+            let events = if self.lost == 1 { "event" } else { "events" };
+            format!(
+                "{} {events} of hooks could not be recorded{}; `indelible repair --dismiss` once seen",
+                self.lost,
+                why.unwrap_or_default()
+            )
+        })
+    }
+}
+
 fn fold(private: &Dir) -> Result<(), fs::Error> {
+    fold_with(private, str::to_owned)
+}
+
+/// Folds the file, with each outcome as `outcome` names it.
+fn fold_with(private: &Dir, outcome: impl Fn(&str) -> String) -> Result<(), fs::Error> {
     let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(()) };
-    let folded: String =
-        lines(&text).into_iter().map(|((host, outcome), count)| format!("{host} {outcome} {count}\n")).collect();
+    let line = |((host, name), count): ((String, String), u64)| format!("{host} {} {count}\n", outcome(&name));
+    let folded: String = lines(&text).into_iter().map(line).collect();
     private.replace_lightly(NAME, folded.as_bytes(), &private.folder("tmp")?)
 }
 
@@ -227,6 +276,27 @@ mod tests {
         let size = std::fs::metadata(folder.path().join(NAME)).expect("it is there").len();
         assert!(size <= BYTES_FOLDED, "{size} bytes");
         assert_eq!(counts(&private).expect("readable").expect("hooks ran").seen, 10_000);
+    }
+
+    #[test]
+    fn what_is_lost_is_told_until_it_is_dismissed() {
+        let (_folder, private) = private();
+        let read = || counts(&private).expect("readable").expect("hooks ran");
+        for outcome in [
+            Outcome::Recorded,
+            Outcome::Failed,
+            Outcome::Unreadable(Unreadable::Empty),
+            Outcome::Unreadable(Unreadable::NotJson),
+        ] {
+            count(&private, Some(Host::Claude), outcome).expect("counted");
+        }
+        assert_eq!((read().lost, read().failed, read().unreadable), (2, 1, 2));
+        assert!(read().trouble().is_some_and(|text| text.contains("2 events")));
+        assert_eq!(dismiss(&private).expect("dismissed"), 2);
+        assert_eq!((read().lost, read().failed, read().unreadable, read().seen), (0, 1, 2, 4));
+        assert_eq!(read().trouble(), None);
+        count(&private, None, Outcome::Failed).expect("counted");
+        assert_eq!((read().lost, read().failed), (1, 2));
     }
 
     #[test]

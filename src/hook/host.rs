@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::lenient;
+
 /// The program that runs the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -391,10 +393,17 @@ fn field(value: &Value, names: &[&str]) -> Value {
     names.iter().find_map(|name| value.get(name).filter(|field| !field.is_null())).cloned().unwrap_or_default()
 }
 
-/// JSON within a text is taken for what it says.
+/// JSON within a text is taken for what it says, also where a byte of it is damaged.
 fn unpacked(value: Value) -> Value {
     match &value {
-        Value::String(text) if text.trim_start().starts_with('{') => serde_json::from_str(text).unwrap_or(value),
+        Value::String(text) if text.trim_start().starts_with('{') => {
+            let damaged = || {
+                let mut found = lenient::read(text.as_bytes());
+                let alone = found.is_whole && found.objects.len() == 1 && text.trim_start().starts_with("{\"");
+                if alone { found.objects.pop() } else { None }
+            };
+            serde_json::from_str(text).ok().or_else(damaged).unwrap_or(value)
+        }
         _ => value,
     }
 }

@@ -1,4 +1,4 @@
-//! `[LEARNED:domain] text` and `[LEARNED] text`: what an agent, or a tool, says was learned. Pure.
+//! `[LEARNED:domain] text` and `[LEARNED] text`: what an agent says was learned. Pure.
 
 /// One marker and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ impl Learned {
         let lower = self.text.to_lowercase().replace('\u{2019}', "'");
         let mut words = lower.split(|c: char| !c.is_alphanumeric() && c != '\'').map(|word| word.trim_matches('\''));
         words.any(|word| RULE_WORDS.contains(&word)) || lower.contains("do not ")
+    }
+
+    /// Whether both say the same of the same.
+    pub fn is_same(&self, other: &Learned) -> bool {
+        let domain = |it: &Learned| it.domain.as_deref().map(str::to_lowercase);
+        domain(self) == domain(other) && self.essence() == other.essence()
     }
 
     /// The text as far as it makes one marker the same as another: whitespace, case and a full stop do not.

@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde_json::Value;
 
-use super::{End, Event, Host, Moment};
+use super::{End, Event, Host, Moment, lenient};
 
 /// How much of a transcript is read, from its end, in bytes. The line is among the last few; it has the command's output
 /// in it.
@@ -44,7 +44,8 @@ fn last_of(path: &str) -> Option<String> {
 /// What `call` exited with, as the lines of `transcript` say.
 fn exit_code_in(transcript: &str, call: &str) -> Option<i64> {
     transcript.lines().rev().filter(|line| line.contains(call)).find_map(|line| {
-        let line: Value = serde_json::from_str(line).ok()?;
+        let strict = serde_json::from_str(line).ok();
+        let line: Value = strict.or_else(|| lenient::read(line.as_bytes()).objects.into_iter().next())?;
         let item = line.get("payload")?.get("item")?;
         (item.get("id")?.as_str()? == call).then(|| item.get("exit_code")?.as_i64()).flatten()
     })

@@ -2,12 +2,14 @@
 //!
 //! 1. Every built-in rule has literals, and a rule's pattern is compiled only when one of them is in the text, with
 //!    what has to follow it: most texts cost one pass and no regular expression.
+//!    So it is with the table of programs that take secrets, `commands`: the lines that have a literal are looked at.
 //! 2. What is replaced is the secret alone, so that the text around it still says what it was for, and the placeholder
 //!    `[redacted:RULE]` says which rule it was.
 //! 3. No rule takes a placeholder for a secret: what was redacted can be redacted again.
 //!
-//! A rule set finds shapes, and a secret without one is not found. `rules` says which there are.
+//! `rules` finds shapes, and `commands` places in the calls of programs. A secret that has neither is not found.
 
+mod commands;
 mod rules;
 
 use std::borrow::Cow;
@@ -18,6 +20,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::model::Request;
+use commands::ROWS;
 use rules::{RULES, Rule};
 
 /// A pattern of the user's that is none.
@@ -41,20 +44,38 @@ pub struct Redactor {
     own: Vec<(String, Regex)>,
 }
 
-/// Finds every literal of every built-in rule in one pass. It is made for each process anew, most of which look through
+/// Finds every literal of every built-in rule and row in one pass. Each process makes its own, and most look through
 /// one short text: an automaton would take longer to build than this takes to search.
 #[derive(Debug)]
 struct Literals {
-    /// By what [`Literals::place`] makes of its first two bytes, each literal and the number of a rule that has it.
+    /// By what [`Literals::place`] makes of its first two bytes, each literal and the number of a rule that has it; for
+    /// rows of `commands`, [`ROW`].
     placed: [Vec<(&'static [u8], usize)>; 256],
+}
+
+/// What stands for the number of a rule where a literal is of a row.
+const ROW: usize = RULES.len();
+
+/// What the literals in a text say.
+struct Wanted {
+    /// By number of the rule, whether one of its literals is there, with what has to follow it.
+    rules: [bool; RULES.len()],
+    /// Where literals of rows are.
+    rows: Vec<usize>,
 }
 
 impl Literals {
     fn new() -> Literals {
         let mut placed = [const { Vec::new() }; 256];
-        for (number, rule) in RULES.iter().enumerate() {
-            for literal in rule.literals.iter().map(|literal| literal.as_bytes()) {
-                placed[Literals::place(literal[0], literal[1])].push((literal, number));
+        let rules = RULES.iter().enumerate().map(|(number, rule)| (number, rule.literals));
+        let rows = ROWS.iter().map(|row| (ROW, row.literals));
+        for (number, literals) in rules.chain(rows) {
+            for literal in literals.iter().map(|literal| literal.as_bytes()) {
+                let place: &mut Vec<(&[u8], usize)> = &mut placed[Literals::place(literal[0], literal[1])];
+                // All rows are one: what begins with a literal of another row is found by that.
+                if number < ROW || !place.iter().any(|(other, of)| *of == ROW && literal.starts_with(other)) {
+                    place.push((literal, number));
+                }
             }
         }
         Literals { placed }
@@ -65,14 +86,17 @@ impl Literals {
         usize::from(first.to_ascii_lowercase().wrapping_mul(29) ^ second.to_ascii_lowercase())
     }
 
-    /// By number of the rule, whether one of its literals is in `text`, with what has to follow it.
-    fn rules_for(&self, text: &str) -> [bool; RULES.len()] {
-        let mut wanted = [false; RULES.len()];
+    fn wanted_by(&self, text: &str) -> Wanted {
+        let mut wanted = Wanted { rules: [false; RULES.len()], rows: Vec::new() };
         for (at, pair) in text.as_bytes().windows(2).enumerate() {
             for &(literal, number) in &self.placed[Literals::place(pair[0], pair[1])] {
+                let is_new = wanted.rules.get(number).is_none_or(|wanted| !wanted);
                 let here = text.as_bytes().get(at..at + literal.len());
-                if !wanted[number] && here.is_some_and(|here| here.eq_ignore_ascii_case(literal)) {
-                    wanted[number] = (RULES[number].follows)(&text[at + literal.len()..]);
+                if is_new && here.is_some_and(|here| here.eq_ignore_ascii_case(literal)) {
+                    match RULES.get(number) {
+                        Some(rule) => wanted.rules[number] = (rule.follows)(&text[at + literal.len()..]),
+                        None => wanted.rows.push(at),
+                    }
                 }
             }
         }
@@ -103,7 +127,7 @@ impl Redactor {
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut found = self.built_in(text);
         for (name, regex) in &self.own {
-            found.extend(secrets(regex, text).map(|range| Secret { range, rank: RULES.len(), name }));
+            found.extend(secrets(regex, text).map(|range| Secret { range, rank: ROW + 1, name }));
         }
         if found.is_empty() {
             return Cow::Borrowed(text);
@@ -146,14 +170,15 @@ impl Redactor {
     }
 
     fn built_in(&self, text: &str) -> Vec<Secret<'_>> {
-        let wanted = self.literals.get_or_init(Literals::new).rules_for(text);
-        let wanted = wanted.into_iter().enumerate().filter_map(|(rank, wanted)| wanted.then_some(rank));
+        let Wanted { rules, rows } = self.literals.get_or_init(Literals::new).wanted_by(text);
+        let wanted = rules.into_iter().enumerate().filter_map(|(rank, wanted)| wanted.then_some(rank));
         let found = wanted.flat_map(|rank| {
             let Rule { name, accept, .. } = &RULES[rank];
             let secrets = secrets(self.pattern(rank), text).filter(|range| accept(&text[range.clone()]));
             secrets.map(move |range| Secret { range, rank, name })
         });
-        found.collect()
+        let given = commands::secrets(text, &rows).into_iter();
+        found.chain(given.map(|range| Secret { range, rank: ROW, name: commands::NAME })).collect()
     }
 
     fn pattern(&self, rank: usize) -> &Regex {
@@ -336,8 +361,8 @@ mod tests {
             let redactor = &REDACTOR;
             let once = redactor.text(&(parts.concat() + &other)).into_owned();
             let twice = redactor.text(&once).into_owned();
-            for rule in RULES {
-                let placeholder = format!("[redacted:{}]", rule.name);
+            for name in RULES.iter().map(|rule| rule.name).chain([commands::NAME]) {
+                let placeholder = format!("[redacted:{name}]");
                 let (before, after) = (once.matches(&placeholder).count(), twice.matches(&placeholder).count());
                 proptest::prop_assert!(after >= before, "{:?} became {:?}", once, twice);
             }
@@ -351,7 +376,7 @@ mod tests {
         ) {
             static REDACTOR: std::sync::LazyLock<Redactor> = std::sync::LazyLock::new(redactor);
             let text = parts.concat();
-            let wanted = Literals::new().rules_for(&text);
+            let wanted = Literals::new().wanted_by(&text).rules;
             for (rank, rule) in RULES.iter().enumerate() {
                 let finds = REDACTOR.pattern(rank).is_match(&text);
                 proptest::prop_assert!(wanted[rank] || !finds, "{} in {:?}", rule.name, text);

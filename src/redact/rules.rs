@@ -42,7 +42,7 @@ impl Rule {
     }
 }
 
-pub(super) const RULES: [Rule; 44] = [
+pub(super) const RULES: [Rule; 47] = [
     rule(
         "private-key",
         &["private key"],
@@ -140,9 +140,11 @@ pub(super) const RULES: [Rule; 44] = [
     .followed_by(has_password),
     judged(
         "password-flag",
-        &["--pass", "--token", "--secret", "--api-key", "--apikey", "--client-secret", "curl"],
+        &["--pass", "--token", "--secret", "--api-key", "--apikey", "-password", "-token", "-secret", "-passwd", "-passphrase", "curl"],
         concat!(
-            r#"(?:\s--(?:password|passwd|passphrase|pass|token|secret|api-?key|client-secret|auth-token|access-token)[= ]"#,
+            // `--no-password` and the like are followed by something else.
+            r#"(?:\s--(?:(?:access|account|admin|api|auth|bearer|client|db|database|deploy|docker|ftp|github|gitlab|http|https|id|join|key|keystore|login|master|new|npm|old|personal|proxy|refresh|registry|repo|repository|root|sas|service|session|smtp|store|user)-)*"#,
+            r#"(?:password|passwd|passphrase|pass|token|secret|api-?key|client-secret|auth-token|access-token)[= ]"#,
             r#"|\bcurl\s(?:[^\n]*?\s)?(?:-u|--user)[ =]?["']?[^\s:"'-][^\s:"']*:)["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#
         ),
         |text| is_no_placeholder(text) && !text.starts_with('-') && !text.starts_with('/'),
@@ -157,10 +159,29 @@ pub(super) const RULES: [Rule; 44] = [
         "assigned-secret",
         SECRET_WORDS,
         // NAME=value, as in a shell and in .env
-        r#"\b(?:[A-Z0-9]+_)*(?:SECRET|TOKEN|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE|ENCRYPTION|SIGNING|AUTH|MASTER)_?KEY)(?:_?[0-9]+)?=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
+        r#"\b(?:[A-Z0-9]+_)*(?:(?:PG|MYSQL|SSH|MARIADB|PSQL)(?:PASSWORD|PASS)|SECRET|TOKEN|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE|ENCRYPTION|SIGNING|AUTH|MASTER)_?KEY)(?:_?[0-9]+)?=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
         is_no_placeholder,
     )
     .followed_by(is_assigned),
+    judged(
+        "assigned-secret",
+        &["rediscli_auth=", "sqlcmdpassword="],
+        r#"\b(?:REDISCLI_AUTH|SQLCMDPASSWORD)=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
+        is_no_placeholder,
+    ),
+    judged(
+        "property-secret",
+        &["password=", "passwd=", "secret=", "token=", "pass="],
+        // -Ddb.password=value and -var db_password=value
+        r#"\s(?:-[DPe]|-var[= ]|-e |--set |--extra-vars )["']?[A-Za-z0-9_.-]*(?i:password|passwd|secret|token|pass)=["']?(?P<secret>[^\s"'`,]{3,})"#,
+        is_no_placeholder,
+    ),
+    judged(
+        "sql-password",
+        &["identified", "password '"],
+        r#"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|password\s+)\\?'(?P<secret>[^'\n\\]+)\\?'"#,
+        is_no_placeholder,
+    ),
     judged(
         "quoted-secret",
         SECRET_WORDS,

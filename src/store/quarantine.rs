@@ -22,6 +22,8 @@ use crate::model::{Intent, RecordId};
 use crate::position::SegmentId;
 
 const DISMISSED: &str = "dismissed";
+/// How the names of hooks' events that could not be read begin; `hook::kept` puts them here.
+pub const EVENT: &str = "event-";
 const PARKED_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(serde::Deserialize)]
@@ -45,6 +47,8 @@ pub struct Contents {
     pub parked: Vec<String>,
     /// Files that were in a record's or a page's place: set aside for their owner.
     pub set_aside: Vec<String>,
+    /// Events of hooks that could not be read.
+    pub events: Vec<String>,
 }
 
 impl Contents {
@@ -120,8 +124,9 @@ impl Quarantine {
         names.retain(|name| name != DISMISSED && !name.ends_with(".bin"));
         names.sort_unstable();
         let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
-        let (parked, set_aside) = rest.into_iter().partition(|name| name.starts_with("parked-"));
-        Ok(Contents { damaged, parked, set_aside })
+        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
+        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
+        Ok(Contents { damaged, parked, set_aside, events })
     }
 
     /// The records that are parked here, with the names of what holds them.

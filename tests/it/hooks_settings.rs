@@ -1,12 +1,12 @@
 //! Installing hooks into settings that belong to somebody else: what is not ours keeps its bytes, through everything.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Cmd, Outcome, TestHome, has};
+use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -38,7 +38,7 @@ fn uninstall(home: &TestHome, host: &str) -> Outcome {
 }
 
 /// Settings as people have them, with `EVENT` for an event of the host.
-const FILES: [&str; 14] = [
+const FILES: [&str; 16] = [
     "{}",
     "{}\n",
     "{ }",
@@ -53,6 +53,8 @@ const FILES: [&str; 14] = [
     "{\n    \"a\": {\n        \"b\": 1,\n    },\n    \"hooks\": {\n        \"EVENT\": [\n            { \"hooks\": [] },\n        ],\n    },\n}\n\n\n",
     "// a header\n{\n  \"a\": \"\\u00e4 \\/ ä\" // last\n}\n// a footer",
     "{\n  \"hooks\": {\n    \"EVENT\": [{ \"hooks\": [{ \"type\": \"command\", \"command\": \"indelible hook --host claude\" }] }]\n  }\n}\n",
+    "{\n  \"hooks\": {\n    \"EVENT\": []\n  },\n  \"b\": 1,\n  \"hooks\": {\n    \"EVENT\": [{ \"hooks\": [] }]\n  }\n}\n",
+    "{\"hooks\": {\"EVENT\": [{\"hooks\": []}], \"x\": [], \"EVENT\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"x\"}]}]}}",
 ];
 
 fn file(number: usize, host: &str) -> String {
@@ -177,6 +179,111 @@ fn links_and_permissions_stay() {
     assert!(path.is_symlink() && real.is_file(), "what a link leads to is made");
 }
 
+#[test]
+fn what_a_dangling_link_leads_to_is_made_and_removed() {
+    let home = TestHome::new();
+    for host in ["claude", "opencode"] {
+        let path = settings(&home, host);
+        let real = home.user().join("dot").join(host);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+        // A link to a link to what is not there.
+        let between = home.user().join(format!("between-{host}"));
+        symlink(&real, &between).expect("nothing is there");
+        symlink(&between, &path).expect("nothing is there");
+        let _ = install(&home, host);
+        assert!(path.is_symlink() && between.is_symlink() && real.is_file(), "{host}");
+        let _ = uninstall(&home, host);
+        assert!(path.is_symlink() && between.is_symlink() && !real.exists(), "{host}: the links stay, our file goes");
+    }
+}
+
+#[test]
+fn a_second_name_of_the_settings_stays_one() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    let other = home.user().join("dotfiles.json");
+    fs::hard_link(&path, &other).expect("the same file system");
+    let _ = install(&home, "claude");
+    assert!(fs::read_to_string(&other).expect("it is there").contains("PostToolUseFailure"));
+    assert_eq!(fs::metadata(&path).expect("it is there").ino(), fs::metadata(&other).expect("it is there").ino());
+    let _ = uninstall(&home, "claude");
+    assert_eq!(fs::read_to_string(&other).expect("it is there"), "{\"a\": 1}\n");
+    assert_eq!(names(path.parent().expect("a folder")), ["settings.json"], "nothing is left beside it");
+    // Killed while it was written over: half of the new text is there, and all of it beside.
+    put(&path, "{\"a\": 1, \"hooks\": {\"St");
+    put(&path.with_file_name("settings.json.indelible-new"), "{\"a\": 1}\n");
+    let _ = install(&home, "claude");
+    let _ = uninstall(&home, "claude");
+    assert_eq!(fs::read_to_string(&other).expect("it is there"), "{\"a\": 1}\n");
+    assert_eq!(names(path.parent().expect("a folder")), ["settings.json"], "nothing is left beside it");
+}
+
+#[test]
+fn owner_attributes_and_access_lists_stay() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    let noted = rustix::fs::setxattr(&path, "user.note", b"mine", rustix::fs::XattrFlags::empty());
+    // user::rw-, user:4243:r--, group::r--, mask::r--, other::---
+    let list: &[u8] = b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x93\x10\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
+    let listed = rustix::fs::setxattr(&path, "system.posix_acl_access", list, rustix::fs::XattrFlags::empty());
+    let owned = std::os::unix::fs::chown(&path, Some(4242), Some(4243));
+    let check = |when: &str| {
+        let found = fs::metadata(&path).expect("it is there");
+        assert_eq!(found.permissions().mode() & 0o777, 0o640, "{when}");
+        let value = |name: &str| {
+            let mut value = [0; 200];
+            let length = rustix::fs::getxattr(&path, name, &mut value[..]).expect("it was set");
+            value[..length].to_vec()
+        };
+        if noted.is_ok() {
+            assert_eq!(value("user.note"), b"mine", "{when}");
+        }
+        if listed.is_ok() {
+            assert_eq!(value("system.posix_acl_access"), list, "{when}");
+        }
+        if owned.is_ok() {
+            assert_eq!((found.uid(), found.gid()), (4242, 4243), "{when}");
+        }
+    };
+    let _ = install(&home, "claude");
+    check("after the installation");
+    let _ = uninstall(&home, "claude");
+    check("at the end");
+    if owned.is_err() {
+        return skipped("another user's settings, which take root");
+    }
+    // What is made where nothing was belongs to the owner of the folder, with the folders that were missing.
+    let folder = home.user().join(".codex");
+    fs::create_dir(&folder).expect("it is new");
+    std::os::unix::fs::chown(&folder, Some(4242), Some(4243)).expect("we are root");
+    let _ = install(&home, "codex");
+    assert_eq!(fs::metadata(settings(&home, "codex")).expect("it was made").uid(), 4242);
+}
+
+#[test]
+fn settings_that_are_a_mount_are_written_over() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    put(&path, "{\"a\": 1}\n");
+    let outside = home.user().join("outside.json");
+    put(&outside, "{\"b\": 1}\n");
+    let script = format!(
+        "mount --bind {} {} && exec {} hooks install claude --yes",
+        outside.display(),
+        path.display(),
+        env!("CARGO_BIN_EXE_indelible")
+    );
+    let unshare = |script: &str| Cmd::new("unshare", home.user()).args(["-rm", "sh", "-c", script]);
+    if !has("unshare", "mounts") || unshare("true").run().code() != Some(0) {
+        return skipped("mounts");
+    }
+    let _ = unshare(&script).ok();
+    assert!(fs::read_to_string(&outside).expect("it is there").contains("PostToolUseFailure"));
+}
+
 /// The commands that `host`'s settings have for `event`, each as a command to run.
 fn commands(home: &TestHome, host: &str, event: &str) -> Vec<Cmd> {
     let text = fs::read_to_string(settings(home, host)).expect("it is there");
@@ -274,6 +381,94 @@ fn status_tells_what_is_wrong() {
     assert!(status().contains("cannot be read"), "{}", status());
     let json = hooks(&home, &["status", "--json"]).ok().json();
     assert_eq!(json["hosts"].as_array().map(Vec::len), Some(5), "{json}");
+}
+
+/// A program beside others, and links to it, as a version manager has them.
+fn installed(home: &TestHome, link: &str, to: &str) -> PathBuf {
+    let (link, to) = (home.user().join(link), home.user().join(to));
+    for path in [&link, &to] {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+    }
+    fs::copy(env!("CARGO_BIN_EXE_indelible"), &to).expect("it is there");
+    let _ = fs::remove_file(&link);
+    symlink(&to, &link).expect("nothing is there");
+    link
+}
+
+/// The program that the installed hook calls.
+fn called(home: &TestHome) -> PathBuf {
+    let text = fs::read_to_string(settings(home, "claude")).expect("it is there");
+    let json: Value = serde_json::from_str(&text).expect("it is JSON");
+    json["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().expect("it has a command").into()
+}
+
+#[test]
+fn the_installed_command_survives_an_upgrade() {
+    let home = TestHome::new();
+    let real = "brew/Cellar/indelible/0.1.0/bin/indelible";
+    let link = installed(&home, "brew/bin/indelible", real);
+    let path = format!("{}:/usr/bin:/bin", link.parent().expect("a folder").display());
+    // By its name, by the link, and by the path of the version.
+    for program in [Path::new("indelible"), &link, &home.user().join(real)] {
+        let command = format!("exec {} hooks install claude --yes", program.display());
+        let _ = Cmd::new("sh", home.user()).args(["-c", &command]).env("PATH", &path).ok();
+        assert_eq!(called(&home), link, "installed by {}", program.display());
+    }
+    // Not on the PATH, but called by the link.
+    let _ = uninstall(&home, "claude");
+    let _ = Cmd::new(&link, home.user()).args(["hooks", "install", "claude", "--yes"]).ok();
+    assert_eq!(called(&home), link);
+    let check = || home.cmd(["status", "--check"]).run();
+    let _ = check().exits(0);
+    fs::remove_dir_all(home.user().join("brew/Cellar/indelible/0.1.0")).expect("it was there");
+    let gone = check().exits(1);
+    assert!(gone.stdout.contains("which is gone"), "{gone}");
+    let _ = installed(&home, "brew/bin/indelible", "brew/Cellar/indelible/0.2.0/bin/indelible");
+    let _ = check().exits(0);
+    fs::set_permissions(&link, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let said = hooks(&home, &["status"]).ok().stdout;
+    assert!(said.contains("not executable"), "{said}");
+    let _ = check().exits(1);
+}
+
+#[test]
+fn a_shim_is_called_and_not_the_version_behind_it() {
+    let home = TestHome::new();
+    let real = home.user().join("mise/installs/indelible/0.1.0/bin/indelible");
+    fs::create_dir_all(real.parent().expect("a folder")).expect("it is new");
+    fs::copy(env!("CARGO_BIN_EXE_indelible"), &real).expect("it is there");
+    let shims = home.user().join("mise/shims");
+    let folder = real.parent().expect("a folder");
+    fs::create_dir_all(&shims).expect("it is new");
+    // As asdf and mise do it: the version's folder is put before everything else.
+    let script = format!("#!/bin/sh\nPATH=\"{}:$PATH\"\nexec {} \"$@\"\n", folder.display(), real.display());
+    write_program(&shims.join("indelible"), script.as_bytes());
+    let shell = Cmd::new("sh", home.user()).args(["-c", "indelible hooks install claude --yes"]);
+    let _ = shell.env("PATH", format!("{}:/usr/bin:/bin", shims.display())).ok();
+    assert_eq!(called(&home), shims.join("indelible"));
+}
+
+#[test]
+fn a_plugin_is_told_from_nothing() {
+    let home = TestHome::new();
+    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let event = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
+    let _ = home.cmd(["hook"]).stdin(fs::read(event).expect("a fixture")).ok();
+    assert!(status().contains("claude    not installed here: events come from a plugin"), "{}", status());
+    put(&settings(&home, "claude"), "{\"enabledPlugins\": {\"indelible@tools\": true}}");
+    assert!(status().contains("claude    installed by the plugin indelible@tools; 1 event"), "{}", status());
+}
+
+#[test]
+fn codex_is_asked_whether_it_trusts_the_hooks() {
+    let home = TestHome::new();
+    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let _ = install(&home, "codex");
+    assert!(status().contains("and not trusted"), "{}", status());
+    let path = settings(&home, "codex");
+    let config = format!("[hooks.state.\"{}:stop:0:0\"]\ntrusted_hash = \"sha256:1\"\n", path.display());
+    put(&path.with_file_name("config.toml"), &config);
+    assert!(!status().contains("not trusted") && status().contains("codex     installed ("), "{}", status());
 }
 
 #[test]
@@ -381,11 +576,18 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     assert_eq!(shape(&plugin), shape(&installed), "the same events, of the same tools");
     for groups in plugin["hooks"].as_object().expect("an object").values() {
         let handler = &groups[0]["hooks"][0];
-        let args = handler["args"].as_array().expect("without a shell");
-        assert_eq!(handler["command"], "indelible", "it is looked for on the PATH");
-        let path = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
-        let args = args.iter().map(|arg| arg.as_str().expect("a word").to_owned());
-        let _ = home.cmd(args).stdin(fs::read(path).expect("a fixture")).ok();
+        let command = handler["command"].as_str().expect("a line for a shell");
+        let event = fs::read(format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR")));
+        let event = event.expect("a fixture");
+        let run = |path: &str| {
+            let shell = Cmd::new("sh", home.user()).args(["-c", command]).env("PATH", path);
+            let outcome = shell.env("INDELIBLE_HOME", home.path()).stdin(event.clone()).ok();
+            assert_eq!(outcome.stderr, "", "{outcome}");
+            outcome.stdout
+        };
+        let folder = Path::new(env!("CARGO_BIN_EXE_indelible")).parent().expect("a folder").display();
+        assert_eq!(run(&format!("{folder}:/usr/bin:/bin")), "{}\n");
+        assert_eq!(run("/usr/bin:/bin"), "", "without the program there is no error in each session");
     }
     home.flush();
     let counts = home.status()["hooks"].clone();

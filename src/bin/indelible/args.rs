@@ -181,8 +181,8 @@ pub enum Command {
     /// Mend what `verify` lists; exit 1 if something is left
     #[command(after_help = "Example:\n  indelible repair")]
     Repair {
-        /// Say that what lies in quarantine, and drop-in scripts that something replaced, have been seen: neither is
-        /// reported any more
+        /// Say that you have seen what lies in quarantine, drop-in scripts that something replaced, and events of hooks
+        /// that were lost: none of it is reported any more
         #[arg(long)]
         dismiss: bool,
         /// How long to wait for a running worker to do it, in seconds
@@ -363,7 +363,7 @@ pub struct HookArgs {
     /// Which host sends it: claude, codex, gemini, cursor or opencode [default: told by the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Say on stderr what was made of the event
+    /// Say on stderr what would become of the event; record and count nothing
     #[arg(long)]
     pub explain: bool,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing

@@ -6,7 +6,9 @@ mod exit;
 mod field_args;
 mod input;
 mod logging;
+mod lost;
 mod output;
+mod program;
 mod prompt;
 mod provenance;
 mod recorder_args;
@@ -32,7 +34,10 @@ fn run() -> Exit {
     indelible::fs::os::survive_file_size_limit();
     let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
-        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
+        Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => {
+            lost::misspelt(&error);
+            return Exit::Done;
+        }
         Err(error) => {
             let exit = usage::say(&error, Args::want_json(std::env::args_os()));
             return if exit == Exit::Done { said(exit, false) } else { exit };

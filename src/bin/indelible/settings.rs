@@ -341,6 +341,12 @@ impl Settings {
         })
     }
 
+    /// Why hooks cannot record anything with these settings.
+    pub fn hook_trouble(&self) -> Option<String> {
+        let failure = (self.hook.record && self.redact.hooks).then(|| self.redactor().err()).flatten()?;
+        Some(format!("hooks record nothing: {}: {}", failure.what, failure.causes.join(": ")))
+    }
+
     /// How the worker works.
     pub fn worker(&self) -> worker::Options {
         worker::Options {

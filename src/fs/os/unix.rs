@@ -12,9 +12,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
+use super::super::Dir;
 use super::{Identity, Signal, Stamp, Stream};
 
 /// The priority of what must not be in anybody's way.
@@ -256,6 +258,22 @@ pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
 /// The numeric id of the owner of what lies at `path`, where the system tells.
 pub fn owner_of(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|found| found.uid())
+}
+
+/// Less room than this is none, in bytes: a record and its files need more.
+const ROOM_BYTES_MIN: u64 = 64 << 10;
+
+/// Why nothing can be written in `folder`, as far as the system says so without a try.
+pub fn why_unwritable(folder: &Dir) -> Option<io::Error> {
+    use rustix::fs::{Access, AtFlags};
+    let refused = rustix::fs::accessat(folder.fd(), ".", Access::WRITE_OK, AtFlags::EACCESS).err();
+    if let Some(errno) = refused.filter(|errno| matches!(*errno, Errno::ROFS | Errno::ACCESS | Errno::PERM)) {
+        return Some(errno.into());
+    }
+    let found = rustix::fs::fstatvfs(folder.fd()).ok()?;
+    // Some file systems do not say how large they are.
+    let is_full = found.f_blocks > 0 && found.f_bavail.saturating_mul(found.f_frsize) < ROOM_BYTES_MIN;
+    is_full.then(|| io::Error::new(io::ErrorKind::StorageFull, "no space is left on its disk"))
 }
 
 /// The path of what is at `path`, absolute and without symbolic links.

@@ -395,6 +395,11 @@ pub fn owner_of(_: &Path) -> Option<u32> {
     None
 }
 
+/// The system does not say it without a try.
+pub fn why_unwritable(_: &Dir) -> Option<io::Error> {
+    None
+}
+
 /// The path of what is at `path`, absolute and without symbolic links. Without the beginning `\\?\`, which SQLite and
 /// libgit2 do not expect, where the path begins with a drive.
 ///

@@ -12,6 +12,7 @@ use super::Context;
 use crate::args::AdoptionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, count};
+use crate::program;
 use crate::settings::{Settings, TEMPLATE};
 
 const WHAT: &str = "the home was not adopted";
@@ -61,7 +62,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
         }
         return Ok(Exit::Done);
     }
-    let binary = std::env::current_exe().map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
+    let binary = program::lasting().map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let wishes = Wishes { scripts: scripts.then_some(binary), mend: repair };
     let done = adopt::adopt(&path, &wishes, settings.history(), TEMPLATE)
         .map_err(|error| Failure::of("the home is not adopted, or not to the end", &error))?;

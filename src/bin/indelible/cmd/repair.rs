@@ -1,5 +1,6 @@
 //! `repair`: mends what `verify` lists.
 
+use indelible::hook::count;
 use indelible::store::quarantine::Quarantine;
 use indelible::verify::verify;
 use indelible::worker::Want;
@@ -9,7 +10,8 @@ use super::flush::Job;
 use super::recover::open_or_mend;
 use super::{Context, recover};
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Bars, count};
+use crate::lost;
+use crate::output::{self, Bars};
 
 const WHAT: &str = "the home is not repaired";
 
@@ -20,27 +22,31 @@ pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Fai
     let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
     let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     let mended = done.report.unwrap_or_default();
-    let dismissed = match dismiss {
+    let (dismissed, lost) = match dismiss {
         true => {
             let quarantine = Quarantine::new(&home).map_err(|error| Failure::of(WHAT, &error))?;
             let scripts = indelible::adopt::dismiss_replaced_scripts(&home);
             let scripts = scripts.map_err(|error| Failure::of(WHAT, &error))?;
-            quarantine.dismiss().map_err(|error| Failure::of(WHAT, &error))? + scripts
+            let lost = count::dismiss(home.private()).map_err(|error| Failure::of(WHAT, &error))? + lost::dismiss();
+            (quarantine.dismiss().map_err(|error| Failure::of(WHAT, &error))? + scripts, lost)
         }
-        false => 0,
+        false => (0, 0),
     };
     let left = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
     let clean = left.is_clean() && mended.lost.is_empty();
     if context.json {
-        output::json(&json!({ "mended": mended, "dismissed": dismissed, "left": left }));
+        output::json(&json!({ "mended": mended, "dismissed": dismissed, "lost_events_dismissed": lost, "left": left }));
     } else {
         recover::say(context, &mended);
         if dismissed > 0 {
-            output::line(&count(
+            output::line(&output::count(
                 dismissed as u64,
                 "thing that waited for a person was dismissed",
                 "things that waited for a person were dismissed",
             ));
+        }
+        if lost > 0 {
+            output::line(&format!("{} of hooks dismissed", output::count(lost, "lost event", "lost events")));
         }
         super::verify::say(context, &left);
     }

@@ -11,6 +11,7 @@ use indelible::worker::{Published, State};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
+use crate::lost;
 use crate::output::{self, count};
 
 const WHAT: &str = "the home's status could not be told";
@@ -20,6 +21,10 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let settings = context.settings(&home)?;
     let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
     status.needs_a_person.extend(super::adopt::replaced_scripts(&home, WHAT)?);
+    status.hooks_without_home = lost::counts();
+    status.needs_a_person.extend(settings.hook_trouble());
+    status.needs_a_person.extend(super::hooks::troubles());
+    status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
     if context.json {
         output::json(&status);
     } else {
@@ -33,9 +38,15 @@ const NAMES_SHOWN: usize = 5;
 
 fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
     let many = |names: &[String]| number(names.len() as u64);
-    let Contents { damaged, parked, set_aside } = quarantine;
-    let line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
-    let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).collect();
+    let Contents { damaged, parked, set_aside, events } = quarantine;
+    let line = format!(
+        "{} damaged, {} parked, {} set aside, {}",
+        many(damaged),
+        many(parked),
+        many(set_aside),
+        count(events.len() as u64, "unreadable event", "unreadable events")
+    );
+    let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).chain(events).collect();
     if all.is_empty() {
         return show("quarantine", line);
     }
@@ -84,6 +95,9 @@ fn say(status: &Status, folder: &Path) {
         if let Some(last) = &hooks.last_error {
             show("hook error", format!("{:.0}: {}", last.at, last.error));
         }
+    }
+    if let Some(hooks) = &status.hooks_without_home {
+        show("elsewhere", format!("{} (hooks that no home could take)", hooks_line(hooks)));
     }
     for need in &status.needs_a_person {
         show("ATTENTION", output::hint(need));

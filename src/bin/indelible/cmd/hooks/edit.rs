@@ -3,11 +3,14 @@
 //! The text is parsed for where things are, and only bytes of ours are put in or taken out: order, spaces, comments and
 //! line ends of everything else stay. What is ours is told by the flag [`MARK`] in a handler's command, wherever it
 //! stands and whatever was written around it since.
+//!
+//! Of several fields with one name hosts take the last, as `JSON.parse` does, so ours go there. They are cut wherever they
+//! are.
 
 use std::ops::Range;
 
 use indelible::hook::Host;
-use jsonc_parser::ast::{Array, Object, Value};
+use jsonc_parser::ast::{Array, Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
@@ -78,7 +81,8 @@ fn has(text: &str, entries: &[Entry]) -> Result<bool, Broken> {
     let Some(hooks) = hooks_of(&root)? else { return Ok(false) };
     let is_there = |entry: &Entry| {
         let wanted = serde_json::from_str::<serde_json::Value>(&in_line(&entry.value)).ok();
-        let found = hooks.get_array(entry.event).map(|list| list.elements.as_slice()).unwrap_or_default();
+        let list = last(hooks, entry.event).and_then(|property| property.value.as_array());
+        let found = list.map(|list| list.elements.as_slice()).unwrap_or_default();
         found.iter().any(|found| serde_json::from_str(found.text(text)).ok() == wanted)
     };
     Ok(!others && entries.iter().all(is_there))
@@ -91,7 +95,7 @@ fn add(text: &str, Entry { event, value }: Entry) -> Result<String, Broken> {
         let hooks = Json::Object(vec![(event, Json::List(vec![value]))]);
         return Ok(style.inserted(&Place::of_object(&root), &hooks, Some("hooks")));
     };
-    match hooks.get(event).map(|property| &property.value) {
+    match last(hooks, event).map(|property| &property.value) {
         None => Ok(style.inserted(&Place::of_object(hooks), &Json::List(vec![value]), Some(event))),
         Some(Value::Array(list)) => Ok(style.inserted(&Place::of_list(list), &value, None)),
         Some(_) => Err(Broken::Shape(format!("`hooks.{event}`"), "a list")),
@@ -116,26 +120,52 @@ fn without_first(text: &str) -> Result<Option<String>, Broken> {
     Ok(first_of_ours(&root)?.map(|(place, child)| removed(text, &place, child)))
 }
 
-/// The events that `text` has entries of ours for, each with the program that it calls.
+/// The events that `text` has entries of ours for, wherever they stand, each with the program that it calls.
 ///
 /// # Errors
 /// [`Broken`].
 pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     let root = parse(split_mark(text).1)?;
+    let _ = hooks_of(&root)?;
+    Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
+}
+
+/// As [`ours`], of those entries that the host sees.
+///
+/// # Errors
+/// [`Broken`].
+pub fn seen(text: &str) -> Result<Vec<(String, String)>, Broken> {
+    let root = parse(split_mark(text).1)?;
     let Some(hooks) = hooks_of(&root)? else { return Ok(Vec::new()) };
-    let mut ours = Vec::new();
-    for property in &hooks.properties {
-        let Value::Array(list) = &property.value else { continue };
-        let inner = list.elements.iter().filter_map(handlers).flat_map(|handlers| &handlers.elements);
-        let found = inner.chain(&list.elements).filter(|handler| is_ours(handler));
-        ours.extend(found.map(|handler| (property.name.as_str().to_owned(), program(handler))));
-    }
-    Ok(ours)
+    let is_last = |property: &&ObjectProp<'_>| {
+        last(hooks, property.name.as_str()).is_some_and(|last| last.range.start == property.range.start)
+    };
+    Ok(hooks.properties.iter().filter(is_last).flat_map(ours_of).collect())
+}
+
+/// Our entries for one event.
+fn ours_of(property: &ObjectProp<'_>) -> Vec<(String, String)> {
+    let Value::Array(list) = &property.value else { return Vec::new() };
+    let inner = list.elements.iter().filter_map(handlers).flat_map(|handlers| &handlers.elements);
+    let found = inner.chain(&list.elements).filter(|handler| is_ours(handler));
+    found.map(|handler| (property.name.as_str().to_owned(), program(handler))).collect()
 }
 
 /// Whether the settings switch off every hook.
 pub fn switches_off(text: &str) -> bool {
-    parse(split_mark(text).1).is_ok_and(|root| root.get_boolean("disableAllHooks").is_some_and(|off| off.value))
+    let is_true = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
+    parse(split_mark(text).1)
+        .is_ok_and(|root| last(&root, "disableAllHooks").is_some_and(|property| is_true(&property.value)))
+}
+
+/// The plugin of ours that the settings enable, as `NAME@MARKETPLACE`.
+pub fn plugin(text: &str) -> Option<String> {
+    let root = parse(split_mark(text).1).ok()?;
+    let plugins = root.get_object("enabledPlugins")?;
+    let is_ours = |name: &str| name == "indelible" || name.starts_with("indelible@");
+    let enabled = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
+    let found = plugins.properties.iter().find(|it| is_ours(it.name.as_str()) && enabled(&it.value))?;
+    Some(found.name.as_str().to_owned())
 }
 
 fn split_mark(text: &str) -> (&str, &str) {
@@ -163,11 +193,27 @@ fn parse(text: &str) -> Result<Object<'_>, Broken> {
 }
 
 fn hooks_of<'r, 't>(root: &'r Object<'t>) -> Result<Option<&'r Object<'t>>, Broken> {
-    match root.get("hooks").map(|property| &property.value) {
+    match last(root, "hooks").map(|property| &property.value) {
         None => Ok(None),
         Some(Value::Object(hooks)) => Ok(Some(hooks)),
         Some(_) => Err(Broken::Shape("`hooks`".into(), "an object")),
     }
+}
+
+/// The field `name` that a host takes.
+fn last<'r, 't>(object: &'r Object<'t>, name: &str) -> Option<&'r ObjectProp<'t>> {
+    object.properties.iter().rev().find(|property| property.name.as_str() == name)
+}
+
+/// Whether `object` has several fields `name`: without the last of them a host would take another.
+fn is_doubled(object: &Object<'_>, name: &str) -> bool {
+    object.properties.iter().filter(|property| property.name.as_str() == name).count() > 1
+}
+
+/// Every object `hooks`, and which field of the root it is; also those that no host looks at.
+fn all_hooks<'r, 't>(root: &'r Object<'t>) -> impl Iterator<Item = (usize, &'r Object<'t>)> {
+    let named = root.properties.iter().enumerate().filter(|(_, property)| property.name.as_str() == "hooks");
+    named.filter_map(|(at, property)| property.value.as_object().map(|hooks| (at, hooks)))
 }
 
 /// The handlers of an entry that is a group of them.
@@ -178,24 +224,27 @@ fn handlers<'r, 't>(entry: &'r Value<'t>) -> Option<&'r Array<'t>> {
 
 /// The first thing that is ours, as a child of what it is in: a handler, or all that would be empty without it.
 fn first_of_ours(root: &Object<'_>) -> Result<Option<(Place, usize)>, Broken> {
-    let Some(hooks) = hooks_of(root)? else { return Ok(None) };
+    let _ = hooks_of(root)?;
+    Ok(all_hooks(root).find_map(|(at, hooks)| first_in(root, at, hooks)))
+}
+
+/// As [`first_of_ours`], in `hooks`, the field number `at` of the root.
+fn first_in(root: &Object<'_>, at: usize, hooks: &Object<'_>) -> Option<(Place, usize)> {
     for (event, property) in hooks.properties.iter().enumerate() {
         let Value::Array(list) = &property.value else { continue };
+        let is_doubled_event = is_doubled(hooks, property.name.as_str());
         for (entry, value) in list.elements.iter().enumerate() {
             let group = handlers(value).and_then(|group| Some((group, group.elements.iter().position(is_ours)?)));
-            return Ok(Some(match group {
+            return Some(match group {
                 Some((group, handler)) if group.elements.len() > 1 => (Place::of_list(group), handler),
                 None if !is_ours(value) => continue,
-                _ if list.elements.len() > 1 => (Place::of_list(list), entry),
-                _ if hooks.properties.len() > 1 => (Place::of_object(hooks), event),
-                _ => {
-                    let hooks = root.properties.iter().position(|property| property.name.as_str() == "hooks");
-                    (Place::of_object(root), hooks.unwrap_or_default())
-                }
-            }));
+                _ if list.elements.len() > 1 || is_doubled_event => (Place::of_list(list), entry),
+                _ if hooks.properties.len() > 1 || is_doubled(root, "hooks") => (Place::of_object(hooks), event),
+                _ => (Place::of_object(root), at),
+            });
         }
     }
-    Ok(None)
+    None
 }
 
 fn is_ours(handler: &Value<'_>) -> bool {
@@ -368,7 +417,7 @@ mod tests {
     }
 
     /// Settings as people have them.
-    const FILES: [&str; 13] = [
+    const FILES: [&str; 15] = [
         "{}\n",
         "{\n  \"model\": \"x\"\n}\n",
         "{\n  // mine\n  \"z\": 1, /* odd */ \"a\": [1,2 ,3],\n\n  \"hooks\": {\n    // foreign\n    \"Stop\": [\n      {\"hooks\": [{\"command\": \"hi\"}]} // end, not last\n    ],\n    \"Other\": []\n  }\n}",
@@ -382,7 +431,33 @@ mod tests {
         "{\n  \"a\": 1, // last, with a comma\n}\n",
         "{ \"a\": 1 }\n",
         "{\n  \"hooks\": {\n    \"Stop\": [\n      { \"hooks\": [{ \"command\": \"a\" }] },\n      { \"hooks\": [{ \"command\": \"b\" }] } /* , */\n    ]\n  },\n  \"zz\": null\n}\n",
+        "{\n  \"hooks\": {\n    \"Stop\": [{ \"hooks\": [{ \"command\": \"a\" }] }]\n  },\n  \"b\": 1,\n  \"hooks\": {\n    \"Other\": []\n  }\n}\n",
+        "{\"hooks\": {\"Stop\": [1], \"x\": 1, \"Stop\": [{\"hooks\": [{\"command\": \"a\"}]}]}}",
     ];
+
+    #[test]
+    fn of_fields_with_one_name_the_last_counts() {
+        let doubled = ["{\"hooks\": {\"Stop\": []}, \"hooks\": {}}", "{\"hooks\": {\"Stop\": [1], \"Stop\": []}}"];
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text.trim_start_matches(BYTE_ORDER_MARK));
+        for text in FILES.into_iter().chain(doubled) {
+            let with = added(text, entries()).expect("it is JSON");
+            // With comments it is no JSON for a host that reads it as `JSON.parse` does.
+            let (Ok(before), Ok(found)) = (read(text), read(&with)) else { continue };
+            assert!(found["hooks"]["Stop"].to_string().contains(MARK), "{with}");
+            assert!(found["hooks"]["PostToolUse"].to_string().contains(MARK), "{with}");
+            assert_eq!(seen(&with).expect("it still is").len(), 2, "{with}");
+            let left = cut(&with).expect("it still is");
+            let after = read(&left).expect("it still is");
+            let of_hooks = |json: &serde_json::Value| json["hooks"]["Stop"].as_array().map_or(0, Vec::len);
+            assert_eq!(of_hooks(&after), of_hooks(&before), "what a host saw before it sees again: {left}");
+        }
+        // Where an older version put them, no host looks.
+        let entry = "{\"hooks\": [{\"command\": \"/x hook --installed\"}]}";
+        let shadowed = format!("{{\"hooks\": {{\"Stop\": [{entry}]}}, \"hooks\": {{\"Other\": []}}}}");
+        assert_eq!((ours(&shadowed).expect("JSON").len(), seen(&shadowed).expect("JSON").len()), (1, 0));
+        let with = added(&shadowed, entries()).expect("it is JSON");
+        assert_eq!((ours(&with).expect("JSON").len(), seen(&with).expect("JSON").len()), (2, 2), "{with}");
+    }
 
     #[test]
     fn what_was_added_is_found_and_cut_again() {

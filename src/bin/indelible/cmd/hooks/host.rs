@@ -134,6 +134,20 @@ pub fn called_by(text: &str) -> String {
     words.into_iter().next().unwrap_or_default()
 }
 
+/// Whether Codex's `config.toml`, beside the user's own settings, says of a hook in the file `settings` that it is
+/// trusted. It notes each under `hooks.state`, by the file's path, with a digest of what was trusted.
+pub fn is_trusted_by_codex(settings: &Path) -> bool {
+    let home = std::env::var_os("CODEX_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let home = home.or_else(|| Some(etcetera::choose_base_strategy().ok()?.home_dir().join(".codex")));
+    let text = home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
+    let Ok(config) = text.parse::<toml::Table>() else { return false };
+    let states = config.get("hooks").and_then(|hooks| hooks.get("state")).and_then(toml::Value::as_table);
+    let Some(states) = states else { return false };
+    let paths = [Some(settings.to_owned()), std::fs::canonicalize(settings).ok()];
+    let is_of_file = |name: &str| paths.iter().flatten().any(|path| name.starts_with(&*path.to_string_lossy()));
+    states.iter().any(|(name, state)| is_of_file(name) && state.get("trusted_hash").is_some())
+}
+
 /// What has to be done by hand for `host` to run our hooks.
 pub fn by_hand(host: Host) -> &'static str {
     match host {

@@ -21,7 +21,7 @@ use super::Context;
 use super::status::hooks_line;
 use crate::args::{HooksArgs, HooksCommand, HostName, Scope};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{lost, output, program};
 use host::Call;
 
 pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
@@ -56,6 +56,8 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not installed";
     let host = Host::from(args.host);
     let path = settings_of(args, WHAT)?;
+    let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
+    file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
     let call = call(context)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
@@ -104,6 +106,8 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not uninstalled";
     let host = Host::from(args.host);
     let path = settings_of(args, WHAT)?;
+    let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
+    file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
@@ -219,7 +223,7 @@ fn call(context: &Context) -> Result<Call, Failure> {
     let text = |path: PathBuf| {
         path.into_os_string().into_string().map_err(|_| Failure::new(Exit::Usage, what).hint("its path is not UTF-8"))
     };
-    let program = std::env::current_exe().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
+    let program = program::lasting().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
     let home = context.home.as_deref().map(|home| std::path::absolute(home).unwrap_or_else(|_| home.to_owned()));
     Ok(Call { program: text(program)?, home: home.map(text).transpose()? })
 }
@@ -251,12 +255,18 @@ struct Found {
     /// Or why it cannot be told.
     events: Result<Vec<(String, String)>, String>,
     off: bool,
+    /// The plugin of ours that the settings enable.
+    plugin: Option<String>,
+    /// Whether the host has yet to be told to trust what lies there.
+    untrusted: bool,
 }
 
 impl Found {
     fn at(host: Host, path: PathBuf) -> Found {
         let text = file::read(&path).map(Option::unwrap_or_default);
         let off = text.as_ref().is_ok_and(|text| edit::switches_off(text));
+        let plugin = text.as_ref().ok().and_then(|text| edit::plugin(text));
+        let untrusted = host == Host::Codex && !host::is_trusted_by_codex(&path);
         let events = match text {
             Err(error) => Err(error.to_string()),
             Ok(text) if text.is_empty() => Ok(Vec::new()),
@@ -264,29 +274,55 @@ impl Found {
                 true => vec![("plugin".into(), host::called_by(&text))],
                 false => Vec::new(),
             }),
-            Ok(text) => edit::ours(&text).map_err(|error| error.to_string()),
+            Ok(text) => edit::seen(&text).map_err(|error| error.to_string()),
         };
-        Found { host, path, events, off }
+        Found { host, path, events, off, plugin, untrusted }
     }
 
-    /// What is to be said of it, and whether hooks run from here.
-    fn said(&self) -> (bool, String) {
-        let events = match &self.events {
-            Err(error) => return (false, format!("cannot be read: {error}")),
-            Ok(events) if events.is_empty() => return (false, "not installed".into()),
-            Ok(events) => events,
+    /// Why what is installed here does not run.
+    fn trouble(&self) -> Option<String> {
+        let host = self.host.name();
+        let events = self.events.as_ref().ok()?;
+        events.iter().find_map(|(_, program)| {
+            let why = program::why_not_run(Path::new(program))?;
+            Some(format!("calls {program}, {why}: run `indelible hooks install {host}` again"))
+        })
+    }
+
+    /// What is to be said of it, and whether hooks run from here. `seen` is how many events came from the host.
+    fn said(&self, seen: u64) -> (bool, String) {
+        let events = match (&self.events, &self.plugin) {
+            (Err(error), _) => return (false, format!("cannot be read: {error}")),
+            (Ok(events), Some(plugin)) if events.is_empty() => {
+                return (true, format!("installed by the plugin {plugin}"));
+            }
+            (Ok(events), None) if events.is_empty() && seen > 0 => {
+                return (false, "not installed here: events come from a plugin, or from a project's settings".into());
+            }
+            (Ok(events), _) if events.is_empty() => return (false, "not installed".into()),
+            (Ok(events), _) => events,
         };
-        let gone = events.iter().find(|(_, program)| program.contains('/') && !Path::new(program).is_file());
-        if let Some((_, program)) = gone {
-            let host = self.host.name();
-            return (false, format!("calls {program}, which is gone: run `indelible hooks install {host}` again"));
+        if let Some(trouble) = self.trouble() {
+            return (false, trouble);
         }
         if self.off {
             return (false, "installed, and switched off by `disableAllHooks`".into());
         }
         let names: Vec<&str> = events.iter().map(|(event, _)| event.as_str()).collect();
-        (true, format!("installed ({})", names.join(", ")))
+        let names = names.join(", ");
+        if self.untrusted {
+            let todo = "start `codex`, type /hooks and trust it";
+            return (false, format!("installed ({names}), and not trusted as far as Codex's config.toml says: {todo}"));
+        }
+        (true, format!("installed ({names})"))
     }
+}
+
+/// Why hooks that are installed for all of this user's sessions do not run.
+pub fn troubles() -> Vec<String> {
+    let Ok(user) = user("") else { return Vec::new() };
+    let found = Host::ALL.into_iter().map(|host| Found::at(host, host::settings(host, None, &user)));
+    found.filter_map(|it| Some(format!("the hook of {} {}", it.host.title(), it.trouble()?))).collect()
 }
 
 fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
@@ -308,20 +344,21 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
         Ok(home) => count::counts(home.private()).map_err(|error| Failure::of(WHAT, &error))?,
         Err(_) => None,
     };
+    let seen = |host: Host| counts.as_ref().and_then(|counts| counts.by_host.get(host.name())).copied().unwrap_or(0);
     if context.json {
         let host = |it: &Found| {
-            let (runs, said) = it.said();
+            let (runs, said) = it.said(seen(it.host));
             json!({ "host": it.host.name(), "settings": it.path.display().to_string(), "installed": runs, "state": said })
         };
         let hosts: Vec<_> = found.iter().map(host).collect();
         let home = home.as_ref().ok().map(|home| home.path().display().to_string());
-        output::json(&json!({ "hosts": hosts, "home": home, "events": counts }));
+        output::json(&json!({ "hosts": hosts, "home": home, "events": counts, "without_home": lost::counts() }));
         return Ok(Exit::Done);
     }
     for it in &found {
-        let events = counts.as_ref().and_then(|counts| counts.by_host.get(it.host.name())).copied().unwrap_or(0);
-        let seen = if events > 0 { format!("; {}", output::count(events, "event", "events")) } else { String::new() };
-        output::line(&format!("{:<9} {}{seen}, {}", it.host.name(), it.said().1, text::path(&it.path)));
+        let events = seen(it.host);
+        let count = if events > 0 { format!("; {}", output::count(events, "event", "events")) } else { String::new() };
+        output::line(&format!("{:<9} {}{count}, {}", it.host.name(), it.said(events).1, text::path(&it.path)));
     }
     match (&home, &counts) {
         (Err(failure), _) => output::line(&format!(
@@ -335,6 +372,12 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
             if let Some(last) = &counts.last_error {
                 output::line(&format!("error     {:.0}: {}", last.at, text::visible_line(&last.error)));
             }
+        }
+    }
+    if let Some((folder, counts)) = lost::open().zip(lost::counts()) {
+        output::line(&format!("elsewhere {}, in {}", hooks_line(&counts), folder.path().display()));
+        if let Some(last) = &counts.last_error {
+            output::line(&format!("error     {:.0}: {}", last.at, last.error));
         }
     }
     Ok(Exit::Done)

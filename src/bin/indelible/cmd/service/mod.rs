@@ -25,7 +25,7 @@ use serde_json::json;
 use super::Context;
 use crate::args::{ManagerName, ServiceCommand};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{output, program};
 
 /// What every file of ours says at its beginning.
 const MARK: &str = "Written by `indelible service install`";
@@ -328,7 +328,7 @@ impl Service {
     fn of_path(home: &Path, what: &str) -> Result<Service, Failure> {
         let home = os::real_path(home).or_else(|_| std::path::absolute(home));
         let home = home.map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
-        let program = program().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
+        let program = program::lasting().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
         Ok(Service { home: plain(&home, what)?, program: plain(&program, what)? })
     }
 
@@ -354,18 +354,6 @@ fn plain(path: &Path, what: &str) -> Result<String, Failure> {
     let why = || std::io::Error::other(format!("{} cannot be named in a service's file", path.display()));
     let hint = "only a path in UTF-8 without control characters can be";
     text.map(str::to_owned).ok_or_else(|| Failure::new(Exit::Usage, what).because(&why()).hint(hint))
-}
-
-/// The path under which an upgrade will be found: where several lead to this program, the one that people call it by.
-fn program() -> std::io::Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    let name = program.file_name().unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|found| os::real_path(found).is_ok_and(|found| found == program));
-    Ok(found.unwrap_or(program))
 }
 
 /// The folder for the user's configuration.

@@ -1,0 +1,62 @@
+//! Events that could not be read, kept for a person: without secrets, a few of them, not large.
+//!
+//! Each lies in the folder `quarantine`, under a name made of its bytes: the same one is there once. Nothing is synced,
+//! as it is only to look at. Killed before the rename, there is a temporary file, which recovery removes in a home.
+
+use uuid::Uuid;
+
+use crate::fs::{self, Dir};
+use crate::redact::Redactor;
+use crate::store::quarantine::EVENT;
+
+/// The most that are kept; further ones are only counted.
+const KEPT_MAX: usize = 20;
+/// How much of one is kept, in bytes.
+const BYTES_MAX: usize = 64 << 10;
+
+/// Keeps the event `bytes` in the quarantine beneath `private`. Returns whether it was not there yet.
+///
+/// # Errors
+/// [`fs::Error`] if it could not be kept; that is no reason to do anything else differently.
+pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs::Error> {
+    let folder = private.folder("quarantine")?;
+    let name = format!("{EVENT}{}.txt", Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes));
+    let names = folder.names()?;
+    if names.contains(&name) || names.iter().filter(|name| name.starts_with(EVENT)).count() >= KEPT_MAX {
+        return Ok(false);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    // Cut only when no secret can be cut any more.
+    let text = redactor.text(&text);
+    let text = &text[..text.floor_char_boundary(BYTES_MAX)];
+    folder.replace_lightly(&name, text.as_bytes(), &private.folder("tmp")?)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_kept_and_none_with_a_secret() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["tmp", "quarantine"] {
+            std::fs::create_dir(folder.path().join(name)).expect("it is empty");
+        }
+        let private = Dir::open(folder.path()).expect("it was just made");
+        let redactor = Redactor::new::<&str, &str>([]).expect("there are no patterns to be wrong");
+        let secret = format!("ghp_{}", "a1B2".repeat(9));
+        let event = |number: usize| format!("{{{number} {secret} \u{fffd} {}", "x".repeat(BYTES_MAX)).into_bytes();
+        assert!(keep(&private, &event(0), &redactor).expect("kept"));
+        assert!(!keep(&private, &event(0), &redactor).expect("it is there"));
+        for number in 1..100 {
+            let _ = keep(&private, &event(number), &redactor).expect("kept, or not");
+        }
+        let kept: Vec<_> = std::fs::read_dir(folder.path().join("quarantine")).expect("there").collect();
+        assert_eq!(kept.len(), KEPT_MAX);
+        for file in kept {
+            let text = std::fs::read_to_string(file.expect("listed").path()).expect("text");
+            assert!(text.len() <= BYTES_MAX && !text.contains(&secret), "{} bytes", text.len());
+        }
+    }
+}
