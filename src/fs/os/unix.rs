@@ -203,12 +203,31 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What no file has had before the one at `path`, and none will: an inode can be given out again, but was then made at
-/// another time.
+/// What no file of this file system has had before the one at `path`, and none will: an inode can be given out again, but
+/// was then made at another time. The device is no part of it, since a boot can number devices differently.
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
+    Some(format!("{}:{}", found.ino(), made.as_nanos()))
+}
+
+/// Whether the file at `path` was made and last changed before the machine was started, where `now` is the time by the
+/// clock of its file system. Where that cannot be told, or a clock was wrong and says otherwise, no.
+pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return false };
+    let changed = u64::try_from(found.ctime()).map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let times = [found.modified().ok(), changed.ok(), found.created().ok()];
+    super::is_before_boot(times.into_iter().flatten(), now, uptime())
+}
+
+/// For how long the machine has been running, sleep included.
+fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(clock);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// Whether the plain file at `path` has more than one name.

@@ -17,7 +17,7 @@ use std::sync::Once;
 use git2::{ConfigLevel, ErrorCode, Repository};
 use uuid::Uuid;
 
-use super::{Doing as _, DoingAt as _, Error, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, lock, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
 
@@ -203,7 +203,7 @@ fn build(root: &Path) -> Result<(), Error> {
         os::private_folders().create(&path).doing_at("making a folder", &path)?;
         os::make_private(&path).doing_at("making a folder private", &path)?;
     }
-    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned())];
+    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned()), lock::first_claim()];
     for (name, text) in files {
         write_synced(&root.join(name), text.as_bytes(), 0o600)?;
     }

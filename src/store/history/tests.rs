@@ -510,6 +510,82 @@ fn a_stale_lock_is_moved_aside_and_a_live_one_is_not() {
     home.fsck();
 }
 
+/// Makes the repository look as after a power cut: its claim is from another boot, and these locks are on disk.
+fn cut_power(home: &Home, locks: &[&str]) -> Vec<PathBuf> {
+    fs::write(home.path.join(".git/indelible-lock"), "another boot\n").expect("a claim");
+    let lock = |name: &&str| {
+        let path = home.path.join(".git").join(name);
+        fs::write(&path, "").expect("the lock is free");
+        path
+    };
+    locks.iter().map(lock).collect()
+}
+
+#[test]
+fn a_lock_from_before_the_boot_is_waited_for_by_no_commit() {
+    for claim in [Some("another boot\n1:2"), Some(""), Some("1:2:3")] {
+        let (home, history) = Home::ours();
+        keep(&history, &[record("memory/first.md", "first")]);
+        let locks =
+            cut_power(&home, &["refs/heads/main.lock", "refs/heads/other.lock", "packed-refs.lock", "HEAD.lock"]);
+        fs::write(&locks[0], "0123\n").expect("it is ours to write");
+        claim.map(|text| fs::write(home.path.join(".git/indelible-lock"), text).expect("a claim"));
+        keep(&history, &three_records());
+        assert_eq!(history.take_waits(), 0, "{claim:?}");
+        assert!(locks.iter().all(|lock| !lock.exists()), "{claim:?}: a lock was left");
+        assert_eq!(stale_locks(&home), 0, "{claim:?}: there was nothing to keep");
+        home.fsck();
+    }
+}
+
+#[test]
+fn after_a_boot_the_locks_of_others_stay_in_their_repository() {
+    let (home, history) = Home::theirs();
+    keep(&history, &[record("memory/first.md", "first")]);
+    let locks =
+        cut_power(&home, &["refs/heads/indelible.lock", "packed-refs.lock", "index.lock", "refs/heads/other.lock"]);
+    keep(&history, &three_records());
+    assert_eq!(history.take_waits(), 0);
+    assert_eq!(locks.iter().map(|lock| lock.exists()).collect::<Vec<_>>(), [false, true, true, true]);
+}
+
+#[test]
+fn after_a_boot_a_git_program_at_work_keeps_its_lock_and_a_pack_writer_of_ours_does_not() {
+    let (home, history) = Home::ours();
+    keep(&history, &[record("memory/first.md", "first")]);
+    let at_work = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(args).current_dir(&home.path).stdin(Stdio::piped()).stdout(Stdio::null());
+        let git = git.spawn().expect("git");
+        let comm = format!("/proc/{}/comm", git.id());
+        while fs::read_to_string(&comm).expect("it runs").trim() != "git" {}
+        git
+    };
+    let end = |mut git: std::process::Child| {
+        drop(git.stdin.take());
+        git.wait().expect("it ended")
+    };
+
+    let git = at_work(&["cat-file", "--batch"]);
+    let locks = cut_power(&home, &["refs/heads/main.lock"]);
+    assert!(matches!(commit(&history, &three_records(), &[]), Err(Error::Locked { .. })), "its lock was taken");
+    end(git);
+    let staging = home.path.join(".git/objects/pack/indelible-1.staging");
+    fs::create_dir(&staging).expect("a folder");
+    let git = at_work(&["pack-objects", "-q", staging.join("pack").to_str().expect("it is text")]);
+    history.take_waits();
+    keep(&history, &three_records());
+    assert_eq!(history.take_waits(), 0, "the lock could still have been another program's");
+    assert!(!locks[0].exists());
+    end(git);
+    home.fsck();
+}
+
+fn stale_locks(home: &Home) -> usize {
+    let entries = fs::read_dir(home.path.join(".git")).expect("the repository").flatten();
+    entries.filter(|it| it.file_name().to_string_lossy().starts_with("indelible-stale-lock-")).count()
+}
+
 /// Its holder died before the clock was set back by a year.
 #[test]
 fn a_stale_lock_from_the_future_is_stale_all_the_same() {
