@@ -56,7 +56,7 @@ pub(super) fn waiting<T>(
         }
         if !std::mem::replace(&mut told, true) {
             history.waits.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(file = %file.display(), "waiting for somebody else's lock");
+            tracing::info!(file = %file.display(), "waiting for another program's lock");
         }
         std::thread::sleep(delay.min(left));
     }
