@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::random;
+
 /// A record's name for ever: a UUIDv7, or a UUIDv5 of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -18,7 +20,7 @@ pub struct RecordId(pub Uuid);
 impl RecordId {
     /// A new id: the clock and 74 random bits.
     pub fn new() -> Self {
-        RecordId(Uuid::now_v7())
+        RecordId(random::timed_id())
     }
 
     /// The id that every repeat of `key` has in the home `home`.

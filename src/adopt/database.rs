@@ -125,7 +125,7 @@ fn said(error: &dyn std::error::Error) -> String {
 
 fn sample(kind: Kind) -> Record {
     // A name that nothing has: what is tried is the table, not one row.
-    let name = format!("indelible looks whether this can be inserted: {}", Uuid::new_v4());
+    let name = format!("indelible looks whether this can be inserted: {}", crate::random::id());
     let domain = "indelible".to_owned();
     let learning = Learning { title: name.clone(), domain: domain.clone(), severity: 3, ..empty_learning() };
     match kind {

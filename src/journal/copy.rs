@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Error, Journal};
 use crate::fs::{self, Dir, os};
+use crate::random;
 
 /// The file beside the journal's folder.
 const NAME: &str = "journal.json";
@@ -36,7 +37,7 @@ impl Journal {
         {
             return Ok(owner.id);
         }
-        let owner = Owner { id: Uuid::new_v4(), machine, inode };
+        let owner = Owner { id: random::id(), machine, inode };
         let text = serde_json::to_string(&owner).expect("it is made of strings and numbers");
         let _ = private.replace(NAME, text.as_bytes(), temporary)?;
         Ok(owner.id)

@@ -21,7 +21,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use uuid::Uuid;
 
 use super::{DoingAt as _, Error, History};
 use crate::fs::order::{self, Held, Lock};
@@ -284,7 +283,7 @@ const NAME_BYTES_MAX: u64 = 65;
 /// Moves a stale lock to where git does not look, or removes it if it has nothing to keep. What turns out to be another
 /// lock by then is put back.
 fn set_aside(history: &History, file: &Path, seen: Option<Stamp>) {
-    let aside = history.common.join(format!("indelible-stale-lock-{}", Uuid::now_v7().simple()));
+    let aside = history.common.join(format!("indelible-stale-lock-{}", crate::random::timed_id().simple()));
     if let Err(error) = fs::rename(file, &aside) {
         tracing::warn!(file = %file.display(), %error, "a stale lock could not be moved aside");
         return;
