@@ -8,14 +8,20 @@
 use std::time::{Duration, SystemTime};
 
 #[cfg(target_os = "linux")]
+mod inotify;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(not(target_os = "linux"))]
+mod notify;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(target_os = "linux")]
+pub use inotify::{Watcher, watch};
 #[cfg(target_os = "linux")]
 pub use linux::{OPEN_WITHOUT_LINKS, boot_id, machine_id, may_be_at_work, pid_namespace, unsuitable_file_system};
 #[cfg(target_os = "macos")]
@@ -23,6 +29,8 @@ pub use macos::{
     OPEN_WITHOUT_LINKS, boot_id, fdatasync, fsync, machine_id, may_be_at_work, pid_namespace, syncfs,
     unsuitable_file_system,
 };
+#[cfg(not(target_os = "linux"))]
+pub use notify::{Watcher, watch};
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(windows)]

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -68,12 +68,19 @@ pub fn start_detached(command: &mut Command) -> io::Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
     // SAFETY: between fork and exec it makes one system call, which takes no memory and no lock.
     unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-    command.spawn().map(drop)
+    command.spawn().map(drop).map_err(|error| match std::fs::metadata(NOTHING) {
+        Err(missing) => io::Error::new(missing.kind(), format!("{NOTHING}: {missing}")),
+        Ok(_) => error,
+    })
 }
+
+/// What [`Stdio::null`] opens.
+const NOTHING: &str = "/dev/null";
 
 /// What we open ourselves is never inherited; what we were given by whoever started us would be.
 fn keep_open_files_to_ourselves() {
-    let open = std::fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let open = ["/dev/fd", "/proc/self/fd"].into_iter().find_map(|folder| std::fs::read_dir(folder).ok());
+    let open = open.into_iter().flatten().flatten();
     let numbers = open.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
         // SAFETY: it was open a moment ago, and setting a flag on what is not is an error and no more.
@@ -140,6 +147,23 @@ pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+}
+
+/// Remembers signals instead of telling of them, where there is no thread to be had for [`on_signals`]: what is returned
+/// says which came since it was called last.
+///
+/// # Errors
+/// [`io::Error`] if the signals cannot be had.
+pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
+    let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload)] {
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
+    }
+    Ok(move || match (stop.swap(false, Ordering::Relaxed), reload.swap(false, Ordering::Relaxed)) {
+        (true, _) => Some(Signal::Stop),
+        (false, true) => Some(Signal::Reload),
+        (false, false) => None,
+    })
 }
 
 /// Has `asked` say when this process was asked to stop, or has lost its terminal, instead of ending it.

@@ -255,6 +255,14 @@ unsafe extern "system" fn console_says(what: u32) -> i32 {
     }
 }
 
+/// There is nothing that remembers signals without a thread: always an error.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
+    Err::<fn() -> Option<Signal>, _>(io::ErrorKind::Unsupported.into())
+}
+
 /// Has `asked` say when this process was asked to stop, or has lost its console, instead of ending it.
 ///
 /// # Errors
