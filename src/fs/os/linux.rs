@@ -12,8 +12,27 @@ use super::{Open, Stamp};
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
-    let read = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id")).unwrap_or_default()
+    let read = |path| std::fs::read_to_string(path).ok().and_then(|text| lasting_machine_id(&text));
+    match is_transient() {
+        true => String::new(),
+        false => read(MACHINE_ID).or_else(|| read("/var/lib/dbus/machine-id")).unwrap_or_default(),
+    }
+}
+
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// The id in `text`, the content of a machine-id file; `None` for the words of an image that was never started.
+fn lasting_machine_id(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
+}
+
+/// Whether the machine's id is another one at each boot: where `/etc` cannot be written, systemd mounts one that lies in
+/// memory over the file.
+fn is_transient() -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    let in_memory = |path| rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 & 0xffff_ffff == TMPFS);
+    in_memory(MACHINE_ID) && !in_memory("/etc")
 }
 
 /// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
@@ -222,6 +241,14 @@ mod tests {
         for (local, name) in [(0xef53, "ext4"), (0x5846_5342, "xfs"), (0x9123_683e, "btrfs"), (0x0102_1994, "tmpfs")] {
             assert_eq!(unsuitable(local), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_image_that_was_never_started_has_no_machine_id() {
+        for text in ["", "\n", "uninitialized\n"] {
+            assert_eq!(lasting_machine_id(text), None, "{text:?}");
+        }
+        assert_eq!(lasting_machine_id("0123\n").as_deref(), Some("0123"));
     }
 
     #[test]

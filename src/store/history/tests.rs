@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::intent::{FileImage, Intent, Learning, Record, RecordId};
+use crate::journal::Replaced;
 use crate::position::{Position, SegmentId};
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -581,6 +583,81 @@ fn after_a_boot_a_git_program_at_work_keeps_its_lock_and_a_pack_writer_of_ours_d
     home.fsck();
 }
 
+/// Of the processes that may hold it, `/proc` shows none.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_lock_stays_where_processes_cannot_be_looked_at() {
+    let mounted = |what: &str| format!("{what} && exec \"$0\" \"$@\"");
+    let places = [
+        vec!["unshare".to_owned(), "-pf".to_owned(), "--mount-proc".to_owned()],
+        ["unshare", "-pf"].map(str::to_owned).to_vec(),
+        ["unshare", "-m", "sh", "-c"].map(str::to_owned).into_iter().chain([mounted("umount -l /proc")]).collect(),
+        ["unshare", "-m", "sh", "-c"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([mounted("mount -t proc -o hidepid=2 none /proc")])
+            .collect(),
+        ["unshare", "-m", "sh", "-c"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([mounted("mount -t tmpfs none /proc")])
+            .collect(),
+    ];
+    for place in places {
+        if !Command::new(&place[0]).args(&place[1..]).arg("true").output().is_ok_and(|it| it.status.success()) {
+            let _ = std::io::stderr().write_all(format!("\nSKIPPED: {place:?} is not possible here\n").as_bytes());
+            continue;
+        }
+        for claim in [format!("{}\n", crate::fs::os::boot_id()), "another boot\n".to_owned()] {
+            let (home, history) = Home::ours();
+            keep(&history, &[record("memory/first.md", "first")]);
+            let lock = cut_power(&home, &["refs/heads/main.lock"]).remove(0);
+            fs::write(home.path.join(".git/indelible-lock"), &claim).expect("a claim");
+            let mut child = Command::new(&place[0]);
+            child.args(&place[1..]).arg(std::env::current_exe().expect("this program"));
+            child.args(["--exact", "store::history::tests::child_that_crashes"]);
+            let output = child.env("HISTORY_TEST_HOME", &home.path).env("HISTORY_TEST_ACTION", "meet a lock").output();
+            let output = output.expect("a process");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{place:?}, {claim:?}: {said}");
+            assert!(lock.exists(), "{place:?}, {claim:?}: it was taken away");
+        }
+    }
+}
+
+#[test]
+fn anchors_of_replaced_ids_go_once_the_new_one_stands() {
+    let [old, moved, gone] = [1, 2, 3].map(Uuid::from_u128);
+    let replaced = [(old, false), (moved, true), (gone, false)].map(|(id, elsewhere)| Replaced { id, elsewhere });
+    let anchor = |home: &Home, id: Uuid| home.git(&["update-ref", &format!("refs/indelible/{id}"), "HEAD"]);
+    let anchors = |home: &Home| home.git(&["for-each-ref", "--format=%(refname)", "refs/indelible/"]).lines().count();
+    for (guest, packed, worktree, left) in [
+        (false, false, false, 1),
+        (false, true, false, 1),
+        (false, false, true, 2),
+        (true, false, false, 2),
+        (true, true, false, 3),
+    ] {
+        let (home, history) = if guest { Home::theirs() } else { Home::ours() };
+        keep(&history, &[record("memory/first.md", "first")]);
+        home.git(&["update-ref", "-d", &format!("refs/indelible/{JOURNAL}")]);
+        anchor(&home, old);
+        anchor(&home, moved);
+        if packed {
+            home.git(&["pack-refs", "--all"]);
+        }
+        if worktree {
+            fs::create_dir_all(home.path.join(".git/worktrees/linked")).expect("a folder");
+        }
+        let left_over = history.forget_anchors(JOURNAL, &replaced).expect("looked");
+        assert_eq!((left_over.as_slice(), anchors(&home)), (&replaced[..], 2), "there is no new anchor yet");
+        keep(&history, &three_records());
+        assert_eq!(history.forget_anchors(JOURNAL, &replaced).expect("removed"), [], "guest {guest}, packed {packed}");
+        assert_eq!(anchors(&home), left, "guest {guest}, packed {packed}, worktree {worktree}");
+        assert!(matches!(history.anchor(JOURNAL).expect("looked"), Anchor::Current { .. }));
+    }
+}
+
 fn stale_locks(home: &Home) -> usize {
     let entries = fs::read_dir(home.path.join(".git")).expect("the repository").flatten();
     entries.filter(|it| it.file_name().to_string_lossy().starts_with("indelible-stale-lock-")).count()
@@ -907,6 +984,11 @@ fn child_that_crashes() {
         Ok("fail") => {
             let error = commit(&history, &three_records(), &[]).expect_err("the disk is full");
             assert!(error.is_transient() && matches!(error, Error::Io { .. }), "{error:?}");
+        }
+        Ok("meet a lock") => {
+            let options = HistoryOptions { lock_stale_after: Duration::from_millis(20), ..history.options.clone() };
+            let result = commit(&History { options, ..history }, &three_records(), &[]);
+            assert!(matches!(result, Err(Error::Locked { .. })), "{result:?}");
         }
         Ok("repack") => assert!(history.repack_if_needed().expect("repacked").is_some()),
         Ok("repack by git") => {
