@@ -23,6 +23,8 @@ mod power;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod service;
 mod soak;
 mod support;

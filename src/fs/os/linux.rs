@@ -132,9 +132,9 @@ pub fn may_be_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bo
 /// include/linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// Whether `/proc` has every process of the machine. Then it is of the first PID namespace, since this process is in that
+/// Whether this process can look at every process of the machine, in `/proc`. Then that is of the first PID namespace, since this process is in that
 /// and finds itself there, and it hides nothing.
-fn shows_every_process() -> bool {
+pub fn shows_every_process() -> bool {
     let read = |path| std::fs::read_link(path).unwrap_or_default();
     let is_here = read("/proc/self") == Path::new(&std::process::id().to_string());
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -23,11 +23,13 @@ mod windows;
 #[cfg(target_os = "linux")]
 pub use inotify::{Watcher, watch};
 #[cfg(target_os = "linux")]
-pub use linux::{OPEN_WITHOUT_LINKS, boot_id, machine_id, may_be_at_work, pid_namespace, unsuitable_file_system};
+pub use linux::{
+    OPEN_WITHOUT_LINKS, boot_id, machine_id, may_be_at_work, pid_namespace, shows_every_process, unsuitable_file_system,
+};
 #[cfg(target_os = "macos")]
 pub use macos::{
-    OPEN_WITHOUT_LINKS, boot_id, fdatasync, fsync, machine_id, may_be_at_work, pid_namespace, syncfs,
-    unsuitable_file_system,
+    OPEN_WITHOUT_LINKS, boot_id, fdatasync, fsync, machine_id, may_be_at_work, pid_namespace, shows_every_process,
+    syncfs, unsuitable_file_system,
 };
 #[cfg(not(target_os = "linux"))]
 pub use notify::{Watcher, watch};
