@@ -169,7 +169,10 @@ fn has_open(process: &Path, is_it: &impl Fn(&Stamp) -> bool) -> bool {
 
 /// A process whose name cannot be read may be git, unless it is gone.
 fn may_be_git(process: &Path) -> bool {
-    let Ok(name) = std::fs::read_to_string(process.join("comm")) else { return !has_ended(process) };
+    let name = match std::fs::read_to_string(process.join("comm")) {
+        Ok(name) => name,
+        Err(error) => return !is_gone(&error),
+    };
     let name = name.trim();
     matches!(name, "git" | "jj" | "tig" | "gitk" | "lazygit" | "gitui") || name.starts_with("git-")
 }
@@ -177,13 +180,22 @@ fn may_be_git(process: &Path) -> bool {
 /// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be. The git program
 /// that writes a pack for a repack of ours takes no lock.
 fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
-    let Ok(cwd) = std::fs::read_link(process.join("cwd")) else { return !has_ended(process) };
+    let cwd = match std::fs::read_link(process.join("cwd")) {
+        Ok(cwd) => cwd,
+        Err(error) => return !is_gone(&error) && !has_ended(process),
+    };
     let told = std::fs::read(process.join("cmdline")).unwrap_or_default();
     let told = String::from_utf8_lossy(&told);
     if told.contains("\0pack-objects\0") && told.contains(".staging/pack\0") {
         return false;
     }
     folders.iter().any(|folder| cwd.starts_with(folder) || told.contains(&*folder.to_string_lossy()))
+}
+
+/// Whether `error` says that there is no such process, or one that is ending: it has closed its files by the time that it
+/// has no folder any more.
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
 }
 
 /// A process that is gone, or a zombie, gives nothing back.
