@@ -26,6 +26,7 @@ mod start;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use plan::{Plan, Pressure};
@@ -456,7 +457,8 @@ impl<'h> Committer<'h> {
         }
     }
 
-    /// Whether an intent of the same id came before it and is the record.
+    /// Whether an intent of the same id came before it and is the record. Then it must not be applied even where the
+    /// record's file is gone: a power cut can take that, and the history has the bytes that belong there.
     fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
         if intent.key.is_none() {
             return Ok(false);
@@ -464,9 +466,15 @@ impl<'h> Committer<'h> {
         let owed = self.owed_keys.get(&intent.id).cloned();
         let place = match owed {
             Some(place) => Some(place),
-            None => self.opened()?.find(intent.id)?.map(|known| Place { kind: known.kind, path: known.path }),
+            None => {
+                let place = |it: index::Known| Place { kind: it.kind, path: it.path, created_at: it.created_at };
+                self.opened()?.find(intent.id)?.map(place)
+            }
         };
-        Ok(place.is_some_and(|Place { kind, path }| {
+        Ok(place.is_some_and(|Place { kind, path, created_at }| {
+            if created_at != intent.created_at {
+                return true;
+            }
             let full = crate::store::page::with_full_id(&apply::page_at(kind, intent.path()), intent.id);
             path != intent.path() && path != apply::folder_or_page(kind, &full)
         }))
@@ -701,6 +709,8 @@ struct Place {
     kind: Kind,
     /// Its page, or its folder if it is an experiment; relative to the home.
     path: String,
+    /// When it was recorded, which tells it from a repeat at the same path.
+    created_at: Timestamp,
 }
 
 /// Removes the segments before `committed`, oldest first, after everything that was written from them is durable: the

@@ -72,7 +72,8 @@ impl Committer<'_> {
 
     fn remember_keys(&mut self, intents: &[Intent]) {
         for intent in intents.iter().filter(|intent| intent.key.is_some()) {
-            let place = || Place { kind: intent.record.kind(), path: intent.path().to_owned() };
+            let (kind, created_at) = (intent.record.kind(), intent.created_at);
+            let place = || Place { kind, path: intent.path().to_owned(), created_at };
             self.owed_keys.entry(intent.id).or_insert_with(place);
         }
     }
