@@ -94,7 +94,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let identity = home::identity(&home, &private)?;
     let id = match identity {
         Some(identity) => identity.id,
-        None => id_in_history(path, &history)?.unwrap_or_else(Uuid::new_v4),
+        None => id_in_history(path, &history)?.unwrap_or_else(crate::random::id),
     };
     let id = make_index(&home, &private, id, &mut made)?;
     make_history(&home, &temporary, history, &mut made)?;

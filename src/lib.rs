@@ -10,6 +10,7 @@ pub mod journal;
 pub mod model;
 pub mod position;
 pub mod project;
+pub mod random;
 pub mod record;
 pub mod recover;
 pub mod redact;

@@ -129,11 +129,11 @@ fn id_of(root: &Path, ids: &Path) -> Option<String> {
     let id = kept().or_else(|| {
         fs::create_dir_all(ids).ok()?;
         let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
-        writeln!(file, "{}", Uuid::new_v4()).ok()?;
+        writeln!(file, "{}", crate::random::id()).ok()?;
         // Of several recorders that draw an id, the first one's stays. An empty file, left by a power cut, does not.
         if file.persist_noclobber(&place).is_err() && kept().is_none() {
             let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
-            writeln!(file, "{}", Uuid::new_v4()).ok()?;
+            writeln!(file, "{}", crate::random::id()).ok()?;
             file.persist(&place).ok()?;
         }
         kept()

@@ -138,7 +138,7 @@ fn said(error: &dyn std::error::Error) -> String {
 
 fn sample(kind: Kind) -> Record {
     // A name that nothing has: what is tried is the table, not one row.
-    let name = format!("indelible tries an insertion: {}", Uuid::new_v4());
+    let name = format!("indelible tries an insertion: {}", crate::random::id());
     let named = |spec: &FieldSpec| Ok::<_, Invalid>(spec.required.then(|| name.clone()));
     Record::build(kind, named).expect("every required field is there, and the rest are the defaults")
 }

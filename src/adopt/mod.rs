@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
@@ -346,7 +345,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
 
 /// Copies the database into the folder of the adoption, by way of `temporary`. Returns where the copy is.
 fn back_up(home: &Dir, adopted: &Dir, temporary: &Dir, at: Timestamp) -> Result<String, Error> {
-    let draft = format!("backup-{}.db", Uuid::new_v4().simple());
+    let draft = format!("backup-{}.db", crate::random::id().simple());
     database::back_up(&home.path().join(INDEX), &temporary.path().join(&draft))?;
     let _ = temporary.sync_file_system()?;
     let name = temporary.set_aside(&draft, adopted, &format!("index-{}.db", at.strftime("%Y%m%dT%H%M%SZ")))?;

@@ -27,6 +27,7 @@ mod start;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use plan::{Plan, Pressure};
@@ -226,7 +227,7 @@ pub struct Committer<'h> {
     /// Paths that history had once and its owner removed: they stay removed.
     removed: HashSet<String>,
     /// Keyed records that are committed and whose rows are owed, and where each is: the index cannot tell that they are there.
-    owed_keys: HashMap<RecordId, String>,
+    owed_keys: HashMap<RecordId, Place>,
     void: Option<VoidReason>,
     pending: Vec<Pending>,
     pending_bytes: usize,
@@ -461,7 +462,8 @@ impl<'h> Committer<'h> {
         }
     }
 
-    /// Whether an intent of the same id came before it and is the record.
+    /// Whether an intent of the same id came before it and is the record. Then it must not be applied even where the
+    /// record's file is gone: a power cut can take that, and the history has the bytes that belong there.
     fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
         if intent.key.is_none() {
             return Ok(false);
@@ -469,9 +471,12 @@ impl<'h> Committer<'h> {
         let owed = self.owed_keys.get(&intent.id).cloned();
         let place = match owed {
             Some(place) => Some(place),
-            None => self.opened()?.find(intent.id)?.map(|known| known.path),
+            None => self.opened()?.find(intent.id)?.map(|it| Place { path: it.path, created_at: it.created_at }),
         };
-        Ok(place.is_some_and(|path| {
+        Ok(place.is_some_and(|Place { path, created_at }| {
+            if created_at != intent.created_at {
+                return true;
+            }
             let full = RecordPath(&RecordPath(intent.path()).page()).with_full_id(intent.id);
             path != intent.path() && path != RecordPath(&full).shown()
         }))
@@ -711,6 +716,15 @@ impl<'h> Committer<'h> {
             synced => Ok(synced?.is_some()),
         }
     }
+}
+
+/// Where the record of an id is.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    path: String,
+    /// When it was recorded, which tells it from a repeat at the same path.
+    created_at: Timestamp,
 }
 
 /// The folders of the domains whose pages show some of `intents`.

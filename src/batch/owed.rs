@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Applied, Committer, Error, LOCK_WAIT, Outcome};
+use super::{Applied, Committer, Error, LOCK_WAIT, Outcome, Place};
 use crate::fs::{self, Point, point};
 use crate::journal::{Item, Reader};
 use crate::model::{Intent, RecordPath};
@@ -71,7 +71,8 @@ impl Committer<'_> {
 
     fn remember_keys(&mut self, intents: &[Intent]) {
         for intent in intents.iter().filter(|intent| intent.key.is_some()) {
-            self.owed_keys.entry(intent.id).or_insert_with(|| intent.path().to_owned());
+            let place = || Place { path: intent.path().to_owned(), created_at: intent.created_at };
+            self.owed_keys.entry(intent.id).or_insert_with(place);
         }
     }
 

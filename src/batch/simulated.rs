@@ -463,7 +463,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
-    let identity = serde_json::to_vec(&Identity { version: VERSION, id: Uuid::new_v4() })?;
+    let identity = serde_json::to_vec(&Identity { version: VERSION, id: crate::random::id() })?;
     let _ = private.replace(IDENTITY, &identity, &private.folder("tmp")?)?;
     Journal::new(private.folder("journal")?).ensure_first()?;
     let _ = dir.sync_file_system()?;

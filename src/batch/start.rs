@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::fs::lock::WorkerLock;
-use crate::fs::os;
+use crate::fs::{self, Point, os, point};
 use crate::home::Home;
 use crate::journal::{self, Item, Reader};
 use crate::model::Intent;
@@ -165,6 +165,24 @@ impl<'h> Committer<'h> {
             state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
         }
         (self.state, self.void) = (state, None);
+        if let Err(error) = self.forget_replaced() {
+            tracing::debug!(error = crate::text::chain(&error), "anchors of earlier journals stay for now");
+        }
+        Ok(())
+    }
+
+    /// Removes what this journal's earlier ids have left in git.
+    fn forget_replaced(&self) -> Result<(), Error> {
+        let private = self.home.private();
+        let replaced = journal::replaced(private)?;
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let left = self.history.forget_anchors(self.journal_id, &replaced)?;
+        point::at(Point::AnchorsRemoved).map_err(fs::Error::io("forget earlier ids in", private.path()))?;
+        if left != replaced {
+            journal::keep_replaced(private, &self.home.private_folder("tmp")?, left)?;
+        }
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl WorkerLock {
             Err(TryLockError::Error(source)) => return Err(error(source)),
         }
         // What is written here is only told to people: a lock without it is a lock all the same.
-        let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}", std::process::id()));
+        let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}{}", std::process::id(), namespace()));
         Ok(Ok(WorkerLock { file, path: private.path().join(NAME), _held: held }))
     }
 
@@ -95,14 +95,55 @@ impl WorkerLock {
 }
 
 impl Holder {
-    /// The process id of the worker that has the lock; `None` if it is somebody else who has it.
+    /// The process id of the worker that has the lock; `None` if it is another command that has it, or if the worker is
+    /// in another PID namespace, where the number means another process.
     pub fn worker(&self) -> Option<u32> {
         self.0.strip_prefix(WORKER)?.strip_prefix(", process ")?.parse().ok()
     }
+
+    /// What the lock's file says, for a process whose own line would end with `namespace`.
+    fn of(text: &str, namespace: &str) -> Holder {
+        let (who, theirs) = match text.find(NAMESPACE) {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        Holder(match who {
+            "" => "a process that did not say who it is".to_owned(),
+            who if theirs.is_empty() || theirs == namespace => who.to_owned(),
+            who => format!("{who} of another container or PID namespace"),
+        })
+    }
+}
+
+const NAMESPACE: &str = ", PID namespace ";
+
+/// What says in which PID namespace a process id is one; empty where there are none.
+fn namespace() -> String {
+    let namespace = os::pid_namespace();
+    if namespace.is_empty() { namespace } else { format!("{NAMESPACE}{namespace}") }
 }
 
 fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
-    Holder(if text.is_empty() { "a process that did not say who it is".into() } else { text })
+    Holder::of(&text, &namespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_id_counts_only_in_its_own_namespace() {
+        for (text, said, worker) in [
+            ("a worker, process 7, PID namespace 1", "a worker, process 7", Some(7)),
+            ("a worker, process 7", "a worker, process 7", Some(7)),
+            ("a worker, process 7, PID namespace 2", "a worker, process 7 of another container or PID namespace", None),
+            ("a recovery, process 7, PID namespace 1", "a recovery, process 7", None),
+            ("", "a process that did not say who it is", None),
+        ] {
+            let holder = Holder::of(text, ", PID namespace 1");
+            assert_eq!((holder.0.as_str(), holder.worker()), (said, worker), "{text}");
+        }
+    }
 }

@@ -127,7 +127,7 @@ fn write_temporary(
     last: impl FnOnce(&File) -> Result<(), Error>,
 ) -> Result<String, Error> {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
-    let salt = uuid::Uuid::now_v7().as_u128() as u64;
+    let salt = crate::random::timed_id().as_u128() as u64;
     let name = format!("{salt:016x}-{}-{}", std::process::id(), DRAWN.fetch_add(1, Ordering::Relaxed));
     let file = temporary.create(&name)?;
     let write = || {

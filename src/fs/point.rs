@@ -100,6 +100,8 @@ points! {
     CommitBeforeAnchor,
     /// The batch is finished.
     CommitAfterAnchor,
+    /// The anchors of the journal's earlier ids are removed, and the ids are still noted.
+    AnchorsRemoved,
     /// Small packs are about to be rolled into one.
     RepackBefore,
     /// The rolled-up pack is in place, and the small ones are about to go.

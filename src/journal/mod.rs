@@ -33,7 +33,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use append::{Appender, Written};
-pub use copy::id;
+pub use copy::{Replaced, id, keep_replaced, replaced};
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
 pub use read::{Item, Reader};
 pub use segment::{FORMAT, Journal, SegmentNumber};

@@ -244,7 +244,7 @@ pub(super) fn is_header_like(line: &[u8]) -> bool {
 pub(super) fn write_header(dir: &Dir, file: &File) -> Result<(), fs::Error> {
     let _named = dir.sync()?;
     let isolation = if file.stat()?.size == 0 { "" } else { "\n" };
-    let header = format!("{isolation}{MAGIC}{FORMAT} {}\n", Uuid::new_v4());
+    let header = format!("{isolation}{MAGIC}{FORMAT} {}\n", crate::random::id());
     file.write_all(header.as_bytes())
 }
 

@@ -15,7 +15,7 @@ pub struct RecordId(pub Uuid);
 impl RecordId {
     /// A new id: the clock and 74 random bits.
     pub fn new() -> Self {
-        RecordId(Uuid::now_v7())
+        RecordId(crate::random::timed_id())
     }
 
     /// The id that every repeat of `key` has in the home `home`.

@@ -126,7 +126,7 @@ impl Request {
     /// # Errors
     /// [`home::Error`] if the request cannot be written.
     pub fn ask(home: &Home, want: Want) -> Result<Request, home::Error> {
-        let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, Uuid::new_v4());
+        let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, crate::random::id());
         let text = serde_json::to_vec(&Body { want }).expect("a request is made of a word");
         let mut left = ASKED_MAX;
         while let Err(error) = dir.replace_lightly(&format!("{id}.json"), &text, &temporary) {

@@ -1,10 +1,10 @@
 //! Where events come from. Each becomes "look", without data, or a signal.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use crossbeam_channel::{Receiver, after, bounded, never, select};
 
 pub use crate::fs::os::Signal;
 use crate::fs::os::{self, Stamp};
@@ -27,30 +27,55 @@ pub enum Wake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glance(Vec<Option<Stamp>>);
 
+/// How often remembered signals are asked for.
+const SIGNALS_EVERY: Duration = Duration::from_millis(200);
+
 /// The sources of events, for as long as it lives.
-#[derive(Debug)]
 pub struct Wakes {
     looks: Receiver<()>,
     signals: Receiver<Signal>,
-    watcher: Option<RecommendedWatcher>,
+    /// The signals that came, where there is no thread that tells of them.
+    remembered: Option<Box<dyn Fn() -> Option<Signal>>>,
+    watcher: Option<os::Watcher>,
     watched: [PathBuf; 2],
+}
+
+impl fmt::Debug for Wakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wakes").field("watched", &self.watched).field("watching", &self.is_watching()).finish()
+    }
 }
 
 impl Wakes {
     /// Watches the journal and the requests of `home`, and the signals of this process.
     ///
-    /// Where the system has no watch left to give, the worker looks on a fast timer instead.
+    /// Where the system has no watch or no thread left to give, the worker looks on a fast timer instead.
     ///
     /// # Errors
     /// [`std::io::Error`] if the signals cannot be had.
     pub fn of(home: &Home) -> std::io::Result<Wakes> {
+        let (send, signals) = bounded(4);
+        let heard = os::on_signals(move |signal| {
+            let _ = send.try_send(signal);
+        });
+        // Without a thread for them, its end of the channel is closed, and would be ready for ever.
+        let (signals, remembered) = match heard {
+            Ok(()) => (signals, None),
+            Err(error) => {
+                tracing::warn!(%error, "there is no thread for signals: looking for them five times a second");
+                (never(), Some(Box::new(os::remember_signals()?) as Box<dyn Fn() -> Option<Signal>>))
+            }
+        };
         let (look, looks) = bounded(1);
         let watched = ["journal", "requests"].map(|name| home.private().path().join(name));
-        let watcher = watch(look, &watched);
+        let watcher = os::watch(&watched, move || {
+            // A full channel says "look" already.
+            let _ = look.try_send(());
+        });
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the journal cannot be watched: looking at it five times a second");
         }
-        Ok(Wakes { looks, signals: signals()?, watcher: watcher.ok(), watched })
+        Ok(Wakes { looks, signals, remembered, watcher: watcher.ok(), watched })
     }
 
     /// Whether the system says when there is something to see.
@@ -68,41 +93,47 @@ impl Wakes {
 
     /// Waits until something happens, or until `until`.
     pub fn wait(&self, until: Instant) -> Wake {
-        let timeout = after(until.saturating_duration_since(Instant::now()));
         // A watcher that is gone has closed its channel, which would be ready for ever.
         let nothing = never();
         let looks = if self.is_watching() { &self.looks } else { &nothing };
-        select! {
-            recv(self.signals) -> signal => signal.map_or(Wake::Event, Wake::Signal),
-            recv(looks) -> _ => Wake::Event,
-            recv(timeout) -> _ => Wake::Time,
+        loop {
+            if let Some(signal) = self.remembered() {
+                return Wake::Signal(signal);
+            }
+            let next = self.next_look_for_signals(until);
+            let timeout = after(next.saturating_duration_since(Instant::now()));
+            select! {
+                recv(self.signals) -> signal => return signal.map_or(Wake::Event, Wake::Signal),
+                recv(looks) -> _ => return Wake::Event,
+                recv(timeout) -> _ => {
+                    if next >= until {
+                        return Wake::Time;
+                    }
+                }
+            }
         }
     }
 
     /// Waits for a signal alone, until `until`.
     pub fn wait_for_signal(&self, until: Instant) -> Option<Signal> {
-        self.signals.recv_deadline(until).ok()
-    }
-}
-
-fn watch(look: Sender<()>, folders: &[impl AsRef<Path>]) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading the journal is an event as well; answering it by reading would never end.
-        if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
-            // A full channel says "look" already.
-            let _ = look.try_send(());
+        loop {
+            let next = self.next_look_for_signals(until);
+            let signal = self.remembered().or_else(|| self.signals.recv_deadline(next).ok());
+            if signal.is_some() || next == until {
+                return signal;
+            }
         }
-    })?;
-    for folder in folders {
-        watcher.watch(folder.as_ref(), RecursiveMode::NonRecursive)?;
     }
-    Ok(watcher)
-}
 
-fn signals() -> std::io::Result<Receiver<Signal>> {
-    let (send, received) = bounded(4);
-    os::on_signals(move |signal| {
-        let _ = send.try_send(signal);
-    })?;
-    Ok(received)
+    fn remembered(&self) -> Option<Signal> {
+        self.remembered.as_ref().and_then(|came| came())
+    }
+
+    /// When remembered signals are to be asked for again, `until` at the latest.
+    fn next_look_for_signals(&self, until: Instant) -> Instant {
+        match self.remembered {
+            Some(_) => until.min(Instant::now() + SIGNALS_EVERY),
+            None => until,
+        }
+    }
 }

@@ -50,6 +50,8 @@ enum Scenario {
     WorkerFinishedSegment,
     /// `recover` with too many packs, and no git program.
     ManyPacks,
+    /// `flush` after the machine's id has changed.
+    OtherMachine,
     /// `recover` of a home with everything in order.
     Recover,
     /// `recover` without a history.
@@ -99,8 +101,8 @@ use After::{Absent, AbsentOrWhole, Parked, WholeOnce};
 use Saw::{Acknowledged, NoPromise};
 use Scenario::{
     Batch, Elsewhere, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, Init, LockedIndex, ManyPacks,
-    NoHistory, NoIndex, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable, WorkerFinishedSegment,
-    WorkerFreedIndex,
+    NoHistory, NoIndex, OtherMachine, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable,
+    WorkerFinishedSegment, WorkerFreedIndex,
 };
 
 const FAILURE: Scenario = Recorder("failure");
@@ -149,6 +151,7 @@ const TABLE: &[Row] = &[
     row(Point::CommitAfterBranch,   &[FLUSH, Scenario::Worker, LockedIndex], Acknowledged, WholeOnce),
     row(Point::CommitBeforeAnchor,  &[FLUSH],                                Acknowledged, WholeOnce),
     row(Point::CommitAfterAnchor,   &[FLUSH, Scenario::Worker, LockedIndex, FreedIndex], Acknowledged, WholeOnce),
+    row(Point::AnchorsRemoved,      &[OtherMachine],                         Acknowledged, WholeOnce),
     row(Point::RepackBefore,        &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackBeforeRemoval, &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackAfterRemoval,  &[ManyPacks],                            Acknowledged, WholeOnce),
@@ -269,7 +272,7 @@ fn of_a_locked_index() {
 
 #[test]
 fn of_housekeeping() {
-    run(|scenario| matches!(scenario, FullSegment | FinishedSegment | ManyPacks));
+    run(|scenario| matches!(scenario, FullSegment | FinishedSegment | ManyPacks | OtherMachine));
 }
 
 #[test]
@@ -360,6 +363,11 @@ impl Case {
             ManyPacks => {
                 self.acknowledge("second pack");
                 let _ = self.dies(self.home.cmd(["recover"].iter().chain(&FEW_PACKS)));
+            }
+            OtherMachine => {
+                self.home.change_machine();
+                self.pending();
+                let _ = self.dies(self.home.cmd(["flush"]));
             }
             Recover => {
                 self.pending();

@@ -166,9 +166,18 @@ fn a_record_says_what_failed_where_and_in_whose_session() {
     home.flush();
     let summary: String =
         home.index().query_row("SELECT summary FROM learnings", [], |row| row.get(0)).expect("it is there");
-    for part in ["cargo test --locked", "src/cart.rs:12:5", "/home/ada/shop", "5f0c7c4e-2f6b", "Claude Code", "Bash"] {
+    for part in ["cargo test --locked", "src/cart.rs:12:5", "PostToolUseFailure"] {
         assert!(summary.contains(part), "{part:?} is missing in:\n{summary}");
     }
+    let from = |column: &str| {
+        let sql = format!("SELECT {column} FROM records");
+        home.index()
+            .query_row(&sql, [], |row| row.get::<_, Option<String>>(0))
+            .expect("it is there")
+            .unwrap_or_default()
+    };
+    assert_eq!(["origin", "agent", "cwd"].map(from), ["hook", "Claude Code", "/home/ada/shop"]);
+    assert!(from("session").starts_with("5f0c7c4e-2f6b"), "{}", from("session"));
 }
 
 /// The record of the one failure, where Codex's transcript says `lines`.

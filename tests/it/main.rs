@@ -26,6 +26,8 @@ mod provenance;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod service;
 mod soak;
 mod spread;

@@ -2,12 +2,14 @@
 //!
 //! Killing a process loses nothing that it wrote. Here everything is killed and what no flush had followed is lost, or
 //! part of it, sector by sector: what was acknowledged before has to be in all three stores, once, and what was not has
-//! to be there whole or not at all.
+//! to be there whole or not at all. Every other recovery is cut off as well. The one that ends waits for no lock and leaves
+//! none.
 //!
-//! A few dozen cuts are made by every `cargo test`. For hundreds, with a seed of your own:
+//! A few dozen cuts are made by every `cargo test`. For hundreds, with a seed of your own, on all file systems or on one:
 //!
 //! ```sh
 //! INDELIBLE_POWER_SEED=7 INDELIBLE_POWER_CUTS=500 cargo test --test it power::long -- --ignored --nocapture
+//! INDELIBLE_POWER_FS=btrfs INDELIBLE_POWER_CUTS=100 cargo test --test it power::long -- --ignored --nocapture
 //! ```
 
 mod disk;
@@ -16,7 +18,7 @@ pub mod machine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -54,23 +56,25 @@ const CUTS_OF_A_LIFE: u64 = 6;
 
 #[test]
 fn dozens() {
-    run(0x1dea, 30);
+    run(0x1dea, 30, None);
 }
 
 #[test]
 #[ignore = "takes minutes: hundreds of cuts"]
 fn long() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("it is a number"));
-    run(number("INDELIBLE_POWER_SEED").unwrap_or(1), number("INDELIBLE_POWER_CUTS").unwrap_or(400));
+    let kind = std::env::var("INDELIBLE_POWER_FS").ok();
+    run(number("INDELIBLE_POWER_SEED").unwrap_or(1), number("INDELIBLE_POWER_CUTS").unwrap_or(400), kind.as_deref());
 }
 
-fn run(seed: u64, cuts: u64) {
+/// Cuts the power `cuts` times, on file systems of the kind `kind` or on all in turn.
+fn run(seed: u64, cuts: u64, kind: Option<&str>) {
     if let Some(why) = machine::missing() {
         skipped(format!("NO POWER WAS CUT, since {why}"));
         return;
     }
     let mut flavours = Vec::new();
-    for flavour in FLAVOURS {
+    for flavour in FLAVOURS.iter().filter(|flavour| kind.is_none_or(|kind| kind == flavour.kind)) {
         match flavour.missing() {
             None => flavours.push(flavour),
             Some(why) => skipped(format!("NO POWER WAS CUT ON {}, since {why}", flavour.kind)),
@@ -252,6 +256,8 @@ struct Life {
     /// Whether, since the last look, a disk has kept writes out of their order. It can keep the end of an entry that was
     /// never synced without its beginning then, and nothing tells that from damage to one that was.
     shuffled: bool,
+    /// How many stale locks recoveries have found.
+    stale_locks: usize,
 }
 
 impl Life {
@@ -274,12 +280,16 @@ impl Life {
             asked: BTreeSet::new(),
             cuts: 0,
             shuffled: false,
+            stale_locks: 0,
         };
         life.begin();
         while life.cuts < cuts {
             life.round();
         }
         life.machine.shut_down(life.flavour);
+        if life.stale_locks > 0 {
+            eprintln!("  {} stale locks were found", life.stale_locks);
+        }
         life.cuts
     }
 
@@ -301,7 +311,7 @@ impl Life {
         };
         let actors = self.actors();
         self.act_until_cut(when, &actors);
-        while self.dice.below(4) == 0 {
+        while self.dice.below(2) == 0 {
             let when = When::After(self.few(7));
             self.act_until_cut(
                 when,
@@ -437,19 +447,34 @@ impl Life {
     fn recover(&mut self) {
         match self.dice.below(3) {
             0 => {
-                let worker = Worker::start(&self.home, &["worker.age_ms=20"]);
+                let mut worker = Worker::start(&self.home, &["worker.age_ms=20"]);
                 self.home.flush();
-                let ended = worker.stop(Signal::TERM);
-                assert_eq!(ended.code(), Some(0), "a worker that is asked to end does so: {ended}");
+                worker.signal(Signal::TERM);
+                let ended = worker.wait();
+                let said = worker.said();
+                assert_eq!(ended.code(), Some(0), "a worker that is asked to end does so: {ended}\n{said}");
+                self.assert_no_lock(&said);
             }
             way => {
                 let settings = if way == 1 { &SMALL[..] } else { &[] };
-                let report = self.home.cmd(["recover", "--json"].iter().chain(settings)).ok().json();
+                let recover = self.home.cmd(["recover", "--json"].iter().chain(settings)).env("INDELIBLE_LOG", "info");
+                let outcome = recover.run().exits(0);
+                self.assert_no_lock(&outcome.stderr);
+                let report = outcome.json();
                 assert_eq!(report["parked"], 0, "a power cut leaves nothing parked: {report}");
                 assert!(report["damaged"] == 0 || self.shuffled, "a power cut leaves nothing damaged: {report}");
                 assert_eq!(report["lost"], json!([]), "nothing is lost by a power cut: {report}");
             }
         }
+    }
+
+    /// Holds that the recovery that said `said` has waited for no lock, and that none is left.
+    fn assert_no_lock(&mut self, said: &str) {
+        assert!(!said.contains("waiting for"), "the recovery waited for a lock that the power cut had left:\n{said}");
+        let mut left = Vec::new();
+        locks_beneath(&self.home.join(".git"), &mut left);
+        assert!(left.is_empty(), "the recovery left {left:?}:\n{said}");
+        self.stale_locks += said.matches("a stale lock").count();
     }
 
     /// Holds that everything is as it has to be.
@@ -475,8 +500,26 @@ impl Life {
     }
 }
 
-/// Makes the home believe that the machine was started anew.
+/// Adds every git lock beneath `folder` to `found`.
+fn locks_beneath(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).expect("it can be listed").flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            locks_beneath(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            found.push(path);
+        }
+    }
+}
+
+/// Makes the home and its repository believe that the machine was started anew.
 fn be_booted(home: &TestHome) {
+    let claim = home.join(".git/indelible-lock");
+    if let Ok(text) = std::fs::read_to_string(&claim)
+        && let Some((boot, rest)) = text.split_once('\n')
+        && !boot.is_empty()
+    {
+        std::fs::write(&claim, format!("another boot\n{rest}")).expect("it can be written");
+    }
     let state = home.join(".indelible/state.json");
     let Ok(text) = std::fs::read(&state) else { return };
     let mut value: Value = serde_json::from_slice(&text).expect("it is replaced as a whole, or not at all");

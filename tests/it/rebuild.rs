@@ -565,3 +565,26 @@ fn a_damaged_index_is_kept_before_it_is_emptied() {
     assert!(names.map(|it| fs::read(it).expect("it can be read")).eq([left.to_vec()]), "it is not what was left");
     assert_exactly_once(&home, &receipts);
 }
+
+/// A power cut took the file of a record that is committed, while a repeat of its key waits in the journal.
+#[test]
+fn a_pending_repeat_of_a_key_does_not_take_the_place_of_a_lost_file() {
+    let home = TestHome::new();
+    let record = || home.recorder("failure", "the same").args(["--key", "the one"]).ok().receipt();
+    let receipts = [record(), record()];
+    let one_a_batch = ["--set", "worker.records_max=1"];
+    let flush = home.cmd(["flush"].iter().chain(&one_a_batch));
+    let _ = flush.env("INDELIBLE_CRASH_AT", "CommitAfterAnchor").run().aborted();
+    std::fs::remove_file(home.join(&receipts[0].path)).expect("it was placed");
+    let state = home.join(".indelible/state.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&state).expect("it is there")).expect("it is JSON");
+    value["boot"] = "another boot".into();
+    std::fs::write(&state, value.to_string()).expect("it can be written");
+    let _ = home.recover();
+    let file = std::fs::read_to_string(home.join(&receipts[0].path)).expect("it is back");
+    let committed = home.git(["show", &format!("main:{}", receipts[0].path)]).ok().stdout;
+    assert_eq!(file, committed, "the repeat's bytes are in the record's place");
+    home.assert_settled();
+    assert_exactly_once(&home, &receipts);
+}

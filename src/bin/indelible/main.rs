@@ -48,7 +48,13 @@ fn run() -> Exit {
         output::name_home(home);
     }
     let records = args.command.records();
-    let outcome = catch_unwind(AssertUnwindSafe(|| cmd::run(args)));
+    let outcome = match indelible::random::prepare() {
+        Ok(()) => catch_unwind(AssertUnwindSafe(|| cmd::run(args))),
+        Err(_) if Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
+        Err(error) => Ok(Err(Failure::new(Exit::Io, "the system has no random bytes for ids; nothing was recorded")
+            .because(&error)
+            .hint("mount /dev, or let the system call getrandom through"))),
+    };
     let failure = match outcome {
         Ok(Ok(exit)) => return if records { exit } else { said(exit, json) },
         Ok(Err(failure)) => failure,

@@ -12,8 +12,27 @@ use super::{Open, Stamp};
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
-    let read = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id")).unwrap_or_default()
+    let read = |path| std::fs::read_to_string(path).ok().and_then(|text| lasting_machine_id(&text));
+    match is_transient() {
+        true => String::new(),
+        false => read(MACHINE_ID).or_else(|| read("/var/lib/dbus/machine-id")).unwrap_or_default(),
+    }
+}
+
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// The id in `text`, the content of a machine-id file; `None` for the words of an image that was never started.
+fn lasting_machine_id(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
+}
+
+/// Whether the machine's id is another one at each boot: where `/etc` cannot be written, systemd mounts one that lies in
+/// memory over the file.
+fn is_transient() -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    let in_memory = |path| rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 & 0xffff_ffff == TMPFS);
+    in_memory(MACHINE_ID) && !in_memory("/etc")
 }
 
 /// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
@@ -94,15 +113,48 @@ fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     known.or_else(|| source.contains("://").then_some("a file system of another machine"))
 }
 
-/// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. Where that
-/// cannot be found out, somebody may be.
-pub fn somebody_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bool {
+/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. Where
+/// that cannot be found out, it may: `/proc` can be missing, hide other users' processes, or show those of one PID
+/// namespace only while a bind mount lets others in.
+pub fn may_be_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bool {
+    if !shows_every_process() {
+        return true;
+    }
     let Ok(processes) = std::fs::read_dir("/proc") else { return true };
     processes
         .flatten()
         .map(|it| it.path())
         .filter(|it| is_process(it))
-        .any(|process| has_open(&process, &is_it) || (is_git(&process) && may_work_in(&process, folders)))
+        .any(|process| has_open(&process, &is_it) || (may_be_git(&process) && may_work_in(&process, folders)))
+}
+
+/// The first PID namespace, which has every process of the machine in it, by its number in the kernel's
+/// include/linux/proc_ns.h.
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether this process can look at every process of the machine, in `/proc`. Then that is of the first PID namespace, since this process is in that
+/// and finds itself there, and it hides nothing.
+pub fn shows_every_process() -> bool {
+    let read = |path| std::fs::read_link(path).unwrap_or_default();
+    let is_here = read("/proc/self") == Path::new(&std::process::id().to_string());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    is_here && read("/proc/self/ns/pid") == Path::new(FIRST_PID_NAMESPACE) && !hides_processes(&mounts)
+}
+
+/// Whether the `/proc` in `mounts`, the content of `/proc/self/mountinfo`, hides processes of other users, or there is none.
+fn hides_processes(mounts: &str) -> bool {
+    // Of several mounted there, the last one is seen.
+    let Some(mount) = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc")) else { return true };
+    let Some((_, mounted)) = mount.split_once(" - ") else { return true };
+    let options = mounted.split(' ').nth(2).unwrap_or_default();
+    let hides = |option: &str| option.strip_prefix("hidepid=").is_some_and(|value| !matches!(value, "0" | "off"));
+    !mounted.starts_with("proc ") || options.split(',').any(hides)
+}
+
+/// The PID namespace that this process is in, or an empty string where the system does not say.
+pub fn pid_namespace() -> String {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
 }
 
 fn is_process(path: &Path) -> bool {
@@ -115,24 +167,43 @@ fn has_open(process: &Path, is_it: &impl Fn(&Stamp) -> bool) -> bool {
     files.flatten().filter_map(|it| Stamp::of(&it.path()).ok()).any(|it| is_it(&it))
 }
 
-fn is_git(process: &Path) -> bool {
-    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+/// A process whose name cannot be read may be git, unless it is gone.
+fn may_be_git(process: &Path) -> bool {
+    let name = match std::fs::read_to_string(process.join("comm")) {
+        Ok(name) => name,
+        Err(error) => return !is_gone(&error),
+    };
     let name = name.trim();
     matches!(name, "git" | "jj" | "tig" | "gitk" | "lazygit" | "gitui") || name.starts_with("git-")
 }
 
-/// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be.
+/// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be. The git program
+/// that writes a pack for a repack of ours takes no lock.
 fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
-    let Ok(cwd) = std::fs::read_link(process.join("cwd")) else { return !has_ended(process) };
+    let cwd = match std::fs::read_link(process.join("cwd")) {
+        Ok(cwd) => cwd,
+        Err(error) => return !is_gone(&error) && !has_ended(process),
+    };
     let told = std::fs::read(process.join("cmdline")).unwrap_or_default();
     let told = String::from_utf8_lossy(&told);
+    if told.contains("\0pack-objects\0") && told.contains(".staging/pack\0") {
+        return false;
+    }
     folders.iter().any(|folder| cwd.starts_with(folder) || told.contains(&*folder.to_string_lossy()))
+}
+
+/// Whether `error` says that there is no such process, or one that is ending: it has closed its files by the time that it
+/// has no folder any more.
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
 }
 
 /// A process that is gone, or a zombie, gives nothing back.
 fn has_ended(process: &Path) -> bool {
-    let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return true };
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    match std::fs::read_to_string(process.join("stat")) {
+        Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X'])),
+        Err(_) => !process.exists(),
+    }
 }
 
 /// The call with which SQLite is to open files, where the system has one that refuses symbolic links anywhere in a path.
@@ -181,6 +252,29 @@ mod tests {
         }
         for (local, name) in [(0xef53, "ext4"), (0x5846_5342, "xfs"), (0x9123_683e, "btrfs"), (0x0102_1994, "tmpfs")] {
             assert_eq!(unsuitable(local), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_was_never_started_has_no_machine_id() {
+        for text in ["", "\n", "uninitialized\n"] {
+            assert_eq!(lasting_machine_id(text), None, "{text:?}");
+        }
+        assert_eq!(lasting_machine_id("0123\n").as_deref(), Some("0123"));
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_is_told_by_its_mount() {
+        let shown = "22 27 0:21 / /proc rw,relatime - proc proc rw\n";
+        assert!(!hides_processes(shown));
+        for (options, hides) in
+            [("rw,hidepid=off", false), ("rw,gid=4,hidepid=0", false), ("rw,hidepid=invisible", true)]
+        {
+            let mounts = format!("{shown}30 22 0:40 / /proc rw shared:5 - proc proc {options}\n");
+            assert_eq!(hides_processes(&mounts), hides, "{options}");
+        }
+        for hidden in ["", "30 22 0:40 / /mnt rw - proc proc rw\n", "31 22 0:41 / /proc rw - tmpfs none rw\n"] {
+            assert!(hides_processes(hidden), "{hidden:?}");
         }
     }
 

@@ -91,9 +91,19 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
     })
 }
 
-/// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. That cannot
-/// be found out here, so somebody may be, and a lock that nobody holds is never moved aside.
-pub fn somebody_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
+/// Process ids mean the same to every process here: an empty string.
+pub fn pid_namespace() -> String {
+    String::new()
+}
+
+/// Whether this process can look at every process of the machine: not here.
+pub fn shows_every_process() -> bool {
+    false
+}
+
+/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. That
+/// cannot be found out here, so it may: a lock goes only if its claim or the boot shows that it is stale.
+pub fn may_be_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -70,12 +70,19 @@ pub fn start_detached(command: &mut Command) -> io::Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
     // SAFETY: between fork and exec it makes one system call, which takes no memory and no lock.
     unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-    command.spawn().map(drop)
+    command.spawn().map(drop).map_err(|error| match std::fs::metadata(NOTHING) {
+        Err(missing) => io::Error::new(missing.kind(), format!("{NOTHING}: {missing}")),
+        Ok(_) => error,
+    })
 }
+
+/// What [`Stdio::null`] opens.
+const NOTHING: &str = "/dev/null";
 
 /// What we open ourselves is never inherited; what we were given by whoever started us would be.
 fn keep_open_files_to_ourselves() {
-    let open = std::fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let open = ["/dev/fd", "/proc/self/fd"].into_iter().find_map(|folder| std::fs::read_dir(folder).ok());
+    let open = open.into_iter().flatten().flatten();
     let numbers = open.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
         // SAFETY: it was open a moment ago, and setting a flag on what is not is an error and no more.
@@ -142,6 +149,23 @@ pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+}
+
+/// Remembers signals instead of telling of them, where there is no thread to be had for [`on_signals`]: what is returned
+/// says which came since it was called last.
+///
+/// # Errors
+/// [`io::Error`] if the signals cannot be had.
+pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
+    let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload)] {
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
+    }
+    Ok(move || match (stop.swap(false, Ordering::Relaxed), reload.swap(false, Ordering::Relaxed)) {
+        (true, _) => Some(Signal::Stop),
+        (false, true) => Some(Signal::Reload),
+        (false, false) => None,
+    })
 }
 
 /// Has `asked` say when this process was asked to stop, or has lost its terminal, instead of ending it.
@@ -234,12 +258,31 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What no file has had before the one at `path`, and none will: an inode can be given out again, but was then made at
-/// another time.
+/// What no file of this file system has had before the one at `path`, and none will: an inode can be given out again, but
+/// was then made at another time. The device is no part of it, since a boot can number devices differently.
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
+    Some(format!("{}:{}", found.ino(), made.as_nanos()))
+}
+
+/// Whether the file at `path` was made and last changed before the machine was started, where `now` is the time by the
+/// clock of its file system. Where that cannot be told, or a clock was wrong and says otherwise, no.
+pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return false };
+    let changed = u64::try_from(found.ctime()).map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let times = [found.modified().ok(), changed.ok(), found.created().ok()];
+    super::is_before_boot(times.into_iter().flatten(), now, uptime())
+}
+
+/// For how long the machine has been running, sleep included.
+fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(clock);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// Whether the plain file at `path` has more than one name.

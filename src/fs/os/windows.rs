@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use windows_sys::Win32::Foundation as win;
 use windows_sys::Win32::Storage::FileSystem as fs;
@@ -30,6 +30,7 @@ use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use windows_sys::Win32::System::Registry::{
     HKEY_LOCAL_MACHINE, REG_VALUE_TYPE, RRF_RT_REG_DWORD, RRF_RT_REG_SZ, RegGetValueW,
 };
+use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading as threading;
 
 use super::super::{Dir, Error};
@@ -111,9 +112,19 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
     Ok(is_remote.then_some("a share of another machine"))
 }
 
-/// Whether some process has a file open that `is_it` knows, or is a git program at work in one of `folders`. That cannot
-/// be found out here, so somebody may be, and a lock that nobody holds is never moved aside.
-pub fn somebody_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
+/// Process ids mean the same to every process here: an empty string.
+pub fn pid_namespace() -> String {
+    String::new()
+}
+
+/// Whether this process can look at every process of the machine: not here.
+pub fn shows_every_process() -> bool {
+    false
+}
+
+/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. That
+/// cannot be found out here, so it may: a lock goes only if its claim or the boot shows that it is stale.
+pub fn may_be_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }
 
@@ -249,6 +260,14 @@ unsafe extern "system" fn console_says(what: u32) -> i32 {
     }
 }
 
+/// There is nothing that remembers signals without a thread: always an error.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
+    Err::<fn() -> Option<Signal>, _>(io::ErrorKind::Unsupported.into())
+}
+
 /// Has `asked` say when this process was asked to stop, or has lost its console, instead of ending it.
 ///
 /// # Errors
@@ -370,6 +389,15 @@ fn information(file: &File) -> io::Result<fs::BY_HANDLE_FILE_INFORMATION> {
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let Identity { device, inode } = Stamp::of_itself(path).ok()?.identity;
     Some(format!("{device}:{inode}"))
+}
+
+/// Whether the file at `path` was made and last changed before the machine was started, where `now` is the time by the
+/// clock of its file system. Where that cannot be told, or a clock was wrong and says otherwise, no.
+pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return false };
+    // SAFETY: it only returns a number, of milliseconds.
+    let uptime = Duration::from_millis(unsafe { GetTickCount64() });
+    super::is_before_boot([found.modified().ok(), found.created().ok()].into_iter().flatten(), now, uptime)
 }
 
 /// Whether the plain file at `path` has more than one name.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 use uuid::Uuid;
 
+use crate::journal::Replaced;
 use crate::model::path::ROOTS;
 use crate::position::Position;
 
@@ -82,6 +83,37 @@ impl History {
             Some(tip) => repository.graph_descendant_of(tip, anchor).doing("comparing the branch with its anchor")?,
         };
         Ok(if reached { Anchor::Current { commit } } else { Anchor::Rewound { commit, tip: tip.map(CommitId) } })
+    }
+
+    /// Removes the anchors of journals that the journal `journal` has replaced, once its own stands and reaches them.
+    /// Returns those of `replaced` whose anchors have to stay for now.
+    ///
+    /// A journal that lay elsewhere may still be another home's, where several share the repository: its anchor stays for
+    /// good. In a repository of its owner's, so does one among the packed references, whose list we do not lock.
+    ///
+    /// # Errors
+    /// As [`History::tip`], and [`Error::Locked`].
+    pub fn forget_anchors(&self, journal: Uuid, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
+        let Anchor::Current { commit } = self.anchor(journal)? else { return Ok(replaced.to_vec()) };
+        let repository = self.repository()?;
+        let mut left = Vec::new();
+        for it in replaced.iter().filter(|it| it.id != journal && self.is_ours_alone(it)) {
+            let name = self.anchor_name(it.id);
+            let Some(anchor) = refs::target(&repository, &name)? else { continue };
+            let is_reached = anchor == commit.0 || repository.graph_descendant_of(commit.0, anchor).unwrap_or(false);
+            if !is_reached || !refs::remove(self, &repository, &name, anchor)? {
+                left.push(*it);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether no other home can have an anchor of this journal here, and removing it touches nothing of others.
+    fn is_ours_alone(&self, journal: &Replaced) -> bool {
+        let name = self.anchor_name(journal.id);
+        let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
+        let packed = || std::fs::read_to_string(self.common.join("packed-refs")).unwrap_or_default();
+        if self.owned { !journal.elsewhere || !is_shared() } else { !journal.elsewhere && !packed().contains(&name) }
     }
 
     /// Whether the branch reaches the commit `commit`, given by its name.

@@ -1,21 +1,30 @@
-//! Waiting for somebody else's lock on a reference, and telling when nobody is left to give it back.
+//! Locks on references: waiting for one that is held, and taking away one that is stale.
 //!
-//! Git's own programs hold such a lock for moments. A process that died with it leaves it for ever, so one that has not
-//! changed for a while is moved aside; but only if it is open in no process, and no git program is at work in the
-//! repository. Where that cannot be found out, it stays.
+//! Git's own programs hold such a lock for moments. A process that died with it leaves it for ever. A lock is stale if one
+//! of these shows it:
+//!
+//! 1. The claim names it, and the claim's own lock is free: a process of this program made it and is dead.
+//! 2. No process of this program has claimed anything since the machine was started, and no process has the lock open or
+//!    is a git program at work in the repository: the lock is from before the boot. A power cut can leave a lock and take
+//!    the claim on it, which is never synced.
+//! 3. It has not changed for a while, and no process has it open or is a git program at work in the repository.
+//! 4. As 3, where processes cannot be looked at, if no claim was made since the boot and the lock is older than the boot by
+//!    its file system's clock.
+//!
+//! Otherwise it stays. A lock of another program is moved aside and not deleted, unless it holds no more than the name of
+//! a commit.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use uuid::Uuid;
 
 use super::{DoingAt as _, Error, History};
 use crate::fs::order::{self, Held, Lock};
-use crate::fs::os::{self, Stamp, somebody_at_work};
+use crate::fs::os::{self, Stamp};
 
 /// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
 ///
@@ -35,7 +44,7 @@ pub(super) fn waiting<T>(
             return Ok(done);
         }
         watched.look(file);
-        if claim.is_orphan(file) {
+        if claim.is_left_behind(file) {
             tracing::info!(file = %file.display(), "took away the lock of a process of ours that died");
             fs::remove_file(file).doing_at("taking away a dead process's lock", file)?;
             continue;
@@ -46,12 +55,12 @@ pub(super) fn waiting<T>(
         }
         if !std::mem::replace(&mut told, true) {
             history.waits.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(file = %file.display(), "waiting for somebody else's lock");
+            tracing::info!(file = %file.display(), "waiting for another program's lock");
         }
         std::thread::sleep(delay.min(left));
     }
-    if watched.is_stale(history, file) {
-        set_aside(history, file, &watched);
+    if watched.is_stale(history, claim, file) {
+        set_aside(history, file, watched.stamp);
         if let Some(done) = attempt()? {
             return Ok(done);
         }
@@ -59,27 +68,43 @@ pub(super) fn waiting<T>(
     Err(Error::Locked { file: file.to_owned(), waited: start.elapsed() })
 }
 
-/// Says which lock on a reference is ours, in a file that its maker has locked for as long as it lives.
+/// Says which lock on a reference is this program's, in a file that its maker has locked for as long as it lives.
+///
+/// The first line is the id of the boot in which it was written, the second the identity of the lock. Nothing syncs it: a
+/// process that dies loses nothing of it, and after a power cut its first line is not this boot's.
 ///
 /// | killed | on disk | repaired by |
 /// | --- | --- | --- |
-/// | before [`Claim::mark`] | a lock that could be anybody's | it is waited for until it is stale |
-/// | after it | a lock, and a claim on it that nobody has locked | the next to claim takes the lock away at once |
-/// | after the lock went | a claim on no lock | the next one takes its place |
+/// | before [`Claim::mark`] | a lock that could be any program's | the next wait, once it is stale |
+/// | after it | a lock, and a claim on it that no process has locked | the next claim takes the lock away at once |
+/// | after the lock went | a claim on no lock | the next claim takes its place |
+/// | power cut, at any of these | a lock or none, and an older claim, an empty one or none | the first claim of the next boot |
+/// | before that one has taken all stale locks away | an older claim, or one without a boot | the next claim of that boot |
 pub(super) struct Claim {
     file: fs::File,
     /// The lock that a dead process claimed.
     left_behind: String,
+    /// This boot, once no lock of an earlier one is left in the way; empty until then.
+    boot: String,
     _held: Held,
 }
 
 const CLAIM: &str = "indelible-lock";
 
+/// The claim in a repository that is being made: its name and what it says. There from the first commit on, it tells a
+/// lock that a power cut left from one that was just made.
+pub(super) fn first_claim() -> (&'static str, String) {
+    (CLAIM, format!("{}\n", os::boot_id()))
+}
+
 impl Claim {
-    /// Claims the right to lock references of ours, before anything is locked.
+    /// Claims the right to lock references of ours, before anything is locked. The first claim after a boot takes away
+    /// what an earlier one left.
     pub(super) fn take(history: &History) -> Result<Claim, Error> {
         let held = order::take(Lock::Branch);
         let path = history.common.join(CLAIM);
+        // Where nothing was ever claimed, no lock is left from that.
+        let is_first = !path.exists();
         let mut file = os::open_itself(&path).doing_at("claiming a lock", &path)?;
         if !os::is_plain_and_alone(&file).doing_at("claiming a lock", &path)? {
             return Err(Error::Unsupported {
@@ -100,42 +125,123 @@ impl Claim {
                 Err(fs::TryLockError::Error(error)) => return Err(error).doing_at("claiming a lock", &path),
             }
         }
-        let mut left_behind = String::new();
-        let _ = (&mut file).take(200).read_to_string(&mut left_behind);
-        Ok(Claim { file, left_behind, _held: held })
+        let mut text = String::new();
+        let _ = (&mut file).take(200).read_to_string(&mut text);
+        let (boot, left_behind) = text.split_once('\n').unwrap_or_default();
+        let this_boot = os::boot_id();
+        let is_new_boot = !is_first && (boot.is_empty() || boot != this_boot);
+        let mut claim = Claim { file, left_behind: left_behind.to_owned(), boot: this_boot, _held: held };
+        if is_new_boot {
+            claim.begin_boot(history);
+        }
+        Ok(claim)
+    }
+
+    /// Takes away every lock of an earlier boot. Where one stays, the next claim tries again.
+    fn begin_boot(&mut self, history: &History) {
+        // What is written gives the claim a time, by the same clock that locks are stamped with.
+        let this_boot = std::mem::take(&mut self.boot);
+        self.write(&self.left_behind);
+        let mut all_gone = true;
+        for lock in locks(history) {
+            match Stamp::of_itself(&lock) {
+                Ok(stamp) if !self.is_left_behind(&lock) => {
+                    if nobody_at_work(history, stamp) {
+                        set_aside(history, &lock, Some(stamp));
+                    }
+                    all_gone &= !lock.exists();
+                }
+                // Whoever comes to it takes it away by its claim.
+                _ => {}
+            }
+        }
+        if all_gone {
+            self.boot = this_boot;
+        }
     }
 
     /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
     pub(super) fn mark(&self, lock: &Path) {
-        if let Some(text) = os::lasting_identity(lock) {
-            let mut file = &self.file;
-            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+        if let Some(identity) = os::lasting_identity(lock) {
+            self.write(&identity);
         }
     }
 
+    fn write(&self, identity: &str) {
+        let (mut file, text) = (&self.file, format!("{}\n{identity}", self.boot));
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    }
+
     /// Whether the lock `lock` belongs to a process of ours that is dead: the claim says so, and is in our hands.
-    fn is_orphan(&self, lock: &Path) -> bool {
+    fn is_left_behind(&self, lock: &Path) -> bool {
         !self.left_behind.is_empty() && os::lasting_identity(lock).is_some_and(|identity| identity == self.left_behind)
+    }
+
+    /// Whether the lock `lock` is older than the boot that this process runs in, as far as clocks tell.
+    fn is_from_before_boot(&self, lock: &Path) -> bool {
+        let now = self.file.metadata().and_then(|found| found.modified());
+        self.boot.is_empty() && now.is_ok_and(|now| os::is_older_than_boot(lock, now))
     }
 }
 
 /// Takes away the lock that a process of ours died with, if there is one. Returns how many there were.
 pub(super) fn sweep(history: &History) -> Result<usize, Error> {
     let claim = Claim::take(history)?;
-    let anchors = fs::read_dir(history.common.join("refs/indelible")).into_iter().flatten().flatten();
-    let anchors = anchors.map(|it| it.path()).filter(|it| it.extension().is_some_and(|it| it == "lock"));
-    let branch = history.common.join(format!("{}.lock", history.branch));
     let mut swept = 0;
-    for lock in anchors.chain([branch]).filter(|lock| claim.is_orphan(lock)) {
+    for lock in our_locks(history).into_iter().filter(|lock| claim.is_left_behind(lock)) {
         fs::remove_file(&lock).doing_at("taking away a dead process's lock", &lock)?;
         swept += 1;
     }
     Ok(swept)
 }
 
+/// Where the locks on our own references lie.
+fn our_locks(history: &History) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    locks_beneath(&history.common.join("refs/indelible"), &mut found);
+    found.push(history.common.join(format!("{}.lock", history.branch)));
+    found
+}
+
+/// The locks that a boot ends: ours, and in a repository that we made, those of git programs too.
+fn locks(history: &History) -> Vec<PathBuf> {
+    if !history.owned {
+        return our_locks(history);
+    }
+    let mut found = Vec::new();
+    for folder in ["refs", "objects/info"] {
+        locks_beneath(&history.common.join(folder), &mut found);
+    }
+    for folder in ["", "objects/pack"] {
+        locks_in(&history.common.join(folder), &mut found);
+    }
+    found
+}
+
+/// Adds the locks in `folder` to `found`; returns the folders there.
+fn locks_in(folder: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+            Ok(kind) if kind.is_file() && entry.path().extension().is_some_and(|it| it == "lock") => {
+                found.push(entry.path());
+            }
+            _ => {}
+        }
+    }
+    folders
+}
+
+fn locks_beneath(folder: &Path, found: &mut Vec<PathBuf>) {
+    for folder in locks_in(folder, found) {
+        locks_beneath(&folder, found);
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        self.write("");
     }
 }
 
@@ -163,31 +269,44 @@ impl Watched {
         }
     }
 
-    fn is_stale(&self, history: &History, file: &Path) -> bool {
+    fn is_stale(&self, history: &History, claim: &Claim, file: &Path) -> bool {
         let enough = history.options.lock_stale_after;
         let Some(stamp) = self.stamp.filter(|_| self.since.elapsed() >= enough) else { return false };
-        Stamp::of_itself(file).is_ok_and(|now| now == stamp) && nobody_at_work(history, stamp)
+        Stamp::of_itself(file).is_ok_and(|now| now == stamp)
+            && (nobody_at_work(history, stamp) || claim.is_from_before_boot(file))
     }
 }
 
-/// Moves a stale lock to where git does not look. What turns out to be another lock by then is put back.
-fn set_aside(history: &History, file: &Path, watched: &Watched) {
-    let aside = history.common.join(format!("indelible-stale-lock-{}", Uuid::now_v7().simple()));
+/// The most that a reference's lock holds: a commit's name, in its longer form, and the end of the line.
+const NAME_BYTES_MAX: u64 = 65;
+
+/// Moves a stale lock to where git does not look, or removes it if it has nothing to keep. What turns out to be another
+/// lock by then is put back.
+fn set_aside(history: &History, file: &Path, seen: Option<Stamp>) {
+    let aside = history.common.join(format!("indelible-stale-lock-{}", crate::random::timed_id().simple()));
     if let Err(error) = fs::rename(file, &aside) {
         tracing::warn!(file = %file.display(), %error, "a stale lock could not be moved aside");
         return;
     }
-    let moved = Stamp::of_itself(&aside).ok();
-    if moved == watched.stamp {
-        tracing::warn!(file = %file.display(), aside = %aside.display(), "moved a stale lock aside");
-    } else {
+    if Stamp::of_itself(&aside).ok() != seen {
         // A link, unlike a rename, never takes the place of a newer lock.
         let _ = fs::hard_link(&aside, file).and_then(|()| fs::remove_file(&aside));
+    } else if names_a_commit(&aside) && fs::remove_file(&aside).is_ok() {
+        tracing::warn!(file = %file.display(), "removed a stale lock");
+    } else {
+        tracing::warn!(file = %file.display(), aside = %aside.display(), "moved a stale lock aside");
     }
+}
+
+/// Whether the file holds the name of a commit, or nothing.
+fn names_a_commit(file: &Path) -> bool {
+    let is_short = fs::symlink_metadata(file).is_ok_and(|found| found.is_file() && found.len() <= NAME_BYTES_MAX);
+    let is_hex = |text: Vec<u8>| text.trim_ascii_end().iter().all(u8::is_ascii_hexdigit);
+    is_short && fs::read(file).is_ok_and(is_hex)
 }
 
 /// Whether no process has the lock open, and none that could give it back is at work in the repository.
 fn nobody_at_work(history: &History, lock: Stamp) -> bool {
     let folders = [&history.home, &history.common].into_iter().filter_map(|it| os::real_path(it).ok());
-    !somebody_at_work(&folders.collect::<Vec<_>>(), |it| *it == lock)
+    !os::may_be_at_work(&folders.collect::<Vec<_>>(), |it| *it == lock)
 }

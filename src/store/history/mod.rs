@@ -9,10 +9,10 @@
 //! 4. From before a pack can be seen until its commit is reachable, a `.keep` holds it against everybody's gc.
 //! 5. A commit's cost depends on the batch and on the folders that it changes, on nothing else.
 //! 6. What a crash leaves behind is recognised by a `.keep` of ours that nobody has locked, and [`History::sweep`] takes
-//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one and, in a
-//!    repository that we made, what killed git programs left.
+//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one, stale locks on
+//!    our references (`lock.rs`) and, in a repository that we made, what killed git programs left.
 //! 7. `refs/indelible/<journal id>` is at the last finished batch; where the branch does not reach it, the branch was
-//!    rewound.
+//!    rewound. Those of ids that a journal had before go when its own is there.
 //!
 //! A commit goes through these steps, and a crash in between leaves what the third column says:
 //!
@@ -170,7 +170,7 @@ pub enum Error {
     #[error(transparent)]
     BadPath(#[from] BadPath),
     /// Somebody held a lock all the time.
-    #[error("{} was there for {:.1} s and is somebody else's; remove it if no git process is at work", file.display(), waited.as_secs_f32())]
+    #[error("another program has had the lock {} for {:.1} s; if no git process is at work there, remove that file", file.display(), waited.as_secs_f32())]
     Locked {
         /// The lock file.
         file: PathBuf,

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::{Config, Oid, PackBuilder};
-use uuid::Uuid;
 
 use super::pack_file::{is_pack, remove, remove_replaced};
 use super::pack_writer::{self, Object};
@@ -66,7 +65,7 @@ impl Staging {
     pub(super) fn create(history: &History, whose: &str, replaced: &[String]) -> Result<Staging, Error> {
         let packs = history.packs();
         loop {
-            let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", Uuid::now_v7().simple()));
+            let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", crate::random::timed_id().simple()));
             os::private_folders().create(&path).doing_at("making a folder for a pack", &path)?;
             match fill(&path, whose, replaced) {
                 Ok((lock, keep)) => return Ok(Staging { packs, path, lock: Some(lock), keep }),

@@ -75,6 +75,30 @@ pub(super) fn move_to(
     })
 }
 
+/// Removes `name` if it is still at `old`, under its lock. False where it is not, or where the list of packed references
+/// is locked: that is tried another time.
+pub(super) fn remove(history: &History, repository: &Repository, name: &str, old: Oid) -> Result<bool, Error> {
+    let file = history.common.join(format!("{name}.lock"));
+    let claim = lock::Claim::take(history)?;
+    lock::waiting(history, &claim, &file, || {
+        let mut transaction = repository.transaction().doing("removing a reference")?;
+        match transaction.lock_ref(name) {
+            Ok(()) => {}
+            Err(error) if error.code() == ErrorCode::Locked => return Ok(None),
+            Err(error) => return Err(error).doing("locking a reference"),
+        }
+        claim.mark(&file);
+        if target(repository, name)? != Some(old) {
+            return Ok(Some(false));
+        }
+        transaction.remove(name).doing("removing a reference")?;
+        match transaction.commit() {
+            Err(error) if error.code() == ErrorCode::Locked => Ok(Some(false)),
+            removed => removed.doing("removing a reference").map(|()| Some(true)),
+        }
+    })
+}
+
 /// A name beneath ours, packed or not, leaves no room for ours; libgit2 sees only the unpacked ones.
 fn has_room(repository: &Repository, name: &str) -> Result<(), Error> {
     let mut beneath = repository.references_glob(&format!("{name}/*")).doing("listing references")?;

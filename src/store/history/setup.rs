@@ -15,9 +15,8 @@ use std::path::Path;
 use std::sync::Once;
 
 use git2::{ConfigLevel, ErrorCode, Repository};
-use uuid::Uuid;
 
-use super::{Doing as _, DoingAt as _, Error, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, lock, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
 
@@ -171,7 +170,7 @@ const CONFIG: &str = "[core]
 
 /// Builds a repository in `staging` and puts it into `home`, whole. False where somebody else's got there first.
 pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
-    let staged = staging.join(format!("git-{}", Uuid::now_v7().simple()));
+    let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
     point::at(Point::InitHistory).doing_at("making the repository", &staged)?;
     let placed = build(&staged).and_then(|()| {
         let place = home.join(".git");
@@ -203,7 +202,7 @@ fn build(root: &Path) -> Result<(), Error> {
         os::private_folders().create(&path).doing_at("making a folder", &path)?;
         os::make_private(&path).doing_at("making a folder private", &path)?;
     }
-    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned())];
+    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned()), lock::first_claim()];
     for (name, text) in files {
         write_synced(&root.join(name), text.as_bytes(), 0o600)?;
     }
@@ -289,7 +288,7 @@ fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
     let named = info.join("exclude");
     let path = fs::canonicalize(&named).unwrap_or(named);
     let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or(0o644);
-    let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
+    let beside = path.with_file_name(format!("exclude.indelible-{}", crate::random::timed_id().simple()));
     let placed = write_synced(&beside, text, mode)
         .and_then(|()| point::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
         .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));

@@ -58,6 +58,9 @@ pub fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can mount a file system".to_owned());
     }
+    if !indelible::fs::os::shows_every_process() {
+        return Some("not every process is seen here, and no lock is found stale".to_owned());
+    }
     let file = ["/dev/fuse", "/dev/loop-control"].into_iter().find(|file| !Path::new(file).exists());
     if let Some(file) = file {
         return Some(format!("there is no {file}"));

@@ -145,6 +145,16 @@ impl TestHome {
         let _ = self.verify().exits(0);
     }
 
+    /// Makes the home believe that it was used last on another machine, at the same place.
+    pub fn change_machine(&self) {
+        let path = self.join(".indelible/journal.json");
+        let text = std::fs::read(&path).expect("a home has one");
+        let mut value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+        (value["machine"], value["boot"], value["machines"]) =
+            ("another".into(), "another".into(), Vec::<u8>::new().into());
+        std::fs::write(&path, value.to_string()).expect("it can be written");
+    }
+
     /// Holds that git and SQLite find nothing wrong with their stores.
     #[track_caller]
     pub fn assert_sound(&self) {

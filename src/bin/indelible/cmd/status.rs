@@ -39,13 +39,10 @@ const NAMES_SHOWN: usize = 5;
 fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
     let many = |names: &[String]| number(names.len() as u64);
     let Contents { damaged, parked, set_aside, events } = quarantine;
-    let line = format!(
-        "{} damaged, {} parked, {} set aside, {}",
-        many(damaged),
-        many(parked),
-        many(set_aside),
-        count(events.len() as u64, "unreadable event", "unreadable events")
-    );
+    let mut line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
+    if !events.is_empty() {
+        line.push_str(&format!(", {}", count(events.len() as u64, "unreadable event", "unreadable events")));
+    }
     let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).chain(events).collect();
     if all.is_empty() {
         return show("quarantine", line);

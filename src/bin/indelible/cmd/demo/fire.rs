@@ -16,7 +16,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use indelible::batch::Progress;
 use indelible::home::Home;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::plan::Planned;
 use super::stage::{Stage, Worker, failure, io};
@@ -237,7 +236,7 @@ impl Slot {
 
 /// A random number below `end`.
 fn random(end: usize) -> usize {
-    let bits = (Uuid::new_v4().as_u128() as u64) & 0xffff_ffff;
+    let bits = (indelible::random::id().as_u128() as u64) & 0xffff_ffff;
     (bits as usize) % end
 }
 

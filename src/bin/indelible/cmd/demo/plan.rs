@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use indelible::model::Kind;
-use uuid::Uuid;
 
 /// How many recorders there are.
 pub const RECORDS: usize = 200;
@@ -45,7 +44,7 @@ pub fn all() -> Vec<Planned> {
 }
 
 fn planned(kind: Kind, number: usize) -> Planned {
-    let random = format!("{:032x}", Uuid::new_v4().as_u128());
+    let random = format!("{:032x}", indelible::random::id().as_u128());
     let token = format!("{MARK}{}", &random[..TOKEN_DIGITS]);
     let headline = format!("{token} {}", HEADLINES[number % HEADLINES.len()]);
     let fields = match kind {

@@ -1,0 +1,164 @@
+//! Random bytes of the system, and the ids that are made of them.
+//!
+//! On Linux they come from the system call itself. A statically linked program finds no `getrandom` by name, and
+//! `/dev/urandom` is missing in many a chroot and mount namespace, so neither is relied on alone. A program calls
+//! [`prepare`] first: where the system has no random bytes at all, that is an error, and later it would be a panic.
+//!
+//! Bytes are fetched some at a time. They make ids unique and are no secrets.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+/// How many bytes are fetched at a time: enough for all ids of one record.
+const POOL_BYTES: usize = 128;
+
+struct Source {
+    pool: [u8; POOL_BYTES],
+    /// How many bytes at the end of the pool are still unused.
+    left: usize,
+    /// The newest id with a time in it.
+    last: Timed,
+}
+
+static SOURCE: Mutex<Source> =
+    Mutex::new(Source { pool: [0; POOL_BYTES], left: 0, last: Timed { milliseconds: 0, tail: 0 } });
+
+impl Source {
+    fn prepare(&mut self) -> io::Result<()> {
+        if self.left == 0 {
+            fill(&mut self.pool)?;
+            self.left = POOL_BYTES;
+        }
+        Ok(())
+    }
+
+    fn draw<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| {
+            self.prepare().expect("the system has had random bytes before: `prepare` was called first");
+            self.left -= 1;
+            self.pool[self.left]
+        })
+    }
+}
+
+/// What tells ids of one process apart and in order: a time and 74 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Timed {
+    milliseconds: u64,
+    tail: u128,
+}
+
+const TAIL_BITS: u32 = 74;
+const TAIL_MAX: u128 = (1 << TAIL_BITS) - 1;
+
+impl Timed {
+    /// The id for the time `milliseconds` that comes after `last`, which is random as far as `random` is.
+    fn after(last: Timed, milliseconds: u64, random: u128) -> Timed {
+        let new = Timed { milliseconds, tail: random & TAIL_MAX };
+        if new > last {
+            return new;
+        }
+        // The clock stands still or went back: on from the last one, by a random step.
+        let tail = last.tail + 1 + (random & 0xffff_ffff);
+        match tail > TAIL_MAX {
+            true => Timed { milliseconds: last.milliseconds + 1, tail: tail & TAIL_MAX },
+            false => Timed { tail, ..last },
+        }
+    }
+
+    fn id(self) -> Uuid {
+        const VERSION_AND_VARIANT: u128 = 7 << 76 | 2 << 62;
+        let (high, low) = (self.tail >> 62, self.tail & ((1 << 62) - 1));
+        Uuid::from_u128(u128::from(self.milliseconds) << 80 | high << 64 | low | VERSION_AND_VARIANT)
+    }
+}
+
+/// Makes sure that there are random bytes, before anything needs them.
+///
+/// # Errors
+/// [`io::Error`] if the system has none.
+pub fn prepare() -> io::Result<()> {
+    source().prepare()
+}
+
+/// A random id, a UUIDv4.
+///
+/// # Panics
+/// If the system has no random bytes, which [`prepare`] would have said.
+pub fn id() -> Uuid {
+    uuid::Builder::from_random_bytes(source().draw()).into_uuid()
+}
+
+/// An id that begins with the time, a UUIDv7. Of one process, a later one is greater.
+///
+/// # Panics
+/// As [`id`].
+pub fn timed_id() -> Uuid {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) & 0xffff_ffff_ffff;
+    let mut source = source();
+    let random = u128::from_ne_bytes(source.draw());
+    source.last = Timed::after(source.last, now, random);
+    source.last.id()
+}
+
+fn source() -> std::sync::MutexGuard<'static, Source> {
+    // A panic while it was held left bytes that were used or not: either way they are random.
+    SOURCE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(target_os = "linux")]
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    use std::io::Read as _;
+
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            // An old kernel, or a sandbox that does not let the call through.
+            Err(errno) => {
+                let from_file = |mut file: std::fs::File| file.read_exact(bytes);
+                return std::fs::File::open("/dev/urandom").and_then(from_file).map_err(|error| {
+                    io::Error::new(error.kind(), format!("getrandom: {errno}; /dev/urandom: {error}"))
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_of_their_version_in_order_and_unique() {
+        let ids: Vec<Uuid> = (0..10_000).map(|_| timed_id()).collect();
+        assert!(ids.is_sorted() && ids.iter().collect::<BTreeSet<_>>().len() == ids.len());
+        for id in ids {
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122), "{id}");
+        }
+        assert_eq!((id().get_version_num(), id().get_variant()), (4, uuid::Variant::RFC4122));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_no_smaller_id() {
+        let last = Timed { milliseconds: 1000, tail: TAIL_MAX - 1 };
+        let next = |milliseconds, random| Timed::after(last, milliseconds, random);
+        assert!(next(1001, 0) == Timed { milliseconds: 1001, tail: 0 }, "a later time");
+        assert!(next(999, 0) == Timed { milliseconds: 1000, tail: TAIL_MAX }, "an earlier one");
+        assert!(next(1000, 5) == Timed { milliseconds: 1001, tail: 4 }, "the last of its millisecond");
+        assert_eq!(last.id().to_string(), "00000000-03e8-7fff-bfff-fffffffffffe");
+    }
+}
