@@ -3,9 +3,14 @@
 //! Two things are kept apart. [`visible`] and [`visible_line`] make characters that steer a terminal or reorder a line
 //! into symbols; [`plain_markdown`] makes text that markdown would give a meaning into text that has none. Both are for
 //! eyes only: the exact text is in the row and in the front matter.
+//!
+//! Paths are data too: [`path`] is for reading, [`shell_path`] and [`shell_word`] for commands that people paste into a
+//! shell. [`number`] and [`counted`] are the one way to count in a message.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Whether `c` acts on what it is shown in instead of being seen: control characters, line and paragraph separators,
 /// bidirectional controls, the byte order mark, interlinear annotations and tags.
@@ -86,10 +91,93 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     visible_line(&line).into_owned()
 }
 
+/// `path` for people to read, on one line: hidden characters and what is not UTF-8 become symbols.
+pub fn path(path: &Path) -> String {
+    visible_line(&path.to_string_lossy()).into_owned()
+}
+
+/// `word` as one word of a shell's command line. A word with hidden characters or invalid UTF-8 is spelled `$'...'`, which
+/// bash, zsh and ksh read; every shell reads the others.
+pub fn shell_word(word: &OsStr) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) if cfg!(windows) => format!("\"{text}\""),
+        Some(text) if !text.contains(is_hidden) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => {
+            let mut out = String::from("$'");
+            for byte in word.as_encoded_bytes() {
+                match byte {
+                    b'\'' | b'\\' => out.extend(['\\', char::from(*byte)]),
+                    b' '..=b'~' => out.push(char::from(*byte)),
+                    byte => write!(out, "\\{byte:03o}").expect("writing to a string cannot fail"),
+                }
+            }
+            out + "'"
+        }
+    }
+}
+
+/// `path` as one word of a shell's command line that is taken for a path: neither for a flag nor for the user's own folder.
+pub fn shell_path(path: &Path) -> String {
+    match path.as_os_str().as_encoded_bytes().first() {
+        Some(b'-' | b'~') => shell_word(Path::new(".").join(path).as_os_str()),
+        _ => shell_word(path.as_os_str()),
+    }
+}
+
+/// `number` with a comma between thousands.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `count` and what is counted: `1 record`, `1,000 records`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_path_is_one_word_of_a_shell() {
+        use std::os::unix::ffi::OsStrExt as _;
+        for (path, word) in [
+            (&b"/home/me/notes"[..], "/home/me/notes"),
+            (b"a b", "'a b'"),
+            (b"it's", "'it'\\''s'"),
+            (b"$x`y`\"z\\", "'$x`y`\"z\\'"),
+            (b"~", "'./~'"),
+            (b"~me/x", "'./~me/x'"),
+            (b"-rf", "./-rf"),
+            (b"", "''"),
+            (b"a\nb\x1b[31m'", "$'a\\012b\\033[31m\\''"),
+            (b"\xff1", "$'\\3771'"),
+            ("ü".as_bytes(), "'ü'"),
+        ] {
+            assert_eq!(shell_path(Path::new(OsStr::from_bytes(path))), word);
+        }
+    }
+
+    #[test]
+    fn people_count_in_one_way() {
+        let record = |count| counted(count, "record", "records");
+        assert_eq!(
+            [0, 1, 999, 1000, 1_234_567].map(record),
+            ["0 records", "1 record", "999 records", "1,000 records", "1,234,567 records"]
+        );
+    }
 
     #[test]
     fn what_steers_a_terminal_becomes_a_symbol() {
