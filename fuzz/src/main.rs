@@ -10,6 +10,9 @@ mod exit;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/settings.rs"]
 mod settings;
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../src/bin/indelible/user.rs"]
+mod user;
 
 use std::sync::LazyLock;
 

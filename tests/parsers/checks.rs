@@ -12,7 +12,7 @@ use indelible::store::history::trailer_of;
 use indelible::store::page::{self, Parsed, id_of};
 use uuid::Uuid;
 
-use crate::settings::Settings;
+use crate::settings::{Own, Settings};
 
 /// Holds a parser against some bytes, and panics where it fails.
 pub type Check = fn(&[u8]);
@@ -141,12 +141,19 @@ fn batch(bytes: &[u8]) {
     }
 }
 
-/// A configuration file, and the same text on the command line.
+/// A configuration file, a home's and a user's, and the same text on the command line.
 fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let read = |text: &str, overrides: &[String]| Settings::read(Path::new("config.toml"), text, overrides);
+    let path = Path::new("config.toml");
     let overrides: Vec<_> = text.lines().map(str::to_owned).collect();
-    for settings in [read(text, &[]), read("", &overrides)].into_iter().flatten() {
+    let id = Uuid::from_u128(0xfeed);
+    let ours = Own { path, text, id: &|| Ok(Some(id)) };
+    let of_home = Settings::read(path, text, None, &[]);
+    if let Ok(settings) = &of_home {
+        decides_nothing_of_the_users(settings);
+    }
+    let [of_user, of_flags] = [Settings::read(path, "", Some(ours), &[]), Settings::read(path, "", None, &overrides)];
+    for settings in [of_home, of_user, of_flags].into_iter().flatten() {
         let options = settings.worker();
         for wait in [options.age_max, options.poll, options.stop, options.batch.keep, options.batch.index_wait] {
             let now = std::time::Instant::now();
@@ -154,4 +161,17 @@ fn config(bytes: &[u8]) {
         }
         assert!(options.batch.records_max > 0 && options.batch.segment_bytes_max > 0, "nothing could be committed");
     }
+}
+
+/// Whatever a home's file says, no program, no start, no name, no log, no rule of a hook is in it, and nothing less is
+/// redacted.
+fn decides_nothing_of_the_users(settings: &Settings) {
+    let usual = Settings::default();
+    let said = |it: &Settings| {
+        let (history, log, hook, worker) = (&it.history, &it.log, &it.hook, it.worker.autostart);
+        format!("{history:?} {log:?} {:?} {:?} {:?} {:?} {worker}", hook.record, hook.events, hook.tools, hook.answers)
+    };
+    assert_eq!(said(settings), said(&usual));
+    assert!(settings.redact.hooks, "a home has switched redaction off");
+    assert!(settings.worker.records_max <= 100_000, "a home's number has no bound");
 }

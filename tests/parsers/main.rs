@@ -13,6 +13,9 @@ mod memory;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/settings.rs"]
 mod settings;
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../src/bin/indelible/user.rs"]
+mod user;
 
 use std::path::{Path, PathBuf};
 
@@ -166,18 +169,24 @@ proptest! {
     }
 
     #[test]
-    fn a_setting_survives_its_file(age_ms in 0..=i64::MAX, records_max: u32, keep_s in 0..=i64::MAX, author: String) {
+    fn a_setting_survives_its_file(age_ms in 0..=i64::MAX, records_max in 1..u32::MAX, keep_s in 0..=i64::MAX, author: String) {
         // As JSON writes a text, so does TOML, but for one character.
         let author = author.replace('\u{7f}', "");
         let text = format!(
             "[worker]\nage_ms = {age_ms}\nrecords_max = {records_max}\n[journal]\nkeep_s = {keep_s}\n[history]\nauthor_name = {}\n",
             serde_json::to_string(&author).expect("it is a text"),
         );
-        let read = settings::Settings::read(Path::new("config.toml"), &text, &[]).expect("it is as it must be");
+        let path = Path::new("config.toml");
+        let ours = settings::Own { path, text: &text, id: &|| Ok(None) };
+        let read = settings::Settings::read(path, "", Some(ours), &[]).expect("it is as it must be");
         prop_assert_eq!(i64::try_from(read.worker.age_ms), Ok(age_ms));
         prop_assert_eq!(read.worker.records_max, records_max as usize);
         prop_assert_eq!(i64::try_from(read.journal.keep_s), Ok(keep_s));
         prop_assert_eq!(&read.history.author_name, &author);
+        // A home's file decides less.
+        let read = settings::Settings::read(path, &text, None, &[]).expect("it is as it must be");
+        prop_assert!(i64::try_from(read.worker.age_ms).is_ok_and(|it| it == age_ms.min(24 * 3600 * 1000)));
+        prop_assert_eq!(read.history.author_name, "indelible");
         hold("config", checks::named("config").expect("it is one of them"), text.as_bytes());
     }
 }

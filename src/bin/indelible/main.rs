@@ -8,8 +8,8 @@ mod output;
 mod prompt;
 mod recorder_args;
 mod settings;
-#[allow(dead_code, reason = "what trusts homes and what counts for hooks begin with it")]
 mod user;
+mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

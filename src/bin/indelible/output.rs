@@ -58,6 +58,11 @@ pub fn warn(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
 }
 
+/// A line on stderr that is no warning.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Progress on a terminal; nothing anywhere else.
 pub struct Bars {
     bar: Option<ProgressBar>,

@@ -99,7 +99,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         Err(failure) => return Done::new(host, Outcome::Failed, reason(&failure)),
     };
     if event.moment == Moment::Start {
-        let answer = settings.hook.warn.then(|| warning(home, &settings, event.host)).flatten();
+        let answer = settings.hook.warn.then(|| warning(context, home, &settings, event.host)).flatten();
         let done = Done::new(host, Outcome::Skipped(indelible::hook::Skipped::Nothing), "a session starts");
         return Done { answer, ..done };
     }
@@ -131,12 +131,14 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             }
         }
     }
+    context.count_passed(said.len());
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
 /// What the session is told when a person has to look after the home.
-fn warning(home: &Home, settings: &Settings, host: Host) -> Option<Value> {
-    let needs = status::attention(home, &settings.history()).ok()?;
+fn warning(context: &Context, home: &Home, settings: &Settings, host: Host) -> Option<Value> {
+    let mut needs = status::attention(home, &settings.history()).ok()?;
+    needs.extend(context.told_of_passed());
     if needs.is_empty() {
         return None;
     }

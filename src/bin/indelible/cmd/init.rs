@@ -5,23 +5,25 @@ use std::path::PathBuf;
 use indelible::init::init;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, trust};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::settings::{self, Settings, TEMPLATE};
+use crate::settings::{Settings, TEMPLATE};
+use crate::which;
 
 pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
-        None => match std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty()) {
-            Some(path) => path.into(),
-            None => settings::data_folder()?,
+        None => match which::named(None) {
+            Some((path, _)) => path,
+            None => which::data_folder()?,
         },
     };
     let settings = Settings::at(&path, &context.overrides)?;
     let made =
         init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
+    trust::note(&path);
     if context.json {
         output::json(&json!({
             "home": path.display().to_string(),

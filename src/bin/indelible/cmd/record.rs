@@ -14,7 +14,7 @@ use crate::args::{ExperimentArgs, HeuristicArgs, LearningArgs, RecordCommand};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
 use crate::prompt;
-use crate::settings::{Settings, may_redact};
+use crate::settings::{Settings, is_passing, may_redact};
 
 const WHAT: &str = "the record was not kept";
 /// The most lines of a batch that are recorded with one sync.
@@ -49,16 +49,19 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
     }
+    context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);
     // The process ends here. Its end closes the index as a crash would, which SQLite is made for, in half the time.
     std::mem::forget(recorder);
     Ok(Exit::Done)
 }
 
-/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record. It is one to refuse
+/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record, unlike one that only
+/// cannot be read at the moment, which may be about secrets. It is one to refuse
 /// when secrets have to go: nobody knows which patterns the file has.
 fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
+        Err(failure) if is_passing(&failure) => Err(Failure { what: format!("{WHAT}: {}", failure.what), ..failure }),
         Err(failure) if failure.exit != Exit::Usage && !redact && !may_redact(home.dir()) => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
             Ok(Settings::default())
@@ -204,7 +207,7 @@ fn batch(context: &Context, redact: bool) -> Result<Exit, Failure> {
     let recorder = recorder(&home, &settings)?;
     let redactor = redactor(&settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, std::io::stdin().lock());
-    let mut batch = Batch { recorder, redactor, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let mut batch = Batch { recorder, redactor, group: Vec::new(), bytes: 0, line: 0, recorded: 0, worst: Exit::Done };
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -225,6 +228,7 @@ fn batch(context: &Context, redact: bool) -> Result<Exit, Failure> {
         }
     }
     batch.record();
+    context.count_passed(batch.recorded);
     Ok(batch.worst)
 }
 
@@ -249,6 +253,8 @@ struct Batch<'h> {
     group: Vec<(u64, Result<Request, Invalid>)>,
     bytes: usize,
     line: u64,
+    /// How many records were made, repeats apart.
+    recorded: usize,
     worst: Exit,
 }
 
@@ -307,7 +313,10 @@ impl Batch<'_> {
 
     fn answer(&mut self, line: u64, outcome: Result<Receipt, record::Error>) -> String {
         match outcome {
-            Ok(receipt) => serde_json::to_string(&receipt).unwrap_or_default(),
+            Ok(receipt) => {
+                self.recorded += usize::from(!receipt.duplicate);
+                serde_json::to_string(&receipt).unwrap_or_default()
+            }
             Err(error) => {
                 self.worst = worse(self.worst, error.exit());
                 let failure = Failure::of(WHAT, &error);

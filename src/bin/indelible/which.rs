@@ -1,0 +1,187 @@
+//! Which home is meant, by one rule for every command: `--home`, then `INDELIBLE_HOME`, then the nearest trusted home above
+//! the working folder, then the one in the user's data folder.
+//!
+//! A found home that is not trusted is passed by, whatever is wrong with it, and is never an error: the next one is taken.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use indelible::fs::os;
+use indelible::home::is_home;
+use indelible::text;
+use indelible::trust::{self, Reason, Standing};
+
+use crate::exit::{Exit, Failure};
+use crate::user;
+
+/// The variable that names homes to trust, where there is no state folder to note them in: containers, CI.
+pub const TRUST: &str = "INDELIBLE_TRUST";
+
+/// The home that is meant.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// Its path.
+    pub path: PathBuf,
+    /// Who says so.
+    pub by: By,
+    /// What was found nearer and is not trusted, the nearest first.
+    pub passed: Vec<(PathBuf, Reason)>,
+    /// Where it was before, if it was moved since it was last found.
+    pub moved_from: Option<PathBuf>,
+}
+
+/// Who says which home is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `--home`.
+    Flag,
+    /// `INDELIBLE_HOME`.
+    Variable,
+    /// It is above the working folder.
+    Found,
+    /// Nothing: it is the one in the data folder.
+    Default,
+}
+
+impl By {
+    /// In words, for a person who is to act on that home.
+    pub fn words(self) -> &'static str {
+        match self {
+            By::Flag => "named by --home",
+            By::Variable => "named by INDELIBLE_HOME",
+            By::Found => "the nearest above this folder",
+            By::Default => "the default home",
+        }
+    }
+}
+
+/// The home that `--home` (`flag`) or `INDELIBLE_HOME` names, if either does.
+pub fn named(flag: Option<&Path>) -> Option<(PathBuf, By)> {
+    if let Some(path) = flag {
+        return Some((path.to_owned(), By::Flag));
+    }
+    let variable = std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty())?;
+    Some((variable.into(), By::Variable))
+}
+
+/// Which home is meant.
+///
+/// # Errors
+/// Exit 78 if it would be the default home, and the user's own folder is not known. What was passed by is in the hint.
+pub fn meant(flag: Option<&Path>) -> Result<Meant, Failure> {
+    if let Some((path, by)) = named(flag) {
+        return Ok(Meant { path, by, passed: Vec::new(), moved_from: None });
+    }
+    let found = found();
+    if let Some((path, by, moved_from)) = found.home {
+        return Ok(Meant { path, by, passed: found.passed, moved_from });
+    }
+    match data_folder() {
+        Ok(path) => Ok(Meant { path, by: By::Default, passed: found.passed, moved_from: None }),
+        Err(failure) => Err(match found.passed.first() {
+            Some((path, reason)) => failure.hint(passed_by(path, reason)),
+            None => failure,
+        }),
+    }
+}
+
+struct Found {
+    home: Option<(PathBuf, By, Option<PathBuf>)>,
+    passed: Vec<(PathBuf, Reason)>,
+}
+
+/// The nearest trusted home above the working folder, and what is not trusted before it.
+fn found() -> Found {
+    let mut found = Found { home: None, passed: Vec::new() };
+    let Ok(here) = std::env::current_dir() else { return found };
+    let state = user::state_folder();
+    for folder in here.ancestors().filter(|folder| is_home(folder)) {
+        let standing = match is_default(folder) {
+            // Trusted by its place.
+            true => {
+                found.home = Some((folder.to_owned(), By::Default, None));
+                return found;
+            }
+            false if is_in_variable(folder) => Standing::Trusted,
+            false => trust::standing(state.as_deref(), folder),
+        };
+        match standing {
+            Standing::Passed(reason) => found.passed.push((folder.to_owned(), reason)),
+            Standing::Trusted => {
+                found.home = Some((folder.to_owned(), By::Found, None));
+                return found;
+            }
+            Standing::Moved(from) => {
+                if let Some(state) = &state {
+                    let _ = trust::note_move(state, folder);
+                }
+                found.home = Some((folder.to_owned(), By::Found, Some(from)));
+                return found;
+            }
+        }
+    }
+    found
+}
+
+/// The nearest home above the working folder, trusted or not.
+pub fn nearest() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().find(|folder| is_home(folder)).map(Path::to_owned)
+}
+
+/// Whether `path`, which has no symbolic link, is the home in the user's data folder.
+pub fn is_default(path: &Path) -> bool {
+    user::data_folder().is_some_and(|default| default == path || os::real_path(&default).is_ok_and(|it| it == path))
+}
+
+/// The absolute paths that [`TRUST`] names.
+pub fn of_variable() -> Vec<PathBuf> {
+    let variable = std::env::var_os(TRUST).unwrap_or_default();
+    std::env::split_paths(&variable).filter(|path| path.is_absolute()).collect()
+}
+
+/// Whether [`TRUST`] names `path`, which has no symbolic link.
+pub fn is_in_variable(path: &Path) -> bool {
+    of_variable().iter().any(|named| named == path || os::real_path(named).is_ok_and(|it| it == path))
+}
+
+/// What is said when the home at `path` is passed by.
+pub fn passed_by(path: &Path, reason: &Reason) -> String {
+    let begin = format!("passed by the home at {}", text::path(path));
+    let trust = format!("indelible trust {}", text::shell_path(path));
+    match reason {
+        Reason::NotTrusted => format!("{begin}: you have not trusted it here; {trust}"),
+        Reason::CopyOf(other) => {
+            format!(
+                "{begin}: you have not trusted it here, and it is a copy of the one at {}; {trust}",
+                text::path(other)
+            )
+        }
+        Reason::Changeable { path, others } => {
+            format!(
+                "{begin}: it cannot be trusted, since {} could be changed by another user: {others}",
+                text::path(path)
+            )
+        }
+    }
+}
+
+/// What is told of the home at `path`, which was passed by, and from within which so many `records` came.
+pub fn told_of_passed(path: &Path, records: u64) -> String {
+    let records = text::counted(records, "record", "records");
+    let (shown, pasted) = (text::path(path), text::shell_path(path));
+    format!("{records} came from within {shown}, a home that you have not trusted: indelible trust {pasted}")
+}
+
+/// The platform's folder for a user's data, and ours in it.
+///
+/// # Errors
+/// Exit 78 if the user's own folder is not known.
+pub fn data_folder() -> Result<PathBuf, Failure> {
+    let none = || Failure::new(Exit::NoHome, "there is no home to record into");
+    if let Err(error) = etcetera::choose_base_strategy().map(|strategy| strategy.data_dir()) {
+        return Err(none().because(&error).hint("name one with --home or INDELIBLE_HOME"));
+    }
+    let why = std::io::Error::other("HOME is not an absolute path");
+    user::data_folder().ok_or_else(|| none().because(&why).hint("name one with --home or INDELIBLE_HOME"))
+}
