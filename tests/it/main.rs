@@ -17,6 +17,7 @@ mod faults;
 mod git_load;
 mod hook;
 mod hooks_settings;
+mod hostile;
 mod manual;
 #[cfg(target_os = "linux")]
 mod power;
@@ -27,4 +28,5 @@ mod service;
 mod soak;
 mod support;
 mod terminal;
+mod trust;
 mod user_git;

@@ -21,7 +21,7 @@ use indelible::own;
 use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
 use indelible::text;
-use indelible::trust::Notes;
+use indelible::trust::{Notes, Standing};
 use indelible::{batch, worker};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -57,6 +57,9 @@ pub struct Settings {
     pub hook: HookSettings,
     /// Secrets.
     pub redact: RedactSettings,
+    /// The home that they are of, once it is known.
+    #[serde(skip)]
+    home: Option<PathBuf>,
 }
 
 /// `[record]`
@@ -308,14 +311,14 @@ impl Settings {
     /// A setting that there is not, or a value that it cannot have: exit 78 for a file, 64 for a flag. A file that cannot be
     /// read at the moment: exit 74 or 75.
     pub fn of(home: &Dir, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
-        let (texts, ours) = (text_of(home)?, user_text()?);
-        if says_nothing(&texts) && ours.as_ref().is_none_or(|(_, text)| says_nothing(text)) {
-            // A recorder reads these every time, and most are as `init` made them: every setting a comment.
-            return Settings::read(&path_of(home), "", None, overrides);
-        }
+        let (text, ours) = (text_of(home)?, user_text()?);
         let id = || id_of(home, id);
         let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
-        Settings::read(&path_of(home), &texts, ours, overrides)
+        // A recorder reads these every time, and most are as `init` made them: every setting a comment.
+        let is_silent = says_nothing(&text);
+        let path = if is_silent { PathBuf::new() } else { path_of(home) };
+        let settings = Settings::read(&path, if is_silent { "" } else { &text }, ours, overrides)?;
+        Ok(Settings { home: Some(home.path().to_owned()), ..settings })
     }
 
     /// The settings of the home at `home`, which need not be there yet.
@@ -399,14 +402,20 @@ impl Settings {
         }
     }
 
+    /// The git program; `None` if it is not wanted, not there, or the home was not trusted by this user.
+    fn git_program(&self) -> Option<PathBuf> {
+        let program = Some(&self.history.git_program).filter(|program| !program.is_empty())?;
+        let is_trusted = |home: &PathBuf| !matches!(user::standing(home), Standing::Passed(_));
+        self.home.as_ref().filter(|home| is_trusted(home)).and_then(|_| os::program(Path::new(program)))
+    }
+
     /// How the history is kept.
     pub fn history(&self) -> HistoryOptions {
-        let program = &self.history.git_program;
         HistoryOptions {
             author_name: self.history.author_name.clone(),
             author_email: self.history.author_email.clone(),
             packs_max: self.history.packs_max,
-            git_program: (!program.is_empty()).then(|| os::program(Path::new(program))).flatten(),
+            git_program: self.git_program(),
             ..HistoryOptions::default()
         }
     }

@@ -2,9 +2,11 @@
 //!
 //! A folder that is not absolute is none: it would be another one in each working folder, and a repository could bring it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use indelible::fs::os;
+use indelible::trust::{self, Standing};
 
 /// The name of our folder within each of them.
 const OURS: &str = "indelible";
@@ -26,6 +28,37 @@ pub fn state_folder() -> Option<PathBuf> {
 /// [`config_folder`].
 pub fn data_folder() -> Option<PathBuf> {
     absolute(etcetera::choose_base_strategy().ok()?.data_dir())
+}
+
+/// The variable that names homes to trust, where there is no state folder to note them in: containers, CI.
+pub const TRUST: &str = "INDELIBLE_TRUST";
+
+/// The absolute paths that [`TRUST`] names.
+pub fn of_variable() -> Vec<PathBuf> {
+    let variable = std::env::var_os(TRUST).unwrap_or_default();
+    std::env::split_paths(&variable).filter(|path| path.is_absolute()).collect()
+}
+
+/// Whether [`TRUST`] names `path`, which has no symbolic link.
+pub fn is_in_variable(path: &Path) -> bool {
+    of_variable().iter().any(|named| is_at(named, path))
+}
+
+/// Whether `path`, which has no symbolic link, is the home in the user's data folder. That one is trusted by its place.
+pub fn is_default(path: &Path) -> bool {
+    data_folder().is_some_and(|default| is_at(&default, path))
+}
+
+fn is_at(named: &Path, path: &Path) -> bool {
+    named == path || os::real_path(named).is_ok_and(|named| named == path)
+}
+
+/// How the home at `path`, which has no symbolic link, stands with this user.
+pub fn standing(path: &Path) -> Standing {
+    match is_default(path) || is_in_variable(path) {
+        true => Standing::Trusted,
+        false => trust::standing(state_folder().as_deref(), path),
+    }
 }
 
 fn absolute(folder: PathBuf) -> Option<PathBuf> {

@@ -6,16 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-use indelible::fs::os;
 use indelible::home::is_home;
 use indelible::text;
 use indelible::trust::{self, Reason, Standing};
 
 use crate::exit::{Exit, Failure};
 use crate::user;
-
-/// The variable that names homes to trust, where there is no state folder to note them in: containers, CI.
-pub const TRUST: &str = "INDELIBLE_TRUST";
 
 /// The home that is meant.
 #[derive(Clone, Debug)]
@@ -96,16 +92,11 @@ fn found() -> Found {
     let Ok(here) = std::env::current_dir() else { return found };
     let state = user::state_folder();
     for folder in here.ancestors().filter(|folder| is_home(folder)) {
-        let standing = match is_default(folder) {
-            // Trusted by its place.
-            true => {
-                found.home = Some((folder.to_owned(), By::Default, None));
-                return found;
-            }
-            false if is_in_variable(folder) => Standing::Trusted,
-            false => trust::standing(state.as_deref(), folder),
-        };
-        match standing {
+        if user::is_default(folder) {
+            found.home = Some((folder.to_owned(), By::Default, None));
+            return found;
+        }
+        match user::standing(folder) {
             Standing::Passed(reason) => found.passed.push((folder.to_owned(), reason)),
             Standing::Trusted => {
                 found.home = Some((folder.to_owned(), By::Found, None));
@@ -127,22 +118,6 @@ fn found() -> Found {
 pub fn nearest() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().find(|folder| is_home(folder)).map(Path::to_owned)
-}
-
-/// Whether `path`, which has no symbolic link, is the home in the user's data folder.
-pub fn is_default(path: &Path) -> bool {
-    user::data_folder().is_some_and(|default| default == path || os::real_path(&default).is_ok_and(|it| it == path))
-}
-
-/// The absolute paths that [`TRUST`] names.
-pub fn of_variable() -> Vec<PathBuf> {
-    let variable = std::env::var_os(TRUST).unwrap_or_default();
-    std::env::split_paths(&variable).filter(|path| path.is_absolute()).collect()
-}
-
-/// Whether [`TRUST`] names `path`, which has no symbolic link.
-pub fn is_in_variable(path: &Path) -> bool {
-    of_variable().iter().any(|named| named == path || os::real_path(named).is_ok_and(|it| it == path))
 }
 
 /// What is said when the home at `path` is passed by.

@@ -23,7 +23,18 @@ const LOW_PRIORITY: i32 = 10;
 const LOWEST_PRIORITY: i32 = 19;
 
 /// What a program needs of the environment to work as its user expects.
-pub const VARIABLES: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL"];
+pub const VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+];
 
 /// Who may do what with a file that is never changed: its owner, read.
 pub const UNCHANGING: u32 = 0o400;
@@ -290,6 +301,31 @@ pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::INTR, Errno::BUSY];
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
+}
+
+/// Copies the file at `from` to `to`, where nothing is. Holes stay holes: a file can say that it is larger than the disk.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be copied; part of it may have been.
+pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
+    use rustix::fs::{SeekFrom, seek};
+    use std::io::{Read as _, Seek as _};
+    let mut source = open_without_waiting(from)?;
+    let mut copy = private_files().write(true).create_new(true).open(to)?;
+    let size = source.metadata()?.len();
+    let mut end = 0;
+    while end < size {
+        let begin = match seek(&source, SeekFrom::Data(end)) {
+            Err(rustix::io::Errno::NXIO) => break,
+            begin => begin.unwrap_or(end),
+        };
+        end = seek(&source, SeekFrom::Hole(begin)).unwrap_or(size);
+        source.seek(io::SeekFrom::Start(begin))?;
+        copy.seek(io::SeekFrom::Start(begin))?;
+        io::copy(&mut (&mut source).take(end - begin), &mut copy)?;
+    }
+    copy.set_len(size)?;
+    Ok(copy)
 }
 
 /// Opens the file at `path` for reading, at once: for a pipe that nobody writes to, too.

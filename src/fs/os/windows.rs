@@ -375,6 +375,15 @@ fn is_plain(found: &fs::BY_HANDLE_FILE_INFORMATION) -> bool {
     found.dwFileAttributes & (fs::FILE_ATTRIBUTE_DIRECTORY | fs::FILE_ATTRIBUTE_REPARSE_POINT) == 0
 }
 
+/// Copies the file at `from` to `to`, where nothing is.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be copied; part of it may have been.
+pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
+    std::fs::copy(from, to)?;
+    File::options().write(true).open(to)
+}
+
 /// Settings are read again when somebody asks.
 pub fn ask_to_read_again(_: std::time::Duration) {}
 

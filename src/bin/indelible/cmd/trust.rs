@@ -114,7 +114,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         let places = note.places.iter().map(|place| (place.clone(), stands(state.as_deref(), place)));
         homes.push((note.id, places.collect::<Vec<_>>()));
     }
-    let (default, variable) = (user::data_folder(), which::of_variable());
+    let (default, variable) = (user::data_folder(), user::of_variable());
     let passed = state.as_deref().map(Passed::read).unwrap_or_default();
     if context.json {
         let home = |(id, places): &(_, Vec<(PathBuf, String)>)| {
@@ -135,7 +135,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         output::line(&format!("{:<10} {}", state, text::path(path)));
     }
     for path in &variable {
-        output::line(&format!("{:<10} {} ({})", "trusted", text::path(path), which::TRUST));
+        output::line(&format!("{:<10} {} ({})", "trusted", text::path(path), user::TRUST));
     }
     if let Some(default) = default {
         output::line(&format!("{:<10} {} (the default home, by its place)", "trusted", text::path(&default)));
@@ -174,11 +174,11 @@ fn revoke(context: &Context, dir: &Path) -> Result<Exit, Failure> {
     for place in places.iter().filter(|_| !context.json) {
         output::line(&format!("{} is not trusted any more", text::path(place)));
     }
-    if which::is_default(&path) {
+    if user::is_default(&path) {
         output::warn("it is the default home, which is used because of its place");
     }
-    if which::is_in_variable(&path) {
-        output::warn(&format!("{} still names it", which::TRUST));
+    if user::is_in_variable(&path) {
+        output::warn(&format!("{} still names it", user::TRUST));
     }
     Ok(Exit::Done)
 }
