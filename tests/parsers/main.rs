@@ -19,7 +19,7 @@ mod user;
 
 use std::path::{Path, PathBuf};
 
-use checks::{CHECKS, Check};
+use checks::{CHECKS, Check, SLOW_CHECKS};
 use indelible::intent::{Experiment, Heuristic, Learning, Record};
 use indelible::position::{Position, SegmentId};
 use indelible::record::Request;
@@ -52,6 +52,24 @@ fn what_is_kept_breaks_nothing() {
         for (path, bytes) in inputs {
             println!("{}", path.display());
             hold(name, check, &bytes);
+        }
+    }
+}
+
+/// A home in which any one file holds anything, or what is kept for that file cut short or changed in one place.
+#[test]
+fn a_home_may_hold_anything() {
+    for (name, check) in SLOW_CHECKS {
+        for (path, bytes) in kept(name) {
+            println!("{}", path.display());
+            check(&bytes);
+        }
+    }
+    let home = checks::named("home").expect("it is one of them");
+    let contents: [&[u8]; 5] = [b"", b"\0\0\0\0", b"{}\n", b"[a]\n\xff\xfe = [[[", &[b'x'; 70_000]];
+    for file in 0..20 {
+        for content in contents {
+            home(&[&[file], content].concat());
         }
     }
 }

@@ -3,21 +3,26 @@
 use std::path::PathBuf;
 
 use indelible::init::init;
+use indelible::text;
 use serde_json::json;
 
 use super::{Context, trust};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::{Settings, TEMPLATE};
-use crate::which;
+use crate::which::{self, By};
 
 pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
-        None => match which::named(None) {
-            Some((path, _)) => path,
-            None => which::data_folder()?,
-        },
+        None => {
+            let (path, by) = match which::named(None) {
+                Some(named) => named,
+                None => (which::data_folder()?, By::Default),
+            };
+            output::say(&format!("home: {} ({})", text::path(&path), by.words()));
+            path
+        }
     };
     let settings = Settings::at(&path, &context.overrides)?;
     let made =
