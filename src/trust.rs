@@ -160,12 +160,18 @@ fn draw() -> String {
     hash.digest().to_string()[..32].to_owned()
 }
 
-/// The hash of the token of the home at `path`, whose private folder has to be this user's own.
-fn token_of(path: &Path) -> Option<String> {
-    let private = private_of(&Dir::open(path).ok()?).ok()??;
-    let is_ours = private.stat().is_ok_and(|found| found.owner == os::user());
-    let token = private.content(TOKEN, 64).ok().flatten().filter(|token| is_ours && !token.is_empty())?;
-    Some(hash(&token))
+/// The hash of the token of the home at `path`, whose private folder has to be this user's own; `None` if it has none.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be had at the moment, and only then: whatever else is wrong, it has none.
+fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
+    let read = || {
+        let Some(private) = private_of(&Dir::open(path)?)? else { return Ok(None) };
+        let is_ours = private.stat()?.owner == os::user();
+        let token = private.content(TOKEN, 64)?.filter(|token| is_ours && !token.is_empty());
+        Ok(token.map(|token| hash(&token)))
+    };
+    read().or_else(|error: fs::Error| if error.is_passing() { Err(error) } else { Ok(None) })
 }
 
 /// Which folder another user could change: the home at `path`, or one above it. One that cannot be looked at is taken for
@@ -178,27 +184,32 @@ fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
 }
 
 /// How the home at `path`, a path without symbolic links, stands with the user whose state folder is `state`.
-pub fn standing(state: Option<&Path>, path: &Path) -> Standing {
+///
+/// # Errors
+/// [`Error`] if the notes or the token cannot be had at the moment, and only then: what is recorded must not go elsewhere for
+/// that. Whatever else is wrong with a home or with the notes, it is not trusted.
+pub fn standing(state: Option<&Path>, path: &Path) -> Result<Standing, Error> {
     if let Some((path, others)) = changeable(path) {
-        return Standing::Passed(Reason::Changeable { path, others });
+        return Ok(Standing::Passed(Reason::Changeable { path, others }));
     }
-    let notes = state.and_then(|state| Notes::read(state).ok()).unwrap_or_default();
-    if notes.0.is_empty() {
-        return Standing::Passed(Reason::NotTrusted);
-    }
-    let Some(token) = token_of(path) else { return Standing::Passed(Reason::NotTrusted) };
-    let Some(note) = notes.0.iter().find(|note| note.token == token) else {
-        return Standing::Passed(Reason::NotTrusted);
+    let notes = match state.map(Notes::read).transpose() {
+        Err(Error::Notes(own::Error::Fs(error))) if error.is_passing() => return Err(error.into()),
+        notes => notes.ok().flatten().unwrap_or_default(),
+    };
+    let token = if notes.0.is_empty() { None } else { token_of(path)? };
+    let Some(note) = notes.0.iter().find(|note| Some(&note.token) == token.as_ref()) else {
+        return Ok(Standing::Passed(Reason::NotTrusted));
     };
     if note.places.iter().any(|place| place == path) {
-        return Standing::Trusted;
+        return Ok(Standing::Trusted);
     }
-    let has_it = |place: &&PathBuf| token_of(place).as_ref() == Some(&token) && !is_same_folder(place, path);
-    match (note.places.iter().find(has_it), note.places.last()) {
-        (Some(place), _) => Standing::Passed(Reason::CopyOf(place.clone())),
-        (None, Some(place)) => Standing::Moved(place.clone()),
-        (None, None) => Standing::Passed(Reason::NotTrusted),
+    for place in &note.places {
+        if token_of(place)? == token && !is_same_folder(place, path) {
+            return Ok(Standing::Passed(Reason::CopyOf(place.clone())));
+        }
     }
+    let last = note.places.last().cloned();
+    Ok(last.map_or(Standing::Passed(Reason::NotTrusted), Standing::Moved))
 }
 
 /// Whether both paths lead to one folder, as a bind mount's do.
@@ -213,7 +224,7 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 /// # Errors
 /// Every [`Error`]; the home is trusted all the same.
 pub fn note_move(state: &Path, path: &Path) -> Result<(), Error> {
-    let Some(token) = token_of(path) else { return Ok(()) };
+    let Some(token) = token_of(path)? else { return Ok(()) };
     text_of(path)?;
     change(state, Duration::ZERO, |notes| {
         if let Some(note) = notes.0.iter_mut().find(|note| note.token == token)
@@ -244,8 +255,8 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
     if let Some((path, others)) = changeable(path) {
         return Err(Error::Changeable { path, others });
     }
-    let before = standing(Some(state), path) == Standing::Trusted;
-    let token = match token_of(path).filter(|_| before) {
+    let before = standing(Some(state), path)? == Standing::Trusted;
+    let token = match token_of(path)?.filter(|_| before) {
         Some(token) => token,
         None => {
             let token = draw();
@@ -347,11 +358,6 @@ impl Notes {
 /// The path of the notes in the folder `state`.
 pub fn notes_path(state: &Path) -> PathBuf {
     state.join(NOTES)
-}
-
-/// Whether the home that is noted at `place` is still there, with its token.
-pub fn is_there(note: &Note, place: &Path) -> bool {
-    token_of(place).is_some_and(|token| token == note.token)
 }
 
 /// Changes the notes as `with` says, if it changes anything, and waits up to `wait` for others who do.

@@ -437,9 +437,11 @@ fn no_program_comes_from_the_working_folder() {
     let home = TestHome::new();
     let folder = home.user().join("work");
     fs::create_dir(&folder).expect("it can be made");
-    let planted = folder.join("git");
-    fs::write(&planted, "#!/bin/sh\ntouch \"$HOME/RAN\"\nexit 1\n").expect("it can be written");
-    fs::set_permissions(&planted, fs::Permissions::from_mode(0o755)).expect("it is there");
+    // A git program works in the repository, so that is a working folder too.
+    for planted in [folder.join("git"), home.join("git"), home.join(".git/git")] {
+        fs::write(&planted, "#!/bin/sh\ntouch \"$HOME/RAN\"\nexit 1\n").expect("it can be written");
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o755)).expect("it is there");
+    }
     let path = std::env::var("PATH").expect("there is one");
     for path in [format!(":{path}"), format!(".:{path}"), format!("../work:{path}"), String::from(".")] {
         for number in 0..4 {
@@ -588,6 +590,20 @@ fn settings_that_cannot_be_read_at_the_moment_are_not_called_bad() {
         }
     }
     assert_eq!(user.journal(), before);
+
+    // Whether a home is trusted, too: for want of a descriptor no record goes elsewhere.
+    let other = User::new();
+    let home = other.init("home");
+    let notes = other.join(".local/state/indelible/homes.json");
+    let binary = env!("CARGO_BIN_EXE_indelible");
+    for error in ["EMFILE", "EIO"] {
+        let inject = format!("inject=openat,openat2:error={error}");
+        let strace = Cmd::new("strace", other.home.user()).args(["-qq", "-o", "/dev/null", "-P"]).args([&notes]);
+        let strace = strace.args(["-e", "trace=openat,openat2", "-e", &inject, binary]);
+        let said = strace.args(["record", "failure", "--title", "t", "--domain", "d"]).folder(&home).run().exits(75);
+        assert!(said.stderr.contains("it cannot be told whether you trust the home at"), "{said}");
+    }
+    assert_eq!((other.pending(&home), other.in_default()), (0, 0));
 }
 
 /// A worker goes on with the settings that it had, and reads them again by itself.

@@ -347,6 +347,9 @@ impl Promise for trust::Error {
             trust::Error::Changeable { .. } => Exit::Refused,
             trust::Error::NotText(_) => Exit::Input,
             trust::Error::NoFolder | trust::Error::Damaged { .. } => Exit::NoHome,
+            trust::Error::Notes(own::Error::Fs(error)) | trust::Error::Fs(error) if error.is_passing() => {
+                Exit::TryAgain
+            }
             trust::Error::Notes(error) => error.exit(),
             trust::Error::Fs(error) => error.exit(),
         }

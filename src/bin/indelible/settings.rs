@@ -405,7 +405,7 @@ impl Settings {
     /// The git program; `None` if it is not wanted, not there, or the home was not trusted by this user.
     fn git_program(&self) -> Option<PathBuf> {
         let program = Some(&self.history.git_program).filter(|program| !program.is_empty())?;
-        let is_trusted = |home: &PathBuf| !matches!(user::standing(home), Standing::Passed(_));
+        let is_trusted = |home: &PathBuf| matches!(user::standing(home), Ok(Standing::Trusted | Standing::Moved(_)));
         self.home.as_ref().filter(|home| is_trusted(home)).and_then(|_| os::program(Path::new(program)))
     }
 

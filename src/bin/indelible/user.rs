@@ -54,9 +54,12 @@ fn is_at(named: &Path, path: &Path) -> bool {
 }
 
 /// How the home at `path`, which has no symbolic link, stands with this user.
-pub fn standing(path: &Path) -> Standing {
+///
+/// # Errors
+/// If that cannot be told at the moment.
+pub fn standing(path: &Path) -> Result<Standing, trust::Error> {
     match is_default(path) || is_in_variable(path) {
-        true => Standing::Trusted,
+        true => Ok(Standing::Trusted),
         false => trust::standing(state_folder().as_deref(), path),
     }
 }

@@ -63,12 +63,13 @@ pub fn named(flag: Option<&Path>) -> Option<(PathBuf, By)> {
 /// Which home is meant.
 ///
 /// # Errors
-/// Exit 78 if it would be the default home, and the user's own folder is not known. What was passed by is in the hint.
+/// Exit 78 if it would be the default home, and the user's own folder is not known; what was passed by is in the hint. Exit
+/// 74 or 75 if a home was found and it cannot be told at the moment whether it is trusted.
 pub fn meant(flag: Option<&Path>) -> Result<Meant, Failure> {
     if let Some((path, by)) = named(flag) {
         return Ok(Meant { path, by, passed: Vec::new(), moved_from: None });
     }
-    let found = found();
+    let found = found()?;
     if let Some((path, by, moved_from)) = found.home {
         return Ok(Meant { path, by, passed: found.passed, moved_from });
     }
@@ -87,31 +88,38 @@ struct Found {
 }
 
 /// The nearest trusted home above the working folder, and what is not trusted before it.
-fn found() -> Found {
+///
+/// # Errors
+/// If a home may be trusted, and that cannot be told at the moment.
+fn found() -> Result<Found, Failure> {
     let mut found = Found { home: None, passed: Vec::new() };
-    let Ok(here) = std::env::current_dir() else { return found };
+    let Ok(here) = std::env::current_dir() else { return Ok(found) };
     let state = user::state_folder();
     for folder in here.ancestors().filter(|folder| is_home(folder)) {
         if user::is_default(folder) {
             found.home = Some((folder.to_owned(), By::Default, None));
-            return found;
+            return Ok(found);
         }
-        match user::standing(folder) {
+        let unknown = |error| {
+            let what = format!("it cannot be told whether you trust the home at {}", text::path(folder));
+            Failure::of(&what, &error).hint("nothing was done; run the same command again")
+        };
+        match user::standing(folder).map_err(unknown)? {
             Standing::Passed(reason) => found.passed.push((folder.to_owned(), reason)),
             Standing::Trusted => {
                 found.home = Some((folder.to_owned(), By::Found, None));
-                return found;
+                return Ok(found);
             }
             Standing::Moved(from) => {
                 if let Some(state) = &state {
                     let _ = trust::note_move(state, folder);
                 }
                 found.home = Some((folder.to_owned(), By::Found, Some(from)));
-                return found;
+                return Ok(found);
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// The nearest home above the working folder, trusted or not.

@@ -303,6 +303,11 @@ pub fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
+/// Whether `error` says nothing of a file but that it cannot be had at the moment: a shortage, or a fault of the disk.
+pub fn is_passing(error: &io::Error) -> bool {
+    is_shortage(error) || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
+}
+
 /// Copies the file at `from` to `to`, where nothing is. Holes stay holes: a file can say that it is larger than the disk.
 ///
 /// # Errors

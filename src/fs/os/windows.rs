@@ -375,6 +375,11 @@ fn is_plain(found: &fs::BY_HANDLE_FILE_INFORMATION) -> bool {
     found.dwFileAttributes & (fs::FILE_ATTRIBUTE_DIRECTORY | fs::FILE_ATTRIBUTE_REPARSE_POINT) == 0
 }
 
+/// Whether `error` says nothing of a file but that it cannot be had at the moment.
+pub fn is_passing(error: &io::Error) -> bool {
+    is_shortage(error)
+}
+
 /// Copies the file at `from` to `to`, where nothing is.
 ///
 /// # Errors

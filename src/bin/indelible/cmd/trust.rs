@@ -150,10 +150,11 @@ fn list(context: &Context) -> Result<Exit, Failure> {
 fn stands(state: Option<&Path>, place: &Path) -> String {
     use indelible::trust::{Reason, Standing};
     match trust::standing(state, place) {
-        Standing::Trusted | Standing::Moved(_) => "trusted",
-        Standing::Passed(Reason::Changeable { .. }) if is_home(place) => "unsafe",
-        Standing::Passed(_) if is_home(place) => "changed",
-        Standing::Passed(_) => "gone",
+        Ok(Standing::Trusted | Standing::Moved(_)) => "trusted",
+        Ok(Standing::Passed(Reason::Changeable { .. })) if is_home(place) => "unsafe",
+        Ok(Standing::Passed(_)) if is_home(place) => "changed",
+        Ok(Standing::Passed(_)) => "gone",
+        Err(_) => "unknown",
     }
     .to_owned()
 }
