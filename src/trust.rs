@@ -40,6 +40,10 @@ const NOTES: &str = "homes.json";
 const PASSED: &str = "passed";
 /// From this size on the counts are folded, in bytes.
 const BYTES_FOLDED: u64 = 64 << 10;
+/// From so many homes on, those that are nowhere any more are forgotten.
+const NOTES_MAX: usize = 1000;
+/// The most places that are remembered of a home, the newest.
+const PLACES_MAX: usize = 32;
 /// The most homes that are counted.
 const PASSED_MAX: usize = 1000;
 /// The version of the notes.
@@ -231,6 +235,8 @@ pub fn note_move(state: &Path, path: &Path) -> Result<(), Error> {
             && !note.places.iter().any(|place| place == path)
         {
             note.places.push(path.to_owned());
+            let old = note.places.len().saturating_sub(PLACES_MAX);
+            note.places.drain(..old);
         }
     })
 }
@@ -274,6 +280,7 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
             Some(note) => note.places.push(path.clone()),
             None => notes.0.push(Note { id, token, places: vec![path.clone()] }),
         }
+        notes.prune();
         notes.other_with(id, path)
     })?;
     Ok(Trusted { path: path.clone(), id, before, same_id })
@@ -344,6 +351,13 @@ impl Notes {
         let first = self.0.iter().find(|note| note.id == id)?;
         let is_other = !first.places.iter().any(|place| place == path);
         is_other.then(|| first.places.last().cloned()).flatten()
+    }
+
+    /// Forgets homes that are nowhere any more, once there are very many: those of tests and demos, mostly.
+    fn prune(&mut self) {
+        if self.0.len() > NOTES_MAX {
+            self.0.retain(|note| note.places.iter().any(|place| place.exists()));
+        }
     }
 
     /// Forgets every home that was at `path`, but for the one whose token is `kept`. Returns their places.
@@ -449,5 +463,53 @@ impl Passed {
         };
         let text: String = self.0.iter().filter_map(line).collect();
         Ok(folder.replace_lightly(PASSED, text.as_bytes(), folder)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(number: u128, place: PathBuf) -> Note {
+        Note { id: Uuid::from_u128(number), token: number.to_string(), places: vec![place] }
+    }
+
+    #[test]
+    fn very_many_homes_that_are_gone_are_forgotten() {
+        let here = tempfile::tempdir().expect("a temporary folder");
+        let gone = |number| note(number, here.path().join(number.to_string()));
+        let mut notes = Notes((0..NOTES_MAX as u128).map(gone).collect());
+        notes.prune();
+        assert_eq!(notes.0.len(), NOTES_MAX, "a few may be on a disk that is not there");
+        notes.0.push(note(7, here.path().to_owned()));
+        notes.prune();
+        assert_eq!(notes.0, [note(7, here.path().to_owned())]);
+    }
+
+    #[test]
+    fn an_id_belongs_to_the_home_that_was_first_trusted_with_it() {
+        let (one, two, other) = (Path::new("/one"), Path::new("/two"), Path::new("/other"));
+        let id = Uuid::from_u128(1);
+        let notes = Notes(vec![note(1, one.into()), Note { id, ..note(2, two.into()) }]);
+        assert_eq!(notes.id_of(one, id), Some(id));
+        assert_eq!(notes.id_of(one, Uuid::from_u128(9)), Some(id), "whatever it says now");
+        assert_eq!(notes.id_of(two, id), None, "a copy");
+        assert_eq!(notes.id_of(other, id), None, "it is not noted, and says the same");
+        assert_eq!(notes.id_of(other, Uuid::from_u128(9)), Some(Uuid::from_u128(9)), "nobody else has that one");
+    }
+
+    #[test]
+    fn counts_stay_small_and_right() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let state = folder.path().join("state");
+        let path = Path::new("/a/home with \"quotes\"\nand lines");
+        for _ in 0..3000 {
+            Passed::add(&state, path, 2).expect("it is counted");
+        }
+        let size = std::fs::metadata(state.join(PASSED)).expect("it is there").len();
+        assert!(size <= BYTES_FOLDED, "{size} bytes");
+        assert_eq!(Passed::read(&state).of(path), 6000);
+        Passed::forget(&state, path).expect("it is forgotten");
+        assert_eq!(Passed::read(&state).all().count(), 0);
     }
 }
