@@ -460,6 +460,12 @@ impl File {
         Ok(filled)
     }
 
+    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
+    /// before it are zeros, and reading them would take as long as the file says it is large.
+    pub fn data_from(&self, offset: u64) -> u64 {
+        sys::data_from(&self.fd, offset)
+    }
+
     /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
     /// all lie together, wherever the end was.
     ///

@@ -84,6 +84,11 @@ impl Error {
         self.io_kind() == Some(io::ErrorKind::NotFound)
     }
 
+    /// Whether it says nothing of what lies at the path but that it cannot be had at the moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if os::is_passing(source))
+    }
+
     /// Whether something already lies at the path.
     pub fn is_already_there(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::AlreadyExists)

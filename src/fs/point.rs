@@ -36,6 +36,10 @@ points! {
     InitHistory,
     /// The list of ignored files of somebody's own repository is about to be replaced.
     InitIgnored,
+    /// The token of a home that is to be trusted is about to be drawn into it.
+    TrustBeforeToken,
+    /// A home has its token, and the user's notes do not have it yet.
+    TrustBeforeNote,
     /// An entry is about to be written.
     AppendBeforeWrite,
     /// Half of an entry is written, and no more will be.

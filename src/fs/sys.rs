@@ -26,6 +26,8 @@ mod calls {
         rustix::fs::openat2(rustix::fs::CWD, path, flags, mode, resolve)
     }
 
+    pub use super::unix::unix_data_from as data_from;
+
     /// The time.
     pub fn now() -> jiff::Timestamp {
         jiff::Timestamp::now()
@@ -78,6 +80,16 @@ mod unix {
             }
         }
         Ok(names)
+    }
+
+    /// Where the next byte of the file is that is not in a hole, from `offset` on; its end where there is none. Where holes are
+    /// not known, `offset`.
+    pub fn unix_data_from(file: &impl std::os::fd::AsFd, offset: u64) -> u64 {
+        match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => rustix::fs::fstat(file).map_or(offset, |stat| offset.max(stat.st_size.cast_unsigned())),
+            Err(_) => offset,
+        }
     }
 
     /// Lets the file's owner run it as a program.

@@ -264,6 +264,7 @@ impl<'j> Reader<'j> {
         let mut offset = self.buffer_offset + self.buffer.len() as u64;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
+            offset = self.file.data_from(offset);
             let read = self.file.read_at(&mut chunk, offset)?;
             let feed = chunk[..read].iter().position(|byte| *byte == b'\n');
             offset += feed.map_or(read, |feed| feed + 1) as u64;

@@ -196,6 +196,7 @@ fn end_of_zeros(file: &File) -> Result<u64, fs::Error> {
     let mut buffer = vec![0; 64 << 10];
     let mut offset = 0;
     loop {
+        offset = file.data_from(offset);
         let read = file.read_at(&mut buffer, offset)?;
         let zeros = buffer[..read].iter().take_while(|byte| **byte == 0).count();
         offset += zeros as u64;

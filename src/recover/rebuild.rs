@@ -9,13 +9,11 @@
 //! | before it is filled | an index that is empty, or says that it is unfinished | the next run begins again |
 //! | while it is filled | some of the rows, and that it is unfinished | the same |
 
-use std::fs::File;
-
 use jiff::Timestamp;
 
 use super::{Base, Error, Report};
 use crate::batch::{Committer, Progress};
-use crate::fs::{self, Point, point};
+use crate::fs::{self, Point, os, point};
 use crate::home;
 use crate::model::{RecordId, RecordPath, Request};
 use crate::store::index::{self, Index, RowImage};
@@ -142,7 +140,7 @@ fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
         if from.is_file() {
             let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
             let to = quarantine.path().join(format!("index-{stamp}.db{suffix}"));
-            let copy = std::fs::copy(&from, &to).and_then(|_| File::options().write(true).open(&to)?.sync_all());
+            let copy = os::copy_with_holes(&from, &to).and_then(|to| to.sync_all());
             copy.map_err(fs::Error::io("copy to quarantine", &from))?;
             kept.get_or_insert_with(|| to.display().to_string());
         }

@@ -62,10 +62,10 @@ fn a_change_keeps_everything_else_in_the_file() {
     let _ = home.cmd(["config", "set", "worker.age_ms", "200"]).ok();
     assert_eq!(file(&home), before.replace("# age_ms = 1000", "age_ms = 200"));
     let _ = home.cmd(["config", "set", "worker.age_ms", "300"]).ok();
-    let _ = home.cmd(["config", "set", "history.author_name", "Ä \"quoted\" # name"]).ok();
-    let _ = home.cmd(["config", "set", "worker.autostart", "true"]).ok();
-    assert_eq!(setting(&home, "history.author_name")["value"], "Ä \"quoted\" # name");
-    assert_eq!(setting(&home, "worker.autostart")["value"], true);
+    let _ = home.cmd(["config", "set", "hook.severity", "4"]).ok();
+    let _ = home.cmd(["config", "set", "hook.warn", "false"]).ok();
+    assert_eq!(setting(&home, "hook.severity")["value"], 4);
+    assert_eq!(setting(&home, "hook.warn")["value"], false);
     let comments = |text: &str| text.lines().filter(|line| line.ends_with('.')).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(comments(&file(&home)), comments(&before), "a comment is gone or has moved");
     assert_eq!(file(&home).lines().count(), before.lines().count());
@@ -81,20 +81,67 @@ fn a_change_keeps_everything_else_in_the_file() {
     assert_eq!(left, 0, "something was left behind");
 }
 
+/// What could do harm is decided by the user, in a file that no home brings along.
 #[test]
-fn a_table_keeps_its_heading_and_the_comments_of_what_stays_in_it() {
+fn what_a_home_does_not_decide_goes_into_the_users_own_file() {
     let home = TestHome::new();
     let before = file(&home);
-    let set = |value: &str| home.cmd(["config", "set", "hook.tools", value]).ok();
-    let _ = set(r#"{ Read = ["failure"], Edit = [] }"#);
-    let edited = before.replace("[hook.tools]\n", "[hook.tools]\nEdit = []\nRead = [\"failure\"]\n");
-    assert_eq!(file(&home), edited);
-    std::fs::write(home.join(FILE), edited.replace("\nRead = [\"failure\"]", "\nRead = [] # mine"))
-        .expect("it can be written");
-    let _ = set(r#"{ Read = [] }"#);
-    assert_eq!(file(&home), before.replace("[hook.tools]\n", "[hook.tools]\nRead = [] # mine\n"));
-    let _ = set("{}");
-    assert_eq!(file(&home), before);
+    let id = std::fs::read_to_string(home.join(".indelible/home.json")).expect("it is there");
+    let id: Value = serde_json::from_str(&id).expect("it is JSON");
+    let id = id["id"].as_str().expect("it has one");
+    home.configure_user("# mine\n[worker]\nstop_s = 7 # calm\n");
+    let values = [
+        ("history.author_name", "Ä \"quoted\" # name"),
+        ("history.author_email", "me@example.org"),
+        ("history.git_program", ""),
+        ("history.packs_max", "8"),
+        ("worker.autostart", "false"),
+        ("log.level", "debug"),
+        ("log.files_max", "3"),
+        ("hook.record", "false"),
+        ("hook.answers", "[\"ack\"]"),
+        ("hook.events", "{ Stop = [] }"),
+        ("hook.tools", "{ Read = [\"failure\"] }"),
+        ("redact.hooks", "false"),
+        ("redact.records", "true"),
+        ("redact.patterns", "{ ticket = \"T-[0-9]+\" }"),
+    ];
+    for (key, value) in values {
+        let set = home.cmd(["config", "set", key, value, "--json"]).ok().json();
+        assert_eq!(set["file"], home.user_config().canonicalize().expect("it is there").to_str().expect("it is text"));
+        assert_eq!(setting(&home, key)["origin"], "user-home", "{key}");
+    }
+    assert_eq!(file(&home), before, "the home's own file has changed");
+    assert_eq!(setting(&home, "history.author_name")["value"], "Ä \"quoted\" # name");
+    assert_eq!(setting(&home, "worker.stop_s")["origin"], "user");
+    let own = std::fs::read_to_string(home.user_config()).expect("it is there");
+    assert!(own.starts_with("# mine\n[worker]\nstop_s = 7 # calm\n"), "{own}");
+    assert!(own.contains(&format!("[home.\"{id}\".history]")), "{own}");
+    // Another home has its own.
+    let other = TestHome::at(home.user().join("other"));
+    let _ = other.cmd(["init"]).env("HOME", home.user()).ok();
+    let of_other = other.cmd(["config", "get", "history.packs_max"]).env("HOME", home.user()).ok();
+    assert_eq!(of_other.stdout, "32\n");
+}
+
+/// Many processes that change the user's own file at once undo nothing of each other's.
+#[test]
+fn changes_of_the_users_own_file_at_once_are_all_kept() {
+    let home = TestHome::new();
+    let keys =
+        ["history.author_name", "history.author_email", "log.level", "hook.record", "redact.hooks", "redact.records"];
+    let value = |key: &str| match key {
+        "log.level" => "debug".to_owned(),
+        "hook.record" | "redact.hooks" | "redact.records" => "true".to_owned(),
+        key => format!("value of {key}"),
+    };
+    in_parallel(keys.len(), 6, |number| {
+        let key = keys[number];
+        let _ = home.cmd(["config", "set", key, &value(key)]).ok();
+    });
+    for key in keys {
+        assert_eq!(setting(&home, key)["origin"], "user-home", "the change of {key} was undone");
+    }
 }
 
 #[test]
@@ -111,6 +158,10 @@ fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
         ("log.level", ""),
         ("hook.events", r#"{ Stop = ["everything"] }"#),
         ("redact.patterns", r#"{ mine = "(" }"#),
+        ("history.git_program", "../tool"),
+        ("history.git_program", "./git"),
+        ("history.git_program", "tools/git"),
+        ("worker.age_ms", "99999999999"),
     ] {
         let refused = home.cmd(["config", "set", key, value]).run().exits(65);
         assert!(refused.stderr.contains(key), "it does not say which: {refused}");
@@ -118,6 +169,7 @@ fn what_a_setting_cannot_be_is_refused_and_nothing_changes() {
     }
     let _ = home.cmd(["config", "set", "worker.no_such", "1"]).run().exits(64);
     assert_eq!(file(&home), before);
+    assert!(!home.user_config().exists(), "something was changed");
     // What is broken is not made worse.
     std::fs::write(home.join(FILE), "[worker\nage_ms = 1\n").expect("it can be written");
     let _ = home.cmd(["config", "set", "worker.age_ms", "200"]).run().exits(78);
@@ -144,6 +196,7 @@ fn a_number_out_of_its_range_is_refused_with_the_range() {
         let refused = home.cmd(["config", "set", key, value]).run().exits(65);
         assert!(refused.stderr.contains(key) && refused.stderr.contains(range), "{refused}");
         assert_eq!(file(&home), before, "{key} {value:?}");
+        assert!(!home.user_config().exists(), "{key} {value:?}");
     }
     for (key, value) in [("worker.urgent_severity", "6"), ("worker.stop_s", "0"), ("journal.keep_s", "0")] {
         let _ = home.cmd(["config", "set", key, value]).ok();
@@ -157,21 +210,32 @@ fn a_number_out_of_its_range_is_refused_with_the_range() {
     assert!(refused.stderr.contains("at least 1") && refused.stderr.contains("worker.records_max"), "{refused}");
 }
 
-/// Where every record is to be without secrets, a slip elsewhere in the file does not let one through.
+/// Where every record is to be without secrets, a slip elsewhere in either file does not let one through.
 #[test]
 fn a_slip_in_the_settings_does_not_switch_redaction_off() {
     let home = TestHome::new();
+    let of_home = file(&home);
     let _ = home.cmd(["config", "set", "redact.records", "true"]).ok();
-    let asked = file(&home);
+    assert_eq!(file(&home), of_home, "a home does not decide that");
     let before = home.journal();
-    for slip in ["\n[no_such]\n", "\n[worker\n", "\n[hook.events]\nStop = 1\n"] {
-        std::fs::write(home.join(FILE), format!("{asked}{slip}")).expect("it can be written");
+    let refuses = |slip: &str| {
         let refused = home.recorder("failure", "with a password").run().exits(78);
         assert!(refused.stderr.contains("the settings") || refused.stderr.contains("a setting"), "{refused}");
         assert_eq!(home.journal(), before, "{slip:?}");
+    };
+    let slips = ["\n[no_such]\n", "\n[worker\n", "\n[record]\nindex_wait_ms = \"x\"\n"];
+    for slip in slips {
+        std::fs::write(home.join(FILE), format!("{of_home}{slip}")).expect("it can be written");
+        refuses(slip);
     }
-    let not_asked = asked.replace("\nrecords = true", "\n# records = true");
-    std::fs::write(home.join(FILE), format!("{not_asked}\n[no_such]\n")).expect("it can be written");
+    std::fs::write(home.join(FILE), &of_home).expect("it can be written");
+    let asked = std::fs::read_to_string(home.user_config()).expect("it was made");
+    for slip in slips {
+        home.configure_user(&format!("{asked}{slip}"));
+        refuses(slip);
+    }
+    home.configure_user(&asked.replace("\nrecords = true", "\n# records = true"));
+    std::fs::write(home.join(FILE), "[no_such]\n").expect("it can be written");
     let _ = home.record("failure", "no reason to lose it");
 }
 

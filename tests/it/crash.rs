@@ -119,6 +119,8 @@ const TABLE: &[Row] = &[
     row(Point::InitIndex,           &[Init],                                 NoPromise,    Absent),
     row(Point::InitHistory,         &[Init, NoHistory],                      Acknowledged, WholeOnce),
     row(Point::InitIgnored,         &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::TrustBeforeToken,    &[Init],                                 NoPromise,    Absent),
+    row(Point::TrustBeforeNote,     &[Init],                                 NoPromise,    Absent),
     row(Point::AppendBeforeWrite,   &[FAILURE, Batch],                       NoPromise,    Absent),
     row(Point::AppendShortWrite,    &[HEURISTIC],                            NoPromise,    Absent),
     row(Point::AppendBeforeSync,    &[FAILURE, Batch],                       NoPromise,    AbsentOrWhole),
@@ -218,6 +220,8 @@ const IN_INIT: &[&str] = &[
     "InitJournal",
     "InitIdentity",
     "RotateBeforeCreate",
+    "TrustBeforeToken",
+    "TrustBeforeNote",
 ];
 
 const TINY: [&str; 4] = ["--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];

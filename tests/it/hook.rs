@@ -832,7 +832,7 @@ fn to_explain_changes_nothing() {
 #[test]
 fn settings_decide_what_is_recorded() {
     let home = TestHome::new();
-    let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
+    let configure = |text: &str| home.configure_user(text);
     configure("[hook]\nrecord = false\n");
     quiet(&home, fixture("claude/Stop"));
     assert_eq!(counts(&home)["skipped_by"]["switched-off"], 1);
@@ -933,7 +933,7 @@ fn no_store_ever_holds_what_a_program_takes_as_a_secret() {
 #[test]
 fn own_patterns_and_redaction_can_be_set() {
     let home = TestHome::new();
-    let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
+    let configure = |text: &str| home.configure_user(text);
     configure("[redact]\nrecords = true\n[redact.patterns]\nticket = \"T-[0-9]+\"\n");
     let _ = home.cmd(["record", "success", "--title", "closed T-42", "--domain", "d"]).ok();
     quiet(&home, edited("claude/Stop", |it| it["last_assistant_message"] = json!("[LEARNED] T-43 was hard")));

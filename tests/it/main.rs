@@ -18,6 +18,7 @@ mod faults;
 mod git_load;
 mod hook;
 mod hooks_settings;
+mod hostile;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]
@@ -33,4 +34,5 @@ mod soak;
 mod spread;
 mod support;
 mod terminal;
+mod trust;
 mod user_git;

@@ -441,7 +441,7 @@ struct Autostart {
 impl Autostart {
     fn new() -> Autostart {
         let home = TestHome::new();
-        std::fs::write(home.join(".indelible/config.toml"), "[worker]\nautostart = true\n").expect("it can be written");
+        home.configure_user("[worker]\nautostart = true\n");
         Autostart { home }
     }
 

@@ -2,33 +2,47 @@
 //! again. For bytes that are made up ([`super`]), those that are kept, and those that the fuzzer finds.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use indelible::batch::{self, Committer, Progress};
 use indelible::fs::Dir;
+use indelible::fs::lock::WorkerLock;
+use indelible::home::Home;
+use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
 use indelible::position::Position;
-use indelible::store::history::trailer_of;
+use indelible::record::Recorder;
+use indelible::recover;
+use indelible::status;
+use indelible::store::history::{HistoryOptions, trailer_of};
 use indelible::store::page::{self, Parsed, id_of};
+use indelible::trust::{self, Notes, Passed, Standing};
+use indelible::verify;
 use uuid::Uuid;
 
-use crate::settings::Settings;
+use crate::settings::{Own, Settings};
 
 /// Holds a parser against some bytes, and panics where it fails.
 pub type Check = fn(&[u8]);
 
 /// Every parser of what comes from outside.
-pub const CHECKS: [(&str, Check); 6] = [
+pub const CHECKS: [(&str, Check); 7] = [
     ("journal", journal),
     ("page", page),
     ("position", position),
     ("trailer", trailer),
     ("batch", batch),
     ("config", config),
+    ("notes", notes),
 ];
+
+/// What takes too long to be held against everything that is made up.
+pub const SLOW_CHECKS: [(&str, Check); 1] = [("home", home)];
 
 /// The check of the parser `name`.
 pub fn named(name: &str) -> Option<Check> {
-    CHECKS.into_iter().find(|(it, _)| *it == name).map(|(_, check)| check)
+    CHECKS.into_iter().chain(SLOW_CHECKS).find(|(it, _)| *it == name).map(|(_, check)| check)
 }
 
 /// A journal of one segment, whose entries are for each check to write.
@@ -144,17 +158,170 @@ fn batch(bytes: &[u8]) {
     }
 }
 
-/// A configuration file, and the same text on the command line.
+/// A configuration file, a home's and a user's, and the same text on the command line.
 fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let read = |text: &str, overrides: &[String]| Settings::read(Path::new("config.toml"), text, overrides);
+    let path = Path::new("config.toml");
     let overrides: Vec<_> = text.lines().map(str::to_owned).collect();
-    for settings in [read(text, &[]), read("", &overrides)].into_iter().flatten() {
+    let id = Uuid::from_u128(0xfeed);
+    let ours = Own { path, text, id: &|| Ok(Some(id)) };
+    let of_home = Settings::read(path, text, None, &[]);
+    if let Ok(settings) = &of_home {
+        decides_nothing_of_the_users(settings);
+    }
+    let [of_user, of_flags] = [Settings::read(path, "", Some(ours), &[]), Settings::read(path, "", None, &overrides)];
+    for settings in [of_home, of_user, of_flags].into_iter().flatten() {
         let options = settings.worker();
         for wait in [options.age_max, options.poll, options.stop, options.batch.keep, options.batch.index_wait] {
             let now = std::time::Instant::now();
             assert!(now.checked_add(wait).is_some(), "nobody can wait for {wait:?}");
         }
         assert!(options.batch.records_max > 0 && options.batch.segment_bytes_max > 0, "nothing could be committed");
+    }
+}
+
+/// Whatever a home's file says, no program, no start, no name, no log, no rule of a hook is in it, and nothing less is
+/// redacted.
+fn decides_nothing_of_the_users(settings: &Settings) {
+    let usual = Settings::default();
+    let said = |it: &Settings| {
+        let (history, log, hook, worker) = (&it.history, &it.log, &it.hook, it.worker.autostart);
+        format!("{history:?} {log:?} {:?} {:?} {:?} {:?} {worker}", hook.record, hook.events, hook.tools, hook.answers)
+    };
+    assert_eq!(said(settings), said(&usual));
+    assert!(settings.redact.hooks, "a home has switched redaction off");
+    assert!(settings.worker.records_max <= 100_000, "a home's number has no bound");
+}
+
+/// The notes of trusted homes, and the counts of those that were passed by: nothing that they say trusts a home that has no
+/// such token.
+fn notes(bytes: &[u8]) {
+    NOTED.with(|noted| {
+        let state = noted.path().join("state");
+        for name in ["homes.json", "passed"] {
+            std::fs::write(state.join(name), bytes).expect("it can be written");
+        }
+        let home = noted.path().join("home");
+        let standing = trust::standing(Some(&state), &home).expect("nothing is short");
+        assert!(matches!(standing, Standing::Passed(_)), "a home without a token is trusted");
+        if let Ok(notes) = Notes::read(&state) {
+            let id = Uuid::from_u128(0xfeed);
+            assert!(notes.id_of(&home, id).is_none() || !notes.all().is_empty() || notes.id_of(&home, id) == Some(id));
+        }
+        let passed = Passed::read(&state);
+        assert!(passed.all().all(|(path, count)| path.is_absolute() && count > 0));
+    });
+}
+
+thread_local! {
+    static NOTED: tempfile::TempDir = {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["state", "home/.indelible"] {
+            std::fs::create_dir_all(folder.path().join(name)).expect("it can be made");
+        }
+        folder
+    };
+    static HOME: Template = Template::new();
+}
+
+/// A home with a record of each store, to copy from.
+struct Template {
+    folder: tempfile::TempDir,
+    files: Vec<PathBuf>,
+}
+
+impl Template {
+    fn new() -> Template {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("home");
+        init(&path, options(), "").expect("it can be made");
+        let home = Home::open(&path).expect("it was just made");
+        for title in ["committed", "pending"] {
+            let line = format!("{{\"kind\":\"failure\",\"title\":\"{title}\",\"domain\":\"d\"}}");
+            let mut recorder = Recorder::new(&home, Some(Duration::ZERO)).expect("it is a home");
+            recorder.record(Request::of_line(line.as_bytes()).expect("a record")).expect("it is recorded");
+            if title == "committed" {
+                let lock = WorkerLock::try_take(home.private(), "a test").expect("it locks").expect("it is free");
+                recovered(&home, &lock).expect("it is committed");
+            }
+        }
+        let mut files = Vec::new();
+        walk(&path, &mut |file| files.push(file.strip_prefix(&path).expect("it is in it").to_owned()));
+        files.sort();
+        Template { folder, files }
+    }
+}
+
+fn options() -> HistoryOptions {
+    HistoryOptions { git_program: None, packs_max: 2, ..HistoryOptions::default() }
+}
+
+fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).expect("it is ours").flatten() {
+        match entry.path().is_dir() {
+            true => walk(&entry.path(), found),
+            false => found(&entry.path()),
+        }
+    }
+}
+
+fn recovered(home: &Home, lock: &WorkerLock) -> Result<(), recover::Error> {
+    let batch =
+        batch::Options { history: options(), index_wait: Duration::from_millis(50), ..batch::Options::default() };
+    let mut committer = Committer::open(home, lock, batch)?;
+    recover::recover(&mut committer, recover::Scope::Everything, &mut Quiet).map(drop)
+}
+
+/// Progress that nobody looks at.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn begin(&mut self, _: &'static str, _: u64) {}
+    fn at(&mut self, _: u64) {}
+    fn end(&mut self) {}
+}
+
+/// A home with one of its files replaced: the first byte says which, the others are its content. Everything that reads a
+/// home reads it, records into it and recovers it, and what lies beside it stays as it was.
+fn home(bytes: &[u8]) {
+    let Some((first, content)) = bytes.split_first() else { return };
+    HOME.with(|template| {
+        let root = tempfile::tempdir_in(template.folder.path()).expect("a temporary folder");
+        let (from, path, beside) =
+            (template.folder.path().join("home"), root.path().join("home"), root.path().join("x"));
+        std::fs::write(&beside, "beside").expect("it can be written");
+        walk(&from, &mut |file| {
+            let to = path.join(file.strip_prefix(&from).expect("it is in it"));
+            std::fs::create_dir_all(to.parent().expect("it has one")).expect("it can be made");
+            std::fs::copy(file, &to).expect("it can be copied");
+        });
+        for folder in ["tmp", "quarantine", "logs", "requests"] {
+            std::fs::create_dir_all(path.join(".indelible").join(folder)).expect("it can be made");
+        }
+        for folder in ["refs/tags", "refs/heads", "refs/indelible", "objects/pack", "objects/info"] {
+            std::fs::create_dir_all(path.join(".git").join(folder)).expect("it can be made");
+        }
+        let file = path.join(&template.files[usize::from(*first) % template.files.len()]);
+        std::fs::remove_file(&file).expect("it is there");
+        std::fs::write(&file, content).expect("it can be written");
+        use_home(&path);
+        assert_eq!(std::fs::read_to_string(&beside).expect("it is there"), "beside");
+        let names = std::fs::read_dir(root.path()).expect("it is there").count();
+        assert_eq!(names, 2, "something was put beside the home");
+    });
+}
+
+fn use_home(path: &Path) {
+    let Ok(home) = Home::open(path) else { return };
+    if let Ok(settings) = Settings::of(home.dir(), Some(home.id()), &[]) {
+        decides_nothing_of_the_users(&settings);
+    }
+    let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));
+    if let Ok(mut recorder) = Recorder::new(&home, Some(Duration::ZERO)) {
+        let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
+        let _ = recorder.record(Request::of_line(line).expect("a record"));
+    }
+    if let Ok(Ok(lock)) = WorkerLock::try_take(home.private(), "a test") {
+        let _ = recovered(&home, &lock);
     }
 }

@@ -19,7 +19,7 @@ mod user;
 
 use std::path::{Path, PathBuf};
 
-use checks::{CHECKS, Check};
+use checks::{CHECKS, Check, SLOW_CHECKS};
 use indelible::model::{Confidence, Experiment, Heuristic, Learning, Record, Request, Severity};
 use indelible::position::{Position, SegmentId};
 use proptest::prelude::*;
@@ -51,6 +51,24 @@ fn what_is_kept_breaks_nothing() {
         for (path, bytes) in inputs {
             println!("{}", path.display());
             hold(name, check, &bytes);
+        }
+    }
+}
+
+/// A home in which any one file holds anything, or what is kept for that file cut short or changed in one place.
+#[test]
+fn a_home_may_hold_anything() {
+    for (name, check) in SLOW_CHECKS {
+        for (path, bytes) in kept(name) {
+            println!("{}", path.display());
+            check(&bytes);
+        }
+    }
+    let home = checks::named("home").expect("it is one of them");
+    let contents: [&[u8]; 5] = [b"", b"\0\0\0\0", b"{}\n", b"[a]\n\xff\xfe = [[[", &[b'x'; 70_000]];
+    for file in 0..20 {
+        for content in contents {
+            home(&[&[file], content].concat());
         }
     }
 }
@@ -174,18 +192,24 @@ proptest! {
     }
 
     #[test]
-    fn a_setting_survives_its_file(age_ms in 0..=i64::MAX, records_max: u32, keep_s in 0..=i64::MAX, author: String) {
+    fn a_setting_survives_its_file(age_ms in 0..=i64::MAX, records_max in 1..u32::MAX, keep_s in 0..=i64::MAX, author: String) {
         // As JSON writes a text, so does TOML, but for one character.
         let author = author.replace('\u{7f}', "");
         let text = format!(
             "[worker]\nage_ms = {age_ms}\nrecords_max = {records_max}\n[journal]\nkeep_s = {keep_s}\n[history]\nauthor_name = {}\n",
             serde_json::to_string(&author).expect("it is a text"),
         );
-        let read = settings::Settings::read(Path::new("config.toml"), &text, &[]).expect("it is as it must be");
+        let path = Path::new("config.toml");
+        let ours = settings::Own { path, text: &text, id: &|| Ok(None) };
+        let read = settings::Settings::read(path, "", Some(ours), &[]).expect("it is as it must be");
         prop_assert_eq!(i64::try_from(read.worker.age_ms), Ok(age_ms));
         prop_assert_eq!(read.worker.records_max, records_max as usize);
         prop_assert_eq!(i64::try_from(read.journal.keep_s), Ok(keep_s));
         prop_assert_eq!(&read.history.author_name, &author);
+        // A home's file decides less.
+        let read = settings::Settings::read(path, &text, None, &[]).expect("it is as it must be");
+        prop_assert!(i64::try_from(read.worker.age_ms).is_ok_and(|it| it == age_ms.min(24 * 3600 * 1000)));
+        prop_assert_eq!(read.history.author_name, "indelible");
         hold("config", checks::named("config").expect("it is one of them"), text.as_bytes());
     }
 }

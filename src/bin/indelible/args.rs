@@ -27,7 +27,7 @@ What `record` acknowledges with 0 cannot be lost.";
 #[command(name = "indelible", version, after_help = EXAMPLES, max_term_width = 110)]
 #[command(propagate_version = true)]
 pub struct Args {
-    /// The home to work on [default: INDELIBLE_HOME, the nearest home above this folder, or the data folder]
+    /// The home to work on [default: INDELIBLE_HOME, the nearest trusted home above this folder, or the data folder]
     #[arg(long, global = true, value_name = "DIR", value_parser = path())]
     pub home: Option<PathBuf>,
     /// Print JSON: one object, or one object a line
@@ -122,6 +122,18 @@ pub enum Command {
         #[arg(long)]
         verbose: bool,
     },
+    /// Use a home wherever it is found above the working folder; list such homes; or stop using one
+    ///
+    /// A home above the working folder may have come with somebody else's repository. It is used only if you made, adopted
+    /// or trusted it on this machine; otherwise it is passed by, and the next one is taken: one further up, then the default
+    /// home. A home that you moved is recognised; a copy is not, and has to be trusted itself. Others must not be able to
+    /// change the home or a folder above it. --home and INDELIBLE_HOME name a home that is used without being trusted.
+    ///
+    /// Where there is no folder for such notes (containers, CI), INDELIBLE_TRUST=/a/home:/another names homes to trust.
+    #[command(
+        after_help = "Examples:\n  indelible trust ~/project\n  indelible trust --list\n  indelible trust --revoke ~/project"
+    )]
+    Trust(TrustArgs),
     /// Record something; exit 0 means that it cannot be lost
     #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {
@@ -239,10 +251,24 @@ pub enum Command {
     },
 }
 
+/// Which homes are trusted.
+#[derive(Debug, ClapArgs)]
+pub struct TrustArgs {
+    /// The home to trust [default: --home, INDELIBLE_HOME, or the nearest home above this folder]
+    #[arg(value_hint = clap::ValueHint::DirPath, value_parser = path())]
+    pub dir: Option<PathBuf>,
+    /// Show which homes are trusted, and which are not where they were
+    #[arg(long, conflicts_with_all = ["dir", "revoke"])]
+    pub list: bool,
+    /// Stop trusting the home at DIR, wherever else it was before; nothing in it changes
+    #[arg(long, value_name = "DIR", conflicts_with = "dir", value_hint = clap::ValueHint::DirPath, value_parser = path())]
+    pub revoke: Option<PathBuf>,
+}
+
 /// Which home of the framework's is meant, and whether it is to be done.
 #[derive(Debug, ClapArgs)]
 pub struct AdoptionArgs {
-    /// The home [default: --home, or ~/.claude/emergent-learning]
+    /// The home [default: --home, INDELIBLE_HOME, the nearest trusted home above this folder, or ~/.claude/emergent-learning]
     #[arg(value_parser = path())]
     pub dir: Option<PathBuf>,
     /// Only say what would be done
@@ -275,7 +301,7 @@ pub enum LogTo {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show every setting, its value, and where that comes from: default, file, environment or flag
+    /// Show every setting, its value, and where that comes from: default, your own file, the home's file, environment or flag
     #[command(
         after_help = "Example:\n  indelible config list --json | jq '.settings[] | select(.origin != \"default\")'"
     )]
@@ -287,10 +313,14 @@ pub enum ConfigCommand {
         #[arg(value_name = "SECTION.KEY")]
         key: String,
     },
-    /// Change one setting in the home's .indelible/config.toml; comments and order stay
+    /// Change one setting of a home; comments and order stay
     ///
-    /// A value that the setting cannot have is refused, and nothing is changed. A running worker is told.
-    #[command(after_help = "Example:\n  indelible config set history.author_name 'My agents'")]
+    /// What a home may decide goes into its .indelible/config.toml. What names a program, starts something or has to do with
+    /// secrets, hooks and logs goes into your own settings, ~/.config/indelible/config.toml, beneath the home's id. A value
+    /// that the setting cannot have is refused, and nothing is changed. A running worker is told.
+    #[command(
+        after_help = "Examples:\n  indelible config set worker.age_ms 200\n  indelible config set history.author_name 'My agents'"
+    )]
     Set {
         /// Which one, as `config list` spells it
         #[arg(value_name = "SECTION.KEY")]

@@ -5,7 +5,7 @@ use std::error::Error;
 use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
 use indelible::text::shell_path;
-use indelible::{adopt, batch, home, init, journal, record, recover, store, survey, verify, worker};
+use indelible::{adopt, batch, home, init, journal, own, record, recover, store, survey, text, trust, verify, worker};
 use store::{apply, history, index};
 
 /// What the process ends with. Never 2, which agents' hook runners read as "block the tool call"; never 101.
@@ -306,6 +306,58 @@ impl Promise for adopt::Error {
             Error::Recover(error) => error.advice(),
             Error::Verify(error) => error.advice(),
         }
+    }
+}
+
+impl Promise for own::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            own::Error::Changeable { .. } => Exit::Refused,
+            own::Error::Busy(_) => Exit::TryAgain,
+            own::Error::Fs(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            own::Error::Changeable { path, .. } => Some(for_oneself(path)),
+            own::Error::Busy(_) => Some("wait for it and run the same command again".into()),
+            own::Error::Fs(error) => error.advice(),
+        }
+    }
+}
+
+fn for_oneself(path: &std::path::Path) -> String {
+    format!("let nobody but yourself change it (`chmod go-w {}`), or move it", text::shell_path(path))
+}
+
+impl Promise for trust::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            trust::Error::Home(error) => error.exit(),
+            trust::Error::Changeable { .. } => Exit::Refused,
+            trust::Error::NotText(_) => Exit::Input,
+            trust::Error::NoFolder | trust::Error::Damaged { .. } => Exit::NoHome,
+            trust::Error::Notes(own::Error::Fs(error)) | trust::Error::Fs(error) if error.is_passing() => {
+                Exit::TryAgain
+            }
+            trust::Error::Notes(error) => error.exit(),
+            trust::Error::Fs(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some(match self {
+            trust::Error::Home(error) => return error.advice(),
+            trust::Error::Changeable { path, .. } => for_oneself(path),
+            trust::Error::NotText(_) => "name it with --home or INDELIBLE_HOME instead, or rename the folder".into(),
+            trust::Error::NoFolder => "set HOME or XDG_STATE_HOME, or name the home in INDELIBLE_TRUST".into(),
+            trust::Error::Damaged { path, .. } => {
+                format!("move {} away, and trust your homes again", text::shell_path(path))
+            }
+            trust::Error::Notes(error) => return error.advice(),
+            trust::Error::Fs(error) => return error.advice(),
+        })
     }
 }
 

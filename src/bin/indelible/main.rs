@@ -15,6 +15,7 @@ mod recorder_args;
 mod settings;
 mod usage;
 mod user;
+mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ fn run() -> Exit {
     };
     let json = args.json;
     if let Some(home) = &args.home {
-        output::name_home(home);
+        output::hints_name(home);
     }
     let records = args.command.records();
     let outcome = match indelible::random::prepare() {

@@ -24,7 +24,7 @@ use crate::exit::{Exit, Failure};
 static HOME: OnceLock<String> = OnceLock::new();
 
 /// Has hints name the home `home`, as the command line did: without it they would be about another home.
-pub fn name_home(home: &Path) {
+pub fn hints_name(home: &Path) {
     let _ = HOME.set(shell_path(home));
 }
 
@@ -154,6 +154,11 @@ pub fn failure_json(failure: &Failure) -> serde_json::Value {
 /// A warning on stderr.
 pub fn warn(text: &str) {
     write(Stream::Errors, &format!("warning: {}\n", visible(&hint(text))));
+}
+
+/// A line on stderr that is no warning.
+pub fn say(text: &str) {
+    write(Stream::Errors, &format!("{}\n", visible(text)));
 }
 
 /// Progress on a terminal; nothing anywhere else.

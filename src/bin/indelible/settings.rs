@@ -1,25 +1,35 @@
-//! Settings: flags over environment over `config.toml` over defaults.
+//! Settings: flags over environment over files over defaults.
 //!
-//! Every setting is `section.key`. In the configuration file it is `key` under `[section]`, in the environment
-//! `INDELIBLE_SECTION_KEY`, on the command line `--set section.key=value`.
+//! Every setting is `section.key`. In a file it is `key` under `[section]`, in the environment `INDELIBLE_SECTION_KEY`, on the
+//! command line `--set section.key=value`. There are two files:
+//!
+//! - The home's own. It came with the home, perhaps from somebody else, so it decides only what can do no harm: nothing in
+//!   it names a program, starts something, decides who signs commits, what is logged and what hooks record, or weakens
+//!   redaction ([`is_the_users`]). What it says of those is ignored, and named. Its numbers are held within bounds.
+//! - The user's (`~/.config/indelible/config.toml`), for every home, and for one beneath `[home."<id>".section]`, over what
+//!   that home says. Which id a home has there is what was noted when it was trusted, not what the home says now.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
-use indelible::fs::Dir;
-use indelible::home::{PRIVATE, is_home, private_of};
+use indelible::fs::{Dir, Error as FsError, os};
+use indelible::home::{PRIVATE, identity, private_of};
 use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
 use indelible::model::Severity;
+use indelible::own;
 use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
+use indelible::text;
+use indelible::trust::{Notes, Standing};
 use indelible::{batch, worker};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
 
 use crate::exit::{Exit, Failure};
+use crate::user;
 
 /// The text of a new home's configuration file: every setting with its default, commented out.
 pub const TEMPLATE: &str = include_str!("config.toml");
@@ -48,6 +58,9 @@ pub struct Settings {
     pub hook: HookSettings,
     /// Secrets.
     pub redact: RedactSettings,
+    /// The home that they are of, once it is known.
+    #[serde(skip)]
+    home: Option<PathBuf>,
 }
 
 /// `[record]`
@@ -90,6 +103,7 @@ pub struct JournalSettings {
 pub struct HistorySettings {
     pub author_name: String,
     pub author_email: String,
+    #[serde(deserialize_with = "program")]
     pub git_program: String,
     #[serde(deserialize_with = "within::<_, _, 2, MAX>")]
     pub packs_max: usize,
@@ -140,6 +154,51 @@ where
     let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &range.as_str());
     let number = Some(number).filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(wrong)?;
     T::try_from(number).map_err(|_| wrong())
+}
+
+/// A program that is the same one wherever it is started from: an absolute path, or a plain name, which is looked up on `PATH`.
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let path = Path::new(&name);
+    let is_plain = path.file_name().is_some_and(|file| file == path.as_os_str());
+    match name.is_empty() || path.is_absolute() || is_plain {
+        true => Ok(name),
+        false => Err(D::Error::invalid_value(Unexpected::Str(&name), &"an absolute path or a plain name")),
+    }
+}
+
+/// Whether the setting `section.key` is the user's own to decide, in every home: what names a program, starts something,
+/// signs commits, has to do with logs, decides what hooks record, or could weaken redaction.
+pub fn is_the_users(section: &str, key: &str) -> bool {
+    match section {
+        "history" | "log" | "redact" => true,
+        "worker" => key == "autostart",
+        "hook" => matches!(key, "record" | "events" | "tools" | "answers"),
+        _ => false,
+    }
+}
+
+/// Whether a home may say this much of a setting that is the user's: that more is redacted.
+fn is_harmless(section: &str, key: &str, value: &toml::Value) -> bool {
+    section == "redact" && (key == "patterns" || value.as_bool() == Some(true))
+}
+
+/// The largest numbers that a home's file can say.
+const HOME_MAX: [(&str, &str, i64); 9] = [
+    ("record", "index_wait_ms", 5_000),
+    ("worker", "age_ms", 24 * 3600 * 1000),
+    ("worker", "records_due", 100_000),
+    ("worker", "records_max", 100_000),
+    ("worker", "poll_s", 3600),
+    ("worker", "stop_s", 600),
+    ("worker", "index_wait_ms", 60_000),
+    ("journal", "segment_bytes_max", 1 << 30),
+    ("journal", "keep_s", 30 * 24 * 3600),
+];
+
+/// The largest number that a home's file can say of the setting `key`, if it is one of those.
+pub fn home_max(key: &str) -> Option<i64> {
+    HOME_MAX.iter().find(|(section, name, _)| key.split_once('.') == Some((*section, *name))).map(|(.., max)| *max)
 }
 
 impl Default for RecordSettings {
@@ -217,8 +276,13 @@ pub struct Setting {
 pub enum Origin {
     /// Nobody has said anything.
     Default,
-    /// The configuration file.
+    /// The user's own file, for every home.
+    User,
+    /// The home's file.
     File,
+    /// The user's own file, for this home.
+    #[serde(rename = "user-home")]
+    UserHome,
     /// A variable.
     Environment,
     /// `--set` on the command line.
@@ -242,12 +306,20 @@ fn every_setting() -> Vec<Setting> {
 }
 
 impl Settings {
-    /// The settings of the home at `home`, with `overrides` from the command line (`section.key=value`).
+    /// The settings of the home at `home`, whose id is `id`, with `overrides` from the command line (`section.key=value`).
     ///
     /// # Errors
-    /// A setting that there is not, or a value that it cannot have: exit 78 for the file, 64 for a flag.
-    pub fn of(home: &Dir, overrides: &[String]) -> Result<Settings, Failure> {
-        Settings::read(&path_of(home), &text_of(home)?, overrides)
+    /// A setting that there is not, or a value that it cannot have: exit 78 for a file, 64 for a flag. A file that cannot be
+    /// read at the moment: exit 74 or 75.
+    pub fn of(home: &Dir, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
+        let (text, ours) = (text_of(home)?, user_text()?);
+        let id = || id_of(home, id);
+        let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
+        // A recorder reads these every time, and most are as `init` made them: every setting a comment.
+        let is_silent = says_nothing(&text);
+        let path = if is_silent { PathBuf::new() } else { path_of(home) };
+        let settings = Settings::read(&path, if is_silent { "" } else { &text }, ours, overrides)?;
+        Ok(Settings { home: Some(home.path().to_owned()), ..settings })
     }
 
     /// The settings of the home at `home`, which need not be there yet.
@@ -255,27 +327,45 @@ impl Settings {
     /// # Errors
     /// As [`Settings::of`].
     pub fn at(home: &Path, overrides: &[String]) -> Result<Settings, Failure> {
-        match Dir::open(home) {
-            Err(error) if error.is_not_found() => Settings::read(home, "", overrides),
-            Err(error) => Err(unreadable(home).because(&error)),
-            Ok(home) => Settings::of(&home, overrides),
-        }
+        let dir = match Dir::open(home) {
+            Err(error) if error.is_not_found() => {
+                let ours = user_text()?;
+                let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &|| Ok(None) });
+                return Settings::read(home, "", ours, overrides);
+            }
+            Err(error) => return Err(unreadable(home, &error)),
+            Ok(dir) => dir,
+        };
+        let private = private_of(&dir).ok().flatten();
+        let id = private.and_then(|private| identity(&dir, &private).ok().flatten()).map(|it| it.id);
+        Settings::of(&dir, id, overrides)
     }
 
-    /// The settings that `text` says, the content of the file at `path`, under those of the environment and `overrides`.
+    /// The settings that `text` says, the content of the home's file at `path`, with those of the user's own file (`ours`)
+    /// and under those of the environment and `overrides`.
     ///
     /// # Errors
     /// As [`Settings::of`].
-    pub fn read(path: &Path, text: &str, overrides: &[String]) -> Result<Settings, Failure> {
-        // A recorder reads this file every time, and most are as `init` made them: every setting a comment.
-        let says_nothing = text.is_empty() || text == TEMPLATE;
-        if says_nothing && overrides.is_empty() && !has_environment() {
+    pub fn read(path: &Path, text: &str, ours: Option<Own<'_>>, overrides: &[String]) -> Result<Settings, Failure> {
+        let is_silent = says_nothing(text) && ours.as_ref().is_none_or(|ours| says_nothing(ours.text));
+        if is_silent && overrides.is_empty() && !has_environment() {
             return Ok(Settings::default());
         }
-        let (table, _) = merged(path, text, overrides)?;
+        let layers = Layers::of(path, text, ours)?;
+        let (table, _) = merged(&layers, true, overrides)?;
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
         let wrong = |error| Failure::new(exit, "a setting makes no sense").because(&in_one_line(&error));
         Settings::of_table(table).map_err(wrong)
+    }
+
+    /// The settings that the user's own file says, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Settings::of`].
+    pub fn of_own(ours: Own<'_>) -> Result<Settings, Failure> {
+        let layers = Layers::of(ours.path, "", Some(ours))?;
+        let (table, _) = merged(&layers, false, &[])?;
+        Settings::of_table(table).map_err(|error| mend(ours.path).because(&in_one_line(&error)))
     }
 
     /// The settings that `table` says, and the defaults for those that it does not.
@@ -290,10 +380,14 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::of`].
-    pub fn explained(home: &Dir, overrides: &[String]) -> Result<Vec<Setting>, Failure> {
-        let (path, text) = (path_of(home), text_of(home)?);
-        let _ = Settings::read(&path, &text, overrides)?;
-        merged(&path, &text, overrides).map(|(_, settings)| settings)
+    pub fn explained(home: &Dir, id: Option<Uuid>, overrides: &[String]) -> Result<Explained, Failure> {
+        let _ = Settings::of(home, id, overrides)?;
+        let ours = user_text()?;
+        let id = || id_of(home, id);
+        let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
+        let layers = Layers::of(&path_of(home), &text_of(home)?, ours)?;
+        let (_, settings) = merged(&layers, true, overrides)?;
+        Ok(Explained { settings, notices: layers.notices })
     }
 
     /// How batches are made.
@@ -309,14 +403,20 @@ impl Settings {
         }
     }
 
+    /// The git program; `None` if it is not wanted, not there, or the home was not trusted by this user.
+    fn git_program(&self) -> Option<PathBuf> {
+        let program = Some(&self.history.git_program).filter(|program| !program.is_empty())?;
+        let is_trusted = |home: &PathBuf| matches!(user::standing(home), Ok(Standing::Trusted | Standing::Moved(_)));
+        self.home.as_ref().filter(|home| is_trusted(home)).and_then(|_| os::program(Path::new(program)))
+    }
+
     /// How the history is kept.
     pub fn history(&self) -> HistoryOptions {
-        let program = &self.history.git_program;
         HistoryOptions {
             author_name: self.history.author_name.clone(),
             author_email: self.history.author_email.clone(),
             packs_max: self.history.packs_max,
-            git_program: (!program.is_empty()).then(|| PathBuf::from(program)),
+            git_program: self.git_program(),
             ..HistoryOptions::default()
         }
     }
@@ -360,6 +460,148 @@ impl Settings {
     }
 }
 
+/// Every setting of a home, and what a person should know of them.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The settings.
+    pub settings: Vec<Setting>,
+    /// What is in the home's file and does not hold.
+    pub notices: Vec<String>,
+}
+
+/// The user's own file.
+#[derive(Clone, Copy)]
+pub struct Own<'o> {
+    /// Where it lies.
+    pub path: &'o Path,
+    /// What it says.
+    pub text: &'o str,
+    /// By which id it knows the home. Looked up only if it says something of single homes.
+    pub id: &'o dyn Fn() -> Result<Option<Uuid>, Failure>,
+}
+
+/// What each file says, checked on its own, so that an error names the file.
+#[derive(Default)]
+struct Layers {
+    user: toml::Table,
+    home: toml::Table,
+    user_home: toml::Table,
+    notices: Vec<String>,
+}
+
+impl Layers {
+    fn of(path: &Path, text: &str, ours: Option<Own<'_>>) -> Result<Layers, Failure> {
+        let mut layers = Layers { home: parsed(path, text)?, ..Layers::default() };
+        if let Some(ours) = ours {
+            layers.user = parsed(ours.path, ours.text)?;
+            if let Some(homes) = layers.user.remove("home") {
+                layers.user_home = of_home(homes, &ours)?;
+            }
+            checked(ours.path, &layers.user)?;
+            checked(ours.path, &layers.user_home)?;
+        }
+        layers.confine(path);
+        checked(path, &layers.home)?;
+        layers.clamp(path);
+        Ok(layers)
+    }
+
+    /// Takes out of the home's settings what is not a home's to decide.
+    fn confine(&mut self, path: &Path) {
+        let mut ignored = Vec::new();
+        for (section, keys) in &mut self.home {
+            let Some(keys) = keys.as_table_mut() else { continue };
+            keys.retain(|key, value| {
+                let stays = !is_the_users(section, key) || is_harmless(section, key, value);
+                let says_something = value.as_table().is_none_or(|table| !table.is_empty());
+                if !stays && says_something {
+                    ignored.push(format!("{section}.{key}"));
+                }
+                stays
+            });
+        }
+        if !ignored.is_empty() {
+            self.notices.push(format!(
+                "ignored in {}: {}; a home does not decide this: `indelible config set` puts it into your own settings",
+                text::path(path),
+                ignored.join(", ")
+            ));
+        }
+    }
+
+    /// Holds the home's numbers within bounds.
+    fn clamp(&mut self, path: &Path) {
+        for (section, key, max) in HOME_MAX {
+            let value = self.home.get_mut(section).and_then(|keys| keys.get_mut(key));
+            if let Some(toml::Value::Integer(number)) = value
+                && *number > max
+            {
+                let path = text::path(path);
+                self.notices.push(format!("in {path}, {section}.{key} is {number}: a home can say {max} at most"));
+                *number = max;
+            }
+        }
+    }
+
+    /// By origin, in the order in which each overrides those before it.
+    fn all(&self) -> [(Origin, &toml::Table); 3] {
+        [(Origin::User, &self.user), (Origin::File, &self.home), (Origin::UserHome, &self.user_home)]
+    }
+
+    /// Every pattern: the user's, and the home's beside them. A home adds patterns; none takes the place of another.
+    fn patterns(&self) -> Option<toml::Value> {
+        let of = |table: &toml::Table| Some(table.get("redact")?.get("patterns")?.as_table()?.clone());
+        let mut all = of(&self.user).unwrap_or_default();
+        all.extend(of(&self.user_home).unwrap_or_default());
+        for (mut name, pattern) in of(&self.home).unwrap_or_default() {
+            while all.get(&name).is_some_and(|other| *other != pattern) {
+                name.push_str("-home");
+            }
+            all.insert(name, pattern);
+        }
+        (!all.is_empty()).then_some(all.into())
+    }
+}
+
+fn parsed(path: &Path, text: &str) -> Result<toml::Table, Failure> {
+    toml::from_str(text).map_err(|error| mend(path).because(&in_one_line(&error)))
+}
+
+fn checked(path: &Path, table: &toml::Table) -> Result<(), Failure> {
+    let wrong = |error| {
+        let what = format!("a setting in {} makes no sense", text::path(path));
+        Failure::new(Exit::NoHome, what).because(&in_one_line(&error))
+    };
+    if table.is_empty() { Ok(()) } else { Settings::of_table(table.clone()).map(drop).map_err(wrong) }
+}
+
+/// What the table `homes` of the user's own file says of the home that is meant.
+fn of_home(homes: toml::Value, ours: &Own<'_>) -> Result<toml::Table, Failure> {
+    let wrong = |why: String| mend(ours.path).because(&std::io::Error::other(why));
+    let toml::Value::Table(mut homes) = homes else { return Err(wrong("`home` is no table".to_owned())) };
+    if homes.is_empty() {
+        return Ok(toml::Table::new());
+    }
+    let Some(id) = (ours.id)()? else { return Ok(toml::Table::new()) };
+    match homes.remove(&id.to_string()) {
+        None => Ok(toml::Table::new()),
+        Some(toml::Value::Table(own)) => Ok(own),
+        Some(_) => Err(wrong(format!("`home.\"{id}\"` is no table"))),
+    }
+}
+
+/// By which id the user's own file knows the home at `home`, which says that its id is `id`.
+///
+/// # Errors
+/// If the notes of trusted homes cannot be read.
+pub fn id_of(home: &Dir, id: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
+    let Some(id) = id else { return Ok(None) };
+    let what = "your own settings of single homes cannot be told apart";
+    let notes = user::state_folder().map(|state| Notes::read(&state)).transpose();
+    let notes = notes.map_err(|error| Failure::of(what, &error))?.unwrap_or_default();
+    Ok(notes.id_of(home.path(), id))
+}
+
 /// Where the configuration file of the home at `home` lies.
 pub fn path_of(home: &Dir) -> PathBuf {
     let private = private_of(home).ok().flatten();
@@ -369,23 +611,48 @@ pub fn path_of(home: &Dir) -> PathBuf {
 /// What the configuration file of the home at `home` says; nothing where there is none.
 ///
 /// # Errors
-/// Exit 78 if it cannot be read.
+/// Exit 78 if it can never be read, 74 or 75 if it cannot at the moment.
 pub fn text_of(home: &Dir) -> Result<String, Failure> {
-    let unreadable = |error: &dyn std::error::Error| unreadable(&path_of(home)).because(error);
-    let private = private_of(home).map_err(|error| unreadable(&error))?;
+    let private = private_of(home).map_err(|error| unreadable(&path_of(home), &error))?;
     let text = private.map(|private| private.content(CONFIG, CONFIG_BYTES_MAX)).transpose();
-    let text = text.map_err(|error| unreadable(&error))?.flatten();
-    String::from_utf8(text.unwrap_or_default()).map_err(|error| unreadable(&error))
+    let text = text.map_err(|error| unreadable(&path_of(home), &error))?.flatten();
+    String::from_utf8(text.unwrap_or_default()).map_err(|error| mend(&path_of(home)).because(&error))
 }
 
-/// Whether the settings of the home at `home`, which make no sense as a whole, may still ask for secrets to be taken out of
-/// every record. Rather too often than not at all: what is recorded stays for ever.
+/// Where the user's own configuration file lies, wherever links lead; `None` if the user's own folder is not known.
+pub fn user_path() -> Option<PathBuf> {
+    let path = user::config_folder()?.join(CONFIG);
+    Some(os::real_path(&path).unwrap_or(path))
+}
+
+/// The user's own configuration file, and what it says; `None` where there is none. One that belongs to another user, as
+/// root can come by with that user's environment, is not this user's.
+///
+/// # Errors
+/// As [`text_of`]; exit 77 if others can change it.
+pub fn user_text() -> Result<Option<(PathBuf, String)>, Failure> {
+    let Some(path) = user::config_folder().map(|folder| folder.join(CONFIG)) else { return Ok(None) };
+    let text = match own::read(&path) {
+        Err(own::Error::Changeable { others: os::Others::Owner(_), .. }) => return Ok(None),
+        Err(own::Error::Fs(error)) => return Err(unreadable(&path, &error)),
+        Err(error) => return Err(Failure::of("your own settings are not used", &error)),
+        Ok(text) => text,
+    };
+    let text = text.map(String::from_utf8).transpose().map_err(|error| mend(&path).because(&error))?;
+    Ok(text.map(|text| (path, text)))
+}
+
+/// Whether settings that make no sense as a whole may still ask for secrets to be taken out of every record: the user's, or
+/// those of the home at `home`. Rather too often than not at all: what is recorded stays for ever.
 pub fn may_redact(home: &Dir) -> bool {
     let asks = |line: &str| {
         let said = line.split('#').next().unwrap_or_default();
         said.contains("records") && said.contains("true")
     };
-    std::env::var_os("INDELIBLE_REDACT_RECORDS").is_some() || text_of(home).is_ok_and(|text| text.lines().any(asks))
+    let asks = |text: &str| text.lines().any(asks);
+    std::env::var_os("INDELIBLE_REDACT_RECORDS").is_some()
+        || text_of(home).is_ok_and(|text| asks(&text))
+        || user_text().map_or(true, |ours| ours.is_some_and(|(_, text)| asks(&text)))
 }
 
 /// What is wrong with settings, without the picture of the line that it comes with.
@@ -395,19 +662,25 @@ fn in_one_line(error: &toml::de::Error) -> std::io::Error {
     std::io::Error::other(said.lines().filter(|line| !is_picture(line)).collect::<Vec<_>>().join(", "))
 }
 
-/// What the file `text` says, overridden by the environment and that by `overrides`; and every setting there is.
-fn merged(path: &Path, text: &str, overrides: &[String]) -> Result<(toml::Table, Vec<Setting>), Failure> {
-    let mut table: toml::Table =
-        toml::from_str(text).map_err(|error| unreadable(path).because(&in_one_line(&error)))?;
+/// What the files say, overridden by the environment, if that is asked, and that by `overrides`; and every setting there is.
+fn merged(layers: &Layers, environment: bool, overrides: &[String]) -> Result<(toml::Table, Vec<Setting>), Failure> {
+    let mut table = toml::Table::new();
     let mut settings = every_setting();
     for setting in &mut settings {
         let (section, key) = setting.key.split_once('.').expect("it was made with one");
         let says_something = |value: &&toml::Value| value.as_table().is_none_or(|table| !table.is_empty());
-        if let Some(value) = table.get(section).and_then(|section| section.get(key)).filter(says_something) {
-            (setting.value, setting.origin) = (value.clone(), Origin::File);
+        for (origin, file) in layers.all() {
+            if let Some(value) = file.get(section).and_then(|section| section.get(key)).filter(says_something) {
+                (setting.value, setting.origin) = (value.clone(), origin);
+            }
         }
-        if let Ok(text) = std::env::var(&setting.variable) {
+        if let Some(patterns) = layers.patterns().filter(|_| setting.key == "redact.patterns") {
+            setting.value = patterns;
+        }
+        if environment && let Ok(text) = std::env::var(&setting.variable) {
             (setting.value, setting.origin) = (value_like(&setting.default, &text), Origin::Environment);
+        }
+        if setting.origin != Origin::Default {
             put(&mut table, section, key, setting.value.clone());
         }
     }
@@ -435,14 +708,59 @@ pub fn milliseconds(number: u64) -> Duration {
     Duration::from_millis(number).min(seconds(u64::MAX))
 }
 
-fn unreadable(path: &Path) -> Failure {
-    Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", indelible::text::path(path)))
+/// A failure to understand the settings in the file at `path`.
+fn mend(path: &Path) -> Failure {
+    Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", text::path(path)))
         .hint("mend the file, or move it away to go on with the defaults")
 }
 
+/// A failure to read the file at `path`. Unless it is not a file that could hold settings, nothing is wrong with what it
+/// says: it only cannot be read at the moment.
+fn unreadable(path: &Path, error: &FsError) -> Failure {
+    use std::io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory};
+    let source = match error {
+        FsError::Io { source, .. } if !matches!(source.kind(), FileTooLarge | InvalidInput | IsADirectory) => source,
+        _ => return mend(path).because(error),
+    };
+    let (exit, hint) = match os::is_shortage(source) {
+        true => (Exit::TryAgain, "nothing was done; run the same command again"),
+        false => (Exit::Io, "nothing was done; see to it that the file can be read, and run the same command again"),
+    };
+    Failure::new(exit, format!("the settings in {} cannot be read at the moment", text::path(path)))
+        .because(error)
+        .hint(hint)
+}
+
+/// Whether settings could only not be read at the moment.
+pub fn is_passing(failure: &Failure) -> bool {
+    matches!(failure.exit, Exit::TryAgain | Exit::Io)
+}
+
+/// Whether a configuration file sets nothing: only comments and headings are in it.
+fn says_nothing(text: &str) -> bool {
+    let mut seen = [false; HEADINGS.len()];
+    // A heading that comes twice is an error, which the parser names.
+    let mut is_new =
+        |line| HEADINGS.iter().position(|it| *it == line).is_some_and(|at| !std::mem::replace(&mut seen[at], true));
+    text.lines().all(|line| line.is_empty() || line.starts_with('#') || is_new(line))
+}
+
+const HEADINGS: [&str; 10] = [
+    "[record]",
+    "[worker]",
+    "[journal]",
+    "[history]",
+    "[log]",
+    "[hook]",
+    "[hook.events]",
+    "[hook.tools]",
+    "[redact]",
+    "[redact.patterns]",
+];
+
 /// Whether some variable may be a setting. Every recorder asks, so which settings there are is not looked at.
 fn has_environment() -> bool {
-    let none = |name: &[u8]| matches!(name, b"INDELIBLE_HOME" | b"INDELIBLE_LOG");
+    let none = |name: &[u8]| matches!(name, b"INDELIBLE_HOME" | b"INDELIBLE_LOG" | b"INDELIBLE_TRUST");
     let may_be = |name: &[u8]| name.starts_with(b"INDELIBLE_") && !none(name);
     std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))
 }
@@ -465,48 +783,6 @@ fn put(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
     }
 }
 
-/// Which home is meant: `--home`, then `INDELIBLE_HOME`, then the nearest folder above that is a home, then the
-/// platform's data folder.
-///
-/// # Errors
-/// Exit 78 if there is no data folder either, since nobody knows where the user's own folder is.
-pub fn home(flag: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(path) = flag {
-        return Ok(path.to_owned());
-    }
-    if let Some(path) = std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty()) {
-        return named_by_variable(path.into());
-    }
-    if let Ok(here) = std::env::current_dir()
-        && let Some(home) = here.ancestors().find(|folder| is_home(folder))
-    {
-        return Ok(home.to_owned());
-    }
-    data_folder()
-}
-
-/// The home that `INDELIBLE_HOME` names as `path`.
-///
-/// # Errors
-/// Exit 64 for `~name`.
-pub fn named_by_variable(path: PathBuf) -> Result<PathBuf, Failure> {
-    let wrong = |why| Failure::new(Exit::Usage, "INDELIBLE_HOME names no home").because(&std::io::Error::other(why));
-    crate::user::expanded(path).map_err(|why: String| wrong(why))
-}
-
-/// The platform's folder for a user's data, and ours in it.
-///
-/// # Errors
-/// As [`home`].
-pub fn data_folder() -> Result<PathBuf, Failure> {
-    let strategy = etcetera::choose_base_strategy().map_err(|error| {
-        Failure::new(Exit::NoHome, "there is no home to record into")
-            .because(&error)
-            .hint("name one with --home or INDELIBLE_HOME")
-    })?;
-    Ok(strategy.data_dir().join("indelible"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -520,8 +796,13 @@ mod tests {
                 None => format!("{line}\n"),
             })
             .collect();
-        let shown: toml::Table = toml::from_str(&shown).expect("the defaults are TOML");
-        let all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
+        let mut shown: toml::Table = toml::from_str(&shown).expect("the defaults are TOML");
+        assert_eq!(shown.remove("redact"), Some(toml::from_str("patterns = {}").expect("it is a table")));
+        let mut all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
+        for (section, keys) in &mut all {
+            keys.as_table_mut().expect("it is one").retain(|key, _| !is_the_users(section, key));
+        }
+        all.retain(|_, keys| keys.as_table().is_some_and(|keys| !keys.is_empty()));
         assert_eq!(shown, all);
     }
 
@@ -540,7 +821,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_a_line() {
         let said = |text: &str| {
-            let read = Settings::read(Path::new("config.toml"), text, &[]);
+            let read = Settings::read(Path::new("config.toml"), text, None, &[]);
             read.expect_err("it makes no sense").causes.join("; ")
         };
         assert_eq!(said("[worker]\nage_ms = \"x\"\n"), "invalid type: string \"x\", expected u64, in `worker.age_ms`");
@@ -556,7 +837,7 @@ mod tests {
 
     #[test]
     fn a_new_homes_file_says_nothing() {
-        let read = |text: &str| Settings::read(Path::new("config.toml"), text, &[]).expect("it makes sense");
+        let read = |text: &str| Settings::read(Path::new("config.toml"), text, None, &[]).expect("it makes sense");
         let settings = format!("{:?}", Settings::default());
         assert_eq!(format!("{:?}", read(TEMPLATE)), settings, "as it is not parsed");
         assert_eq!(format!("{:?}", read(&format!("{TEMPLATE}\n"))), settings, "as it is parsed");

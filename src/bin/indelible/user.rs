@@ -1,9 +1,13 @@
 //! The user's own folders: where this user's settings and this machine's notes lie. Nothing in a home can change them.
+//!
+//! A folder that is not absolute is none: it would be another one in each working folder, and a repository could bring it.
 
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use indelible::fs::os;
 use indelible::text::shell_path;
+use indelible::trust::{self, Standing};
 
 /// `path` with the user's own folder in place of a `~` at its beginning. A folder that is named so is `./~`.
 ///
@@ -24,22 +28,64 @@ pub fn expanded(path: PathBuf) -> Result<PathBuf, String> {
     let home = etcetera::home_dir().map_err(|error| format!("~ is not known: {error}"))?;
     Ok(if parts.as_path().as_os_str().is_empty() { home } else { home.join(parts.as_path()) })
 }
-
 /// The name of our folder within each of them.
 const OURS: &str = "indelible";
 
 /// The folder of settings that hold for this user in every home (`~/.config/indelible`); `None` where nobody knows where
 /// the user's own folder is.
-#[allow(dead_code, reason = "settings of the user come next")]
 pub fn config_folder() -> Option<PathBuf> {
-    Some(etcetera::choose_base_strategy().ok()?.config_dir().join(OURS))
+    absolute(etcetera::choose_base_strategy().ok()?.config_dir())
 }
 
 /// The folder of what this machine notes of this user (`~/.local/state/indelible`): which homes are trusted, and what no
 /// home could take. `None` as for [`config_folder`].
 pub fn state_folder() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
-    Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join(OURS))
+    absolute(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()))
+}
+
+/// The folder of the home that is used where no other is named or found (`~/.local/share/indelible`); `None` as for
+/// [`config_folder`].
+pub fn data_folder() -> Option<PathBuf> {
+    absolute(etcetera::choose_base_strategy().ok()?.data_dir())
+}
+
+/// The variable that names homes to trust, where there is no state folder to note them in: containers, CI.
+pub const TRUST: &str = "INDELIBLE_TRUST";
+
+/// The absolute paths that [`TRUST`] names.
+pub fn of_variable() -> Vec<PathBuf> {
+    let variable = std::env::var_os(TRUST).unwrap_or_default();
+    std::env::split_paths(&variable).filter(|path| path.is_absolute()).collect()
+}
+
+/// Whether [`TRUST`] names `path`, which has no symbolic link.
+pub fn is_in_variable(path: &Path) -> bool {
+    of_variable().iter().any(|named| is_at(named, path))
+}
+
+/// Whether `path`, which has no symbolic link, is the home in the user's data folder. That one is trusted by its place.
+pub fn is_default(path: &Path) -> bool {
+    data_folder().is_some_and(|default| is_at(&default, path))
+}
+
+fn is_at(named: &Path, path: &Path) -> bool {
+    named == path || os::real_path(named).is_ok_and(|named| named == path)
+}
+
+/// How the home at `path`, which has no symbolic link, stands with this user.
+///
+/// # Errors
+/// If that cannot be told at the moment.
+pub fn standing(path: &Path) -> Result<Standing, trust::Error> {
+    match is_default(path) || is_in_variable(path) {
+        true => Ok(Standing::Trusted),
+        false => trust::standing(state_folder().as_deref(), path),
+    }
+}
+
+fn absolute(folder: PathBuf) -> Option<PathBuf> {
+    folder.is_absolute().then(|| folder.join(OURS))
 }
 
 #[cfg(test)]
@@ -47,8 +93,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_are_folders_of_ours() {
-        for folder in [config_folder(), state_folder()].into_iter().flatten() {
+    fn all_are_folders_of_ours() {
+        for folder in [config_folder(), state_folder(), data_folder()].into_iter().flatten() {
             assert!(folder.is_absolute() && folder.ends_with(OURS), "{}", folder.display());
         }
     }

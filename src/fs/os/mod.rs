@@ -9,6 +9,10 @@ use std::time::{Duration, SystemTime};
 
 #[cfg(target_os = "linux")]
 mod inotify;
+use std::env::consts::EXE_EXTENSION;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -40,6 +44,80 @@ pub use windows::*;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!("indelible runs on Linux, and is written for macOS and Windows; no other system is supported yet");
+
+/// Who but this user and root can change a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// The user of this number, whose it is.
+    Owner(u32),
+    /// The members of the group of this number.
+    Group(u32),
+    /// Every user.
+    Everybody,
+}
+
+impl std::fmt::Display for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Others::Owner(user) => write!(f, "it belongs to user {user}"),
+            Others::Group(group) => write!(f, "group {group} can write to it"),
+            Others::Everybody => f.write_str("every user can write to it"),
+        }
+    }
+}
+
+/// What a file of the user's own says.
+#[derive(Clone, Debug)]
+pub struct OwnFile {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Who else could have written it.
+    pub others: Option<Others>,
+}
+
+/// Reads the plain file at `path`, wherever links lead; `None` where there is none. It waits for nobody: a pipe is not
+/// read.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be read, is larger than `bytes_max`, or is not a plain file.
+pub fn read_own_file(path: &Path, bytes_max: u64) -> io::Result<Option<OwnFile>> {
+    let mut file = match open_without_waiting(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
+    }
+    if found.len() > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let others = others_who_can_change_open(&file)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    let _ = io::Read::by_ref(&mut file).take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(Some(OwnFile { bytes, others }))
+}
+
+/// Where the program `name` lies: `name` itself if it is an absolute path, the first of that name on `PATH` if it is a plain
+/// name. Entries of `PATH` that are empty or relative are skipped: what they lead to depends on the working folder, and so
+/// on whoever filled that. `None` if there is no such program.
+pub fn program(name: &Path) -> Option<PathBuf> {
+    if name.is_absolute() {
+        return Some(name.to_owned());
+    }
+    let file = name.file_name().filter(|file| *file == name.as_os_str())?;
+    let file = Path::new(file);
+    let file = if file.extension().is_some() { file.to_owned() } else { file.with_extension(EXE_EXTENSION) };
+    absolute_paths().map(|folder| folder.join(&file)).find(|path| is_program(path))
+}
+
+/// The folders of `PATH` that do not depend on the working folder.
+pub fn absolute_paths() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect::<Vec<_>>().into_iter()
+}
 
 /// A call of `open`, as SQLite makes it: path, flags and mode. See [`OPEN_WITHOUT_LINKS`].
 pub type Open = unsafe extern "C" fn(*const std::ffi::c_char, std::ffi::c_int, std::ffi::c_int) -> std::ffi::c_int;

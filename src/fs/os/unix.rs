@@ -17,7 +17,7 @@ use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use super::super::Dir;
-use super::{Identity, Signal, Stamp, Stream};
+use super::{Identity, Others, Signal, Stamp, Stream};
 
 /// The priority of what must not be in anybody's way.
 const LOW_PRIORITY: i32 = 10;
@@ -25,7 +25,18 @@ const LOW_PRIORITY: i32 = 10;
 const LOWEST_PRIORITY: i32 = 19;
 
 /// What a program needs of the environment to work as its user expects.
-pub const VARIABLES: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL"];
+pub const VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+];
 
 /// Who may do what with a file that is never changed: its owner, read.
 pub const UNCHANGING: u32 = 0o400;
@@ -166,6 +177,16 @@ pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
         (false, true) => Some(Signal::Reload),
         (false, false) => None,
     })
+}
+
+/// Has this process be asked to read its settings again, after `wait`.
+pub fn ask_to_read_again(wait: Duration) {
+    let ask = move || {
+        std::thread::sleep(wait);
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP);
+    };
+    // Without a thread they are read again when somebody asks.
+    let _ = std::thread::Builder::new().name("settings".into()).spawn(ask);
 }
 
 /// Has `asked` say when this process was asked to stop, or has lost its terminal, instead of ending it.
@@ -365,6 +386,49 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
     private_files().read(true).write(true).create(true).truncate(false).custom_flags(nofollow).open(path)
 }
 
+/// Whether `error` says that something is short or busy at the moment: descriptors, memory, a lock.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::INTR, Errno::BUSY];
+    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
+}
+
+/// Whether `error` says nothing of a file but that it cannot be had at the moment: a shortage, or a fault of the disk.
+pub fn is_passing(error: &io::Error) -> bool {
+    is_shortage(error) || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
+}
+
+/// Copies the file at `from` to `to`, where nothing is. Holes stay holes: a file can say that it is larger than the disk.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be copied; part of it may have been.
+pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
+    use rustix::fs::{SeekFrom, seek};
+    use std::io::{Read as _, Seek as _};
+    let mut source = open_without_waiting(from)?;
+    let mut copy = private_files().write(true).create_new(true).open(to)?;
+    let size = source.metadata()?.len();
+    let mut end = 0;
+    while end < size {
+        let begin = match seek(&source, SeekFrom::Data(end)) {
+            Err(rustix::io::Errno::NXIO) => break,
+            begin => begin.unwrap_or(end),
+        };
+        end = seek(&source, SeekFrom::Hole(begin)).unwrap_or(size);
+        source.seek(io::SeekFrom::Start(begin))?;
+        copy.seek(io::SeekFrom::Start(begin))?;
+        io::copy(&mut (&mut source).take(end - begin), &mut copy)?;
+    }
+    copy.set_len(size)?;
+    Ok(copy)
+}
+
+/// Opens the file at `path` for reading, at once: for a pipe that nobody writes to, too.
+pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("the flag is a small number");
+    OpenOptions::new().read(true).custom_flags(at_once).open(path)
+}
+
 /// Who may do what with the open file.
 ///
 /// # Errors
@@ -441,4 +505,92 @@ pub fn remove_locked_folder(path: &Path, lock: File) -> io::Result<()> {
     let removed = std::fs::remove_dir_all(path);
     drop(lock);
     removed
+}
+
+// Who can change what.
+
+/// Whether a program lies at `path` that this user can run.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Who but this user and root can change what lies at `path`; `None` if only they can. On the way to something
+/// (`on_the_way`) a folder in which everybody may make names, but only owners change them, is as good as one of theirs.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be told.
+pub fn others_who_can_change(path: &Path, on_the_way: bool) -> io::Result<Option<Others>> {
+    const STICKY: u32 = 0o1000;
+    let found = std::fs::symlink_metadata(path)?;
+    let others = others_of(&found, || rustix::fs::lgetxattr(path, ACCESS_LIST, &mut [0_u8; 0][..]).is_ok());
+    Ok(others.filter(|_| !(on_the_way && is_ours_or_roots(&found) && found.mode() & STICKY != 0)))
+}
+
+/// As [`others_who_can_change`], of an open file.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be told.
+pub fn others_who_can_change_open(file: &File) -> io::Result<Option<Others>> {
+    Ok(others_of(&file.metadata()?, || rustix::fs::fgetxattr(file, ACCESS_LIST, &mut [0_u8; 0][..]).is_ok()))
+}
+
+/// The name of a list that says who may use a file: then what stands for its group may be others.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+fn is_ours_or_roots(found: &Metadata) -> bool {
+    found.uid() == user() || found.uid() == 0
+}
+
+fn others_of(found: &Metadata, has_access_list: impl FnOnce() -> bool) -> Option<Others> {
+    let (mode, group) = (found.mode(), found.gid());
+    if !is_ours_or_roots(found) {
+        Some(Others::Owner(found.uid()))
+    } else if mode & 0o002 != 0 {
+        Some(Others::Everybody)
+    } else if mode & 0o020 != 0 && (has_access_list() || !is_group_of_one(group, found.uid())) {
+        Some(Others::Group(group))
+    } else {
+        None
+    }
+}
+
+/// Whether the user `owner` alone is in the group: many systems give each user a group of the same number, and make files
+/// that it can write to. A group that cannot be looked up is one of many.
+fn is_group_of_one(group: u32, owner: u32) -> bool {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    group == owner && owner != 0 && is_alone(&read("/etc/passwd"), &read("/etc/group"), owner)
+}
+
+/// Whether `passwd` and `group`, the texts of the system's lists, have the user `owner` and no other in the group of the
+/// same number.
+fn is_alone(passwd: &str, group: &str, owner: u32) -> bool {
+    let number = owner.to_string();
+    let lines =
+        |text: &str| text.lines().map(|it| it.split(':').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let is = |line: &Vec<String>, at: usize| line.get(at) == Some(&number);
+    let (users, groups) = (lines(passwd), lines(group));
+    let Some(own) = users.iter().find(|user| is(user, 2)).map(|user| &user[0]) else { return false };
+    let Some(members) = groups.iter().find(|group| is(group, 2)).and_then(|group| group.get(3)) else { return false };
+    members.split(',').all(|name| name.is_empty() || name == own)
+        && users.iter().all(|user| !is(user, 3) || user[0] == *own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_one_has_no_other_user() {
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nyou:x:1001:1001::/home/you:/bin/sh\n";
+        let group = "root:x:0:\nme:x:1000:\nyou:x:1001:me\n";
+        assert!(is_alone(passwd, group, 1000));
+        assert!(!is_alone(passwd, group, 1001), "another user is a member");
+        assert!(!is_alone(passwd, group, 1002), "it is not listed");
+        assert!(
+            !is_alone(&passwd.replace("you:x:1001:1001", "you:x:1001:1000"), group, 1000),
+            "it is another's first group"
+        );
+        assert!(!is_alone("", "", 1000));
+    }
 }

@@ -34,7 +34,7 @@ use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading as threading;
 
 use super::super::{Dir, Error};
-use super::{Identity, Open, Signal, Stamp, Stream};
+use super::{Identity, Open, Others, Signal, Stamp, Stream};
 
 /// What a program needs of the environment to work as its user expects.
 pub const VARIABLES: &[&str] = &[
@@ -416,6 +416,54 @@ pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
 
 fn is_plain(found: &fs::BY_HANDLE_FILE_INFORMATION) -> bool {
     found.dwFileAttributes & (fs::FILE_ATTRIBUTE_DIRECTORY | fs::FILE_ATTRIBUTE_REPARSE_POINT) == 0
+}
+
+/// Whether `error` says nothing of a file but that it cannot be had at the moment.
+pub fn is_passing(error: &io::Error) -> bool {
+    is_shortage(error)
+}
+
+/// Copies the file at `from` to `to`, where nothing is.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be copied; part of it may have been.
+pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
+    std::fs::copy(from, to)?;
+    File::options().write(true).open(to)
+}
+
+/// Settings are read again when somebody asks.
+pub fn ask_to_read_again(_: std::time::Duration) {}
+
+/// Whether `error` says that something is short or busy at the moment.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted)
+}
+
+/// Opens the file at `path` for reading.
+pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Whether a program lies at `path`.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Who can use a file is up to the folder that it is in.
+///
+/// # Errors
+/// None.
+pub fn others_who_can_change(_: &Path, _: bool) -> io::Result<Option<Others>> {
+    Ok(None)
+}
+
+/// As [`others_who_can_change`].
+///
+/// # Errors
+/// None.
+pub fn others_who_can_change_open(_: &File) -> io::Result<Option<Others>> {
+    Ok(None)
 }
 
 /// Owners have no numbers here.

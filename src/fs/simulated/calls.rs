@@ -285,6 +285,13 @@ pub fn pread(handle: &Handle, buffer: &mut [u8], offset: u64) -> Result<usize, E
     }
 }
 
+pub fn data_from(handle: &Handle, offset: u64) -> u64 {
+    match handle {
+        Handle::Real(fd) => super::super::sys::unix_data_from(fd, offset),
+        Handle::Simulated(_) => offset,
+    }
+}
+
 pub fn write(handle: &Handle, bytes: &[u8]) -> Result<usize, Errno> {
     match handle {
         Handle::Real(fd) => rustix::io::write(fd, bytes),

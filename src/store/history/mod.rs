@@ -32,6 +32,7 @@ mod message;
 mod pack;
 mod pack_file;
 mod pack_writer;
+mod plain;
 mod refs;
 mod repack;
 mod setup;

@@ -88,6 +88,18 @@ impl Staging {
         read
     }
 
+    /// A repository in the folder that has nothing but what makes it one.
+    pub(super) fn empty_repository(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("git");
+        for name in ["", "objects", "refs"] {
+            os::private_folders().create(path.join(name))?;
+        }
+        for (name, text) in [("HEAD", "ref: refs/heads/none\n"), ("config", "[core]\n\tbare = true\n")] {
+            fs::write(path.join(name), text)?;
+        }
+        Ok(path)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -74,6 +74,17 @@ const GIT_SETTINGS: [&str; 10] = [
     "core.deltaBaseCacheLimit=4m",
 ];
 
+/// No configuration but ours, nobody to ask, and nothing fetched.
+const GIT_ENVIRONMENT: [(&str, &str); 6] = [
+    ("GIT_CONFIG_GLOBAL", NULL_DEVICE),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_ALLOW_PROTOCOL", ""),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+];
+const NULL_DEVICE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
+
 impl History {
     /// Rolls small packs into one when there are half as many as the options allow.
     ///
@@ -205,13 +216,21 @@ impl History {
         File::open(&path).map(Some).doing_at(doing, &path)
     }
 
+    /// Starts the git program. It sees none of the repository but its objects: a configuration, hooks, helpers, filters or a
+    /// remote that fetches what is missing could each name a program, and the repository may be somebody else's work. So it
+    /// works in a repository of ours, made for this, that has the other's folder of objects; and its environment is built
+    /// here.
     fn spawn_git(&self, program: &Path, staging: &Staging, objects: File) -> io::Result<Child> {
+        let repository = staging.empty_repository()?;
         let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-            command.env_remove(name);
+        let kept = os::VARIABLES.iter().filter(|name| **name != "PATH");
+        let kept = kept.filter_map(|name| Some((name, std::env::var_os(name)?)));
+        command.env_clear().envs(kept);
+        if let Ok(path) = std::env::join_paths(os::absolute_paths()) {
+            command.env("PATH", path);
         }
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        command.arg("--git-dir").arg(&self.common).current_dir(&self.common);
+        command.envs(GIT_ENVIRONMENT).env("GIT_OBJECT_DIRECTORY", self.common.join("objects"));
+        command.arg("--git-dir").arg(&repository).current_dir(&repository);
         for setting in GIT_SETTINGS {
             command.args(["-c", setting]);
         }

@@ -16,7 +16,7 @@ use std::sync::Once;
 
 use git2::{ConfigLevel, ErrorCode, Repository};
 
-use super::{Doing as _, DoingAt as _, Error, lock, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, lock, plain, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
 
@@ -82,7 +82,11 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
         let what = "its .git is a symbolic link, and may lead anywhere".to_owned();
         return Err(Error::Unsupported { home: home.to_owned(), what });
     }
+    plain::check(home, &home.join(".git"))?;
     let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
+    if repository.commondir() != home.join(".git") {
+        plain::check(home, repository.commondir())?;
+    }
     // libgit2 looks at the file again whenever it is asked for a value, and where the system does not let it look, it
     // dereferences null in some places. What was read once is not looked at again, and must not change meanwhile.
     let settings = repository.config().and_then(|mut config| config.snapshot()).doing("reading the configuration")?;

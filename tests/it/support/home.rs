@@ -64,6 +64,18 @@ impl TestHome {
         self.root.path()
     }
 
+    /// The user's own settings.
+    pub fn user_config(&self) -> PathBuf {
+        self.user().join(".config/indelible/config.toml")
+    }
+
+    /// Writes the user's own settings.
+    pub fn configure_user(&self, text: &str) {
+        let path = self.user_config();
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
+        std::fs::write(path, text).expect("it can be written");
+    }
+
     pub fn join(&self, path: &str) -> PathBuf {
         self.path.join(path)
     }

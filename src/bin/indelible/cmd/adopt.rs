@@ -1,32 +1,38 @@
 //! `adopt`: takes over a home of the framework, after saying what that means.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
 use indelible::home::Home;
 use indelible::text::{self, shell_path, visible_line};
 use serde_json::json;
 
-use super::Context;
+use super::{Context, trust};
 use crate::args::AdoptionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, count};
 use crate::program;
 use crate::settings::{Settings, TEMPLATE};
+use crate::which::By;
 
 const WHAT: &str = "the home was not adopted";
 /// So many orphans of a sort are listed; `--json` lists all.
 const LISTED_MAX: usize = 10;
 
 impl AdoptionArgs {
-    /// The home that is meant.
-    pub fn home(&self, context: &Context) -> Result<PathBuf, Failure> {
-        if let Some(path) = self.dir.as_ref().or(context.home.as_ref()) {
-            return Ok(path.clone());
+    /// The home that is meant, by the one rule for all commands, and who says so. Where nothing names or finds one, it is the
+    /// framework's usual place instead of the default home, which nobody adopts.
+    pub fn home(&self, context: &Context) -> Result<(PathBuf, &'static str), Failure> {
+        if let Some(path) = &self.dir {
+            return Ok((path.clone(), "named"));
         }
-        match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
-            Some(home) => Ok(Path::new(&home).join(".claude/emergent-learning")),
+        let meant = context.meant();
+        if let Some(meant) = meant.ok().filter(|meant| meant.by != By::Default) {
+            return Ok((meant.path.clone(), meant.by.words()));
+        }
+        match std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) {
+            Some(home) => Ok((home.join(".claude/emergent-learning"), "the framework's usual place")),
             None => Err(Failure::new(Exit::Usage, "no home was named, and HOME is not set").hint("name the folder")),
         }
     }
@@ -44,7 +50,10 @@ impl AdoptionArgs {
 }
 
 pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool) -> Result<Exit, Failure> {
-    let path = asked.home(context)?;
+    let (path, by) = asked.home(context)?;
+    if !context.json {
+        output::line(&format!("home: {} ({by})", text::path(&path)));
+    }
     let settings = Settings::at(&path, &context.overrides)?;
     let plan = adopt::plan(&path, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
     if !context.json {
@@ -66,6 +75,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
     let wishes = Wishes { scripts: scripts.then_some(binary), mend: repair };
     let done = adopt::adopt(&path, &wishes, settings.history(), TEMPLATE)
         .map_err(|error| Failure::of("the home is not adopted, or not to the end", &error))?;
+    trust::note(&path);
     match context.json {
         true => output::json(&json!({ "plan": plan, "done": done })),
         false => say_done(&plan, &done),

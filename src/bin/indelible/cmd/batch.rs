@@ -93,6 +93,7 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     let tally = tally.get_or_insert_with(|| shared.lock());
     batch.record(tally);
     batch.finish(tally, context.json);
+    context.count_passed(usize::try_from(tally.recorded).unwrap_or(usize::MAX));
     Ok(batch.worst)
 }
 

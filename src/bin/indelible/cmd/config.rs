@@ -1,27 +1,37 @@
-//! `config`: what the settings are, where they come from, and changing one in the home's file.
+//! `config`: what the settings are, where they come from, and changing one in the file that decides it.
 //!
-//! The file is replaced whole: killed at any moment it is the old one or the new one. Two that change it at once may undo
-//! each other's change, and nothing worse.
+//! Each file is replaced whole: killed at any moment it is the old one or the new one. The user's own is changed under a
+//! lock ([`indelible::own`]). Two that change a home's at once may undo each other's change, and nothing worse.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::CONFIG;
+use indelible::own;
 use indelible::redact::Redactor;
-use indelible::text::chain;
+use indelible::text::{self, chain};
 use indelible::worker::{Request, Want};
 use serde_json::json;
-use toml_edit::{DocumentMut, Item, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Key, Table, TableLike, Value};
 
 use super::Context;
 use crate::args::ConfigCommand;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::settings::{self, Origin, Setting, Settings, TEMPLATE};
+use crate::settings::{self, Origin, Own, Setting, Settings, TEMPLATE};
 
 /// How long a running worker has to say that it has read the settings again.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for others who change the user's own file. Each takes milliseconds.
+const OWN_WAIT: Duration = Duration::from_secs(10);
+/// How a new file of the user's own begins.
+const OWN_HEADING: &str = "\
+# Your own settings of indelible. What is in [worker], [history] and so on holds for every home; what is in
+# [home.\"<id>\".worker] for one. `indelible config list` shows every setting, and the id.
+
+";
 
 pub fn run(context: &Context, what: &ConfigCommand) -> Result<Exit, Failure> {
     match what {
@@ -33,29 +43,41 @@ pub fn run(context: &Context, what: &ConfigCommand) -> Result<Exit, Failure> {
 
 fn list(context: &Context) -> Result<Exit, Failure> {
     let home = context.open("the settings cannot be shown")?;
-    let all = Settings::explained(home.dir(), &context.overrides)?;
-    let file = settings::path_of(home.dir()).display().to_string();
+    let all = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?;
+    let (file, own) = (settings::path_of(home.dir()), settings::user_path());
     if context.json {
-        output::json(&json!({ "file": file, "settings": all }));
+        output::json(&json!({
+            "file": file.display().to_string(),
+            "user_file": own.map(|own| own.display().to_string()),
+            "settings": all.settings,
+            "notices": all.notices,
+        }));
         return Ok(Exit::Done);
     }
-    for setting in &all {
+    for setting in &all.settings {
         let from = match setting.origin {
             Origin::Default => "default".to_owned(),
+            Origin::User => format!("your settings, instead of {}", setting.default),
             Origin::File => format!("file, instead of {}", setting.default),
+            Origin::UserHome => format!("your settings of this home, instead of {}", setting.default),
             Origin::Environment => format!("{}, instead of {}", setting.variable, setting.default),
             Origin::Flag => format!("--set, instead of {}", setting.default),
         };
         output::line(&format!("{:<26} {:<22} {from}", setting.key, setting.value.to_string()));
     }
-    output::line(&format!("the file is {}", indelible::text::visible_line(&file)));
+    output::line(&format!("the file is {}", text::path(&file)));
+    if let Some(own) = own {
+        output::line(&format!("your settings are {} (id of this home: {})", text::path(&own), home.id()));
+    }
+    all.notices.iter().for_each(|notice| output::line(&format!("notice: {notice}")));
     Ok(Exit::Done)
 }
 
 fn get(context: &Context, key: &str) -> Result<Exit, Failure> {
     const WHAT: &str = "the setting cannot be shown";
     let home = context.open(WHAT)?;
-    let setting = find(Settings::explained(home.dir(), &context.overrides)?, key, WHAT)?;
+    let all = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?;
+    let setting = find(all.settings, key, WHAT)?;
     match (&setting.value, context.json) {
         (_, true) => output::json(&setting),
         (toml::Value::String(text), false) => output::line(text),
@@ -77,38 +99,96 @@ fn find(all: Vec<Setting>, key: &str, what: &str) -> Result<Setting, Failure> {
     all.iter().position(|it| it.key == key).map(|at| all[at].clone()).ok_or_else(none)
 }
 
+const NOT_SET: &str = "the setting was not changed";
+
 fn set(context: &Context, key: &str, value: &str) -> Result<Exit, Failure> {
-    const WHAT: &str = "the setting was not changed";
-    let home = context.open(WHAT)?;
-    let before = find(Settings::explained(home.dir(), &[])?, key, WHAT)?;
-    let text = match settings::text_of(home.dir())? {
-        text if text.is_empty() => TEMPLATE.to_owned(),
-        text => text,
-    };
-    let wrong = |why: String| Failure::new(Exit::Input, WHAT).because(&std::io::Error::other(format!("{key}: {why}")));
+    let home = context.open(NOT_SET)?;
+    let all = Settings::explained(home.dir(), Some(home.id()), &[])?.settings;
+    let before = find(all, key, NOT_SET)?;
+    context.name_home()?;
     let value = settings::value_like(&before.default, value);
-    let text = edited(&text, key, &value).map_err(wrong)?;
-    let after =
-        toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(error.message().to_owned()))?;
-    crate::logging::check(&after.log).map_err(wrong)?;
-    Redactor::new(&after.redact.patterns).map_err(|error| wrong(chain(&error)))?;
-    let temporary = home.private_folder("tmp").map_err(|error| Failure::of(WHAT, &error))?;
-    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
-    let _ = written.map_err(|error| Failure::of(WHAT, &error))?;
+    let file = match key.split_once('.').is_some_and(|(section, key)| settings::is_the_users(section, key)) {
+        true => set_of_user(&home, key, &value)?,
+        false => set_of_home(&home, key, &value)?,
+    };
     let told = tell_worker(&home);
     if context.json {
-        let file = settings::path_of(home.dir()).display().to_string();
-        output::json(&json!({ "key": key, "value": value, "file": file, "worker_told": told }));
+        output::json(&json!({ "key": key, "value": value, "file": file.display().to_string(), "worker_told": told }));
     } else {
         output::line(&format!("{key} = {value}"));
     }
     if told == Some(false) {
         output::warn("the running worker did not say that it has read this; it does on SIGHUP, and when it is started");
     }
-    if before.origin == Origin::Environment {
-        output::warn(&format!("here {} overrides what is in the file", before.variable));
+    match before.origin {
+        Origin::Environment => output::warn(&format!("here {} overrides what is in the file", before.variable)),
+        Origin::UserHome if !file.starts_with(user_folder()) => {
+            output::warn(&format!("your own settings of this home, in {}, override this", text::path(&user_folder())));
+        }
+        _ => {}
     }
     Ok(Exit::Done)
+}
+
+fn wrong(key: &str, why: &str) -> Failure {
+    Failure::new(Exit::Input, NOT_SET).because(&std::io::Error::other(format!("{key}: {why}")))
+}
+
+/// Changes the home's own file. Returns its path.
+fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
+    let text = match settings::text_of(home.dir())? {
+        text if text.is_empty() => TEMPLATE.to_owned(),
+        text => text,
+    };
+    if let (Some(max), Some(number)) = (settings::home_max(key), value.as_integer())
+        && number > max
+    {
+        return Err(wrong(key, &format!("a home can say {max} at most")).hint("your own settings can say more"));
+    }
+    let text = edited(&text, &[], key, value).map_err(|why| wrong(key, &why))?;
+    toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(key, error.message()))?;
+    let temporary = home.private_folder("tmp").map_err(|error| Failure::of(NOT_SET, &error))?;
+    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
+    let _ = written.map_err(|error| Failure::of(NOT_SET, &error))?;
+    Ok(settings::path_of(home.dir()))
+}
+
+/// The folder of the user's own file.
+fn user_folder() -> PathBuf {
+    settings::user_path().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
+}
+
+/// Changes what the user's own file says of this home. Returns its path.
+fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
+    let unknown = || Failure::new(Exit::NoHome, NOT_SET).because(&std::io::Error::other("HOME is not known"));
+    let path = settings::user_path().ok_or_else(unknown)?;
+    let Some(id) = settings::id_of(home.dir(), Some(home.id()))? else {
+        let why = std::io::Error::other(format!("another home that you trusted before has its id, {}", home.id()));
+        return Err(Failure::new(Exit::Refused, NOT_SET).because(&why).hint("`indelible trust --list` shows them"));
+    };
+    let (folder, name) = (path.parent().unwrap_or(&path), path.file_name().and_then(|it| it.to_str()));
+    own::change(folder, name.unwrap_or(CONFIG), OWN_WAIT, |text| {
+        let text = text.map(String::from_utf8).transpose().map_err(|error| NotSet(wrong(key, &error.to_string())))?;
+        let heading = if text.is_none() { OWN_HEADING } else { "" };
+        let text = edited(&text.unwrap_or_default(), &["home", &id.to_string()], key, value);
+        let text = format!("{heading}{}", text.map_err(|why| NotSet(wrong(key, &why)))?);
+        let ours = Own { path: &path, text: &text, id: &|| Ok(Some(id)) };
+        let after = Settings::of_own(ours).map_err(|failure| NotSet(wrong(key, &failure.causes.join(": "))))?;
+        crate::logging::check(&after.log).map_err(|why| NotSet(wrong(key, &why)))?;
+        Redactor::new(&after.redact.patterns).map_err(|error| NotSet(wrong(key, &chain(&error))))?;
+        Ok((Some(text.into_bytes()), ()))
+    })
+    .map_err(|NotSet(failure)| failure)?;
+    Ok(path)
+}
+
+/// Why the user's own file was not changed.
+struct NotSet(Failure);
+
+impl From<own::Error> for NotSet {
+    fn from(error: own::Error) -> NotSet {
+        NotSet(Failure::of(NOT_SET, &error))
+    }
 }
 
 /// Has a running worker read its settings again. Returns whether it did; `None` if none runs.
@@ -118,18 +198,31 @@ fn tell_worker(home: &Home) -> Option<bool> {
     Some(answer.is_some_and(|answer| answer.error.is_none()))
 }
 
-/// `text` with `section.key` set to `value`: in the place of the comment that shows its default, if there is one.
-fn edited(text: &str, key: &str, value: &toml::Value) -> Result<String, String> {
+/// `text` with `section.key` set to `value`, beneath the tables `above`: in the place of the comment that shows its default,
+/// if there is one.
+fn edited(text: &str, above: &[&str], key: &str, value: &toml::Value) -> Result<String, String> {
     let (section, key) = key.split_once('.').ok_or("it has no section")?;
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
     let value: Value = value.to_string().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
-    let Some(keys) = document.get_mut(section) else {
+    if above.is_empty() && document.get(section).is_none() {
         return Ok(format!("{}\n\n[{section}]\n{key} = {value}\n", text.trim_end()));
-    };
-    let keys = keys.as_table_like_mut().ok_or("its section is no table in the file")?;
+    }
+    let mut keys: &mut dyn TableLike = document.as_table_mut();
+    for name in above.iter().chain([&section]) {
+        let new = || {
+            let mut table = Table::new();
+            table.set_implicit(*name != section);
+            Item::Table(table)
+        };
+        let key: Key =
+            toml::Value::from(*name).to_string().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+        let key = if above.get(1) == Some(name) { key } else { Key::new(*name) };
+        let table = keys.entry_format(&key).or_insert_with(new).as_table_like_mut();
+        keys = table.ok_or(format!("{name} is no table in the file"))?;
+    }
     let is_new = keys.get(key).is_none();
     put(keys, key, value.clone());
-    let shown = if is_new { uncommented(text, section, key, &value) } else { None };
+    let shown = if is_new && above.is_empty() { uncommented(text, section, key, &value) } else { None };
     let shown = shown.filter(|shown| says_the_same(shown, &document));
     Ok(shown.unwrap_or_else(|| document.to_string()))
 }
@@ -180,7 +273,7 @@ mod tests {
     use super::*;
 
     fn set(text: &str, key: &str, value: impl Into<toml::Value>) -> String {
-        edited(text, key, &value.into()).expect("it can be edited")
+        edited(text, &[], key, &value.into()).expect("it can be edited")
     }
 
     #[test]

@@ -19,6 +19,7 @@ const WHAT: &str = "not everything pending was committed";
 const SLICE: Duration = Duration::from_millis(250);
 
 pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
+    context.name_home()?;
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);

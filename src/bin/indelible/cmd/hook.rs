@@ -190,6 +190,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             }
         }
     }
+    context.count_passed(said.len());
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
@@ -202,6 +203,7 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::text::chain(&error)]);
             needs.extend(settings.hook_trouble());
+            needs.extend(context.told_of_passed());
             needs
         }
         Err(failure) => vec![reason(&failure)],

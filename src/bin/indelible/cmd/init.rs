@@ -6,23 +6,29 @@ use indelible::init::init;
 use indelible::text;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, trust};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::settings::{self, Settings, TEMPLATE};
+use crate::settings::{Settings, TEMPLATE};
+use crate::which::{self, By};
 
 pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
-        None => match std::env::var_os("INDELIBLE_HOME").filter(|path| !path.is_empty()) {
-            Some(path) => settings::named_by_variable(path.into())?,
-            None => settings::data_folder()?,
-        },
+        None => {
+            let (path, by) = match which::named(None)? {
+                Some(named) => named,
+                None => (which::data_folder()?, By::Default),
+            };
+            output::say(&format!("home: {} ({})", text::path(&path), by.words()));
+            path
+        }
     };
     let settings = Settings::at(&path, &context.overrides)?;
     let made =
         init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
+    trust::note(&path);
     if context.json {
         output::json(&json!({
             "home": path.display().to_string(),

@@ -17,26 +17,83 @@ mod repair;
 mod service;
 mod status;
 mod sync_report;
+mod trust;
 mod verify;
 mod worker;
 
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
 use indelible::home::Home;
+use indelible::text;
+use indelible::trust::Passed;
 
 use crate::args::{Args, Command};
 use crate::exit::{Exit, Failure};
-use crate::settings::{self, Settings};
+use crate::output;
+use crate::settings::Settings;
+use crate::user;
+use crate::which::{self, By, Meant};
 
 /// What every command gets.
 pub struct Context {
-    pub home: Option<std::path::PathBuf>,
+    pub home: Option<PathBuf>,
     pub json: bool,
     pub overrides: Vec<String>,
+    /// Whether nothing is said on stderr: hosts show it to people.
+    pub quiet: bool,
+    /// Which home is meant, once it was asked.
+    meant: OnceCell<Meant>,
 }
 
 impl Context {
+    /// Which home is meant. The first time, what was passed by is said.
+    pub fn meant(&self) -> Result<&Meant, Failure> {
+        if let Some(meant) = self.meant.get() {
+            return Ok(meant);
+        }
+        let meant = which::meant(self.home.as_deref())?;
+        if !self.quiet {
+            if let Some((path, reason)) = meant.passed.first() {
+                output::say(&which::passed_by(path, reason));
+            }
+            if let Some(from) = &meant.moved_from {
+                let (from, to) = (text::path(from), text::path(&meant.path));
+                output::say(&format!(
+                    "the home at {to} was at {from} before; you trusted it there, so it is used here"
+                ));
+            }
+        }
+        Ok(self.meant.get_or_init(|| meant))
+    }
+
     /// The path of the home that is meant.
-    pub fn home_path(&self) -> Result<std::path::PathBuf, Failure> {
-        settings::home(self.home.as_deref())
+    pub fn home_path(&self) -> Result<PathBuf, Failure> {
+        self.meant().map(|meant| meant.path.clone())
+    }
+
+    /// Names the home on stderr that is about to be changed, unless the command line does.
+    pub fn name_home(&self) -> Result<(), Failure> {
+        let meant = self.meant()?;
+        if meant.by != By::Flag {
+            output::say(&format!("home: {} ({})", text::path(&meant.path), meant.by.words()));
+        }
+        Ok(())
+    }
+
+    /// Counts `records` for the home that was passed by, if one was: they were made within it.
+    pub fn count_passed(&self, records: usize) {
+        let passed = self.meant.get().and_then(|meant| meant.passed.first());
+        if let (Some((path, _)), Some(state)) = (passed, user::state_folder()) {
+            let _ = Passed::add(&state, path, records as u64);
+        }
+    }
+
+    /// What to tell of the home that was passed by, if one was and records were made within it.
+    pub fn told_of_passed(&self) -> Option<String> {
+        let (path, _) = self.meant.get()?.passed.first()?;
+        let records = Passed::read(&user::state_folder()?).of(path);
+        (records > 0).then(|| which::told_of_passed(path, records))
     }
 
     /// The home that is meant, open, for a command that was to do `what`.
@@ -47,7 +104,7 @@ impl Context {
 
     /// The settings of `home`.
     pub fn settings(&self, home: &Home) -> Result<Settings, Failure> {
-        Settings::of(home.dir(), &self.overrides)
+        Settings::of(home.dir(), Some(home.id()), &self.overrides)
     }
 }
 
@@ -62,7 +119,8 @@ fn not_on_windows() -> Failure {
 /// # Errors
 /// Whatever kept it from doing what it was asked.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let context = Context { home: args.home, json: args.json, overrides: args.set };
+    let quiet = matches!(args.command, Command::Hook(_));
+    let context = Context { home: args.home, json: args.json, overrides: args.set, quiet, meant: OnceCell::new() };
     if !matches!(args.command, Command::Worker { .. }) {
         crate::logging::start_if_asked();
     }
@@ -85,6 +143,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
+        Command::Trust(args) => trust::run(&context, &args),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell, to } => manual::completions(&context, shell, &to),
         Command::Man { dir, to } => manual::man(&context, dir.as_deref(), &to),

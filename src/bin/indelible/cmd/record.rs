@@ -15,7 +15,7 @@ use crate::field_args::{FieldArgs, RecordCommand};
 use crate::output;
 use crate::prompt;
 use crate::provenance;
-use crate::settings::{Settings, may_redact};
+use crate::settings::{Settings, is_passing, may_redact};
 
 pub const WHAT: &str = "the record was not kept";
 
@@ -43,16 +43,19 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
     }
+    context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);
     // The process ends here. Its end closes the index as a crash would, which SQLite is made for, in half the time.
     std::mem::forget(recorder);
     Ok(Exit::Done)
 }
 
-/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record. It is one to refuse
+/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record, unlike one that only
+/// cannot be read at the moment, which may be about secrets. It is one to refuse
 /// when secrets have to go: nobody knows which patterns the file has.
 pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
+        Err(failure) if is_passing(&failure) => Err(Failure { what: format!("{WHAT}: {}", failure.what), ..failure }),
         Err(failure) if failure.exit != Exit::Usage && !redact && !may_redact(home.dir()) => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
             Ok(Settings::default())

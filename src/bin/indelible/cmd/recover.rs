@@ -17,6 +17,7 @@ use crate::settings::{Settings, TEMPLATE};
 const WHAT: &str = "recovery is not finished";
 
 pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
+    context.name_home()?;
     let home = open_or_mend(context, WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);

@@ -8,19 +8,24 @@ use indelible::fs::lock::WorkerLock;
 use indelible::fs::os;
 use indelible::home::Home;
 use indelible::text::{self, shell_path};
+use indelible::trust;
 use serde_json::json;
 
 use super::Context;
 use crate::args::AdoptionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars};
+use crate::user;
 
 const WHAT: &str = "the home was not released";
 /// How long a worker that was asked to stop may take, and whoever else has its lock.
 const WAIT: Duration = Duration::from_secs(60);
 
 pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit, Failure> {
-    let path = asked.home(context)?;
+    let (path, by) = asked.home(context)?;
+    if !context.json {
+        output::line(&format!("home: {} ({by})", text::path(&path)));
+    }
     if !asked.yes {
         let note = release::look(&path).map_err(|error| Failure::of(WHAT, &error))?;
         if !context.json {
@@ -41,6 +46,10 @@ pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit
     let mut bars = Bars::new(context.json);
     let released = release::release(&home, &note, &lock, &settings.batch(), remove, &mut bars)
         .map_err(|error: adopt::Error| Failure::of("the home is not released, or not to the end", &error))?;
+    if let Some(state) = user::state_folder() {
+        // It has no token any more, so this is for tidiness alone.
+        let _ = trust::revoke(Some(&state), &released.home);
+    }
     match context.json {
         true => output::json(&json!({ "adopted": note, "done": released })),
         false => say_done(&released),

@@ -16,6 +16,7 @@ use crate::output::{self, Bars};
 const WHAT: &str = "the home is not repaired";
 
 pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Failure> {
+    context.name_home()?;
     let home = open_or_mend(context, WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);

@@ -7,12 +7,17 @@ use indelible::hook::count::Counts;
 use indelible::status::{Status, status};
 use indelible::store::quarantine::Contents;
 use indelible::text::{self, number, visible_line};
+use indelible::trust::Passed;
 use indelible::worker::{Published, State};
+use serde::Serialize;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::lost;
 use crate::output::{self, count};
+use crate::settings::Settings;
+use crate::user;
+use crate::which;
 
 const WHAT: &str = "the home's status could not be told";
 
@@ -25,12 +30,44 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     status.needs_a_person.extend(settings.hook_trouble());
     status.needs_a_person.extend(super::hooks::troubles());
     status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
+    let notices = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?.notices;
+    let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if context.json {
-        output::json(&status);
+        output::json(&Told {
+            status: &status,
+            settings_notices: &notices,
+            passed: passed.all().map(PassedHome::of).collect(),
+        });
     } else {
         say(&status, &home.private().path().join("quarantine"));
+        let show = |name: &str, text: &str| output::line(&format!("{name:<11} {text}"));
+        notices.iter().for_each(|notice| show("settings", notice));
+        passed.all().for_each(|(path, records)| show("passed by", &which::told_of_passed(path, records)));
     }
     Ok(if check && !status.needs_a_person.is_empty() { Exit::Disagreement } else { Exit::Done })
+}
+
+/// All that is told: the home's status, and what only this user's own files know.
+#[derive(Serialize)]
+struct Told<'s> {
+    #[serde(flatten)]
+    status: &'s Status,
+    /// What is in the home's configuration file and does not hold.
+    settings_notices: &'s [String],
+    /// The homes that were passed by, which are not trusted, and from within which records came.
+    passed: Vec<PassedHome<'s>>,
+}
+
+#[derive(Serialize)]
+struct PassedHome<'s> {
+    path: &'s Path,
+    records: u64,
+}
+
+impl<'s> PassedHome<'s> {
+    fn of((path, records): (&'s Path, u64)) -> PassedHome<'s> {
+        PassedHome { path, records }
+    }
 }
 
 /// How many names of what lies in quarantine are shown.

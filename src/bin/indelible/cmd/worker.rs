@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use backon::{BlockingRetryable as _, ExponentialBuilder};
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
+use indelible::home::Home;
 use indelible::text;
 use indelible::worker::{self, Ended, Program, Request, Wakes, Want};
 use serde_json::json;
@@ -13,6 +15,7 @@ use serde_json::json;
 use super::{Context, autostart};
 use crate::args::LogTo;
 use crate::exit::{Exit, Failure};
+use crate::settings::{Settings, is_passing};
 use crate::{logging, output};
 
 const WHAT: &str = "the worker stopped";
@@ -22,12 +25,14 @@ const NOT_STOPPED: &str = "the worker was not stopped";
 const SLICE: Duration = Duration::from_millis(250);
 /// How often it is looked whether a worker that has answered has ended: its lock cannot be waited for with a limit.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long until settings that could not be read are read again.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// How long another worker may take to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     let home = context.open(NOT_STARTED)?;
-    let settings = context.settings(&home)?;
+    let settings = patiently(context, &home)?;
     let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
     let lock = lock.map_err(|error| Failure::of(WHAT, &error))?;
     let lock = lock.map_err(held)?;
@@ -56,7 +61,10 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
                     options = settings.worker();
                 }
                 Err(failure) => {
-                    tracing::error!(causes = failure.causes.join(": "), "{}; the old ones stay", failure.what)
+                    tracing::error!(causes = failure.causes.join(": "), "{}; the old ones stay", failure.what);
+                    if is_passing(&failure) {
+                        os::ask_to_read_again(READ_AGAIN);
+                    }
                 }
             },
             Ok(Ended::Replaced) => {
@@ -78,6 +86,15 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+/// The settings of `home`. Where they cannot be read at the moment, they are read again for a while.
+fn patiently(context: &Context, home: &Home) -> Result<Settings, Failure> {
+    let read = || context.settings(home);
+    read.retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(7))
+        .sleep(std::thread::sleep)
+        .when(is_passing)
+        .call()
 }
 
 /// Starts a worker that goes on when this process and its terminal have ended.

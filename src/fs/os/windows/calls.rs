@@ -476,6 +476,11 @@ pub fn pread(handle: &Handle, buffer: &mut [u8], offset: u64) -> Result<usize, E
     Ok(handle.file.seek_read(buffer, offset)?)
 }
 
+/// Holes are not known.
+pub fn data_from(_: &Handle, offset: u64) -> u64 {
+    offset
+}
+
 pub fn pwrite(handle: &Handle, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
     Ok(handle.file.seek_write(bytes, offset)?)
 }

@@ -41,6 +41,8 @@ pub fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Failure {
 pub struct Stage {
     program: PathBuf,
     folder: TempDir,
+    /// For what a user has outside of homes.
+    user: TempDir,
     home: PathBuf,
     overrides: Vec<String>,
     asked_to_stop: Arc<AtomicBool>,
@@ -52,10 +54,12 @@ impl Stage {
         let program = std::env::current_exe().map_err(io("finding this program"))?;
         let folder = tempfile::Builder::new().prefix("indelible-demo-").tempdir();
         let folder = folder.map_err(io("making a temporary folder"))?;
+        let user = tempfile::Builder::new().prefix("indelible-demo-user-").tempdir();
+        let user = user.map_err(io("making a temporary folder"))?;
         let home = os::real_path(folder.path()).map_err(io("making a temporary folder"))?;
         let asked_to_stop = Arc::new(AtomicBool::new(false));
         os::note_stop(&asked_to_stop).map_err(io("listening for signals"))?;
-        let stage = Stage { program, folder, home, overrides: overrides.to_vec(), asked_to_stop };
+        let stage = Stage { program, folder, user, home, overrides: overrides.to_vec(), asked_to_stop };
         stage.finish(stage.command(&["init"]), &[0])?;
         Ok(stage)
     }
@@ -91,6 +95,10 @@ impl Stage {
             if FOREIGN.iter().any(|prefix| spelt.starts_with(prefix)) {
                 command.env_remove(&name);
             }
+        }
+        // Neither are the user's own settings meant for it, nor is it to be among their trusted homes.
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
+            command.env(name, self.user.path());
         }
         command.stdin(Stdio::null()).arg("--home").arg(&self.home);
         for text in &self.overrides {

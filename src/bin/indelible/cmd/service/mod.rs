@@ -108,6 +108,9 @@ enum Found {
 }
 
 pub fn run(context: &Context, what: &ServiceCommand) -> Result<Exit, Failure> {
+    if matches!(what, ServiceCommand::Install { print: false, .. } | ServiceCommand::Uninstall { .. }) {
+        context.name_home()?;
+    }
     match what {
         ServiceCommand::Install { manager, print: true } => print(context, name_of(*manager)?),
         ServiceCommand::Install { manager, print: false } => install(context, *manager),
@@ -411,7 +414,10 @@ fn ask(program: &str, args: &[&str]) -> Result<String, String> {
         let said = String::from_utf8_lossy(&output.stderr);
         indelible::text::visible_line(said.lines().next().unwrap_or_default()).into_owned()
     };
-    match Command::new(program).args(args).stdin(std::process::Stdio::null()).output() {
+    let Some(path) = os::program(Path::new(program)) else {
+        return Err(format!("{program}: there is no such program on PATH"));
+    };
+    match Command::new(path).args(args).stdin(std::process::Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         Ok(output) => Err(format!("{program} {}: {}", args.join(" "), told(&output))),
         Err(error) => Err(format!("{program}: {error}")),

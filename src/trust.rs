@@ -1,0 +1,515 @@
+//! Trust: which homes this user uses on this machine without naming them.
+//!
+//! A home that is only *found* above the working folder may have come with somebody else's repository. It counts if this
+//! user made, adopted or trusted it here. Each of these draws a token into the home's private folder and notes the token's
+//! hash, the home's id and its place in one file of the user's state folder. A home is trusted where
+//!
+//! 1. it and every folder above it belong to this user or root, and no other user can change them,
+//! 2. its private folder is this user's own, and the token in it is one that is noted,
+//! 3. and its path, which has no symbolic link, is among the noted places.
+//!
+//! Where the token is noted and the path is not, the home was moved, unless one of its places still has the token: then
+//! this is a copy, and not trusted. What is not trusted is passed by, and how many records came from within it is counted
+//! in a second file ([`Passed`]).
+//!
+//! Any number of processes can change the notes at once ([`crate::own`]).
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the token is placed | a home that is not noted | `init`, `adopt` or `trust` again |
+//! | before the notes are replaced | a token that is not noted | the same |
+//! | after that | a trusted home | nothing to do |
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fs::os::Others;
+use crate::fs::{self, Dir, Point, os, point};
+use crate::home::{self, private_of};
+use crate::own;
+
+/// The token, in the private folder.
+const TOKEN: &str = "token";
+/// The notes, in the state folder.
+const NOTES: &str = "homes.json";
+/// How many records were made within homes that were passed by.
+const PASSED: &str = "passed";
+/// From this size on the counts are folded, in bytes.
+const BYTES_FOLDED: u64 = 64 << 10;
+/// From so many homes on, those that are nowhere any more are forgotten.
+const NOTES_MAX: usize = 1000;
+/// The most places that are remembered of a home, the newest.
+const PLACES_MAX: usize = 32;
+/// The most homes that are counted.
+const PASSED_MAX: usize = 1000;
+/// The version of the notes.
+const VERSION: u32 = 1;
+/// How long to wait for others who change the notes. Each takes milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a home could not be trusted, or the notes could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder is no home, or one that cannot be used.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// Another user could change it.
+    #[error("{} could be changed by another user: {others}", path.display())]
+    Changeable {
+        /// The home, or a folder above it.
+        path: PathBuf,
+        /// Who could.
+        others: Others,
+    },
+    /// The notes could not say its path.
+    #[error("the path {} is not UTF-8, so it cannot be noted", .0.display())]
+    NotText(PathBuf),
+    /// There is no folder for the notes.
+    #[error("there is no state folder: the user's own folder is not known")]
+    NoFolder,
+    /// The notes are not what this version writes.
+    #[error("the notes of trusted homes in {} cannot be understood: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The notes could not be read or changed.
+    #[error(transparent)]
+    Notes(#[from] own::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+/// What is noted of a home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Its id.
+    pub id: Uuid,
+    /// The hash of its token.
+    pub token: String,
+    /// Its paths, without symbolic links; the newest last.
+    pub places: Vec<PathBuf>,
+}
+
+/// All notes, in the order in which the homes were first trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes(Vec<Note>);
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    homes: Vec<Note>,
+}
+
+/// How a found home stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is used.
+    Trusted,
+    /// It is used: it is a trusted home that was at this path before.
+    Moved(PathBuf),
+    /// It is passed by.
+    Passed(Reason),
+}
+
+/// Why a home is passed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// This user has not trusted it here.
+    NotTrusted,
+    /// It is a copy of the trusted home at this path.
+    CopyOf(PathBuf),
+    /// Another user could change it, or a folder above it.
+    Changeable {
+        /// The folder.
+        path: PathBuf,
+        /// Who could.
+        others: Others,
+    },
+}
+
+/// A home that is trusted now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trusted {
+    /// Its path, without symbolic links.
+    pub path: PathBuf,
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it was trusted before.
+    pub before: bool,
+    /// Another home that has the same id, if one is noted: this one is a copy of it, or says so.
+    pub same_id: Option<PathBuf>,
+}
+
+/// Tokens are compared by their hashes, so that the notes give none away. Each is 128 random bits: what matters of the hash
+/// is that no token can be computed from it.
+fn hash(token: &[u8]) -> String {
+    let mut hash = sha1_smol::Sha1::from("indelible home token\n");
+    hash.update(token);
+    hash.digest().to_string()
+}
+
+/// 128 random bits.
+fn draw() -> String {
+    // A random UUID has 122 of them.
+    let mut hash = sha1_smol::Sha1::from(crate::random::id().as_bytes());
+    hash.update(crate::random::id().as_bytes());
+    hash.digest().to_string()[..32].to_owned()
+}
+
+/// The hash of the token of the home at `path`, whose private folder has to be this user's own; `None` if it has none.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be had at the moment, and only then: whatever else is wrong, it has none.
+fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
+    let read = || {
+        let Some(private) = private_of(&Dir::open(path)?)? else { return Ok(None) };
+        let is_ours = private.stat()?.owner == os::user();
+        let token = private.content(TOKEN, 64)?.filter(|token| is_ours && !token.is_empty());
+        Ok(token.map(|token| hash(&token)))
+    };
+    read().or_else(|error: fs::Error| if error.is_passing() { Err(error) } else { Ok(None) })
+}
+
+/// Which folder another user could change: the home at `path`, or one above it. One that cannot be looked at is taken for
+/// everybody's.
+fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
+    path.ancestors().find_map(|folder| {
+        let others = os::others_who_can_change(folder, folder != path).unwrap_or(Some(Others::Everybody))?;
+        Some((folder.to_owned(), others))
+    })
+}
+
+/// How the home at `path`, a path without symbolic links, stands with the user whose state folder is `state`.
+///
+/// # Errors
+/// [`Error`] if the notes or the token cannot be had at the moment, and only then: what is recorded must not go elsewhere for
+/// that. Whatever else is wrong with a home or with the notes, it is not trusted.
+pub fn standing(state: Option<&Path>, path: &Path) -> Result<Standing, Error> {
+    if let Some((path, others)) = changeable(path) {
+        return Ok(Standing::Passed(Reason::Changeable { path, others }));
+    }
+    let notes = match state.map(Notes::read).transpose() {
+        Err(Error::Notes(own::Error::Fs(error))) if error.is_passing() => return Err(error.into()),
+        notes => notes.ok().flatten().unwrap_or_default(),
+    };
+    let token = if notes.0.is_empty() { None } else { token_of(path)? };
+    let Some(note) = notes.0.iter().find(|note| Some(&note.token) == token.as_ref()) else {
+        return Ok(Standing::Passed(Reason::NotTrusted));
+    };
+    if note.places.iter().any(|place| place == path) {
+        return Ok(Standing::Trusted);
+    }
+    for place in &note.places {
+        if token_of(place)? == token && !is_same_folder(place, path) {
+            return Ok(Standing::Passed(Reason::CopyOf(place.clone())));
+        }
+    }
+    let last = note.places.last().cloned();
+    Ok(last.map_or(Standing::Passed(Reason::NotTrusted), Standing::Moved))
+}
+
+/// Whether both paths lead to one folder, as a bind mount's do.
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| os::Stamp::of_itself(path).ok().map(|stamp| stamp.identity);
+    identity(one).is_some_and(|one| Some(one) == identity(other))
+}
+
+/// Notes that a trusted home is at `path` now. Where the notes are being changed by another process, it is left to the next
+/// time that the home is found.
+///
+/// # Errors
+/// Every [`Error`]; the home is trusted all the same.
+pub fn note_move(state: &Path, path: &Path) -> Result<(), Error> {
+    let Some(token) = token_of(path)? else { return Ok(()) };
+    text_of(path)?;
+    change(state, Duration::ZERO, |notes| {
+        if let Some(note) = notes.0.iter_mut().find(|note| note.token == token)
+            && !note.places.iter().any(|place| place == path)
+        {
+            note.places.push(path.to_owned());
+            let old = note.places.len().saturating_sub(PLACES_MAX);
+            note.places.drain(..old);
+        }
+    })
+}
+
+/// Trusts the home at `path` from now on, for the user whose state folder is `state`. Draws a token, unless the home is
+/// trusted there already: one that came with it may be known to others.
+///
+/// # Errors
+/// Every [`Error`]; the home is trusted no more than before.
+pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
+    let state = state.ok_or(Error::NoFolder)?;
+    let path = &os::real_path(path).map_err(fs::Error::io("find", path))?;
+    text_of(path)?;
+    let dir = home::open_folder(path)?;
+    let missing = || home::Error::Missing(path.clone());
+    let private = private_of(&dir)?.ok_or_else(missing)?;
+    let owner = private.stat()?.owner;
+    if owner != os::user() {
+        return Err(home::Error::NotYours { path: private.path().into(), owner }.into());
+    }
+    let id = home::identity(&dir, &private)?.ok_or_else(missing)?.id;
+    if let Some((path, others)) = changeable(path) {
+        return Err(Error::Changeable { path, others });
+    }
+    let before = standing(Some(state), path)? == Standing::Trusted;
+    let token = match token_of(path)?.filter(|_| before) {
+        Some(token) => token,
+        None => {
+            let token = draw();
+            point::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
+            let _ = private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?)?;
+            hash(token.as_bytes())
+        }
+    };
+    point::at(Point::TrustBeforeNote).map_err(fs::Error::io("note", path))?;
+    let same_id = change(state, LOCK_WAIT, |notes| {
+        notes.forget(path, Some(&token));
+        let known = notes.0.iter_mut().find(|note| note.token == token);
+        match known {
+            Some(note) if note.places.iter().any(|place| place == path) => note.id = id,
+            Some(note) => note.places.push(path.clone()),
+            None => notes.0.push(Note { id, token, places: vec![path.clone()] }),
+        }
+        notes.prune();
+        notes.other_with(id, path)
+    })?;
+    Ok(Trusted { path: path.clone(), id, before, same_id })
+}
+
+/// Trusts the home at `path` no longer, and forgets every place that it was at. Returns these, or nothing if it was not
+/// trusted. The home need not be there.
+///
+/// # Errors
+/// [`Error`] if the notes could not be changed.
+pub fn revoke(state: Option<&Path>, path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let state = state.ok_or(Error::NoFolder)?;
+    if Notes::read(state)?.of_place(path).is_none() {
+        return Ok(Vec::new());
+    }
+    change(state, LOCK_WAIT, |notes| notes.forget(path, None))
+}
+
+fn text_of(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| Error::NotText(path.into()))
+}
+
+impl Notes {
+    /// The notes in the folder `state`; none where it, or they, are not there. Notes that another user could have written
+    /// count for nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and [`Error::Notes`] if they cannot be read.
+    pub fn read(state: &Path) -> Result<Notes, Error> {
+        let path = state.join(NOTES);
+        Notes::of_text(own::read(&path)?, &path)
+    }
+
+    /// The notes that the file at `path` has, whose content is `text`.
+    fn of_text(text: Option<Vec<u8>>, path: &Path) -> Result<Notes, Error> {
+        let Some(text) = text else { return Ok(Notes::default()) };
+        let damaged = |why: String| Error::Damaged { path: path.into(), why };
+        let stored: Stored = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        match stored.version {
+            VERSION => Ok(Notes(stored.homes)),
+            version => Err(damaged(format!("its version is {version}; this program knows {VERSION}"))),
+        }
+    }
+
+    /// Each home's note.
+    pub fn all(&self) -> &[Note] {
+        &self.0
+    }
+
+    /// What is noted of the home at `path`.
+    pub fn of_place(&self, path: &Path) -> Option<&Note> {
+        self.0.iter().find(|note| note.places.iter().any(|place| place == path))
+    }
+
+    /// By which id the user's own settings know the home at `path`, which says that its id is `says`: by the one that was
+    /// noted when it was trusted. `None` where another home has that id, so that no home takes what the user said of
+    /// another.
+    pub fn id_of(&self, path: &Path, says: Uuid) -> Option<Uuid> {
+        let noted = self.of_place(path);
+        let id = noted.map_or(says, |note| note.id);
+        let first = self.0.iter().find(|note| note.id == id);
+        let is_its_own = first.is_none_or(|first| noted.is_some_and(|note| note.token == first.token));
+        is_its_own.then_some(id)
+    }
+
+    /// The newest place of another home than that at `path` that has the id `id`, if it was trusted before.
+    fn other_with(&self, id: Uuid, path: &Path) -> Option<PathBuf> {
+        let first = self.0.iter().find(|note| note.id == id)?;
+        let is_other = !first.places.iter().any(|place| place == path);
+        is_other.then(|| first.places.last().cloned()).flatten()
+    }
+
+    /// Forgets homes that are nowhere any more, once there are very many: those of tests and demos, mostly.
+    fn prune(&mut self) {
+        if self.0.len() > NOTES_MAX {
+            self.0.retain(|note| note.places.iter().any(|place| place.exists()));
+        }
+    }
+
+    /// Forgets every home that was at `path`, but for the one whose token is `kept`. Returns their places.
+    fn forget(&mut self, path: &Path, kept: Option<&str>) -> Vec<PathBuf> {
+        let is_there = |note: &Note| note.places.iter().any(|place| place == path) && Some(note.token.as_str()) != kept;
+        let (gone, left) = std::mem::take(&mut self.0).into_iter().partition(is_there);
+        self.0 = left;
+        gone.into_iter().flat_map(|note: Note| note.places).collect()
+    }
+}
+
+/// The path of the notes in the folder `state`.
+pub fn notes_path(state: &Path) -> PathBuf {
+    state.join(NOTES)
+}
+
+/// Changes the notes as `with` says, if it changes anything, and waits up to `wait` for others who do.
+fn change<T>(state: &Path, wait: Duration, with: impl FnOnce(&mut Notes) -> T) -> Result<T, Error> {
+    own::change(state, NOTES, wait, |text| {
+        let before = Notes::of_text(text, &notes_path(state))?;
+        let mut notes = before.clone();
+        let done = with(&mut notes);
+        let stored = || serde_json::to_vec_pretty(&Stored { version: VERSION, homes: notes.0.clone() });
+        let text = (notes != before).then(|| stored().expect("it is made of numbers and text"));
+        Ok((text, done))
+    })
+}
+
+/// Which homes were passed by, and how many records were made within each of them and went elsewhere.
+///
+/// A recorder adds one line, `COUNT PATH`, with one append, without a lock and without a sync; the path is a JSON string. A
+/// file that has grown is folded: equal paths become one line, in a new file that takes the old one's place. Counts can be
+/// a few too low, after a power cut or for what is added in the moment of a fold. No record depends on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passed(BTreeMap<PathBuf, u64>);
+
+impl Passed {
+    /// What is counted in the folder `state`. What cannot be read was not counted.
+    pub fn read(state: &Path) -> Passed {
+        let text = own::read(&state.join(PASSED)).ok().flatten().unwrap_or_default();
+        let mut passed = Passed::default();
+        let text = String::from_utf8_lossy(&text);
+        // What has no end is being written, or its writer died.
+        for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).split('\n') {
+            let parsed = line.split_once(' ').and_then(|(count, path)| {
+                Some((count.parse::<u64>().ok()?, serde_json::from_str::<PathBuf>(path).ok()?))
+            });
+            if let Some((count, path)) = parsed.filter(|(_, path)| passed.0.len() < PASSED_MAX && path.is_absolute()) {
+                let sum = passed.0.entry(path).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        passed
+    }
+
+    /// Each home that was passed by, and how many records came from within it.
+    pub fn all(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.0.iter().map(|(path, count)| (path.as_path(), *count)).filter(|(_, count)| *count > 0)
+    }
+
+    /// How many records came from within the home at `path`, which was passed by.
+    pub fn of(&self, path: &Path) -> u64 {
+        self.0.get(path).copied().unwrap_or_default()
+    }
+
+    /// Counts `records` that were made within the home at `path`.
+    ///
+    /// # Errors
+    /// [`Error`] if they could not be counted; that is no reason to do anything else differently.
+    pub fn add(state: &Path, path: &Path, records: u64) -> Result<(), Error> {
+        let line = format!("{records} {}\n", serde_json::Value::from(text_of(path)?));
+        let folder = own::folder(state)?;
+        let file = match folder.append(PASSED) {
+            Err(error) if error.is_not_found() => match folder.create(PASSED) {
+                Err(error) if error.is_already_there() => folder.append(PASSED)?,
+                created => created?,
+            },
+            opened => opened?,
+        };
+        file.write_once(line.as_bytes())?;
+        if file.stat()?.size > BYTES_FOLDED {
+            Passed::read(state).write(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was counted of the home at `path`.
+    ///
+    /// # Errors
+    /// As [`Passed::add`].
+    pub fn forget(state: &Path, path: &Path) -> Result<(), Error> {
+        let mut passed = Passed::read(state);
+        if passed.0.remove(path).is_some() {
+            passed.write(&own::folder(state)?)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, folder: &Dir) -> Result<(), Error> {
+        let line = |(path, count): (&PathBuf, &u64)| {
+            let path = serde_json::to_string(path).ok()?;
+            Some(format!("{count} {path}\n"))
+        };
+        let text: String = self.0.iter().filter_map(line).collect();
+        Ok(folder.replace_lightly(PASSED, text.as_bytes(), folder)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(number: u128, place: PathBuf) -> Note {
+        Note { id: Uuid::from_u128(number), token: number.to_string(), places: vec![place] }
+    }
+
+    #[test]
+    fn very_many_homes_that_are_gone_are_forgotten() {
+        let here = tempfile::tempdir().expect("a temporary folder");
+        let gone = |number| note(number, here.path().join(number.to_string()));
+        let mut notes = Notes((0..NOTES_MAX as u128).map(gone).collect());
+        notes.prune();
+        assert_eq!(notes.0.len(), NOTES_MAX, "a few may be on a disk that is not there");
+        notes.0.push(note(7, here.path().to_owned()));
+        notes.prune();
+        assert_eq!(notes.0, [note(7, here.path().to_owned())]);
+    }
+
+    #[test]
+    fn an_id_belongs_to_the_home_that_was_first_trusted_with_it() {
+        let (one, two, other) = (Path::new("/one"), Path::new("/two"), Path::new("/other"));
+        let id = Uuid::from_u128(1);
+        let notes = Notes(vec![note(1, one.into()), Note { id, ..note(2, two.into()) }]);
+        assert_eq!(notes.id_of(one, id), Some(id));
+        assert_eq!(notes.id_of(one, Uuid::from_u128(9)), Some(id), "whatever it says now");
+        assert_eq!(notes.id_of(two, id), None, "a copy");
+        assert_eq!(notes.id_of(other, id), None, "it is not noted, and says the same");
+        assert_eq!(notes.id_of(other, Uuid::from_u128(9)), Some(Uuid::from_u128(9)), "nobody else has that one");
+    }
+
+    #[test]
+    fn counts_stay_small_and_right() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let state = folder.path().join("state");
+        let path = Path::new("/a/home with \"quotes\"\nand lines");
+        for _ in 0..3000 {
+            Passed::add(&state, path, 2).expect("it is counted");
+        }
+        let size = std::fs::metadata(state.join(PASSED)).expect("it is there").len();
+        assert!(size <= BYTES_FOLDED, "{size} bytes");
+        assert_eq!(Passed::read(&state).of(path), 6000);
+        Passed::forget(&state, path).expect("it is forgotten");
+        assert_eq!(Passed::read(&state).all().count(), 0);
+    }
+}
