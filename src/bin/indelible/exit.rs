@@ -135,6 +135,7 @@ impl Promise for home::Error {
                 format!("`indelible init {}` adds what is missing, then run `indelible recover`", path.display())
             }
             home::Error::Newer { .. } => "use the version of the program that made it, or a newer one".into(),
+            home::Error::TooLong { .. } => "move it to a folder with a shorter path, or choose another with --home".into(),
             home::Error::Unsuitable { .. } => "choose a folder on a local disk with --home".into(),
             home::Error::NotYours { .. } => "run as its owner, or choose another home with --home".into(),
             home::Error::Fs(error) => return error.advice(),

@@ -81,6 +81,7 @@ fn ends_in_checksum(slug: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intent::{Experiment, Heuristic};
 
     #[test]
     fn a_slug_is_plain_and_short() {
@@ -93,6 +94,26 @@ mod tests {
         assert_eq!(slug(&"é".repeat(500)), "untitled");
         assert_eq!(slug(&"ab ".repeat(500)).len(), 59, "a cut slug does not end in a dash");
         assert_eq!(slug(&"x".repeat(500)).len(), SLUG_BYTES_MAX);
+    }
+
+    #[test]
+    fn every_name_fits_where_names_are_short() {
+        // eCryptfs takes 143 bytes. What is set aside or parked gets a few more.
+        const BYTES_MAX: usize = 143 - 20;
+        let (id, at) = (RecordId::default(), Timestamp::UNIX_EPOCH);
+        let long = "x".repeat(500);
+        let text = String::new;
+        let (hypothesis, success_criteria, failure_criteria) = (text(), text(), text());
+        let experiment = Experiment { name: long.clone(), hypothesis, success_criteria, failure_criteria };
+        let (explanation, source) = (text(), text());
+        let heuristic = Heuristic { domain: long.clone(), rule: long, explanation, source, confidence: 0.5 };
+        for record in [Record::Experiment(experiment), Record::Heuristic(heuristic)] {
+            let folder = matches!(record, Record::Experiment(_));
+            let path = of(&record, at, &id.short()) + if folder { "/hypothesis.md" } else { "" };
+            for name in with_full_id(&path, id).split('/') {
+                assert!(name.len() <= BYTES_MAX, "{name} has {} bytes", name.len());
+            }
+        }
     }
 
     #[test]
