@@ -13,8 +13,8 @@ use crate::intent::Intent;
 use crate::journal::{Item, Reader};
 use crate::position::Position;
 use crate::store::history::{History, HistoryOptions};
-use crate::store::index::Index;
-use crate::store::quarantine::{Contents, Quarantine};
+use crate::store::index::{self, Index};
+use crate::store::quarantine::Contents;
 use crate::text::chain;
 use crate::verify;
 use crate::worker::{self, Published};
@@ -96,7 +96,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let rows_owed = rows_owed.map(|owed| waiting(home, Some(owed), committed)).transpose()?.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
-    let quarantine = Quarantine::new(home)?.contents()?;
+    let quarantine = Contents::of(home)?;
     index_trouble(home, &mut needs);
     let records = format!("{} record(s)", pending.records);
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
@@ -143,7 +143,7 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
         }
     }
     worker_trouble("records", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
-    quarantine_trouble(&Quarantine::new(home)?.contents()?, &mut needs);
+    quarantine_trouble(&Contents::of(home)?, &mut needs);
     Ok(needs)
 }
 
@@ -181,11 +181,13 @@ fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Resul
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened = Index::open(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
-    if let Err(error) = opened
-        && !error.is_transient()
-    {
-        needs.push(format!("{}: run `indelible repair`", chain(&error)));
+    let opened =
+        Index::open_to_read(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    match opened {
+        Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
+            needs.push(format!("{}: run `indelible repair`", chain(&error)));
+        }
+        _ => {}
     }
 }
 
@@ -214,7 +216,7 @@ fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
     if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
             "{records} record(s) are committed and have waited for their rows for up to {waits} s: end whoever holds the \
-             lock of {}, and run a worker or `indelible flush`",
+             lock of {}, or mend the file of it that is named here, and run a worker or `indelible flush`",
             home::INDEX
         ));
     }
@@ -228,8 +230,8 @@ fn quarantine_trouble(quarantine: &Contents, needs: &mut Vec<String>) {
     if !quarantine.parked.is_empty() {
         let found = quarantine.parked.len();
         needs.push(format!(
-            "{found} record(s) could not be applied and are in .indelible/quarantine, each with the reason: `indelible \
-             repair` tries them again, `indelible repair --dismiss` says that you have seen them"
+            "{found} record(s) could not be applied and are in .indelible/quarantine, each with the reason: a \
+             worker and `indelible repair` try them again, `indelible repair --dismiss` says that you have seen them"
         ));
     }
 }

@@ -19,6 +19,8 @@ mod hook;
 mod hooks_settings;
 mod manual;
 #[cfg(target_os = "linux")]
+mod places;
+#[cfg(target_os = "linux")]
 mod power;
 mod rebuild;
 #[cfg(target_os = "linux")]

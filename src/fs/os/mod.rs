@@ -15,10 +15,10 @@ mod unix;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub use linux::{OPEN_WITHOUT_LINKS, boot_id, machine_id, somebody_at_work, unsuitable_file_system};
+pub use linux::{boot_id, machine_id, somebody_at_work, sqlite_calls, unsuitable_file_system};
 #[cfg(target_os = "macos")]
 pub use macos::{
-    OPEN_WITHOUT_LINKS, boot_id, fdatasync, fsync, machine_id, somebody_at_work, syncfs, unsuitable_file_system,
+    boot_id, fdatasync, fsync, machine_id, somebody_at_work, sqlite_calls, syncfs, unsuitable_file_system,
 };
 #[cfg(unix)]
 pub use unix::*;
@@ -28,8 +28,11 @@ pub use windows::*;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!("indelible runs on Linux, and is written for macOS and Windows; no other system is supported yet");
 
-/// A call of `open`, as SQLite makes it: path, flags and mode. See [`OPEN_WITHOUT_LINKS`].
-pub type Open = unsafe extern "C" fn(*const std::ffi::c_char, std::ffi::c_int, std::ffi::c_int) -> std::ffi::c_int;
+/// A function of C, of whatever arguments.
+pub type AnyCall = unsafe extern "C" fn();
+
+/// A system call that SQLite is to make in the place of its own, with the name that it has in SQLite's table.
+pub type SqliteCall = (&'static std::ffi::CStr, AnyCall);
 
 /// Which file it is, whatever its name: no other has the same numbers while it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

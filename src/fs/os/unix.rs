@@ -211,9 +211,17 @@ pub fn lasting_identity(path: &Path) -> Option<String> {
     Some(format!("{}:{}:{}", found.dev(), found.ino(), made.as_nanos()))
 }
 
-/// Whether the plain file at `path` has more than one name.
-pub fn has_other_names(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1)
+/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+pub fn oddity(path: &Path) -> Option<&'static str> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let kind = found.file_type();
+    match () {
+        () if kind.is_dir() => Some("is a folder"),
+        () if kind.is_symlink() => Some("is a symbolic link"),
+        () if !kind.is_file() => Some("is not a plain file"),
+        () if found.nlink() > 1 => Some("has another name elsewhere"),
+        () => None,
+    }
 }
 
 /// Whether the open file is a plain one, and has one name.
@@ -227,6 +235,22 @@ pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
 /// The numeric id of the owner of what lies at `path`, where the system tells.
 pub fn owner_of(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|found| found.uid())
+}
+
+/// Why this user may not open the file at `path` for reading, or for writing too where `to_write`; `None` if they may, or
+/// the system does not say. It is not opened.
+pub fn refusal_to_open(path: &Path, to_write: bool) -> Option<String> {
+    use rustix::fs::{Access, AtFlags, CWD};
+    use rustix::io::Errno;
+    let wanted = if to_write { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
+    match rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) {
+        Err(Errno::ROFS) => Some("is on a file system that is read-only".to_owned()),
+        Err(Errno::ACCESS | Errno::PERM) => Some(match owner_of(path) {
+            Some(owner) if owner != user() => format!("belongs to user {owner}, and this is user {}", user()),
+            _ => "has a mode that keeps its owner out".to_owned(),
+        }),
+        _ => None,
+    }
 }
 
 /// The path of what is at `path`, absolute and without symbolic links.

@@ -33,7 +33,7 @@ use windows_sys::Win32::System::Registry::{
 use windows_sys::Win32::System::Threading as threading;
 
 use super::super::{Dir, Error};
-use super::{Identity, Open, Signal, Stamp};
+use super::{Identity, Signal, Stamp};
 
 /// What a program needs of the environment to work as its user expects.
 pub const VARIABLES: &[&str] = &[
@@ -51,8 +51,10 @@ pub const VARIABLES: &[&str] = &[
     "TMP",
 ];
 
-/// The call with which SQLite is to open files: its own.
-pub const OPEN_WITHOUT_LINKS: Option<Open> = None;
+/// SQLite makes its own system calls here.
+pub fn sqlite_calls() -> impl IntoIterator<Item = super::SqliteCall> {
+    []
+}
 
 /// Who may do what with a file that is never changed: what may not be written may not be removed here, so all of it.
 pub const UNCHANGING: u32 = 0o600;
@@ -357,10 +359,14 @@ pub fn lasting_identity(path: &Path) -> Option<String> {
     Some(format!("{device}:{inode}"))
 }
 
-/// Whether the plain file at `path` has more than one name.
-pub fn has_other_names(path: &Path) -> bool {
-    let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file));
-    found.is_ok_and(|found| is_plain(&found) && found.nNumberOfLinks > 1)
+/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+pub fn oddity(path: &Path) -> Option<&'static str> {
+    let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file)).ok()?;
+    match () {
+        () if !is_plain(&found) => Some("is not a plain file"),
+        () if found.nNumberOfLinks > 1 => Some("has another name elsewhere"),
+        () => None,
+    }
 }
 
 /// Whether the open file is a plain one, and has one name.
@@ -373,6 +379,11 @@ pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
 
 fn is_plain(found: &fs::BY_HANDLE_FILE_INFORMATION) -> bool {
     found.dwFileAttributes & (fs::FILE_ATTRIBUTE_DIRECTORY | fs::FILE_ATTRIBUTE_REPARSE_POINT) == 0
+}
+
+/// Why this user may not open the file at `path`: whoever opens it finds out.
+pub fn refusal_to_open(_: &Path, _: bool) -> Option<String> {
+    None
 }
 
 /// Owners have no numbers here.

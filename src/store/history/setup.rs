@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{Doing as _, DoingAt as _, Error, sync_folder};
 use crate::fs::os;
+use crate::fs::place::BESIDE;
 use crate::fs::point::{self, Point};
 
 /// Our branch in a repository that we made.
@@ -169,8 +170,23 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
-/// Builds a repository in `staging` and puts it into `home`, whole. False where somebody else's got there first.
+/// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
+/// folder of the home. False where somebody else's got there first.
 pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
+    match create_in(home, staging) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
+        created => return created,
+    }
+    let beside = home.join(BESIDE);
+    // What a crash left there. A home without a repository has nothing else in it that anybody misses.
+    let _ = fs::remove_dir_all(&beside);
+    os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
+    let created = create_in(home, &beside);
+    let _ = fs::remove_dir_all(&beside);
+    created
+}
+
+fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
     let staged = staging.join(format!("git-{}", Uuid::now_v7().simple()));
     point::at(Point::InitHistory).doing_at("making the repository", &staged)?;
     let placed = build(&staged).and_then(|()| {

@@ -81,7 +81,7 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     show(
         "counted",
         format!(
-            "{} commits, {} records, {} retries, {} waits, {} rows and {} files left to the worker, {} torn, {} voided, {} damaged, {} parked",
+            "{} commits, {} records, {} retries, {} waits, {} rows and {} files left to the worker, {} torn, {} voided, {} damaged, {} parked, {} applied after all",
             counts.commits,
             counts.records,
             counts.retries,
@@ -91,7 +91,8 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
             counts.torn,
             counts.voided,
             counts.damaged,
-            counts.parked
+            counts.parked,
+            counts.released
         ),
     );
     if let Some((at, error)) = &published.last_error {
