@@ -192,6 +192,26 @@ fn empty_private_folders_that_a_copy_did_not_carry_are_made_again() {
 }
 
 #[test]
+fn a_new_home_without_its_empty_folders_commits() {
+    for guest in [false, true] {
+        let home = TestHome::absent();
+        if guest {
+            std::fs::create_dir(home.path()).expect("it can be made");
+            let _ = home.git(["init", "-q"]).ok();
+            let _ =
+                home.git(["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"]).ok();
+        }
+        let _ = home.cmd(["init"]).ok();
+        let gone = Command::new("find").arg(home.path()).args(["-type", "d", "-empty", "-delete"]).status();
+        assert!(gone.expect("there is find").success());
+        let _ = home.record_each("x");
+        home.flush();
+        assert_eq!(committed(&home), 5);
+        home.assert_settled();
+    }
+}
+
+#[test]
 fn a_journal_that_is_missing_is_made_again_by_recovery_alone() {
     let home = TestHome::new();
     let kept = home.record_each("placed");
