@@ -15,8 +15,10 @@ use crate::journal::Journal;
 pub const PRIVATE: &str = ".indelible";
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
+/// The folder of the journal, in the private one.
+pub const JOURNAL: &str = "journal";
 /// The folders inside the private one.
-pub const PRIVATE_FOLDERS: [&str; 5] = ["journal", "tmp", "quarantine", "logs", "requests"];
+pub const PRIVATE_FOLDERS: [&str; 5] = [JOURNAL, "tmp", "quarantine", "logs", "requests"];
 /// The folder of an adoption, in the private one, where the home had an owner before us.
 pub const ADOPTED: &str = "adopted";
 /// What the home was like before it was adopted, in that folder. A home is adopted once this is there.
@@ -25,6 +27,10 @@ pub const ADOPTION: &str = "adoption.json";
 pub const DAILY: &str = "daily.db";
 /// The index, relative to the home.
 pub const INDEX: &str = "memory/index.db";
+/// The longest path of a home, in bytes: SQLite takes 512 for an index, of which it needs some for itself and for the names
+/// of the files beside it. Whatever else lies in a home is opened beneath its open folder, or by paths far shorter than a
+/// system allows.
+pub const PATH_BYTES_MAX: usize = 500 - 1 - INDEX.len();
 /// The version of the home's layout.
 pub const VERSION: u32 = 1;
 
@@ -76,6 +82,15 @@ pub enum Error {
         /// What the file system is called.
         file_system: &'static str,
     },
+    /// Its path leaves no room for the files in it.
+    #[error(
+        "the path {} has {} bytes; SQLite opens no index in a folder whose path has more than {PATH_BYTES_MAX}",
+        path.display(), path.as_os_str().len()
+    )]
+    TooLong {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Somebody else owns it.
     #[error("{} belongs to user {owner}, and this is user {}", path.display(), os::user())]
     NotYours {
@@ -104,7 +119,19 @@ pub fn open_folder(path: &Path) -> Result<Dir, Error> {
     };
     check_owner(&dir)?;
     check_file_system(&dir)?;
+    check_length(dir.path())?;
     Ok(dir)
+}
+
+/// Checks that a home at `path` can have an index.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn check_length(path: &Path) -> Result<(), Error> {
+    match path.as_os_str().len() > PATH_BYTES_MAX {
+        true => Err(Error::TooLong { path: path.into() }),
+        false => Ok(()),
+    }
 }
 
 /// Checks that the folder's file system can keep the promises.
@@ -195,7 +222,7 @@ impl Home {
         // The journal is in it, and it may be a mount of its own.
         check_file_system(&private)?;
         let Some(identity) = identity(&dir, &private)? else { return Err(Error::Missing(path.into())) };
-        let journal = Journal::new(folder_of(&dir, &private, "journal")?);
+        let journal = Journal::new(folder_of(&dir, &private, JOURNAL)?);
         Ok(Home { dir, private, journal, id: identity.id })
     }
 
@@ -227,10 +254,10 @@ impl Home {
         self.id
     }
 
-    /// One of the [`PRIVATE_FOLDERS`].
+    /// One of the [`PRIVATE_FOLDERS`], made again if it is missing: what copies a home need not carry empty folders.
     ///
     /// # Errors
-    /// [`Error::Broken`] if it is missing.
+    /// [`Error::Broken`] if it is the journal that is missing, [`Error::Fs`] if another cannot be made.
     pub fn private_folder(&self, name: &str) -> Result<Dir, Error> {
         folder_of(&self.dir, &self.private, name)
     }
@@ -262,9 +289,14 @@ impl Home {
     }
 }
 
+/// A journal is never empty, so one that is missing is lost, or a disk that is not mounted: where recorders went on in a
+/// new one, what they acknowledge would be hidden once the old one is back. `recover` makes a new one, on demand.
 fn folder_of(home: &Dir, private: &Dir, name: &str) -> Result<Dir, Error> {
-    private.folder(name).map_err(|error| match error.is_not_found() {
-        true => Error::Broken { path: home.path().into(), what: format!("{PRIVATE}/{name} is missing") },
-        false => error.into(),
-    })
+    match private.folder(name) {
+        Err(error) if error.is_not_found() && name == JOURNAL => {
+            Err(Error::Broken { path: home.path().into(), what: format!("{PRIVATE}/{name} is missing") })
+        }
+        Err(error) if error.is_not_found() => Ok(private.make_folder(name)?),
+        folder => Ok(folder?),
+    }
 }

@@ -169,6 +169,7 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
     if path.is_dir() {
         return Ok(false);
     }
+    home::check_length(path)?;
     // A folder that could not be used would be left behind empty.
     let above = path.ancestors().skip(1).find(|above| above.is_dir());
     if let Some(above) = above {
@@ -198,7 +199,10 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     if missing("memory")? {
         made.added.push("memory");
     }
-    let _ = (home.make_folder("memory")?, home.make_folder("experiments/active")?);
+    for folder in ["memory", "experiments/active"] {
+        // It may be a mount of its own.
+        home::check_file_system(&home.make_folder(folder)?)?;
+    }
     if home::private_of(home)?.is_none() {
         made.added.push("private");
     }

@@ -14,8 +14,8 @@ use crate::journal::{Item, Reader};
 use crate::model::Intent;
 use crate::position::Position;
 use crate::store::history::{History, HistoryOptions};
-use crate::store::index::Index;
-use crate::store::quarantine::{Contents, Quarantine};
+use crate::store::index::{self, Index};
+use crate::store::quarantine::Contents;
 use crate::text::{self, chain, counted, number};
 use crate::verify;
 use crate::worker::{self, Published};
@@ -99,7 +99,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let rows_owed = rows_owed.map(|owed| waiting(home, Some(owed), committed)).transpose()?.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
-    let quarantine = Quarantine::new(home)?.contents()?;
+    let quarantine = Contents::of(home)?;
     index_trouble(home, &mut needs);
     let records = counted(pending.records, "record has", "records have");
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
@@ -150,7 +150,7 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
         }
     }
     worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
-    quarantine_trouble(home, &Quarantine::new(home)?.contents()?, &mut needs);
+    quarantine_trouble(home, &Contents::of(home)?, &mut needs);
     room_trouble(home, &mut needs);
     needs.extend(count::counts(home.private())?.as_ref().and_then(Counts::trouble));
     Ok(needs)
@@ -200,11 +200,13 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened = Index::open(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
-    if let Err(error) = opened
-        && !error.is_transient()
-    {
-        needs.push(format!("{}: run `indelible repair`", chain(&error)));
+    let opened =
+        Index::open_to_read(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    match opened {
+        Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
+            needs.push(format!("{}: run `indelible repair`", chain(&error)));
+        }
+        _ => {}
     }
 }
 
@@ -242,8 +244,8 @@ fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
     );
     if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
-            "{records}, for up to {waited} s: end whoever holds the lock of {}, and run `indelible worker --detach` or \
-             `indelible flush`",
+            "{records}, for up to {waited} s: end whoever holds the lock of {}, or mend the file of it that is named \
+             here, and run `indelible worker --detach` or `indelible flush`",
             home::INDEX
         ));
     }
@@ -266,7 +268,7 @@ fn quarantine_trouble(home: &Home, quarantine: &Contents, needs: &mut Vec<String
             "records could not be applied and are",
         );
         needs.push(format!(
-            "{found} in {folder}, each with the reason: `indelible repair` tries them again, `indelible repair --dismiss` \
+            "{found} in {folder}, each with the reason: a worker and `indelible repair` try them again, `indelible repair --dismiss` \
              says that you have seen them"
         ));
     }

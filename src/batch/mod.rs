@@ -5,7 +5,8 @@
 //! 3. What cannot be applied is parked, durably, before its position passes. What can be later is never parked.
 //! 4. Of several intents with one id, the first in the journal's order is the record.
 //! 5. A segment goes only when its files and rows are durable and all of it is in git.
-//! 6. Whoever holds SQLite's lock holds up rows, never commits: rows can be owed, see `owed`.
+//! 6. Whoever holds SQLite's lock holds up rows, never commits: rows can be owed, see `owed`. So can they where a file of
+//!    the index cannot be opened.
 //!
 //! Whoever has the worker's lock does this: the worker, or `flush` and `recover` where none runs.
 //!
@@ -107,6 +108,8 @@ pub struct Counts {
     pub damaged: u64,
     /// Records parked, each counted once.
     pub parked: u64,
+    /// Records that were parked and could be applied later.
+    pub released: u64,
     /// Segments removed.
     pub segments_removed: u64,
     /// Attempts that failed and were made again.
@@ -155,6 +158,16 @@ impl Error {
     /// Whether somebody else holds the index's lock, and nothing else is wrong.
     pub fn is_index_busy(&self) -> bool {
         matches!(self, Error::Index(error) if error.is_busy())
+    }
+
+    /// Whether the index has a file that cannot be opened.
+    pub fn is_index_unopenable(&self) -> bool {
+        matches!(self, Error::Index(error) if error.is_unopenable())
+    }
+
+    /// Whether rows cannot be inserted for now, and nothing says that the index is lost.
+    fn is_index_out_of_reach(&self) -> bool {
+        self.is_index_busy() || self.is_index_unopenable()
     }
 
     /// Whether building the index anew is what helps.
@@ -421,9 +434,22 @@ impl<'h> Committer<'h> {
 
     /// Ensures files, rows and pages of everything pending.
     fn apply_pending(&mut self, proof: &Durable<()>) -> Result<Applied, Error> {
-        self.ensure_index()?;
         let mut seen = HashSet::new();
         let pending = std::mem::take(&mut self.pending);
+        match self.ensure_index() {
+            Ok(()) => {}
+            Err(error) if error.is_index_unopenable() => {
+                let found = self.find_keys_in_history(&pending);
+                if let Err(error) = found {
+                    self.pending = pending;
+                    return Err(error);
+                }
+            }
+            Err(error) => {
+                self.pending = pending;
+                return Err(error);
+            }
+        }
         let result = self.apply_all(&pending, proof, &mut seen);
         self.pending = pending;
         result
@@ -454,7 +480,7 @@ impl<'h> Committer<'h> {
                 let pages = self.render_pages(&intents)?;
                 Ok(Applied { intents, pages })
             }
-            Err(error) if error.is_index_busy() => {
+            Err(error) if error.is_index_out_of_reach() => {
                 self.owe_rows(&intents)?;
                 Ok(Applied { intents, pages: Vec::new() })
             }
@@ -471,7 +497,11 @@ impl<'h> Committer<'h> {
         let owed = self.owed_keys.get(&intent.id).cloned();
         let place = match owed {
             Some(place) => Some(place),
-            None => self.opened()?.find(intent.id)?.map(|it| Place { path: it.path, created_at: it.created_at }),
+            // Without an index, the history has been asked for all keys of the batch.
+            None => match &self.index {
+                Some(index) => index.find(intent.id)?.map(|it| Place { path: it.path, created_at: it.created_at }),
+                None => None,
+            },
         };
         Ok(place.is_some_and(|Place { path, created_at }| {
             if created_at != intent.created_at {
@@ -746,6 +776,10 @@ fn remove_finished(
         return Ok(0);
     }
     fs::point::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", home.path()))?;
+    // What lies on other file systems goes first: the proof is of all of them.
+    for folder in fs::place::elsewhere(&home.private_folder("tmp")?, [home.dir(), home.private()])? {
+        let _ = folder.sync_file_system()?;
+    }
     let durable = home.dir().sync_file_system()?;
     if !sync_rows()? {
         return Ok(0);

@@ -1,7 +1,8 @@
 //! Rows that are owed: their records are committed, and the index has not got them yet.
 //!
 //! SQLite lets one process write at a time, and that one may be stopped with the lock in its hands. Nobody waits for a
-//! stopped process: once its lock has been waited for in vain, the batch is committed without its rows.
+//! stopped process: once its lock has been waited for in vain, the batch is committed without its rows. The same where a
+//! file of the index cannot be opened; which keyed records there are is then asked of the history.
 //!
 //! 1. From where on rows are owed is durable before the commit that goes without them.
 //! 2. While rows are owed no segment goes: the journal has them.
@@ -15,14 +16,17 @@
 //! | before the pages' commit | the mark, rows, perhaps pages | rows are found; pages are rendered again and committed |
 //! | before the mark goes | a mark too many | rows are found, and no page has changed |
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Applied, Committer, Error, LOCK_WAIT, Outcome, Place};
+use super::{Applied, Committer, Error, LOCK_WAIT, Outcome, Pending, Place};
+use jiff::Timestamp;
+
 use crate::fs::{self, Point, point};
 use crate::journal::{Item, Reader};
 use crate::model::{Intent, RecordPath};
 use crate::position::Position;
 use crate::state::State;
+use crate::store::page;
 
 /// How many records of the journal are looked up at a time.
 const GROUP_RECORDS: usize = 1000;
@@ -50,7 +54,7 @@ impl Committer<'_> {
     /// Notes, durably, that the rows of `batch`, which begins where all before it is committed, are owed.
     pub(super) fn owe_rows(&mut self, batch: &[Intent]) -> Result<(), Error> {
         if self.rows_owed().is_none() {
-            tracing::warn!("somebody holds the index's lock: committing without rows, which follow once it is free");
+            tracing::warn!("the index is locked or cannot be opened: committing without rows, which follow later");
             self.step(Point::OweBeforeMark)?;
             self.mark_owed(Some(self.committed))?;
         }
@@ -76,6 +80,46 @@ impl Committer<'_> {
         }
     }
 
+    /// Notes, durably, that the rows of everything in the journal may be missing: after a power cut, where the index cannot
+    /// be asked.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Fs`].
+    pub fn owe_all_rows(&mut self) -> Result<(), Error> {
+        let Some(reader) = Reader::from_start(self.home.journal())? else { return Ok(()) };
+        self.step(Point::OweBeforeMark)?;
+        self.mark_owed(Some(reader.position()))?;
+        self.find_owed_keys()
+    }
+
+    /// Learns from the history, where the index cannot be asked, which of the keyed records in `pending` are committed.
+    pub(super) fn find_keys_in_history(&mut self, pending: &[Pending]) -> Result<(), Error> {
+        let wanted = pending.iter().map(|it| &it.intent).filter(|it| it.key.is_some());
+        let wanted: HashMap<String, &Intent> =
+            wanted.filter(|it| !self.owed_keys.contains_key(&it.id)).map(|it| (it.id.short(), it)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        self.history.for_each_file(|file| {
+            // The name of its page, or of an experiment's folder, ends in the short id, which the full one ends in, too.
+            let stem = file.path().strip_suffix("/hypothesis.md").or_else(|| file.path().strip_suffix(".md"));
+            let short = stem.and_then(|stem| stem.get(stem.len().checked_sub(8)?..));
+            if let Some(intent) = short.and_then(|short| wanted.get(short))
+                && let bytes = file.read()?
+                && page::id_of(&bytes) == Some(intent.id)
+            {
+                // A page that no longer says when it was recorded is the record all the same.
+                let created_at = page::parse(&bytes).map_or(Timestamp::UNIX_EPOCH, |parsed| parsed.created_at);
+                let path = RecordPath(file.path()).shown().to_owned();
+                found.push((intent.id, Place { path, created_at }));
+            }
+            Ok::<_, Error>(())
+        })?;
+        self.owed_keys.extend(found);
+        Ok(())
+    }
+
     /// Learns which keyed records are committed without a row.
     pub(super) fn find_owed_keys(&mut self) -> Result<(), Error> {
         let Some(owed) = self.rows_owed() else { return Ok(()) };
@@ -97,11 +141,16 @@ impl Committer<'_> {
     pub fn insert_owed(&mut self) -> Result<Outcome, Error> {
         let nothing = Outcome { commit: None, records: 0 };
         let Some(owed) = self.rows_owed() else { return Ok(nothing) };
-        if !self.index()?.is_free(LOCK_WAIT)? {
-            return Ok(nothing);
+        match self.index() {
+            Err(error) if error.is_index_unopenable() => return Ok(nothing),
+            index => {
+                if !index?.is_free(LOCK_WAIT)? {
+                    return Ok(nothing);
+                }
+            }
         }
         let folders = match self.restore_rows_since(Some(owed)) {
-            Err(error) if error.is_index_busy() => return Ok(nothing),
+            Err(error) if error.is_index_out_of_reach() => return Ok(nothing),
             restored => restored?.folders,
         };
         self.step(Point::OwedBeforePages)?;

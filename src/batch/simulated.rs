@@ -40,7 +40,7 @@ use crate::state::State;
 use crate::store::apply::Applier;
 use crate::store::history::{History, HistoryOptions};
 use crate::store::page::{self, PageEntry};
-use crate::store::quarantine::Quarantine;
+use crate::store::quarantine::{Contents, Quarantine};
 
 /// How many power cuts every `cargo test` makes.
 const SCHEDULES: u64 = 3000;
@@ -440,7 +440,7 @@ impl<'r> Life<'r> {
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} is nobody's");
         }
         assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
-        let contents = Quarantine::new(&home).expect("it is there").contents().expect("it can be listed");
+        let contents = Contents::of(&home).expect("it can be listed");
         assert!(contents.parked.is_empty(), "what was recorded can be applied: {contents:?}");
         let edited = contents.set_aside.iter().find(|name| name.contains("edited"));
         assert!(edited.is_none(), "a page was taken for edited: {contents:?}");

@@ -19,6 +19,8 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub struct Dir {
     fd: Handle,
     path: PathBuf,
+    /// How many parts of its path lead to the folder that it was opened beneath.
+    root: usize,
 }
 
 /// What lies at a path.
@@ -65,13 +67,23 @@ impl Dir {
         let real = super::os::real_path(path).map_err(Error::io("open the folder", path))?;
         let fd = sys::open(&real, FOLDER, Mode::empty())
             .map_err(|errno| Error::io("open the folder", &real)(errno.into()))?;
-        Ok(Dir { fd, path: real })
+        Ok(Dir::at(fd, real))
     }
 
     /// The folder that `fd` is, at `path`: for what is not opened by a path.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn of(fd: Handle, path: PathBuf) -> Dir {
-        Dir { fd, path }
+        Dir::at(fd, path)
+    }
+
+    fn at(fd: Handle, path: PathBuf) -> Dir {
+        let root = path.components().count();
+        Dir { fd, path, root }
+    }
+
+    /// The folder that `fd` is, at `path` beneath this one.
+    fn beneath(&self, fd: Handle, path: &str) -> Dir {
+        Dir { fd, path: self.path.join(path), root: self.root }
     }
 
     /// Opens the folder at `path` if that is its path already, as it nearly always is: absolute, and without a symbolic
@@ -83,7 +95,7 @@ impl Dir {
             let is_plain = parts.next() == Some(b"") && !parts.any(|part| matches!(part, b"" | b"." | b".."));
             let resolve = rustix::fs::ResolveFlags::NO_SYMLINKS | rustix::fs::ResolveFlags::NO_MAGICLINKS;
             if is_plain && let Ok(fd) = sys::open_resolved(path, FOLDER, Mode::empty(), resolve) {
-                return Some(Dir { fd, path: path.to_owned() });
+                return Some(Dir::at(fd, path.to_owned()));
             }
         }
         let _ = path;
@@ -95,19 +107,52 @@ impl Dir {
         &self.path
     }
 
+    /// The names that lead to it from the folder that it was opened beneath; none for that folder itself.
+    pub(super) fn names_from_root(&self) -> Vec<String> {
+        self.path.components().skip(self.root).map(|it| it.as_os_str().to_string_lossy().into_owned()).collect()
+    }
+
+    /// The folder that it was opened beneath, opened again.
+    ///
+    /// # Errors
+    /// As [`Dir::open`].
+    pub(super) fn root(&self) -> Result<Dir, Error> {
+        Dir::open(&self.path.components().take(self.root).collect::<PathBuf>())
+    }
+
+    /// Whether a file of this folder can be renamed into the folder `there`, as far as can be told without one: both are
+    /// on one file system, and by way of one mount.
+    pub(super) fn shares_names_with(&self, there: &Dir) -> bool {
+        let same = |a: &Handle, b: &Handle| Ok::<_, Errno>(sys::device(a)? == sys::device(b)?);
+        let name = format!("no-such-file-{}", std::process::id());
+        let moved = || sys::renameat(&self.fd, &name, &there.fd, &name);
+        same(&self.fd, &there.fd).unwrap_or(false) && moved() != Err(Errno::XDEV)
+    }
+
     /// The descriptor, for what only the system's own calls can tell of the folder.
     #[cfg(unix)]
     pub(super) fn fd(&self) -> &Handle {
         &self.fd
     }
 
+    /// An error of a call that resolved `path`.
     pub(super) fn error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
         let path = if path == "." { self.path.clone() } else { self.path.join(path) };
         match errno {
-            Errno::LOOP | Errno::MLINK => Error::Refused { path, why: "a symbolic link is in the way" },
-            Errno::XDEV => Error::Refused { path, why: "it leads out of the home" },
+            Errno::LOOP => Error::Refused { path, why: "a symbolic link is in the way" },
+            // Elsewhere it says that a folder has too many others in it.
+            Errno::MLINK if cfg!(windows) => Error::Refused { path, why: "a symbolic link is in the way" },
             Errno::NOTDIR => Error::Refused { path, why: "something that is not a folder is in the way" },
             _ => Error::Io { doing, path, source: errno.into() },
+        }
+    }
+
+    /// An error of a call that opened `path` beneath this folder. Of such a call alone `XDEV` means an escape: from a
+    /// rename or a link it means another file system.
+    pub(super) fn open_error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
+        match errno {
+            Errno::XDEV => Error::Refused { path: self.path.join(path), why: "it leads out of the home" },
+            _ => self.error(doing, path, errno),
         }
     }
 
@@ -152,8 +197,8 @@ impl Dir {
     /// # Errors
     /// [`Error::Refused`] if a symbolic link or a plain file is in the way, [`Error::Io`] otherwise.
     pub fn folder(&self, path: &str) -> Result<Dir, Error> {
-        let fd = self.folder_fd(path).map_err(|errno| self.error("open the folder", path, errno))?;
-        Ok(Dir { fd, path: self.path.join(path) })
+        let fd = self.folder_fd(path).map_err(|errno| self.open_error("open the folder", path, errno))?;
+        Ok(self.beneath(fd, path))
     }
 
     /// Opens the folder at `path`, making whatever is missing on the way to it. Not synced.
@@ -162,9 +207,9 @@ impl Dir {
     /// As [`Dir::folder`].
     pub fn make_folder(&self, path: &str) -> Result<Dir, Error> {
         match self.folder_fd(path) {
-            Ok(fd) => return Ok(Dir { fd, path: self.path.join(path) }),
+            Ok(fd) => return Ok(self.beneath(fd, path)),
             Err(Errno::NOENT) => {}
-            Err(errno) => return Err(self.error("open the folder", path, errno)),
+            Err(errno) => return Err(self.open_error("open the folder", path, errno)),
         }
         let mut at = None::<Handle>;
         for part in path.split('/') {
@@ -179,7 +224,7 @@ impl Dir {
             at = Some(next);
         }
         let fd = at.ok_or_else(|| self.error("make the folder", path, Errno::INVAL))?;
-        Ok(Dir { fd, path: self.path.join(path) })
+        Ok(self.beneath(fd, path))
     }
 
     /// What lies at `path`, or `None`. The last part may be a symbolic link, which is then neither file nor folder.
@@ -201,7 +246,7 @@ impl Dir {
         match look() {
             Ok(stat) => Ok(Some(sys::found(&stat))),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.error("look at", path, errno)),
+            Err(errno) => Err(self.open_error("look at", path, errno)),
         }
     }
 
@@ -219,7 +264,7 @@ impl Dir {
     }
 
     fn file_found(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<(File, Found), Error> {
-        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.error(doing, path, errno))?;
+        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.open_error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };
         let found = file.stat()?;
         let why = match found.is_file {
@@ -301,25 +346,37 @@ impl Dir {
     /// Renames `from`, in this folder, to `to` in the folder `there`, which must be on the same file system, unless
     /// something lies there already. Not synced.
     ///
+    /// Where the system or a sandbox does not know the call, the file is linked to its new name; where it knows no links
+    /// either, as on FAT, the name is looked at before the rename, and two processes must not want the same name.
+    ///
     /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there.
+    /// [`Error::Io`] with `AlreadyExists` if something lies there, with `CrossesDevices` if `there` is on another file
+    /// system.
     pub(super) fn rename_new(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
+        let error = |errno| Err(there.error("put in place", to, errno));
         match sys::renameat_with(&self.fd, from, &there.fd, to, sys::RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(there.error("put in place", to, errno)),
+            Err(errno) if sys::is_unknown(errno) => {}
+            Err(errno) => return error(errno),
             Ok(()) => return Ok(()),
         }
-        sys::linkat(&self.fd, from, &there.fd, to, AtFlags::empty())
-            .map_err(|errno| there.error("put in place", to, errno))?;
-        self.remove(from).map(|_| ())
+        match sys::linkat(&self.fd, from, &there.fd, to, AtFlags::empty()) {
+            // EMLINK: a file system whose files have one name. EPERM as well is said of a folder, which has no second one.
+            Err(errno) if sys::is_unknown(errno) || errno == Errno::MLINK => {}
+            Err(errno) => return error(errno),
+            Ok(()) => return self.remove(from).map(|_| ()),
+        }
+        match there.find(to)? {
+            Some(_) => error(Errno::EXIST),
+            None => sys::renameat(&self.fd, from, &there.fd, to).or_else(error),
+        }
     }
 
     /// Renames `from`, in this folder, to `to` in the folder `there`, replacing what lies there. Not synced.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses.
+    /// [`Error::Io`] if the system refuses; with `CrossesDevices` if `there` is on another file system.
     pub(super) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
@@ -379,21 +436,29 @@ impl Dir {
         }
     }
 
-    /// Makes the names in this folder durable.
+    /// Makes the names in this folder durable. Some file systems do not sync a folder; there all of the file system is
+    /// synced.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
     pub fn sync(&self) -> Result<Durable<()>, Error> {
-        sys::fsync(&self.fd).map_err(|errno| self.error("sync", ".", errno))?;
-        Ok(Durable(()))
+        match sys::fsync(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => self.sync_file_system(),
+            synced => synced.map(Durable).map_err(|errno| self.error("sync", ".", errno)),
+        }
     }
 
-    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names.
+    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names. A
+    /// sandbox that refuses the call is asked to sync all file systems, which it allows to everybody; that call reports no
+    /// failure.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
     pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
-        sys::syncfs(&self.fd).map_err(|errno| self.error("sync the file system of", ".", errno))?;
+        match sys::syncfs(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => sys::sync_all(),
+            synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno))?,
+        }
         Ok(Durable(()))
     }
 }
@@ -403,6 +468,12 @@ impl Dir {
 pub struct File {
     fd: Handle,
     path: PathBuf,
+}
+
+impl From<File> for std::fs::File {
+    fn from(file: File) -> std::fs::File {
+        file.fd.into()
+    }
 }
 
 impl File {
@@ -520,7 +591,12 @@ impl File {
     /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
     pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
         point::at(point).map_err(|source| self.error("sync", source))?;
-        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))?;
+        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
+        let synced = match sys::fdatasync(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
+            synced => synced,
+        };
+        synced.map_err(|errno| self.error("sync", errno))?;
         Ok(Durable(value))
     }
 }

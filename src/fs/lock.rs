@@ -80,12 +80,16 @@ impl WorkerLock {
         look().map_err(Error::io("look at", &self.path))
     }
 
-    /// Who has the lock now, or `None` if nobody has.
+    /// Who has the lock now, or `None` if nobody has. It changes nothing, so it works where nothing can be written.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or asked.
     pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
-        let mut file = private.open_or_create(NAME)?;
+        let mut file: File = match private.read(NAME) {
+            // Nobody has locked what is not there.
+            Err(error) if error.is_not_found() => return Ok(None),
+            file => file?.into(),
+        };
         match os::try_lock_shared(&file) {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),

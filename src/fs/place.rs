@@ -5,10 +5,34 @@
 //! | before the rename | a file in the folder of temporary files | recovery empties that folder |
 //! | after it | the file in its place, whole | nothing to do |
 //! | power cut after it | no file, or an empty or torn one, unless it was synced | replay of the journal (`store::apply`) |
+//!
+//! A file cannot be renamed from one file system to another, nor from one mount, btrfs subvolume or project quota. Where
+//! the folder of temporary files is on another one than a file's place, a hidden folder ([`BESIDE`]) on the right one is
+//! used instead, in the outermost folder of the home that is on it. A note in the folder of temporary files names it.
+//! Which folders need one is found out by the rename that fails: where none does, nothing is asked and nothing costs more.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the note | perhaps an empty hidden folder | nobody: it is private, and git ignores it |
+//! | after it | a file in the hidden folder | recovery empties that folder ([`sweep`]) |
+//! | power cut | perhaps that file without the note | the next use of the folder writes the note again |
+//! | while a file is set aside by copying | part of a copy, hidden, in quarantine | recovery removes it |
+//! | before the copied file is removed | the file and its copy | it is set aside again, to no effect |
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Dir, Durable, Error, File, Point, point};
+
+/// The folder of temporary files on another file system than the home's own.
+pub const BESIDE: &str = ".indelible-tmp";
+/// How the notes begin that name such folders.
+const NOTE: &str = "elsewhere-";
+/// How the names begin of copies that are not whole yet.
+const COPYING: &str = ".copying-";
+const NOTE_BYTES_MAX: u64 = 8192;
+const COPIED_BYTES: usize = 64 << 10;
 
 /// Puts new files in their places by way of a folder of temporary files.
 impl Dir {
@@ -35,20 +59,53 @@ impl Dir {
         name: &str,
         content: &[u8],
         temporary: &Dir,
-        last: impl FnOnce(&File) -> Result<(), Error>,
+        last: impl Fn(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
         point::at(Point::PlaceBeforeWrite).map_err(error)?;
-        let temp = write_temporary(temporary, content, last)?;
-        let rename = || {
+        self.by_way_of(temporary, content, last, |temporary, temp| {
             point::at(Point::PlaceBeforeRename).map_err(|source| Error::io("put in place", name)(source))?;
-            temporary.rename_new(&temp, self, name)
-        };
-        if let Err(error) = rename() {
-            let _ = temporary.remove(&temp);
-            return Err(error);
-        }
+            temporary.rename_new(temp, self, name)
+        })?;
         point::at(Point::PlaceAfterRename).map_err(|source| Error::io("put in place", name)(source))
+    }
+
+    /// Writes `content` to a new temporary file, does `last` with it, and has `rename` move it into this folder: out of
+    /// `temporary`, or, where that is on another file system, out of a folder on this one's.
+    fn by_way_of(
+        &self,
+        temporary: &Dir,
+        content: &[u8],
+        last: impl Fn(&File) -> Result<(), Error>,
+        rename: impl Fn(&Dir, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let place = |temporary: &Dir| {
+            let temp = write_temporary(temporary, content, &last)?;
+            rename(temporary, &temp).inspect_err(|_| drop(temporary.remove(&temp)))
+        };
+        let crosses = |error: &Error| error.io_kind() == Some(std::io::ErrorKind::CrossesDevices);
+        match place(temporary) {
+            Err(error) if crosses(&error) => {}
+            placed => return placed,
+        }
+        match place(&self.temporary_beside(temporary)?) {
+            // The quota of a project: names move within a folder alone.
+            Err(error) if crosses(&error) => place(&make_beside(self, temporary)?),
+            placed => placed,
+        }
+    }
+
+    /// A folder of temporary files on this folder's file system: in the outermost folder on the way here that is on it.
+    fn temporary_beside(&self, temporary: &Dir) -> Result<Dir, Error> {
+        let (root, mut path) = (self.root()?, String::new());
+        for name in self.names_from_root() {
+            path = if path.is_empty() { name } else { format!("{path}/{name}") };
+            let above = root.folder(&path)?;
+            if above.shares_names_with(self) {
+                return make_beside(&above, temporary);
+            }
+        }
+        make_beside(self, temporary)
     }
 
     /// Puts a file with `content` at `name` in this folder in the place of whatever file lies there, and makes it
@@ -87,23 +144,37 @@ impl Dir {
         name: &str,
         content: &[u8],
         temporary: &Dir,
-        last: impl FnOnce(&File) -> Result<(), Error>,
+        last: impl Fn(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let temp = write_temporary(temporary, content, last)?;
-        if let Err(error) = temporary.rename_over(&temp, self, name) {
-            let _ = temporary.remove(&temp);
-            return Err(error);
-        }
+        self.by_way_of(temporary, content, last, |temporary, temp| temporary.rename_over(temp, self, name))?;
         point::at(Point::ReplaceAfterRename).map_err(|source| Error::io("replace", name)(source))
     }
 
     /// Moves the file `name` out of this folder to `to` in the folder `aside`, or to `to` with a number behind it where
     /// that is taken. Returns the name it has there. Not synced.
     ///
+    /// Where `aside` is on another file system, a plain file is copied there, durably, and then removed here; anything
+    /// else, which cannot be copied as it is, gets a hidden name in this folder.
+    ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; the file is then where it was.
     pub fn set_aside(&self, name: &str, aside: &Dir, to: &str) -> Result<String, Error> {
         point::at(Point::SetAsideBefore).map_err(|source| Error::io("set aside", name)(source))?;
+        match self.rename_aside(name, aside, to) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::CrossesDevices) => {}
+            moved => return moved,
+        }
+        if self.find(name)?.is_some_and(|found| !found.is_file) {
+            return self.rename_aside(name, self, &format!(".set-aside-{to}"));
+        }
+        let copy = self.copy_to(name, aside)?;
+        let named = aside.rename_aside(&copy, aside, to)?;
+        let _ = aside.sync()?;
+        self.remove(name)?;
+        Ok(named)
+    }
+
+    fn rename_aside(&self, name: &str, aside: &Dir, to: &str) -> Result<String, Error> {
         let mut named = to.to_owned();
         for number in 1_u32.. {
             match self.rename_new(name, aside, &named) {
@@ -113,10 +184,116 @@ impl Dir {
         }
         unreachable!("a folder cannot hold four thousand million files of one name")
     }
+
+    /// Copies the file `name` into the folder `there`, under a hidden name, and syncs it. Returns that name.
+    fn copy_to(&self, name: &str, there: &Dir) -> Result<String, Error> {
+        let from = self.read(name)?;
+        let copy = format!("{COPYING}{}", new_name());
+        let to = there.create(&copy)?;
+        let copied = || {
+            let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], 0);
+            loop {
+                match from.read_at(&mut buffer, offset)? {
+                    0 => return to.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner),
+                    read => {
+                        to.write_all(&buffer[..read])?;
+                        offset += read as u64;
+                    }
+                }
+            }
+        };
+        copied().inspect_err(|_| drop(there.remove(&copy)))?;
+        Ok(copy)
+    }
+}
+
+/// Makes the hidden folder of temporary files in the folder `above`, and its note in `temporary`.
+fn make_beside(above: &Dir, temporary: &Dir) -> Result<Dir, Error> {
+    let path = above.path().as_os_str().as_encoded_bytes();
+    make_small_file(temporary, &format!("{NOTE}{:08x}", crc32c::crc32c(path)), path)?;
+    let beside = above.make_folder(BESIDE)?;
+    make_small_file(&beside, ".gitignore", b"*\n")?;
+    Ok(beside)
+}
+
+fn make_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Error> {
+    match folder.create(name) {
+        Err(error) if error.is_already_there() => Ok(()),
+        file => file?.write_all(content),
+    }
+}
+
+/// Whether `name` is what this module makes for itself beside the files that it is asked for.
+pub fn is_hidden(name: &str) -> bool {
+    name == BESIDE || name.starts_with(COPYING)
+}
+
+/// The folders of a home that have a hidden folder of temporary files, since they are on another file system than
+/// `temporary`. `homes` are the home's folder and its private one.
+///
+/// # Errors
+/// [`Error::Io`] if the notes cannot be read.
+pub fn elsewhere(temporary: &Dir, homes: [&Dir; 2]) -> Result<Vec<Dir>, Error> {
+    let mut paths = BTreeSet::new();
+    for name in temporary.names()?.into_iter().filter(|name| name.starts_with(NOTE)) {
+        let noted = temporary.content(&name, NOTE_BYTES_MAX)?.unwrap_or_default();
+        paths.insert(path_of(noted));
+    }
+    let open = |path: PathBuf| homes.iter().find_map(|home| folder_within(home, &path));
+    Ok(paths.into_iter().filter_map(open).collect())
+}
+
+fn path_of(noted: Vec<u8>) -> PathBuf {
+    #[cfg(unix)]
+    return PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(noted));
+    #[cfg(not(unix))]
+    PathBuf::from(String::from_utf8_lossy(&noted).into_owned())
+}
+
+/// The folder at `path`, if it is `home` or in it. A home that was moved has notes that lead nowhere.
+fn folder_within(home: &Dir, path: &Path) -> Option<Dir> {
+    let within = path.strip_prefix(home.path()).ok()?.to_str()?;
+    home.folder(if within.is_empty() { "." } else { within }).ok()
+}
+
+/// Removes what crashes have left among the temporary files, in `temporary` and in every hidden folder that a note there
+/// names, and copies in `aside` that are not whole. Returns how many things were removed.
+///
+/// # Errors
+/// [`Error::Io`] if the system refuses.
+pub fn sweep(temporary: &Dir, aside: &Dir, homes: [&Dir; 2]) -> Result<u64, Error> {
+    let mut swept = remove_all(temporary, |name| !name.starts_with(NOTE))?;
+    swept += remove_all(aside, |name| name.starts_with(COPYING))?;
+    for above in elsewhere(temporary, homes)? {
+        match above.folder(BESIDE) {
+            Err(error) if error.is_not_found() => {}
+            beside => swept += remove_all(&beside?, |name| name != ".gitignore")?,
+        }
+    }
+    Ok(swept)
+}
+
+fn remove_all(folder: &Dir, is_leftover: impl Fn(&str) -> bool) -> Result<u64, Error> {
+    let mut removed = 0;
+    for name in folder.names()?.into_iter().filter(|name| is_leftover(name)) {
+        match folder.find(&name)? {
+            Some(found) if found.is_folder => folder.remove_tree(&name)?,
+            _ => drop(folder.remove(&name)?),
+        }
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 fn sync_before_rename(file: &File) -> Result<(), Error> {
     file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner)
+}
+
+/// A name that no other process draws.
+fn new_name() -> String {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let salt = crate::random::timed_id().as_u128() as u64;
+    format!("{salt:016x}-{}-{}", std::process::id(), DRAWN.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Writes `content` to a new file in `temporary`, then does `last` with it. Returns its name, which no other process
@@ -124,11 +301,9 @@ fn sync_before_rename(file: &File) -> Result<(), Error> {
 fn write_temporary(
     temporary: &Dir,
     content: &[u8],
-    last: impl FnOnce(&File) -> Result<(), Error>,
+    last: impl Fn(&File) -> Result<(), Error>,
 ) -> Result<String, Error> {
-    static DRAWN: AtomicU64 = AtomicU64::new(0);
-    let salt = crate::random::timed_id().as_u128() as u64;
-    let name = format!("{salt:016x}-{}-{}", std::process::id(), DRAWN.fetch_add(1, Ordering::Relaxed));
+    let name = new_name();
     let file = temporary.create(&name)?;
     let write = || {
         if point::wanted(Point::PlaceHalfWritten) {
@@ -235,7 +410,7 @@ mod tests {
             let error = dir.read(path).expect_err("it leads through a link, or out");
             assert!(matches!(error, Error::Refused { .. }), "{path}: {error:?}");
             let error = dir.open_by_parts(path, rustix::fs::OFlags::RDONLY).expect_err("it leads through a link");
-            let error = dir.error("open", path, error);
+            let error = dir.open_error("open", path, error);
             assert!(matches!(error, Error::Refused { .. }), "by parts, {path}: {error:?}");
         }
         assert!(matches!(dir.make_folder("out/x"), Err(Error::Refused { .. })));

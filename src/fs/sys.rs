@@ -92,6 +92,23 @@ mod unix {
         }
     }
 
+    /// Whether the system says that it does not do such a thing at all, here: an old kernel, a file system without it, or
+    /// a sandbox, which says that it is not permitted.
+    pub fn is_unknown(errno: Errno) -> bool {
+        matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
+    }
+
+    /// The number of the file system that an open file or folder is on.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the field differs between systems")]
+    pub fn device(open: &Handle) -> Result<u64, Errno> {
+        super::calls::fstat(open).map(|stat| stat.st_dev as u64)
+    }
+
+    /// Has all file systems made durable, and waits for it. It reports no failure.
+    pub fn sync_all() {
+        rustix::fs::sync();
+    }
+
     /// Lets the file's owner run it as a program.
     pub fn make_program(file: &Handle) -> Result<(), Errno> {
         rustix::fs::fchmod(file, Mode::RWXU)

@@ -380,6 +380,22 @@ mod tests {
     }
 
     #[test]
+    fn every_name_fits_where_names_are_short() {
+        // eCryptfs takes 143 bytes. What is set aside or parked gets a few more.
+        const BYTES_MAX: usize = 143 - 20;
+        let long = "x".repeat(500);
+        let (id, at) = (RecordId(uuid::Uuid::from_u128(u128::MAX)), Timestamp::UNIX_EPOCH);
+        let experiment = Experiment { name: long.clone(), ..Experiment::default() };
+        let heuristic = Heuristic { domain: long.clone(), rule: long, ..Heuristic::default() };
+        for record in [Record::Experiment(experiment), Record::Heuristic(heuristic)] {
+            let path = files_of(id, &record, at, Level::Id).remove(0);
+            for name in RecordPath(&path).with_full_id(id).split('/') {
+                assert!(name.len() <= BYTES_MAX, "{name} has {} bytes", name.len());
+            }
+        }
+    }
+
+    #[test]
     fn a_domain_that_loses_nothing_keeps_its_name() {
         assert_eq!(domain_slug("rust"), "rust");
         assert_eq!(domain_slug("Error Handling"), "error-handling");

@@ -9,9 +9,11 @@
 //! 3. what is pending is applied and committed
 //! 4. a survey; what it finds is acted upon; what that wrote is committed
 //!
-//! Records that were parked are tried again with that, since what was in their way may be gone.
+//! Records that were parked are tried again with that, since what was in their way may be gone; at a worker's start, and
+//! now and then while it runs, those alone of whose files that can be seen.
 //!
-//! A worker's start goes on without rows where somebody holds SQLite's lock; `recover` fails then.
+//! A worker's start goes on without rows where somebody holds SQLite's lock, or a file of the index cannot be opened;
+//! `recover` fails then, after it has committed what is pending.
 //! A worker's start does the last of these only where something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
@@ -29,11 +31,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, Committer, Progress};
-use crate::fs::{self, Point, point};
+use crate::fs::{self, Point, place, point};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{RecordPath, is_domain_page, split};
 use crate::model::{FileImage, Intent, Level, RecordId, Request};
+use crate::store::apply;
 use crate::store::history;
 use crate::store::index::{self, Index, Revived, RowImage};
 use crate::store::page::{self, Parsed};
@@ -174,15 +177,29 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     let before = *committer.counts();
     let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
     report.swept = sweep(committer)?;
-    rebuild::if_lost(committer, scope == Scope::Everything, &mut report, progress)?;
-    committer.update_index()?;
+    let unopenable = free_index(committer)?;
+    if unopenable.is_none() {
+        rebuild::if_lost(committer, scope == Scope::Everything, &mut report, progress)?;
+        committer.update_index()?;
+    }
     let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     // Before anything is committed: of several intents with one id, the one that is committed already is the record.
-    let everything = committer.is_after_boot() && committer.restore_rows()? || everything;
+    let everything = match (&unopenable, committer.is_after_boot()) {
+        (None, true) => committer.restore_rows()? || everything,
+        (Some(_), true) => committer.owe_all_rows().map(|()| everything)?,
+        (_, false) => everything,
+    };
     report.committed = commit(committer, &mut report, progress)?;
+    if let Some(error) = unopenable {
+        // What is left to do has to wait for the index, and is begun again next time.
+        tracing::warn!(error = crate::text::chain(&error), "going on without the index");
+        return if scope == Scope::Everything { Err(error.into()) } else { Ok(report) };
+    }
     // Damage is found while the journal is read.
     if everything || committer.void().is_some() {
         mend(committer, &mut report, progress)?;
+    } else {
+        retry_parked(committer, &mut report, progress)?;
     }
     if scope == Scope::Everything && committer.rows_owed().is_some() {
         // A worker goes on without rows and inserts them later; who asked for everything is told that it is not done.
@@ -199,19 +216,35 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     Ok(report)
 }
 
+/// Sees to it that the index can be opened: its `-shm` is set aside if that is in the way, and nobody uses it. Returns what
+/// keeps it from being opened, if that is one of its files all the same.
+fn free_index(committer: &mut Committer<'_>) -> Result<Option<index::Error>, Error> {
+    let unopenable = |committer: &mut Committer<'_>| match committer.index() {
+        Err(batch::Error::Index(error)) if error.is_unopenable() => Some(error),
+        // Anything else is said by who comes next.
+        _ => None,
+    };
+    if unopenable(committer).is_none() {
+        return Ok(None);
+    }
+    let home = committer.home();
+    let quarantine = home.private_folder("quarantine")?;
+    let (folder, _) = home::INDEX.rsplit_once('/').unwrap_or((".", home::INDEX));
+    let aside = |name: &str| home.dir().folder(folder)?.set_aside(name, &quarantine, name).map(|_| ());
+    match Index::clear_shared_memory(&home.index_path(), aside) {
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = crate::text::chain(&error), "the index is left as it is"),
+    }
+    Ok(unopenable(committer))
+}
+
 /// Removes what a crash can leave behind and nobody will use. A recorder at work loses a temporary file to that at the
 /// most, and leaves its file to the worker then.
 fn sweep(committer: &Committer<'_>) -> Result<u64, Error> {
     let temporary = committer.home().private_folder("tmp")?;
     point::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
-    let mut swept = 0;
-    for name in temporary.names()? {
-        match temporary.find(&name)? {
-            Some(found) if found.is_folder => temporary.remove_tree(&name)?,
-            _ => drop(temporary.remove(&name)?),
-        }
-        swept += 1;
-    }
+    let home = committer.home();
+    let swept = place::sweep(&temporary, &home.private_folder("quarantine")?, [home.dir(), home.private()])?;
     let history = committer.history().sweep()?;
     Ok(swept + history.total() as u64)
 }
@@ -248,6 +281,31 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
     release(committer, report, &parked)
 }
 
+/// Tries those records again that were parked since something was in the way of a file, and no longer is. A worker does so
+/// when it starts, and now and then. They go the usual way, through the journal; what is parked again stays parked.
+///
+/// # Errors
+/// Every [`Error`]; the records are still in quarantine then.
+pub(crate) fn retry_parked(
+    committer: &mut Committer<'_>,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<(), Error> {
+    let home = committer.home();
+    let mut parked = Quarantine::new(home)?.parked()?;
+    parked.retain(|(name, intent)| name.ends_with("-file.json") && apply::has_room(home.dir(), intent));
+    if parked.is_empty() {
+        return Ok(());
+    }
+    let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };
+    for (_, intent) in &parked {
+        mending.again(intent.clone())?;
+    }
+    mending.append()?;
+    commit(committer, report, progress)?;
+    release(committer, report, &parked)
+}
+
 /// Of the records that were parked and have been tried again, lets those go that are in all three stores by now.
 fn release(committer: &mut Committer<'_>, report: &mut Report, parked: &[(String, Intent)]) -> Result<(), Error> {
     for (name, intent) in parked {
@@ -257,6 +315,8 @@ fn release(committer: &mut Committer<'_>, report: &mut Report, parked: &[(String
         });
         if in_history && committer.index()?.find(intent.id)?.is_some() {
             Quarantine::new(committer.home())?.release(name)?;
+            tracing::info!(id = %intent.id, "a record from quarantine could be applied now");
+            committer.counts_mut().released += 1;
             report.released += 1;
         }
     }

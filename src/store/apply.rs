@@ -249,6 +249,18 @@ impl<'h> Applier<'h> {
     }
 }
 
+/// Whether nothing is in the way of `intent`'s files, as far as can be seen without writing any.
+pub fn has_room(home: &Dir, intent: &Intent) -> bool {
+    intent.files.iter().all(|file| {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let found = match home.folder(folder) {
+            Err(error) if error.is_not_found() => return true,
+            folder => folder.and_then(|folder| folder.find(name)),
+        };
+        check_path(&file.path).is_ok() && found.is_ok_and(|found| found.is_none_or(|found| found.is_file))
+    })
+}
+
 /// Whether `found` is what a power cut leaves of `written`: its beginning, up to a disk's sector or to none. A beginning
 /// of any other length is its owner's edit.
 pub fn is_torn(found: &[u8], written: &[u8]) -> bool {

@@ -49,6 +49,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite counts milliseconds in 31 bits.
 const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// What the names of the index's files have behind the database's.
+const FILES: [&str; 3] = ["", "-wal", "-shm"];
+
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
 
@@ -147,6 +150,16 @@ pub enum Error {
         /// What SQLite says of it.
         source: rusqlite::Error,
     },
+    /// A file of it is not one that this user can open, or no file at all.
+    #[error("the index cannot be used: {} {why}", path.display())]
+    Unopenable {
+        /// The file: the database, its `-wal` or its `-shm`.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What SQLite says of it.
+        source: Box<rusqlite::Error>,
+    },
     /// A table refuses the row: a UNIQUE, a CHECK or a trigger that is not ours.
     #[error("the index refuses the row of {kind} {id}")]
     RowRefused {
@@ -177,7 +190,7 @@ impl Error {
     /// Whether trying again later can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Busy { .. } | Error::Sqlite { .. } => true,
+            Error::Busy { .. } | Error::Unopenable { .. } | Error::Sqlite { .. } => true,
             Error::Missing(_) | Error::Corrupt { .. } | Error::RowRefused { .. } | Error::Newer { .. } => false,
         }
     }
@@ -185,6 +198,11 @@ impl Error {
     /// Whether somebody else holds SQLite's lock, and nothing else is wrong.
     pub fn is_busy(&self) -> bool {
         matches!(self, Error::Busy { .. })
+    }
+
+    /// Whether one of its files is what cannot be opened.
+    pub fn is_unopenable(&self) -> bool {
+        matches!(self, Error::Unopenable { .. })
     }
 
     /// Whether building the index anew mends it.
@@ -247,6 +265,14 @@ pub struct Index {
     path: PathBuf,
     wait: Duration,
     identity: Option<Identity>,
+    access: Access,
+}
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    ReadAndWrite,
 }
 
 impl Index {
@@ -269,21 +295,49 @@ impl Index {
         Index::connect(path, flags(), wait)
     }
 
+    /// Opens the index at `path` to read it alone, and changes nothing, as far as that can be: it works where nothing can be
+    /// written, and on a full disk.
+    ///
+    /// SQLite reads the log of a database by way of its `-shm`, which other processes have open as well; where none has, it
+    /// makes its own in memory. Where there is no `-shm`, nobody has the database open; if there is no log either, it is
+    /// read as a file that does not change. With a log and without a `-shm` it has to be opened as by a writer.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_to_read(path: &Path, wait: Duration) -> Result<Index, Error> {
+        if cfg!(windows) || !path.exists() {
+            return Index::open(path, wait);
+        }
+        let has = |end| beside(path, end).symlink_metadata().is_ok_and(|found| found.len() > 0);
+        let parameter = match (has("-shm"), has("-wal")) {
+            (true, _) => "readonly_shm=1",
+            (false, false) => "immutable=1",
+            (false, true) => return Index::open(path, wait),
+        };
+        let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = read | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_URI;
+        Index::connect_by(&uri(path, parameter), path, flags, wait)
+    }
+
     fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
+        Index::connect_by(path, path, flags, wait)
+    }
+
+    /// Opens the index at `path` under the name `name`, which is its path or says more than that.
+    fn connect_by(name: &Path, path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
         let wait = wait.min(WAIT_MAX);
-        let connection = match connection(path, flags) {
+        let access = match flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            true => Access::Read,
+            false => Access::ReadAndWrite,
+        };
+        let connection = match connection(name, flags) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
                 return Err(Error::Missing(path.into()));
             }
-            connection => connection.map_err(|source| Error::Sqlite { doing: "open the index", source })?,
+            connection => connection.map_err(|source| failed_to("open the index", path, access, source))?,
         };
-        if let Some(shared) =
-            ["", "-wal", "-shm"].iter().map(|end| beside(path, end)).find(|it| os::has_other_names(it))
-        {
-            let what = format!("{} has another name elsewhere", shared.display());
-            return Err(Error::Sqlite { doing: "open the index", source: rusqlite::Error::InvalidPath(what.into()) });
-        }
-        let index = Index { connection, path: path.into(), wait, identity: identity_of(path) };
+        check_files(path)?;
+        let index = Index { connection, path: path.into(), wait, identity: identity_of(path), access };
         spare_memory(&index.connection);
         // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
         let set = || {
@@ -296,11 +350,11 @@ impl Index {
     }
 
     pub(crate) fn error(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
-        let (path, waited) = (self.path.clone(), self.wait);
+        let (path, waited, access) = (self.path.clone(), self.wait, self.access);
         move |source| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { waited },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { path: path.clone(), source },
-            _ => Error::Sqlite { doing, source },
+            _ => failed_to(doing, &path, access, source),
         }
     }
 
@@ -607,6 +661,43 @@ impl Index {
         Ok(index)
     }
 
+    /// Moves the `-shm` of the index at `path` to `aside`, if it is what keeps the index from being opened: it holds nothing
+    /// that SQLite does not make again. Nobody else may have the database open meanwhile, or there would be two of them, so
+    /// it is done under a lock that says so. Returns whether it was moved.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody has the database open, and what keeps the database or its log from being opened.
+    pub(crate) fn clear_shared_memory(
+        path: &Path,
+        aside: impl FnOnce(&str) -> Result<(), crate::fs::Error>,
+    ) -> Result<bool, Error> {
+        let shared = beside(path, "-shm");
+        let Some(why) = obstacle(&shared, Access::ReadAndWrite) else { return Ok(false) };
+        let doing = "lock the index";
+        let connection = connection(path, flags()).map_err(|it| failed_to(doing, path, Access::ReadAndWrite, it))?;
+        let alone = || {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            // In this mode SQLite needs no shared memory, and keeps everybody else out until it is closed.
+            connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK;")
+        };
+        let _held = order::take(Lock::Index);
+        alone().map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { waited: Duration::ZERO },
+            _ => failed_to(doing, path, Access::ReadAndWrite, source),
+        })?;
+        let name = shared.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match aside(&name) {
+            Ok(()) => {
+                tracing::warn!(file = %shared.display(), why, "what SQLite shares between processes was set aside");
+                Ok(true)
+            }
+            Err(error) => {
+                let source = Box::new(rusqlite::Error::ToSqlConversionFailure(error.into()));
+                Err(Error::Unopenable { path: shared, why, source })
+            }
+        }
+    }
+
     /// Empties the database at `path`, whatever is in it.
     fn empty(path: &Path) -> Result<Connection, Error> {
         let failed = |source| Error::Sqlite { doing: "empty the index", source };
@@ -665,6 +756,52 @@ pub struct Taken {
     pub refused: Vec<(RecordId, Error)>,
 }
 
+/// Checks that each file of the index at `path` is a plain one with one name: SQLite takes a folder or a pipe for what it is
+/// not, and what it writes to a file with a name elsewhere is written there too.
+fn check_files(path: &Path) -> Result<(), Error> {
+    let odd = FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
+    match odd {
+        None => Ok(()),
+        Some((why, path)) => {
+            let source = Box::new(rusqlite::Error::InvalidPath(path.clone()));
+            Err(Error::Unopenable { path, why: why.to_owned(), source })
+        }
+    }
+}
+
+/// The error that `source` is, which SQLite gave for the index at `path`: it does not say which of its files it means.
+fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite::Error) -> Error {
+    use ErrorCode::{CannotOpen, PermissionDenied, ReadOnly, SystemIoFailure};
+    let about_a_file =
+        matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly | SystemIoFailure));
+    let obstacle = || FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((obstacle(&it, access)?, it)));
+    match about_a_file.then(obstacle).flatten() {
+        Some((why, path)) => Error::Unopenable { path, why, source: Box::new(source) },
+        None => Error::Sqlite { doing, source },
+    }
+}
+
+/// What keeps this user from opening the file at `path`, as far as can be told without opening it: SQLite's locks on a file
+/// go when the process closes it, however it came to have it open.
+fn obstacle(path: &Path, access: Access) -> Option<String> {
+    path.symlink_metadata().ok()?;
+    os::oddity(path).map(str::to_owned).or_else(|| os::refusal_to_open(path, access == Access::ReadAndWrite))
+}
+
+/// How SQLite is given a path together with a parameter.
+fn uri(path: &Path, parameter: &str) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend(format!("?{parameter}").bytes());
+    // SAFETY: the bytes of a path, with ASCII put between whole characters and in the place of some.
+    unsafe { std::ffi::OsString::from_encoded_bytes_unchecked(uri) }.into()
+}
+
 fn flags() -> OpenFlags {
     // No symbolic link on the way to the index: the home's path has none, and beneath it none is followed.
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -672,7 +809,7 @@ fn flags() -> OpenFlags {
 
 /// Every connection there is comes from here, so that none is opened before SQLite opens files as it should.
 fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
-    refuse_links();
+    set_calls();
     Connection::open_with_flags(path, flags)
 }
 
@@ -695,29 +832,29 @@ fn spare_memory(connection: &Connection) {
     }
 }
 
-/// Has SQLite's own calls of `open` refuse symbolic links anywhere in a path, where the system can. The home's path has
-/// none. SQLite opens by path, its log when it first needs it: by then a folder on the way may have become a link. Nothing
-/// but its own table of system calls can change that; it is one for the whole process, and there is no safe way to it.
+/// Has SQLite make some of its system calls our way, where the system allows that (`os::sqlite_calls`): `open` refuses
+/// symbolic links anywhere in a path, and what is mapped has no holes. The home's path has no link. SQLite opens by path, its
+/// log when it first needs it: by then a folder on the way may have become one. Nothing but its own table of system calls
+/// can change that; it is one for the whole process, and there is no safe way to it.
 ///
 /// A program that uses SQLite beside this library shares the setting, and must not use it in another thread while the
 /// first index is being opened: SQLite reads the table without a lock.
-fn refuse_links() {
+fn set_calls() {
     static ONCE: Once = Once::new();
-    let Some(call) = os::OPEN_WITHOUT_LINKS else { return };
     ONCE.call_once(|| {
-        // SAFETY:
-        // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
-        //   given the VFS that it belongs to and a name that ends with a NUL.
-        // - It takes every call as a pointer to a function without arguments. Pointers to functions are all of one
-        //   size, and before it calls `open` it casts the pointer back to the type that ours has: a path, flags and a
-        //   mode, none of them variadic (`osOpen` in os_unix.c).
-        // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
-        //   ours exists yet.
-        unsafe {
-            let vfs = rusqlite::ffi::sqlite3_vfs_find(std::ptr::null());
-            let call = std::mem::transmute::<os::Open, unsafe extern "C" fn()>(call);
-            if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {
-                set(vfs, c"open".as_ptr(), Some(call));
+        for (name, call) in os::sqlite_calls() {
+            // SAFETY:
+            // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
+            //   given the VFS that it belongs to and a name that ends with a NUL. A name that it does not have is refused.
+            // - It takes every call as a pointer to a function without arguments. Before it calls one, it casts the pointer
+            //   back to the type that ours has (`osOpen`, `osPwrite`, `osPwrite64`, `osMmap` in os_unix.c), none variadic.
+            // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
+            //   ours exists yet.
+            unsafe {
+                let vfs = rusqlite::ffi::sqlite3_vfs_find(std::ptr::null());
+                if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {
+                    set(vfs, name.as_ptr(), Some(call));
+                }
             }
         }
     });

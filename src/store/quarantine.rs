@@ -16,6 +16,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
+use crate::fs::place::is_hidden;
 use crate::fs::{Dir, Error, Point, point};
 use crate::home::{self, Home};
 use crate::model::{Intent, RecordId};
@@ -52,6 +53,27 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// What lies in the quarantine of `home`. It changes nothing, and a quarantine that is missing has nothing in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be listed.
+    pub fn of(home: &Home) -> Result<Contents, Error> {
+        match home.private().folder("quarantine") {
+            Err(error) if error.is_not_found() => Ok(Contents::default()),
+            dir => Contents::within(&dir?),
+        }
+    }
+
+    fn within(dir: &Dir) -> Result<Contents, Error> {
+        let mut names = dir.names()?;
+        names.retain(|name| name != DISMISSED && !name.ends_with(".bin") && !is_hidden(name));
+        names.sort_unstable();
+        let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
+        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
+        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
+        Ok(Contents { damaged, parked, set_aside, events })
+    }
+
     /// Whether a person has to look.
     pub fn is_alarming(&self) -> bool {
         !self.damaged.is_empty() || !self.parked.is_empty()
@@ -115,27 +137,13 @@ impl Quarantine {
         }
     }
 
-    /// What lies here.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be listed.
-    pub fn contents(&self) -> Result<Contents, Error> {
-        let mut names = self.dir.names()?;
-        names.retain(|name| name != DISMISSED && !name.ends_with(".bin"));
-        names.sort_unstable();
-        let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
-        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
-        let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
-        Ok(Contents { damaged, parked, set_aside, events })
-    }
-
     /// The records that are parked here, with the names of what holds them.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be read. What is not an intent is passed over.
     pub fn parked(&self) -> Result<Vec<(String, Intent)>, Error> {
         let mut parked = Vec::new();
-        for name in self.contents()?.parked {
+        for name in Contents::within(&self.dir)?.parked {
             let text = self.dir.content(&name, PARKED_BYTES_MAX)?.unwrap_or_default();
             if let Ok(Parked { intent }) = serde_json::from_slice(&text) {
                 parked.push((name, intent));
@@ -169,7 +177,8 @@ impl Quarantine {
     /// [`Error::Io`]; some of it may have been moved.
     pub fn dismiss(&self) -> Result<usize, Error> {
         let dismissed = self.dir.make_folder(DISMISSED)?;
-        let names: Vec<_> = self.dir.names()?.into_iter().filter(|name| name != DISMISSED).collect();
+        let names: Vec<_> =
+            self.dir.names()?.into_iter().filter(|name| name != DISMISSED && !is_hidden(name)).collect();
         for name in &names {
             self.dir.set_aside(name, &dismissed, name)?;
         }

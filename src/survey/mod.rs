@@ -145,8 +145,9 @@ pub fn survey(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Survey
 /// Takes out what a table refuses, and a person has said that it may.
 fn leave_given_up(home: &Home, survey: &mut Survey) -> Result<(), Error> {
     let lacks_row = |it: &Finding| it.verdict == Verdict::AddRow && it.evidence.row == Row::Missing;
-    let Ok(quarantine) = Quarantine::new(home) else { return Ok(()) };
-    if survey.findings.iter().any(lacks_row) {
+    if survey.findings.iter().any(lacks_row)
+        && let Ok(quarantine) = Quarantine::new(home)
+    {
         let given_up = quarantine.rows_given_up()?;
         survey.findings.retain(|it| !(lacks_row(it) && it.id.is_some_and(|id| given_up.contains(&id))));
     }

@@ -11,7 +11,7 @@ use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
-use crate::store::quarantine::{Contents, Quarantine};
+use crate::store::quarantine::Contents;
 use crate::survey::{self, Copied, Stores, Survey, survey};
 use crate::text::chain;
 
@@ -106,7 +106,7 @@ pub enum Error {
 /// # Errors
 /// Every [`Error`]; damage is not one of them but part of the report.
 pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress) -> Result<Report, Error> {
-    let mut report = Report { quarantine: Quarantine::new(home)?.contents()?, ..Report::default() };
+    let mut report = Report { quarantine: Contents::of(home)?, ..Report::default() };
     report.journal = journal_report(home)?;
     let index = open_index(home, &mut report)?;
     let history = open_history(home, options, &mut report)?;
@@ -199,7 +199,7 @@ fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> 
 }
 
 fn check_index(home: &Home) -> Result<(Index, Vec<String>), index::Error> {
-    let index = Index::open(&home.index_path(), std::time::Duration::from_secs(5))?;
+    let index = Index::open_to_read(&home.index_path(), std::time::Duration::from_secs(5))?;
     index.check_schema()?;
     let mut wrong = index.integrity()?;
     if !index.is_finished()? {

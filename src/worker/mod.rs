@@ -291,10 +291,14 @@ impl Worker<'_> {
         self.recovered(&report);
         // Held open from now on: where nobody has the index open, the next to open it has to recover its log, and
         // refuses everybody else meanwhile.
-        committer.index()?;
+        match committer.index() {
+            Err(error) if error.is_index_unopenable() => {}
+            index => drop(index?),
+        }
         let mut plan = Plan::new(self.options.age_max, self.options.urgent);
         self.publish(committer, State::Idle);
         let mut heard = None;
+        let mut tried = Instant::now();
         loop {
             // Where there is always something to commit, nothing is waited for.
             match heard.take().or_else(|| self.wakes.wait_for_signal(Instant::now())) {
@@ -348,6 +352,10 @@ impl Worker<'_> {
             let wake_at = committer.keep_due().map_or(wake_at, |next| next.min(wake_at));
             if due.is_none() {
                 committer.tidy()?;
+                if tried.elapsed() >= GLANCES_MAX {
+                    tried = now;
+                    recover::retry_parked(committer, &mut Report::default(), &mut ())?;
+                }
             }
             heard = self.wait(wake_at);
         }

@@ -399,7 +399,7 @@ fn what_an_agent_has_a_shell_say_counts() {
 #[test]
 fn single_tools_can_be_allowed_to_print_rules() {
     let home = TestHome::new();
-    let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
+    let configure = |text: &str| home.configure_user(text);
     let notes = |it: &mut Value| {
         it["tool_name"] = json!("mcp__notes__read");
         it["tool_input"] = json!({});

@@ -22,6 +22,8 @@ mod hostile;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]
+mod places;
+#[cfg(target_os = "linux")]
 mod power;
 mod provenance;
 mod rebuild;

@@ -126,6 +126,9 @@ impl Promise for home::Error {
                 format!("`indelible init {}` adds what is missing, then run `indelible recover`", shell_path(path))
             }
             home::Error::Newer { .. } => "use the version of the program that made it, or a newer one".into(),
+            home::Error::TooLong { .. } => {
+                "move it to a folder with a shorter path, or choose another with --home".into()
+            }
             home::Error::Unsuitable { .. } => "choose a folder on a local disk with --home".into(),
             home::Error::NotYours { .. } => "run as its owner, or choose another home with --home".into(),
             home::Error::Fs(error) => return error.advice(),
@@ -191,7 +194,14 @@ impl Promise for index::Error {
     }
 
     fn advice(&self) -> Option<String> {
-        self.is_lost().then(|| "run `indelible repair`: the index is built anew from the files".into())
+        match self {
+            index::Error::Unopenable { path, .. } => Some(format!(
+                "records are kept and committed all the same. Where `indelible repair` does not mend it, give {} to this \
+                 user, or move it away",
+                path.display()
+            )),
+            _ => self.is_lost().then(|| "run `indelible repair`: the index is built anew from the files".into()),
+        }
     }
 }
 

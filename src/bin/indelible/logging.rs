@@ -1,6 +1,7 @@
 //! Where events go: to stderr in the foreground, to a rotated file under the home otherwise.
 //!
-//! A log that cannot be written stops nobody: its lines are lost, and the counts in `status` stay.
+//! A log that cannot be written stops nobody: its lines are lost, and the counts in `status` stay. Only a link in its place
+//! does, which whatever is logged would follow.
 
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,11 +24,19 @@ pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failu
     let started = match to {
         LogTo::Stderr => to_stderr(filter),
         LogTo::Auto if stderr => to_stderr(filter),
-        LogTo::File | LogTo::Auto => to_file(home, filter, settings.files_max),
+        LogTo::File | LogTo::Auto => match folder(home, settings.files_max) {
+            Ok(appender) => to_appender(appender, filter),
+            Err(refused @ Failure { exit: Exit::Refused, .. }) => return Err(refused),
+            Err(failure) => {
+                crate::output::warn(&format!("{}: {}; going on without", failure.what, failure.causes.join(": ")));
+                Ok(())
+            }
+        },
     };
-    started.map_err(|error| Failure::new(Exit::Refused, error))
+    started.map_err(|error| Failure::new(Exit::Usage, error))
 }
 
+const WHAT: &str = "the worker's log cannot be written";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Whether the log can be kept as `settings` say.
@@ -64,16 +73,20 @@ fn to_stderr(filter: EnvFilter) -> Result<(), String> {
     subscriber.try_init().map_err(|error| error.to_string())
 }
 
-fn to_file(home: &Home, filter: EnvFilter, files_max: usize) -> Result<(), String> {
-    let folder = home.private_folder("logs").map_err(|error| error.to_string())?;
+/// The file in the home's folder of logs.
+fn folder(home: &Home, files_max: usize) -> Result<RollingFileAppender, Failure> {
+    let folder = home.private_folder("logs").map_err(|error| Failure::of(WHAT, &error))?;
     refuse_links(&folder)?;
-    let appender = RollingFileAppender::builder()
+    RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("worker")
         .filename_suffix("log")
         .max_log_files(files_max)
         .build(folder.path())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))
+}
+
+fn to_appender(appender: RollingFileAppender, filter: EnvFilter) -> Result<(), String> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::sync::Mutex::new(Careful(appender)))
@@ -84,11 +97,15 @@ fn to_file(home: &Home, filter: EnvFilter, files_max: usize) -> Result<(), Strin
 }
 
 /// The appender opens files by their paths, and would write to whatever a link there leads to.
-fn refuse_links(folder: &Dir) -> Result<(), String> {
-    for name in folder.names().map_err(|error| error.to_string())? {
-        let found = folder.find(&name).map_err(|error| error.to_string())?;
+fn refuse_links(folder: &Dir) -> Result<(), Failure> {
+    for name in folder.names().map_err(|error| Failure::of(WHAT, &error))? {
+        let found = folder.find(&name).map_err(|error| Failure::of(WHAT, &error))?;
         if found.is_some_and(|found| !found.is_file || found.links > 1) {
-            return Err(format!("refused {}: it is not a plain file of its own", folder.path().join(name).display()));
+            let path = folder.path().join(name);
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("refused {}: it is not a plain file of its own", path.display()),
+            ));
         }
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! Linux.
 
-use std::ffi::{CStr, c_char, c_int};
-use std::os::fd::IntoRawFd as _;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::transmute;
+use std::os::fd::{BorrowedFd, IntoRawFd as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::super::{Dir, Error, sys};
-use super::{Open, Stamp};
+use super::{AnyCall, SqliteCall, Stamp};
 
 /// An id of this machine that survives a reboot, or an empty string where there is none.
 pub fn machine_id() -> String {
@@ -206,12 +207,103 @@ fn has_ended(process: &Path) -> bool {
     }
 }
 
-/// The call with which SQLite is to open files, where the system has one that refuses symbolic links anywhere in a path.
-pub const OPEN_WITHOUT_LINKS: Option<Open> = Some(open_without_links);
+/// The calls that SQLite is to make in the place of its own: one that refuses symbolic links anywhere in a path, and those
+/// that leave no hole in what it maps.
+pub fn sqlite_calls() -> impl IntoIterator<Item = SqliteCall> {
+    // SAFETY: pointers to functions are all of one size, and whoever calls these casts them back (`store::index`).
+    unsafe {
+        [
+            (c"open", transmute::<Open, AnyCall>(open_without_links)),
+            (c"pwrite", transmute::<PositionedWrite, AnyCall>(write_whole_page)),
+            (c"pwrite64", transmute::<PositionedWrite, AnyCall>(write_whole_page)),
+            (c"mmap", transmute::<Map, AnyCall>(map_without_holes)),
+        ]
+    }
+}
+
+type Open = unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int;
+type PositionedWrite = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
+type Map = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) -> *mut c_void;
+
+/// How SQLite extends a file that it maps: by the last byte of each page of so many bytes.
+const SQLITE_PAGE: usize = 4096;
+const PROT_WRITE: c_int = 2;
+const MAP_SHARED: c_int = 1;
 
 unsafe extern "C" {
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+    // With offsets of 64 bits, under the name that they have in each C library.
+    #[cfg_attr(target_env = "gnu", link_name = "pwrite64")]
+    fn pwrite(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize;
+    #[cfg_attr(target_env = "gnu", link_name = "mmap64")]
+    fn mmap(at: *mut c_void, bytes: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void;
     fn __errno_location() -> *mut c_int;
+}
+
+fn set_errno(errno: Errno) {
+    // SAFETY: this points to `errno` of this thread, for as long as the thread lives.
+    unsafe { *__errno_location() = errno.raw_os_error() };
+}
+
+/// `pwrite(2)` as SQLite calls it. To extend the file that its processes share in memory it writes the last byte of each
+/// page alone. Where the file system's blocks are smaller than a page, the rest of the page is a hole then; and on a full
+/// disk, what touches a hole in memory is ended by a signal. So all of the page is written. Nobody has mapped it yet.
+///
+/// # Safety
+/// `bytes` points to `count` bytes.
+unsafe extern "C" fn write_whole_page(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize {
+    let end = usize::try_from(offset).map_or(0, |offset| offset.wrapping_add(1));
+    if count != 1 || end == 0 || !end.is_multiple_of(SQLITE_PAGE) {
+        // SAFETY: these are the arguments that SQLite would have called it with.
+        return unsafe { pwrite(fd, bytes, count, offset) };
+    }
+    // SAFETY: SQLite keeps the file open during the call.
+    let file = unsafe { BorrowedFd::borrow_raw(fd) };
+    let (page, mut written) = ([0_u8; SQLITE_PAGE], 0);
+    while written < SQLITE_PAGE {
+        match rustix::io::pwrite(file, &page[written..], (end - SQLITE_PAGE + written) as u64) {
+            Ok(0) => {
+                set_errno(Errno::NOSPC);
+                return -1;
+            }
+            Ok(more) => written += more,
+            Err(errno) => {
+                set_errno(errno);
+                return -1;
+            }
+        }
+    }
+    1
+}
+
+/// `mmap(2)` as SQLite calls it. A hole that another program left in the file is filled first, and that the disk has no
+/// room for it is an error, not the end of this process. A file with as many blocks as bytes has none.
+///
+/// # Safety
+/// As for `mmap`.
+unsafe extern "C" fn map_without_holes(
+    at: *mut c_void,
+    bytes: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: i64,
+) -> *mut c_void {
+    if protection & PROT_WRITE != 0 && flags & MAP_SHARED != 0 {
+        // SAFETY: SQLite keeps the file open during the call.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        let whole = rustix::fs::fstat(file).is_ok_and(|stat| stat.st_blocks.saturating_mul(512) >= stat.st_size);
+        let (offset, bytes) = (offset.cast_unsigned(), bytes as u64);
+        match (!whole).then(|| rustix::fs::fallocate(file, FallocateFlags::empty(), offset, bytes)) {
+            Some(Err(errno)) if !sys::is_unknown(errno) => {
+                set_errno(errno);
+                return usize::MAX as *mut c_void;
+            }
+            _ => {}
+        }
+    }
+    // SAFETY: these are the arguments that SQLite would have called it with.
+    unsafe { mmap(at, bytes, protection, flags, fd, offset) }
 }
 
 /// `open(2)` as SQLite calls it. It does not panic: nothing may unwind into C.
@@ -219,7 +311,8 @@ unsafe extern "C" {
 /// # Safety
 /// `path` ends with a NUL.
 unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-    let wanted = OFlags::from_bits_retain(flags.cast_unsigned());
+    // A pipe in a file's place must not keep anybody waiting for its other end. To a file this is nothing.
+    let wanted = OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::NONBLOCK;
     // What must not exist yet is a temporary file, in a folder that is the system's.
     if !wanted.contains(OFlags::EXCL) {
         let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
@@ -231,14 +324,14 @@ unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode:
             // An old kernel, or a sandbox that knows no openat2: without it the last part alone is not followed.
             Err(Errno::NOSYS | Errno::PERM) => {}
             Err(errno) => {
-                // SAFETY: this points to `errno` of this thread, for as long as the thread lives.
-                unsafe { *__errno_location() = errno.raw_os_error() };
+                set_errno(errno);
                 return -1;
             }
         }
     }
-    // SAFETY: these are the arguments that SQLite would have called it with; a mode that is not wanted is not read.
-    unsafe { open(path, flags, mode) }
+    // SAFETY: these are the arguments that SQLite would have called it with, and no more flags than are harmless; a mode
+    // that is not wanted is not read.
+    unsafe { open(path, wanted.bits().cast_signed(), mode) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use super::super::{Dir, Error, sys};
-use super::{Open, Stamp};
+use super::Stamp;
 
 /// From `<unistd.h>`: flush to the platter, and wait for it.
 const SYNC_VOLUME_FULLSYNC: c_int = 0x01;
@@ -107,5 +107,7 @@ pub fn may_be_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }
 
-/// The call with which SQLite is to open files: its own, which follows no symbolic link in the last part of a path.
-pub const OPEN_WITHOUT_LINKS: Option<Open> = None;
+/// SQLite makes its own system calls here.
+pub fn sqlite_calls() -> impl IntoIterator<Item = super::SqliteCall> {
+    []
+}

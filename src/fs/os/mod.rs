@@ -28,12 +28,12 @@ mod windows;
 pub use inotify::{Watcher, watch};
 #[cfg(target_os = "linux")]
 pub use linux::{
-    OPEN_WITHOUT_LINKS, boot_id, machine_id, may_be_at_work, pid_namespace, shows_every_process, unsuitable_file_system,
+    boot_id, machine_id, may_be_at_work, pid_namespace, shows_every_process, sqlite_calls, unsuitable_file_system,
 };
 #[cfg(target_os = "macos")]
 pub use macos::{
-    OPEN_WITHOUT_LINKS, boot_id, fdatasync, fsync, machine_id, may_be_at_work, pid_namespace, shows_every_process,
-    syncfs, unsuitable_file_system,
+    boot_id, fdatasync, fsync, machine_id, may_be_at_work, pid_namespace, shows_every_process, sqlite_calls, syncfs,
+    unsuitable_file_system,
 };
 #[cfg(not(target_os = "linux"))]
 pub use notify::{Watcher, watch};
@@ -119,8 +119,11 @@ pub fn absolute_paths() -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect::<Vec<_>>().into_iter()
 }
 
-/// A call of `open`, as SQLite makes it: path, flags and mode. See [`OPEN_WITHOUT_LINKS`].
-pub type Open = unsafe extern "C" fn(*const std::ffi::c_char, std::ffi::c_int, std::ffi::c_int) -> std::ffi::c_int;
+/// A function of C, of whatever arguments.
+pub type AnyCall = unsafe extern "C" fn();
+
+/// A system call that SQLite is to make in the place of its own, with the name that it has in SQLite's table.
+pub type SqliteCall = (&'static std::ffi::CStr, AnyCall);
 
 /// A file counts as older than the boot only if it is by this much more: clocks are set a little now and then.
 const BOOT_MARGIN: Duration = Duration::from_secs(60);

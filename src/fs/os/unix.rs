@@ -311,6 +311,19 @@ pub fn has_other_names(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1)
 }
 
+/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+pub fn oddity(path: &Path) -> Option<&'static str> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let kind = found.file_type();
+    match () {
+        () if kind.is_dir() => Some("is a folder"),
+        () if kind.is_symlink() => Some("is a symbolic link"),
+        () if !kind.is_file() => Some("is not a plain file"),
+        () if found.nlink() > 1 => Some("has another name elsewhere"),
+        () => None,
+    }
+}
+
 /// Whether the open file is a plain one, and has one name.
 ///
 /// # Errors
@@ -338,6 +351,22 @@ pub fn why_unwritable(folder: &Dir) -> Option<io::Error> {
     // Some file systems do not say how large they are.
     let is_full = found.f_blocks > 0 && found.f_bavail.saturating_mul(found.f_frsize) < ROOM_BYTES_MIN;
     is_full.then(|| io::Error::new(io::ErrorKind::StorageFull, "no space is left on its disk"))
+}
+
+/// Why this user may not open the file at `path` for reading, or for writing too where `to_write`; `None` if they may, or
+/// the system does not say. It is not opened.
+pub fn refusal_to_open(path: &Path, to_write: bool) -> Option<String> {
+    use rustix::fs::{Access, AtFlags, CWD};
+    use rustix::io::Errno;
+    let wanted = if to_write { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
+    match rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) {
+        Err(Errno::ROFS) => Some("is on a file system that is read-only".to_owned()),
+        Err(Errno::ACCESS | Errno::PERM) => Some(match owner_of(path) {
+            Some(owner) if owner != user() => format!("belongs to user {owner}, and this is user {}", user()),
+            _ => "has a mode that keeps its owner out".to_owned(),
+        }),
+        _ => None,
+    }
 }
 
 /// The path of what is at `path`, absolute and without symbolic links.

@@ -34,7 +34,7 @@ use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 use windows_sys::Win32::System::Threading as threading;
 
 use super::super::{Dir, Error};
-use super::{Identity, Open, Others, Signal, Stamp, Stream};
+use super::{Identity, Others, Signal, Stamp, Stream};
 
 /// What a program needs of the environment to work as its user expects.
 pub const VARIABLES: &[&str] = &[
@@ -52,8 +52,10 @@ pub const VARIABLES: &[&str] = &[
     "TMP",
 ];
 
-/// The call with which SQLite is to open files: its own.
-pub const OPEN_WITHOUT_LINKS: Option<Open> = None;
+/// SQLite makes its own system calls here.
+pub fn sqlite_calls() -> impl IntoIterator<Item = super::SqliteCall> {
+    []
+}
 
 /// Who may do what with a file that is never changed: what may not be written may not be removed here, so all of it.
 pub const UNCHANGING: u32 = 0o600;
@@ -406,6 +408,16 @@ pub fn has_other_names(path: &Path) -> bool {
     found.is_ok_and(|found| is_plain(&found) && found.nNumberOfLinks > 1)
 }
 
+/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+pub fn oddity(path: &Path) -> Option<&'static str> {
+    let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file)).ok()?;
+    match () {
+        () if !is_plain(&found) => Some("is not a plain file"),
+        () if found.nNumberOfLinks > 1 => Some("has another name elsewhere"),
+        () => None,
+    }
+}
+
 /// Whether the open file is a plain one, and has one name.
 ///
 /// # Errors
@@ -464,6 +476,11 @@ pub fn others_who_can_change(_: &Path, _: bool) -> io::Result<Option<Others>> {
 /// None.
 pub fn others_who_can_change_open(_: &File) -> io::Result<Option<Others>> {
     Ok(None)
+}
+
+/// Why this user may not open the file at `path`: whoever opens it finds out.
+pub fn refusal_to_open(_: &Path, _: bool) -> Option<String> {
+    None
 }
 
 /// Owners have no numbers here.

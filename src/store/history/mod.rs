@@ -316,7 +316,7 @@ impl History {
     pub fn init(home: &Path, staging: &Path, options: HistoryOptions) -> Result<(History, bool), Error> {
         let made = match setup::is_absent(home)? {
             true => setup::create(home, staging)?,
-            false => false,
+            false => setup::remake_folders(home).map(|()| false)?,
         };
         let history = History::open(home, options)?;
         if !history.owned {

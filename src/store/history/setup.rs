@@ -18,6 +18,7 @@ use git2::{ConfigLevel, ErrorCode, Repository};
 
 use super::{Doing as _, DoingAt as _, Error, lock, plain, sync_folder};
 use crate::fs::os;
+use crate::fs::place::BESIDE;
 use crate::fs::point::{self, Point};
 
 /// Our branch in a repository that we made.
@@ -105,6 +106,34 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     Ok(repository)
 }
 
+/// Makes folders again that are empty in a new repository, and that a copy need not carry: without `refs` git takes it for
+/// none. In somebody's own repository that is `objects/pack` alone, which git makes again as well.
+pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
+    let git = home.join(".git");
+    let owned = fs::read_to_string(git.join("config")).is_ok_and(|text| has_our_section(&text));
+    let is_one = !git.is_symlink() && git.join("HEAD").is_file() && (owned || git.join("objects").is_dir());
+    if !is_one {
+        return Ok(());
+    }
+    let ours: &[&str] = if owned { &["objects", "refs", "refs/heads"] } else { &[] };
+    for path in ours.iter().chain(&["objects/pack"]).map(|name| git.join(name)) {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                // As readable as what it lies in.
+                let above = path.parent().unwrap_or(&git);
+                let made = made.and_then(|()| fs::set_permissions(&path, fs::metadata(above)?.permissions()));
+                made.doing_at("making a folder again", &path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_our_section(config: &str) -> bool {
+    config.lines().any(|line| line.trim() == "[indelible]")
+}
+
 /// Why libgit2 did not open the repository, in our words. It tells these apart by its text alone, which is safe to go
 /// by since it is built in, and tests hold it.
 fn refusal(home: &Path, error: git2::Error) -> Error {
@@ -155,7 +184,7 @@ pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
 fn names_us(repository: &Repository) -> Result<bool, Error> {
     let path = repository.commondir().join("config");
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().any(|line| line.trim() == "[indelible]")),
+        Ok(text) => Ok(has_our_section(&text)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(false),
         Err(error) => Err(error).doing_at("reading the configuration", &path),
     }
@@ -172,8 +201,23 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
-/// Builds a repository in `staging` and puts it into `home`, whole. False where somebody else's got there first.
+/// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
+/// folder of the home. False where somebody else's got there first.
 pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
+    match create_in(home, staging) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
+        created => return created,
+    }
+    let beside = home.join(BESIDE);
+    // What a crash left there. A home without a repository has nothing else in it that anybody misses.
+    let _ = fs::remove_dir_all(&beside);
+    os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
+    let created = create_in(home, &beside);
+    let _ = fs::remove_dir_all(&beside);
+    created
+}
+
+fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
     let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
     point::at(Point::InitHistory).doing_at("making the repository", &staged)?;
     let placed = build(&staged).and_then(|()| {

@@ -59,7 +59,7 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
     let mut connection = Connection::open("").map_err(failed)?;
     copy(index, &mut connection)?;
     // By the path of the original, which is what is wrong if the copy is.
-    Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, identity: None })
+    Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, identity: None, access: index.access })
 }
 
 impl Index {

@@ -11,7 +11,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, Index, PATIENCE, beside, connection, flags, identity_of, spare_memory};
+use super::{Access, Error, Index, PATIENCE, beside, connection, flags, identity_of, spare_memory};
 
 /// Where a database's header says how its journal is kept: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
@@ -30,7 +30,7 @@ impl Index {
             _ => return Index::open(path, PATIENCE),
         };
         let connection = opened.map_err(failed)?;
-        Ok(Index { connection, path: path.into(), wait: PATIENCE, identity: identity_of(path) })
+        Ok(Index { connection, path: path.into(), wait: PATIENCE, identity: identity_of(path), access: Access::Read })
     }
 }
 

@@ -168,7 +168,8 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     show(
         "counted",
         format!(
-            "{}, {}, {}, {}, {} and {} left to the worker, {} torn, {} voided, {} damaged, {} parked",
+            "{}, {}, {}, {}, {} and {} left to the worker, {} torn, {} voided, {} damaged, {} parked, \
+             {} applied after all",
             count(counts.commits, "commit", "commits"),
             count(counts.records, "record", "records"),
             count(counts.retries, "retry", "retries"),
@@ -178,7 +179,8 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
             number(counts.torn),
             number(counts.voided),
             number(counts.damaged),
-            number(counts.parked)
+            number(counts.parked),
+            number(counts.released)
         ),
     );
     if let Some((at, error)) = &published.last_error {

@@ -522,6 +522,19 @@ pub fn fsync(folder: &Handle) -> Result<(), Errno> {
     super::sync_open_folder(&folder.file).map_err(Errno::from)
 }
 
+/// Whether the system says that it does not do such a thing at all, here.
+pub fn is_unknown(errno: Errno) -> bool {
+    matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+}
+
+/// The number of the file system that an open file or folder is on: all are taken for one, and a rename tells.
+pub fn device(_: &Handle) -> Result<u64, Errno> {
+    Ok(0)
+}
+
+/// There is no such call; [`syncfs`] never asks for it.
+pub fn sync_all() {}
+
 /// Whether [`syncfs`] makes the bytes of files durable, too: only an administrator can have that here.
 pub const SYNCFS_SYNCS_FILES: bool = false;
 
