@@ -1,6 +1,6 @@
 //! A home: one folder that is markdown files, an index and a history, and a private folder beside them.
 //!
-//! A folder is a home once `.indelible/home.json` is in it, which `init` writes last.
+//! A folder is a home once `home.json` is in its private folder ([`crate::private`]), which `init` writes last.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::fs::{self, Dir, os};
 use crate::journal::Journal;
+use crate::private;
+pub use crate::private::{PRIVATE, make_private, private_of};
 
-/// The private folder, relative to the home.
-pub const PRIVATE: &str = ".indelible";
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
 /// The folders inside the private one.
@@ -136,32 +136,15 @@ pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
     match serde_json::from_slice::<Identity>(&text) {
         Ok(identity) if identity.version > VERSION => Err(Error::Newer { path: path(), found: identity.version }),
         Ok(identity) => Ok(Some(identity)),
-        Err(error) => Err(Error::Broken { path: path(), what: format!("{PRIVATE}/{IDENTITY}: {error}") }),
+        Err(error) => {
+            Err(Error::Broken { path: path(), what: format!("{}/{IDENTITY}: {error}", private::shown(home, private)) })
+        }
     }
-}
-
-/// Opens the private folder of the home in `home`; `None` if it has none. This alone decides where that folder lies.
-///
-/// # Errors
-/// [`fs::Error`] if it cannot be opened.
-pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    match home.folder(PRIVATE) {
-        Err(error) if error.is_not_found() => Ok(None),
-        private => private.map(Some),
-    }
-}
-
-/// Opens the private folder of the home in `home`, and makes it if it has none.
-///
-/// # Errors
-/// [`fs::Error`] if it can be neither opened nor made.
-pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
-    home.make_folder(PRIVATE)
 }
 
 /// Whether the folder at `path` is a home, broken ones included.
 pub fn is_home(path: &Path) -> bool {
-    path.join(PRIVATE).join(IDENTITY).is_file()
+    private::has(path, IDENTITY)
 }
 
 impl Home {
@@ -197,7 +180,7 @@ impl Home {
         &self.dir
     }
 
-    /// Its private folder, `.indelible`.
+    /// Its private folder.
     pub fn private(&self) -> &Dir {
         &self.private
     }
@@ -247,7 +230,10 @@ impl Home {
 
 fn folder_of(home: &Dir, private: &Dir, name: &str) -> Result<Dir, Error> {
     private.folder(name).map_err(|error| match error.is_not_found() {
-        true => Error::Broken { path: home.path().into(), what: format!("{PRIVATE}/{name} is missing") },
+        true => Error::Broken {
+            path: home.path().into(),
+            what: format!("{}/{name} is missing", private::shown(home, private)),
+        },
         false => error.into(),
     })
 }

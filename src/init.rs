@@ -22,6 +22,7 @@ use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, os, point};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
+use crate::private;
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
@@ -81,6 +82,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         made.added.push("folder");
     }
     let home = home::open_folder(path)?;
+    private::settle(&home, || !history::tracks(home.path(), home::PRIVATE))?;
     let private = make_folders(&home, &mut made)?;
     if take_back(&private)? {
         made.added.push("identity");

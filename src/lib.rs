@@ -9,6 +9,7 @@ pub mod init;
 pub mod intent;
 pub mod journal;
 pub mod position;
+pub mod private;
 pub mod record;
 pub mod recover;
 pub mod redact;

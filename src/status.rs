@@ -223,12 +223,14 @@ fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
 fn quarantine_trouble(quarantine: &Contents, needs: &mut Vec<String>) {
     if !quarantine.damaged.is_empty() {
         let found = quarantine.damaged.len();
-        needs.push(format!("{found} damaged stretch(es) of the journal are in .indelible/quarantine: `indelible repair --dismiss` once seen"));
+        needs.push(format!(
+            "{found} damaged stretch(es) of the journal are in quarantine: `indelible repair --dismiss` once seen"
+        ));
     }
     if !quarantine.parked.is_empty() {
         let found = quarantine.parked.len();
         needs.push(format!(
-            "{found} record(s) could not be applied and are in .indelible/quarantine, each with the reason: `indelible \
+            "{found} record(s) could not be applied and are in quarantine, each with the reason: `indelible \
              repair` tries them again, `indelible repair --dismiss` says that you have seen them"
         ));
     }

@@ -24,18 +24,19 @@ use serde::Serialize;
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, database, note, scripts};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Point, point};
-use crate::home::{self, ADOPTED, Home, IDENTITY, PRIVATE};
+use crate::fs::{self, Dir, Point, point};
+use crate::home::{self, ADOPTED, Home, IDENTITY};
 use crate::init::{self, RELEASED};
 use crate::journal::{self, Item, Reader};
 use crate::position::Position;
+use crate::private;
 use crate::recover::{self, Scope};
 use crate::store::history::History;
 use crate::store::index;
 use crate::verify::verify;
 
 /// What the private folder is called when it is put aside; a stamp follows.
-pub const ASIDE: &str = ".indelible-released-";
+pub const ASIDE: &str = "-released-";
 
 /// What a release would do, or has done.
 #[derive(Clone, Debug, Serialize)]
@@ -110,11 +111,13 @@ pub fn release(
         init::become_home_again(private, lock)?;
         return Err(error);
     }
-    let aside = put_aside(home, lock, options, &history, progress)?;
+    let (parent, aside) = put_aside(home, lock, options, &history, progress)?;
     if remove {
-        dir.remove_tree(&aside)?;
-        let _ = dir.sync()?;
+        parent.remove_tree(&aside)?;
+        let _ = parent.sync()?;
     }
+    let aside = parent.path().join(aside);
+    let aside = aside.strip_prefix(dir.path()).unwrap_or(&aside).display().to_string();
     Ok(Released {
         home: home.path().to_owned(),
         branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
@@ -127,14 +130,15 @@ pub fn release(
     })
 }
 
-/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns its new name.
+/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns where it is, and its new
+/// name there.
 fn put_aside(
     home: &Home,
     lock: &WorkerLock,
     options: &batch::Options,
     history: &History,
     progress: &mut dyn Progress,
-) -> Result<String, Error> {
+) -> Result<(Dir, String), Error> {
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
@@ -155,11 +159,12 @@ fn put_aside(
         home.journal().go_on()?;
     }
     step(Point::ReleaseBeforeAside)?;
-    let name = format!("{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
-    let aside = dir.set_aside(PRIVATE, dir, &name)?;
+    let (parent, private) = private::parent_of(dir)?;
+    let name = format!("{private}{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    let aside = parent.set_aside(private, &parent, &name)?;
     step(Point::ReleaseAfterAside)?;
-    let _ = dir.sync()?;
-    Ok(aside)
+    let _ = parent.sync()?;
+    Ok((parent, aside))
 }
 
 /// Whether the journal has entries behind `committed`.

@@ -24,6 +24,10 @@ macro_rules! points {
 }
 
 points! {
+    /// A private folder is about to move into somebody's git folder.
+    MoveBeforeRename,
+    /// A private folder has moved, and neither folder's names are synced.
+    MoveAfterRename,
     /// The home's folders are being made.
     InitFolders,
     /// The home's identity is about to appear.

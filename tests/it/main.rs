@@ -15,6 +15,7 @@ mod damage;
 mod durability;
 mod faults;
 mod git_load;
+mod guest;
 mod hook;
 mod hooks_settings;
 mod manual;

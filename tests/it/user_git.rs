@@ -28,10 +28,11 @@ fn snapshot(home: &TestHome) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "memory",
     "experiments",
     ".indelible",
+    ".git/indelible",
     ".git/info",
     ".git/logs/refs/heads/indelible",
     ".git/objects",

@@ -228,7 +228,7 @@ pub enum LogTo {
     Auto,
     /// Stderr
     Stderr,
-    /// A daily file in .indelible/logs
+    /// A daily file in the private folder's logs
     File,
 }
 
@@ -246,7 +246,7 @@ pub enum ConfigCommand {
         #[arg(value_name = "SECTION.KEY")]
         key: String,
     },
-    /// Change one setting in the home's .indelible/config.toml; comments and order stay
+    /// Change one setting in the home's config.toml; comments and order stay
     ///
     /// A value that the setting cannot have is refused, and nothing is changed. A running worker is told.
     #[command(after_help = "Example:\n  indelible config set history.author_name 'My agents'")]

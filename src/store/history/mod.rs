@@ -52,12 +52,14 @@ use jiff::Timestamp;
 
 use crate::fs::point::{self, Point};
 use crate::intent::BadPath;
+use crate::private;
 
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};
 pub use message::{Trailer, parse as trailer_of};
 pub use pack::Swept;
 pub use repack::{Repacked, Roller};
+pub use setup::tracks;
 
 /// A commit's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -318,8 +320,9 @@ impl History {
             false => false,
         };
         let history = History::open(home, options)?;
-        if !history.owned {
-            setup::exclude_ours(&history.common)?;
+        match history.owned {
+            true => setup::mark_owned(&history.common),
+            false => setup::exclude_ours(&history.common, !home.join(private::PRIVATE).exists())?,
         }
         Ok((history, made))
     }

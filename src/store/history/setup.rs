@@ -14,12 +14,13 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{ConfigLevel, ErrorCode, Repository};
+use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 use uuid::Uuid;
 
 use super::{Doing as _, DoingAt as _, Error, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
+use crate::private;
 
 /// Our branch in a repository that we made.
 pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
@@ -169,6 +170,16 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
+/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
+pub(super) fn mark_owned(common: &Path) {
+    let path = common.join(private::IN_GIT);
+    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
+        && let Err(error) = file.write_all(private::MARKER)
+    {
+        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+    }
+}
+
 /// Builds a repository in `staging` and puts it into `home`, whole. False where somebody else's got there first.
 pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
     let staged = staging.join(format!("git-{}", Uuid::now_v7().simple()));
@@ -203,9 +214,9 @@ fn build(root: &Path) -> Result<(), Error> {
         os::private_folders().create(&path).doing_at("making a folder", &path)?;
         os::make_private(&path).doing_at("making a folder private", &path)?;
     }
-    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned())];
-    for (name, text) in files {
-        write_synced(&root.join(name), text.as_bytes(), 0o600)?;
+    let head = format!("ref: {OWNED_BRANCH}\n");
+    for (name, text) in [("HEAD", head.as_bytes()), ("config", CONFIG.as_bytes()), (private::IN_GIT, private::MARKER)] {
+        write_synced(&root.join(name), text, 0o600)?;
     }
     folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
 }
@@ -220,31 +231,77 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     write().doing_at("writing a file", path)
 }
 
-/// What the owner's `git status` need not show, since it is ours.
-const EXCLUDED: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
+/// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
+const EXCLUDED: [&str; 9] = [
+    "/memory/index.db",
+    "/memory/index.db-wal",
+    "/memory/index.db-shm",
+    "/memory/failures/[0-9][0-9][0-9][0-9]/",
+    "/memory/successes/[0-9][0-9][0-9][0-9]/",
+    "/memory/observations/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/README.md",
+    "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
+];
+/// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
+/// before.
+const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
-/// Adds what is missing of our lines to the repository's own list of ignored files. What is there stays.
-pub(super) fn exclude_ours(common: &Path) -> Result<(), Error> {
-    let text = excluded(common)?;
-    match with_ours(text.as_deref().unwrap_or_default()) {
-        Some(text) => write_excluded(common, &text),
-        None => Ok(()),
+/// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
+/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it.
+pub(super) fn exclude_ours(common: &Path, has_moved: bool) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
+    let has = |line: &str| kept.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
+    let mut lacking = EXCLUDED.into_iter().filter(|line| !has(line)).collect::<Vec<_>>();
+    if !lacking.is_empty() {
+        let indexes = indexes(common);
+        lacking.retain(|line| !indexes.iter().any(|index| has_beneath(index, line)));
     }
+    let wanted = with_lines(&kept, &lacking);
+    if wanted == text { Ok(()) } else { write_excluded(common, &wanted) }
 }
 
-/// `text`, of a list of ignored files, with our lines; `None` if it has all of them.
-fn with_ours(text: &[u8]) -> Option<Vec<u8>> {
-    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
-    let lacking: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
-    if lacking.is_empty() {
-        return None;
-    }
+/// `text`, of a list of ignored files, with `lines` behind it.
+fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     let mut text = text.to_owned();
-    if !text.is_empty() && !text.ends_with(b"\n") {
+    if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
         text.push(b'\n');
     }
-    text.extend(lacking.iter().flat_map(|line| format!("{line}\n").into_bytes()));
-    Some(text)
+    text.extend(lines.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    text
+}
+
+/// `text` without the lines that we added before: those that stand together, in their order, up to the last of them.
+fn without_those_of_before(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    let [others @ .., last] = EXCLUDED_BEFORE;
+    let Some(mut at) = lines.iter().position(|line| line.trim_ascii() == last.as_bytes()) else {
+        return text.to_owned();
+    };
+    lines.remove(at);
+    for ours in others.iter().rev() {
+        if at > 0 && lines[at - 1].trim_ascii_end() == ours.as_bytes() {
+            at -= 1;
+            lines.remove(at);
+        }
+    }
+    lines.concat()
+}
+
+/// The index of every work tree that has one which can be read.
+fn indexes(common: &Path) -> Vec<Index> {
+    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
+    let folders = linked.chain([common.to_owned()]);
+    folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
+}
+
+/// Whether `index` has something that `line`, of a list of ignored files, names.
+fn has_beneath(index: &Index, line: &str) -> bool {
+    let wanted = line.trim_start_matches('/');
+    let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
+    let found = Pathspec::new([wanted]).and_then(|it| it.match_index(index, PathspecFlags::NO_MATCH_ERROR).map(|_| ()));
+    found.is_ok()
 }
 
 /// The repository's own list of ignored files; `None` if there is none.
@@ -261,25 +318,26 @@ pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
 /// nobody has changed it since, it is as it was, byte for byte.
 pub(super) fn exclude_ours_no_more(common: &Path, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
-    if with_ours(before.unwrap_or_default()).is_some_and(|with_ours| with_ours == now) {
-        return match before {
-            Some(before) => write_excluded(common, before),
-            None => {
-                let path = common.join("info").join("exclude");
-                fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
-                sync_folder(&common.join("info"))
-            }
-        };
-    }
     let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
-    let is_ours = |line: &[u8]| EXCLUDED.iter().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
+    let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
+    let is_ours = |line: &[u8]| ours().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
     let kept: Vec<u8> = now
         .split_inclusive(|&byte| byte == b'\n')
         .filter(|line| !is_ours(line.trim_ascii_end()))
         .flatten()
         .copied()
         .collect();
-    if kept == now { Ok(()) } else { write_excluded(common, &kept) }
+    let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
+    match before {
+        None if kept.is_empty() => {
+            let path = common.join("info").join("exclude");
+            fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
+            sync_folder(&common.join("info"))
+        }
+        Some(before) if before != now && is_as_before(before) => write_excluded(common, before),
+        _ if kept != now => write_excluded(common, &kept),
+        _ => Ok(()),
+    }
 }
 
 fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
@@ -297,6 +355,13 @@ fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&beside);
     }
     placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+}
+
+/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+pub fn tracks(home: &Path, path: &str) -> bool {
+    let start = format!("{path}/");
+    let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
+    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
 }
 
 /// Where somebody's own repository is, for a person, and whether it tracks the file `path`.

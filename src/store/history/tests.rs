@@ -278,17 +278,47 @@ fn their_index_head_and_branches_stay_byte_for_byte() {
 }
 
 #[test]
-fn our_folders_are_excluded_once_and_what_is_there_stays() {
+fn what_we_write_is_excluded_once_and_what_is_there_stays() {
     let home = Home::empty();
+    fs::remove_dir_all(home.path.join(".indelible")).expect("the private folder is elsewhere");
     home.git(&["init", "-q"]);
+    let staging = home.path.join(".git/indelible/tmp");
+    fs::create_dir_all(&staging).expect("it can be made");
+    let init = || History::init(&home.path, &staging, options()).expect("adopted");
     let exclude = home.path.join(".git/info/exclude");
-    fs::write(&exclude, "mine\n/memory/\r\n*.o").expect("their own list");
-    home.init().expect("adopted");
-    let expected = "mine\n/memory/\r\n*.o\n/experiments/\n/.indelible/\n";
-    assert_eq!(fs::read_to_string(&exclude).expect("a list"), expected);
-    home.init().expect("adopted again");
-    assert_eq!(fs::read_to_string(&exclude).expect("a list"), expected);
+    let list = || fs::read_to_string(&exclude).expect("a list");
+    // The lines of before go where they stand together; one that was there before ours stays.
+    fs::write(&exclude, "mine\n/memory/\r\n*.o\n/experiments/\n/.indelible/\n").expect("their own list");
+    init();
+    let start = "mine\n/memory/\r\n*.o\n/memory/index.db\n";
+    assert!(
+        list().starts_with(start) && list().ends_with("[0-9a-f]/\n") && !list().contains("/.indelible/"),
+        "{}",
+        list()
+    );
+    let expected = list();
+    init();
+    assert_eq!(list(), expected);
     assert_eq!(fs::read_dir(home.path.join(".git/info")).expect("info").count(), 1);
+}
+
+#[test]
+fn what_a_work_tree_tracks_is_not_excluded() {
+    let (home, _) = Home::theirs();
+    let folders = ["memory/failures/2020/01/02", "memory/heuristics/d/2020/01/02"];
+    folders.iter().for_each(|folder| home.write(&format!("{folder}/theirs.md"), "theirs"));
+    let exclude = home.path.join(".git/info/exclude");
+    let lines = || fs::read_to_string(&exclude).expect("a list");
+    assert!(lines().contains("/memory/failures/["), "{}", lines());
+    home.git(&["add", "-f", "memory"]);
+    fs::write(&exclude, "").expect("their own list");
+    home.init().expect("adopted again");
+    assert!(!lines().contains("/memory/failures/[") && !lines().contains("/memory/heuristics/*/["), "{}", lines());
+    assert!(
+        lines().contains("/memory/successes/[") && lines().contains("/memory/heuristics/*/README.md"),
+        "{}",
+        lines()
+    );
 }
 
 #[test]

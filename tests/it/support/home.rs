@@ -64,8 +64,22 @@ impl TestHome {
         self.root.path()
     }
 
+    /// What lies at `path`; the private folder is called `.indelible` here, wherever it lies.
     pub fn join(&self, path: &str) -> PathBuf {
-        self.path.join(path)
+        let private = path.strip_prefix(".indelible").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        match private {
+            Some(rest) => self.private().join(rest.trim_start_matches('/')),
+            None => self.path.join(path),
+        }
+    }
+
+    /// The private folder: in somebody's repository it lies in the git folder.
+    pub fn private(&self) -> PathBuf {
+        let git = self.path.join(".git");
+        let named = std::fs::read_to_string(&git).unwrap_or_default();
+        let git = named.strip_prefix("gitdir: ").map_or(git, |named| self.path.join(named.trim_end()));
+        let in_git = git.join("indelible");
+        if in_git.is_dir() { in_git } else { self.path.join(".indelible") }
     }
 
     /// The product, on this home.

@@ -96,7 +96,9 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
             line(match script.found {
                 Found::Nothing => format!("{}: made", script.name),
                 Found::Ours => format!("{}: ours already, brought up to date", script.name),
-                Found::Theirs => format!("{}: replaced; yours is kept in .indelible/adopted/scripts", script.name),
+                Found::Theirs => {
+                    format!("{}: replaced; yours is kept in the private folder, in adopted/scripts", script.name)
+                }
                 Found::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
             });
         }
@@ -177,13 +179,18 @@ fn list(orphans: &[Orphan], what: &str, show: impl Fn(&Orphan) -> String) {
 
 fn say_steps(plan: &Plan) {
     if plan.database.is_some() {
-        line("the database is copied to .indelible/adopted, and the copy checked");
+        line("the database is copied to the private folder, and the copy checked");
         line("it is put into WAL mode, and two tables are added: records, indelible");
     }
-    line("a private folder, .indelible, holds the journal");
+    line(match &plan.repository {
+        Some(Repository { is_ours: false, .. }) => "a private folder in your git folder holds the journal",
+        _ => "a private folder, .indelible, holds the journal",
+    });
     if let Some(Repository { is_ours: false, head, .. }) = &plan.repository {
         line(format!("the branch indelible is begun where HEAD is ({head}); yours, index and staged work stay"));
-        line("/memory/, /experiments/ and /.indelible/ are added to .git/info/exclude");
+        line(
+            "what is written for records is added to .git/info/exclude; your files in memory/ are added to git as before",
+        );
     }
     line("every file, page and row that is there stays as it is");
     line("`indelible release` undoes it");

@@ -89,8 +89,8 @@ fn say(path: &std::path::Path, note: &Note, remove: bool) {
     }
     line("our lines go from .git/info/exclude");
     match remove {
-        true => line(".indelible is removed, and the copy of the database in it"),
-        false => line(".indelible is put aside, under a name that git does not show"),
+        true => line("the private folder is removed, and the copy of the database in it"),
+        false => line("the private folder is put aside, under a name that git does not show"),
     }
     line("records keep their files, their rows and their branch");
 }

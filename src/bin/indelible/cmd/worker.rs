@@ -7,6 +7,7 @@ use std::time::Duration;
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
 use indelible::worker::{self, Ended, Program, Wakes};
+use indelible::{home, private, text};
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -20,6 +21,7 @@ const NOT_STARTED: &str = "the worker was not started";
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
+    settle(context)?;
     let home = context.open(NOT_STARTED)?;
     let settings = context.settings(&home)?;
     let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
@@ -68,6 +70,17 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
             }
         }
     }
+}
+
+/// Moves a private folder of before to where it lies now. One that cannot be moved goes on being used.
+fn settle(context: &Context) -> Result<(), Failure> {
+    let path = context.home_path()?;
+    if let Ok(home) = home::open_folder(&path)
+        && let Err(error) = private::settle(&home, || false)
+    {
+        tracing::warn!(error = text::chain(&error), "the private folder stays where it was");
+    }
+    Ok(())
 }
 
 /// Starts a worker that goes on when this process and its terminal have ended.
