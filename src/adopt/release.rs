@@ -120,7 +120,7 @@ pub fn release(
     let aside = aside.strip_prefix(dir.path()).unwrap_or(&aside).display().to_string();
     Ok(Released {
         home: home.path().to_owned(),
-        branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
+        branch: history.tip()?.map(|_| history.shown().trim_start_matches("refs/heads/").to_owned()),
         branch_meets_head: history.meets_head()?,
         made_repository: !note.had_repository,
         scripts: removed,

@@ -217,3 +217,296 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// The commit at `name`; empty if there is none.
+fn at(home: &TestHome, name: &str) -> String {
+    home.git(["rev-parse", "-q", "--verify", name]).run().stdout.trim().to_owned()
+}
+
+/// The reference that has the history of `home`.
+fn own(home: &TestHome) -> String {
+    format!("refs/indelible/{}", id(home))
+}
+
+fn has(home: &TestHome, tree: &str, receipt: &Receipt) -> bool {
+    home.git(["cat-file", "-e", &format!("{tree}:{}", receipt.page())]).run().code() == Some(0)
+}
+
+#[track_caller]
+fn assert_agrees(home: &TestHome, receipts: &[Receipt]) {
+    home.recover_fully();
+    for receipt in receipts {
+        assert!(has(home, &own(home), receipt), "{} is not in the history", receipt.path);
+    }
+}
+
+#[test]
+fn a_branch_that_is_checked_out_is_not_moved() {
+    let (home, mut receipts) = guest();
+    home.flush();
+    let before = at(&home, "refs/heads/indelible");
+    assert_eq!(before, at(&home, &own(&home)));
+    let _ = theirs(&home, ["checkout", "-q", "-f", "indelible"]).ok();
+    receipts.extend(home.record_each("meanwhile"));
+    home.flush();
+    assert_eq!(at(&home, "refs/heads/indelible"), before, "it was moved while it was checked out");
+    assert_agrees(&home, &receipts);
+    std::fs::write(home.join("theirs.txt"), "on the branch").expect("it can be written");
+    let _ = theirs(&home, ["commit", "-q", "-a", "-m", "x"]).ok();
+    assert_agrees(&home, &receipts);
+    receipts.extend(home.record_each("after their commit"));
+    home.flush();
+    assert_agrees(&home, &receipts);
+    let kept = home.git(["show", &format!("{}:theirs.txt", own(&home))]).ok();
+    assert_eq!(kept.stdout, "on the branch", "their commit was not taken in");
+    let status = home.cmd(["status"]).ok();
+    assert!(status.stdout.contains("checked out"), "{status}");
+    // Once it is let go of, it moves on, forward.
+    let _ = theirs(&home, ["checkout", "-q", "-f", "trunk"]).ok();
+    receipts.extend(home.record_each("at last"));
+    home.flush();
+    assert_eq!(at(&home, "refs/heads/indelible"), at(&home, &own(&home)));
+    let _ = home.git(["merge-base", "--is-ancestor", &before, "indelible"]).ok();
+    assert_agrees(&home, &receipts);
+}
+
+/// In whatever way a work tree has the branch in use.
+#[test]
+fn a_branch_that_is_in_use_anywhere_is_not_moved() {
+    let use_it: [&[&str]; 4] = [
+        &["worktree", "add", "-q", "-f", "../beside", "indelible"],
+        &["bisect", "start", "indelible", "indelible~1"],
+        &["rebase", "-q", "-i", "trunk~1", "indelible"],
+        &["symbolic-ref", "refs/heads/alias", "refs/heads/indelible"],
+    ];
+    for command in use_it {
+        let (home, mut receipts) = guest();
+        home.flush();
+        let _ = theirs(&home, ["checkout", "-q", "-f", "indelible"]).ok();
+        if command[0] != "rebase" {
+            let _ = theirs(&home, ["checkout", "-q", "-f", if command[0] == "bisect" { "indelible" } else { "trunk" }])
+                .ok();
+        }
+        let _ = theirs(&home, command.iter().copied()).env("GIT_SEQUENCE_EDITOR", "sed -i s/^pick/edit/").run();
+        if command[0] == "symbolic-ref" {
+            let _ = theirs(&home, ["checkout", "-q", "-f", "alias"]).ok();
+        }
+        let before = at(&home, "refs/heads/indelible");
+        receipts.extend(home.record_each("meanwhile"));
+        home.flush();
+        assert_eq!(at(&home, "refs/heads/indelible"), before, "{command:?}: it was moved");
+        for receipt in &receipts {
+            assert!(has(&home, &own(&home), receipt), "{command:?}: {} waits", receipt.path);
+        }
+        home.recover_fully();
+    }
+}
+
+/// Names that are taken, before `init` or between that and the first commit.
+#[test]
+fn a_branch_of_theirs_is_never_taken() {
+    let take: [&[&str]; 4] = [
+        &["branch", "indelible"],
+        &["branch", "indelible/x"],
+        &["checkout", "-q", "--orphan", "indelible"],
+        &["symbolic-ref", "refs/heads/indelible", "refs/heads/trunk"],
+    ];
+    for command in take {
+        for before in [true, false] {
+            let home = repository();
+            if !before {
+                let _ = home.cmd(["init"]).ok();
+            }
+            let _ = theirs(&home, command.iter().copied()).ok();
+            let (heads, head) = (home.git(["for-each-ref", "refs/heads"]).ok(), at(&home, "HEAD"));
+            if before {
+                let made = home.cmd(["init"]).ok();
+                assert!(made.stdout.contains("indelible-2") && made.stdout.contains("taken"), "{command:?}: {made}");
+            }
+            let receipts = home.record_each("mine");
+            home.flush();
+            assert_agrees(&home, &receipts);
+            let now = home.git(["for-each-ref", "refs/heads"]).ok().stdout;
+            let others: Vec<_> = now.lines().filter(|line| !line.ends_with("refs/heads/indelible-2")).collect();
+            assert_eq!(others, heads.stdout.lines().collect::<Vec<_>>(), "{command:?}: a branch of theirs has moved");
+            assert_eq!(at(&home, "HEAD"), head);
+            assert_eq!(at(&home, "refs/heads/indelible-2"), at(&home, &own(&home)), "{command:?}");
+            let status = home.cmd(["status", "--check"]).ok();
+            assert!(status.stdout.contains("indelible-2 at"), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_branch_that_was_removed_renamed_or_moved_back_stays_so() {
+    let change: [&[&str]; 4] = [
+        &["branch", "-q", "-D", "indelible"],
+        &["branch", "-q", "-m", "indelible", "mine"],
+        &["branch", "-q", "-f", "indelible", "indelible~1"],
+        &["branch", "-q", "-f", "indelible", "trunk"],
+    ];
+    for command in change {
+        let (home, mut receipts) = guest();
+        home.flush();
+        let _ = theirs(&home, command.iter().copied()).ok();
+        let heads = home.git(["for-each-ref", "refs/heads"]).ok().stdout;
+        receipts.extend(home.record_each("afterwards"));
+        home.flush();
+        assert_agrees(&home, &receipts);
+        assert_eq!(home.git(["for-each-ref", "refs/heads"]).ok().stdout, heads, "{command:?}");
+        let status = home.cmd(["status"]).ok();
+        let again = status.stdout.split("to have it again: git ").nth(1).expect("status says how to have it again");
+        let again: Vec<&str> = again.lines().next().expect("a command").split(' ').collect();
+        let _ = theirs(&home, again).ok();
+        receipts.extend(home.record_each("again"));
+        home.flush();
+        assert_eq!(at(&home, "refs/heads/indelible"), at(&home, &own(&home)), "{command:?}: it does not move on");
+        assert_agrees(&home, &receipts);
+    }
+}
+
+/// What they change on the branch wins, by path, and what came here meanwhile stays.
+#[test]
+fn commits_of_theirs_on_the_branch_are_taken_in() {
+    for point in [None, Some("TakeInBefore"), Some("PointerBeforeMove"), Some("PointerAfterMove")] {
+        let (home, mut receipts) = guest();
+        home.flush();
+        let removed = receipts.remove(0);
+        let _ = theirs(&home, ["worktree", "add", "-q", "../tree", "indelible"]).ok();
+        let tree = home.user().join("tree");
+        std::fs::write(tree.join("memory/note.md"), "theirs").expect("it can be written");
+        receipts.extend(home.record_each("meanwhile"));
+        home.flush();
+        let inside = |args: &[&str]| theirs(&home, args.iter().copied()).folder(&tree).ok();
+        let _ = inside(&["rm", "-q", &removed.page()]);
+        let _ = inside(&["add", "-f", "memory/note.md"]);
+        let _ = inside(&["commit", "-q", "-m", "theirs"]);
+        let _ = inside(&["checkout", "-q", "--detach"]);
+        std::fs::remove_file(home.join(&removed.path)).expect("it is there");
+        receipts.extend(home.record_each("afterwards"));
+        if let Some(point) = point {
+            let _ = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
+        }
+        home.flush();
+        for receipt in &receipts {
+            assert!(has(&home, "indelible", receipt), "{} is gone from the branch", receipt.path);
+        }
+        assert!(!has(&home, "indelible", &removed), "what they removed is back");
+        assert_eq!(home.git(["show", "indelible:memory/note.md"]).ok().stdout, "theirs");
+        assert_eq!(at(&home, "refs/heads/indelible"), at(&home, &own(&home)));
+        assert_agrees(&home, &receipts);
+        assert!(!home.join(&removed.path).exists(), "what they removed is back");
+    }
+}
+
+#[test]
+fn without_a_branch_the_history_is_the_same() {
+    let home = repository();
+    let _ = home.cmd(["init"]).ok();
+    let _ = home.cmd(["config", "set", "history.pointer", "false"]).ok();
+    let receipts = home.record_each("mine");
+    home.flush();
+    assert_eq!(at(&home, "refs/heads/indelible"), "");
+    assert_agrees(&home, &receipts);
+    let _ = home.cmd(["config", "set", "history.pointer", "true"]).ok();
+    let _ = home.record("failure", "later");
+    home.flush();
+    assert_eq!(at(&home, "refs/heads/indelible"), at(&home, &own(&home)));
+}
+
+/// A home whose history is a branch, as it was before it had a reference of its own, goes on without a record lost or
+/// committed again.
+#[test]
+fn a_history_of_before_gets_its_own_reference() {
+    for packed in [false, true] {
+        let (home, mut receipts) = guest();
+        home.flush();
+        let (own, tip) = (own(&home), at(&home, "indelible"));
+        let _ = home.git(["update-ref", "-d", &own]).ok();
+        std::fs::remove_file(home.join(".indelible/pointer.json")).expect("it is there");
+        as_before(&home);
+        if packed {
+            let _ = home.git(["pack-refs", "--all"]).ok();
+        }
+        let _ = home.verify().exits(0);
+        assert_eq!(at(&home, &own), "", "looking has changed something");
+        receipts.extend(home.record_each("afterwards"));
+        home.flush();
+        assert_exactly_once(&home, &receipts);
+        assert_eq!(at(&home, "indelible"), at(&home, &own));
+        let _ = home.git(["merge-base", "--is-ancestor", &tip, &own]).ok();
+        assert_agrees(&home, &receipts);
+    }
+}
+
+/// Two homes that shared a branch before: neither keeps the other's records.
+#[test]
+fn a_branch_that_two_homes_shared_is_divided() {
+    let main = repository();
+    let _ = theirs(&main, ["worktree", "add", "-q", "-b", "one", "../one"]).ok();
+    let one = TestHome::at(main.path().with_file_name("one"));
+    let mut receipts = Vec::new();
+    for home in [&main, &one] {
+        let _ = home.cmd(["init"]).ok();
+        receipts.push(home.record_each("mine"));
+        home.flush();
+    }
+    // The second one's commit on top of the first one's, as both made them on one branch.
+    let (first, second) = (own(&main), own(&one));
+    let _ = theirs(&main, ["checkout", "-q", "-f", "--detach", &first]).ok();
+    let _ = theirs(&main, ["cherry-pick", "-X", "theirs", &second]).run();
+    let _ = theirs(&main, ["checkout", "-q", "--theirs", "."]).run();
+    let _ = theirs(&main, ["add", "-f", "memory/heuristics"]).ok();
+    let _ = theirs(&main, ["-c", "core.editor=true", "cherry-pick", "--continue"]).run();
+    let shared = at(&main, "HEAD");
+    assert!(has(&main, "HEAD", &receipts[0][0]) && has(&main, "HEAD", &receipts[1][0]), "it is not as it was before");
+    let _ = theirs(&main, ["checkout", "-q", "-f", "trunk"]).ok();
+    for name in ["refs/heads/indelible-2", &first, &second] {
+        let _ = main.git(["update-ref", "-d", name]).ok();
+    }
+    let _ = main.git(["update-ref", "refs/heads/indelible", &shared]).ok();
+    for home in [&main, &one] {
+        std::fs::remove_file(home.join(".indelible/pointer.json")).expect("it is there");
+    }
+    for (home, (mine, others)) in [&main, &one].iter().zip([(0, 1), (1, 0)]) {
+        let _ = home.cmd(["recover"]).ok();
+        assert_agrees(home, &receipts[mine]);
+        for receipt in &receipts[others] {
+            assert!(!home.path().join(&receipt.path).exists(), "{} was brought here", receipt.path);
+            assert!(!has(home, &own(home), receipt), "{} is in another's history", receipt.path);
+        }
+    }
+    assert_eq!(at(&main, "refs/heads/indelible"), shared, "the shared branch is nobody's, and was moved");
+}
+
+/// Two homes in one repository differ by their ids: neither counts, checks or brings back what is the other's.
+#[test]
+fn two_homes_in_one_repository_keep_apart() {
+    let main = repository();
+    let _ = theirs(&main, ["worktree", "add", "-q", "-b", "one", "../one"]).ok();
+    let _ = theirs(&main, ["worktree", "add", "-q", "-b", "two", "../two"]).ok();
+    let other = |name: &str| TestHome::at(main.path().with_file_name(name));
+    let homes = [main.path().to_owned()].map(TestHome::at).into_iter().chain([other("one"), other("two")]);
+    let homes: Vec<TestHome> = homes.collect();
+    let mut receipts = Vec::new();
+    for home in &homes {
+        let _ = home.cmd(["init"]).ok();
+        receipts.push(home.record_each("mine"));
+    }
+    for round in 0..2 {
+        for (home, receipts) in homes.iter().zip(&mut receipts) {
+            home.flush();
+            receipts.extend(home.record_each(&format!("round {round}")));
+        }
+    }
+    for (home, receipts) in homes.iter().zip(&receipts) {
+        home.recover_fully();
+        let said = home.verify().exits(0);
+        assert!(said.stdout.contains(&format!("{} records", receipts.len())), "it counts another's records: {said}");
+        let tree = home.git(["ls-tree", "-r", "--name-only", &own(home), "memory/failures"]).ok().stdout;
+        assert_eq!(tree.lines().count(), 3, "it has another's records: {tree}");
+        let page = home.git(["show", &format!("{}:memory/heuristics/rules-of-thumb/README.md", own(home))]).ok().stdout;
+        let rules = page.matches("mine heuristic").count();
+        assert_eq!(rules, 1, "a page has another's rules: {page}");
+    }
+}

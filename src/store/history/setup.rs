@@ -24,8 +24,6 @@ use crate::private;
 
 /// Our branch in a repository that we made.
 pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
-/// Our branch in a repository that was there before us.
-pub(super) const GUEST_BRANCH: &str = "refs/heads/indelible";
 
 /// What libgit2 may keep of objects it has read; its own default is 256 MB.
 const CACHE_BYTES_MAX: isize = 16 << 20;

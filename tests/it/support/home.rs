@@ -213,7 +213,19 @@ impl TestHome {
         self.journal().iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// The branch that records are committed to.
+    /// The full name of the reference that has the history: in somebody's repository it is ours alone.
+    pub fn history(&self) -> String {
+        let id = std::fs::read_to_string(self.private().join("home.json")).ok();
+        let id =
+            id.and_then(|text| Some(serde_json::from_str::<serde_json::Value>(&text).ok()?["id"].as_str()?.to_owned()));
+        let own = format!("refs/indelible/{}", id.unwrap_or_default());
+        match self.git(["rev-parse", "-q", "--verify", &own]).run().code() {
+            Some(0) => own,
+            _ => format!("refs/heads/{}", self.branch()),
+        }
+    }
+
+    /// The branch that shows records.
     pub fn branch(&self) -> &'static str {
         let packed = std::fs::read_to_string(self.join(".git/packed-refs")).unwrap_or_default();
         let packed = packed.lines().any(|line| line.ends_with(" refs/heads/indelible"));

@@ -186,8 +186,15 @@ fn say_steps(plan: &Plan) {
         Some(Repository { is_ours: false, .. }) => "a private folder in your git folder holds the journal",
         _ => "a private folder, .indelible, holds the journal",
     });
-    if let Some(Repository { is_ours: false, head, .. }) = &plan.repository {
-        line(format!("the branch indelible is begun where HEAD is ({head}); yours, index and staged work stay"));
+    if let Some(Repository { is_ours: false, head, branch, .. }) = &plan.repository {
+        line(format!("the branch {branch} is begun where HEAD is ({head}); yours, index and staged work stay"));
+        if branch != "indelible" && !branch.starts_with("refs/") {
+            line("  (the name indelible, or one beneath it, is taken)");
+        }
+        line("  (git push --all publishes it; `indelible --set history.pointer=false adopt`, and later");
+        line(
+            "  `indelible config set history.pointer false`, leave it out: the history is in refs/indelible all the same)",
+        );
         line(
             "what is written for records is added to .git/info/exclude; your files in memory/ are added to git as before",
         );

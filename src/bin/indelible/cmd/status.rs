@@ -48,6 +48,9 @@ fn say(status: &Status) {
     if let Some(history) = &status.history {
         let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
         show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));
+        if let Some(advice) = &history.advice {
+            show("branch", advice.clone());
+        }
     }
     let quarantine = &status.quarantine;
     let set_aside = quarantine.set_aside.len();
