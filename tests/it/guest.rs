@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, repository, theirs};
+use crate::support::{Cmd, Receipt, TestHome, Worker, assert_exactly_once, repository, theirs};
 
 /// A home in somebody's repository, with records, of which half are pending.
 fn guest() -> (TestHome, Vec<Receipt>) {
@@ -509,4 +509,124 @@ fn two_homes_in_one_repository_keep_apart() {
         let rules = page.matches("mine heuristic").count();
         assert_eq!(rules, 1, "a page has another's rules: {page}");
     }
+}
+
+/// The modes of everything in the git folder but for the private folder, by path.
+fn modes(home: &TestHome) -> Vec<(String, u32, bool)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = home.path().join(".git");
+    let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("it can be read") {
+            let path = entry.expect("it can be listed").path();
+            let shown = path.strip_prefix(&root).expect("it is in it").display().to_string();
+            if shown.starts_with("indelible") || shown.ends_with(".sample") || shown == "COMMIT_EDITMSG" {
+                continue;
+            }
+            let metadata = std::fs::symlink_metadata(&path).expect("it is there");
+            found.push((shown, metadata.permissions().mode() & 0o7777, metadata.is_dir()));
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// What is written into their repository has the modes that git would give it: by the umask, and by its settings.
+#[test]
+fn what_is_written_into_their_repository_has_the_modes_of_git() {
+    for (umask, shared, file, folder) in [
+        ("022", "false", 0o444, 0o755),
+        ("077", "false", 0o400, 0o700),
+        ("077", "group", 0o440, 0o2770),
+        ("022", "0640", 0o440, 0o2750),
+    ] {
+        let home = TestHome::absent();
+        let shell = format!("umask {umask}; exec \"$@\"");
+        let with = |command: &[&str]| {
+            Cmd::new("sh", home.user()).env("GIT_CONFIG_NOSYSTEM", "1").args(["-c", &shell, "sh"]).args(command)
+        };
+        let path = home.path().to_str().expect("UTF-8");
+        let _ = with(&["git", "init", "-q", "-b", "trunk", &format!("--shared={shared}"), path]).ok();
+        let who = ["-c", "user.name=o", "-c", "user.email=o@x"];
+        let _ = with(&[&["git"], &who[..], &["-C", path, "commit", "-q", "--allow-empty", "-m", "x"]].concat()).ok();
+        let product = |args: &[&str]| home.under(&["sh", "-c", &shell, "sh"], args).ok();
+        let _ = product(&["init"]);
+        for round in 0..4 {
+            let _ = product(&["record", "failure", "--title", "t", "--domain", "d"]);
+            let _ = product(&["flush", "--set", "history.packs_max=3"]);
+            if round == 2 {
+                // Something to take in, by path.
+                let tree = home.user().join("tree");
+                let tree = tree.to_str().expect("UTF-8");
+                let _ = with(&["git", "-C", path, "worktree", "add", "-q", tree, "indelible"]).ok();
+                let _ = product(&["record", "failure", "--title", "between", "--domain", "d"]);
+                let _ = product(&["flush"]);
+                let commit = ["-C", tree, "commit", "-q", "--allow-empty", "-m", "theirs"];
+                let _ = with(&[&["git"], &who[..], &commit[..]].concat()).ok();
+                let _ = with(&["git", "-C", tree, "checkout", "-q", "--detach"]).ok();
+                let _ = with(&["git", "-C", path, "worktree", "remove", "-f", tree]).ok();
+            }
+        }
+        let lacking: Vec<_> = modes(&home)
+            .into_iter()
+            .filter(|(path, mode, is_folder)| match (*is_folder, path.ends_with(".keep")) {
+                (_, true) => false,
+                (true, _) => mode & folder != folder,
+                (false, _) => mode & file != file,
+            })
+            .collect();
+        assert!(lacking.is_empty(), "umask {umask}, shared {shared}: {lacking:?} (modes in decimal)");
+        let more = if umask == "077" && shared == "false" { 0o077 } else { 0o002 };
+        let open: Vec<_> = modes(&home).into_iter().filter(|(_, mode, _)| mode & more != 0).collect();
+        assert!(open.is_empty(), "umask {umask}, shared {shared}: {open:?} (modes in decimal)");
+    }
+}
+
+/// Somebody else clones, fetches and looks at the repository of a user who has a home in it.
+#[test]
+fn another_user_can_clone_and_fetch() {
+    if !rustix::process::geteuid().is_root() || !crate::support::has("setpriv", "another user") {
+        crate::support::skipped("only root can be two users");
+        return;
+    }
+    let home = TestHome::absent();
+    std::os::unix::fs::chown(home.user(), Some(1000), Some(1000)).expect("it is ours");
+    std::fs::set_permissions(home.user(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let other = tempfile::tempdir().expect("a temporary folder");
+    std::os::unix::fs::chown(other.path(), Some(1001), Some(1001)).expect("it is ours");
+    let as_user = |user: &'static str| ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"];
+    let path = home.path().to_str().expect("UTF-8").to_owned();
+    let owner = |command: &[&str]| Cmd::new("setpriv", home.user()).args(&as_user("1000")[1..]).args(command).ok();
+    let product = |args: &[&str]| home.under(&as_user("1000"), args).ok();
+    let _ = owner(&["git", "init", "-q", "-b", "trunk", &path]);
+    let who = ["git", "-c", "user.name=o", "-c", "user.email=o@x", "-C", &path];
+    let _ = owner(&[&who[..], &["commit", "-q", "--allow-empty", "-m", "x"]].concat());
+    let _ = product(&["init"]);
+    let _ = product(&["record", "failure", "--title", "t", "--domain", "d"]);
+    let _ = product(&["flush"]);
+    let clone = other.path().join("clone").to_str().expect("UTF-8").to_owned();
+    let git = |args: &[&str]| {
+        Cmd::new("setpriv", other.path())
+            .args(&as_user("1001")[1..])
+            .args(["git", "-c", &format!("safe.directory={path}")])
+            .args(args)
+    };
+    let _ = git(&["clone", "-q", "-u", "git -c safe.directory=* upload-pack", &format!("file://{path}"), &clone]).ok();
+    let _ = git(&["-C", &clone, "cat-file", "-e", "origin/indelible:memory/failures"]).ok();
+    for args in [&["log", "--all", "-p"][..], &["fsck"], &["for-each-ref"], &["count-objects", "-v"]] {
+        let inside =
+            Cmd::new("setpriv", other.path()).args(&as_user("1001")[1..]).args(["git", "-C", &path]).args(args);
+        let _ = inside
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*")
+            .ok();
+    }
+    let listed = Cmd::new("setpriv", other.path())
+        .args(&as_user("1001")[1..])
+        .args(["ls", &format!("{path}/.git/indelible")])
+        .run();
+    assert_ne!(listed.code(), Some(0), "the private folder is open to others: {listed}");
 }

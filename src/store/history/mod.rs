@@ -30,6 +30,7 @@ mod commit;
 mod evidence;
 mod lock;
 mod message;
+mod modes;
 mod pack;
 mod pack_file;
 mod pack_writer;
@@ -59,6 +60,8 @@ use crate::home::{IDENTITY, Identity};
 use crate::init::RELEASED;
 use crate::intent::BadPath;
 use crate::private;
+
+use modes::Modes;
 
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};
@@ -323,6 +326,8 @@ pub struct History {
     /// The full name of the branch that shows it.
     branch: String,
     owned: bool,
+    /// Who may read what is written.
+    modes: Modes,
     options: HistoryOptions,
     /// How often somebody else's lock was waited for; one count for all clones.
     waits: Arc<AtomicU64>,
@@ -347,8 +352,9 @@ impl History {
         let history = History::of(home, Some(id), options)?;
         match history.owned {
             true => setup::mark_owned(&history.common),
-            false => setup::exclude_ours(&history.common, !home.join(private::PRIVATE).exists())?,
+            false => setup::exclude_ours(&history.common, history.modes, !home.join(private::PRIVATE).exists())?,
         }
+        history.mend_modes();
         history.settle_pointer()?;
         Ok((history, made))
     }
@@ -390,6 +396,7 @@ impl History {
             reference,
             branch,
             owned,
+            modes: Modes::of(&repository, owned)?,
             options,
             waits: Arc::default(),
             hurry: Arc::default(),
@@ -453,7 +460,7 @@ impl History {
     /// # Errors
     /// [`Error::Io`]; the list is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
-        setup::exclude_ours_no_more(&self.common, before)
+        setup::exclude_ours_no_more(&self.common, self.modes, before)
     }
 
     /// How often somebody else's lock was waited for since this was last asked.

@@ -162,6 +162,9 @@ impl Staged {
             }
             let place = placed.file(extension);
             let from = self.staging.path.join(from);
+            if extension != "keep" && !history.owned {
+                os::set_mode_at(&from, history.modes.file(0o444)).doing_at("making a pack readable", &from)?;
+            }
             let placed =
                 if extension == "keep" { fs::rename(from, &place) } else { os::place_unchanging(&from, &place) };
             placed.doing_at("placing a pack", &place)?;

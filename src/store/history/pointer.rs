@@ -290,11 +290,13 @@ impl History {
         for path in paths.filter(|path| tree.get_path(path).is_ok()) {
             update.remove(path.as_path());
         }
-        let tree = update.create_updated(repository, &tree).doing(doing)?;
+        let tree = self.modes.apply(|| update.create_updated(repository, &tree)).doing(doing)?;
         let tree = repository.find_tree(tree).doing(doing)?;
         let who = super::signature(&self.options)?;
         let text = "Leave out what other homes recorded on this branch\n";
-        repository.commit(None, &who, &who, text, &tree, &[&tip]).doing(doing)
+        let commit = self.modes.apply(|| repository.commit(None, &who, &who, text, &tree, &[&tip])).doing(doing);
+        self.mend_loose_objects();
+        commit
     }
 
     /// The home's id, where it is in a repository of somebody's.
@@ -365,11 +367,14 @@ impl History {
                 }
             }
         }
-        let tree = update.create_updated(repository, &tree).doing(doing)?;
+        let tree = self.modes.apply(|| update.create_updated(repository, &tree)).doing(doing)?;
         let tree = repository.find_tree(tree).doing(doing)?;
         let who = super::signature(&self.options)?;
         let text = "Take in what was committed on the branch\n";
-        repository.commit(None, &who, &who, text, &tree, &[&ours, &theirs]).doing(doing)
+        let commit =
+            self.modes.apply(|| repository.commit(None, &who, &who, text, &tree, &[&ours, &theirs])).doing(doing);
+        self.mend_loose_objects();
+        commit
     }
 
     /// Moves the branch to the newest commit, if it may. What keeps it from that is no concern of a batch.

@@ -54,7 +54,7 @@ pub(super) fn move_to(
     let claim = lock::Claim::take(history)?;
     lock::waiting(history, &claim, &file, || {
         let mut transaction = repository.transaction().doing("moving a reference")?;
-        match transaction.lock_ref(name) {
+        match history.modes.apply(|| transaction.lock_ref(name)) {
             Ok(()) => {}
             Err(error) if error.code() == ErrorCode::Locked => return Ok(None),
             Err(error) => return Err(error).doing("locking a reference"),
@@ -70,7 +70,8 @@ pub(super) fn move_to(
         // Given a name, libgit2 need not find out whose reflog entry it would be.
         let who = super::signature(&history.options)?;
         transaction.set_target(name, new, Some(&who), "indelible: record").doing("moving a reference")?;
-        transaction.commit().doing("moving a reference")?;
+        history.modes.apply(|| transaction.commit()).doing("moving a reference")?;
+        history.mend_reference(name);
         Ok(Some(true))
     })
 }
@@ -87,7 +88,7 @@ pub(super) fn try_move(
     let file = history.common.join(format!("{name}.lock"));
     let claim = lock::Claim::take(history)?;
     let mut transaction = repository.transaction().doing("moving a reference")?;
-    match transaction.lock_ref(name) {
+    match history.modes.apply(|| transaction.lock_ref(name)) {
         Ok(()) => {}
         Err(error) if error.code() == ErrorCode::Locked => return Ok(false),
         Err(error) => return Err(error).doing("locking a reference"),
@@ -101,8 +102,9 @@ pub(super) fn try_move(
         Some(to) => transaction.set_target(name, to, Some(&who), "indelible: record"),
         None => transaction.remove(name),
     }
-    .and_then(|()| transaction.commit())
+    .and_then(|()| history.modes.apply(|| transaction.commit()))
     .doing("moving a reference")?;
+    history.mend_reference(name);
     Ok(true)
 }
 

@@ -17,6 +17,7 @@ use std::sync::Once;
 use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 use uuid::Uuid;
 
+use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
@@ -247,7 +248,7 @@ const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"]
 
 /// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
 /// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it.
-pub(super) fn exclude_ours(common: &Path, has_moved: bool) -> Result<(), Error> {
+pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
     let has = |line: &str| kept.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
@@ -257,7 +258,7 @@ pub(super) fn exclude_ours(common: &Path, has_moved: bool) -> Result<(), Error> 
         lacking.retain(|line| !indexes.iter().any(|index| has_beneath(index, line)));
     }
     let wanted = with_lines(&kept, &lacking);
-    if wanted == text { Ok(()) } else { write_excluded(common, &wanted) }
+    if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
 }
 
 /// `text`, of a list of ignored files, with `lines` behind it.
@@ -314,7 +315,7 @@ pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
 /// nobody has changed it since, it is as it was, byte for byte.
-pub(super) fn exclude_ours_no_more(common: &Path, before: Option<&[u8]>) -> Result<(), Error> {
+pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
     let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
     let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
@@ -332,19 +333,22 @@ pub(super) fn exclude_ours_no_more(common: &Path, before: Option<&[u8]>) -> Resu
             fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
             sync_folder(&common.join("info"))
         }
-        Some(before) if before != now && is_as_before(before) => write_excluded(common, before),
-        _ if kept != now => write_excluded(common, &kept),
+        Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
+        _ if kept != now => write_excluded(common, modes, &kept),
         _ => Ok(()),
     }
 }
 
-fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
+fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
-    fs::create_dir_all(&info).doing_at("making a folder", &info)?;
+    if !info.exists() {
+        modes.apply(|| fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
+        modes.mend(&info);
+    }
     // A link is followed, so that it goes on being one.
     let named = info.join("exclude");
     let path = fs::canonicalize(&named).unwrap_or(named);
-    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or(0o644);
+    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
     let beside = path.with_file_name(format!("exclude.indelible-{}", Uuid::now_v7().simple()));
     let placed = write_synced(&beside, text, mode)
         .and_then(|()| point::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
