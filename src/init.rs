@@ -82,6 +82,9 @@ pub enum Error {
 pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
     let mut made = Made::default();
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
+    if !home::is_home(path) {
+        history::make_room(path)?;
+    }
     if make_home_folder(path)? {
         made.added.push("folder");
     }

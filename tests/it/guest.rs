@@ -630,3 +630,108 @@ fn another_user_can_clone_and_fetch() {
         .run();
     assert_ne!(listed.code(), Some(0), "the private folder is open to others: {listed}");
 }
+
+/// A home in a folder of somebody's repository: each command of theirs says what it says without it.
+#[test]
+fn a_home_inside_a_repository_changes_no_command_of_it() {
+    let commands: [&[&str]; 14] = [
+        &["status", "--porcelain", "-uall"],
+        &["add", "-A", "-n"],
+        &["diff", "--stat"],
+        &["add", "-A"],
+        &["diff", "--cached", "--stat"],
+        &["commit", "-q", "-a", "-m", "one"],
+        &["stash", "-q", "-u"],
+        &["clean", "-n", "-x", "-f", "-d"],
+        &["ls-files", "-o", "--exclude-standard"],
+        &["submodule", "status"],
+        &["gc", "-q"],
+        &["worktree", "add", "-q", "--detach", "../beside"],
+        &["checkout", "-q", "HEAD~1"],
+        &["fsck"],
+    ];
+    let run = |home: &TestHome, at: Option<&str>, before: bool| {
+        if let Some(at) = at {
+            let inner = TestHome::at(home.join(at));
+            let _ = inner.cmd(["init"]).ok();
+            if !before {
+                let _ = inner.record_each("mine");
+                inner.flush();
+            }
+        }
+        std::fs::write(home.join("theirs.txt"), "changed").expect("it can be written");
+        std::fs::write(home.join("new.txt"), "new").expect("it can be written");
+        let said = commands.map(|command| {
+            let said = theirs(home, command.iter().copied()).run();
+            // Of a repository in a folder that has nothing else, it says that it would not remove it.
+            let stdout = said.stdout.lines().filter(|line| !line.starts_with("Would skip repository "));
+            format!("{command:?} {:?} {:?} {}", said.code(), stdout.collect::<Vec<_>>(), said.stderr)
+        });
+        if let Some(at) = at {
+            let _ = TestHome::at(home.join(at)).verify().exits(0);
+        }
+        said
+    };
+    let none = run(&repository(), None, true);
+    for at in ["knowledge", "a/b [c]/know*ledge"] {
+        for before in [true, false] {
+            assert_eq!(run(&repository(), Some(at), before), none, "{at}, before the first record: {before}");
+        }
+    }
+    // One that was there before the repository is taken out of it when its worker starts.
+    let home = TestHome::absent();
+    let inner = TestHome::at(home.join("knowledge"));
+    let _ = inner.cmd(["init"]).ok();
+    let _ = home.git(["init", "-q"]).ok();
+    let worker = Worker::quick(&inner);
+    let _ = inner.record("failure", "t");
+    worker.wait_until_committed(&inner);
+    assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "");
+}
+
+/// Where a home would break the commands of the repository around it, there is none, and nothing has changed.
+#[test]
+fn a_home_that_would_break_the_repository_around_it_is_refused() {
+    let arrange: [(&str, &dyn Fn(&TestHome)); 3] = [
+        ("tracks files", &|home| {
+            std::fs::create_dir(home.join("knowledge")).expect("made");
+            std::fs::write(home.join("knowledge/notes.md"), "theirs").expect("written");
+            let _ = theirs(home, ["add", "knowledge"]).ok();
+        }),
+        (".gitignore", &|home| std::fs::write(home.join(".gitignore"), "!/knowledge/\n").expect("written")),
+        ("tracks files", &|home| {
+            let _ = theirs(home, ["worktree", "add", "-q", "-b", "side", "../side"]).ok();
+            let side = home.user().join("side");
+            std::fs::create_dir(side.join("knowledge")).expect("made");
+            std::fs::write(side.join("knowledge/notes.md"), "theirs").expect("written");
+            let _ = theirs(home, ["add", "knowledge"]).folder(&side).ok();
+        }),
+    ];
+    for (why, arrange) in arrange {
+        let home = repository();
+        arrange(&home);
+        let exclude = std::fs::read(home.join(".git/info/exclude")).ok();
+        let inner = TestHome::at(home.join("knowledge"));
+        let refused = inner.cmd(["init"]).run().exits(77);
+        assert!(refused.stderr.contains(why), "{refused}");
+        assert_eq!(std::fs::read(home.join(".git/info/exclude")).ok(), exclude, "{why}");
+        assert!(!inner.path().join(".git").exists() && !inner.path().join(".indelible").exists(), "{why}");
+    }
+}
+
+/// Of the repository that is the user's own folder, only the home's is left out.
+#[test]
+fn the_default_home_in_a_repository_of_the_users_folder() {
+    let home = TestHome::absent();
+    let user = |args: &[&str]| Cmd::new("git", home.user()).folder(home.user()).args(args).ok();
+    let _ = user(&["init", "-q"]);
+    std::fs::write(home.user().join(".profile"), "theirs").expect("it can be written");
+    let _ = user(&["add", ".profile"]);
+    let _ = home.homeless(["init"]).ok();
+    let _ = home.homeless(["record", "failure", "--title", "t", "--domain", "d"]).ok();
+    let _ = home.homeless(["flush"]).ok();
+    let said = user(&["status", "--porcelain", "-uall"]).stdout;
+    assert_eq!(said, "A  .profile\n");
+    let list = std::fs::read_to_string(home.user().join(".git/info/exclude")).expect("it is there");
+    assert!(list.lines().filter(|line| line.starts_with('/')).all(|line| line.ends_with("/indelible/")), "{list}");
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::support::{Cmd, Receipt, TestHome, Worker, assert_exactly_once, repository, theirs, write_program};
+use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, repository, theirs, write_program};
 
 /// From here on every commit that git itself would make fails.
 fn forbid_commits(home: &TestHome) {
@@ -89,22 +89,6 @@ fn assert_apart(home: &TestHome) -> Vec<Receipt> {
     let parent = commits.lines().nth(ours.lines().count());
     assert_eq!(parent, Some(head.trim()), "our branch does not start at the commit that their HEAD was at");
     receipts
-}
-
-/// A home within a repository that knows nothing of it: what is private does not get into that.
-#[test]
-fn a_repository_further_up_takes_nothing_private_along() {
-    let home = TestHome::absent();
-    let above = |args: &[&str]| Cmd::new("git", home.user()).args(["-C", "."]).args(args).ok().stdout;
-    let _ = above(&["init", "--quiet"]);
-    std::fs::create_dir(home.path()).expect("it can be made");
-    std::fs::write(home.join("notes.md"), "Theirs.\n").expect("it can be written");
-    let _ = above(&["add", "."]);
-    let _ = home.cmd(["init"]).ok();
-    let _ = home.record("failure", "not for everybody");
-    home.flush();
-    let listed = above(&["status", "--porcelain", "--untracked-files=all"]);
-    assert!(listed.contains("memory/failures/") && !listed.contains(".indelible"), "{listed}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod evidence;
 mod lock;
 mod message;
 mod modes;
+mod outer;
 mod pack;
 mod pack_file;
 mod pack_writer;
@@ -66,6 +67,7 @@ use modes::Modes;
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};
 pub use message::{Trailer, parse as trailer_of};
+pub use outer::make_room;
 pub use pack::Swept;
 pub use repack::{Repacked, Roller};
 pub use setup::tracks;
@@ -156,6 +158,16 @@ pub enum Error {
         home: PathBuf,
         /// What about it is not supported.
         what: String,
+    },
+    /// The home is in a folder of somebody's repository, whose git commands would fail.
+    #[error("{} lies in the git repository {}, whose own commands would fail then: {why}", home.display(), repository.display())]
+    Inside {
+        /// The home.
+        home: PathBuf,
+        /// The repository's work tree.
+        repository: PathBuf,
+        /// Why that cannot be kept from happening, and what can be done.
+        why: String,
     },
     /// The repository belongs to another user.
     #[error("the git repository of {} belongs to another user", home.display())]
@@ -270,7 +282,8 @@ impl Error {
 
     /// Whether the repository, as it is, is one that we never write to: a person has to change it.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Reference { .. })
+        let wrong = matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Inside { .. });
+        wrong || matches!(self, Error::Reference { .. })
     }
 }
 
@@ -351,7 +364,15 @@ impl History {
         };
         let history = History::of(home, Some(id), options)?;
         match history.owned {
-            true => setup::mark_owned(&history.common),
+            true => {
+                setup::mark_owned(&history.common);
+                if let Err(error) = outer::keep_room(home) {
+                    tracing::warn!(
+                        error = crate::text::chain(&error),
+                        "git commands of the repository around it may fail"
+                    );
+                }
+            }
             false => setup::exclude_ours(&history.common, history.modes, !home.join(private::PRIVATE).exists())?,
         }
         history.mend_modes();

@@ -44,6 +44,9 @@ pub(super) enum Shared {
 }
 
 impl Modes {
+    /// Those in a repository whose settings cannot be read.
+    pub(super) const THEIRS: Modes = Modes::Theirs { umask: 0o022, shared: Shared::Umask };
+
     pub(super) fn of(repository: &Repository, owned: bool) -> Result<Modes, Error> {
         if owned {
             return Ok(Modes::Private);

@@ -35,7 +35,7 @@ const MAPPED_PIECE_BYTES: usize = 1 << 20;
 
 /// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
 /// this library shares them, and must not use it in another thread while the first history is being opened.
-fn prepare() {
+pub(super) fn prepare() {
     static ONCE: Once = Once::new();
     // SAFETY:
     // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that come
@@ -231,7 +231,7 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 }
 
 /// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
-const EXCLUDED: [&str; 9] = [
+pub(super) const EXCLUDED: [&str; 9] = [
     "/memory/index.db",
     "/memory/index.db-wal",
     "/memory/index.db-shm",
@@ -259,6 +259,22 @@ pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool) -> Resu
     }
     let wanted = with_lines(&kept, &lacking);
     if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
+}
+
+/// Adds those of `lines` that the list of ignored files does not have.
+pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
+    let lacking: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !has(line)).collect();
+    match lacking.as_slice() {
+        [] => Ok(()),
+        lines => write_excluded(common, modes, &with_lines(&text, lines)),
+    }
+}
+
+/// Puts the list of ignored files back as it was `before`.
+pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
+    write_excluded(common, modes, before.unwrap_or_default())
 }
 
 /// `text`, of a list of ignored files, with `lines` behind it.
