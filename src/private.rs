@@ -15,7 +15,7 @@
 //! | before the rename | the folder in its old place, which goes on being used | the next `init`, `adopt` or worker |
 //! | after it | the folder in its new place, perhaps not yet durable there | nothing to do; the old place after a power cut |
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, point};
@@ -194,11 +194,14 @@ enum Git {
 impl Git {
     fn of(home: &Dir) -> Result<Git, fs::Error> {
         let Some(folder) = git_folder(home)? else { return Ok(Git::Absent) };
-        let common = common_of(&folder)?;
+        let named = text(&folder, "commondir")?;
+        let common = Dir::open(&folder.path().join(named.trim()))?;
         let lower = text(&common, "config")?.to_ascii_lowercase();
         let mut lines = lower.lines().map(|line| line.split_whitespace().collect::<String>());
         // Without settings it is no repository, or a damaged one, which nothing can have been checked out from either.
-        let ours = !lower.contains("[core]") || lines.any(|line| line == "[indelible]" || line == "bare=true");
+        // A linked work tree is one, whatever the settings say that it shares.
+        let is_bare = |line: &str| line == "bare=true" && named.is_empty();
+        let ours = !lower.contains("[core]") || lines.any(|line| line == "[indelible]" || is_bare(&line));
         Ok(if ours { Git::Ours } else { Git::Theirs { folder, common } })
     }
 }
@@ -225,13 +228,6 @@ fn git_folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
         }
         _ => Ok(None),
     }
-}
-
-/// What the work tree whose git folder is `folder` shares with others.
-fn common_of(folder: &Dir) -> Result<Dir, fs::Error> {
-    let named = text(folder, "commondir")?;
-    let path: PathBuf = folder.path().join(named.trim());
-    Dir::open(&path)
 }
 
 /// The text of the file at `path`; empty if there is none.

@@ -735,3 +735,53 @@ fn the_default_home_in_a_repository_of_the_users_folder() {
     let list = std::fs::read_to_string(home.user().join(".git/info/exclude")).expect("it is there");
     assert!(list.lines().filter(|line| line.starts_with('/')).all(|line| line.ends_with("/indelible/")), "{list}");
 }
+
+/// A copy of our own repository that git made, put in its place, goes on as the history that it is.
+#[test]
+fn a_clone_of_our_repository_in_its_place_is_taken_on() {
+    for kind in ["--mirror", "--bare", "--no-checkout"] {
+        let home = TestHome::new();
+        let mut receipts = home.record_each("before");
+        home.flush();
+        let copy = home.user().join("copy");
+        let (from, to) = (home.path().to_str().expect("UTF-8"), copy.to_str().expect("UTF-8"));
+        let _ = home.git(["clone", "-q", kind, from, to]).ok();
+        std::fs::remove_dir_all(home.path().join(".git")).expect("it can be removed");
+        let copied = if kind == "--no-checkout" { copy.join(".git") } else { copy };
+        std::fs::rename(copied, home.path().join(".git")).expect("it can be moved");
+        if kind == "--no-checkout" {
+            // With a work tree it is one of theirs, and the home a guest.
+            let _ = home.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
+            let _ = home.cmd(["init"]).ok();
+        } else {
+            let said = home.verify().exits(0);
+            assert!(said.stdout.contains("5 records"), "{kind}: {said}");
+        }
+        receipts.extend(home.record_each("after"));
+        home.recover_fully();
+        assert_exactly_once(&home, &receipts);
+        let said = home.verify().exits(0);
+        assert!(said.stdout.contains("10 records"), "{kind}: {said}");
+        if kind != "--no-checkout" {
+            let log = home.git(["log", "--format=%s", "main"]).ok().stdout;
+            assert_eq!(log.lines().count(), 2, "{kind}: committed again: {log}");
+            assert_eq!(home.git(["config", "indelible.owned"]).ok().stdout, "true\n");
+        }
+    }
+}
+
+/// The layout of a bare repository with its work trees beside it: a work tree there is one like any other.
+#[test]
+fn a_work_tree_of_a_bare_repository() {
+    let source = repository();
+    let root = source.user().join("project");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(".git"));
+    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+    let _ = source.git_in(&root, ["worktree", "add", "-q", "tree"]).ok();
+    let home = TestHome::at(root.join("tree"));
+    let _ = home.cmd(["init"]).ok();
+    assert!(to.join("worktrees/tree/indelible/home.json").is_file());
+    let receipts = home.record_each("mine");
+    assert_agrees(&home, &receipts);
+    assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "");
+}

@@ -365,6 +365,7 @@ impl History {
         let history = History::of(home, Some(id), options)?;
         match history.owned {
             true => {
+                setup::take_on(&history.repository()?)?;
                 setup::mark_owned(&history.common);
                 if let Err(error) = outer::keep_room(home) {
                     tracing::warn!(
@@ -394,7 +395,7 @@ impl History {
             return Err(Error::Missing { home: home.to_owned() });
         }
         let repository = setup::open(home)?;
-        let owned = setup::is_owned(&repository)?;
+        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, id)?;
         let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
         let id = match id {

@@ -111,7 +111,7 @@ impl Outer {
             let common = folder.join(named.trim());
             let config = fs::read_to_string(common.join("config")).unwrap_or_default().to_ascii_lowercase();
             let mut lines = config.lines().map(|line| line.split_whitespace().collect::<String>());
-            if lines.any(|line| line == "[indelible]" || line == "bare=true") {
+            if lines.any(|line| line == "[indelible]" || line == "bare=true" && named.is_empty()) {
                 continue;
             }
             let relative = home.strip_prefix(root).unwrap_or(home);

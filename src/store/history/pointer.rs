@@ -114,6 +114,16 @@ pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, E
     }
 }
 
+/// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
+/// git made, as `clone --mirror` does.
+pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<bool, Error> {
+    let Some(id) = id.filter(|_| repository.is_bare() && !repository.is_worktree()) else { return Ok(false) };
+    match refs::target(repository, super::setup::OWNED_BRANCH) {
+        Ok(Some(tip)) if repository.find_commit(tip).is_ok() => is_of(repository, tip, id),
+        _ => Ok(false),
+    }
+}
+
 /// Whether the newest commit with a trailer that `tip` reaches says that it is of the home `id`. A commit of before the
 /// trailer named the home counts if an anchor of its journal is here.
 fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
@@ -322,7 +332,7 @@ impl History {
         let (Ok(Some(theirs)), Some(_)) = (refs::target(repository, &note.name), note.last()) else { return Ok(()) };
         let Some(ours) = refs::target(repository, &self.reference)? else { return Ok(()) };
         let doing = "comparing the branch with our history";
-        let reaches = |tip, commit| Ok::<_, Error>(repository.graph_descendant_of(tip, commit).doing(doing)?);
+        let reaches = |tip, commit| repository.graph_descendant_of(tip, commit).doing(doing);
         if theirs == ours || note.has_left_it_at(theirs) || reaches(ours, theirs)? {
             return Ok(());
         }

@@ -169,6 +169,23 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
+/// Makes a copy of a repository of ours, which the settings of ours are not copied with, one of ours.
+pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
+    if is_owned(repository)? {
+        return Ok(());
+    }
+    let doing = "taking on a copy of a repository of ours";
+    let path = repository.commondir().join("config");
+    let mut config = git2::Config::open(&path).doing(doing)?;
+    os::make_private(repository.commondir()).doing_at("making a folder private", repository.commondir())?;
+    config
+        .set_str("core.sharedRepository", "0600")
+        .and_then(|()| config.set_bool("indelible.owned", true))
+        .doing(doing)?;
+    File::open(&path).and_then(|file| file.sync_all()).doing_at("syncing the configuration", &path)?;
+    sync_folder(repository.commondir())
+}
+
 /// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
 pub(super) fn mark_owned(common: &Path) {
     let path = common.join(private::IN_GIT);
