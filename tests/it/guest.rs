@@ -270,6 +270,27 @@ fn a_branch_that_is_checked_out_is_not_moved() {
     assert_agrees(&home, &receipts);
 }
 
+/// One that is checked out in the moment in which it moves is put back.
+#[test]
+fn a_branch_that_is_checked_out_while_it_moves_is_put_back() {
+    let (home, mut receipts) = guest();
+    home.flush();
+    let before = at(&home, "refs/heads/indelible");
+    receipts.extend(home.record_each("meanwhile"));
+    let mut running = home.cmd(["flush"]).env("INDELIBLE_STOP_AT", "PointerAfterMove").spawn();
+    assert!(running.stops(), "it did not get there");
+    assert_ne!(at(&home, "refs/heads/indelible"), before);
+    let _ = home.git(["symbolic-ref", "HEAD", "refs/heads/indelible"]).ok();
+    running.signal(Signal::CONT);
+    assert_eq!(running.wait().code(), Some(0));
+    assert_eq!(at(&home, "refs/heads/indelible"), before, "it was moved under whoever checked it out");
+    assert_agrees(&home, &receipts);
+    let _ = home.git(["symbolic-ref", "HEAD", "refs/heads/trunk"]).ok();
+    receipts.extend(home.record_each("at last"));
+    home.flush();
+    assert_eq!(at(&home, "refs/heads/indelible"), at(&home, &own(&home)));
+}
+
 /// In whatever way a work tree has the branch in use.
 #[test]
 fn a_branch_that_is_in_use_anywhere_is_not_moved() {
@@ -689,10 +710,13 @@ fn a_home_inside_a_repository_changes_no_command_of_it() {
     assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "");
 }
 
+/// What is done to a repository before.
+type Arrange<'a> = &'a dyn Fn(&TestHome);
+
 /// Where a home would break the commands of the repository around it, there is none, and nothing has changed.
 #[test]
 fn a_home_that_would_break_the_repository_around_it_is_refused() {
-    let arrange: [(&str, &dyn Fn(&TestHome)); 3] = [
+    let arrange: [(&str, Arrange<'_>); 3] = [
         ("tracks files", &|home| {
             std::fs::create_dir(home.join("knowledge")).expect("made");
             std::fs::write(home.join("knowledge/notes.md"), "theirs").expect("written");

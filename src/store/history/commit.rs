@@ -72,9 +72,9 @@ impl History {
     /// leaves the batch committed; the next call finds it so.
     pub fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Error> {
         let wanted = Wanted::of(batch)?;
-        self.take_in(&self.repository()?);
+        self.take_in();
         let committed = self.commit_wanted(batch, &wanted)?;
-        self.move_pointer(&self.repository()?);
+        self.move_pointer();
         Ok(committed)
     }
 

@@ -9,7 +9,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the list is replaced | the old list, a new one beside it | `init` again; [`super::History::sweep`] of a home there |
+//! | before the list is replaced | the old list, a new one beside it | `init` again |
 //! | after it | a line that names a folder that is not there yet | `init` again |
 
 use std::ffi::OsStr;
@@ -182,6 +182,7 @@ impl Outer {
 
     /// Adds those of `lines` that the list does not have.
     fn add(&self, lines: &[String]) -> Result<(), Error> {
+        setup::sweep_excluded(&self.common)?;
         setup::add_excluded(&self.common, self.modes(), lines)
     }
 }

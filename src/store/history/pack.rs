@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::pack_file::{is_pack, remove, remove_replaced};
 use super::pack_writer::{self, Object};
-use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync_folder};
 use crate::fs::os;
 use crate::fs::point::Point;
 
@@ -259,23 +259,12 @@ impl History {
                 swept.unfinished += usize::from(remove(&path)?);
             }
         }
-        self.sweep_exclude()?;
+        setup::sweep_excluded(&self.common)?;
         if swept != Swept::default() {
             sync_folder(&packs)?;
             tracing::info!(?swept, "cleared what a crash had left in the repository");
         }
         Ok(swept)
-    }
-
-    fn sweep_exclude(&self) -> Result<(), Error> {
-        let info = self.common.join("info");
-        let Ok(entries) = fs::read_dir(&info) else { return Ok(()) };
-        for path in entries.flatten().map(|it| it.path()) {
-            if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -281,8 +281,8 @@ impl History {
         if self.options.pointer && self.note(&repository).is_none() {
             write(&self.home, &Note::of(free(&repository)?, None, None));
         }
-        self.take_in(&repository);
-        self.move_pointer(&repository);
+        self.take_in();
+        self.move_pointer();
         Ok(())
     }
 
@@ -319,9 +319,9 @@ impl History {
     }
 
     /// Takes in what was committed on the branch and the history lacks. What cannot be is left to the next batch.
-    pub(super) fn take_in(&self, repository: &Repository) {
+    pub(super) fn take_in(&self) {
         if self.guest().is_some()
-            && let Err(error) = self.try_take_in(repository)
+            && let Err(error) = self.repository().and_then(|repository| self.try_take_in(&repository))
         {
             tracing::warn!(%error, "what was committed on the branch is not taken in yet");
         }
@@ -388,10 +388,10 @@ impl History {
     }
 
     /// Moves the branch to the newest commit, if it may. What keeps it from that is no concern of a batch.
-    pub(super) fn move_pointer(&self, repository: &Repository) {
+    pub(super) fn move_pointer(&self) {
         if self.guest().is_some()
             && self.options.pointer
-            && let Err(error) = self.try_move_pointer(repository)
+            && let Err(error) = self.repository().and_then(|repository| self.try_move_pointer(&repository))
         {
             tracing::debug!(%error, "the branch stays where it is");
         }

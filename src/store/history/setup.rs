@@ -18,6 +18,7 @@ use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 use uuid::Uuid;
 
 use super::modes::Modes;
+use super::pack_file;
 use super::{Doing as _, DoingAt as _, Error, sync_folder};
 use crate::fs::os;
 use crate::fs::point::{self, Point};
@@ -370,6 +371,17 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
         _ if kept != now => write_excluded(common, modes, &kept),
         _ => Ok(()),
     }
+}
+
+/// Removes the lists that a crash left beside the list of ignored files.
+pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(common.join("info")) else { return Ok(()) };
+    for path in entries.flatten().map(|it| it.path()) {
+        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
+            pack_file::remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
