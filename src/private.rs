@@ -5,8 +5,9 @@
 //!    `clean` takes it along, and nothing that a repository contains can be in it.
 //! 2. A home with a repository of its own, or none, has `.indelible` instead. There `.git/indelible` is a plain file, which
 //!    says so with one look.
-//! 3. `.indelible` in somebody's repository counts only where that repository's own settings say that we put it there. One
-//!    that was checked out is a folder like any other.
+//! 3. `.indelible` in somebody's repository counts only where that repository's own settings say that we put it there, or
+//!    its index has nothing of it. One that was checked out is a folder like any other. It moves by itself in the first case
+//!    alone: where a repository took the place of ours, it may be a mistake.
 //! 4. [`settle`] moves the `.indelible` of before with one rename. A recorder that has it open goes on in the same
 //!    journal. Whoever looks meanwhile looks at the new place again before saying that there is none.
 //!
@@ -152,7 +153,7 @@ fn elsewhere(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     let Some(private) = local(home)? else { return Ok(None) };
     let counts = match Git::of(home)? {
         Git::Absent | Git::Ours => true,
-        Git::Theirs { common, .. } => says_it_is_ours(&common)?,
+        Git::Theirs { folder, common } => says_it_is_ours(&common)? || !is_tracked(&folder, &common)?,
     };
     Ok(counts.then_some(private))
 }
@@ -210,6 +211,20 @@ impl Git {
 /// repository contains that list.
 fn says_it_is_ours(common: &Dir) -> Result<bool, fs::Error> {
     Ok(text(common, "info/exclude")?.lines().any(|line| line.trim() == "/.indelible/"))
+}
+
+/// Whether the index of the work tree whose git folder is `folder` may have `.indelible`, or something in it. Read as bytes,
+/// so that it costs no library: rather too often than not.
+fn is_tracked(folder: &Dir, common: &Dir) -> Result<bool, fs::Error> {
+    let shared = common.names()?.into_iter().filter(|name| name.starts_with("sharedindex."));
+    let shared: Vec<Vec<u8>> = shared.filter_map(|name| common.content(&name, u64::MAX).ok().flatten()).collect();
+    let own = folder.content("index", u64::MAX)?.unwrap_or_default();
+    Ok(shared.iter().chain([&own]).any(|index| {
+        // Version 4 leaves out what a path has in common with the one before it.
+        let short = index.get(7) == Some(&4);
+        let wanted: &[&[u8]] = if short { &[b"indelible"] } else { &[b".indelible/", b".indelible\0"] };
+        wanted.iter().any(|wanted| index.windows(wanted.len()).any(|it| it == *wanted))
+    }))
 }
 
 /// The git folder of the work tree `home`; `None` if there is none, or none that can be found.
