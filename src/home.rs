@@ -1,6 +1,6 @@
 //! A home: one folder that is markdown files, an index and a history, and a private folder beside them.
 //!
-//! A folder is a home once `.indelible/home.json` is in it, which `init` writes last.
+//! A folder is a home once `home.json` is in its private folder ([`crate::private`]), which `init` writes last.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::fs::{self, Dir, os};
 use crate::journal::Journal;
+use crate::private;
+pub use crate::private::{PRIVATE, make_private, private_of};
 
-/// The private folder, relative to the home.
-pub const PRIVATE: &str = ".indelible";
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
 /// The folder of the journal, in the private one.
@@ -167,27 +167,10 @@ pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
     match serde_json::from_slice::<Identity>(&text) {
         Ok(identity) if identity.version > VERSION => Err(Error::Newer { path: path(), found: identity.version }),
         Ok(identity) => Ok(Some(identity)),
-        Err(error) => Err(Error::Broken { path: path(), what: format!("{PRIVATE}/{IDENTITY}: {error}") }),
+        Err(error) => {
+            Err(Error::Broken { path: path(), what: format!("{}/{IDENTITY}: {error}", private::shown(home, private)) })
+        }
     }
-}
-
-/// Opens the private folder of the home in `home`; `None` if it has none. This alone decides where that folder lies.
-///
-/// # Errors
-/// [`fs::Error`] if it cannot be opened.
-pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    match home.folder(PRIVATE) {
-        Err(error) if error.is_not_found() => Ok(None),
-        private => private.map(Some),
-    }
-}
-
-/// Opens the private folder of the home in `home`, and makes it if it has none.
-///
-/// # Errors
-/// [`fs::Error`] if it can be neither opened nor made.
-pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
-    home.make_folder(PRIVATE)
 }
 
 /// Whether the home with the private folder `private` was adopted, and so has tables of the framework's.
@@ -203,7 +186,7 @@ pub fn is_adopted(private: &Dir) -> Result<bool, fs::Error> {
 
 /// Whether the folder at `path` is a home, broken ones included.
 pub fn is_home(path: &Path) -> bool {
-    path.join(PRIVATE).join(IDENTITY).is_file()
+    private::has(path, IDENTITY)
 }
 
 impl Home {
@@ -239,7 +222,7 @@ impl Home {
         &self.dir
     }
 
-    /// Its private folder, `.indelible`.
+    /// Its private folder.
     pub fn private(&self) -> &Dir {
         &self.private
     }
@@ -293,9 +276,10 @@ impl Home {
 /// new one, what they acknowledge would be hidden once the old one is back. `recover` makes a new one, on demand.
 fn folder_of(home: &Dir, private: &Dir, name: &str) -> Result<Dir, Error> {
     match private.folder(name) {
-        Err(error) if error.is_not_found() && name == JOURNAL => {
-            Err(Error::Broken { path: home.path().into(), what: format!("{PRIVATE}/{name} is missing") })
-        }
+        Err(error) if error.is_not_found() && name == JOURNAL => Err(Error::Broken {
+            path: home.path().into(),
+            what: format!("{}/{name} is missing", private::shown(home, private)),
+        }),
         Err(error) if error.is_not_found() => Ok(private.make_folder(name)?),
         folder => Ok(folder?),
     }

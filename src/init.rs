@@ -22,6 +22,7 @@ use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, os, point};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
+use crate::private;
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
@@ -38,8 +39,12 @@ pub(crate) const RELEASED: &str = "released.json";
 pub struct Made {
     /// What was missing and is there now.
     pub added: Vec<&'static str>,
-    /// The branch that records are committed to.
+    /// The branch that shows the history.
     pub branch: String,
+    /// The reference that has it.
+    pub reference: String,
+    /// What its owner can do where the branch does not show the newest commit.
+    pub advice: Option<String>,
     /// Whether the repository was there before, and is somebody's own.
     pub guest: bool,
     /// Whether the index is there but damaged, and was left alone.
@@ -77,10 +82,14 @@ pub enum Error {
 pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
     let mut made = Made::default();
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
+    if !home::is_home(path) {
+        history::make_room(path)?;
+    }
     if make_home_folder(path)? {
         made.added.push("folder");
     }
     let home = home::open_folder(path)?;
+    private::settle(&home, || !history::tracks(home.path(), home::PRIVATE))?;
     let private = make_folders(&home, &mut made)?;
     if take_back(&private)? {
         made.added.push("identity");
@@ -97,7 +106,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         None => id_in_history(path, &history)?.unwrap_or_else(crate::random::id),
     };
     let id = make_index(&home, &private, id, &mut made)?;
-    make_history(&home, &temporary, history, &mut made)?;
+    make_history(&home, &temporary, id, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
         // Unlike a record's file, nothing could write it again: half of one would stop every command.
@@ -240,13 +249,15 @@ fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uu
     }
 }
 
-fn make_history(home: &Dir, temporary: &Dir, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
+fn make_history(home: &Dir, temporary: &Dir, id: Uuid, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
     point::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
-    let (history, new) = History::init(home.path(), temporary.path(), options)?;
+    let (history, new) = History::init(home.path(), temporary.path(), id, options)?;
     if new {
         made.added.push("history");
     }
     made.branch = history.branch().to_owned();
+    made.reference = history.reference().to_owned();
+    made.advice = history.advice().unwrap_or_default();
     made.guest = !history.is_owned();
     Ok(())
 }

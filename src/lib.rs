@@ -10,6 +10,7 @@ pub mod journal;
 pub mod model;
 pub mod own;
 pub mod position;
+pub mod private;
 pub mod project;
 pub mod random;
 pub mod record;

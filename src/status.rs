@@ -79,6 +79,10 @@ pub struct HistoryStatus {
     pub branch: String,
     /// Its newest commit.
     pub commit: Option<String>,
+    /// The reference that has the history; in somebody's repository it is not the branch, which shows it.
+    pub reference: String,
+    /// What its owner can do where the branch does not show the newest commit.
+    pub advice: Option<String>,
 }
 
 /// How `home` is.
@@ -121,6 +125,8 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         history: history.map(|history| HistoryStatus {
             branch: history.branch().to_owned(),
             commit: tip.flatten().map(|tip| tip.commit.to_string()),
+            reference: history.reference().to_owned(),
+            advice: history.advice().unwrap_or_default(),
         }),
         quarantine,
         hooks,

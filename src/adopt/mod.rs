@@ -2,7 +2,8 @@
 //!
 //! 1. No file, page or row that is there is changed, but for scripts where that was asked for, which are kept.
 //! 2. Of the repository nothing is touched but our own branch and lines in `info/exclude` ([`crate::store::history`]).
-//! 3. Before anything changes, the database has been copied to `.indelible/adopted`, and the copy checked and synced.
+//! 3. Before anything changes, the database has been copied to `adopted` in the private folder, and the copy checked and
+//!    synced.
 //! 4. What the home was like is noted before it changes, so that [`release`] can undo it.
 //! 5. Looking ([`plan`]) changes nothing.
 //!
@@ -11,7 +12,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the note | `.indelible`, perhaps a copy of the database | adopting again, which makes another copy |
+//! | before the note | the private folder, perhaps a copy of the database | adopting again, which makes another copy |
 //! | between the note and the identity | the note; the database in WAL mode, perhaps with our tables | adopting again |
 //! | after the identity | a home; scripts and orphans as far as it got | adopting again |
 
@@ -31,9 +32,10 @@ pub use orphans::{Mended, Orphan, Orphans};
 pub use scripts::{Found, Replaced, Script};
 
 use crate::fs::{self, Dir, Point, point};
-use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX, PRIVATE};
+use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
+use crate::private::{self, PRIVATE};
 use crate::state::State;
 use crate::store::history::{self, History, HistoryOptions};
 use crate::store::index::{self, Index};
@@ -231,7 +233,7 @@ fn note(home: &Dir) -> Result<Option<Note>, Error> {
         Some(Ok(note)) if note.version > VERSION => Err(Error::Newer(home.path().to_owned())),
         Some(Ok(note)) => Ok(Some(note)),
         Some(Err(error)) => {
-            let what = format!("{PRIVATE}/{ADOPTED}/{ADOPTION}: {error}");
+            let what = format!("{ADOPTED}/{ADOPTION} in the private folder: {error}");
             Err(home::Error::Broken { path: home.path().to_owned(), what }.into())
         }
     }
@@ -246,6 +248,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let plan = plan(path, &options)?;
     refuse_what_cannot_be(&plan)?;
     let home = home::open_folder(path)?;
+    private::settle(&home, || !history::tracks(home.path(), PRIVATE))?;
     let private = home::make_private(&home)?;
     let (temporary, adopted) = (private.make_folder("tmp")?, private.make_folder(ADOPTED)?);
     init::take_back(&private)?;
@@ -350,5 +353,5 @@ fn back_up(home: &Dir, adopted: &Dir, temporary: &Dir, at: Timestamp) -> Result<
     let _ = temporary.sync_file_system()?;
     let name = temporary.set_aside(&draft, adopted, &format!("index-{}.db", at.strftime("%Y%m%dT%H%M%SZ")))?;
     let _ = adopted.sync()?;
-    Ok(format!("{PRIVATE}/{ADOPTED}/{name}"))
+    Ok(format!("{}/{name}", private::shown(home, adopted)))
 }

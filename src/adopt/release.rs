@@ -24,18 +24,19 @@ use serde::Serialize;
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
 use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Point, point};
-use crate::home::{self, ADOPTED, Home, IDENTITY, PRIVATE};
+use crate::fs::{self, Dir, Point, point};
+use crate::home::{self, ADOPTED, Home, IDENTITY};
 use crate::init::{self, RELEASED};
 use crate::journal::{self, Item, Reader};
 use crate::position::Position;
+use crate::private;
 use crate::recover::{self, Scope};
 use crate::store::history::History;
 use crate::store::index;
 use crate::verify::verify;
 
 /// What the private folder is called when it is put aside; a stamp follows.
-pub const ASIDE: &str = ".indelible-released-";
+pub const ASIDE: &str = "-released-";
 
 /// What a release would do, or has done.
 #[derive(Clone, Debug, Serialize)]
@@ -112,7 +113,7 @@ pub fn release(
         init::become_home_again(private, lock)?;
         return Err(error);
     }
-    let aside = match put_aside(home, lock, options, &history, mode, progress) {
+    let (parent, aside) = match put_aside(home, lock, options, &history, mode, progress) {
         // Another process has the database open, and the journal was not ended.
         Err(error @ Error::Index(_)) => {
             init::become_home_again(private, lock)?;
@@ -121,12 +122,14 @@ pub fn release(
         aside => aside?,
     };
     if remove {
-        dir.remove_tree(&aside)?;
-        let _ = dir.sync()?;
+        parent.remove_tree(&aside)?;
+        let _ = parent.sync()?;
     }
+    let aside = parent.path().join(aside);
+    let aside = aside.strip_prefix(dir.path()).unwrap_or(&aside).display().to_string();
     Ok(Released {
         home: home.path().to_owned(),
-        branch: history.tip()?.map(|_| history.branch().trim_start_matches("refs/heads/").to_owned()),
+        branch: history.tip()?.map(|_| history.shown().trim_start_matches("refs/heads/").to_owned()),
         branch_meets_head: history.meets_head()?,
         ignores_records: !history.is_owned() && history.ignores(PAGE)?,
         made_repository: !note.had_repository,
@@ -137,7 +140,8 @@ pub fn release(
     })
 }
 
-/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns its new name.
+/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns where it is, and its new
+/// name there.
 fn put_aside(
     home: &Home,
     lock: &WorkerLock,
@@ -145,7 +149,7 @@ fn put_aside(
     history: &History,
     mode: &str,
     progress: &mut dyn Progress,
-) -> Result<String, Error> {
+) -> Result<(Dir, String), Error> {
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
@@ -168,11 +172,12 @@ fn put_aside(
         home.journal().go_on()?;
     }
     step(Point::ReleaseBeforeAside)?;
-    let name = format!("{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
-    let aside = dir.set_aside(PRIVATE, dir, &name)?;
+    let (parent, private) = private::parent_of(dir)?;
+    let name = format!("{private}{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    let aside = parent.set_aside(private, &parent, &name)?;
     step(Point::ReleaseAfterAside)?;
-    let _ = dir.sync()?;
-    Ok(aside)
+    let _ = parent.sync()?;
+    Ok((parent, aside))
 }
 
 /// Whether the journal has entries behind `committed`.

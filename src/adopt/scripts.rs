@@ -1,6 +1,6 @@
 //! The framework's scripts, as thin wrappers around this program, in the places where people's hooks look for them.
 //!
-//! A script that was there is kept under a second name, the very file, in `.indelible/adopted/scripts`, before ours takes
+//! A script that was there is kept under a second name, the very file, in `adopted/scripts` in the private folder, before ours takes
 //! its place by a rename; putting it back is a rename again. Hooks find one script or the other at every moment. That it is
 //! kept is durable before ours takes its place.
 //!

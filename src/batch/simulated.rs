@@ -138,7 +138,8 @@ impl Real {
     fn new() -> Real {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        let (history, _) = History::init(root.path(), root.path(), HistoryOptions::default()).expect("it can be made");
+        let (history, _) =
+            History::init(root.path(), root.path(), Uuid::nil(), HistoryOptions::default()).expect("it can be made");
         Real { _root: root, dir, history }
     }
 }

@@ -87,7 +87,7 @@ impl<'h> Committer<'h> {
         journal.ensure_first()?;
         journal.ensure_header()?;
         let journal_id = journal.own(private, &temporary)?;
-        let (history, made) = History::init(home.path(), temporary.path(), options.history.clone())?;
+        let (history, made) = History::init(home.path(), temporary.path(), home.id(), options.history.clone())?;
         let known = State::read(private)?.filter(|state| state.journal == journal_id);
         let start = start(home, &history, journal_id, made, known.as_ref())?;
         let mut state = known.unwrap_or_else(|| State { boot: String::new(), ..State::of_new(journal_id) });

@@ -377,7 +377,7 @@ impl Dir {
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; with `CrossesDevices` if `there` is on another file system.
-    pub(super) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+    pub(crate) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
         sys::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))

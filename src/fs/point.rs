@@ -24,6 +24,16 @@ macro_rules! points {
 }
 
 points! {
+    /// A private folder is about to move into somebody's git folder.
+    MoveBeforeRename,
+    /// A private folder has moved, and neither folder's names are synced.
+    MoveAfterRename,
+    /// What was committed on the branch is about to be taken in.
+    TakeInBefore,
+    /// The branch that shows the history is about to move, and where to is noted.
+    PointerBeforeMove,
+    /// That branch has moved, and it is not known whether it was checked out meanwhile.
+    PointerAfterMove,
     /// The home's folders are being made.
     InitFolders,
     /// The home's identity is about to appear.

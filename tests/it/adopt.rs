@@ -44,7 +44,7 @@ fn the_whole_way_is_as_told() {
     let said = Cmd::new("sh", home.user()).args(["-ec", &commands]).ok();
     assert!(said.stdout.contains("5 scripts put in their places"), "{said}");
     assert!(said.stdout.ends_with("0 records: journal, files, rows and history agree (0 pending)\n"), "{said}");
-    assert!(theirs.join(".indelible").exists(), "another home was adopted: {said}");
+    assert!(theirs.join(".git/indelible/home.json").exists(), "another home was adopted: {said}");
 }
 
 /// The names and bytes of everything in a home, the database's and the repository's among them.

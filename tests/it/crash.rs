@@ -113,6 +113,11 @@ const FLUSH: Scenario = Flush(1);
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     //  crash at                    in                                       caller saw    after recovery
+    row(Point::MoveBeforeRename,    &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::MoveAfterRename,     &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::TakeInBefore,        &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::PointerBeforeMove,   &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::PointerAfterMove,    &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::InitFolders,         &[Init],                                 NoPromise,    Absent),
     row(Point::InitIdentity,        &[Init],                                 NoPromise,    Absent),
     row(Point::InitJournal,         &[Init],                                 NoPromise,    Absent),

@@ -16,6 +16,7 @@ mod damage;
 mod durability;
 mod faults;
 mod git_load;
+mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;

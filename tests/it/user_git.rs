@@ -28,10 +28,11 @@ fn snapshot(home: &TestHome) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "memory",
     "experiments",
     ".indelible",
+    ".git/indelible",
     ".git/info",
     ".git/logs/refs/heads/indelible",
     ".git/objects",
@@ -88,22 +89,6 @@ fn assert_apart(home: &TestHome) -> Vec<Receipt> {
     let parent = commits.lines().nth(ours.lines().count());
     assert_eq!(parent, Some(head.trim()), "our branch does not start at the commit that their HEAD was at");
     receipts
-}
-
-/// A home within a repository that knows nothing of it: what is private does not get into that.
-#[test]
-fn a_repository_further_up_takes_nothing_private_along() {
-    let home = TestHome::absent();
-    let above = |args: &[&str]| Cmd::new("git", home.user()).args(["-C", "."]).args(args).ok().stdout;
-    let _ = above(&["init", "--quiet"]);
-    std::fs::create_dir(home.path()).expect("it can be made");
-    std::fs::write(home.join("notes.md"), "Theirs.\n").expect("it can be written");
-    let _ = above(&["add", "."]);
-    let _ = home.cmd(["init"]).ok();
-    let _ = home.record("failure", "not for everybody");
-    home.flush();
-    let listed = above(&["status", "--porcelain", "--untracked-files=all"]);
-    assert!(listed.contains("memory/failures/") && !listed.contains(".indelible"), "{listed}");
 }
 
 #[test]
@@ -215,5 +200,149 @@ fn without_any_git_program() {
         home.assert_sound();
         let author = home.git(["log", "-1", "--format=%an <%ae>", home.branch()]).ok();
         assert_eq!(author.stdout.trim(), "indelible <indelible@localhost>", "commits are made in our own name");
+    }
+}
+
+/// A day of somebody's commands, in order. `REMOTE`, `CLONE`, `TREE` and `MODULE` are folders beside the repository.
+const DAY: [&str; 62] = [
+    "status",
+    "status --porcelain=v2 --branch -uall",
+    "add -A",
+    "status --short",
+    "commit -q -m second",
+    "diff HEAD~1 --stat",
+    "log --oneline",
+    "show --stat HEAD",
+    "branch --show-current",
+    "checkout -q -b feature",
+    "EDIT memory/note.md",
+    "add memory/note.md",
+    "commit -q -m note",
+    "EDIT theirs.txt",
+    "commit -q -am feature",
+    "checkout -q trunk",
+    "merge -q --no-ff --no-edit feature",
+    "log --graph --oneline trunk",
+    "rebase -q --onto HEAD~1 HEAD~1 feature",
+    "checkout -q trunk",
+    "EDIT theirs.txt",
+    "stash",
+    "stash list",
+    "stash show",
+    "stash pop",
+    "EDIT fresh.txt",
+    "stash push -u",
+    "stash apply",
+    "diff --stat",
+    "reset -q --hard",
+    "clean -n",
+    "clean -f -d",
+    "tag v1",
+    "describe --tags",
+    "init -q --bare -b trunk REMOTE",
+    "remote add origin REMOTE",
+    "push -q origin trunk feature",
+    "fetch origin",
+    "ls-remote origin",
+    "pull -q origin trunk",
+    "clone -q . CLONE",
+    "-C CLONE log --oneline",
+    "-C CLONE status --short",
+    "worktree add -q TREE feature",
+    "-C TREE status",
+    "-C TREE log -1 --format=%s",
+    "worktree list --porcelain",
+    "worktree remove TREE",
+    "-c protocol.file.allow=always submodule add -q ../REMOTE MODULE",
+    "submodule status",
+    "commit -q -m module",
+    "bisect start HEAD HEAD~2",
+    "bisect run true",
+    "bisect reset",
+    "cherry-pick --quit",
+    "revert --no-edit -m 1 HEAD~1",
+    "grep -c one",
+    "blame -s theirs.txt",
+    "ls-files -o --exclude-standard",
+    "reflog -3",
+    "gc -q",
+    "fsck --no-dangling",
+];
+
+/// Where a home is, as seen from a repository.
+#[derive(Clone, Copy, Debug)]
+enum Twin {
+    None,
+    In,
+    Beneath,
+    Above,
+}
+
+/// What all of [`DAY`] says, in a repository with a home where `twin` says, in which something is recorded meanwhile.
+fn day(twin: Twin) -> Vec<String> {
+    let root = TestHome::absent();
+    let folder = root.user().canonicalize().expect("it is there").join("around");
+    let place = folder.join("project");
+    std::fs::create_dir_all(&place).expect("it can be made");
+    let git = |args: &[&str]| {
+        let git = Cmd::new("git", root.user()).env("GIT_CONFIG_NOSYSTEM", "1").folder(&place);
+        let date = "2026-01-02T03:04:05Z";
+        let git = git.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date).env("GIT_EDITOR", "true");
+        git.args(["-c", "user.name=Owner", "-c", "user.email=o@example.org"]).args(args).run()
+    };
+    let _ = git(&["init", "-q", "-b", "trunk"]).exits(0);
+    std::fs::write(place.join("theirs.txt"), "one\n").expect("it can be written");
+    let _ = git(&["add", "."]).exits(0);
+    let _ = git(&["commit", "-q", "-m", "first"]).exits(0);
+    let home = match twin {
+        Twin::None => None,
+        Twin::In => Some(place.clone()),
+        Twin::Beneath => Some(place.join("knowledge")),
+        Twin::Above => Some(folder.clone()),
+    };
+    let home = home.map(TestHome::at);
+    home.iter().for_each(|home| drop(home.cmd(["init"]).ok()));
+    std::fs::write(place.join("new.txt"), "new\n").expect("it can be written");
+    let beside = |name: &str| root.user().join(name).to_str().expect("UTF-8").to_owned();
+    let mut said = Vec::new();
+    for (number, line) in DAY.iter().enumerate() {
+        if let Some(home) = &home {
+            let _ = home.record(crate::support::KINDS[number % 5], &format!("{number}"));
+            if number % 4 == 3 {
+                home.flush();
+            }
+        }
+        if let Some(path) = line.strip_prefix("EDIT ") {
+            std::fs::create_dir_all(place.join(path).parent().expect("it is in a folder")).expect("it can be made");
+            std::fs::write(place.join(path), format!("edited {number}\n")).expect("it can be written");
+            continue;
+        }
+        let args: Vec<String> = line
+            .split(' ')
+            .map(|arg| match arg {
+                "REMOTE" | "CLONE" | "TREE" => beside(arg),
+                arg => arg.to_owned(),
+            })
+            .collect();
+        let outcome = git(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = format!("git {line}: {:?}\n{}\n{}", outcome.code(), outcome.stdout, outcome.stderr);
+        let own = root.user().canonicalize().expect("it is there").display().to_string();
+        said.push(text.replace(&own, "ROOT").replace(&root.user().display().to_string(), "ROOT"));
+    }
+    if let Some(home) = &home {
+        home.recover_fully();
+    }
+    said
+}
+
+#[test]
+fn every_command_of_theirs_says_what_it_says_without_a_home() {
+    let none = day(Twin::None);
+    let failed = none.iter().filter(|said| !said.lines().next().is_some_and(|line| line.ends_with("Some(0)")));
+    assert!(failed.count() <= 2, "the day does not go as it should: {none:#?}");
+    for twin in [Twin::In, Twin::Beneath, Twin::Above] {
+        for (with, without) in day(twin).iter().zip(&none) {
+            assert_eq!(with, without, "with a home: {twin:?}");
+        }
     }
 }

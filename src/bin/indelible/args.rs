@@ -295,7 +295,7 @@ pub enum LogTo {
     Auto,
     /// Stderr
     Stderr,
-    /// A daily file in .indelible/logs
+    /// A daily file in the private folder's logs
     File,
 }
 

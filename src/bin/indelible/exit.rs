@@ -208,6 +208,7 @@ impl Promise for index::Error {
 impl Promise for history::Error {
     fn exit(&self) -> Exit {
         match self {
+            history::Error::Inside { .. } => Exit::Refused,
             error if error.is_unsupported() => Exit::NoHome,
             history::Error::Missing { .. } => Exit::NoHome,
             history::Error::Locked { .. } | history::Error::Contended { .. } => Exit::TryAgain,
@@ -220,6 +221,7 @@ impl Promise for history::Error {
             history::Error::Missing { .. } => {
                 Some("run `indelible recover`: the history is made anew from the files".into())
             }
+            history::Error::Inside { .. } => Some("nothing was changed".into()),
             error if error.is_unsupported() => {
                 Some("records are kept in the journal until a repository is there that can take them".into())
             }

@@ -107,6 +107,7 @@ pub struct HistorySettings {
     pub git_program: String,
     #[serde(deserialize_with = "within::<_, _, 2, MAX>")]
     pub packs_max: usize,
+    pub pointer: bool,
 }
 
 /// `[log]`
@@ -231,7 +232,7 @@ impl Default for JournalSettings {
 impl Default for HistorySettings {
     fn default() -> Self {
         let (author_name, author_email) = ("indelible".into(), "indelible@localhost".into());
-        HistorySettings { author_name, author_email, git_program: "git".into(), packs_max: 32 }
+        HistorySettings { author_name, author_email, git_program: "git".into(), packs_max: 32, pointer: true }
     }
 }
 
@@ -416,6 +417,7 @@ impl Settings {
             author_name: self.history.author_name.clone(),
             author_email: self.history.author_email.clone(),
             packs_max: self.history.packs_max,
+            pointer: self.history.pointer,
             git_program: self.git_program(),
             ..HistoryOptions::default()
         }

@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,9 +46,62 @@ pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The bits of `mode`, which are fewer on some systems.
+#[allow(clippy::useless_conversion)]
+fn raw(mode: rustix::fs::Mode) -> u32 {
+    mode.as_raw_mode().into()
+}
+
+#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+fn mode(raw: u32) -> rustix::fs::Mode {
+    rustix::fs::Mode::from_raw_mode((raw & 0o777).try_into().unwrap_or(0o077))
+}
+
+/// The umask of this process before [`keep_private`]; more than any is, before that.
+static UMASK_OF_USER: AtomicU32 = AtomicU32::new(u32::MAX);
+/// Held while the umask is another for a moment.
+static UMASK: Mutex<()> = Mutex::new(());
+
 /// Lets nothing that this process makes be read by anybody but its user.
 pub fn keep_private() {
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let _ = UMASK_OF_USER.compare_exchange(u32::MAX, raw(before), Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The umask that this process was started with.
+pub fn umask_of_user() -> u32 {
+    match UMASK_OF_USER.load(Ordering::Relaxed) {
+        u32::MAX => {
+            // It can only be told by setting it.
+            let _held = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+            rustix::process::umask(now);
+            raw(now)
+        }
+        umask => umask,
+    }
+}
+
+/// Does `write` with another umask. What other threads make meanwhile is not touched by that if it is made with its mode,
+/// as all that is private is.
+pub fn with_umask<T>(umask: u32, write: impl FnOnce() -> T) -> T {
+    struct Restored(rustix::fs::Mode);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            rustix::process::umask(self.0);
+        }
+    }
+    let _held = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+    let _restored = Restored(rustix::process::umask(mode(umask)));
+    write()
+}
+
+/// The umask that the user gave this process, for one that takes its place or goes on without it.
+fn give_back_umask() {
+    let umask = UMASK_OF_USER.load(Ordering::Relaxed);
+    if umask != u32::MAX {
+        rustix::process::umask(mode(umask));
+    }
 }
 
 /// Lets what this process makes from now on be read by everybody: what is installed for all users.
@@ -79,8 +132,13 @@ pub fn lower_priority() {
 pub fn start_detached(command: &mut Command) -> io::Result<()> {
     keep_open_files_to_ourselves();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    // SAFETY: between fork and exec it makes one system call, which takes no memory and no lock.
-    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+    // SAFETY: between fork and exec it makes two system calls, which take no memory and no lock.
+    unsafe {
+        command.pre_exec(|| {
+            give_back_umask();
+            rustix::process::setsid().map(drop).map_err(Into::into)
+        })
+    };
     command.spawn().map(drop).map_err(|error| match std::fs::metadata(NOTHING) {
         Err(missing) => io::Error::new(missing.kind(), format!("{NOTHING}: {missing}")),
         Ok(_) => error,
@@ -127,7 +185,10 @@ pub fn end_background(child: &mut Child) -> io::Result<()> {
 
 /// Goes on as `command`, in this process. Returns only where that cannot be, and why.
 pub fn become_program(command: &mut Command) -> io::Error {
-    command.exec()
+    give_back_umask();
+    let error = command.exec();
+    keep_private();
+    error
 }
 
 /// Asks `process` to come to its end.
@@ -472,6 +533,19 @@ pub fn mode_of(file: &File) -> io::Result<u32> {
 /// [`io::Error`] if the system refuses.
 pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Who may do what with what was found, and the numeric id of its owner.
+pub fn mode_and_owner(found: &Metadata) -> Option<(u32, u32)> {
+    Some((found.permissions().mode() & 0o7777, found.uid()))
+}
+
+/// Says who may do what with what lies at `path`.
+///
+/// # Errors
+/// [`io::Error`] if the system refuses.
+pub fn set_mode_at(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Lets the folder at `path` be used by its owner alone, whatever the folder above it hands down.

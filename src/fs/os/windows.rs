@@ -136,6 +136,29 @@ pub fn keep_private() {}
 /// What is made can be used by whom its folder says.
 pub fn keep_readable() {}
 
+/// There is none.
+pub fn umask_of_user() -> u32 {
+    0
+}
+
+/// There is none.
+pub fn with_umask<T>(_: u32, write: impl FnOnce() -> T) -> T {
+    write()
+}
+
+/// There are none.
+pub fn mode_and_owner(_: &std::fs::Metadata) -> Option<(u32, u32)> {
+    None
+}
+
+/// There are none.
+///
+/// # Errors
+/// None.
+pub fn set_mode_at(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
 /// There is no such limit.
 pub fn survive_file_size_limit() {}
 

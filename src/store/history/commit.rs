@@ -72,13 +72,20 @@ impl History {
     /// leaves the batch committed; the next call finds it so.
     pub fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Error> {
         let wanted = Wanted::of(batch)?;
+        self.take_in();
+        let committed = self.commit_wanted(batch, &wanted)?;
+        self.move_pointer();
+        Ok(committed)
+    }
+
+    fn commit_wanted(&self, batch: &Batch<'_>, wanted: &Wanted<'_>) -> Result<Committed, Error> {
         for _ in 0..ATTEMPTS_MAX {
             let repository = self.repository()?;
             let base = self.base(&repository)?;
             self.step(Point::CommitBeforePack)?;
             let old = repository.odb().doing("opening the objects")?;
             let mut draft = Draft::new(&old, batch);
-            let Some(tree) = draft.tree(&wanted, base.tree)? else {
+            let Some(tree) = draft.tree(wanted, base.tree)? else {
                 if self.settle_for(&repository, &base, batch)? {
                     return Ok(Committed::Nothing);
                 }
@@ -87,7 +94,7 @@ impl History {
             let commit = draft.commit(self, tree, base.parent)?;
             let placed = self.place(batch.journal, &draft.objects)?;
             self.step(Point::CommitBeforeBranch)?;
-            if refs::move_to(self, &repository, &self.branch, Expected::Exactly(base.branch), commit)? {
+            if refs::move_to(self, &repository, &self.reference, Expected::Exactly(base.branch), commit)? {
                 self.step(Point::CommitAfterBranch)?;
                 placed.release()?;
                 self.step(Point::CommitBeforeAnchor)?;
@@ -96,9 +103,9 @@ impl History {
                 let (records, pages) = (draft.records().len(), draft.pages);
                 return Ok(Committed::New { commit: CommitId(commit), records, pages });
             }
-            tracing::info!(branch = self.branch, "the branch was moved by others; starting over from where it is");
+            tracing::info!(branch = self.reference, "the branch was moved by others; starting over from where it is");
         }
-        Err(Error::Contended { branch: self.branch.clone(), attempts: ATTEMPTS_MAX })
+        Err(Error::Contended { branch: self.reference.clone(), attempts: ATTEMPTS_MAX })
     }
 
     /// What is left to do when the tree that was looked at has all of the batch. False where the branch has appeared
@@ -107,7 +114,7 @@ impl History {
         let is_empty = batch.records.is_empty() && batch.pages.is_empty();
         if let (None, Some(parent), false) = (base.branch, base.parent, is_empty) {
             // Their HEAD has it, as after a merge of a branch that they then removed: ours starts there again.
-            if !refs::move_to(self, repository, &self.branch, Expected::Exactly(None), parent)? {
+            if !refs::move_to(self, repository, &self.reference, Expected::Exactly(None), parent)? {
                 return Ok(false);
             }
         }
@@ -117,14 +124,14 @@ impl History {
 
     /// The branch; before its first commit, in somebody else's repository, what their HEAD is at.
     fn base(&self, repository: &Repository) -> Result<Base, Error> {
-        let branch = refs::target(repository, &self.branch)?;
+        let branch = refs::target(repository, &self.reference)?;
         let parent = match branch {
             None if !self.owned => head(repository)?,
             branch => branch,
         };
         let tree = match parent {
             None => None,
-            Some(id) => Some(refs::commit(repository, &self.branch, id)?.tree_id()),
+            Some(id) => Some(refs::commit(repository, &self.reference, id)?.tree_id()),
         };
         Ok(Base { branch, parent, tree })
     }

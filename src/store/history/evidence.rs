@@ -76,7 +76,7 @@ impl History {
     pub fn anchor(&self, journal: Uuid) -> Result<Anchor, Error> {
         let repository = self.repository()?;
         let Some(anchor) = refs::target(&repository, &self.anchor_name(journal))? else { return Ok(Anchor::Absent) };
-        let (commit, tip) = (CommitId(anchor), refs::target(&repository, &self.branch)?);
+        let (commit, tip) = (CommitId(anchor), self.tip_id(&repository)?);
         let reached = match tip {
             None => false,
             Some(tip) if tip == anchor => true,
@@ -123,7 +123,7 @@ impl History {
     pub fn reaches(&self, commit: &str) -> Result<bool, Error> {
         let repository = self.repository()?;
         let Ok(wanted) = git2::Oid::from_str(commit) else { return Ok(false) };
-        match refs::target(&repository, &self.branch)? {
+        match self.tip_id(&repository)? {
             None => Ok(false),
             Some(tip) if tip == wanted => Ok(true),
             // A commit that is not there is reached by nobody.
@@ -274,9 +274,9 @@ impl History {
     }
 
     fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
-        match refs::target(repository, &self.branch)? {
+        match self.tip_id(repository)? {
             None => Ok(None),
-            Some(id) => Ok(Some(refs::commit(repository, &self.branch, id)?.tree_id())),
+            Some(id) => Ok(Some(refs::commit(repository, &self.reference, id)?.tree_id())),
         }
     }
 
@@ -287,8 +287,8 @@ impl History {
         repository: &'r Repository,
     ) -> Result<impl Iterator<Item = Result<Commit<'r>, Error>>, Error> {
         let mut walk = repository.revwalk().doing("walking the history")?;
-        if let Some(tip) = refs::target(repository, &self.branch)? {
-            refs::commit(repository, &self.branch, tip)?;
+        if let Some(tip) = self.tip_id(repository)? {
+            refs::commit(repository, &self.reference, tip)?;
             walk.push(tip).doing("walking the history")?;
         }
         Ok(walk.map(move |id| id.and_then(|id| repository.find_commit(id)).doing("walking the history")))

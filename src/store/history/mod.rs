@@ -2,9 +2,10 @@
 //!
 //! 1. No index, no work tree, no HEAD and no other branch is ever read for or changed by a commit of ours. The one
 //!    exception is the very first commit in a repository that was there before us: it starts at that repository's HEAD.
-//! 2. A record is in the history when its path is in the tree of our branch, or was introduced by a commit that the
-//!    branch reaches. A trailer only says where to start looking.
-//! 3. The branch moves only by comparing its old value under its lock, and only to a commit whose every object a freshly
+//!    There the history is a reference of the home's own, and a branch only shows it (`pointer.rs`).
+//! 2. A record is in the history when its path is in the tree of our reference, or was introduced by a commit that it
+//!    reaches. A trailer only says where to start looking. Of two homes in one repository each asks its own reference.
+//! 3. The reference moves only by comparing its old value under its lock, and only to a commit whose every object a freshly
 //!    opened repository has seen.
 //! 4. From before a pack can be seen until its commit is reachable, a `.keep` holds it against everybody's gc.
 //! 5. A commit's cost depends on the batch and on the folders that it changes, on nothing else.
@@ -29,10 +30,13 @@ mod commit;
 mod evidence;
 mod lock;
 mod message;
+mod modes;
+mod outer;
 mod pack;
 mod pack_file;
 mod pack_writer;
 mod plain;
+mod pointer;
 mod refs;
 mod repack;
 mod setup;
@@ -50,15 +54,24 @@ use std::time::Duration;
 
 use git2::{Oid, Repository, Signature, Time};
 use jiff::Timestamp;
+use uuid::Uuid;
 
+use crate::fs::Dir;
 use crate::fs::point::{self, Point};
+use crate::home::{IDENTITY, Identity};
+use crate::init::RELEASED;
 use crate::model::BadPath;
+use crate::private;
+
+use modes::Modes;
 
 pub use commit::{Batch, Committed};
 pub use evidence::{Anchor, Damage, TreeFile};
 pub use message::{Trailer, parse as trailer_of};
+pub use outer::make_room;
 pub use pack::Swept;
 pub use repack::{Repacked, Roller};
+pub use setup::tracks;
 
 /// A commit's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +108,8 @@ pub struct HistoryOptions {
     pub git_program: Option<PathBuf>,
     /// How long the git program may take before it is ended and the library does its work.
     pub repack_wait: Duration,
+    /// Whether a branch shows people the history in their own repository.
+    pub pointer: bool,
     /// How long a lock of somebody else's on a branch is waited for.
     pub lock_wait: Duration,
     /// A lock that has not changed for this long, within one wait, may be a dead process's.
@@ -110,6 +125,7 @@ impl Default for HistoryOptions {
             roll_objects_max: 100_000,
             git_program: Some(PathBuf::from("git")),
             repack_wait: Duration::from_secs(600),
+            pointer: true,
             lock_wait: Duration::from_secs(10),
             lock_stale_after: Duration::from_secs(5),
         }
@@ -143,6 +159,16 @@ pub enum Error {
         home: PathBuf,
         /// What about it is not supported.
         what: String,
+    },
+    /// The home is in a folder of somebody's repository, whose git commands would fail.
+    #[error("{} lies in the git repository {}, whose own commands would fail then: {why}", home.display(), repository.display())]
+    Inside {
+        /// The home.
+        home: PathBuf,
+        /// The repository's work tree.
+        repository: PathBuf,
+        /// Why that cannot be kept from happening, and what can be done.
+        why: String,
     },
     /// The repository belongs to another user.
     #[error("the git repository of {} belongs to another user", home.display())]
@@ -257,7 +283,8 @@ impl Error {
 
     /// Whether the repository, as it is, is one that we never write to: a person has to change it.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Reference { .. })
+        let wrong = matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Inside { .. });
+        wrong || matches!(self, Error::Reference { .. })
     }
 }
 
@@ -288,6 +315,17 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
     crate::fs::os::sync_folder(path).doing_at("syncing a folder", path)
 }
 
+/// The id of the home at `path`, as its private folder says.
+fn home_id(path: &Path) -> Option<Uuid> {
+    let home = Dir::open(path).ok()?;
+    let private = private::private_of(&home).ok()??;
+    let read = |name: &str| {
+        let text = private.content(name, 4096).ok()??;
+        serde_json::from_slice::<Identity>(&text).ok().map(|it| it.id)
+    };
+    read(IDENTITY).or_else(|| read(RELEASED))
+}
+
 /// The history of one home. Holds paths only: every operation opens the repository anew, so that nothing it knows can be
 /// older than the operation.
 #[derive(Clone, Debug)]
@@ -295,8 +333,15 @@ pub struct History {
     home: PathBuf,
     /// What all worktrees of the repository share: objects, references and configuration.
     common: PathBuf,
+    /// The home's id, as far as it is known.
+    id: Option<Uuid>,
+    /// The full name of the reference that has the history.
+    reference: String,
+    /// The full name of the branch that shows it.
     branch: String,
     owned: bool,
+    /// Who may read what is written.
+    modes: Modes,
     options: HistoryOptions,
     /// How often somebody else's lock was waited for; one count for all clones.
     waits: Arc<AtomicU64>,
@@ -305,7 +350,7 @@ pub struct History {
 }
 
 impl History {
-    /// Makes a repository in `home`, or prepares the one that is there; answers whether it was made. Safe to repeat, and
+    /// Makes a repository in `home`, whose id is `id`, or prepares the one that is there; answers whether it was made. Safe to repeat, and
     /// after a crash at any point.
     ///
     /// A new repository is built in `staging`, a folder on the home's file system that may be emptied when nobody is at
@@ -313,15 +358,27 @@ impl History {
     ///
     /// # Errors
     /// As [`History::open`], and whatever the disk refuses.
-    pub fn init(home: &Path, staging: &Path, options: HistoryOptions) -> Result<(History, bool), Error> {
+    pub fn init(home: &Path, staging: &Path, id: Uuid, options: HistoryOptions) -> Result<(History, bool), Error> {
         let made = match setup::is_absent(home)? {
             true => setup::create(home, staging)?,
             false => setup::remake_folders(home).map(|()| false)?,
         };
-        let history = History::open(home, options)?;
-        if !history.owned {
-            setup::exclude_ours(&history.common)?;
+        let history = History::of(home, Some(id), options)?;
+        match history.owned {
+            true => {
+                setup::take_on(&history.repository()?)?;
+                setup::mark_owned(&history.common);
+                if let Err(error) = outer::keep_room(home) {
+                    tracing::warn!(
+                        error = crate::text::chain(&error),
+                        "git commands of the repository around it may fail"
+                    );
+                }
+            }
+            false => setup::exclude_ours(&history.common, history.modes, !home.join(private::PRIVATE).exists())?,
         }
+        history.mend_modes();
+        history.settle_pointer()?;
         Ok((history, made))
     }
 
@@ -331,28 +388,59 @@ impl History {
     /// [`Error::Missing`] where the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
     /// that we do not write to.
     pub fn open(home: &Path, options: HistoryOptions) -> Result<History, Error> {
+        History::of(home, home_id(home), options)
+    }
+
+    fn of(home: &Path, id: Option<Uuid>, options: HistoryOptions) -> Result<History, Error> {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
         }
         let repository = setup::open(home)?;
-        let owned = setup::is_owned(&repository)?;
+        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, id)?;
         let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
-        let branch = if owned { setup::OWNED_BRANCH } else { setup::GUEST_BRANCH };
+        let id = match id {
+            None if !owned => pointer::orphan(&repository)?,
+            id => id,
+        };
+        let (reference, branch) = match owned {
+            true => (setup::OWNED_BRANCH.to_owned(), setup::OWNED_BRANCH.to_owned()),
+            // Without an id there is no history yet.
+            false => {
+                let reference = pointer::own(id.unwrap_or_default());
+                let branch = if options.pointer { pointer::name(&repository, home, id)? } else { reference.clone() };
+                (reference, branch)
+            }
+        };
         Ok(History {
             home: home.to_owned(),
             common: repository.commondir().to_owned(),
-            branch: branch.to_owned(),
+            id,
+            reference,
+            branch,
             owned,
+            modes: Modes::of(&repository, owned)?,
             options,
             waits: Arc::default(),
             hurry: Arc::default(),
         })
     }
 
-    /// The branch's full name: `refs/heads/main` in a repository of ours, `refs/heads/indelible` in somebody else's.
+    /// The full name of the branch that shows the history: `refs/heads/main` in a repository of ours, `refs/heads/indelible`
+    /// or the like in somebody else's, or [`History::reference`] where no branch is wanted.
     pub fn branch(&self) -> &str {
         &self.branch
+    }
+
+    /// The full name of what shows all of the history: the branch where it does, the reference otherwise.
+    pub fn shown(&self) -> &str {
+        let at = |name: &str| self.repository().and_then(|it| refs::target(&it, name)).ok().flatten();
+        if at(&self.branch) == at(&self.reference) { &self.branch } else { &self.reference }
+    }
+
+    /// The full name of the reference that has the history. In somebody else's repository it is ours alone.
+    pub fn reference(&self) -> &str {
+        &self.reference
     }
 
     /// Whether the repository was made by us, and for nothing else.
@@ -403,7 +491,7 @@ impl History {
     /// # Errors
     /// [`Error::Io`]; the list is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
-        setup::exclude_ours_no_more(&self.common, before)
+        setup::exclude_ours_no_more(&self.common, self.modes, before)
     }
 
     /// How often somebody else's lock was waited for since this was last asked.
@@ -418,9 +506,17 @@ impl History {
     /// cannot be read.
     pub fn tip(&self) -> Result<Option<Tip>, Error> {
         let repository = self.repository()?;
-        let Some(id) = refs::target(&repository, &self.branch)? else { return Ok(None) };
-        let commit = refs::commit(&repository, &self.branch, id)?;
+        let Some(id) = self.tip_id(&repository)? else { return Ok(None) };
+        let commit = refs::commit(&repository, &self.reference, id)?;
         Ok(Some(Tip { commit: CommitId(id), trailer: message::parse(commit.message_bytes()) }))
+    }
+
+    /// The newest commit of the history. A home of before has it on the branch until a worker or `init` comes.
+    fn tip_id(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
+        match (refs::target(repository, &self.reference)?, self.id) {
+            (None, Some(id)) if !self.owned => pointer::legacy(repository, id),
+            (tip, _) => Ok(tip),
+        }
     }
 
     fn repository(&self) -> Result<Repository, Error> {

@@ -18,7 +18,7 @@ use git2::{Config, Oid, PackBuilder};
 
 use super::pack_file::{is_pack, remove, remove_replaced};
 use super::pack_writer::{self, Object};
-use super::{Doing as _, DoingAt as _, Error, History, lock, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync_folder};
 use crate::fs::os;
 use crate::fs::point::Point;
 
@@ -173,6 +173,9 @@ impl Staged {
             }
             let place = placed.file(extension);
             let from = self.staging.path.join(from);
+            if extension != "keep" && !history.owned {
+                os::set_mode_at(&from, history.modes.file(0o444)).doing_at("making a pack readable", &from)?;
+            }
             let placed =
                 if extension == "keep" { fs::rename(from, &place) } else { os::place_unchanging(&from, &place) };
             placed.doing_at("placing a pack", &place)?;
@@ -267,23 +270,12 @@ impl History {
                 swept.unfinished += usize::from(remove(&path)?);
             }
         }
-        self.sweep_exclude()?;
+        setup::sweep_excluded(&self.common)?;
         if swept != Swept::default() {
             sync_folder(&packs)?;
             tracing::info!(?swept, "cleared what a crash had left in the repository");
         }
         Ok(swept)
-    }
-
-    fn sweep_exclude(&self) -> Result<(), Error> {
-        let info = self.common.join("info");
-        let Ok(entries) = fs::read_dir(&info) else { return Ok(()) };
-        for path in entries.flatten().map(|it| it.path()) {
-            if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn move_to(
     let claim = lock::Claim::take(history)?;
     lock::waiting(history, &claim, &file, || {
         let mut transaction = repository.transaction().doing("moving a reference")?;
-        match transaction.lock_ref(name) {
+        match history.modes.apply(|| transaction.lock_ref(name)) {
             Ok(()) => {}
             Err(error) if error.code() == ErrorCode::Locked => return Ok(None),
             Err(error) => return Err(error).doing("locking a reference"),
@@ -70,7 +70,8 @@ pub(super) fn move_to(
         // Given a name, libgit2 need not find out whose reflog entry it would be.
         let who = super::signature(&history.options)?;
         transaction.set_target(name, new, Some(&who), "indelible: record").doing("moving a reference")?;
-        transaction.commit().doing("moving a reference")?;
+        history.modes.apply(|| transaction.commit()).doing("moving a reference")?;
+        history.mend_reference(name);
         Ok(Some(true))
     })
 }
@@ -99,8 +100,40 @@ pub(super) fn remove(history: &History, repository: &Repository, name: &str, old
     })
 }
 
+/// Moves `name` from `from` to `to`, under its lock, which is not waited for; `None` is a reference that does not exist.
+/// False where it is not at `from`, or somebody has the lock.
+pub(super) fn try_move(
+    history: &History,
+    repository: &Repository,
+    name: &str,
+    from: Option<Oid>,
+    to: Option<Oid>,
+) -> Result<bool, Error> {
+    let file = history.common.join(format!("{name}.lock"));
+    let claim = lock::Claim::take(history)?;
+    let mut transaction = repository.transaction().doing("moving a reference")?;
+    match history.modes.apply(|| transaction.lock_ref(name)) {
+        Ok(()) => {}
+        Err(error) if error.code() == ErrorCode::Locked => return Ok(false),
+        Err(error) => return Err(error).doing("locking a reference"),
+    }
+    claim.mark(&file);
+    if target(repository, name)? != from {
+        return Ok(false);
+    }
+    let who = super::signature(&history.options)?;
+    match to {
+        Some(to) => transaction.set_target(name, to, Some(&who), "indelible: record"),
+        None => transaction.remove(name),
+    }
+    .and_then(|()| history.modes.apply(|| transaction.commit()))
+    .doing("moving a reference")?;
+    history.mend_reference(name);
+    Ok(true)
+}
+
 /// A name beneath ours, packed or not, leaves no room for ours; libgit2 sees only the unpacked ones.
-fn has_room(repository: &Repository, name: &str) -> Result<(), Error> {
+pub(super) fn has_room(repository: &Repository, name: &str) -> Result<(), Error> {
     let mut beneath = repository.references_glob(&format!("{name}/*")).doing("listing references")?;
     match beneath.next() {
         None => Ok(()),

@@ -14,17 +14,17 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{ConfigLevel, ErrorCode, Repository};
+use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
-use super::{Doing as _, DoingAt as _, Error, lock, plain, sync_folder};
+use super::modes::Modes;
+use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
 use crate::fs::os;
 use crate::fs::place::BESIDE;
 use crate::fs::point::{self, Point};
+use crate::private;
 
 /// Our branch in a repository that we made.
 pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
-/// Our branch in a repository that was there before us.
-pub(super) const GUEST_BRANCH: &str = "refs/heads/indelible";
 
 /// What libgit2 may keep of objects it has read; its own default is 256 MB.
 const CACHE_BYTES_MAX: isize = 16 << 20;
@@ -35,7 +35,7 @@ const MAPPED_PIECE_BYTES: usize = 1 << 20;
 
 /// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
 /// this library shares them, and must not use it in another thread while the first history is being opened.
-fn prepare() {
+pub(super) fn prepare() {
     static ONCE: Once = Once::new();
     // SAFETY:
     // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that come
@@ -201,6 +201,33 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
+/// Makes a copy of a repository of ours, which the settings of ours are not copied with, one of ours.
+pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
+    if is_owned(repository)? {
+        return Ok(());
+    }
+    let doing = "taking on a copy of a repository of ours";
+    let path = repository.commondir().join("config");
+    let mut config = git2::Config::open(&path).doing(doing)?;
+    os::make_private(repository.commondir()).doing_at("making a folder private", repository.commondir())?;
+    config
+        .set_str("core.sharedRepository", "0600")
+        .and_then(|()| config.set_bool("indelible.owned", true))
+        .doing(doing)?;
+    File::open(&path).and_then(|file| file.sync_all()).doing_at("syncing the configuration", &path)?;
+    sync_folder(repository.commondir())
+}
+
+/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
+pub(super) fn mark_owned(common: &Path) {
+    let path = common.join(private::IN_GIT);
+    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
+        && let Err(error) = file.write_all(private::MARKER)
+    {
+        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+    }
+}
+
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
 /// folder of the home. False where somebody else's got there first.
 pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
@@ -250,9 +277,15 @@ fn build(root: &Path) -> Result<(), Error> {
         os::private_folders().create(&path).doing_at("making a folder", &path)?;
         os::make_private(&path).doing_at("making a folder private", &path)?;
     }
-    let files = [("HEAD", format!("ref: {OWNED_BRANCH}\n")), ("config", CONFIG.to_owned()), lock::first_claim()];
+    let (claim, first_claim) = lock::first_claim();
+    let files = [
+        ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
+        ("config", CONFIG.as_bytes().to_vec()),
+        (claim, first_claim.into_bytes()),
+        (private::IN_GIT, private::MARKER.to_vec()),
+    ];
     for (name, text) in files {
-        write_synced(&root.join(name), text.as_bytes(), 0o600)?;
+        write_synced(&root.join(name), &text, 0o600)?;
     }
     folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
 }
@@ -267,31 +300,93 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     write().doing_at("writing a file", path)
 }
 
-/// What the owner's `git status` need not show, since it is ours.
-const EXCLUDED: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
+/// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
+pub(super) const EXCLUDED: [&str; 9] = [
+    "/memory/index.db",
+    "/memory/index.db-wal",
+    "/memory/index.db-shm",
+    "/memory/failures/[0-9][0-9][0-9][0-9]/",
+    "/memory/successes/[0-9][0-9][0-9][0-9]/",
+    "/memory/observations/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/README.md",
+    "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
+];
+/// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
+/// before.
+const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
-/// Adds what is missing of our lines to the repository's own list of ignored files. What is there stays.
-pub(super) fn exclude_ours(common: &Path) -> Result<(), Error> {
-    let text = excluded(common)?;
-    match with_ours(text.as_deref().unwrap_or_default()) {
-        Some(text) => write_excluded(common, &text),
-        None => Ok(()),
+/// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
+/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it.
+pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
+    let has = |line: &str| kept.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
+    let mut lacking = EXCLUDED.into_iter().filter(|line| !has(line)).collect::<Vec<_>>();
+    if !lacking.is_empty() {
+        let indexes = indexes(common);
+        lacking.retain(|line| !indexes.iter().any(|index| has_beneath(index, line)));
+    }
+    let wanted = with_lines(&kept, &lacking);
+    if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
+}
+
+/// Adds those of `lines` that the list of ignored files does not have.
+pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
+    let lacking: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !has(line)).collect();
+    match lacking.as_slice() {
+        [] => Ok(()),
+        lines => write_excluded(common, modes, &with_lines(&text, lines)),
     }
 }
 
-/// `text`, of a list of ignored files, with our lines; `None` if it has all of them.
-fn with_ours(text: &[u8]) -> Option<Vec<u8>> {
-    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
-    let lacking: Vec<&str> = EXCLUDED.into_iter().filter(|line| !has(line)).collect();
-    if lacking.is_empty() {
-        return None;
-    }
+/// Puts the list of ignored files back as it was `before`.
+pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
+    write_excluded(common, modes, before.unwrap_or_default())
+}
+
+/// `text`, of a list of ignored files, with `lines` behind it.
+fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     let mut text = text.to_owned();
-    if !text.is_empty() && !text.ends_with(b"\n") {
+    if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
         text.push(b'\n');
     }
-    text.extend(lacking.iter().flat_map(|line| format!("{line}\n").into_bytes()));
-    Some(text)
+    text.extend(lines.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    text
+}
+
+/// `text` without the lines that we added before: those that stand together, in their order, up to the last of them.
+fn without_those_of_before(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    let [others @ .., last] = EXCLUDED_BEFORE;
+    let Some(mut at) = lines.iter().position(|line| line.trim_ascii() == last.as_bytes()) else {
+        return text.to_owned();
+    };
+    lines.remove(at);
+    for ours in others.iter().rev() {
+        if at > 0 && lines[at - 1].trim_ascii_end() == ours.as_bytes() {
+            at -= 1;
+            lines.remove(at);
+        }
+    }
+    lines.concat()
+}
+
+/// The index of every work tree that has one which can be read.
+fn indexes(common: &Path) -> Vec<Index> {
+    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
+    let folders = linked.chain([common.to_owned()]);
+    folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
+}
+
+/// Whether `index` has something that `line`, of a list of ignored files, names.
+fn has_beneath(index: &Index, line: &str) -> bool {
+    let wanted = line.trim_start_matches('/');
+    let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
+    let found = Pathspec::new([wanted]).and_then(|it| it.match_index(index, PathspecFlags::NO_MATCH_ERROR).map(|_| ()));
+    found.is_ok()
 }
 
 /// The repository's own list of ignored files; `None` if there is none.
@@ -306,36 +401,51 @@ pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
 /// nobody has changed it since, it is as it was, byte for byte.
-pub(super) fn exclude_ours_no_more(common: &Path, before: Option<&[u8]>) -> Result<(), Error> {
+pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
-    if with_ours(before.unwrap_or_default()).is_some_and(|with_ours| with_ours == now) {
-        return match before {
-            Some(before) => write_excluded(common, before),
-            None => {
-                let path = common.join("info").join("exclude");
-                fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
-                sync_folder(&common.join("info"))
-            }
-        };
-    }
     let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
-    let is_ours = |line: &[u8]| EXCLUDED.iter().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
+    let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
+    let is_ours = |line: &[u8]| ours().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
     let kept: Vec<u8> = now
         .split_inclusive(|&byte| byte == b'\n')
         .filter(|line| !is_ours(line.trim_ascii_end()))
         .flatten()
         .copied()
         .collect();
-    if kept == now { Ok(()) } else { write_excluded(common, &kept) }
+    let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
+    match before {
+        None if kept.is_empty() => {
+            let path = common.join("info").join("exclude");
+            fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
+            sync_folder(&common.join("info"))
+        }
+        Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
+        _ if kept != now => write_excluded(common, modes, &kept),
+        _ => Ok(()),
+    }
 }
 
-fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
+/// Removes the lists that a crash left beside the list of ignored files.
+pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(common.join("info")) else { return Ok(()) };
+    for path in entries.flatten().map(|it| it.path()) {
+        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
+            pack_file::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
-    fs::create_dir_all(&info).doing_at("making a folder", &info)?;
+    if !info.exists() {
+        modes.apply(|| fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
+        modes.mend(&info);
+    }
     // A link is followed, so that it goes on being one.
     let named = info.join("exclude");
     let path = fs::canonicalize(&named).unwrap_or(named);
-    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or(0o644);
+    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
     let beside = path.with_file_name(format!("exclude.indelible-{}", crate::random::timed_id().simple()));
     let placed = write_synced(&beside, text, mode)
         .and_then(|()| point::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
@@ -344,6 +454,13 @@ fn write_excluded(common: &Path, text: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&beside);
     }
     placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+}
+
+/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+pub fn tracks(home: &Path, path: &str) -> bool {
+    let start = format!("{path}/");
+    let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
+    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
 }
 
 /// Where somebody's own repository is, for a person, and whether it tracks the file `path`.

@@ -56,7 +56,7 @@ impl Home {
     }
 
     fn init(&self) -> Result<(History, bool), Error> {
-        History::init(&self.path, &self.path.join(".indelible/tmp"), options())
+        History::init(&self.path, &staging(&self.path), HOME, options())
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -101,6 +101,14 @@ impl Home {
     fn introductions(&self, history: &History, path: &str) -> usize {
         self.git(&["log", "--format=%H", "--diff-filter=A", history.branch(), "--", path]).lines().count()
     }
+}
+
+/// The folder of temporary files in the private folder of the home at `path`, where that belongs.
+fn staging(path: &Path) -> PathBuf {
+    let home = crate::fs::Dir::open(path).expect("a home");
+    crate::private::settle(&home, || true).expect("it can be moved");
+    let private = crate::private::make_private(&home).expect("it can be made");
+    private.make_folder("tmp").expect("it can be made").path().to_owned()
 }
 
 fn git_in(folder: &Path, args: &[&str]) -> (bool, String) {
@@ -281,17 +289,47 @@ fn their_index_head_and_branches_stay_byte_for_byte() {
 }
 
 #[test]
-fn our_folders_are_excluded_once_and_what_is_there_stays() {
+fn what_we_write_is_excluded_once_and_what_is_there_stays() {
     let home = Home::empty();
+    fs::remove_dir_all(home.path.join(".indelible")).expect("the private folder is elsewhere");
     home.git(&["init", "-q"]);
+    let staging = home.path.join(".git/indelible/tmp");
+    fs::create_dir_all(&staging).expect("it can be made");
+    let init = || History::init(&home.path, &staging, HOME, options()).expect("adopted");
     let exclude = home.path.join(".git/info/exclude");
-    fs::write(&exclude, "mine\n/memory/\r\n*.o").expect("their own list");
-    home.init().expect("adopted");
-    let expected = "mine\n/memory/\r\n*.o\n/experiments/\n/.indelible/\n";
-    assert_eq!(fs::read_to_string(&exclude).expect("a list"), expected);
-    home.init().expect("adopted again");
-    assert_eq!(fs::read_to_string(&exclude).expect("a list"), expected);
+    let list = || fs::read_to_string(&exclude).expect("a list");
+    // The lines of before go where they stand together; one that was there before ours stays.
+    fs::write(&exclude, "mine\n/memory/\r\n*.o\n/experiments/\n/.indelible/\n").expect("their own list");
+    init();
+    let start = "mine\n/memory/\r\n*.o\n/memory/index.db\n";
+    assert!(
+        list().starts_with(start) && list().ends_with("[0-9a-f]/\n") && !list().contains("/.indelible/"),
+        "{}",
+        list()
+    );
+    let expected = list();
+    init();
+    assert_eq!(list(), expected);
     assert_eq!(fs::read_dir(home.path.join(".git/info")).expect("info").count(), 1);
+}
+
+#[test]
+fn what_a_work_tree_tracks_is_not_excluded() {
+    let (home, _) = Home::theirs();
+    let folders = ["memory/failures/2020/01/02", "memory/heuristics/d/2020/01/02"];
+    folders.iter().for_each(|folder| home.write(&format!("{folder}/theirs.md"), "theirs"));
+    let exclude = home.path.join(".git/info/exclude");
+    let lines = || fs::read_to_string(&exclude).expect("a list");
+    assert!(lines().contains("/memory/failures/["), "{}", lines());
+    home.git(&["add", "-f", "memory"]);
+    fs::write(&exclude, "").expect("their own list");
+    home.init().expect("adopted again");
+    assert!(!lines().contains("/memory/failures/[") && !lines().contains("/memory/heuristics/*/["), "{}", lines());
+    assert!(
+        lines().contains("/memory/successes/[") && lines().contains("/memory/heuristics/*/README.md"),
+        "{}",
+        lines()
+    );
 }
 
 #[test]
@@ -311,7 +349,7 @@ fn a_linked_worktree_shares_its_repository() {
     let linked = theirs.path.with_file_name("linked");
     theirs.git(&["worktree", "add", "-q", "--detach", "../linked"]);
     fs::create_dir_all(linked.join(".indelible/tmp")).expect("the home's own folder");
-    let (history, made) = History::init(&linked, &linked.join(".indelible/tmp"), options()).expect("adopted");
+    let (history, made) = History::init(&linked, &staging(&linked), HOME, options()).expect("adopted");
     assert!(!made);
     keep(&history, &three_records());
     theirs.fsck();
@@ -408,19 +446,25 @@ fn a_rewound_branch_is_noticed_and_filled_again() {
 }
 
 #[test]
-fn a_branch_that_was_merged_and_removed_starts_anew_where_it_went() {
+fn a_branch_that_was_removed_is_not_made_again_and_the_history_goes_on() {
     let (home, history) = Home::theirs();
     keep(&history, &three_records());
+    assert_eq!(history.advice().expect("looked"), None);
     home.git(&["commit", "-q", "-m", "staged"]);
     home.git(&["merge", "-q", "--no-edit", "indelible"]);
     home.git(&["branch", "-q", "-D", "indelible"]);
-    assert!(matches!(history.anchor(JOURNAL).expect("looked"), Anchor::Rewound { tip: None, .. }));
-    assert_eq!(commit(&history, &[], &[]).expect("nothing asked"), Committed::Nothing);
-    assert_eq!(history.tip().expect("a tip"), None, "a branch without need");
-    assert_eq!(commit(&history, &three_records(), &[]).expect("all there"), Committed::Nothing);
-    assert_eq!(home.git(&["rev-parse", "indelible"]), home.git(&["rev-parse", "trunk"]));
-    assert_eq!(history.missing(&[ONE, TWO]).expect("looked"), Vec::<&str>::new());
     assert!(matches!(history.anchor(JOURNAL).expect("looked"), Anchor::Current { .. }));
+    keep(&history, &[record("memory/failures/2026/01/03/four-4.md", "four")]);
+    let (history, _) = home.init().expect("as a worker does when it starts");
+    assert!(!home.try_git(&["rev-parse", "-q", "--verify", "indelible"]).0, "it was made again");
+    assert_eq!(history.missing(&[ONE, TWO]).expect("looked"), Vec::<&str>::new());
+    let advice = history.advice().expect("looked").expect("its owner wants to know");
+    let command = advice.split("again: git ").nth(1).expect("how to have it again");
+    home.git(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!(history.advice().expect("looked"), None);
+    let (last, _) = keep(&history, &[record("memory/failures/2026/01/03/five-5.md", "five")]);
+    assert_eq!(home.git(&["rev-parse", "indelible"]).trim(), last.to_string(), "it does not move on");
+    home.fsck();
 }
 
 #[test]
@@ -763,7 +807,7 @@ fn what_its_owner_removed_was_still_introduced() {
     let found = history.introduced(&mut candidates, |commits| told = commits).expect("walked");
     assert_eq!(found, names[..4].iter().map(|it| (*it).to_owned()).collect());
     assert_eq!(candidates, names[4..].iter().map(|it| (*it).to_owned()).collect());
-    assert_eq!(told.to_string(), home.git(&["rev-list", "--count", "indelible"]).trim());
+    assert_eq!(told.to_string(), home.git(&["rev-list", "--count", history.reference()]).trim());
     assert_eq!(history.read(ONE).expect("read"), None);
     assert_eq!(home.introductions(&history, TWO), 1);
 }
@@ -870,28 +914,61 @@ fn names_of_theirs_that_are_not_text_are_carried_over() {
 #[test]
 fn references_that_we_cannot_move_are_named() {
     let (home, history) = Home::theirs();
-    home.git(&["branch", "indelible/beneath"]);
+    let (name, head) = (history.reference().to_owned(), home.git(&["rev-parse", "HEAD"]));
+    home.git(&["update-ref", &format!("{name}/beneath"), head.trim()]);
     for _ in 0..2 {
         let error = commit(&history, &three_records(), &[]).expect_err("there is no room");
         assert!(matches!(&error, Error::Reference { .. }) && error.is_unsupported(), "{error:?}");
         home.git(&["pack-refs", "--all", "--prune"]);
     }
-    home.git(&["branch", "-D", "indelible/beneath"]);
-    home.git(&["symbolic-ref", "refs/heads/indelible", "refs/heads/side"]);
+    home.git(&["update-ref", "-d", &format!("{name}/beneath")]);
+    home.git(&["symbolic-ref", &name, "refs/heads/side"]);
     assert!(matches!(history.tip(), Err(Error::Reference { .. })));
     assert!(matches!(commit(&history, &three_records(), &[]), Err(Error::Reference { .. })));
     assert_eq!(home.git(&["rev-parse", "side"]), home.git(&["rev-parse", "trunk"]));
-    home.git(&["symbolic-ref", "-d", "refs/heads/indelible"]);
+    home.git(&["symbolic-ref", "-d", &name]);
     let blob = home.git(&["rev-parse", "HEAD:theirs.txt"]);
-    fs::write(home.path.join(".git/refs/heads/indelible"), &blob).expect("a branch at a file");
+    let file = home.path.join(".git").join(&name);
+    fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it can be made");
+    fs::write(&file, &blob).expect("a reference to a file");
     assert!(matches!(history.tip(), Err(Error::Reference { .. })));
     for text in ["", "nonsense", "\0\0"] {
-        fs::write(home.path.join(".git/refs/heads/indelible"), text).expect("a broken branch");
+        fs::write(&file, text).expect("a broken reference");
         assert!(matches!(history.tip(), Err(Error::Reference { .. })), "{text:?}: {:?}", history.tip());
     }
-    fs::write(home.path.join(".git/refs/heads/indelible"), "1".repeat(40)).expect("a branch at nothing");
+    fs::write(&file, "1".repeat(40)).expect("a reference to nothing");
     assert!(matches!(history.tip(), Err(Error::Damaged { .. })));
     assert!(matches!(commit(&history, &three_records(), &[]), Err(Error::Damaged { .. })));
+}
+
+/// Whatever the branch is to its owner, the history goes on beside it, and nothing of theirs moves.
+#[test]
+fn a_branch_that_we_cannot_move_stops_nothing() {
+    let blob = |home: &Home| home.git(&["rev-parse", "HEAD:theirs.txt"]);
+    let file = |home: &Home| home.path.join(".git/refs/heads/indelible");
+    let spoil: [&dyn Fn(&Home); 5] = [
+        &|home| drop(home.git(&["symbolic-ref", "refs/heads/indelible", "refs/heads/side"])),
+        &|home| fs::write(file(home), blob(home)).expect("a branch at a file"),
+        &|home| fs::write(file(home), "nonsense").expect("a broken branch"),
+        &|home| fs::write(file(home), "1".repeat(40)).expect("a branch at nothing"),
+        &|home| fs::write(file(home).with_extension("lock"), "").expect("a lock of theirs"),
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        for before in [true, false] {
+            let (home, mut history) = Home::theirs();
+            if before {
+                keep(&history, &three_records());
+            }
+            spoil(&home);
+            let text = fs::read(file(&home)).ok();
+            if !before {
+                history = home.init().expect("adopted").0;
+            }
+            keep(&history, &[record("memory/failures/2026/01/03/four-4.md", "four")]);
+            assert_eq!(fs::read(file(&home)).ok(), text, "case {number}, {before}: it was changed");
+            assert_eq!(history.missing(&["memory/failures/2026/01/03/four-4.md"]).expect("looked"), Vec::<&str>::new());
+        }
+    }
 }
 
 #[test]
@@ -1330,7 +1407,7 @@ fn odd_authors_and_hostile_settings_break_no_commit() {
     fs::create_dir_all(home.path.join("cfg")).expect("a folder");
     home.git(&["init", "-q", "-b", "trunk"]);
     let options = HistoryOptions { author_name: "<a>\nb\0 ,".to_owned(), author_email: "<>".to_owned(), ..options() };
-    let (history, _) = History::init(&home.path, &home.path.join(".indelible/tmp"), options).expect("adopted");
+    let (history, _) = History::init(&home.path, &staging(&home.path), HOME, options).expect("adopted");
     for (key, value) in [
         ("core.logAllRefUpdates", "always"),
         ("core.hooksPath", "/nonexistent"),
@@ -1353,7 +1430,7 @@ fn a_home_may_have_any_name() {
     let path = root.path().join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"h\xff \xfe"));
     fs::create_dir_all(path.join(".indelible/tmp")).expect("a home");
     let options = HistoryOptions { packs_max: 2, ..options() };
-    let (history, _) = History::init(&path, &path.join(".indelible/tmp"), options).expect("a new home");
+    let (history, _) = History::init(&path, &path.join(".indelible/tmp"), HOME, options).expect("a new home");
     keep(&history, &[record(ONE, "one\n")]);
     keep(&history, &[record(TWO, "two\n")]);
     assert_eq!(history.repack_if_needed().expect("rolled").map(|it| it.after), Some(1));

@@ -76,8 +76,22 @@ impl TestHome {
         std::fs::write(path, text).expect("it can be written");
     }
 
+    /// What lies at `path`; the private folder is called `.indelible` here, wherever it lies.
     pub fn join(&self, path: &str) -> PathBuf {
-        self.path.join(path)
+        let private = path.strip_prefix(".indelible").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        match private {
+            Some(rest) => self.private().join(rest.trim_start_matches('/')),
+            None => self.path.join(path),
+        }
+    }
+
+    /// The private folder: in somebody's repository it lies in the git folder.
+    pub fn private(&self) -> PathBuf {
+        let git = self.path.join(".git");
+        let named = std::fs::read_to_string(&git).unwrap_or_default();
+        let git = named.strip_prefix("gitdir: ").map_or(git, |named| self.path.join(named.trim_end()));
+        let in_git = git.join("indelible");
+        if in_git.is_dir() { in_git } else { self.path.join(".indelible") }
     }
 
     /// The product, on this home.
@@ -221,7 +235,19 @@ impl TestHome {
         self.journal().iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// The branch that records are committed to.
+    /// The full name of the reference that has the history: in somebody's repository it is ours alone.
+    pub fn history(&self) -> String {
+        let id = std::fs::read_to_string(self.private().join("home.json")).ok();
+        let id =
+            id.and_then(|text| Some(serde_json::from_str::<serde_json::Value>(&text).ok()?["id"].as_str()?.to_owned()));
+        let own = format!("refs/indelible/{}", id.unwrap_or_default());
+        match self.git(["rev-parse", "-q", "--verify", &own]).run().code() {
+            Some(0) => own,
+            _ => format!("refs/heads/{}", self.branch()),
+        }
+    }
+
+    /// The branch that shows records.
     pub fn branch(&self) -> &'static str {
         let packed = std::fs::read_to_string(self.join(".git/packed-refs")).unwrap_or_default();
         let packed = packed.lines().any(|line| line.ends_with(" refs/heads/indelible"));

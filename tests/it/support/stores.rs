@@ -200,7 +200,7 @@ pub fn assert_absent_or_whole(home: &TestHome, headline: &str) -> usize {
     let count = stores.named(headline).len();
     assert!(count <= 1, "{headline:?} was recorded once and is there {count} times");
     if count == 0 {
-        let mentioned = home.git(["grep", "-F", "-l", "-e", headline, home.branch()]).run();
+        let mentioned = home.git(["grep", "-F", "-l", "-e", headline, &home.history()]).run();
         assert_eq!(mentioned.stdout, "", "{headline:?} has no row, and git has it");
     }
     count
@@ -262,7 +262,7 @@ fn introduced(home: &TestHome) -> BTreeMap<String, Vec<String>> {
     if !has_branch(home) {
         return introduced;
     }
-    let log = home.git(["log", "--format=%H", "--name-status", "--no-renames", home.branch()]).ok();
+    let log = home.git(["log", "--format=%H", "--name-status", "--no-renames", &home.history()]).ok();
     let mut commit = "";
     for line in log.stdout.lines().filter(|line| !line.is_empty()) {
         match line.split_once('\t') {
@@ -278,7 +278,7 @@ fn tree(home: &TestHome) -> BTreeMap<String, String> {
     if !has_branch(home) {
         return BTreeMap::new();
     }
-    let listed = home.git(["ls-tree", "-r", home.branch()]).ok();
+    let listed = home.git(["ls-tree", "-r", &home.history()]).ok();
     let entry = |line: &str| {
         let (object, path) = line.split_once('\t').expect("git lists a path");
         (path.to_owned(), object.rsplit(' ').next().expect("git lists an object").to_owned())
@@ -287,7 +287,7 @@ fn tree(home: &TestHome) -> BTreeMap<String, String> {
 }
 
 fn has_branch(home: &TestHome) -> bool {
-    let name = format!("refs/heads/{}", home.branch());
+    let name = home.history();
     home.git(["rev-parse", "-q", "--verify", &name]).run().code() == Some(0)
 }
 

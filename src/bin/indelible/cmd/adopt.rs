@@ -125,7 +125,9 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
             line(match script.found {
                 Found::Nothing => format!("{}: made", script.name),
                 Found::Ours => format!("{}: ours already, brought up to date", script.name),
-                Found::Theirs => format!("{}: replaced; yours is kept in the private folder", script.name),
+                Found::Theirs => {
+                    format!("{}: replaced; yours is kept in the private folder, in adopted/scripts", script.name)
+                }
                 Found::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
             });
         }
@@ -251,13 +253,25 @@ fn say_steps(plan: &Plan) {
             "  until a checkpoint new rows are in index.db-wal: a program that copies index.db alone may lack the last ones",
         );
     }
-    line("a private folder holds the journal");
+    line(match &plan.repository {
+        Some(Repository { is_ours: false, .. }) => "a private folder in your git folder holds the journal",
+        _ => "a private folder, .indelible, holds the journal",
+    });
+    if let Some(Repository { is_ours: false, head, branch, .. }) = &plan.repository {
+        line(format!("the branch {branch} is begun where HEAD is ({head}); yours, index and staged work stay"));
+        if branch != "indelible" && !branch.starts_with("refs/") {
+            line("  (the name indelible, or one beneath it, is taken)");
+        }
+        line("  (git push --all publishes it; `indelible --set history.pointer=false adopt`, and later");
+        line(
+            "  `indelible config set history.pointer false`, leave it out: the history is in refs/indelible all the same)",
+        );
+        line(
+            "what is written for records is added to .git/info/exclude; your files in memory/ are added to git as before",
+        );
+    }
     line("new rows are as the framework's readers take them: one line of a summary, a domain of [a-z0-9-]");
     line("  the exact text is in the record's file");
-    if let Some(Repository { is_ours: false, head, .. }) = &plan.repository {
-        line(format!("the branch indelible is begun where HEAD is ({head}); yours, index and staged work stay"));
-        line("/memory/, /experiments/ and /.indelible/ are added to .git/info/exclude");
-    }
     line("every file, page and row that is there stays as it is");
     line("`indelible release` undoes it");
 }

@@ -34,6 +34,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
             "home": path.display().to_string(),
             "added": made.added,
             "branch": made.branch,
+            "reference": made.reference,
             "guest": made.guest,
             "index_damaged": made.index_damaged,
         }));
@@ -47,8 +48,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     if made.guest {
         let branch = made.branch.trim_start_matches("refs/heads/");
         output::line(&format!(
-            "it is a git repository of yours: records go to the branch {branch}, and nothing else is touched"
+            "it is a git repository of yours: records go to {}, the branch {branch} shows them, and nothing else is touched",
+            made.reference
         ));
+        if branch != "indelible" && made.branch != made.reference {
+            output::line("(the name indelible, or one beneath it, is taken)");
+        }
+        if let Some(advice) = &made.advice {
+            output::line(advice);
+        }
     }
     if made.index_damaged {
         output::warn("its index is damaged: run `indelible repair`");

@@ -122,6 +122,9 @@ fn say(status: &Status, folder: &Path) {
     if let Some(history) = &status.history {
         let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
         show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));
+        if let Some(advice) = &history.advice {
+            show("branch", advice.clone());
+        }
     }
     quarantined(&status.quarantine, folder, &show);
     if let Some(hooks) = &status.hooks {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use backon::{BlockingRetryable as _, ExponentialBuilder};
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
-use indelible::home::Home;
-use indelible::text;
+use indelible::home::{self, Home};
 use indelible::worker::{self, Ended, Program, Request, Wakes, Want};
+use indelible::{private, text};
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -31,6 +31,7 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
+    settle(context)?;
     let home = context.open(NOT_STARTED)?;
     let settings = patiently(context, &home)?;
     let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
@@ -95,6 +96,17 @@ fn patiently(context: &Context, home: &Home) -> Result<Settings, Failure> {
         .sleep(std::thread::sleep)
         .when(is_passing)
         .call()
+}
+
+/// Moves a private folder of before to where it lies now. One that cannot be moved goes on being used.
+fn settle(context: &Context) -> Result<(), Failure> {
+    let path = context.home_path()?;
+    if let Ok(home) = home::open_folder(&path)
+        && let Err(error) = private::settle(&home, || false)
+    {
+        tracing::warn!(error = text::chain(&error), "the private folder stays where it was");
+    }
+    Ok(())
 }
 
 /// Starts a worker that goes on when this process and its terminal have ended.
