@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use crate::fs::os::{self, Others};
 use crate::fs::{self, Dir};
 
+/// The name of the list of files that git leaves alone.
+const IGNORED: &str = ".gitignore";
 /// Larger files are not ours.
 const BYTES_MAX: u64 = 4 << 20;
 
@@ -65,6 +67,19 @@ pub fn folder(path: &Path) -> Result<Dir, Error> {
         Some(others) => Err(Error::Changeable { path: path.into(), others }),
         None => Ok(folder),
     }
+}
+
+/// As [`folder`], for notes: where the user's own folder is a git repository, git does not show them.
+///
+/// # Errors
+/// As [`folder`].
+pub fn notes_folder(path: &Path) -> Result<Dir, Error> {
+    let folder = folder(path)?;
+    match folder.create(IGNORED) {
+        Err(error) if error.is_already_there() => {}
+        file => file?.write_all(b"*\n")?,
+    }
+    Ok(folder)
 }
 
 /// Changes the file `name` in the folder at `path` as `change` says, which is given its content and returns the new one, or

@@ -11,10 +11,13 @@
 //! A power cut can leave an id's file empty: it then counts as missing, and another id is drawn.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
+
+use crate::fs::os;
+use crate::own;
 
 /// How much of a git configuration is read, in bytes.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -51,12 +54,7 @@ fn common_folder(git: &Path) -> Option<PathBuf> {
 }
 
 fn content(path: &Path, bytes_max: u64) -> Option<String> {
-    let file = fs::File::open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(bytes_max).read_to_end(&mut bytes).ok()?;
+    let bytes = os::read_own_file(path, bytes_max).ok()??.bytes;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -127,7 +125,7 @@ fn id_of(root: &Path, ids: &Path) -> Option<String> {
     let place = ids.join(&name);
     let kept = || content(&place, 100).and_then(|text| Uuid::try_parse(text.trim()).ok());
     let id = kept().or_else(|| {
-        fs::create_dir_all(ids).ok()?;
+        let _ = own::notes_folder(ids).ok()?;
         let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
         writeln!(file, "{}", crate::random::id()).ok()?;
         // Of several recorders that draw an id, the first one's stays. An empty file, left by a power cut, does not.

@@ -109,11 +109,21 @@ pub fn path(path: &Path) -> String {
 /// `word` as one word of a shell's command line. A word with hidden characters, invalid UTF-8 or a backtick, which ends a
 /// command in our hints, is spelled `$'...'`, which bash, zsh and ksh read; every shell reads the others.
 pub fn shell_word(word: &OsStr) -> String {
+    quoted_for_shell(word, |c| is_hidden(c) || c == '`')
+}
+
+/// As [`shell_word`], for a command that stands alone on its line: every shell reads a backtick as well.
+fn shell_word_alone(word: &OsStr) -> String {
+    quoted_for_shell(word, is_hidden)
+}
+
+/// `word` in single quotes, or, with a character that is `odd`, as `$'...'`.
+fn quoted_for_shell(word: &OsStr, odd: impl Fn(char) -> bool) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     match word.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
         Some(text) if cfg!(windows) => format!("\"{text}\""),
-        Some(text) if !text.contains(|c| is_hidden(c) || c == '`') => format!("'{}'", text.replace('\'', "'\\''")),
+        Some(text) if !text.contains(&odd) => format!("'{}'", text.replace('\'', "'\\''")),
         _ => {
             let mut out = String::from("$'");
             for byte in word.as_encoded_bytes() {
@@ -130,9 +140,19 @@ pub fn shell_word(word: &OsStr) -> String {
 
 /// `path` as one word of a shell's command line that is taken for a path: neither for a flag nor for the user's own folder.
 pub fn shell_path(path: &Path) -> String {
+    shell_word(plain_path(path).as_os_str())
+}
+
+/// As [`shell_path`], for a command that stands alone on its line.
+pub fn shell_path_alone(path: &Path) -> String {
+    shell_word_alone(plain_path(path).as_os_str())
+}
+
+/// `path`, spelled so that it does not begin as a flag or the user's own folder does.
+fn plain_path(path: &Path) -> Cow<'_, Path> {
     match path.as_os_str().as_encoded_bytes().first() {
-        Some(b'-' | b'~') => shell_word(Path::new(".").join(path).as_os_str()),
-        _ => shell_word(path.as_os_str()),
+        Some(b'-' | b'~') => Cow::Owned(Path::new(".").join(path)),
+        _ => Cow::Borrowed(path),
     }
 }
 

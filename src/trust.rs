@@ -376,6 +376,7 @@ pub fn notes_path(state: &Path) -> PathBuf {
 
 /// Changes the notes as `with` says, if it changes anything, and waits up to `wait` for others who do.
 fn change<T>(state: &Path, wait: Duration, with: impl FnOnce(&mut Notes) -> T) -> Result<T, Error> {
+    let _ = own::notes_folder(state)?;
     own::change(state, NOTES, wait, |text| {
         let before = Notes::of_text(text, &notes_path(state))?;
         let mut notes = before.clone();
@@ -429,7 +430,7 @@ impl Passed {
     /// [`Error`] if they could not be counted; that is no reason to do anything else differently.
     pub fn add(state: &Path, path: &Path, records: u64) -> Result<(), Error> {
         let line = format!("{records} {}\n", serde_json::Value::from(text_of(path)?));
-        let folder = own::folder(state)?;
+        let folder = own::notes_folder(state)?;
         let file = match folder.append(PASSED) {
             Err(error) if error.is_not_found() => match folder.create(PASSED) {
                 Err(error) if error.is_already_there() => folder.append(PASSED)?,
@@ -451,7 +452,7 @@ impl Passed {
     pub fn forget(state: &Path, path: &Path) -> Result<(), Error> {
         let mut passed = Passed::read(state);
         if passed.0.remove(path).is_some() {
-            passed.write(&own::folder(state)?)?;
+            passed.write(&own::notes_folder(state)?)?;
         }
         Ok(())
     }

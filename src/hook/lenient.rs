@@ -10,7 +10,7 @@
 //! | control characters and NUL in a string | themselves; elsewhere whitespace |
 //! | an unknown escape, such as `\U` in a Windows path | the backslash and the character |
 //! | a quote within a string, not escaped | a quote, if no comma, colon or bracket follows |
-//! | `NaN`, `Infinity`, numbers that no double can hold, nesting deeper than [`DEPTH_MAX`] | null |
+//! | `NaN`, `Infinity`, numbers that no double can hold, nesting deeper than `DEPTH_MAX` | null |
 //! | commas too many or too few, single quotes, names without quotes, `True`, `None` | what they mean |
 //! | text around an object, a list of objects, several objects, an object within a JSON string | the objects |
 //! | the end is missing | the fields up to there, the last one as far as it goes |

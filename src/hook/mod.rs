@@ -9,7 +9,7 @@
 //!    request has a key made of the session and the call, or of the session and what was learned. Two copies of one
 //!    hook, and a marker that both a tool and the agent repeats, make one record.
 //! 2. What a tool prints is never a rule: markers count in what an agent wrote, which is its messages, a sub-agent's
-//!    answer, and what it has a shell say ([`spoken`]).
+//!    answer, and what it has a shell say (`spoken`).
 //! 3. Secrets are taken out of every text before anything is made of it, so that no title, path, key or cut of it has one.
 
 mod compose;

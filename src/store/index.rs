@@ -700,6 +700,21 @@ impl Index {
 
     /// Empties the database at `path`, whatever is in it.
     fn empty(path: &Path) -> Result<Connection, Error> {
+        let is_malformed = |error: &Error| matches!(error, Error::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt));
+        match Index::empty_in_place(path) {
+            // The log has no first page, and the database a damaged one. What the log holds is in files and the journal; a
+            // copy of it is in quarantine by now.
+            Err(error) if is_malformed(&error) => {
+                for end in ["-wal", "-shm"] {
+                    let _ = std::fs::remove_file(beside(path, end));
+                }
+                Index::empty_in_place(path)
+            }
+            emptied => emptied,
+        }
+    }
+
+    fn empty_in_place(path: &Path) -> Result<Connection, Error> {
         let failed = |source| Error::Sqlite { doing: "empty the index", source };
         let connection = connection(path, flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         let empty = || {

@@ -68,7 +68,7 @@ pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
 }
 
 /// Says what a process that had the worker's lock for a moment has done, if it has made commits: a flush or a recovery, as
-/// the worker says it of itself. `counts` are those of [`read`] and what came to them.
+/// the worker says it of itself. `counts` are those of `read` and what came to them.
 ///
 /// # Errors
 /// [`home::Error`] if it cannot be written. It is only told, so that may be ignored.

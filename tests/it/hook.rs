@@ -764,7 +764,7 @@ fn hooks_on_a_full_disk_are_counted_and_told_of() {
     let path = home.path().display();
     let program = env!("CARGO_BIN_EXE_indelible");
     let script = format!(
-        "mkdir {path} && mount -t tmpfs -o size=4m tmpfs {path} && {program} --home {path} init >/dev/null \
+        "mkdir {path} && mount -t tmpfs -o size=4m,mode=700 tmpfs {path} && {program} --home {path} init >/dev/null \
          && {{ cat /dev/zero >{path}/full 2>/dev/null; true; }}"
     );
     let Some(wrapper) = with_mounts(&script) else { return };

@@ -3,8 +3,9 @@
 //! It is laid out as a home's private folder is, as far as `hook::count` and `hook::kept` need it, and nothing in it is
 //! synced. Killed while it is made, the next hook makes the rest.
 
-use indelible::fs::{Dir, os};
+use indelible::fs::Dir;
 use indelible::hook::count::{self, Counts, Outcome};
+use indelible::own;
 use indelible::store::quarantine::EVENT;
 
 use crate::user;
@@ -20,12 +21,7 @@ pub fn open() -> Option<Dir> {
 /// not use.
 pub fn make() -> Option<Dir> {
     let state = user::state_folder()?;
-    let there = state.ancestors().find(|folder| folder.exists())?;
-    if os::owner_of(there).is_some_and(|owner| owner != os::user()) {
-        return None;
-    }
-    os::private_folders().recursive(true).create(&state).ok()?;
-    let hooks = Dir::open(&state).ok()?.make_folder(FOLDER).ok()?;
+    let hooks = own::notes_folder(&state).ok()?.make_folder(FOLDER).ok()?;
     hooks.make_folder("tmp").and_then(|_| hooks.make_folder("quarantine")).ok()?;
     Some(hooks)
 }

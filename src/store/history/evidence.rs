@@ -11,7 +11,7 @@ use crate::position::Position;
 
 use super::message::Trailer;
 use super::tree::{self, Shape};
-use super::{CommitId, Doing as _, Error, History, refs};
+use super::{CommitId, Doing as _, Error, History, plain, refs};
 
 /// How the branch stands to the last batch that was finished for a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl History {
     fn is_ours_alone(&self, journal: &Replaced) -> bool {
         let name = self.anchor_name(journal.id);
         let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
-        let packed = || std::fs::read_to_string(self.common.join("packed-refs")).unwrap_or_default();
+        let packed = || plain::text(&self.common.join("packed-refs"));
         if self.owned { !journal.elsewhere || !is_shared() } else { !journal.elsewhere && !packed().contains(&name) }
     }
 

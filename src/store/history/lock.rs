@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-use super::{DoingAt as _, Error, History};
+use super::{DoingAt as _, Error, History, pointer};
 use crate::fs::order::{self, Held, Lock};
 use crate::fs::os::{self, Stamp};
 
@@ -199,7 +199,8 @@ pub(super) fn sweep(history: &History) -> Result<usize, Error> {
 fn our_locks(history: &History) -> Vec<PathBuf> {
     let mut found = Vec::new();
     locks_beneath(&history.common.join("refs/indelible"), &mut found);
-    found.push(history.common.join(format!("{}.lock", history.branch)));
+    let pointer = pointer::noted(&history.home);
+    found.extend(pointer.iter().chain([&history.branch]).map(|name| history.common.join(format!("{name}.lock"))));
     found
 }
 

@@ -58,7 +58,7 @@ use uuid::Uuid;
 
 use crate::fs::Dir;
 use crate::fs::point::{self, Point};
-use crate::home::{IDENTITY, Identity};
+use crate::home::{self, IDENTITY, Identity};
 use crate::init::RELEASED;
 use crate::model::BadPath;
 use crate::private;
@@ -326,6 +326,12 @@ fn home_id(path: &Path) -> Option<Uuid> {
     read(IDENTITY).or_else(|| read(RELEASED))
 }
 
+/// Whether the home at `home` was its owner's before it was ours. One that cannot be asked counts as ours.
+fn is_adopted(home: &Path) -> bool {
+    let adopted = || home::is_adopted(&private::private_of(&Dir::open(home).ok()?).ok()??).ok();
+    adopted().unwrap_or(false)
+}
+
 /// The history of one home. Holds paths only: every operation opens the repository anew, so that nothing it knows can be
 /// older than the operation.
 #[derive(Clone, Debug)]
@@ -375,7 +381,10 @@ impl History {
                     );
                 }
             }
-            false => setup::exclude_ours(&history.common, history.modes, !home.join(private::PRIVATE).exists())?,
+            false => {
+                let has_moved = !home.join(private::PRIVATE).exists();
+                setup::exclude_ours(&history.common, history.modes, has_moved, is_adopted(home))?;
+            }
         }
         history.mend_modes();
         history.settle_pointer()?;

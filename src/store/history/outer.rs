@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use git2::{Index, Pathspec, PathspecFlags, Repository};
 
-use super::Error;
 use super::modes::Modes;
 use super::setup::{self, EXCLUDED};
+use super::{Error, plain};
 use crate::fs::os;
 
 /// The repository that a home lies in.
@@ -99,7 +99,7 @@ impl Outer {
             let Ok(found) = fs::metadata(&git) else { continue };
             let folder = match found.is_dir() {
                 true => git,
-                false => match fs::read_to_string(&git).unwrap_or_default().strip_prefix("gitdir:") {
+                false => match plain::text(&git).strip_prefix("gitdir:") {
                     Some(named) => root.join(named.trim()),
                     None => continue,
                 },
@@ -107,9 +107,9 @@ impl Outer {
             if !folder.join("HEAD").exists() {
                 continue;
             }
-            let named = fs::read_to_string(folder.join("commondir")).unwrap_or_default();
+            let named = plain::text(&folder.join("commondir"));
             let common = folder.join(named.trim());
-            let config = fs::read_to_string(common.join("config")).unwrap_or_default().to_ascii_lowercase();
+            let config = plain::text(&common.join("config")).to_ascii_lowercase();
             let mut lines = config.lines().map(|line| line.split_whitespace().collect::<String>());
             if lines.any(|line| line == "[indelible]" || line == "bare=true" && named.is_empty()) {
                 continue;
@@ -152,7 +152,7 @@ impl Outer {
     fn is_unignored(&self) -> bool {
         let home = self.root.join(&self.home);
         for folder in home.ancestors().skip(1).take_while(|it| it.starts_with(&self.root)) {
-            let rules = fs::read(folder.join(".gitignore")).unwrap_or_default();
+            let rules = plain::content(&folder.join(".gitignore")).ok().flatten().unwrap_or_default();
             let rules = String::from_utf8_lossy(&rules);
             let path = home.strip_prefix(folder).unwrap_or(&home);
             if let Some(last) = rules.lines().rev().find(|line| names(line.trim_start_matches('!').trim_end(), path)) {
@@ -168,10 +168,11 @@ impl Outer {
         let is_in = |path: &[u8]| path == self.home.as_bytes() || path.starts_with(folder.as_bytes());
         let linked = fs::read_dir(self.common.join("worktrees")).into_iter().flatten().flatten();
         let indexes = linked.map(|it| it.path()).chain([self.common.clone()]).map(|it| it.join("index"));
-        indexes.filter(|path| path.exists()).any(|path| match Index::open(&path) {
+        indexes.filter(|path| path.is_file()).any(|path| match Index::open(&path) {
             Ok(index) => index.iter().any(|entry| is_in(&entry.path)),
             // Of a kind that libgit2 cannot read; its paths are in it as they are.
-            Err(_) => fs::read(&path).is_ok_and(|bytes| bytes.windows(folder.len()).any(|it| it == folder.as_bytes())),
+            Err(_) => plain::content(&path)
+                .is_ok_and(|bytes| bytes.unwrap_or_default().windows(folder.len()).any(|it| it == folder.as_bytes())),
         })
     }
 

@@ -1,6 +1,8 @@
 //! Before libgit2 opens a repository: what it would wait for for ever. It opens files by their paths, and the opening of a
 //! pipe that nobody writes to never ends.
 //!
+//! What this program opens itself goes through [`content`] for the same reason.
+//!
 //! Only what it opens without being asked for an object is looked at. A pipe in the place of a loose object, or one that is
 //! put there later, is not found; our own objects are in packs.
 
@@ -8,6 +10,22 @@ use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::fs::os;
+
+/// A larger file is not one that this program reads of a repository.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// The content of the file at `path`; `None` where there is none. A pipe, a socket or a device is an error, and is not
+/// waited for.
+pub(super) fn content(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    Ok(os::read_own_file(path, BYTES_MAX)?.map(|file| file.bytes))
+}
+
+/// As [`content`], as text; nothing where it cannot be had.
+pub(super) fn text(path: &Path) -> String {
+    let bytes = content(path).ok().flatten().unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}
 
 /// The folders of a repository whose files are opened by name, and whether those beneath them are, too.
 const FOLDERS: [(&str, bool); 5] =

@@ -23,12 +23,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::build::TreeUpdateBuilder;
-use git2::{Delta, ErrorCode, Oid, Repository};
+use git2::{Delta, ErrorCode, Oid, Reference, Repository};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::refs::{self, Expected};
-use super::{Doing as _, Error, History, message};
+use super::{Doing as _, Error, History, message, plain};
 use crate::fs::Dir;
 use crate::fs::point::Point;
 use crate::private::private_of;
@@ -87,7 +87,7 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Re
 /// the work trees claims.
 pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
     let claimed = work_trees(repository).filter_map(|git| {
-        let text = fs::read_to_string(git.join("indelible/home.json")).ok()?;
+        let text = plain::text(&git.join("indelible/home.json"));
         serde_json::from_str::<crate::home::Identity>(&text).ok().map(|it| it.id)
     });
     let claimed: Vec<Uuid> = claimed.collect();
@@ -209,7 +209,7 @@ fn is_named(repository: &Repository, name: &str) -> bool {
         named == name || named == short || leads_to(repository, named, name)
     };
     work_trees(repository).any(|git| {
-        let text = |path: &str| fs::read_to_string(git.join(path)).unwrap_or_default();
+        let text = |path: &str| plain::text(&git.join(path));
         let head = text("HEAD");
         let updated = text("rebase-merge/update-refs");
         head.strip_prefix("ref:").is_some_and(is_it)
@@ -239,6 +239,12 @@ fn private(home: &Path) -> Option<Dir> {
 fn read(home: &Path) -> Option<Note> {
     let text = private(home)?.content(NOTE, 4096).ok().flatten()?;
     serde_json::from_slice(&text).ok()
+}
+
+/// The full name of the branch that shows the history of the home at `home`, if there is one.
+pub(super) fn noted(home: &Path) -> Option<String> {
+    let is_a_branch = |name: &String| name.starts_with("refs/heads/") && Reference::is_valid_name(name);
+    read(home).map(|note| note.name).filter(is_a_branch)
 }
 
 fn write(home: &Path, note: &Note) -> bool {

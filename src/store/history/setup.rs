@@ -110,7 +110,7 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
 /// none. In somebody's own repository that is `objects/pack` alone, which git makes again as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     let git = home.join(".git");
-    let owned = fs::read_to_string(git.join("config")).is_ok_and(|text| has_our_section(&text));
+    let owned = has_our_section(&plain::text(&git.join("config")));
     let is_one = !git.is_symlink() && git.join("HEAD").is_file() && (owned || git.join("objects").is_dir());
     if !is_one {
         return Ok(());
@@ -183,11 +183,8 @@ pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
 /// of ours must never pass for somebody else's.
 fn names_us(repository: &Repository) -> Result<bool, Error> {
     let path = repository.commondir().join("config");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(has_our_section(&text)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(false),
-        Err(error) => Err(error).doing_at("reading the configuration", &path),
-    }
+    let text = plain::content(&path).doing_at("reading the configuration", &path)?.unwrap_or_default();
+    Ok(has_our_section(&String::from_utf8(text).unwrap_or_default()))
 }
 
 /// A bare repository in `.git`: what reads works as anywhere, what needs an index refuses. `sharedRepository` makes what
@@ -300,9 +297,11 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     write().doing_at("writing a file", path)
 }
 
+/// The index. In an adopted home it is the owner's database, which their own programs add to git.
+const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
 pub(super) const EXCLUDED: [&str; 9] = [
-    "/memory/index.db",
+    EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
     "/memory/failures/[0-9][0-9][0-9][0-9]/",
@@ -317,12 +316,14 @@ pub(super) const EXCLUDED: [&str; 9] = [
 const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
 /// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
-/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it.
-pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool) -> Result<(), Error> {
+/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is
+/// the index of an adopted home (`is_adopted`).
+pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adopted: bool) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
     let has = |line: &str| kept.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
     let mut lacking = EXCLUDED.into_iter().filter(|line| !has(line)).collect::<Vec<_>>();
+    lacking.retain(|line| !is_adopted || *line != EXCLUDED_INDEX);
     if !lacking.is_empty() {
         let indexes = indexes(common);
         lacking.retain(|line| !indexes.iter().any(|index| has_beneath(index, line)));
@@ -392,11 +393,7 @@ fn has_beneath(index: &Index, line: &str) -> bool {
 /// The repository's own list of ignored files; `None` if there is none.
 pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = common.join("info").join("exclude");
-    match fs::read(&path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing_at("reading the list of ignored files", &path),
-    }
+    plain::content(&path).doing_at("reading the list of ignored files", &path)
 }
 
 /// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where

@@ -80,6 +80,7 @@ impl TestHome {
     pub fn join(&self, path: &str) -> PathBuf {
         let private = path.strip_prefix(".indelible").filter(|rest| rest.is_empty() || rest.starts_with('/'));
         match private {
+            Some("") => self.private(),
             Some(rest) => self.private().join(rest.trim_start_matches('/')),
             None => self.path.join(path),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
 use indelible::home::Home;
-use indelible::text::{self, shell_path, visible_line};
+use indelible::text::{self, shell_path_alone, visible_line};
 use serde_json::json;
 
 use super::{Context, trust};
@@ -86,7 +86,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
 /// What a person has to be told of drop-in scripts that something has replaced, for `status` and `verify`.
 pub fn replaced_scripts(home: &Home, what: &str) -> Result<Vec<String>, Failure> {
     let replaced = adopt::replaced_scripts(home).map_err(|error| Failure::of(what, &error))?;
-    let home = shell_path(home.path());
+    let home = shell_path_alone(home.path());
     let told = replaced.into_iter().map(|it| {
         format!(
             "scripts/{} {}: `indelible adopt {home} --scripts --yes` puts ours there, and keeps what is there now; \
@@ -141,7 +141,7 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
         output::line(
             "\nGit tracks the database, which changes with every record. To untrack it (this is not done for you):",
         );
-        let home = shell_path(&plan.home);
+        let home = shell_path_alone(&plan.home);
         line(format!("git -C {home} rm --cached memory/index.db &&"));
         line(format!("git -C {home} commit -m 'Untrack the database'"));
     }
@@ -277,7 +277,7 @@ fn say_steps(plan: &Plan) {
 }
 
 fn say_done(plan: &Plan, done: &Adopted) {
-    let home = shell_path(&plan.home);
+    let home = shell_path_alone(&plan.home);
     output::line("\nDone:");
     if let Some(backup) = &done.backup {
         line(format!("the database was copied to {backup}"));

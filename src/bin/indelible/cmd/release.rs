@@ -7,7 +7,7 @@ use indelible::adopt::{self, Note};
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::os;
 use indelible::home::Home;
-use indelible::text::{self, shell_path};
+use indelible::text::{self, shell_path_alone};
 use indelible::trust;
 use serde_json::json;
 
@@ -132,7 +132,7 @@ fn say_done(done: &Released) {
 /// ended only if everything on it is in HEAD by then.
 fn say_branch(done: &Released, branch: &str) {
     let line = |text: &str| output::line(&format!("  {text}"));
-    let git = format!("git -C {}", shell_path(&done.home));
+    let git = format!("git -C {}", shell_path_alone(&done.home));
     let end = format!("{git} branch -D {branch}");
     if done.ignores_records {
         output::line(&format!("\nThe records are on the branch {branch}. Your .gitignore keeps them out of yours."));
@@ -146,7 +146,7 @@ fn say_branch(done: &Released, branch: &str) {
         false => format!("{git} ls-tree -r --name-only {branch}"),
     };
     // What was moved or removed since has no file to add. What they have staged beside is not for this commit.
-    let there = format!("{paths} | (cd {} && xargs -r ls -d 2>/dev/null)", shell_path(&done.home));
+    let there = format!("{paths} | (cd {} && xargs -r ls -d 2>/dev/null)", shell_path_alone(&done.home));
     line(&format!("{there} | {git} add --pathspec-from-file=- &&"));
     line(&format!("{there} | {git} commit -m 'Records' --pathspec-from-file=- &&"));
     line(&format!("! {paths} | sed 's/^/HEAD:/' | {git} cat-file --batch-check | grep ' missing$' &&"));
