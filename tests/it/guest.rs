@@ -795,6 +795,47 @@ fn a_clone_of_our_repository_in_its_place_is_taken_on() {
     }
 }
 
+#[test]
+fn a_clone_of_our_repository_alone_becomes_a_home_with_all_its_records() {
+    for kind in ["--mirror", "--bare"] {
+        let home = TestHome::new();
+        let receipts = home.record_each("before");
+        home.flush();
+        let copy = TestHome::absent();
+        std::fs::create_dir(copy.path()).expect("it can be made");
+        let (from, to) = (home.path().to_str().expect("UTF-8"), copy.path().join(".git"));
+        let _ = home.git(["clone", "-q", kind, from, to.to_str().expect("UTF-8")]).ok();
+        let hint = copy.cmd(["verify"]).run().exits(78);
+        assert!(hint.stderr.contains("indelible init"), "{hint}");
+        let _ = copy.cmd(["init"]).ok();
+        assert!(copy.path().join(".indelible/home.json").is_file(), "{kind}: it passes for somebody else's");
+        let _ = copy.recover();
+        let _ = assert_exactly_once(&copy, &receipts);
+        copy.recover_fully();
+        let log = copy.git(["log", "--format=%s", "main"]).ok().stdout;
+        assert_eq!(log.lines().count(), 1, "{kind}: committed again: {log}");
+    }
+}
+
+/// A bare repository of somebody's, whose branch main has records among its own files, is not one of ours.
+#[test]
+fn a_bare_clone_of_somebodys_repository_is_not_taken_for_ours() {
+    let source = repository();
+    let _ = source.cmd(["init"]).ok();
+    let _ = source.record("failure", "theirs");
+    source.flush();
+    let _ = source.git(["branch", "-f", "main", "indelible"]).run();
+    let copy = TestHome::absent();
+    std::fs::create_dir(copy.path()).expect("it can be made");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), copy.path().join(".git"));
+    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+    let before = copy.git(["for-each-ref", "refs/heads/main"]).ok().stdout;
+    let _ = copy.cmd(["init"]).run();
+    let _ = copy.recorder("failure", "mine").run();
+    let _ = copy.cmd(["flush"]).run();
+    assert_eq!(copy.git(["for-each-ref", "refs/heads/main"]).ok().stdout, before);
+}
+
 /// The layout of a bare repository with its work trees beside it: a work tree there is one like any other.
 #[test]
 fn a_work_tree_of_a_bare_repository() {

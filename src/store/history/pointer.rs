@@ -31,6 +31,7 @@ use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
 use crate::fs::Dir;
 use crate::fs::point::Point;
+use crate::model::path::ROOTS;
 use crate::private::private_of;
 
 /// The first name that is tried.
@@ -115,12 +116,20 @@ pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, E
 }
 
 /// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
-/// git made, as `clone --mirror` does.
+/// git made, as `clone --mirror` does. Where the id is lost, it is the history of a home that has nothing else in it.
 pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<bool, Error> {
-    let Some(id) = id.filter(|_| repository.is_bare() && !repository.is_worktree()) else { return Ok(false) };
-    match refs::target(repository, super::setup::OWNED_BRANCH) {
-        Ok(Some(tip)) if repository.find_commit(tip).is_ok() => is_of(repository, tip, id),
-        _ => Ok(false),
+    if !repository.is_bare() || repository.is_worktree() {
+        return Ok(false);
+    }
+    let Ok(Some(tip)) = refs::target(repository, super::setup::OWNED_BRANCH) else { return Ok(false) };
+    let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
+    match id {
+        Some(id) => is_of(repository, tip, id),
+        None => {
+            let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
+            let is_root = |name: &[u8]| ROOTS.iter().any(|root| root.as_bytes() == name);
+            Ok(names_a_home && commit.tree().is_ok_and(|tree| tree.iter().all(|entry| is_root(entry.name_bytes()))))
+        }
     }
 }
 
