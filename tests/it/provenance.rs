@@ -77,6 +77,24 @@ fn what_is_said_counts_more_than_what_is_found_out() {
 }
 
 #[test]
+fn a_user_decides_what_is_kept() {
+    let (home, deep) = home_and_project();
+    home.configure_user("[record]\nprovenance = [\"project\", \"host\"]\n[sync]\nname = \"laptop\"\n");
+    let recorded = home.recorder("failure", "it broke").env("CLAUDECODE", "1").folder(&deep).ok().receipt();
+    let kept = row(&home, &recorded.id);
+    assert_eq!(kept["project"], "git.example/team/project");
+    assert_eq!((&kept["host"], &kept["cwd"], &kept["agent"]), (&json!("laptop"), &Value::Null, &Value::Null));
+    home.configure_user("[record]\nprovenance = [\"everything\"]\n");
+    let said = home.cmd(["config", "list"]).run();
+    assert!(said.stderr.contains("expected project, origin, session, agent, host, cwd"), "{said}");
+    // A home does not decide it.
+    home.configure_user("");
+    std::fs::write(home.join(".indelible/config.toml"), "[record]\nprovenance = []\n").expect("it is ours");
+    let recorded = home.recorder("failure", "again").folder(&deep).ok().receipt();
+    assert_eq!(row(&home, &recorded.id)["project"], "git.example/team/project");
+}
+
+#[test]
 fn an_index_of_an_older_program_takes_it_all_the_same() {
     let (home, deep) = home_and_project();
     let before = home.record("failure", "before");

@@ -17,7 +17,7 @@ use indelible::fs::{Dir, Error as FsError, os};
 use indelible::home::{PRIVATE, identity, private_of};
 use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
-use indelible::model::Severity;
+use indelible::model::{FieldSpec, PROVENANCE, Provenance, Severity};
 use indelible::own;
 use indelible::redact::Redactor;
 use indelible::store::history::HistoryOptions;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub hook: HookSettings,
     /// Secrets.
     pub redact: RedactSettings,
+    /// This machine among others.
+    pub sync: SyncSettings,
     /// The home that they are of, once it is known.
     #[serde(skip)]
     home: Option<PathBuf>,
@@ -68,6 +70,17 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub struct RecordSettings {
     pub index_wait_ms: u64,
+    /// Which fields of [`PROVENANCE`] are kept.
+    #[serde(deserialize_with = "provenance")]
+    pub provenance: Vec<String>,
+}
+
+/// `[sync]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncSettings {
+    /// The label of this machine.
+    pub name: String,
 }
 
 /// `[worker]`
@@ -168,11 +181,27 @@ fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     }
 }
 
+/// Names of fields that say where a record comes from.
+fn provenance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_one = |name: &String| PROVENANCE.iter().any(|spec| spec.name == *name);
+    match names.iter().find(|name| !is_one(name)) {
+        None => Ok(names),
+        Some(name) => Err(D::Error::invalid_value(Unexpected::Str(name), &provenance_names().join(", ").as_str())),
+    }
+}
+
+fn provenance_names() -> Vec<&'static str> {
+    PROVENANCE.iter().map(|spec| spec.name).collect()
+}
+
 /// Whether the setting `section.key` is the user's own to decide, in every home: what names a program, starts something,
-/// signs commits, has to do with logs, decides what hooks record, or could weaken redaction.
+/// signs commits, names this machine, has to do with logs, decides what hooks record or what records say of where they come
+/// from, or could weaken redaction.
 pub fn is_the_users(section: &str, key: &str) -> bool {
     match section {
-        "history" | "log" | "redact" => true,
+        "history" | "log" | "redact" | "sync" => true,
+        "record" => key == "provenance",
         "worker" => key == "autostart",
         "hook" => matches!(key, "record" | "events" | "tools" | "answers"),
         _ => false,
@@ -204,7 +233,7 @@ pub fn home_max(key: &str) -> Option<i64> {
 
 impl Default for RecordSettings {
     fn default() -> Self {
-        RecordSettings { index_wait_ms: 50 }
+        RecordSettings { index_wait_ms: 50, provenance: provenance_names().into_iter().map(str::to_owned).collect() }
     }
 }
 
@@ -421,6 +450,14 @@ impl Settings {
             git_program: self.git_program(),
             ..HistoryOptions::default()
         }
+    }
+
+    /// What is kept of where a record comes from.
+    pub fn kept(&self, mut provenance: Provenance) -> Provenance {
+        let label = Some(self.sync.name.trim()).filter(|name| !name.is_empty());
+        provenance.host = provenance.host.or_else(|| label.map(str::to_owned));
+        provenance.keep_only(&self.record.provenance);
+        provenance
     }
 
     /// What hooks record.
@@ -762,8 +799,11 @@ const HEADINGS: [&str; 10] = [
 
 /// Whether some variable may be a setting. Every recorder asks, so which settings there are is not looked at.
 fn has_environment() -> bool {
-    let none = |name: &[u8]| matches!(name, b"INDELIBLE_HOME" | b"INDELIBLE_LOG" | b"INDELIBLE_TRUST");
-    let may_be = |name: &[u8]| name.starts_with(b"INDELIBLE_") && !none(name);
+    let is_none = |name: &[u8]| {
+        let is_field = |spec: &FieldSpec| spec.name.as_bytes().eq_ignore_ascii_case(name);
+        matches!(name, b"HOME" | b"LOG" | b"TRUST") || PROVENANCE.iter().any(is_field)
+    };
+    let may_be = |name: &[u8]| name.strip_prefix(b"INDELIBLE_").is_some_and(|name| !is_none(name));
     std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))
 }
 

@@ -26,6 +26,7 @@ use super::{Context, autostart};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
 use crate::provenance;
+use crate::settings::Settings;
 
 /// The most lines of a batch that are recorded with one sync.
 const GROUP_LINES: usize = 1024;
@@ -68,8 +69,17 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     let redactor = redactor(&settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, crate::input::stdin());
     let provenance = provenance::of_process();
-    let mut batch =
-        Batch { recorder, redactor, provenance, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let mut batch = Batch {
+        recorder,
+        redactor,
+        provenance,
+        settings: &settings,
+        quiet,
+        group: Vec::new(),
+        bytes: 0,
+        line: 0,
+        worst: Exit::Done,
+    };
     let shared = Arc::new(Shared::default());
     let listening = listen(&shared, context.json);
     if let Err(error) = listening {
@@ -177,6 +187,7 @@ struct Batch<'h> {
     redactor: Option<Redactor>,
     /// Where the lines come from that do not say so.
     provenance: Provenance,
+    settings: &'h Settings,
     /// Whether only what is refused is answered.
     quiet: bool,
     group: Vec<(u64, Result<Request, Invalid>)>,
@@ -197,7 +208,7 @@ impl Batch<'_> {
             false => Request::of_line(text),
         };
         let redacted = parsed.map(|mut request| {
-            request.provenance = provenance::complete(request.provenance, &self.provenance);
+            request.provenance = self.settings.kept(provenance::complete(request.provenance, &self.provenance));
             if let Some(redactor) = &self.redactor {
                 redactor.request(&mut request);
             }

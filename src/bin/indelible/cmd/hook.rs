@@ -155,15 +155,13 @@ fn requests(settings: &Settings, event: &Event) -> Result<Result<Vec<Request>, D
     }
     let redactor = settings.redact.hooks.then(|| settings.redactor()).transpose()?;
     let judged = judge(event, &settings.rules(), redactor.as_ref());
-    Ok(judged.map(|requests| requests.into_iter().map(with_project).collect()).map_err(|skipped| {
+    let kept = |mut request: Request| {
+        request.provenance = settings.kept(provenance::complete(request.provenance, &Provenance::default()));
+        request
+    };
+    Ok(judged.map(|requests| requests.into_iter().map(kept).collect()).map_err(|skipped| {
         Done::new(host, Outcome::Skipped(skipped), format!("{} of {:?}", skipped.word(), event.name))
     }))
-}
-
-/// `request` with the project that its folder belongs to.
-fn with_project(mut request: Request) -> Request {
-    request.provenance = provenance::complete(request.provenance, &Provenance::default());
-    request
 }
 
 /// Records what `event` has in it.

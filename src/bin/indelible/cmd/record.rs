@@ -27,6 +27,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     let home = context.open(WHAT)?;
     let settings = settings(context, &home, redact)?;
     let mut recorder = recorder(&home, &settings)?;
+    request.provenance = settings.kept(request.provenance);
     if let Some(redactor) = redactor(&settings, redact)? {
         redactor.request(&mut request);
     }
