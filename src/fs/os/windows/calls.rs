@@ -6,6 +6,8 @@
 //! 3. An append is written under a lock that lies beyond any byte of the file and goes with its process: that the system
 //!    keeps appends of several processes apart is promised nowhere.
 
+#![allow(missing_docs, reason = "each stands under the name of the Unix call or constant that it does the work of")]
+
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::mem::offset_of;
