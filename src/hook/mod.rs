@@ -9,7 +9,7 @@
 //!    request has a key made of the session and the call, or of the session and what was learned. Two copies of one
 //!    hook, and a marker that both a tool and the agent repeats, make one record.
 //! 2. What a tool prints is never a rule: markers count in what an agent wrote, which is its messages, a sub-agent's
-//!    answer, and what it has a shell say (`spoken`).
+//!    answer, both without what they quote, and what it has a shell say (`spoken`).
 //! 3. Secrets are taken out of every text before anything is made of it, so that no title, path, key or cut of it has one.
 
 mod compose;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use host::{End, Event, Host, Moment, Tool};
-pub use learned::{Learned, learned};
+pub use learned::{Learned, learned, learned_in_message};
 
 use crate::model::{Origin, Provenance, Record, Request, Severity, limits};
 use crate::redact::Redactor;
@@ -228,7 +228,9 @@ pub fn judge(event: &Event, rules: &Rules, redactor: Option<&Redactor>) -> Resul
             } else {
                 [&tool.output, ""]
             };
-            let printed: Vec<Learned> = said.iter().flat_map(|text| learned(text)).collect();
+            let is_agent = AGENTS.contains(&tool.name.as_str());
+            let markers = if is_agent { learned_in_message } else { learned };
+            let printed: Vec<Learned> = said.iter().flat_map(|text| markers(text)).collect();
             let spoken = match (&tool.command, &tool.end) {
                 _ if printed.is_empty() => Vec::new(),
                 (Some(command), End::Well | End::Failed { .. }) => spoken::markers(command),
@@ -247,7 +249,7 @@ pub fn judge(event: &Event, rules: &Rules, redactor: Option<&Redactor>) -> Resul
                 Some(_) if !of_event.failures => Err(Skipped::Unwanted),
                 Some(error) => Ok(compose::of_turn(&scene, error, rules.severity)),
             };
-            together(failed, scene.learned(learned(said), of_event))
+            together(failed, scene.learned(learned_in_message(said), of_event))
         }
     }
 }

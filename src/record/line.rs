@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape};
+use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape, fields_of};
 use crate::text::{looks_like_utf16, visible_line, without_mark};
 
 impl Request {
@@ -54,6 +54,13 @@ impl Line {
             if let Some(text) = self.values.remove(spec.name) {
                 provenance.set(spec.field, text)?;
             }
+        }
+        // What is left would be lost, and the line acknowledged.
+        let left = FIELDS.iter().find(|spec| self.values.contains_key(spec.name));
+        if let Some(spec) = left {
+            let known: Vec<&str> = fields_of(self.kind).map(|spec| spec.name).collect();
+            let problem = format!("{} has no such field; it has {}", self.kind, known.join(", "));
+            return Err(Invalid::new(spec.name, problem));
         }
         Ok(Request { record, key: self.key, provenance })
     }

@@ -26,7 +26,7 @@ pub(super) struct Row {
 enum Place {
     /// Behind the flag: in the next word, or after `=`.
     Flag(&'static str),
-    /// As `Flag`, or right after it.
+    /// As `Flag`, or right after it, or behind several letters of which it is the last: `-rP secret`.
     Short(&'static str),
     /// As `Short`, among the flags before any other word: behind it stands another program's call.
     Leading(&'static str),
@@ -95,7 +95,32 @@ pub(super) const ROWS: &[Row] = &[
         &[Named("password")],
     ),
     row(&["mysqladmin", "mariadb-admin"], &["mysqladmin", "mariadb-admin"], &["password"], &[Behind("password")]),
-    row(&["redis-cli", "valkey-cli"], &["redis-cli", "valkey-cli"], &[], &[Short("-a"), Flag("--pass")]),
+    row(
+        &["redis-cli", "valkey-cli"],
+        &["redis-cli", "valkey-cli"],
+        &[],
+        &[Short("-a"), Flag("--pass"), Behind("requirepass"), Behind("masterauth")],
+    ),
+    row(
+        &["redis-cli", "valkey-cli"],
+        &["redis-cli", "valkey-cli"],
+        &["AUTH", "auth"],
+        &[Behind("auth"), Second("AUTH"), Second("auth")],
+    ),
+    row(
+        &["requirepass", "masterauth"],
+        &["redis-server", "valkey-server"],
+        &[],
+        &[Flag("--requirepass"), Flag("--masterauth")],
+    ),
+    row(&["cypher-shell"], &["cypher-shell"], &[], &[Short("-p")]),
+    row(&["set-initial-password"], &["neo4j-admin"], &[], &[Behind("set-initial-password")]),
+    row(
+        &["kafka-configs", "kcat"],
+        &["kafka-configs", "kafka-configs.sh", "kcat", "kafkacat"],
+        &[],
+        &[Named("password")],
+    ),
     row(
         &["mongo"],
         &["mongo", "mongosh", "mongodump", "mongorestore", "mongoimport", "mongoexport", "mongostat", "mongotop"],
@@ -139,8 +164,38 @@ pub(super) const ROWS: &[Row] = &[
         &[],
         &[Short("-P")],
     ),
-    row(&["lftp", "ncftp"], &["lftp"], &[], &[After("-u", ','), After("--user", ',')]),
+    row(&["lftp", "ncftp"], &["lftp", "open"], &[], &[After("-u", ','), After("--user", ',')]),
     row(&["ncftp"], &["ncftp", "ncftpput", "ncftpget", "ncftpls"], &[], &[Flag("-p")]),
+    row(
+        &["snmp"],
+        &["snmpget", "snmpgetnext", "snmpwalk", "snmpbulkwalk", "snmpset", "snmptable", "snmpstatus"],
+        &[],
+        &[Short("-A"), Short("-X"), Short("-c")],
+    ),
+    row(&["x11vnc"], &["x11vnc"], &[], &[Flag("-passwd")]),
+    row(&["vncpasswd"], &["vncpasswd", "tigervncpasswd"], &[], &[Input]),
+    row(
+        &["crackmapexec", "netexec", "nxc ", "hydra ", "medusa "],
+        &["crackmapexec", "netexec", "nxc", "hydra", "medusa"],
+        &[],
+        &[Flag("-p")],
+    ),
+    row(
+        &["impacket", "exec.py", "secretsdump"],
+        &[
+            "impacket-secretsdump",
+            "impacket-psexec",
+            "impacket-wmiexec",
+            "impacket-smbexec",
+            "secretsdump.py",
+            "psexec.py",
+            "wmiexec.py",
+            "smbexec.py",
+        ],
+        &[],
+        &[After("", ':')],
+    ),
+    row(&["setairportnetwork"], &["networksetup"], &["-setairportnetwork"], &[Argument(3)]),
     row(&["nmcli"], &["nmcli"], &[], &[Behind("password"), Behind(".psk")]),
     row(&["wpa_passphrase"], &["wpa_passphrase"], &[], &[Argument(2)]),
     row(&["swaks"], &["swaks"], &[], &[Flag("-ap"), Flag("--auth-password")]),
@@ -156,9 +211,17 @@ pub(super) const ROWS: &[Row] = &[
             After("--proxy-user", ':'),
             Flag("--pass"),
             Flag("--oauth2-bearer"),
+            After("-b", '='),
+            After("--cookie", '='),
         ],
     ),
-    row(&["http ", "https ", "xh"], &["http", "https", "xh", "xhs"], &[], &[After("-a", ':'), After("--auth", ':')]),
+    row(
+        &["http ", "https ", "xh"],
+        &["http", "https", "xh", "xhs"],
+        &[],
+        &[After("-a", ':'), After("--auth", ':'), Named("password"), Named("token"), Named("secret")],
+    ),
+    row(&["ab -", "sqlmap"], &["ab", "sqlmap"], &[], &[After("-A", ':'), After("--auth-cred", ':')]),
     row(&["jenkins"], &["java", "jenkins-cli"], &[], &[After("-auth", ':')]),
     // Keys and archives
     row(
@@ -177,6 +240,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
     ),
     row(&["openssl"], &["openssl"], &["passwd"], &[Argument(2)]),
+    row(&["openssl"], &["openssl"], &["-salt"], &[Argument(3)]),
     row(&["openssl"], &["openssl"], &["stdin"], &[Input]),
     row(&["gpg"], &["gpg", "gpg2", "gpgv"], &[], &[Flag("--passphrase")]),
     row(&["--passphrase-fd"], &["gpg", "gpg2"], &["--passphrase-fd"], &[Input]),
@@ -192,20 +256,50 @@ pub(super) const ROWS: &[Row] = &[
     row(&["pdfto", "steghide"], &["pdftotext", "pdftoppm", "pdfinfo", "steghide"], &[], &[Flag("-upw"), Flag("-opw")]),
     row(&["steghide", "veracrypt"], &["steghide", "veracrypt"], &[], &[Flag("-p")]),
     row(&["cryptsetup"], &["cryptsetup"], &[], &[Input]),
-    row(&["security add", "security import", "security set"], &["security"], &[], &[Flag("-w"), Flag("-P")]),
+    row(&["security add", "security import", "security set"], &["security"], &[], &[Short("-w"), Flag("-P")]),
+    row(&["altool", "notarytool", "certutil"], &["altool", "notarytool", "certutil"], &[], &[Flag("-p")]),
+    row(&["signtool"], &["signtool"], &[], &[Flag("/p")]),
+    row(&["pk12util"], &["pk12util"], &[], &[Flag("-W"), Flag("-K")]),
+    row(&["mkpasswd"], &["mkpasswd"], &[], &[Argument(1)]),
+    row(&["hash-password"], &["caddy"], &[], &[Flag("--plaintext")]),
+    row(&["borg init"], &["borg"], &["init"], &[Input]),
+    row(&["zfs "], &["zfs"], &["load-key", "change-key", "create"], &[Input]),
+    row(
+        &["rclone"],
+        &["rclone"],
+        &["config"],
+        &[
+            Behind("secret_access_key"),
+            Behind("pass"),
+            Named("pass"),
+            Named("secret_access_key"),
+            Named("client_secret"),
+            Named("token"),
+        ],
+    ),
+    row(&["rclone"], &["rclone"], &["obscure"], &[Argument(2)]),
+    // Keepers of passwords
+    row(&["pass insert"], &["pass", "gopass"], &["insert"], &[Input]),
+    row(&["keyring set"], &["keyring"], &["set"], &[Input]),
+    row(&["secret-tool"], &["secret-tool"], &["store"], &[Input]),
+    row(&["bw login"], &["bw"], &["login"], &[Argument(3)]),
+    row(&["bw unlock"], &["bw"], &["unlock"], &[Argument(2)]),
+    row(&["set-secret"], &["Set-Secret"], &[], &[Flag("-Secret")]),
+    row(&["setx "], &["setx"], &[], &[Behind("key"), Behind("token"), Behind("password"), Behind("secret")]),
     row(&["security unlock"], &["security"], &["unlock-keychain"], &[Flag("-p")]),
     row(&["htpasswd", "mosquitto_passwd"], &["htpasswd", "mosquitto_passwd"], &["-b"], &[Last]),
     // Accounts of the system
     row(&["passwd"], &["chpasswd", "passwd", "smbpasswd", "chgpasswd"], &[], &[Input]),
     row(&["sudo -"], &["sudo"], &["-S"], &[Input]),
     row(&["kinit"], &["kinit"], &[], &[Input]),
+    row(&["su ", "runas"], &["su", "runas"], &[], &[Input]),
     row(&["read -"], &["read"], &["-s"], &[Input]),
     row(&["useradd", "usermod"], &["useradd", "usermod"], &[], &[Short("-p"), Flag("--password")]),
     row(&["securestring"], &["ConvertTo-SecureString"], &[], &[Argument(1), Flag("-String")]),
     // Registries and clouds
     row(
         &[" login"],
-        &["docker", "podman", "buildah", "nerdctl", "helm", "crane", "oras", "skopeo"],
+        &["docker", "podman", "buildah", "nerdctl", "helm", "crane", "oras", "skopeo", "oc"],
         &["login"],
         &[Short("-p"), Flag("--password"), Input],
     ),
@@ -225,9 +319,25 @@ pub(super) const ROWS: &[Row] = &[
         &[" secret "],
         &["docker", "podman", "gh", "wrangler", "kubectl"],
         &["secret"],
-        &[Input, Flag("-b"), Flag("--body"), After("--from-literal", '=')],
+        &[Input, Short("-b"), Flag("--body"), After("--from-literal", '=')],
     ),
     row(&["az login"], &["az"], &["login"], &[Short("-p"), Flag("--password")]),
+    row(&["keyvault secret"], &["az"], &["keyvault"], &[Flag("--value")]),
+    row(&["az sql ", "az mysql ", "az postgres "], &["az"], &["sql", "mysql", "postgres"], &[Flag("-p")]),
+    row(&["gcloud secrets"], &["gcloud"], &["secrets"], &[Input]),
+    row(&[" secrets "], &["fly", "flyctl", "supabase", "doppler"], &["secrets"], &[AnyNamed, Input]),
+    row(&["railway var"], &["railway"], &["set", "--set"], &[AnyNamed]),
+    row(&["supabase "], &["supabase"], &[], &[Flag("-p")]),
+    row(&["vercel "], &["vercel"], &["env"], &[Input]),
+    row(&["vercel ", "codecov "], &["vercel", "codecov"], &[], &[Flag("-t")]),
+    row(&["netlify "], &["netlify"], &[], &[Second("env:set"), Flag("--auth")]),
+    row(&["snyk auth"], &["snyk"], &["auth"], &[Argument(2)]),
+    row(&["wandb login"], &["wandb"], &["login"], &[Argument(2)]),
+    row(&["ngrok "], &["ngrok"], &[], &[Behind("authtoken")]),
+    row(&["mc alias"], &["mc"], &["alias"], &[Argument(6)]),
+    row(&["mc config host"], &["mc"], &["host"], &[Argument(7)]),
+    row(&["reset-admin-password"], &["grafana-cli", "grafana"], &[], &[Behind("reset-admin-password")]),
+    row(&["drush "], &["drush"], &["user:password", "user-password", "upwd"], &[Argument(3)]),
     row(
         &["aws_secret", "aws_session"],
         &["aws"],
@@ -243,6 +353,14 @@ pub(super) const ROWS: &[Row] = &[
         &[Argument(2), Named("password"), Named("token"), Named("secret_id")],
     ),
     row(&["vault", "bao kv"], &["vault", "bao"], &["kv"], &[AnyNamed]),
+    row(
+        &["vault", "bao write"],
+        &["vault", "bao"],
+        &["write"],
+        &[Named("password"), Named("token"), Named("secret_id"), Named("secret_key")],
+    ),
+    row(&["vault", "bao operator"], &["vault", "bao"], &["unseal"], &[Behind("unseal")]),
+    row(&["consul "], &["consul"], &[], &[Flag("-token")]),
     // Code
     row(&["extraheader"], &["git"], &[], &[Named("extraheader"), Behind("extraheader")]),
     row(
@@ -259,8 +377,19 @@ pub(super) const ROWS: &[Row] = &[
             Flag("--otp"),
         ],
     ),
+    row(&["npmauthtoken"], &["yarn"], &[], &[Behind("npmauthtoken")]),
+    row(&["uv publish"], &["uv"], &["publish"], &[Flag("-t"), Flag("-p")]),
+    row(&["nuget"], &["nuget"], &[], &[Flag("-k"), Flag("-p"), Flag("-ApiKey"), Flag("-Password")]),
+    row(&["user-secrets"], &["dotnet"], &["user-secrets"], &[Second("set")]),
+    row(&["dev-certs"], &["dotnet"], &["dev-certs"], &[Flag("-p")]),
     row(&["pypi-token"], &["poetry"], &["config"], &[Argument(3)]),
-    row(&["http-basic"], &["poetry"], &["config"], &[Argument(4)]),
+    row(
+        &["github-oauth", "gitlab-oauth", "gitlab-token"],
+        &["composer"],
+        &["config"],
+        &[Behind("oauth.github.com"), Behind("oauth.gitlab.com"), Behind("token.gitlab.com")],
+    ),
+    row(&["http-basic"], &["poetry", "composer"], &["config"], &[Argument(4)]),
     row(&["cargo login"], &["cargo"], &["login"], &[Argument(2)]),
     row(&["twine", "poetry publish"], &["twine", "poetry"], &[], &[Short("-p"), Flag("--password")]),
 ];
@@ -386,6 +515,11 @@ fn is(arg: &Word, word: &str) -> bool {
     arg.text == word || letter.zip(letters).is_some_and(|(letter, letters)| letters.contains(letter))
 }
 
+/// Whether `arg` is several letters, the last of them that of `flag`: `-xw`.
+fn is_last_of(arg: &Word, flag: &str) -> bool {
+    flag.len() == 2 && arg.text.len() > 2 && arg.text.ends_with(&flag[1..]) && is(arg, flag)
+}
+
 fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
     let whole = |word: &Word| unquoted(text, word.range.clone());
     let raw = |word: &Word| &text[whole(word)];
@@ -410,7 +544,9 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
     let each = |take: &dyn Fn(usize) -> Option<Range<usize>>| (0..args.len()).filter_map(take).collect::<Vec<_>>();
     let found = match place {
         Flag(flag) => each(&|at| value(at, flag, false, true)),
-        Short(flag) => each(&|at| value(at, flag, true, true)),
+        Short(flag) => each(&|at| {
+            value(at, flag, true, true).or_else(|| args.get(at + 1).filter(|_| is_last_of(&args[at], flag)).map(whole))
+        }),
         Leading(flag) => each(&|at| {
             let is_leading = args[..at].iter().all(|arg| arg.text.starts_with('-'));
             is_leading.then(|| value(at, flag, true, true)).flatten()
@@ -424,8 +560,7 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
             (end.is_some() || *sign != ':').then(|| range.start..end.map_or(range.end, |end| range.start + end))
         }),
         After(flag, sign) => each(&|at| {
-            let is_last = flag.len() == 2 && args[at].text.len() > 2 && args[at].text.ends_with(&flag[1..]);
-            let next = args.get(at + 1).filter(|_| is_last && is(&args[at], flag)).map(whole);
+            let next = args.get(at + 1).filter(|_| is_last_of(&args[at], flag)).map(whole);
             [value(at, flag, true, true), next].into_iter().flatten().find_map(|range| behind_sign(range, *sign))
         }),
         Begun("", beginning) => each(&|at| {

@@ -42,7 +42,7 @@ impl Rule {
     }
 }
 
-pub(super) const RULES: [Rule; 47] = [
+pub(super) const RULES: [Rule; 51] = [
     rule(
         "private-key",
         &["private key"],
@@ -140,12 +140,12 @@ pub(super) const RULES: [Rule; 47] = [
     .followed_by(has_password),
     judged(
         "password-flag",
-        &["--pass", "--token", "--secret", "--api-key", "--apikey", "-password", "-token", "-secret", "-passwd", "-passphrase", "curl"],
+        &["--pass", "--token", "--secret", "--api-key", "--apikey", "--auth-key", "--authkey", "-password", "-token", "-secret", "-passwd", "-passphrase", "curl"],
         concat!(
             // `--no-password` and the like are followed by something else.
-            r#"(?:\s--(?:(?:access|account|admin|api|auth|bearer|client|db|database|deploy|docker|ftp|github|gitlab|http|https|id|join|key|keystore|login|master|new|npm|old|personal|proxy|refresh|registry|repo|repository|root|sas|service|session|smtp|store|user)-)*"#,
-            r#"(?:password|passwd|passphrase|pass|token|secret|api-?key|client-secret|auth-token|access-token)[= ]"#,
-            r#"|\bcurl\s(?:[^\n]*?\s)?(?:-u|--user)[ =]?["']?[^\s:"'-][^\s:"']*:)["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#
+            r#"(?:\s--(?:(?:access|account|admin|api|auth|bearer|client|current|db|database|deploy|docker|ftp|github|gitlab|http|https|id|join|key|keystore|login|master|new|npm|old|personal|proxy|refresh|registry|repo|repository|root|sas|service|session|smtp|store|user)-)*"#,
+            r#"(?:password|passwd|passphrase|pass|token|secret|api-?key|client-secret|auth-token|access-token|auth-?key|secret-key)[= ]"#,
+            r#"|\bcurl\s(?:[^\n]*?\s)?(?:-u|--user|-x|--proxy)[ =]?["']?[^\s:"'-][^\s:"']*:)["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#
         ),
         |text| is_no_placeholder(text) && !text.starts_with('-') && !text.starts_with('/'),
     ),
@@ -165,21 +165,50 @@ pub(super) const RULES: [Rule; 47] = [
     .followed_by(is_assigned),
     judged(
         "assigned-secret",
-        &["rediscli_auth=", "sqlcmdpassword="],
-        r#"\b(?:REDISCLI_AUTH|SQLCMDPASSWORD)=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
+        &["rediscli_auth=", "sqlcmdpassword=", "tf_var_"],
+        r#"\b(?:REDISCLI_AUTH|SQLCMDPASSWORD|TF_VAR_[A-Za-z0-9_]*(?:password|passwd|secret|token|key))=["']?(?P<secret>[^\s"'`;&|<>()]{4,})"#,
         is_no_placeholder,
     ),
     judged(
         "property-secret",
-        &["password=", "passwd=", "secret=", "token=", "pass="],
+        &["password=", "passwd=", "passphrase=", "secret=", "token=", "pass=", "sonar.login="],
         // -Ddb.password=value and -var db_password=value
-        r#"\s(?:-[DPe]|-var[= ]|-e |--set |--extra-vars )["']?[A-Za-z0-9_.-]*(?i:password|passwd|secret|token|pass)=["']?(?P<secret>[^\s"'`,]{3,})"#,
+        r#"\s(?:-[DPe]|-var[= ]|-e |-[Fd] ?|--(?:form|data)(?:-[a-z]+)?[ =]|--set |--extra-vars )["']?[A-Za-z0-9_.-]*(?i:password|passwd|passphrase|secret|token|pass|sonar\.login)=["']?(?P<secret>[^\s"'`,]{3,})"#,
+        is_no_placeholder,
+    ),
+    judged(
+        "flag-secret",
+        &["password=", "passwd=", "passphrase=", "secret=", "token=", "pass=", "key="],
+        // --spring.datasource.password=value and --secret_key=value, whatever stands before the word
+        r#"\s--(?:[A-Za-z0-9]+[_.-])*(?:db)?(?i:password|passwd|passphrase|pass|secret|token|(?:secret|api|auth|account)[_-]?key)=["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#,
+        is_no_placeholder,
+    ),
+    judged(
+        "header-secret",
+        &["key:", "token:", "secret:", "password:"],
+        // Of a request: X-Api-Key: value
+        concat!(
+            r#"(?i)(?:\s(?:-H\s*|--header[ =])["']?[a-z0-9-]*(?:key|token|secret|password)|\bx-(?:[a-z0-9]+-)*(?:(?:api|access|auth|secret)-?key|token|secret|password)"#,
+            r#"|\b(?:private|job|deploy)-token):\s*(?P<secret>[^\s"'\\]{6,})"#
+        ),
+        is_no_placeholder,
+    ),
+    judged(
+        "netrc-password",
+        &["machine "],
+        r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<secret>[^\s\x22']+)",
+        is_no_placeholder,
+    ),
+    judged(
+        "pgpass-password",
+        &[".pgpass"],
+        r#"[^\s:"']+:(?:[0-9]+|\*):[^\s:]+:[^\s:]+:(?P<secret>[^\s"']+)["']?\s*>[^\n]*\.pgpass"#,
         is_no_placeholder,
     ),
     judged(
         "sql-password",
-        &["identified", "password '"],
-        r#"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|password\s+)\\?'(?P<secret>[^'\n\\]+)\\?'"#,
+        &["identified", "password '", "password('"],
+        r#"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|password(?:\s+|\())\\?'(?P<secret>[^'\n\\]+)\\?'"#,
         is_no_placeholder,
     ),
     judged(
@@ -187,7 +216,7 @@ pub(super) const RULES: [Rule; 47] = [
         SECRET_WORDS,
         concat!(
             // name = "value" and "name": "value"
-            r#"(?im)(?:[a-z0-9]+[_.-])*[a-z0-9]*(?:secret|token|password|passwd|passphrase|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|auth[_-]?key|credentials?)"#,
+            r#"(?im)(?:[a-z0-9]+[_.-])*[a-z0-9]*(?:secret|token|password|passwd|passphrase|[a-z0-9]_pass|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|auth[_-]?key|credentials?)"#,
             r#"\\?["']?\s*(?::=|=>|[:=])\s*(?:[bru]?\\?["'`])(?P<secret>[^\s"'`\\]{6,})\\?["'`]"#
         ),
         |text| is_no_placeholder(text) && (has_digit(text) || text.contains(['!', '#', '@', '%', '&', '*', '+', '='])),

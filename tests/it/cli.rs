@@ -127,6 +127,23 @@ fn a_flag_that_is_no_utf8_is_refused() {
 }
 
 #[test]
+fn a_line_with_a_field_of_another_kind_is_refused_and_not_recorded_without_it() {
+    let home = TestHome::new();
+    for (line, field, known) in [
+        (r#"{"kind":"heuristic","rule":"r","domain":"d","summary":"the whole story"}"#, "summary", "explanation"),
+        (r#"{"kind":"success","title":"t","domain":"d","rule":"r"}"#, "rule", "title"),
+        (r#"{"kind":"experiment","name":"n","hypothesis":"h","domain":"d"}"#, "domain", "hypothesis"),
+    ] {
+        let outcome = home.cmd(["record", "batch"]).stdin(line).run().exits(65);
+        let answer: Value = serde_json::from_str(outcome.stdout.trim()).expect("an answer is JSON");
+        let error = answer["error"].as_str().expect("an error is text");
+        assert!(error.starts_with(field) && error.contains(known), "{answer}");
+    }
+    let null = r#"{"kind":"heuristic","rule":"r","domain":"d","summary":null}"#;
+    let _ = home.cmd(["record", "batch"]).stdin(null).ok();
+}
+
+#[test]
 fn bad_lines_of_a_batch_are_answered_and_the_others_recorded() {
     let home = TestHome::new();
     let lines: [(&[u8], Option<&[&str]>); 18] = [

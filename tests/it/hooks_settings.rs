@@ -594,3 +594,25 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&5.into(), &0.into()), "{counts}");
     home.assert_settled();
 }
+
+#[test]
+fn with_json_each_answer_is_one_object() {
+    let home = TestHome::new();
+    let path = settings(&home, "claude");
+    for (args, changed, diff) in [
+        (vec!["uninstall", "claude", "--yes"], false, ""),
+        (vec!["install", "claude", "--dry-run"], false, "+++"),
+        (vec!["install", "claude", "--yes"], true, "+++"),
+        (vec!["install", "claude", "--yes"], false, ""),
+        (vec!["uninstall", "claude", "--yes"], true, "---"),
+        (vec!["uninstall", "claude", "--yes"], false, ""),
+    ] {
+        let outcome = hooks(&home, &args).args(["--json"]).ok();
+        let answer: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no JSON: {outcome}"));
+        assert_eq!(answer["changed"], changed, "{args:?}: {outcome}");
+        assert_eq!(answer["settings"].as_str(), path.to_str(), "{args:?}: {outcome}");
+        let text = answer["diff"].as_str().expect("a text");
+        assert!(text.contains(diff) && text.is_empty() == diff.is_empty(), "{args:?}: {outcome}");
+    }
+    assert!(!path.exists(), "it was made for us");
+}

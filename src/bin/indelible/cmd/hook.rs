@@ -91,7 +91,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
 
 /// Counts what is no event, and keeps it for a person. With `explain`, it does neither.
 fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
-    let done = Done::new(host, Outcome::Unreadable(unread.why), format!("no event could be read: {:?}", unread.why));
+    let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
     if !explain {
         count_one(context, host, done.outcome, None);
         if unread.why != Unreadable::Empty {
@@ -159,9 +159,9 @@ fn requests(settings: &Settings, event: &Event) -> Result<Result<Vec<Request>, D
         request.provenance = settings.kept(provenance::complete(request.provenance, &Provenance::default()));
         request
     };
-    Ok(judged.map(|requests| requests.into_iter().map(kept).collect()).map_err(|skipped| {
-        Done::new(host, Outcome::Skipped(skipped), format!("{} of {:?}", skipped.word(), event.name))
-    }))
+    Ok(judged
+        .map(|requests| requests.into_iter().map(kept).collect())
+        .map_err(|skipped| Done::new(host, Outcome::Skipped(skipped), format!("the event {:?}", event.name))))
 }
 
 /// Records what `event` has in it.

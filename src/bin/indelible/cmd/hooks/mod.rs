@@ -27,7 +27,7 @@ use host::Call;
 pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
     match what {
         HooksCommand::Install(args) => install(context, &args),
-        HooksCommand::Uninstall(args) => uninstall(&args),
+        HooksCommand::Uninstall(args) => uninstall(context, &args),
         HooksCommand::Status { dir } => status(context, dir.as_deref()),
     }
 }
@@ -75,14 +75,17 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
         }
     };
     let change = Change { path, before, after: Some(after) };
-    if !change.agreed(args, WHAT)? {
+    if !change.agreed(context, args, WHAT)? {
         return Ok(Exit::Done);
     }
     if first {
         keep(&change).map_err(|error| unwritten(WHAT, &file::copy_of(&change.path), &error))?;
     }
     change.make(WHAT)?;
-    output::line(&format!("{}: {}", host.title(), host::by_hand(host)));
+    match context.json {
+        true => output::json(&change.told(true)),
+        false => output::line(&format!("{}: {}", host.title(), host::by_hand(host))),
+    }
     if change.after.as_deref().is_some_and(edit::switches_off) {
         output::warn("`disableAllHooks` is true in these settings: no hook runs until it is false");
     }
@@ -102,7 +105,7 @@ fn keep(change: &Change) -> io::Result<()> {
     }
 }
 
-fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
+fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not uninstalled";
     let host = Host::from(args.host);
     let path = settings_of(args, WHAT)?;
@@ -111,12 +114,14 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
-        output::line(&format!("{} is not there: nothing to uninstall", text::path(&path)));
+        let change = Change { path, before: None, after: None };
+        change.idle(context, "is not there: nothing to uninstall");
         return Ok(Exit::Done);
     };
     let is_plugin = host == Host::OpenCode && host::is_plugin(text);
     if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
-        output::line(&format!("{} has no hook of ours: nothing to uninstall", text::path(&path)));
+        let change = Change { path, after: before.clone(), before };
+        change.idle(context, "has no hook of ours: nothing to uninstall");
         return Ok(Exit::Done);
     }
     let copy = file::copy_of(&path);
@@ -124,14 +129,17 @@ fn uninstall(args: &HooksArgs) -> Result<Exit, Failure> {
     let after = if is_plugin { None } else { left(host, text, kept.as_deref()).map_err(broken)? };
     let restored = after == kept;
     let change = Change { path, before, after };
-    if !change.agreed(args, WHAT)? {
+    if !change.agreed(context, args, WHAT)? {
         return Ok(Exit::Done);
     }
     change.make(WHAT)?;
     if restored {
         file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
-    } else if kept.is_some() {
+    } else if kept.is_some() && !context.json {
         output::line(&format!("how it was before the hooks were installed is still in {}", text::path(&copy)));
+    }
+    if context.json {
+        output::json(&change.told(true));
     }
     Ok(Exit::Done)
 }
@@ -150,17 +158,34 @@ fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, ed
 }
 
 impl Change {
+    /// Says that there is nothing to do, and `why`.
+    fn idle(&self, context: &Context, why: &str) {
+        match context.json {
+            true => output::json(&self.told(false)),
+            false => output::line(&format!("{} {why}", text::path(&self.path))),
+        }
+    }
+
+    /// The change as JSON, and whether it was made.
+    fn told(&self, changed: bool) -> serde_json::Value {
+        json!({ "settings": self.path.display().to_string(), "changed": changed, "diff": self.diff() })
+    }
+
     /// Shows the change, and whether it is to be made.
-    fn agreed(&self, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
+    fn agreed(&self, context: &Context, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
         if self.before == self.after {
-            output::line(&format!("{} has them already: nothing to change", text::path(&self.path)));
+            self.idle(context, "has them already: nothing to change");
             return Ok(false);
         }
-        output::line(self.diff().trim_end());
+        match context.json {
+            true if args.dry_run => output::json(&self.told(false)),
+            true => {}
+            false => output::line(self.diff().trim_end()),
+        }
         if args.dry_run || args.yes {
             return Ok(args.yes && !args.dry_run);
         }
-        if !io::stdin().is_terminal() {
+        if context.json || !io::stdin().is_terminal() {
             return Err(Failure::new(Exit::Usage, what)
                 .because(&io::Error::other("nobody is there to agree to the change"))
                 .hint("--yes makes it without asking, --dry-run only shows it"));
