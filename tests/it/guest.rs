@@ -810,3 +810,77 @@ fn a_work_tree_of_a_bare_repository() {
     assert_agrees(&home, &receipts);
     assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "");
 }
+
+/// A new home takes no id that another home of the repository has, wherever that one's private folder lies.
+#[test]
+fn a_new_home_never_takes_the_id_of_another() {
+    type Arrange<'a> = &'a dyn Fn(&TestHome);
+    let arrange: [(&str, Arrange<'_>); 4] = [
+        ("beside a folder of before", &as_before),
+        ("after a release", &|home| {
+            let _ = home.cmd(["release", "--yes"]).ok();
+        }),
+        ("after a release without a trace", &|home| {
+            let _ = home.cmd(["release", "--yes", "--remove"]).ok();
+        }),
+        ("beside it", &|_| {}),
+    ];
+    for (when, arrange) in arrange {
+        let main = repository();
+        if when.starts_with("after") {
+            std::fs::create_dir(main.join("memory")).expect("it can be made");
+            let _ = main.cmd(["adopt", "--yes"]).ok();
+        } else {
+            let _ = main.cmd(["init"]).ok();
+        }
+        let _ = main.record("failure", "mine");
+        main.flush();
+        arrange(&main);
+        assert_new_id(&main, when);
+    }
+}
+
+/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well.
+#[test]
+fn a_home_beside_a_bare_repository_keeps_its_id() {
+    let source = repository();
+    let root = source.user().join("project");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(".bare"));
+    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+    std::fs::write(root.join(".git"), "gitdir: ./.bare\n").expect("it can be written");
+    let main = TestHome::at(root);
+    let _ = main.cmd(["init"]).ok();
+    let _ = main.record("failure", "mine");
+    main.flush();
+    assert_new_id(&main, "beside a bare repository");
+}
+
+/// A new home in a work tree of the repository of `main` has a history of its own.
+fn assert_new_id(main: &TestHome, when: &str) {
+    let path = main.path().with_file_name("tree");
+    let _ = main.git(["worktree", "add", "-q", "-b", "tree", path.to_str().expect("UTF-8")]).ok();
+    let tree = TestHome::at(path);
+    let _ = tree.cmd(["init"]).ok();
+    let receipt = tree.record("failure", "of the work tree");
+    tree.recover_fully();
+    let said = tree.verify().exits(0);
+    assert!(said.stdout.contains("1 record:"), "{when}: it counts another's records: {said}");
+    assert!(!main.path().join(&receipt.path).exists(), "{when}");
+    let histories = main.git(["for-each-ref", "--format=%(objectname)", "refs/indelible"]).ok().stdout;
+    let histories: std::collections::BTreeSet<&str> = histories.lines().collect();
+    assert_eq!(histories.len(), 2, "{when}: both homes have one history");
+}
+
+/// A folder that is a repository itself is no place for a home: git would take the home's own for it.
+#[test]
+fn a_bare_repository_is_no_home() {
+    let source = repository();
+    let bare = source.user().join("bare.git");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), bare.to_str().expect("UTF-8"));
+    let _ = source.git(["clone", "-q", "--bare", from, to]).ok();
+    for folder in [bare, source.join(".git")] {
+        let refused = TestHome::at(folder.clone()).cmd(["init"]).run().exits(77);
+        assert!(refused.stderr.contains("choose another folder"), "{refused}");
+        assert!(!folder.join(".git").exists() && !folder.join("memory").exists(), "{refused}");
+    }
+}

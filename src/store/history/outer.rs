@@ -44,6 +44,11 @@ pub fn make_room(home: &Path) -> Result<(), Error> {
     if !is_ours_or_absent(home) {
         return Ok(());
     }
+    if is_git_folder(home) {
+        let why =
+            "it is that folder, and git would take the home's repository for it; choose another folder".to_owned();
+        return Err(Error::Inside { home: home.clone(), repository: home.clone(), why });
+    }
     let Some(outer) = Outer::around(home)? else { return Ok(()) };
     let refusal = |why: &str| Error::Inside { home: home.clone(), repository: outer.root.clone(), why: why.to_owned() };
     if outer.ignores() || outer.has_line()? {
@@ -197,6 +202,12 @@ fn names(rule: &str, path: &Path) -> bool {
     let named = if rule.contains('/') { path } else { path.file_name().map_or(path, Path::new) };
     let pattern = rule.trim_start_matches('/').trim_start_matches("**/");
     Pathspec::new([pattern]).is_ok_and(|it| it.matches_path(named, PathspecFlags::DEFAULT))
+}
+
+/// Whether git takes the folder `path` itself for a repository, a bare one or a `.git`. A `.git` in it would come first: what
+/// is pushed there would go into ours.
+fn is_git_folder(path: &Path) -> bool {
+    path.join("HEAD").is_file() && ["objects", "refs"].iter().all(|name| path.join(name).is_dir())
 }
 
 /// Whether the home at `path` has no repository, or one of ours.

@@ -30,8 +30,11 @@ use uuid::Uuid;
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
 use crate::fs::Dir;
+use crate::fs::os;
 use crate::fs::point::Point;
-use crate::private::private_of;
+use crate::home::{IDENTITY, INDEX, Identity};
+use crate::init::RELEASED;
+use crate::private::{IN_GIT, PRIVATE, private_of};
 
 /// The first name that is tried.
 const NAME: &str = "refs/heads/indelible";
@@ -84,13 +87,18 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Re
 }
 
 /// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
-/// the work trees claims.
+/// the work trees claims. `None` where another work tree has an index and nothing that says whose: it may be its home's.
 pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
-    let claimed = work_trees(repository).filter_map(|git| {
-        let text = plain::text(&git.join("indelible/home.json"));
-        serde_json::from_str::<crate::home::Identity>(&text).ok().map(|it| it.id)
-    });
-    let claimed: Vec<Uuid> = claimed.collect();
+    let mut claimed = Vec::new();
+    for git in work_trees(repository) {
+        let places = places_of(repository, &git);
+        let ids = claimed_in(&git, &places);
+        let is_another = real(&git) != real(repository.path());
+        if is_another && ids.is_empty() && places.iter().any(|place| place.join(INDEX).is_file()) {
+            return Ok(None);
+        }
+        claimed.extend(ids);
+    }
     let mut found = Vec::new();
     for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
         let Ok(reference) = reference else { continue };
@@ -103,6 +111,34 @@ pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
         }
     }
     Ok(if let [only] = found[..] { Some(only) } else { None })
+}
+
+/// The folders that may be the work tree of the git folder `git`.
+fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
+    let above = |path: &Path| path.parent().map(Path::to_owned);
+    if git != repository.commondir() {
+        let named = plain::text(&git.join("gitdir"));
+        return above(&git.join(named.trim())).into_iter().collect();
+    }
+    // Beside a bare repository, or within one that another folder's `.git` names.
+    let named = repository.config().and_then(|it| it.get_string("core.worktree")).ok().map(|it| git.join(it));
+    above(git).into_iter().chain(named).collect()
+}
+
+/// The ids of the homes, released ones too, whose private folders lie in the git folder `git`, or in one of the work trees
+/// `places`, where the folder stays until `init` or a worker moves it.
+fn claimed_in(git: &Path, places: &[PathBuf]) -> Vec<Uuid> {
+    let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
+    let folders = beside.chain([(git, IN_GIT)]).flat_map(|(folder, prefix)| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter(move |it| it.file_name().to_str().is_some_and(|it| it.starts_with(prefix))).map(|it| it.path())
+    });
+    let texts = folders.flat_map(|folder| [IDENTITY, RELEASED].map(|name| plain::text(&folder.join(name))));
+    texts.filter_map(|text| serde_json::from_str::<Identity>(&text).ok().map(|it| it.id)).collect()
+}
+
+fn real(path: &Path) -> PathBuf {
+    os::real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
