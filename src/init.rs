@@ -84,6 +84,8 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
     if !home::is_home(path) {
         history::make_room(path)?;
+        // A repository that cannot be used gets nothing that its own commands would show.
+        History::check(path, &history)?;
     }
     if make_home_folder(path)? {
         made.added.push("folder");

@@ -428,4 +428,6 @@ fn a_home_is_not_made_in_a_repository_of_an_unknown_kind() {
     std::fs::create_dir(home.path()).expect("it can be made");
     let _ = home.git(["init", "-q", "--object-format=sha256"]).ok();
     let _ = home.cmd(["init"]).run().exits(78);
+    assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "", "something was left there");
+    assert!(!home.join(".git/indelible").exists() && !home.join("memory").exists(), "something was left there");
 }

@@ -391,6 +391,19 @@ impl History {
         Ok((history, made))
     }
 
+    /// Whether there can be a home in `home`, as far as its repository says. Makes nothing but folders that an empty one
+    /// lacks.
+    ///
+    /// # Errors
+    /// What [`Error::is_unsupported`] is true of.
+    pub fn check(home: &Path, options: &HistoryOptions) -> Result<(), Error> {
+        setup::remake_folders(home)?;
+        match History::open(home, options.clone()) {
+            Err(error) if error.is_unsupported() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The history in `home`.
     ///
     /// # Errors
