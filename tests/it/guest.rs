@@ -652,6 +652,53 @@ fn another_user_can_clone_and_fetch() {
     assert_ne!(listed.code(), Some(0), "the private folder is open to others: {listed}");
 }
 
+/// Two users share a repository, each with a work tree and a home in it: each commits, and neither takes the other's id.
+#[test]
+fn two_users_of_one_repository() {
+    if !rustix::process::geteuid().is_root() || !crate::support::has("setpriv", "another user") {
+        crate::support::skipped("only root can be two users");
+        return;
+    }
+    let as_user = |user: &'static str| ["setpriv", "--reuid", user, "--regid", user, "--groups", "7777"];
+    let main = TestHome::absent();
+    std::os::unix::fs::chown(main.user(), Some(1000), Some(7777)).expect("it is ours");
+    std::fs::set_permissions(main.user(), std::os::unix::fs::PermissionsExt::from_mode(0o2775)).expect("it is ours");
+    let git = |user: &'static str, args: &[&str]| {
+        let settings = ["safe.directory=*", "user.name=u", "user.email=u@x"].map(|it| ["-c", it]);
+        Cmd::new("setpriv", main.user())
+            .folder(main.user())
+            .args(&as_user(user)[1..])
+            .args([&["git"], settings.as_flattened(), args].concat())
+            .ok()
+    };
+    let path = main.path().to_str().expect("UTF-8");
+    let _ = git("1000", &["init", "-q", "--shared=group", path]);
+    let _ = git("1000", &["-C", path, "commit", "-q", "--allow-empty", "-m", "x"]);
+    let homes = ["1000", "1001"].map(|user| {
+        let tree = main.user().join(user);
+        let _ = git(user, &["-C", path, "worktree", "add", "-q", tree.to_str().expect("UTF-8")]);
+        (user, TestHome::at(tree))
+    });
+    for (user, home) in &homes {
+        std::os::unix::fs::chown(home.user(), Some(user.parse().expect("a number")), None).expect("it is ours");
+        let _ = home.under(&as_user(user), &["init"]).ok();
+    }
+    for round in 0..2 {
+        for (user, home) in &homes {
+            let title = format!("{user} {round}");
+            let _ = home.under(&as_user(user), &["record", "failure", "--title", &title, "--domain", "d"]).ok();
+            let _ = home.under(&as_user(user), &["flush"]).ok();
+        }
+    }
+    let third = ("1000", TestHome::at(main.path().to_owned()));
+    std::os::unix::fs::chown(third.1.user(), Some(1000), None).expect("it is ours");
+    let _ = third.1.under(&as_user("1000"), &["init"]).ok();
+    let said = third.1.under(&as_user("1000"), &["verify"]).ok();
+    assert!(said.stdout.contains("0 records"), "it counts another user's records: {said}");
+    let said = homes[1].1.under(&as_user("1001"), &["verify"]).ok();
+    assert!(said.stdout.contains("2 records") && said.stdout.contains("0 pending"), "{said}");
+}
+
 /// A home in a folder of somebody's repository: each command of theirs says what it says without it.
 #[test]
 fn a_home_inside_a_repository_changes_no_command_of_it() {

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
+use crate::adopt::release::ASIDE;
 use crate::fs::Dir;
 use crate::fs::os;
 use crate::fs::point::Point;
@@ -87,14 +88,17 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Re
 }
 
 /// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
-/// the work trees claims. `None` where another work tree has an index and nothing that says whose: it may be its home's.
+/// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
+/// to this user: the history may be theirs.
 pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
     let mut claimed = Vec::new();
-    for git in work_trees(repository) {
+    let own = real(repository.path());
+    for git in work_trees(repository).filter(|git| real(git) != own) {
         let places = places_of(repository, &git);
-        let ids = claimed_in(&git, &places);
-        let is_another = real(&git) != real(repository.path());
-        if is_another && ids.is_empty() && places.iter().any(|place| place.join(INDEX).is_file()) {
+        let folders = private_folders(&git, &places);
+        let ids: Vec<Uuid> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
+        let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
+        if is_one && ids.is_empty() {
             return Ok(None);
         }
         claimed.extend(ids);
@@ -125,16 +129,23 @@ fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
     above(git).into_iter().chain(named).collect()
 }
 
-/// The ids of the homes, released ones too, whose private folders lie in the git folder `git`, or in one of the work trees
-/// `places`, where the folder stays until `init` or a worker moves it.
-fn claimed_in(git: &Path, places: &[PathBuf]) -> Vec<Uuid> {
+/// The private folders, released ones too, in the git folder `git`, and in its work trees `places`, where such a folder
+/// stays until `init` or a worker moves it.
+fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
     let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
-    let folders = beside.chain([(git, IN_GIT)]).flat_map(|(folder, prefix)| {
+    let found = beside.chain([(git, IN_GIT)]).flat_map(|(folder, name)| {
+        let is_one =
+            move |it: &str| it.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(ASIDE));
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter(move |it| it.file_name().to_str().is_some_and(|it| it.starts_with(prefix))).map(|it| it.path())
+        entries.filter(move |it| it.file_name().to_str().is_some_and(is_one)).map(|it| it.path())
     });
-    let texts = folders.flat_map(|folder| [IDENTITY, RELEASED].map(|name| plain::text(&folder.join(name))));
-    texts.filter_map(|text| serde_json::from_str::<Identity>(&text).ok().map(|it| it.id)).collect()
+    found.filter(|folder| folder.is_dir()).collect()
+}
+
+/// The id of the home whose private folder is at `folder`.
+fn claimed_in(folder: &Path) -> Option<Uuid> {
+    let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
+    read(IDENTITY).or_else(|| read(RELEASED))
 }
 
 fn real(path: &Path) -> PathBuf {
