@@ -499,6 +499,17 @@ impl History {
         }
     }
 
+    /// Whether HEAD has all of our history.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn is_in_head(&self) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let (Some(head), Some(tip)) = (commit::head(&repository)?, self.tip()?) else { return Ok(false) };
+        let reaches = repository.graph_descendant_of(head, tip.commit.0).doing("looking for our history in yours")?;
+        Ok(reaches || head == tip.commit.0)
+    }
+
     /// The repository's own list of ignored files; `None` if there is none.
     ///
     /// # Errors
