@@ -43,7 +43,7 @@ pub struct Made {
     pub branch: String,
     /// The reference that has it.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit.
+    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
     pub advice: Option<String>,
     /// Whether the repository was there before, and is somebody's own.
     pub guest: bool,

@@ -790,6 +790,34 @@ fn a_home_that_would_break_the_repository_around_it_is_refused() {
     }
 }
 
+/// A repository that was made around a home, and took it in, is told how to let go of it, and does not take it in again.
+#[test]
+fn a_repository_that_took_a_home_in_lets_go_of_it() {
+    let home = TestHome::named("around/knowledge");
+    let _ = home.record_each("mine");
+    home.flush();
+    let around = home.path().parent().expect("it is in a folder").to_owned();
+    let git = |args: &[&str]| {
+        let who = ["-c", "user.name=o", "-c", "user.email=o@x"];
+        Cmd::new("git", home.user()).folder(&around).args([&who[..], args].concat())
+    };
+    let _ = git(&["init", "-q"]).ok();
+    let _ = git(&["add", "-A"]).ok();
+    let advice = |said: &crate::support::Outcome| {
+        let command = said.stdout.split("to mend that: ").nth(1).expect("it is told").lines().next();
+        command.expect("a line").to_owned()
+    };
+    let status = home.cmd(["status"]).ok();
+    let said = home.cmd(["init"]).ok();
+    assert_eq!(advice(&status), advice(&said));
+    let _ = Cmd::new("sh", home.user()).args(["-c", advice(&said).as_str()]).ok();
+    for command in [&["add", "-A"][..], &["status", "--porcelain"]] {
+        assert_eq!(git(command).ok().stdout, "");
+    }
+    assert!(!home.cmd(["status"]).ok().stdout.contains("to mend that"));
+    let _ = home.verify().exits(0);
+}
+
 /// Of the repository that is the user's own folder, only the home's is left out.
 #[test]
 fn the_default_home_in_a_repository_of_the_users_folder() {

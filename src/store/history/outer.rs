@@ -22,6 +22,7 @@ use super::modes::Modes;
 use super::setup::{self, EXCLUDED};
 use super::{Error, plain};
 use crate::fs::os;
+use crate::text;
 
 /// The repository that a home lies in.
 #[derive(Debug)]
@@ -87,6 +88,10 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
     match make_room(home) {
         Err(Error::Inside { .. }) => {
             let Some(outer) = Outer::around(&real(home))?.filter(Outer::tracks) else { return Ok(()) };
+            if outer.tracks_it_as_one() {
+                // Taken out of its index, it is not added again.
+                return outer.add(&[outer.line()]);
+            }
             let folder = outer.line();
             let folder = folder.trim_end_matches('/');
             let lines = EXCLUDED.iter().chain(&["/.indelible/"]).map(|line| format!("{folder}{line}"));
@@ -94,6 +99,19 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
         }
         done => done,
     }
+}
+
+/// What the owner of a repository around the home can do that added it as it is, before there was a line for it: git takes
+/// it for a submodule then, and fails. `None` where nobody did.
+pub(super) fn advice(home: &Path) -> Option<String> {
+    let outer = Outer::around(&real(home)).ok()??;
+    let git = format!("git -C {}", text::shell_path(&outer.root));
+    outer.tracks_it_as_one().then(|| {
+        format!(
+            "the git repository around it took this home in, and its own commands fail; to mend that: {git} rm -q --cached -f {}",
+            text::shell_path(Path::new(&outer.home))
+        )
+    })
 }
 
 impl Outer {
@@ -179,6 +197,13 @@ impl Outer {
             Err(_) => plain::content(&path)
                 .is_ok_and(|bytes| bytes.unwrap_or_default().windows(folder.len()).any(|it| it == folder.as_bytes())),
         })
+    }
+
+    /// Whether its own work tree tracks the home as a repository in a repository.
+    fn tracks_it_as_one(&self) -> bool {
+        let opened = Repository::open(&self.root).and_then(|it| it.index());
+        let entry = opened.ok().and_then(|index| index.get_path(Path::new(&self.home), 0));
+        entry.is_some_and(|entry| entry.mode == u32::from(git2::FileMode::Commit))
     }
 
     fn modes(&self) -> Modes {

@@ -515,11 +515,15 @@ impl History {
         Ok(())
     }
 
-    /// What its owner can do where the branch does not show the newest commit; `None` where it does, or is not wanted.
+    /// What its owner can do where the branch does not show the newest commit, or a repository around a home took it in;
+    /// `None` where nothing is to be done.
     ///
     /// # Errors
     /// [`Error::Git`] if it cannot be told.
     pub fn advice(&self) -> Result<Option<String>, Error> {
+        if self.owned {
+            return Ok(super::outer::advice(&self.home));
+        }
         let repository = self.repository()?;
         if self.guest().is_none() || !self.options.pointer {
             return Ok(None);

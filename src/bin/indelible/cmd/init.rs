@@ -47,16 +47,20 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     }
     if made.guest {
         let branch = made.branch.trim_start_matches("refs/heads/");
+        let shows = match made.branch == made.reference {
+            true => "no branch shows them".to_owned(),
+            false => format!("the branch {branch} shows them"),
+        };
         output::line(&format!(
-            "it is a git repository of yours: records go to {}, the branch {branch} shows them, and nothing else is touched",
+            "it is a git repository of yours: records go to {}, {shows}, and nothing else is touched",
             made.reference
         ));
         if branch != "indelible" && made.branch != made.reference {
             output::line("(the name indelible, or one beneath it, is taken)");
         }
-        if let Some(advice) = &made.advice {
-            output::line(advice);
-        }
+    }
+    if let Some(advice) = &made.advice {
+        output::line(advice);
     }
     if made.index_damaged {
         output::warn("its index is damaged: run `indelible repair`");
