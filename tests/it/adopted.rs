@@ -286,6 +286,29 @@ fn records_on_no_branch_come_to_theirs() {
     }
 }
 
+/// Work trees share the list of ignored files: a home that is given back leaves what another one needs, and the last one
+/// leaves the list as it was before the first.
+#[test]
+fn a_home_given_back_leaves_the_lines_of_another() {
+    let main = framework(Tables::Usual, Git::Clean, 20);
+    let list = main.join(".git/info/exclude");
+    let before = std::fs::read(&list).ok();
+    let path = main.path().with_file_name("tree");
+    let _ = theirs(&main, ["worktree", "add", "-q", path.to_str().expect("UTF-8")]).ok();
+    let tree = TestHome::at(path);
+    for home in [&main, &tree] {
+        let _ = adopt(home, &["--yes"]).ok();
+        let _ = home.record_each("mine");
+        home.flush();
+    }
+    let shown = || theirs(&tree, ["status", "--porcelain", "-uall"]).ok().stdout;
+    let said = shown();
+    let _ = release(&main, &["--yes"]).ok();
+    assert_eq!(shown(), said, "the other home's files are shown");
+    let _ = release(&tree, &["--yes"]).ok();
+    assert_eq!(std::fs::read(&list).ok(), before, "the list is not as it was");
+}
+
 /// What they have staged never goes into the commit of the records, not even where that has nothing to commit.
 #[test]
 fn what_is_staged_is_no_record() {

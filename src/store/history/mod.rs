@@ -510,20 +510,29 @@ impl History {
         Ok(reaches || head == tip.commit.0)
     }
 
-    /// The repository's own list of ignored files; `None` if there is none.
+    /// The repository's own list of ignored files, as it was before there was a home in any of its work trees; `None` if
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn excluded(&self) -> Result<Option<Vec<u8>>, Error> {
-        setup::excluded(&self.common)
+        let list = setup::excluded(&self.common)?;
+        Ok(match pointer::has_other_homes(&self.repository()?) {
+            true => list.map(|list| setup::without_ours(&list, None)),
+            false => list,
+        })
     }
 
     /// Takes the lines that [`History::init`] added out of the repository's own list of ignored files, which was
-    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte.
+    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte. A home in another work tree needs them
+    /// still, and the last one takes them out.
     ///
     /// # Errors
     /// [`Error::Io`]; the list is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
+        if pointer::has_other_homes(&self.repository()?) {
+            return Ok(());
+        }
         setup::exclude_ours_no_more(&self.common, self.modes, before)
     }
 

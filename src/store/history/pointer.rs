@@ -117,6 +117,21 @@ pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
     Ok(if let [only] = found[..] { Some(only) } else { None })
 }
 
+/// Whether another work tree has a home, as far as this user can tell.
+pub(super) fn has_other_homes(repository: &Repository) -> bool {
+    let own = real(repository.path());
+    work_trees(repository).filter(|git| real(git) != own).any(|git| {
+        let places = places_of(repository, &git);
+        let is_home = |folder: &PathBuf| {
+            let is_aside = folder.to_string_lossy().contains(ASIDE);
+            !is_aside && (folder.join(IDENTITY).is_file() || fs::read_dir(folder).is_err())
+        };
+        // Of a work tree that was removed, git keeps its folder for a while.
+        let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
+        is_there && private_folders(&git, &places).iter().any(is_home)
+    })
+}
+
 /// The folders that may be the work tree of the git folder `git`.
 fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
     let above = |path: &Path| path.parent().map(Path::to_owned);
