@@ -395,11 +395,11 @@ impl History {
     /// lacks.
     ///
     /// # Errors
-    /// What [`Error::is_unsupported`] is true of.
+    /// What [`Error::is_unsupported`] or [`Error::is_transient`] is true of.
     pub fn check(home: &Path, options: &HistoryOptions) -> Result<(), Error> {
         setup::remake_folders(home)?;
         match History::open(home, options.clone()) {
-            Err(error) if error.is_unsupported() => Err(error),
+            Err(error) if error.is_unsupported() || error.is_transient() => Err(error),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use indelible::init::init;
+use indelible::home;
+use indelible::init::{self, init};
 use indelible::text;
 use serde_json::json;
 
@@ -25,8 +26,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
         }
     };
     let settings = Settings::at(&path, &context.overrides)?;
-    let made =
-        init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
+    let made = init(&path, settings.history(), TEMPLATE).map_err(|error| {
+        let failure = Failure::of("the home was not made", &error);
+        match &error {
+            init::Error::History(error) if error.is_unsupported() && !home::is_home(&path) => {
+                failure.hint("nothing was changed; choose a folder without that repository")
+            }
+            _ => failure,
+        }
+    })?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
     trust::note(&path);
     if context.json {
