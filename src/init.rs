@@ -43,7 +43,7 @@ pub struct Made {
     pub branch: String,
     /// The reference that has it.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit.
+    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
     pub advice: Option<String>,
     /// Whether the repository was there before, and is somebody's own.
     pub guest: bool,
@@ -84,6 +84,8 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
     if !home::is_home(path) {
         history::make_room(path)?;
+        // A repository that cannot be used gets nothing that its own commands would show.
+        History::check(path, &history)?;
     }
     if make_home_folder(path)? {
         made.added.push("folder");

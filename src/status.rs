@@ -81,7 +81,7 @@ pub struct HistoryStatus {
     pub commit: Option<String>,
     /// The reference that has the history; in somebody's repository it is not the branch, which shows it.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit.
+    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
     pub advice: Option<String>,
 }
 

@@ -47,6 +47,8 @@ pub struct Released {
     pub branch: Option<String>,
     /// Whether that branch and HEAD have a commit in common; if not, it has nothing but records.
     pub branch_meets_head: bool,
+    /// Whether HEAD has all that is on the branch, by a merge for one.
+    pub head_has_branch: bool,
     /// Whether the owner's rules keep the records out of their own branches.
     pub ignores_records: bool,
     /// Whether the repository was made for the records; it stays too.
@@ -131,6 +133,7 @@ pub fn release(
         home: home.path().to_owned(),
         branch: history.tip()?.map(|_| history.shown().trim_start_matches("refs/heads/").to_owned()),
         branch_meets_head: history.meets_head()?,
+        head_has_branch: history.is_in_head()?,
         ignores_records: !history.is_owned() && history.ignores(PAGE)?,
         made_repository: !note.had_repository,
         scripts: removed,

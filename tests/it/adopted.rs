@@ -262,6 +262,81 @@ fn nothing_pasted_deletes_what_a_step_before_was_to_keep() {
     assert!(theirs(&home, ["branch", "--list", "indelible"]).ok().stdout.is_empty(), "the branch is still there");
 }
 
+/// Where no branch of ours has the newest record, because there is none or theirs is in the way, what is pasted brings the
+/// records to theirs all the same, and ends well.
+#[test]
+fn records_on_no_branch_come_to_theirs() {
+    let arrange: [(&str, &[&str]); 3] = [
+        ("removed", &["branch", "-q", "-D", "indelible"]),
+        ("renamed", &["branch", "-m", "indelible", "mine"]),
+        ("checked out", &["checkout", "-q", "indelible"]),
+    ];
+    for (how, command) in arrange {
+        let home = adopted(Tables::Usual, Git::Clean, 20);
+        let mut receipts = home.record_each("first");
+        home.flush();
+        let _ = theirs(&home, command.iter().copied()).ok();
+        receipts.extend(home.record_each("second"));
+        let said = release(&home, &["--yes"]).ok();
+        assert!(!said.stdout.contains("the branch refs/"), "{how}: {said}");
+        let _ = pasted(&home, &commands_of(&said)).ok();
+        for receipt in &receipts {
+            let _ = theirs(&home, ["cat-file", "-e", &format!("HEAD:{}", receipt.page())]).ok();
+        }
+    }
+}
+
+/// Work trees share the list of ignored files: a home that is given back leaves what another one needs, and the last one
+/// leaves the list as it was before the first.
+#[test]
+fn a_home_given_back_leaves_the_lines_of_another() {
+    let main = framework(Tables::Usual, Git::Clean, 20);
+    let list = main.join(".git/info/exclude");
+    let before = std::fs::read(&list).ok();
+    let path = main.path().with_file_name("tree");
+    let _ = theirs(&main, ["worktree", "add", "-q", path.to_str().expect("UTF-8")]).ok();
+    let tree = TestHome::at(path);
+    for home in [&main, &tree] {
+        let _ = adopt(home, &["--yes"]).ok();
+        let _ = home.record_each("mine");
+        home.flush();
+    }
+    let shown = || theirs(&tree, ["status", "--porcelain", "-uall"]).ok().stdout;
+    let said = shown();
+    let _ = release(&main, &["--yes"]).ok();
+    assert_eq!(shown(), said, "the other home's files are shown");
+    let _ = release(&tree, &["--yes"]).ok();
+    assert_eq!(std::fs::read(&list).ok(), before, "the list is not as it was");
+}
+
+/// What they have staged never goes into the commit of the records, not even where that has nothing to commit.
+#[test]
+fn what_is_staged_is_no_record() {
+    for merged in [true, false] {
+        let home = adopted(Tables::Usual, Git::Clean, 20);
+        let receipt = home.record("failure", "first");
+        home.flush();
+        if merged {
+            let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org"];
+            std::fs::remove_file(home.join(&receipt.path)).expect("it is there");
+            let _ =
+                theirs(&home, [&identity[..], &["merge", "-q", "--no-ff", "-m", "Merged", "indelible"]].concat()).ok();
+        }
+        std::fs::write(home.join("theirs.md"), "theirs").expect("it can be written");
+        let _ = theirs(&home, ["add", "theirs.md"]).ok();
+        let said = release(&home, &["--yes"]).ok();
+        if !merged {
+            std::fs::remove_file(home.join(&receipt.path)).expect("it is there");
+        }
+        let _ = pasted(&home, &commands_of(&said)).run();
+        let log = theirs(&home, ["log", "-1", "--name-only", "--format=%s", "HEAD"]).ok().stdout;
+        assert!(!log.contains("theirs.md"), "merged: {merged}: {log}");
+        let staged = theirs(&home, ["diff", "--cached", "--name-only"]).ok().stdout;
+        assert!(staged.contains("theirs.md"), "merged: {merged}: {staged}");
+        assert!(merged != said.stdout.contains("branch -D"), "{said}");
+    }
+}
+
 /// Whatever becomes of what a script prints, what it recorded is recorded: its caller must not repeat it.
 #[test]
 fn a_script_whose_output_is_lost_has_recorded() {

@@ -427,5 +427,12 @@ fn a_home_is_not_made_in_a_repository_of_an_unknown_kind() {
     let home = TestHome::absent();
     std::fs::create_dir(home.path()).expect("it can be made");
     let _ = home.git(["init", "-q", "--object-format=sha256"]).ok();
-    let _ = home.cmd(["init"]).run().exits(78);
+    let refused = home.cmd(["init"]).run().exits(78);
+    assert!(refused.stderr.contains("nothing was changed"), "{refused}");
+    assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "", "something was left there");
+    assert!(!home.join(".git/indelible").exists() && !home.join("memory").exists(), "something was left there");
+    std::fs::remove_dir_all(home.join(".git")).expect("it can be removed");
+    std::fs::write(home.join(".git"), "no repository\n").expect("it can be written");
+    assert_ne!(home.cmd(["init"]).run().code(), Some(0));
+    assert!(!home.join(".indelible").exists() && !home.join("memory").exists(), "something was left there");
 }

@@ -652,6 +652,53 @@ fn another_user_can_clone_and_fetch() {
     assert_ne!(listed.code(), Some(0), "the private folder is open to others: {listed}");
 }
 
+/// Two users share a repository, each with a work tree and a home in it: each commits, and neither takes the other's id.
+#[test]
+fn two_users_of_one_repository() {
+    if !rustix::process::geteuid().is_root() || !crate::support::has("setpriv", "another user") {
+        crate::support::skipped("only root can be two users");
+        return;
+    }
+    let as_user = |user: &'static str| ["setpriv", "--reuid", user, "--regid", user, "--groups", "7777"];
+    let main = TestHome::absent();
+    std::os::unix::fs::chown(main.user(), Some(1000), Some(7777)).expect("it is ours");
+    std::fs::set_permissions(main.user(), std::os::unix::fs::PermissionsExt::from_mode(0o2775)).expect("it is ours");
+    let git = |user: &'static str, args: &[&str]| {
+        let settings = ["safe.directory=*", "user.name=u", "user.email=u@x"].map(|it| ["-c", it]);
+        Cmd::new("setpriv", main.user())
+            .folder(main.user())
+            .args(&as_user(user)[1..])
+            .args([&["git"], settings.as_flattened(), args].concat())
+            .ok()
+    };
+    let path = main.path().to_str().expect("UTF-8");
+    let _ = git("1000", &["init", "-q", "--shared=group", path]);
+    let _ = git("1000", &["-C", path, "commit", "-q", "--allow-empty", "-m", "x"]);
+    let homes = ["1000", "1001"].map(|user| {
+        let tree = main.user().join(user);
+        let _ = git(user, &["-C", path, "worktree", "add", "-q", tree.to_str().expect("UTF-8")]);
+        (user, TestHome::at(tree))
+    });
+    for (user, home) in &homes {
+        std::os::unix::fs::chown(home.user(), Some(user.parse().expect("a number")), None).expect("it is ours");
+        let _ = home.under(&as_user(user), &["init"]).ok();
+    }
+    for round in 0..2 {
+        for (user, home) in &homes {
+            let title = format!("{user} {round}");
+            let _ = home.under(&as_user(user), &["record", "failure", "--title", &title, "--domain", "d"]).ok();
+            let _ = home.under(&as_user(user), &["flush"]).ok();
+        }
+    }
+    let third = ("1000", TestHome::at(main.path().to_owned()));
+    std::os::unix::fs::chown(third.1.user(), Some(1000), None).expect("it is ours");
+    let _ = third.1.under(&as_user("1000"), &["init"]).ok();
+    let said = third.1.under(&as_user("1000"), &["verify"]).ok();
+    assert!(said.stdout.contains("0 records"), "it counts another user's records: {said}");
+    let said = homes[1].1.under(&as_user("1001"), &["verify"]).ok();
+    assert!(said.stdout.contains("2 records") && said.stdout.contains("0 pending"), "{said}");
+}
+
 /// A home in a folder of somebody's repository: each command of theirs says what it says without it.
 #[test]
 fn a_home_inside_a_repository_changes_no_command_of_it() {
@@ -741,6 +788,34 @@ fn a_home_that_would_break_the_repository_around_it_is_refused() {
         assert_eq!(std::fs::read(home.join(".git/info/exclude")).ok(), exclude, "{why}");
         assert!(!inner.path().join(".git").exists() && !inner.path().join(".indelible").exists(), "{why}");
     }
+}
+
+/// A repository that was made around a home, and took it in, is told how to let go of it, and does not take it in again.
+#[test]
+fn a_repository_that_took_a_home_in_lets_go_of_it() {
+    let home = TestHome::named("around/knowledge");
+    let _ = home.record_each("mine");
+    home.flush();
+    let around = home.path().parent().expect("it is in a folder").to_owned();
+    let git = |args: &[&str]| {
+        let who = ["-c", "user.name=o", "-c", "user.email=o@x"];
+        Cmd::new("git", home.user()).folder(&around).args([&who[..], args].concat())
+    };
+    let _ = git(&["init", "-q"]).ok();
+    let _ = git(&["add", "-A"]).ok();
+    let advice = |said: &crate::support::Outcome| {
+        let command = said.stdout.split("to mend that: ").nth(1).expect("it is told").lines().next();
+        command.expect("a line").to_owned()
+    };
+    let status = home.cmd(["status"]).ok();
+    let said = home.cmd(["init"]).ok();
+    assert_eq!(advice(&status), advice(&said));
+    let _ = Cmd::new("sh", home.user()).args(["-c", advice(&said).as_str()]).ok();
+    for command in [&["add", "-A"][..], &["status", "--porcelain"]] {
+        assert_eq!(git(command).ok().stdout, "");
+    }
+    assert!(!home.cmd(["status"]).ok().stdout.contains("to mend that"));
+    let _ = home.verify().exits(0);
 }
 
 /// Of the repository that is the user's own folder, only the home's is left out.
@@ -850,4 +925,78 @@ fn a_work_tree_of_a_bare_repository() {
     let receipts = home.record_each("mine");
     assert_agrees(&home, &receipts);
     assert_eq!(home.git(["status", "--porcelain"]).ok().stdout, "");
+}
+
+/// A new home takes no id that another home of the repository has, wherever that one's private folder lies.
+#[test]
+fn a_new_home_never_takes_the_id_of_another() {
+    type Arrange<'a> = &'a dyn Fn(&TestHome);
+    let arrange: [(&str, Arrange<'_>); 4] = [
+        ("beside a folder of before", &as_before),
+        ("after a release", &|home| {
+            let _ = home.cmd(["release", "--yes"]).ok();
+        }),
+        ("after a release without a trace", &|home| {
+            let _ = home.cmd(["release", "--yes", "--remove"]).ok();
+        }),
+        ("beside it", &|_| {}),
+    ];
+    for (when, arrange) in arrange {
+        let main = repository();
+        if when.starts_with("after") {
+            std::fs::create_dir(main.join("memory")).expect("it can be made");
+            let _ = main.cmd(["adopt", "--yes"]).ok();
+        } else {
+            let _ = main.cmd(["init"]).ok();
+        }
+        let _ = main.record("failure", "mine");
+        main.flush();
+        arrange(&main);
+        assert_new_id(&main, when);
+    }
+}
+
+/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well.
+#[test]
+fn a_home_beside_a_bare_repository_keeps_its_id() {
+    let source = repository();
+    let root = source.user().join("project");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(".bare"));
+    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+    std::fs::write(root.join(".git"), "gitdir: ./.bare\n").expect("it can be written");
+    let main = TestHome::at(root);
+    let _ = main.cmd(["init"]).ok();
+    let _ = main.record("failure", "mine");
+    main.flush();
+    assert_new_id(&main, "beside a bare repository");
+}
+
+/// A new home in a work tree of the repository of `main` has a history of its own.
+fn assert_new_id(main: &TestHome, when: &str) {
+    let path = main.path().with_file_name("tree");
+    let _ = main.git(["worktree", "add", "-q", "-b", "tree", path.to_str().expect("UTF-8")]).ok();
+    let tree = TestHome::at(path);
+    let _ = tree.cmd(["init"]).ok();
+    let receipt = tree.record("failure", "of the work tree");
+    tree.recover_fully();
+    let said = tree.verify().exits(0);
+    assert!(said.stdout.contains("1 record:"), "{when}: it counts another's records: {said}");
+    assert!(!main.path().join(&receipt.path).exists(), "{when}");
+    let histories = main.git(["for-each-ref", "--format=%(objectname)", "refs/indelible"]).ok().stdout;
+    let histories: std::collections::BTreeSet<&str> = histories.lines().collect();
+    assert_eq!(histories.len(), 2, "{when}: both homes have one history");
+}
+
+/// A folder that is a repository itself is no place for a home: git would take the home's own for it.
+#[test]
+fn a_bare_repository_is_no_home() {
+    let source = repository();
+    let bare = source.user().join("bare.git");
+    let (from, to) = (source.path().to_str().expect("UTF-8"), bare.to_str().expect("UTF-8"));
+    let _ = source.git(["clone", "-q", "--bare", from, to]).ok();
+    for folder in [bare, source.join(".git")] {
+        let refused = TestHome::at(folder.clone()).cmd(["init"]).run().exits(77);
+        assert!(refused.stderr.contains("choose another folder"), "{refused}");
+        assert!(!folder.join(".git").exists() && !folder.join("memory").exists(), "{refused}");
+    }
 }

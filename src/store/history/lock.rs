@@ -15,7 +15,7 @@
 //! a commit.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -68,7 +68,8 @@ pub(super) fn waiting<T>(
     Err(Error::Locked { file: file.to_owned(), waited: start.elapsed() })
 }
 
-/// Says which lock on a reference is this program's, in a file that its maker has locked for as long as it lives.
+/// Says which lock on a reference is this program's, in a file of this user that its maker has locked for as long as it
+/// lives.
 ///
 /// The first line is the id of the boot in which it was written, the second the identity of the lock. Nothing syncs it: a
 /// process that dies loses nothing of it, and after a power cut its first line is not this boot's.
@@ -97,15 +98,30 @@ pub(super) fn first_claim() -> (&'static str, String) {
     (CLAIM, format!("{}\n", os::boot_id()))
 }
 
+/// Opens this user's file for claims, and says whether it was not there: where nothing was ever claimed, no lock is left
+/// from that. Where several users share a repository, it is open to its maker alone, and the others have one each. It
+/// tells locks of this user alone, and a lock of another becomes stale like that of any program.
+fn open(common: &Path) -> Result<(PathBuf, bool, fs::File), Error> {
+    let open = |path: PathBuf| {
+        let is_first = !path.exists();
+        os::open_itself(&path).map(|file| (path, is_first, file))
+    };
+    let path = common.join(CLAIM);
+    match open(path.clone()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
+            let path = common.join(format!("{CLAIM}-{}", os::user()));
+            open(path.clone()).doing_at("claiming a lock", &path)
+        }
+        opened => opened.doing_at("claiming a lock", &path),
+    }
+}
+
 impl Claim {
     /// Claims the right to lock references of ours, before anything is locked. The first claim after a boot takes away
     /// what an earlier one left.
     pub(super) fn take(history: &History) -> Result<Claim, Error> {
         let held = order::take(Lock::Branch);
-        let path = history.common.join(CLAIM);
-        // Where nothing was ever claimed, no lock is left from that.
-        let is_first = !path.exists();
-        let mut file = os::open_itself(&path).doing_at("claiming a lock", &path)?;
+        let (path, is_first, mut file) = open(&history.common)?;
         if !os::is_plain_and_alone(&file).doing_at("claiming a lock", &path)? {
             return Err(Error::Unsupported {
                 home: history.home.clone(),

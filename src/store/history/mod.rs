@@ -391,6 +391,19 @@ impl History {
         Ok((history, made))
     }
 
+    /// Whether there can be a home in `home`, as far as its repository says. Makes nothing but folders that an empty one
+    /// lacks.
+    ///
+    /// # Errors
+    /// What [`Error::is_unsupported`] or [`Error::is_transient`] is true of.
+    pub fn check(home: &Path, options: &HistoryOptions) -> Result<(), Error> {
+        setup::remake_folders(home)?;
+        match History::open(home, options.clone()) {
+            Err(error) if error.is_unsupported() || error.is_transient() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The history in `home`.
     ///
     /// # Errors
@@ -486,20 +499,40 @@ impl History {
         }
     }
 
-    /// The repository's own list of ignored files; `None` if there is none.
+    /// Whether HEAD has all of our history.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn is_in_head(&self) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let (Some(head), Some(tip)) = (commit::head(&repository)?, self.tip()?) else { return Ok(false) };
+        let reaches = repository.graph_descendant_of(head, tip.commit.0).doing("looking for our history in yours")?;
+        Ok(reaches || head == tip.commit.0)
+    }
+
+    /// The repository's own list of ignored files, as it was before there was a home in any of its work trees; `None` if
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn excluded(&self) -> Result<Option<Vec<u8>>, Error> {
-        setup::excluded(&self.common)
+        let list = setup::excluded(&self.common)?;
+        Ok(match pointer::has_other_homes(&self.repository()?) {
+            true => list.map(|list| setup::without_ours(&list, None)),
+            false => list,
+        })
     }
 
     /// Takes the lines that [`History::init`] added out of the repository's own list of ignored files, which was
-    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte.
+    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte. A home in another work tree needs them
+    /// still, and the last one takes them out.
     ///
     /// # Errors
     /// [`Error::Io`]; the list is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
+        if pointer::has_other_homes(&self.repository()?) {
+            return Ok(());
+        }
         setup::exclude_ours_no_more(&self.common, self.modes, before)
     }
 

@@ -22,6 +22,7 @@ use super::modes::Modes;
 use super::setup::{self, EXCLUDED};
 use super::{Error, plain};
 use crate::fs::os;
+use crate::text;
 
 /// The repository that a home lies in.
 #[derive(Debug)]
@@ -43,6 +44,11 @@ pub fn make_room(home: &Path) -> Result<(), Error> {
     let home = &real(home);
     if !is_ours_or_absent(home) {
         return Ok(());
+    }
+    if is_git_folder(home) {
+        let why =
+            "it is that folder, and git would take the home's repository for it; choose another folder".to_owned();
+        return Err(Error::Inside { home: home.clone(), repository: home.clone(), why });
     }
     let Some(outer) = Outer::around(home)? else { return Ok(()) };
     let refusal = |why: &str| Error::Inside { home: home.clone(), repository: outer.root.clone(), why: why.to_owned() };
@@ -82,6 +88,10 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
     match make_room(home) {
         Err(Error::Inside { .. }) => {
             let Some(outer) = Outer::around(&real(home))?.filter(Outer::tracks) else { return Ok(()) };
+            if outer.tracks_it_as_one() {
+                // Taken out of its index, it is not added again.
+                return outer.add(&[outer.line()]);
+            }
             let folder = outer.line();
             let folder = folder.trim_end_matches('/');
             let lines = EXCLUDED.iter().chain(&["/.indelible/"]).map(|line| format!("{folder}{line}"));
@@ -89,6 +99,19 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
         }
         done => done,
     }
+}
+
+/// What the owner of a repository around the home can do that added it as it is, before there was a line for it: git takes
+/// it for a submodule then, and fails. `None` where nobody did.
+pub(super) fn advice(home: &Path) -> Option<String> {
+    let outer = Outer::around(&real(home)).ok()??;
+    let git = format!("git -C {}", text::shell_path(&outer.root));
+    outer.tracks_it_as_one().then(|| {
+        format!(
+            "the git repository around it took this home in, and its own commands fail; to mend that: {git} rm -q --cached -f {}",
+            text::shell_path(Path::new(&outer.home))
+        )
+    })
 }
 
 impl Outer {
@@ -176,6 +199,13 @@ impl Outer {
         })
     }
 
+    /// Whether its own work tree tracks the home as a repository in a repository.
+    fn tracks_it_as_one(&self) -> bool {
+        let opened = Repository::open(&self.root).and_then(|it| it.index());
+        let entry = opened.ok().and_then(|index| index.get_path(Path::new(&self.home), 0));
+        entry.is_some_and(|entry| entry.mode == u32::from(git2::FileMode::Commit))
+    }
+
     fn modes(&self) -> Modes {
         let modes = Repository::open(&self.root).ok().and_then(|it| Modes::of(&it, false).ok());
         modes.unwrap_or(Modes::THEIRS)
@@ -197,6 +227,12 @@ fn names(rule: &str, path: &Path) -> bool {
     let named = if rule.contains('/') { path } else { path.file_name().map_or(path, Path::new) };
     let pattern = rule.trim_start_matches('/').trim_start_matches("**/");
     Pathspec::new([pattern]).is_ok_and(|it| it.matches_path(named, PathspecFlags::DEFAULT))
+}
+
+/// Whether git takes the folder `path` itself for a repository, a bare one or a `.git`. A `.git` in it would come first: what
+/// is pushed there would go into ours.
+fn is_git_folder(path: &Path) -> bool {
+    path.join("HEAD").is_file() && ["objects", "refs"].iter().all(|name| path.join(name).is_dir())
 }
 
 /// Whether the home at `path` has no repository, or one of ours.

@@ -29,10 +29,14 @@ use uuid::Uuid;
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
+use crate::adopt::release::ASIDE;
 use crate::fs::Dir;
+use crate::fs::os;
 use crate::fs::point::Point;
+use crate::home::{IDENTITY, INDEX, Identity};
+use crate::init::RELEASED;
 use crate::model::path::ROOTS;
-use crate::private::private_of;
+use crate::private::{IN_GIT, PRIVATE, private_of};
 
 /// The first name that is tried.
 const NAME: &str = "refs/heads/indelible";
@@ -85,13 +89,21 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Re
 }
 
 /// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
-/// the work trees claims.
+/// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
+/// to this user: the history may be theirs.
 pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
-    let claimed = work_trees(repository).filter_map(|git| {
-        let text = plain::text(&git.join("indelible/home.json"));
-        serde_json::from_str::<crate::home::Identity>(&text).ok().map(|it| it.id)
-    });
-    let claimed: Vec<Uuid> = claimed.collect();
+    let mut claimed = Vec::new();
+    let own = real(repository.path());
+    for git in work_trees(repository).filter(|git| real(git) != own) {
+        let places = places_of(repository, &git);
+        let folders = private_folders(&git, &places);
+        let ids: Vec<Uuid> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
+        let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
+        if is_one && ids.is_empty() {
+            return Ok(None);
+        }
+        claimed.extend(ids);
+    }
     let mut found = Vec::new();
     for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
         let Ok(reference) = reference else { continue };
@@ -104,6 +116,56 @@ pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
         }
     }
     Ok(if let [only] = found[..] { Some(only) } else { None })
+}
+
+/// Whether another work tree has a home, as far as this user can tell.
+pub(super) fn has_other_homes(repository: &Repository) -> bool {
+    let own = real(repository.path());
+    work_trees(repository).filter(|git| real(git) != own).any(|git| {
+        let places = places_of(repository, &git);
+        let is_home = |folder: &PathBuf| {
+            let is_aside = folder.to_string_lossy().contains(ASIDE);
+            !is_aside && (folder.join(IDENTITY).is_file() || fs::read_dir(folder).is_err())
+        };
+        // Of a work tree that was removed, git keeps its folder for a while.
+        let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
+        is_there && private_folders(&git, &places).iter().any(is_home)
+    })
+}
+
+/// The folders that may be the work tree of the git folder `git`.
+fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
+    let above = |path: &Path| path.parent().map(Path::to_owned);
+    if git != repository.commondir() {
+        let named = plain::text(&git.join("gitdir"));
+        return above(&git.join(named.trim())).into_iter().collect();
+    }
+    // Beside a bare repository, or within one that another folder's `.git` names.
+    let named = repository.config().and_then(|it| it.get_string("core.worktree")).ok().map(|it| git.join(it));
+    above(git).into_iter().chain(named).collect()
+}
+
+/// The private folders, released ones too, in the git folder `git`, and in its work trees `places`, where such a folder
+/// stays until `init` or a worker moves it.
+fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
+    let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
+    let found = beside.chain([(git, IN_GIT)]).flat_map(|(folder, name)| {
+        let is_one =
+            move |it: &str| it.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(ASIDE));
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter(move |it| it.file_name().to_str().is_some_and(is_one)).map(|it| it.path())
+    });
+    found.filter(|folder| folder.is_dir()).collect()
+}
+
+/// The id of the home whose private folder is at `folder`.
+fn claimed_in(folder: &Path) -> Option<Uuid> {
+    let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
+    read(IDENTITY).or_else(|| read(RELEASED))
+}
+
+fn real(path: &Path) -> PathBuf {
+    os::real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
@@ -477,11 +539,15 @@ impl History {
         Ok(())
     }
 
-    /// What its owner can do where the branch does not show the newest commit; `None` where it does, or is not wanted.
+    /// What its owner can do where the branch does not show the newest commit, or a repository around a home took it in;
+    /// `None` where nothing is to be done.
     ///
     /// # Errors
     /// [`Error::Git`] if it cannot be told.
     pub fn advice(&self) -> Result<Option<String>, Error> {
+        if self.owned {
+            return Ok(super::outer::advice(&self.home));
+        }
         let repository = self.repository()?;
         if self.guest().is_none() || !self.options.pointer {
             return Ok(None);

@@ -400,15 +400,7 @@ pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
 /// nobody has changed it since, it is as it was, byte for byte.
 pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
-    let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
-    let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
-    let is_ours = |line: &[u8]| ours().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
-    let kept: Vec<u8> = now
-        .split_inclusive(|&byte| byte == b'\n')
-        .filter(|line| !is_ours(line.trim_ascii_end()))
-        .flatten()
-        .copied()
-        .collect();
+    let kept = without_ours(&now, before);
     let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
     match before {
         None if kept.is_empty() => {
@@ -420,6 +412,15 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
         _ if kept != now => write_excluded(common, modes, &kept),
         _ => Ok(()),
     }
+}
+
+/// The list `now` without the lines of ours that `before` did not have.
+pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
+    let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
+    let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
+    let is_ours = |line: &[u8]| ours().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
+    let lines = now.split_inclusive(|&byte| byte == b'\n');
+    lines.filter(|line| !is_ours(line.trim_ascii_end())).flatten().copied().collect()
 }
 
 /// Removes the lists that a crash left beside the list of ignored files.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use indelible::init::init;
+use indelible::home;
+use indelible::init::{self, init};
 use indelible::text;
 use serde_json::json;
 
@@ -25,8 +26,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
         }
     };
     let settings = Settings::at(&path, &context.overrides)?;
-    let made =
-        init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of("the home was not made", &error))?;
+    let made = init(&path, settings.history(), TEMPLATE).map_err(|error| {
+        let failure = Failure::of("the home was not made", &error);
+        match &error {
+            init::Error::History(error) if error.is_unsupported() && !home::is_home(&path) => {
+                failure.hint("nothing was changed; choose a folder without that repository")
+            }
+            _ => failure,
+        }
+    })?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
     trust::note(&path);
     if context.json {
@@ -47,16 +55,20 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     }
     if made.guest {
         let branch = made.branch.trim_start_matches("refs/heads/");
+        let shows = match made.branch == made.reference {
+            true => "no branch shows them".to_owned(),
+            false => format!("the branch {branch} shows them"),
+        };
         output::line(&format!(
-            "it is a git repository of yours: records go to {}, the branch {branch} shows them, and nothing else is touched",
+            "it is a git repository of yours: records go to {}, {shows}, and nothing else is touched",
             made.reference
         ));
         if branch != "indelible" && made.branch != made.reference {
             output::line("(the name indelible, or one beneath it, is taken)");
         }
-        if let Some(advice) = &made.advice {
-            output::line(advice);
-        }
+    }
+    if let Some(advice) = &made.advice {
+        output::line(advice);
     }
     if made.index_damaged {
         output::warn("its index is damaged: run `indelible repair`");

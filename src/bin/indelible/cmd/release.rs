@@ -129,26 +129,44 @@ fn say_done(done: &Released) {
 }
 
 /// The commands that bring the records to their owner's branch and end ours. Each step needs the one before it, and ours is
-/// ended only if everything on it is in HEAD by then.
+/// ended only if everything on it is in HEAD by then. Where no branch of ours shows the newest commit, none is ended.
 fn say_branch(done: &Released, branch: &str) {
     let line = |text: &str| output::line(&format!("  {text}"));
     let git = format!("git -C {}", shell_path_alone(&done.home));
-    let end = format!("{git} branch -D {branch}");
+    let is_branch = !branch.starts_with("refs/");
+    let (place, end) = match is_branch {
+        true => (format!("on the branch {branch}"), format!("{git} branch -D {branch}")),
+        false => (format!("in {branch}, which no branch shows"), format!("{git} update-ref -d {branch}")),
+    };
     if done.ignores_records {
-        output::line(&format!("\nThe records are on the branch {branch}. Your .gitignore keeps them out of yours."));
-        output::line("Their files and rows stay. To end the branch, and the history of the records with it:");
+        output::line(&format!("\nThe records are {place}. Your .gitignore keeps them out of yours."));
+        output::line(match is_branch {
+            true => "Their files and rows stay. To end the branch:",
+            false => "Their files and rows stay. To end the history of the records:",
+        });
         line(&end);
         return;
     }
-    output::line(&format!("\nThe records are on the branch {branch}. To have them on yours, and end it:"));
+    if done.head_has_branch {
+        output::line(&format!("\nThe records are {place}, and your branch has all of them."));
+        return;
+    }
+    let and_end = if is_branch { ", and end it" } else { "" };
+    output::line(&format!("\nThe records are {place}. To have them on yours{and_end}:"));
     let paths = match done.branch_meets_head {
         true => format!("{git} diff --name-only HEAD...{branch}"),
         false => format!("{git} ls-tree -r --name-only {branch}"),
     };
-    // What was moved or removed since has no file to add. What they have staged beside is not for this commit.
+    // What was moved or removed since has no file to add. What they have staged beside is not for this commit, not even
+    // where there is no such file.
     let there = format!("{paths} | (cd {} && xargs -r ls -d 2>/dev/null)", shell_path_alone(&done.home));
+    let commit = format!("{there} | {git} commit --only -m 'Records' --pathspec-from-file=-");
     line(&format!("{there} | {git} add --pathspec-from-file=- &&"));
-    line(&format!("{there} | {git} commit -m 'Records' --pathspec-from-file=- &&"));
+    if !is_branch {
+        line(&commit);
+        return;
+    }
+    line(&format!("{commit} &&"));
     line(&format!("! {paths} | sed 's/^/HEAD:/' | {git} cat-file --batch-check | grep ' missing$' &&"));
     line(&end);
     output::line(

@@ -123,7 +123,7 @@ fn say(status: &Status, folder: &Path) {
         let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
         show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));
         if let Some(advice) = &history.advice {
-            show("branch", advice.clone());
+            show(if history.branch == history.reference { "git" } else { "branch" }, advice.clone());
         }
     }
     quarantined(&status.quarantine, folder, &show);
