@@ -440,6 +440,8 @@ fn root_leaves_the_state_folder_of_another_user_alone() {
     let home = user.join("home");
     let made = user.home.homeless(["init", home.to_str().expect("it is text")]).env("HOME", other.path()).ok();
     assert!(made.stderr.contains("belongs to user 1001"), "{made}");
+    let refused = user.home.homeless(["init"]).env("HOME", other.path()).run().exits(77);
+    assert!(refused.stderr.contains("belongs to user 1001"), "{refused}");
     assert!(!other.path().join(".local").exists());
     let get = |key: &str| {
         user.home
