@@ -40,13 +40,34 @@ pub enum Error {
 /// The content of the file at `path`; `None` where there is none.
 ///
 /// # Errors
-/// [`Error::Changeable`], and [`Error::Fs`] if it cannot be read, is too large, or is not a plain file.
+/// [`Error::Changeable`] if another user could have written it or put it there, and [`Error::Fs`] if it cannot be read, is too large, or is not a plain file.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let Some(file) = os::read_own_file(path, BYTES_MAX).map_err(fs::Error::io("read", path))? else { return Ok(None) };
-    match file.others {
-        Some(others) => Err(Error::Changeable { path: path.into(), others }),
+    let others = match file.others {
+        Some(others) => Some((path.to_owned(), others)),
+        None => others_who_can_replace(path).map_err(fs::Error::io("look at the folders of", path))?,
+    };
+    match others {
+        Some((path, others)) => Err(Error::Changeable { path, others }),
         None => Ok(Some(file.bytes)),
     }
+}
+
+/// Who else can put another file in the place of the one at `path`, a link to one of this user's own included: whoever can
+/// change its folder, or owns one of those above, on the way that `path` says or on the one that links make of it.
+fn others_who_can_replace(path: &Path) -> std::io::Result<Option<(PathBuf, Others)>> {
+    let real = os::real_path(path)?;
+    let folder = real.parent().unwrap_or(&real);
+    if let Some(others) = os::others_who_can_change(folder, false)? {
+        return Ok(Some((folder.to_owned(), others)));
+    }
+    let said = if real == path { None } else { path.parent() };
+    for above in folder.ancestors().chain(said.into_iter().flat_map(Path::ancestors)) {
+        if let Some(others @ Others::Owner(_)) = os::others_who_can_change(above, true)? {
+            return Ok(Some((above.to_owned(), others)));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens the folder at `path`, and makes it if it is missing and would be this user's own: in the folders of another user,

@@ -4,7 +4,7 @@
 //! user made, adopted or trusted it here. Each of these draws a token into the home's private folder and notes the token's
 //! hash, the home's id and its place in one file of the user's state folder. A home is trusted where
 //!
-//! 1. it and every folder above it belong to this user or root, and no other user can change them,
+//! 1. it and every folder above it belong to this user or root, and no other user can change them or its private folder,
 //! 2. its private folder is this user's own, and the token in it is one that is noted,
 //! 3. and its path, which has no symbolic link, is among the noted places.
 //!
@@ -178,12 +178,16 @@ fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
     read().or_else(|error: fs::Error| if error.is_passing() { Err(error) } else { Ok(None) })
 }
 
-/// Which folder another user could change: the home at `path`, or one above it. One that cannot be looked at is taken for
-/// everybody's.
+/// Which folder another user could change: the home at `path`, one above it, or its private one. One that cannot be looked
+/// at is taken for everybody's.
 fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
-    path.ancestors().find_map(|folder| {
-        let others = os::others_who_can_change(folder, folder != path).unwrap_or(Some(Others::Everybody))?;
+    let others_of = |folder: &Path, on_the_way| {
+        let others = os::others_who_can_change(folder, on_the_way).unwrap_or(Some(Others::Everybody))?;
         Some((folder.to_owned(), others))
+    };
+    path.ancestors().find_map(|folder| others_of(folder, folder != path)).or_else(|| {
+        let private = Dir::open(path).and_then(|home| private_of(&home)).ok().flatten()?;
+        others_of(private.path(), false)
     })
 }
 

@@ -141,6 +141,19 @@ impl Provenance {
         }
     }
 
+    /// Forgets every field that is not as it must be. What was only found out, in a folder that somebody else filled, is no
+    /// reason to refuse a record.
+    #[must_use]
+    pub fn fitting(mut self) -> Provenance {
+        for spec in &PROVENANCE {
+            let fits = self.text(spec.field).is_none_or(|text| spec.check(&text).is_ok());
+            if let Some(value) = self.text_mut(spec.field).filter(|_| !fits) {
+                *value = None;
+            }
+        }
+        self
+    }
+
     /// Checks every field against its limit.
     ///
     /// # Errors

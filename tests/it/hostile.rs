@@ -228,3 +228,63 @@ fn whatever_lies_in_the_history() {
     assert!(files.len() > 4, "{files:?}");
     hold(&stage, &files, &PLANTS);
 }
+
+/// What a repository names elsewhere is opened as if it were its own.
+#[test]
+fn whatever_a_repository_names_elsewhere() {
+    let stage = Stage::new();
+    let elsewhere = stage.user.user().canonicalize().expect("it is there").join("elsewhere");
+    fs::create_dir_all(elsewhere.join("pack")).expect("it can be made");
+    fs::create_dir_all(stage.home.join(".git/objects/info")).expect("it can be made");
+    let pipe = elsewhere.join("pack/multi-pack-index");
+    let _ = Cmd::new("mkfifo", stage.user.user()).args([&pipe]).ok();
+    let config = stage.home.join(".git/config");
+    let before = fs::read_to_string(&config).expect("it is there");
+    let again = "[include]\n\tpath = config\n".repeat(30);
+    fs::set_permissions(&stage.outside, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let (pipe, folder) = (pipe.display(), elsewhere.display());
+    for (added, alternates) in [
+        (format!("[include]\n\tpath = {pipe}\n"), String::new()),
+        (format!("[includeIf \"gitdir:/\"] PATH = \"{pipe}\"\n"), String::new()),
+        ("[include]\n\tpath = /dev/zero\n".to_owned(), String::new()),
+        (again, String::new()),
+        ("[x \"y\"]\n".repeat(10 << 20), String::new()),
+        (String::new(), format!("{folder}\n")),
+        (String::new(), format!("{pipe}\n")),
+    ] {
+        fs::write(&config, before.clone() + &added).expect("it can be written");
+        fs::write(stage.home.join(".git/objects/info/alternates"), &alternates).expect("it can be written");
+        let shown: String = added.chars().take(60).collect();
+        stage.attempt(&stage.home).unwrap_or_else(|wrong| panic!("{shown:?} {alternates:?}: {wrong}"));
+    }
+}
+
+/// So it is with a repository that a home is made in.
+#[test]
+fn whatever_lies_in_a_repository_around_a_home() {
+    let user = TestHome::absent();
+    let pipe = user.user().canonicalize().expect("it is there").join("pipe");
+    let mkfifo = |path: &Path| drop(Cmd::new("mkfifo", user.user()).args([path]).ok());
+    mkfifo(&pipe);
+    for (number, plant) in
+        [".gitignore", "k/.gitignore", ".git/info/exclude", "include.path", "core.excludesFile"].into_iter().enumerate()
+    {
+        let outer = user.user().join(format!("outer{number}"));
+        fs::create_dir_all(outer.join("k")).expect("it can be made");
+        let _ = user.git_in(&outer, ["init", "-q"]).ok();
+        if plant.contains('/') || plant.starts_with('.') {
+            let _ = fs::remove_file(outer.join(plant));
+            mkfifo(&outer.join(plant));
+        } else {
+            let _ = user.git_in(&outer, ["config", plant, pipe.to_str().expect("it is text")]).ok();
+        }
+        let mut running = user.homeless(["init", outer.join("k").to_str().expect("it is text")]).spawn();
+        let start = Instant::now();
+        while running.child().try_wait().expect("it is our child").is_none() {
+            assert!(start.elapsed() < PATIENCE, "{plant}: it hangs");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let outcome = running.wait();
+        assert!(outcome.code().is_some_and(|code| [0, 74, 77, 78].contains(&code)), "{plant}: {outcome}");
+    }
+}

@@ -76,6 +76,33 @@ fn what_is_said_counts_more_than_what_is_found_out() {
     }
 }
 
+/// Somebody else may have named the folder, and the origin of the repository in it.
+#[test]
+fn what_is_found_out_and_does_not_fit_is_left_out() {
+    let (home, deep) = home_and_project();
+    let config = home.user().join("project/.git/config");
+    for path in ["x".repeat(600), "a\0b".to_owned()] {
+        std::fs::write(&config, format!("[core]\n[remote \"origin\"]\n\turl = https://h/{path}\n"))
+            .expect("it is there");
+        let recorded = home.recorder("failure", "it broke").folder(&deep).ok().receipt();
+        let row = row(&home, &recorded.id);
+        assert_eq!((&row["project"], &row["cwd"]), (&Value::Null, &json!(deep)), "{path}");
+        let line = json!({ "kind": "success", "title": "t", "domain": "d", "cwd": deep });
+        let _ = home.cmd(["record", "batch"]).stdin(format!("{line}\n")).ok();
+        let said = format!("[LEARNED:ci] Always pin it, {}.", path.len());
+        let event =
+            json!({ "hook_event_name": "Stop", "session_id": "s", "cwd": deep, "last_assistant_message": said });
+        let before = home.status()["pending"]["records"].as_u64();
+        let _ = home.cmd(["hook"]).stdin(event.to_string()).ok();
+        assert_eq!(home.status()["pending"]["records"].as_u64(), before.map(|before| before + 1), "{path}");
+    }
+    // A folder that lies deeper than a path can be long.
+    let script = "name=$(printf '%0200d' 0); for i in $(seq 25); do mkdir $name; cd $name; done; exec \"$@\"";
+    let recorder = ["record", "failure", "--json", "--title", "t", "--domain", "d"];
+    let recorded = home.under(&["bash", "-c", script, "bash"], &recorder).folder(&deep).ok().receipt();
+    assert_eq!(row(&home, &recorded.id)["cwd"], Value::Null);
+}
+
 #[test]
 fn a_user_decides_what_is_kept() {
     let (home, deep) = home_and_project();

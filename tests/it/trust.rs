@@ -68,11 +68,9 @@ fn passed_by(path: &Path) -> String {
     )
 }
 
-/// A repository whose home runs a program of its own, starts a worker, and is cloned.
-fn hostile_clone(user: &User) -> PathBuf {
-    let stranger = TestHome::absent();
-    let _ = Cmd::new("git", stranger.user()).args(["init", "-q"]).args([stranger.path()]).ok();
-    let _ = stranger.cmd(["init"]).ok();
+/// A home that runs a program of its own and starts a worker, as an archive brings it.
+fn hostile_home(user: &User) -> PathBuf {
+    let stranger = TestHome::new();
     let write = |path: &str, text: &str| fs::write(stranger.join(path), text).expect("it can be written");
     write("tool", "#!/bin/sh\ntouch \"$HOME/RAN\"\n");
     fs::set_permissions(stranger.join("tool"), fs::Permissions::from_mode(0o755)).expect("it is there");
@@ -81,12 +79,20 @@ fn hostile_clone(user: &User) -> PathBuf {
         "[history]\ngit_program = \"../tool\"\npacks_max = 2\n[worker]\nautostart = true\nage_ms = 1\n\
          [redact]\nhooks = false\n[hook.tools]\n\"*\" = []\n",
     );
-    let empty = Cmd::new("find", stranger.user()).args([stranger.path()]);
+    user.copy(stranger.path(), "unpacked")
+}
+
+/// A clone of a repository that has the home at `home` in it.
+fn cloned(user: &User, home: &Path) -> PathBuf {
+    let (repository, clone) = (user.copy(home, "repository"), user.join("clone"));
+    fs::remove_dir_all(repository.join(".git")).expect("it is there");
+    let git = |args: &[&str]| drop(user.home.git_in(&repository, args).ok());
+    git(&["init", "-q"]);
+    let empty = Cmd::new("find", user.home.user()).args([&repository]);
     let _ = empty.args(["-type", "d", "-empty", "-not", "-path", "*/.git/*", "-exec", "touch", "{}/x", ";"]).ok();
-    let _ = stranger.git(["add", "-f", ".indelible", "memory", "tool"]).ok();
-    let _ = stranger.git(["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]).ok();
-    let clone = user.join("clone");
-    let _ = Cmd::new("git", user.home.user()).args(["clone", "-q"]).args([stranger.path(), &clone]).ok();
+    git(&["add", "-f", ".indelible", "memory", "tool"]);
+    git(&["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]);
+    let _ = Cmd::new("git", user.home.user()).args(["clone", "-q"]).args([&repository, &clone]).ok();
     assert!(clone.join(".indelible/home.json").is_file(), "the clone brings no home");
     clone
 }
@@ -94,7 +100,18 @@ fn hostile_clone(user: &User) -> PathBuf {
 #[test]
 fn a_cloned_home_is_passed_by_and_decides_nothing() {
     let user = User::new();
-    let clone = hostile_clone(&user);
+    let clone = hostile_home(&user);
+    let journal = |home: &Path| {
+        let made = fs::read_dir(home.join(".indelible/journal")).expect("it is there");
+        made.flatten().map(|it| it.metadata().expect("it is there").len()).max()
+    };
+    // What git has checked out is not even looked at.
+    let checked_out = cloned(&user, &clone);
+    let before = journal(&checked_out);
+    assert_eq!(user.record(&checked_out.join("memory")).stderr, "");
+    assert_eq!((user.in_default(), journal(&checked_out)), (1, before));
+    let _ = user.home.homeless(["trust", checked_out.to_str().expect("it is text")]).run().exits(78);
+    user.home.flush();
     for number in 0..8 {
         let said = user.record(&clone.join("memory"));
         assert_eq!(said.stderr, passed_by(&clone), "run {number}");
@@ -105,8 +122,7 @@ fn a_cloned_home_is_passed_by_and_decides_nothing() {
     assert_eq!((hook.stdout.as_str(), hook.stderr.as_str()), ("{}\n", ""), "a hook is silent");
     assert_eq!(user.in_default(), 9, "what was recorded within the clone is in the default home");
     assert!(!user.join("RAN").exists(), "the clone's program was run");
-    let made = fs::read_dir(clone.join(".indelible/journal")).expect("it is there");
-    assert!(made.flatten().all(|it| it.metadata().expect("it is there").len() < 300), "something is in its journal");
+    assert_eq!(journal(&clone), before, "something is in its journal");
 
     // It is told how much came from within, where a person or an agent looks.
     let status = user.within(&user.join(""), &["status", "--json"]).ok().json();
@@ -141,7 +157,7 @@ fn a_cloned_home_is_passed_by_and_decides_nothing() {
 #[test]
 fn a_clone_does_not_decide_what_is_redacted() {
     let user = User::new();
-    let clone = hostile_clone(&user);
+    let clone = hostile_home(&user);
     let _ = user.home.homeless(["trust", clone.to_str().expect("it is text")]).ok();
     let secret = format!("ghp_{}", "a1B2".repeat(9));
     let said = format!("[LEARNED:ci] Always push with {secret}.");
@@ -240,7 +256,8 @@ fn what_others_can_change_is_not_trusted() {
     let above = user.join("above");
     let home = user.init("above/home");
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-    for (path, bits) in [(&above, 0o777), (&above, 0o775), (&home, 0o777), (&home, 0o1777)] {
+    let private = home.join(".indelible");
+    for (path, bits) in [(&above, 0o777), (&above, 0o775), (&home, 0o777), (&home, 0o1777), (&private, 0o777)] {
         mode(path, bits);
         let said = user.record(&home);
         assert!(said.stderr.contains("could be changed by another user"), "{bits:o}: {said}");
@@ -251,7 +268,7 @@ fn what_others_can_change_is_not_trusted() {
     // In a folder like /tmp everybody can make names, and nobody but their owners can change them.
     mode(&above, 0o1777);
     assert_eq!(user.record(&home).stderr, "");
-    assert_eq!((user.pending(&home), user.in_default()), (1, 4));
+    assert_eq!((user.pending(&home), user.in_default()), (1, 5));
     // Notes that others can write are no notes.
     mode(&user.join(".local/state/indelible/homes.json"), 0o666);
     assert_eq!(user.record(&home).stderr, passed_by(&home));
@@ -332,7 +349,9 @@ fn planted_and_broken_homes_are_never_an_error() {
     let thief = plant("thief");
     fs::copy(real.join(".indelible/home.json"), thief.join(".indelible/home.json")).expect("it is there");
     fs::copy(real.join(".indelible/token"), thief.join(".indelible/token")).expect("it is there");
-    let planted = [token, folder, pipe, link, thief];
+    // A private folder elsewhere makes no home.
+    assert_eq!(user.record(&link).stderr, "");
+    let planted = [token, folder, pipe, thief];
     for planted in &planted {
         let said = user.record(planted);
         assert!(said.stderr.starts_with(&format!("passed by the home at {}", planted.display())), "{said}");
@@ -421,6 +440,8 @@ fn root_leaves_the_state_folder_of_another_user_alone() {
     let home = user.join("home");
     let made = user.home.homeless(["init", home.to_str().expect("it is text")]).env("HOME", other.path()).ok();
     assert!(made.stderr.contains("belongs to user 1001"), "{made}");
+    let refused = user.home.homeless(["init"]).env("HOME", other.path()).run().exits(77);
+    assert!(refused.stderr.contains("belongs to user 1001"), "{refused}");
     assert!(!other.path().join(".local").exists());
     let get = |key: &str| {
         user.home
@@ -429,6 +450,76 @@ fn root_leaves_the_state_folder_of_another_user_alone() {
             .ok()
     };
     assert_eq!((get("hook.severity").stdout, get("worker.autostart").stdout), ("2\n".into(), "false\n".into()));
+}
+
+/// A link to one of root's own files, or this user's, is not a file of theirs.
+#[test]
+fn nobody_else_says_by_a_link_what_the_settings_and_notes_are() {
+    if rustix::process::geteuid().as_raw() != 0 {
+        eprintln!("skipped: only root acts for others");
+        return;
+    }
+    let user = User::new();
+    let home = user.init("home");
+    let notes = user.join(".local/state/indelible/homes.json");
+    let settings = user.join("settings.toml");
+    fs::write(&settings, "[hook]\nseverity = 5\n").expect("it can be written");
+    let get = |folder: &Path| {
+        let get = ["--home", home.to_str().expect("it is text"), "config", "get", "hook.severity"];
+        user.home.homeless(get).env("HOME", folder).run()
+    };
+    let record = |folder: &Path| {
+        let record = user.within(&home, &["record", "failure", "--title", "t", "--domain", "d"]);
+        record.env("HOME", folder).env("XDG_DATA_HOME", user.join(".local/share")).ok().stderr
+    };
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let (config, state) = (other.path().join(".config/indelible"), other.path().join(".local/state/indelible"));
+    fs::create_dir_all(&config).expect("it can be made");
+    fs::create_dir_all(&state).expect("it can be made");
+    std::os::unix::fs::symlink(&settings, config.join("config.toml")).expect("a link");
+    std::os::unix::fs::symlink(&notes, state.join("homes.json")).expect("a link");
+    // As somebody who keeps settings elsewhere has it.
+    assert_eq!((get(other.path()).stdout.as_str(), record(other.path()).as_str()), ("5\n", ""));
+    let _ = Cmd::new("chown", user.home.user()).args(["-R", "-h", "1001"]).args([other.path()]).ok();
+    assert_eq!(get(other.path()).exits(0).stdout, "2\n", "another user has linked to them");
+    assert_eq!(record(other.path()), passed_by(&home));
+    for path in [".config", ".config/indelible", ".local", ".local/state", ".local/state/indelible"] {
+        let _ = Cmd::new("chown", user.home.user()).args(["0"]).args([other.path().join(path)]).ok();
+    }
+    assert_eq!(get(other.path()).exits(0).stdout, "2\n", "another user can replace the folder");
+    assert_eq!(record(other.path()), passed_by(&home));
+    // A folder in which everybody can put something in the place of the file.
+    let _ = Cmd::new("chown", user.home.user()).args(["0"]).args([other.path()]).ok();
+    assert_eq!(get(other.path()).exits(0).stdout, "5\n");
+    fs::set_permissions(settings.parent().expect("it has one"), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let refused = get(other.path()).exits(77);
+    assert!(refused.stderr.contains("could be changed by another user"), "{refused}");
+}
+
+/// In a sandbox that has one user and no other, root's folders are shown as nobody's.
+#[test]
+fn a_home_is_trusted_in_a_sandbox_without_root() {
+    if rustix::process::geteuid().as_raw() != 0 {
+        eprintln!("skipped: only root can become somebody who is not");
+        return;
+    }
+    let user = User::new();
+    let home = user.init("home");
+    user.home.configure_user("[hook]\nseverity = 5\n");
+    let _ = Cmd::new("chown", user.home.user()).args(["-R", "1001:1001"]).args([user.join("")]).ok();
+    let sandbox = |program: &str, args: &[&str]| {
+        let become_it = ["--reuid", "1001", "--regid", "1001", "--clear-groups", "unshare", "-U", "--map-user=1001"];
+        let command = Cmd::new("setpriv", user.home.user()).args(become_it).args(["--map-group=1001", program]);
+        command.args(args).folder(&home)
+    };
+    if sandbox("true", &[]).run().code() != Some(0) {
+        eprintln!("skipped: no user namespace can be had");
+        return;
+    }
+    let binary = env!("CARGO_BIN_EXE_indelible");
+    assert_eq!(sandbox("stat", &["-c", "%u", "/"]).ok().stdout, "65534\n");
+    assert_eq!(sandbox(binary, &["record", "failure", "--title", "t", "--domain", "d"]).ok().stderr, "");
+    assert_eq!(sandbox(binary, &["config", "get", "hook.severity"]).ok().stdout, "5\n");
 }
 
 /// A git program is found on `PATH`, and never by way of the folder that somebody works in.

@@ -46,5 +46,5 @@ pub fn complete(given: Provenance, process: &Provenance) -> Provenance {
 fn of_folder(cwd: &Path) -> Provenance {
     let ids = user::state_folder().map(|state| state.join("projects"));
     let project = project::of(cwd, ids.as_deref());
-    Provenance { project, cwd: cwd.to_str().map(str::to_owned), ..Provenance::default() }
+    Provenance { project, cwd: cwd.to_str().map(str::to_owned), ..Provenance::default() }.fitting()
 }

@@ -641,7 +641,27 @@ pub fn others_who_can_change_open(file: &File) -> io::Result<Option<Others>> {
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 fn is_ours_or_roots(found: &Metadata) -> bool {
-    found.uid() == user() || found.uid() == 0
+    found.uid() == user() || found.uid() == 0 || is_nobody_here(found.uid())
+}
+
+/// Whether `owner` stands for everybody who has no number here, root among them: in the user namespace of a sandbox, which
+/// has this user and no other, `/` and `/home` are shown as theirs. Who of them it is cannot be told, and none of them can
+/// be in that namespace.
+fn is_nobody_here(owner: u32) -> bool {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let stands_in = |owner: u32| read("/proc/sys/kernel/overflowuid").is_some_and(|it| it.trim() == owner.to_string());
+    stands_in(owner) && read("/proc/self/uid_map").is_some_and(|map| has_neither(&map, 0, owner))
+}
+
+/// Whether the table of a user namespace, `map`, has neither of the users `one` and `other`.
+fn has_neither(map: &str, one: u32, other: u32) -> bool {
+    let ranges = map.lines().map(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        Some(*numbers.first()?..numbers.first()? + numbers.get(2)?)
+    });
+    let ranges: Option<Vec<_>> = ranges.collect();
+    ranges
+        .is_some_and(|it| !it.is_empty() && !it.iter().any(|it| it.contains(&one.into()) || it.contains(&other.into())))
 }
 
 fn others_of(found: &Metadata, has_access_list: impl FnOnce() -> bool) -> Option<Others> {
@@ -681,6 +701,21 @@ fn is_alone(passwd: &str, group: &str, owner: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_is_nobody_only_in_a_namespace_without_either() {
+        for (map, is_so) in [
+            ("         0          0 4294967295\n", false),
+            ("      1000       1000          1\n", true),
+            ("0 1000 1\n", false),
+            ("1000 0 1\n65534 65534 1\n", false),
+            ("1000 0 1\n2000 5000 65536\n", false),
+            ("", false),
+            ("1000 x\n", false),
+        ] {
+            assert_eq!(has_neither(map, 0, 65534), is_so, "{map}");
+        }
+    }
 
     #[test]
     fn a_group_of_one_has_no_other_user() {

@@ -72,7 +72,7 @@ pub fn make_room(home: &Path) -> Result<(), Error> {
     }
     let before = setup::excluded(&outer.common)?;
     outer.add(&[outer.line()])?;
-    if outer.ignores() || Repository::open(&outer.root).is_err() {
+    if outer.ignores() || outer.open().is_none() {
         return Ok(());
     }
     setup::put_back_excluded(&outer.common, outer.modes(), before.as_deref())?;
@@ -148,6 +148,18 @@ impl Outer {
         Ok(None)
     }
 
+    /// The repository; `None` where libgit2 cannot open it, or would wait for ever for what is in it.
+    fn open(&self) -> Option<Repository> {
+        setup::prepare();
+        let (git, home) = (self.root.join(".git"), self.root.join(&self.home));
+        let mut folders = home.ancestors().take_while(|it| it.starts_with(&self.root));
+        let is_plain = [&git, &self.common].iter().all(|folder| plain::check(&self.root, folder).is_ok())
+            && !folders.any(|folder| plain::is_odd(&folder.join(".gitignore")));
+        let repository = if is_plain { Repository::open(&self.root).ok()? } else { return None };
+        let listed = repository.config().and_then(|config| config.get_path("core.excludesfile")).ok();
+        listed.is_none_or(|listed| !plain::is_odd(&self.root.join(listed))).then_some(repository)
+    }
+
     /// The line that names the home's folder and nothing else.
     fn line(&self) -> String {
         let escaped = |c: char| if matches!(c, '\\' | '*' | '?' | '[') { format!("\\{c}") } else { c.to_string() };
@@ -159,14 +171,12 @@ impl Outer {
         let line = self.line();
         // What libgit2 cannot open cannot be asked whether its .gitignore says otherwise.
         let is_there = list.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
-        Ok(is_there && Repository::open(&self.root).is_err())
+        Ok(is_there && self.open().is_none())
     }
 
     /// Whether git leaves the home's folder alone.
     fn ignores(&self) -> bool {
-        setup::prepare();
-        let repository = Repository::open(&self.root);
-        let ignored = repository.and_then(|it| it.is_path_ignored(format!("{}/", self.home))).unwrap_or(false);
+        let ignored = self.open().and_then(|it| it.is_path_ignored(format!("{}/", self.home)).ok()).unwrap_or(false);
         ignored && !self.is_unignored() && !self.tracks()
     }
 
@@ -207,7 +217,7 @@ impl Outer {
     }
 
     fn modes(&self) -> Modes {
-        let modes = Repository::open(&self.root).ok().and_then(|it| Modes::of(&it, false).ok());
+        let modes = self.open().and_then(|it| Modes::of(&it, false).ok());
         modes.unwrap_or(Modes::THEIRS)
     }
 

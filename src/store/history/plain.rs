@@ -3,6 +3,9 @@
 //!
 //! What this program opens itself goes through [`content`] for the same reason.
 //!
+//! What a configuration includes, and where else objects are, can lie anywhere, and is looked at, too; so is how much of
+//! it there is to read.
+//!
 //! Only what it opens without being asked for an object is looked at. A pipe in the place of a loose object, or one that is
 //! put there later, is not found; our own objects are in packs.
 
@@ -14,6 +17,12 @@ use crate::fs::os;
 
 /// A larger file is not one that this program reads of a repository.
 const BYTES_MAX: u64 = 64 << 20;
+
+/// A larger configuration is none, in bytes.
+const CONFIG_BYTES_MAX: u64 = 4 << 20;
+/// So many files a configuration can include, each time that it does, and so many other folders of objects can be named.
+/// libgit2 knows no bound but those of depth.
+const NAMED_MAX: usize = 100;
 
 /// The content of the file at `path`; `None` where there is none. A pipe, a socket or a device is an error, and is not
 /// waited for.
@@ -36,14 +45,140 @@ const FOLDERS: [(&str, bool); 5] =
 /// # Errors
 /// [`Error::Unsupported`] for what is something else.
 pub(super) fn check(home: &Path, repository: &Path) -> Result<(), Error> {
-    for (name, beneath) in FOLDERS {
-        if let Some(path) = odd(&repository.join(name), beneath) {
-            let shown = path.strip_prefix(home).unwrap_or(&path).display().to_string();
-            let what = format!("{shown} is a pipe, a socket or a device, and no file");
-            return Err(Error::Unsupported { home: home.to_owned(), what });
+    let refused = |path: &Path, what: &str| {
+        let shown = path.strip_prefix(home).unwrap_or(path).display();
+        Err(Error::Unsupported { home: home.to_owned(), what: format!("{shown} {what}") })
+    };
+    if let Some(path) = FOLDERS.into_iter().find_map(|(name, beneath)| odd(&repository.join(name), beneath)) {
+        return refused(&path, ODD);
+    }
+    if let Some((path, what)) = odd_objects(&repository.join("objects"), &mut Vec::new()) {
+        return refused(&path, what);
+    }
+    for name in ["config", "config.worktree"] {
+        if let Some((path, what)) = odd_config(&repository.join(name), &mut 0) {
+            return refused(&path, what);
         }
     }
     Ok(())
+}
+
+/// What is wrong with most.
+const ODD: &str = "is a pipe, a socket or a device, and no file";
+
+/// Whether what lies at `path`, wherever links lead, is neither file nor folder.
+pub(super) fn is_odd(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// What is odd about the folders of objects that the one at `objects` names, and what it is; `seen` were looked at before.
+fn odd_objects(objects: &Path, seen: &mut Vec<PathBuf>) -> Option<(PathBuf, &'static str)> {
+    let listed = text(&objects.join("info/alternates"));
+    for line in listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let other = objects.join(line);
+        let odd = || ["", "info", "pack"].into_iter().find_map(|name| odd(&other.join(name), false));
+        if let Some(path) = Some(other.clone()).filter(|other| is_odd(other)).or_else(odd) {
+            return Some((path, ODD));
+        }
+        let Ok(real) = fs::canonicalize(&other) else { continue };
+        if seen.contains(&real) {
+            continue;
+        }
+        if seen.len() >= NAMED_MAX {
+            return Some((other, "is one of too many folders of objects that it names"));
+        }
+        seen.push(real);
+        if let Some(found) = odd_objects(&other, seen) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// What is odd about the configuration at `path` or one that it includes, and what it is; `read` were read before. On what
+/// condition one is included does not matter.
+fn odd_config(path: &Path, read: &mut usize) -> Option<(PathBuf, &'static str)> {
+    if is_odd(path) {
+        return Some((path.to_owned(), ODD));
+    }
+    if fs::metadata(path).is_ok_and(|found| found.len() > CONFIG_BYTES_MAX) {
+        return Some((path.to_owned(), "is too large for a configuration"));
+    }
+    *read += 1;
+    if *read > NAMED_MAX {
+        return Some((path.to_owned(), "is one of too many files that the configuration includes"));
+    }
+    let bytes = content(path).ok().flatten()?;
+    let folder = path.parent().unwrap_or(path);
+    included(&String::from_utf8_lossy(&bytes)).iter().find_map(|name| {
+        let own = name.strip_prefix("~/").and_then(|rest| Some(etcetera::home_dir().ok()?.join(rest)));
+        odd_config(&own.unwrap_or_else(|| folder.join(name)), read)
+    })
+}
+
+/// Every value of a key `path` in the configuration `text` (git-config(1), "Syntax"), in whichever section: rather too many.
+fn included(text: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = text.trim_start_matches('\u{feff}');
+    while !rest.is_empty() {
+        rest = rest.trim_start();
+        if let Some(section) = rest.strip_prefix('[') {
+            rest = after_section(section);
+            continue;
+        }
+        let line = rest.find('\n').map_or(rest.len(), |at| at + 1);
+        let (name, value) = rest[..line].split_once('=').unwrap_or((&rest[..line], ""));
+        if rest.starts_with(['#', ';']) || value.is_empty() {
+            rest = &rest[line..];
+            continue;
+        }
+        let (value, end) = value_of(&rest[name.len() + 1..]);
+        if name.trim().eq_ignore_ascii_case("path") {
+            values.push(value);
+        }
+        rest = &rest[name.len() + 1 + end..];
+    }
+    values
+}
+
+/// What follows the heading of a section, whose `[` was read.
+fn after_section(text: &str) -> &str {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => return &text[at..],
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ']' if !quoted => return &text[at + 1..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// The value that `text` begins with, and where it ends: quotes, escapes and lines that go on are what git makes of them.
+fn value_of(text: &str) -> (String, usize) {
+    let (mut value, mut quoted, mut comment) = (String::new(), false, false);
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\n' => return (value.trim().to_owned(), at),
+            _ if comment => {}
+            '"' => quoted = !quoted,
+            '#' | ';' if !quoted => comment = true,
+            '\\' => match chars.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some('t') => value.push('\t'),
+                Some('b') => value.push('\u{8}'),
+                Some('\n') | None => {}
+                Some('\r') => drop(chars.next()),
+                Some(other) => value.push(other),
+            },
+            c => value.push(c),
+        }
+    }
+    (value.trim().to_owned(), text.len())
 }
 
 /// What in `folder`, and `beneath` it, is neither file nor folder. What cannot be looked at is for libgit2 to complain about.
@@ -60,4 +195,57 @@ fn odd_entry(entry: &DirEntry, beneath: bool) -> Option<PathBuf> {
         return odd(&entry.path(), beneath);
     }
     (!kind.is_file() && !kind.is_dir()).then(|| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_a_configuration_includes_is_found() {
+        for text in [
+            "[include]\n\tpath = /a/b\n",
+            "\u{feff}[core]\n\tbare\n[INCLUDE] PATH=/a/b",
+            "[x]\n\ty = \"\\\n[\"\n[includeIf \"gitdir:]\\\"\"]\n# path = /x\n\tpath = \"/a\\\n/b\" # why\n",
+            "[include \"\n]\n[include]\r\npath = /a/\\\r\nb\r\n",
+            "[a \"b\"] [include] path = \"/a\"/b ; = \n",
+        ] {
+            assert_eq!(included(text), ["/a/b"], "{text}");
+        }
+        for text in ["", "[", "[include", "path", "=", "\\", "path = \\", "[\"", "\"\n=\"", "path =\n= x"] {
+            let _ = included(text);
+        }
+    }
+
+    #[test]
+    fn folders_of_objects_that_name_each_other_are_looked_at_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let objects = |number: usize| folder.path().join(number.to_string());
+        let all: String = (0..90).map(|number| format!("{}\n", objects(number).display())).collect();
+        for number in 0..90 {
+            fs::create_dir_all(objects(number).join("info")).expect("it can be made");
+            fs::write(objects(number).join("info/alternates"), &all).expect("it can be written");
+        }
+        assert_eq!(odd_objects(&objects(0), &mut Vec::new()), None);
+        let more: String = (0..200).map(|number| format!("{}/{number}\n", folder.path().display())).collect();
+        (0..200).for_each(|number| fs::create_dir_all(objects(number)).expect("it can be made"));
+        fs::write(objects(0).join("info/alternates"), more).expect("it can be written");
+        assert!(odd_objects(&objects(0), &mut Vec::new()).is_some());
+    }
+
+    #[test]
+    fn what_includes_itself_or_very_many_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("it can be written");
+        let config = folder.path().join("config");
+        write("config", "[include]\npath = other\n");
+        write("other", "[core]\n");
+        assert_eq!(odd_config(&config, &mut 0), None);
+        write("other", "[include]\npath = config\n");
+        assert!(odd_config(&config, &mut 0).is_some());
+        write("config", &"[include]\npath = other\n".repeat(10));
+        write("other", &"[include]\npath = last\n".repeat(10));
+        write("last", "[core]\n");
+        assert!(odd_config(&config, &mut 0).is_some());
+    }
 }

@@ -1,7 +1,8 @@
 //! `init`: makes a home, or adds what is missing to one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use indelible::fs::os;
 use indelible::home;
 use indelible::init::{self, init};
 use indelible::text;
@@ -13,6 +14,15 @@ use crate::output;
 use crate::settings::{Settings, TEMPLATE};
 use crate::which::{self, By};
 
+/// Refuses to let root, who can have come by another user's `HOME`, make folders there in which that user can make nothing.
+fn not_in_the_folders_of_another(path: &Path) -> Result<(), Failure> {
+    let above = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+    let owner = os::owner_of(above).filter(|owner| os::user() == 0 && *owner != 0);
+    owner.map_or(Ok(()), |owner| Err(Failure::of(NOT_MADE, &home::Error::NotYours { path: above.into(), owner })))
+}
+
+const NOT_MADE: &str = "the home was not made";
+
 pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
@@ -22,12 +32,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
                 None => (which::data_folder()?, By::Default),
             };
             output::say(&format!("home: {} ({})", text::path(&path), by.words()));
+            if by == By::Default {
+                not_in_the_folders_of_another(&path)?;
+            }
             path
         }
     };
     let settings = Settings::at(&path, &context.overrides)?;
     let made = init(&path, settings.history(), TEMPLATE).map_err(|error| {
-        let failure = Failure::of("the home was not made", &error);
+        let failure = Failure::of(NOT_MADE, &error);
         match &error {
             init::Error::History(error) if error.is_unsupported() && !home::is_home(&path) => {
                 failure.hint("nothing was changed; choose a folder without that repository")
