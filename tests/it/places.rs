@@ -99,6 +99,24 @@ fn data_folders_on_other_file_systems_get_their_records() {
     std::fs::write(hidden.join("0123-4-5"), "half").expect("it can be written");
     home.recover_fully();
     assert_eq!(names(&hidden), [".gitignore"]);
+    // A power cut empties what names the hidden folder, and the next use of the folder mends that.
+    let temporary = home.join(".indelible/tmp");
+    for spoil in [
+        |note: &Path| drop(std::fs::write(note, "")),
+        |note: &Path| {
+            let _ = std::fs::remove_file(note);
+            let _ = std::fs::create_dir(note);
+            let _ = std::os::unix::fs::symlink("/etc/passwd", note.join("link"));
+        },
+    ] {
+        names(&temporary).iter().for_each(|note| spoil(&temporary.join(note)));
+        let _ = home.record("failure", "after a power cut");
+        home.recover_fully();
+        let _ = home.record("failure", "the note is written again");
+        std::fs::write(hidden.join("0123-4-5"), "half").expect("it can be written");
+        home.recover_fully();
+        assert_eq!(names(&hidden), [".gitignore"]);
+    }
     let _ = home.cmd(ROTATE.iter().chain(&["flush"])).ok();
     drop(mounts);
 }
