@@ -288,7 +288,8 @@ fn obstruct(path: &Path, how: &str) {
 
 #[test]
 fn an_index_that_cannot_be_opened_stops_no_commit_and_is_named() {
-    for (file, how) in ["", "-wal", "-shm"].into_iter().flat_map(|it| [(it, "folder"), (it, "link"), (it, "pipe")]) {
+    let files = ["", "-wal", "-shm"].into_iter().flat_map(|it| [(it, "folder"), (it, "link"), (it, "pipe")]);
+    for (file, how) in files.chain([("-journal", "folder"), ("-journal", "pipe")]) {
         let home = TestHome::new();
         let keyed = || home.recorder("success", "keyed").args(["--key", "k"]);
         let first = keyed().ok().receipt();
