@@ -15,7 +15,7 @@
 //! | --- | --- | --- |
 //! | before the note | perhaps an empty hidden folder | nobody: it is private, and git ignores it |
 //! | after it | a file in the hidden folder | recovery empties that folder ([`sweep`]) |
-//! | power cut | perhaps that file without the note | the next use of the folder writes the note again |
+//! | power cut | perhaps that file without the note, or an empty note | the next use of the folder writes the note again |
 //! | while a file is set aside by copying | part of a copy, hidden, in quarantine | recovery removes it |
 //! | before the copied file is removed | the file and its copy | it is set aside again, to no effect |
 
@@ -210,17 +210,21 @@ impl Dir {
 /// Makes the hidden folder of temporary files in the folder `above`, and its note in `temporary`.
 fn make_beside(above: &Dir, temporary: &Dir) -> Result<Dir, Error> {
     let path = above.path().as_os_str().as_encoded_bytes();
-    make_small_file(temporary, &format!("{NOTE}{:08x}", crc32c::crc32c(path)), path)?;
+    ensure_small_file(temporary, &format!("{NOTE}{:08x}", crc32c::crc32c(path)), path)?;
     let beside = above.make_folder(BESIDE)?;
-    make_small_file(&beside, ".gitignore", b"*\n")?;
+    ensure_small_file(&beside, ".gitignore", b"*\n")?;
     Ok(beside)
 }
 
-fn make_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Error> {
-    match folder.create(name) {
-        Err(error) if error.is_already_there() => Ok(()),
-        file => file?.write_all(content),
+/// Ensures that the file `name` is `content`, also where a power cut has emptied it. What is no file is left to [`sweep`].
+fn ensure_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Error> {
+    match folder.content(name, NOTE_BYTES_MAX) {
+        Err(Error::Refused { .. }) => return Ok(()),
+        Ok(Some(found)) if found == content => return Ok(()),
+        _ => {}
     }
+    let temp = write_temporary(folder, content, |_| Ok(()))?;
+    folder.rename_over(&temp, folder, name).inspect_err(|_| drop(folder.remove(&temp)))
 }
 
 /// Whether `name` is what this module makes for itself beside the files that it is asked for.
@@ -262,7 +266,8 @@ fn folder_within(home: &Dir, path: &Path) -> Option<Dir> {
 /// # Errors
 /// [`Error::Io`] if the system refuses.
 pub fn sweep(temporary: &Dir, aside: &Dir, homes: [&Dir; 2]) -> Result<u64, Error> {
-    let mut swept = remove_all(temporary, |name| !name.starts_with(NOTE))?;
+    let is_file = |name: &str| matches!(temporary.find(name), Ok(Some(found)) if found.is_file);
+    let mut swept = remove_all(temporary, |name| !name.starts_with(NOTE) || !is_file(name))?;
     swept += remove_all(aside, |name| name.starts_with(COPYING))?;
     for above in elsewhere(temporary, homes)? {
         match above.folder(BESIDE) {

@@ -51,6 +51,8 @@ const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// What the names of the index's files have behind the database's.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
+/// What SQLite looks for as well, though with a log it makes none: a journal that is to be rolled back.
+const JOURNAL: &str = "-journal";
 
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
@@ -789,7 +791,8 @@ fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite:
     use ErrorCode::{CannotOpen, PermissionDenied, ReadOnly, SystemIoFailure};
     let about_a_file =
         matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly | SystemIoFailure));
-    let obstacle = || FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((obstacle(&it, access)?, it)));
+    let mut files = FILES.iter().chain([&JOURNAL]).map(|end| beside(path, end));
+    let obstacle = || files.find_map(|it| Some((obstacle(&it, access)?, it)));
     match about_a_file.then(obstacle).flatten() {
         Some((why, path)) => Error::Unopenable { path, why, source: Box::new(source) },
         None => Error::Sqlite { doing, source },

@@ -32,9 +32,10 @@ pub fn level_in(day: &Dir, created_at: Timestamp, id: RecordId) -> Result<Level,
 }
 
 /// Makes the folders of the next level within `folder`, relative to the home, if it has many names. Returns whether it did.
+/// One that cannot be made, since a file has its name, keeps none of the others from being made.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Refused`] if it can be neither listed nor added to; nothing depends on it.
+/// [`Error::Io`] and [`Error::Refused`] if it cannot be listed, or lacks a folder of the next level; nothing depends on it.
 pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
     let Some(level) = Level::of_folder(folder).and_then(Level::next) else { return Ok(false) };
     let folder = match home.folder(folder) {
@@ -44,10 +45,8 @@ pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
     if folder.names()?.len() < NAMES_MAX {
         return Ok(false);
     }
-    for name in level.names() {
-        let _ = folder.make_folder(&name)?;
-    }
-    Ok(true)
+    let made = level.names().iter().map(|name| folder.make_folder(name).map(drop)).fold(Ok(()), Result::and);
+    made.map(|()| true)
 }
 
 /// Does this for the folders of all `paths`. What cannot be done is left for the next time.
@@ -88,6 +87,23 @@ mod tests {
             if let Some(name) = wanted.next().and_then(|next| next.name(at, id)) {
                 path = format!("{path}/{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_an_hour_keeps_no_other_hour_away() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Dir::open(folder.path()).expect("it was just made");
+        let path = "memory/failures/2026/03/04";
+        let day = home.make_folder(path).expect("it can be made");
+        for number in 1..NAMES_MAX {
+            let _ = day.create(&format!("x{number}.md")).expect("it can be made");
+        }
+        let _ = day.create("00").expect("it can be made");
+        assert!(spread_if_full(&home, path).is_err(), "an hour is missing");
+        for (at, wanted) in [("2026-03-04T00:06:07Z", Level::Day), ("2026-03-04T05:06:07Z", Level::Hour)] {
+            let level = level_in(&day, at.parse().expect("a time"), RecordId(uuid::Uuid::nil()));
+            assert_eq!(level.expect("it can be told"), wanted, "{at}");
         }
     }
 }

@@ -99,6 +99,24 @@ fn data_folders_on_other_file_systems_get_their_records() {
     std::fs::write(hidden.join("0123-4-5"), "half").expect("it can be written");
     home.recover_fully();
     assert_eq!(names(&hidden), [".gitignore"]);
+    // A power cut empties what names the hidden folder, and the next use of the folder mends that.
+    let temporary = home.join(".indelible/tmp");
+    for spoil in [
+        |note: &Path| drop(std::fs::write(note, "")),
+        |note: &Path| {
+            let _ = std::fs::remove_file(note);
+            let _ = std::fs::create_dir(note);
+            let _ = std::os::unix::fs::symlink("/etc/passwd", note.join("link"));
+        },
+    ] {
+        names(&temporary).iter().for_each(|note| spoil(&temporary.join(note)));
+        let _ = home.record("failure", "after a power cut");
+        home.recover_fully();
+        let _ = home.record("failure", "the note is written again");
+        std::fs::write(hidden.join("0123-4-5"), "half").expect("it can be written");
+        home.recover_fully();
+        assert_eq!(names(&hidden), [".gitignore"]);
+    }
     let _ = home.cmd(ROTATE.iter().chain(&["flush"])).ok();
     drop(mounts);
 }
@@ -270,7 +288,8 @@ fn obstruct(path: &Path, how: &str) {
 
 #[test]
 fn an_index_that_cannot_be_opened_stops_no_commit_and_is_named() {
-    for (file, how) in ["", "-wal", "-shm"].into_iter().flat_map(|it| [(it, "folder"), (it, "link"), (it, "pipe")]) {
+    let files = ["", "-wal", "-shm"].into_iter().flat_map(|it| [(it, "folder"), (it, "link"), (it, "pipe")]);
+    for (file, how) in files.chain([("-journal", "folder"), ("-journal", "pipe")]) {
         let home = TestHome::new();
         let keyed = || home.recorder("success", "keyed").args(["--key", "k"]);
         let first = keyed().ok().receipt();
