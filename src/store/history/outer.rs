@@ -211,8 +211,8 @@ impl Outer {
 
     /// Whether its own work tree tracks the home as a repository in a repository.
     fn tracks_it_as_one(&self) -> bool {
-        let opened = Repository::open(&self.root).and_then(|it| it.index());
-        let entry = opened.ok().and_then(|index| index.get_path(Path::new(&self.home), 0));
+        let index = self.open().and_then(|it| it.index().ok());
+        let entry = index.and_then(|index| index.get_path(Path::new(&self.home), 0));
         entry.is_some_and(|entry| entry.mode == u32::from(git2::FileMode::Commit))
     }
 
