@@ -519,6 +519,16 @@ fn a_home_of_somebody_else_is_refused() {
     assert!(stderr.contains("belongs to user 12345"), "it does not say whose home it is: {stderr}");
 }
 
+/// A title is one line by its nature, and yet data: nothing of it is lost, and whoever gave it is told.
+#[test]
+fn a_title_of_several_lines_is_kept_and_warned_of() {
+    let home = TestHome::new();
+    for (title, is_told) in [("two\nlines", true), ("one line\n", false), ("one", false)] {
+        let outcome = home.cmd(["record", "failure", "--domain", "d", "--title", title]).ok();
+        assert_eq!(outcome.stderr.contains("several lines"), is_told, "{title:?}: {outcome}");
+    }
+}
+
 #[test]
 fn strange_titles_are_kept_exactly_and_name_safe_files() {
     let home = TestHome::new();

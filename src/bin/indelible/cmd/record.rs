@@ -31,6 +31,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     if let Some(redactor) = redactor(&settings, redact)? {
         redactor.request(&mut request);
     }
+    let has_lines = request.record.headline().trim_end().contains('\n');
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
@@ -43,6 +44,9 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     if let Some(why) = &receipt.row_refused {
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
+    }
+    if has_lines {
+        output::warn("what names the record has several lines: it is kept as given, and shown as one");
     }
     context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);
