@@ -158,6 +158,13 @@ impl Request {
             pause = (pause * 2).min(Duration::from_millis(50));
         }
     }
+
+    /// Whether it is there, or its answer: a worker that has just started sweeps requests to stop, for they are from before.
+    pub fn is_there(&self) -> bool {
+        let has =
+            |end: &str| self.dir.content(&format!("{}.{end}", self.id), ANSWER_BYTES_MAX).is_ok_and(|it| it.is_some());
+        has("json") || has("done")
+    }
 }
 
 impl Drop for Request {

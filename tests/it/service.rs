@@ -196,6 +196,16 @@ fn a_worker_is_stopped_when_asked_for() {
     home.flush();
     assert!(!home.status()["worker"].is_null() && !request.exists(), "a request from before has stopped it");
     assert!(worker.stop(Signal::TERM).success());
+    // One that has just started, and sweeps that request as it does those from before, is asked again.
+    let mut worker = Worker::start(&home, &[]);
+    worker.signal(Signal::STOP);
+    let stopping = stop(&[]).spawn();
+    let request = || std::fs::read_dir(home.join(".indelible/requests")).ok()?.flatten().map(|it| it.path()).next();
+    std::fs::remove_file(wait_for("a request", request)).expect("it is there");
+    let _ = wait_for("another request", request);
+    worker.signal(Signal::CONT);
+    assert_eq!(stopping.wait().code(), Some(0));
+    assert!(worker.wait().success());
     // One that cannot commit stops all the same.
     let mut worker = Worker::start(&home, &["worker.stop_s=0"]);
     let packs = home.join(".git/objects/pack");

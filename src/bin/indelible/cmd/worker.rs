@@ -139,8 +139,8 @@ pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
                 .hint("nothing is lost: the journal has what is pending; see `indelible status`"));
         }
         let (request, _) = match &asked {
-            Some(asked) if asked.1 == holder => asked,
-            // Another has started meanwhile.
+            Some(asked) if asked.1 == holder && asked.0.is_there() => asked,
+            // Another has started meanwhile, or has taken the request for one from before its start.
             _ => {
                 answered = false;
                 let request = Request::ask(&home, Want::Stop).map_err(|error| Failure::of(NOT_STOPPED, &error))?;
