@@ -313,7 +313,7 @@ fn home(bytes: &[u8]) {
 
 fn use_home(path: &Path) {
     let Ok(home) = Home::open(path) else { return };
-    if let Ok(settings) = Settings::of(home.dir(), Some(home.id()), &[]) {
+    if let Ok(settings) = Settings::of(&home, &[]) {
         decides_nothing_of_the_users(&settings);
     }
     let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indelible::fs::{Dir, Error as FsError, os};
-use indelible::home::{PRIVATE, identity, private_of};
+use indelible::home::{Home, PRIVATE, identity, private_of};
 use indelible::hook::{Rules, Wants};
 use indelible::init::CONFIG;
 use indelible::model::{FieldSpec, PROVENANCE, Provenance, Severity};
@@ -336,18 +336,23 @@ fn every_setting() -> Vec<Setting> {
 }
 
 impl Settings {
-    /// The settings of the home at `home`, whose id is `id`, with `overrides` from the command line (`section.key=value`).
+    /// The settings of `home`, with `overrides` from the command line (`section.key=value`).
     ///
     /// # Errors
     /// A setting that there is not, or a value that it cannot have: exit 78 for a file, 64 for a flag. A file that cannot be
     /// read at the moment: exit 74 or 75.
-    pub fn of(home: &Dir, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
-        let (text, ours) = (text_of(home)?, user_text()?);
+    pub fn of(home: &Home, overrides: &[String]) -> Result<Settings, Failure> {
+        Settings::within(home.dir(), Some(home.private()), Some(home.id()), overrides)
+    }
+
+    /// The settings of the home in the folder `home`, whose private folder and id are `private` and `id`.
+    fn within(home: &Dir, private: Option<&Dir>, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
+        let (text, ours) = (text_in(home, private)?, user_text()?);
         let id = || id_of(home, id);
         let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
         // A recorder reads these every time, and most are as `init` made them: every setting a comment.
         let is_silent = says_nothing(&text);
-        let path = if is_silent { PathBuf::new() } else { path_of(home) };
+        let path = if is_silent { PathBuf::new() } else { path_in(home, private) };
         let settings = Settings::read(&path, if is_silent { "" } else { &text }, ours, overrides)?;
         Ok(Settings { home: Some(home.path().to_owned()), ..settings })
     }
@@ -366,9 +371,9 @@ impl Settings {
             Err(error) => return Err(unreadable(home, &error)),
             Ok(dir) => dir,
         };
-        let private = private_of(&dir).ok().flatten();
-        let id = private.and_then(|private| identity(&dir, &private).ok().flatten()).map(|it| it.id);
-        Settings::of(&dir, id, overrides)
+        let private = private_of(&dir).map_err(|error| unreadable(&path_in(&dir, None), &error))?;
+        let id = private.as_ref().and_then(|private| identity(&dir, private).ok().flatten()).map(|it| it.id);
+        Settings::within(&dir, private.as_ref(), id, overrides)
     }
 
     /// The settings that `text` says, the content of the home's file at `path`, with those of the user's own file (`ours`)
@@ -406,14 +411,14 @@ impl Settings {
         table.try_into()
     }
 
-    /// Every setting of the home at `home`, and where its value comes from.
+    /// Every setting of `home`, and where its value comes from.
     ///
     /// # Errors
     /// As [`Settings::of`].
-    pub fn explained(home: &Dir, id: Option<Uuid>, overrides: &[String]) -> Result<Explained, Failure> {
-        let _ = Settings::of(home, id, overrides)?;
+    pub fn explained(home: &Home, overrides: &[String]) -> Result<Explained, Failure> {
+        let _ = Settings::of(home, overrides)?;
         let ours = user_text()?;
-        let id = || id_of(home, id);
+        let id = || id_of(home.dir(), Some(home.id()));
         let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
         let layers = Layers::of(&path_of(home), &text_of(home)?, ours)?;
         let (_, settings) = merged(&layers, true, overrides)?;
@@ -641,21 +646,27 @@ pub fn id_of(home: &Dir, id: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
     Ok(notes.id_of(home.path(), id))
 }
 
-/// Where the configuration file of the home at `home` lies.
-pub fn path_of(home: &Dir) -> PathBuf {
-    let private = private_of(home).ok().flatten();
+/// Where the configuration file of `home` lies.
+pub fn path_of(home: &Home) -> PathBuf {
+    path_in(home.dir(), Some(home.private()))
+}
+
+fn path_in(home: &Dir, private: Option<&Dir>) -> PathBuf {
     private.map_or_else(|| home.path().join(PRIVATE), |private| private.path().to_owned()).join(CONFIG)
 }
 
-/// What the configuration file of the home at `home` says; nothing where there is none.
+/// What the configuration file of `home` says; nothing where there is none.
 ///
 /// # Errors
 /// Exit 78 if it can never be read, 74 or 75 if it cannot at the moment.
-pub fn text_of(home: &Dir) -> Result<String, Failure> {
-    let private = private_of(home).map_err(|error| unreadable(&path_of(home), &error))?;
+pub fn text_of(home: &Home) -> Result<String, Failure> {
+    text_in(home.dir(), Some(home.private()))
+}
+
+fn text_in(home: &Dir, private: Option<&Dir>) -> Result<String, Failure> {
     let text = private.map(|private| private.content(CONFIG, CONFIG_BYTES_MAX)).transpose();
-    let text = text.map_err(|error| unreadable(&path_of(home), &error))?.flatten();
-    String::from_utf8(text.unwrap_or_default()).map_err(|error| mend(&path_of(home)).because(&error))
+    let text = text.map_err(|error| unreadable(&path_in(home, private), &error))?.flatten();
+    String::from_utf8(text.unwrap_or_default()).map_err(|error| mend(&path_in(home, private)).because(&error))
 }
 
 /// Where the user's own configuration file lies, wherever links lead; `None` if the user's own folder is not known.
@@ -683,7 +694,7 @@ pub fn user_text() -> Result<Option<(PathBuf, String)>, Failure> {
 
 /// Whether settings that make no sense as a whole may still ask for secrets to be taken out of every record: the user's, or
 /// those of the home at `home`. Rather too often than not at all: what is recorded stays for ever.
-pub fn may_redact(home: &Dir) -> bool {
+pub fn may_redact(home: &Home) -> bool {
     let asks = |line: &str| {
         let said = line.split('#').next().unwrap_or_default();
         said.contains("records") && said.contains("true")

@@ -43,8 +43,8 @@ pub fn run(context: &Context, what: &ConfigCommand) -> Result<Exit, Failure> {
 
 fn list(context: &Context) -> Result<Exit, Failure> {
     let home = context.open("the settings cannot be shown")?;
-    let all = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?;
-    let (file, own) = (settings::path_of(home.dir()), settings::user_path());
+    let all = Settings::explained(&home, &context.overrides)?;
+    let (file, own) = (settings::path_of(&home), settings::user_path());
     if context.json {
         output::json(&json!({
             "file": file.display().to_string(),
@@ -76,7 +76,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
 fn get(context: &Context, key: &str) -> Result<Exit, Failure> {
     const WHAT: &str = "the setting cannot be shown";
     let home = context.open(WHAT)?;
-    let all = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?;
+    let all = Settings::explained(&home, &context.overrides)?;
     let setting = find(all.settings, key, WHAT)?;
     match (&setting.value, context.json) {
         (_, true) => output::json(&setting),
@@ -103,7 +103,7 @@ const NOT_SET: &str = "the setting was not changed";
 
 fn set(context: &Context, key: &str, value: &str) -> Result<Exit, Failure> {
     let home = context.open(NOT_SET)?;
-    let all = Settings::explained(home.dir(), Some(home.id()), &[])?.settings;
+    let all = Settings::explained(&home, &[])?.settings;
     let before = find(all, key, NOT_SET)?;
     context.name_home()?;
     let value = settings::value_like(&before.default, value);
@@ -136,7 +136,7 @@ fn wrong(key: &str, why: &str) -> Failure {
 
 /// Changes the home's own file. Returns its path.
 fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
-    let text = match settings::text_of(home.dir())? {
+    let text = match settings::text_of(home)? {
         text if text.is_empty() => TEMPLATE.to_owned(),
         text => text,
     };
@@ -150,7 +150,7 @@ fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, F
     let temporary = home.private_folder("tmp").map_err(|error| Failure::of(NOT_SET, &error))?;
     let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
     let _ = written.map_err(|error| Failure::of(NOT_SET, &error))?;
-    Ok(settings::path_of(home.dir()))
+    Ok(settings::path_of(home))
 }
 
 /// The folder of the user's own file.

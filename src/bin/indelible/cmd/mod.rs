@@ -104,7 +104,7 @@ impl Context {
 
     /// The settings of `home`.
     pub fn settings(&self, home: &Home) -> Result<Settings, Failure> {
-        Settings::of(home.dir(), Some(home.id()), &self.overrides)
+        Settings::of(home, &self.overrides)
     }
 }
 

@@ -61,7 +61,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
 pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
         Err(failure) if is_passing(&failure) => Err(Failure { what: format!("{WHAT}: {}", failure.what), ..failure }),
-        Err(failure) if failure.exit != Exit::Usage && !redact && !may_redact(home.dir()) => {
+        Err(failure) if failure.exit != Exit::Usage && !redact && !may_redact(home) => {
             output::warn(&format!("{}: {}; using the defaults", failure.what, failure.causes.join(": ")));
             Ok(Settings::default())
         }

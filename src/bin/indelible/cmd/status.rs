@@ -30,7 +30,7 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     status.needs_a_person.extend(settings.hook_trouble());
     status.needs_a_person.extend(super::hooks::troubles());
     status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
-    let notices = Settings::explained(home.dir(), Some(home.id()), &context.overrides)?.notices;
+    let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if context.json {
         output::json(&Told {
