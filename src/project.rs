@@ -188,7 +188,10 @@ mod tests {
         let id = of(&deep, Some(&ids)).expect("it has an id");
         assert_eq!(of(&root, Some(&ids)), Some(id.clone()));
         assert_eq!(of(&root, None), None);
-        let kept = fs::read_dir(&ids).expect("there").next().expect("one file").expect("readable").path();
+        // Beside the id lies a `.gitignore`, so the id's file is looked for by what it holds.
+        let files = fs::read_dir(&ids).expect("it is there").map(|it| it.expect("readable").path());
+        let kept = files.filter(|it| fs::read_to_string(it).is_ok_and(|text| text.trim() == id)).collect::<Vec<_>>();
+        let [kept] = &kept[..] else { panic!("one file holds the id, not {kept:?}") };
         fs::write(kept, "").expect("as a power cut leaves it");
         let another = of(&root, Some(&ids)).expect("it has an id");
         assert_ne!(another, id);
