@@ -19,13 +19,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
-use crate::fs::{self, Dir, Point, os, point};
+use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Journal};
 use crate::private;
 use crate::state::State;
-use crate::store::history::{self, History, HistoryOptions};
-use crate::store::index::{self, Index};
+use crate::target::history::{self, History, HistoryOptions};
+use crate::target::index::{self, Index};
 
 /// The name of the configuration file in the private folder.
 pub const CONFIG: &str = "config.toml";
@@ -116,7 +116,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         made.added.push("config");
     }
     if identity.is_none() {
-        point::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
+        crash::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
         let _ = private.replace(home::IDENTITY, text.as_bytes(), &temporary)?;
@@ -162,7 +162,7 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
 /// # Errors
 /// What the disk refuses; it can be taken back again then.
 pub(crate) fn become_home_again(private: &Dir, _lock: &WorkerLock) -> Result<(), Error> {
-    Journal::new(private.folder("journal")?).go_on()?;
+    Journal::new(private.folder("journal")?).reopen()?;
     rename_identity(private, RELEASED, home::IDENTITY)
 }
 
@@ -205,7 +205,7 @@ fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<Uuid>, 
 }
 
 fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
-    point::at(Point::InitFolders).map_err(fs::Error::io("make folders in", home.path()))?;
+    crash::at(Point::InitFolders).map_err(fs::Error::io("make folders in", home.path()))?;
     let missing = |path: &str| home.find(path).map(|found| found.is_none());
     if missing("memory")? {
         made.added.push("memory");
@@ -227,7 +227,7 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
 
 /// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
 fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
-    point::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
+    crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
     let path = home.path().join(home::INDEX);
     let is_adopted = home::is_adopted(private)?;
@@ -252,7 +252,7 @@ fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uu
 }
 
 fn make_history(home: &Dir, temporary: &Dir, id: Uuid, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
-    point::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
+    crash::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
     let (history, new) = History::init(home.path(), temporary.path(), id, options)?;
     if new {
         made.added.push("history");
@@ -265,9 +265,9 @@ fn make_history(home: &Dir, temporary: &Dir, id: Uuid, options: HistoryOptions, 
 }
 
 fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), Error> {
-    point::at(Point::InitJournal).map_err(fs::Error::io("make the journal in", private.path()))?;
+    crash::at(Point::InitJournal).map_err(fs::Error::io("make the journal in", private.path()))?;
     let journal = Journal::new(private.folder("journal")?);
-    let id = journal.own(private, temporary)?;
+    let id = journal.ensure_id(private, temporary)?;
     if journal.ensure_first()? {
         made.added.push("journal");
         // A journal that begins together with its home has every record there is: nothing has to be looked for.

@@ -1,7 +1,7 @@
 //! indelible: records that cannot be lost.
 
 pub mod adopt;
-pub mod batch;
+pub mod audit;
 pub mod fs;
 pub mod home;
 pub mod hook;
@@ -9,9 +9,11 @@ pub mod init;
 pub mod journal;
 pub mod model;
 pub mod own;
-pub mod position;
+pub mod page;
+pub mod pipeline;
 pub mod private;
 pub mod project;
+pub mod quarantine;
 pub mod random;
 pub mod record;
 pub mod recover;
@@ -19,9 +21,7 @@ pub mod redact;
 mod shell;
 pub mod state;
 pub mod status;
-pub mod store;
-pub mod survey;
-pub mod text;
+pub mod target;
 pub mod trust;
 pub mod verify;
 pub mod worker;

@@ -19,7 +19,7 @@
 use std::path::Path;
 
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, crash};
 
 /// The private folder of a home with a repository of its own, relative to the home.
 pub const PRIVATE: &str = ".indelible";
@@ -105,7 +105,7 @@ pub fn settle(home: &Dir, is_local: impl FnOnce() -> bool) -> Result<bool, fs::E
     if !lock.is_current()? {
         return Ok(false);
     }
-    let step = |point| point::at(point).map_err(fs::Error::io("move the private folder of", home.path()));
+    let step = |point| crash::at(point).map_err(fs::Error::io("move the private folder of", home.path()));
     step(Point::MoveBeforeRename)?;
     match home.rename_over(PRIVATE, &folder, IN_GIT) {
         // Another file system: it stays, and goes on being used.

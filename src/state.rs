@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::{Dir, Error, os};
-use crate::position::{Position, SegmentId};
+use crate::model::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
 /// It names every segment, and while rows are owed no segment goes.

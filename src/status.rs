@@ -5,18 +5,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::batch::{Reached, reached};
 use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::{self, Home};
 use crate::hook::count::{self, Counts};
 use crate::journal::{Item, Reader};
 use crate::model::Intent;
-use crate::position::Position;
-use crate::store::history::{History, HistoryOptions};
-use crate::store::index::{self, Index};
-use crate::store::quarantine::Contents;
-use crate::text::{self, chain, counted, number};
+use crate::model::position::Position;
+use crate::model::text::{self, chain, counted, number};
+use crate::pipeline::{Reached, reached};
+use crate::quarantine::Contents;
+use crate::target::history::{History, HistoryOptions};
+use crate::target::index::{self, Index};
 use crate::verify;
 use crate::worker::{self, Published};
 
@@ -51,7 +51,7 @@ pub struct Status {
     /// What became of the events that no home could take; `None` if there were none.
     pub hooks_without_home: Option<Counts>,
     /// Why a person is needed; empty if none is.
-    pub needs_a_person: Vec<String>,
+    pub needs_attention: Vec<String>,
 }
 
 /// What waits to be committed, or for its row.
@@ -131,7 +131,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         quarantine,
         hooks,
         hooks_without_home: None,
-        needs_a_person: needs,
+        needs_attention: needs,
     })
 }
 

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::os::Others;
-use crate::fs::{self, Dir, Point, os, point};
+use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, private_of};
 use crate::own;
 
@@ -270,12 +270,12 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
         Some(token) => token,
         None => {
             let token = draw();
-            point::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
+            crash::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
             let _ = private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?)?;
             hash(token.as_bytes())
         }
     };
-    point::at(Point::TrustBeforeNote).map_err(fs::Error::io("note", path))?;
+    crash::at(Point::TrustBeforeNote).map_err(fs::Error::io("note", path))?;
     let same_id = change(state, LOCK_WAIT, |notes| {
         notes.forget(path, Some(&token));
         let known = notes.0.iter_mut().find(|note| note.token == token);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use indelible::home::Home;
 use indelible::journal::Appender;
 use indelible::model::{Intent, Learning, Level, Provenance, Record, RecordId, Request, Severity};
-use indelible::store::page;
+use indelible::page;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;

@@ -11,9 +11,9 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::model::text::{chain, visible_line};
 use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
-use crate::store::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
-use crate::text::{chain, visible_line};
+use crate::target::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
 
 /// What is in a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

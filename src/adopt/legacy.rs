@@ -11,9 +11,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use crate::model::text::visible_line;
 use crate::model::{Confidence, Severity};
-use crate::store::page::front_and_rest;
-use crate::text::visible_line;
+use crate::page::front_and_rest;
 
 /// A failure's or a success's page.
 #[derive(Clone, Debug, PartialEq)]
@@ -270,7 +270,7 @@ pub(super) fn learning_page(row: i64, fields: &RowFields) -> String {
         line(severity),
         line(tags),
         line(created_at),
-        crate::text::visible(text),
+        crate::model::text::visible(text),
     )
 }
 
@@ -279,7 +279,7 @@ pub(super) fn experiment_page(row: i64, name: &str, hypothesis: &str) -> String 
     format!(
         "# {}\n\n## Hypothesis\n\n{}\n\n<!-- Written from row {row}: the file was missing when indelible looked. -->\n",
         visible_line(name),
-        crate::text::visible(hypothesis),
+        crate::model::text::visible(hypothesis),
     )
 }
 

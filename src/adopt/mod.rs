@@ -1,7 +1,7 @@
 //! Adoption: a home of the Emergent Learning Framework becomes one of ours, and goes on being theirs.
 //!
 //! 1. No file, page or row that is there is changed, but for scripts where that was asked for, which are kept.
-//! 2. Of the repository nothing is touched but our own branch and lines in `info/exclude` ([`crate::store::history`]).
+//! 2. Of the repository nothing is touched but our own branch and lines in `info/exclude` ([`crate::target::history`]).
 //! 3. Before anything changes, the database has been copied to `adopted` in the private folder, and the copy checked and
 //!    synced.
 //! 4. What the home was like is noted before it changes, so that [`release`] can undo it.
@@ -31,14 +31,14 @@ pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
 pub use scripts::{Found, Replaced, Script};
 
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, crash};
 use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
 use crate::private::{self, PRIVATE};
 use crate::state::State;
-use crate::store::history::{self, History, HistoryOptions};
-use crate::store::index::{self, Index};
+use crate::target::history::{self, History, HistoryOptions};
+use crate::target::index::{self, Index};
 
 /// The repository's list of ignored files, as it was.
 const EXCLUDE: &str = "exclude";
@@ -264,7 +264,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
             None => prepare(&home, &plan, &adopted, &temporary, &options)?,
         };
         backup = note.backup;
-        point::at(Point::AdoptBeforeDatabase).map_err(fs::Error::io("adopt", home.path()))?;
+        crash::at(Point::AdoptBeforeDatabase).map_err(fs::Error::io("adopt", home.path()))?;
         if plan.database.is_some() {
             database::set_journal_mode(&home.path().join(INDEX), "wal")?;
         }
@@ -272,7 +272,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let made = init(home.path(), options, config)?;
     if lock.is_some() && plan.database.as_ref().is_some_and(|database| !database.has_records) {
         // Neither the database nor a journal has known a record before: nothing has to be looked for.
-        let journal = Journal::new(private.folder("journal")?).own(&private, &temporary)?;
+        let journal = Journal::new(private.folder("journal")?).ensure_id(&private, &temporary)?;
         State::of_new(journal).write(&private, &temporary)?;
     }
     let scripts = match &wishes.scripts {
@@ -319,7 +319,7 @@ fn refuse_what_cannot_be(plan: &Plan) -> Result<(), Error> {
 
 /// Copies the database and notes what the home is like. Nothing of it has changed before this returns.
 fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &HistoryOptions) -> Result<Note, Error> {
-    let step = |point| point::at(point).map_err(fs::Error::io("adopt", home.path()));
+    let step = |point| crash::at(point).map_err(fs::Error::io("adopt", home.path()));
     step(Point::AdoptBeforeBackup)?;
     let at = Timestamp::now();
     let backup = match &plan.database {

@@ -16,13 +16,13 @@ use rusqlite::{Connection, Row, TransactionBehavior, params_from_iter};
 use serde::Serialize;
 
 use super::legacy::{self, RowFields};
+use crate::audit::walk;
 use crate::fs::order::{self, Lock};
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, crash};
 use crate::model::check_path;
-use crate::store::index::{self, Index, columns_of, columns_or_null};
-use crate::store::page;
-use crate::survey::walk;
-use crate::text::visible_line;
+use crate::model::text::visible_line;
+use crate::page;
+use crate::target::index::{self, Index, columns_of, columns_or_null};
 
 /// Where pages of failures, successes and observations lie, and what their rows' type is.
 const LEARNINGS: [(&str, &str); 3] =
@@ -464,7 +464,7 @@ fn heuristics_page(rows: &[&HeuristicRow]) -> String {
             line(&row.confidence),
             line(&row.source),
             line(&row.created_at),
-            crate::text::visible(&row.explanation),
+            crate::model::text::visible(&row.explanation),
         ));
     }
     page
@@ -487,7 +487,7 @@ pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Res
     let temporary = crate::home::make_private(home)?.folder("tmp")?;
     for orphan in all() {
         if let Some(Mend::File(text)) = &orphan.mend {
-            point::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
+            crash::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
             let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
             match home.make_folder(folder)?.place_whole(name, text.as_bytes(), &temporary) {
                 Err(error) if error.is_already_there() => {}

@@ -22,17 +22,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
-use crate::batch::{self, Committer, Progress};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, crash};
 use crate::home::{self, ADOPTED, Home, IDENTITY};
 use crate::init::{self, RELEASED};
 use crate::journal::{self, Item, Reader};
-use crate::position::Position;
+use crate::model::position::Position;
+use crate::pipeline::{self, Committer, Progress};
 use crate::private;
 use crate::recover::{self, Scope};
-use crate::store::history::History;
-use crate::store::index;
+use crate::target::history::History;
+use crate::target::index;
 use crate::verify::verify;
 
 /// What the private folder is called when it is put aside; a stamp follows.
@@ -93,13 +93,13 @@ pub fn release(
     home: &Home,
     note: &Note,
     lock: &WorkerLock,
-    options: &batch::Options,
+    options: &pipeline::Options,
     remove: bool,
     progress: &mut dyn Progress,
 ) -> Result<Released, Error> {
     commit_everything(home, lock, options, progress)?;
     check_settled(home, options, progress)?;
-    let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
+    let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let (dir, private) = (home.dir(), home.private());
     let adopted = private.make_folder(ADOPTED)?;
     let history = History::open(home.path(), options.history.clone())?;
@@ -148,14 +148,14 @@ pub fn release(
 fn put_aside(
     home: &Home,
     lock: &WorkerLock,
-    options: &batch::Options,
+    options: &pipeline::Options,
     history: &History,
     mode: &str,
     progress: &mut dyn Progress,
 ) -> Result<(Dir, String), Error> {
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
-    let step = |point| point::at(point).map_err(fs::Error::io("release", home.path()));
+    let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let temporary = home.private_folder("tmp")?;
     loop {
         // Who commits adds our lines to the list of ignored files, so they go after that.
@@ -167,12 +167,12 @@ fn put_aside(
             history.exclude_ours_no_more(excluded_before.as_deref())?;
         }
         step(Point::ReleaseBeforeEnd)?;
-        home.journal().end(&temporary)?;
+        home.journal().close(&temporary)?;
         if !has_more(home, committed)? {
             break;
         }
         // A recorder that had begun before the home stopped being one: its record goes the usual way.
-        home.journal().go_on()?;
+        home.journal().reopen()?;
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;
@@ -201,7 +201,7 @@ fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
 fn commit_everything(
     home: &Home,
     lock: &WorkerLock,
-    options: &batch::Options,
+    options: &pipeline::Options,
     progress: &mut dyn Progress,
 ) -> Result<Position, Error> {
     let mut committer = Committer::open(home, lock, options.clone()).map_err(recover::Error::from)?;
@@ -213,7 +213,7 @@ fn commit_everything(
 }
 
 /// Refuses while something of the records disagrees or waits for a person.
-fn check_settled(home: &Home, options: &batch::Options, progress: &mut dyn Progress) -> Result<(), Error> {
+fn check_settled(home: &Home, options: &pipeline::Options, progress: &mut dyn Progress) -> Result<(), Error> {
     let report = verify(home, &options.history, progress)?;
     if report.is_clean() {
         return Ok(());

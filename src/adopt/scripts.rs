@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{self, Dir, Point, point};
+use crate::fs::{self, Dir, Point, crash};
 
 /// Where the scripts lie, relative to the home.
 const FOLDER: &str = "scripts";
@@ -297,7 +297,7 @@ fn keep(folder: &Dir, kept: &Dir, name: &str) -> Result<(), fs::Error> {
 }
 
 fn step(point: Point, name: &str) -> Result<(), fs::Error> {
-    point::at(point).map_err(fs::Error::io("replace the script", name))
+    crash::at(point).map_err(fs::Error::io("replace the script", name))
 }
 
 /// Puts back what was there before ours. Returns how many scripts were put back or removed, and the names of those that

@@ -5,14 +5,14 @@
 //! 3. [`Durable`] is made here alone, after a sync has returned: what asks for one cannot run too early.
 //! 4. After a failed sync nothing on that descriptor is trusted again; the caller is told, and nothing is retried here.
 //! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::place`], [`Dir::replace`]).
-//!    Whether it survives a power cut is said by each function; who repairs it, by `store::apply`.
+//!    Whether it survives a power cut is said by each function; who repairs it, by `target::files`.
 
-mod beneath;
+pub mod crash;
+mod dir;
 pub mod lock;
 pub mod order;
 pub mod os;
 pub mod place;
-pub mod point;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod simulated;
 mod sys;
@@ -20,8 +20,8 @@ mod sys;
 use std::io;
 use std::path::PathBuf;
 
-pub use beneath::{Dir, File, Found, check_name};
-pub use point::Point;
+pub use crash::Point;
+pub use dir::{Dir, File, Found, check_name};
 pub(crate) use sys::now;
 
 /// The outcome of a sync that returned: the value is on the disk.

@@ -12,9 +12,9 @@ use std::marker::PhantomData;
 pub enum Lock {
     /// The worker's ([`super::lock`]).
     Worker,
-    /// SQLite's, that of writers (`store::index`).
+    /// SQLite's, that of writers (`target::index`).
     Index,
-    /// The branch's (`store::history`).
+    /// The branch's (`target::history`).
     Branch,
 }
 

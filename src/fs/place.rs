@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | before the rename | a file in the folder of temporary files | recovery empties that folder |
 //! | after it | the file in its place, whole | nothing to do |
-//! | power cut after it | no file, or an empty or torn one, unless it was synced | replay of the journal (`store::apply`) |
+//! | power cut after it | no file, or an empty or torn one, unless it was synced | replay of the journal (`target::files`) |
 //!
 //! A file cannot be renamed from one file system to another, nor from one mount, btrfs subvolume or project quota. Where
 //! the folder of temporary files is on another one than a file's place, a hidden folder ([`BESIDE`]) on the right one is
@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Dir, Durable, Error, File, Point, point};
+use super::{Dir, Durable, Error, File, Point, crash};
 
 /// The folder of temporary files on another file system than the home's own.
 pub const BESIDE: &str = ".indelible-tmp";
@@ -62,12 +62,12 @@ impl Dir {
         last: impl Fn(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
-        point::at(Point::PlaceBeforeWrite).map_err(error)?;
+        crash::at(Point::PlaceBeforeWrite).map_err(error)?;
         self.by_way_of(temporary, content, last, |temporary, temp| {
-            point::at(Point::PlaceBeforeRename).map_err(|source| Error::io("put in place", name)(source))?;
+            crash::at(Point::PlaceBeforeRename).map_err(|source| Error::io("put in place", name)(source))?;
             temporary.rename_new(temp, self, name)
         })?;
-        point::at(Point::PlaceAfterRename).map_err(|source| Error::io("put in place", name)(source))
+        crash::at(Point::PlaceAfterRename).map_err(|source| Error::io("put in place", name)(source))
     }
 
     /// Writes `content` to a new temporary file, does `last` with it, and has `rename` move it into this folder: out of
@@ -147,7 +147,7 @@ impl Dir {
         last: impl Fn(&File) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.by_way_of(temporary, content, last, |temporary, temp| temporary.rename_over(temp, self, name))?;
-        point::at(Point::ReplaceAfterRename).map_err(|source| Error::io("replace", name)(source))
+        crash::at(Point::ReplaceAfterRename).map_err(|source| Error::io("replace", name)(source))
     }
 
     /// Moves the file `name` out of this folder to `to` in the folder `aside`, or to `to` with a number behind it where
@@ -159,7 +159,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] if the system refuses; the file is then where it was.
     pub fn set_aside(&self, name: &str, aside: &Dir, to: &str) -> Result<String, Error> {
-        point::at(Point::SetAsideBefore).map_err(|source| Error::io("set aside", name)(source))?;
+        crash::at(Point::SetAsideBefore).map_err(|source| Error::io("set aside", name)(source))?;
         match self.rename_aside(name, aside, to) {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::CrossesDevices) => {}
             moved => return moved,
@@ -311,9 +311,9 @@ fn write_temporary(
     let name = new_name();
     let file = temporary.create(&name)?;
     let write = || {
-        if point::wanted(Point::PlaceHalfWritten) {
+        if crash::wanted(Point::PlaceHalfWritten) {
             file.write_all(&content[..content.len() / 2])?;
-            point::at(Point::PlaceHalfWritten).map_err(|source| Error::io("write", file.path())(source))?;
+            crash::at(Point::PlaceHalfWritten).map_err(|source| Error::io("write", file.path())(source))?;
             file.write_all(&content[content.len() / 2..])?;
         } else {
             file.write_all(content)?;

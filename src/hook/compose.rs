@@ -1,6 +1,6 @@
 //! What a failure, and what was learned, look like as records. Pure.
 
-use super::{Learned, Moment, Rules, Scene, Tool};
+use super::{Context, EventKind, Learned, Rules, Tool};
 use crate::model::Request;
 use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
 
@@ -15,7 +15,7 @@ const TITLE_CHARS_MAX: usize = 160;
 
 /// The failure of `tool`.
 pub(super) fn of_tool(
-    scene: &Scene<'_>,
+    scene: &Context<'_>,
     tool: &Tool,
     error: &str,
     exit_code: Option<i64>,
@@ -48,13 +48,13 @@ pub(super) fn of_tool(
 }
 
 /// The failure of a sub-agent, or of a turn.
-pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: Severity) -> Request {
+pub(super) fn of_turn(scene: &Context<'_>, error: &str, severity: Severity) -> Request {
     let event = scene.event;
     let agent = scene.redacted(event.agent.as_deref().unwrap_or("agent"));
     let error = scene.redacted(error);
     let title = format!("{agent}: {}", first_line(&error));
     let mut summary = block("Error", &cut(error.trim_end(), ERROR_BYTES_MAX));
-    if let Moment::Turn { said, .. } = &event.moment
+    if let EventKind::AgentStop { said, .. } = &event.moment
         && !said.is_empty()
     {
         summary.push_str(&block("It said last", &cut(&scene.redacted(said), ERROR_BYTES_MAX)));
@@ -65,7 +65,7 @@ pub(super) fn of_turn(scene: &Scene<'_>, error: &str, severity: Severity) -> Req
 }
 
 fn failure(
-    scene: &Scene<'_>,
+    scene: &Context<'_>,
     title: &str,
     domain: &str,
     severity: Severity,
@@ -84,7 +84,7 @@ fn failure(
 }
 
 /// What was learned: a heuristic if it is a rule, an observation otherwise.
-pub(super) fn of_learned(scene: &Scene<'_>, found: Learned) -> Request {
+pub(super) fn of_learned(scene: &Context<'_>, found: Learned) -> Request {
     let found = Learned {
         domain: found.domain.map(|domain| scene.redacted(&domain)),
         text: scene.redacted(&shortened(&found.text, limits::BODY_BYTES_MAX / 16)),
@@ -152,7 +152,7 @@ fn is_assignment(word: &str) -> bool {
 
 /// What a tool was given, as JSON without secrets: each text on its own, and then all of it, where a name beside a text
 /// says what it is.
-fn input(scene: &Scene<'_>, tool: &Tool) -> String {
+fn input(scene: &Context<'_>, tool: &Tool) -> String {
     let mut input = tool.input.clone();
     if let Some(redactor) = scene.redactor {
         redactor.value(&mut input);
@@ -186,7 +186,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
 
 /// The first `chars_max` characters of `text`, and an ellipsis where there were more.
 pub(super) fn shortened(text: &str, chars_max: usize) -> String {
-    crate::text::shortened(text, chars_max).into_owned()
+    crate::model::text::shortened(text, chars_max).into_owned()
 }
 
 /// `text` with no more than `chars_max` characters, the ellipsis included, and something in it.

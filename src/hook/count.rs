@@ -138,7 +138,7 @@ pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), 
 /// # Errors
 /// [`fs::Error`] if it could not be.
 pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
-    let error = crate::text::shortened(&crate::text::visible_line(error), 500).into_owned();
+    let error = crate::model::text::shortened(&crate::model::text::visible_line(error), 500).into_owned();
     let last = LastError { at: Timestamp::now(), error };
     let text = serde_json::to_vec(&last).expect("it is made of a time and a string");
     private.replace_lightly(ERROR_NAME, &text, &private.folder("tmp")?)

@@ -90,7 +90,7 @@ pub struct Event {
     /// The event's name, as the host spells it; empty if it has none.
     pub name: String,
     /// What it is.
-    pub moment: Moment,
+    pub moment: EventKind,
     /// In which session.
     pub session: String,
     /// The kind of sub-agent that it happened to, if it was one.
@@ -103,13 +103,13 @@ pub struct Event {
 
 /// What kind of thing has happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Moment {
+pub enum EventKind {
     /// A session begins.
     Start,
     /// A tool has ended.
     Tool(Box<Tool>),
     /// An agent, or a sub-agent, has ended its turn.
-    Turn {
+    AgentStop {
         /// What it said last.
         said: String,
         /// Why it failed, if it did.
@@ -172,26 +172,28 @@ impl Event {
     }
 }
 
-fn moment(payload: &Value, event: &str) -> Moment {
+fn moment(payload: &Value, event: &str) -> EventKind {
     let said = || {
         text_of(payload, &["last_assistant_message", "prompt_response", "text", "summary", "result"])
             .unwrap_or_default()
     };
     match event {
-        "SessionStart" | "sessionStart" | "session.created" => Moment::Start,
+        "SessionStart" | "sessionStart" | "session.created" => EventKind::Start,
         "PostToolUse" | "AfterTool" | "postToolUse" | "tool.execute.after" => tool(payload, false),
         "PostToolUseFailure" | "postToolUseFailure" | "tool.error" => tool(payload, true),
-        "Stop" | "AfterAgent" | "afterAgentResponse" | "session.idle" => Moment::Turn { said: said(), error: None },
+        "Stop" | "AfterAgent" | "afterAgentResponse" | "session.idle" => {
+            EventKind::AgentStop { said: said(), error: None }
+        }
         "SubagentStop" | "subagentStop" => {
             let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
-            Moment::Turn { said: said(), error: failed() }
+            EventKind::AgentStop { said: said(), error: failed() }
         }
         "StopFailure" | "session.error" => {
             let error = error_in(payload).or_else(|| text_of(payload, &["error_details", "message"]));
-            Moment::Turn { said: said(), error: Some(error.unwrap_or_else(|| "the turn failed".into())) }
+            EventKind::AgentStop { said: said(), error: Some(error.unwrap_or_else(|| "the turn failed".into())) }
         }
-        _ if OTHERS.contains(&event) => Moment::Other,
-        _ => Moment::Unknown,
+        _ if OTHERS.contains(&event) => EventKind::Other,
+        _ => EventKind::Unknown,
     }
 }
 
@@ -266,7 +268,7 @@ const OTHERS: [&str; 67] = [
     "installation.updated",
 ];
 
-fn tool(payload: &Value, failed: bool) -> Moment {
+fn tool(payload: &Value, failed: bool) -> EventKind {
     let name = text_of(payload, &["tool_name", "toolName", "tool"]).unwrap_or_else(|| "a tool".into());
     let response = field(payload, &["tool_response", "tool_output", "tool_result", "output", "result_json"]);
     let response = unpacked(response);
@@ -283,7 +285,7 @@ fn tool(payload: &Value, failed: bool) -> Moment {
         failure_in(&response, &output, command.is_some())
     };
     let call = text_of(payload, &["tool_use_id", "toolUseId", "tool_call_id", "callID", "call_id"]);
-    Moment::Tool(Box::new(Tool { name, call, input, command, output, end }))
+    EventKind::Tool(Box::new(Tool { name, call, input, command, output, end }))
 }
 
 fn stopped(payload: &Value) -> bool {
@@ -430,7 +432,7 @@ mod tests {
 
     fn end(payload: &Value) -> End {
         match event(payload).moment {
-            Moment::Tool(tool) => tool.end,
+            EventKind::Tool(tool) => tool.end,
             other => panic!("no tool: {other:?}"),
         }
     }
@@ -522,6 +524,6 @@ mod tests {
     fn fields_of_any_type_are_no_error() {
         let odd = json!({"hook_event_name": "PostToolUse", "tool_name": 7, "tool_input": [1], "tool_response": 3.5, "cwd": {}, "session_id": null, "workspace_roots": "x"});
         assert_eq!(end(&odd), End::Well);
-        assert_eq!(event(&json!({"hook_event_name": ["x"]})).moment, Moment::Unknown);
+        assert_eq!(event(&json!({"hook_event_name": ["x"]})).moment, EventKind::Unknown);
     }
 }

@@ -6,8 +6,8 @@
 use uuid::Uuid;
 
 use crate::fs::{self, Dir};
+use crate::quarantine::EVENT;
 use crate::redact::Redactor;
-use crate::store::quarantine::EVENT;
 
 /// The most that are kept; further ones are only counted.
 const KEPT_MAX: usize = 20;

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use host::{End, Event, Host, Moment, Tool};
+pub use host::{End, Event, EventKind, Host, Tool};
 pub use learned::{Learned, learned, learned_in_message};
 
 use crate::model::{Origin, Provenance, Record, Request, Severity, limits};
@@ -35,7 +35,7 @@ use crate::redact::Redactor;
 /// What is recorded of an event or of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<What>", into = "Vec<What>")]
-pub struct Wants {
+pub struct Filter {
     /// Whether failures are.
     pub failures: bool,
     /// Whether what is marked as learned is.
@@ -49,26 +49,26 @@ enum What {
     Learned,
 }
 
-impl From<Vec<What>> for Wants {
-    fn from(what: Vec<What>) -> Wants {
-        Wants { failures: what.contains(&What::Failure), learned: what.contains(&What::Learned) }
+impl From<Vec<What>> for Filter {
+    fn from(what: Vec<What>) -> Filter {
+        Filter { failures: what.contains(&What::Failure), learned: what.contains(&What::Learned) }
     }
 }
 
-impl From<Wants> for Vec<What> {
-    fn from(wants: Wants) -> Vec<What> {
+impl From<Filter> for Vec<What> {
+    fn from(wants: Filter) -> Vec<What> {
         let failures = wants.failures.then_some(What::Failure);
         failures.into_iter().chain(wants.learned.then_some(What::Learned)).collect()
     }
 }
 
-impl Wants {
+impl Filter {
     /// Everything.
-    pub const ALL: Wants = Wants { failures: true, learned: true };
+    pub const ALL: Filter = Filter { failures: true, learned: true };
     /// Failures alone.
-    pub const FAILURES: Wants = Wants { failures: true, learned: false };
+    pub const FAILURES: Filter = Filter { failures: true, learned: false };
     /// Nothing.
-    pub const NOTHING: Wants = Wants { failures: false, learned: false };
+    pub const NOTHING: Filter = Filter { failures: false, learned: false };
 }
 
 /// What a user wants recorded.
@@ -79,9 +79,9 @@ pub struct Rules {
     /// The programs whose exit code 1 is an answer and no failure.
     pub answers: Vec<String>,
     /// By event: what of it, where that is not as usual.
-    pub events: BTreeMap<String, Wants>,
+    pub events: BTreeMap<String, Filter>,
     /// By tool, or by the beginning of its name and a `*`: what of it, where that is not as usual.
-    pub tools: BTreeMap<String, Wants>,
+    pub tools: BTreeMap<String, Filter>,
 }
 
 impl Default for Rules {
@@ -94,22 +94,22 @@ impl Default for Rules {
 
 impl Rules {
     /// What is wanted of the event `name`.
-    fn of_event(&self, name: &str) -> Wants {
+    fn of_event(&self, name: &str) -> Filter {
         let usual = match name {
             // The service was busy or the budget spent: nothing to learn from.
-            "StopFailure" | "session.error" => Wants::NOTHING,
-            _ => Wants::ALL,
+            "StopFailure" | "session.error" => Filter::NOTHING,
+            _ => Filter::ALL,
         };
         self.events.get(name).copied().unwrap_or(usual)
     }
 
     /// What is wanted of `tool`: as its user says, or as usual.
-    fn of_tool(&self, tool: &Tool) -> Wants {
+    fn of_tool(&self, tool: &Tool) -> Filter {
         self.named(tool).map_or_else(|| usual_of(tool), |(_, wants)| wants)
     }
 
     /// What its user says of `tool`, by the longest name that fits.
-    fn named(&self, tool: &Tool) -> Option<(&str, Wants)> {
+    fn named(&self, tool: &Tool) -> Option<(&str, Filter)> {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(beginning) => tool.name.starts_with(beginning),
             None => tool.name == pattern,
@@ -160,15 +160,15 @@ const LOOKING: [&str; 25] = [
 /// Tools that are agents.
 const AGENTS: [&str; 6] = ["Task", "Agent", "task", "agent", "spawn_agent", "delegate_to_agent"];
 
-fn usual_of(tool: &Tool) -> Wants {
+fn usual_of(tool: &Tool) -> Filter {
     let name = tool.name.as_str();
     if LOOKING.contains(&name) {
-        Wants::NOTHING
+        Filter::NOTHING
     } else if tool.command.is_some() || AGENTS.contains(&name) {
-        Wants::ALL
+        Filter::ALL
     } else {
         // No agent writes what other tools answer.
-        Wants::FAILURES
+        Filter::FAILURES
     }
 }
 
@@ -206,14 +206,16 @@ impl Skipped {
 /// Why there is nothing to record.
 pub fn judge(event: &Event, rules: &Rules, redactor: Option<&Redactor>) -> Result<Vec<Request>, Skipped> {
     let of_event = rules.of_event(&event.name);
-    let scene = Scene { event, redactor };
+    let scene = Context { event, redactor };
     match &event.moment {
-        Moment::Start | Moment::Other => Err(Skipped::Nothing),
-        Moment::Unknown => Err(Skipped::Unknown),
-        Moment::Tool(tool) => {
+        EventKind::Start | EventKind::Other => Err(Skipped::Nothing),
+        EventKind::Unknown => Err(Skipped::Unknown),
+        EventKind::Tool(tool) => {
             let of_tool = rules.of_tool(tool);
-            let wants =
-                Wants { failures: of_event.failures && of_tool.failures, learned: of_event.learned && of_tool.learned };
+            let wants = Filter {
+                failures: of_event.failures && of_tool.failures,
+                learned: of_event.learned && of_tool.learned,
+            };
             let failed = match &tool.end {
                 End::Well => Err(Skipped::Nothing),
                 End::Stopped => Err(Skipped::Stopped),
@@ -243,7 +245,7 @@ pub fn judge(event: &Event, rules: &Rules, redactor: Option<&Redactor>) -> Resul
             };
             together(failed, learned)
         }
-        Moment::Turn { said, error } => {
+        EventKind::AgentStop { said, error } => {
             let failed = match error {
                 None => Err(Skipped::Nothing),
                 Some(_) if !of_event.failures => Err(Skipped::Unwanted),
@@ -265,12 +267,12 @@ fn together(failed: Result<Request, Skipped>, learned: Result<Vec<Request>, Skip
 }
 
 /// An event whose records are being made.
-struct Scene<'e> {
+struct Context<'e> {
     event: &'e Event,
     redactor: Option<&'e Redactor>,
 }
 
-impl Scene<'_> {
+impl Context<'_> {
     /// `text` without secrets.
     fn redacted(&self, text: &str) -> String {
         self.redactor.map_or_else(|| text.to_owned(), |redactor| redactor.text(text).into_owned())
@@ -314,7 +316,7 @@ impl Scene<'_> {
     }
 
     /// The records of what was learned.
-    fn learned(&self, found: Vec<Learned>, wants: Wants) -> Result<Vec<Request>, Skipped> {
+    fn learned(&self, found: Vec<Learned>, wants: Filter) -> Result<Vec<Request>, Skipped> {
         match found.is_empty() {
             true => Err(Skipped::Nothing),
             false if !wants.learned => Err(Skipped::Unwanted),
@@ -437,13 +439,13 @@ mod tests {
     #[test]
     fn the_longest_name_that_fits_decides() {
         let mut rules = Rules::default();
-        for (pattern, wants) in [("*", Wants::NOTHING), ("mcp__*", Wants::ALL), ("mcp__a__b", Wants::NOTHING)] {
+        for (pattern, wants) in [("*", Filter::NOTHING), ("mcp__*", Filter::ALL), ("mcp__a__b", Filter::NOTHING)] {
             rules.tools.insert(pattern.into(), wants);
         }
         assert!(judged(&failed("mcp__a__c", "", "no"), &rules).is_ok());
         assert_eq!(judged(&failed("mcp__a__b", "", "no"), &rules), Err(Skipped::Unwanted));
         assert_eq!(judged(&failed("Bash", "make", "no"), &rules), Err(Skipped::Unwanted));
-        rules.events.insert("PostToolUseFailure".into(), Wants::NOTHING);
+        rules.events.insert("PostToolUseFailure".into(), Filter::NOTHING);
         assert_eq!(judged(&failed("mcp__a__c", "", "no"), &rules), Err(Skipped::Unwanted));
     }
 

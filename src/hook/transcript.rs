@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use serde_json::Value;
 
-use super::{End, Event, Host, Moment, lenient};
+use super::{End, Event, EventKind, Host, lenient};
 
 /// How much of a transcript is read, from its end, in bytes. The line is among the last few; it has the command's output
 /// in it.
@@ -22,7 +22,7 @@ const BYTES_READ: u64 = 1 << 20;
 /// Makes a failure of `event`, if it is the end of a command of Codex, and the transcript that `payload` names says that
 /// the command failed.
 pub fn complete(event: &mut Event, payload: &Value) {
-    let (Host::Codex, Moment::Tool(tool)) = (event.host, &mut event.moment) else { return };
+    let (Host::Codex, EventKind::Tool(tool)) = (event.host, &mut event.moment) else { return };
     let (End::Well, Some(_), Some(call)) = (&tool.end, &tool.command, &tool.call) else { return };
     let Some(transcript) = payload.get("transcript_path").and_then(Value::as_str) else { return };
     let ended = last_of(transcript).and_then(|text| exit_code_in(&text, call));

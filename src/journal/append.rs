@@ -3,7 +3,7 @@
 use super::Error;
 use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
 use super::segment::{Journal, SegmentNumber, find_header, write_header};
-use crate::fs::{self, Durable, File, Point, point};
+use crate::fs::{self, Durable, File, Point, crash};
 
 /// How often one entry follows the journal to a newer segment before its writer gives up. More than once is rare, more
 /// than a few times is a test that rotates without a pause; there has to be an end all the same.
@@ -70,11 +70,11 @@ impl<'j> Appender<'j> {
 
     fn write(&self, written: &mut Written) -> Result<(), Error> {
         let named = |source| fs::Error::io("write to", self.file.path())(source);
-        point::at(Point::AppendBeforeWrite).map_err(named)?;
-        if point::wanted(Point::AppendShortWrite) {
+        crash::at(Point::AppendBeforeWrite).map_err(named)?;
+        if crash::wanted(Point::AppendShortWrite) {
             self.file.write_once(&written.bytes[..written.bytes.len() / 2])?;
         }
-        point::at(Point::AppendShortWrite).map_err(named)?;
+        crash::at(Point::AppendShortWrite).map_err(named)?;
         let bytes = written.bytes.len();
         let taken = self.file.write_once(&written.bytes)?;
         // Needed to void them alone. What is written is no failure because the system does not say where.
@@ -107,7 +107,7 @@ impl<'j> Appender<'j> {
     pub fn sync(&mut self, mut written: Written) -> Result<Durable<()>, Error> {
         loop {
             let synced = self.file.sync(Point::AppendBeforeSync, ()).and_then(|durable| {
-                let _ = point::at(Point::AppendAfterSync);
+                let _ = crash::at(Point::AppendAfterSync);
                 Ok((durable, self.is_newest()?))
             });
             match synced {
@@ -130,7 +130,7 @@ impl<'j> Appender<'j> {
             if written.segments == SEGMENTS_MAX {
                 return Err(Error::Restless(SEGMENTS_MAX));
             }
-            point::at(Point::AppendAgain).map_err(|source| fs::Error::io("append to", self.file.path())(source))?;
+            crash::at(Point::AppendAgain).map_err(|source| fs::Error::io("append to", self.file.path())(source))?;
             let next = Appender::open(self.journal)?;
             let mut copy = Written { bytes: written.bytes.clone(), starts: written.starts.clone(), ..*written };
             next.write(&mut copy)?;
@@ -156,7 +156,7 @@ impl<'j> Appender<'j> {
 
     /// Overwrites the checksums of entries that nobody was promised.
     fn void(&self, written: &Written) -> Result<(), fs::Error> {
-        point::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
+        crash::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
         let file = self.journal.dir.overwrite(&self.number.file_name())?;
         // The name can be another file's by now only if somebody replaced the journal; leave that one alone.
         if file.stat()?.inode != self.file.stat()?.inode {

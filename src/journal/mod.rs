@@ -22,8 +22,8 @@
 //! | between a worker's failed sync and its copy | a mark beside the segment | the next worker copies the segment |
 
 mod append;
-mod copy;
 mod entry;
+mod owner;
 mod read;
 mod rotate;
 mod segment;
@@ -33,13 +33,13 @@ mod tests;
 use std::path::PathBuf;
 
 pub use append::{Appender, Written};
-pub use copy::{Replaced, id, keep_replaced, replaced};
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
+pub use owner::{Replaced, id, keep_replaced, replaced};
 pub use read::{Item, Reader};
 pub use segment::{FORMAT, Journal, SegmentNumber};
 
 use crate::fs;
-use crate::text;
+use crate::model::text;
 
 /// Why the journal could not be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use super::Error;
 use super::entry::{ENTRY_BYTES_MAX, Line};
 use super::segment::{Journal, SegmentNumber, find_header, is_header_like};
 use crate::fs::File;
-use crate::position::{Position, SegmentId};
+use crate::model::position::{Position, SegmentId};
 
 const CHUNK_BYTES: usize = 256 << 10;
 

@@ -11,7 +11,7 @@
 
 use super::Error;
 use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
-use crate::fs::{self, Dir, Durable, File, Point, point};
+use crate::fs::{self, Dir, Durable, File, Point, crash};
 
 impl Journal {
     /// Makes the first segment if there is none. Safe to repeat, and to race.
@@ -41,16 +41,16 @@ impl Journal {
     fn create(&self, number: SegmentNumber) -> Result<(), Error> {
         let name = number.file_name();
         let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
-        point::at(Point::RotateBeforeCreate).map_err(named)?;
+        crash::at(Point::RotateBeforeCreate).map_err(named)?;
         let file = match self.dir.create(&name) {
             Err(error) if error.is_already_there() => self.dir.append(&name)?,
             file => file?,
         };
-        point::at(Point::RotateBeforeHeader).map_err(named)?;
+        crash::at(Point::RotateBeforeHeader).map_err(named)?;
         if find_header(&file, number)?.is_none() {
             write_header(&self.dir, &file)?;
         }
-        point::at(Point::RotateAfterHeader).map_err(named)?;
+        crash::at(Point::RotateAfterHeader).map_err(named)?;
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses; the journal then goes on.
-    pub fn end(&self, temporary: &Dir) -> Result<(), Error> {
+    pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.newest()?.next();
         self.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
         let _ = self.dir.sync()?;
@@ -71,7 +71,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
-    pub fn go_on(&self) -> Result<(), Error> {
+    pub fn reopen(&self) -> Result<(), Error> {
         let name = self.newest()?.file_name();
         if self.dir.find(&name)?.is_some_and(|found| found.size == END.len() as u64)
             && self.dir.content(&name, END.len() as u64)?.as_deref() == Some(END.as_bytes())
@@ -120,9 +120,9 @@ impl Journal {
     pub fn remove(&self, number: SegmentNumber, proof: &Durable<()>) -> Result<(), Error> {
         let Durable { .. } = proof;
         let named = |source| fs::Error::io("remove", self.dir.path().join(number.file_name()))(source);
-        point::at(Point::PruneBeforeUnlink).map_err(named)?;
+        crash::at(Point::PruneBeforeUnlink).map_err(named)?;
         self.dir.remove(&number.file_name())?;
-        point::at(Point::PruneAfterUnlink).map_err(named)?;
+        crash::at(Point::PruneAfterUnlink).map_err(named)?;
         self.dir.remove(&number.mark_name())?;
         Ok(())
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::fs::{self, Dir, File};
-use crate::position::{Position, SegmentId};
+use crate::model::position::{Position, SegmentId};
 
 /// The version of the format, which every header line names.
 pub const FORMAT: u32 = 1;

@@ -186,7 +186,7 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
     journal.ensure_first().expect("it can be made");
     append(&journal, r#"{"t":"a"}"#).expect("it goes on");
     let _ = root(&machine).sync().expect("it can be synced");
-    journal.end(&temporary).expect("it can be ended");
+    journal.close(&temporary).expect("it can be ended");
     let ended = append(&journal, r#"{"t":"nobody's"}"#);
     assert!(matches!(ended, Err(Error::Format { .. })), "{ended:?}");
     let there = |machine: &_| Journal::new(root(machine).folder("journal").expect("it is there"));
@@ -194,7 +194,7 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
         let first = machine.after_power_cut(&mut Dice::of(seed));
         let end = there(&first).dir().content("0000000002.log", 100).expect("readable");
         assert!(end.as_ref().is_none_or(|end| end.ends_with(b"with-its-home\n")), "seed {seed}: {end:?}");
-        there(&first).go_on().expect("it can go on");
+        there(&first).reopen().expect("it can go on");
         let second = first.after_power_cut(&mut Dice::of(seed));
         for machine in [&first, &second] {
             let journal = there(machine);
@@ -259,9 +259,12 @@ fn a_position_leads_back_to_its_place_and_nowhere_else() {
         let reader = Reader::from_position(&bench.journal, *position).expect("readable");
         assert_eq!(drain(&mut reader.expect("it is borne out")), ["a", "b", "c"][read..]);
         for wrong in [
-            crate::position::Position { checksum: position.checksum ^ 1, ..*position },
-            crate::position::Position { offset: position.offset + 1, ..*position },
-            crate::position::Position { segment: crate::position::SegmentId(uuid::Uuid::nil()), ..*position },
+            crate::model::position::Position { checksum: position.checksum ^ 1, ..*position },
+            crate::model::position::Position { offset: position.offset + 1, ..*position },
+            crate::model::position::Position {
+                segment: crate::model::position::SegmentId(uuid::Uuid::nil()),
+                ..*position
+            },
         ] {
             assert!(Reader::from_position(&bench.journal, wrong).expect("readable").is_none(), "{wrong} was borne out");
         }

@@ -1,7 +1,7 @@
 //! The fields of records: one table, which everything that reads, checks or shows a field walks.
 
 use super::{Confidence, Kind, Origin, Severity};
-use crate::text::{shortened, visible_line};
+use crate::model::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
 pub mod limits {

@@ -15,10 +15,12 @@ mod id;
 mod intent;
 mod kind;
 pub mod path;
+pub mod position;
 mod provenance;
 mod record;
 mod request;
 mod severity;
+pub mod text;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};

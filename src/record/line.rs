@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::model::text::{looks_like_utf16, visible_line, without_mark};
 use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape, fields_of};
-use crate::text::{looks_like_utf16, visible_line, without_mark};
 
 impl Request {
     /// The request that a line of a batch makes, which may still have fields that are not as they must be.

@@ -26,11 +26,12 @@ use crate::fs::{self, Durable};
 use crate::home::{self, Home};
 use crate::journal::{self, Appender};
 use crate::model::path;
+use crate::model::text;
 use crate::model::{FileImage, Intent, Invalid, Kind, Level, RecordId, RecordPath, Request};
-use crate::store::apply::{Applier, Expect};
-use crate::store::index::{self, Index, RowImage};
-use crate::store::{page, spread};
-use crate::text;
+use crate::page;
+use crate::target::files::{Applier, Expect};
+use crate::target::index::{self, Index, RowImage};
+use crate::target::spread;
 
 /// From so many records in one call on, a recorder looks itself whether folders have grown; the worker does otherwise.
 const SPREAD_RECORDS: usize = 100;

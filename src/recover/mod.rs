@@ -1,13 +1,13 @@
 //! Recovery: after a crash, everything that still exists anywhere is brought back into all three stores.
 //!
-//! Finding out (`survey`), deciding (`survey::classify`) and doing are separate. What is brought back goes the usual
+//! Finding out (`audit`), deciding (`audit::classify`) and doing are separate. What is brought back goes the usual
 //! way: its intent is written to the journal anew, then applied and committed like any other. So recovery can be killed
 //! anywhere and run again, and a second run does nothing.
 //!
 //! 1. sweep: temporary files, staging packs, `.keep`s of ours without a branch
 //! 2. the index is built anew from the files if it is lost
 //! 3. what is pending is applied and committed
-//! 4. a survey; what it finds is acted upon; what that wrote is committed
+//! 4. a audit; what it finds is acted upon; what that wrote is committed
 //!
 //! Records that were parked are tried again with that, since what was in their way may be gone; at a worker's start, and
 //! now and then while it runs, those alone of whose files that can be seen.
@@ -30,18 +30,18 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{self, Committer, Progress};
-use crate::fs::{self, Point, place, point};
+use crate::audit::{self, Action, Finding, Stores, audit};
+use crate::fs::{self, Point, crash, place};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{RecordPath, is_domain_page, split};
 use crate::model::{FileImage, Intent, Level, RecordId, Request};
-use crate::store::apply;
-use crate::store::history;
-use crate::store::index::{self, Index, Revived, RowImage};
-use crate::store::page::{self, Parsed};
-use crate::store::quarantine::Quarantine;
-use crate::survey::{self, Finding, Stores, Verdict, survey};
+use crate::page::{self, Parsed};
+use crate::pipeline::{self, Committer, Progress};
+use crate::quarantine::Quarantine;
+use crate::target::files;
+use crate::target::history;
+use crate::target::index::{self, Index, Revived, RowImage};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
@@ -147,10 +147,10 @@ pub struct Lost {
 pub enum Error {
     /// A batch could not be made.
     #[error(transparent)]
-    Batch(#[from] batch::Error),
+    Batch(#[from] pipeline::Error),
     /// The stores could not be compared.
     #[error(transparent)]
-    Survey(#[from] survey::Error),
+    Audit(#[from] audit::Error),
 }
 
 macro_rules! through_batch {
@@ -164,8 +164,8 @@ through_batch!(fs::Error, home::Error, journal::Error, index::Error, history::Er
 
 impl Error {
     /// Whether a person has to change something before trying again can help.
-    pub fn needs_a_person(&self) -> bool {
-        matches!(self, Error::Batch(error) if error.needs_a_person())
+    pub fn needs_attention(&self) -> bool {
+        matches!(self, Error::Batch(error) if error.needs_attention())
     }
 }
 
@@ -192,7 +192,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
     report.committed = commit(committer, &mut report, progress)?;
     if let Some(error) = unopenable {
         // What is left to do has to wait for the index, and is begun again next time.
-        tracing::warn!(error = crate::text::chain(&error), "going on without the index");
+        tracing::warn!(error = crate::model::text::chain(&error), "going on without the index");
         return if scope == Scope::Everything { Err(error.into()) } else { Ok(report) };
     }
     // Damage is found while the journal is read.
@@ -220,7 +220,7 @@ pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn P
 /// keeps it from being opened, if that is one of its files all the same.
 fn free_index(committer: &mut Committer<'_>) -> Result<Option<index::Error>, Error> {
     let unopenable = |committer: &mut Committer<'_>| match committer.index() {
-        Err(batch::Error::Index(error)) if error.is_unopenable() => Some(error),
+        Err(pipeline::Error::Index(error)) if error.is_unopenable() => Some(error),
         // Anything else is said by who comes next.
         _ => None,
     };
@@ -233,7 +233,7 @@ fn free_index(committer: &mut Committer<'_>) -> Result<Option<index::Error>, Err
     let aside = |name: &str| home.dir().folder(folder)?.set_aside(name, &quarantine, name).map(|_| ());
     match Index::clear_shared_memory(&home.index_path(), aside) {
         Ok(_) => {}
-        Err(error) => tracing::warn!(error = crate::text::chain(&error), "the index is left as it is"),
+        Err(error) => tracing::warn!(error = crate::model::text::chain(&error), "the index is left as it is"),
     }
     Ok(unopenable(committer))
 }
@@ -242,7 +242,7 @@ fn free_index(committer: &mut Committer<'_>) -> Result<Option<index::Error>, Err
 /// most, and leaves its file to the worker then.
 fn sweep(committer: &Committer<'_>) -> Result<u64, Error> {
     let temporary = committer.home().private_folder("tmp")?;
-    point::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
+    crash::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
     let home = committer.home();
     let swept = place::sweep(&temporary, &home.private_folder("quarantine")?, [home.dir(), home.private()])?;
     let history = committer.history().sweep()?;
@@ -262,10 +262,10 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
     let history = committer.history().clone();
     let (home, committed) = (committer.home(), committer.settled_position());
     let stores = Stores { home, index: Some(committer.index()?), history: Some(&history), committed: Some(committed) };
-    let survey = survey(&stores, progress)?;
+    let audit = audit(&stores, progress)?;
     let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };
-    progress.begin("mending", survey.findings.len() as u64);
-    for (done, finding) in survey.findings.iter().enumerate() {
+    progress.begin("mending", audit.findings.len() as u64);
+    for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
         progress.at(done as u64 + 1);
     }
@@ -275,7 +275,7 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
     }
     mending.append()?;
     progress.end();
-    mending.companions(&survey.missing_companions)?;
+    mending.companions(&audit.missing_companions)?;
     let recommitted = commit(committer, report, progress)?;
     report.recommitted += recommitted;
     release(committer, report, &parked)
@@ -293,7 +293,7 @@ pub(crate) fn retry_parked(
 ) -> Result<(), Error> {
     let home = committer.home();
     let mut parked = Quarantine::new(home)?.parked()?;
-    parked.retain(|(name, intent)| name.ends_with("-file.json") && apply::has_room(home.dir(), intent));
+    parked.retain(|(name, intent)| name.ends_with("-file.json") && files::has_room(home.dir(), intent));
     if parked.is_empty() {
         return Ok(());
     }
@@ -333,18 +333,18 @@ struct Mending<'m, 'h> {
 
 impl Mending<'_, '_> {
     fn act(&mut self, finding: &Finding) -> Result<(), Error> {
-        if let (Some(id), survey::Row::Dangling) = (finding.indexed, finding.evidence.row)
+        if let (Some(id), audit::Row::Dangling) = (finding.indexed, finding.evidence.row)
             && !self.revive(finding, id)?
         {
             self.committer.index()?.forget(id)?;
         }
-        match finding.verdict {
-            Verdict::Nothing | Verdict::Wait => Ok(()),
-            Verdict::AddRow | Verdict::CommitFile => self.commit_file(finding),
-            Verdict::RestoreFile => self.restore_file(finding),
-            Verdict::CommitRow => self.commit_row(finding),
-            Verdict::Lost => {
-                self.lost(finding, finding.verdict.what());
+        match finding.action {
+            Action::Nothing | Action::Wait => Ok(()),
+            Action::AddRow | Action::CommitFile => self.commit_file(finding),
+            Action::RestoreFile => self.restore_file(finding),
+            Action::CommitRow => self.commit_row(finding),
+            Action::Lost => {
+                self.lost(finding, finding.action.what());
                 Ok(())
             }
         }
@@ -354,7 +354,7 @@ impl Mending<'_, '_> {
     /// be done.
     fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
         let file = match finding.evidence.file {
-            survey::File::Whole => self.committer.home().dir().content(&finding.path, READ_BYTES_MAX)?,
+            audit::File::Whole => self.committer.home().dir().content(&finding.path, READ_BYTES_MAX)?,
             _ => self.committer.history().read(&finding.path)?,
         };
         let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
@@ -396,7 +396,7 @@ impl Mending<'_, '_> {
             return Ok(());
         }
         let journal = self.committer.home().journal();
-        point::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
+        crash::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
         self.group_bytes = 0;
         let jsons: Vec<_> = self.group.drain(..).filter_map(|intent| serde_json::to_vec(&intent).ok()).collect();
         let mut appender = Appender::open(journal)?;

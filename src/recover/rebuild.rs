@@ -12,13 +12,13 @@
 use jiff::Timestamp;
 
 use super::{Base, Error, Report};
-use crate::batch::{Committer, Progress};
-use crate::fs::{self, Point, os, point};
+use crate::audit::{Stores, audit_files};
+use crate::fs::{self, Point, crash, os};
 use crate::home;
 use crate::model::{RecordId, RecordPath, Request};
-use crate::store::index::{self, Index, RowImage};
-use crate::store::page::{self, Parsed};
-use crate::survey::{Stores, survey_files};
+use crate::page::{self, Parsed};
+use crate::pipeline::{Committer, Progress};
+use crate::target::index::{self, Index, RowImage};
 
 /// How many rows are inserted in one transaction.
 const GROUP: usize = 1000;
@@ -59,16 +59,16 @@ fn rebuild(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dy
     let home = committer.home();
     tracing::warn!("the index is lost: building it anew from the files");
     report.index_kept = keep_a_copy(home)?;
-    point::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
     let (mut index, base) = empty_index(home)?;
     report.index_base = base;
     index.update_layout(home::is_adopted(home.private())?)?;
-    point::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
     let history = committer.history().clone();
     let stores = Stores { home, index: None, history: Some(&history), committed: None };
     // Rows get their numbers in the order of recording, as they had them.
     let mut found = Vec::new();
-    for (path, in_tree) in survey_files(&stores, progress)? {
+    for (path, in_tree) in audit_files(&stores, progress)? {
         if let Some(parsed) = parse(&stores, &path)? {
             found.push((parsed.created_at, parsed.id, !in_tree, path));
         }
@@ -92,7 +92,7 @@ fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
     for copy in home.index_copies()? {
         match Index::reset_to(&home.index_path(), home.id(), &copy) {
             Err(error) if error.is_lost() => {
-                let error = crate::text::chain(&error);
+                let error = crate::model::text::chain(&error);
                 tracing::error!(copy = %copy.display(), error, "a copy of the index cannot be used");
             }
             index => return Ok((index?, Some(Base::of(&copy)))),

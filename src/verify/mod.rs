@@ -5,17 +5,17 @@
 
 use serde::Serialize;
 
-use crate::batch::{self, Progress, reached};
+use crate::audit::{self, Audit, Copied, Stores, audit};
 use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
-use crate::store::history::{self, History, HistoryOptions};
-use crate::store::index::{self, Index};
-use crate::store::quarantine::Contents;
-use crate::survey::{self, Copied, Stores, Survey, survey};
-use crate::text::chain;
+use crate::model::text::chain;
+use crate::pipeline::{self, Progress, reached};
+use crate::quarantine::Contents;
+use crate::target::history::{self, History, HistoryOptions};
+use crate::target::index::{self, Index};
 
-/// How often a survey is made before what looks wrong is taken for wrong.
+/// How often a audit is made before what looks wrong is taken for wrong.
 const LOOKS: usize = 3;
 
 /// What was found.
@@ -95,10 +95,10 @@ pub enum Error {
     History(#[from] history::Error),
     /// The stores could not be compared.
     #[error(transparent)]
-    Survey(#[from] survey::Error),
+    Audit(#[from] audit::Error),
     /// It could not be told how far the journal is committed.
     #[error(transparent)]
-    Batch(#[from] batch::Error),
+    Batch(#[from] pipeline::Error),
 }
 
 /// Cross-checks all stores of `home`.
@@ -129,24 +129,24 @@ fn look(
     index: Option<&Index>,
     history: Option<&History>,
     progress: &mut dyn Progress,
-) -> Result<Survey, Error> {
+) -> Result<Audit, Error> {
     // Records whose rows are owed wait for the worker as those do that are not committed.
     let reached = history.map(|history| reached(home, history)).transpose()?.unwrap_or_default();
-    Ok(survey(&Stores { home, index, history, committed: reached.settled() }, progress)?)
+    Ok(audit(&Stores { home, index, history, committed: reached.settled() }, progress)?)
 }
 
-/// Of a second survey, what the first one found as well.
-fn both(first: &Survey, mut second: Survey) -> Survey {
+/// Of a second audit, what the first one found as well.
+fn both(first: &Audit, mut second: Audit) -> Audit {
     second.findings.retain(|finding| first.findings.iter().any(|before| before.path == finding.path));
     second.missing_companions.retain(|path| first.missing_companions.contains(path));
     second
 }
 
-fn disagreements(found: Survey) -> Vec<Disagreement> {
+fn disagreements(found: Audit) -> Vec<Disagreement> {
     let records = found.findings.into_iter().map(|finding| Disagreement {
         path: finding.path,
         id: finding.id.map(|id| id.to_string()),
-        what: finding.verdict.what().to_owned(),
+        what: finding.action.what().to_owned(),
     });
     let companions = found.missing_companions.into_iter().map(|path| Disagreement {
         path,

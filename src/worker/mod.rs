@@ -11,7 +11,7 @@
 //!
 //! 1. Events are hints. They say "look"; what there is to do is read from the journal. The worker also looks on a slow
 //!    timer, because watchers drop events: as long as nothing looks different from outside, without opening anything,
-//!    since that would wake the watcher, which wakes the processor.
+//!    since that would wake the watcher, which events the processor.
 //! 2. One loop decides; the sources of events push into bounded channels and never wait.
 //! 3. A failure ends the session: everything is opened and judged anew after a wait that grows, so there is no state
 //!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
@@ -31,30 +31,30 @@ pub use program::Program;
 pub use request::{Answer, Asked, Request, Want};
 pub use start::may_start;
 pub use status::{LastCommit, Published, State, note};
-pub use wake::{Glance, Signal, Wake, Wakes};
+pub use wake::{EventSource, Fingerprint, Signal, Wake};
 
-use crate::batch::{self, Committer, Outcome, Plan};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self};
 use crate::home::{self, Home};
 use crate::journal::SegmentNumber;
+use crate::model::text::chain;
+use crate::pipeline::{self, Committer, Outcome, Schedule};
 use crate::recover::{self, Report, Scope};
-use crate::text::chain;
 
 use request::Requests;
-use status::Board;
+use status::StatusFile;
 
 /// How often it is tried to insert rows that are owed: only the lock is tried, which costs next to nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the worker goes by what its home looks like from outside, before it reads all of it again.
-const GLANCES_MAX: Duration = Duration::from_secs(600);
+const FINGERPRINT_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How batches are made.
-    pub batch: batch::Options,
+    pub batch: pipeline::Options,
     /// How long a record may wait for its commit.
     pub age_max: Duration,
     /// The severity from which on a record waits for nothing.
@@ -72,7 +72,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            batch: batch::Options::default(),
+            batch: pipeline::Options::default(),
             age_max: Duration::from_secs(1),
             urgent: 5,
             poll: Duration::from_secs(30),
@@ -85,7 +85,7 @@ impl Default for Options {
 
 /// When the home was read, and what it looked like just before.
 struct Look {
-    glance: Glance,
+    fingerprint: Fingerprint,
     at: Instant,
 }
 
@@ -100,7 +100,7 @@ pub enum Error {
     Fs(#[from] fs::Error),
     /// A batch could not be made.
     #[error(transparent)]
-    Batch(#[from] batch::Error),
+    Batch(#[from] pipeline::Error),
     /// The home could not be brought in order.
     #[error(transparent)]
     Recover(#[from] recover::Error),
@@ -108,12 +108,12 @@ pub enum Error {
 
 impl Error {
     /// Whether a person has to change something before trying again can help.
-    pub fn needs_a_person(&self) -> bool {
+    pub fn needs_attention(&self) -> bool {
         match self {
             Error::Home(home::Error::Fs(error)) | Error::Fs(error) => matches!(error, fs::Error::Refused { .. }),
             Error::Home(_) => true,
-            Error::Batch(error) => error.needs_a_person(),
-            Error::Recover(error) => error.needs_a_person(),
+            Error::Batch(error) => error.needs_attention(),
+            Error::Recover(error) => error.needs_attention(),
         }
     }
 }
@@ -139,30 +139,31 @@ pub enum Ended {
 pub fn run(
     home: &Home,
     lock: &WorkerLock,
-    wakes: &Wakes,
+    events: &EventSource,
     program: &mut Program,
     options: &Options,
 ) -> Result<Ended, Error> {
-    let (board, requests) = open(home, wakes, options)?;
-    if !board.goes_on {
+    let (status, requests) = open(home, events, options)?;
+    if !status.goes_on {
         requests.sweep();
     }
     let delays = delays(options);
     let (stopping, rows_due, seen) = (None, None, None);
-    let mut worker = Worker { home, lock, wakes, program, options, board, requests, delays, stopping, rows_due, seen };
+    let mut worker =
+        Worker { home, lock, events, program, options, status, requests, delays, stopping, rows_due, seen };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
                 if ended == Ended::Stopped {
-                    worker.board.publish(State::Stopped);
+                    worker.status.publish(State::Stopped);
                 }
                 return Ok(ended);
             }
             Err(error) => error,
         };
-        worker.board.failed(&chain(&error));
+        worker.status.failed(&chain(&error));
         let too_late = worker.is_out_of_time();
-        if error.needs_a_person() || too_late {
+        if error.needs_attention() || too_late {
             worker.requests.refuse_all(&chain(&error));
             return Err(error);
         }
@@ -176,17 +177,17 @@ pub fn run(
 }
 
 /// Opens what the worker speaks through. A disk that refuses that is waited for as well, until somebody asks to stop.
-fn open(home: &Home, wakes: &Wakes, options: &Options) -> Result<(Board, Requests), Error> {
+fn open(home: &Home, events: &EventSource, options: &Options) -> Result<(StatusFile, Requests), Error> {
     let mut delays = delays(options);
     loop {
-        let error = match Board::open(home).and_then(|board| Ok((board, Requests::open(home)?))) {
+        let error = match StatusFile::open(home).and_then(|status| Ok((status, Requests::open(home)?))) {
             Ok(opened) => return Ok(opened),
             Err(error) => Error::from(error),
         };
         let delay = delays.next().unwrap_or(options.retry_max);
         tracing::warn!(error = chain(&error), delay_ms = delay.as_millis(), "trying again");
-        let stop = || wakes.wait_for_signal(Instant::now() + delay) == Some(Signal::Stop);
-        if error.needs_a_person() || stop() {
+        let stop = || events.wait_for_signal(Instant::now() + delay) == Some(Signal::Stop);
+        if error.needs_attention() || stop() {
             return Err(error);
         }
     }
@@ -217,10 +218,10 @@ struct Stopping {
 struct Worker<'w> {
     home: &'w Home,
     lock: &'w WorkerLock,
-    wakes: &'w Wakes,
+    events: &'w EventSource,
     program: &'w mut Program,
     options: &'w Options,
-    board: Board,
+    status: StatusFile,
     requests: Requests,
     delays: ExponentialBackoff,
     stopping: Option<Stopping>,
@@ -233,9 +234,9 @@ struct Worker<'w> {
 impl Worker<'_> {
     fn wait_after_failure(&mut self, error: &Error) {
         let delay = self.delays.next().unwrap_or(self.options.retry_max);
-        self.board.counts.retries += 1;
+        self.status.counts.retries += 1;
         tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
-        self.board.publish(State::Retrying);
+        self.status.publish(State::Retrying);
         // A worker that fails does not answer, but it can stop.
         if self.requests.list().unwrap_or_default().iter().any(|asked| asked.want == Want::Stop) {
             self.stop();
@@ -243,7 +244,7 @@ impl Worker<'_> {
         let until = Instant::now() + delay;
         let until = self.stopping.map_or(until, |stopping| stopping.until.min(until));
         while Instant::now() < until {
-            if let Some(Signal::Stop) = self.wakes.wait_for_signal(until)
+            if let Some(Signal::Stop) = self.events.wait_for_signal(until)
                 && self.stopping.is_none()
             {
                 // Asked now, it tries at once.
@@ -268,18 +269,18 @@ impl Worker<'_> {
     fn is_finished(&self, committer: &Committer<'_>) -> bool {
         let goal = self.stopping.and_then(|stopping| stopping.goal);
         // A batch may have been too small for everything: only when nothing more is found is it all committed.
-        committer.pressure().records == 0 || goal.is_some_and(|goal| committer.has_committed(goal))
+        committer.backlog().records == 0 || goal.is_some_and(|goal| committer.has_committed(goal))
     }
 
     /// Opens everything, brings the home in order, and works until something fails or somebody asks to end it.
     fn session(&mut self) -> Result<Ended, Error> {
-        self.board.publish(State::Starting);
+        self.status.publish(State::Starting);
         let mut committer = Committer::open(self.home, self.lock, self.options.batch.clone())?;
         committer.keep_packs_few();
         self.seen = None;
-        *committer.counts_mut() = self.board.counts;
+        *committer.counts_mut() = self.status.counts;
         let result = self.serve(&mut committer);
-        self.board.counts = *committer.counts();
+        self.status.counts = *committer.counts();
         result
     }
 
@@ -295,13 +296,13 @@ impl Worker<'_> {
             Err(error) if error.is_index_unopenable() => {}
             index => drop(index?),
         }
-        let mut plan = Plan::new(self.options.age_max, self.options.urgent);
+        let mut schedule = Schedule::new(self.options.age_max, self.options.urgent);
         self.publish(committer, State::Idle);
         let mut heard = None;
         let mut tried = Instant::now();
         loop {
             // Where there is always something to commit, nothing is waited for.
-            match heard.take().or_else(|| self.wakes.wait_for_signal(Instant::now())) {
+            match heard.take().or_else(|| self.events.wait_for_signal(Instant::now())) {
                 Some(Signal::Stop) => self.stop(),
                 Some(Signal::Reload) => return Ok(Ended::Reload),
                 None => {}
@@ -313,7 +314,7 @@ impl Worker<'_> {
                 heard = self.wait(committer.keep_due().map_or(idle, |due| due.min(idle)));
                 continue;
             }
-            self.seen = Some(Look { glance: self.wakes.glance(committer.segment()), at: Instant::now() });
+            self.seen = Some(Look { fingerprint: self.events.fingerprint(committer.segment()), at: Instant::now() });
             let asked = self.requests.list()?;
             // No batch is under way here, and nobody waits for an answer.
             if asked.is_empty() && self.is_replaced() {
@@ -330,9 +331,9 @@ impl Worker<'_> {
                 committer.fold_everything();
                 return Ok(Ended::Stopped);
             }
-            let due = plan.due(committer.pressure(), now);
+            let due = schedule.due(committer.backlog(), now);
             if self.stopping.is_some() || !asked.is_empty() || due.is_some_and(|due| due <= now) {
-                self.commit(committer, &mut plan)?;
+                self.commit(committer, &mut schedule)?;
                 self.answer(committer, &asked)?;
                 if asked.iter().any(|asked| asked.want == Want::Stop) {
                     self.stop();
@@ -351,8 +352,8 @@ impl Worker<'_> {
             let wake_at = self.insert_owed(committer, now)?.map_or(wake_at, |next| next.min(wake_at));
             let wake_at = committer.keep_due().map_or(wake_at, |next| next.min(wake_at));
             if due.is_none() {
-                committer.tidy()?;
-                if tried.elapsed() >= GLANCES_MAX {
+                committer.maintain()?;
+                if tried.elapsed() >= FINGERPRINT_AGE_MAX {
                     tried = now;
                     recover::retry_parked(committer, &mut Report::default(), &mut ())?;
                 }
@@ -370,7 +371,7 @@ impl Worker<'_> {
             let outcome = committer.insert_owed()?;
             self.rows_due = Some(now + ROWS_PAUSE);
             if committer.rows_owed().is_none() {
-                self.board.committed(&outcome);
+                self.status.committed(&outcome);
                 self.publish(committer, State::Idle);
                 return Ok(None);
             }
@@ -381,14 +382,15 @@ impl Worker<'_> {
     /// Whether there is nothing to do, as far as can be told without opening anything: nothing is pending or due, and the
     /// home looks as it did before it was last read. A worker that has not been told of an event comes to see it by that.
     fn is_quiet(&mut self, committer: &Committer<'_>) -> bool {
-        let same =
-            |seen: &Look| seen.at.elapsed() < GLANCES_MAX && seen.glance == self.wakes.glance(committer.segment());
+        let same = |seen: &Look| {
+            seen.at.elapsed() < FINGERPRINT_AGE_MAX && seen.fingerprint == self.events.fingerprint(committer.segment())
+        };
         self.stopping.is_none() && committer.is_at_rest() && self.seen.as_ref().is_some_and(same) && !self.is_replaced()
     }
 
     /// Waits until something happens, or until `until`. Returns the signal, if it was one.
     fn wait(&mut self, until: Instant) -> Option<Signal> {
-        match self.wakes.wait(until) {
+        match self.events.wait(until) {
             Wake::Signal(signal) => return Some(signal),
             Wake::Event => self.seen = None,
             Wake::Time => {}
@@ -410,24 +412,24 @@ impl Worker<'_> {
 
     /// How long there is nothing to do, unless something happens.
     fn idle_for(&self, committer: &Committer<'_>) -> Duration {
-        let poll = if self.wakes.is_watching() { self.options.poll } else { Duration::from_millis(200) };
+        let poll = if self.events.is_watching() { self.options.poll } else { Duration::from_millis(200) };
         let poll = if self.program.is_settling() { poll.min(program::SETTLED) } else { poll };
         let keep = committer.options().keep;
         if keep < poll { keep.max(Duration::from_millis(10)) } else { poll }
     }
 
-    fn commit(&mut self, committer: &mut Committer<'_>, plan: &mut Plan) -> Result<(), Error> {
-        if committer.pressure().records == 0 {
+    fn commit(&mut self, committer: &mut Committer<'_>, schedule: &mut Schedule) -> Result<(), Error> {
+        if committer.backlog().records == 0 {
             return Ok(());
         }
-        self.board.publish(State::Committing);
+        self.status.publish(State::Committing);
         if let Some(outcome) = committer.commit()? {
-            self.board.committed(&outcome);
+            self.status.committed(&outcome);
         }
         // A batch may have been too small for everything, and nobody says so again.
         self.seen = None;
-        committer.tidy()?;
-        plan.done();
+        committer.maintain()?;
+        schedule.done();
         self.delays = delays(self.options);
         self.publish(committer, State::Idle);
         Ok(())
@@ -439,10 +441,10 @@ impl Worker<'_> {
             return Ok(());
         }
         let outcome = committer.commit_everything(|_| ())?;
-        self.board.committed(&outcome);
+        self.status.committed(&outcome);
         let report = match asked.iter().any(|asked| asked.want == Want::Recover) {
             true => {
-                self.board.publish(State::Recovering);
+                self.status.publish(State::Recovering);
                 let report = recover::recover(committer, Scope::Everything, &mut ())?;
                 self.recovered(&report);
                 Some(report)
@@ -459,12 +461,12 @@ impl Worker<'_> {
 
     /// Recovery that came to its end has committed everything there was.
     fn recovered(&mut self, report: &Report) {
-        self.board.committed(&outcome(report));
+        self.status.committed(&outcome(report));
     }
 
     fn publish(&mut self, committer: &Committer<'_>, state: State) {
-        self.board.counts = *committer.counts();
-        self.board.publish(state);
+        self.status.counts = *committer.counts();
+        self.status.publish(state);
     }
 }
 

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Counts, Outcome};
 use crate::fs::{Dir, Error};
 use crate::home::{self, Home};
+use crate::pipeline::{Counts, Outcome};
 use crate::recover::Report;
 
 const NAME: &str = "status.json";
@@ -73,19 +73,19 @@ pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
 /// # Errors
 /// [`home::Error`] if it cannot be written. It is only told, so that may be ignored.
 pub fn note(home: &Home, counts: Counts, report: &Report) -> Result<(), home::Error> {
-    let mut board = Board::open(home)?;
-    if board.counts == counts {
+    let mut status = StatusFile::open(home)?;
+    if status.counts == counts {
         return Ok(());
     }
-    board.counts = counts;
-    board.committed(&super::outcome(report));
-    board.publish(State::Stopped);
+    status.counts = counts;
+    status.committed(&super::outcome(report));
+    status.publish(State::Stopped);
     Ok(())
 }
 
 /// Where the worker says it.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct StatusFile {
     private: Dir,
     temporary: Dir,
     published: Published,
@@ -94,8 +94,8 @@ pub(super) struct Board {
     pub(super) goes_on: bool,
 }
 
-impl Board {
-    pub(super) fn open(home: &Home) -> Result<Board, home::Error> {
+impl StatusFile {
+    pub(super) fn open(home: &Home) -> Result<StatusFile, home::Error> {
         let before = read(home)?;
         let now = Timestamp::now();
         let goes_on = before.as_ref().is_some_and(|published| published.process == std::process::id());
@@ -112,7 +112,7 @@ impl Board {
             counts,
         };
         let private = home.private().folder(".")?;
-        Ok(Board { private, temporary: home.private_folder("tmp")?, published, counts, goes_on })
+        Ok(StatusFile { private, temporary: home.private_folder("tmp")?, published, counts, goes_on })
     }
 
     pub(super) fn failed(&mut self, error: &str) {

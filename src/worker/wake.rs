@@ -25,13 +25,13 @@ pub enum Wake {
 /// What the journal and the requests look like from outside. Two that are the same say that nothing was recorded or asked
 /// for in between, as far as a file system's clock tells one moment from the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glance(Vec<Option<Stamp>>);
+pub struct Fingerprint(Vec<Option<Stamp>>);
 
 /// How often remembered signals are asked for.
 const SIGNALS_EVERY: Duration = Duration::from_millis(200);
 
 /// The sources of events, for as long as it lives.
-pub struct Wakes {
+pub struct EventSource {
     looks: Receiver<()>,
     signals: Receiver<Signal>,
     /// The signals that came, where there is no thread that tells of them.
@@ -40,20 +40,20 @@ pub struct Wakes {
     watched: [PathBuf; 2],
 }
 
-impl fmt::Debug for Wakes {
+impl fmt::Debug for EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wakes").field("watched", &self.watched).field("watching", &self.is_watching()).finish()
+        f.debug_struct("EventSource").field("watched", &self.watched).field("watching", &self.is_watching()).finish()
     }
 }
 
-impl Wakes {
+impl EventSource {
     /// Watches the journal and the requests of `home`, and the signals of this process.
     ///
     /// Where the system has no watch or no thread left to give, the worker looks on a fast timer instead.
     ///
     /// # Errors
     /// [`std::io::Error`] if the signals cannot be had.
-    pub fn of(home: &Home) -> std::io::Result<Wakes> {
+    pub fn of(home: &Home) -> std::io::Result<EventSource> {
         let (send, signals) = bounded(4);
         let heard = os::on_signals(move |signal| {
             let _ = send.try_send(signal);
@@ -75,7 +75,7 @@ impl Wakes {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the journal cannot be watched: looking at it five times a second");
         }
-        Ok(Wakes { looks, signals, remembered, watcher: watcher.ok(), watched })
+        Ok(EventSource { looks, signals, remembered, watcher: watcher.ok(), watched })
     }
 
     /// Whether the system says when there is something to see.
@@ -84,11 +84,11 @@ impl Wakes {
     }
 
     /// Looks at the watched folders and at segment `newest` without opening them: that is an event as well, for which the
-    /// system wakes the watcher.
-    pub fn glance(&self, newest: SegmentNumber) -> Glance {
+    /// system events the watcher.
+    pub fn fingerprint(&self, newest: SegmentNumber) -> Fingerprint {
         let [journal, requests] = &self.watched;
         let stamp = |path: &Path| Stamp::of_itself(path).ok();
-        Glance(vec![stamp(journal), stamp(&journal.join(newest.file_name())), stamp(requests)])
+        Fingerprint(vec![stamp(journal), stamp(&journal.join(newest.file_name())), stamp(requests)])
     }
 
     /// Waits until something happens, or until `until`.

@@ -308,7 +308,7 @@ fn json_has_the_shape_that_is_promised() {
     };
     has(
         &home.status(),
-        &["pending", "worker", "published", "journal", "index_wal_bytes", "quarantine", "needs_a_person"],
+        &["pending", "worker", "published", "journal", "index_wal_bytes", "quarantine", "needs_attention"],
     );
     assert_eq!(home.status()["pending"]["records"], 6);
     let flushed = home.cmd(["flush", "--json"]).ok().json();

@@ -999,7 +999,7 @@ fn a_session_is_told_when_a_person_is_needed_and_only_then() {
     std::fs::write(home.join(".indelible/quarantine/parked-01a1fbd1-96f4-735e-9444-a3c84ac5c8c8.json"), "x")
         .expect("it is ours");
     let said = |name: &str| hook(&home, fixture(name)).json();
-    if home.status()["needs_a_person"].as_array().is_none_or(Vec::is_empty) {
+    if home.status()["needs_attention"].as_array().is_none_or(Vec::is_empty) {
         panic!("the home was to need a person: {}", home.status());
     }
     for name in ["claude/SessionStart", "codex/SessionStart", "gemini/SessionStart"] {

@@ -388,7 +388,7 @@ fn status_says_what_lies_in_quarantine_and_where() {
 
 #[test]
 fn a_path_is_one_word_for_every_shell() {
-    use indelible::text::{shell_path, shell_word};
+    use indelible::model::text::{shell_path, shell_word};
     let words = ["", "~", "~x", "-n", "a'b'", "$(id)", "a\\", "!!", "#x", "a\u{a0}b", "{a,b}", "[x]", "=x", "a\r\n"];
     for word in ODD_NAMES.into_iter().chain(words.iter().map(|word| word.as_bytes())) {
         let said = |spelled: &str| {

@@ -4,19 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indelible::batch::{self, Committer, Progress};
 use indelible::fs::Dir;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
+use indelible::model::position::Position;
 use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
-use indelible::position::Position;
+use indelible::page::{self, Parsed, id_of};
+use indelible::pipeline::{self, Committer, Progress};
 use indelible::record::Recorder;
 use indelible::recover;
 use indelible::status;
-use indelible::store::history::{HistoryOptions, trailer_of};
-use indelible::store::page::{self, Parsed, id_of};
+use indelible::target::history::{HistoryOptions, trailer_of};
 use indelible::trust::{self, Notes, Passed, Standing};
 use indelible::verify;
 use uuid::Uuid;
@@ -267,7 +267,7 @@ fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
 
 fn recovered(home: &Home, lock: &WorkerLock) -> Result<(), recover::Error> {
     let batch =
-        batch::Options { history: options(), index_wait: Duration::from_millis(50), ..batch::Options::default() };
+        pipeline::Options { history: options(), index_wait: Duration::from_millis(50), ..pipeline::Options::default() };
     let mut committer = Committer::open(home, lock, batch)?;
     recover::recover(&mut committer, recover::Scope::Everything, &mut Quiet).map(drop)
 }

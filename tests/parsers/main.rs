@@ -20,8 +20,8 @@ mod user;
 use std::path::{Path, PathBuf};
 
 use checks::{CHECKS, Check, SLOW_CHECKS};
+use indelible::model::position::{Position, SegmentId};
 use indelible::model::{Confidence, Experiment, Heuristic, Learning, Record, Request, Severity};
-use indelible::position::{Position, SegmentId};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use uuid::Uuid;

@@ -4,9 +4,10 @@ use std::error::Error;
 
 use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
-use indelible::text::shell_path;
-use indelible::{adopt, batch, home, init, journal, own, record, recover, store, survey, text, trust, verify, worker};
-use store::{apply, history, index};
+use indelible::model::text;
+use indelible::model::text::shell_path;
+use indelible::{adopt, audit, home, init, journal, own, pipeline, record, recover, target, trust, verify, worker};
+use target::{files, history, index};
 
 /// What the process ends with. Never 2, which agents' hook runners read as "block the tool call"; never 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Failure {
     pub fn because(mut self, error: &dyn Error) -> Failure {
         let mut cause = Some(error);
         while let Some(error) = cause {
-            let line = indelible::text::visible_line(&error.to_string()).into_owned();
+            let line = indelible::model::text::visible_line(&error.to_string()).into_owned();
             if self.causes.last() != Some(&line) {
                 self.causes.push(line);
             }
@@ -230,37 +231,37 @@ impl Promise for history::Error {
     }
 }
 
-impl Promise for apply::Error {
+impl Promise for files::Error {
     fn exit(&self) -> Exit {
         match self {
-            apply::Error::Path(_) => Exit::Refused,
-            apply::Error::Fs(error) => error.exit(),
-            apply::Error::Home(error) => error.exit(),
-            apply::Error::Index(error) => error.exit(),
+            files::Error::Path(_) => Exit::Refused,
+            files::Error::Fs(error) => error.exit(),
+            files::Error::Home(error) => error.exit(),
+            files::Error::Index(error) => error.exit(),
         }
     }
 }
 
-impl Promise for batch::Error {
+impl Promise for pipeline::Error {
     fn exit(&self) -> Exit {
         match self {
-            batch::Error::Home(error) => error.exit(),
-            batch::Error::Fs(error) => error.exit(),
-            batch::Error::Journal(error) => error.exit(),
-            batch::Error::Apply { source, .. } | batch::Error::Page { source, .. } => source.exit(),
-            batch::Error::Index(error) => error.exit(),
-            batch::Error::History(error) => error.exit(),
+            pipeline::Error::Home(error) => error.exit(),
+            pipeline::Error::Fs(error) => error.exit(),
+            pipeline::Error::Journal(error) => error.exit(),
+            pipeline::Error::Apply { source, .. } | pipeline::Error::Page { source, .. } => source.exit(),
+            pipeline::Error::Index(error) => error.exit(),
+            pipeline::Error::History(error) => error.exit(),
         }
     }
 
     fn advice(&self) -> Option<String> {
         match self {
-            batch::Error::Home(error) => error.advice(),
-            batch::Error::Fs(error) => error.advice(),
-            batch::Error::Journal(error) => error.advice(),
-            batch::Error::Apply { .. } | batch::Error::Page { .. } => None,
-            batch::Error::Index(error) => error.advice(),
-            batch::Error::History(error) => error.advice(),
+            pipeline::Error::Home(error) => error.advice(),
+            pipeline::Error::Fs(error) => error.advice(),
+            pipeline::Error::Journal(error) => error.advice(),
+            pipeline::Error::Apply { .. } | pipeline::Error::Page { .. } => None,
+            pipeline::Error::Index(error) => error.advice(),
+            pipeline::Error::History(error) => error.advice(),
         }
     }
 }
@@ -390,8 +391,8 @@ macro_rules! promise_of_their_cause {
 
 promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
-    survey::Error: Fs Journal Index History;
-    recover::Error: Batch Survey;
-    verify::Error: Home Fs Journal Index History Survey Batch;
+    audit::Error: Fs Journal Index History;
+    recover::Error: Batch Audit;
+    verify::Error: Home Fs Journal Index History Audit Batch;
     worker::Error: Home Fs Batch Recover;
 }

@@ -6,7 +6,7 @@
 use indelible::fs::Dir;
 use indelible::hook::count::{self, Counts, Outcome};
 use indelible::own;
-use indelible::store::quarantine::EVENT;
+use indelible::quarantine::EVENT;
 
 use crate::user;
 

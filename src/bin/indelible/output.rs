@@ -11,9 +11,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use indelible::batch::Progress;
 use indelible::fs::os::{self, Stream};
-use indelible::text::{counted, is_hidden, shell_path, visible, visible_line};
+use indelible::model::text::{counted, is_hidden, shell_path, visible, visible_line};
+use indelible::pipeline::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;

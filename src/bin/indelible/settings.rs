@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use indelible::fs::{Dir, Error as FsError, os};
 use indelible::home::{Home, PRIVATE, identity, private_of};
-use indelible::hook::{Rules, Wants};
+use indelible::hook::{Filter, Rules};
 use indelible::init::CONFIG;
+use indelible::model::text;
 use indelible::model::{FieldSpec, PROVENANCE, Provenance, Severity};
 use indelible::own;
 use indelible::redact::Redactor;
-use indelible::store::history::HistoryOptions;
-use indelible::text;
+use indelible::target::history::HistoryOptions;
 use indelible::trust::{Notes, Standing};
-use indelible::{batch, worker};
+use indelible::{pipeline, worker};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
@@ -142,9 +142,9 @@ pub struct HookSettings {
     pub severity: u8,
     pub answers: Vec<String>,
     /// By event, as the host spells it.
-    pub events: BTreeMap<String, Wants>,
+    pub events: BTreeMap<String, Filter>,
     /// By tool, as the host spells it; `mcp__*` are all that begin so.
-    pub tools: BTreeMap<String, Wants>,
+    pub tools: BTreeMap<String, Filter>,
 }
 
 /// `[redact]`
@@ -426,15 +426,15 @@ impl Settings {
     }
 
     /// How batches are made.
-    pub fn batch(&self) -> batch::Options {
-        batch::Options {
+    pub fn batch(&self) -> pipeline::Options {
+        pipeline::Options {
             records_due: self.worker.records_due,
             records_max: self.worker.records_max,
             segment_bytes_max: self.journal.segment_bytes_max,
             keep: seconds(self.journal.keep_s),
             index_wait: milliseconds(self.worker.index_wait_ms),
             history: self.history(),
-            ..batch::Options::default()
+            ..pipeline::Options::default()
         }
     }
 

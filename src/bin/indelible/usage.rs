@@ -1,7 +1,7 @@
 //! Bad usage and help, said in the form that is asked for.
 
 use indelible::fs::os::Stream;
-use indelible::text::visible;
+use indelible::model::text::visible;
 
 use crate::exit::{Exit, Failure};
 use crate::output;

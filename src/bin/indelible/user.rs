@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use indelible::fs::os;
-use indelible::text::shell_path;
+use indelible::model::text::shell_path;
 use indelible::trust::{self, Standing};
 
 /// `path` with the user's own folder in place of a `~` at its beginning. A folder that is named so is `./~`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use indelible::home::is_home;
-use indelible::text;
+use indelible::model::text;
 use indelible::trust::{self, Reason, Standing};
 
 use crate::exit::{Exit, Failure};

@@ -210,7 +210,7 @@ fn has_ended(process: &Path) -> bool {
 /// The calls that SQLite is to make in the place of its own: one that refuses symbolic links anywhere in a path, and those
 /// that leave no hole in what it maps.
 pub fn sqlite_calls() -> impl IntoIterator<Item = SqliteCall> {
-    // SAFETY: pointers to functions are all of one size, and whoever calls these casts them back (`store::index`).
+    // SAFETY: pointers to functions are all of one size, and whoever calls these casts them back (`target::index`).
     unsafe {
         [
             (c"open", transmute::<Open, AnyCall>(open_without_links)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
 use indelible::home::Home;
-use indelible::text::{self, shell_path_alone, visible_line};
+use indelible::model::text::{self, shell_path_alone, visible_line};
 use serde_json::json;
 
 use super::{Context, trust};

@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indelible::fs::os::{self, Stream};
+use indelible::model::text::{counted, number, without_mark};
 use indelible::model::{Invalid, Provenance, Request};
 use indelible::record::{self, Receipt, Recorder};
 use indelible::redact::Redactor;
-use indelible::text::{counted, number, without_mark};
 use serde_json::json;
 
 use super::record::{WHAT, recorder, redactor, settings};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use indelible::batch::{Committer, Progress};
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::home::Home;
+use indelible::pipeline::{Committer, Progress};
 use indelible::recover::{self, Report, Scope};
 use indelible::worker::{self, Request, Want};
 use serde_json::json;

@@ -15,7 +15,7 @@ use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
-use indelible::hook::{Event, Host, Moment, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
 use indelible::model::{Provenance, Request};
 use indelible::record::Recorder;
 use indelible::redact::Redactor;
@@ -83,7 +83,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
         for done in &done {
             let host = done.host.map_or("unknown host", Host::name);
             let explained = format!("{host}: {}: {}\n", done.outcome.word(), done.explanation);
-            output::write(Stream::Errors, &indelible::text::visible(&explained));
+            output::write(Stream::Errors, &indelible::model::text::visible(&explained));
         }
     }
     done.into_iter().find_map(|done| done.answer)
@@ -110,7 +110,7 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.moment != Moment::Start {
+    if event.moment != EventKind::Start {
         return done;
     }
     let answer = match (&home, counted) {
@@ -147,7 +147,7 @@ fn explained(context: &Context, event: &Event) -> Done {
 /// The records that `event` is worth; `Ok(Err(_))` says why there are none.
 fn requests(settings: &Settings, event: &Event) -> Result<Result<Vec<Request>, Done>, Failure> {
     let host = Some(event.host);
-    if event.moment == Moment::Start {
+    if event.moment == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
     }
     if !settings.hook.record {
@@ -199,14 +199,14 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
         Ok(settings) if !settings.hook.warn => return None,
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
-            let mut needs = needs.unwrap_or_else(|error| vec![indelible::text::chain(&error)]);
+            let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
             needs.extend(settings.hook_trouble());
             needs.extend(context.told_of_passed());
             needs
         }
         Err(failure) => vec![reason(&failure)],
     };
-    let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::text::chain(&error));
+    let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
     told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
 }
@@ -217,8 +217,8 @@ fn told(needs: &[String], host: Host) -> Option<Value> {
         return None;
     }
     let text = format!("indelible, which records what is learned here, needs a person: {}", needs.join("; "));
-    let text = indelible::text::visible_line(&text);
-    let text = indelible::text::shortened(&text, WARNING_CHARS_MAX);
+    let text = indelible::model::text::visible_line(&text);
+    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
     Some(match host {
         Host::Cursor => json!({ "additional_context": text }),
         _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indelible::fs::os;
 use indelible::home;
 use indelible::init::{self, init};
-use indelible::text;
+use indelible::model::text;
 use serde_json::json;
 
 use super::{Context, trust};

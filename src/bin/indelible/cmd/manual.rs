@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::Shell;
-use indelible::text::{self, shell_path};
+use indelible::model::text::{self, shell_path};
 use serde_json::json;
 
 use super::Context;

@@ -25,7 +25,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use indelible::home::Home;
-use indelible::text;
+use indelible::model::text;
 use indelible::trust::Passed;
 
 use crate::args::{Args, Command};

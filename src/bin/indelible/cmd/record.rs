@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::io::Read;
 
 use indelible::home::Home;
+use indelible::model::text::{looks_like_utf16, without_mark};
 use indelible::model::{FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, body_of, limits};
 use indelible::record::{self, Receipt, Recorder};
 use indelible::redact::Redactor;
-use indelible::text::{looks_like_utf16, without_mark};
 
 use super::{Context, autostart, batch};
 use crate::exit::{Exit, Failure};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use indelible::home::{self, Home};
 use indelible::init::init;
+use indelible::model::text;
 use indelible::recover::{Base, Report};
-use indelible::text;
 use indelible::worker::Want;
 
 use super::Context;

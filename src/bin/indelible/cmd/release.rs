@@ -7,7 +7,7 @@ use indelible::adopt::{self, Note};
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::os;
 use indelible::home::Home;
-use indelible::text::{self, shell_path_alone};
+use indelible::model::text::{self, shell_path_alone};
 use indelible::trust;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! `repair`: mends what `verify` lists.
 
 use indelible::hook::count;
-use indelible::store::quarantine::Quarantine;
+use indelible::quarantine::Quarantine;
 use indelible::verify::verify;
 use indelible::worker::Want;
 use serde_json::json;

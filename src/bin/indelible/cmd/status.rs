@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indelible::hook::count::Counts;
+use indelible::model::text::{self, number, visible_line};
+use indelible::quarantine::Contents;
 use indelible::status::{Status, status};
-use indelible::store::quarantine::Contents;
-use indelible::text::{self, number, visible_line};
 use indelible::trust::Passed;
 use indelible::worker::{Published, State};
 use serde::Serialize;
@@ -25,11 +25,11 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
-    status.needs_a_person.extend(super::adopt::replaced_scripts(&home, WHAT)?);
+    status.needs_attention.extend(super::adopt::replaced_scripts(&home, WHAT)?);
     status.hooks_without_home = lost::counts();
-    status.needs_a_person.extend(settings.hook_trouble());
-    status.needs_a_person.extend(super::hooks::troubles());
-    status.needs_a_person.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
+    status.needs_attention.extend(settings.hook_trouble());
+    status.needs_attention.extend(super::hooks::troubles());
+    status.needs_attention.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
     let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if context.json {
@@ -44,7 +44,7 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
         notices.iter().for_each(|notice| show("settings", notice));
         passed.all().for_each(|(path, records)| show("passed by", &which::told_of_passed(path, records)));
     }
-    Ok(if check && !status.needs_a_person.is_empty() { Exit::Disagreement } else { Exit::Done })
+    Ok(if check && !status.needs_attention.is_empty() { Exit::Disagreement } else { Exit::Done })
 }
 
 /// All that is told: the home's status, and what only this user's own files know.
@@ -136,7 +136,7 @@ fn say(status: &Status, folder: &Path) {
     if let Some(hooks) = &status.hooks_without_home {
         show("elsewhere", format!("{} (hooks that no home could take)", hooks_line(hooks)));
     }
-    for need in &status.needs_a_person {
+    for need in &status.needs_attention {
         show("ATTENTION", output::hint(need));
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use indelible::adopt::{self, Orphan, Orphans, Wishes};
-use indelible::survey::Verdict;
-use indelible::text::visible_line;
+use indelible::audit::Action;
+use indelible::model::text::visible_line;
 use indelible::verify::{Report, verify};
 use indelible::worker::Want;
 
@@ -141,7 +141,7 @@ impl Said<'_> {
     }
 
     fn records(&mut self, report: &Report) {
-        let of_files = [Verdict::AddRow, Verdict::CommitFile].map(Verdict::what);
+        let of_files = [Action::AddRow, Action::CommitFile].map(Action::what);
         for found in &report.disagreements {
             let is_file = of_files.contains(&found.what.as_str());
             let what = if is_file { "ORPHANED FILE" } else { "ORPHANED DB RECORD" };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::home::is_home;
-use indelible::text;
+use indelible::model::text;
 use indelible::trust::{self, Notes, Passed, Trusted};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use indelible::verify::{Report, verify};
 
-use indelible::text::number;
+use indelible::model::text::number;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -26,10 +26,11 @@ pub fn say(context: &Context, report: &Report) {
         return;
     }
     for found in &report.disagreements {
-        output::line(&format!("{}: {}", indelible::text::visible_line(&found.path), found.what));
+        output::line(&format!("{}: {}", indelible::model::text::visible_line(&found.path), found.what));
     }
     for copy in &report.copies {
-        let (path, of) = (indelible::text::visible_line(&copy.path), indelible::text::visible_line(&copy.of));
+        let (path, of) =
+            (indelible::model::text::visible_line(&copy.path), indelible::model::text::visible_line(&copy.of));
         output::line(&format!("notice: {path} is a copy of {of}: it is left alone"));
     }
     for notice in &report.notices {
@@ -42,7 +43,7 @@ pub fn say(context: &Context, report: &Report) {
         output::line(&format!("history: {line}"));
     }
     for name in report.quarantine.damaged.iter().chain(&report.quarantine.parked) {
-        output::line(&format!("quarantine: {}", indelible::text::visible_line(name)));
+        output::line(&format!("quarantine: {}", indelible::model::text::visible_line(name)));
     }
     let records = count(report.records, "record", "records");
     let pending = number(report.pending);

@@ -8,8 +8,9 @@ use backon::{BlockingRetryable as _, ExponentialBuilder};
 use indelible::fs::lock::{Holder, WorkerLock};
 use indelible::fs::os;
 use indelible::home::{self, Home};
-use indelible::worker::{self, Ended, Program, Request, Wakes, Want};
-use indelible::{private, text};
+use indelible::model::text;
+use indelible::private;
+use indelible::worker::{self, Ended, EventSource, Program, Request, Want};
 use serde_json::json;
 
 use super::{Context, autostart};
@@ -40,12 +41,12 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     home.check_current().map_err(|error| Failure::of(NOT_STARTED, &error))?;
     logging::start(&home, log, &settings.log)?;
     os::lower_priority();
-    let wakes = Wakes::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
+    let events = EventSource::of(&home).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
     let mut options = settings.worker();
     let mut program = Program::at(own_path());
     tracing::info!(home = text::path(home.path()), process = std::process::id(), "worker started");
     loop {
-        match worker::run(&home, &lock, &wakes, &mut program, &options) {
+        match worker::run(&home, &lock, &events, &mut program, &options) {
             Ok(Ended::Stopped) => {
                 tracing::info!("worker stopped: what was recorded before it was asked to is committed");
                 return Ok(Exit::Done);

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use indelible::model::Kind;
-use indelible::text::visible_line;
+use indelible::model::text::visible_line;
 
 use super::evidence::{CommitSeen, Entry, Evidence, Files, Front, Row, front};
 use super::fire::{Receipt, Shot};

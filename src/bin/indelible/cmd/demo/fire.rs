@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use indelible::batch::Progress;
 use indelible::home::Home;
+use indelible::pipeline::Progress;
 use serde::Deserialize;
 
 use super::plan::Planned;

@@ -13,9 +13,9 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use indelible::batch::Progress;
 use indelible::home::Home;
-use indelible::text;
+use indelible::model::text;
+use indelible::pipeline::Progress;
 
 use self::check::Checked;
 use self::evidence::CommitSeen;

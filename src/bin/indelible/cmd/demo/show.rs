@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use indelible::text::{number, shell_path};
+use indelible::model::text::{number, shell_path};
 
 use super::Told;
 use super::evidence::CommitSeen;
@@ -99,7 +99,7 @@ pub fn as_table(told: &Told) {
 }
 
 fn show_commit(commit: &CommitSeen) {
-    line(&format!("  {:.10}  {}", commit.id, indelible::text::visible_line(&commit.subject)));
+    line(&format!("  {:.10}  {}", commit.id, indelible::model::text::visible_line(&commit.subject)));
     let files = brought(commit).count();
     // One more would take the place of the line that counts it.
     let shown = if files == FILES_SHOWN + 1 { files } else { FILES_SHOWN };

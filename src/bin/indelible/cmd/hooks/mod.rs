@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::hook::{Host, count};
-use indelible::text;
+use indelible::model::text;
 use serde_json::json;
 use similar::TextDiff;
 
@@ -206,7 +206,7 @@ impl Change {
         let name = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".into() };
         let diff = TextDiff::from_lines(before, after);
         let text = diff.unified_diff().header(&name(&self.before), &name(&self.after)).to_string();
-        indelible::text::visible(&text.replace("\r\n", "\n")).into_owned()
+        indelible::model::text::visible(&text.replace("\r\n", "\n")).into_owned()
     }
 
     /// Makes the change, unless somebody else has made one since the settings were read.

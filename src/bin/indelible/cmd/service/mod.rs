@@ -19,7 +19,7 @@ use std::process::{Command, Output};
 
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::{Dir, os};
-use indelible::text::{self, shell_path};
+use indelible::model::text::{self, shell_path};
 use serde_json::json;
 
 use super::Context;
@@ -412,7 +412,7 @@ fn unwritable(file: &Path, what: &str) -> Failure {
 fn ask(program: &str, args: &[&str]) -> Result<String, String> {
     let told = |output: &Output| {
         let said = String::from_utf8_lossy(&output.stderr);
-        indelible::text::visible_line(said.lines().next().unwrap_or_default()).into_owned()
+        indelible::model::text::visible_line(said.lines().next().unwrap_or_default()).into_owned()
     };
     let Some(path) = os::program(Path::new(program)) else {
         return Err(format!("{program}: there is no such program on PATH"));

@@ -1,0 +1,454 @@
+//! A audit: what each of the three stores says of each record. It changes nothing.
+//!
+//! `verify` lists where they disagree; `recover` and `repair` act on it. What a action follows from is a table in
+//! `classify`.
+
+mod classify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Included, Unbounded};
+use std::rc::Rc;
+
+use serde::Serialize;
+
+pub use classify::{Action, Evidence, File, History as HistoryState, Row, classify};
+
+use crate::fs::{self, Dir};
+use crate::home::Home;
+use crate::journal::{self, Item, Journal, Reader};
+use crate::model::path::{ROOTS, is_companion, is_domain_page};
+use crate::model::position::Position;
+use crate::model::{Intent, RecordId, RecordPath};
+use crate::page;
+use crate::pipeline::Progress;
+use crate::quarantine::Quarantine;
+use crate::target::files::is_torn;
+use crate::target::history::{self, History, TreeFile};
+use crate::target::index::{self, Index};
+
+/// Where records' files are looked for.
+/// A file larger than this is no record's.
+const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
+
+/// Why a audit could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The history could not be read.
+    #[error(transparent)]
+    History(#[from] history::Error),
+}
+
+/// One path about which at least one store says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The record's page; relative to the home.
+    pub path: String,
+    /// The record, if a file or a row names it.
+    pub id: Option<RecordId>,
+    /// The record that the index has at this path.
+    pub indexed: Option<RecordId>,
+    /// What the stores say.
+    pub evidence: Evidence,
+    /// What follows.
+    pub action: Action,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// How many records the three stores know together.
+    pub records: u64,
+    /// How many of them wait to be committed.
+    pub pending: u64,
+    /// Where the stores disagree, by path.
+    pub findings: Vec<Finding>,
+    /// Experiments' logs and domains' pages that the history has and the disk lacks, or has only the beginning of.
+    pub missing_companions: Vec<String>,
+    /// Files that are no record's own, though they carry the id of one.
+    pub copies: Vec<Copied>,
+}
+
+/// A record's file that its owner copied. The copy is theirs: it is in no other store, and nothing brings it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The copy; relative to the home.
+    pub path: String,
+    /// The record's own file.
+    pub of: String,
+}
+
+/// What has been collected of one path.
+#[derive(Clone, Debug, Default)]
+struct Collected {
+    file: Option<FileSeen>,
+    row: Option<RowSeen>,
+    in_tree: bool,
+    /// What the tree's blob says, where that was looked at: the file is torn, or lies at another path.
+    torn: bool,
+    moved: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FileSeen {
+    id: Option<RecordId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RowSeen {
+    id: RecordId,
+    /// Whether its table has the row that the index names.
+    is_whole: bool,
+}
+
+/// What a audit looks at.
+#[derive(Clone, Copy)]
+pub struct Stores<'s> {
+    /// The home.
+    pub home: &'s Home,
+    /// Its index, unless that is lost.
+    pub index: Option<&'s Index>,
+    /// Its history, unless that is lost.
+    pub history: Option<&'s History>,
+    /// Up to where the journal is committed; `None` to take all of it for pending.
+    pub committed: Option<Position>,
+}
+
+/// Makes a audit.
+///
+/// # Errors
+/// Every [`Error`].
+pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, Error> {
+    let mut collecting = Collecting::default();
+    collecting.files(stores.home, progress)?;
+    if let Some(index) = stores.index {
+        collecting.rows(index)?;
+    }
+    if let Some(history) = stores.history {
+        collecting.tree(stores.home, history, progress)?;
+    }
+    // What was recorded meanwhile is in the journal by now: reading that last takes it for pending.
+    let pending = pending_paths(stores.home.journal(), stores.committed)?;
+    let mut audit = collecting.judge(stores.history, &pending)?;
+    leave_given_up(stores.home, &mut audit)?;
+    Ok(audit)
+}
+
+/// Takes out what a table refuses, and a person has said that it may.
+fn leave_given_up(home: &Home, audit: &mut Audit) -> Result<(), Error> {
+    let lacks_row = |it: &Finding| it.action == Action::AddRow && it.evidence.row == Row::Missing;
+    if audit.findings.iter().any(lacks_row)
+        && let Ok(quarantine) = Quarantine::new(home)
+    {
+        let given_up = quarantine.rows_given_up()?;
+        audit.findings.retain(|it| !(lacks_row(it) && it.id.is_some_and(|id| given_up.contains(&id))));
+    }
+    Ok(())
+}
+
+/// The pages of all records that there are files of, or that the history has, for an index that is lost; and whether the
+/// branch's tree has them, which copies of a record's file are not in.
+///
+/// # Errors
+/// Every [`Error`].
+pub fn audit_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Vec<(String, bool)>, Error> {
+    let mut collecting = Collecting::default();
+    collecting.files(stores.home, progress)?;
+    if let Some(history) = stores.history {
+        collecting.tree(stores.home, history, progress)?;
+    }
+    let is_record = |it: &Collected| it.file.is_some_and(|file| file.id.is_some()) || it.in_tree && !it.moved;
+    let records = collecting.paths.into_iter().filter(|(_, it)| is_record(it));
+    Ok(records.map(|(path, it)| (path.to_string(), it.in_tree)).collect())
+}
+
+#[derive(Default)]
+struct Collecting {
+    paths: BTreeMap<Rc<str>, Collected>,
+    /// Where the file of each record is.
+    places: HashMap<RecordId, Rc<str>>,
+    /// The records that more than one file carries the id of.
+    copied: HashSet<RecordId>,
+    companions: HashSet<String>,
+    missing_companions: Vec<String>,
+}
+
+impl Collecting {
+    fn files(&mut self, home: &Home, progress: &mut dyn Progress) -> Result<(), Error> {
+        progress.begin("reading files", 0);
+        let mut seen = 0;
+        for folder in ROOTS {
+            walk(home.dir(), folder, &mut |dir, name, path| {
+                seen += 1;
+                if seen % 256 == 0 {
+                    progress.at(seen);
+                }
+                self.file(dir, name, path)
+            })?;
+        }
+        progress.end();
+        Ok(())
+    }
+
+    fn file(&mut self, dir: &Dir, name: &str, path: &str) -> Result<(), Error> {
+        if is_companion(path) {
+            self.companions.insert(path.to_owned());
+            return Ok(());
+        }
+        let id = match dir.content(name, READ_BYTES_MAX) {
+            Ok(bytes) => bytes.as_deref().and_then(page::id_of),
+            Err(fs::Error::Refused { .. }) => None,
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let path: Rc<str> = path.into();
+        if let Some(id) = id
+            && *self.places.entry(id).or_insert_with(|| path.clone()) != path
+        {
+            self.copied.insert(id);
+        }
+        self.paths.entry(path).or_default().file = Some(FileSeen { id });
+        Ok(())
+    }
+
+    fn rows(&mut self, index: &Index) -> Result<(), Error> {
+        index.for_each(|known| {
+            let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
+            self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
+        })?;
+        Ok(())
+    }
+
+    fn tree(&mut self, home: &Home, history: &History, progress: &mut dyn Progress) -> Result<(), Error> {
+        progress.begin("reading the history", 0);
+        let mut seen = 0;
+        history.for_each_file(|file| {
+            seen += 1;
+            if seen % 256 == 0 {
+                progress.at(seen);
+            }
+            self.tree_file(home, file)
+        })?;
+        progress.end();
+        Ok(())
+    }
+
+    fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
+        let path = file.path();
+        if is_companion(path) {
+            if !self.companions.contains(path) || is_torn_companion(home, file)? {
+                let blob = file.read()?;
+                if is_ours(path, &blob) && !self.has_moved(path, &blob) {
+                    self.missing_companions.push(path.to_owned());
+                }
+            }
+            return Ok(());
+        }
+        let places = &self.places;
+        let Some(collected) = self.paths.get_mut(path) else {
+            return self.tree_only(file);
+        };
+        collected.in_tree = true;
+        match collected.file {
+            // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
+            Some(FileSeen { id: Some(_) }) => {
+                let size = home.dir().find(path)?.map_or(0, |found| found.size);
+                if size.is_multiple_of(512)
+                    && let Some(bytes) = home.dir().content(path, READ_BYTES_MAX)?
+                {
+                    collected.torn = is_torn(&bytes, &file.read()?);
+                }
+            }
+            // A file without an id that git has as a record's is torn, or not the record's. One that has none there
+            // either is its owner's own, from before the home was adopted.
+            Some(FileSeen { id: None }) => {
+                collected.torn = page::id_of(&file.read()?).is_some();
+                collected.in_tree = collected.torn || collected.row.is_some();
+            }
+            None => {
+                let id = collected.row.map(|row| row.id);
+                collected.moved = id.is_some_and(|id| places.get(&id).is_some_and(|place| **place != *path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log at `path` belongs to an experiment whose owner moved it: the log went along, or is theirs to keep.
+    fn has_moved(&self, path: &str, log: &[u8]) -> bool {
+        let Some(folder) = path.strip_suffix("/log.md") else { return false };
+        let page = format!("{folder}/hypothesis.md");
+        let Some(id) = page::id_of(log) else { return false };
+        let is_here = self.paths.get(&*page).and_then(|it| it.file).is_some_and(|file| file.id == Some(id));
+        !is_here && self.places.contains_key(&id)
+    }
+
+    /// Whether the owner moved all heuristics that the domain's page at `path` shows.
+    fn have_moved(&self, path: &str) -> bool {
+        let Some(folder) = path.strip_suffix("README.md").filter(|_| is_domain_page(path)) else { return false };
+        let beneath =
+            self.paths.range::<str, _>((Included(folder), Unbounded)).take_while(|(path, _)| path.starts_with(folder));
+        let mut beneath = beneath.map(|(_, it)| it).filter(|it| it.in_tree || it.file.is_some()).peekable();
+        beneath.peek().is_some() && beneath.all(|it| it.file.is_none() && it.moved)
+    }
+
+    /// A path that only the history has. It is a record's only if its blob says so.
+    fn tree_only(&mut self, file: &TreeFile<'_>) -> Result<(), Error> {
+        if let Some(id) = page::id_of(&file.read()?) {
+            let moved = self.places.contains_key(&id);
+            self.paths.insert(file.path().into(), Collected { in_tree: true, moved, ..Collected::default() });
+        }
+        Ok(())
+    }
+
+    fn judge(mut self, history: Option<&History>, pending: &HashSet<String>) -> Result<Audit, Error> {
+        let missing = std::mem::take(&mut self.missing_companions);
+        let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
+        let removed = self.removed(history, pending)?;
+        // Most records have their one file where their row is, and are not looked for by their id: a large home's would
+        // take much memory.
+        let file_id = |it: &Collected| it.file.and_then(|file| file.id);
+        let strayed = |id: &RecordId, it: &Collected| file_id(it) != Some(*id) || self.copied.contains(id);
+        let rows = self.paths.iter().filter_map(|(path, it)| Some((it.row?.id, &**path, it)));
+        let known_ids: HashMap<RecordId, &str> =
+            rows.filter(|(id, _, it)| strayed(id, it)).map(|(id, path, _)| (id, path)).collect();
+        let files_in_tree = self.paths.iter().filter(|(_, it)| it.in_tree);
+        let in_tree: HashMap<RecordId, &str> = files_in_tree
+            .filter_map(|(path, it)| Some((file_id(it)?, &**path)))
+            .filter(|(id, _)| self.copied.contains(id))
+            .collect();
+        let mut audit = Audit { missing_companions, ..Audit::default() };
+        for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
+            let file_id = file_id(collected);
+            // A file of an owner's own, which no store of ours names.
+            if file_id.is_none() && collected.row.is_none() && !collected.in_tree && !pending.contains(path) {
+                continue;
+            }
+            // A file that another store knows elsewhere: its owner copied or moved it.
+            let own =
+                file_id.and_then(|id| known_ids.get(&id).or_else(|| in_tree.get(&id))).filter(|own| **own != path);
+            if let Some(&own) = own
+                && collected.row.is_none()
+                && !collected.in_tree
+            {
+                if self.paths.get(own).is_some_and(|it| it.file.is_some_and(|file| file.id == file_id)) {
+                    audit.copies.push(Copied { path: path.to_owned(), of: own.to_owned() });
+                }
+                continue;
+            }
+            let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
+            let action = classify(evidence);
+            audit.records += 1;
+            audit.pending += u64::from(action == Action::Wait);
+            if action.is_disagreement() {
+                let indexed = collected.row.map(|row| row.id);
+                let (path, id) = (path.to_string(), file_id.or(indexed));
+                audit.findings.push(Finding { path, id, indexed, evidence, action });
+            }
+        }
+        Ok(audit)
+    }
+
+    /// Of all paths that the branch's tree lacks, those that it had once.
+    fn removed(&self, history: Option<&History>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
+        let ours = |it: &Collected| it.row.is_some() || it.file.is_some_and(|file| file.id.is_some());
+        let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(&***path));
+        let mut candidates: BTreeSet<String> = absent.map(|(path, _)| path.to_string()).collect();
+        match history {
+            Some(history) if !candidates.is_empty() => Ok(history.introduced(&mut candidates, |_| ())?),
+            _ => Ok(BTreeSet::new()),
+        }
+    }
+}
+
+fn evidence(
+    path: &str,
+    collected: &Collected,
+    known_ids: &HashMap<RecordId, &str>,
+    places: &HashMap<RecordId, Rc<str>>,
+    pending: &HashSet<String>,
+    removed: &BTreeSet<String>,
+) -> Evidence {
+    let moved = collected.row.is_some_and(|row| places.get(&row.id).is_some_and(|place| **place != *path));
+    let file = match collected.file {
+        None if collected.moved || moved => File::Moved,
+        None => File::Missing,
+        Some(FileSeen { id: None }) => File::Torn,
+        Some(FileSeen { id: Some(_) }) if collected.torn => File::Torn,
+        Some(FileSeen { id: Some(_) }) => File::Whole,
+    };
+    let by_id = collected.file.and_then(|file| file.id).is_some_and(|id| known_ids.contains_key(&id));
+    let row = match collected.row {
+        Some(RowSeen { is_whole: true, .. }) => Row::Present,
+        Some(RowSeen { is_whole: false, .. }) => Row::Dangling,
+        None if by_id => Row::Present,
+        None => Row::Missing,
+    };
+    let history = match () {
+        () if collected.in_tree => HistoryState::InTree,
+        () if removed.contains(path) => HistoryState::Removed,
+        () => HistoryState::Never,
+    };
+    Evidence { pending: pending.contains(path), file, row, history }
+}
+
+/// Whether a companion in the history is one that we wrote: an adopted home has logs and pages of its owner's own.
+fn is_ours(path: &str, blob: &[u8]) -> bool {
+    if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
+}
+
+/// Whether a companion is what a power cut leaves: nothing of it, its first sectors, or zeros.
+fn is_torn_companion(home: &Home, file: &TreeFile<'_>) -> Result<bool, Error> {
+    let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
+    Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
+}
+
+/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
+pub(crate) fn walk<E: From<fs::Error>>(
+    home: &Dir,
+    folder: &str,
+    visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), E>,
+) -> Result<(), E> {
+    let dir = match home.folder(folder) {
+        Err(fs::Error::Refused { .. }) => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(()),
+        dir => dir?,
+    };
+    for name in dir.names()? {
+        let path = format!("{folder}/{name}");
+        match dir.find(&name)? {
+            Some(found) if found.is_folder => walk(home, &path, visit)?,
+            Some(found) if found.is_file && name.ends_with(".md") => visit(&dir, &name, &path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The pages of the records that the journal holds behind `committed`.
+fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
+    let mut paths = HashSet::new();
+    let reader = match committed {
+        Some(position) => Reader::from_position(journal, position)?,
+        None => None,
+    };
+    let mut reader = match reader {
+        Some(reader) => Some(reader),
+        None => Reader::from_start(journal)?,
+    };
+    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+        if let Item::Entry { json } = item
+            && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
+        {
+            paths.extend(intent.files.into_iter().next().map(|file| file.path));
+        }
+    }
+    Ok(paths)
+}

@@ -1,0 +1,602 @@
+//! Folders and files, opened beneath a folder that is already open.
+//!
+//! On Linux one `openat2` resolves a whole path with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; where the kernel has no
+//! such call, and on other systems, each part is opened on its own with `O_NOFOLLOW`, which promises the same. Windows has
+//! calls of the same names (`os::windows::calls`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
+use super::{Durable, Error, Point, crash};
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
+const FOLDER_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Dir {
+    fd: Handle,
+    path: PathBuf,
+    /// How many parts of its path lead to the folder that it was opened beneath.
+    root: usize,
+}
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Whether it is a plain file.
+    pub is_file: bool,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its inode, which a copy does not share.
+    pub inode: u64,
+    /// How many names it has.
+    pub links: u64,
+    /// The numeric id of its owner.
+    pub owner: u32,
+}
+
+/// Checks that `name` is one plain part of a path.
+///
+/// # Errors
+/// [`Error::Refused`] for an empty name, `.`, `..` and anything with a slash or a NUL.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    let refused = || Error::Refused { path: name.into(), why: "it is not a plain name" };
+    plain.then_some(()).ok_or_else(refused)
+}
+
+/// Splits `a/b/c` into the folder `a/b` and the name `c`.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or((".", path))
+}
+
+impl Dir {
+    /// Opens the folder at `path`, wherever it is, following symbolic links on the way to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such folder, or it may not be read.
+    pub fn open(path: &Path) -> Result<Dir, Error> {
+        if let Some(dir) = Dir::open_without_links(path) {
+            return Ok(dir);
+        }
+        let real = super::os::real_path(path).map_err(Error::io("open the folder", path))?;
+        let fd = sys::open(&real, FOLDER, Mode::empty())
+            .map_err(|errno| Error::io("open the folder", &real)(errno.into()))?;
+        Ok(Dir::at(fd, real))
+    }
+
+    /// The folder that `fd` is, at `path`: for what is not opened by a path.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn of(fd: Handle, path: PathBuf) -> Dir {
+        Dir::at(fd, path)
+    }
+
+    fn at(fd: Handle, path: PathBuf) -> Dir {
+        let root = path.components().count();
+        Dir { fd, path, root }
+    }
+
+    /// The folder that `fd` is, at `path` beneath this one.
+    fn beneath(&self, fd: Handle, path: &str) -> Dir {
+        Dir { fd, path: self.path.join(path), root: self.root }
+    }
+
+    /// Opens the folder at `path` if that is its path already, as it nearly always is: absolute, and without a symbolic
+    /// link. One call then does what takes one for each part of it otherwise.
+    fn open_without_links(path: &Path) -> Option<Dir> {
+        #[cfg(target_os = "linux")]
+        {
+            let mut parts = path.as_os_str().as_encoded_bytes().split(|byte| *byte == b'/');
+            let is_plain = parts.next() == Some(b"") && !parts.any(|part| matches!(part, b"" | b"." | b".."));
+            let resolve = rustix::fs::ResolveFlags::NO_SYMLINKS | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+            if is_plain && let Ok(fd) = sys::open_resolved(path, FOLDER, Mode::empty(), resolve) {
+                return Some(Dir::at(fd, path.to_owned()));
+            }
+        }
+        let _ = path;
+        None
+    }
+
+    /// The folder's path when it was opened: for messages, and for libraries that open files by path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names that lead to it from the folder that it was opened beneath; none for that folder itself.
+    pub(super) fn names_from_root(&self) -> Vec<String> {
+        self.path.components().skip(self.root).map(|it| it.as_os_str().to_string_lossy().into_owned()).collect()
+    }
+
+    /// The folder that it was opened beneath, opened again.
+    ///
+    /// # Errors
+    /// As [`Dir::open`].
+    pub(super) fn root(&self) -> Result<Dir, Error> {
+        Dir::open(&self.path.components().take(self.root).collect::<PathBuf>())
+    }
+
+    /// Whether a file of this folder can be renamed into the folder `there`, as far as can be told without one: both are
+    /// on one file system, and by way of one mount.
+    pub(super) fn shares_names_with(&self, there: &Dir) -> bool {
+        let same = |a: &Handle, b: &Handle| Ok::<_, Errno>(sys::device(a)? == sys::device(b)?);
+        let name = format!("no-such-file-{}", std::process::id());
+        let moved = || sys::renameat(&self.fd, &name, &there.fd, &name);
+        same(&self.fd, &there.fd).unwrap_or(false) && moved() != Err(Errno::XDEV)
+    }
+
+    /// The descriptor, for what only the system's own calls can tell of the folder.
+    #[cfg(unix)]
+    pub(super) fn fd(&self) -> &Handle {
+        &self.fd
+    }
+
+    /// An error of a call that resolved `path`.
+    pub(super) fn error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
+        let path = if path == "." { self.path.clone() } else { self.path.join(path) };
+        match errno {
+            Errno::LOOP => Error::Refused { path, why: "a symbolic link is in the way" },
+            // Elsewhere it says that a folder has too many others in it.
+            Errno::MLINK if cfg!(windows) => Error::Refused { path, why: "a symbolic link is in the way" },
+            Errno::NOTDIR => Error::Refused { path, why: "something that is not a folder is in the way" },
+            _ => Error::Io { doing, path, source: errno.into() },
+        }
+    }
+
+    /// An error of a call that opened `path` beneath this folder. Of such a call alone `XDEV` means an escape: from a
+    /// rename or a link it means another file system.
+    pub(super) fn open_error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
+        match errno {
+            Errno::XDEV => Error::Refused { path: self.path.join(path), why: "it leads out of the home" },
+            _ => self.error(doing, path, errno),
+        }
+    }
+
+    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::ResolveFlags;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+            loop {
+                match sys::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(Errno::NOSYS | Errno::PERM) => break,
+                    result => return result,
+                }
+            }
+        }
+        self.open_by_parts(path, flags)
+    }
+
+    /// Opens each part of `path` on its own, which no symbolic link survives.
+    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+        let (folder, name) = split(path);
+        let mut at = None::<Handle>;
+        for part in folder.split('/').filter(|part| *part != ".") {
+            if matches!(part, "" | "..") {
+                return Err(Errno::XDEV);
+            }
+            let here = at.as_ref().unwrap_or(&self.fd);
+            at = Some(sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
+        }
+        let here = at.as_ref().unwrap_or(&self.fd);
+        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
+    }
+
+    fn folder_fd(&self, path: &str) -> Result<Handle, Errno> {
+        self.open_at(path, FOLDER)
+    }
+
+    /// Opens the folder at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link or a plain file is in the way, [`Error::Io`] otherwise.
+    pub fn folder(&self, path: &str) -> Result<Dir, Error> {
+        let fd = self.folder_fd(path).map_err(|errno| self.open_error("open the folder", path, errno))?;
+        Ok(self.beneath(fd, path))
+    }
+
+    /// Opens the folder at `path`, making whatever is missing on the way to it. Not synced.
+    ///
+    /// # Errors
+    /// As [`Dir::folder`].
+    pub fn make_folder(&self, path: &str) -> Result<Dir, Error> {
+        match self.folder_fd(path) {
+            Ok(fd) => return Ok(self.beneath(fd, path)),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.open_error("open the folder", path, errno)),
+        }
+        let mut at = None::<Handle>;
+        for part in path.split('/') {
+            check_name(part)?;
+            let here = at.as_ref().unwrap_or(&self.fd);
+            match sys::mkdirat(here, part, FOLDER_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.error("make the folder", path, errno)),
+            }
+            let next = sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|errno| self.error("open the folder", path, errno))?;
+            at = Some(next);
+        }
+        let fd = at.ok_or_else(|| self.error("make the folder", path, Errno::INVAL))?;
+        Ok(self.beneath(fd, path))
+    }
+
+    /// What lies at `path`, or `None`. The last part may be a symbolic link, which is then neither file nor folder.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link is on the way, [`Error::Io`] if it cannot be told.
+    pub fn find(&self, path: &str) -> Result<Option<Found>, Error> {
+        let (folder, name) = split(path);
+        let look = || {
+            let parent;
+            let here = if folder == "." {
+                &self.fd
+            } else {
+                parent = self.folder_fd(folder)?;
+                &parent
+            };
+            sys::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        match look() {
+            Ok(stat) => Ok(Some(sys::found(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.open_error("look at", path, errno)),
+        }
+    }
+
+    /// What the folder itself is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn stat(&self) -> Result<Found, Error> {
+        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
+        Ok(sys::found(&stat))
+    }
+
+    fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
+        self.file_found(path, flags, doing).map(|(file, _)| file)
+    }
+
+    fn file_found(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<(File, Found), Error> {
+        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.open_error(doing, path, errno))?;
+        let file = File { fd, path: self.path.join(path) };
+        let found = file.stat()?;
+        let why = match found.is_file {
+            false => Some("it is not a plain file"),
+            // What is written to it would be written to a file that need not be in the home.
+            true if flags.contains(OFlags::RDWR) && found.links > 1 => Some("it has another name elsewhere"),
+            true => None,
+        };
+        why.map_or(Ok((file, found)), |why| Err(Error::Refused { path: self.path.join(path), why }))
+    }
+
+    /// Opens the file at `path` for reading.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a symbolic link is in the way or it is not a plain file, [`Error::Io`] otherwise.
+    pub fn read(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDONLY, "open")
+    }
+
+    /// Opens the file at `path` for reading and for writing at its end.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn append(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::APPEND, "open for writing")
+    }
+
+    /// Opens the file at `path` for writing in place.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn overwrite(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR, "open for writing")
+    }
+
+    /// Creates the file at `path`, which must not exist, for reading and for writing at its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
+    pub fn create(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
+    }
+
+    /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub(crate) fn open_or_create(&self, path: &str) -> Result<std::fs::File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::CREATE, "open").map(|file| file.fd.into())
+    }
+
+    /// The whole content of the file at `path`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
+    pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let (file, found) = match self.file_found(path, OFlags::RDONLY, "open") {
+            Err(error) if error.is_not_found() => return Ok(None),
+            opened => opened?,
+        };
+        if found.size > bytes_max {
+            return Err(Error::io("read", &file.path)(io::ErrorKind::FileTooLarge.into()));
+        }
+        let mut content = vec![0; usize::try_from(found.size).unwrap_or(usize::MAX)];
+        let read = file.read_at(&mut content, 0)?;
+        content.truncate(read);
+        Ok(Some(content))
+    }
+
+    /// The names in the folder, in no order, without `.` and `..`. Names that are not UTF-8 are left out: none of ours
+    /// is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        sys::names(&self.fd).map_err(|errno| self.error("list", ".", errno))
+    }
+
+    /// Renames `from`, in this folder, to `to` in the folder `there`, which must be on the same file system, unless
+    /// something lies there already. Not synced.
+    ///
+    /// Where the system or a sandbox does not know the call, the file is linked to its new name; where it knows no links
+    /// either, as on FAT, the name is looked at before the rename, and two processes must not want the same name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there, with `CrossesDevices` if `there` is on another file
+    /// system.
+    pub(super) fn rename_new(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        check_name(from)?;
+        check_name(to)?;
+        let error = |errno| Err(there.error("put in place", to, errno));
+        match sys::renameat_with(&self.fd, from, &there.fd, to, sys::RenameFlags::NOREPLACE) {
+            Err(errno) if sys::is_unknown(errno) => {}
+            Err(errno) => return error(errno),
+            Ok(()) => return Ok(()),
+        }
+        match sys::linkat(&self.fd, from, &there.fd, to, AtFlags::empty()) {
+            // EMLINK: a file system whose files have one name. EPERM as well is said of a folder, which has no second one.
+            Err(errno) if sys::is_unknown(errno) || errno == Errno::MLINK => {}
+            Err(errno) => return error(errno),
+            Ok(()) => return self.remove(from).map(|_| ()),
+        }
+        match there.find(to)? {
+            Some(_) => error(Errno::EXIST),
+            None => sys::renameat(&self.fd, from, &there.fd, to).or_else(error),
+        }
+    }
+
+    /// Renames `from`, in this folder, to `to` in the folder `there`, replacing what lies there. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; with `CrossesDevices` if `there` is on another file system.
+    pub(crate) fn rename_over(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        check_name(from)?;
+        check_name(to)?;
+        sys::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
+    }
+
+    /// Gives the file `name` in this folder the same name in the folder `there` as well, which must be on the same file
+    /// system and not have it. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there.
+    pub fn link(&self, name: &str, there: &Dir) -> Result<(), Error> {
+        check_name(name)?;
+        sys::linkat(&self.fd, name, &there.fd, name, AtFlags::empty())
+            .map_err(|errno| there.error("give a second name", name, errno))
+    }
+
+    /// Moves the file `name` out of this folder to the same name in the folder `there`, replacing what lies there. Not
+    /// synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; both are then where they were.
+    pub fn put_back(&self, name: &str, there: &Dir) -> Result<(), Error> {
+        self.rename_over(name, there, name)
+    }
+
+    /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn remove(&self, name: &str) -> Result<bool, Error> {
+        check_name(name)?;
+        match sys::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.error("remove", name, errno)),
+        }
+    }
+
+    /// Removes everything beneath the folder `name` in this folder, and the folder itself. Links are removed, never
+    /// followed. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn remove_tree(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        let folder = self.folder(name)?;
+        for inner in folder.names()? {
+            match folder.find(&inner)? {
+                Some(found) if found.is_folder => folder.remove_tree(&inner)?,
+                _ => drop(folder.remove(&inner)?),
+            }
+        }
+        match sys::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.error("remove", name, errno)),
+        }
+    }
+
+    /// Makes the names in this folder durable. Some file systems do not sync a folder; there all of the file system is
+    /// synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub fn sync(&self) -> Result<Durable<()>, Error> {
+        match sys::fsync(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => self.sync_file_system(),
+            synced => synced.map(Durable).map_err(|errno| self.error("sync", ".", errno)),
+        }
+    }
+
+    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names. A
+    /// sandbox that refuses the call is asked to sync all file systems, which it allows to everybody; that call reports no
+    /// failure.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
+        match sys::syncfs(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => sys::sync_all(),
+            synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno))?,
+        }
+        Ok(Durable(()))
+    }
+}
+
+/// An open plain file.
+#[derive(Debug)]
+pub struct File {
+    fd: Handle,
+    path: PathBuf,
+}
+
+impl From<File> for std::fs::File {
+    fn from(file: File) -> std::fs::File {
+        file.fd.into()
+    }
+}
+
+impl File {
+    /// The file's path when it was opened, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
+        Error::Io { doing, path: self.path.clone(), source: source.into() }
+    }
+
+    /// Lets the file's owner run it as a program.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub(super) fn make_program(&self) -> Result<(), Error> {
+        sys::make_program(&self.fd).map_err(|errno| self.error("make a program of", errno))
+    }
+
+    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub(super) fn sync_if_no_later(&self) -> Result<(), Error> {
+        if sys::SYNCFS_SYNCS_FILES {
+            return Ok(());
+        }
+        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
+    }
+
+    /// What the file is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn stat(&self) -> Result<Found, Error> {
+        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
+        Ok(sys::found(&stat))
+    }
+
+    /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match sys::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", errno)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
+    /// before it are zeros, and reading them would take as long as the file says it is large.
+    pub fn data_from(&self, offset: u64) -> u64 {
+        sys::data_from(&self.fd, offset)
+    }
+
+    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
+    /// all lie together, wherever the end was.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; nothing is written then.
+    pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
+        loop {
+            match sys::write(&self.fd, bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(|errno| self.error("write to", errno)),
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at the file's end, in as many calls as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; some of it may be written then.
+    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.write_once(bytes)? {
+                0 => return Err(self.error("write to", io::ErrorKind::WriteZero)),
+                written => bytes = &bytes[written..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites the bytes at `offset`. The file must not be open for appending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses or takes only some of them.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        match sys::pwrite(&self.fd, bytes, offset) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
+            Err(errno) => Err(self.error("overwrite", errno)),
+        }
+    }
+
+    /// Where the last write through this descriptor ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn end_of_write(&self) -> Result<u64, Error> {
+        sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
+    }
+
+    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
+    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
+        crash::at(point).map_err(|source| self.error("sync", source))?;
+        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
+        let synced = match sys::fdatasync(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
+            synced => synced,
+        };
+        synced.map_err(|errno| self.error("sync", errno))?;
+        Ok(Durable(value))
+    }
+}

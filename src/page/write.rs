@@ -1,0 +1,133 @@
+//! A record becomes its files.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::LOG_KIND;
+use super::yaml::Front;
+use crate::model::text;
+use crate::model::{
+    Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
+};
+
+/// What stands between a hypothesis and its success criteria.
+pub(super) const SUCCESS: &str = "\n\n## Success criteria\n\n";
+/// What stands before the failure criteria.
+pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
+
+/// Decides a record's files: their paths, in the folders of `level`, and every byte of them. The first is the record's own
+/// page.
+///
+/// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
+/// for ids whose last 8 digits differ. Times are kept to the millisecond.
+pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Level) -> Vec<FileImage> {
+    let mut texts = vec![page(id, created_at, request)];
+    if let Record::Experiment(it) = &request.record {
+        texts.push(log(id, created_at, it));
+    }
+    let paths = path::files_of(id, &request.record, created_at, level);
+    paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
+}
+
+fn page(id: RecordId, created_at: Timestamp, request: &Request) -> String {
+    let Request { record, key, provenance } = request;
+    let mut front = opening(id, record.kind().name(), created_at);
+    if let Some(key) = key {
+        front.string("key", key);
+    }
+    fields(&mut front, record);
+    for spec in &PROVENANCE {
+        if let Some(text) = provenance.text(spec.field) {
+            front.string(spec.name, &text);
+        }
+    }
+    let body = match record {
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => body(&mut front, &it.summary),
+        Record::Heuristic(it) => body(&mut front, &it.explanation),
+        Record::Experiment(it) => experiment_body(&mut front, it),
+    };
+    front.page(&heading(record.headline()), &body)
+}
+
+/// Every field but the one that is the page's body, in the table's order.
+fn fields(front: &mut Front, record: &Record) {
+    for spec in fields_of(record.kind()).filter(|spec| Some(spec.field) != body_of(record.kind())) {
+        let text = record.text(spec.field).unwrap_or_default();
+        match spec.shape {
+            Shape::Line { .. } => front.string(spec.name, &text),
+            Shape::Severity | Shape::Confidence | Shape::Origin => front.plain(spec.name, text),
+            Shape::List { .. } | Shape::Body if text.is_empty() => {}
+            Shape::Body => front.string(spec.name, &text),
+            Shape::List { .. } => {
+                let items: Vec<_> = tag_items(&text).collect();
+                front.list(spec.name, items.iter().copied());
+                if items.join(",") != text {
+                    front.string("tags_exact", &text);
+                }
+            }
+        }
+    }
+}
+
+fn opening(id: RecordId, kind: &str, created_at: Timestamp) -> Front {
+    let mut front = Front::default();
+    front.plain("id", id);
+    front.plain("kind", kind);
+    front.plain("created_at", format_args!("{created_at:.3}"));
+    front
+}
+
+/// An experiment's body is its hypothesis, and its criteria after it.
+fn experiment_body<'a>(front: &mut Front, it: &'a Experiment) -> Cow<'a, str> {
+    let criteria = criteria(&it.success_criteria, &it.failure_criteria);
+    if criteria.is_empty() {
+        return body(front, &it.hypothesis);
+    }
+    front.string("body", &it.hypothesis);
+    Cow::Owned(text::visible(&it.hypothesis).into_owned() + &criteria)
+}
+
+/// The body as it is shown; where that is not the exact text, the front matter gets that.
+fn body<'a>(front: &mut Front, exact: &'a str) -> Cow<'a, str> {
+    let shown = text::visible(exact);
+    if shown != exact {
+        front.string("body", exact);
+    }
+    shown
+}
+
+/// An experiment's criteria as they are shown after its hypothesis.
+pub(super) fn criteria(success: &str, failure: &str) -> String {
+    let mut out = String::new();
+    for (head, text) in [(SUCCESS, success), (FAILURE, failure)].into_iter().filter(|(_, text)| !text.is_empty()) {
+        out.push_str(head);
+        out.push_str(&text::visible(text));
+    }
+    out
+}
+
+/// The tags in a comma-separated string.
+pub(super) fn tag_items(tags: &str) -> impl Iterator<Item = &str> {
+    tags.split(',').map(str::trim).filter(|tag| !tag.is_empty())
+}
+
+fn log(id: RecordId, created_at: Timestamp, it: &Experiment) -> String {
+    let mut front = opening(id, LOG_KIND, created_at);
+    front.string("name", &it.name);
+    let started = format!("- {}: started", created_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+    front.page(&format!("Log: {}", heading(&it.name)), &started)
+}
+
+/// `text` as a heading of one line that shows it and means nothing else.
+pub(super) fn heading(text: &str) -> String {
+    let plain = plain(text);
+    if plain.is_empty() { "(untitled)".to_owned() } else { plain }
+}
+
+/// `text` without any meaning in markdown. Obsidian has one more than others: `%%` opens a comment that may hide the rest
+/// of the page.
+pub(super) fn plain(text: &str) -> String {
+    let plain = text::plain_markdown(text);
+    if plain.contains("%%") { plain.replace("%%", "\\%\\%") } else { plain }
+}

@@ -1,0 +1,277 @@
+//! Apply: ensure a record's files, for the recorder, the worker and recovery alike.
+//!
+//! 1. Nothing is applied that is not durable in the journal: every call takes the proof.
+//! 2. Applying again changes nothing, in whatever order and however often.
+//! 3. No file is overwritten but one that holds nothing: bytes that are not ours are set aside, never deleted.
+//!
+//! What is found at a record's path says what to do:
+//!
+//! | found | it is | done |
+//! | --- | --- | --- |
+//! | nothing | missing | placed |
+//! | exactly the intent's bytes | applied | nothing |
+//! | the first sectors of the intent's bytes, or none | torn by a power cut | replaced |
+//! | this record's id in its front matter, no NUL byte | edited by its owner | nothing |
+//! | another record's id | a collision of short ids | our path gets the full id |
+//! | anything else | torn, or not ours | set aside in quarantine, then placed |
+
+use crate::fs::{self, Dir, Durable};
+use crate::home::{self, Home};
+use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::{FileImage, Intent, RecordPath, check_path, limits};
+use crate::page;
+use crate::target::index::{self, Index};
+
+/// A file larger than this was not written by us; it is taken for edited.
+const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
+
+/// Why a record's files or a page could not be ensured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The intent names a path that no record can have.
+    #[error("the record cannot be applied")]
+    Path(#[from] crate::model::BadPath),
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The home is broken.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+}
+
+impl Error {
+    /// Whether trying again later can help. If not, the record has to be parked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Path(_) => false,
+            Error::Fs(error) => error.is_transient(),
+            Error::Home(_) => true,
+            Error::Index(error) => error.is_transient(),
+        }
+    }
+}
+
+/// Where a record's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The page, or the folder of an experiment; relative to the home.
+    pub path: String,
+    /// The path of each file, in the order of the intent's.
+    pub files: Vec<String>,
+    /// How many of them were not there, or torn.
+    pub written: usize,
+}
+
+/// What is expected at a record's path, which decides what is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the record is new.
+    Nothing,
+    /// The record's own file: this is a replay.
+    Itself,
+}
+
+enum Found {
+    Itself,
+    Edited,
+    AnotherRecord,
+    Beginning,
+    Unknown,
+}
+
+/// Ensures files in one home.
+#[derive(Debug)]
+pub struct Applier<'h> {
+    home: &'h Dir,
+    temporary: Dir,
+    quarantine: Dir,
+}
+
+impl<'h> Applier<'h> {
+    /// An applier for `home`.
+    ///
+    /// # Errors
+    /// [`home::Error::Broken`] if a private folder is missing.
+    pub fn new(home: &'h Home) -> Result<Applier<'h>, home::Error> {
+        let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
+        Ok(Applier { home: home.dir(), temporary, quarantine })
+    }
+
+    /// Ensures the files of `intent`, which `proof` shows to be durable in the journal.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Fs`]; some of its files may be in place then, and applying again goes on from there.
+    pub fn files(&self, intent: &Intent, expect: Expect, proof: &Durable<()>) -> Result<Place, Error> {
+        let Durable { .. } = proof;
+        for file in &intent.files {
+            check_path(&file.path)?;
+        }
+        match self.try_files(intent, expect, &intent.files)? {
+            Some(place) => Ok(place),
+            None => {
+                let renamed: Vec<_> = intent.files.iter().map(|file| with_full_id(file, intent)).collect();
+                let place = self.try_files(intent, expect, &renamed)?;
+                let why = "two other records' files are in its two places";
+                place.ok_or_else(|| fs::Error::Refused { path: intent.path().into(), why }.into())
+            }
+        }
+    }
+
+    /// Ensures `files`; `None` if another record's file is in the way of one of them.
+    fn try_files(&self, intent: &Intent, expect: Expect, files: &[FileImage]) -> Result<Option<Place>, Error> {
+        let mut written = 0;
+        for file in files {
+            match self.file(intent, expect, file)? {
+                Some(wrote) => written += usize::from(wrote),
+                None => return Ok(None),
+            }
+        }
+        let path = files.first().map_or("", |file| RecordPath(&file.path).shown()).to_owned();
+        Ok(Some(Place { path, files: files.iter().map(|file| file.path.clone()).collect(), written }))
+    }
+
+    /// Ensures one file. Returns whether it had to be written; `None` if another record's is there.
+    fn file(&self, intent: &Intent, mut expect: Expect, file: &FileImage) -> Result<Option<bool>, Error> {
+        let (folder, name) = split(&file.path);
+        let folder = self.home.make_folder(folder)?;
+        loop {
+            if expect == Expect::Itself {
+                match self.look(&folder, name, intent, file)? {
+                    None => {}
+                    Some(Found::Itself | Found::Edited) => return Ok(Some(false)),
+                    Some(Found::AnotherRecord) => return Ok(None),
+                    Some(Found::Beginning) => {
+                        folder.replace_lightly(name, file.text.as_bytes(), &self.temporary)?;
+                        return Ok(Some(true));
+                    }
+                    Some(Found::Unknown) => {
+                        let aside = folder.set_aside(name, &self.quarantine, &format!("unknown-{name}"))?;
+                        tracing::warn!(path = file.path, aside, "a file in a record's place is not its own: set aside");
+                    }
+                }
+            }
+            match folder.place(name, file.text.as_bytes(), &self.temporary) {
+                Err(error) if error.is_already_there() => expect = Expect::Itself,
+                result => return result.map(|()| Some(true)).map_err(Error::Fs),
+            }
+        }
+    }
+
+    /// `intent` with the paths that its files are in place at, edited by their owner or not; `None` if one of them is not.
+    /// It changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Fs`].
+    pub fn applied(&self, intent: &Intent) -> Result<Option<Intent>, Error> {
+        let renamed: Vec<_> = intent.files.iter().map(|file| with_full_id(file, intent)).collect();
+        for files in [&intent.files, &renamed] {
+            if self.are_in_place(intent, files)? {
+                return Ok(Some(Intent { files: files.clone(), ..intent.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn are_in_place(&self, intent: &Intent, files: &[FileImage]) -> Result<bool, Error> {
+        for file in files {
+            check_path(&file.path)?;
+            let (folder, name) = split(&file.path);
+            let folder = match self.home.folder(folder) {
+                Err(error) if error.is_not_found() => return Ok(false),
+                folder => folder?,
+            };
+            if !matches!(self.look(&folder, name, intent, file)?, Some(Found::Itself | Found::Edited)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn look(&self, folder: &Dir, name: &str, intent: &Intent, file: &FileImage) -> Result<Option<Found>, fs::Error> {
+        let bytes = match folder.content(name, READ_BYTES_MAX) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => return Ok(Some(Found::Edited)),
+            content => content?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        if bytes == file.text.as_bytes() {
+            return Ok(Some(Found::Itself));
+        }
+        Ok(Some(match page::id_of(&bytes) {
+            _ if is_torn(&bytes, file.text.as_bytes()) => Found::Beginning,
+            Some(id) if id == intent.id => Found::Edited,
+            Some(_) => Found::AnotherRecord,
+            None => Found::Unknown,
+        }))
+    }
+
+    /// Renders the page of the domain whose heuristics lie in `folder`, from the index. Returns its path and text;
+    /// `None` if there is no heuristic. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Index`] and [`Error::Fs`]; the page is then the old one or the new one, whole.
+    pub fn domain_page(&self, index: &Index, folder: &str) -> Result<Option<FileImage>, Error> {
+        let entries = index.page_entries(folder)?;
+        let Some((domain, _)) = entries.first() else { return Ok(None) };
+        let text = page::domain_page(&domain.clone(), entries.into_iter().map(|(_, entry)| entry));
+        self.page(folder, text).map(Some)
+    }
+
+    /// Ensures that the page in the domain's `folder` is `text`, durably.
+    ///
+    /// # Errors
+    /// [`Error::Fs`]; the page is then the old one or the new one, whole.
+    pub(crate) fn page(&self, folder: &str, text: String) -> Result<FileImage, Error> {
+        let path = format!("{folder}/{DOMAIN_PAGE}");
+        let dir = self.home.make_folder(folder)?;
+        let old = match dir.content(DOMAIN_PAGE, READ_BYTES_MAX) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
+            // A link, a pipe or a folder: it is moved away as it is, and never followed.
+            Err(fs::Error::Refused { .. }) => {
+                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, "not-a-README.md")?;
+                tracing::warn!(path, aside, "something that is no file was in a page's place: it is set aside");
+                None
+            }
+            old => old?,
+        };
+        if old.as_deref() != Some(text.as_bytes()) {
+            let kept = old.is_none_or(|old| is_replaceable(&old));
+            if !kept {
+                let name = format!("edited-{}-README.md", folder.rsplit('/').next().unwrap_or("domain"));
+                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, &name)?;
+                tracing::warn!(path, aside, "a rendered page was edited by hand: the edited page is set aside");
+            }
+            let _ = dir.replace(DOMAIN_PAGE, text.as_bytes(), &self.temporary)?;
+        }
+        Ok(FileImage { path, text })
+    }
+}
+
+/// Whether nothing is in the way of `intent`'s files, as far as can be seen without writing any.
+pub fn has_room(home: &Dir, intent: &Intent) -> bool {
+    intent.files.iter().all(|file| {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let found = match home.folder(folder) {
+            Err(error) if error.is_not_found() => return true,
+            folder => folder.and_then(|folder| folder.find(name)),
+        };
+        check_path(&file.path).is_ok() && found.is_ok_and(|found| found.is_none_or(|found| found.is_file))
+    })
+}
+
+/// Whether `found` is what a power cut leaves of `written`: its beginning, up to a disk's sector or to none. A beginning
+/// of any other length is its owner's edit.
+pub fn is_torn(found: &[u8], written: &[u8]) -> bool {
+    found.len().is_multiple_of(512) && found.len() < written.len() && written.starts_with(found)
+}
+
+/// Whether a page holds nothing that we did not write: unedited, or torn by a power cut.
+fn is_replaceable(page: &[u8]) -> bool {
+    page.iter().all(|byte| *byte == 0) || std::str::from_utf8(page).is_ok_and(page::is_unedited)
+}
+
+fn with_full_id(file: &FileImage, intent: &Intent) -> FileImage {
+    FileImage { path: RecordPath(&file.path).with_full_id(intent.id), text: file.text.clone() }
+}

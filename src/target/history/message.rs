@@ -1,0 +1,177 @@
+//! The commit message: what people read, and the trailer that a restart reads. No I/O.
+//!
+//! A title is data and can forge nothing: it stands on a line of its own that starts with `- `, without line breaks,
+//! and the trailer is looked for in the last paragraph alone, where no such line is.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use uuid::Uuid;
+
+use crate::model::position::Position;
+use crate::model::text::{shortened, visible_line};
+use crate::model::{Intent, Kind};
+
+const HOME: &str = "Indelible-Home: ";
+const JOURNAL: &str = "Indelible-Journal: ";
+const POSITION: &str = "Indelible-Position: ";
+
+/// More records than this are counted, not named.
+const LINES_MAX: usize = 1000;
+const TITLE_CHARS_MAX: usize = 100;
+const SUBJECT_CHARS_MAX: usize = 60;
+
+/// Up to where of which journal a commit goes: where to start looking next time, no more. And which home it is of, for
+/// one that has lost everything else that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trailer {
+    /// The home's id; absent in a commit that does not say.
+    pub home: Option<Uuid>,
+    /// The journal's id.
+    pub journal: Uuid,
+    /// The end of the batch's last entry.
+    pub position: Position,
+}
+
+/// The message of a commit with these records and this many pages.
+pub(super) fn compose(records: &[&Intent], pages: usize, trailer: &Trailer) -> String {
+    let mut text = subject(records, pages);
+    text.push_str("\n\n");
+    for record in records.iter().take(LINES_MAX) {
+        let title = title(record, TITLE_CHARS_MAX);
+        let kind = record.record.kind();
+        writeln!(text, "- {kind}: {title} ({})", record.id.short()).expect("writing to a string cannot fail");
+    }
+    if let Some(more) = records.len().checked_sub(LINES_MAX).filter(|&more| more > 0) {
+        writeln!(text, "- and {more} more").expect("writing to a string cannot fail");
+    }
+    if !records.is_empty() {
+        text.push('\n');
+    }
+    let home = trailer.home.map_or_else(String::new, |home| format!("{HOME}{home}\n"));
+    write!(text, "{home}{JOURNAL}{}\n{POSITION}{}\n", trailer.journal, trailer.position)
+        .expect("writing to a string cannot fail");
+    text
+}
+
+fn subject(records: &[&Intent], pages: usize) -> String {
+    match records {
+        [] => format!("Render {}", super::count(pages, "page", "pages")),
+        [one] => format!("Record {}: {}", one.record.kind(), title(one, SUBJECT_CHARS_MAX)),
+        many => {
+            let counts = Kind::ALL.map(|kind| (kind, many.iter().filter(|it| it.record.kind() == kind).count()));
+            let counts =
+                counts.into_iter().filter(|&(_, n)| n > 0).map(|(kind, n)| super::count(n, kind.name(), plural(kind)));
+            format!("Record {}", counts.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failure => "failures",
+        Kind::Success => "successes",
+        Kind::Observation => "observations",
+        Kind::Heuristic => "heuristics",
+        Kind::Experiment => "experiments",
+    }
+}
+
+fn title(intent: &Intent, chars_max: usize) -> String {
+    let line = visible_line(intent.record.headline());
+    shortened(line.trim(), chars_max).into_owned()
+}
+
+/// The trailer of a commit's message, where it has one.
+pub fn parse(message: &[u8]) -> Option<Trailer> {
+    let text: Cow<'_, str> = String::from_utf8_lossy(message);
+    let (_, last) = text.trim_end().rsplit_once("\n\n")?;
+    let value = |key: &str| last.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let home = value(HOME).and_then(|home| Uuid::try_parse(home).ok());
+    Some(Trailer { home, journal: Uuid::try_parse(value(JOURNAL)?).ok()?, position: value(POSITION)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::position::SegmentId;
+    use crate::model::{Learning, Provenance, Record, RecordId, Severity};
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    fn intent(title: &str) -> Intent {
+        let learning = Learning {
+            title: title.to_owned(),
+            domain: "d".to_owned(),
+            severity: Severity::LEAST,
+            tags: String::new(),
+            summary: String::new(),
+        };
+        Intent {
+            id: RecordId(Uuid::from_u128(0xdead_beef)),
+            created_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            provenance: Provenance::default(),
+            record: Record::Failure(learning),
+            files: Vec::new(),
+        }
+    }
+
+    fn trailer() -> Trailer {
+        let position = Position { segment: SegmentId(Uuid::from_u128(9)), offset: 77, checksum: 0xabc };
+        Trailer { home: Some(Uuid::from_u128(7)), journal: Uuid::from_u128(5), position }
+    }
+
+    #[test]
+    fn a_message_counts_and_lists() {
+        let (one, mut two) = (intent("disk\nfull"), intent("b"));
+        two.record = match two.record {
+            Record::Failure(it) => Record::Success(it),
+            other => other,
+        };
+        let text = compose(&[&one, &two, &one], 1, &trailer());
+        let expected = "Record 2 failures, 1 success\n\n\
+            - failure: disk␊full (deadbeef)\n- success: b (deadbeef)\n- failure: disk␊full (deadbeef)\n\n\
+            Indelible-Home: 00000000-0000-0000-0000-000000000007\n\
+            Indelible-Journal: 00000000-0000-0000-0000-000000000005\n\
+            Indelible-Position: 00000000-0000-0000-0000-000000000009:77:00000abc\n";
+        assert_eq!(text, expected);
+        assert!(compose(&[&one], 0, &trailer()).starts_with("Record failure: disk␊full\n\n- failure:"));
+        assert!(compose(&[], 2, &trailer()).starts_with("Render 2 pages\n\nIndelible-Home:"));
+    }
+
+    #[test]
+    fn a_thousand_are_named_and_the_rest_counted() {
+        let one = intent("x");
+        let text = compose(&vec![&one; 1002], 0, &trailer());
+        assert_eq!(text.matches("- failure").count(), 1000);
+        assert!(text.contains("\n- and 2 more\n\n"));
+        assert!(!compose(&vec![&one; 1000], 0, &trailer()).contains("more"));
+    }
+
+    #[test]
+    fn a_trailer_is_found_in_the_last_paragraph_alone() {
+        let Trailer { journal, position, .. } = trailer();
+        let forged = format!("subject\n\n{JOURNAL}{journal}\n{POSITION}{position}\n\nsomething after it\n");
+        assert_eq!(parse(forged.as_bytes()), None);
+        let subject = format!("{JOURNAL}{journal}\n{POSITION}{position}\n");
+        assert_eq!(parse(subject.as_bytes()), None, "a subject is no trailer");
+        let signed = format!("s\n\n{JOURNAL}{journal}\r\nSigned-off-by: x\n{POSITION}{position}\r\n\n");
+        assert_eq!(parse(signed.as_bytes()), Some(Trailer { home: None, ..trailer() }));
+        assert_eq!(parse(b"\xff\n\n\xfe"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_title_leaves_the_trailer_alone(titles in proptest::collection::vec(any::<String>(), 0..4), forge in any::<bool>()) {
+            let other = Uuid::from_u128(6);
+            let intents: Vec<Intent> = titles.iter().map(|title| match forge {
+                true => intent(&format!("{title}\n\n{HOME}{other}\n{JOURNAL}{other}\n{POSITION}{}\n\n", trailer().position)),
+                false => intent(title),
+            }).collect();
+            let text = compose(&intents.iter().collect::<Vec<_>>(), 0, &trailer());
+            prop_assert_eq!(parse(text.as_bytes()), Some(trailer()));
+            prop_assert_eq!(text.lines().filter(|line| line.starts_with("Indelible-")).count(), 3);
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! The branch that shows people the history of a home in their repository, and what they do with it.
+//!
+//! The history itself is a reference of our own, `refs/indelible/<home id>`. The branch is a pointer to it.
+//!
+//! 1. It is made by us alone, under a name that nothing of theirs has: `indelible`, `indelible-2` and so on.
+//! 2. It moves forward only, by comparing it with where we left it, and only while no HEAD, rebase or bisect of any work
+//!    tree names it. It is looked at again after the move, and put back if it was checked out meanwhile.
+//! 3. Deleted, renamed or moved back by its owner, it stays as they left it ([`History::advice`] says how to have it again).
+//! 4. What they commit on it is taken in by the next batch: forward, or by path, theirs winning.
+//! 5. No batch waits for it, and none fails for its sake.
+//!
+//! Its name and where we left it are noted in the private folder before it moves. The note is not synced: one that a power
+//! cut took back is made good from what the commits say of their home.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the note | the branch one batch behind | the next batch |
+//! | after the note, or after the branch moved | a note of both places, at one of which the branch is | the next batch |
+//! | while something is taken in | objects that nothing names | git's gc; the next batch takes it in |
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use git2::build::TreeUpdateBuilder;
+use git2::{Delta, ErrorCode, Oid, Reference, Repository};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::refs::{self, Expected};
+use super::{Doing as _, Error, History, message, plain};
+use crate::adopt::release::ASIDE;
+use crate::fs::Dir;
+use crate::fs::crash::Point;
+use crate::fs::os;
+use crate::home::{IDENTITY, INDEX, Identity};
+use crate::init::RELEASED;
+use crate::model::path::ROOTS;
+use crate::private::{IN_GIT, PRIVATE, private_of};
+
+/// The first name that is tried.
+const NAME: &str = "refs/heads/indelible";
+/// So many names are tried.
+const NAMES_MAX: usize = 100;
+/// The note, in the private folder.
+const NOTE: &str = "pointer.json";
+/// So many commits are looked behind for one that names a home.
+const COMMITS_MAX: usize = 10_000;
+
+/// What is remembered of the branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    /// The branch's full name.
+    name: String,
+    /// Where it was before the last move; `None` if it was not there yet.
+    at: Option<String>,
+    /// Where that move was to lead; `None` if there was none yet.
+    next: Option<String>,
+}
+
+impl Note {
+    fn of(name: impl Into<String>, at: Option<Oid>, next: Option<Oid>) -> Note {
+        let text = |id: Option<Oid>| id.map(|id| id.to_string());
+        Note { name: name.into(), at: text(at), next: text(next) }
+    }
+
+    fn has_left_it_at(&self, id: Oid) -> bool {
+        let id = id.to_string();
+        [&self.at, &self.next].into_iter().flatten().any(|it| *it == id)
+    }
+
+    /// Where the branch was last put, as far as is known.
+    fn last(&self) -> Option<Oid> {
+        self.next.as_ref().or(self.at.as_ref()).and_then(|id| Oid::from_str(id).ok())
+    }
+}
+
+/// The full name of a home's own reference.
+pub(super) fn own(id: Uuid) -> String {
+    format!("refs/indelible/{id}")
+}
+
+/// The name of the branch of `home`: the one that is noted, or the first that is free.
+pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Result<String, Error> {
+    match read(home).or_else(|| id.and_then(|id| made_before(repository, id))) {
+        Some(note) => Ok(note.name),
+        None => free(repository),
+    }
+}
+
+/// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
+/// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
+/// to this user: the history may be theirs.
+pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
+    let mut claimed = Vec::new();
+    let own = real(repository.path());
+    for git in work_trees(repository).filter(|git| real(git) != own) {
+        let places = places_of(repository, &git);
+        let folders = private_folders(&git, &places);
+        let ids: Vec<Uuid> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
+        let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
+        if is_one && ids.is_empty() {
+            return Ok(None);
+        }
+        claimed.extend(ids);
+    }
+    let mut found = Vec::new();
+    for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
+        let Ok(reference) = reference else { continue };
+        let id = reference.name().ok().and_then(|name| Uuid::try_parse(name.rsplit('/').next()?).ok());
+        if let (Some(id), Some(tip)) = (id, reference.target())
+            && !claimed.contains(&id)
+            && is_of(repository, tip, id)?
+        {
+            found.push(id);
+        }
+    }
+    Ok(if let [only] = found[..] { Some(only) } else { None })
+}
+
+/// Whether another work tree has a home, as far as this user can tell.
+pub(super) fn has_other_homes(repository: &Repository) -> bool {
+    let own = real(repository.path());
+    work_trees(repository).filter(|git| real(git) != own).any(|git| {
+        let places = places_of(repository, &git);
+        let is_home = |folder: &PathBuf| {
+            let is_aside = folder.to_string_lossy().contains(ASIDE);
+            !is_aside && (folder.join(IDENTITY).is_file() || fs::read_dir(folder).is_err())
+        };
+        // Of a work tree that was removed, git keeps its folder for a while.
+        let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
+        is_there && private_folders(&git, &places).iter().any(is_home)
+    })
+}
+
+/// The folders that may be the work tree of the git folder `git`.
+fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
+    let above = |path: &Path| path.parent().map(Path::to_owned);
+    if git != repository.commondir() {
+        let named = plain::text(&git.join("gitdir"));
+        return above(&git.join(named.trim())).into_iter().collect();
+    }
+    // Beside a bare repository, or within one that another folder's `.git` names.
+    let named = repository.config().and_then(|it| it.get_string("core.worktree")).ok().map(|it| git.join(it));
+    above(git).into_iter().chain(named).collect()
+}
+
+/// The private folders, released ones too, in the git folder `git`, and in its work trees `places`, where such a folder
+/// stays until `init` or a worker moves it.
+fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
+    let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
+    let found = beside.chain([(git, IN_GIT)]).flat_map(|(folder, name)| {
+        let is_one =
+            move |it: &str| it.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(ASIDE));
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter(move |it| it.file_name().to_str().is_some_and(is_one)).map(|it| it.path())
+    });
+    found.filter(|folder| folder.is_dir()).collect()
+}
+
+/// The id of the home whose private folder is at `folder`.
+fn claimed_in(folder: &Path) -> Option<Uuid> {
+    let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
+    read(IDENTITY).or_else(|| read(RELEASED))
+}
+
+fn real(path: &Path) -> PathBuf {
+    os::real_path(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
+pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, Error> {
+    match refs::target(repository, NAME) {
+        Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
+        Ok(_) | Err(Error::Reference { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
+/// git made, as `clone --mirror` does. Where the id is lost, it is the history of a home that has nothing else in it.
+pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<bool, Error> {
+    if !repository.is_bare() || repository.is_worktree() {
+        return Ok(false);
+    }
+    let Ok(Some(tip)) = refs::target(repository, super::setup::OWNED_BRANCH) else { return Ok(false) };
+    let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
+    match id {
+        Some(id) => is_of(repository, tip, id),
+        None => {
+            let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
+            let is_root = |name: &[u8]| ROOTS.iter().any(|root| root.as_bytes() == name);
+            Ok(names_a_home && commit.tree().is_ok_and(|tree| tree.iter().all(|entry| is_root(entry.name_bytes()))))
+        }
+    }
+}
+
+/// Whether the newest commit with a trailer that `tip` reaches says that it is of the home `id`. A commit of before the
+/// trailer named the home counts if an anchor of its journal is here.
+fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
+    let mut walk = repository.revwalk().doing("walking the history")?;
+    walk.push(tip).doing("walking the history")?;
+    for commit in walk.take(COMMITS_MAX) {
+        let commit = commit.and_then(|commit| repository.find_commit(commit)).doing("walking the history")?;
+        if let Some(trailer) = message::parse(commit.message_bytes()) {
+            let anchored = || repository.refname_to_id(&own(trailer.journal)).is_ok();
+            match trailer.home {
+                Some(home) if home == id => return Ok(true),
+                Some(_) => {}
+                None => return Ok(anchored()),
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The paths that commits of other homes than `id` brought to the branch, back when they shared one.
+fn recorded_by_others(repository: &Repository, tip: Oid, id: Uuid) -> Result<BTreeSet<PathBuf>, Error> {
+    let doing = "looking for what other homes recorded";
+    let mut walk = repository.revwalk().doing(doing)?;
+    walk.push(tip).doing(doing)?;
+    let mut paths = BTreeSet::new();
+    for commit in walk.take(COMMITS_MAX) {
+        let commit = commit.and_then(|commit| repository.find_commit(commit)).doing(doing)?;
+        let trailer = message::parse(commit.message_bytes());
+        if trailer.and_then(|trailer| trailer.home).is_none_or(|home| home == id) {
+            continue;
+        }
+        let before = commit.parent(0).and_then(|parent| parent.tree()).ok();
+        let now = commit.tree().doing(doing)?;
+        let changes = repository.diff_tree_to_tree(before.as_ref(), Some(&now), None).doing(doing)?;
+        let added = changes.deltas().filter(|change| change.status() == Delta::Added);
+        paths.extend(added.filter_map(|change| change.new_file().path().map(Path::to_owned)));
+    }
+    Ok(paths)
+}
+
+/// A branch of ours whose note is lost: its tip is a commit of this home.
+fn made_before(repository: &Repository, id: Uuid) -> Option<Note> {
+    let is_ours = |tip: Oid| {
+        let trailer = repository.find_commit(tip).ok().and_then(|it| message::parse(it.message_bytes()));
+        trailer.is_some_and(|trailer| trailer.home == Some(id))
+    };
+    let tips = names().map(|name| (refs::target(repository, &name).ok().flatten(), name));
+    let found = tips.take_while(|(tip, _)| tip.is_some()).find(|(tip, _)| tip.is_some_and(is_ours));
+    found.map(|(tip, name)| Note::of(name, tip, tip))
+}
+
+fn names() -> impl Iterator<Item = String> {
+    (1..=NAMES_MAX).map(|number| if number == 1 { NAME.to_owned() } else { format!("{NAME}-{number}") })
+}
+
+/// The first name that no branch has, that leads to none, and that no HEAD names.
+fn free(repository: &Repository) -> Result<String, Error> {
+    for name in names() {
+        if is_free(repository, &name) {
+            return Ok(name);
+        }
+    }
+    Err(Error::Reference { reference: NAME.to_owned(), what: format!("it and {NAMES_MAX} names like it are taken") })
+}
+
+fn is_free(repository: &Repository, name: &str) -> bool {
+    let is_absent = repository.find_reference(name).is_err_and(|error| error.code() == ErrorCode::NotFound);
+    is_absent && refs::has_room(repository, name).is_ok() && !is_named(repository, name)
+}
+
+/// The git folder of every work tree.
+fn work_trees(repository: &Repository) -> impl Iterator<Item = PathBuf> {
+    let linked = fs::read_dir(repository.commondir().join("worktrees")).into_iter().flatten().flatten();
+    std::iter::once(repository.commondir().to_owned()).chain(linked.map(|it| it.path()))
+}
+
+/// Whether the HEAD of any work tree, or a rebase or bisect in it, names the branch `name`: then git itself would not move
+/// it either.
+fn is_named(repository: &Repository, name: &str) -> bool {
+    let short = name.trim_start_matches("refs/heads/");
+    let is_it = |named: &str| {
+        let named = named.trim();
+        named == name || named == short || leads_to(repository, named, name)
+    };
+    work_trees(repository).any(|git| {
+        let text = |path: &str| plain::text(&git.join(path));
+        let head = text("HEAD");
+        let updated = text("rebase-merge/update-refs");
+        head.strip_prefix("ref:").is_some_and(is_it)
+            || ["rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"].iter().any(|it| is_it(&text(it)))
+            || updated.lines().any(|line| line.trim() == name)
+    })
+}
+
+/// Whether the symbolic reference `from` leads to `to`.
+fn leads_to(repository: &Repository, from: &str, to: &str) -> bool {
+    let mut at = from.to_owned();
+    for _ in 0..5 {
+        let found = repository.find_reference(&at).ok();
+        let Some(next) = found.and_then(|it| it.symbolic_target().ok().flatten().map(str::to_owned)) else { break };
+        if next == to {
+            return true;
+        }
+        at = next;
+    }
+    false
+}
+
+fn private(home: &Path) -> Option<Dir> {
+    Dir::open(home).and_then(|home| private_of(&home)).ok().flatten()
+}
+
+fn read(home: &Path) -> Option<Note> {
+    let text = private(home)?.content(NOTE, 4096).ok().flatten()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The full name of the branch that shows the history of the home at `home`, if there is one.
+pub(super) fn noted(home: &Path) -> Option<String> {
+    let is_a_branch = |name: &String| name.starts_with("refs/heads/") && Reference::is_valid_name(name);
+    read(home).map(|note| note.name).filter(is_a_branch)
+}
+
+fn write(home: &Path, note: &Note) -> bool {
+    let Some(private) = private(home) else { return false };
+    let text = serde_json::to_vec(note).expect("it is made of strings");
+    let written = private.folder("tmp").and_then(|temporary| private.replace_lightly(NOTE, &text, &temporary));
+    written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
+}
+
+/// What became of the branch, where it does not show the newest commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Apart {
+    /// Its owner deleted or renamed it.
+    Gone,
+    /// Its owner moved it elsewhere.
+    Elsewhere,
+    /// It is checked out, or being rebased or bisected.
+    InUse,
+}
+
+impl History {
+    /// Gives a home that has none its own reference, where its history of before is; takes in what was committed on the
+    /// branch, and moves that.
+    pub(super) fn settle_pointer(&self) -> Result<(), Error> {
+        let Some(id) = self.guest() else { return Ok(()) };
+        let repository = self.repository()?;
+        if refs::target(&repository, &self.reference)?.is_none()
+            && let Some(tip) = legacy(&repository, id)?
+        {
+            let foreign = recorded_by_others(&repository, tip, id)?;
+            let start = if foreign.is_empty() { tip } else { self.without(&repository, tip, foreign.iter())? };
+            refs::move_to(self, &repository, &self.reference, Expected::Exactly(None), start)?;
+            // A branch that several homes committed to is none's any more.
+            let note = match foreign.is_empty() {
+                true => Note::of(NAME, Some(tip), Some(tip)),
+                false => Note::of(free(&repository)?, None, None),
+            };
+            write(&self.home, &note);
+        }
+        if self.options.pointer && self.note(&repository).is_none() {
+            write(&self.home, &Note::of(free(&repository)?, None, None));
+        }
+        self.take_in();
+        self.move_pointer();
+        Ok(())
+    }
+
+    /// A commit on top of `tip` that has none of `paths`.
+    fn without<'p>(
+        &self,
+        repository: &Repository,
+        tip: Oid,
+        paths: impl Iterator<Item = &'p PathBuf>,
+    ) -> Result<Oid, Error> {
+        let doing = "leaving out what other homes recorded";
+        let tip = repository.find_commit(tip).doing(doing)?;
+        let tree = tip.tree().doing(doing)?;
+        let mut update = TreeUpdateBuilder::new();
+        for path in paths.filter(|path| tree.get_path(path).is_ok()) {
+            update.remove(path.as_path());
+        }
+        let tree = self.modes.apply(|| update.create_updated(repository, &tree)).doing(doing)?;
+        let tree = repository.find_tree(tree).doing(doing)?;
+        let who = super::signature(&self.options)?;
+        let text = "Leave out what other homes recorded on this branch\n";
+        let commit = self.modes.apply(|| repository.commit(None, &who, &who, text, &tree, &[&tip])).doing(doing);
+        self.mend_loose_objects();
+        commit
+    }
+
+    /// The home's id, where it is in a repository of somebody's.
+    fn guest(&self) -> Option<Uuid> {
+        self.id.filter(|_| !self.owned)
+    }
+
+    fn note(&self, repository: &Repository) -> Option<Note> {
+        read(&self.home).or_else(|| made_before(repository, self.guest()?))
+    }
+
+    /// Takes in what was committed on the branch and the history lacks. What cannot be is left to the next batch.
+    pub(super) fn take_in(&self) {
+        if self.guest().is_some()
+            && let Err(error) = self.repository().and_then(|repository| self.try_take_in(&repository))
+        {
+            tracing::warn!(%error, "what was committed on the branch is not taken in yet");
+        }
+    }
+
+    fn try_take_in(&self, repository: &Repository) -> Result<(), Error> {
+        let Some(note) = self.note(repository) else { return Ok(()) };
+        let (Ok(Some(theirs)), Some(_)) = (refs::target(repository, &note.name), note.last()) else { return Ok(()) };
+        let Some(ours) = refs::target(repository, &self.reference)? else { return Ok(()) };
+        let doing = "comparing the branch with our history";
+        let reaches = |tip, commit| repository.graph_descendant_of(tip, commit).doing(doing);
+        if theirs == ours || note.has_left_it_at(theirs) || reaches(ours, theirs)? {
+            return Ok(());
+        }
+        let new = match reaches(theirs, ours)? {
+            true => theirs,
+            false => self.merge(repository, ours, theirs)?,
+        };
+        self.step(Point::TakeInBefore)?;
+        if refs::move_to(self, repository, &self.reference, Expected::Exactly(Some(ours)), new)? {
+            tracing::info!(branch = note.name, "took in what was committed on the branch");
+            // From here on it may move.
+            write(&self.home, &Note::of(note.name, Some(theirs), Some(theirs)));
+        }
+        Ok(())
+    }
+
+    /// A commit on top of `ours` and `theirs`, with all that changed on their side since both went apart. What they forked
+    /// from may be older than where the branch was left, so that what was recorded since is not missing there, but unknown.
+    fn merge(&self, repository: &Repository, ours: Oid, theirs: Oid) -> Result<Oid, Error> {
+        let doing = "taking in what was committed on the branch";
+        let commit = |id| repository.find_commit(id).doing(doing);
+        let from = match repository.merge_base(ours, theirs) {
+            Ok(base) => Some(commit(base)?.tree().doing(doing)?),
+            Err(error) if error.code() == ErrorCode::NotFound => None,
+            Err(error) => return Err(error).doing(doing),
+        };
+        let (ours, theirs) = (commit(ours)?, commit(theirs)?);
+        let (tree, to) = (ours.tree().doing(doing)?, theirs.tree().doing(doing)?);
+        let changes = repository.diff_tree_to_tree(from.as_ref(), Some(&to), None).doing(doing)?;
+        let mut update = TreeUpdateBuilder::new();
+        for change in changes.deltas() {
+            let new = change.new_file();
+            let Some(path) = new.path_bytes().or_else(|| change.old_file().path_bytes()) else { continue };
+            match change.status() {
+                Delta::Deleted if tree.get_path(&bytes_path(path)).is_ok() => {
+                    update.remove(path);
+                }
+                Delta::Deleted => {}
+                _ => {
+                    let mode = new.mode();
+                    update.upsert(path, new.id(), mode);
+                }
+            }
+        }
+        let tree = self.modes.apply(|| update.create_updated(repository, &tree)).doing(doing)?;
+        let tree = repository.find_tree(tree).doing(doing)?;
+        let who = super::signature(&self.options)?;
+        let text = "Take in what was committed on the branch\n";
+        let commit =
+            self.modes.apply(|| repository.commit(None, &who, &who, text, &tree, &[&ours, &theirs])).doing(doing);
+        self.mend_loose_objects();
+        commit
+    }
+
+    /// Moves the branch to the newest commit, if it may. What keeps it from that is no concern of a batch.
+    pub(super) fn move_pointer(&self) {
+        if self.guest().is_some()
+            && self.options.pointer
+            && let Err(error) = self.repository().and_then(|repository| self.try_move_pointer(&repository))
+        {
+            tracing::debug!(%error, "the branch stays where it is");
+        }
+    }
+
+    fn try_move_pointer(&self, repository: &Repository) -> Result<(), Error> {
+        let Some(tip) = refs::target(repository, &self.reference)? else { return Ok(()) };
+        let note = match self.note(repository) {
+            Some(note) => note,
+            None => Note::of(free(repository)?, None, None),
+        };
+        match refs::target(repository, &note.name) {
+            Ok(Some(there)) if there == tip => match note.has_left_it_at(tip) && note.at.is_some() {
+                true => Ok(()),
+                false => {
+                    write(&self.home, &Note::of(note.name, Some(tip), Some(tip)));
+                    Ok(())
+                }
+            },
+            Ok(Some(there)) if self.may_move(repository, &note, there, tip)? => {
+                self.point_to(repository, &note.name, Some(there), tip)
+            }
+            Err(error) if !matches!(error, Error::Reference { .. }) => Err(error),
+            _ if note.at.is_some() => Ok(()),
+            // It was never made: whoever has the name by now may keep it.
+            _ => {
+                let name = if is_free(repository, &note.name) { note.name } else { free(repository)? };
+                self.point_to(repository, &name, None, tip)
+            }
+        }
+    }
+
+    /// Whether the branch, which is at `there`, is where we left it and leads on to `tip`.
+    fn may_move(&self, repository: &Repository, note: &Note, there: Oid, tip: Oid) -> Result<bool, Error> {
+        let doing = "comparing the branch with our history";
+        let reaches = |tip, commit| repository.graph_descendant_of(tip, commit).doing(doing);
+        if !reaches(tip, there)? {
+            return Ok(false);
+        }
+        if note.has_left_it_at(there) {
+            return Ok(true);
+        }
+        // The note is older than the branch after a power cut.
+        let trailer = message::parse(refs::commit(repository, &note.name, there)?.message_bytes());
+        let is_ours = trailer.is_some_and(|it| it.home.is_some() && it.home == self.id);
+        match note.last() {
+            Some(last) if is_ours => reaches(there, last),
+            _ => Ok(false),
+        }
+    }
+
+    /// Moves the branch `name` from `from` to `to`, if nothing is in the way.
+    fn point_to(&self, repository: &Repository, name: &str, from: Option<Oid>, to: Oid) -> Result<(), Error> {
+        if is_named(repository, name) || !write(&self.home, &Note::of(name, from, Some(to))) {
+            return Ok(());
+        }
+        self.step(Point::PointerBeforeMove)?;
+        if !refs::try_move(self, repository, name, from, Some(to))? {
+            return Ok(());
+        }
+        self.step(Point::PointerAfterMove)?;
+        if is_named(repository, name) {
+            tracing::info!(branch = name, "the branch was checked out just now, and is put back");
+            refs::try_move(self, repository, name, Some(to), from)?;
+            return Ok(());
+        }
+        write(&self.home, &Note::of(name, Some(to), Some(to)));
+        Ok(())
+    }
+
+    /// What its owner can do where the branch does not show the newest commit, or a repository around a home took it in;
+    /// `None` where nothing is to be done.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if it cannot be told.
+    pub fn advice(&self) -> Result<Option<String>, Error> {
+        if self.owned {
+            return Ok(super::outer::advice(&self.home));
+        }
+        let repository = self.repository()?;
+        if self.guest().is_none() || !self.options.pointer {
+            return Ok(None);
+        }
+        let (Some(note), Some(tip)) = (self.note(&repository), self.tip_id(&repository)?) else { return Ok(None) };
+        let short = note.name.trim_start_matches("refs/heads/");
+        let apart = match refs::target(&repository, &note.name) {
+            Ok(Some(there)) if there == tip => return Ok(None),
+            _ if is_named(&repository, &note.name) => Apart::InUse,
+            Ok(None) if note.at.is_none() => return Ok(None),
+            Ok(None) => Apart::Gone,
+            Ok(Some(there)) if self.may_move(&repository, &note, there, tip)? => return Ok(None),
+            _ => Apart::Elsewhere,
+        };
+        let again = format!("to have it again: git branch --force {short} {}", self.reference);
+        Ok(Some(match apart {
+            Apart::Gone => format!("the branch {short} was removed, and is not made again; {again}"),
+            Apart::Elsewhere => format!("the branch {short} was moved, and is left alone; {again}"),
+            Apart::InUse => format!("the branch {short} is checked out or in use, and moves on when it is not"),
+        }))
+    }
+}
+
+fn bytes_path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+}

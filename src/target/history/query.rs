@@ -1,0 +1,480 @@
+//! What the history knows: which paths it has or had, what was in them, whether it is whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
+use uuid::Uuid;
+
+use crate::journal::Replaced;
+use crate::model::path::ROOTS;
+use crate::model::position::Position;
+
+use super::message::Trailer;
+use super::tree::{self, Shape};
+use super::{CommitId, Doing as _, Error, History, plain, refs};
+
+/// How the branch stands to the last batch that was finished for a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// No batch of that journal was ever finished here.
+    Absent,
+    /// The branch has the batch.
+    Current {
+        /// The batch's commit.
+        commit: CommitId,
+    },
+    /// The branch no longer has the batch: somebody set it back, replaced or removed it.
+    Rewound {
+        /// The batch's commit.
+        commit: CommitId,
+        /// Where the branch is now.
+        tip: Option<CommitId>,
+    },
+}
+
+/// A file in the branch's tree.
+pub struct TreeFile<'t> {
+    path: &'t str,
+    id: Oid,
+    objects: &'t Odb<'t>,
+}
+
+impl TreeFile<'_> {
+    /// Its path beneath the home.
+    pub fn path(&self) -> &str {
+        self.path
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when they cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, Error> {
+        read_blob(self.objects, self.id, self.path)
+    }
+}
+
+/// So many commits are looked behind for one that names a journal.
+const FOREIGN_COMMITS_MAX: usize = 10_000;
+
+/// Something of the branch's tree that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file or folder.
+    pub path: String,
+    /// The object's name.
+    pub object: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl History {
+    /// Whether the branch still has what was last finished for `journal`.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn anchor(&self, journal: Uuid) -> Result<Anchor, Error> {
+        let repository = self.repository()?;
+        let Some(anchor) = refs::target(&repository, &self.anchor_name(journal))? else { return Ok(Anchor::Absent) };
+        let (commit, tip) = (CommitId(anchor), self.tip_id(&repository)?);
+        let reached = match tip {
+            None => false,
+            Some(tip) if tip == anchor => true,
+            Some(tip) => repository.graph_descendant_of(tip, anchor).doing("comparing the branch with its anchor")?,
+        };
+        Ok(if reached { Anchor::Current { commit } } else { Anchor::Rewound { commit, tip: tip.map(CommitId) } })
+    }
+
+    /// Removes the anchors of journals that the journal `journal` has replaced, once its own stands and reaches them.
+    /// Returns those of `replaced` whose anchors have to stay for now.
+    ///
+    /// A journal that lay elsewhere may still be another home's, where several share the repository: its anchor stays for
+    /// good. In a repository of its owner's, so does one among the packed references, whose list we do not lock.
+    ///
+    /// # Errors
+    /// As [`History::tip`], and [`Error::Locked`].
+    pub fn forget_anchors(&self, journal: Uuid, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
+        let Anchor::Current { commit } = self.anchor(journal)? else { return Ok(replaced.to_vec()) };
+        let repository = self.repository()?;
+        let mut left = Vec::new();
+        for it in replaced.iter().filter(|it| it.id != journal && self.is_ours_alone(it)) {
+            let name = self.anchor_name(it.id);
+            let Some(anchor) = refs::target(&repository, &name)? else { continue };
+            let is_reached = anchor == commit.0 || repository.graph_descendant_of(commit.0, anchor).unwrap_or(false);
+            if !is_reached || !refs::remove(self, &repository, &name, anchor)? {
+                left.push(*it);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether no other home can have an anchor of this journal here, and removing it touches nothing of others.
+    fn is_ours_alone(&self, journal: &Replaced) -> bool {
+        let name = self.anchor_name(journal.id);
+        let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
+        let packed = || plain::text(&self.common.join("packed-refs"));
+        if self.owned { !journal.elsewhere || !is_shared() } else { !journal.elsewhere && !packed().contains(&name) }
+    }
+
+    /// Whether the branch reaches the commit `commit`, given by its name.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn reaches(&self, commit: &str) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let Ok(wanted) = git2::Oid::from_str(commit) else { return Ok(false) };
+        match self.tip_id(&repository)? {
+            None => Ok(false),
+            Some(tip) if tip == wanted => Ok(true),
+            // A commit that is not there is reached by nobody.
+            Some(tip) => Ok(repository.graph_descendant_of(tip, wanted).unwrap_or(false)),
+        }
+    }
+
+    /// Where the journal `journal` was committed up to, as the newest commit says that names it. Commits of the branch
+    /// that its owner made are looked behind, up to ten thousand of them.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn newest_position(&self, journal: Uuid) -> Result<Option<Position>, Error> {
+        self.newest_of(|trailer| (trailer.journal == journal).then_some(trailer.position))
+    }
+
+    /// The id of the home, as the newest commit says that names one; looked for as far as [`History::newest_position`]
+    /// does.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
+        self.newest_of(|trailer| trailer.home)
+    }
+
+    fn newest_of<T>(&self, wanted: impl Fn(&Trailer) -> Option<T>) -> Result<Option<T>, Error> {
+        let repository = self.repository()?;
+        for commit in self.commits(&repository)?.take(FOREIGN_COMMITS_MAX) {
+            let trailer = super::message::parse(commit?.message_bytes());
+            if let Some(found) = trailer.as_ref().and_then(&wanted) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of `paths` that the branch's tree does not have, in their order. Each folder's tree is read once.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn missing<'p>(&self, paths: &[&'p str]) -> Result<Vec<&'p str>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut names = Names::default();
+        paths.iter().for_each(|path| names.add(path));
+        let mut found = HashSet::new();
+        if let Some(tree) = self.tip_tree(&repository)? {
+            names.find(&objects, tree, "", &mut found)?;
+        }
+        Ok(paths.iter().copied().filter(|path| !found.contains(path)).collect())
+    }
+
+    /// Moves out of `candidates` every path that some commit of the branch has, however long ago, and returns them.
+    /// `progress` is told after each commit how many were looked at. Stops as soon as no candidate is left.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn introduced(
+        &self,
+        candidates: &mut BTreeSet<String>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<BTreeSet<String>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut search = Search { objects, candidates, found: BTreeSet::new() };
+        for (number, commit) in self.commits(&repository)?.enumerate() {
+            if search.candidates.is_empty() {
+                break;
+            }
+            let commit = commit?;
+            // What another parent brought in is found at that parent: one comparison finds all.
+            let before = match commit.parent_ids().next() {
+                None => None,
+                Some(parent) => repository.find_commit(parent).map(|it| Some(it.tree_id())).or_else(|error| {
+                    // The end of a shallow clone.
+                    if error.code() == ErrorCode::NotFound { Ok(None) } else { Err(error).doing("reading a commit") }
+                })?,
+            };
+            search.folder("", commit.tree_id(), before)?;
+            progress(number + 1);
+        }
+        Ok(search.found)
+    }
+
+    /// The bytes of the file `path` in the branch's tree.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let Some(tree) = self.tip_tree(&repository)? else { return Ok(None) };
+        find_file(&objects, tree, path)?.map(|id| read_blob(&objects, id, path)).transpose()
+    }
+
+    /// Calls `visit` for every file that the branch's tree has in our folders, in the tree's order. Files whose path is
+    /// not UTF-8 are nobody's record and are passed over, as are links and submodules.
+    ///
+    /// # Errors
+    /// As [`History::tip`], and those of `visit`, which end the walk.
+    pub fn for_each_file<E: From<Error>>(
+        &self,
+        mut visit: impl FnMut(&TreeFile<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let Some(root) = self.tip_tree(&repository)? else { return Ok(()) };
+        for folder in ROOTS {
+            if let Some(id) = find(&objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0) {
+                walk(&objects, folder, id, &mut visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the branch's commit and its root tree can be read: what every commit of ours needs.
+    ///
+    /// # Errors
+    /// As [`History::tip`]; [`Error::Damaged`] is the finding.
+    pub fn check_tip(&self) -> Result<(), Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        match self.tip_tree(&repository)? {
+            None => Ok(()),
+            Some(tree) => tree::entries(tree::read(&objects, tree, "")?.data())
+                .try_for_each(|it| it.map(|_| ()))
+                .map_err(|_| tree::malformed(tree, "")),
+        }
+    }
+
+    /// What of our folders in the branch's tree cannot be read. Every object must exist; with `contents`, each is also
+    /// read and held against its name.
+    ///
+    /// # Errors
+    /// As [`History::check_tip`].
+    pub fn check_files(&self, contents: bool) -> Result<Vec<Damage>, Error> {
+        self.check_tip()?;
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut damages = Vec::new();
+        let Some(root) = self.tip_tree(&repository)? else { return Ok(damages) };
+        for folder in ROOTS {
+            if let Some((id, Shape::Folder)) = find(&objects, root, folder)? {
+                check_folder(&objects, folder, id, contents, &mut damages);
+            }
+        }
+        Ok(damages)
+    }
+
+    fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
+        match self.tip_id(repository)? {
+            None => Ok(None),
+            Some(id) => Ok(Some(refs::commit(repository, &self.reference, id)?.tree_id())),
+        }
+    }
+
+    /// Every commit that the branch reaches, each before its parents where no clock was set back between two lines that
+    /// were merged. Sorted, libgit2 would read all of them before it gives the first, and then go by their dates alone.
+    fn commits<'r>(
+        &self,
+        repository: &'r Repository,
+    ) -> Result<impl Iterator<Item = Result<Commit<'r>, Error>>, Error> {
+        let mut walk = repository.revwalk().doing("walking the history")?;
+        if let Some(tip) = self.tip_id(repository)? {
+            refs::commit(repository, &self.reference, tip)?;
+            walk.push(tip).doing("walking the history")?;
+        }
+        Ok(walk.map(move |id| id.and_then(|id| repository.find_commit(id)).doing("walking the history")))
+    }
+}
+
+/// Paths as a tree of folders.
+#[derive(Default)]
+struct Names<'p> {
+    /// By their last part, the whole paths.
+    files: BTreeMap<&'p str, &'p str>,
+    folders: BTreeMap<&'p str, Names<'p>>,
+}
+
+impl<'p> Names<'p> {
+    fn add(&mut self, path: &'p str) {
+        let (mut folder, mut rest) = (self, path);
+        while let Some((part, beneath)) = rest.split_once('/') {
+            folder = folder.folders.entry(part).or_default();
+            rest = beneath;
+        }
+        folder.files.insert(rest, path);
+    }
+
+    fn find(&self, objects: &Odb<'_>, tree: Oid, path: &str, found: &mut HashSet<&'p str>) -> Result<(), Error> {
+        let object = tree::read(objects, tree, path)?;
+        for entry in tree::entries(object.data()) {
+            let entry = entry.map_err(|_| tree::malformed(tree, path))?;
+            let Ok(name) = std::str::from_utf8(entry.name) else { continue };
+            found.extend(self.files.get(name));
+            if let Some(beneath) = self.folders.get(name).filter(|_| entry.shape() == Shape::Folder) {
+                beneath.find(objects, entry.id, &join(path, name), found)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A search for paths through many trees that are mostly the same.
+struct Search<'r, 'c> {
+    objects: Odb<'r>,
+    candidates: &'c mut BTreeSet<String>,
+    found: BTreeSet<String>,
+}
+
+impl Search<'_, '_> {
+    /// Looks at what the folder `path` has that it had not `before`.
+    fn folder(&mut self, path: &str, now: Oid, before: Option<Oid>) -> Result<(), Error> {
+        if before == Some(now) {
+            return Ok(());
+        }
+        for news in self.news(path, now, before)? {
+            if news.is_folder {
+                self.folder(&news.path, news.id, news.before)?;
+            } else {
+                self.found.extend(self.candidates.take(&news.path));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_beneath(&self, folder: &str) -> bool {
+        let start = format!("{folder}/");
+        self.candidates.range(start.clone()..).next().is_some_and(|it| it.starts_with(&start))
+    }
+
+    /// The entries that are new or different and lead to a candidate.
+    fn news(&self, path: &str, now: Oid, before: Option<Oid>) -> Result<Vec<News>, Error> {
+        let object = tree::read(&self.objects, now, path)?;
+        let older = before.map(|id| tree::read(&self.objects, id, path)).transpose()?;
+        let mut older = tree::entries(older.as_ref().map_or(&[][..], |it| it.data())).map_while(Result::ok).peekable();
+        let mut news = Vec::new();
+        for entry in tree::entries(object.data()) {
+            let entry = entry.map_err(|_| tree::malformed(now, path))?;
+            while older.next_if(|it| it.order(&entry).is_lt()).is_some() {}
+            let old = older.next_if(|it| it.order(&entry).is_eq());
+            if old.is_some_and(|it| it.id == entry.id) {
+                continue;
+            }
+            let Ok(name) = std::str::from_utf8(entry.name) else { continue };
+            let (path, is_folder) = (join(path, name), entry.shape() == Shape::Folder);
+            if if is_folder { self.has_beneath(&path) } else { self.candidates.contains(&path) } {
+                let before = old.filter(|it| it.shape() == Shape::Folder).map(|it| it.id);
+                news.push(News { path, id: entry.id, is_folder, before });
+            }
+        }
+        Ok(news)
+    }
+}
+
+/// An entry that a folder has got, or that changed in it.
+struct News {
+    path: String,
+    id: Oid,
+    is_folder: bool,
+    /// The folder that was in its place.
+    before: Option<Oid>,
+}
+
+/// What the tree `root` has at `path`.
+fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(Oid, Shape)>, Error> {
+    let mut at = (root, Shape::Folder);
+    for part in path.split('/') {
+        if at.1 != Shape::Folder {
+            return Ok(None);
+        }
+        let object = tree::read(objects, at.0, path)?;
+        let mut entries = tree::entries(object.data());
+        let found = entries.find(|it| it.as_ref().map_or(true, |it| it.name == part.as_bytes()));
+        match found.transpose().map_err(|_| tree::malformed(at.0, path))? {
+            None => return Ok(None),
+            Some(entry) => at = (entry.id, entry.shape()),
+        }
+    }
+    Ok(Some(at))
+}
+
+fn find_file(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<Oid>, Error> {
+    Ok(find(objects, root, path)?.filter(|it| it.1 == Shape::File).map(|it| it.0))
+}
+
+fn read_blob(objects: &Odb<'_>, id: Oid, path: &str) -> Result<Vec<u8>, Error> {
+    let what = || format!("the file {path:?}");
+    let object = objects.read(id).map_err(|source| Error::unreadable(id, what(), source))?;
+    match object.kind() {
+        ObjectType::Blob => Ok(object.data().to_vec()),
+        _ => Err(Error::Damaged { object: id.to_string(), what: what(), source: None }),
+    }
+}
+
+/// No file of ours has a longer path; a folder that has is not entered, so that no depth of theirs can be too much.
+const PATH_BYTES_MAX: usize = 1024;
+
+fn walk<E: From<Error>>(
+    objects: &Odb<'_>,
+    folder: &str,
+    id: Oid,
+    visit: &mut impl FnMut(&TreeFile<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let object = tree::read(objects, id, folder)?;
+    for entry in tree::entries(object.data()) {
+        let entry = entry.map_err(|_| tree::malformed(id, folder))?;
+        let Ok(name) = std::str::from_utf8(entry.name) else { continue };
+        let path = join(folder, name);
+        match entry.shape() {
+            Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
+            Shape::Folder => walk(objects, &path, entry.id, visit)?,
+            Shape::File => visit(&TreeFile { path: &path, id: entry.id, objects })?,
+            Shape::Link | Shape::Submodule => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_folder(objects: &Odb<'_>, folder: &str, id: Oid, contents: bool, damages: &mut Vec<Damage>) {
+    let damage =
+        |path: &str, id: Oid, why: &str| Damage { path: path.to_owned(), object: id.to_string(), why: why.to_owned() };
+    let object = match tree::read(objects, id, folder) {
+        Ok(object) => object,
+        Err(error) => return damages.push(damage(folder, id, &why(&error))),
+    };
+    for entry in tree::entries(object.data()) {
+        let Ok(entry) = entry else { return damages.push(damage(folder, id, "it is malformed")) };
+        let path = join(folder, &String::from_utf8_lossy(entry.name));
+        match entry.shape() {
+            Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
+            Shape::Folder => check_folder(objects, &path, entry.id, contents, damages),
+            Shape::Submodule => {}
+            _ if contents => {
+                damages.extend(
+                    read_blob(objects, entry.id, &path).err().map(|error| damage(&path, entry.id, &why(&error))),
+                );
+            }
+            _ if !objects.exists(entry.id) => damages.push(damage(&path, entry.id, "it does not exist")),
+            _ => {}
+        }
+    }
+}
+
+fn why(error: &Error) -> String {
+    match error {
+        Error::Damaged { source: Some(source), .. } => source.message().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}

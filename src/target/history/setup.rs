@@ -1,0 +1,478 @@
+//! Making, finding and opening the repository, and the list of files that it ignores.
+//!
+//! A repository of ours is built and synced among the temporary files, a new list beside the old one.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
+//! | after it | the repository, the new list | nothing to do |
+//! | before a list that had no line but ours is removed | that list | releasing again |
+
+use std::ffi::c_int;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Once;
+
+use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
+
+use super::modes::Modes;
+use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
+use crate::fs::crash::{self, Point};
+use crate::fs::os;
+use crate::fs::place::BESIDE;
+use crate::private;
+
+/// Our branch in a repository that we made.
+pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
+
+/// What libgit2 may keep of objects it has read; its own default is 256 MB.
+const CACHE_BYTES_MAX: isize = 16 << 20;
+/// What libgit2 may map of packs at one time; its own default is the address space.
+const MAPPED_BYTES_MAX: usize = 16 << 20;
+/// How much of a pack libgit2 maps in one piece.
+const MAPPED_PIECE_BYTES: usize = 1 << 20;
+
+/// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
+/// this library shares them, and must not use it in another thread while the first history is being opened.
+pub(super) fn prepare() {
+    static ONCE: Once = Once::new();
+    // SAFETY:
+    // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that come
+    //   here wait. No code of ours reaches libgit2 without having come here first: what does has a `History`, or a
+    //   repository, and `open` makes the first of either.
+    // - `git_libgit2_opts` is variadic: the option says what follows, and this one is followed by one `int`. It writes a
+    //   variable, and nothing has to be initialised before it.
+    ONCE.call_once(|| unsafe {
+        // Without this libgit2 syncs neither packs nor references; git2 has no binding for it.
+        let enabled: c_int = 1;
+        let syncs = libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as c_int, enabled);
+        assert_eq!(syncs, 0, "libgit2 is built in, and knows this option");
+        // Extensions that change nothing about how objects and references are read and written.
+        let extensions = ["partialclone", "worktreeconfig", "preciousobjects"];
+        let mut settled = git2::opts::set_extensions(&extensions);
+        // A user's own configuration is no concern of this history, and a broken one must not stop it.
+        for level in [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData] {
+            settled = settled.and(git2::opts::set_search_path(level, ""));
+        }
+        settled = settled
+            .and(git2::opts::set_cache_max_size(CACHE_BYTES_MAX))
+            .and(git2::opts::set_mwindow_size(MAPPED_PIECE_BYTES))
+            .and(git2::opts::set_mwindow_mapped_limit(MAPPED_BYTES_MAX));
+        if let Err(error) = settled {
+            tracing::warn!(%error, "libgit2 refused a setting");
+        }
+    });
+}
+
+/// Whether `home` has no repository: no `.git`, or an empty folder of that name, which is nobody's.
+pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
+    let path = home.join(".git");
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(Error::Io { doing: "looking for a repository", path, source }),
+        Ok(it) if it.is_dir() => Ok(fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none()),
+        Ok(_) => Ok(false),
+    }
+}
+
+/// Opens the repository in `home`; nothing above or beneath it is looked at.
+pub(super) fn open(home: &Path) -> Result<Repository, Error> {
+    prepare();
+    if home.join(".git").is_symlink() {
+        let what = "its .git is a symbolic link, and may lead anywhere".to_owned();
+        return Err(Error::Unsupported { home: home.to_owned(), what });
+    }
+    plain::check(home, &home.join(".git"))?;
+    let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
+    if repository.commondir() != home.join(".git") {
+        plain::check(home, repository.commondir())?;
+    }
+    // libgit2 looks at the file again whenever it is asked for a value, and where the system does not let it look, it
+    // dereferences null in some places. What was read once is not looked at again, and must not change meanwhile.
+    let settings = repository.config().and_then(|mut config| config.snapshot()).doing("reading the configuration")?;
+    repository.set_config(&settings).doing("reading the configuration")?;
+    let object_format = config_text(&repository, "extensions.objectformat")?;
+    if let Some(format) = object_format.filter(|it| !it.eq_ignore_ascii_case("sha1")) {
+        return Err(Error::Unsupported { home: home.to_owned(), what: format!("its object format is {format}") });
+    }
+    let ref_storage = config_text(&repository, "extensions.refstorage")?;
+    if let Some(storage) = ref_storage.filter(|it| !it.eq_ignore_ascii_case("files")) {
+        return Err(Error::Unsupported {
+            home: home.to_owned(),
+            what: format!("its references are kept in {storage}"),
+        });
+    }
+    Ok(repository)
+}
+
+/// Makes folders again that are empty in a new repository, and that a copy need not carry: without `refs` git takes it for
+/// none. In somebody's own repository that is `objects/pack` alone, which git makes again as well.
+pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
+    let git = home.join(".git");
+    let owned = has_our_section(&plain::text(&git.join("config")));
+    let is_one = !git.is_symlink() && git.join("HEAD").is_file() && (owned || git.join("objects").is_dir());
+    if !is_one {
+        return Ok(());
+    }
+    let ours: &[&str] = if owned { &["objects", "refs", "refs/heads"] } else { &[] };
+    for path in ours.iter().chain(&["objects/pack"]).map(|name| git.join(name)) {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                // As readable as what it lies in.
+                let above = path.parent().unwrap_or(&git);
+                let made = made.and_then(|()| fs::set_permissions(&path, fs::metadata(above)?.permissions()));
+                made.doing_at("making a folder again", &path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_our_section(config: &str) -> bool {
+    config.lines().any(|line| line.trim() == "[indelible]")
+}
+
+/// Why libgit2 did not open the repository, in our words. It tells these apart by its text alone, which is safe to go
+/// by since it is built in, and tests hold it.
+fn refusal(home: &Path, error: git2::Error) -> Error {
+    let home = home.to_owned();
+    let text = error.message();
+    let unsupported = ["unsupported extension", "object format", "unsupported repository version"];
+    match error.code() {
+        ErrorCode::Owner => Error::ForeignOwner { home, source: error },
+        // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
+        ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
+        ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
+        ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
+        _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
+        _ => Error::Git { doing: "opening the repository", source: error },
+    }
+}
+
+/// Whether the home has all that libgit2 takes for a repository: then it did not find one because it could not look.
+fn is_all_there(home: &Path) -> bool {
+    let is_there = |name: &&str| match fs::metadata(home.join(".git").join(name)) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    };
+    ["HEAD", "objects", "refs"].iter().all(is_there)
+}
+
+fn config_text(repository: &Repository, key: &str) -> Result<Option<String>, Error> {
+    let config = repository.config().doing("reading the configuration")?;
+    match config.get_string(key) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error).doing("reading the configuration"),
+    }
+}
+
+/// Whether the repository says that we made it.
+pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
+    let config = repository.config().doing("reading the configuration")?;
+    match config.get_bool("indelible.owned") {
+        Ok(owned) => Ok(owned),
+        Err(error) if error.code() == ErrorCode::NotFound && !names_us(repository)? => Ok(false),
+        Err(error) => Err(error).doing("reading the configuration"),
+    }
+}
+
+/// Whether the configuration has a section of ours. libgit2 takes one that it could not read for none, and a repository
+/// of ours must never pass for somebody else's.
+fn names_us(repository: &Repository) -> Result<bool, Error> {
+    let path = repository.commondir().join("config");
+    let text = plain::content(&path).doing_at("reading the configuration", &path)?.unwrap_or_default();
+    Ok(has_our_section(&String::from_utf8(text).unwrap_or_default()))
+}
+
+/// A bare repository in `.git`: what reads works as anywhere, what needs an index refuses. `sharedRepository` makes what
+/// a git program adds readable by its owner alone, whatever the umask.
+const CONFIG: &str = "[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tsharedRepository = 0600
+[indelible]
+\towned = true
+";
+
+/// Makes a copy of a repository of ours, which the settings of ours are not copied with, one of ours.
+pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
+    if is_owned(repository)? {
+        return Ok(());
+    }
+    let doing = "taking on a copy of a repository of ours";
+    let path = repository.commondir().join("config");
+    let mut config = git2::Config::open(&path).doing(doing)?;
+    os::make_private(repository.commondir()).doing_at("making a folder private", repository.commondir())?;
+    config
+        .set_str("core.sharedRepository", "0600")
+        .and_then(|()| config.set_bool("indelible.owned", true))
+        .doing(doing)?;
+    File::open(&path).and_then(|file| file.sync_all()).doing_at("syncing the configuration", &path)?;
+    sync_folder(repository.commondir())
+}
+
+/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
+pub(super) fn mark_owned(common: &Path) {
+    let path = common.join(private::IN_GIT);
+    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
+        && let Err(error) = file.write_all(private::MARKER)
+    {
+        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+    }
+}
+
+/// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
+/// folder of the home. False where somebody else's got there first.
+pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
+    match create_in(home, staging) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
+        created => return created,
+    }
+    let beside = home.join(BESIDE);
+    // What a crash left there. A home without a repository has nothing else in it that anybody misses.
+    let _ = fs::remove_dir_all(&beside);
+    os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
+    let created = create_in(home, &beside);
+    let _ = fs::remove_dir_all(&beside);
+    created
+}
+
+fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
+    let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
+    crash::at(Point::InitHistory).doing_at("making the repository", &staged)?;
+    let placed = build(&staged).and_then(|()| {
+        let place = home.join(".git");
+        match fs::rename(&staged, &place) {
+            Ok(()) => sync_folder(home).map(|()| true),
+            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) => Err(error).doing_at("putting the repository in its place", &place),
+        }
+    });
+    if !matches!(placed, Ok(true)) {
+        // What is left lies in a folder that is emptied anyway.
+        let _ = fs::remove_dir_all(&staged);
+    }
+    placed
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+    )
+}
+
+fn build(root: &Path) -> Result<(), Error> {
+    let folders =
+        ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
+    for name in folders {
+        let path = root.join(name);
+        os::private_folders().create(&path).doing_at("making a folder", &path)?;
+        os::make_private(&path).doing_at("making a folder private", &path)?;
+    }
+    let (claim, first_claim) = lock::first_claim();
+    let files = [
+        ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
+        ("config", CONFIG.as_bytes().to_vec()),
+        (claim, first_claim.into_bytes()),
+        (private::IN_GIT, private::MARKER.to_vec()),
+    ];
+    for (name, text) in files {
+        write_synced(&root.join(name), &text, 0o600)?;
+    }
+    folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
+}
+
+fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let write = || {
+        let mut file = os::private_files().write(true).create_new(true).open(path)?;
+        os::set_mode(&file, mode)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().doing_at("writing a file", path)
+}
+
+/// The index. In an adopted home it is the owner's database, which their own programs add to git.
+const EXCLUDED_INDEX: &str = "/memory/index.db";
+/// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
+pub(super) const EXCLUDED: [&str; 9] = [
+    EXCLUDED_INDEX,
+    "/memory/index.db-wal",
+    "/memory/index.db-shm",
+    "/memory/failures/[0-9][0-9][0-9][0-9]/",
+    "/memory/successes/[0-9][0-9][0-9][0-9]/",
+    "/memory/observations/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
+    "/memory/heuristics/*/README.md",
+    "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
+];
+/// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
+/// before.
+const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
+
+/// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
+/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is
+/// the index of an adopted home (`is_adopted`).
+pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adopted: bool) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
+    let has = |line: &str| kept.split(|&byte| byte == b'\n').any(|it| it.trim_ascii() == line.as_bytes());
+    let mut lacking = EXCLUDED.into_iter().filter(|line| !has(line)).collect::<Vec<_>>();
+    lacking.retain(|line| !is_adopted || *line != EXCLUDED_INDEX);
+    if !lacking.is_empty() {
+        let indexes = indexes(common);
+        lacking.retain(|line| !indexes.iter().any(|index| has_beneath(index, line)));
+    }
+    let wanted = with_lines(&kept, &lacking);
+    if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
+}
+
+/// Adds those of `lines` that the list of ignored files does not have.
+pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
+    let text = excluded(common)?.unwrap_or_default();
+    let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
+    let lacking: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !has(line)).collect();
+    match lacking.as_slice() {
+        [] => Ok(()),
+        lines => write_excluded(common, modes, &with_lines(&text, lines)),
+    }
+}
+
+/// Puts the list of ignored files back as it was `before`.
+pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
+    write_excluded(common, modes, before.unwrap_or_default())
+}
+
+/// `text`, of a list of ignored files, with `lines` behind it.
+fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
+    let mut text = text.to_owned();
+    if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend(lines.iter().flat_map(|line| format!("{line}\n").into_bytes()));
+    text
+}
+
+/// `text` without the lines that we added before: those that stand together, in their order, up to the last of them.
+fn without_those_of_before(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    let [others @ .., last] = EXCLUDED_BEFORE;
+    let Some(mut at) = lines.iter().position(|line| line.trim_ascii() == last.as_bytes()) else {
+        return text.to_owned();
+    };
+    lines.remove(at);
+    for ours in others.iter().rev() {
+        if at > 0 && lines[at - 1].trim_ascii_end() == ours.as_bytes() {
+            at -= 1;
+            lines.remove(at);
+        }
+    }
+    lines.concat()
+}
+
+/// The index of every work tree that has one which can be read.
+fn indexes(common: &Path) -> Vec<Index> {
+    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
+    let folders = linked.chain([common.to_owned()]);
+    folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
+}
+
+/// Whether `index` has something that `line`, of a list of ignored files, names.
+fn has_beneath(index: &Index, line: &str) -> bool {
+    let wanted = line.trim_start_matches('/');
+    let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
+    let found = Pathspec::new([wanted]).and_then(|it| it.match_index(index, PathspecFlags::NO_MATCH_ERROR).map(|_| ()));
+    found.is_ok()
+}
+
+/// The repository's own list of ignored files; `None` if there is none.
+pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = common.join("info").join("exclude");
+    plain::content(&path).doing_at("reading the list of ignored files", &path)
+}
+
+/// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
+/// nobody has changed it since, it is as it was, byte for byte.
+pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
+    let Some(now) = excluded(common)? else { return Ok(()) };
+    let kept = without_ours(&now, before);
+    let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
+    match before {
+        None if kept.is_empty() => {
+            let path = common.join("info").join("exclude");
+            fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
+            sync_folder(&common.join("info"))
+        }
+        Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
+        _ if kept != now => write_excluded(common, modes, &kept),
+        _ => Ok(()),
+    }
+}
+
+/// The list `now` without the lines of ours that `before` did not have.
+pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
+    let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
+    let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
+    let is_ours = |line: &[u8]| ours().any(|ours| ours.as_bytes() == line.trim_ascii()) && !had(line);
+    let lines = now.split_inclusive(|&byte| byte == b'\n');
+    lines.filter(|line| !is_ours(line.trim_ascii_end())).flatten().copied().collect()
+}
+
+/// Removes the lists that a crash left beside the list of ignored files.
+pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(common.join("info")) else { return Ok(()) };
+    for path in entries.flatten().map(|it| it.path()) {
+        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
+            pack_file::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
+    let info = common.join("info");
+    if !info.exists() {
+        modes.apply(|| fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
+        modes.mend(&info);
+    }
+    // A link is followed, so that it goes on being one.
+    let named = info.join("exclude");
+    let path = fs::canonicalize(&named).unwrap_or(named);
+    let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
+    let beside = path.with_file_name(format!("exclude.indelible-{}", crate::random::timed_id().simple()));
+    let placed = write_synced(&beside, text, mode)
+        .and_then(|()| crash::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
+        .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+}
+
+/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+pub fn tracks(home: &Path, path: &str) -> bool {
+    let start = format!("{path}/");
+    let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
+    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
+}
+
+/// Where somebody's own repository is, for a person, and whether it tracks the file `path`.
+pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, bool), Error> {
+    let head = repository.find_reference("HEAD").doing("reading HEAD")?;
+    let head = match head.symbolic_target().ok().flatten() {
+        Some(branch) => {
+            let name = branch.trim_start_matches("refs/heads/").to_owned();
+            let unborn = repository.refname_to_id(branch).is_err();
+            if unborn { format!("{name}, without a commit") } else { name }
+        }
+        None => head.target().map_or_else(String::new, |id| format!("detached at {:.10}", id.to_string())),
+    };
+    // Only looked at, and only to tell its owner; a repository without one tracks nothing.
+    let index = repository.index().doing("reading the index")?;
+    Ok((head, index.get_path(Path::new(path), 0).is_some()))
+}

@@ -1,0 +1,99 @@
+//! Copies of a whole database: to try things on, and to begin again from.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the index is emptied | it, as it was; a temporary copy has no name, and goes with the process | nothing to do |
+//! | before the copy is in it | an index without tables, which counts as lost | recovery builds it anew (`recover::rebuild`) |
+//! | while it is copied in | the same: SQLite rolls back | the same |
+//! | after it | a copy that says that it is unfinished | the same |
+//! | while a copy is written to a file of its own | part of that file, which is temporary | its owner: `adopt`, `batch::adopted` |
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
+
+use super::{Error, Index, PATIENCE};
+use crate::fs::order::{self, Lock};
+use crate::fs::{Point, crash};
+
+/// Copies all of `from` into `to`, as it is at one moment: `to` has all of it afterwards, or is as it was.
+///
+/// # Errors
+/// [`Error::Busy`] if somebody has a lock on either, and what reading and writing them says.
+fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
+    let error = from.error("copy the database");
+    let _held = order::take(Lock::Index);
+    let step = Backup::new(from.connection(), to).and_then(|backup| backup.step(-1));
+    match step.map_err(&error)? {
+        StepResult::Done => Ok(()),
+        _ => Err(Error::Busy { waited: from.wait }),
+    }
+}
+
+/// Copies `index` to the new file `to` and checks the copy. It is one file, and synced.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the copy is not sound, and as [`copy`].
+pub(crate) fn copy_to(index: &Index, to: &Path) -> Result<(), Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let error = |source| Error::Sqlite { doing: "write a copy of the database", source };
+    let mut copied = Connection::open_with_flags(to, flags).map_err(error)?;
+    copy(index, &mut copied)?;
+    // Whatever mode it is copied in, the copy is to be one file.
+    let single = copied.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
+    single.map_err(error)?;
+    copied.close().map_err(|(_, source)| error(source))?;
+    Index::open(to, PATIENCE)?.check_integrity()
+}
+
+/// A copy of `index` that nobody else sees, in a file without a name, which goes when it is closed.
+///
+/// # Errors
+/// As [`copy`].
+pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
+    let failed = |source| Error::Sqlite { doing: "make a temporary database", source };
+    let mut connection = Connection::open("").map_err(failed)?;
+    copy(index, &mut connection)?;
+    // By the path of the original, which is what is wrong if the copy is.
+    Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, identity: None, access: index.access })
+}
+
+impl Index {
+    /// Copies all that the write-ahead log holds into the database and empties the log. False if another process reads or
+    /// writes meanwhile; nothing is lost by that.
+    pub(crate) fn fold(&self) -> Result<bool, rusqlite::Error> {
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+        Ok(busy == 0)
+    }
+
+    /// Closes the index as other programs do: the last one to close it takes the log away.
+    pub(crate) fn close_last(self) -> Result<(), Error> {
+        let error = self.error("close the database");
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&error)?;
+        self.connection.close().map_err(|(_, source)| error(source))
+    }
+
+    /// Makes of the index at `path`, in place, under whoever has it open, what the database `base` holds and our tables. It
+    /// counts as unfinished until [`Index::finish`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
+    pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
+        let base = Index::open(base, PATIENCE)?;
+        base.check_integrity()?;
+        // That it is unfinished comes in with the rest: nobody may take it for whole.
+        let mut prepared = temporary_copy(&base)?;
+        prepared.prepare_tables(home, true)?;
+        let mut emptied = Index::empty(path)?;
+        let named = |source: std::io::Error| rusqlite::Error::ToSqlConversionFailure(source.into());
+        crash::at(Point::RebuildBeforeCopy).map_err(|source| prepared.error("fill the index")(named(source)))?;
+        copy(&prepared, &mut emptied)?;
+        let mut index = Index::connect(path, super::flags(), PATIENCE)?;
+        index.prepare_tables(home, true)?;
+        Ok(index)
+    }
+}
