@@ -25,6 +25,7 @@ mod append;
 mod entry;
 mod owner;
 mod read;
+mod records;
 mod rotate;
 mod segment;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use append::{Appender, Written};
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
 pub use owner::{Replaced, id, keep_replaced, replaced};
 pub use read::{Item, Reader};
+pub use records::{Found, Logged, Records};
 pub use segment::{FORMAT, Journal, SegmentNumber};
 
 use crate::fs;

@@ -29,7 +29,7 @@ use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
-use crate::journal::{self, Appender, Item, Journal, Reader};
+use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::{
     Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
@@ -474,10 +474,11 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
 /// Every intent in the journal; each has to be one that somebody asked for.
 fn read(home: &Home, world: &mut World) -> BTreeMap<RecordId, Intent> {
     let mut intents = BTreeMap::new();
-    let mut reader = Reader::from_start(home.journal()).expect("readable");
-    while let Some(item) = reader.as_mut().and_then(|reader| reader.next().expect("readable")) {
-        if let Item::Entry { json } = item {
-            let intent: Intent = serde_json::from_slice(&json).expect("a whole entry is an intent");
+    let mut records = Records::from_start(home.journal()).expect("readable");
+    while let Some(found) = records.as_mut().and_then(|records| records.next().expect("readable")) {
+        assert!(!matches!(found, Found::Unknown { .. }), "a whole entry is an intent");
+        if let Found::Op(logged) = found {
+            let intent = logged.op.into_intent().expect("recorders record, and nothing else");
             check(&intent, &world.asked, &mut world.checked);
             intents.insert(intent.id, intent);
         }
@@ -633,7 +634,7 @@ impl<'s> Stage<'s> {
             },
             committed: reader.position(),
             committed_segment: reader.segment(),
-            reader,
+            records: Records::of(reader),
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
             void: None,

@@ -10,7 +10,7 @@ use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::position::Position;
-use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
+use indelible::model::{Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Committer, Progress};
 use indelible::record::Recorder;
@@ -78,7 +78,7 @@ fn journal(bytes: &[u8]) {
             let line = &line[..line.len() - zeros];
             assert_eq!(encode(json), [b"\n", line, b"\n"].concat(), "an entry has two forms");
             whole.push(json.to_vec());
-            intent(json);
+            op(json);
         }
     }
     BENCH.with(|bench| {
@@ -97,10 +97,9 @@ fn journal(bytes: &[u8]) {
 }
 
 /// What an entry carries.
-fn intent(json: &[u8]) {
-    let Ok(intent) = serde_json::from_slice::<Intent>(json) else { return };
-    let again = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
-    assert_eq!(serde_json::from_slice::<Intent>(&again).expect("it was just written"), intent);
+fn op(json: &[u8]) {
+    let Ok(op) = Op::of_json(json) else { return };
+    assert_eq!(Op::of_json(&op.to_json()), Ok(op));
 }
 
 /// A record's page, front matter and all: what it says is what a page made of that says.
