@@ -118,3 +118,16 @@ pub fn where_to_look(home: &Path) {
     let home = shell_path(home);
     line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::killed;
+
+    #[test]
+    fn survivors_are_named_only_if_there_are_any() {
+        assert_eq!(killed(2, 0, 3), "killed 5 recorders: 2 had acknowledged, 3 left no trace");
+        let one = "killed 5 recorders: 1 had acknowledged, 1 had not but its record survived, 3 left no trace";
+        assert_eq!(killed(1, 1, 3), one);
+        assert!(killed(0, 2, 3).contains("2 had not but their records survived, 3"));
+    }
+}
