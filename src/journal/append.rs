@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
-use super::segment::{Journal, SegmentNumber, find_header, write_header};
+use super::segment::{FORMAT_OF_OPERATIONS, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use crate::fs::{self, Durable, File, Point, crash};
 
 /// How often one entry follows the journal to a newer segment before its writer gives up. More than once is rare, more
@@ -13,6 +13,8 @@ const SEGMENTS_MAX: u32 = 1000;
 #[derive(Debug)]
 pub struct Appender<'j> {
     journal: &'j Journal,
+    /// The format that a segment has to have at the least.
+    least: u32,
     number: SegmentNumber,
     file: File,
 }
@@ -30,11 +32,25 @@ pub struct Written {
 }
 
 impl<'j> Appender<'j> {
-    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that.
+    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that. Where a newer
+    /// program wrote that segment, the journal goes on in a new one behind it, of a format that this program knows.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::Format`], [`Error::Fs`]; nothing is written then.
     pub fn open(journal: &'j Journal) -> Result<Appender<'j>, Error> {
+        Appender::open_at_least(journal, FORMAT_OF_RECORDS)
+    }
+
+    /// As [`Appender::open`], for entries that are other operations than `record`: the journal goes on in a segment that can
+    /// have them, if the newest cannot.
+    ///
+    /// # Errors
+    /// As [`Appender::open`].
+    pub fn open_for_operations(journal: &'j Journal) -> Result<Appender<'j>, Error> {
+        Appender::open_at_least(journal, FORMAT_OF_OPERATIONS)
+    }
+
+    fn open_at_least(journal: &'j Journal, least: u32) -> Result<Appender<'j>, Error> {
         loop {
             let number = journal.newest()?;
             let file = match journal.dir.append(&number.file_name()) {
@@ -42,10 +58,18 @@ impl<'j> Appender<'j> {
                 Err(error) if error.is_not_found() => continue,
                 file => file?,
             };
-            if find_header(&file, number)?.is_none() {
-                write_header(&journal.dir, &file)?;
+            match find_header(&file, number) {
+                Ok(Some(header)) if header.format >= least => return Ok(Appender { journal, least, number, file }),
+                Ok(Some(_)) | Err(Error::Newer { .. }) => journal.create(number.next(), least)?,
+                Ok(None) => {
+                    write_header(&journal.dir, &file, journal.format_for(number, least)?)?;
+                    if least == FORMAT_OF_RECORDS {
+                        return Ok(Appender { journal, least, number, file });
+                    }
+                    // Another one's header may have come first, of a format that will not do.
+                }
+                Err(error) => return Err(error),
             }
-            return Ok(Appender { journal, number, file });
         }
     }
 
@@ -131,7 +155,7 @@ impl<'j> Appender<'j> {
                 return Err(Error::Restless(SEGMENTS_MAX));
             }
             crash::at(Point::AppendAgain).map_err(|source| fs::Error::io("append to", self.file.path())(source))?;
-            let next = Appender::open(self.journal)?;
+            let next = Appender::open_at_least(self.journal, self.least)?;
             let mut copy = Written { bytes: written.bytes.clone(), starts: written.starts.clone(), ..*written };
             next.write(&mut copy)?;
             Ok((next, copy))

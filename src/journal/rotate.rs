@@ -1,4 +1,6 @@
-//! New segments, the removal of finished ones, and the journal's end: for whoever has the worker's lock, and for `init`.
+//! New segments, the removal of finished ones, and the journal's end: for whoever has the worker's lock, and for `init`. A
+//! writer makes a new segment as well where the newest is of a format that will not do: creating one takes no lock, and what
+//! is said below holds for it too.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -10,7 +12,7 @@
 //! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
 
 use super::Error;
-use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
+use super::segment::{END, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use crate::fs::{self, Dir, Durable, File, Point, crash};
 
 impl Journal {
@@ -21,7 +23,7 @@ impl Journal {
     pub fn ensure_first(&self) -> Result<bool, Error> {
         match self.newest() {
             Ok(_) => Ok(false),
-            Err(Error::Empty(_)) => self.create(SegmentNumber(1)).map(|()| true),
+            Err(Error::Empty(_)) => self.create(SegmentNumber(1), FORMAT_OF_RECORDS).map(|()| true),
             Err(error) => Err(error),
         }
     }
@@ -34,11 +36,12 @@ impl Journal {
     /// which they give it themselves.
     pub fn rotate(&self) -> Result<SegmentNumber, Error> {
         let number = self.newest()?.next();
-        self.create(number)?;
+        self.create(number, FORMAT_OF_RECORDS)?;
         Ok(number)
     }
 
-    fn create(&self, number: SegmentNumber) -> Result<(), Error> {
+    /// Creates segment `number`, of the format `least` or that of the segment before it, whichever is newer.
+    pub(super) fn create(&self, number: SegmentNumber, least: u32) -> Result<(), Error> {
         let name = number.file_name();
         let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
         crash::at(Point::RotateBeforeCreate).map_err(named)?;
@@ -47,8 +50,11 @@ impl Journal {
             file => file?,
         };
         crash::at(Point::RotateBeforeHeader).map_err(named)?;
-        if find_header(&file, number)?.is_none() {
-            write_header(&self.dir, &file)?;
+        match find_header(&file, number) {
+            Ok(None) => write_header(&self.dir, &file, self.format_for(number, least)?)?,
+            // A newer program was quicker.
+            Ok(Some(_)) | Err(Error::Newer { .. }) => {}
+            Err(error) => return Err(error),
         }
         crash::at(Point::RotateAfterHeader).map_err(named)?;
         Ok(())
@@ -88,7 +94,12 @@ impl Journal {
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
     pub fn ensure_header(&self) -> Result<(), Error> {
-        super::Appender::open(self).map(|_| ())
+        let number = self.newest()?;
+        match self.beginning(number) {
+            Ok(Some(_)) | Err(Error::Newer { .. }) => Ok(()),
+            Ok(None) => super::Appender::open(self).map(|_| ()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes durable what is in segment `number` so far, by whomever it was written.
