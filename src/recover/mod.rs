@@ -447,7 +447,9 @@ impl Mending<'_, '_> {
     }
 
     fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
-        let parsed = match page::parse(&bytes) {
+        let parsed = page::parse(&bytes);
+        let amended = parsed.as_ref().ok().and_then(Parsed::amended);
+        let parsed = match parsed {
             Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
             Ok(_) => {
                 self.lost(finding, "the file does not say what it records");
@@ -471,7 +473,7 @@ impl Mending<'_, '_> {
         {
             files.push(FileImage { path, text });
         }
-        self.again(Intent { id, created_at, key, record, provenance, files })
+        self.again(Intent { id, created_at, key, record, provenance, amended, files })
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
@@ -493,7 +495,7 @@ impl Mending<'_, '_> {
             };
         }
         let Request { record, key, provenance } = request;
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, files })
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended: None, files })
     }
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
