@@ -21,11 +21,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::fs;
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Durable};
 use crate::home::{self, Home};
-use crate::journal::{self, Appender};
+use crate::journal::{self, Appender, Synced};
 use crate::model::path;
+use crate::model::position::Position;
 use crate::model::text;
 use crate::model::{FileImage, Intent, Invalid, Kind, Level, RecordId, RecordPath, Request};
 use crate::page;
@@ -115,9 +116,9 @@ impl<'h> Recorder<'h> {
         let jsons: Vec<&[u8]> = decided.iter().filter_map(Decided::json).collect();
         if !jsons.is_empty() {
             match self.append(&jsons) {
-                Ok(durable) => {
+                Ok(synced) => {
                     // From here on the records are kept. Whatever goes wrong, a panic included, the worker mends.
-                    let apply = AssertUnwindSafe(|| self.apply(&mut decided, index, &durable));
+                    let apply = AssertUnwindSafe(|| self.apply(&mut decided, index, &synced));
                     self.index = catch_unwind(apply).unwrap_or_default();
                 }
                 Err(error) => {
@@ -203,18 +204,17 @@ impl<'h> Recorder<'h> {
         }
     }
 
-    fn append(&self, jsons: &[&[u8]]) -> Result<Durable<()>, journal::Error> {
+    fn append(&self, jsons: &[&[u8]]) -> Result<Synced<Position>, journal::Error> {
         let mut appender = Appender::open(self.home.journal())?;
-        let written = appender.append(jsons)?;
-        appender.sync(written)
+        appender.append(jsons)?.sync()
     }
 
     /// Does what the worker would do otherwise: files, then rows. A keyed record is left to the worker, which knows
     /// which intent of its key came first. Returns the index if it can be used again.
-    fn apply(&self, decided: &mut [Decided], mut index: Option<Index>, durable: &Durable<()>) -> Option<Index> {
+    fn apply(&self, decided: &mut [Decided], mut index: Option<Index>, synced: &Synced<Position>) -> Option<Index> {
         let mut placed = Vec::new();
         for wanted in decided.iter_mut().filter_map(Decided::wanted).filter(|wanted| wanted.intent.key.is_none()) {
-            match self.applier.files(&wanted.intent, Expect::Nothing, durable) {
+            match self.applier.files(&wanted.intent, Expect::Nothing, synced) {
                 Ok(place) => {
                     wanted.receipt.path.clone_from(&place.path);
                     placed.push(wanted);

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indelible::exclusive::Exclusive;
 use indelible::fs::Dir;
-use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
@@ -240,8 +240,8 @@ impl Template {
             let mut recorder = Recorder::new(&home, Some(Duration::ZERO)).expect("it is a home");
             recorder.record(Request::of_line(line.as_bytes()).expect("a record")).expect("it is recorded");
             if title == "committed" {
-                let lock = WorkerLock::try_take(home.private(), "a test").expect("it locks").expect("it is free");
-                recovered(&home, &lock).expect("it is committed");
+                let lock = home.exclusive("a test").expect("it locks").expect("it is free");
+                recovered(&lock).expect("it is committed");
             }
         }
         let mut files = Vec::new();
@@ -264,10 +264,10 @@ fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
     }
 }
 
-fn recovered(home: &Home, lock: &WorkerLock) -> Result<(), recover::Error> {
+fn recovered(exclusive: &Exclusive<'_>) -> Result<(), recover::Error> {
     let batch =
         pipeline::Options { history: options(), index_wait: Duration::from_millis(50), ..pipeline::Options::default() };
-    let mut committer = Committer::open(home, lock, batch)?;
+    let mut committer = Committer::open(exclusive, batch)?;
     recover::recover(&mut committer, recover::Scope::Everything, &mut Quiet).map(drop)
 }
 
@@ -320,7 +320,7 @@ fn use_home(path: &Path) {
         let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
         let _ = recorder.record(Request::of_line(line).expect("a record"));
     }
-    if let Ok(Ok(lock)) = WorkerLock::try_take(home.private(), "a test") {
-        let _ = recovered(&home, &lock);
+    if let Ok(Ok(lock)) = home.exclusive("a test") {
+        let _ = recovered(&lock);
     }
 }
