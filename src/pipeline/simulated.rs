@@ -38,7 +38,7 @@ use crate::model::{
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
-use crate::record::Recorder;
+use crate::record::{Policy, Recorder, Redaction};
 use crate::state::State;
 use crate::target::files::Applier;
 use crate::target::history::{History, HistoryOptions};
@@ -542,7 +542,8 @@ impl<'s> Stage<'s> {
 
     fn record(self, requests: Vec<Request>) {
         self.machine.revive();
-        let Ok(mut recorder) = Recorder::new(self.home, Some(Duration::ZERO)) else { return };
+        let policy = Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) };
+        let Ok(mut recorder) = Recorder::new(self.home, policy) else { return };
         let records: Vec<_> = requests.iter().map(|request| request.record.clone()).collect();
         for (outcome, record) in recorder.record_all(requests).into_iter().zip(records) {
             match outcome {

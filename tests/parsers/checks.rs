@@ -13,7 +13,7 @@ use indelible::model::position::Position;
 use indelible::model::{Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Committer, Progress};
-use indelible::record::Recorder;
+use indelible::record::{Policy, Recorder, Redaction};
 use indelible::recover;
 use indelible::status;
 use indelible::target::history::{HistoryOptions, trailer_of};
@@ -237,7 +237,7 @@ impl Template {
         let home = Home::open(&path).expect("it was just made");
         for title in ["committed", "pending"] {
             let line = format!("{{\"kind\":\"failure\",\"title\":\"{title}\",\"domain\":\"d\"}}");
-            let mut recorder = Recorder::new(&home, Some(Duration::ZERO)).expect("it is a home");
+            let mut recorder = Recorder::new(&home, policy()).expect("it is a home");
             recorder.record(Request::of_line(line.as_bytes()).expect("a record")).expect("it is recorded");
             if title == "committed" {
                 let lock = home.exclusive("a test").expect("it locks").expect("it is free");
@@ -249,6 +249,10 @@ impl Template {
         files.sort();
         Template { folder, files }
     }
+}
+
+fn policy() -> Policy {
+    Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) }
 }
 
 fn options() -> HistoryOptions {
@@ -316,7 +320,7 @@ fn use_home(path: &Path) {
         decides_nothing_of_the_users(&settings);
     }
     let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));
-    if let Ok(mut recorder) = Recorder::new(&home, Some(Duration::ZERO)) {
+    if let Ok(mut recorder) = Recorder::new(&home, policy()) {
         let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
         let _ = recorder.record(Request::of_line(line).expect("a record"));
     }
