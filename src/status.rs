@@ -15,7 +15,7 @@ use crate::model::text::{self, chain, counted, number};
 use crate::pipeline::{Reached, reached};
 use crate::quarantine::Contents;
 use crate::target::history::{History, HistoryOptions};
-use crate::target::index::{self, Index};
+use crate::target::index::{self, Index, Others};
 use crate::verify;
 use crate::worker::{self, Published};
 
@@ -216,8 +216,8 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened =
-        Index::open_to_read(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite)
+        .and_then(|index| index.check_schema());
     match opened {
         Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
             needs.push(format!("{}: run `indelible repair`", chain(&error)));

@@ -114,8 +114,8 @@ impl<'j> Records<'j> {
         }))
     }
 
-    /// The next operation, all else passed over, or `None` at the end of what is there: for those who only look. Whoever
-    /// applies what the journal holds has to see the rest as well.
+    /// The next operation, all else passed over, or `None` at the end of what is there: for readers that change nothing. A
+    /// target has to see the rest as well.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -139,6 +139,11 @@ impl<'j> Records<'j> {
             }
         }
         Ok(None)
+    }
+
+    /// What reads the entries: where it is, for a sync of all that it has read.
+    pub fn reader(&self) -> &Reader<'j> {
+        &self.reader
     }
 
     /// The end of the last entry that was read: where a batch that holds everything so far ends.

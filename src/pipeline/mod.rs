@@ -34,10 +34,10 @@ use uuid::Uuid;
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
 
-use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Durable};
+use crate::exclusive::Exclusive;
+use crate::fs;
 use crate::home::{self, Home};
-use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber};
+use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
 use crate::model::position::{Position, SegmentId};
 use crate::model::{FileImage, Intent, Op, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
@@ -255,7 +255,7 @@ pub struct Committer<'h> {
     counts: Counts,
     repacking: Option<Repacking>,
     adopted: Option<adopted::Adopted>,
-    _lock: &'h WorkerLock,
+    exclusive: &'h Exclusive<'h>,
 }
 
 impl<'h> Committer<'h> {
@@ -398,25 +398,16 @@ impl<'h> Committer<'h> {
 
     /// Makes durable all that has been read and is not committed. `None` if a sync failed, and everything has been
     /// copied to a new segment instead and read from there.
-    fn sync_journal(&mut self) -> Result<Option<Durable<()>>, Error> {
-        let journal = self.home.journal();
-        let mut proof = None;
-        let range = self.committed_segment..=self.records.segment();
-        for number in journal.segments()?.into_iter().filter(|number| range.contains(number)) {
-            match journal.sync(number) {
-                Ok(durable) => proof = Some(durable),
-                Err(error @ journal::Error::Unsynced { .. }) => {
-                    let why = crate::model::text::chain(&error);
-                    tracing::error!(segment = %number, why, "a segment cannot be synced: copying it to a new one");
-                    self.copy_to_new_segment()?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
+    fn sync_journal(&mut self) -> Result<Option<Synced<Position>>, Error> {
+        match self.exclusive.journal().sync(self.committed_segment, self.records.reader()) {
+            Ok(synced) => Ok(Some(synced)),
+            Err(error @ journal::Error::Unsynced { number, .. }) => {
+                let why = crate::model::text::chain(&error);
+                tracing::error!(segment = number, why, "a segment cannot be synced: copying it to a new one");
+                self.copy_to_new_segment()?;
+                Ok(None)
             }
-        }
-        match proof {
-            Some(proof) => Ok(Some(proof)),
-            None => Err(journal::Error::Empty(journal.dir().path().into()).into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -424,7 +415,7 @@ impl<'h> Committer<'h> {
     /// the old ones are read no more.
     fn copy_to_new_segment(&mut self) -> Result<(), Error> {
         let journal = self.home.journal();
-        let fresh = journal.rotate()?;
+        let fresh = self.exclusive.journal().rotate()?;
         let mut appender = Appender::open(journal)?;
         let mut copied = 0_usize;
         let from = Reader::from_position(journal, self.committed)?;
@@ -458,7 +449,7 @@ impl<'h> Committer<'h> {
     }
 
     /// Ensures files, rows and pages of everything pending.
-    fn apply_pending(&mut self, proof: &Durable<()>) -> Result<Applied, Error> {
+    fn apply_pending(&mut self, proof: &Synced<Position>) -> Result<Applied, Error> {
         let mut seen = HashSet::new();
         let pending = std::mem::take(&mut self.pending);
         match self.ensure_index() {
@@ -483,7 +474,7 @@ impl<'h> Committer<'h> {
     fn apply_all(
         &mut self,
         pending: &[Pending],
-        proof: &Durable<()>,
+        proof: &Synced<Position>,
         seen: &mut HashSet<RecordId>,
     ) -> Result<Applied, Error> {
         let mut intents = Vec::with_capacity(pending.len());
@@ -538,7 +529,7 @@ impl<'h> Committer<'h> {
     }
 
     /// Ensures the files of `intent`, and returns it with the paths that they came to have; `None` if it is parked.
-    fn apply_files(&mut self, intent: &Intent, proof: &Durable<()>) -> Result<Option<Intent>, Error> {
+    fn apply_files(&mut self, intent: &Intent, proof: &Synced<Position>) -> Result<Option<Intent>, Error> {
         match self.applier.files(intent, Expect::Itself, proof) {
             Ok(place) => {
                 self.counts.files_written += place.written as u64;
@@ -644,7 +635,7 @@ impl<'h> Committer<'h> {
         };
         if !self.state.committed || passed.is_some() {
             self.state = State { committed: true, passed: passed.or(self.state.passed.take()), ..self.state.clone() };
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            self.state.write(self.exclusive)?;
         }
         Ok(())
     }
@@ -739,9 +730,9 @@ impl<'h> Committer<'h> {
             self.sync_index()?;
         }
         if self.wants_rotation()? {
-            let number = self.home.journal().rotate()?;
+            let number = self.exclusive.journal().rotate()?;
             self.state.segments = self.home.journal().ids()?;
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            self.state.write(self.exclusive)?;
             tracing::debug!(segment = %number, "the journal goes on in a new segment");
         }
         self.prune()
@@ -760,8 +751,8 @@ impl<'h> Committer<'h> {
         if self.rows_owed().is_some() {
             return Ok(());
         }
-        let (home, committed) = (self.home, self.committed_segment);
-        self.counts.segments_removed += remove_finished(home, committed, || self.sync_index())?;
+        let (exclusive, committed) = (self.exclusive, self.committed_segment);
+        self.counts.segments_removed += remove_finished(exclusive, committed, || self.sync_index())?;
         Ok(())
     }
 
@@ -792,29 +783,20 @@ fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
 /// Removes the segments before `committed`, oldest first, after everything that was written from them is durable: the
 /// files and, by `sync_rows`, the rows; none where that says no. Returns how many.
 fn remove_finished(
-    home: &Home,
+    exclusive: &Exclusive<'_>,
     committed: SegmentNumber,
     sync_rows: impl FnOnce() -> Result<bool, Error>,
 ) -> Result<u64, Error> {
-    let journal = home.journal();
-    let mut finished = journal.segments()?;
-    finished.retain(|number| *number < committed);
+    let (home, finished) = (exclusive.home(), exclusive.journal().finished(committed)?);
     if finished.is_empty() {
         return Ok(0);
     }
-    fs::crash::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", home.path()))?;
-    // What lies on other file systems goes first: the proof is of all of them.
-    for folder in fs::place::elsewhere(&home.private_folder("tmp")?, [home.dir(), home.private()])? {
-        let _ = folder.sync_file_system()?;
+    // What lies on other file systems goes first.
+    let elsewhere = fs::place::elsewhere(&home.private_folder("tmp")?, [home.dir(), home.private()])?;
+    match finished.sync(elsewhere.iter().chain([home.dir()]), sync_rows)? {
+        Some(synced) => Ok(synced.prune()?),
+        None => Ok(0),
     }
-    let durable = home.dir().sync_file_system()?;
-    if !sync_rows()? {
-        return Ok(0);
-    }
-    for number in &finished {
-        journal.remove(*number, &durable)?;
-    }
-    Ok(finished.len() as u64)
 }
 
 /// What a batch came to on disk.
@@ -827,7 +809,6 @@ fn copy(appender: &mut Appender<'_>, group: &mut Vec<Vec<u8>>) -> Result<usize, 
     if group.is_empty() {
         return Ok(0);
     }
-    let written = appender.append(group)?;
-    let _ = appender.sync(written)?;
+    let _ = appender.append(group)?.sync()?;
     Ok(std::mem::take(group).len())
 }

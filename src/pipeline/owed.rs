@@ -68,7 +68,7 @@ impl Committer<'_> {
 
     fn mark_owed(&mut self, rows_owed: Option<Position>) -> Result<(), Error> {
         let state = State { rows_owed, ..self.state.clone() };
-        state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+        state.write(self.exclusive)?;
         self.state = state;
         Ok(())
     }

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
+use crate::exclusive::Exclusive;
 use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
@@ -37,7 +38,7 @@ use crate::model::{
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
-use crate::record::Recorder;
+use crate::record::{Policy, Recorder, Redaction};
 use crate::state::State;
 use crate::target::files::Applier;
 use crate::target::history::{History, HistoryOptions};
@@ -541,7 +542,8 @@ impl<'s> Stage<'s> {
 
     fn record(self, requests: Vec<Request>) {
         self.machine.revive();
-        let Ok(mut recorder) = Recorder::new(self.home, Some(Duration::ZERO)) else { return };
+        let policy = Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) };
+        let Ok(mut recorder) = Recorder::new(self.home, policy) else { return };
         let records: Vec<_> = requests.iter().map(|request| request.record.clone()).collect();
         for (outcome, record) in recorder.record_all(requests).into_iter().zip(records) {
             match outcome {
@@ -592,22 +594,22 @@ impl<'s> Stage<'s> {
                 self.machine.cut();
             }
             if dice.below(2) == 0 {
-                self.home.journal().rotate()?;
+                lock.journal().rotate()?;
             }
             self.prune(&committer)?;
         }
         Ok(())
     }
 
-    fn lock(self) -> Result<WorkerLock, Error> {
+    fn lock(self) -> Result<Exclusive<'s>, Error> {
         // A machine has one worker at a time; but a process that another test is just starting has, for an instant, every
         // file open that this one has, and so the last worker's lock.
         let lock = WorkerLock::take_for_worker(self.real, Duration::from_secs(60))?;
-        Ok(lock.expect("nobody starts a process for so long"))
+        Ok(Exclusive::simulated(self.home, lock.expect("nobody starts a process for so long")))
     }
 
     /// What `Committer::open` makes, with the world in the place of git.
-    fn committer<'c>(self, lock: &'c WorkerLock) -> Result<Committer<'c>, Error>
+    fn committer<'c>(self, exclusive: &'c Exclusive<'c>) -> Result<Committer<'c>, Error>
     where
         's: 'c,
     {
@@ -645,7 +647,7 @@ impl<'s> Stage<'s> {
             counts: Counts::default(),
             repacking: None,
             adopted: None,
-            _lock: lock,
+            exclusive,
         })
     }
 
@@ -673,7 +675,7 @@ impl<'s> Stage<'s> {
     }
 
     fn prune(self, committer: &Committer<'_>) -> Result<u64, Error> {
-        remove_finished(self.home, committer.committed_segment, || Ok(true))
+        remove_finished(committer.exclusive, committer.committed_segment, || Ok(true))
     }
 
     /// What recovery does after a boot: sweeps, looks whether what was committed is still there, commits what is pending
@@ -689,8 +691,7 @@ impl<'s> Stage<'s> {
         while self.batch(&mut committer)? {}
         if !gone.is_empty() {
             let mut appender = Appender::open(self.home.journal())?;
-            let written = appender.append(&gone)?;
-            let _ = appender.sync(written)?;
+            let _ = appender.append(&gone)?.sync()?;
             while self.batch(&mut committer)? {}
         }
         let domains = self.world().domains();

@@ -19,7 +19,7 @@ pub fn append(home: &TestHome, entries: &[Vec<u8>]) {
     let journal = Journal::new(Dir::open(&home.join(".indelible/journal")).expect("it opens"));
     let mut appender = Appender::open_for_operations(&journal).expect("there is a segment");
     let written = appender.append(entries).expect("it can be written");
-    let _ = appender.sync(written).expect("it can be synced");
+    let _ = written.sync().expect("it can be synced");
 }
 
 #[test]
