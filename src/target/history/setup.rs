@@ -300,7 +300,7 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
 const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
-pub(super) const EXCLUDED: [&str; 9] = [
+pub(super) const EXCLUDED: [&str; 10] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
@@ -309,6 +309,7 @@ pub(super) const EXCLUDED: [&str; 9] = [
     "/memory/observations/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/README.md",
+    "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
 /// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
