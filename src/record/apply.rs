@@ -1,8 +1,9 @@
 //! Apply: what the worker would do otherwise. Readers see the record at once, and nothing depends on it.
 
-use crate::fs::Durable;
 use crate::fs::lock::WorkerLock;
 use crate::home;
+use crate::journal::Synced;
+use crate::model::position::Position;
 use crate::model::text;
 use crate::target::files::Expect;
 use crate::target::index::{self, Index, RowImage};
@@ -23,9 +24,9 @@ impl Recorder<'_> {
         &self,
         validated: &mut [Validated],
         mut index: Option<Index>,
-        durable: &Durable<()>,
+        synced: &Synced<Position>,
     ) -> Option<Index> {
-        let mut placed = self.place(validated, durable);
+        let mut placed = self.place(validated, synced);
         if placed.len() >= SPREAD_RECORDS {
             spread::spread_full(self.home.dir(), placed.iter().map(|ready| ready.intent.path()));
         }
@@ -54,10 +55,10 @@ impl Recorder<'_> {
     }
 
     /// Places the files of every record without a key, and returns those whose files are there.
-    fn place<'v>(&self, validated: &'v mut [Validated], durable: &Durable<()>) -> Vec<&'v mut Ready> {
+    fn place<'v>(&self, validated: &'v mut [Validated], synced: &Synced<Position>) -> Vec<&'v mut Ready> {
         let mut placed = Vec::new();
         for ready in validated.iter_mut().filter_map(Validated::ready).filter(|ready| ready.intent.key.is_none()) {
-            match self.applier.files(&ready.intent, Expect::Nothing, durable) {
+            match self.applier.files(&ready.intent, Expect::Nothing, synced) {
                 Ok(place) => {
                     ready.receipt.path.clone_from(&place.path);
                     placed.push(ready);

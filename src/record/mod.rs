@@ -30,9 +30,10 @@ mod receipt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::fs::{self, Durable};
+use crate::fs;
 use crate::home::{self, Home};
-use crate::journal::{self, Appender};
+use crate::journal::{self, Appender, Synced};
+use crate::model::position::Position;
 use crate::model::{Invalid, Request};
 use crate::target::files::Applier;
 use crate::target::index::Index;
@@ -108,9 +109,9 @@ impl<'h> Recorder<'h> {
         let jsons: Vec<&[u8]> = validated.iter().filter_map(Validated::json).collect();
         if !jsons.is_empty() {
             match self.append_and_sync(&jsons) {
-                Ok(durable) => {
+                Ok(synced) => {
                     // The records are kept from here on.
-                    let apply = AssertUnwindSafe(|| self.apply(&mut validated, index, &durable));
+                    let apply = AssertUnwindSafe(|| self.apply(&mut validated, index, &synced));
                     self.index = catch_unwind(apply).unwrap_or_default();
                 }
                 Err(error) => {
@@ -122,9 +123,8 @@ impl<'h> Recorder<'h> {
         validated.into_iter().map(Validated::outcome).collect()
     }
 
-    fn append_and_sync(&self, jsons: &[&[u8]]) -> Result<Durable<()>, journal::Error> {
+    fn append_and_sync(&self, jsons: &[&[u8]]) -> Result<Synced<Position>, journal::Error> {
         let mut appender = Appender::open(self.home.journal())?;
-        let written = appender.append(jsons)?;
-        appender.sync(written)
+        appender.append(jsons)?.sync()
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
+use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
@@ -134,19 +134,19 @@ fn has_our_section(config: &str) -> bool {
     config.lines().any(|line| line.trim() == "[indelible]")
 }
 
-/// Why libgit2 did not open the repository, in our words. It tells these apart by its text alone, which is safe to go
-/// by since it is built in, and tests hold it.
+/// Why libgit2 did not open the repository, in our words. Without a code of its own, an error of the class `Repository` is
+/// about the format: an extension, an object format or a version that libgit2 does not know. What it could not read has
+/// the class of the file system or of the configuration.
 fn refusal(home: &Path, error: git2::Error) -> Error {
     let home = home.to_owned();
     let text = error.message();
-    let unsupported = ["unsupported extension", "object format", "unsupported repository version"];
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
         // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
-        _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
+        _ if error.class() == ErrorClass::Repository => Error::Unsupported { home, what: text.to_owned() },
         _ => Error::Git { doing: "opening the repository", source: error },
     }
 }
