@@ -24,7 +24,7 @@ pub mod text;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
-pub use id::RecordId;
+pub use id::{HomeId, JournalId, RecordId};
 pub use intent::{FileImage, Intent};
 pub use kind::Kind;
 pub use path::{BadPath, Level, RecordPath, check_path};

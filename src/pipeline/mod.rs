@@ -29,7 +29,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
@@ -39,7 +38,7 @@ use crate::fs::{self, Durable};
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
 use crate::model::position::Position;
-use crate::model::{FileImage, Intent, RecordId, RecordPath};
+use crate::model::{FileImage, Intent, JournalId, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::{self, Applier, Expect};
@@ -231,7 +230,7 @@ pub struct Committer<'h> {
     quarantine: Quarantine,
     index: Option<Index>,
     history: History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     state: State,
     reader: Reader<'h>,
     /// The journal up to here is committed.

@@ -7,16 +7,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
-use uuid::Uuid;
-
 use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Point, crash, os};
 use crate::home::Home;
 use crate::journal::{self, Item, Reader};
-use crate::model::Intent;
 use crate::model::position::{Position, SegmentId};
+use crate::model::{Intent, JournalId};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::Applier;
@@ -213,7 +211,7 @@ fn first_path(item: &Item) -> Option<String> {
 fn start<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     made: bool,
     known: Option<&State>,
 ) -> Result<Start<'h>, Error> {
@@ -249,7 +247,7 @@ fn start<'h>(
 pub(crate) fn committed<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     known: Option<&State>,
 ) -> Result<Option<Reader<'h>>, Error> {
     if let Some(known) = known

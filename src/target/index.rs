@@ -29,7 +29,6 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use uuid::Uuid;
 
 pub(crate) use copy::{copy_to, temporary_copy};
 pub(crate) use look::is_in_wal_mode;
@@ -39,7 +38,7 @@ use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::fs::{Point, crash};
 use crate::model::{
-    Field, FieldSpec, Intent, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, RecordId, Request, Shape,
+    Field, FieldSpec, HomeId, Intent, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, RecordId, Request, Shape,
     fields_of,
 };
 use crate::page::PageEntry;
@@ -283,7 +282,7 @@ impl Index {
     ///
     /// # Errors
     /// Every [`Error`] but `Missing` and `RowRefused`.
-    pub fn create(path: &Path, home: Uuid) -> Result<Uuid, Error> {
+    pub fn create(path: &Path, home: HomeId) -> Result<HomeId, Error> {
         let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
         let mut index = Index::connect(path, flags, PATIENCE)?;
         index.prepare_tables(home, false)
@@ -360,7 +359,7 @@ impl Index {
         }
     }
 
-    pub(crate) fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
+    pub(crate) fn prepare_tables(&mut self, home: HomeId, rebuilding: bool) -> Result<HomeId, Error> {
         let error = self.error("make the index");
         let _held = order::take(Lock::Index);
         // A record's transaction writes three pages or four, however little of each it changes: they are small.
@@ -382,7 +381,7 @@ impl Index {
             let schema = value_of::<u32>(&transaction, "schema")?;
             transaction.commit()?;
             index.connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
-            Ok((found.and_then(|text| Uuid::try_parse(&text).ok()), schema.unwrap_or(SCHEMA)))
+            Ok((found.and_then(|text| text.parse().ok()), schema.unwrap_or(SCHEMA)))
         };
         match make(self).map_err(error)? {
             (_, found) if found > SCHEMA => Err(Error::Newer { found }),
@@ -656,7 +655,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
-    pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
+    pub fn reset(path: &Path, home: HomeId) -> Result<Index, Error> {
         drop(Index::empty(path)?);
         let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, PATIENCE)?;
         index.prepare_tables(home, true)?;

@@ -11,10 +11,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::model::HomeId;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use uuid::Uuid;
 
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
@@ -82,7 +82,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
-    pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
+    pub fn reset_to(path: &Path, home: HomeId, base: &Path) -> Result<Index, Error> {
         let base = Index::open(base, PATIENCE)?;
         base.check_integrity()?;
         // That it is unfinished comes in with the rest: nobody may take it for whole.
