@@ -11,7 +11,8 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Access, Error, Index, PATIENCE, beside, connection, flags, identity_of, spare_memory};
+use super::open::{Access, beside, connection, flags, identity_of, spare_memory};
+use super::{Error, Index, PATIENCE};
 
 /// Where a database's header says how its journal is kept: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
