@@ -6,10 +6,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::fs::{self, Dir, os};
 use crate::journal::Journal;
+use crate::model::HomeId;
 use crate::private;
 pub use crate::private::{PRIVATE, make_private, private_of};
 
@@ -40,7 +40,7 @@ pub struct Identity {
     /// The version of the layout.
     pub version: u32,
     /// Random; the ids of keyed records are made from it.
-    pub id: Uuid,
+    pub id: HomeId,
 }
 
 /// An open home.
@@ -49,7 +49,7 @@ pub struct Home {
     dir: Dir,
     private: Dir,
     journal: Journal,
-    id: Uuid,
+    id: HomeId,
 }
 
 /// Why a folder cannot be used as a home.
@@ -233,7 +233,7 @@ impl Home {
     }
 
     /// Its id.
-    pub fn id(&self) -> Uuid {
+    pub fn id(&self) -> HomeId {
         self.id
     }
 

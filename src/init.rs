@@ -16,12 +16,12 @@
 use std::path::Path;
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, ExclusiveJournal, Journal};
+use crate::model::HomeId;
 use crate::private;
 use crate::state::State;
 use crate::target::history::{self, History, HistoryOptions};
@@ -105,7 +105,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let identity = home::identity(&home, &private)?;
     let id = match identity {
         Some(identity) => identity.id,
-        None => id_in_history(path, &history)?.unwrap_or_else(crate::random::id),
+        None => id_in_history(path, &history)?.unwrap_or_else(|| HomeId(crate::random::id())),
     };
     let id = make_index(&home, &private, id, &mut made)?;
     make_history(&home, &temporary, id, history, &mut made)?;
@@ -198,7 +198,7 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
 
 /// The id of a home that has lost its private folder, and perhaps its index, as its commits have it: keys name the same
 /// records as before. A history that cannot be used says so when it is made sure of.
-fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<Uuid>, Error> {
+fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<HomeId>, Error> {
     match History::open(home, options.clone()).and_then(|history| history.home_id()) {
         Err(error) if !error.is_transient() => Ok(None),
         id => Ok(id?),
@@ -227,12 +227,12 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
 }
 
 /// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
-fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
+fn make_index(home: &Dir, private: &Dir, id: HomeId, made: &mut Made) -> Result<HomeId, Error> {
     crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
     let path = home.path().join(home::INDEX);
     let is_adopted = home::is_adopted(private)?;
-    let make = || -> Result<Uuid, index::Error> {
+    let make = || -> Result<HomeId, index::Error> {
         let id = Index::create(&path, id)?;
         Index::open(&path, index::PATIENCE)?.update_layout(is_adopted)?;
         Ok(id)
@@ -252,7 +252,13 @@ fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uu
     }
 }
 
-fn make_history(home: &Dir, temporary: &Dir, id: Uuid, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
+fn make_history(
+    home: &Dir,
+    temporary: &Dir,
+    id: HomeId,
+    options: HistoryOptions,
+    made: &mut Made,
+) -> Result<(), Error> {
     crash::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
     let (history, new) = History::init(home.path(), temporary.path(), id, options)?;
     if new {

@@ -25,11 +25,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::fs::os::Others;
 use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, private_of};
+use crate::model::HomeId;
 use crate::own;
 
 /// The token, in the private folder.
@@ -91,7 +91,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Its id.
-    pub id: Uuid,
+    pub id: HomeId,
     /// The hash of its token.
     pub token: String,
     /// Its paths, without symbolic links; the newest last.
@@ -141,7 +141,7 @@ pub struct Trusted {
     /// Its path, without symbolic links.
     pub path: PathBuf,
     /// Its id.
-    pub id: Uuid,
+    pub id: HomeId,
     /// Whether it was trusted before.
     pub before: bool,
     /// Another home that has the same id, if one is noted: this one is a copy of it, or says so.
@@ -342,7 +342,7 @@ impl Notes {
     /// By which id the user's own settings know the home at `path`, which says that its id is `says`: by the one that was
     /// noted when it was trusted. `None` where another home has that id, so that no home takes what the user said of
     /// another.
-    pub fn id_of(&self, path: &Path, says: Uuid) -> Option<Uuid> {
+    pub fn id_of(&self, path: &Path, says: HomeId) -> Option<HomeId> {
         let noted = self.of_place(path);
         let id = noted.map_or(says, |note| note.id);
         let first = self.0.iter().find(|note| note.id == id);
@@ -351,7 +351,7 @@ impl Notes {
     }
 
     /// The newest place of another home than that at `path` that has the id `id`, if it was trusted before.
-    fn other_with(&self, id: Uuid, path: &Path) -> Option<PathBuf> {
+    fn other_with(&self, id: HomeId, path: &Path) -> Option<PathBuf> {
         let first = self.0.iter().find(|note| note.id == id)?;
         let is_other = !first.places.iter().any(|place| place == path);
         is_other.then(|| first.places.last().cloned()).flatten()
@@ -476,7 +476,7 @@ mod tests {
     use super::*;
 
     fn note(number: u128, place: PathBuf) -> Note {
-        Note { id: Uuid::from_u128(number), token: number.to_string(), places: vec![place] }
+        Note { id: HomeId(uuid::Uuid::from_u128(number)), token: number.to_string(), places: vec![place] }
     }
 
     #[test]
@@ -494,13 +494,17 @@ mod tests {
     #[test]
     fn an_id_belongs_to_the_home_that_was_first_trusted_with_it() {
         let (one, two, other) = (Path::new("/one"), Path::new("/two"), Path::new("/other"));
-        let id = Uuid::from_u128(1);
+        let id = HomeId(uuid::Uuid::from_u128(1));
         let notes = Notes(vec![note(1, one.into()), Note { id, ..note(2, two.into()) }]);
         assert_eq!(notes.id_of(one, id), Some(id));
-        assert_eq!(notes.id_of(one, Uuid::from_u128(9)), Some(id), "whatever it says now");
+        assert_eq!(notes.id_of(one, HomeId(uuid::Uuid::from_u128(9))), Some(id), "whatever it says now");
         assert_eq!(notes.id_of(two, id), None, "a copy");
         assert_eq!(notes.id_of(other, id), None, "it is not noted, and says the same");
-        assert_eq!(notes.id_of(other, Uuid::from_u128(9)), Some(Uuid::from_u128(9)), "nobody else has that one");
+        assert_eq!(
+            notes.id_of(other, HomeId(uuid::Uuid::from_u128(9))),
+            Some(HomeId(uuid::Uuid::from_u128(9))),
+            "nobody else has that one"
+        );
     }
 
     #[test]

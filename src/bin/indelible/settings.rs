@@ -18,7 +18,7 @@ use indelible::home::{Home, PRIVATE, identity, private_of};
 use indelible::hook::{Filter, Rules};
 use indelible::init::CONFIG;
 use indelible::model::text;
-use indelible::model::{FieldSpec, PROVENANCE, Provenance, Severity};
+use indelible::model::{FieldSpec, HomeId, PROVENANCE, Provenance, Severity};
 use indelible::own;
 use indelible::record::Sources;
 use indelible::redact::Redactor;
@@ -27,7 +27,6 @@ use indelible::trust::{Notes, Standing};
 use indelible::{pipeline, worker};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
-use uuid::Uuid;
 
 use crate::exit::{Exit, Failure};
 use crate::user;
@@ -347,7 +346,12 @@ impl Settings {
     }
 
     /// The settings of the home in the folder `home`, whose private folder and id are `private` and `id`.
-    fn within(home: &Dir, private: Option<&Dir>, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
+    fn within(
+        home: &Dir,
+        private: Option<&Dir>,
+        id: Option<HomeId>,
+        overrides: &[String],
+    ) -> Result<Settings, Failure> {
         let (text, ours) = (text_in(home, private)?, user_text()?);
         let id = || id_of(home, id);
         let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
@@ -520,7 +524,7 @@ pub struct Own<'o> {
     /// What it says.
     pub text: &'o str,
     /// By which id it knows the home. Looked up only if it says something of single homes.
-    pub id: &'o dyn Fn() -> Result<Option<Uuid>, Failure>,
+    pub id: &'o dyn Fn() -> Result<Option<HomeId>, Failure>,
 }
 
 /// What each file says, checked on its own, so that an error names the file.
@@ -637,7 +641,7 @@ fn of_home(homes: toml::Value, ours: &Own<'_>) -> Result<toml::Table, Failure> {
 ///
 /// # Errors
 /// If the notes of trusted homes cannot be read.
-pub fn id_of(home: &Dir, id: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
+pub fn id_of(home: &Dir, id: Option<HomeId>) -> Result<Option<HomeId>, Failure> {
     let Some(id) = id else { return Ok(None) };
     let what = "your own settings of single homes cannot be told apart";
     let notes = user::state_folder().map(|state| Notes::read(&state)).transpose();

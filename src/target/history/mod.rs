@@ -54,13 +54,12 @@ use std::time::Duration;
 
 use git2::{Oid, Repository, Signature, Time};
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::fs::Dir;
 use crate::fs::crash::{self, Point};
 use crate::home::{self, IDENTITY, Identity};
 use crate::init::RELEASED;
-use crate::model::BadPath;
+use crate::model::{BadPath, HomeId};
 use crate::private;
 
 use modes::Modes;
@@ -316,7 +315,7 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
 }
 
 /// The id of the home at `path`, as its private folder says.
-fn home_id(path: &Path) -> Option<Uuid> {
+fn home_id(path: &Path) -> Option<HomeId> {
     let home = Dir::open(path).ok()?;
     let private = private::private_of(&home).ok()??;
     let read = |name: &str| {
@@ -340,7 +339,7 @@ pub struct History {
     /// What all worktrees of the repository share: objects, references and configuration.
     common: PathBuf,
     /// The home's id, as far as it is known.
-    id: Option<Uuid>,
+    id: Option<HomeId>,
     /// The full name of the reference that has the history.
     reference: String,
     /// The full name of the branch that shows it.
@@ -364,7 +363,7 @@ impl History {
     ///
     /// # Errors
     /// As [`History::open`], and whatever the disk refuses.
-    pub fn init(home: &Path, staging: &Path, id: Uuid, options: HistoryOptions) -> Result<(History, bool), Error> {
+    pub fn init(home: &Path, staging: &Path, id: HomeId, options: HistoryOptions) -> Result<(History, bool), Error> {
         let made = match setup::is_absent(home)? {
             true => setup::create(home, staging)?,
             false => setup::remake_folders(home).map(|()| false)?,
@@ -413,7 +412,7 @@ impl History {
         History::of(home, home_id(home), options)
     }
 
-    fn of(home: &Path, id: Option<Uuid>, options: HistoryOptions) -> Result<History, Error> {
+    fn of(home: &Path, id: Option<HomeId>, options: HistoryOptions) -> Result<History, Error> {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
         }
@@ -429,7 +428,7 @@ impl History {
             true => (setup::OWNED_BRANCH.to_owned(), setup::OWNED_BRANCH.to_owned()),
             // Without an id there is no history yet.
             false => {
-                let reference = pointer::own(id.unwrap_or_default());
+                let reference = refs::own(id.unwrap_or_default());
                 let branch = if options.pointer { pointer::name(&repository, home, id)? } else { reference.clone() };
                 (reference, branch)
             }

@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 use git2::build::TreeUpdateBuilder;
 use git2::{Delta, ErrorCode, Oid, Reference, Repository};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
@@ -35,6 +34,7 @@ use crate::fs::crash::Point;
 use crate::fs::os;
 use crate::home::{IDENTITY, INDEX, Identity};
 use crate::init::RELEASED;
+use crate::model::HomeId;
 use crate::model::path::ROOTS;
 use crate::private::{IN_GIT, PRIVATE, private_of};
 
@@ -75,13 +75,8 @@ impl Note {
     }
 }
 
-/// The full name of a home's own reference.
-pub(super) fn own(id: Uuid) -> String {
-    format!("refs/indelible/{id}")
-}
-
 /// The name of the branch of `home`: the one that is noted, or the first that is free.
-pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Result<String, Error> {
+pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> Result<String, Error> {
     match read(home).or_else(|| id.and_then(|id| made_before(repository, id))) {
         Some(note) => Ok(note.name),
         None => free(repository),
@@ -91,13 +86,13 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Re
 /// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
 /// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
 /// to this user: the history may be theirs.
-pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
+pub(super) fn orphan(repository: &Repository) -> Result<Option<HomeId>, Error> {
     let mut claimed = Vec::new();
     let own = real(repository.path());
     for git in work_trees(repository).filter(|git| real(git) != own) {
         let places = places_of(repository, &git);
         let folders = private_folders(&git, &places);
-        let ids: Vec<Uuid> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
+        let ids: Vec<HomeId> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
         let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
         if is_one && ids.is_empty() {
             return Ok(None);
@@ -107,7 +102,7 @@ pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
     let mut found = Vec::new();
     for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
         let Ok(reference) = reference else { continue };
-        let id = reference.name().ok().and_then(|name| Uuid::try_parse(name.rsplit('/').next()?).ok());
+        let id = reference.name().ok().and_then(|name| name.rsplit('/').next()?.parse().ok());
         if let (Some(id), Some(tip)) = (id, reference.target())
             && !claimed.contains(&id)
             && is_of(repository, tip, id)?
@@ -159,7 +154,7 @@ fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The id of the home whose private folder is at `folder`.
-fn claimed_in(folder: &Path) -> Option<Uuid> {
+fn claimed_in(folder: &Path) -> Option<HomeId> {
     let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
     read(IDENTITY).or_else(|| read(RELEASED))
 }
@@ -169,7 +164,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
-pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, Error> {
+pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>, Error> {
     match refs::target(repository, NAME) {
         Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
         Ok(_) | Err(Error::Reference { .. }) => Ok(None),
@@ -179,7 +174,7 @@ pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, E
 
 /// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
 /// git made, as `clone --mirror` does. Where the id is lost, it is the history of a home that has nothing else in it.
-pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<bool, Error> {
+pub(super) fn is_mirror(repository: &Repository, id: Option<HomeId>) -> Result<bool, Error> {
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
     }
@@ -197,13 +192,13 @@ pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<boo
 
 /// Whether the newest commit with a trailer that `tip` reaches says that it is of the home `id`. A commit of before the
 /// trailer named the home counts if an anchor of its journal is here.
-fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
+fn is_of(repository: &Repository, tip: Oid, id: HomeId) -> Result<bool, Error> {
     let mut walk = repository.revwalk().doing("walking the history")?;
     walk.push(tip).doing("walking the history")?;
     for commit in walk.take(COMMITS_MAX) {
         let commit = commit.and_then(|commit| repository.find_commit(commit)).doing("walking the history")?;
         if let Some(trailer) = message::parse(commit.message_bytes()) {
-            let anchored = || repository.refname_to_id(&own(trailer.journal)).is_ok();
+            let anchored = || repository.refname_to_id(&refs::anchor(trailer.journal)).is_ok();
             match trailer.home {
                 Some(home) if home == id => return Ok(true),
                 Some(_) => {}
@@ -215,7 +210,7 @@ fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
 }
 
 /// The paths that commits of other homes than `id` brought to the branch, back when they shared one.
-fn recorded_by_others(repository: &Repository, tip: Oid, id: Uuid) -> Result<BTreeSet<PathBuf>, Error> {
+fn recorded_by_others(repository: &Repository, tip: Oid, id: HomeId) -> Result<BTreeSet<PathBuf>, Error> {
     let doing = "looking for what other homes recorded";
     let mut walk = repository.revwalk().doing(doing)?;
     walk.push(tip).doing(doing)?;
@@ -236,7 +231,7 @@ fn recorded_by_others(repository: &Repository, tip: Oid, id: Uuid) -> Result<BTr
 }
 
 /// A branch of ours whose note is lost: its tip is a commit of this home.
-fn made_before(repository: &Repository, id: Uuid) -> Option<Note> {
+fn made_before(repository: &Repository, id: HomeId) -> Option<Note> {
     let is_ours = |tip: Oid| {
         let trailer = repository.find_commit(tip).ok().and_then(|it| message::parse(it.message_bytes()));
         trailer.is_some_and(|trailer| trailer.home == Some(id))
@@ -387,7 +382,7 @@ impl History {
     }
 
     /// The home's id, where it is in a repository of somebody's.
-    fn guest(&self) -> Option<Uuid> {
+    fn guest(&self) -> Option<HomeId> {
         self.id.filter(|_| !self.owned)
     }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
-use uuid::Uuid;
 
 use crate::journal::Replaced;
 use crate::model::path::ROOTS;
 use crate::model::position::Position;
+use crate::model::{HomeId, JournalId};
 
 use super::message::Trailer;
 use super::tree::{self, Shape};
@@ -73,9 +73,9 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn anchor(&self, journal: Uuid) -> Result<Anchor, Error> {
+    pub fn anchor(&self, journal: JournalId) -> Result<Anchor, Error> {
         let repository = self.repository()?;
-        let Some(anchor) = refs::target(&repository, &self.anchor_name(journal))? else { return Ok(Anchor::Absent) };
+        let Some(anchor) = refs::target(&repository, &refs::anchor(journal))? else { return Ok(Anchor::Absent) };
         let (commit, tip) = (CommitId(anchor), self.tip_id(&repository)?);
         let reached = match tip {
             None => false,
@@ -93,12 +93,12 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`], and [`Error::Locked`].
-    pub fn forget_anchors(&self, journal: Uuid, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
+    pub fn forget_anchors(&self, journal: JournalId, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
         let Anchor::Current { commit } = self.anchor(journal)? else { return Ok(replaced.to_vec()) };
         let repository = self.repository()?;
         let mut left = Vec::new();
         for it in replaced.iter().filter(|it| it.id != journal && self.is_ours_alone(it)) {
-            let name = self.anchor_name(it.id);
+            let name = refs::anchor(it.id);
             let Some(anchor) = refs::target(&repository, &name)? else { continue };
             let is_reached = anchor == commit.0 || repository.graph_descendant_of(commit.0, anchor).unwrap_or(false);
             if !is_reached || !refs::remove(self, &repository, &name, anchor)? {
@@ -110,7 +110,7 @@ impl History {
 
     /// Whether no other home can have an anchor of this journal here, and removing it touches nothing of others.
     fn is_ours_alone(&self, journal: &Replaced) -> bool {
-        let name = self.anchor_name(journal.id);
+        let name = refs::anchor(journal.id);
         let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
         let packed = || plain::text(&self.common.join("packed-refs"));
         if self.owned { !journal.elsewhere || !is_shared() } else { !journal.elsewhere && !packed().contains(&name) }
@@ -136,7 +136,7 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn newest_position(&self, journal: Uuid) -> Result<Option<Position>, Error> {
+    pub fn newest_position(&self, journal: JournalId) -> Result<Option<Position>, Error> {
         self.newest_of(|trailer| (trailer.journal == journal).then_some(trailer.position))
     }
 
@@ -145,7 +145,7 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
+    pub fn home_id(&self) -> Result<Option<HomeId>, Error> {
         self.newest_of(|trailer| trailer.home)
     }
 
