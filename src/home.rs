@@ -162,13 +162,18 @@ fn check_owner(dir: &Dir) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Broken`] if it cannot be understood, [`Error::Newer`] if a newer program wrote it.
 pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
-    let Some(text) = private.content(IDENTITY, 4096)? else { return Ok(None) };
+    identity_in(home, private, IDENTITY)
+}
+
+/// The identity in the file `name` of the private folder `private`.
+pub(crate) fn identity_in(home: &Dir, private: &Dir, name: &str) -> Result<Option<Identity>, Error> {
+    let Some(text) = private.content(name, 4096)? else { return Ok(None) };
     let path = || home.path().to_owned();
     match serde_json::from_slice::<Identity>(&text) {
         Ok(identity) if identity.version > VERSION => Err(Error::Newer { path: path(), found: identity.version }),
         Ok(identity) => Ok(Some(identity)),
         Err(error) => {
-            Err(Error::Broken { path: path(), what: format!("{}/{IDENTITY}: {error}", private::shown(home, private)) })
+            Err(Error::Broken { path: path(), what: format!("{}/{name}: {error}", private::shown(home, private)) })
         }
     }
 }

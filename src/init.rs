@@ -1,17 +1,19 @@
-//! Making a home, or what is missing of one.
+//! Makes a home, or adds what one lacks.
 //!
-//! Every step can be repeated, and `home.json`, which makes the folder a home, is written last. Before it come, each whole
-//! or not there, the folders, `.gitignore`, the index, the repository, the journal and `config.toml`.
-//!
-//! A home whose release was interrupted ([`crate::adopt::release`]) has its identity under another name, and a journal
-//! that may have been ended. It is not made anew but taken back: first the journal goes on, then the name.
+//! 1. Every step can be repeated. `home.json`, which makes the folder a home, is written last.
+//! 2. Before it come the folders, `.gitignore`, the index, the repository, the journal and `config.toml`, each whole or absent.
+//! 3. The home's id comes from what lies in this folder and is carried nowhere by git: `home.json`, else `.git/indelible` in
+//!    a repository that we made, else an index that the repository does not track. Otherwise a new id is drawn. No commit,
+//!    branch or reference is asked: each can be another home's.
+//! 4. A home whose release was interrupted ([`crate::adopt::release`]) has its identity under another name, and perhaps a
+//!    closed journal. `init` takes the release back: first it reopens the journal, then it renames the identity.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before `home.json` | a folder that is not a home yet | `init` again, which goes on where it was |
+//! | before `home.json` | a folder that is not a home yet, perhaps with an index and a repository that have its id | `init` again, which continues with that id |
 //! | after it | a home | nothing to do |
-//! | while a file is replaced | the old one or the new one, or none; a temporary file | recovery empties that folder |
-//! | while a release is taken back | no home, its journal ended or not | whoever takes it back next |
+//! | while a file is replaced | the old file, the new one, or none; a temporary file | recovery empties that folder |
+//! | while a release is taken back | no home, its journal closed or open | the next `init`, `adopt`, `release` or `recover` |
 
 use std::path::Path;
 
@@ -103,11 +105,11 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         let _ = private.replace(IGNORED, b"*\n", &temporary)?;
     }
     let identity = home::identity(&home, &private)?;
-    let id = match identity {
-        Some(identity) => identity.id,
-        None => id_in_history(path, &history)?.unwrap_or_else(|| HomeId(crate::random::id())),
+    let known = match identity {
+        Some(identity) => Some(identity.id),
+        None => private::marked_id(&home)?,
     };
-    let id = make_index(&home, &private, id, &mut made)?;
+    let id = make_index(&home, &private, known, &mut made)?;
     make_history(&home, &temporary, id, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
@@ -195,15 +197,6 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The id of a home that has lost its private folder, and perhaps its index, as its commits have it: keys name the same
-/// records as before. A history that cannot be used says so when it is made sure of.
-fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<HomeId>, Error> {
-    match History::open(home, options.clone()).and_then(|history| history.home_id()) {
-        Err(error) if !error.is_transient() => Ok(None),
-        id => Ok(id?),
-    }
-}
-
 fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     crash::at(Point::InitFolders).map_err(fs::Error::io("make folders in", home.path()))?;
     let missing = |path: &str| home.find(path).map(|found| found.is_none());
@@ -225,30 +218,50 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     Ok(private)
 }
 
-/// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
-fn make_index(home: &Dir, private: &Dir, id: HomeId, made: &mut Made) -> Result<HomeId, Error> {
+/// Makes the index, or what it lacks, and returns the home's id: the `known` one, or else the one in the index if that is
+/// this home's, or else a new one. The index has that id then. A damaged one is left alone: `repair` rebuilds it.
+fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made) -> Result<HomeId, Error> {
     crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
     let path = home.path().join(home::INDEX);
     let is_adopted = home::is_adopted(private)?;
-    let make = || -> Result<HomeId, index::Error> {
-        let id = Index::create(&path, id)?;
-        Index::open(&path, index::PATIENCE)?.update_layout(is_adopted)?;
-        Ok(id)
+    let id = known.unwrap_or_else(|| HomeId(crate::random::id()));
+    let make = || -> Result<(Index, HomeId), index::Error> {
+        let found = Index::create(&path, id)?;
+        let mut index = Index::open(&path, index::PATIENCE)?;
+        index.update_layout(is_adopted)?;
+        Ok((index, found))
     };
-    match make() {
-        Ok(id) => {
-            if missing {
-                made.added.push("index");
-            }
-            Ok(id)
-        }
+    let (mut index, found) = match make() {
+        Ok(made) => made,
         Err(error) if error.is_lost() => {
             made.index_damaged = true;
-            Ok(id)
+            return Ok(id);
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if missing {
+        made.added.push("index");
     }
+    if found == id || (known.is_none() && is_index_ours(home, found)?) {
+        return Ok(found);
+    }
+    index.set_home(id)?;
+    Ok(id)
+}
+
+/// Whether the index, which has the id `found`, was made for the home in this folder. Not if the repository tracks it, since
+/// a pull or a clone brings such an index from another home; unless the home was released here, and that folder is kept.
+fn is_index_ours(home: &Dir, found: HomeId) -> Result<bool, Error> {
+    if !history::tracks(home.path(), home::INDEX) {
+        return Ok(true);
+    }
+    for released in private::released(home)? {
+        if home::identity_in(home, &released, RELEASED)?.is_some_and(|it| it.id == found) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn make_history(

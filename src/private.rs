@@ -4,7 +4,7 @@
 //!    `.git` file names (a linked work tree, a submodule). Git never checks anything out into it, no `pull`, `stash` or
 //!    `clean` takes it along, and nothing that a repository contains can be in it.
 //! 2. A home with a repository of its own, or none, has `.indelible` instead. There `.git/indelible` is a plain file, which
-//!    says so with one look.
+//!    says so with one look. Its second line is the home's id, for a home that loses this folder.
 //! 3. `.indelible` in somebody's repository counts only where that repository's own settings say that we put it there, or
 //!    its index has nothing of it. One that was checked out is a folder like any other. It moves by itself in the first case
 //!    alone: where a repository took the place of ours, it may be a mistake.
@@ -20,13 +20,18 @@ use std::path::Path;
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, crash};
+use crate::model::HomeId;
 
 /// The private folder of a home with a repository of its own, relative to the home.
 pub const PRIVATE: &str = ".indelible";
 /// The private folder in somebody's git folder; in a repository of ours, the file that says that it is not there.
 pub const IN_GIT: &str = "indelible";
-/// What that file says.
-pub(crate) const MARKER: &[u8] = b"The private folder of this home is .indelible, beside this folder.\n";
+/// The first line of that file.
+const MARKER: &str = "The private folder of this home is .indelible, beside this folder.";
+/// Its second line, before the home's id. Homes made by earlier versions get that line from the next `init` or worker.
+const MARKER_ID: &str = "The id of this home is ";
+/// A released private folder has this in its name, then a time.
+pub const ASIDE: &str = "-released-";
 /// Where the first look goes.
 const FIRST: &str = ".git/indelible";
 /// A longer file of git's is none.
@@ -69,6 +74,41 @@ pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
 pub fn shown(home: &Dir, private: &Dir) -> String {
     let path = private.path();
     path.strip_prefix(home.path()).unwrap_or(path).display().to_string()
+}
+
+/// The text of the file `.git/indelible` in the repository that was made for the home `id`.
+pub(crate) fn marker(id: HomeId) -> String {
+    format!("{MARKER}\n{MARKER_ID}{id}\n")
+}
+
+/// The id in that file, if `home` has the file and its repository with it. Git copies the file to no other repository.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be read.
+pub(crate) fn marked_id(home: &Dir) -> Result<Option<HomeId>, fs::Error> {
+    match home.find(FIRST) {
+        Err(error) if is_no_folder(&error) => Ok(None),
+        found => match found? {
+            Some(found) if found.is_file => Ok(id_in(&text(home, FIRST)?)),
+            _ => Ok(None),
+        },
+    }
+}
+
+fn id_in(marker: &str) -> Option<HomeId> {
+    let mut lines = marker.lines();
+    lines.next().filter(|first| *first == MARKER)?;
+    lines.next()?.strip_prefix(MARKER_ID)?.parse().ok()
+}
+
+/// The private folders that releases of the home in `home` have put aside.
+///
+/// # Errors
+/// [`fs::Error`] if they cannot be listed or opened.
+pub(crate) fn released(home: &Dir) -> Result<Vec<Dir>, fs::Error> {
+    let (parent, name) = parent_of(home)?;
+    let is_one = |it: &String| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(ASIDE));
+    parent.names()?.iter().filter(|it| is_one(it)).map(|it| parent.folder(it)).collect()
 }
 
 /// Opens the folder that the private folder of `home` lies in, and returns its name there.
