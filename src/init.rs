@@ -31,32 +31,32 @@ use crate::target::index::{self, Index};
 
 /// The name of the configuration file in the private folder.
 pub const CONFIG: &str = "config.toml";
-/// The name of the list of files that git leaves alone, here all of the private folder.
+/// The list of files that git ignores; here it names all of the private folder.
 const IGNORED: &str = ".gitignore";
-/// The identity of a home that is being released.
+/// The name of the identity while the home is being released, and afterwards.
 pub(crate) const RELEASED: &str = "released.json";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Made {
-    /// What was missing and is there now.
+    /// What was missing and has been made.
     pub added: Vec<&'static str>,
     /// The branch that shows the history.
     pub branch: String,
-    /// The reference that has it.
+    /// The reference that has the history.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
+    /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
     pub advice: Option<String>,
-    /// Whether the repository was there before, and is somebody's own.
+    /// Whether the repository is the user's own and was there before.
     pub guest: bool,
-    /// Whether the index is there but damaged, and was left alone.
+    /// Whether the index is damaged; it was left alone.
     pub index_damaged: bool,
 }
 
 /// Why a home could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Somebody else is at it.
+    /// Another process works in the home.
     #[error("{} is at work in it", .0.0)]
     Busy(Holder),
     /// The folder cannot be a home.
@@ -80,13 +80,13 @@ pub enum Error {
 /// configuration file.
 ///
 /// # Errors
-/// Every [`Error`]; what was made so far stays, and making it again goes on from there.
+/// Every [`Error`]. What was made so far stays, and calling this again continues from there.
 pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
     let mut made = Made::default();
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
     if !home::is_home(path) {
         history::make_room(path)?;
-        // A repository that cannot be used gets nothing that its own commands would show.
+        // In a repository that cannot be used nothing is made, since its own commands would show it.
         History::check(path, &history)?;
     }
     if make_home_folder(path)? {
@@ -100,8 +100,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     }
     let temporary = private.folder("tmp")?;
     if private.find(IGNORED)?.is_none() {
-        // A repository further up, which has the home among its files, does not take the journal along; and wherever a
-        // release puts the folder, git does not show it.
+        // A repository further up does not add the journal, and git does not show the folder after a release either.
         let _ = private.replace(IGNORED, b"*\n", &temporary)?;
     }
     let identity = home::identity(&home, &private)?;
@@ -113,7 +112,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     make_history(&home, &temporary, id, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
-        // Unlike a record's file, nothing could write it again: half of one would stop every command.
+        // No journal can write it again, unlike a record's file, and a torn one would stop every command.
         let _ = private.replace(CONFIG, config.as_bytes(), &temporary)?;
         made.added.push("config");
     }
@@ -128,18 +127,18 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     Ok(made)
 }
 
-/// Makes the home one again whose release was interrupted. Returns whether it was. Whoever releases a home has the worker's
-/// lock: without that it cannot be told whether they are gone, and a journal that goes on beside them would acknowledge
-/// what nobody commits.
+/// Takes back an interrupted release: the folder is a home again. Returns whether there was one. A running release has the
+/// worker's lock, so only its next owner knows that the release is dead. A journal that is reopened beside a running release
+/// would acknowledge records that are never committed.
 ///
 /// # Errors
-/// [`Error::Busy`] if it is being released at the moment, and what the disk refuses.
+/// [`Error::Busy`] if a release is running, and [`Error::Fs`].
 pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
     let is_released = || Ok::<_, Error>(private.find(home::IDENTITY)?.is_none() && private.find(RELEASED)?.is_some());
     if !is_released()? {
         return Ok(false);
     }
-    let lock = lock(private, "whoever takes a release back")?;
+    let lock = lock(private, "the end of an interrupted release")?;
     let taken_back = is_released()?;
     if taken_back {
         become_home_again(private, &lock)?;
@@ -147,10 +146,10 @@ pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
     Ok(taken_back)
 }
 
-/// The worker's lock, if nobody has it, of a private folder that was not put aside meanwhile.
+/// Takes the worker's lock of `private`, unless a release has just set that folder aside.
 ///
 /// # Errors
-/// [`Error::Busy`], and what the disk refuses.
+/// [`Error::Busy`] if another process has the lock, and [`Error::Fs`].
 pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
     let lock = WorkerLock::try_take(private, purpose)?.map_err(Error::Busy)?;
     match lock.is_current()? {
@@ -159,19 +158,19 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
     }
 }
 
-/// Takes back a release, for whoever has the worker's lock.
+/// Takes back a release, for the owner of the worker's lock.
 ///
 /// # Errors
-/// What the disk refuses; it can be taken back again then.
+/// [`Error::Fs`] and [`Error::Journal`]; it can be taken back again then.
 pub(crate) fn become_home_again(private: &Dir, _lock: &WorkerLock) -> Result<(), Error> {
     Journal::new(private.folder("journal")?).reopen()?;
     rename_identity(private, RELEASED, home::IDENTITY)
 }
 
-/// Gives a home's identity its other name. Durable when it returns.
+/// Renames a home's identity. The rename is durable when this returns.
 ///
 /// # Errors
-/// What the disk refuses.
+/// [`Error::Fs`].
 pub(crate) fn rename_identity(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
     private.set_aside(from, private, to)?;
     let _ = private.sync()?;
@@ -183,14 +182,14 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     home::check_length(path)?;
-    // A folder that could not be used would be left behind empty.
+    // Checked first, so that no empty folder is left where no home can be.
     let above = path.ancestors().skip(1).find(|above| above.is_dir());
     if let Some(above) = above {
         home::check_file_system(&Dir::open(above)?)?;
     }
     let make = os::private_folders().recursive(true).create(path);
     make.map_err(fs::Error::io("make the folder", path))?;
-    // What is durable within the home is so only if the names that lead to it are.
+    // Nothing in the home is durable before the names that lead to it are.
     for folder in path.ancestors().skip(1).take_while(|folder| above.is_some_and(|above| folder.starts_with(above))) {
         let _ = Dir::open(folder)?.sync()?;
     }
@@ -204,7 +203,7 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
         made.added.push("memory");
     }
     for folder in ["memory", "experiments/active"] {
-        // It may be a mount of its own.
+        // Each can be a mount of its own.
         home::check_file_system(&home.make_folder(folder)?)?;
     }
     if home::private_of(home)?.is_none() {
@@ -218,8 +217,8 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     Ok(private)
 }
 
-/// Makes the index, or what it lacks, and returns the home's id: the `known` one, or else the one in the index if that is
-/// this home's, or else a new one. The index has that id then. A damaged one is left alone: `repair` rebuilds it.
+/// Makes the index, or what it lacks. Returns the home's id: `known`, else the one in the index if that is this home's, else a
+/// new one. The index has that id then. A damaged index is left alone: `repair` rebuilds it.
 fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made) -> Result<HomeId, Error> {
     crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
@@ -250,8 +249,8 @@ fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made)
     Ok(id)
 }
 
-/// Whether the index, which has the id `found`, was made for the home in this folder. Not if the repository tracks it, since
-/// a pull or a clone brings such an index from another home; unless the home was released here, and that folder is kept.
+/// Whether the index, which has the id `found`, belongs to the home in this folder. An index that the repository tracks may
+/// have come with a clone or a pull, so it counts only if a home with that id was released here.
 fn is_index_ours(home: &Dir, found: HomeId) -> Result<bool, Error> {
     if !history::tracks(home.path(), home::INDEX) {
         return Ok(true);
@@ -289,7 +288,7 @@ fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), E
     let id = journal.ensure_id(private, temporary)?;
     if journal.ensure_first()? {
         made.added.push("journal");
-        // A journal that begins together with its home has every record there is: nothing has to be looked for.
+        // A journal that begins with its home has every record, so nothing has to be looked up elsewhere.
         if made.added.contains(&"index") {
             State::of_new(id).write(private, temporary)?;
         }
