@@ -365,14 +365,14 @@ impl History {
     /// As [`History::open`], and whatever the disk refuses.
     pub fn init(home: &Path, staging: &Path, id: HomeId, options: HistoryOptions) -> Result<(History, bool), Error> {
         let made = match setup::is_absent(home)? {
-            true => setup::create(home, staging)?,
+            true => setup::create(home, staging, id)?,
             false => setup::remake_folders(home).map(|()| false)?,
         };
-        let history = History::of(home, Some(id), options)?;
+        let history = History::of(home, Some(id), home_id(home), options)?;
         match history.owned {
             true => {
                 setup::take_on(&history.repository()?)?;
-                setup::mark_owned(&history.common);
+                setup::mark_owned(home, &history.common, id, staging);
                 if let Err(error) = outer::keep_room(home) {
                     tracing::warn!(
                         error = crate::model::text::chain(&error),
@@ -409,21 +409,19 @@ impl History {
     /// [`Error::Missing`] where the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
     /// that we do not write to.
     pub fn open(home: &Path, options: HistoryOptions) -> Result<History, Error> {
-        History::of(home, home_id(home), options)
+        let id = home_id(home);
+        History::of(home, id, id, options)
     }
 
-    fn of(home: &Path, id: Option<HomeId>, options: HistoryOptions) -> Result<History, Error> {
+    /// The history of the home `id`. `noted` is the id that its private folder has: none while the home is being made.
+    fn of(home: &Path, id: Option<HomeId>, noted: Option<HomeId>, options: HistoryOptions) -> Result<History, Error> {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
         }
         let repository = setup::open(home)?;
-        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, id)?;
+        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, noted)?;
         let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
-        let id = match id {
-            None if !owned => pointer::orphan(&repository)?,
-            id => id,
-        };
         let (reference, branch) = match owned {
             true => (setup::OWNED_BRANCH.to_owned(), setup::OWNED_BRANCH.to_owned()),
             // Without an id there is no history yet.

@@ -28,12 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
-use crate::adopt::release::ASIDE;
 use crate::fs::Dir;
 use crate::fs::crash::Point;
 use crate::fs::os;
-use crate::home::{IDENTITY, INDEX, Identity};
-use crate::init::RELEASED;
+use crate::home::IDENTITY;
 use crate::model::HomeId;
 use crate::model::path::ROOTS;
 use crate::private::{IN_GIT, PRIVATE, private_of};
@@ -83,48 +81,18 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> 
     }
 }
 
-/// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
-/// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
-/// to this user: the history may be theirs.
-pub(super) fn orphan(repository: &Repository) -> Result<Option<HomeId>, Error> {
-    let mut claimed = Vec::new();
-    let own = real(repository.path());
-    for git in work_trees(repository).filter(|git| real(git) != own) {
-        let places = places_of(repository, &git);
-        let folders = private_folders(&git, &places);
-        let ids: Vec<HomeId> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
-        let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
-        if is_one && ids.is_empty() {
-            return Ok(None);
-        }
-        claimed.extend(ids);
-    }
-    let mut found = Vec::new();
-    for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
-        let Ok(reference) = reference else { continue };
-        let id = reference.name().ok().and_then(|name| name.rsplit('/').next()?.parse().ok());
-        if let (Some(id), Some(tip)) = (id, reference.target())
-            && !claimed.contains(&id)
-            && is_of(repository, tip, id)?
-        {
-            found.push(id);
-        }
-    }
-    Ok(if let [only] = found[..] { Some(only) } else { None })
-}
-
 /// Whether another work tree has a home, as far as this user can tell.
 pub(super) fn has_other_homes(repository: &Repository) -> bool {
     let own = real(repository.path());
+    // A private folder stays in the work tree until `init` or a worker moves it to the git folder.
+    let is_home =
+        |folder: PathBuf| folder.is_dir() && (folder.join(IDENTITY).is_file() || fs::read_dir(&folder).is_err());
     work_trees(repository).filter(|git| real(git) != own).any(|git| {
         let places = places_of(repository, &git);
-        let is_home = |folder: &PathBuf| {
-            let is_aside = folder.to_string_lossy().contains(ASIDE);
-            !is_aside && (folder.join(IDENTITY).is_file() || fs::read_dir(folder).is_err())
-        };
         // Of a work tree that was removed, git keeps its folder for a while.
         let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
-        is_there && private_folders(&git, &places).iter().any(is_home)
+        let beside = places.iter().map(|place| place.join(PRIVATE));
+        is_there && beside.chain([git.join(IN_GIT)]).any(is_home)
     })
 }
 
@@ -140,25 +108,6 @@ fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
     above(git).into_iter().chain(named).collect()
 }
 
-/// The private folders, released ones too, in the git folder `git`, and in its work trees `places`, where such a folder
-/// stays until `init` or a worker moves it.
-fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
-    let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
-    let found = beside.chain([(git, IN_GIT)]).flat_map(|(folder, name)| {
-        let is_one =
-            move |it: &str| it.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(ASIDE));
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter(move |it| it.file_name().to_str().is_some_and(is_one)).map(|it| it.path())
-    });
-    found.filter(|folder| folder.is_dir()).collect()
-}
-
-/// The id of the home whose private folder is at `folder`.
-fn claimed_in(folder: &Path) -> Option<HomeId> {
-    let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
-    read(IDENTITY).or_else(|| read(RELEASED))
-}
-
 fn real(path: &Path) -> PathBuf {
     os::real_path(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -172,15 +121,16 @@ pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>,
     }
 }
 
-/// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
-/// git made, as `clone --mirror` does. Where the id is lost, it is the history of a home that has nothing else in it.
-pub(super) fn is_mirror(repository: &Repository, id: Option<HomeId>) -> Result<bool, Error> {
+/// Whether the repository is a bare clone of a home's own one, as `clone --mirror` makes it: its branch `main` has the
+/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id: then the
+/// history may be any home's, and must hold nothing else.
+pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Result<bool, Error> {
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
     }
     let Ok(Some(tip)) = refs::target(repository, super::setup::OWNED_BRANCH) else { return Ok(false) };
     let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
-    match id {
+    match noted {
         Some(id) => is_of(repository, tip, id),
         None => {
             let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 
 use crate::journal::Replaced;
+use crate::model::JournalId;
 use crate::model::path::ROOTS;
 use crate::model::position::Position;
-use crate::model::{HomeId, JournalId};
 
-use super::message::Trailer;
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, plain, refs};
 
@@ -137,24 +136,11 @@ impl History {
     /// # Errors
     /// As [`History::tip`].
     pub fn newest_position(&self, journal: JournalId) -> Result<Option<Position>, Error> {
-        self.newest_of(|trailer| (trailer.journal == journal).then_some(trailer.position))
-    }
-
-    /// The id of the home, as the newest commit says that names one; looked for as far as [`History::newest_position`]
-    /// does.
-    ///
-    /// # Errors
-    /// As [`History::tip`].
-    pub fn home_id(&self) -> Result<Option<HomeId>, Error> {
-        self.newest_of(|trailer| trailer.home)
-    }
-
-    fn newest_of<T>(&self, wanted: impl Fn(&Trailer) -> Option<T>) -> Result<Option<T>, Error> {
         let repository = self.repository()?;
         for commit in self.commits(&repository)?.take(FOREIGN_COMMITS_MAX) {
             let trailer = super::message::parse(commit?.message_bytes());
-            if let Some(found) = trailer.as_ref().and_then(&wanted) {
-                return Ok(Some(found));
+            if let Some(trailer) = trailer.filter(|trailer| trailer.journal == journal) {
+                return Ok(Some(trailer.position));
             }
         }
         Ok(None)

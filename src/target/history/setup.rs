@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
+//! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
 //! | before a list that had no line but ours is removed | that list | releasing again |
 
 use std::ffi::c_int;
@@ -19,8 +20,9 @@ use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, R
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
 use crate::fs::crash::{self, Point};
-use crate::fs::os;
 use crate::fs::place::BESIDE;
+use crate::fs::{Dir, os};
+use crate::model::HomeId;
 use crate::private;
 
 /// Our branch in a repository that we made.
@@ -215,20 +217,23 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     sync_folder(repository.commondir())
 }
 
-/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
-pub(super) fn mark_owned(common: &Path) {
-    let path = common.join(private::IN_GIT);
-    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
-        && let Err(error) = file.write_all(private::MARKER)
-    {
-        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+/// Writes the file that says where the private folder of the home `id` is, and its id, by way of `staging`. A repository of
+/// before lacks the id, a copy that git made lacks the file. A work tree of the home's repository does not mark it.
+pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
+    let marker = private::marker(id);
+    if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
+        return;
+    }
+    let replace = || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?);
+    if let Err(error) = replace() {
+        tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
 }
 
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
 /// folder of the home. False where somebody else's got there first.
-pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
-    match create_in(home, staging) {
+pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
+    match create_in(home, staging, id) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
         created => return created,
     }
@@ -236,15 +241,15 @@ pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
     // What a crash left there. A home without a repository has nothing else in it that anybody misses.
     let _ = fs::remove_dir_all(&beside);
     os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
-    let created = create_in(home, &beside);
+    let created = create_in(home, &beside, id);
     let _ = fs::remove_dir_all(&beside);
     created
 }
 
-fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
+fn create_in(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
     let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
     crash::at(Point::InitHistory).doing_at("making the repository", &staged)?;
-    let placed = build(&staged).and_then(|()| {
+    let placed = build(&staged, id).and_then(|()| {
         let place = home.join(".git");
         match fs::rename(&staged, &place) {
             Ok(()) => sync_folder(home).map(|()| true),
@@ -266,7 +271,7 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-fn build(root: &Path) -> Result<(), Error> {
+fn build(root: &Path, id: HomeId) -> Result<(), Error> {
     let folders =
         ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
     for name in folders {
@@ -279,7 +284,7 @@ fn build(root: &Path) -> Result<(), Error> {
         ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
         ("config", CONFIG.as_bytes().to_vec()),
         (claim, first_claim.into_bytes()),
-        (private::IN_GIT, private::MARKER.to_vec()),
+        (private::IN_GIT, private::marker(id).into_bytes()),
     ];
     for (name, text) in files {
         write_synced(&root.join(name), &text, 0o600)?;
@@ -454,11 +459,14 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
     placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
 }
 
-/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Where that cannot be told, yes.
 pub fn tracks(home: &Path, path: &str) -> bool {
-    let start = format!("{path}/");
+    if is_absent(home).unwrap_or(false) {
+        return false;
+    }
+    let is_in = |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
     let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
-    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
+    index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
 /// Where somebody's own repository is, for a person, and whether it tracks the file `path`.

@@ -223,7 +223,7 @@ fn init_can_be_repeated_and_open_does_not_make() {
     assert!(!made && history.is_owned());
     assert_eq!(fs::read(home.path.join(".git/config")).expect("a configuration"), before);
     assert!(
-        !setup::create(&home.path, &home.path.join(".indelible/tmp")).expect("somebody was first"),
+        !setup::create(&home.path, &home.path.join(".indelible/tmp"), HOME).expect("somebody was first"),
         "it was replaced"
     );
 }
