@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
-use crate::journal::{self, Journal};
+use crate::journal::{self, ExclusiveJournal, Journal};
 use crate::private;
 use crate::state::State;
 use crate::target::history::{self, History, HistoryOptions};
@@ -161,8 +161,9 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
 ///
 /// # Errors
 /// What the disk refuses; it can be taken back again then.
-pub(crate) fn become_home_again(private: &Dir, _lock: &WorkerLock) -> Result<(), Error> {
-    Journal::new(private.folder("journal")?).reopen()?;
+pub(crate) fn become_home_again(private: &Dir, lock: &WorkerLock) -> Result<(), Error> {
+    let journal = Journal::new(private.folder("journal")?);
+    ExclusiveJournal::of(&journal, lock).reopen()?;
     rename_identity(private, RELEASED, home::IDENTITY)
 }
 
@@ -272,7 +273,7 @@ fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), E
         made.added.push("journal");
         // A journal that begins together with its home has every record there is: nothing has to be looked for.
         if made.added.contains(&"index") {
-            State::of_new(id).write(private, temporary)?;
+            State::of_new(id).create(private, temporary)?;
         }
     }
     Ok(())

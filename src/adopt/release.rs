@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
-use crate::fs::lock::WorkerLock;
+use crate::exclusive::Exclusive;
 use crate::fs::{self, Dir, Point, crash};
 use crate::home::{self, ADOPTED, Home, IDENTITY};
 use crate::init::{self, RELEASED};
@@ -83,21 +83,21 @@ pub fn open(path: &Path) -> Result<(Home, Note), Error> {
     Ok((Home::open(path)?, note))
 }
 
-/// Releases `home`, whose worker's lock is `lock`; with `remove` its private folder is removed instead of put aside.
+/// Releases the home of `exclusive`; with `remove` its private folder is removed instead of put aside.
 ///
 /// # Errors
 /// [`Error::Unsettled`] if not everything is where it belongs: nothing has been changed then. [`Error::Index`] if
 /// somebody uses the database all the time: it is still a home then. Every other [`Error`]; releasing again goes on from
 /// there.
 pub fn release(
-    home: &Home,
+    exclusive: &Exclusive<'_>,
     note: &Note,
-    lock: &WorkerLock,
     options: &pipeline::Options,
     remove: bool,
     progress: &mut dyn Progress,
 ) -> Result<Released, Error> {
-    commit_everything(home, lock, options, progress)?;
+    let home = exclusive.home();
+    commit_everything(exclusive, options, progress)?;
     check_settled(home, options, progress)?;
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let (dir, private) = (home.dir(), home.private());
@@ -110,15 +110,15 @@ pub fn release(
     step(Point::ReleaseBeforeDatabase)?;
     let mode = note.journal_mode.as_deref().unwrap_or("delete");
     let last =
-        commit_everything(home, lock, options, progress).and_then(|_| Ok(database::settle(&home.index_path(), mode)?));
+        commit_everything(exclusive, options, progress).and_then(|_| Ok(database::settle(&home.index_path(), mode)?));
     if let Err(error) = last {
-        init::become_home_again(private, lock)?;
+        init::become_home_again(private, exclusive.lock())?;
         return Err(error);
     }
-    let (parent, aside) = match put_aside(home, lock, options, &history, mode, progress) {
+    let (parent, aside) = match put_aside(exclusive, options, &history, mode, progress) {
         // Another process has the database open, and the journal was not ended.
         Err(error @ Error::Index(_)) => {
-            init::become_home_again(private, lock)?;
+            init::become_home_again(private, exclusive.lock())?;
             return Err(error);
         }
         aside => aside?,
@@ -146,20 +146,20 @@ pub fn release(
 /// Puts the private folder aside, once the journal holds nothing that is not committed. Returns where it is, and its new
 /// name there.
 fn put_aside(
-    home: &Home,
-    lock: &WorkerLock,
+    exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
     history: &History,
     mode: &str,
     progress: &mut dyn Progress,
 ) -> Result<(Dir, String), Error> {
+    let home = exclusive.home();
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let temporary = home.private_folder("tmp")?;
     loop {
         // Who commits adds our lines to the list of ignored files, so they go after that.
-        let committed = commit_everything(home, lock, options, progress)?;
+        let committed = commit_everything(exclusive, options, progress)?;
         // The commit opened the database, which in WAL mode leaves a log beside it.
         database::settle(&home.index_path(), mode)?;
         step(Point::ReleaseBeforeExclude)?;
@@ -167,12 +167,12 @@ fn put_aside(
             history.exclude_ours_no_more(excluded_before.as_deref())?;
         }
         step(Point::ReleaseBeforeEnd)?;
-        home.journal().close(&temporary)?;
+        exclusive.journal().close(&temporary)?;
         if !has_more(home, committed)? {
             break;
         }
         // A recorder that had begun before the home stopped being one: its record goes the usual way.
-        home.journal().reopen()?;
+        exclusive.journal().reopen()?;
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;
@@ -199,12 +199,11 @@ fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
 
 /// Applies and commits everything pending. Returns up to where the journal is committed.
 fn commit_everything(
-    home: &Home,
-    lock: &WorkerLock,
+    exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
     progress: &mut dyn Progress,
 ) -> Result<Position, Error> {
-    let mut committer = Committer::open(home, lock, options.clone()).map_err(recover::Error::from)?;
+    let mut committer = Committer::open(exclusive, options.clone()).map_err(recover::Error::from)?;
     recover::recover(&mut committer, Scope::Start, progress)?;
     match committer.rows_owed() {
         None => Ok(committer.committed()),

@@ -400,8 +400,7 @@ impl Mending<'_, '_> {
         self.group_bytes = 0;
         let jsons: Vec<_> = self.group.drain(..).filter_map(|intent| serde_json::to_vec(&intent).ok()).collect();
         let mut appender = Appender::open(journal)?;
-        let written = appender.append(&jsons)?;
-        let _ = appender.sync(written)?;
+        let _ = appender.append(&jsons)?.sync()?;
         Ok(())
     }
 

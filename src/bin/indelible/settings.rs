@@ -20,6 +20,7 @@ use indelible::init::CONFIG;
 use indelible::model::text;
 use indelible::model::{FieldSpec, PROVENANCE, Provenance, Severity};
 use indelible::own;
+use indelible::record::Sources;
 use indelible::redact::Redactor;
 use indelible::target::history::HistoryOptions;
 use indelible::trust::{Notes, Standing};
@@ -457,12 +458,10 @@ impl Settings {
         }
     }
 
-    /// What is kept of where a record comes from.
-    pub fn kept(&self, mut provenance: Provenance) -> Provenance {
+    /// How provenance is completed and which of it is kept, in a process with the provenance `process`.
+    pub fn sources(&self, process: Provenance, project_ids: Option<PathBuf>) -> Sources {
         let label = Some(self.sync.name.trim()).filter(|name| !name.is_empty());
-        provenance.host = provenance.host.or_else(|| label.map(str::to_owned));
-        provenance.keep_only(&self.record.provenance);
-        provenance
+        Sources { process, project_ids, host: label.map(str::to_owned), kept: self.record.provenance.clone() }
     }
 
     /// What hooks record.
