@@ -140,7 +140,7 @@ impl Promise for home::Error {
 impl Promise for journal::Error {
     fn exit(&self) -> Exit {
         match self {
-            journal::Error::Empty(_) | journal::Error::Format { .. } => Exit::NoHome,
+            journal::Error::Empty(_) | journal::Error::Newer { .. } | journal::Error::Format { .. } => Exit::NoHome,
             journal::Error::TooLarge { .. } => Exit::Input,
             journal::Error::Fs(error) => error.exit(),
             _ => Exit::Io,
