@@ -27,7 +27,7 @@ pub struct Inspection {
     pub conflict: Option<String>,
     /// The kinds of record whose rows it refuses. Such records would go to quarantine.
     pub refusals: Vec<Refusal>,
-    /// Whether it has rows of ours, from an adoption that was released.
+    /// Whether it has our rows, from an adoption that was released.
     pub has_records: bool,
 }
 

@@ -209,7 +209,7 @@ pub(super) fn replaced(home: &Dir, adopted: &Dir) -> Result<Vec<Replaced>, fs::E
         }
         let what = match (found, bytes) {
             (Occupant::Nothing, _) => "is gone",
-            (Occupant::NoFile, _) => "is a link by now, or no plain file",
+            (Occupant::NoFile, _) => "is a link, or not a plain file",
             (_, Some(bytes)) if is_in_conflict(&bytes) => "has conflicts of a merge in it, and cannot run",
             _ => "is not ours any more: something replaced it, an update perhaps, and it records on its own again",
         };
