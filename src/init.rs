@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Point, crash, os};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
-use crate::journal::{self, Journal};
+use crate::journal::{self, ExclusiveJournal, Journal};
 use crate::model::HomeId;
 use crate::private;
 use crate::state::State;
@@ -162,8 +162,9 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
 ///
 /// # Errors
 /// [`Error::Fs`] and [`Error::Journal`]; it can be taken back again then.
-pub(crate) fn become_home_again(private: &Dir, _lock: &WorkerLock) -> Result<(), Error> {
-    Journal::new(private.folder("journal")?).reopen()?;
+pub(crate) fn become_home_again(private: &Dir, lock: &WorkerLock) -> Result<(), Error> {
+    let journal = Journal::new(private.folder("journal")?);
+    ExclusiveJournal::of(&journal, lock).reopen()?;
     rename_identity(private, RELEASED, home::IDENTITY)
 }
 
@@ -290,7 +291,7 @@ fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), E
         made.added.push("journal");
         // A journal that begins with its home has every record, so nothing has to be looked up elsewhere.
         if made.added.contains(&"index") {
-            State::of_new(id).write(private, temporary)?;
+            State::of_new(id).create(private, temporary)?;
         }
     }
     Ok(())

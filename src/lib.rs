@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod exclusive;
 pub mod fs;
 pub mod home;
 pub mod hook;

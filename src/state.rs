@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exclusive::Exclusive;
 use crate::fs::{Dir, Error, os};
+use crate::home;
 use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 
@@ -73,8 +75,17 @@ impl State {
     /// Remembers this, durably.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written; what was remembered before is then still there.
-    pub fn write(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
+    /// [`home::Error::Fs`] if it cannot be written; what was remembered before is then still there.
+    pub fn write(&self, home: &Exclusive<'_>) -> Result<(), home::Error> {
+        let home = home.home();
+        Ok(self.create(home.private(), &home.private_folder("tmp")?)?)
+    }
+
+    /// Remembers this, durably, of a home that is being made, in its folders `private` and `temporary`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub(crate) fn create(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings");
         private.replace(NAME, text.as_bytes(), temporary).map(|_| ())
     }

@@ -9,14 +9,13 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::{self, Home};
 use crate::hook::count::{self, Counts};
-use crate::journal::{Item, Reader};
-use crate::model::Intent;
+use crate::journal::{Found, Records};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
 use crate::pipeline::{Reached, reached};
 use crate::quarantine::Contents;
 use crate::target::history::{History, HistoryOptions};
-use crate::target::index::{self, Index};
+use crate::target::index::{self, Index, Others};
 use crate::verify;
 use crate::worker::{self, Published};
 
@@ -146,13 +145,12 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     let mut oldest_age_s = None;
     if !running {
         let history = History::open(home.path(), options.clone())?;
-        let mut reader = reader(home, reached(home, &history).unwrap_or_default().committed)?;
+        let committed = reached(home, &history).unwrap_or_default().committed;
+        let mut records = Records::from_position_or_start(home.journal(), committed)?;
         while oldest_age_s.is_none()
-            && let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten()
+            && let Some(found) = records.as_mut().map(Records::next).transpose()?.flatten()
         {
-            if let Item::Entry { json } = item {
-                oldest_age_s = age_s(&json);
-            }
+            oldest_age_s = age_s(&found);
         }
     }
     worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
@@ -162,34 +160,26 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     Ok(needs)
 }
 
-/// Reads the journal from `position`, or from its beginning.
-fn reader(home: &Home, position: Option<Position>) -> Result<Option<Reader<'_>>, verify::Error> {
-    let journal = home.journal();
-    if let Some(position) = position
-        && let Some(reader) = Reader::from_position(journal, position)?
-    {
-        return Ok(Some(reader));
-    }
-    Ok(Reader::from_start(journal)?)
-}
-
-/// How long ago the intent in `json` was recorded.
-fn age_s(json: &[u8]) -> Option<i64> {
-    let intent = serde_json::from_slice::<Intent>(json).ok()?;
+/// How long ago the record was recorded that `found` holds.
+fn age_s(found: &Found) -> Option<i64> {
+    let Found::Op(logged) = found else { return None };
+    let intent = logged.op.intent()?;
     Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0))
 }
 
 /// The records in the journal from `begin`, or its start, to `end`, or its end.
 fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Result<Pending, verify::Error> {
-    let mut reader = reader(home, begin)?;
+    let mut records = Records::from_position_or_start(home.journal(), begin)?;
     let mut pending = Pending::default();
-    let is_end = |reader: &Reader<'_>| end.is_some_and(|end| reader.position() == end);
-    while let Some(reader) = reader.as_mut().filter(|reader| !is_end(reader)) {
-        let Some(item) = reader.next()? else { break };
-        let Item::Entry { json } = item else { continue };
+    let is_end = |records: &Records<'_>| end.is_some_and(|end| records.position() == end);
+    while let Some(records) = records.as_mut().filter(|records| !is_end(records)) {
+        let Some(found) = records.next()? else { break };
+        if !matches!(found, Found::Op(_) | Found::Unknown { .. }) {
+            continue;
+        }
         pending.records += 1;
         if pending.oldest_age_s.is_none() {
-            pending.oldest_age_s = age_s(&json);
+            pending.oldest_age_s = age_s(&found);
         }
     }
     Ok(pending)
@@ -206,8 +196,8 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened =
-        Index::open_to_read(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite)
+        .and_then(|index| index.check_schema());
     match opened {
         Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
             needs.push(format!("{}: run `indelible repair`", chain(&error)));

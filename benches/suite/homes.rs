@@ -82,6 +82,7 @@ pub fn of(lab: &Lab, layout: Layout, records: usize) -> PathBuf {
 /// had died right after their sync.
 pub fn append(path: &Path, layout: Layout, records: usize) {
     let home = Home::open(path).expect("the home was made");
+    let exclusive = home.exclusive("a benchmark").expect("it can be locked").expect("no worker runs");
     let journal = home.journal();
     let mut appender = Appender::open(journal).expect("the journal can be written");
     let (mut group, mut bytes) = (Vec::new(), 0);
@@ -91,11 +92,11 @@ pub fn append(path: &Path, layout: Layout, records: usize) {
         group.push(json);
         if group.len() == 512 || number + 1 == records {
             let written = appender.append(&group).expect("the journal can be written");
-            let _ = appender.sync(written).expect("the journal can be synced");
+            let _ = written.sync().expect("the journal can be synced");
             group.clear();
         }
         if bytes >= SEGMENT_BYTES && group.is_empty() {
-            journal.rotate().expect("the journal can go on in a new segment");
+            exclusive.journal().rotate().expect("the journal can go on in a new segment");
             appender = Appender::open(journal).expect("the journal can be written");
             bytes = 0;
         }

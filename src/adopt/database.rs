@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::text::{chain, visible_line};
 use crate::model::{FieldSpec, HomeId, Invalid, Kind, Provenance, Record, RecordId};
-use crate::target::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
+use crate::target::index::{self, Index, Others, PATIENCE, RowImage, columns_of, temporary_copy};
 
 /// What is in a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,7 +72,7 @@ pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> 
 }
 
 fn look(path: &Path) -> Result<(Inspection, Index), index::Error> {
-    let index = Index::open_to_look(path)?;
+    let index = Index::open_to_read(path, PATIENCE, Others::KeptOut)?;
     let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
     let mut found = Inspection {

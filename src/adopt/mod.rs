@@ -272,7 +272,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     if lock.is_some() && plan.database.as_ref().is_some_and(|database| !database.has_records) {
         // Neither the database nor a journal has known a record before: nothing has to be looked for.
         let journal = Journal::new(private.folder("journal")?).ensure_id(&private, &temporary)?;
-        State::of_new(journal).write(&private, &temporary)?;
+        State::of_new(journal).create(&private, &temporary)?;
     }
     let scripts = match &wishes.scripts {
         Some(binary) => scripts::install(&home, &adopted, &temporary, binary)?,

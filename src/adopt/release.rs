@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
-use crate::fs::lock::WorkerLock;
+use crate::exclusive::Exclusive;
 use crate::fs::{self, Dir, Point, crash};
 use crate::home::{self, ADOPTED, Home, IDENTITY};
 use crate::init::{self, RELEASED};
@@ -80,20 +80,20 @@ pub fn open(path: &Path) -> Result<(Home, Note), Error> {
     Ok((Home::open(path)?, note))
 }
 
-/// Releases `home`, whose worker's lock is `lock`. With `remove`, its private folder is removed instead of set aside.
+/// Releases the home of `exclusive`. With `remove`, its private folder is removed instead of set aside.
 ///
 /// # Errors
 /// [`Error::Unsettled`] if the stores disagree: nothing has changed then. [`Error::Index`] if another process uses the
 /// database the whole time: the folder is still a home then. Every other [`Error`]; releasing again continues from there.
 pub fn release(
-    home: &Home,
+    exclusive: &Exclusive<'_>,
     note: &Note,
-    lock: &WorkerLock,
     options: &pipeline::Options,
     remove: bool,
     progress: &mut dyn Progress,
 ) -> Result<Released, Error> {
-    commit_everything(home, lock, options, progress)?;
+    let home = exclusive.home();
+    commit_everything(exclusive, options, progress)?;
     check_settled(home, options, progress)?;
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let (dir, private) = (home.dir(), home.private());
@@ -106,15 +106,15 @@ pub fn release(
     step(Point::ReleaseBeforeDatabase)?;
     let mode = note.journal_mode.as_deref().unwrap_or("delete");
     let last =
-        commit_everything(home, lock, options, progress).and_then(|_| Ok(database::settle(&home.index_path(), mode)?));
+        commit_everything(exclusive, options, progress).and_then(|_| Ok(database::settle(&home.index_path(), mode)?));
     if let Err(error) = last {
-        init::become_home_again(private, lock)?;
+        init::become_home_again(private, exclusive.lock())?;
         return Err(error);
     }
-    let (parent, aside) = match put_aside(home, lock, options, &history, mode, progress) {
+    let (parent, aside) = match put_aside(exclusive, options, &history, mode, progress) {
         // Another process has the database open, and the journal was not closed.
         Err(error @ Error::Index(_)) => {
-            init::become_home_again(private, lock)?;
+            init::become_home_again(private, exclusive.lock())?;
             return Err(error);
         }
         aside => aside?,
@@ -142,20 +142,20 @@ pub fn release(
 /// Sets the private folder aside, once everything in the journal is committed. Returns the folder that it is in, and its new
 /// name.
 fn put_aside(
-    home: &Home,
-    lock: &WorkerLock,
+    exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
     history: &History,
     mode: &str,
     progress: &mut dyn Progress,
 ) -> Result<(Dir, String), Error> {
+    let home = exclusive.home();
     let dir = home.dir();
     let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let temporary = home.private_folder("tmp")?;
     loop {
         // A commit adds our lines to the list of ignored files, so they are removed after it.
-        let committed = commit_everything(home, lock, options, progress)?;
+        let committed = commit_everything(exclusive, options, progress)?;
         // The commit opened the database, which in WAL mode leaves a log beside it.
         database::settle(&home.index_path(), mode)?;
         step(Point::ReleaseBeforeExclude)?;
@@ -163,12 +163,12 @@ fn put_aside(
             history.exclude_ours_no_more(excluded_before.as_deref())?;
         }
         step(Point::ReleaseBeforeEnd)?;
-        home.journal().close(&temporary)?;
+        exclusive.journal().close(&temporary)?;
         if !has_more(home, committed)? {
             break;
         }
         // From a recorder that had started before the identity was renamed. Its record is committed like any other.
-        home.journal().reopen()?;
+        exclusive.journal().reopen()?;
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;
@@ -195,12 +195,11 @@ fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
 
 /// Applies and commits everything pending. Returns the committed position.
 fn commit_everything(
-    home: &Home,
-    lock: &WorkerLock,
+    exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
     progress: &mut dyn Progress,
 ) -> Result<Position, Error> {
-    let mut committer = Committer::open(home, lock, options.clone()).map_err(recover::Error::from)?;
+    let mut committer = Committer::open(exclusive, options.clone()).map_err(recover::Error::from)?;
     recover::recover(&mut committer, Scope::Start, progress)?;
     match committer.rows_owed() {
         None => Ok(committer.committed()),

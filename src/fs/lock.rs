@@ -34,7 +34,7 @@ impl WorkerLock {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
-    pub fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
+    pub(crate) fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
         let held = order::take(Lock::Worker);
         let mut file = private.open_or_create(NAME)?;
         let error = |source| Error::io("lock", private.path().join(NAME))(source);
@@ -53,7 +53,7 @@ impl WorkerLock {
     ///
     /// # Errors
     /// As [`WorkerLock::try_take`].
-    pub fn take_for_worker(private: &Dir, patience: Duration) -> Result<Result<WorkerLock, Holder>, Error> {
+    pub(crate) fn take_for_worker(private: &Dir, patience: Duration) -> Result<Result<WorkerLock, Holder>, Error> {
         let until = Instant::now() + patience;
         loop {
             match WorkerLock::try_take(private, WORKER)? {

@@ -1,9 +1,10 @@
 //! Appending: what a recorder does, without a lock.
 
-use super::Error;
 use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
 use super::segment::{Journal, SegmentNumber, find_header, write_header};
-use crate::fs::{self, Durable, File, Point, crash};
+use super::{Error, Synced};
+use crate::fs::{self, File, Point, crash};
+use crate::model::position::Position;
 
 /// How often one entry follows the journal to a newer segment before its writer gives up. More than once is rare, more
 /// than a few times is a test that rotates without a pause; there has to be an end all the same.
@@ -13,20 +14,36 @@ const SEGMENTS_MAX: u32 = 1000;
 #[derive(Debug)]
 pub struct Appender<'j> {
     journal: &'j Journal,
+    segment: Segment,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Segment {
     number: SegmentNumber,
+    /// The end of its header.
+    beginning: Position,
     file: File,
 }
 
-/// Entries that are written and not yet synced.
+/// Entries that are written and not yet synced. It borrows the appender: nothing is appended behind them before
+/// [`Written::sync`] has used it up.
 #[derive(Debug)]
 #[must_use = "what is written is not kept until it is synced"]
-pub struct Written {
+pub struct Written<'a> {
+    journal: &'a Journal,
+    segment: &'a mut Segment,
+    entries: Entries,
+    segments: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Entries {
     bytes: Vec<u8>,
     /// Where each entry begins within `bytes`.
     starts: Vec<usize>,
     /// Where they begin in the segment, as far as the system said so.
     offset: Option<u64>,
-    segments: u32,
 }
 
 impl<'j> Appender<'j> {
@@ -35,18 +52,7 @@ impl<'j> Appender<'j> {
     /// # Errors
     /// [`Error::Empty`], [`Error::Format`], [`Error::Fs`]; nothing is written then.
     pub fn open(journal: &'j Journal) -> Result<Appender<'j>, Error> {
-        loop {
-            let number = journal.newest()?;
-            let file = match journal.dir.append(&number.file_name()) {
-                // Removed since it was listed: there is a newer one by now.
-                Err(error) if error.is_not_found() => continue,
-                file => file?,
-            };
-            if find_header(&file, number)?.is_none() {
-                write_header(&journal.dir, &file)?;
-            }
-            return Ok(Appender { journal, number, file });
-        }
+        Ok(Appender { journal, segment: Segment::newest(journal)? })
     }
 
     /// Writes one entry for each of `jsons`, all with a single call.
@@ -54,47 +60,116 @@ impl<'j> Appender<'j> {
     /// # Errors
     /// [`Error::TooLarge`], and nothing is written; [`Error::Short`] and [`Error::Fs`], and what was written of it is
     /// never taken for an entry, unless [`Error::Sync`] says so.
-    pub fn append<J: AsRef<[u8]>>(&mut self, jsons: &[J]) -> Result<Written, Error> {
-        let mut written = Written { bytes: Vec::new(), starts: Vec::new(), offset: None, segments: 1 };
+    pub fn append<J: AsRef<[u8]>>(&mut self, jsons: &[J]) -> Result<Written<'_>, Error> {
+        let mut entries = Entries { bytes: Vec::new(), starts: Vec::new(), offset: None };
         for json in jsons {
             let entry = encode(json.as_ref());
             if entry.len() > ENTRY_BYTES_MAX {
                 return Err(Error::TooLarge { bytes: entry.len() });
             }
-            written.starts.push(written.bytes.len());
-            written.bytes.extend_from_slice(&entry);
+            entries.starts.push(entries.bytes.len());
+            entries.bytes.extend_from_slice(&entry);
         }
-        self.write(&mut written)?;
-        Ok(written)
+        self.segment.write(self.journal, &mut entries)?;
+        Ok(Written { journal: self.journal, segment: &mut self.segment, entries, segments: 1 })
+    }
+}
+
+impl Segment {
+    fn newest(journal: &Journal) -> Result<Segment, Error> {
+        loop {
+            let number = journal.newest()?;
+            let file = match journal.dir.append(&number.file_name()) {
+                // Removed since it was listed: there is a newer one by now.
+                Err(error) if error.is_not_found() => continue,
+                file => file?,
+            };
+            let header = match find_header(&file, number)? {
+                None => {
+                    write_header(&journal.dir, &file)?;
+                    // Read back, since the first one counts, and another writer's may come before this one's.
+                    find_header(&file, number)?
+                }
+                header => header,
+            };
+            let header = header.ok_or_else(|| Error::Empty(journal.dir.path().into()))?;
+            let beginning = Position { segment: header.id, offset: header.end, checksum: 0 };
+            return Ok(Segment { number, beginning, file });
+        }
     }
 
-    fn write(&self, written: &mut Written) -> Result<(), Error> {
+    fn write(&self, journal: &Journal, entries: &mut Entries) -> Result<(), Error> {
         let named = |source| fs::Error::io("write to", self.file.path())(source);
         crash::at(Point::AppendBeforeWrite).map_err(named)?;
         if crash::wanted(Point::AppendShortWrite) {
-            self.file.write_once(&written.bytes[..written.bytes.len() / 2])?;
+            self.file.write_once(&entries.bytes[..entries.bytes.len() / 2])?;
         }
         crash::at(Point::AppendShortWrite).map_err(named)?;
-        let bytes = written.bytes.len();
-        let taken = self.file.write_once(&written.bytes)?;
+        let bytes = entries.bytes.len();
+        let taken = self.file.write_once(&entries.bytes)?;
         // Needed to void them alone. What is written is no failure because the system does not say where.
-        written.offset = self.file.end_of_write().ok().map(|end| end.saturating_sub(taken as u64));
+        entries.offset = self.file.end_of_write().ok().map(|end| end.saturating_sub(taken as u64));
         // A missing final line feed is written by the next entry, whose first byte is one.
         if taken + 1 < bytes {
             let short = Error::Short { number: self.number.0, written: taken, bytes };
             // Of several entries, those before the cut are whole and would be taken for records. Only they are voided:
             // behind the cut there may be somebody else's by now.
-            let whole = written.starts.iter().skip(1).take_while(|start| **start <= taken + 1).count();
-            written.starts.truncate(whole);
+            let whole = entries.starts.iter().skip(1).take_while(|start| **start <= taken + 1).count();
+            entries.starts.truncate(whole);
             return match whole {
                 0 => Err(short),
-                _ => Err(self.disown(written, short)),
+                _ => Err(self.disown(journal, entries, short)),
             };
         }
         Ok(())
     }
 
-    /// Makes what was written durable, and sees to it that it lies where the worker will find it.
+    fn is_newest(&self, journal: &Journal) -> Result<bool, fs::Error> {
+        let next = journal.dir.find(&self.number.next().file_name())?;
+        Ok(next.is_none() && self.file.stat()?.links > 0)
+    }
+
+    /// Where the last of `entries` ends; where the segment begins if the system did not say.
+    fn end_of(&self, entries: &Entries) -> Position {
+        let offset = entries.offset.map(|offset| offset + entries.bytes.len() as u64);
+        let checksum = entries.starts.last().and_then(|start| {
+            let digits = entries.bytes.get(start + 1..start + 1 + VOID.len())?;
+            u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        });
+        match (offset, checksum) {
+            (Some(offset), Some(checksum)) => Position { offset, checksum, ..self.beginning },
+            _ => self.beginning,
+        }
+    }
+
+    /// Voids entries that nobody is told are kept, because of `error`, and returns what to tell.
+    fn disown(&self, journal: &Journal, entries: &Entries, error: Error) -> Error {
+        match self.void(journal, entries) {
+            Ok(()) => error,
+            Err(_) => Error::NotVoided { number: self.number.0, source: Box::new(error) },
+        }
+    }
+
+    /// Overwrites the checksums of entries that nobody was promised.
+    fn void(&self, journal: &Journal, entries: &Entries) -> Result<(), fs::Error> {
+        crash::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
+        let file = journal.dir.overwrite(&self.number.file_name())?;
+        // The name can be another file's by now only if somebody replaced the journal; leave that one alone.
+        if file.stat()?.inode != self.file.stat()?.inode {
+            return Err(fs::Error::Refused { path: file.path().into(), why: "it is another file by now" });
+        }
+        let unknown = || fs::Error::Refused { path: file.path().into(), why: "it was not said where its entries lie" };
+        let offset = entries.offset.ok_or_else(unknown)?;
+        for start in &entries.starts {
+            file.write_at(VOID, offset + *start as u64 + 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl Written<'_> {
+    /// Makes the entries durable, and sees to it that they lie where the worker will find them. Returns up to where their
+    /// segment is durable.
     ///
     /// After the sync and before anything counts as acknowledged, two things are checked in this order: that there is
     /// no newer segment, and that this one still has a name. Whoever rotates creates the newer one first and takes this
@@ -104,69 +179,46 @@ impl<'j> Appender<'j> {
     /// # Errors
     /// [`Error::Sync`] if a sync failed: the entry is voided in place, and says whether that could be done.
     /// Every other [`Error`] if it had to be appended again and could not be.
-    pub fn sync(&mut self, mut written: Written) -> Result<Durable<()>, Error> {
+    pub fn sync(mut self) -> Result<Synced<Position>, Error> {
         loop {
-            let synced = self.file.sync(Point::AppendBeforeSync, ()).and_then(|durable| {
+            let Written { journal, segment, entries, .. } = &mut self;
+            let synced = segment.file.sync(Point::AppendBeforeSync, ()).and_then(|_| {
                 let _ = crash::at(Point::AppendAfterSync);
-                Ok((durable, self.is_newest()?))
+                segment.is_newest(journal)
             });
             match synced {
-                Ok((durable, true)) => return Ok(durable),
-                Ok((_, false)) => self.again(&mut written)?,
-                Err(source) => return Err(self.disown(&written, Error::Sync { number: self.number.0, source })),
+                Ok(true) => return Ok(Synced(segment.end_of(entries))),
+                Ok(false) => self.again()?,
+                Err(source) => {
+                    let error = Error::Sync { number: segment.number.0, source };
+                    return Err(segment.disown(journal, entries, error));
+                }
             }
         }
-    }
-
-    fn is_newest(&self) -> Result<bool, fs::Error> {
-        let next = self.journal.dir.find(&self.number.next().file_name())?;
-        Ok(next.is_none() && self.file.stat()?.links > 0)
     }
 
     /// Writes the same entries to the segment that is the newest by now. What lies in the old one is voided if that
     /// cannot be done, since nobody is told that it is kept.
-    fn again(&mut self, written: &mut Written) -> Result<(), Error> {
+    fn again(&mut self) -> Result<(), Error> {
+        let Written { journal, segment, entries, segments } = self;
         let retry = || {
-            if written.segments == SEGMENTS_MAX {
+            if *segments == SEGMENTS_MAX {
                 return Err(Error::Restless(SEGMENTS_MAX));
             }
-            crash::at(Point::AppendAgain).map_err(|source| fs::Error::io("append to", self.file.path())(source))?;
-            let next = Appender::open(self.journal)?;
-            let mut copy = Written { bytes: written.bytes.clone(), starts: written.starts.clone(), ..*written };
-            next.write(&mut copy)?;
+            let named = |source| fs::Error::io("append to", segment.file.path())(source);
+            crash::at(Point::AppendAgain).map_err(named)?;
+            let next = Segment::newest(journal)?;
+            let mut copy = entries.clone();
+            next.write(journal, &mut copy)?;
             Ok((next, copy))
         };
         match retry() {
             Ok((next, copy)) => {
-                *self = next;
-                *written = Written { segments: copy.segments + 1, ..copy };
+                (**segment, *entries) = (next, copy);
+                *segments += 1;
                 Ok(())
             }
-            Err(error) => Err(self.disown(written, error)),
+            Err(error) => Err(segment.disown(journal, entries, error)),
         }
-    }
-
-    /// Voids entries that nobody is told are kept, because of `error`, and returns what to tell.
-    fn disown(&self, written: &Written, error: Error) -> Error {
-        match self.void(written) {
-            Ok(()) => error,
-            Err(_) => Error::NotVoided { number: self.number.0, source: Box::new(error) },
-        }
-    }
-
-    /// Overwrites the checksums of entries that nobody was promised.
-    fn void(&self, written: &Written) -> Result<(), fs::Error> {
-        crash::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
-        let file = self.journal.dir.overwrite(&self.number.file_name())?;
-        // The name can be another file's by now only if somebody replaced the journal; leave that one alone.
-        if file.stat()?.inode != self.file.stat()?.inode {
-            return Err(fs::Error::Refused { path: file.path().into(), why: "it is another file by now" });
-        }
-        let unknown = || fs::Error::Refused { path: file.path().into(), why: "it was not said where its entries lie" };
-        let offset = written.offset.ok_or_else(unknown)?;
-        for start in &written.starts {
-            file.write_at(VOID, offset + *start as u64 + 1)?;
-        }
-        Ok(())
     }
 }

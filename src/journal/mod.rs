@@ -10,6 +10,8 @@
 //! 6. A segment goes only when all of it is durable in file, row and git, and none newer goes before it.
 //! 7. Appending takes no lock and waits for nobody.
 //!
+//! The types hold 1, 5 and 6: what is applied takes a [`Synced`] position, and only [`Synced`] segments can be removed.
+//!
 //! `docs/journal-format.md` gives the format byte by byte; `entry` and `segment` are its code.
 //!
 //! | killed | on disk | what a reader makes of it |
@@ -25,8 +27,10 @@ mod append;
 mod entry;
 mod owner;
 mod read;
+mod records;
 mod rotate;
 mod segment;
+mod synced;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +40,10 @@ pub use append::{Appender, Written};
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
 pub use owner::{Replaced, id, keep_replaced, replaced};
 pub use read::{Item, Reader};
+pub use records::{Found, Logged, Records};
+pub use rotate::{ExclusiveJournal, Finished};
 pub use segment::{FORMAT, Journal, SegmentNumber};
+pub use synced::Synced;
 
 use crate::fs;
 use crate::model::text;

@@ -1,4 +1,5 @@
-//! New segments, the removal of finished ones, and the journal's end: for whoever has the worker's lock, and for `init`.
+//! New segments, the removal of finished ones, and the journal's end. All but the first segment is for the owner of the
+//! worker's lock, and so hangs on [`ExclusiveJournal`].
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -9,9 +10,25 @@
 //! | while the journal is ended | no end, or all of it; a temporary file besides | `go_on`; recovery empties that folder |
 //! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
 
-use super::Error;
 use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
-use crate::fs::{self, Dir, Durable, File, Point, crash};
+use super::{Error, Reader, Synced};
+use crate::fs::lock::WorkerLock;
+use crate::fs::{self, Dir, File, Point, crash};
+use crate::model::position::Position;
+
+/// The journal of a home for the owner of its worker's lock: [`crate::exclusive::Exclusive::journal`] hands it out.
+#[derive(Clone, Copy, Debug)]
+pub struct ExclusiveJournal<'j> {
+    pub(super) journal: &'j Journal,
+}
+
+/// Segments all of whose records are in git. They may go once those are durable in files and rows as well.
+#[derive(Debug)]
+pub struct Finished<'j> {
+    journal: &'j Journal,
+    /// The oldest first.
+    numbers: Vec<SegmentNumber>,
+}
 
 impl Journal {
     /// Makes the first segment if there is none. Safe to repeat, and to race.
@@ -24,18 +41,6 @@ impl Journal {
             Err(Error::Empty(_)) => self.create(SegmentNumber(1)).map(|()| true),
             Err(error) => Err(error),
         }
-    }
-
-    /// Creates the segment after the newest. From then on, what is appended to the old one without its writer having
-    /// seen that is appended again.
-    ///
-    /// # Errors
-    /// [`Error::Fs`] if the system refuses; recorders then go on in the old one, or in a new one without a header,
-    /// which they give it themselves.
-    pub fn rotate(&self) -> Result<SegmentNumber, Error> {
-        let number = self.newest()?.next();
-        self.create(number)?;
-        Ok(number)
     }
 
     fn create(&self, number: SegmentNumber) -> Result<(), Error> {
@@ -54,6 +59,34 @@ impl Journal {
         Ok(())
     }
 
+    /// Gives the newest segment its header if whoever created it died before that.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses.
+    pub fn ensure_header(&self) -> Result<(), Error> {
+        super::Appender::open(self).map(|_| ())
+    }
+}
+
+impl<'j> ExclusiveJournal<'j> {
+    /// The `journal` of the home whose worker's lock is `lock`. A caller that has a home asks it for both.
+    pub(crate) fn of(journal: &'j Journal, lock: &'j WorkerLock) -> ExclusiveJournal<'j> {
+        let WorkerLock { .. } = lock;
+        ExclusiveJournal { journal }
+    }
+
+    /// Creates the segment after the newest. From then on, what is appended to the old one without its writer having
+    /// seen that is appended again.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses; recorders then go on in the old one, or in a new one without a header,
+    /// which they give it themselves.
+    pub fn rotate(&self) -> Result<SegmentNumber, Error> {
+        let number = self.journal.newest()?.next();
+        self.journal.create(number)?;
+        Ok(number)
+    }
+
     /// Ends the journal: nothing that is not in it yet can be acknowledged from then on. A recorder that has begun finds a
     /// newer segment than its own, which it cannot write to, and voids what it has appended. The segment appears whole,
     /// by way of `temporary`, so that nobody gives it a header.
@@ -61,9 +94,9 @@ impl Journal {
     /// # Errors
     /// [`Error::Fs`] if the system refuses; the journal then goes on.
     pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
-        let number = self.newest()?.next();
-        self.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
-        let _ = self.dir.sync()?;
+        let number = self.journal.newest()?.next();
+        self.journal.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
+        let _ = self.journal.dir.sync()?;
         Ok(())
     }
 
@@ -72,58 +105,106 @@ impl Journal {
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
     pub fn reopen(&self) -> Result<(), Error> {
-        let name = self.newest()?.file_name();
-        if self.dir.find(&name)?.is_some_and(|found| found.size == END.len() as u64)
-            && self.dir.content(&name, END.len() as u64)?.as_deref() == Some(END.as_bytes())
+        let name = self.journal.newest()?.file_name();
+        if self.journal.dir.find(&name)?.is_some_and(|found| found.size == END.len() as u64)
+            && self.journal.dir.content(&name, END.len() as u64)?.as_deref() == Some(END.as_bytes())
         {
-            self.dir.remove(&name)?;
+            self.journal.dir.remove(&name)?;
         }
         // Also where it is gone already: whoever removed it may not have come to this.
-        let _ = self.dir.sync()?;
+        let _ = self.journal.dir.sync()?;
         Ok(())
     }
 
-    /// Gives the newest segment its header if whoever created it died before that.
-    ///
-    /// # Errors
-    /// [`Error::Fs`] if the system refuses.
-    pub fn ensure_header(&self) -> Result<(), Error> {
-        super::Appender::open(self).map(|_| ())
-    }
-
-    /// Makes durable what is in segment `number` so far, by whomever it was written.
+    /// Makes the journal durable up to where `reader` is, by whomever it was written: each segment from `from` on, before
+    /// which everything is known to be durable.
     ///
     /// After a sync that failed the system may take what it could not write for written, and the next one succeeds. So a
     /// mark beside the segment says to all who come later that it failed. The mark need not outlive the system: what can
     /// be read after it was started anew is what the disk has.
     ///
     /// # Errors
-    /// [`Error::Unsynced`] if the sync fails or has failed before; the segment is never synced again, and what it holds
-    /// has to be copied. [`Error::Fs`] if the segment cannot be opened.
-    pub fn sync(&self, number: SegmentNumber) -> Result<Durable<()>, Error> {
-        let file: File = self.dir.read(&number.file_name())?;
-        if self.dir.find(&number.mark_name())?.is_some() {
+    /// [`Error::Unsynced`] if the sync of a segment fails or has failed before; that segment is never synced again, and
+    /// what it holds has to be copied. [`Error::Fs`] if one cannot be opened, [`Error::Empty`] if there is none.
+    pub fn sync(&self, from: SegmentNumber, reader: &Reader<'_>) -> Result<Synced<Position>, Error> {
+        let range = from..=reader.segment();
+        let mut numbers = self.journal.segments()?;
+        numbers.retain(|number| range.contains(number));
+        if numbers.is_empty() {
+            return Err(Error::Empty(self.journal.dir.path().into()));
+        }
+        numbers.into_iter().try_for_each(|number| self.sync_segment(number))?;
+        Ok(Synced(reader.position()))
+    }
+
+    fn sync_segment(&self, number: SegmentNumber) -> Result<(), Error> {
+        let dir = &self.journal.dir;
+        let file: File = dir.read(&number.file_name())?;
+        if dir.find(&number.mark_name())?.is_some() {
             return Err(Error::Unsynced { number: number.0, source: None });
         }
-        file.sync(Point::BatchBeforeSync, ()).map_err(|source| {
-            if let Err(error) = self.dir.create(&number.mark_name()) {
+        let synced = file.sync(Point::BatchBeforeSync, ());
+        synced.map(|_| ()).map_err(|source| {
+            if let Err(error) = dir.create(&number.mark_name()) {
                 tracing::error!(segment = %number, %error, "it could not be noted that a sync failed");
             }
             Error::Unsynced { number: number.0, source: Some(source) }
         })
     }
 
-    /// Removes segment `number`, all of which is durable elsewhere, as `proof` shows. The oldest has to go first.
+    /// The segments before `committed`, up to which the journal is in git.
     ///
     /// # Errors
-    /// [`Error::Fs`] if the system refuses; it is then still there, to no effect.
-    pub fn remove(&self, number: SegmentNumber, proof: &Durable<()>) -> Result<(), Error> {
-        let Durable { .. } = proof;
-        let named = |source| fs::Error::io("remove", self.dir.path().join(number.file_name()))(source);
-        crash::at(Point::PruneBeforeUnlink).map_err(named)?;
-        self.dir.remove(&number.file_name())?;
-        crash::at(Point::PruneAfterUnlink).map_err(named)?;
-        self.dir.remove(&number.mark_name())?;
-        Ok(())
+    /// [`Error::Fs`] if they cannot be listed.
+    pub fn finished(&self, committed: SegmentNumber) -> Result<Finished<'j>, Error> {
+        let mut numbers = self.journal.segments()?;
+        numbers.retain(|number| *number < committed);
+        Ok(Finished { journal: self.journal, numbers })
     }
+}
+
+impl<'j> Finished<'j> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Makes durable what was applied from the segments: all of the file systems that `folders` lie on, then, by
+    /// `sync_rows`, the rows. `None` where that says no.
+    ///
+    /// # Errors
+    /// What the system or `sync_rows` refuses; the segments are then still there.
+    pub fn sync<'d, E: From<fs::Error>>(
+        self,
+        folders: impl IntoIterator<Item = &'d Dir>,
+        sync_rows: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<Option<Synced<Finished<'j>>>, E> {
+        let named = |source| fs::Error::io("make durable what was applied from", self.journal.dir.path())(source);
+        crash::at(Point::PruneBeforeSync).map_err(named)?;
+        for folder in folders {
+            let _ = folder.sync_file_system()?;
+        }
+        Ok(sync_rows()?.then_some(Synced(self)))
+    }
+}
+
+impl Synced<Finished<'_>> {
+    /// Removes the segments, the oldest first. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if the system refuses; those that are left are there to no effect.
+    pub fn prune(self) -> Result<u64, Error> {
+        let Synced(Finished { journal, numbers }) = self;
+        numbers.iter().try_for_each(|number| remove(journal, *number))?;
+        Ok(numbers.len() as u64)
+    }
+}
+
+fn remove(journal: &Journal, number: SegmentNumber) -> Result<(), Error> {
+    let named = |source| fs::Error::io("remove", journal.dir.path().join(number.file_name()))(source);
+    crash::at(Point::PruneBeforeUnlink).map_err(named)?;
+    journal.dir.remove(&number.file_name())?;
+    crash::at(Point::PruneAfterUnlink).map_err(named)?;
+    journal.dir.remove(&number.mark_name())?;
+    Ok(())
 }

@@ -27,7 +27,7 @@ impl Bench {
     fn append(&self, text: &str) {
         let mut appender = Appender::open(&self.journal).expect("there is a segment");
         let written = appender.append(&[format!("{{\"t\":\"{text}\"}}")]).expect("it can be written");
-        let _ = appender.sync(written).expect("it can be synced");
+        let _ = written.sync().expect("it can be synced");
     }
 
     fn raw(&self, number: u64, bytes: &[u8]) {
@@ -38,6 +38,21 @@ impl Bench {
     fn reader(&self) -> Reader<'_> {
         Reader::from_start(&self.journal).expect("readable").expect("there is a segment")
     }
+
+    fn exclusive(&self) -> ExclusiveJournal<'_> {
+        exclusive(&self.journal)
+    }
+}
+
+fn exclusive(journal: &Journal) -> ExclusiveJournal<'_> {
+    ExclusiveJournal { journal }
+}
+
+/// Removes the segments before `committed`, with no files or rows to make durable first.
+fn prune(journal: &Journal, committed: SegmentNumber) {
+    let finished = exclusive(journal).finished(committed).expect("they can be listed");
+    let synced = finished.sync([journal.dir()], || Ok::<_, fs::Error>(true)).expect("it can be synced");
+    synced.expect("there are no rows").prune().expect("they can be removed");
 }
 
 fn drain(reader: &mut Reader<'_>) -> Vec<String> {
@@ -63,10 +78,35 @@ fn what_is_appended_is_read_in_order_and_a_reader_goes_on_where_it_was() {
     bench.append("a");
     bench.append("b");
     assert_eq!(drain(&mut reader), ["a", "b"]);
-    bench.journal.rotate().expect("it can be rotated");
+    bench.exclusive().rotate().expect("it can be rotated");
     bench.append("c");
     assert_eq!(drain(&mut reader), ["c"]);
     assert_eq!(reader.segment(), SegmentNumber(2));
+}
+
+/// A sync names the end of the last entry that it made durable, for a writer and for a batch alike.
+#[test]
+fn a_sync_says_up_to_where() {
+    let bench = bench();
+    bench.append("before");
+    let mut appender = Appender::open(&bench.journal).expect("there is a segment");
+    let jsons = ["a", "longer"].map(|text| format!("{{\"t\":\"{text}\"}}"));
+    let synced = appender.append(&jsons).expect("it can be written").sync().expect("it can be synced");
+    bench.append("behind");
+    let mut reader = Reader::from_position(&bench.journal, *synced.get()).expect("readable").expect("it is borne out");
+    assert_eq!(drain(&mut reader), ["behind"]);
+
+    let mut appender = Appender::open(&bench.journal).expect("there is a segment");
+    let late = appender.append(&jsons).expect("it can be written");
+    bench.exclusive().rotate().expect("it can be rotated");
+    let synced = late.sync().expect("it can be synced");
+    let mut reader = Reader::from_position(&bench.journal, *synced.get()).expect("readable").expect("it is borne out");
+    assert_eq!(reader.segment(), SegmentNumber(2), "it lies where it was appended again");
+    assert_eq!(drain(&mut reader), [""; 0]);
+
+    let synced = bench.exclusive().sync(SegmentNumber(1), &reader).expect("it can be synced");
+    assert_eq!(*synced.get(), reader.position());
+    assert!(matches!(bench.exclusive().sync(SegmentNumber(3), &reader), Err(Error::Empty(_))), "nothing was synced");
 }
 
 #[test]
@@ -74,8 +114,8 @@ fn a_writer_that_saw_no_rotation_appends_again() {
     let bench = bench();
     let mut appender = Appender::open(&bench.journal).expect("there is a segment");
     let written = appender.append(&["{\"t\":\"late\"}"]).expect("it can be written");
-    bench.journal.rotate().expect("it can be rotated");
-    let _ = appender.sync(written).expect("it can be synced");
+    bench.exclusive().rotate().expect("it can be rotated");
+    let _ = written.sync().expect("it can be synced");
     assert_eq!(drain(&mut bench.reader()), ["late", "late"], "one in each segment");
 }
 
@@ -84,13 +124,10 @@ fn a_writer_whose_segment_was_removed_appends_again() {
     let bench = bench();
     let mut appender = Appender::open(&bench.journal).expect("there is a segment");
     let written = appender.append(&["{\"t\":\"late\"}"]).expect("it can be written");
-    bench.journal.rotate().expect("it can be rotated");
-    bench.journal.rotate().expect("it can be rotated");
-    let durable = bench.journal.dir().sync().expect("it can be synced");
-    for number in [1, 2] {
-        bench.journal.remove(SegmentNumber(number), &durable).expect("it can be removed");
-    }
-    let _ = appender.sync(written).expect("it can be synced");
+    bench.exclusive().rotate().expect("it can be rotated");
+    bench.exclusive().rotate().expect("it can be rotated");
+    prune(&bench.journal, SegmentNumber(3));
+    let _ = written.sync().expect("it can be synced");
     assert_eq!(drain(&mut bench.reader()), ["late"]);
 }
 
@@ -110,7 +147,7 @@ fn a_batch_that_is_cut_short_voids_nobody_elses_entry() {
             let journal = Journal::new(root(&other));
             let mut appender = Appender::open(&journal).expect("there is a segment");
             let written = appender.append(&[r#"{"t":"kept"}"#]).expect("it can be written");
-            let _ = appender.sync(written).expect("it can be synced");
+            let _ = written.sync().expect("it can be synced");
             acknowledged.set(Some("kept"));
         };
         machine.cut_short(taken);
@@ -129,15 +166,11 @@ fn a_batch_that_is_cut_short_voids_nobody_elses_entry() {
 fn rotate_and_remove(journal: &Journal, steps: &str, seen: &mut BTreeSet<String>) {
     for step in steps.chars() {
         if step == 'r' {
-            journal.rotate().expect("it can be rotated");
+            exclusive(journal).rotate().expect("it can be rotated");
             let mut reader = Reader::from_start(journal).expect("readable").expect("there is a segment");
             seen.extend(drain(&mut reader));
         } else {
-            let durable = journal.dir().sync().expect("it can be synced");
-            let newest = journal.newest().expect("there is one");
-            for number in journal.segments().expect("readable").into_iter().filter(|number| *number < newest) {
-                journal.remove(number, &durable).expect("it can be removed");
-            }
+            prune(journal, journal.newest().expect("there is one"));
         }
     }
 }
@@ -162,7 +195,7 @@ fn wherever_a_writer_stands_still_its_entry_is_read() {
             interrupted(vec![worker(first, early), worker(second, late)], || {
                 let mut appender = Appender::open(&journal).expect("there is a segment");
                 let written = appender.append(&[r#"{"t":"kept"}"#]).expect("it can be written");
-                let _ = appender.sync(written).expect("it can be synced");
+                let _ = written.sync().expect("it can be synced");
             });
             rotate_and_remove(&journal, "xr", &mut seen.borrow_mut());
             assert!(seen.borrow().contains("kept"), "lost: {early} before call {first}, {late} before call {second}");
@@ -180,13 +213,12 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
     let journal = Journal::new(folder);
     let append = |journal: &Journal, json: &str| {
         let mut appender = Appender::open(journal)?;
-        let written = appender.append(&[json])?;
-        appender.sync(written).map(|_| ())
+        appender.append(&[json])?.sync().map(|_| ())
     };
     journal.ensure_first().expect("it can be made");
     append(&journal, r#"{"t":"a"}"#).expect("it goes on");
     let _ = root(&machine).sync().expect("it can be synced");
-    journal.close(&temporary).expect("it can be ended");
+    exclusive(&journal).close(&temporary).expect("it can be ended");
     let ended = append(&journal, r#"{"t":"nobody's"}"#);
     assert!(matches!(ended, Err(Error::Format { .. })), "{ended:?}");
     let there = |machine: &_| Journal::new(root(machine).folder("journal").expect("it is there"));
@@ -194,7 +226,7 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
         let first = machine.after_power_cut(&mut Dice::of(seed));
         let end = there(&first).dir().content("0000000002.log", 100).expect("readable");
         assert!(end.as_ref().is_none_or(|end| end.ends_with(b"with-its-home\n")), "seed {seed}: {end:?}");
-        there(&first).reopen().expect("it can go on");
+        exclusive(&there(&first)).reopen().expect("it can go on");
         let second = first.after_power_cut(&mut Dice::of(seed));
         for machine in [&first, &second] {
             let journal = there(machine);
@@ -240,7 +272,7 @@ fn an_unfinished_line_is_left_alone_until_its_segment_is_sealed() {
     bench.raw(1, &whole[9..]);
     assert_eq!(drain(&mut reader), ["x"]);
     bench.raw(1, &whole[..9]);
-    bench.journal.rotate().expect("it can be rotated");
+    bench.exclusive().rotate().expect("it can be rotated");
     assert_eq!(drain(&mut reader), ["torn"]);
 }
 
@@ -345,13 +377,8 @@ fn racing_writers_and_a_rotating_reader_lose_nothing() {
                 seen.extend(drain(&mut reader));
                 break;
             }
-            bench.journal.rotate().expect("it can be rotated");
-            let durable = bench.journal.dir().sync().expect("it can be synced");
-            for number in bench.journal.segments().expect("readable") {
-                if number < reader.segment() {
-                    bench.journal.remove(number, &durable).expect("it can be removed");
-                }
-            }
+            bench.exclusive().rotate().expect("it can be rotated");
+            prune(&bench.journal, reader.segment());
         }
     });
     assert_eq!(seen.len(), writers * entries, "an acknowledged entry was lost, or a torn one was seen");

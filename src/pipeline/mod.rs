@@ -33,12 +33,12 @@ use jiff::Timestamp;
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
 
-use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Durable};
+use crate::exclusive::Exclusive;
+use crate::fs;
 use crate::home::{self, Home};
-use crate::journal::{self, Appender, Item, Reader, SegmentNumber};
-use crate::model::position::Position;
-use crate::model::{FileImage, Intent, JournalId, RecordId, RecordPath};
+use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
+use crate::model::position::{Position, SegmentId};
+use crate::model::{FileImage, Intent, JournalId, Op, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::{self, Applier, Expect};
@@ -232,7 +232,7 @@ pub struct Committer<'h> {
     history: History,
     journal_id: JournalId,
     state: State,
-    reader: Reader<'h>,
+    records: Records<'h>,
     /// The journal up to here is committed.
     committed: Position,
     committed_segment: SegmentNumber,
@@ -248,7 +248,7 @@ pub struct Committer<'h> {
     counts: Counts,
     repacking: Option<Repacking>,
     adopted: Option<adopted::Adopted>,
-    _lock: &'h WorkerLock,
+    exclusive: &'h Exclusive<'h>,
 }
 
 impl<'h> Committer<'h> {
@@ -312,40 +312,52 @@ impl<'h> Committer<'h> {
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
     pub fn look(&mut self) -> Result<(), Error> {
         while !self.is_full() {
-            let Some(item) = self.reader.next()? else { break };
-            self.take(item)?;
+            let Some(found) = self.records.next()? else { break };
+            self.take(found)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, item: Item) -> Result<(), Error> {
-        match item {
-            Item::Voided => self.passed_over.voided += 1,
-            Item::Torn => self.passed_over.torn += 1,
-            Item::Damaged { segment, offset, bytes, why } => {
-                if self.quarantine.damage(segment, offset, &bytes, why)? {
-                    self.counts.damaged += 1;
-                    tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
-                    // What the journal has lost may be in its file or its row.
-                    self.distrust(VoidReason::JournalDamaged)?;
-                }
+    fn take(&mut self, found: Found) -> Result<(), Error> {
+        match found {
+            Found::Voided => self.passed_over.voided += 1,
+            Found::Torn => self.passed_over.torn += 1,
+            Found::Damaged { segment, offset, bytes, why } => self.take_damage(segment, offset, &bytes, why)?,
+            Found::Op(logged) => self.take_op(*logged)?,
+            Found::Unknown { position, json, why } => self.park_entry(position, &json, &why.to_string())?,
+        }
+        Ok(())
+    }
+
+    fn take_damage(&mut self, segment: SegmentId, offset: u64, bytes: &[u8], why: &'static str) -> Result<(), Error> {
+        if self.quarantine.damage(segment, offset, bytes, why)? {
+            self.counts.damaged += 1;
+            tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
+            // What the journal has lost may be in its file or its row.
+            self.distrust(VoidReason::JournalDamaged)?;
+        }
+        Ok(())
+    }
+
+    fn take_op(&mut self, Logged { position: end, segment, bytes, op }: Logged) -> Result<(), Error> {
+        match op {
+            Op::Record(intent) => {
+                self.pending_bytes += bytes;
+                let before = std::mem::take(&mut self.passed_over);
+                self.pending.push(Pending { intent: *intent, end, segment, before });
+                Ok(())
             }
-            Item::Entry { json } => match serde_json::from_slice::<Intent>(&json) {
-                Ok(intent) => {
-                    self.pending_bytes += json.len();
-                    let (end, segment) = (self.reader.position(), self.reader.segment());
-                    let before = std::mem::take(&mut self.passed_over);
-                    self.pending.push(Pending { intent, end, segment, before });
-                }
-                Err(error) => {
-                    let end = self.reader.position();
-                    let why = format!("it is not an intent that this version knows: {error}");
-                    if self.quarantine.park_entry(end.segment, end.offset, &json, &why)? {
-                        self.counts.parked += 1;
-                        tracing::error!(position = %end, why, "an entry cannot be understood: parked");
-                    }
-                }
-            },
+            op => {
+                let why = format!("this version does not apply the operation `{}`", op.name());
+                self.park_entry(end, &op.to_json(), &why)
+            }
+        }
+    }
+
+    fn park_entry(&mut self, end: Position, json: &[u8], why: &str) -> Result<(), Error> {
+        if self.quarantine.park_entry(end.segment, end.offset, json, why)? {
+            self.counts.parked += 1;
+            tracing::error!(position = %end, why, "an entry cannot be understood: parked");
         }
         Ok(())
     }
@@ -374,25 +386,16 @@ impl<'h> Committer<'h> {
 
     /// Makes durable all that has been read and is not committed. `None` if a sync failed, and everything has been
     /// copied to a new segment instead and read from there.
-    fn sync_journal(&mut self) -> Result<Option<Durable<()>>, Error> {
-        let journal = self.home.journal();
-        let mut proof = None;
-        let range = self.committed_segment..=self.reader.segment();
-        for number in journal.segments()?.into_iter().filter(|number| range.contains(number)) {
-            match journal.sync(number) {
-                Ok(durable) => proof = Some(durable),
-                Err(error @ journal::Error::Unsynced { .. }) => {
-                    let why = crate::model::text::chain(&error);
-                    tracing::error!(segment = %number, why, "a segment cannot be synced: copying it to a new one");
-                    self.copy_to_new_segment()?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
+    fn sync_journal(&mut self) -> Result<Option<Synced<Position>>, Error> {
+        match self.exclusive.journal().sync(self.committed_segment, self.records.reader()) {
+            Ok(synced) => Ok(Some(synced)),
+            Err(error @ journal::Error::Unsynced { number, .. }) => {
+                let why = crate::model::text::chain(&error);
+                tracing::error!(segment = number, why, "a segment cannot be synced: copying it to a new one");
+                self.copy_to_new_segment()?;
+                Ok(None)
             }
-        }
-        match proof {
-            Some(proof) => Ok(Some(proof)),
-            None => Err(journal::Error::Empty(journal.dir().path().into()).into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -400,7 +403,7 @@ impl<'h> Committer<'h> {
     /// the old ones are read no more.
     fn copy_to_new_segment(&mut self) -> Result<(), Error> {
         let journal = self.home.journal();
-        let fresh = journal.rotate()?;
+        let fresh = self.exclusive.journal().rotate()?;
         let mut appender = Appender::open(journal)?;
         let mut copied = 0_usize;
         let from = Reader::from_position(journal, self.committed)?;
@@ -412,7 +415,9 @@ impl<'h> Committer<'h> {
             match reader.next()? {
                 Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
                 // The segment goes, and with it what may not have been read before.
-                Some(item @ Item::Damaged { .. }) => self.take(item)?,
+                Some(Item::Damaged { segment, offset, bytes, why }) => {
+                    self.take_damage(segment, offset, &bytes, why)?;
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -422,8 +427,8 @@ impl<'h> Committer<'h> {
         }
         copied += copy(&mut appender, &mut group)?;
         let start = journal.beginning(fresh)?.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
-        let reader = Reader::from_position(journal, start)?;
-        self.reader = reader.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
+        let records = Records::from_position(journal, start)?;
+        self.records = records.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
         (self.committed, self.committed_segment) = (start, fresh);
         self.pending.clear();
         (self.pending_bytes, self.passed_over) = (0, PassedOver::default());
@@ -432,7 +437,7 @@ impl<'h> Committer<'h> {
     }
 
     /// Ensures files, rows and pages of everything pending.
-    fn apply_pending(&mut self, proof: &Durable<()>) -> Result<Applied, Error> {
+    fn apply_pending(&mut self, proof: &Synced<Position>) -> Result<Applied, Error> {
         let mut seen = HashSet::new();
         let pending = std::mem::take(&mut self.pending);
         match self.ensure_index() {
@@ -457,7 +462,7 @@ impl<'h> Committer<'h> {
     fn apply_all(
         &mut self,
         pending: &[Pending],
-        proof: &Durable<()>,
+        proof: &Synced<Position>,
         seen: &mut HashSet<RecordId>,
     ) -> Result<Applied, Error> {
         let mut intents = Vec::with_capacity(pending.len());
@@ -512,7 +517,7 @@ impl<'h> Committer<'h> {
     }
 
     /// Ensures the files of `intent`, and returns it with the paths that they came to have; `None` if it is parked.
-    fn apply_files(&mut self, intent: &Intent, proof: &Durable<()>) -> Result<Option<Intent>, Error> {
+    fn apply_files(&mut self, intent: &Intent, proof: &Synced<Position>) -> Result<Option<Intent>, Error> {
         match self.applier.files(intent, Expect::Itself, proof) {
             Ok(place) => {
                 self.counts.files_written += place.written as u64;
@@ -618,7 +623,7 @@ impl<'h> Committer<'h> {
         };
         if !self.state.committed || passed.is_some() {
             self.state = State { committed: true, passed: passed.or(self.state.passed.take()), ..self.state.clone() };
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            self.state.write(self.exclusive)?;
         }
         Ok(())
     }
@@ -692,7 +697,7 @@ impl<'h> Committer<'h> {
 
     /// Whether there is nothing to commit, to insert or to maintain up, unless something happens.
     pub fn is_at_rest(&self) -> bool {
-        let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.reader.segment();
+        let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.records.segment();
         self.pending.is_empty()
             && self.rows_owed().is_none()
             && (holds_nothing || self.last_commit.elapsed() < self.options.keep)
@@ -700,7 +705,7 @@ impl<'h> Committer<'h> {
 
     /// The newest segment that has been read.
     pub fn segment(&self) -> SegmentNumber {
-        self.reader.segment()
+        self.records.segment()
     }
 
     /// Housekeeping between batches: checkpoints the index, goes on to a new segment, removes those that are finished.
@@ -713,9 +718,9 @@ impl<'h> Committer<'h> {
             self.sync_index()?;
         }
         if self.wants_rotation()? {
-            let number = self.home.journal().rotate()?;
+            let number = self.exclusive.journal().rotate()?;
             self.state.segments = self.home.journal().ids()?;
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            self.state.write(self.exclusive)?;
             tracing::debug!(segment = %number, "the journal goes on in a new segment");
         }
         self.prune()
@@ -734,8 +739,8 @@ impl<'h> Committer<'h> {
         if self.rows_owed().is_some() {
             return Ok(());
         }
-        let (home, committed) = (self.home, self.committed_segment);
-        self.counts.segments_removed += remove_finished(home, committed, || self.sync_index())?;
+        let (exclusive, committed) = (self.exclusive, self.committed_segment);
+        self.counts.segments_removed += remove_finished(exclusive, committed, || self.sync_index())?;
         Ok(())
     }
 
@@ -766,29 +771,20 @@ fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
 /// Removes the segments before `committed`, oldest first, after everything that was written from them is durable: the
 /// files and, by `sync_rows`, the rows; none where that says no. Returns how many.
 fn remove_finished(
-    home: &Home,
+    exclusive: &Exclusive<'_>,
     committed: SegmentNumber,
     sync_rows: impl FnOnce() -> Result<bool, Error>,
 ) -> Result<u64, Error> {
-    let journal = home.journal();
-    let mut finished = journal.segments()?;
-    finished.retain(|number| *number < committed);
+    let (home, finished) = (exclusive.home(), exclusive.journal().finished(committed)?);
     if finished.is_empty() {
         return Ok(0);
     }
-    fs::crash::at(fs::Point::PruneBeforeSync).map_err(fs::Error::io("make durable", home.path()))?;
-    // What lies on other file systems goes first: the proof is of all of them.
-    for folder in fs::place::elsewhere(&home.private_folder("tmp")?, [home.dir(), home.private()])? {
-        let _ = folder.sync_file_system()?;
+    // What lies on other file systems goes first.
+    let elsewhere = fs::place::elsewhere(&home.private_folder("tmp")?, [home.dir(), home.private()])?;
+    match finished.sync(elsewhere.iter().chain([home.dir()]), sync_rows)? {
+        Some(synced) => Ok(synced.prune()?),
+        None => Ok(0),
     }
-    let durable = home.dir().sync_file_system()?;
-    if !sync_rows()? {
-        return Ok(0);
-    }
-    for number in &finished {
-        journal.remove(*number, &durable)?;
-    }
-    Ok(finished.len() as u64)
 }
 
 /// What a batch came to on disk.
@@ -801,7 +797,6 @@ fn copy(appender: &mut Appender<'_>, group: &mut Vec<Vec<u8>>) -> Result<usize, 
     if group.is_empty() {
         return Ok(0);
     }
-    let written = appender.append(group)?;
-    let _ = appender.sync(written)?;
+    let _ = appender.append(group)?.sync()?;
     Ok(std::mem::take(group).len())
 }

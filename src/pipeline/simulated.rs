@@ -24,11 +24,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
+use crate::exclusive::Exclusive;
 use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
-use crate::journal::{self, Appender, Item, Journal, Reader};
+use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::{
     Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, JournalId, Learning, Level, Record, RecordId,
@@ -36,7 +37,7 @@ use crate::model::{
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
-use crate::record::Recorder;
+use crate::record::{Policy, Recorder, Redaction};
 use crate::state::State;
 use crate::target::files::Applier;
 use crate::target::history::{History, HistoryOptions};
@@ -473,10 +474,11 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
 /// Every intent in the journal; each has to be one that somebody asked for.
 fn read(home: &Home, world: &mut World) -> BTreeMap<RecordId, Intent> {
     let mut intents = BTreeMap::new();
-    let mut reader = Reader::from_start(home.journal()).expect("readable");
-    while let Some(item) = reader.as_mut().and_then(|reader| reader.next().expect("readable")) {
-        if let Item::Entry { json } = item {
-            let intent: Intent = serde_json::from_slice(&json).expect("a whole entry is an intent");
+    let mut records = Records::from_start(home.journal()).expect("readable");
+    while let Some(found) = records.as_mut().and_then(|records| records.next().expect("readable")) {
+        assert!(!matches!(found, Found::Unknown { .. }), "a whole entry is an intent");
+        if let Found::Op(logged) = found {
+            let intent = logged.op.into_intent().expect("recorders record, and nothing else");
             check(&intent, &world.asked, &mut world.checked);
             intents.insert(intent.id, intent);
         }
@@ -539,7 +541,8 @@ impl<'s> Stage<'s> {
 
     fn record(self, requests: Vec<Request>) {
         self.machine.revive();
-        let Ok(mut recorder) = Recorder::new(self.home, Some(Duration::ZERO)) else { return };
+        let policy = Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) };
+        let Ok(mut recorder) = Recorder::new(self.home, policy) else { return };
         let records: Vec<_> = requests.iter().map(|request| request.record.clone()).collect();
         for (outcome, record) in recorder.record_all(requests).into_iter().zip(records) {
             match outcome {
@@ -590,22 +593,22 @@ impl<'s> Stage<'s> {
                 self.machine.cut();
             }
             if dice.below(2) == 0 {
-                self.home.journal().rotate()?;
+                lock.journal().rotate()?;
             }
             self.prune(&committer)?;
         }
         Ok(())
     }
 
-    fn lock(self) -> Result<WorkerLock, Error> {
+    fn lock(self) -> Result<Exclusive<'s>, Error> {
         // A machine has one worker at a time; but a process that another test is just starting has, for an instant, every
         // file open that this one has, and so the last worker's lock.
         let lock = WorkerLock::take_for_worker(self.real, Duration::from_secs(60))?;
-        Ok(lock.expect("nobody starts a process for so long"))
+        Ok(Exclusive::simulated(self.home, lock.expect("nobody starts a process for so long")))
     }
 
     /// What `Committer::open` makes, with the world in the place of git.
-    fn committer<'c>(self, lock: &'c WorkerLock) -> Result<Committer<'c>, Error>
+    fn committer<'c>(self, exclusive: &'c Exclusive<'c>) -> Result<Committer<'c>, Error>
     where
         's: 'c,
     {
@@ -632,7 +635,7 @@ impl<'s> Stage<'s> {
             },
             committed: reader.position(),
             committed_segment: reader.segment(),
-            reader,
+            records: Records::of(reader),
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
             void: None,
@@ -643,7 +646,7 @@ impl<'s> Stage<'s> {
             counts: Counts::default(),
             repacking: None,
             adopted: None,
-            _lock: lock,
+            exclusive,
         })
     }
 
@@ -671,7 +674,7 @@ impl<'s> Stage<'s> {
     }
 
     fn prune(self, committer: &Committer<'_>) -> Result<u64, Error> {
-        remove_finished(self.home, committer.committed_segment, || Ok(true))
+        remove_finished(committer.exclusive, committer.committed_segment, || Ok(true))
     }
 
     /// What recovery does after a boot: sweeps, looks whether what was committed is still there, commits what is pending
@@ -687,8 +690,7 @@ impl<'s> Stage<'s> {
         while self.batch(&mut committer)? {}
         if !gone.is_empty() {
             let mut appender = Appender::open(self.home.journal())?;
-            let written = appender.append(&gone)?;
-            let _ = appender.sync(written)?;
+            let _ = appender.append(&gone)?.sync()?;
             while self.batch(&mut committer)? {}
         }
         let domains = self.world().domains();

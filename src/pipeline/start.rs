@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
-use crate::fs::lock::WorkerLock;
+use crate::exclusive::Exclusive;
 use crate::fs::{self, Point, crash, os};
 use crate::home::Home;
-use crate::journal::{self, Item, Reader};
+use crate::journal::{self, Reader, Records};
+use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{Intent, JournalId};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::Applier;
@@ -75,11 +75,12 @@ struct Start<'h> {
 }
 
 impl<'h> Committer<'h> {
-    /// A committer for `home`, whose worker's lock is `lock`. Makes what the journal and the history lack to go on.
+    /// A committer for the home of `exclusive`. Makes what the journal and the history lack to go on.
     ///
     /// # Errors
     /// Every [`Error`]; what was recorded is still in the journal.
-    pub fn open(home: &'h Home, lock: &'h WorkerLock, options: Options) -> Result<Committer<'h>, Error> {
+    pub fn open(exclusive: &'h Exclusive<'h>, options: Options) -> Result<Committer<'h>, Error> {
+        let home = exclusive.home();
         let (private, journal) = (home.private(), home.journal());
         let temporary = home.private_folder("tmp")?;
         journal.ensure_first()?;
@@ -93,7 +94,7 @@ impl<'h> Committer<'h> {
             // What lies before the mark is committed anew, and its rows may be owed as well.
             state.rows_owed = state.rows_owed.map(|_| start.reader.position());
             state.distrusted = true;
-            state.write(private, &temporary)?;
+            state.write(exclusive)?;
         }
         let unfinished = state.distrusted.then_some(VoidReason::Unfinished);
         let mut committer = Committer {
@@ -106,7 +107,7 @@ impl<'h> Committer<'h> {
             state,
             committed: start.reader.position(),
             committed_segment: start.reader.segment(),
-            reader: start.reader,
+            records: Records::of(start.reader),
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
             void: start.void.or(unfinished),
@@ -118,7 +119,7 @@ impl<'h> Committer<'h> {
             options,
             repacking: None,
             adopted: Adopted::of(private)?,
-            _lock: lock,
+            exclusive,
         };
         if let Some(reason) = committer.void {
             tracing::warn!(reason = reason.name(), "everything in the journal is looked up in the history");
@@ -143,7 +144,7 @@ impl<'h> Committer<'h> {
         self.void = self.void.or(Some(why));
         if !self.state.distrusted {
             self.state.distrusted = true;
-            self.state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            self.state.write(self.exclusive)?;
         }
         Ok(())
     }
@@ -160,7 +161,7 @@ impl<'h> Committer<'h> {
         let segments = self.home.journal().ids()?;
         let state = State { boot: os::boot_id(), passed, segments, distrusted: false, ..self.state.clone() };
         if state != self.state || self.void.is_some() {
-            state.write(self.home.private(), &self.home.private_folder("tmp")?)?;
+            state.write(self.exclusive)?;
         }
         (self.state, self.void) = (state, None);
         if let Err(error) = self.forget_replaced() {
@@ -190,21 +191,15 @@ impl<'h> Committer<'h> {
             return Ok(HashSet::new());
         }
         let mut candidates = BTreeSet::new();
-        let mut reader = Reader::from_start(self.home.journal())?;
-        while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
-            candidates.extend(first_path(&item));
+        let mut records = Records::from_start(self.home.journal())?;
+        while let Some(intent) = records.as_mut().map(Records::next_intent).transpose()?.flatten() {
+            candidates.extend(intent.files.into_iter().next().map(|file| file.path));
         }
         let paths: Vec<&str> = candidates.iter().map(String::as_str).collect();
         let missing: Vec<String> = self.history.missing(&paths)?.into_iter().map(str::to_owned).collect();
         let mut candidates: BTreeSet<String> = missing.into_iter().collect();
         Ok(self.history.introduced(&mut candidates, |_| ())?.into_iter().collect())
     }
-}
-
-fn first_path(item: &Item) -> Option<String> {
-    let Item::Entry { json } = item else { return None };
-    let intent = serde_json::from_slice::<Intent>(json).ok()?;
-    intent.files.into_iter().next().map(|file| file.path)
 }
 
 /// Decides where to begin.

@@ -15,9 +15,11 @@
 //! | another record's id | a collision of short ids | our path gets the full id |
 //! | anything else | torn, or not ours | set aside in quarantine, then placed |
 
-use crate::fs::{self, Dir, Durable};
+use crate::fs::{self, Dir};
 use crate::home::{self, Home};
+use crate::journal::Synced;
 use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::position::Position;
 use crate::model::{FileImage, Intent, RecordPath, check_path, limits};
 use crate::page;
 use crate::target::index::{self, Index};
@@ -104,8 +106,8 @@ impl<'h> Applier<'h> {
     ///
     /// # Errors
     /// [`Error::Path`] and [`Error::Fs`]; some of its files may be in place then, and applying again goes on from there.
-    pub fn files(&self, intent: &Intent, expect: Expect, proof: &Durable<()>) -> Result<Place, Error> {
-        let Durable { .. } = proof;
+    pub fn files(&self, intent: &Intent, expect: Expect, proof: &Synced<Position>) -> Result<Place, Error> {
+        let Synced { .. } = proof;
         for file in &intent.files {
             check_path(&file.path)?;
         }

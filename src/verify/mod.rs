@@ -13,7 +13,7 @@ use crate::model::text::chain;
 use crate::pipeline::{self, Progress, reached};
 use crate::quarantine::Contents;
 use crate::target::history::{self, History, HistoryOptions};
-use crate::target::index::{self, Index};
+use crate::target::index::{self, Index, Others};
 
 /// How often a disagreement must be seen before it is reported.
 const LOOKS: usize = 3;
@@ -198,7 +198,7 @@ fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> 
 }
 
 fn check_index(home: &Home) -> Result<(Index, Vec<String>), index::Error> {
-    let index = Index::open_to_read(&home.index_path(), std::time::Duration::from_secs(5))?;
+    let index = Index::open_to_read(&home.index_path(), std::time::Duration::from_secs(5), Others::MayWrite)?;
     index.check_schema()?;
     let mut wrong = index.integrity()?;
     if !index.is_finished()? {

@@ -33,8 +33,8 @@ pub use start::may_start;
 pub use status::{LastCommit, Published, State, note};
 pub use wake::{EventSource, Fingerprint, Signal, Wake};
 
-use crate::fs::lock::WorkerLock;
-use crate::fs::{self};
+use crate::exclusive::Exclusive;
+use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::SegmentNumber;
 use crate::model::text::chain;
@@ -137,12 +137,12 @@ pub enum Ended {
 /// What a person has to change; or, when it was asked to stop, why what is pending could not be committed. It is in the
 /// journal all the same.
 pub fn run(
-    home: &Home,
-    lock: &WorkerLock,
+    exclusive: &Exclusive<'_>,
     events: &EventSource,
     program: &mut Program,
     options: &Options,
 ) -> Result<Ended, Error> {
+    let home = exclusive.home();
     let (status, requests) = open(home, events, options)?;
     if !status.goes_on {
         requests.sweep();
@@ -150,7 +150,7 @@ pub fn run(
     let delays = delays(options);
     let (stopping, rows_due, seen) = (None, None, None);
     let mut worker =
-        Worker { home, lock, events, program, options, status, requests, delays, stopping, rows_due, seen };
+        Worker { home, exclusive, events, program, options, status, requests, delays, stopping, rows_due, seen };
     loop {
         let error = match worker.session() {
             Ok(ended) => {
@@ -217,7 +217,7 @@ struct Stopping {
 
 struct Worker<'w> {
     home: &'w Home,
-    lock: &'w WorkerLock,
+    exclusive: &'w Exclusive<'w>,
     events: &'w EventSource,
     program: &'w mut Program,
     options: &'w Options,
@@ -275,7 +275,7 @@ impl Worker<'_> {
     /// Opens everything, brings the home in order, and works until something fails or somebody asks to end it.
     fn session(&mut self) -> Result<Ended, Error> {
         self.status.publish(State::Starting);
-        let mut committer = Committer::open(self.home, self.lock, self.options.batch.clone())?;
+        let mut committer = Committer::open(self.exclusive, self.options.batch.clone())?;
         committer.keep_packs_few();
         self.seen = None;
         *committer.counts_mut() = self.status.counts;
@@ -407,7 +407,7 @@ impl Worker<'_> {
     fn check_lock(&self) -> Result<(), Error> {
         let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
         let broken = || home::Error::Broken { path: self.home.path().into(), what: what() };
-        self.lock.is_current()?.then_some(()).ok_or_else(|| broken().into())
+        self.exclusive.is_current()?.then_some(()).ok_or_else(|| broken().into())
     }
 
     /// How long there is nothing to do, unless something happens.

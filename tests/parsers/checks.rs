@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indelible::exclusive::Exclusive;
 use indelible::fs::Dir;
-use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::position::Position;
-use indelible::model::{HomeId, Intent, Level, PROVENANCE, RecordId, Request};
+use indelible::model::{HomeId, Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Committer, Progress};
-use indelible::record::Recorder;
+use indelible::record::{Policy, Recorder, Redaction};
 use indelible::recover;
 use indelible::status;
 use indelible::target::history::{HistoryOptions, trailer_of};
@@ -78,7 +78,7 @@ fn journal(bytes: &[u8]) {
             let line = &line[..line.len() - zeros];
             assert_eq!(encode(json), [b"\n", line, b"\n"].concat(), "an entry has two forms");
             whole.push(json.to_vec());
-            intent(json);
+            op(json);
         }
     }
     BENCH.with(|bench| {
@@ -97,10 +97,9 @@ fn journal(bytes: &[u8]) {
 }
 
 /// What an entry carries.
-fn intent(json: &[u8]) {
-    let Ok(intent) = serde_json::from_slice::<Intent>(json) else { return };
-    let again = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
-    assert_eq!(serde_json::from_slice::<Intent>(&again).expect("it was just written"), intent);
+fn op(json: &[u8]) {
+    let Ok(op) = Op::of_json(json) else { return };
+    assert_eq!(Op::of_json(&op.to_json()), Ok(op));
 }
 
 /// A record's page, front matter and all: what it says is what a page made of that says.
@@ -238,11 +237,11 @@ impl Template {
         let home = Home::open(&path).expect("it was just made");
         for title in ["committed", "pending"] {
             let line = format!("{{\"kind\":\"failure\",\"title\":\"{title}\",\"domain\":\"d\"}}");
-            let mut recorder = Recorder::new(&home, Some(Duration::ZERO)).expect("it is a home");
+            let mut recorder = Recorder::new(&home, policy()).expect("it is a home");
             recorder.record(Request::of_line(line.as_bytes()).expect("a record")).expect("it is recorded");
             if title == "committed" {
-                let lock = WorkerLock::try_take(home.private(), "a test").expect("it locks").expect("it is free");
-                recovered(&home, &lock).expect("it is committed");
+                let lock = home.exclusive("a test").expect("it locks").expect("it is free");
+                recovered(&lock).expect("it is committed");
             }
         }
         let mut files = Vec::new();
@@ -250,6 +249,10 @@ impl Template {
         files.sort();
         Template { folder, files }
     }
+}
+
+fn policy() -> Policy {
+    Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) }
 }
 
 fn options() -> HistoryOptions {
@@ -265,10 +268,10 @@ fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
     }
 }
 
-fn recovered(home: &Home, lock: &WorkerLock) -> Result<(), recover::Error> {
+fn recovered(exclusive: &Exclusive<'_>) -> Result<(), recover::Error> {
     let batch =
         pipeline::Options { history: options(), index_wait: Duration::from_millis(50), ..pipeline::Options::default() };
-    let mut committer = Committer::open(home, lock, batch)?;
+    let mut committer = Committer::open(exclusive, batch)?;
     recover::recover(&mut committer, recover::Scope::Everything, &mut Quiet).map(drop)
 }
 
@@ -317,11 +320,11 @@ fn use_home(path: &Path) {
         decides_nothing_of_the_users(&settings);
     }
     let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));
-    if let Ok(mut recorder) = Recorder::new(&home, Some(Duration::ZERO)) {
+    if let Ok(mut recorder) = Recorder::new(&home, policy()) {
         let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
         let _ = recorder.record(Request::of_line(line).expect("a record"));
     }
-    if let Ok(Ok(lock)) = WorkerLock::try_take(home.private(), "a test") {
-        let _ = recovered(&home, &lock);
+    if let Ok(Ok(lock)) = home.exclusive("a test") {
+        let _ = recovered(&lock);
     }
 }

@@ -55,8 +55,8 @@ use std::time::Duration;
 use git2::{Oid, Repository, Signature, Time};
 use jiff::Timestamp;
 
-use crate::fs::Dir;
 use crate::fs::crash::{self, Point};
+use crate::fs::{self, Dir};
 use crate::home::{self, IDENTITY, Identity};
 use crate::init::RELEASED;
 use crate::model::{BadPath, HomeId};
@@ -309,9 +309,20 @@ impl<T> DoingAt<T> for io::Result<T> {
     }
 }
 
-/// Makes the folder's entries durable.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    crate::fs::os::sync_folder(path).doing_at("syncing a folder", path)
+impl<T> DoingAt<T> for Result<T, fs::Error> {
+    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(io::Error::from).doing_at(doing, path)
+    }
+}
+
+/// Opens a folder of the repository. Links on the way to it are followed, as git follows them; beneath it none is.
+fn folder(path: &Path) -> Result<Dir, Error> {
+    Dir::open(path).doing_at("opening a folder", path)
+}
+
+/// Makes the names in the folder durable.
+fn sync(folder: &Dir) -> Result<(), Error> {
+    folder.sync().map(fs::Durable::into_inner).doing_at("syncing a folder", folder.path())
 }
 
 /// The id of the home at `path`, as its private folder says.

@@ -12,7 +12,7 @@
 use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, columns_of, migrate};
+use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, columns_of, is_of_the_sql, migrate};
 use super::{Error, Index, framework};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
@@ -147,17 +147,19 @@ impl Table {
         transaction: &'t Transaction<'t>,
     ) -> Result<rusqlite::Statement<'t>, rusqlite::Error> {
         let Table { name, columns, values, .. } = self;
-        match transaction.prepare(&format!("INSERT INTO {name} ({columns}) VALUES ({values})")) {
-            Err(error) if error.to_string().contains("has no column named") => {
-                let there = columns_of(transaction, name)?;
-                let kept = self.columns(true, &there).collect::<Vec<_>>().join(", ");
-                // Named values, so that it takes the same arguments however many of them it uses.
-                transaction.prepare(&format!(
-                    "WITH given ({columns}) AS (VALUES ({values})) INSERT INTO {name} ({kept}) SELECT {kept} FROM given"
-                ))
-            }
-            prepared => prepared,
+        let error = match transaction.prepare(&format!("INSERT INTO {name} ({columns}) VALUES ({values})")) {
+            Err(error) if is_of_the_sql(&error) => error,
+            prepared => return prepared,
+        };
+        let there = columns_of(transaction, name)?;
+        if there.is_empty() || self.columns(false, &there).next().is_none() {
+            return Err(error);
         }
+        let kept = self.columns(true, &there).collect::<Vec<_>>().join(", ");
+        // Named values, so that it takes the same arguments however many of them it uses.
+        transaction.prepare(&format!(
+            "WITH given ({columns}) AS (VALUES ({values})) INSERT INTO {name} ({kept}) SELECT {kept} FROM given"
+        ))
     }
 }
 

@@ -33,6 +33,7 @@ use rusqlite::Connection;
 
 pub(crate) use copy::{copy_to, temporary_copy};
 pub use insert::{Inserted, RowImage, Taken};
+pub use look::Others;
 pub(crate) use look::is_in_wal_mode;
 pub use query::Known;
 pub(crate) use revive::Revived;

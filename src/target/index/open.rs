@@ -54,36 +54,12 @@ impl Index {
         Index::connect(path, flags(), wait)
     }
 
-    /// Opens the index at `path` to read it alone, and changes nothing, as far as that can be: it works where nothing can be
-    /// written, and on a full disk.
-    ///
-    /// SQLite reads the log of a database by way of its `-shm`, which other processes have open as well; where none has, it
-    /// makes its own in memory. Where there is no `-shm`, nobody has the database open; if there is no log either, it is
-    /// read as a file that does not change. With a log and without a `-shm` it has to be opened as by a writer.
-    ///
-    /// # Errors
-    /// As [`Index::open`].
-    pub fn open_to_read(path: &Path, wait: Duration) -> Result<Index, Error> {
-        if cfg!(windows) || !path.exists() {
-            return Index::open(path, wait);
-        }
-        let has = |end| beside(path, end).symlink_metadata().is_ok_and(|found| found.len() > 0);
-        let parameter = match (has("-shm"), has("-wal")) {
-            (true, _) => "readonly_shm=1",
-            (false, false) => "immutable=1",
-            (false, true) => return Index::open(path, wait),
-        };
-        let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let flags = read | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_URI;
-        Index::connect_by(&uri(path, parameter), path, flags, wait)
-    }
-
     pub(super) fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
         Index::connect_by(path, path, flags, wait)
     }
 
     /// Opens the index at `path` under the name `name`, which is its path or says more than that.
-    fn connect_by(name: &Path, path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
+    pub(super) fn connect_by(name: &Path, path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
         let wait = wait.min(WAIT_MAX);
         let access = match flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
             true => Access::Read,
@@ -218,7 +194,7 @@ impl Index {
 
 /// Checks that each file of the index at `path` is a plain one with one name: SQLite takes a folder or a pipe for what it is
 /// not, and what it writes to a file with a name elsewhere is written there too.
-fn check_files(path: &Path) -> Result<(), Error> {
+pub(super) fn check_files(path: &Path) -> Result<(), Error> {
     let odd = FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
     match odd {
         None => Ok(()),
@@ -247,20 +223,6 @@ fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite:
 fn obstacle(path: &Path, access: Access) -> Option<String> {
     path.symlink_metadata().ok()?;
     os::oddity(path).map(str::to_owned).or_else(|| os::refusal_to_open(path, access == Access::ReadAndWrite))
-}
-
-/// How SQLite is given a path together with a parameter.
-fn uri(path: &Path, parameter: &str) -> PathBuf {
-    let mut uri = b"file:".to_vec();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
-            _ => uri.push(*byte),
-        }
-    }
-    uri.extend(format!("?{parameter}").bytes());
-    // SAFETY: the bytes of a path, with ASCII put between whole characters and in the place of some.
-    unsafe { std::ffi::OsString::from_encoded_bytes_unchecked(uri) }.into()
 }
 
 pub(super) fn flags() -> OpenFlags {

@@ -1,8 +1,8 @@
 //! Emptying the index and building it again, in place, under processes that have it open.
 //!
 //! 1. An index that was emptied counts as unfinished until [`Index::finish`].
-//! 2. SQLite empties it, in one transaction. Its files keep their identity, but for a log that SQLite cannot read, which
-//!    is removed.
+//! 2. SQLite empties and fills it, in one transaction each, and writes and syncs its files itself. They keep their
+//!    identity, but for a log that SQLite cannot read, which is removed.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -21,7 +21,7 @@ use super::open::{beside, connection, flags};
 use super::schema::value_of;
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
-use crate::fs::{Point, crash};
+use crate::fs::{Dir, Point, crash};
 use crate::model::HomeId;
 
 impl Index {
@@ -64,7 +64,9 @@ impl Index {
             // copy of it is in quarantine by now.
             Err(error) if is_malformed(&error) => {
                 for end in ["-wal", "-shm"] {
-                    let _ = std::fs::remove_file(beside(path, end));
+                    let file = beside(path, end);
+                    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                    let _ = Dir::open(path.parent().unwrap_or(path)).and_then(|folder| folder.remove(name));
                 }
                 Index::empty_in_place(path)
             }

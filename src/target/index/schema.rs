@@ -132,11 +132,14 @@ impl Index {
     /// [`Error::Newer`], and [`Error::Corrupt`] if a table is missing.
     pub fn check_schema(&self) -> Result<(), Error> {
         let error = self.error("read the index");
+        if !has_table(&self.connection, "indelible").map_err(&error)? {
+            return Err(self.lacking("its table `indelible`"));
+        }
         match value_of::<u32>(&self.connection, "schema") {
             Ok(Some(found)) if found > SCHEMA => Err(Error::Newer { found }),
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(self.lacking("its schema version")),
-            Err(source) if is_no_such_table(&source) => Err(Error::Corrupt { path: self.path.clone(), source }),
+            Err(source) if is_of_the_sql(&source) => Err(Error::Corrupt { path: self.path.clone(), source }),
             Err(source) => Err(error(source)),
         }
     }
@@ -178,8 +181,17 @@ impl Index {
     }
 }
 
-fn is_no_such_table(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqlInputError { .. }) || error.to_string().contains("no such table")
+/// Whether SQLite refused the statement itself (SQLITE_ERROR): a table or a column that it names is not there.
+pub(super) fn is_of_the_sql(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{SqlInputError, SqliteFailure};
+    let (SqlInputError { error, .. } | SqliteFailure(error, _)) = error else { return false };
+    error.extended_code & 0xff == rusqlite::ffi::SQLITE_ERROR
+}
+
+/// Whether there is a table of that name.
+fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
 }
 
 pub(super) fn value_of<T: rusqlite::types::FromSql>(
@@ -275,4 +287,76 @@ pub(crate) fn columns_or_null(
         false => "NULL".to_owned(),
     };
     Ok(columns.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::target::index::Others;
+
+    fn made() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().canonicalize().expect("it is there").join("index.db");
+        Index::create(&path, HomeId::default()).expect("it can be made");
+        (folder, path)
+    }
+
+    #[test]
+    fn an_index_without_its_own_tables_is_damaged_and_one_that_cannot_be_read_is_not() {
+        let (_folder, path) = made();
+        let index = Index::open(&path, Duration::ZERO).expect("it opens");
+        index.check_schema().expect("it is whole");
+        for change in
+            ["DELETE FROM indelible", "ALTER TABLE indelible RENAME COLUMN value TO other", "DROP TABLE indelible"]
+        {
+            index.connection.execute_batch(change).expect("it is changed");
+            let error = index.check_schema().expect_err("it is not whole");
+            assert!(matches!(error, Error::Corrupt { .. }), "{change}: {error:?}");
+        }
+        index.connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE t (x)").expect("it is locked");
+        let error = Index::open_to_read(&path, Duration::ZERO, Others::MayWrite)
+            .and_then(|index| index.check_schema())
+            .expect_err("it is locked");
+        assert!(error.is_busy(), "{error:?}");
+    }
+
+    #[test]
+    fn reading_leaves_the_files_of_an_index_as_they_are() {
+        let (folder, path) = made();
+        let files = || {
+            let entries = std::fs::read_dir(folder.path()).expect("it can be listed");
+            let mut files: Vec<_> = entries
+                .map(|it| it.expect("an entry").path())
+                .filter(|it| it.is_file())
+                .map(|it| (it.clone(), std::fs::read(it).expect("it can be read")))
+                .collect();
+            files.sort();
+            files
+        };
+        let look = |others| {
+            let before = files();
+            let index = Index::open_to_read(&path, Duration::ZERO, others).expect("it can be read");
+            index.check_schema().expect("it is whole");
+            assert!(index.is_finished().expect("it can be read"), "what is committed is read");
+            drop(index);
+            assert_eq!(files(), before, "{others:?}");
+        };
+        let (log, shared) = (path.with_extension("db-wal"), path.with_extension("db-shm"));
+        assert!(log.exists() && shared.exists(), "no connection folds the log when it is closed");
+        for others in [Others::MayWrite, Others::KeptOut] {
+            look(others);
+        }
+        std::fs::remove_file(&shared).expect("it is there");
+        look(Others::KeptOut);
+        let index = Index::open(&path, Duration::ZERO).expect("it opens");
+        assert!(index.fold().expect("nothing is in the way"), "the log is empty");
+        drop(index);
+        std::fs::remove_file(&shared).expect("it is there");
+        for others in [Others::MayWrite, Others::KeptOut] {
+            look(others);
+            let _ = std::fs::remove_file(&log);
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use indelible::fs::lock::{Holder, WorkerLock};
+use indelible::exclusive::Exclusive;
+use indelible::fs::lock::Holder;
 use indelible::home::Home;
 use indelible::pipeline::{Committer, Progress};
 use indelible::recover::{self, Report, Scope};
@@ -62,9 +63,9 @@ impl Job<'_> {
         let until = Instant::now() + wait_max;
         let mut asked: Option<Request> = None;
         loop {
-            let taken = WorkerLock::try_take(self.home.private(), "a flush or a recovery");
+            let taken = self.home.exclusive("a flush or a recovery");
             let holder = match taken.map_err(|error| Failure::of(self.what, &error))? {
-                Ok(lock) => return self.do_it(&lock, progress),
+                Ok(exclusive) => return self.do_it(&exclusive, progress),
                 Err(holder) => holder,
             };
             let request = match asked.take() {
@@ -85,14 +86,14 @@ impl Job<'_> {
         }
     }
 
-    fn do_it(&self, lock: &WorkerLock, progress: &mut dyn Progress) -> Result<Done, Failure> {
+    fn do_it(&self, exclusive: &Exclusive<'_>, progress: &mut dyn Progress) -> Result<Done, Failure> {
         self.home.check_current().map_err(|error| Failure::of(self.what, &error))?;
         let scope = match self.want {
             Want::Flush | Want::Reload | Want::Stop => Scope::Start,
             Want::Recover => Scope::Everything,
         };
         let mut run = || {
-            let mut committer = Committer::open(self.home, lock, self.settings.batch())?;
+            let mut committer = Committer::open(exclusive, self.settings.batch())?;
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
             *committer.counts_mut() = before.unwrap_or_default();
             let report = recover::recover(&mut committer, scope, progress)?;

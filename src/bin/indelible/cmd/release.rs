@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indelible::adopt::release::{self, Released};
 use indelible::adopt::{self, Note};
-use indelible::fs::lock::WorkerLock;
+use indelible::exclusive::Exclusive;
 use indelible::fs::os;
 use indelible::home::Home;
 use indelible::model::text::{self, shell_path_alone};
@@ -44,7 +44,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit
     let lock = take_lock(&home)?;
     home.check_current().map_err(|error| Failure::of(WHAT, &error))?;
     let mut bars = Bars::new(context.json);
-    let released = release::release(&home, &note, &lock, &settings.batch(), remove, &mut bars)
+    let released = release::release(&lock, &note, &settings.batch(), remove, &mut bars)
         .map_err(|error: adopt::Error| Failure::of("the home is not released, or not to the end", &error))?;
     if let Some(state) = user::state_folder() {
         // It has no token any more, so this is for tidiness alone.
@@ -58,11 +58,11 @@ pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit
 }
 
 /// Takes the worker's lock; a worker that has it is asked to stop.
-fn take_lock(home: &Home) -> Result<WorkerLock, Failure> {
+fn take_lock(home: &Home) -> Result<Exclusive<'_>, Failure> {
     let until = Instant::now() + WAIT;
     let (mut seen, mut asked) = (None, None);
     loop {
-        let taken = WorkerLock::try_take(home.private(), "a release").map_err(|error| Failure::of(WHAT, &error))?;
+        let taken = home.exclusive("a release").map_err(|error| Failure::of(WHAT, &error))?;
         let holder = match taken {
             Ok(lock) => return Ok(lock),
             Err(holder) => holder,

@@ -35,7 +35,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     settle(context)?;
     let home = context.open(NOT_STARTED)?;
     let settings = patiently(context, &home)?;
-    let lock = WorkerLock::take_for_worker(home.private(), PATIENCE);
+    let lock = home.exclusive_for_worker(PATIENCE);
     let lock = lock.map_err(|error| Failure::of(WHAT, &error))?;
     let lock = lock.map_err(held)?;
     home.check_current().map_err(|error| Failure::of(NOT_STARTED, &error))?;
@@ -46,7 +46,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     let mut program = Program::at(own_path());
     tracing::info!(home = text::path(home.path()), process = std::process::id(), "worker started");
     loop {
-        match worker::run(&home, &lock, &events, &mut program, &options) {
+        match worker::run(&lock, &events, &mut program, &options) {
             Ok(Ended::Stopped) => {
                 tracing::info!("worker stopped: what was recorded before it was asked to is committed");
                 return Ok(Exit::Done);
