@@ -96,7 +96,7 @@ impl<'j> Reader<'j> {
     /// A reader that begins behind the oldest segment's header, or `None` if there is no segment with one.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_start(journal: &'j Journal) -> Result<Option<Reader<'j>>, Error> {
         for number in journal.segments()? {
             if let Some(reader) = Reader::at_segment(journal, number)? {
@@ -109,16 +109,26 @@ impl<'j> Reader<'j> {
     /// A reader that begins at `position`, or `None` if the journal's bytes do not bear the position out.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Reader<'j>>, Error> {
+        let mut newer = None;
         for number in journal.segments()? {
-            let Some(mut reader) = Reader::at_segment(journal, number)? else { continue };
+            let mut reader = match Reader::at_segment(journal, number) {
+                Ok(Some(reader)) => reader,
+                Ok(None) => continue,
+                // What lies behind it can be a position all the same. If none is, nothing can be said of this one.
+                Err(error @ Error::Newer { .. }) => {
+                    newer = newer.or(Some(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // A segment that was copied by hand is there twice, under one id.
             if reader.position.segment == position.segment && reader.skip_to(position)? {
                 return Ok(Some(reader));
             }
         }
-        Ok(None)
+        newer.map_or(Ok(None), Err)
     }
 
     fn at_segment(journal: &'j Journal, number: SegmentNumber) -> Result<Option<Reader<'j>>, Error> {
@@ -205,7 +215,8 @@ impl<'j> Reader<'j> {
     /// The next thing in the journal, or `None` at the end of what is there.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`]; the reader is then where it was.
+    /// [`Error::Newer`] where what comes next is a newer program's, [`Error::Format`] and [`Error::Fs`]; the reader is then
+    /// where it was.
     #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Item>, Error> {
         loop {
@@ -236,7 +247,11 @@ impl<'j> Reader<'j> {
         }
         let mut sealed = false;
         for number in self.journal.segments()?.into_iter().filter(|number| *number > self.number) {
-            sealed |= self.journal.beginning(number)?.is_some();
+            // One of a newer format has a header, too: it is not read, and what lies before it is.
+            sealed |= match self.journal.beginning(number) {
+                Err(Error::Newer { .. }) => true,
+                beginning => beginning?.is_some(),
+            };
         }
         let size = self.file.stat()?.size;
         let grown = size > self.limit;

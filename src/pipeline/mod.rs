@@ -29,7 +29,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
@@ -39,7 +38,7 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
 use crate::model::position::{Position, SegmentId};
-use crate::model::{FileImage, Intent, Op, RecordId, RecordPath};
+use crate::model::{FileImage, Intent, JournalId, Op, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::{self, Applier, Expect};
@@ -188,10 +187,16 @@ impl Error {
                 matches!(error, fs::Error::Refused { .. })
             }
             Error::Home(_) => true,
-            Error::Index(index::Error::Newer { .. }) | Error::Journal(journal::Error::Format { .. }) => true,
+            Error::Index(index::Error::Newer { .. })
+            | Error::Journal(journal::Error::Newer { .. } | journal::Error::Format { .. }) => true,
             _ => false,
         }
     }
+}
+
+/// Whether this program applies `op`. Others are parked until one comes that does.
+pub(crate) fn applies(op: &Op) -> bool {
+    matches!(op, Op::Record(_))
 }
 
 /// A record that waits to be committed.
@@ -231,7 +236,7 @@ pub struct Committer<'h> {
     quarantine: Quarantine,
     index: Option<Index>,
     history: History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     state: State,
     records: Records<'h>,
     /// The journal up to here is committed.
@@ -307,13 +312,18 @@ impl<'h> Committer<'h> {
         self.pending.len() >= self.options.records_max || self.pending_bytes >= self.options.bytes_max
     }
 
-    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine.
+    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine. What lies before a segment
+    /// of a newer program is committed first; that segment is not passed.
     ///
     /// # Errors
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
     pub fn look(&mut self) -> Result<(), Error> {
         while !self.is_full() {
-            let Some(found) = self.records.next()? else { break };
+            let found = match self.records.next() {
+                Err(journal::Error::Newer { .. }) if !self.pending.is_empty() => break,
+                found => found?,
+            };
+            let Some(found) = found else { break };
             self.take(found)?;
         }
         Ok(())

@@ -15,11 +15,13 @@ mod daemon;
 mod damage;
 mod durability;
 mod faults;
+mod formats;
 mod git_load;
 mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+mod identity;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]

@@ -140,7 +140,7 @@ impl Promise for home::Error {
 impl Promise for journal::Error {
     fn exit(&self) -> Exit {
         match self {
-            journal::Error::Empty(_) | journal::Error::Format { .. } => Exit::NoHome,
+            journal::Error::Empty(_) | journal::Error::Newer { .. } | journal::Error::Format { .. } => Exit::NoHome,
             journal::Error::TooLarge { .. } => Exit::Input,
             journal::Error::Fs(error) => error.exit(),
             _ => Exit::Io,
@@ -395,6 +395,6 @@ promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
     audit::Error: Fs Journal Index History;
     recover::Error: Batch Audit;
-    verify::Error: Home Fs Journal Index History Audit Batch;
+    verify::Error: Home Fs Journal Index History Audit Pipeline;
     worker::Error: Home Fs Batch Recover;
 }

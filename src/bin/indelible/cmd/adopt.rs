@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
-use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
+use indelible::adopt::{self, Adopted, Inspection, Occupant, Orphan, Orphans, Plan, Repository, Wishes};
 use indelible::home::Home;
 use indelible::model::text::{self, shell_path_alone, visible_line};
 use serde_json::json;
@@ -123,12 +123,12 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
         output::line("\nScripts:");
         for script in &plan.scripts {
             line(match script.found {
-                Found::Nothing => format!("{}: made", script.name),
-                Found::Ours => format!("{}: ours already, brought up to date", script.name),
-                Found::Theirs => {
+                Occupant::Nothing => format!("{}: made", script.name),
+                Occupant::Ours => format!("{}: ours already, brought up to date", script.name),
+                Occupant::Theirs => {
                     format!("{}: replaced; yours is kept in the private folder, in adopted/scripts", script.name)
                 }
-                Found::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
+                Occupant::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
             });
         }
     }
@@ -149,7 +149,7 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
 
 /// Says which scripts stay unchanged.
 fn say_uncovered(plan: &Plan, scripts: bool) {
-    let theirs = plan.scripts.iter().filter(|script| !scripts && script.found == Found::Theirs);
+    let theirs = plan.scripts.iter().filter(|script| !scripts && script.found == Occupant::Theirs);
     let names: Vec<_> = theirs.map(|script| script.name).chain(plan.uncovered.iter().map(String::as_str)).collect();
     if names.is_empty() {
         return;

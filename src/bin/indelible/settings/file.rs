@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use indelible::fs::{Dir, Error as FsError, os};
 use indelible::home::{Home, PRIVATE};
 use indelible::init::CONFIG;
+use indelible::model::HomeId;
 use indelible::model::text;
 use indelible::model::{FieldSpec, PROVENANCE};
 use indelible::own;
 use indelible::trust::Notes;
-use uuid::Uuid;
 
 use crate::exit::{Exit, Failure};
 use crate::user;
@@ -21,7 +21,7 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 ///
 /// # Errors
 /// If the notes of trusted homes cannot be read.
-pub fn id_of(home: &Dir, id: Option<Uuid>) -> Result<Option<Uuid>, Failure> {
+pub fn id_of(home: &Dir, id: Option<HomeId>) -> Result<Option<HomeId>, Failure> {
     let Some(id) = id else { return Ok(None) };
     let what = "your own settings of single homes cannot be told apart";
     let notes = user::state_folder().map(|state| Notes::read(&state)).transpose();

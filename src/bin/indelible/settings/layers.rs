@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use indelible::model::HomeId;
 use indelible::model::text;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::Settings;
 use super::file::mend;
@@ -69,7 +69,7 @@ pub struct Own<'o> {
     /// Its text.
     pub text: &'o str,
     /// The id by which it knows the home. Looked up only if the file has settings of single homes.
-    pub id: &'o dyn Fn() -> Result<Option<Uuid>, Failure>,
+    pub id: &'o dyn Fn() -> Result<Option<HomeId>, Failure>,
 }
 
 /// The settings of each file, checked one by one, so that an error names the file.

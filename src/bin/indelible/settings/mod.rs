@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::Dir;
 use indelible::home::{Home, identity, private_of};
+use indelible::model::HomeId;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::exit::{Exit, Failure};
 
@@ -74,7 +74,12 @@ impl Settings {
     }
 
     /// The settings of the home in the folder `home`, whose private folder and id are `private` and `id`.
-    fn within(home: &Dir, private: Option<&Dir>, id: Option<Uuid>, overrides: &[String]) -> Result<Settings, Failure> {
+    fn within(
+        home: &Dir,
+        private: Option<&Dir>,
+        id: Option<HomeId>,
+        overrides: &[String],
+    ) -> Result<Settings, Failure> {
         let (text, ours) = (text_in(home, private)?, user_text()?);
         let id = || id_of(home, id);
         let ours = ours.as_ref().map(|(path, text)| Own { path, text, id: &id });
