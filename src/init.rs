@@ -19,7 +19,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
-use crate::fs::{self, Dir, Point, crash, os};
+use crate::fs::{self, Dir, Durability, Point, crash, os};
 use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, ExclusiveJournal, Journal};
 use crate::private;
@@ -100,7 +100,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     if private.find(IGNORED)?.is_none() {
         // A repository further up, which has the home among its files, does not take the journal along; and wherever a
         // release puts the folder, git does not show it.
-        let _ = private.replace(IGNORED, b"*\n", &temporary)?;
+        private.replace(IGNORED, b"*\n", &temporary, Durability::Full)?;
     }
     let identity = home::identity(&home, &private)?;
     let id = match identity {
@@ -112,14 +112,14 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
         // Unlike a record's file, nothing could write it again: half of one would stop every command.
-        let _ = private.replace(CONFIG, config.as_bytes(), &temporary)?;
+        private.replace(CONFIG, config.as_bytes(), &temporary, Durability::Full)?;
         made.added.push("config");
     }
     if identity.is_none() {
         crash::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
-        let _ = private.replace(home::IDENTITY, text.as_bytes(), &temporary)?;
+        private.replace(home::IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
         let _ = home.sync()?;
         made.added.push("identity");
     }

@@ -305,18 +305,18 @@ impl Dir {
         self.file(path, OFlags::RDWR, "open for writing")
     }
 
-    /// Creates the file at `path`, which must not exist, for reading and for writing at its end.
+    /// Creates an empty file at `path`, which must not exist, for reading and for writing at its end.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
-    pub fn create(&self, path: &str) -> Result<File, Error> {
+    pub fn create_empty(&self, path: &str) -> Result<File, Error> {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
-    /// Creates the file at `path`, which must not exist, for writing it once: nobody may write to it later.
+    /// Creates an empty file at `path`, which must not exist, for writing it once: nobody may write to it later.
     ///
     /// # Errors
-    /// As [`Dir::create`].
+    /// As [`Dir::create_empty`].
     pub fn create_unchanging(&self, path: &str) -> Result<File, Error> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         self.file_found(path, flags, UNCHANGING_MODE, "create").map(|(file, _)| file)

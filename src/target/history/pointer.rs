@@ -30,9 +30,9 @@ use uuid::Uuid;
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
 use crate::adopt::release::ASIDE;
-use crate::fs::Dir;
 use crate::fs::crash::Point;
 use crate::fs::os;
+use crate::fs::{Dir, Durability};
 use crate::home::{IDENTITY, INDEX, Identity};
 use crate::init::RELEASED;
 use crate::model::path::ROOTS;
@@ -321,7 +321,8 @@ pub(super) fn noted(home: &Path) -> Option<String> {
 fn write(home: &Path, note: &Note) -> bool {
     let Some(private) = private(home) else { return false };
     let text = serde_json::to_vec(note).expect("it is made of strings");
-    let written = private.folder("tmp").and_then(|temporary| private.replace_lightly(NOTE, &text, &temporary));
+    let written =
+        private.folder("tmp").and_then(|temporary| private.replace(NOTE, &text, &temporary, Durability::None));
     written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 

@@ -225,7 +225,7 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
 /// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
 pub(super) fn mark_owned(common: &Path) {
     let Ok(common) = folder(common) else { return };
-    if let Ok(file) = common.create(private::IN_GIT)
+    if let Ok(file) = common.create_empty(private::IN_GIT)
         && let Err(error) = file.write_all(private::MARKER)
     {
         tracing::debug!(%error, "the mark of a repository of ours could not be written");
@@ -295,7 +295,7 @@ fn build(staging: &Dir, name: &str) -> Result<(), Error> {
 
 fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let write = || {
-        let file = folder.create(name)?;
+        let file = folder.create_empty(name)?;
         file.set_mode(mode)?;
         file.write_all(bytes)?;
         file.sync_now().map(Durable::into_inner)
