@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::model::text::{chain, visible_line};
-use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
+use crate::model::{FieldSpec, HomeId, Invalid, Kind, Provenance, Record, RecordId};
 use crate::target::index::{self, Index, Others, PATIENCE, RowImage, columns_of, temporary_copy};
 
 /// What is in a database.
@@ -116,7 +115,7 @@ fn journal_mode(index: &Index, path: &Path) -> Result<String, index::Error> {
 /// refused.
 fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> {
     let mut copy = temporary_copy(index)?;
-    if let Err(error) = copy.prepare_tables(Uuid::nil(), false) {
+    if let Err(error) = copy.prepare_tables(HomeId::default(), false) {
         return Ok((Some(said(&error)), Vec::new()));
     }
     let mut refusals = Vec::new();

@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
 use crate::exclusive::Exclusive;
@@ -33,8 +32,8 @@ use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
-    Severity,
+    Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, JournalId, Learning, Level, Record, RecordId,
+    RecordPath, Request, Severity,
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
@@ -139,8 +138,8 @@ impl Real {
     fn new() -> Real {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        let (history, _) =
-            History::init(root.path(), root.path(), Uuid::nil(), HistoryOptions::default()).expect("it can be made");
+        let (history, _) = History::init(root.path(), root.path(), HomeId::default(), HistoryOptions::default())
+            .expect("it can be made");
         Real { _root: root, dir, history }
     }
 }
@@ -465,7 +464,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
-    let identity = serde_json::to_vec(&Identity { version: VERSION, id: crate::random::id() })?;
+    let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
     private.replace(IDENTITY, &identity, &private.folder("tmp")?, Durability::Full)?;
     Journal::new(private.folder("journal")?).ensure_first()?;
     let _ = dir.sync_file_system()?;
@@ -627,12 +626,12 @@ impl<'s> Stage<'s> {
             quarantine: Quarantine::new(self.home)?,
             index: None,
             history: self.history.clone(),
-            journal_id: Uuid::nil(),
+            journal_id: JournalId::default(),
             state: State {
                 boot: String::new(),
                 committed: true,
                 rows_owed: Some(reader.position()),
-                ..State::of_new(Uuid::nil())
+                ..State::of_new(JournalId::default())
             },
             committed: reader.position(),
             committed_segment: reader.segment(),

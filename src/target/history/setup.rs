@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
+//! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
 //! | before a list that had no line but ours is removed | that list | releasing again |
 
 use std::ffi::c_int;
@@ -22,7 +23,8 @@ use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
 use crate::fs::place::BESIDE;
-use crate::fs::{self, Dir, Durable, os};
+use crate::fs::{self, Dir, Durability, Durable, os};
+use crate::model::HomeId;
 use crate::private;
 
 /// Our branch in a repository that we made.
@@ -222,36 +224,40 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     sync(&common)
 }
 
-/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
-pub(super) fn mark_owned(common: &Path) {
-    let Ok(common) = folder(common) else { return };
-    if let Ok(file) = common.create_empty(private::IN_GIT)
-        && let Err(error) = file.write_all(private::MARKER)
-    {
-        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+/// Writes the file that says where the private folder of the home `id` is, and its id, by way of `staging`. A repository of
+/// before lacks the id, a copy that git made lacks the file. A work tree of the home's repository does not mark it.
+pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
+    let marker = private::marker(id);
+    if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
+        return;
+    }
+    let replace =
+        || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?, Durability::Full);
+    if let Err(error) = replace() {
+        tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
 }
 
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
 /// folder of the home. False where somebody else's got there first.
-pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
+pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
     let (home, staging) = (folder(home)?, folder(staging)?);
-    match create_in(&home, &staging) {
+    match create_in(&home, &staging, id) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
         created => return created,
     }
     // What a crash left there. A home without a repository has nothing else in it that anybody misses.
     let _ = home.remove_tree(BESIDE);
     let beside = home.make_folder(BESIDE).doing_at("making a folder", &home.path().join(BESIDE))?;
-    let created = create_in(&home, &beside);
+    let created = create_in(&home, &beside, id);
     let _ = home.remove_tree(BESIDE);
     created
 }
 
-fn create_in(home: &Dir, staging: &Dir) -> Result<bool, Error> {
+fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
     let name = format!("git-{}", crate::random::timed_id().simple());
     crash::at(Point::InitHistory).doing_at("making the repository", &staging.path().join(&name))?;
-    let placed = build(staging, &name).and_then(|()| match staging.rename_over(&name, home, ".git") {
+    let placed = build(staging, &name, id).and_then(|()| match staging.rename_over(&name, home, ".git") {
         Ok(()) => sync(home).map(|()| true),
         Err(error) if is_taken(&error) => Ok(false),
         Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(".git")),
@@ -270,7 +276,7 @@ fn is_taken(error: &fs::Error) -> bool {
 }
 
 /// Builds a repository at `name` in `staging`, and syncs all of it.
-fn build(staging: &Dir, name: &str) -> Result<(), Error> {
+fn build(staging: &Dir, name: &str, id: HomeId) -> Result<(), Error> {
     const FOLDERS: [&str; 8] =
         ["objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
     let make = |above: &Dir, name: &str| {
@@ -284,7 +290,7 @@ fn build(staging: &Dir, name: &str) -> Result<(), Error> {
         ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
         ("config", CONFIG.as_bytes().to_vec()),
         (claim, first_claim.into_bytes()),
-        (private::IN_GIT, private::MARKER.to_vec()),
+        (private::IN_GIT, private::marker(id).into_bytes()),
     ];
     for (name, text) in files {
         write_synced(&root, name, &text, 0o600)?;
@@ -465,11 +471,14 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
     placed.and_then(|()| sync(&info))
 }
 
-/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Where that cannot be told, yes.
 pub fn tracks(home: &Path, path: &str) -> bool {
-    let start = format!("{path}/");
+    if is_absent(home).unwrap_or(false) {
+        return false;
+    }
+    let is_in = |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
     let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
-    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
+    index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
 /// Where somebody's own repository is, for a person, and whether it tracks the file `path`.

@@ -15,7 +15,6 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use uuid::Uuid;
 
 use super::copy::{copy, temporary_copy};
 use super::open::{beside, connection, flags};
@@ -23,13 +22,14 @@ use super::schema::value_of;
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Dir, Point, crash};
+use crate::model::HomeId;
 
 impl Index {
     /// Empties the index, in place, under whoever has it open, and makes its tables anew. What was in it is gone.
     ///
     /// # Errors
     /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
-    pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
+    pub fn reset(path: &Path, home: HomeId) -> Result<Index, Error> {
         drop(Index::empty(path)?);
         let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, PATIENCE)?;
         index.prepare_tables(home, true)?;
@@ -41,7 +41,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
-    pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
+    pub fn reset_to(path: &Path, home: HomeId, base: &Path) -> Result<Index, Error> {
         let base = Index::open(base, PATIENCE)?;
         base.check_integrity()?;
         // That it is unfinished comes in with the rest: nobody may take it for whole.
