@@ -9,6 +9,7 @@
 
 pub mod crash;
 mod dir;
+mod file;
 pub mod lock;
 pub mod order;
 pub mod os;
@@ -21,7 +22,8 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crash::Point;
-pub use dir::{Dir, File, Found, check_name};
+pub use dir::{Dir, Found, check_name};
+pub use file::File;
 pub use place::Durability;
 pub(crate) use sys::now;
 

@@ -195,6 +195,45 @@ impl Dir {
         unreachable!("a folder cannot hold four thousand million files of one name")
     }
 
+    /// Moves the file `from`, in this folder, to `to` in the folder `there`, in the place of a file that has the same
+    /// content: both are named for what they hold. On Windows one that is in use cannot be replaced, and stays. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn place_unchanging(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        match self.rename_over(from, there, to) {
+            Err(error) if cfg!(windows) && error.io_kind() == Some(std::io::ErrorKind::PermissionDenied) => {
+                let stays = there.find(to)?.is_some_and(|found| found.is_file);
+                stays.then_some(()).ok_or(error)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes: a file
+    /// can say that it is larger than the disk. The copy's name is not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there, and as [`Dir::read`]; part of the copy may be there.
+    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
+        let from = self.read(path)?;
+        let size = from.stat()?.size;
+        let copy = there.create_to_overwrite(to)?;
+        let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], from.data_from(0));
+        while offset < size {
+            // No further than the next hole: this much is read and written as a whole, and is no more than 64 KiB.
+            match from.read_at(&mut buffer, offset)? {
+                0 => break,
+                read => copy.write_at(&buffer[..read], offset)?,
+            }
+            offset = from.data_from(offset + COPIED_BYTES as u64);
+        }
+        if size > 0 && copy.stat()?.size < size {
+            copy.write_at(&[0], size - 1)?;
+        }
+        copy.sync_now()
+    }
+
     /// Copies the file `name` into the folder `there`, under a hidden name, and syncs it. Returns that name.
     fn copy_to(&self, name: &str, there: &Dir) -> Result<String, Error> {
         let from = self.read(name)?;
