@@ -1,4 +1,4 @@
-//! Status: what is pending, and whether a person is needed. It changes nothing and takes no lock.
+//! Status: what is pending, and what needs attention. It changes nothing and takes no lock.
 
 use std::time::Duration;
 
@@ -9,34 +9,33 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::{self, Home};
 use crate::hook::count::{self, Counts};
-use crate::journal::{Item, Reader};
-use crate::model::Intent;
+use crate::journal::{Found, Records};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
 use crate::pipeline::{Reached, reached};
 use crate::quarantine::Contents;
 use crate::target::history::{History, HistoryOptions};
-use crate::target::index::{self, Index};
+use crate::target::index::{self, Index, Others};
 use crate::verify;
 use crate::worker::{self, Published};
 
-/// Without a worker, a record older than this waits for somebody to start one.
+/// Without a worker, a pending record older than this needs attention.
 const WAITS_MAX: Duration = Duration::from_secs(60);
-/// So many failures in a row are no passing trouble.
+/// So many failures in a row need attention.
 const FAILURES_MAX: u64 = 5;
 
-/// How a home is.
+/// The state of a home.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// Its folder.
     pub home: String,
     /// The records that wait to be committed.
     pub pending: Pending,
-    /// The records that are committed and wait for their row, since somebody held the index's lock.
+    /// The records that are committed and wait for their row: another process had the index's lock.
     pub rows_owed: Pending,
-    /// Who has the worker's lock; `None` if no worker runs.
+    /// The owner of the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
-    /// What the worker last said of itself.
+    /// The status that the worker last published.
     pub published: Option<Published>,
     /// The journal's size.
     pub journal: JournalSize,
@@ -46,11 +45,11 @@ pub struct Status {
     pub history: Option<HistoryStatus>,
     /// What waits in quarantine.
     pub quarantine: Contents,
-    /// What became of the events that agents' hooks were told of; `None` if no hook ever ran.
+    /// What became of hook events; `None` if no hook ever ran.
     pub hooks: Option<Counts>,
-    /// What became of the events that no home could take; `None` if there were none.
+    /// What became of hook events that no home could take; `None` if there were no such events.
     pub hooks_without_home: Option<Counts>,
-    /// Why a person is needed; empty if none is.
+    /// Everything that needs a person's attention.
     pub needs_attention: Vec<String>,
 }
 
@@ -79,16 +78,16 @@ pub struct HistoryStatus {
     pub branch: String,
     /// Its newest commit.
     pub commit: Option<String>,
-    /// The reference that has the history; in somebody's repository it is not the branch, which shows it.
+    /// The reference that has the history. In a user's repository the branch only shows it.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
+    /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
     pub advice: Option<String>,
 }
 
-/// How `home` is.
+/// The status of `home`.
 ///
 /// # Errors
-/// [`verify::Error`] if it cannot be told.
+/// [`verify::Error`] if a store cannot be read.
 pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::Error> {
     let mut needs = Vec::new();
     let history = History::open(home.path(), options.clone()).map_err(|error| needs.push(chain(&error))).ok();
@@ -135,24 +134,23 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     })
 }
 
-/// Why a person is needed, as far as that can be told soon: it opens no index, and of what is pending it reads the
-/// oldest alone.
+/// What needs attention in `home`, as far as that is known quickly: without opening the index, and with only the oldest
+/// pending record read.
 ///
 /// # Errors
-/// [`verify::Error`] if it cannot be told.
+/// [`verify::Error`] if a store cannot be read.
 pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, verify::Error> {
     let mut needs = Vec::new();
     let running = WorkerLock::holder(home.private())?.is_some();
     let mut oldest_age_s = None;
     if !running {
         let history = History::open(home.path(), options.clone())?;
-        let mut reader = reader(home, reached(home, &history).unwrap_or_default().committed)?;
+        let committed = reached(home, &history).unwrap_or_default().committed;
+        let mut records = Records::from_position_or_start(home.journal(), committed)?;
         while oldest_age_s.is_none()
-            && let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten()
+            && let Some(found) = records.as_mut().map(Records::next).transpose()?.flatten()
         {
-            if let Item::Entry { json } = item {
-                oldest_age_s = age_s(&json);
-            }
+            oldest_age_s = age_s(&found);
         }
     }
     worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
@@ -162,40 +160,32 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     Ok(needs)
 }
 
-/// Reads the journal from `position`, or from its beginning.
-fn reader(home: &Home, position: Option<Position>) -> Result<Option<Reader<'_>>, verify::Error> {
-    let journal = home.journal();
-    if let Some(position) = position
-        && let Some(reader) = Reader::from_position(journal, position)?
-    {
-        return Ok(Some(reader));
-    }
-    Ok(Reader::from_start(journal)?)
-}
-
-/// How long ago the intent in `json` was recorded.
-fn age_s(json: &[u8]) -> Option<i64> {
-    let intent = serde_json::from_slice::<Intent>(json).ok()?;
+/// How long ago the record was recorded that `found` holds.
+fn age_s(found: &Found) -> Option<i64> {
+    let Found::Op(logged) = found else { return None };
+    let intent = logged.op.intent()?;
     Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0))
 }
 
-/// What the journal holds from `begin`, or its beginning, to `end`, or its end.
+/// The records in the journal from `begin`, or its start, to `end`, or its end.
 fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Result<Pending, verify::Error> {
-    let mut reader = reader(home, begin)?;
+    let mut records = Records::from_position_or_start(home.journal(), begin)?;
     let mut pending = Pending::default();
-    let is_end = |reader: &Reader<'_>| end.is_some_and(|end| reader.position() == end);
-    while let Some(reader) = reader.as_mut().filter(|reader| !is_end(reader)) {
-        let Some(item) = reader.next()? else { break };
-        let Item::Entry { json } = item else { continue };
+    let is_end = |records: &Records<'_>| end.is_some_and(|end| records.position() == end);
+    while let Some(records) = records.as_mut().filter(|records| !is_end(records)) {
+        let Some(found) = records.next()? else { break };
+        if !matches!(found, Found::Op(_) | Found::Unknown { .. }) {
+            continue;
+        }
         pending.records += 1;
         if pending.oldest_age_s.is_none() {
-            pending.oldest_age_s = age_s(&json);
+            pending.oldest_age_s = age_s(&found);
         }
     }
     Ok(pending)
 }
 
-/// Records are refused where nothing can be written.
+/// If nothing can be written, records are refused.
 fn room_trouble(home: &Home, needs: &mut Vec<String>) {
     if let Some(why) = os::why_unwritable(home.private()) {
         needs.push(format!(
@@ -206,8 +196,8 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
 }
 
 fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened =
-        Index::open_to_read(&home.index_path(), Duration::from_millis(500)).and_then(|index| index.check_schema());
+    let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite)
+        .and_then(|index| index.check_schema());
     match opened {
         Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
             needs.push(format!("{}: run `indelible repair`", chain(&error)));
@@ -250,7 +240,7 @@ fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
     );
     if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
-            "{records}, for up to {waited} s: end whoever holds the lock of {}, or mend the file of it that is named \
+            "{records}, for up to {waited} s: end the process that holds the lock of {}, or mend its file that is named \
              here, and run `indelible worker --detach` or `indelible flush`",
             home::INDEX
         ));

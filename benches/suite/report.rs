@@ -128,17 +128,17 @@ pub fn figures(lab: &Lab) -> BTreeMap<String, (Spread, String)> {
 }
 
 const OPENING: &str = "\
-Written by `cargo bench`, and not edited. A ratio compares what was run in turns within one run: whole processes, from
-before the start to after the end. It is the median of the rounds' own ratios, and in brackets the middle half of them
-(all of them, where there were fewer than eight rounds). Times are there to be set against their partner in the same
-table; on another machine they are others. Nothing here is asserted by a test.
+Written by `cargo bench`, and not edited. A ratio compares programs that took turns within one run: whole processes, from
+before the start to after the end. It is the median of the rounds' own ratios, with the middle half of them in brackets
+(all of them, if there were fewer than eight rounds). Compare a time only with the others in its table; another machine has
+other times. No test asserts anything here.
 
     cargo bench                         everything, homes of up to 100,000 records
     cargo bench -- --scale full         up to 1,000,000 records
     cargo bench -- record growth        these topics only; the others' last results stay
 
-A topic's last line says at which scale it was run, and how busy the machine was before it: on an idle one the load
-average is below 1, above that it is the benchmarks' own of a moment ago, or somebody else's.
+A topic's last line says at which scale it was run, and how busy the machine was before it: on an idle machine the load average
+is below 1; a higher one comes from the topic before, or from other programs.
 ";
 
 /// Writes docs/benchmarks.md and the curves from all results there are.

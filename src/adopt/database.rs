@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::model::text::{chain, visible_line};
-use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
-use crate::target::index::{self, Index, PATIENCE, RowImage, columns_of, temporary_copy};
+use crate::model::{FieldSpec, HomeId, Invalid, Kind, Provenance, Record, RecordId};
+use crate::target::index::{self, Index, Others, PATIENCE, RowImage, columns_of, temporary_copy};
 
 /// What is in a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +72,7 @@ pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> 
 }
 
 fn look(path: &Path) -> Result<(Inspection, Index), index::Error> {
-    let index = Index::open_to_look(path)?;
+    let index = Index::open_to_read(path, PATIENCE, Others::KeptOut)?;
     let copy = temporary_copy(&index)?;
     let error = index.error("look at the database");
     let mut found = Inspection {
@@ -116,7 +115,7 @@ fn journal_mode(index: &Index, path: &Path) -> Result<String, index::Error> {
 /// refused.
 fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> {
     let mut copy = temporary_copy(index)?;
-    if let Err(error) = copy.prepare_tables(Uuid::nil(), false) {
+    if let Err(error) = copy.prepare_tables(HomeId::default(), false) {
         return Ok((Some(said(&error)), Vec::new()));
     }
     let mut refusals = Vec::new();

@@ -29,14 +29,11 @@ use crate::init::{self, RELEASED};
 use crate::journal::{self, Item, Reader};
 use crate::model::position::Position;
 use crate::pipeline::{self, Committer, Progress};
-use crate::private;
+use crate::private::{self, ASIDE};
 use crate::recover::{self, Scope};
 use crate::target::history::History;
 use crate::target::index;
 use crate::verify::verify;
-
-/// What the private folder is called when it is put aside; a stamp follows.
-pub const ASIDE: &str = "-released-";
 
 /// What a release would do, or has done.
 #[derive(Clone, Debug, Serialize)]

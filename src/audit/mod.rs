@@ -15,10 +15,10 @@ pub use classify::{Action, Evidence, File, History as HistoryState, Row, classif
 
 use crate::fs::{self, Dir};
 use crate::home::Home;
-use crate::journal::{self, Item, Journal, Reader};
+use crate::journal::{self, Journal, Records};
 use crate::model::path::{ROOTS, is_companion, is_domain_page};
 use crate::model::position::Position;
-use crate::model::{Intent, RecordId, RecordPath};
+use crate::model::{RecordId, RecordPath};
 use crate::page;
 use crate::pipeline::Progress;
 use crate::quarantine::Quarantine;
@@ -435,20 +435,9 @@ pub(crate) fn walk<E: From<fs::Error>>(
 /// The pages of the records that the journal holds behind `committed`.
 fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
     let mut paths = HashSet::new();
-    let reader = match committed {
-        Some(position) => Reader::from_position(journal, position)?,
-        None => None,
-    };
-    let mut reader = match reader {
-        Some(reader) => Some(reader),
-        None => Reader::from_start(journal)?,
-    };
-    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
-        if let Item::Entry { json } = item
-            && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
-        {
-            paths.extend(intent.files.into_iter().next().map(|file| file.path));
-        }
+    let mut records = Records::from_position_or_start(journal, committed)?;
+    while let Some(intent) = records.as_mut().map(Records::next_intent).transpose()?.flatten() {
+        paths.extend(intent.files.into_iter().next().map(|file| file.path));
     }
     Ok(paths)
 }

@@ -13,6 +13,10 @@ use super::{Durable, Error, Point, crash};
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// The mode of a file that is written once and never changed: on Windows, what may not be written may not be removed.
+const UNCHANGING_MODE: Mode = if cfg!(windows) { FILE_MODE } else { Mode::RUSR };
+/// How much is copied at a time, in bytes.
+const COPIED_BYTES: usize = 64 << 10;
 
 /// An open folder.
 #[derive(Debug)]
@@ -156,12 +160,12 @@ impl Dir {
         }
     }
 
-    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+    fn open_at(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::ResolveFlags;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+            let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
             loop {
                 match sys::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
                     Err(Errno::INTR | Errno::AGAIN) => {}
@@ -170,11 +174,11 @@ impl Dir {
                 }
             }
         }
-        self.open_by_parts(path, flags)
+        self.open_by_parts(path, flags, mode)
     }
 
     /// Opens each part of `path` on its own, which no symbolic link survives.
-    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         let (folder, name) = split(path);
         let mut at = None::<Handle>;
         for part in folder.split('/').filter(|part| *part != ".") {
@@ -185,11 +189,11 @@ impl Dir {
             at = Some(sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
         }
         let here = at.as_ref().unwrap_or(&self.fd);
-        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
+        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
     }
 
     fn folder_fd(&self, path: &str) -> Result<Handle, Errno> {
-        self.open_at(path, FOLDER)
+        self.open_at(path, FOLDER, Mode::empty())
     }
 
     /// Opens the folder at `path`.
@@ -260,11 +264,12 @@ impl Dir {
     }
 
     fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
-        self.file_found(path, flags, doing).map(|(file, _)| file)
+        self.file_found(path, flags, FILE_MODE, doing).map(|(file, _)| file)
     }
 
-    fn file_found(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<(File, Found), Error> {
-        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.open_error(doing, path, errno))?;
+    fn file_found(&self, path: &str, flags: OFlags, mode: Mode, doing: &'static str) -> Result<(File, Found), Error> {
+        let fd =
+            self.open_at(path, flags | OFlags::NONBLOCK, mode).map_err(|errno| self.open_error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };
         let found = file.stat()?;
         let why = match found.is_file {
@@ -308,6 +313,15 @@ impl Dir {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
+    /// Creates the file at `path`, which must not exist, for writing it once: nobody may write to it later.
+    ///
+    /// # Errors
+    /// As [`Dir::create`].
+    pub fn create_unchanging(&self, path: &str) -> Result<File, Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        self.file_found(path, flags, UNCHANGING_MODE, "create").map(|(file, _)| file)
+    }
+
     /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
     ///
     /// # Errors
@@ -321,7 +335,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
     pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let (file, found) = match self.file_found(path, OFlags::RDONLY, "open") {
+        let (file, found) = match self.file_found(path, OFlags::RDONLY, Mode::empty(), "open") {
             Err(error) if error.is_not_found() => return Ok(None),
             opened => opened?,
         };
@@ -401,6 +415,53 @@ impl Dir {
     /// [`Error::Io`] if the system refuses; both are then where they were.
     pub fn put_back(&self, name: &str, there: &Dir) -> Result<(), Error> {
         self.rename_over(name, there, name)
+    }
+
+    /// Moves the file `from`, in this folder, to `to` in the folder `there`, in the place of a file that has the same
+    /// content: both are named for what they hold. On Windows one that is in use cannot be replaced, and stays. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn place_unchanging(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        match self.rename_over(from, there, to) {
+            Err(error) if cfg!(windows) && error.io_kind() == Some(io::ErrorKind::PermissionDenied) => {
+                let stays = there.find(to)?.is_some_and(|found| found.is_file);
+                stays.then_some(()).ok_or(error)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes: a file
+    /// can say that it is larger than the disk. The copy's name is not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there, and as [`Dir::read`]; part of the copy may be there.
+    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
+        let from = self.read(path)?;
+        let size = from.stat()?.size;
+        let copy = there.file(to, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")?;
+        let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], from.data_from(0));
+        while offset < size {
+            // No further than the next hole: this much is read and written as a whole, and is no more than 64 KiB.
+            match from.read_at(&mut buffer, offset)? {
+                0 => break,
+                read => copy.write_at(&buffer[..read], offset)?,
+            }
+            offset = from.data_from(offset + COPIED_BYTES as u64);
+        }
+        if size > 0 && copy.stat()?.size < size {
+            copy.write_at(&[0], size - 1)?;
+        }
+        copy.sync_now()
+    }
+
+    /// Lets the folder be used by its owner alone, whatever the folder above it hands down.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn make_private(&self) -> Result<(), Error> {
+        sys::set_mode(&self.fd, 0o700).map_err(|errno| self.error("make private", ".", errno))
     }
 
     /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
@@ -486,12 +547,12 @@ impl File {
         Error::Io { doing, path: self.path.clone(), source: source.into() }
     }
 
-    /// Lets the file's owner run it as a program.
+    /// Says who may do what with the file. On Windows the folder says that.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses.
-    pub(super) fn make_program(&self) -> Result<(), Error> {
-        sys::make_program(&self.fd).map_err(|errno| self.error("make a program of", errno))
+    pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        sys::set_mode(&self.fd, mode).map_err(|errno| self.error("change the mode of", errno))
     }
 
     /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
@@ -591,12 +652,20 @@ impl File {
     /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
     pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
         crash::at(point).map_err(|source| self.error("sync", source))?;
+        self.sync_now().map(|Durable(())| Durable(value))
+    }
+
+    /// As [`File::sync`], for a file whose step has its crash points around it.
+    ///
+    /// # Errors
+    /// As [`File::sync`].
+    pub fn sync_now(&self) -> Result<Durable<()>, Error> {
         // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
         let synced = match sys::fdatasync(&self.fd) {
             Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
             synced => synced,
         };
         synced.map_err(|errno| self.error("sync", errno))?;
-        Ok(Durable(value))
+        Ok(Durable(()))
     }
 }

@@ -64,6 +64,16 @@ pub enum Error {
     },
 }
 
+/// What the system said, without the step and the path: for a caller that names its own.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error {
+            Error::Io { source, .. } => source,
+            Error::Refused { .. } => io::Error::other(error),
+        }
+    }
+}
+
 impl Error {
     /// An error about the step `doing` on `path`.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {

@@ -125,7 +125,7 @@ impl Dir {
     /// As [`Dir::replace`].
     pub fn replace_program(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<Durable<()>, Error> {
         self.swap_in(name, content, temporary, |file| {
-            file.make_program()?;
+            file.set_mode(0o700)?;
             sync_before_rename(file)
         })?;
         self.sync()
@@ -414,7 +414,9 @@ mod tests {
         for path in ["out/passwd", "in/x", "out", "../x"] {
             let error = dir.read(path).expect_err("it leads through a link, or out");
             assert!(matches!(error, Error::Refused { .. }), "{path}: {error:?}");
-            let error = dir.open_by_parts(path, rustix::fs::OFlags::RDONLY).expect_err("it leads through a link");
+            let error = dir
+                .open_by_parts(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
+                .expect_err("it leads through a link");
             let error = dir.open_error("open", path, error);
             assert!(matches!(error, Error::Refused { .. }), "by parts, {path}: {error:?}");
         }

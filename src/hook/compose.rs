@@ -1,8 +1,9 @@
 //! What a failure, and what was learned, look like as records. Pure.
 
-use super::{Context, EventKind, Learned, Rules, Tool};
-use crate::model::Request;
+use super::context::Context;
+use super::{EventKind, Learned, Rules, Tool};
 use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
+use crate::record::Redacted;
 
 /// How much of a command, of what a tool was given and of an error is kept, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
@@ -15,16 +16,16 @@ const TITLE_CHARS_MAX: usize = 160;
 
 /// The failure of `tool`.
 pub(super) fn of_tool(
-    scene: &Context<'_>,
+    context: &Context<'_>,
     tool: &Tool,
     error: &str,
     exit_code: Option<i64>,
     severity: Severity,
-) -> Request {
-    let event = scene.event;
-    let name = scene.redacted(&tool.name);
-    let command = tool.command.as_deref().map(|command| scene.redacted(command));
-    let error = scene.redacted(error);
+) -> Redacted {
+    let event = context.event;
+    let name = context.redacted(&tool.name);
+    let command = tool.command.as_deref().map(|command| context.redacted(command));
+    let error = context.redacted(error);
     let title = match &command {
         Some(command) => {
             let ended = exit_code.map_or_else(|| "failed".into(), |code| format!("exit code {code}"));
@@ -38,41 +39,41 @@ pub(super) fn of_tool(
     let mut summary = format!("**Tool**: {}\n\n", shortened(&name, TITLE_CHARS_MAX));
     match &command {
         Some(command) => summary.push_str(&block("Command", &cut(command, COMMAND_BYTES_MAX))),
-        None => summary.push_str(&block("Input", &cut(&input(scene, tool), INPUT_BYTES_MAX))),
+        None => summary.push_str(&block("Input", &cut(&input(context, tool), INPUT_BYTES_MAX))),
     }
     summary.push_str(&block("Error", &cut(error.trim_end(), ERROR_BYTES_MAX)));
-    summary.push_str(&scene.place());
+    summary.push_str(&context.place());
     let digest = event.digest.to_string();
-    let key = scene.key(&["tool", tool.call.as_deref().unwrap_or(&digest)]);
-    failure(scene, &title, &domain, severity, &tags.join(","), summary, key)
+    let key = context.key(&["tool", tool.call.as_deref().unwrap_or(&digest)]);
+    failure(context, &title, &domain, severity, &tags.join(","), summary, key)
 }
 
 /// The failure of a sub-agent, or of a turn.
-pub(super) fn of_turn(scene: &Context<'_>, error: &str, severity: Severity) -> Request {
-    let event = scene.event;
-    let agent = scene.redacted(event.agent.as_deref().unwrap_or("agent"));
-    let error = scene.redacted(error);
+pub(super) fn of_agent_stop(context: &Context<'_>, error: &str, severity: Severity) -> Redacted {
+    let event = context.event;
+    let agent = context.redacted(event.agent.as_deref().unwrap_or("agent"));
+    let error = context.redacted(error);
     let title = format!("{agent}: {}", first_line(&error));
     let mut summary = block("Error", &cut(error.trim_end(), ERROR_BYTES_MAX));
-    if let EventKind::AgentStop { said, .. } = &event.moment
+    if let EventKind::AgentStop { said, .. } = &event.kind
         && !said.is_empty()
     {
-        summary.push_str(&block("It said last", &cut(&scene.redacted(said), ERROR_BYTES_MAX)));
+        summary.push_str(&block("It said last", &cut(&context.redacted(said), ERROR_BYTES_MAX)));
     }
-    summary.push_str(&scene.place());
-    let key = scene.key(&["turn", &event.digest.to_string()]);
-    failure(scene, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
+    summary.push_str(&context.place());
+    let key = context.key(&["turn", &event.digest.to_string()]);
+    failure(context, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
 fn failure(
-    scene: &Context<'_>,
+    context: &Context<'_>,
     title: &str,
     domain: &str,
     severity: Severity,
     tags: &str,
     summary: String,
     key: String,
-) -> Request {
+) -> Redacted {
     let it = Learning {
         title: headline(title),
         domain: shortened_to(domain, limits::DOMAIN_CHARS_MAX),
@@ -80,14 +81,14 @@ fn failure(
         tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
         summary,
     };
-    scene.request(Record::Failure(it), key)
+    context.request(Record::Failure(it), key)
 }
 
 /// What was learned: a heuristic if it is a rule, an observation otherwise.
-pub(super) fn of_learned(scene: &Context<'_>, found: Learned) -> Request {
+pub(super) fn of_learned(context: &Context<'_>, found: Learned) -> Redacted {
     let found = Learned {
-        domain: found.domain.map(|domain| scene.redacted(&domain)),
-        text: scene.redacted(&shortened(&found.text, limits::BODY_BYTES_MAX / 16)),
+        domain: found.domain.map(|domain| context.redacted(&domain)),
+        text: context.redacted(&shortened(&found.text, limits::BODY_BYTES_MAX / 16)),
     };
     let domain = found.domain.as_deref().unwrap_or("general");
     let domain = shortened_to(domain, limits::DOMAIN_CHARS_MAX);
@@ -95,8 +96,8 @@ pub(super) fn of_learned(scene: &Context<'_>, found: Learned) -> Request {
     if found.text.chars().count() > limits::HEADLINE_CHARS_MAX {
         body.push_str(&block("All of it", &found.text));
     }
-    body.push_str(&scene.place());
-    let key = scene.key(&["learned", &domain.to_lowercase(), &found.essence()]);
+    body.push_str(&context.place());
+    let key = context.key(&["learned", &domain.to_lowercase(), &found.essence()]);
     let record = match found.is_rule() {
         true => Record::Heuristic(Heuristic {
             domain,
@@ -109,11 +110,11 @@ pub(super) fn of_learned(scene: &Context<'_>, found: Learned) -> Request {
             title: shortened_to(&found.text, limits::HEADLINE_CHARS_MAX),
             domain,
             severity: LEARNED,
-            tags: format!("hook,{}", scene.event.host.name()),
+            tags: format!("hook,{}", context.event.host.name()),
             summary: body,
         }),
     };
-    scene.request(record, key)
+    context.request(record, key)
 }
 
 /// Whether the command's last word belongs to a program whose exit code 1 is an answer.
@@ -152,12 +153,10 @@ fn is_assignment(word: &str) -> bool {
 
 /// What a tool was given, as JSON without secrets: each text on its own, and then all of it, where a name beside a text
 /// says what it is.
-fn input(scene: &Context<'_>, tool: &Tool) -> String {
+fn input(context: &Context<'_>, tool: &Tool) -> String {
     let mut input = tool.input.clone();
-    if let Some(redactor) = scene.redactor {
-        redactor.value(&mut input);
-    }
-    scene.redacted(&serde_json::to_string_pretty(&input).unwrap_or_default())
+    context.redaction.value(&mut input);
+    context.redacted(&serde_json::to_string_pretty(&input).unwrap_or_default())
 }
 
 fn first_line(text: &str) -> &str {

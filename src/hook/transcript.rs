@@ -22,7 +22,7 @@ const BYTES_READ: u64 = 1 << 20;
 /// Makes a failure of `event`, if it is the end of a command of Codex, and the transcript that `payload` names says that
 /// the command failed.
 pub fn complete(event: &mut Event, payload: &Value) {
-    let (Host::Codex, EventKind::Tool(tool)) = (event.host, &mut event.moment) else { return };
+    let (Host::Codex, EventKind::Tool(tool)) = (event.host, &mut event.kind) else { return };
     let (End::Well, Some(_), Some(call)) = (&tool.end, &tool.command, &tool.call) else { return };
     let Some(transcript) = payload.get("transcript_path").and_then(Value::as_str) else { return };
     let ended = last_of(transcript).and_then(|text| exit_code_in(&text, call));

@@ -7,6 +7,7 @@
 //! - [`Request`] is what a caller asks to be recorded: record, key, provenance.
 //! - [`Severity`] and [`Confidence`] are parsed here and nowhere else.
 //! - [`Intent`] is a record with everything decided: id, time, paths and the final bytes of its files.
+//! - [`Op`] is what an entry of the journal does: it makes a record, or changes one. [`Revision`]s decide which counts.
 //! - [`path`] says where a record's files lie, and what a path says of the file that lies there.
 
 mod confidence;
@@ -14,6 +15,7 @@ mod field;
 mod id;
 mod intent;
 mod kind;
+mod op;
 pub mod path;
 pub mod position;
 mod provenance;
@@ -24,9 +26,10 @@ pub mod text;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
-pub use id::RecordId;
+pub use id::{HomeId, JournalId, RecordId};
 pub use intent::{FileImage, Intent};
 pub use kind::Kind;
+pub use op::{Amended, Amendment, Change, Op, ParseRevisionError, Revision, UnknownOp};
 pub use path::{BadPath, Level, RecordPath, check_path};
 pub use provenance::{Origin, Provenance};
 pub use record::{Experiment, Heuristic, Learning, Record};

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::model::text;
 use crate::model::{
-    Confidence, Experiment, Field, FileImage, Heuristic, Kind, Learning, Level, Origin, PROVENANCE, Provenance, Record,
-    RecordPath, Severity, check_path,
+    Confidence, Experiment, Field, FileImage, Heuristic, HomeId, Kind, Learning, Level, Origin, PROVENANCE, Provenance,
+    Record, RecordPath, Severity, check_path,
 };
 
 fn id() -> RecordId {
@@ -391,7 +391,7 @@ fn times_come_in_many_forms() {
         let page = format!("---\nid: {}\nkind: failure\ntitle: t\ncreated_at: {written}\n---\n", id());
         assert_eq!(parse(page.as_bytes()).unwrap().created_at, wanted, "{written}");
     }
-    let keyed = format!("---\nid: {}\nkind: failure\ntitle: t\n---\n", RecordId::of_key(Uuid::nil(), "k"));
+    let keyed = format!("---\nid: {}\nkind: failure\ntitle: t\n---\n", RecordId::of_key(HomeId::default(), "k"));
     assert_eq!(parse(keyed.as_bytes()), Err(NotARecord::Missing { field: "created_at" }));
 }
 

@@ -29,7 +29,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
@@ -37,9 +36,9 @@ pub use start::{Progress, Reached, VoidReason, reached};
 use crate::exclusive::Exclusive;
 use crate::fs;
 use crate::home::{self, Home};
-use crate::journal::{self, Appender, Item, Reader, SegmentNumber, Synced};
-use crate::model::position::Position;
-use crate::model::{FileImage, Intent, RecordId, RecordPath};
+use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
+use crate::model::position::{Position, SegmentId};
+use crate::model::{FileImage, Intent, JournalId, Op, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::{self, Applier, Expect};
@@ -231,9 +230,9 @@ pub struct Committer<'h> {
     quarantine: Quarantine,
     index: Option<Index>,
     history: History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     state: State,
-    reader: Reader<'h>,
+    records: Records<'h>,
     /// The journal up to here is committed.
     committed: Position,
     committed_segment: SegmentNumber,
@@ -313,40 +312,52 @@ impl<'h> Committer<'h> {
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
     pub fn look(&mut self) -> Result<(), Error> {
         while !self.is_full() {
-            let Some(item) = self.reader.next()? else { break };
-            self.take(item)?;
+            let Some(found) = self.records.next()? else { break };
+            self.take(found)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, item: Item) -> Result<(), Error> {
-        match item {
-            Item::Voided => self.passed_over.voided += 1,
-            Item::Torn => self.passed_over.torn += 1,
-            Item::Damaged { segment, offset, bytes, why } => {
-                if self.quarantine.damage(segment, offset, &bytes, why)? {
-                    self.counts.damaged += 1;
-                    tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
-                    // What the journal has lost may be in its file or its row.
-                    self.distrust(VoidReason::JournalDamaged)?;
-                }
+    fn take(&mut self, found: Found) -> Result<(), Error> {
+        match found {
+            Found::Voided => self.passed_over.voided += 1,
+            Found::Torn => self.passed_over.torn += 1,
+            Found::Damaged { segment, offset, bytes, why } => self.take_damage(segment, offset, &bytes, why)?,
+            Found::Op(logged) => self.take_op(*logged)?,
+            Found::Unknown { position, json, why } => self.park_entry(position, &json, &why.to_string())?,
+        }
+        Ok(())
+    }
+
+    fn take_damage(&mut self, segment: SegmentId, offset: u64, bytes: &[u8], why: &'static str) -> Result<(), Error> {
+        if self.quarantine.damage(segment, offset, bytes, why)? {
+            self.counts.damaged += 1;
+            tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
+            // What the journal has lost may be in its file or its row.
+            self.distrust(VoidReason::JournalDamaged)?;
+        }
+        Ok(())
+    }
+
+    fn take_op(&mut self, Logged { position: end, segment, bytes, op }: Logged) -> Result<(), Error> {
+        match op {
+            Op::Record(intent) => {
+                self.pending_bytes += bytes;
+                let before = std::mem::take(&mut self.passed_over);
+                self.pending.push(Pending { intent: *intent, end, segment, before });
+                Ok(())
             }
-            Item::Entry { json } => match serde_json::from_slice::<Intent>(&json) {
-                Ok(intent) => {
-                    self.pending_bytes += json.len();
-                    let (end, segment) = (self.reader.position(), self.reader.segment());
-                    let before = std::mem::take(&mut self.passed_over);
-                    self.pending.push(Pending { intent, end, segment, before });
-                }
-                Err(error) => {
-                    let end = self.reader.position();
-                    let why = format!("it is not an intent that this version knows: {error}");
-                    if self.quarantine.park_entry(end.segment, end.offset, &json, &why)? {
-                        self.counts.parked += 1;
-                        tracing::error!(position = %end, why, "an entry cannot be understood: parked");
-                    }
-                }
-            },
+            op => {
+                let why = format!("this version does not apply the operation `{}`", op.name());
+                self.park_entry(end, &op.to_json(), &why)
+            }
+        }
+    }
+
+    fn park_entry(&mut self, end: Position, json: &[u8], why: &str) -> Result<(), Error> {
+        if self.quarantine.park_entry(end.segment, end.offset, json, why)? {
+            self.counts.parked += 1;
+            tracing::error!(position = %end, why, "an entry cannot be understood: parked");
         }
         Ok(())
     }
@@ -376,7 +387,7 @@ impl<'h> Committer<'h> {
     /// Makes durable all that has been read and is not committed. `None` if a sync failed, and everything has been
     /// copied to a new segment instead and read from there.
     fn sync_journal(&mut self) -> Result<Option<Synced<Position>>, Error> {
-        match self.exclusive.journal().sync(self.committed_segment, &self.reader) {
+        match self.exclusive.journal().sync(self.committed_segment, self.records.reader()) {
             Ok(synced) => Ok(Some(synced)),
             Err(error @ journal::Error::Unsynced { number, .. }) => {
                 let why = crate::model::text::chain(&error);
@@ -404,7 +415,9 @@ impl<'h> Committer<'h> {
             match reader.next()? {
                 Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
                 // The segment goes, and with it what may not have been read before.
-                Some(item @ Item::Damaged { .. }) => self.take(item)?,
+                Some(Item::Damaged { segment, offset, bytes, why }) => {
+                    self.take_damage(segment, offset, &bytes, why)?;
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -414,8 +427,8 @@ impl<'h> Committer<'h> {
         }
         copied += copy(&mut appender, &mut group)?;
         let start = journal.beginning(fresh)?.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
-        let reader = Reader::from_position(journal, start)?;
-        self.reader = reader.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
+        let records = Records::from_position(journal, start)?;
+        self.records = records.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
         (self.committed, self.committed_segment) = (start, fresh);
         self.pending.clear();
         (self.pending_bytes, self.passed_over) = (0, PassedOver::default());
@@ -684,7 +697,7 @@ impl<'h> Committer<'h> {
 
     /// Whether there is nothing to commit, to insert or to maintain up, unless something happens.
     pub fn is_at_rest(&self) -> bool {
-        let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.reader.segment();
+        let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.records.segment();
         self.pending.is_empty()
             && self.rows_owed().is_none()
             && (holds_nothing || self.last_commit.elapsed() < self.options.keep)
@@ -692,7 +705,7 @@ impl<'h> Committer<'h> {
 
     /// The newest segment that has been read.
     pub fn segment(&self) -> SegmentNumber {
-        self.reader.segment()
+        self.records.segment()
     }
 
     /// Housekeeping between batches: checkpoints the index, goes on to a new segment, removes those that are finished.

@@ -22,7 +22,7 @@ use super::{Applied, Committer, Error, LOCK_WAIT, Outcome, Pending, Place};
 use jiff::Timestamp;
 
 use crate::fs::{self, Point, crash};
-use crate::journal::{Item, Reader};
+use crate::journal::{Found, Records};
 use crate::model::position::Position;
 use crate::model::{Intent, RecordPath};
 use crate::page;
@@ -86,9 +86,9 @@ impl Committer<'_> {
     /// # Errors
     /// [`Error::Journal`], [`Error::Fs`].
     pub fn owe_all_rows(&mut self) -> Result<(), Error> {
-        let Some(reader) = Reader::from_start(self.home.journal())? else { return Ok(()) };
+        let Some(records) = Records::from_start(self.home.journal())? else { return Ok(()) };
         self.step(Point::OweBeforeMark)?;
-        self.mark_owed(Some(reader.position()))?;
+        self.mark_owed(Some(records.position()))?;
         self.find_owed_keys()
     }
 
@@ -209,17 +209,14 @@ impl Committer<'_> {
         mut visit: impl FnMut(&mut Self, Vec<Intent>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (journal, end) = (self.home.journal(), self.committed);
-        let reader = begin.map(|begin| Reader::from_position(journal, begin)).transpose()?.flatten();
-        let Some(mut reader) = reader.map_or_else(|| Reader::from_start(journal), |reader| Ok(Some(reader)))? else {
-            return Ok(());
-        };
+        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(()) };
         let mut group = Vec::new();
-        let mut more = reader.position() != end;
+        let mut more = records.position() != end;
         while more {
-            let item = reader.next()?;
-            more = item.is_some() && reader.position() != end;
-            if let Some(Item::Entry { json }) = item
-                && let Ok(intent) = serde_json::from_slice::<Intent>(&json)
+            let found = records.next()?;
+            more = found.is_some() && records.position() != end;
+            if let Some(Found::Op(logged)) = found
+                && let Some(intent) = logged.op.into_intent()
             {
                 group.push(intent);
             }

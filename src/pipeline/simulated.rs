@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
 use crate::exclusive::Exclusive;
@@ -30,15 +29,15 @@ use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
-use crate::journal::{self, Appender, Item, Journal, Reader};
+use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
-    Severity,
+    Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, JournalId, Learning, Level, Record, RecordId,
+    RecordPath, Request, Severity,
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
-use crate::record::Recorder;
+use crate::record::{Policy, Recorder, Redaction};
 use crate::state::State;
 use crate::target::files::Applier;
 use crate::target::history::{History, HistoryOptions};
@@ -139,8 +138,8 @@ impl Real {
     fn new() -> Real {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        let (history, _) =
-            History::init(root.path(), root.path(), Uuid::nil(), HistoryOptions::default()).expect("it can be made");
+        let (history, _) = History::init(root.path(), root.path(), HomeId::default(), HistoryOptions::default())
+            .expect("it can be made");
         Real { _root: root, dir, history }
     }
 }
@@ -465,7 +464,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
-    let identity = serde_json::to_vec(&Identity { version: VERSION, id: crate::random::id() })?;
+    let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
     let _ = private.replace(IDENTITY, &identity, &private.folder("tmp")?)?;
     Journal::new(private.folder("journal")?).ensure_first()?;
     let _ = dir.sync_file_system()?;
@@ -475,10 +474,11 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
 /// Every intent in the journal; each has to be one that somebody asked for.
 fn read(home: &Home, world: &mut World) -> BTreeMap<RecordId, Intent> {
     let mut intents = BTreeMap::new();
-    let mut reader = Reader::from_start(home.journal()).expect("readable");
-    while let Some(item) = reader.as_mut().and_then(|reader| reader.next().expect("readable")) {
-        if let Item::Entry { json } = item {
-            let intent: Intent = serde_json::from_slice(&json).expect("a whole entry is an intent");
+    let mut records = Records::from_start(home.journal()).expect("readable");
+    while let Some(found) = records.as_mut().and_then(|records| records.next().expect("readable")) {
+        assert!(!matches!(found, Found::Unknown { .. }), "a whole entry is an intent");
+        if let Found::Op(logged) = found {
+            let intent = logged.op.into_intent().expect("recorders record, and nothing else");
             check(&intent, &world.asked, &mut world.checked);
             intents.insert(intent.id, intent);
         }
@@ -541,7 +541,8 @@ impl<'s> Stage<'s> {
 
     fn record(self, requests: Vec<Request>) {
         self.machine.revive();
-        let Ok(mut recorder) = Recorder::new(self.home, Some(Duration::ZERO)) else { return };
+        let policy = Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) };
+        let Ok(mut recorder) = Recorder::new(self.home, policy) else { return };
         let records: Vec<_> = requests.iter().map(|request| request.record.clone()).collect();
         for (outcome, record) in recorder.record_all(requests).into_iter().zip(records) {
             match outcome {
@@ -625,16 +626,16 @@ impl<'s> Stage<'s> {
             quarantine: Quarantine::new(self.home)?,
             index: None,
             history: self.history.clone(),
-            journal_id: Uuid::nil(),
+            journal_id: JournalId::default(),
             state: State {
                 boot: String::new(),
                 committed: true,
                 rows_owed: Some(reader.position()),
-                ..State::of_new(Uuid::nil())
+                ..State::of_new(JournalId::default())
             },
             committed: reader.position(),
             committed_segment: reader.segment(),
-            reader,
+            records: Records::of(reader),
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
             void: None,

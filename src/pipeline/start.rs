@@ -7,15 +7,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
-use uuid::Uuid;
-
 use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::exclusive::Exclusive;
 use crate::fs::{self, Point, crash, os};
 use crate::home::Home;
-use crate::journal::{self, Item, Reader};
-use crate::model::Intent;
+use crate::journal::{self, Reader, Records};
+use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
@@ -109,7 +107,7 @@ impl<'h> Committer<'h> {
             state,
             committed: start.reader.position(),
             committed_segment: start.reader.segment(),
-            reader: start.reader,
+            records: Records::of(start.reader),
             removed: HashSet::new(),
             owed_keys: HashMap::new(),
             void: start.void.or(unfinished),
@@ -193,9 +191,9 @@ impl<'h> Committer<'h> {
             return Ok(HashSet::new());
         }
         let mut candidates = BTreeSet::new();
-        let mut reader = Reader::from_start(self.home.journal())?;
-        while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
-            candidates.extend(first_path(&item));
+        let mut records = Records::from_start(self.home.journal())?;
+        while let Some(intent) = records.as_mut().map(Records::next_intent).transpose()?.flatten() {
+            candidates.extend(intent.files.into_iter().next().map(|file| file.path));
         }
         let paths: Vec<&str> = candidates.iter().map(String::as_str).collect();
         let missing: Vec<String> = self.history.missing(&paths)?.into_iter().map(str::to_owned).collect();
@@ -204,17 +202,11 @@ impl<'h> Committer<'h> {
     }
 }
 
-fn first_path(item: &Item) -> Option<String> {
-    let Item::Entry { json } = item else { return None };
-    let intent = serde_json::from_slice::<Intent>(json).ok()?;
-    intent.files.into_iter().next().map(|file| file.path)
-}
-
 /// Decides where to begin.
 fn start<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     made: bool,
     known: Option<&State>,
 ) -> Result<Start<'h>, Error> {
@@ -250,7 +242,7 @@ fn start<'h>(
 pub(crate) fn committed<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     known: Option<&State>,
 ) -> Result<Option<Reader<'h>>, Error> {
     if let Some(known) = known

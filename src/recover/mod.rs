@@ -41,7 +41,7 @@ use crate::pipeline::{self, Committer, Progress};
 use crate::quarantine::Quarantine;
 use crate::target::files;
 use crate::target::history;
-use crate::target::index::{self, Index, Revived, RowImage};
+use crate::target::index::{self, Index, Others, Revived, RowImage};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
@@ -363,7 +363,7 @@ impl Mending<'_, '_> {
         let path = RecordPath(&finding.path).shown();
         let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, path };
         let copies = self.committer.home().index_copies()?;
-        let newest = copies.first().map(|path| (path, Index::open_to_look(path)));
+        let newest = copies.first().map(|path| (path, Index::open_to_read(path, index::PATIENCE, Others::KeptOut)));
         let copy = newest.as_ref().and_then(|(_, opened)| opened.as_ref().ok());
         match self.committer.index()?.revive(&row, copy)? {
             None => return Ok(false),

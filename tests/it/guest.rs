@@ -132,18 +132,18 @@ fn a_private_folder_that_a_repository_contains_is_none() {
     let none = clone.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
     assert!(none.stderr.contains("no home"), "{none}");
     let _ = clone.cmd(["init"]).ok();
-    assert_ne!(id(&clone), id(&other), "the identity is the one that was cloned");
+    assert_ne!(clone.id(), other.id(), "the identity is the one that was cloned");
     let receipts = clone.record_each("mine");
     clone.recover_fully();
     assert_exactly_once(&clone, &receipts);
     assert_eq!(clone.git(["status", "--porcelain"]).ok().stdout, "", "what they track has changed");
 
     let (home, receipts) = guest();
-    let before = id(&home);
+    let before = home.id();
     let _ =
         theirs(&home, ["pull", "-q", "--no-rebase", "--allow-unrelated-histories", "-X", "theirs", from, "trunk"]).ok();
     assert!(home.path().join(".indelible/config.toml").is_file(), "nothing was pulled");
-    assert_eq!(id(&home), before);
+    assert_eq!(home.id(), before);
     home.recover_fully();
     assert_exactly_once(&home, &receipts);
 }
@@ -199,14 +199,6 @@ fn a_git_file_leads_to_the_private_folder() {
     }
 }
 
-fn id(home: &TestHome) -> String {
-    let text = std::fs::read_to_string(home.join(".indelible/home.json")).expect("it is a home");
-    serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON")["id"]
-        .as_str()
-        .expect("it has an id")
-        .to_owned()
-}
-
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("it can be made");
     for entry in std::fs::read_dir(from).expect("it can be read") {
@@ -226,7 +218,7 @@ fn at(home: &TestHome, name: &str) -> String {
 
 /// The reference that has the history of `home`.
 fn own(home: &TestHome) -> String {
-    format!("refs/indelible/{}", id(home))
+    format!("refs/indelible/{}", home.id())
 }
 
 fn has(home: &TestHome, tree: &str, receipt: &Receipt) -> bool {
@@ -957,19 +949,22 @@ fn a_new_home_never_takes_the_id_of_another() {
     }
 }
 
-/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well.
+/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well, wherever that repository is.
 #[test]
 fn a_home_beside_a_bare_repository_keeps_its_id() {
-    let source = repository();
-    let root = source.user().join("project");
-    let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(".bare"));
-    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
-    std::fs::write(root.join(".git"), "gitdir: ./.bare\n").expect("it can be written");
-    let main = TestHome::at(root);
-    let _ = main.cmd(["init"]).ok();
-    let _ = main.record("failure", "mine");
-    main.flush();
-    assert_new_id(&main, "beside a bare repository");
+    for named in ["./.bare", "../elsewhere.git"] {
+        let source = repository();
+        let root = source.user().join("project");
+        let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(named));
+        std::fs::create_dir(&root).expect("it can be made");
+        let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+        std::fs::write(root.join(".git"), format!("gitdir: {named}\n")).expect("it can be written");
+        let main = TestHome::at(root);
+        let _ = main.cmd(["init"]).ok();
+        let _ = main.record("failure", "mine");
+        main.flush();
+        assert_new_id(&main, named);
+    }
 }
 
 /// A new home in a work tree of the repository of `main` has a history of its own.

@@ -20,6 +20,7 @@ mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+mod identity;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]

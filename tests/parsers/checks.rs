@@ -10,10 +10,10 @@ use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::position::Position;
-use indelible::model::{Intent, Level, PROVENANCE, RecordId, Request};
+use indelible::model::{HomeId, Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Committer, Progress};
-use indelible::record::Recorder;
+use indelible::record::{Policy, Recorder, Redaction};
 use indelible::recover;
 use indelible::status;
 use indelible::target::history::{HistoryOptions, trailer_of};
@@ -78,7 +78,7 @@ fn journal(bytes: &[u8]) {
             let line = &line[..line.len() - zeros];
             assert_eq!(encode(json), [b"\n", line, b"\n"].concat(), "an entry has two forms");
             whole.push(json.to_vec());
-            intent(json);
+            op(json);
         }
     }
     BENCH.with(|bench| {
@@ -97,10 +97,9 @@ fn journal(bytes: &[u8]) {
 }
 
 /// What an entry carries.
-fn intent(json: &[u8]) {
-    let Ok(intent) = serde_json::from_slice::<Intent>(json) else { return };
-    let again = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
-    assert_eq!(serde_json::from_slice::<Intent>(&again).expect("it was just written"), intent);
+fn op(json: &[u8]) {
+    let Ok(op) = Op::of_json(json) else { return };
+    assert_eq!(Op::of_json(&op.to_json()), Ok(op));
 }
 
 /// A record's page, front matter and all: what it says is what a page made of that says.
@@ -163,7 +162,7 @@ fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let path = Path::new("config.toml");
     let overrides: Vec<_> = text.lines().map(str::to_owned).collect();
-    let id = Uuid::from_u128(0xfeed);
+    let id = HomeId(Uuid::from_u128(0xfeed));
     let ours = Own { path, text, id: &|| Ok(Some(id)) };
     let of_home = Settings::read(path, text, None, &[]);
     if let Ok(settings) = &of_home {
@@ -205,7 +204,7 @@ fn notes(bytes: &[u8]) {
         let standing = trust::standing(Some(&state), &home).expect("nothing is short");
         assert!(matches!(standing, Standing::Passed(_)), "a home without a token is trusted");
         if let Ok(notes) = Notes::read(&state) {
-            let id = Uuid::from_u128(0xfeed);
+            let id = HomeId(Uuid::from_u128(0xfeed));
             assert!(notes.id_of(&home, id).is_none() || !notes.all().is_empty() || notes.id_of(&home, id) == Some(id));
         }
         let passed = Passed::read(&state);
@@ -238,7 +237,7 @@ impl Template {
         let home = Home::open(&path).expect("it was just made");
         for title in ["committed", "pending"] {
             let line = format!("{{\"kind\":\"failure\",\"title\":\"{title}\",\"domain\":\"d\"}}");
-            let mut recorder = Recorder::new(&home, Some(Duration::ZERO)).expect("it is a home");
+            let mut recorder = Recorder::new(&home, policy()).expect("it is a home");
             recorder.record(Request::of_line(line.as_bytes()).expect("a record")).expect("it is recorded");
             if title == "committed" {
                 let lock = home.exclusive("a test").expect("it locks").expect("it is free");
@@ -250,6 +249,10 @@ impl Template {
         files.sort();
         Template { folder, files }
     }
+}
+
+fn policy() -> Policy {
+    Policy { index_wait: Some(Duration::ZERO), ..Policy::new(Redaction::off()) }
 }
 
 fn options() -> HistoryOptions {
@@ -317,7 +320,7 @@ fn use_home(path: &Path) {
         decides_nothing_of_the_users(&settings);
     }
     let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));
-    if let Ok(mut recorder) = Recorder::new(&home, Some(Duration::ZERO)) {
+    if let Ok(mut recorder) = Recorder::new(&home, policy()) {
         let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
         let _ = recorder.record(Request::of_line(line).expect("a record"));
     }

@@ -22,15 +22,14 @@ pub fn run(lab: &Lab, report: &mut Report) {
         report.skip("git fast-import (git is not installed)");
     }
     report.text(
-        "Recorded before, with files and rows in place, then committed: by `flush`, and by a `worker` that is told to stop \
-         as soon as it runs. `git fast-import` gets the same commits, exported from a home that was flushed; it places no \
-         files and no rows, but neither do the others here, who find them in place and look. Its packs have deltas, ours \
-         have none.",
+        "The records have their files and rows already, and are committed: by `flush`, and by a `worker` that is told to \
+         stop as soon as it runs. `git fast-import` gets the same commits, exported from a home that was flushed. It places \
+         no files and no rows, but neither do the others here, which only check them. Its packs have deltas, ours have none.",
     );
     if lab.scale.drain.iter().any(|records| *records > ONE_DAY_MAX) {
         report.text(format!(
-            "More than {} are of many days, 1,000 of each, and were journalled only: there we place the files and insert \
-             the rows as well.",
+            "More than {} records are of many days, 1,000 of each, and are in the journal only: there `flush` and `worker` \
+             place the files and insert the rows as well.",
             grouped(ONE_DAY_MAX as i64)
         ));
     }

@@ -153,7 +153,7 @@ const DRAIN: &str = "`git fast-import` is given the bytes; we open each file to 
                      look up its row. Of larger backlogs it is the slower one";
 
 pub fn run(lab: &Lab, report: &mut Report) {
-    report.text("Held against what is below. Whether a goal is reached is said of the median.");
+    report.text("Compared with the figures below. A goal is reached if the median reaches it.");
     let figures = report::figures(lab);
     let mut rows = Vec::new();
     for Goal { what, figures: names, limit, unit, why } in &GOALS {

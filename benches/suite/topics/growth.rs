@@ -76,7 +76,7 @@ pub fn run(lab: &Lab, report: &mut Report) {
     let places: Vec<Place> = LAYOUTS.iter().flat_map(|&layout| lab.scale.homes.iter().map(of(layout))).collect();
     report.text(
         "Dated: a folder for each day and kind, 1,000 records a day, as recorders place them. Flat: 10,000 records to a \
-         folder, as in a home that was somebody's before, and the new ones beside them: of \
+         folder, as an adopted home can have, and the new ones beside them: of \
          the three folders that a batch adds to, one is full in a home of 10,000 and all are in larger ones. Ratios are to the smallest home of \
          the same layout.",
     );

@@ -14,7 +14,7 @@ pub fn run(lab: &Lab, report: &mut Report) {
     report.text(
         "Unapplied intents: a journal full of records whose recorders died right after the sync; `recover` places the \
          files, inserts the rows, commits, and checks all of it. Beside it, `record batch` and `flush` of as many. A lost \
-         index: `recover` builds it anew from the files; beside it, `sqlite3` dumping the old one into a new one. `verify`: \
+         index: `recover` rebuilds it from the files; beside it, `sqlite3` dumping the old one into a new one. `verify`: \
          beside it, `git fsck` of the same history.",
     );
     let rows = lab.scale.bulk.iter().flat_map(|&records| of_size(lab, report, records)).collect();

@@ -150,8 +150,8 @@ fn bytes(lab: &Lab, report: &mut Report) {
     let of = |runs: &[Usage]| [per_record(&|round| runs[round].passed), per_record(&|round| runs[round].written)];
     report.heading(format!("Bytes written per record, in batches of {COUNTED}"));
     report.text(
-        "As the programs write them, and as the system counts what the disk then owes, in pages of 4 kB: a record's own \
-         file is one of them, however small it is.",
+        "As the programs write them, and as the system counts the dirty pages of 4 kB: a record's own file is one of them, \
+         however small it is.",
     );
     let rows = vec![
         row("`record batch`: journal, files, rows", of(&recorded)),

@@ -16,13 +16,13 @@ Examples:
   indelible record heuristic --domain rust --rule 'Run clippy before you push'
   some-tool | indelible record failure --title 'It broke' --domain ops --summary -
   indelible worker                                commit what is recorded, until stopped
-  indelible status --check                        exit 1 when a person is needed
+  indelible status --check                        exit 1 if something needs your attention
 
 Exit codes: 0 done, 1 disagreement found, 64 bad usage, 65 bad input, 74 I/O error,
 75 try again later, 77 refused for safety, 78 no usable home.
-What `record` acknowledges with 0 cannot be lost.";
+If `record` exits 0, the record cannot be lost.";
 
-/// Records what AI agents learn, so that none of it is ever lost.
+/// A crash-safe recorder for what AI agents learn.
 #[derive(Debug, Parser)]
 #[command(name = "indelible", version, after_help = EXAMPLES, max_term_width = 110)]
 #[command(propagate_version = true)]
@@ -30,7 +30,7 @@ pub struct Args {
     /// The home to work on [default: INDELIBLE_HOME, the nearest trusted home above this folder, or the data folder]
     #[arg(long, global = true, value_name = "DIR", value_parser = path())]
     pub home: Option<PathBuf>,
-    /// Print JSON: one object, or one object a line
+    /// Print JSON: one object, or one object per line
     #[arg(long, global = true)]
     pub json: bool,
     /// Override a setting, as in worker.age_ms=200
@@ -76,160 +76,159 @@ impl Command {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a home, or add what is missing to one; safe to repeat
+    /// Make a home, or add what is missing to one (safe to repeat)
     ///
-    /// In a folder that already is a git repository, records go to a branch of their own, `indelible`: its index, HEAD,
-    /// branches and files are never touched.
+    /// In a folder that already is a git repository, records go to a branch of their own, `indelible`. The repository's
+    /// index, HEAD, branches and files are never touched.
     #[command(after_help = "Example:\n  indelible init ~/notes/agents")]
     Init {
         /// The folder [default: --home, INDELIBLE_HOME, or the data folder]
         #[arg(value_parser = path())]
         dir: Option<PathBuf>,
     },
-    /// Take over a home of the Emergent Learning Framework; nothing of what is there is changed
+    /// Take over a home of the Emergent Learning Framework, without changing what it has
     ///
-    /// It first says what it would do; with --yes, or a yes at a terminal, it does it. Records go to a branch of their own,
-    /// and `release` undoes it all.
+    /// It first says what it would do. With --yes, or after a yes at a terminal, it does it. Records go to a branch of their
+    /// own, and `release` undoes all of it.
     #[command(
         after_help = "Example:\n  indelible adopt\n  indelible adopt ~/.claude/emergent-learning --scripts --yes"
     )]
     Adopt {
         #[command(flatten)]
         asked: AdoptionArgs,
-        /// Put drop-in scripts of the same names into its scripts folder; the old ones are kept
+        /// Replace its scripts by drop-in scripts of the same names; the old ones are kept
         #[arg(long)]
         scripts: bool,
-        /// Give files without a row a row, and rows without a file a file
+        /// Add missing rows for its files, and missing files for its rows
         #[arg(long)]
         repair: bool,
     },
-    /// Undo `adopt`: the home is as it was, with the records that came to it
+    /// Undo `adopt`: give the home back as it was, with the records added since
     #[command(after_help = "Example:\n  indelible release ~/.claude/emergent-learning --yes")]
     Release {
         #[command(flatten)]
         asked: AdoptionArgs,
-        /// Remove the private folder instead of putting it aside, the copy of the database with it
+        /// Remove the private folder, and the copy of the database in it, instead of moving it aside
         #[arg(long)]
         remove: bool,
     },
     /// Report as the framework's `sync-db-markdown.sh` does; for the drop-in script of that name
     #[command(hide = true)]
     SyncReport {
-        /// Mend what is reported
+        /// Repair what is reported
         #[arg(long)]
         fix: bool,
         /// Say more
         #[arg(long)]
         verbose: bool,
     },
-    /// Use a home wherever it is found above the working folder; list such homes; or stop using one
+    /// Trust a home that is found above the working folder, list trusted homes, or stop trusting one
     ///
-    /// A home above the working folder may have come with somebody else's repository. It is used only if you made, adopted
-    /// or trusted it on this machine; otherwise it is passed by, and the next one is taken: one further up, then the default
-    /// home. A home that you moved is recognised; a copy is not, and has to be trusted itself. Others must not be able to
-    /// change the home or a folder above it. --home and INDELIBLE_HOME name a home that is used without being trusted.
+    /// A home above the working folder may be part of a repository that you cloned. It is used only if you made, adopted or
+    /// trusted it on this machine. Otherwise it is skipped, and the next home further up is tried, then the default home. A
+    /// home that you moved stays trusted; a copy must be trusted itself. Other users must not be able to change the home or a
+    /// folder above it. A home that --home or INDELIBLE_HOME names need not be trusted.
     ///
-    /// Where there is no folder for such notes (containers, CI), INDELIBLE_TRUST=/a/home:/another names homes to trust.
+    /// Without a state folder (containers, CI), INDELIBLE_TRUST=/a/home:/another lists the homes to trust.
     #[command(
         after_help = "Examples:\n  indelible trust ~/project\n  indelible trust --list\n  indelible trust --revoke ~/project"
     )]
     Trust(TrustArgs),
-    /// Record something; exit 0 means that it cannot be lost
+    /// Record something; if it exits 0, the record cannot be lost
     #[command(after_help = "Example:\n  indelible record success --title 'Retry with backoff' --domain network")]
     Record {
         #[command(subcommand)]
         what: RecordCommand,
-        /// Replace what has the shape of a secret, in every field, by a placeholder
+        /// Replace secrets of known shapes, in every field, by a placeholder
         #[arg(long, global = true)]
         redact: bool,
     },
     /// Commit what is recorded, in batches, until SIGTERM or SIGINT
     ///
-    /// One worker runs per home; a second one exits 75. What is pending is committed before it exits 0.
+    /// One worker runs per home; a second one exits 75. It commits everything pending before it exits 0.
     #[command(after_help = "Example:\n  indelible worker --detach\n  indelible worker --stop")]
     Worker {
-        /// Where its log goes: stderr, a file under the home, or whichever fits
+        /// Where its log goes
         #[arg(long, value_enum, default_value_t = LogTo::Auto)]
         log: LogTo,
-        /// Start it without a terminal or a window, with a file for its log, and return
+        /// Start it in the background, log to a file, and return
         #[arg(long, conflicts_with = "log")]
         detach: bool,
-        /// Have the one that runs commit what is pending and end; exit 0 once none runs, 75 if it takes too long
+        /// Stop the running worker: it commits what is pending and ends; exit 75 if that takes too long
         #[arg(long, conflicts_with_all = ["log", "detach"])]
         stop: bool,
-        /// How long to wait for its end, in seconds
+        /// Seconds to wait until it has ended
         #[arg(long, default_value_t = 60, value_name = "SECONDS", requires = "stop")]
         timeout: u64,
     },
-    /// Have the system start the worker at login, and again when it fails
+    /// Have the system start the worker at login, and restart it when it fails
     #[command(after_help = "Example:\n  indelible service install\n  indelible service status")]
     Service {
         #[command(subcommand)]
         what: ServiceCommand,
     },
-    /// Show and change the settings of a home
+    /// Show or change the settings of a home
     #[command(after_help = "Example:\n  indelible config list\n  indelible config set worker.age_ms 200")]
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
     },
-    /// Commit everything pending now, through the running worker or without one
+    /// Commit everything pending now, with or without a running worker
     #[command(after_help = "Example:\n  indelible flush && git -C ~/.local/share/indelible log -1")]
     Flush {
-        /// How long to wait for it, in seconds
+        /// Seconds to wait
         #[arg(long, default_value_t = 120, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// After a crash: replay, clean up, bring back, commit, and say what was done; safe at any time
+    /// Repair a home after a crash: replay, clean up, restore, commit, and report (safe at any time)
     #[command(after_help = "Example:\n  indelible recover")]
     Recover {
-        /// How long to wait for a running worker to do it, in seconds
+        /// Seconds to wait for a running worker to do it
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// Hold journal, files, rows and history against each other; change nothing; exit 1 where they disagree
+    /// Check that journal, files, index and git agree (exits 1 if they do not; changes nothing)
     #[command(after_help = "Example:\n  indelible verify --json | jq .disagreements")]
     Verify,
-    /// Mend what `verify` lists; exit 1 if something is left
+    /// Repair what `verify` lists (exits 1 if something is left)
     #[command(after_help = "Example:\n  indelible repair")]
     Repair {
-        /// Say that you have seen what lies in quarantine, drop-in scripts that something replaced, and events of hooks
-        /// that were lost: none of it is reported any more
+        /// Also stop reporting what you have seen: the quarantine, replaced drop-in scripts, and lost hook events
         #[arg(long)]
         dismiss: bool,
-        /// How long to wait for a running worker to do it, in seconds
+        /// Seconds to wait for a running worker to do it
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// Show what is pending, what the worker does, and whether a person is needed
+    /// Show what is pending, what the worker does, and what needs your attention
     #[command(after_help = "Example:\n  indelible status --check || notify-send 'indelible needs you'")]
     Status {
-        /// Exit 1 when a person is needed
+        /// Exit 1 if something needs your attention
         #[arg(long)]
         check: bool,
     },
-    /// Read one event of an agent's host from stdin and record what is worth it; always exit 0
+    /// Read one hook event from stdin and record it if it is worth keeping (always exits 0)
     ///
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
-    /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home where there is none.
+    /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home.
     #[command(
         after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --explain"
     )]
     Hook(HookArgs),
-    /// Set up who calls `hook`: Claude Code, Codex CLI, Gemini CLI, Cursor, OpenCode
+    /// Add `hook` to an agent's settings: Claude Code, Codex CLI, Gemini CLI, Cursor, OpenCode
     #[command(after_help = "Example:\n  indelible hooks install claude")]
     Hooks {
         #[command(subcommand)]
         what: HooksCommand,
     },
-    /// See for yourself: 200 recorders, a worker and crashes in a temporary home, then a check of everything
+    /// Run 200 recorders, a worker and crashes in a temporary home, then check that nothing was lost
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
-        /// Leave the home and say where it is
+        /// Keep the home and say where it is
         #[arg(long)]
         keep: bool,
     },
-    /// Print a completion script for a shell, or install those of bash, fish and zsh
+    /// Print a completion script for a shell, or install those for bash, fish and zsh
     #[command(
         after_help = "Example:\n  indelible completions --install\n  indelible completions bash > ~/.local/share/bash-completion/completions/indelible"
     )]
@@ -240,7 +239,7 @@ pub enum Command {
         #[command(flatten)]
         to: InstallArgs,
     },
-    /// Print the manual page, or write a page for each command
+    /// Print the manual page, or install a page for each command
     #[command(after_help = "Example:\n  indelible man --install && man indelible-record\n  indelible man | man -l -")]
     Man {
         /// Write the pages to this folder
@@ -257,10 +256,10 @@ pub struct TrustArgs {
     /// The home to trust [default: --home, INDELIBLE_HOME, or the nearest home above this folder]
     #[arg(value_hint = clap::ValueHint::DirPath, value_parser = path())]
     pub dir: Option<PathBuf>,
-    /// Show which homes are trusted, and which are not where they were
+    /// Show which homes are trusted, and which of them are missing
     #[arg(long, conflicts_with_all = ["dir", "revoke"])]
     pub list: bool,
-    /// Stop trusting the home at DIR, wherever else it was before; nothing in it changes
+    /// Stop trusting the home at DIR, at its former places as well; nothing in it changes
     #[arg(long, value_name = "DIR", conflicts_with = "dir", value_hint = clap::ValueHint::DirPath, value_parser = path())]
     pub revoke: Option<PathBuf>,
 }
@@ -281,27 +280,27 @@ pub struct AdoptionArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct InstallArgs {
-    /// Write to the folders beneath the prefix where they are looked for
+    /// Install to the usual folders below the prefix
     #[arg(long)]
     pub install: bool,
-    /// Where to install to [default: ~/.local]
+    /// The prefix [default: ~/.local]
     #[arg(long, value_name = "DIR", requires = "install", value_parser = path())]
     pub prefix: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogTo {
-    /// Stderr if it is a terminal or a service manager's journal, a file otherwise
+    /// Stderr if it is a terminal or journald, else a file
     Auto,
     /// Stderr
     Stderr,
-    /// A daily file in the private folder's logs
+    /// A daily file in the private folder
     File,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show every setting, its value, and where that comes from: default, your own file, the home's file, environment or flag
+    /// Show every setting, its value, and where that comes from
     #[command(
         after_help = "Example:\n  indelible config list --json | jq '.settings[] | select(.origin != \"default\")'"
     )]
@@ -309,20 +308,20 @@ pub enum ConfigCommand {
     /// Show the value of one setting
     #[command(after_help = "Example:\n  indelible config get worker.age_ms")]
     Get {
-        /// Which one, as `config list` spells it
+        /// The setting, as `config list` spells it
         #[arg(value_name = "SECTION.KEY")]
         key: String,
     },
-    /// Change one setting of a home; comments and order stay
+    /// Change one setting of a home, keeping comments and order
     ///
-    /// What a home may decide goes into its .indelible/config.toml. What names a program, starts something or has to do with
-    /// secrets, hooks and logs goes into your own settings, ~/.config/indelible/config.toml, beneath the home's id. A value
-    /// that the setting cannot have is refused, and nothing is changed. A running worker is told.
+    /// A setting that a home may decide goes into its config.toml, in the private folder. A setting that names a program,
+    /// starts something or has to do with secrets, hooks and logs goes into your own, ~/.config/indelible/config.toml, under
+    /// the home's id. An invalid value is refused, and nothing is changed. A running worker takes up the change.
     #[command(
         after_help = "Examples:\n  indelible config set worker.age_ms 200\n  indelible config set history.author_name 'My agents'"
     )]
     Set {
-        /// Which one, as `config list` spells it
+        /// The setting, as `config list` spells it
         #[arg(value_name = "SECTION.KEY")]
         key: String,
         /// Its new value
@@ -333,37 +332,37 @@ pub enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand {
-    /// Install the service for this home and start it; safe to repeat
+    /// Install the service for this home and start it (safe to repeat)
     ///
-    /// A unit of systemd's user manager on Linux, an agent of launchd's on macOS, an autostart entry of the desktop where
-    /// there is neither. A file that indelible did not write is never overwritten. To have it run before you log in and
-    /// after you log out, run `loginctl enable-linger` once.
+    /// It is a systemd user unit on Linux, or an autostart entry of the desktop without systemd; a launchd agent on macOS; a
+    /// batch file in the Startup folder on Windows. A file that indelible did not write is never overwritten. To run the
+    /// worker before you log in and after you log out, run `loginctl enable-linger` once.
     #[command(after_help = "Example:\n  indelible service install\n  indelible service install --home ~/notes --print")]
     Install {
-        /// Whose service it is [default: this system's]
+        /// The service manager [default: this system's]
         #[arg(long, value_enum, value_name = "MANAGER")]
         manager: Option<ManagerName>,
         /// Show the file and change nothing
         #[arg(long)]
         print: bool,
     },
-    /// Stop the service of this home and remove it; safe to repeat
+    /// Stop the service of this home and remove it (safe to repeat)
     #[command(after_help = "Example:\n  indelible service uninstall")]
     Uninstall {
-        /// Whose service it is [default: this system's]
+        /// The service manager [default: this system's]
         #[arg(long, value_enum, value_name = "MANAGER")]
         manager: Option<ManagerName>,
     },
-    /// Show whether the service is installed, enabled and running, and who has the worker's lock
+    /// Show whether the service is installed, enabled and running, and which process has the worker's lock
     #[command(after_help = "Example:\n  indelible service status --json | jq .running")]
     Status {
-        /// Whose service it is [default: this system's]
+        /// The service manager [default: this system's]
         #[arg(long, value_enum, value_name = "MANAGER")]
         manager: Option<ManagerName>,
     },
 }
 
-/// A system's way to start what nobody starts by hand.
+/// A service manager, or what a system has in place of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ManagerName {
@@ -390,10 +389,10 @@ impl std::fmt::Display for ManagerName {
 
 #[derive(Debug, ClapArgs)]
 pub struct HookArgs {
-    /// Which host sends it: claude, codex, gemini, cursor or opencode [default: told by the event]
+    /// The host that sends it: claude, codex, gemini, cursor or opencode [default: detected from the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Say on stderr what would become of the event; record and count nothing
+    /// Only say on stderr what would be done with the event; record and count nothing
     #[arg(long)]
     pub explain: bool,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing
@@ -403,20 +402,20 @@ pub struct HookArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum HooksCommand {
-    /// Add our hooks to a host's settings; shows the change and asks; safe to repeat
+    /// Add our hooks to a host's settings; shows the change and asks (safe to repeat)
     ///
-    /// Everything else in the settings keeps its bytes, and a copy of them as they were is kept beside them.
+    /// Every other byte of the settings stays as it is, and a copy of them is kept beside them.
     #[command(
         after_help = "Example:\n  indelible hooks install claude\n  indelible hooks install codex --scope project --yes"
     )]
     Install(HooksArgs),
-    /// Take our hooks out again; shows the change and asks
+    /// Remove our hooks from a host's settings; shows the change and asks
     #[command(after_help = "Example:\n  indelible hooks uninstall claude")]
     Uninstall(HooksArgs),
-    /// Show which hosts call us, from where, and what became of their events
+    /// Show which hosts call indelible, and count what became of their events
     #[command(after_help = "Example:\n  indelible hooks status")]
     Status {
-        /// The project, for hooks of its own
+        /// The project, for hooks in its own settings
         #[arg(long, value_name = "DIR", value_parser = path())]
         dir: Option<PathBuf>,
     },
@@ -426,23 +425,23 @@ pub enum HooksCommand {
 pub struct HooksArgs {
     /// The host
     pub host: HostName,
-    /// For every session of yours, or for those of one project
+    /// Whether for all your sessions, or for those in one project
     #[arg(long, value_enum, default_value_t = Scope::User)]
     pub scope: Scope,
     /// The project [default: this folder]
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub dir: Option<PathBuf>,
-    /// Do not ask
+    /// Make the change without asking
     #[arg(long)]
     pub yes: bool,
-    /// Show the change and make none
+    /// Only show the change
     #[arg(long)]
     pub dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scope {
-    /// Every session of yours
+    /// All your sessions
     User,
     /// Sessions in one project
     Project,

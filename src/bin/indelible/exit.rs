@@ -393,6 +393,6 @@ promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
     audit::Error: Fs Journal Index History;
     recover::Error: Batch Audit;
-    verify::Error: Home Fs Journal Index History Audit Batch;
+    verify::Error: Home Fs Journal Index History Audit Pipeline;
     worker::Error: Home Fs Batch Recover;
 }

@@ -52,7 +52,7 @@ fn command_of(kind: Kind) -> Command {
     let flag = |spec: &FieldSpec| {
         let arg = Arg::new(spec.name).long(spec.flag()).value_name(spec.name.to_uppercase()).help(help_of(spec, kind));
         let arg = arg.allow_hyphen_values(true).value_parser(value_parser!(OsString));
-        if spec.is_provenance() { arg.help_heading("Where it comes from") } else { arg }
+        if spec.is_provenance() { arg.help_heading("Provenance") } else { arg }
     };
     let key = Arg::new(KEY).long(KEY).allow_hyphen_values(true).value_parser(value_parser!(OsString));
     Command::new(kind.name())
@@ -60,10 +60,10 @@ fn command_of(kind: Kind) -> Command {
         .after_help(format!("Example:\n  indelible record {kind} {example}"))
         .args(fields_of(kind).map(flag))
         .args(PROVENANCE.iter().map(flag))
-        .arg(key.help("A name of yours: a repeat with the same key is the same record"))
+        .arg(key.help("A name that you choose: a repeat with the same key is the same record"))
 }
 
-/// What a flag's value is, what stands for it, and from where it is taken otherwise.
+/// The help of a flag: its value, its default, and the environment variable that stands in for it.
 fn help_of(spec: &FieldSpec, kind: Kind) -> String {
     let mut about = spec.about.to_owned();
     about[..1].make_ascii_uppercase();
@@ -98,20 +98,19 @@ impl FromArgMatches for RecordCommand {
 impl Subcommand for RecordCommand {
     fn augment_subcommands(command: Command) -> Command {
         let batch = Command::new(BATCH)
-            .about("Many records: JSON lines on stdin, one result line each, in order")
+            .about("Record many things: JSON lines on stdin, one result line each, in order")
             .long_about(
-                "Many records: JSON lines on stdin, one result line each, in order\n\n\
-                 Each line is an object with `kind` and the fields that the command of that kind has, `key` among them; \
-                 `tags` may be an array. Bad lines are answered with an error and the others recorded; the exit code is \
-                 65 then. Asked to stop, by Ctrl-C say, it answers the lines that it has taken, says with which line to go \
-                 on, and exits 75.",
+                "Record many things: JSON lines on stdin, one result line each, in order\n\n\
+                 Each line is an object with `kind` and the fields of that kind's command, including `key`; `tags` may be an \
+                 array. A bad line is answered with an error, the others are recorded, and the exit code is 65. When \
+                 stopped, as by Ctrl-C, it answers the lines that it has read, names the line to go on with, and exits 75.",
             )
             .arg(
                 Arg::new(QUIET)
                     .long(QUIET)
                     .short('q')
                     .action(ArgAction::SetTrue)
-                    .help("Answer only the lines that are refused, and print no total"),
+                    .help("Answer only refused lines, and print no total"),
             )
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",

@@ -1,26 +1,30 @@
 //! Making, finding and opening the repository, and the list of files that it ignores.
 //!
-//! A repository of ours is built and synced among the temporary files, a new list beside the old one.
+//! A repository of ours is built and synced among the temporary files, a new list beside the old one. Both are made
+//! through [`Dir`]. By path are: what is only looked at, folders that get the modes which git would give them, and what
+//! libgit2 writes itself (the configuration of a copy that is taken on).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
+//! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
 //! | before a list that had no line but ours is removed | that list | releasing again |
 
 use std::ffi::c_int;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{ConfigLevel, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
+use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
 use super::modes::Modes;
-use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
-use crate::fs::os;
 use crate::fs::place::BESIDE;
+use crate::fs::{self, Dir, Durable, os};
+use crate::model::HomeId;
 use crate::private;
 
 /// Our branch in a repository that we made.
@@ -68,10 +72,12 @@ pub(super) fn prepare() {
 /// Whether `home` has no repository: no `.git`, or an empty folder of that name, which is nobody's.
 pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
     let path = home.join(".git");
-    match fs::symlink_metadata(&path) {
+    match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(source) => Err(Error::Io { doing: "looking for a repository", path, source }),
-        Ok(it) if it.is_dir() => Ok(fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none()),
+        Ok(it) if it.is_dir() => {
+            Ok(std::fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none())
+        }
         Ok(_) => Ok(false),
     }
 }
@@ -117,12 +123,12 @@ pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     }
     let ours: &[&str] = if owned { &["objects", "refs", "refs/heads"] } else { &[] };
     for path in ours.iter().chain(&["objects/pack"]).map(|name| git.join(name)) {
-        match fs::create_dir(&path) {
+        match std::fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
                 // As readable as what it lies in.
                 let above = path.parent().unwrap_or(&git);
-                let made = made.and_then(|()| fs::set_permissions(&path, fs::metadata(above)?.permissions()));
+                let made = made.and_then(|()| std::fs::set_permissions(&path, std::fs::metadata(above)?.permissions()));
                 made.doing_at("making a folder again", &path)?;
             }
         }
@@ -134,26 +140,26 @@ fn has_our_section(config: &str) -> bool {
     config.lines().any(|line| line.trim() == "[indelible]")
 }
 
-/// Why libgit2 did not open the repository, in our words. It tells these apart by its text alone, which is safe to go
-/// by since it is built in, and tests hold it.
+/// Why libgit2 did not open the repository, in our words. Without a code of its own, an error of the class `Repository` is
+/// about the format: an extension, an object format or a version that libgit2 does not know. What it could not read has
+/// the class of the file system or of the configuration.
 fn refusal(home: &Path, error: git2::Error) -> Error {
     let home = home.to_owned();
     let text = error.message();
-    let unsupported = ["unsupported extension", "object format", "unsupported repository version"];
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
         // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
-        _ if unsupported.iter().any(|it| text.contains(it)) => Error::Unsupported { home, what: text.to_owned() },
+        _ if error.class() == ErrorClass::Repository => Error::Unsupported { home, what: text.to_owned() },
         _ => Error::Git { doing: "opening the repository", source: error },
     }
 }
 
 /// Whether the home has all that libgit2 takes for a repository: then it did not find one because it could not look.
 fn is_all_there(home: &Path) -> bool {
-    let is_there = |name: &&str| match fs::metadata(home.join(".git").join(name)) {
+    let is_there = |name: &&str| match std::fs::metadata(home.join(".git").join(name)) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     };
@@ -206,95 +212,100 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     let doing = "taking on a copy of a repository of ours";
     let path = repository.commondir().join("config");
     let mut config = git2::Config::open(&path).doing(doing)?;
-    os::make_private(repository.commondir()).doing_at("making a folder private", repository.commondir())?;
+    let common = folder(repository.commondir())?;
+    common.make_private().doing_at("making a folder private", repository.commondir())?;
+    // libgit2 writes the file by its path, beside its place, and does not sync it.
     config
         .set_str("core.sharedRepository", "0600")
         .and_then(|()| config.set_bool("indelible.owned", true))
         .doing(doing)?;
-    File::open(&path).and_then(|file| file.sync_all()).doing_at("syncing the configuration", &path)?;
-    sync_folder(repository.commondir())
+    let synced = common.read("config").and_then(|file| file.sync_now()).map(Durable::into_inner);
+    synced.doing_at("syncing the configuration", &path)?;
+    sync(&common)
 }
 
-/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
-pub(super) fn mark_owned(common: &Path) {
-    let path = common.join(private::IN_GIT);
-    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
-        && let Err(error) = file.write_all(private::MARKER)
-    {
-        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+/// Writes the file that says where the private folder of the home `id` is, and its id, by way of `staging`. A repository of
+/// before lacks the id, a copy that git made lacks the file. A work tree of the home's repository does not mark it.
+pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
+    let marker = private::marker(id);
+    if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
+        return;
+    }
+    let replace = || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?);
+    if let Err(error) = replace() {
+        tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
 }
 
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
 /// folder of the home. False where somebody else's got there first.
-pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
-    match create_in(home, staging) {
+pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
+    let (home, staging) = (folder(home)?, folder(staging)?);
+    match create_in(&home, &staging, id) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
         created => return created,
     }
-    let beside = home.join(BESIDE);
     // What a crash left there. A home without a repository has nothing else in it that anybody misses.
-    let _ = fs::remove_dir_all(&beside);
-    os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
-    let created = create_in(home, &beside);
-    let _ = fs::remove_dir_all(&beside);
+    let _ = home.remove_tree(BESIDE);
+    let beside = home.make_folder(BESIDE).doing_at("making a folder", &home.path().join(BESIDE))?;
+    let created = create_in(&home, &beside, id);
+    let _ = home.remove_tree(BESIDE);
     created
 }
 
-fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
-    let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
-    crash::at(Point::InitHistory).doing_at("making the repository", &staged)?;
-    let placed = build(&staged).and_then(|()| {
-        let place = home.join(".git");
-        match fs::rename(&staged, &place) {
-            Ok(()) => sync_folder(home).map(|()| true),
-            Err(error) if is_taken(&error) => Ok(false),
-            Err(error) => Err(error).doing_at("putting the repository in its place", &place),
-        }
+fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
+    let name = format!("git-{}", crate::random::timed_id().simple());
+    crash::at(Point::InitHistory).doing_at("making the repository", &staging.path().join(&name))?;
+    let placed = build(staging, &name, id).and_then(|()| match staging.rename_over(&name, home, ".git") {
+        Ok(()) => sync(home).map(|()| true),
+        Err(error) if is_taken(&error) => Ok(false),
+        Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(".git")),
     });
     if !matches!(placed, Ok(true)) {
         // What is left lies in a folder that is emptied anyway.
-        let _ = fs::remove_dir_all(&staged);
+        let _ = staging.remove_tree(&name);
     }
     placed
 }
 
-fn is_taken(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
-    )
+/// Whether a folder could not be renamed since something else than an empty folder lies there.
+fn is_taken(error: &fs::Error) -> bool {
+    let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists];
+    matches!(error, fs::Error::Refused { .. }) || error.io_kind().is_some_and(|kind| taken.contains(&kind))
 }
 
-fn build(root: &Path) -> Result<(), Error> {
-    let folders =
-        ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
-    for name in folders {
-        let path = root.join(name);
-        os::private_folders().create(&path).doing_at("making a folder", &path)?;
-        os::make_private(&path).doing_at("making a folder private", &path)?;
-    }
+/// Builds a repository at `name` in `staging`, and syncs all of it.
+fn build(staging: &Dir, name: &str, id: HomeId) -> Result<(), Error> {
+    const FOLDERS: [&str; 8] =
+        ["objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
+    let make = |above: &Dir, name: &str| {
+        let made = above.make_folder(name).and_then(|made| made.make_private().map(|()| made));
+        made.doing_at("making a folder", &above.path().join(name))
+    };
+    let root = make(staging, name)?;
+    let folders = FOLDERS.map(|name| make(&root, name));
     let (claim, first_claim) = lock::first_claim();
     let files = [
         ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
         ("config", CONFIG.as_bytes().to_vec()),
         (claim, first_claim.into_bytes()),
-        (private::IN_GIT, private::MARKER.to_vec()),
+        (private::IN_GIT, private::marker(id).into_bytes()),
     ];
     for (name, text) in files {
-        write_synced(&root.join(name), &text, 0o600)?;
+        write_synced(&root, name, &text, 0o600)?;
     }
-    folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
+    sync(&root)?;
+    folders.into_iter().try_for_each(|made| sync(&made?))
 }
 
-fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let write = || {
-        let mut file = os::private_files().write(true).create_new(true).open(path)?;
-        os::set_mode(&file, mode)?;
+        let file = folder.create(name)?;
+        file.set_mode(mode)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync_now().map(Durable::into_inner)
     };
-    write().doing_at("writing a file", path)
+    write().doing_at("writing a file", &folder.path().join(name))
 }
 
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
@@ -377,7 +388,7 @@ fn without_those_of_before(text: &[u8]) -> Vec<u8> {
 
 /// The index of every work tree that has one which can be read.
 fn indexes(common: &Path) -> Vec<Index> {
-    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
+    let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
     let folders = linked.chain([common.to_owned()]);
     folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
 }
@@ -404,9 +415,9 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
     let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
     match before {
         None if kept.is_empty() => {
-            let path = common.join("info").join("exclude");
-            fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
-            sync_folder(&common.join("info"))
+            let info = folder(&common.join("info"))?;
+            pack_file::remove(&info, "exclude")?;
+            sync(&info)
         }
         Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
         _ if kept != now => write_excluded(common, modes, &kept),
@@ -425,40 +436,48 @@ pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
 
 /// Removes the lists that a crash left beside the list of ignored files.
 pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(common.join("info")) else { return Ok(()) };
-    for path in entries.flatten().map(|it| it.path()) {
-        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
-            pack_file::remove(&path)?;
-        }
-    }
-    Ok(())
+    let Ok(info) = folder(&common.join("info")) else { return Ok(()) };
+    let names = info.names().unwrap_or_default();
+    let left = names.iter().filter(|name| name.starts_with(EXCLUDE_BESIDE));
+    left.into_iter().try_for_each(|name| pack_file::remove(&info, name).map(drop))
 }
+
+/// How a list of ignored files is named that is about to take the place of another.
+const EXCLUDE_BESIDE: &str = "exclude.indelible-";
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
     if !info.exists() {
-        modes.apply(|| fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
+        // By path, with the mode that git would give it.
+        modes.apply(|| std::fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
         modes.mend(&info);
     }
     // A link is followed, so that it goes on being one.
     let named = info.join("exclude");
-    let path = fs::canonicalize(&named).unwrap_or(named);
+    let path = std::fs::canonicalize(&named).unwrap_or(named);
     let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
-    let beside = path.with_file_name(format!("exclude.indelible-{}", crate::random::timed_id().simple()));
-    let placed = write_synced(&beside, text, mode)
+    let info = folder(path.parent().unwrap_or(&info))?;
+    let beside = format!("{EXCLUDE_BESIDE}{}", crate::random::timed_id().simple());
+    let unnameable = || io::Error::from(io::ErrorKind::InvalidFilename);
+    let name = path.file_name().and_then(|it| it.to_str()).ok_or_else(unnameable);
+    let name = name.doing_at("replacing the list of ignored files", &path)?;
+    let placed = write_synced(&info, &beside, text, mode)
         .and_then(|()| crash::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
-        .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
+        .and_then(|()| info.rename_over(&beside, &info, name).doing_at("replacing the list of ignored files", &path));
     if placed.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = info.remove(&beside);
     }
-    placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+    placed.and_then(|()| sync(&info))
 }
 
-/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Where that cannot be told, yes.
 pub fn tracks(home: &Path, path: &str) -> bool {
-    let start = format!("{path}/");
+    if is_absent(home).unwrap_or(false) {
+        return false;
+    }
+    let is_in = |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
     let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
-    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
+    index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
 /// Where somebody's own repository is, for a person, and whether it tracks the file `path`.

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::*;
 use crate::journal::Replaced;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{FileImage, Intent, Learning, Provenance, Record, RecordId, Severity};
+use crate::model::{FileImage, HomeId, Intent, JournalId, Learning, Provenance, Record, RecordId, Severity};
 
-const JOURNAL: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
-const HOME: Uuid = Uuid::from_u128(8);
+const JOURNAL: JournalId = JournalId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+const HOME: HomeId = HomeId(Uuid::from_u128(8));
 
 struct Home {
     _root: TempDir,
@@ -223,7 +223,7 @@ fn init_can_be_repeated_and_open_does_not_make() {
     assert!(!made && history.is_owned());
     assert_eq!(fs::read(home.path.join(".git/config")).expect("a configuration"), before);
     assert!(
-        !setup::create(&home.path, &home.path.join(".indelible/tmp")).expect("somebody was first"),
+        !setup::create(&home.path, &home.path.join(".indelible/tmp"), HOME).expect("somebody was first"),
         "it was replaced"
     );
 }
@@ -677,9 +677,9 @@ fn a_lock_stays_where_processes_cannot_be_looked_at() {
 
 #[test]
 fn anchors_of_replaced_ids_go_once_the_new_one_stands() {
-    let [old, moved, gone] = [1, 2, 3].map(Uuid::from_u128);
+    let [old, moved, gone] = [1, 2, 3].map(|nth| JournalId(Uuid::from_u128(nth)));
     let replaced = [(old, false), (moved, true), (gone, false)].map(|(id, elsewhere)| Replaced { id, elsewhere });
-    let anchor = |home: &Home, id: Uuid| home.git(&["update-ref", &format!("refs/indelible/{id}"), "HEAD"]);
+    let anchor = |home: &Home, id: JournalId| home.git(&["update-ref", &format!("refs/indelible/{id}"), "HEAD"]);
     for (guest, packed, worktree, left) in [
         (false, false, false, 1),
         (false, true, false, 1),

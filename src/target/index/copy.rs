@@ -1,12 +1,12 @@
-//! Copies of a whole database: to try things on, and to begin again from.
+//! Copies of a whole database: to try things on, and to begin again from (`rebuild`).
+//!
+//! 1. A copy is the database as it was at one moment, or there is no copy.
+//! 2. SQLite writes a copy and syncs it, by its path. Its owner moves it to its place and syncs the name.
+//! 3. A temporary copy has no name, and goes with the process.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the index is emptied | it, as it was; a temporary copy has no name, and goes with the process | nothing to do |
-//! | before the copy is in it | an index without tables, which counts as lost | recovery builds it anew (`recover::rebuild`) |
-//! | while it is copied in | the same: SQLite rolls back | the same |
-//! | after it | a copy that says that it is unfinished | the same |
-//! | while a copy is written to a file of its own | part of that file, which is temporary | its owner: `adopt`, `batch::adopted` |
+//! | while a copy is written to a file of its own | part of that file, which is temporary | its owner: `adopt`, `pipeline::adopted` |
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,17 +14,15 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use uuid::Uuid;
 
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
-use crate::fs::{Point, crash};
 
 /// Copies all of `from` into `to`, as it is at one moment: `to` has all of it afterwards, or is as it was.
 ///
 /// # Errors
 /// [`Error::Busy`] if somebody has a lock on either, and what reading and writing them says.
-fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
+pub(super) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
     let error = from.error("copy the database");
     let _held = order::take(Lock::Index);
     let step = Backup::new(from.connection(), to).and_then(|backup| backup.step(-1));
@@ -75,25 +73,5 @@ impl Index {
         let error = self.error("close the database");
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&error)?;
         self.connection.close().map_err(|(_, source)| error(source))
-    }
-
-    /// Makes of the index at `path`, in place, under whoever has it open, what the database `base` holds and our tables. It
-    /// counts as unfinished until [`Index::finish`].
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
-    pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
-        let base = Index::open(base, PATIENCE)?;
-        base.check_integrity()?;
-        // That it is unfinished comes in with the rest: nobody may take it for whole.
-        let mut prepared = temporary_copy(&base)?;
-        prepared.prepare_tables(home, true)?;
-        let mut emptied = Index::empty(path)?;
-        let named = |source: std::io::Error| rusqlite::Error::ToSqlConversionFailure(source.into());
-        crash::at(Point::RebuildBeforeCopy).map_err(|source| prepared.error("fill the index")(named(source)))?;
-        copy(&prepared, &mut emptied)?;
-        let mut index = Index::connect(path, super::flags(), PATIENCE)?;
-        index.prepare_tables(home, true)?;
-        Ok(index)
     }
 }

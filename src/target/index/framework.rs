@@ -16,7 +16,8 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Error, Index, columns_of, columns_or_null, value_of};
+use super::schema::{columns_of, columns_or_null, value_of};
+use super::{Error, Index};
 use crate::fs::order::{self, Lock};
 use crate::model::{Record, RecordId};
 

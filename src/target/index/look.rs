@@ -1,36 +1,59 @@
-//! Opening a database that is only to be looked at: no file appears beside it, and none goes.
+//! Opening a database that is only to be read: it works where nothing can be written, and on a full disk.
 //!
-//! In WAL mode SQLite makes `-wal` and `-shm` for every reader, unless it is told that the database is immutable. It is
-//! told so only if there is no log, and so no process has the database open. One may open it all the same: what is read
-//! then can look damaged, and the caller looks again.
+//! 1. No file of the database changes. None appears beside it and none goes, with one exception: a log without a `-shm`,
+//!    where others may write ([`Others::MayWrite`]).
+//! 2. What is read is what is committed. There is one exception, and the caller reads again if it finds damage: a
+//!    database without a log is read as a file that does not change, and a process may open it in the meantime.
+//!
+//! | found, in WAL mode | opened |
+//! | --- | --- |
+//! | no log; or an empty one, and no `-shm` | as a file that does not change: no process has the database open |
+//! | a log and a `-shm` | with the `-shm` as it is; if no process has it open, SQLite keeps one in memory |
+//! | a log and no `-shm`, as after a crash | others may write: as by a writer, which makes a `-shm`; kept out: locked |
+//!
+//! In another mode SQLite needs no file to read, unless a crash left a journal to roll back: it is opened as by a writer.
 
 use std::fs::{File, symlink_metadata};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
 
-use super::{Access, Error, Index, PATIENCE, beside, connection, flags, identity_of, spare_memory};
+use super::open::{Access, beside, check_files, connection, flags, identity_of, spare_memory};
+use super::{Error, Index};
 
 /// Where a database's header says how its journal is kept: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
 
+/// What other processes may do while a database is read whose log a crash has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Write to it. SQLite makes a `-shm` beside it.
+    MayWrite,
+    /// Nothing, until it is closed. No file appears.
+    KeptOut,
+}
+
 impl Index {
-    /// Opens the database at `path` to look at it.
+    /// Opens the database at `path` to read it.
     ///
     /// # Errors
     /// As [`Index::open`].
-    pub(crate) fn open_to_look(path: &Path) -> Result<Index, Error> {
-        let has = |end| symlink_metadata(beside(path, end)).is_ok();
-        let failed = |source| Error::Sqlite { doing: "open the database", source };
-        let opened = match (is_in_wal_mode(path), has("-wal"), has("-shm")) {
-            (true, false, _) => unchanging(path),
-            (true, true, false) => alone(path),
-            _ => return Index::open(path, PATIENCE),
-        };
-        let connection = opened.map_err(failed)?;
-        Ok(Index { connection, path: path.into(), wait: PATIENCE, identity: identity_of(path), access: Access::Read })
+    pub fn open_to_read(path: &Path, wait: Duration, others: Others) -> Result<Index, Error> {
+        if !is_in_wal_mode(path) {
+            return Index::open(path, wait);
+        }
+        let size = |end| symlink_metadata(beside(path, end)).ok().map(|found| found.len());
+        let has_shared = size("-shm").is_some_and(|bytes| bytes > 0);
+        match (size("-wal"), has_shared) {
+            (None, _) | (Some(0), false) => read_only(path, wait, "immutable=1"),
+            (Some(_), true) if cfg!(windows) => Index::open(path, wait),
+            (Some(_), true) => read_only(path, wait, "readonly_shm=1"),
+            (Some(_), false) if others == Others::KeptOut => alone(path, wait),
+            (Some(_), false) => Index::open(path, wait),
+        }
     }
 }
 
@@ -43,8 +66,8 @@ pub(crate) fn is_in_wal_mode(path: &Path) -> bool {
         && header[VERSIONS_AT..] == [2, 2]
 }
 
-/// A connection to a database without a log, which no process has open.
-fn unchanging(path: &Path) -> Result<Connection, rusqlite::Error> {
+/// Opens a database with a parameter that only a URI can carry.
+fn read_only(path: &Path, wait: Duration, parameter: &str) -> Result<Index, Error> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -52,18 +75,25 @@ fn unchanging(path: &Path) -> Result<Connection, rusqlite::Error> {
             byte => uri.push_str(&format!("%{byte:02X}")),
         }
     }
-    uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    connection(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI)
+    uri.push_str(&format!("?{parameter}"));
+    let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = read | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_URI;
+    Index::connect_by(&PathBuf::from(uri), path, flags, wait)
 }
 
-/// A connection to a database whose log a crash has left: it keeps others out for as long, and so needs no shared memory.
-fn alone(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = connection(path, flags())?;
+/// Opens a database whose log a crash has left. It keeps other processes out until it is closed, and so needs no shared
+/// memory.
+fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
+    let failed = |source| Error::Sqlite { doing: "open the database", source };
+    let connection = connection(path, flags()).map_err(failed)?;
+    check_files(path)?;
     spare_memory(&connection);
-    connection.busy_timeout(PATIENCE)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // Before anything is read.
-    connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
-    Ok(connection)
+    let set = || {
+        connection.busy_timeout(wait)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Before anything is read.
+        connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
+    };
+    set().map_err(failed)?;
+    Ok(Index { connection, path: path.into(), wait, identity: identity_of(path), access: Access::Read })
 }

@@ -11,11 +11,10 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, params_from_iter};
 
-use super::{
-    EXPERIMENTS, Error, HEURISTICS, Index, LEARNINGS, RowImage, Statements, columns_of, framework, is_refusal,
-};
+use super::insert::{RowImage, Statements, is_refusal};
+use super::schema::{columns_of, table_of};
+use super::{Error, Index, framework};
 use crate::fs::order::{self, Lock};
-use crate::model::Kind;
 
 /// How a row came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +35,7 @@ impl Index {
         let error = self.error("put a row back into the index");
         let _held = order::take(Lock::Index);
         let id = row.id.to_string();
-        let table = match row.record.kind() {
-            Kind::Failure | Kind::Success | Kind::Observation => LEARNINGS.name,
-            Kind::Heuristic => HEURISTICS.name,
-            Kind::Experiment => EXPERIMENTS.name,
-        };
+        let table = table_of(row.record.kind()).name;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
         let Some(number) = number_of(&transaction, &id).map_err(&error)? else { return Ok(None) };
         // What a copy that cannot be read says is no reason against the row.

@@ -95,6 +95,28 @@ impl TestHome {
         if in_git.is_dir() { in_git } else { self.path.join(".indelible") }
     }
 
+    /// Where the private folder lies in a user's repository.
+    pub fn private_in_git(&self) -> PathBuf {
+        self.path.join(".git/indelible")
+    }
+
+    /// The home's id, as its private folder says.
+    pub fn id(&self) -> String {
+        self.id_in("home.json")
+    }
+
+    /// The journal's id.
+    pub fn journal_id(&self) -> String {
+        self.id_in("journal.json")
+    }
+
+    #[track_caller]
+    fn id_in(&self, name: &str) -> String {
+        let text = std::fs::read(self.private().join(name)).expect("it is a home");
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+        value["id"].as_str().expect("it has an id").to_owned()
+    }
+
     /// The product, on this home.
     pub fn cmd<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
         let args: Vec<String> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();

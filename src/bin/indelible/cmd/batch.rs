@@ -1,14 +1,14 @@
 //! `record batch`: JSON lines from stdin become records, and each line gets an answer.
 //!
-//! 1. Answers are in the order of lines, and each is written after the sync that makes its record durable.
-//! 2. Asked to stop, it records and answers the lines that it has taken, and says with which line to go on. Lines without a
-//!    key would be recorded twice by a caller that begins again.
-//! 3. Answers that cannot be written change no exit code, since their records are durable: a warning names the first line
+//! 1. Answers are in the order of lines. Each is written after the sync that makes its record durable.
+//! 2. On a signal it records and answers the lines that it has taken, and says which line is next. A caller that starts over
+//!    would record lines without a key twice.
+//! 3. If answers cannot be written, the exit code stays, because their records are durable. A warning names the first line
 //!    without an answer.
 //!
-//! The tally is locked from the first line of a group that is taken until the last of them is answered. So whoever else gets
-//! the lock knows that every line taken has its answer: the thread that hears signals, which then ends the process while
-//! the main thread waits for a line.
+//! The tally is locked from the first line of a group until the last line of the group is answered. So the signal thread,
+//! if it gets the lock, knows that every line taken has its answer. It may then end the process while the main thread waits
+//! for a line.
 
 use std::io::{BufRead, IsTerminal as _, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indelible::fs::os::{self, Stream};
 use indelible::model::text::{counted, number, without_mark};
-use indelible::model::{Invalid, Provenance, Request};
+use indelible::model::{Invalid, Request};
 use indelible::record::{self, Receipt, Recorder};
-use indelible::redact::Redactor;
 use serde_json::json;
 
-use super::record::{WHAT, recorder, redactor, settings};
+use super::record::{WHAT, recorder, settings};
 use super::{Context, autostart};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
-use crate::provenance;
-use crate::settings::Settings;
 
 /// The most lines of a batch that are recorded with one sync.
 const GROUP_LINES: usize = 1024;
@@ -35,10 +32,10 @@ const GROUP_BYTES: usize = 1 << 20;
 /// The longest line of a batch: room for three bodies in which every character is escaped.
 const LINE_BYTES_MAX: usize = 24 << 20;
 
-/// What became of the lines so far.
+/// The outcome of the lines so far.
 #[derive(Default)]
 struct Tally {
-    /// The last line that is answered, or blank.
+    /// The last line that was answered, or was blank.
     line: u64,
     recorded: u64,
     repeated: u64,
@@ -47,7 +44,7 @@ struct Tally {
     unsaid: Option<u64>,
 }
 
-/// What the thread that hears signals shares with the batch.
+/// What the signal thread shares with the batch.
 #[derive(Default)]
 struct Shared {
     tally: Mutex<Tally>,
@@ -60,26 +57,14 @@ impl Shared {
     }
 }
 
-/// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that
-/// whoever sends a line and waits for its answer gets it.
+/// Records JSON lines from stdin. A group ends when it is large enough, or when no further line has arrived yet, so that a
+/// caller can send a line and wait for its answer.
 pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure> {
     let home = context.open("nothing was recorded")?;
     let settings = settings(context, &home, redact)?;
-    let recorder = recorder(&home, &settings)?;
-    let redactor = redactor(&settings, redact)?;
+    let recorder = recorder(&home, &settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, crate::input::stdin());
-    let provenance = provenance::of_process();
-    let mut batch = Batch {
-        recorder,
-        redactor,
-        provenance,
-        settings: &settings,
-        quiet,
-        group: Vec::new(),
-        bytes: 0,
-        line: 0,
-        worst: Exit::Done,
-    };
+    let mut batch = Batch { recorder, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
     let shared = Arc::new(Shared::default());
     let listening = listen(&shared, context.json);
     if let Err(error) = listening {
@@ -107,14 +92,14 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     Ok(batch.worst)
 }
 
-/// Hears signals. The first has the batch stop after the lines that it has taken; the second ends it at once.
+/// Listens for signals. The first stops the batch after the lines that it has taken; the second ends it at once.
 fn listen(shared: &Arc<Shared>, as_json: bool) -> std::io::Result<()> {
     let shared = Arc::clone(shared);
     os::on_signals(move |_| {
         let failure = match shared.stop.swap(true, Ordering::SeqCst) {
             true => Failure::new(Exit::TryAgain, "stopped at once by a second signal")
                 .hint("of the lines that were not answered, the first may be recorded"),
-            // While the batch has the tally, it stops by itself; else it waits for a line, which may never come.
+            // If the batch has the tally, it will see the flag. Otherwise it waits for a line, which may never come.
             false => match shared.tally.try_lock() {
                 Ok(tally) => return end(&stopped(&tally), as_json),
                 Err(_) => return,
@@ -129,12 +114,12 @@ fn end(failure: &Failure, as_json: bool) {
     std::process::exit(failure.exit as i32);
 }
 
-/// Where a batch ends that was asked to stop.
+/// The end of a batch that was stopped by a signal.
 fn stopped(tally: &Tally) -> Failure {
     so_far(Failure::new(Exit::TryAgain, "stopped by a signal before the end of stdin"), tally)
 }
 
-/// `failure`, with what was recorded before it and where to go on.
+/// `failure`, with what was recorded before it and which line is next.
 fn so_far(failure: Failure, tally: &Tally) -> Failure {
     let next = tally.line + 1;
     failure.because(&std::io::Error::other(tally.said())).hint(format!(
@@ -143,7 +128,7 @@ fn so_far(failure: Failure, tally: &Tally) -> Failure {
     ))
 }
 
-/// Reads a line into `line`, but not much more than the longest that there may be. Returns whether there was one.
+/// Reads a line into `line`, and of a line that is too long not much more than the limit. Returns whether there was one.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
     line.clear();
     let read = input.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', line).map_err(unreadable)?;
@@ -171,7 +156,7 @@ fn unreadable(error: std::io::Error) -> Failure {
 }
 
 impl Tally {
-    /// What became of the lines, for people.
+    /// The outcome of the lines, for people.
     fn said(&self) -> String {
         let repeated = match self.repeated {
             0 => String::new(),
@@ -184,11 +169,7 @@ impl Tally {
 
 struct Batch<'h> {
     recorder: Recorder<'h>,
-    redactor: Option<Redactor>,
-    /// Where the lines come from that do not say so.
-    provenance: Provenance,
-    settings: &'h Settings,
-    /// Whether only what is refused is answered.
+    /// Whether only refused lines are answered.
     quiet: bool,
     group: Vec<(u64, Result<Request, Invalid>)>,
     bytes: usize,
@@ -207,15 +188,8 @@ impl Batch<'_> {
             true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
             false => Request::of_line(text),
         };
-        let redacted = parsed.map(|mut request| {
-            request.provenance = self.settings.kept(provenance::complete(request.provenance, &self.provenance));
-            if let Some(redactor) = &self.redactor {
-                redactor.request(&mut request);
-            }
-            request
-        });
         self.bytes += text.len();
-        self.group.push((self.line, redacted));
+        self.group.push((self.line, parsed));
     }
 
     fn is_full(&self) -> bool {
@@ -269,7 +243,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Says what is left to say at the end: on a terminal, how many records there were.
+    /// Warns about answers that could not be written; on a terminal, says how many records there were.
     fn finish(&self, tally: &Tally, as_json: bool) {
         if let (Some(line), Some(error)) = (tally.unsaid, output::lost()) {
             let line = number(line);
@@ -284,7 +258,7 @@ impl Batch<'_> {
     }
 }
 
-/// Of two exit codes, the one that says more: a disk that refuses before a line that is wrong.
+/// The worse of two exit codes: an error of the disk is worse than an invalid line.
 fn worse(one: Exit, other: Exit) -> Exit {
     match (one, other) {
         (Exit::Done, exit) | (exit, Exit::Done) => exit,

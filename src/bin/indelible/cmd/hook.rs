@@ -1,11 +1,11 @@
-//! `hook`: one event of an agent's host on stdin, and what is worth it into the journal.
+//! `hook`: reads one event of an agent's host from stdin, and records what is worth keeping.
 //!
-//! It runs within every call of a tool, so whatever happens it ends soon, with 0, and with `{}` on stdout: to a host any
-//! other exit code is an error, and 2 stops the agent. What goes wrong is counted, in the home or, where that cannot be,
-//! in the user's state folder; `status` says so, and so does the next session's start.
+//! It runs within every call of a tool. So it always ends soon, with exit code 0 and `{}` on stdout: to a host any other
+//! exit code is an error, and 2 stops the agent. Failures are counted in the home or, if that is not possible, in the
+//! user's state folder. `status` and the start of the next session report them.
 //!
-//! The write-ahead rules are those of `record`, which does the writing. Killed before the append, the event is neither
-//! recorded nor counted; after it, it is recorded, and perhaps not counted.
+//! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
+//! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
 
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +16,7 @@ use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
 use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
-use indelible::model::{Provenance, Request};
-use indelible::record::Recorder;
+use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
 use serde_json::{Value, json};
@@ -26,17 +25,17 @@ use super::Context;
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
-use crate::{lost, output, provenance};
+use crate::{lost, output, policy};
 
-/// The largest event that is read, in bytes.
+/// The largest event, in bytes.
 const EVENT_BYTES_MAX: usize = 4 << 20;
-/// How much of it is read with one call, in bytes. Most are smaller; each page that is set aside for more costs time.
+/// How much of an event is read with one call, in bytes. Most are smaller, and each page of a larger buffer costs time.
 const CHUNK_BYTES: usize = 8 << 10;
-/// How long the event may take to come. Hosts send it at once; on a machine that is busy enough, that is not at once.
+/// How long to wait for an event. Hosts send it at once, but a busy machine can delay it.
 const EVENT_WAIT: Duration = Duration::from_secs(5);
-/// How long more of an event is waited for that is not strict JSON and seems to have ended.
+/// How long to wait for the rest of an event that is not strict JSON and seems complete.
 const LENIENT_WAIT: Duration = Duration::from_millis(200);
-/// How much a session is told when it starts, in characters.
+/// The longest warning at the start of a session, in characters.
 const WARNING_CHARS_MAX: usize = 500;
 
 pub fn run(context: &Context, args: &HookArgs) -> Exit {
@@ -52,7 +51,7 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     Exit::Done
 }
 
-/// What is counted, what is explained, and what the host is told.
+/// What is counted, the explanation, and the answer to the host.
 struct Done {
     host: Option<Host>,
     outcome: Outcome,
@@ -65,9 +64,10 @@ impl Done {
         Done { host, outcome, explanation: explanation.into(), answer: None }
     }
 
-    /// `event`, which a failure kept from being recorded, if there is something in it to record.
+    /// An `event` that was lost to `failure`, unless there was nothing in it to record.
     fn lost(event: &Event, failure: &Failure) -> Done {
-        let outcome = judge(event, &Rules::default(), None).err().map_or(Outcome::Failed, Outcome::Skipped);
+        let outcome =
+            judge(event, &Rules::default(), &Redaction::off()).err().map_or(Outcome::Failed, Outcome::Skipped);
         Done::new(Some(event.host), outcome, reason(failure))
     }
 }
@@ -89,7 +89,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     done.into_iter().find_map(|done| done.answer)
 }
 
-/// Counts what is no event, and keeps it for a person. With `explain`, it does neither.
+/// Counts input that is not an event, and keeps it for a person. With `explain`, it does neither.
 fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
     if !explain {
@@ -101,7 +101,7 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
     done
 }
 
-/// Records what `event` has in it, and counts it.
+/// Records and counts `event`.
 fn one(context: &Context, event: &Event) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
@@ -110,7 +110,7 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.moment != EventKind::Start {
+    if event.kind != EventKind::Start {
         return done;
     }
     let answer = match (&home, counted) {
@@ -120,19 +120,19 @@ fn one(context: &Context, event: &Event) -> Done {
     Done { answer, ..done }
 }
 
-/// What would become of `event`. Nothing is recorded, counted or told.
+/// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
 fn explained(context: &Context, event: &Event) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        requests(&settings, event)
+        judged(&settings, event)
     });
     let host = Some(event.host);
     match judged {
         Err(failure) => Done::lost(event, &failure),
         Ok(Err(done)) => done,
-        Ok(Ok(requests)) => {
+        Ok(Ok((requests, _))) => {
             let said = requests.iter().map(|it| {
-                let record = &it.record;
+                let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
             });
             Done::new(
@@ -144,43 +144,44 @@ fn explained(context: &Context, event: &Event) -> Done {
     }
 }
 
-/// The records that `event` is worth; `Ok(Err(_))` says why there are none.
-fn requests(settings: &Settings, event: &Event) -> Result<Result<Vec<Request>, Done>, Failure> {
+/// The records to make of an event, and the redaction that they have passed; or why there are none.
+type Judged = Result<(Vec<Redacted>, Redaction), Done>;
+
+/// Judges `event`. Fails if the settings are invalid.
+fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
     let host = Some(event.host);
-    if event.moment == EventKind::Start {
+    if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
     }
     if !settings.hook.record {
         return Ok(Err(Done::new(host, Outcome::Off, "hook.record is false")));
     }
-    let redactor = settings.redact.hooks.then(|| settings.redactor()).transpose()?;
-    let judged = judge(event, &settings.rules(), redactor.as_ref());
-    let kept = |mut request: Request| {
-        request.provenance = settings.kept(provenance::complete(request.provenance, &Provenance::default()));
-        request
-    };
-    Ok(judged
-        .map(|requests| requests.into_iter().map(kept).collect())
-        .map_err(|skipped| Done::new(host, Outcome::Skipped(skipped), format!("the event {:?}", event.name))))
+    let redaction = policy::redaction_of_hook(settings)?;
+    let judged = judge(event, &settings.rules(), &redaction);
+    let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
+    Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
 }
 
-/// Records what `event` has in it.
+/// Records what is worth keeping of `event`.
 fn take(context: &Context, home: &Home, event: &Event) -> Done {
-    // A person watches a recorder, and no hook: the settings may hold patterns of secrets, or say that nothing is wanted.
-    let requests = match context.settings(home).and_then(|settings| requests(&settings, event)) {
+    // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
+    // of secrets, or switch recording off.
+    let settings = match context.settings(home) {
+        Err(failure) => return Done::lost(event, &failure),
+        Ok(settings) => settings,
+    };
+    let (requests, redaction) = match judged(&settings, event) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => return done,
-        Ok(Ok(requests)) => requests,
+        Ok(Ok(judged)) => judged,
     };
     let host = Some(event.host);
-    // Every record of a hook has a key, so file and row are the worker's in any case. To ask the index as well whether the
-    // key is new costs more than the sync, and two copies of one hook are too close together for it to know.
-    let mut recorder = match Recorder::new(home, None) {
+    let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
     let mut said = Vec::new();
-    for outcome in recorder.record_all(requests) {
+    for outcome in recorder.record_redacted(requests) {
         match outcome {
             Ok(receipt) => said.push(receipt.path),
             Err(error) => {
@@ -192,8 +193,8 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
-/// What a session that starts is told where a person has to look after the home, or after its hooks. `uncounted` is why
-/// the start of the session could not be counted in it.
+/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// session could not be counted in the home.
 fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
     let needs = match context.settings(home) {
         Ok(settings) if !settings.hook.warn => return None,
@@ -211,7 +212,7 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
 }
 
-/// `needs` in the words of `host`; nothing, if there are none.
+/// `needs` as an answer that `host` understands; `None` without needs.
 fn told(needs: &[String], host: Host) -> Option<Value> {
     if needs.is_empty() {
         return None;
@@ -234,11 +235,11 @@ fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Opt
     let _ = count_in(home.as_ref().ok(), host, outcome, error);
 }
 
-/// Counts in `home`; where there is none, or it cannot take a count, in the user's state folder. Counting is for people:
-/// what was recorded does not depend on it.
+/// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
+/// no record depends on them.
 ///
 /// # Errors
-/// Why the home cannot take a count.
+/// Why the home could not be written.
 fn count_in(
     home: Option<&Home>,
     host: Option<Host>,
@@ -267,8 +268,8 @@ fn count_in(
     counted
 }
 
-/// Keeps what is no event: in the home, or where it cannot take it, in the user's state folder. Without all patterns of
-/// secrets nothing is kept.
+/// Keeps input that is not an event, in the home or, if that is not possible, in the user's state folder. If the patterns
+/// of secrets are not known, nothing is kept.
 fn keep(context: &Context, bytes: &[u8]) {
     let home = context.open("the event was not kept").ok();
     let redactor = match &home {
@@ -282,14 +283,14 @@ fn keep(context: &Context, bytes: &[u8]) {
     }
 }
 
-/// What could not be read, and why.
+/// Input that could not be read as an event, and why.
 struct Unread {
     why: Unreadable,
     bytes: Vec<u8>,
 }
 
-/// The events on stdin: one, but for a host that sends several at once. Reading ends where stdin does, or, for a host that
-/// leaves it open, where the event does.
+/// The events on stdin: one, or several if a host sends them at once. Reads to the end of stdin or, if a host leaves stdin
+/// open, to the end of the event.
 fn read_events(host: Option<Host>) -> Result<Vec<Event>, Unread> {
     let mut stdin = std::io::stdin().lock();
     if stdin.is_terminal() {
@@ -314,7 +315,7 @@ fn read_events(host: Option<Host>) -> Result<Vec<Event>, Unread> {
         }
         match stdin.read(&mut chunk) {
             Ok(0) | Err(_) => break,
-            // Read to its end all the same: a host whose pipe breaks may take that for an error.
+            // Reads on to the end: a host may take a broken pipe for an error.
             Ok(_) if cut.is_some() && Instant::now() > until => break,
             Ok(read) => {
                 let taken = read.min(EVENT_BYTES_MAX - bytes.len());
@@ -326,12 +327,12 @@ fn read_events(host: Option<Host>) -> Result<Vec<Event>, Unread> {
     events(&bytes, cut, host).map_err(|why| Unread { why, bytes })
 }
 
-/// The events in `bytes`: strictly read, or as far as they can be.
+/// The events in `bytes`, read strictly or, if that fails, leniently.
 fn events(bytes: &[u8], cut: Option<Unreadable>, host: Option<Host>) -> Result<Vec<Event>, Unreadable> {
     if let Some(payload) = strict(bytes) {
         return Ok(vec![event(&payload, bytes, host)]);
     }
-    // An event without a name could be any program's text.
+    // Without a name, it could be the text of any program.
     let objects = lenient::read(bytes).objects;
     let events = objects.iter().map(|payload| event(payload, payload.to_string().as_bytes(), host));
     let events: Vec<Event> = events.filter(|event| !event.name.is_empty()).collect();
@@ -348,12 +349,12 @@ fn event(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
     event
 }
 
-/// The event, if `bytes` are all of one.
+/// The event, if `bytes` are one JSON object.
 fn strict(bytes: &[u8]) -> Option<Value> {
     may_be_whole(bytes).then(|| serde_json::from_slice(bytes).ok()).flatten().filter(Value::is_object)
 }
 
-/// Whether `bytes` go on to the end of an event, whatever is wrong with it.
+/// Whether `bytes` have the end of an event, even an invalid one.
 fn is_whole(bytes: &[u8]) -> bool {
     may_be_whole(bytes) && lenient::read(bytes).is_whole
 }

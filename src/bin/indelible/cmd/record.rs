@@ -1,4 +1,4 @@
-//! `record`: fields from flags, the environment and stdin become a record.
+//! `record`: fields from flags, the environment and stdin become a request. The recorder does the rest.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -7,31 +7,25 @@ use indelible::home::Home;
 use indelible::model::text::{looks_like_utf16, without_mark};
 use indelible::model::{FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, body_of, limits};
 use indelible::record::{self, Receipt, Recorder};
-use indelible::redact::Redactor;
 
 use super::{Context, autostart, batch};
 use crate::exit::{Exit, Failure};
 use crate::field_args::{FieldArgs, RecordCommand};
 use crate::output;
+use crate::policy;
 use crate::prompt;
-use crate::provenance;
 use crate::settings::{Settings, is_passing, may_redact};
 
 pub const WHAT: &str = "the record was not kept";
 
 pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
-    let mut request = match what {
+    let request = match what {
         RecordCommand::One(args) => request(context, args)?,
         RecordCommand::Batch { quiet } => return batch::run(context, redact, quiet),
     };
     let home = context.open(WHAT)?;
     let settings = settings(context, &home, redact)?;
-    let mut recorder = recorder(&home, &settings)?;
-    request.provenance = settings.kept(request.provenance);
-    if let Some(redactor) = redactor(&settings, redact)? {
-        redactor.request(&mut request);
-    }
-    let has_lines = request.record.headline().trim_end().contains('\n');
+    let mut recorder = recorder(&home, &settings, redact)?;
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
@@ -45,19 +39,18 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
     }
-    if has_lines {
+    if receipt.headline_has_lines {
         output::warn("what names the record has several lines: it is kept as given, and shown as one");
     }
     context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);
-    // The process ends here. Its end closes the index as a crash would, which SQLite is made for, in half the time.
+    // The process ends here, and closes the index as a crash would. SQLite can take that, and it takes half the time.
     std::mem::forget(recorder);
     Ok(Exit::Done)
 }
 
-/// A setting that makes no sense is the worker's to complain about; it is no reason to lose a record, unlike one that only
-/// cannot be read at the moment, which may be about secrets. It is one to refuse
-/// when secrets have to go: nobody knows which patterns the file has.
+/// The settings of `home`. If they are invalid, the defaults: a record is worth more, and the worker complains too. But no
+/// record is made if the file cannot be read right now, or if secrets have to be replaced: the file may have patterns.
 pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings, Failure> {
     match context.settings(home) {
         Err(failure) if is_passing(&failure) => Err(Failure { what: format!("{WHAT}: {}", failure.what), ..failure }),
@@ -69,14 +62,9 @@ pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings
     }
 }
 
-pub fn recorder<'h>(home: &'h Home, settings: &Settings) -> Result<Recorder<'h>, Failure> {
-    let wait = crate::settings::milliseconds(settings.record.index_wait_ms);
-    Recorder::new(home, Some(wait)).map_err(|error| Failure::of(WHAT, &error))
-}
-
-/// What takes secrets out before, if `redact` or the settings ask for that.
-pub fn redactor(settings: &Settings, redact: bool) -> Result<Option<Redactor>, Failure> {
-    (redact || settings.redact.records).then(|| settings.redactor()).transpose()
+pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result<Recorder<'h>, Failure> {
+    let policy = policy::of_command(settings, redact)?;
+    Recorder::new(home, policy).map_err(|error| Failure::of(WHAT, &error))
 }
 
 fn said(receipt: &Receipt) -> String {
@@ -86,8 +74,8 @@ fn said(receipt: &Receipt) -> String {
     }
 }
 
-/// The record that the flags make. A field that has none is taken from the environment; one that is needed and has
-/// neither is asked for, if a person is there to answer.
+/// The request that the flags make. A field without a flag is taken from the environment. A required field with neither is
+/// asked for, if a person can answer.
 fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
     let kind = args.kind;
     let asks = prompt::is_possible(context.json);
@@ -111,15 +99,15 @@ fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
         }
     }
     let key = args.key.map(|key| text("key", key)).transpose()?;
-    Ok(Request { record, key, provenance: provenance::complete(provenance, &provenance::of_process()) })
+    Ok(Request { record, key, provenance })
 }
 
-/// What the environment says for the field `spec`.
+/// The value of the field `spec` in the environment.
 fn variable(spec: &FieldSpec, kind: Kind) -> Option<OsString> {
     std::env::var_os(spec.variable(kind)).filter(|value| !value.is_empty())
 }
 
-/// A required field that was not given: asked for, or an error that says how to give it.
+/// Asks for a required field that was not given, or fails and says how to give it.
 fn required(spec: &'static FieldSpec, kind: Kind, asks: bool) -> Result<String, Refused> {
     let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(spec.name, "is required and was not given"));
     match asks {
@@ -132,7 +120,7 @@ fn text(field: &'static str, value: OsString) -> Result<String, Failure> {
     value.into_string().map_err(|_| invalid(Invalid::new(field, "must be UTF-8, and is not")))
 }
 
-/// Why a record could not be made of what was given.
+/// Why no request could be made of the flags.
 struct Refused(Failure);
 
 impl From<Invalid> for Refused {

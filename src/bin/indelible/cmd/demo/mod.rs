@@ -67,7 +67,7 @@ fn tell(context: &Context, told: &Told, home: Option<&std::path::Path>) {
     show::as_table(told);
     match home {
         Some(home) => show::where_to_look(home),
-        None => output::line("the home is removed; `indelible demo --keep` leaves it to look at"),
+        None => output::line("the home is removed; `indelible demo --keep` keeps it"),
     }
 }
 

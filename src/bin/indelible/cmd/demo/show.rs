@@ -78,14 +78,8 @@ pub fn as_table(told: &Told) {
     row("doubled", number(checked.doubled as u64));
     row("recorder p50", format!("{:.1} ms", milliseconds(told, 50)));
     row("recorder p99", format!("{:.1} ms", milliseconds(told, 99)));
-    line(&format!(
-        "\nof the recorders to be killed, {} had acknowledged, {} had not and {} kept, {} left nothing\n",
-        checked.too_late,
-        checked.kept,
-        if checked.kept == 1 { "is" } else { "are" },
-        checked.gone,
-    ));
-    line("the last commits, and what they brought:");
+    line(&format!("\n{}\n", killed(checked.too_late, checked.kept, checked.gone)));
+    line("the last commits and their files:");
     told.commits.iter().take(COMMITS_SHOWN).for_each(show_commit);
     line("");
     checked.problems.iter().for_each(|problem| line(problem));
@@ -96,6 +90,16 @@ pub fn as_table(told: &Told) {
         ),
         problems => format!("{} ({:.1} s)", count(problems as u64, "problem", "problems"), told.took.as_secs_f64()),
     });
+}
+
+/// What became of the records of the killed recorders, in a line.
+fn killed(acknowledged: usize, survived: usize, gone: usize) -> String {
+    let survived = match survived {
+        0 => String::new(),
+        1 => "1 had not but its record survived, ".to_owned(),
+        many => format!("{many} had not but their records survived, "),
+    };
+    format!("killed {KILLED} recorders: {acknowledged} had acknowledged, {survived}{gone} left no trace")
 }
 
 fn show_commit(commit: &CommitSeen) {
@@ -113,4 +117,17 @@ fn show_commit(commit: &CommitSeen) {
 pub fn where_to_look(home: &Path) {
     let home = shell_path(home);
     line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::killed;
+
+    #[test]
+    fn survivors_are_named_only_if_there_are_any() {
+        assert_eq!(killed(2, 0, 3), "killed 5 recorders: 2 had acknowledged, 3 left no trace");
+        let one = "killed 5 recorders: 1 had acknowledged, 1 had not but its record survived, 3 left no trace";
+        assert_eq!(killed(1, 1, 3), one);
+        assert!(killed(0, 2, 3).contains("2 had not but their records survived, 3"));
+    }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use indelible::hook::Host;
 
-use super::edit::{Entry, Json, MARK};
+use super::edit::{Entry, MARK};
+use super::layout::Json;
 
 /// How long a host waits for a hook of ours, in seconds. It needs some milliseconds.
 const TIMEOUT_S: u32 = 10;

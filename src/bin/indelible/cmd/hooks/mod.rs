@@ -7,6 +7,7 @@
 mod edit;
 mod file;
 mod host;
+mod layout;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};

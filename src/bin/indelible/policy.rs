@@ -1,0 +1,70 @@
+//! The policy of a recorder: what the settings say, and what this process knows about the source of its records.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use indelible::model::{Origin, Provenance};
+use indelible::record::{Policy, Redaction, of_folder};
+
+use crate::exit::Failure;
+use crate::settings::{Settings, milliseconds};
+use crate::user;
+
+/// Agents that set a variable for what they run, and which variable.
+const AGENTS: [(&str, &str); 5] = [
+    ("CLAUDECODE", "Claude Code"),
+    ("CODEX_SANDBOX", "Codex CLI"),
+    ("GEMINI_CLI", "Gemini CLI"),
+    ("CURSOR_AGENT", "Cursor"),
+    ("OPENCODE", "OpenCode"),
+];
+
+/// The policy of `record`. `redact` is its flag, beyond what the settings say.
+///
+/// # Errors
+/// Exit 78 for an invalid pattern of secrets.
+pub fn of_command(settings: &Settings, redact: bool) -> Result<Policy, Failure> {
+    let redaction = match redact || settings.redact.records {
+        true => Redaction::with(settings.redactor()?),
+        false => Redaction::off(),
+    };
+    let ids = project_ids();
+    let sources = settings.sources(of_process(ids.as_deref()), ids);
+    Ok(Policy { redaction, sources, index_wait: Some(milliseconds(settings.record.index_wait_ms)) })
+}
+
+/// What a hook does with secrets.
+///
+/// # Errors
+/// Exit 78 for an invalid pattern of secrets.
+pub fn redaction_of_hook(settings: &Settings) -> Result<Redaction, Failure> {
+    Ok(match settings.redact.hooks {
+        true => Redaction::with(settings.redactor()?),
+        false => Redaction::off(),
+    })
+}
+
+/// The policy of `hook`, with its `redaction`. The host's event says where it happened, so the process adds nothing.
+///
+/// Each record of a hook has a key, so the worker places its file and its row. To ask the index whether the key is new
+/// costs more than the sync, and cannot catch two copies of one hook that run at once.
+pub fn of_hook(settings: &Settings, redaction: Redaction) -> Policy {
+    Policy { redaction, sources: settings.sources(Provenance::default(), project_ids()), index_wait: None }
+}
+
+/// The provenance of what this process records. A process at a terminal that no agent opened is a person's.
+fn of_process(project_ids: Option<&Path>) -> Provenance {
+    let agent = AGENTS.iter().find(|(variable, _)| std::env::var_os(variable).is_some());
+    let is_person = agent.is_none() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let cwd = std::env::current_dir().ok();
+    Provenance {
+        origin: Some(if is_person { Origin::Person } else { Origin::Agent }),
+        agent: agent.map(|(_, name)| (*name).to_owned()),
+        ..cwd.as_deref().map(|cwd| of_folder(cwd, project_ids)).unwrap_or_default()
+    }
+}
+
+/// Where this machine keeps the ids of repositories without an origin.
+fn project_ids() -> Option<PathBuf> {
+    user::state_folder().map(|state| state.join("projects"))
+}

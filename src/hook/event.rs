@@ -1,0 +1,309 @@
+//! What a host sends, whichever it is, becomes one [`Event`]. Pure, and lenient: a field that is missing or has another
+//! type counts as absent, and is never an error.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Host;
+use super::payload::{
+    clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
+};
+
+/// What a host says has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Who says it.
+    pub host: Host,
+    /// The event's name, as the host spells it; empty if it has none.
+    pub name: String,
+    /// What it is.
+    pub kind: EventKind,
+    /// In which session.
+    pub session: String,
+    /// The kind of sub-agent that it happened to, if it was one.
+    pub agent: Option<String>,
+    /// In which folder.
+    pub folder: Option<String>,
+    /// What tells the event from every other, where the host has no name for it: a digest of all that it sent.
+    pub digest: Uuid,
+}
+
+/// What kind of thing has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    /// A session begins.
+    Start,
+    /// A tool has ended.
+    Tool(Box<Tool>),
+    /// An agent, or a sub-agent, has ended its turn.
+    AgentStop {
+        /// What it said last.
+        said: String,
+        /// Why it failed, if it did.
+        error: Option<String>,
+    },
+    /// Something that nothing is recorded of.
+    Other,
+    /// Nothing that this program knows.
+    Unknown,
+}
+
+/// A tool that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name, as the host spells it.
+    pub name: String,
+    /// The host's name for this call of it.
+    pub call: Option<String>,
+    /// What it was given.
+    pub input: Value,
+    /// The command, if it is a shell.
+    pub command: Option<String>,
+    /// What it answered.
+    pub output: String,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a tool has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it should.
+    Well,
+    /// It failed.
+    Failed {
+        /// Why.
+        error: String,
+        /// What a command exited with.
+        exit_code: Option<i64>,
+    },
+    /// The user, or a rule of theirs, stopped it.
+    Stopped,
+}
+
+impl Event {
+    /// The event that `payload` tells of, which came as `bytes`. `host` overrides what the payload looks like.
+    pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
+        let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
+        let host = host.unwrap_or_else(|| Host::of(payload, &name));
+        let roots = || payload.get("workspace_roots")?.get(0)?.as_str().map(clean);
+        Event {
+            host,
+            kind: kind_of(payload, &name),
+            session: text_of(payload, &["session_id", "sessionId", "conversation_id", "sessionID"]).unwrap_or_default(),
+            agent: text_of(payload, &["agent_type", "subagent_type", "agent_id"]),
+            folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
+            digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
+            name,
+        }
+    }
+}
+
+fn kind_of(payload: &Value, event: &str) -> EventKind {
+    let said = || {
+        text_of(payload, &["last_assistant_message", "prompt_response", "text", "summary", "result"])
+            .unwrap_or_default()
+    };
+    match event {
+        "SessionStart" | "sessionStart" | "session.created" => EventKind::Start,
+        "PostToolUse" | "AfterTool" | "postToolUse" | "tool.execute.after" => tool(payload, false),
+        "PostToolUseFailure" | "postToolUseFailure" | "tool.error" => tool(payload, true),
+        "Stop" | "AfterAgent" | "afterAgentResponse" | "session.idle" => {
+            EventKind::AgentStop { said: said(), error: None }
+        }
+        "SubagentStop" | "subagentStop" => {
+            let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
+            EventKind::AgentStop { said: said(), error: failed() }
+        }
+        "StopFailure" | "session.error" => {
+            let error = error_in(payload).or_else(|| text_of(payload, &["error_details", "message"]));
+            EventKind::AgentStop { said: said(), error: Some(error.unwrap_or_else(|| "the turn failed".into())) }
+        }
+        _ if OTHERS.contains(&event) => EventKind::Other,
+        _ => EventKind::Unknown,
+    }
+}
+
+/// The events that hosts have beside those above. Nothing is recorded of them.
+const OTHERS: [&str; 67] = [
+    "Setup",
+    "UserPromptSubmit",
+    "UserPromptExpansion",
+    "PreToolUse",
+    "PermissionRequest",
+    "PermissionDenied",
+    "PostToolBatch",
+    "Notification",
+    "MessageDisplay",
+    "SubagentStart",
+    "TaskCreated",
+    "TaskCompleted",
+    "TeammateIdle",
+    "InstructionsLoaded",
+    "ConfigChange",
+    "CwdChanged",
+    "DirectoryAdded",
+    "FileChanged",
+    "WorktreeCreate",
+    "WorktreeRemove",
+    "PreCompact",
+    "PostCompact",
+    "SessionEnd",
+    "Elicitation",
+    "ElicitationResult",
+    "Interrupt",
+    "BeforeTool",
+    "BeforeAgent",
+    "BeforeModel",
+    "AfterModel",
+    "BeforeToolSelection",
+    "PreCompress",
+    "sessionEnd",
+    "beforeSubmitPrompt",
+    "preToolUse",
+    "beforeShellExecution",
+    "afterShellExecution",
+    "beforeMCPExecution",
+    "afterMCPExecution",
+    "beforeReadFile",
+    "beforeTabFileRead",
+    "afterFileEdit",
+    "afterTabFileEdit",
+    "afterAgentThought",
+    "subagentStart",
+    "preCompact",
+    "stop",
+    "tool.execute.before",
+    "session.compacted",
+    "session.deleted",
+    "session.updated",
+    "session.status",
+    "session.diff",
+    "file.edited",
+    "file.watcher.updated",
+    "message.updated",
+    "message.removed",
+    "message.part.updated",
+    "message.part.removed",
+    "permission.updated",
+    "permission.replied",
+    "todo.updated",
+    "command.executed",
+    "lsp.updated",
+    "lsp.client.diagnostics",
+    "server.connected",
+    "installation.updated",
+];
+
+fn tool(payload: &Value, failed: bool) -> EventKind {
+    let name = text_of(payload, &["tool_name", "toolName", "tool"]).unwrap_or_else(|| "a tool".into());
+    let response = field(payload, &["tool_response", "tool_output", "tool_result", "output", "result_json"]);
+    let response = unpacked(response);
+    let input = unpacked(field(payload, &["tool_input", "args", "input"]));
+    let command = command_of(&input);
+    let output = shown(&response);
+    let end = if stopped(payload) {
+        End::Stopped
+    } else if failed {
+        let error = error_in(payload).or_else(|| error_in(&response)).unwrap_or_else(|| output.clone());
+        let exit_code = exit_code_in(payload).or_else(|| exit_code_in(&response)).or_else(|| exit_code_said(&error));
+        End::Failed { error, exit_code }
+    } else {
+        failure_in(&response, &output, command.is_some())
+    };
+    let call = text_of(payload, &["tool_use_id", "toolUseId", "tool_call_id", "callID", "call_id"]);
+    EventKind::Tool(Box::new(Tool { name, call, input, command, output, end }))
+}
+
+fn stopped(payload: &Value) -> bool {
+    let refused = |text: String| matches!(text.as_str(), "permission_denied" | "aborted" | "cancelled" | "interrupted");
+    payload.get("is_interrupt").and_then(Value::as_bool).unwrap_or(false)
+        || text_of(payload, &["failure_type"]).is_some_and(refused)
+        || text_of(payload, &["error", "error_message"]).is_some_and(|error| {
+            error.starts_with("The user doesn't want to") || error.contains("The user rejected permission")
+        })
+}
+
+/// How a tool ended whose host has one event for good ends and bad ones.
+fn failure_in(response: &Value, output: &str, is_shell: bool) -> End {
+    let said = || if is_shell { exit_code_said(output) } else { None };
+    let exit_code = exit_code_in(response).or_else(said);
+    let flag = |name: &str| response.get(name).and_then(Value::as_bool);
+    let failed = exit_code.is_some_and(|code| code != 0)
+        || flag("is_error") == Some(true)
+        || flag("isError") == Some(true)
+        || flag("success") == Some(false)
+        || failed_status(response).is_some();
+    match (error_in(response), failed) {
+        (None, false) => End::Well,
+        (error, _) => End::Failed { error: error.unwrap_or_else(|| output.to_owned()), exit_code },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(payload: &Value) -> Event {
+        Event::of(payload, b"bytes", None)
+    }
+
+    fn end(payload: &Value) -> End {
+        match event(payload).kind {
+            EventKind::Tool(tool) => tool.end,
+            other => panic!("no tool: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn failures_are_found_however_they_are_spelled() {
+        let after = |response: Value| json!({"hook_event_name": "AfterTool", "tool_name": "sh", "tool_input": {"command": "x"}, "tool_response": response});
+        for response in [
+            json!({"exit_code": 2, "stdout": "no"}),
+            json!({"metadata": {"exit_code": 2}, "output": "no"}),
+            json!("{\"output\":\"no\",\"metadata\":{\"exit_code\":2}}"),
+            json!("Exit code: 2\nWall time: 1 s\nOutput:\nno"),
+            json!({"llmContent": "Output: no\nExit Code: 2\nProcess Group PGID: 7"}),
+        ] {
+            assert!(matches!(end(&after(response.clone())), End::Failed { exit_code: Some(2), .. }), "{response}");
+        }
+        for response in [
+            json!({"is_error": true}),
+            json!({"isError": true}),
+            json!({"success": false}),
+            json!({"error": {"message": "m"}}),
+            json!({"status": "failed"}),
+        ] {
+            assert!(matches!(end(&after(response.clone())), End::Failed { exit_code: None, .. }), "{response}");
+        }
+        for response in [
+            json!({"stdout": "fine", "error": null, "exit_code": 0}),
+            json!({"error": ""}),
+            json!("error: in the middle"),
+            json!(null),
+            json!([]),
+        ] {
+            assert_eq!(end(&after(response.clone())), End::Well, "{response}");
+        }
+    }
+
+    #[test]
+    fn who_was_stopped_has_not_failed() {
+        let failure = |field: &str, value: Value| json!({"hook_event_name": "PostToolUseFailure", "tool_name": "Bash", field: value});
+        for payload in [
+            failure("is_interrupt", json!(true)),
+            failure("failure_type", json!("permission_denied")),
+            failure("error", json!("The user doesn't want to proceed with this tool use.")),
+        ] {
+            assert_eq!(end(&payload), End::Stopped, "{payload}");
+        }
+    }
+
+    #[test]
+    fn fields_of_any_type_are_no_error() {
+        let odd = json!({"hook_event_name": "PostToolUse", "tool_name": 7, "tool_input": [1], "tool_response": 3.5, "cwd": {}, "session_id": null, "workspace_roots": "x"});
+        assert_eq!(end(&odd), End::Well);
+        assert_eq!(event(&json!({"hook_event_name": ["x"]})).kind, EventKind::Unknown);
+    }
+}

@@ -1,0 +1,163 @@
+//! Entries become operations here and nowhere else. Like its reader, it never writes.
+
+use super::Error;
+use super::read::{Item, Reader};
+use super::segment::{Journal, SegmentNumber};
+use crate::model::position::{Position, SegmentId};
+use crate::model::{Intent, Op, UnknownOp};
+
+/// One operation of the journal, and where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    /// Where its entry ends.
+    pub position: Position,
+    /// The segment that this is in.
+    pub segment: SegmentNumber,
+    /// How many bytes of JSON it is.
+    pub bytes: usize,
+    /// The operation.
+    pub op: Op,
+}
+
+/// One thing found in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// An operation.
+    Op(Box<Logged>),
+    /// A whole entry that is no operation that this program knows: to be parked, never passed over.
+    Unknown {
+        /// Where it ends.
+        position: Position,
+        /// What it carries.
+        json: Vec<u8>,
+        /// Why it is none.
+        why: UnknownOp,
+    },
+    /// An entry that its own writer voided.
+    Voided,
+    /// The beginning of an entry, whose writer died.
+    Torn,
+    /// Neither: bytes that no writer leaves.
+    Damaged {
+        /// The segment they lie in.
+        segment: SegmentId,
+        /// Where they begin in it.
+        offset: u64,
+        /// The bytes themselves; of a line longer than any entry, its beginning.
+        bytes: Vec<u8>,
+        /// What is wrong with them.
+        why: &'static str,
+    },
+}
+
+/// Yields the journal's operations, in order, from a position on. It goes on as its [`Reader`] does: an end is not the
+/// end, more may come.
+#[derive(Debug)]
+pub struct Records<'j> {
+    reader: Reader<'j>,
+}
+
+impl<'j> Records<'j> {
+    /// From the oldest segment's beginning on; `None` if there is no segment with a header.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn from_start(journal: &'j Journal) -> Result<Option<Records<'j>>, Error> {
+        Ok(Reader::from_start(journal)?.map(Records::of))
+    }
+
+    /// From `position` on; `None` if the journal's bytes do not match it.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Records<'j>>, Error> {
+        Ok(Reader::from_position(journal, position)?.map(Records::of))
+    }
+
+    /// From `position` on if there is one and the journal's bytes match it, else from the oldest segment's beginning on.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn from_position_or_start(
+        journal: &'j Journal,
+        position: Option<Position>,
+    ) -> Result<Option<Records<'j>>, Error> {
+        match position.map(|position| Records::from_position(journal, position)).transpose()?.flatten() {
+            Some(records) => Ok(Some(records)),
+            None => Records::from_start(journal),
+        }
+    }
+
+    /// What `reader` has not read yet.
+    pub fn of(reader: Reader<'j>) -> Records<'j> {
+        Records { reader }
+    }
+
+    /// The next thing in the journal, or `None` at the end of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`]; the next call goes on where this one was.
+    #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
+    pub fn next(&mut self) -> Result<Option<Found>, Error> {
+        let Some(item) = self.reader.next()? else { return Ok(None) };
+        Ok(Some(match item {
+            Item::Entry { json } => {
+                let (position, segment) = (self.position(), self.segment());
+                match Op::of_json(&json) {
+                    Ok(op) => Found::Op(Box::new(Logged { position, segment, bytes: json.len(), op })),
+                    Err(why) => Found::Unknown { position, json, why },
+                }
+            }
+            Item::Voided => Found::Voided,
+            Item::Torn => Found::Torn,
+            Item::Damaged { segment, offset, bytes, why } => Found::Damaged { segment, offset, bytes, why },
+        }))
+    }
+
+    /// The next operation, all else passed over, or `None` at the end of what is there: for readers that change nothing. A
+    /// target has to see the rest as well.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn next_op(&mut self) -> Result<Option<Logged>, Error> {
+        while let Some(found) = self.next()? {
+            if let Found::Op(logged) = found {
+                return Ok(Some(*logged));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next record's intent, all else passed over, or `None` at the end of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn next_intent(&mut self) -> Result<Option<Intent>, Error> {
+        while let Some(logged) = self.next_op()? {
+            if let Some(intent) = logged.op.into_intent() {
+                return Ok(Some(intent));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What reads the entries: where it is, for a sync of all that it has read.
+    pub fn reader(&self) -> &Reader<'j> {
+        &self.reader
+    }
+
+    /// The end of the last entry that was read: where a batch that holds everything so far ends.
+    pub fn position(&self) -> Position {
+        self.reader.position()
+    }
+
+    /// The segment that is being read.
+    pub fn segment(&self) -> SegmentNumber {
+        self.reader.segment()
+    }
+
+    /// The bytes of the segment that have been read.
+    pub fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+}

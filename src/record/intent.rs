@@ -1,0 +1,163 @@
+//! Validate: a redacted request becomes an intent, with its id, its time, its paths and the bytes of its files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Error, Receipt, Recorder, Redacted};
+use crate::fs;
+use crate::journal;
+use crate::model::path;
+use crate::model::{FileImage, Intent, Level, RecordId, RecordPath, Request};
+use crate::page;
+use crate::target::index::Index;
+use crate::target::spread;
+
+/// A request that was validated.
+pub(super) enum Validated {
+    Refused(Error),
+    /// Its key was recorded before, in an earlier call.
+    Known(Receipt),
+    /// Its key is that of a request before it in the same call.
+    Repeat(Receipt),
+    /// It goes into the journal.
+    Ready(Box<Ready>),
+}
+
+pub(super) struct Ready {
+    pub(super) intent: Intent,
+    pub(super) receipt: Receipt,
+    json: Vec<u8>,
+}
+
+impl Validated {
+    pub(super) fn json(&self) -> Option<&[u8]> {
+        match self {
+            Validated::Ready(ready) => Some(&ready.json),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ready(&mut self) -> Option<&mut Ready> {
+        match self {
+            Validated::Ready(ready) => Some(ready),
+            _ => None,
+        }
+    }
+
+    pub(super) fn outcome(self) -> Result<Receipt, Error> {
+        match self {
+            Validated::Refused(error) => Err(error),
+            Validated::Known(receipt) | Validated::Repeat(receipt) => Ok(receipt),
+            Validated::Ready(ready) => Ok(ready.receipt),
+        }
+    }
+
+    /// The outcome if the journal took nothing, because of `error`.
+    pub(super) fn outcome_without_journal(self, error: &Arc<journal::Error>) -> Result<Receipt, Error> {
+        match self {
+            Validated::Refused(_) | Validated::Known(_) => self.outcome(),
+            Validated::Repeat(_) | Validated::Ready(_) => Err(Error::Journal(error.clone())),
+        }
+    }
+}
+
+/// Of several requests with one key, the first is the record.
+pub(super) fn mark_repeats(all: &mut [Validated]) {
+    let mut first: HashMap<RecordId, Receipt> = HashMap::new();
+    for validated in all {
+        if let Validated::Ready(ready) = validated
+            && ready.intent.key.is_some()
+            && let Some(receipt) = first.insert(ready.receipt.id, ready.receipt.clone())
+        {
+            let receipt = Receipt { duplicate: true, ..receipt };
+            first.insert(receipt.id, receipt.clone());
+            *validated = Validated::Repeat(receipt);
+        }
+    }
+}
+
+impl Recorder<'_> {
+    /// Checks everything that can refuse `request`, and makes an intent of it. Without `index` open, it is opened if a key
+    /// has to be looked up.
+    pub(super) fn validate(&self, request: Redacted, index: &mut Option<Index>) -> Validated {
+        self.try_validate(request, index).unwrap_or_else(Validated::Refused)
+    }
+
+    fn try_validate(&self, request: Redacted, index: &mut Option<Index>) -> Result<Validated, Error> {
+        let request = request.into_request();
+        request.check()?;
+        let created_at = now();
+        let headline_has_lines = request.record.headline().trim_end().contains('\n');
+        if let Some(key) = &request.key {
+            let id = RecordId::of_key(self.home.id(), key);
+            if let Some(receipt) = self.known(id, index) {
+                return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
+            }
+        }
+        let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
+        let (id, files) = self.name(keyed, created_at, &request)?;
+        let Request { record, key, provenance } = request;
+        let intent = Intent { id, created_at, key, record, provenance, files };
+        let json = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
+        if json.len() + 64 > journal::ENTRY_BYTES_MAX {
+            return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));
+        }
+        let receipt = Receipt {
+            id,
+            kind: intent.record.kind(),
+            path: intent.path().to_owned(),
+            row_id: None,
+            created_at,
+            duplicate: false,
+            row_refused: None,
+            headline_has_lines,
+        };
+        Ok(Validated::Ready(Box::new(Ready { intent, receipt, json })))
+    }
+
+    /// The record that has the id of a key, if the index has it.
+    fn known(&self, id: RecordId, index: &mut Option<Index>) -> Option<Receipt> {
+        let known = self.index(index)?.find(id).ok()??;
+        Some(Receipt {
+            id,
+            kind: known.kind,
+            path: known.path,
+            row_id: known.row_id,
+            created_at: known.created_at,
+            duplicate: true,
+            row_refused: None,
+            headline_has_lines: false,
+        })
+    }
+
+    /// Draws an id whose path is free, unless `keyed` is the id already, and makes the folder. Fails if a symbolic link is
+    /// in the way, or the folder cannot be made.
+    fn name(
+        &self,
+        keyed: Option<RecordId>,
+        created_at: Timestamp,
+        request: &Request,
+    ) -> Result<(RecordId, Vec<FileImage>), Error> {
+        let day = path::day_of(&request.record, created_at);
+        let above = day.as_deref().unwrap_or(request.record.kind().folder());
+        let folder = self.home.dir().make_folder(above)?;
+        loop {
+            let id = keyed.unwrap_or_default();
+            let level = day.as_ref().map_or(Ok(Level::Day), |_| spread::level_in(&folder, created_at, id))?;
+            let files = page::files(id, created_at, request, level);
+            let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
+            let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
+            if keyed.is_some() || folder.find(name)?.is_none() {
+                return Ok((id, files));
+            }
+        }
+    }
+}
+
+/// The time, to the millisecond.
+fn now() -> Timestamp {
+    let now = fs::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

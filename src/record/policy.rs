@@ -1,0 +1,193 @@
+//! How a recorder treats every request before it is validated: provenance is completed, then secrets are replaced.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::{PROVENANCE, Provenance, Request};
+use crate::project;
+use crate::redact::Redactor;
+
+/// How a recorder treats every request: what the settings say about recording.
+#[derive(Debug)]
+pub struct Policy {
+    /// What happens to secrets.
+    pub redaction: Redaction,
+    /// How provenance is completed, and which of it is kept.
+    pub sources: Sources,
+    /// The longest wait for SQLite, per record. With `None` the recorder does not open the index: the worker inserts the
+    /// rows, and finds out whether a key was recorded before.
+    pub index_wait: Option<Duration>,
+}
+
+impl Policy {
+    /// A policy with `redaction` that adds no provenance, and leaves the index to the worker.
+    pub fn new(redaction: Redaction) -> Policy {
+        Policy { redaction, sources: Sources::default(), index_wait: None }
+    }
+
+    /// `request` with its provenance complete, and redacted.
+    pub(super) fn redact(&self, mut request: Request) -> Redacted {
+        request.provenance = self.sources.completed(request.provenance);
+        if let Some(redactor) = &self.redaction.0 {
+            redactor.request(&mut request);
+        }
+        Redacted(request)
+    }
+
+    /// `request`, which passed redaction before, with its provenance complete, and that redacted.
+    pub(super) fn complete(&self, Redacted(mut request): Redacted) -> Redacted {
+        request.provenance = self.sources.completed(request.provenance);
+        if let Some(redactor) = &self.redaction.0 {
+            for spec in &PROVENANCE {
+                let text = request.provenance.text_mut(spec.field).and_then(Option::as_mut);
+                text.into_iter().for_each(|text| redactor.string(text));
+            }
+        }
+        Redacted(request)
+    }
+}
+
+/// What happens to the secrets in a request. There is no default: a caller says which.
+#[derive(Debug)]
+pub struct Redaction(Option<Redactor>);
+
+impl Redaction {
+    /// Texts are kept as given.
+    pub const fn off() -> Redaction {
+        Redaction(None)
+    }
+
+    /// Secrets are replaced as `redactor` does.
+    pub fn with(redactor: Redactor) -> Redaction {
+        Redaction(Some(redactor))
+    }
+
+    /// `text` without secrets.
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.0.as_ref().map_or(Cow::Borrowed(text), |redactor| redactor.text(text))
+    }
+
+    /// Redacts every text in `value`.
+    pub fn value(&self, value: &mut serde_json::Value) {
+        if let Some(redactor) = &self.0 {
+            redactor.value(value);
+        }
+    }
+}
+
+/// A request that has passed a [`Redaction`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redacted(Request);
+
+impl Redacted {
+    /// A request whose texts were all redacted before it was composed. A hook does that: a secret that is cut in the middle
+    /// has no shape by which it could be found later.
+    pub(crate) fn composed(request: Request) -> Redacted {
+        Redacted(request)
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.0
+    }
+
+    /// The request, to be changed: the proof is gone.
+    pub fn into_request(self) -> Request {
+        self.0
+    }
+}
+
+/// How the provenance of a request is completed, and which fields of it are kept.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Provenance of the recording process. It fills what a request leaves open.
+    pub process: Provenance,
+    /// Where the ids of repositories without an origin lie ([`project::of`]).
+    pub project_ids: Option<PathBuf>,
+    /// The label of this machine.
+    pub host: Option<String>,
+    /// The names of the fields that are kept.
+    pub kept: Vec<String>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        let kept = PROVENANCE.iter().map(|spec| spec.name.to_owned()).collect();
+        Sources { process: Provenance::default(), project_ids: None, host: None, kept }
+    }
+}
+
+impl Sources {
+    /// `given`, completed from what is known of the process and this machine. A folder of its own has a project of its own.
+    fn completed(&self, given: Provenance) -> Provenance {
+        let folder = given.cwd.as_deref().filter(|cwd| self.process.cwd.as_deref() != Some(*cwd));
+        let project = folder.filter(|_| given.project.is_none()).map(|cwd| self.project(Path::new(cwd)));
+        let mut provenance = given.or(self.process.clone());
+        if let Some(project) = project {
+            provenance.project = project;
+        }
+        provenance.host = provenance.host.or_else(|| self.host.clone());
+        provenance.keep_only(&self.kept);
+        provenance
+    }
+
+    fn project(&self, cwd: &Path) -> Option<String> {
+        of_folder(cwd, self.project_ids.as_deref()).project
+    }
+}
+
+/// Provenance of a process in the folder `cwd`.
+pub fn of_folder(cwd: &Path, project_ids: Option<&Path>) -> Provenance {
+    let project = project::of(cwd, project_ids);
+    Provenance { project, cwd: cwd.to_str().map(str::to_owned), ..Provenance::default() }.fitting()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Learning, Record};
+
+    /// A secret that the built-in rules know.
+    fn secret() -> String {
+        format!("ghp_{}", "a1B2".repeat(9))
+    }
+
+    fn policy() -> Policy {
+        let redactor = Redactor::new::<&str, &str>([]).expect("there are no patterns to be wrong");
+        let sources = Sources { host: Some(secret()), ..Sources::default() };
+        Policy { sources, ..Policy::new(Redaction::with(redactor)) }
+    }
+
+    fn request(title: String) -> Request {
+        Request::new(Record::Failure(Learning { title, ..Learning::default() }))
+    }
+
+    #[test]
+    fn what_the_policy_adds_is_redacted_too() {
+        let request = Request { key: Some(secret()), ..request(secret()) };
+        let redacted = policy().redact(request);
+        assert!(!format!("{redacted:?}").contains(&secret()), "{redacted:?}");
+        let hook = policy().complete(Redacted::composed(self::request("of a hook".into())));
+        assert_eq!(hook.request().provenance.host.as_deref(), Some("[redacted:github-token]"));
+    }
+
+    #[test]
+    fn a_request_is_completed_from_the_process_and_then_filtered() {
+        let known = |text: &str| Some(text.to_owned());
+        let process =
+            Provenance { project: known("p"), cwd: known("/here"), agent: known("a"), ..Provenance::default() };
+        let sources = Sources { process, host: known("label"), ..Sources::default() };
+        let completed = |cwd: Option<&str>, host: Option<&str>| {
+            let given = Provenance { cwd: cwd.and_then(known), host: host.and_then(known), ..Provenance::default() };
+            sources.completed(given)
+        };
+        let (open, given) = (completed(None, None), completed(Some("/here"), Some("mine")));
+        assert_eq!((open.project, open.cwd, open.host), (known("p"), known("/here"), known("label")));
+        assert_eq!((given.project, given.host, given.agent), (known("p"), known("mine"), known("a")));
+        let elsewhere = completed(Some("/no/such/folder"), None);
+        assert_eq!(elsewhere.project, None, "the project of the process is not that of another folder");
+        let named = Sources { kept: vec!["agent".into()], ..sources.clone() };
+        assert_eq!(named.completed(Provenance::default()), Provenance { agent: known("a"), ..Provenance::default() });
+    }
+}

@@ -1,0 +1,35 @@
+//! What a caller is told about a record that is kept.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{Kind, RecordId};
+
+/// What a caller is told about a record that is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Receipt {
+    /// The record's id.
+    pub id: RecordId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    pub path: String,
+    /// Its row in the index; `None` if the worker will insert it.
+    pub row_id: Option<i64>,
+    /// When it was recorded, to the millisecond.
+    #[serde(serialize_with = "with_milliseconds")]
+    pub created_at: Timestamp,
+    /// Whether the key was recorded before, and this is that record.
+    pub duplicate: bool,
+    /// Why an adopted table refused its row, in one line. It will never have a row there. Not part of the JSON.
+    #[serde(skip)]
+    pub row_refused: Option<String>,
+    /// Whether the text that names it has several lines. Not part of the JSON.
+    #[serde(skip)]
+    pub headline_has_lines: bool,
+}
+
+/// A time as the files and the index spell it.
+fn with_milliseconds<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}

@@ -1,0 +1,198 @@
+//! Reading rows. Nothing here changes the index.
+//!
+//! 1. A column that the table lacks reads as NULL: tables may be older than this program, or another program's.
+//! 2. A value that no record can have, such as a severity of 7 in an adopted table, reads as the field's default.
+
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::schema::{column_of, columns_or_null, table_of};
+use super::{Error, Index, framework};
+use crate::model::{
+    Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, fields_of,
+};
+use crate::page::PageEntry;
+
+/// Where a record's row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The record.
+    pub id: RecordId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    pub path: String,
+    /// The row in its table, or `None` if `records` knows the record and its table lacks the row.
+    pub row_id: Option<i64>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+impl Index {
+    /// The row of the record `id`, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn find(&self, id: RecordId) -> Result<Option<Known>, Error> {
+        let sql = "SELECT id, kind, path, row_id, created_at FROM records WHERE id = ?1";
+        let find = || self.connection.query_row(sql, [id.to_string()], known).optional();
+        find().map_err(self.error("look up a record in the index"))
+    }
+
+    /// The records of the domain page whose folder is `folder`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, Error> {
+        let fields = ["rule", "explanation", "source_type", "confidence", "domain"];
+        let entry = |row: &Row<'_>| {
+            let page_entry = PageEntry {
+                id: parsed(row, 0)?,
+                created_at: parsed(row, 1)?,
+                path: row.get(2)?,
+                rule: row.get(3)?,
+                explanation: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                confidence: row.get::<_, Option<f64>>(6)?.unwrap_or_default(),
+            };
+            Ok::<_, rusqlite::Error>((row.get(7)?, page_entry))
+        };
+        let exact = |row: &Row<'_>| {
+            let (domain, mut page_entry): (String, PageEntry) = entry(row)?;
+            page_entry.rule = row.get::<_, Option<String>>(8)?.unwrap_or(page_entry.rule);
+            Ok((row.get::<_, Option<String>>(9)?.unwrap_or(domain), page_entry))
+        };
+        let read = || {
+            let fields = columns_or_null(&self.connection, "heuristics", &fields)?;
+            let exactly = columns_or_null(&self.connection, "records", &framework::EXACT)?;
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT records.id, records.created_at, records.path, {fields}, {exactly}
+                 FROM records JOIN heuristics ON heuristics.id = records.row_id
+                 WHERE records.kind = 'heuristic' AND records.path >= ?1 || '/' AND records.path < ?1 || '0'
+                 ORDER BY records.created_at, records.id"
+            ))?;
+            statement.query_map([folder], exact)?.collect::<Result<Vec<_>, _>>()
+        };
+        read().map_err(self.error("read a domain's heuristics from the index"))
+    }
+
+    /// Hands every record that the index knows to `take`, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn for_each(&self, mut take: impl FnMut(Known)) -> Result<(), Error> {
+        let sql = "SELECT r.id, r.kind, r.path, coalesce(l.id, h.id, e.id), r.created_at FROM records r
+             LEFT JOIN learnings l ON r.kind IN ('failure', 'success', 'observation') AND l.id = r.row_id
+             LEFT JOIN heuristics h ON r.kind = 'heuristic' AND h.id = r.row_id
+             LEFT JOIN experiments e ON r.kind = 'experiment' AND e.id = r.row_id
+             ORDER BY r.id";
+        let mut read = || {
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                take(known(row)?);
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// The record that a row holds, as far as a row holds it, with its key and where it comes from.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
+        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
+        let read = || {
+            let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
+            let record = framework::exactly(&self.connection, known.id, record)?;
+            // An index that an older program made, and that nothing was inserted into since, lacks these columns.
+            let columns = columns_or_null(&self.connection, "records", &names)?;
+            let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
+            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
+            let found = self.connection.query_row(&sql, [known.id.to_string()], read).optional()?;
+            Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
+        };
+        read().map_err(self.error("read a record from the index"))
+    }
+}
+
+fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
+    Ok(Known {
+        id: parsed(row, 0)?,
+        kind: parsed(row, 1)?,
+        path: row.get(2)?,
+        row_id: row.get(3)?,
+        created_at: parsed(row, 4)?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error>
+where
+    T::Err: std::fmt::Display,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| {
+        let error = format!("{text:?}: {error}");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
+    let Some(row_id) = known.row_id else { return Ok(None) };
+    let columns: Vec<(Field, &str)> =
+        fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();
+    let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
+    let table = table_of(known.kind).name;
+    let sql = format!("SELECT {} FROM {table} WHERE id = ?1", columns_or_null(connection, table, &names)?);
+    let read = |row: &Row<'_>| {
+        Record::build(known.kind, |spec| {
+            let Some(at) = columns.iter().position(|(field, _)| *field == spec.field) else { return Ok(None) };
+            Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
+        })
+        .map_err(|ReadError(error)| error)
+    };
+    connection.query_row(&sql, [row_id], read).optional()
+}
+
+/// Where a record comes from, in a row of `records`, after its key.
+fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
+    let mut provenance = Provenance::default();
+    for (at, spec) in PROVENANCE.iter().enumerate() {
+        if let Some(text) = row.get::<_, Option<String>>(at + 1)?.filter(|text| spec.check(text).is_ok()) {
+            let _ = provenance.set(spec.field, text);
+        }
+    }
+    Ok(provenance)
+}
+
+/// A row's value as the text of its field; `None` stands for the default. Adopted tables take values that no record can
+/// have, such as a severity of 7.
+fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
+    let text = match value {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Null => String::new(),
+    };
+    match spec.shape {
+        Shape::Severity | Shape::Confidence | Shape::Origin => Some(text).filter(|text| spec.check(text).is_ok()),
+        _ => Some(text),
+    }
+}
+
+/// Why a row could not be read: SQLite refused, for every value that is there is taken.
+struct ReadError(rusqlite::Error);
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError(error)
+    }
+}
+
+impl From<Invalid> for ReadError {
+    fn from(invalid: Invalid) -> Self {
+        ReadError(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, invalid.into()))
+    }
+}
