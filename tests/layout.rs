@@ -17,18 +17,15 @@ const FILE_LINES_MAX: usize = 500;
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[
     ("adopt/orphans.rs", "to be split"),
-    ("fs/dir.rs", "to be split"),
     ("fs/os/unix.rs", "to be split"),
     ("fs/os/windows.rs", "the functions of `os::unix`, in its order, so that both can be read side by side"),
     ("fs/os/windows/calls.rs", "one table of calls, each with the unsafe code that it needs"),
-    ("page/tests.rs", "to be split"),
     ("pipeline/mod.rs", "to be split"),
     ("pipeline/simulated.rs", "to be split"),
     ("recover/mod.rs", "to be split"),
     ("redact/commands.rs", "to be split"),
     ("target/history/mod.rs", "to be split"),
     ("target/history/pointer.rs", "to be split"),
-    ("target/history/tests.rs", "to be split"),
     ("trust.rs", "to be split"),
 ];
 
