@@ -1,12 +1,12 @@
-//! Files of the framework's without a row, and rows without a file: found, and mended.
+//! Finds and mends orphans: the framework's files without a row, and its rows without a file.
 //!
-//! What has an id of ours is not looked at: `verify` and `repair` see to that. No file and no row that is there is ever
-//! changed; a file is placed where there is none, a row is inserted where there is none.
+//! Records of this program are skipped: `verify` and `repair` handle them. No existing file or row changes. A missing file is
+//! placed, a missing row inserted.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the rows are committed | no new row (SQLite rolls back) | mending again inserts them |
-//! | between the files | some of them, each whole, also after a power cut | mending again places the others |
+//! | between the files | some files, each whole, also after a power cut | mending again places the others |
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -24,37 +24,37 @@ use crate::model::text::visible_line;
 use crate::page;
 use crate::target::index::{self, Index, columns_of, columns_or_null};
 
-/// Where pages of failures, successes and observations lie, and what their rows' type is.
+/// The folders of failures, successes and observations, with the type in their rows.
 const LEARNINGS: [(&str, &str); 3] =
     [("memory/failures/", "failure"), ("memory/successes/", "success"), ("memory/observations/", "observation")];
-/// A larger file is no page.
+/// A page is never larger.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
-/// What has no counterpart.
+/// All orphans of a home.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Orphans {
-    /// How many pages and folders of the framework's were looked at.
+    /// How many of the framework's pages and folders were looked at.
     pub looked_at: u64,
     /// Files, and heuristics on pages, without a row.
     pub files: Vec<Orphan>,
     /// Rows without a file, or without an entry on their domain's page.
     pub rows: Vec<Orphan>,
-    /// Rows that share their file with another row: the later one overwrote it. They are left as they are.
+    /// Rows that share their file with a later row, which overwrote it. They are left as they are.
     pub shared: Vec<Orphan>,
 }
 
-/// One of them.
+/// One orphan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Orphan {
     /// The file; relative to the home.
     pub path: String,
-    /// Its row, as `table 12`, where it has one.
+    /// Its row, as `table 12`, if it has one.
     pub row: Option<String>,
     /// Its title, rule or name.
     pub headline: String,
     /// Why it cannot be mended, if it cannot.
     pub left: Option<String>,
-    /// What mending it takes.
+    /// What would mend it.
     #[serde(skip)]
     mend: Option<Mend>,
 }
@@ -78,10 +78,10 @@ pub struct Mended {
     pub left: Vec<String>,
 }
 
-/// Looks for orphans among the framework's files beneath `home` and the rows that `database` has.
+/// Finds orphans among the framework's files beneath `home` and the rows in `database`.
 ///
 /// # Errors
-/// What keeps files or rows from being read.
+/// Every error of reading files or rows.
 pub(super) fn find(home: &Dir, database: Option<&Connection>) -> Result<Orphans, super::Error> {
     let rows = match database {
         Some(database) => Rows::read(database).map_err(failed("read the rows"))?,
@@ -182,7 +182,7 @@ fn read_table<T>(
     database.prepare(&sql)?.query_map([], row)?.collect()
 }
 
-/// A value of whatever type as text.
+/// A value of any type as text.
 fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
     Ok(match row.get_ref(column)? {
         ValueRef::Null => String::new(),
@@ -199,8 +199,7 @@ struct Looking<'h> {
 }
 
 impl Looking<'_> {
-    /// A row's path beneath the home, however it is spelt: on Windows it is with backslashes, which are part of a name
-    /// elsewhere.
+    /// A row's path, relative to the home. On Windows it can have backslashes, which are part of a name elsewhere.
     fn beneath(&self, path: &str) -> String {
         let home = self.home.path().to_string_lossy();
         let path = path.strip_prefix(&*home).unwrap_or(path);
@@ -213,7 +212,7 @@ impl Looking<'_> {
         }
     }
 
-    /// Whether something lies at `path`, as far as it can be told; a path that leaves the home leads nowhere of ours.
+    /// Whether something lies at `path`. A path that leaves the home counts as missing.
     fn is_there(&self, path: &str) -> bool {
         !path.is_empty() && !matches!(self.home.find(path), Ok(None))
     }
@@ -382,12 +381,12 @@ impl Looking<'_> {
     }
 }
 
-/// Whether a file of this name is a page, and not one about the folder.
+/// Whether a file of this name is a record's page, and not about the folder.
 fn is_page(name: &str) -> bool {
     name.ends_with(".md") && !name.starts_with(['.', '_']) && !matches!(name, "README.md" | "TEMPLATE.md" | "INDEX.md")
 }
 
-/// The content of a page; nothing for one that is no plain file or too large.
+/// The content of a page; `None` if it is not a plain file, or too large.
 fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
     match dir.content(name, READ_BYTES_MAX) {
         Err(fs::Error::Refused { .. }) => Ok(None),
@@ -396,12 +395,12 @@ fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
     }
 }
 
-/// A time as the framework's tables have it; now where it is not known.
+/// A time as the framework's tables have it; the current time if it is unknown.
 fn created_at(at: Option<Timestamp>) -> String {
     at.unwrap_or_else(Timestamp::now).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A rule on a page that no row has.
+/// A rule on a page without a row.
 fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
     let at = created_at(rule.created_at);
     let mut values = vec![
@@ -419,8 +418,8 @@ fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
     Orphan { path: path.to_owned(), row: None, headline: rule.rule.clone(), left: None, mend }
 }
 
-/// Rows that no page shows. A page that is there is its owner's and never written to; where there is none, one is made of
-/// all of its domain's rows.
+/// Rows that no page shows. An existing page is its owner's and is never written to. For a missing page, one is made of all
+/// rows of its domain.
 fn heuristic_pages(rows: Vec<&HeuristicRow>, pages: &HashSet<String>) -> Vec<Orphan> {
     let mut by_page: BTreeMap<String, Vec<&HeuristicRow>> = BTreeMap::new();
     for row in rows {
@@ -470,10 +469,10 @@ fn heuristics_page(rows: &[&HeuristicRow]) -> String {
     page
 }
 
-/// Mends what `orphans` lists: rows in one transaction, then files.
+/// Mends `orphans`: rows in one transaction, then files.
 ///
 /// # Errors
-/// What keeps the database or the disk from being written; what is done stays, and mending again does the rest.
+/// Every error of writing the database or files. What was done stays, and mending again does the rest.
 pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Result<Mended, super::Error> {
     let mut mended = Mended::default();
     let all = || orphans.files.iter().chain(&orphans.rows).chain(&orphans.shared);

@@ -1,50 +1,50 @@
-//! Secrets without a shape: what programs take as a secret by where it stands in their call. One table. Pure.
+//! Secrets without a shape: arguments that a program takes as a secret by their place in the call. One table. Pure.
 //!
-//! A row is looked at where one of its literals is in the text; then the line around it is taken apart as a shell would,
-//! what is quoted in it once more, since commands stand in JSON and behind `sh -c`. What a shell puts in, such as
-//! `$PASSWORD`, is no secret and stays. The rest of the call stays as well, so that it says what was run.
+//! A row is tried where one of its literals is in the text. The line around it is parsed as a shell would, and quoted parts are
+//! parsed again, since commands stand in JSON and after `sh -c`. A reference such as `$PASSWORD` is not a secret and stays. So
+//! does the rest of the call, so that the text says what was run.
 
 use std::ops::Range;
 
 use crate::shell::{self, Call, EXPANSION, Word};
 
-/// What the placeholder says.
+/// The rule's name in the placeholder.
 pub(super) const NAME: &str = "command-secret";
 
-/// A program, and where its secrets stand.
+/// A program, and the places of its secrets.
 pub(super) struct Row {
-    /// In lower case: a line without any of these is not looked at.
+    /// In lower case. A line without any of these is skipped.
     pub(super) literals: &'static [&'static str],
-    /// The programs, by the last part of their paths. `*` stands for any.
+    /// The programs, by the last part of their paths. `*` is any program.
     programs: &'static [&'static str],
-    /// Words that have to be among the arguments.
+    /// Words that must be among the arguments.
     with: &'static [&'static str],
     secrets: &'static [Place],
 }
 
-/// Where a secret stands.
+/// The place of a secret in a call.
 enum Place {
-    /// Behind the flag: in the next word, or after `=`.
+    /// After the flag: in the next word, or after `=`.
     Flag(&'static str),
-    /// As `Flag`, or right after it, or behind several letters of which it is the last: `-rP secret`.
+    /// As `Flag`, or right after it, or after several letters of which it is the last: `-rP secret`.
     Short(&'static str),
-    /// As `Short`, among the flags before any other word: behind it stands another program's call.
+    /// As `Short`, among the flags before the first other word, which begins another program's call.
     Leading(&'static str),
-    /// Right after the flag, and nowhere else: the next word is something else.
+    /// Right after the flag, and never in the next word.
     Glued(&'static str),
-    /// Behind the flag, after the sign: `-u user:secret`.
+    /// After the flag and the sign: `-u user:secret`.
     After(&'static str, char),
-    /// Behind the flag, with a beginning that says what it is: `-pass pass:secret`.
+    /// After the flag and this prefix: `-pass pass:secret`.
     Begun(&'static str, &'static str),
-    /// In the word behind one that ends so.
+    /// In the word after one with this ending.
     Behind(&'static str),
-    /// In the second word behind this one.
+    /// In the second word after this one.
     Second(&'static str),
-    /// In a word `name=secret`, also within a list, of which the name ends so.
+    /// In a word `name=secret` whose name has this ending, also within a list.
     Named(&'static str),
     /// After the sign in any word `name=secret`.
     AnyNamed,
-    /// In this argument that is no flag and no `name=value`, counted from 1.
+    /// In this argument, counted from 1 without flags and `name=value`.
     Argument(usize),
     /// In the last argument.
     Last,
@@ -394,21 +394,21 @@ pub(super) const ROWS: &[Row] = &[
     row(&["twine", "poetry publish"], &["twine", "poetry"], &[], &[Short("-p"), Flag("--password")]),
 ];
 
-/// Within quotes within quotes, so deep is looked.
+/// How deep quotes within quotes are parsed.
 const DEPTH_MAX: usize = 4;
-/// The most that one look goes on to for the end of a here-document, in bytes.
+/// How far the end of a here-document is searched for, in bytes.
 const HERE_BYTES_MAX: usize = 16 << 10;
-/// A text that is not larger is also taken apart as a whole, in bytes: what is quoted may go on over several lines. By lines
-/// it is as well, since an apostrophe in one is no quote for the next.
+/// A text of up to this size, in bytes, is also parsed as a whole: quotes can span lines. Every text is parsed line by line,
+/// since an apostrophe in one line does not open a quote for the next.
 const WHOLE_BYTES_MAX: usize = 8 << 10;
-/// The most calls of a group that are looked at.
+/// The most calls of a group that are parsed.
 const GROUP_MAX: usize = 16;
-/// The most arguments of a program that are looked at.
+/// The most arguments of a program that are parsed.
 const ARGS_MAX: usize = 128;
-/// The programs that print what they are given.
+/// The programs that print their arguments.
 const SPEAKERS: [&str; 5] = ["echo", "printf", "print", "Write-Output", "Write-Host"];
 
-/// Where the secrets are in the calls around `hits`, where literals of rows are in `text`, in order.
+/// The secrets in the calls around `hits`, the places of rows' literals in `text`, in order.
 pub(super) fn secrets(text: &str, hits: &[usize]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut done = 0;
@@ -425,7 +425,7 @@ pub(super) fn secrets(text: &str, hits: &[usize]) -> Vec<Range<usize>> {
     found
 }
 
-/// The line that `hit` is in, with those that it goes on over: after a backslash, and of here-documents.
+/// The line of `hit`, with its continuation lines and here-documents.
 fn lines_around(text: &str, hit: usize) -> Range<usize> {
     let goes_on = |before: &str| before.strip_suffix('\r').unwrap_or(before).ends_with('\\');
     let mut begin = hit;
@@ -450,7 +450,7 @@ fn lines_around(text: &str, hit: usize) -> Range<usize> {
     begin..end
 }
 
-/// Looks through the calls in `range` of `text`, and in what is quoted there.
+/// Finds the secrets in the calls in `range` of `text`, and in its quoted parts.
 fn look(text: &str, range: Range<usize>, depth: usize, found: &mut Vec<Range<usize>>) {
     let part = &text[range.clone()];
     let calls = shell::calls(part);
@@ -465,7 +465,7 @@ fn look(text: &str, range: Range<usize>, depth: usize, found: &mut Vec<Range<usi
     }
 }
 
-/// The calls whose output is the input of the call `number`: the one before it, or a group of them in brackets.
+/// The calls whose output is the input of the call `number`: the one before it, or a group in brackets.
 fn before<'c>(text: &str, calls: &'c [Call], number: usize) -> &'c [Call] {
     let Some(last) = number.checked_sub(1) else { return &[] };
     let ends_group = calls[last].words.iter().any(|word| word.text == "}");
@@ -478,7 +478,7 @@ fn before<'c>(text: &str, calls: &'c [Call], number: usize) -> &'c [Call] {
     if is_piped { &calls[number.saturating_sub(GROUP_MAX)..number] } else { &[] }
 }
 
-/// The secrets of `call`, which is in `text`, and those that `before` pipes into it.
+/// The secrets of `call` in `text`, and those that `before` pipes into it.
 fn in_call(text: &str, call: &Call, before: &[Call]) -> Vec<Range<usize>> {
     let first = call.words.len() - call.program().len();
     let mut found = Vec::new();
@@ -501,7 +501,7 @@ fn in_call(text: &str, call: &Call, before: &[Call]) -> Vec<Range<usize>> {
     found
 }
 
-/// The last part of a program's path, also where a line break of JSON stands right before it.
+/// The last part of a program's path, even right after a line break of JSON.
 fn name_of(raw: &str) -> &str {
     let raw = raw.rsplit(['/', '"', '\'', '(', '{']).next().unwrap_or(raw);
     let name = raw.rsplit("\\n").next().unwrap_or(raw);
@@ -523,7 +523,7 @@ fn is_last_of(arg: &Word, flag: &str) -> bool {
 fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
     let whole = |word: &Word| unquoted(text, word.range.clone());
     let raw = |word: &Word| &text[whole(word)];
-    // What stands in `word` from `skip` bytes on, or in the next word if nothing does and it may.
+    // The rest of `word` after `skip` bytes, or the next word if the rest is empty and the next may hold it.
     let value = |at: usize, flag: &str, glued: bool, next: bool| -> Option<Range<usize>> {
         let word = &args[at];
         let rest = word.text.strip_prefix(flag)?;
@@ -556,7 +556,7 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
             let range =
                 behind_sign(whole(&args[at]), *sign).filter(|_| !raw(&args[at]).starts_with(['-', '/', '@', '.']))?;
             let end = text[range.clone()].rfind('@');
-            // `host:port` is no account.
+            // `host:port` is not an account.
             (end.is_some() || *sign != ':').then(|| range.start..end.map_or(range.end, |end| range.start + end))
         }),
         After(flag, sign) => each(&|at| {
@@ -572,7 +572,7 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
             text[range.clone()].starts_with(beginning).then(|| range.start + beginning.len()..range.end)
         }),
         Second(name) => each(&|at| (at > 1 && args[at - 2].text == *name).then(|| whole(&args[at]))),
-        // Whatever stands behind a share and is no option.
+        // The first word after a share that is not an option.
         Behind("\\\\") => each(&|at| {
             let has_share = args[..at].iter().any(|arg| raw(arg).starts_with("\\\\"));
             (has_share && !raw(&args[at]).starts_with('/')).then(|| whole(&args[at]))
@@ -598,13 +598,13 @@ fn in_args(text: &str, args: &[Word], place: &Place) -> Vec<Range<usize>> {
     found.into_iter().map(|range| unquoted(text, range)).filter(|range| is_secret(text, range)).collect()
 }
 
-/// Whether `word` is no flag and no `name=value`, as what base64 ends with is none.
+/// Whether `word` is neither a flag nor `name=value`. The `=` at the end of base64 does not count.
 fn is_argument(word: &str) -> bool {
     let is_padding = word.trim_end_matches('=').find('=').is_none();
     !word.starts_with('-') && (is_padding || !shell::is_assignment(word))
 }
 
-/// What is given to `call` on its input: by its here-documents, or by what `before` prints of its own words.
+/// The input of `call`: its here-documents, or the words that `before` prints.
 fn given(text: &str, call: &Call, before: &[Call]) -> Vec<Range<usize>> {
     let mut found = call.inputs.clone();
     for before in before {
@@ -633,7 +633,7 @@ fn is_format(format: &str) -> bool {
     format.replace("%s", "").replace("%b", "").replace("\\n", "").trim().is_empty()
 }
 
-/// `range` without the quotes around it, those of a shell within JSON included.
+/// `range` without the quotes around it, including a shell's quotes within JSON.
 fn unquoted(text: &str, range: Range<usize>) -> Range<usize> {
     let raw = &text[range.clone()];
     for quote in ["\\\"", "\\'", "\"", "'"] {
@@ -645,7 +645,7 @@ fn unquoted(text: &str, range: Range<usize>) -> Range<usize> {
     range
 }
 
-/// Whether what is in `range` is a secret, and no reference to one.
+/// Whether the text in `range` is a secret, and not a reference to one.
 fn is_secret(text: &str, range: &Range<usize>) -> bool {
     let raw = text[range.clone()].trim();
     let is_quoted = text[..range.start].ends_with('\'');

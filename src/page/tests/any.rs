@@ -76,10 +76,22 @@ proptest! {
             prop_assert!(!file.text.contains(|c| text::is_hidden(c) && c != '\n' && c != '\t'));
             prop_assert_eq!(id_of(file.text.as_bytes()), Some(id));
         }
-        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, request: Some(request) };
+        let (revision, fields) = (Some(Revision::first(id)), BTreeMap::new());
+        let mut wanted = Parsed { id, kind: PageKind::Record, created_at: at, revision, fields, request: Some(request) };
         prop_assert_eq!(&parse(files[0].text.as_bytes()).unwrap(), &wanted);
         let crlf = files[0].text.replace('\n', "\r\n");
         prop_assert_eq!(&parse(format!("\u{feff}{crlf}").as_bytes()).unwrap(), &wanted);
+        // Amended, and from before there were revisions.
+        let op = |n: u64| Revision { n, op: Uuid::from_u128(bits ^ u128::from(n)) };
+        let fields = BTreeMap::from([("title".to_owned(), op(2)), ("tags".to_owned(), op(3))]);
+        let amended = Amended { revision: op(3), fields };
+        let request = wanted.request.clone().unwrap();
+        let page = amended_page(id, at, &request, &amended);
+        let parsed = parse(page.as_bytes()).unwrap();
+        prop_assert_eq!((parsed.amended(), parsed.request), (Some(amended), Some(request)));
+        wanted.revision = None;
+        prop_assert_eq!(&parse(files[0].text.replacen("revision: 1\n", "", 1).as_bytes()).unwrap(), &wanted);
+        prop_assert_eq!(wanted.amended(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod any;
 mod reading;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -98,6 +98,7 @@ fn golden_failure() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: failure
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 key: "k\"1"
 title: "index.lock *again*"
 domain: "git"
@@ -123,6 +124,7 @@ fn golden_success_with_hidden_characters() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: success
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 title: "red \x1B[31m"
 domain: "git"
 severity: 4
@@ -148,6 +150,7 @@ fn golden_observation() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: observation
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 title: ""
 domain: "git"
 severity: 4
@@ -167,6 +170,7 @@ fn golden_heuristic() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: heuristic
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 rule: "Sync, then rename"
 domain: "C++"
 source: "failure"
@@ -190,6 +194,7 @@ fn golden_experiment() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: experiment
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 name: "Batch the commits"
 success_criteria: "10x"
 failure_criteria: "Under 2x"

@@ -70,7 +70,7 @@ fn leftovers_of_ours_are_swept_and_others_are_not() {
 fn child_that_crashes() {
     let Some(home) = std::env::var_os("HISTORY_TEST_HOME") else { return };
     let options = HistoryOptions { packs_max: 2, git_program: None, ..options() };
-    let history = History::open(Path::new(&home), options).expect("opened");
+    let history = History::of(Path::new(&home), Some(HOME), None, options).expect("opened");
     match std::env::var("HISTORY_TEST_ACTION").as_deref() {
         Ok("fail") => {
             let error = commit(&history, &three_records(), &[]).expect_err("the disk is full");
