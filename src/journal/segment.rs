@@ -334,7 +334,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
         for format in [FORMAT_OF_RECORDS, FORMAT_OF_OPERATIONS] {
-            let file = dir.create("0000000001.log").expect("it is new");
+            let file = dir.create_empty("0000000001.log").expect("it is new");
             write_header(&dir, &file, format).expect("it can be written");
             let line = std::fs::read_to_string(root.path().join("0000000001.log")).expect("it was written");
             let (start, id) = line.split_at(20);
