@@ -15,6 +15,8 @@ pub use crate::private::{PRIVATE, make_private, private_of};
 
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
+/// The name of the identity while the home is being released, and afterwards.
+pub(crate) const RELEASED: &str = "released.json";
 /// The folder of the journal, in the private one.
 pub const JOURNAL: &str = "journal";
 /// The folders inside the private one.
@@ -43,6 +45,28 @@ pub struct Identity {
 }
 
 /// An open home.
+///
+/// ```
+/// use indelible::home::{Error, Home};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("home");
+/// assert!(matches!(Home::open(&path), Err(Error::Missing(_))));
+///
+/// indelible::init::init(&path, Default::default(), "")?;
+/// let home = Home::open(&path)?;
+/// assert!(home.index_path().is_file());
+///
+/// // A home has one id for its whole life, wherever it is moved.
+/// let moved = folder.path().join("moved");
+/// let id = home.id();
+/// drop(home);
+/// std::fs::rename(&path, &moved)?;
+/// assert_eq!(Home::open(&moved)?.id(), id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Home {
     dir: Dir,

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use crate::fs::place::is_hidden;
-use crate::fs::{Dir, Error, Point, crash};
+use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
 use crate::model::position::SegmentId;
 use crate::model::{Intent, RecordId};
@@ -126,7 +126,7 @@ impl Quarantine {
             return Ok(false);
         }
         crash::at(Point::ParkBefore).map_err(|source| Error::io("park", self.dir.path().join(name))(source))?;
-        let _ = self.dir.replace(name, content, &self.temporary)?;
+        self.dir.replace(name, content, &self.temporary, Durability::Full)?;
         Ok(true)
     }
 
@@ -152,6 +152,22 @@ impl Quarantine {
         Ok(parked)
     }
 
+    /// The entries that are parked here because an older program could not decode them, with the names of the files that
+    /// hold them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be read.
+    pub fn parked_entries(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut parked = Vec::new();
+        for name in Contents::within(&self.dir)?.parked {
+            let Some(bytes) = name.strip_suffix(".json").map(|name| format!("{name}.bin")) else { continue };
+            if let Some(json) = self.dir.content(&bytes, PARKED_BYTES_MAX)? {
+                parked.push((name, json));
+            }
+        }
+        Ok(parked)
+    }
+
     /// The records whose rows their table refuses, and which a person has dismissed.
     ///
     /// # Errors
@@ -168,7 +184,14 @@ impl Quarantine {
     /// [`Error::Io`]; it is then still here.
     pub fn release(&self, name: &str) -> Result<(), Error> {
         let dismissed = self.dir.make_folder(DISMISSED)?;
-        self.dir.set_aside(name, &dismissed, &format!("applied-{name}")).map(|_| ())
+        // The reason goes last: until then it is parked.
+        let bytes = name.strip_suffix(".json").map(|name| format!("{name}.bin"));
+        for name in bytes.iter().map(String::as_str).chain([name]) {
+            if self.dir.find(name)?.is_some() {
+                self.dir.set_aside(name, &dismissed, &format!("applied-{name}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves everything to `dismissed/`, since a person has looked at it. Returns how many things moved.

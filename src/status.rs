@@ -9,7 +9,7 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::{self, Home};
 use crate::hook::count::{self, Counts};
-use crate::journal::{Found, Records};
+use crate::journal::{self, Found, Records};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
 use crate::pipeline::{Reached, reached};
@@ -98,8 +98,9 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     });
     let reached = history.as_ref().and_then(|history| reached(home, history).ok()).unwrap_or_default();
     let Reached { committed, rows_owed } = reached;
-    let pending = waiting(home, committed, None)?;
-    let rows_owed = rows_owed.map(|owed| waiting(home, Some(owed), committed)).transpose()?.unwrap_or_default();
+    let pending = waiting(home, committed, None, &mut needs)?;
+    let rows_owed =
+        rows_owed.map(|owed| waiting(home, Some(owed), committed, &mut needs)).transpose()?.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
     let quarantine = Contents::of(home)?;
@@ -167,13 +168,20 @@ fn age_s(found: &Found) -> Option<i64> {
     Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0))
 }
 
-/// The records in the journal from `begin`, or its start, to `end`, or its end.
-fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Result<Pending, verify::Error> {
-    let mut records = Records::from_position_or_start(home.journal(), begin)?;
+/// What the journal holds from `begin`, or its beginning, to `end`, or its end; or to where a newer program went on with it,
+/// which goes to `needs`.
+fn waiting(
+    home: &Home,
+    begin: Option<Position>,
+    end: Option<Position>,
+    needs: &mut Vec<String>,
+) -> Result<Pending, verify::Error> {
     let mut pending = Pending::default();
+    let mut records =
+        Records::from_position_or_start(home.journal(), begin).or_else(|error| unless_newer(error, needs))?;
     let is_end = |records: &Records<'_>| end.is_some_and(|end| records.position() == end);
     while let Some(records) = records.as_mut().filter(|records| !is_end(records)) {
-        let Some(found) = records.next()? else { break };
+        let Some(found) = records.next().or_else(|error| unless_newer(error, needs))? else { break };
         if !matches!(found, Found::Op(_) | Found::Unknown { .. }) {
             continue;
         }
@@ -183,6 +191,18 @@ fn waiting(home: &Home, begin: Option<Position>, end: Option<Position>) -> Resul
         }
     }
     Ok(pending)
+}
+
+/// Nothing, where a newer program went on with the journal, which goes to `needs`; any other error.
+fn unless_newer<T>(error: journal::Error, needs: &mut Vec<String>) -> Result<Option<T>, journal::Error> {
+    if !matches!(error, journal::Error::Newer { .. }) {
+        return Err(error);
+    }
+    let need = format!("{error}: what is recorded is kept; run the newer indelible to have it committed");
+    if !needs.contains(&need) {
+        needs.push(need);
+    }
+    Ok(None)
 }
 
 /// If nothing can be written, records are refused.

@@ -118,7 +118,7 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
             file.path = format!("memory/{folder}/{name}");
         }
     }
-    Intent { id, created_at, key: None, record, provenance: Provenance::default(), files }
+    Intent { id, created_at, key: None, record, provenance: Provenance::default(), amended: None, files }
 }
 
 fn learning(number: usize) -> Learning {

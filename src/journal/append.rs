@@ -1,7 +1,7 @@
 //! Appending: what a recorder does, without a lock.
 
 use super::entry::{ENTRY_BYTES_MAX, VOID, encode};
-use super::segment::{Journal, SegmentNumber, find_header, write_header};
+use super::segment::{FORMAT_OF_OPERATIONS, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use super::{Error, Synced};
 use crate::fs::{self, File, Point, crash};
 use crate::model::position::Position;
@@ -20,6 +20,8 @@ pub struct Appender<'j> {
 /// The segment that is written to.
 #[derive(Debug)]
 struct Segment {
+    /// The format that it has to have at the least.
+    least: u32,
     number: SegmentNumber,
     /// The end of its header.
     beginning: Position,
@@ -47,12 +49,22 @@ struct Entries {
 }
 
 impl<'j> Appender<'j> {
-    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that.
+    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that. Where a newer
+    /// program wrote that segment, the journal goes on in a new one behind it, of a format that this program knows.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::Format`], [`Error::Fs`]; nothing is written then.
     pub fn open(journal: &'j Journal) -> Result<Appender<'j>, Error> {
-        Ok(Appender { journal, segment: Segment::newest(journal)? })
+        Ok(Appender { journal, segment: Segment::newest(journal, FORMAT_OF_RECORDS)? })
+    }
+
+    /// As [`Appender::open`], for entries that are other operations than `record`: the journal goes on in a segment that can
+    /// have them, if the newest cannot.
+    ///
+    /// # Errors
+    /// As [`Appender::open`].
+    pub fn open_for_operations(journal: &'j Journal) -> Result<Appender<'j>, Error> {
+        Ok(Appender { journal, segment: Segment::newest(journal, FORMAT_OF_OPERATIONS)? })
     }
 
     /// Writes one entry for each of `jsons`, all with a single call.
@@ -76,7 +88,8 @@ impl<'j> Appender<'j> {
 }
 
 impl Segment {
-    fn newest(journal: &Journal) -> Result<Segment, Error> {
+    /// The newest segment, or a new one behind it if that has a format below `least` or a newer program's.
+    fn newest(journal: &Journal, least: u32) -> Result<Segment, Error> {
         loop {
             let number = journal.newest()?;
             let file = match journal.dir.append(&number.file_name()) {
@@ -84,17 +97,16 @@ impl Segment {
                 Err(error) if error.is_not_found() => continue,
                 file => file?,
             };
-            let header = match find_header(&file, number)? {
-                None => {
-                    write_header(&journal.dir, &file)?;
-                    // Read back, since the first one counts, and another writer's may come before this one's.
-                    find_header(&file, number)?
+            match find_header(&file, number) {
+                Ok(Some(header)) if header.format >= least => {
+                    let beginning = Position { segment: header.id, offset: header.end, checksum: 0 };
+                    return Ok(Segment { number, least, beginning, file });
                 }
-                header => header,
-            };
-            let header = header.ok_or_else(|| Error::Empty(journal.dir.path().into()))?;
-            let beginning = Position { segment: header.id, offset: header.end, checksum: 0 };
-            return Ok(Segment { number, beginning, file });
+                Ok(Some(_)) | Err(Error::Newer { .. }) => journal.create(number.next(), least)?,
+                // Read back, since the first one counts, and another writer's may come before this one's.
+                Ok(None) => write_header(&journal.dir, &file, journal.format_for(number, least)?)?,
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -207,7 +219,7 @@ impl Written<'_> {
             }
             let named = |source| fs::Error::io("append to", segment.file.path())(source);
             crash::at(Point::AppendAgain).map_err(named)?;
-            let next = Segment::newest(journal)?;
+            let next = Segment::newest(journal, segment.least)?;
             let mut copy = entries.clone();
             next.write(journal, &mut copy)?;
             Ok((next, copy))

@@ -42,7 +42,7 @@ pub use owner::{Replaced, id, keep_replaced, replaced};
 pub use read::{Item, Reader};
 pub use records::{Found, Logged, Records};
 pub use rotate::{ExclusiveJournal, Finished};
-pub use segment::{FORMAT, Journal, SegmentNumber};
+pub use segment::{FORMAT, FORMAT_OF_OPERATIONS, FORMAT_OF_RECORDS, Journal, SegmentNumber};
 pub use synced::Synced;
 
 use crate::fs;
@@ -54,8 +54,16 @@ pub enum Error {
     /// There is no segment to write to.
     #[error("the journal in {} has no segment", .0.display())]
     Empty(PathBuf),
-    /// A segment that this program cannot read.
-    #[error("journal segment {number} has format {found:?}; this program knows format {FORMAT}")]
+    /// A segment of a newer program. It is left alone, and read by a program that knows its format.
+    #[error("journal segment {number} has format {found}, of a newer indelible; this one knows formats up to {FORMAT}")]
+    Newer {
+        /// The segment.
+        number: u64,
+        /// Its format.
+        found: u32,
+    },
+    /// A segment that no program writes to or reads.
+    #[error("journal segment {number} has format {found:?}; this program knows formats up to {FORMAT}")]
     Format {
         /// The segment.
         number: u64,

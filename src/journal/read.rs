@@ -40,6 +40,40 @@ pub enum Item {
 /// A reader stops at the end of what is there and can go on later. It goes on to the next segment only when that exists
 /// and has a header, and takes the size of the one it leaves after that: what is appended behind that size is appended
 /// again by its writer.
+///
+/// ```
+/// use indelible::home::Home;
+/// use indelible::journal::{Item, Reader};
+/// # use indelible::model::{Heuristic, Record, Request};
+/// # use indelible::record::{Policy, Recorder, Redaction};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("home");
+/// # indelible::init::init(&path, Default::default(), "")?;
+/// # let heuristic = |rule: &str| {
+/// #     let (domain, source) = ("ci".into(), "failure".into());
+/// #     Request::new(Record::Heuristic(Heuristic { rule: rule.into(), domain, source, ..Heuristic::default() }))
+/// # };
+/// let home = Home::open(&path)?;
+/// let mut reader = Reader::from_start(home.journal())?.expect("a home has a journal");
+/// assert_eq!(reader.next()?, None);
+///
+/// // More can come after the end: a reader goes on.
+/// let mut recorder = Recorder::new(&home, Policy::new(Redaction::off()))?;
+/// recorder.record(heuristic("pin the toolchain"))?;
+/// let Some(Item::Entry { json }) = reader.next()? else { panic!("it is in the journal") };
+/// assert!(String::from_utf8(json)?.contains("pin the toolchain"));
+///
+/// // A position is a place to start from later.
+/// let position = reader.position();
+/// recorder.record(heuristic("cache by lockfile"))?;
+/// let mut later = Reader::from_position(home.journal(), position)?.expect("the journal has the position");
+/// let Some(Item::Entry { json }) = later.next()? else { panic!("it is in the journal") };
+/// assert!(String::from_utf8(json)?.contains("cache by lockfile"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reader<'j> {
     journal: &'j Journal,
@@ -62,7 +96,7 @@ impl<'j> Reader<'j> {
     /// A reader that begins behind the oldest segment's header, or `None` if there is no segment with one.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_start(journal: &'j Journal) -> Result<Option<Reader<'j>>, Error> {
         for number in journal.segments()? {
             if let Some(reader) = Reader::at_segment(journal, number)? {
@@ -75,16 +109,26 @@ impl<'j> Reader<'j> {
     /// A reader that begins at `position`, or `None` if the journal's bytes do not bear the position out.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Reader<'j>>, Error> {
+        let mut newer = None;
         for number in journal.segments()? {
-            let Some(mut reader) = Reader::at_segment(journal, number)? else { continue };
+            let mut reader = match Reader::at_segment(journal, number) {
+                Ok(Some(reader)) => reader,
+                Ok(None) => continue,
+                // What lies behind it can be a position all the same. If none is, nothing can be said of this one.
+                Err(error @ Error::Newer { .. }) => {
+                    newer = newer.or(Some(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // A segment that was copied by hand is there twice, under one id.
             if reader.position.segment == position.segment && reader.skip_to(position)? {
                 return Ok(Some(reader));
             }
         }
-        Ok(None)
+        newer.map_or(Ok(None), Err)
     }
 
     fn at_segment(journal: &'j Journal, number: SegmentNumber) -> Result<Option<Reader<'j>>, Error> {
@@ -171,7 +215,8 @@ impl<'j> Reader<'j> {
     /// The next thing in the journal, or `None` at the end of what is there.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`]; the reader is then where it was.
+    /// [`Error::Newer`] where what comes next is a newer program's, [`Error::Format`] and [`Error::Fs`]; the reader is then
+    /// where it was.
     #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Item>, Error> {
         loop {
@@ -202,7 +247,11 @@ impl<'j> Reader<'j> {
         }
         let mut sealed = false;
         for number in self.journal.segments()?.into_iter().filter(|number| *number > self.number) {
-            sealed |= self.journal.beginning(number)?.is_some();
+            // One of a newer format has a header, too: it is not read, and what lies before it is.
+            sealed |= match self.journal.beginning(number) {
+                Err(Error::Newer { .. }) => true,
+                beginning => beginning?.is_some(),
+            };
         }
         let size = self.file.stat()?.size;
         let grown = size > self.limit;

@@ -61,7 +61,7 @@ impl<'j> Records<'j> {
     /// From the oldest segment's beginning on; `None` if there is no segment with a header.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_start(journal: &'j Journal) -> Result<Option<Records<'j>>, Error> {
         Ok(Reader::from_start(journal)?.map(Records::of))
     }
@@ -69,7 +69,7 @@ impl<'j> Records<'j> {
     /// From `position` on; `None` if the journal's bytes do not match it.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_position(journal: &'j Journal, position: Position) -> Result<Option<Records<'j>>, Error> {
         Ok(Reader::from_position(journal, position)?.map(Records::of))
     }
@@ -77,7 +77,7 @@ impl<'j> Records<'j> {
     /// From `position` on if there is one and the journal's bytes match it, else from the oldest segment's beginning on.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_position_or_start(
         journal: &'j Journal,
         position: Option<Position>,
@@ -96,7 +96,7 @@ impl<'j> Records<'j> {
     /// The next thing in the journal, or `None` at the end of what is there.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`]; the next call goes on where this one was.
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`]; the next call goes on where this one was.
     #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Found>, Error> {
         let Some(item) = self.reader.next()? else { return Ok(None) };
@@ -118,7 +118,7 @@ impl<'j> Records<'j> {
     /// target has to see the rest as well.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn next_op(&mut self) -> Result<Option<Logged>, Error> {
         while let Some(found) = self.next()? {
             if let Found::Op(logged) = found {
@@ -131,7 +131,7 @@ impl<'j> Records<'j> {
     /// The next record's intent, all else passed over, or `None` at the end of what is there.
     ///
     /// # Errors
-    /// [`Error::Format`] and [`Error::Fs`].
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn next_intent(&mut self) -> Result<Option<Intent>, Error> {
         while let Some(logged) = self.next_op()? {
             if let Some(intent) = logged.op.into_intent() {

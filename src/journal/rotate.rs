@@ -1,5 +1,6 @@
 //! New segments, the removal of finished ones, and the journal's end. All but the first segment is for the owner of the
-//! worker's lock, and so hangs on [`ExclusiveJournal`].
+//! worker's lock, and so hangs on [`ExclusiveJournal`], with one exception: a writer makes a new segment if the newest has
+//! a format that its entries cannot have. Creating one takes no lock, and the table below holds for it too.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -10,10 +11,10 @@
 //! | while the journal is ended | no end, or all of it; a temporary file besides | `go_on`; recovery empties that folder |
 //! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
 
-use super::segment::{END, Journal, SegmentNumber, find_header, write_header};
+use super::segment::{END, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use super::{Error, Reader, Synced};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Dir, File, Point, crash};
+use crate::fs::{self, Dir, Durability, File, Point, crash};
 use crate::model::position::Position;
 
 /// The journal of a home for the owner of its worker's lock: [`crate::exclusive::Exclusive::journal`] hands it out.
@@ -38,22 +39,26 @@ impl Journal {
     pub fn ensure_first(&self) -> Result<bool, Error> {
         match self.newest() {
             Ok(_) => Ok(false),
-            Err(Error::Empty(_)) => self.create(SegmentNumber(1)).map(|()| true),
+            Err(Error::Empty(_)) => self.create(SegmentNumber(1), FORMAT_OF_RECORDS).map(|()| true),
             Err(error) => Err(error),
         }
     }
 
-    fn create(&self, number: SegmentNumber) -> Result<(), Error> {
+    /// Creates segment `number`, of the format `least` or that of the segment before it, whichever is newer.
+    pub(super) fn create(&self, number: SegmentNumber, least: u32) -> Result<(), Error> {
         let name = number.file_name();
         let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
         crash::at(Point::RotateBeforeCreate).map_err(named)?;
-        let file = match self.dir.create(&name) {
+        let file = match self.dir.create_empty(&name) {
             Err(error) if error.is_already_there() => self.dir.append(&name)?,
             file => file?,
         };
         crash::at(Point::RotateBeforeHeader).map_err(named)?;
-        if find_header(&file, number)?.is_none() {
-            write_header(&self.dir, &file)?;
+        match find_header(&file, number) {
+            Ok(None) => write_header(&self.dir, &file, self.format_for(number, least)?)?,
+            // A newer program was quicker.
+            Ok(Some(_)) | Err(Error::Newer { .. }) => {}
+            Err(error) => return Err(error),
         }
         crash::at(Point::RotateAfterHeader).map_err(named)?;
         Ok(())
@@ -64,7 +69,12 @@ impl Journal {
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
     pub fn ensure_header(&self) -> Result<(), Error> {
-        super::Appender::open(self).map(|_| ())
+        let number = self.newest()?;
+        match self.beginning(number) {
+            Ok(Some(_)) | Err(Error::Newer { .. }) => Ok(()),
+            Ok(None) => super::Appender::open(self).map(|_| ()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -83,7 +93,7 @@ impl<'j> ExclusiveJournal<'j> {
     /// which they give it themselves.
     pub fn rotate(&self) -> Result<SegmentNumber, Error> {
         let number = self.journal.newest()?.next();
-        self.journal.create(number)?;
+        self.journal.create(number, FORMAT_OF_RECORDS)?;
         Ok(number)
     }
 
@@ -95,7 +105,7 @@ impl<'j> ExclusiveJournal<'j> {
     /// [`Error::Fs`] if the system refuses; the journal then goes on.
     pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.journal.newest()?.next();
-        self.journal.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
+        self.journal.dir.create(&number.file_name(), END.as_bytes(), temporary, Durability::Whole)?;
         let _ = self.journal.dir.sync()?;
         Ok(())
     }
@@ -145,7 +155,7 @@ impl<'j> ExclusiveJournal<'j> {
         }
         let synced = file.sync(Point::BatchBeforeSync, ());
         synced.map(|_| ()).map_err(|source| {
-            if let Err(error) = dir.create(&number.mark_name()) {
+            if let Err(error) = dir.create_empty(&number.mark_name()) {
                 tracing::error!(segment = %number, %error, "it could not be noted that a sync failed");
             }
             Error::Unsynced { number: number.0, source: Some(source) }

@@ -3,8 +3,13 @@
 //! A segment is named by its number, ten digits and `.log`, so that names sort; it opens with its header line,
 //!
 //! ```text
-//! "indelible-journal 1 " segment id "\n"
+//! "indelible-journal " format " " segment id "\n"
 //! ```
+//!
+//! This program reads the formats 1 and 2. In format 2 an entry can be any operation, in format 1 only a record. A journal is in
+//! format 1 until an operation has to go into it, so that the program that knows no other can use a home that has none; what
+//! comes after a segment of format 2 has that format too. A segment of a newer format is never read and never written to:
+//! recorders go on in a new one behind it, in a format that they know.
 //!
 //! The first header line in a segment is its header. Before it there can be only empty lines, the beginnings of header
 //! lines, whose writers died, and zeros, which a power cut left; a header line that comes later (two appenders found none
@@ -19,8 +24,12 @@ use super::Error;
 use crate::fs::{self, Dir, File};
 use crate::model::position::{Position, SegmentId};
 
-/// The version of the format, which every header line names.
-pub const FORMAT: u32 = 1;
+/// The newest version of the format that this program knows. Every header line names its segment's.
+pub const FORMAT: u32 = 2;
+/// The version in which every entry is a record.
+pub const FORMAT_OF_RECORDS: u32 = 1;
+/// The version from which on an entry can be any operation.
+pub const FORMAT_OF_OPERATIONS: u32 = 2;
 
 const MAGIC: &str = "indelible-journal ";
 /// All of the segment that ends a journal: a header line of a version that nobody writes to.
@@ -76,6 +85,8 @@ pub struct Journal {
 /// A segment's header, as found.
 pub(super) struct Header {
     pub(super) id: SegmentId,
+    /// The version that it names; that of records where it is damaged.
+    pub(super) format: u32,
     /// Where the header line ends.
     pub(super) end: u64,
 }
@@ -132,10 +143,10 @@ impl Journal {
         Ok(sizes)
     }
 
-    /// The numbers of the segments that have a header, with their ids.
+    /// The numbers of the segments that have a header, with their ids. One of a newer format has none that is known.
     ///
     /// # Errors
-    /// [`Error::Format`] if a header is of another version, [`Error::Fs`] if one cannot be read.
+    /// [`Error::Format`] if a header is of no version, [`Error::Fs`] if one cannot be read.
     pub fn ids(&self) -> Result<Vec<(u64, SegmentId)>, Error> {
         let mut ids = Vec::new();
         for number in self.segments()? {
@@ -143,6 +154,7 @@ impl Journal {
                 Ok(Some(position)) => ids.push((number.0, position.segment)),
                 Ok(None) => {}
                 Err(Error::Fs(error)) if error.is_not_found() => {}
+                Err(Error::Newer { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -152,11 +164,30 @@ impl Journal {
     /// The end of the header of segment `number`: the position before its first entry. `None` if it has no header yet.
     ///
     /// # Errors
-    /// [`Error::Format`] if its header is of another version, [`Error::Fs`] if it cannot be read.
+    /// [`Error::Newer`] if its header is of a newer version, [`Error::Format`] if it is of none, [`Error::Fs`] if it cannot
+    /// be read.
     pub fn beginning(&self, number: SegmentNumber) -> Result<Option<Position>, Error> {
         let file = self.dir.read(&number.file_name())?;
         let header = find_header(&file, number)?;
         Ok(header.map(|header| Position { segment: header.id, offset: header.end, checksum: 0 }))
+    }
+
+    /// The format of segment `number`, which is to be made or to be given a header: `least`, or that of the segment before it
+    /// where that is newer and known. So no segment behind one with operations can be read by a program that does not know
+    /// them.
+    pub(super) fn format_for(&self, number: SegmentNumber, least: u32) -> Result<u32, Error> {
+        let before = match number.0.checked_sub(1).map(|before| SegmentNumber(before).file_name()) {
+            None => return Ok(least),
+            Some(name) => self.dir.read(&name),
+        };
+        match before {
+            Err(error) if error.is_not_found() => Ok(least),
+            before => match find_header(&before?, number) {
+                Ok(header) => Ok(header.map_or(least, |header| header.format.max(least))),
+                Err(Error::Newer { .. }) => Ok(FORMAT),
+                Err(error) => Err(error),
+            },
+        }
     }
 }
 
@@ -176,11 +207,12 @@ pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<H
         for line in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
             let begin = offset;
             offset += line.len() as u64;
-            if let Some(id) = parse_header(line, number)? {
-                return Ok(Some(Header { id, end: stray.map_or(offset, |stray: Header| stray.end) }));
+            if let Some((format, id)) = parse_header(line, number)? {
+                return Ok(Some(Header { id, format, end: stray.map_or(offset, |stray: Header| stray.end) }));
             }
             if is_stray(line) {
-                stray = stray.or_else(|| Some(Header { id: id_without_header(line), end: begin }));
+                stray = stray
+                    .or_else(|| Some(Header { id: id_without_header(line), format: FORMAT_OF_RECORDS, end: begin }));
             }
         }
         if read == HEADER_SEARCH_BYTES_MAX || read < bytes_max {
@@ -221,15 +253,18 @@ fn id_without_header(line: &[u8]) -> SegmentId {
     SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &line[..line.len().min(HEADER_BYTES_MAX)]))
 }
 
-/// The segment id in a header line, its line feed included; `None` if the line is not one.
-fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<SegmentId>, Error> {
+/// The format and the segment's id in a header line, its line feed included; `None` if the line is not one.
+fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<(u32, SegmentId)>, Error> {
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let Some(rest) = text.and_then(|text| text.strip_prefix(MAGIC)) else { return Ok(None) };
     let Some((format, id)) = rest.split_once(' ') else { return Ok(None) };
-    if format != FORMAT.to_string() {
-        return Err(Error::Format { number: number.0, found: rest.chars().take(80).collect() });
+    match format.parse() {
+        Ok(format @ FORMAT_OF_RECORDS..=FORMAT) => {
+            Ok(Uuid::try_parse(id).ok().filter(|_| id.len() == 36).map(|id| (format, SegmentId(id))))
+        }
+        Ok(found) if found > FORMAT => Err(Error::Newer { number: number.0, found }),
+        _ => Err(Error::Format { number: number.0, found: rest.chars().take(80).collect() }),
     }
-    Ok(Uuid::try_parse(id).ok().filter(|_| id.len() == 36).map(SegmentId))
 }
 
 /// Whether a line could be a header line or the beginning of one.
@@ -240,12 +275,12 @@ pub(super) fn is_header_like(line: &[u8]) -> bool {
         && line.iter().zip(magic).all(|(byte, expected)| byte == expected)
 }
 
-/// Gives the segment in `file`, which has no header, one: syncs the folder first, so that no entry in it can be durable
-/// before its name is.
-pub(super) fn write_header(dir: &Dir, file: &File) -> Result<(), fs::Error> {
+/// Gives the segment in `file`, which has no header, one of `format`: syncs the folder first, so that no entry in it can be
+/// durable before its name is.
+pub(super) fn write_header(dir: &Dir, file: &File, format: u32) -> Result<(), fs::Error> {
     let _named = dir.sync()?;
     let isolation = if file.stat()?.size == 0 { "" } else { "\n" };
-    let header = format!("{isolation}{MAGIC}{FORMAT} {}\n", crate::random::id());
+    let header = format!("{isolation}{MAGIC}{format} {}\n", crate::random::id());
     file.write_all(header.as_bytes())
 }
 
@@ -270,10 +305,10 @@ mod tests {
         let zeros = [512, 4060, 4096, 200_000].map(|bytes| "\0".repeat(bytes));
         let beginnings = ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n"];
         for left in zeros.iter().map(String::as_str).chain(beginnings) {
-            let file = dir.create("0000000001.log").expect("it is new");
+            let file = dir.create_empty("0000000001.log").expect("it is new");
             file.write_all(left.as_bytes()).expect("it can be written");
             assert!(find_header(&file, SegmentNumber(1)).expect("readable").is_none(), "{left:?}");
-            write_header(&dir, &file).expect("it can be written");
+            write_header(&dir, &file, FORMAT).expect("it can be written");
             let header = find_header(&file, SegmentNumber(1)).expect("readable").expect("it is there now");
             assert_eq!(header.end, file.stat().expect("it is open").size, "{left:?}");
             dir.remove("0000000001.log").expect("it can be removed");
@@ -282,8 +317,30 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_by_name() {
-        let line = format!("{MAGIC}2 {}\n", Uuid::nil());
-        let Err(error) = parse_header(line.as_bytes(), SegmentNumber(7)) else { panic!("version 2 was taken") };
-        assert!(error.to_string().contains("segment 7"), "{error}");
+        let parse =
+            |format: &str| parse_header(format!("{MAGIC}{format} {}\n", Uuid::nil()).as_bytes(), SegmentNumber(7));
+        for (format, known) in [("1", 1), ("2", 2)] {
+            assert_eq!(parse(format).expect("it is known"), Some((known, SegmentId(Uuid::nil()))), "format {format}");
+        }
+        let Err(error @ Error::Newer { number: 7, found: 3 }) = parse("3") else { panic!("version 3 was taken") };
+        assert!(error.to_string().contains("segment 7") && error.to_string().contains("format 3"), "{error}");
+        for none in ["0", "-1", "x", "ended", "99999999999"] {
+            assert!(matches!(parse(none), Err(Error::Format { .. })), "{none}: {:?}", parse(none));
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let dir = Dir::open(root.path()).expect("it opens");
+        for format in [FORMAT_OF_RECORDS, FORMAT_OF_OPERATIONS] {
+            let file = dir.create_empty("0000000001.log").expect("it is new");
+            write_header(&dir, &file, format).expect("it can be written");
+            let line = std::fs::read_to_string(root.path().join("0000000001.log")).expect("it was written");
+            let (start, id) = line.split_at(20);
+            assert_eq!(start, format!("indelible-journal {format} "), "docs/journal-format.md shows this header");
+            assert!(Uuid::try_parse(id.trim_end()).is_ok() && id.len() == 37, "{line:?}");
+            dir.remove("0000000001.log").expect("it can be removed");
+        }
     }
 }

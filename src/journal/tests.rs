@@ -4,6 +4,7 @@ use super::*;
 #[cfg(target_os = "linux")]
 use crate::fs::simulated::{Dice, Disk, Machine, interrupted, root};
 use crate::fs::{Dir, Point};
+use crate::model::position::Position;
 use std::collections::BTreeSet;
 #[cfg(target_os = "linux")]
 use std::{
@@ -389,4 +390,89 @@ fn racing_writers_and_a_rotating_reader_lose_nothing() {
 fn every_point_has_a_name_of_its_own() {
     let names: BTreeSet<_> = Point::ALL.iter().map(|point| point.name()).collect();
     assert_eq!(names.len(), Point::ALL.len());
+}
+
+fn format_of(bench: &Bench, number: u64) -> String {
+    let bytes = bench.journal.dir().content(&SegmentNumber(number).file_name(), 1 << 20).expect("readable");
+    let text = String::from_utf8(bytes.expect("it is there")).expect("it is text");
+    let header = text.lines().find_map(|line| line.strip_prefix("indelible-journal ")).expect("it has a header");
+    header.split(' ').next().expect("a header names its format").to_owned()
+}
+
+fn append_operation(bench: &Bench, text: &str) {
+    let mut appender = Appender::open_for_operations(&bench.journal).expect("there is a segment");
+    let written = appender.append(&[format!("{{\"t\":\"{text}\"}}")]).expect("it can be written");
+    let _ = written.sync().expect("it can be synced");
+}
+
+#[test]
+fn only_an_operation_makes_a_journal_one_that_older_programs_refuse() {
+    let bench = bench();
+    bench.append("a");
+    bench.exclusive().rotate().expect("it can be rotated");
+    bench.append("b");
+    assert_eq!([1, 2].map(|number| format_of(&bench, number)), ["1", "1"]);
+    append_operation(&bench, "op");
+    bench.append("c");
+    append_operation(&bench, "op 2");
+    assert_eq!(format_of(&bench, 3), "2");
+    assert_eq!(bench.journal.newest().expect("there is one"), SegmentNumber(3), "one segment takes all of them");
+    bench.exclusive().rotate().expect("it can be rotated");
+    assert_eq!(format_of(&bench, 4), "2", "what comes after operations is not for those who do not know them");
+    // Created and left without a header: the next recorder gives it one.
+    bench.journal.dir().create_empty(&SegmentNumber(5).file_name()).expect("it is new");
+    bench.append("d");
+    assert_eq!(format_of(&bench, 5), "2");
+    assert_eq!(drain(&mut bench.reader()), ["a", "b", "op", "c", "op 2", "d"]);
+}
+
+#[test]
+fn an_operation_never_stands_in_a_segment_of_records() {
+    let bench = bench();
+    bench.append("a");
+    let mut appender = Appender::open_for_operations(&bench.journal).expect("there is a segment");
+    let written = appender.append(&[r#"{"t":"op"}"#]).expect("it can be written");
+    bench.exclusive().rotate().expect("it can be rotated");
+    let _ = written.sync().expect("it can be synced");
+    assert_eq!(format_of(&bench, 3), "2", "appended again, it is in a segment for operations as well");
+    assert_eq!(drain(&mut bench.reader()), ["a", "op", "op"]);
+}
+
+/// A segment behind the newest as a newer program would write it.
+fn newer_segment(bench: &Bench) -> SegmentNumber {
+    let number = bench.journal.newest().expect("there is one").next();
+    bench.journal.dir().create(&number.file_name()).expect("it is new");
+    bench.raw(
+        number.0,
+        format!("indelible-journal 3 {}\n\nwhat only a newer program reads\n", uuid::Uuid::nil()).as_bytes(),
+    );
+    number
+}
+
+#[test]
+fn recorders_go_on_behind_a_segment_of_a_newer_program() {
+    let bench = bench();
+    bench.append("a");
+    let newer = newer_segment(&bench);
+    let before = bench.journal.dir().content(&newer.file_name(), 1 << 20).expect("readable");
+    bench.append("b");
+    bench.append("c");
+    assert_eq!(format_of(&bench, 3), "2", "both sorts of writer know it");
+    assert_eq!(bench.journal.newest().expect("there is one"), SegmentNumber(3));
+    assert_eq!(bench.journal.dir().content(&newer.file_name(), 1 << 20).expect("readable"), before, "it was touched");
+    // What lies before it is read, all of it, and it is not passed.
+    let mut reader = bench.reader();
+    assert!(matches!(reader.next(), Ok(Some(Item::Entry { .. }))));
+    for _ in 0..2 {
+        assert!(matches!(reader.next(), Err(Error::Newer { number: 2, found: 3 })));
+    }
+    // What lies behind it can be a position, of a newer program that has read that far.
+    let start = bench.journal.beginning(SegmentNumber(3)).expect("readable").expect("it has a header");
+    let mut behind = Reader::from_position(&bench.journal, start).expect("readable").expect("it is there");
+    assert_eq!(drain(&mut behind), ["b", "c"]);
+    let position = behind.position();
+    assert!(Reader::from_position(&bench.journal, position).expect("readable").is_some());
+    let nowhere = Position { offset: position.offset + 1, ..position };
+    assert!(matches!(Reader::from_position(&bench.journal, nowhere), Err(Error::Newer { number: 2, .. })));
+    assert_eq!(bench.journal.ids().expect("readable").iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3]);
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Provenance, Record, RecordId, RecordPath};
+use super::{Amended, Provenance, Record, RecordId, RecordPath, Request, Revision};
 
 /// One file of a record, as it will be on disk and in git.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +30,24 @@ pub struct Intent {
     /// Where it comes from.
     #[serde(flatten)]
     pub provenance: Provenance,
+    /// How it came to its content, if that is not as it was first recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amended: Option<Amended>,
     /// Its files; the first is the record's own page.
     pub files: Vec<FileImage>,
 }
 
 impl Intent {
+    /// The revision of its content.
+    pub fn revision(&self) -> Revision {
+        self.amended.as_ref().map_or(Revision::first(self.id), |amended| amended.revision)
+    }
+
+    /// What was asked to be recorded.
+    pub fn request(&self) -> Request {
+        Request { record: self.record.clone(), key: self.key.clone(), provenance: self.provenance.clone() }
+    }
+
     /// The path that answers "where is it": the page, or an experiment's folder.
     pub fn path(&self) -> &str {
         let page = self.files.first().map_or("", |file| file.path.as_str());
@@ -58,6 +71,7 @@ mod tests {
             key: None,
             record,
             provenance: Provenance { project: Some("x/y".into()), ..Provenance::default() },
+            amended: None,
             files: Vec::new(),
         };
         let line = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");

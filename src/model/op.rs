@@ -77,8 +77,32 @@ impl<'de> Deserialize<'de> for Revision {
     }
 }
 
-/// The fields of a record that were amended, each with the revision of the amendment that its value is from.
-pub type Amended = BTreeMap<String, Revision>;
+/// How a record that is not as it was first recorded came to its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amended {
+    /// The revision of the last amendment.
+    pub revision: Revision,
+    /// Every field that was ever amended, by its name, with the revision of the amendment that its value is from. Two
+    /// amendments that did not know of each other are merged by it: of each field, the value with the greater revision stands.
+    pub fields: BTreeMap<String, Revision>,
+}
+
+impl Amended {
+    /// The fields as one line of text: `name=revision`, in the order of their names, with spaces between.
+    pub fn fields_line(&self) -> String {
+        let fields = self.fields.iter().map(|(name, revision)| format!("{name}={revision}"));
+        fields.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The fields in a line of [`Amended::fields_line`]. What is not one is left out.
+    pub fn fields_of_line(line: &str) -> BTreeMap<String, Revision> {
+        let field = |text: &str| {
+            let (name, revision) = text.split_once('=')?;
+            Some((name.to_owned(), revision.parse().ok()?))
+        };
+        line.split_ascii_whitespace().filter_map(field).collect()
+    }
+}
 
 /// What an operation that is not a record's own says besides what it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,10 +129,17 @@ pub struct Amendment {
     /// Which record, and by which right.
     #[serde(flatten)]
     pub change: Change,
-    /// Every field of the record that was ever amended, this amendment's own among them.
-    pub fields: Amended,
-    /// The record as it is from then on: all its fields, and its page alone as its file.
+    /// The record as it is from then on: all its fields, which of them were ever amended, and its page alone as its file.
     pub record: Intent,
+}
+
+impl Amendment {
+    /// Whether its parts are of one record and one revision, and it has a page.
+    fn is_sound(&self) -> bool {
+        let Amendment { change, record } = self;
+        let revision = record.amended.as_ref().map(|amended| amended.revision);
+        record.id == change.of && revision == Some(change.revision) && record.files.len() == 1
+    }
 }
 
 /// What one entry of the journal does.
@@ -194,7 +225,7 @@ impl Op {
     /// Its revision.
     pub fn revision(&self) -> Revision {
         match self {
-            Op::Record(intent) => Revision::first(intent.id),
+            Op::Record(intent) => intent.revision(),
             Op::Amend(amendment) => amendment.change.revision,
             Op::Retract(change) | Op::Restore(change) => change.revision,
             Op::Erase { revision, .. } => *revision,
@@ -232,9 +263,11 @@ impl Op {
             None => Err(not_a_record),
             Some(AMEND) => {
                 let Line::<Amendment> { body, .. } = serde_json::from_slice(json).map_err(shape)?;
-                match body.record.id == body.change.of {
+                match body.is_sound() {
                     true => Ok(Op::Amend(Box::new(body))),
-                    false => Err(UnknownOp::Shape("an amendment carries another record than the one it is of".into())),
+                    false => {
+                        Err(UnknownOp::Shape("an amendment carries another record than the one that it is of".into()))
+                    }
                 }
             }
             Some(RETRACT) => serde_json::from_slice(json).map_err(shape).map(|it: Line<Change>| Op::Retract(it.body)),
@@ -280,8 +313,14 @@ mod tests {
             key: None,
             record: Record::Failure(learning),
             provenance: Provenance::default(),
+            amended: None,
             files: vec![FileImage { path: "memory/failures/x.md".into(), text: "x".into() }],
         }
+    }
+
+    fn amended(revision: Revision) -> Intent {
+        let fields = BTreeMap::from([("title".to_owned(), revision)]);
+        Intent { amended: Some(Amended { revision, fields }), ..intent() }
     }
 
     fn change(n: u64) -> Change {
@@ -297,8 +336,7 @@ mod tests {
 
     fn all() -> [Op; 5] {
         let change = change(2);
-        let fields = Amended::from([("title".to_owned(), change.revision)]);
-        let amendment = Amendment { change: change.clone(), fields, record: intent() };
+        let amendment = Amendment { change: change.clone(), record: amended(change.revision) };
         [
             Op::Record(Box::new(intent())),
             Op::Amend(Box::new(amendment)),
@@ -327,8 +365,9 @@ mod tests {
         assert_eq!(retract, format!(r#"{{"op":"retract",{change},{path},{why}}}"#));
         assert_eq!(restore, format!(r#"{{"op":"restore",{change}}}"#));
         assert_eq!(erase, format!(r#"{{"op":"erase","of":"{id}",{revision}}}"#));
-        let fields = r#""fields":{"title":"2:00000000-0000-0000-0000-000000000009"}"#;
-        assert_eq!(amend, format!(r#"{{"op":"amend",{change},{path},{why},{fields},"record":{record}}}"#));
+        let by = r#""amended":{"revision":"2:00000000-0000-0000-0000-000000000009","fields":{"title":"2:00000000-0000-0000-0000-000000000009"}},"files""#;
+        let record = record.replace(r#""files""#, by);
+        assert_eq!(amend, format!(r#"{{"op":"amend",{change},{path},{why},"record":{record}}}"#));
     }
 
     #[test]
@@ -350,8 +389,19 @@ mod tests {
             assert!(matches!(Op::of_json(json), Err(UnknownOp::Shape(_))), "{}", String::from_utf8_lossy(json));
         }
         let Op::Amend(mut other) = all()[1].clone() else { panic!("an amendment") };
-        other.record.id = id(8);
+        let mut old = other.clone();
+        (other.record.id, old.record.amended) = (id(8), None);
+        assert!(matches!(Op::of_json(&Op::Amend(old).to_json()), Err(UnknownOp::Shape(_))));
         assert!(matches!(Op::of_json(&Op::Amend(other).to_json()), Err(UnknownOp::Shape(_))));
+    }
+
+    #[test]
+    fn amended_fields_survive_their_line() {
+        let revision = |n| Revision { n, op: Uuid::from_u128(n.into()) };
+        let fields = BTreeMap::from([("title".to_owned(), revision(2)), ("domain".to_owned(), revision(3))]);
+        let amended = Amended { revision: revision(3), fields };
+        assert_eq!(Amended::fields_of_line(&amended.fields_line()), amended.fields);
+        assert_eq!(Amended::fields_of_line("x title=2 =  domain"), BTreeMap::new());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! memory/failures|successes|observations/YYYY/MM/DD/<slug>-<id8>.md
 //! memory/heuristics/<domain>/YYYY/MM/DD/<slug>-<id8>.md      the domain's page: memory/heuristics/<domain>/README.md
 //! experiments/active/<stamp>_<slug>-<id8>/{hypothesis,log}.md
+//! memory/retracted/<last 2 digits of the id>/<id>.md         what became of a record that was retracted, restored or erased
 //! ```
 //!
 //! `<id8>` is the end of the record's id. Where another record's file is in its place, the full id stands there.
@@ -20,6 +21,8 @@ use super::{Kind, Record, RecordId};
 
 /// The folders that all records' files lie beneath.
 pub const ROOTS: [&str; 2] = ["memory", "experiments"];
+/// The folder of the state files.
+pub const RETRACTED: &str = "memory/retracted";
 /// The name of a domain's page, in its folder.
 pub const DOMAIN_PAGE: &str = "README.md";
 /// The name of an experiment's own page, in its folder.
@@ -109,6 +112,18 @@ pub fn is_domain_page(path: &str) -> bool {
 /// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
 pub fn is_companion(path: &str) -> bool {
     is_domain_page(path) || split(path).1 == LOG && path.starts_with("experiments/")
+}
+
+/// The path of the state file of the record `id`.
+pub fn state_file(id: RecordId) -> String {
+    format!("{RETRACTED}/{:02x}/{id}.md", id.0.as_u128() as u8)
+}
+
+/// The record whose state file lies at `path`; `None` if no state file does.
+pub fn of_state_file(path: &str) -> Option<RecordId> {
+    let name = path.strip_prefix(RETRACTED)?.strip_prefix('/')?;
+    let id = split(name).1.strip_suffix(".md")?.parse().ok()?;
+    (state_file(id) == path).then_some(id)
 }
 
 /// Why a path cannot be a record's.
@@ -312,6 +327,22 @@ mod tests {
             assert_eq!(Level::of_folder(folder), None, "{folder}");
         }
         assert_eq!(Level::Id.next(), None);
+    }
+
+    #[test]
+    fn a_state_file_is_known_by_its_path() {
+        let path = state_file(id());
+        assert_eq!(path, "memory/retracted/07/00000000-0000-0000-0000-000000000007.md");
+        assert_eq!((of_state_file(&path), check_path(&path)), (Some(id()), Ok(())));
+        let others = [
+            "memory/retracted/08/00000000-0000-0000-0000-000000000007.md",
+            "memory/retracted/00000000-0000-0000-0000-000000000007.md",
+            "memory/retracted/07/x.md",
+            "memory/failures/07/00000000-0000-0000-0000-000000000007.md",
+        ];
+        for other in others {
+            assert_eq!(of_state_file(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -26,21 +26,27 @@
 //!    `tags_exact` beside it, which counts for as long as it has the list's items.
 //! 5. No raw carriage return, no byte order mark and no NUL is ever written, so reading may take CRLF for a line end,
 //!    drop the mark, and refuse NUL.
-//! 6. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the next.
+//! 6. `revision` says which of the record's revisions the page is: `1` as it was first recorded, else the amendment's, and then
+//!    `amended` says which fields are from which amendment. A page from before there were revisions has none, and is the first.
+//! 7. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the next.
 
 mod domain;
 mod read;
+mod state;
 mod write;
 mod yaml;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
-use crate::model::{RecordId, Request};
+use crate::model::{Amended, RecordId, Request, Revision};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, parse};
-pub use write::files;
+pub use state::{Presence, StateFile};
+pub use write::{amended_page, files};
 
 /// The longest page that [`parse`] looks at. Three texts of 1 MiB, each shown in its visible form and escaped in the front
 /// matter, need less than half of this.
@@ -48,6 +54,12 @@ pub const PAGE_BYTES_MAX: usize = 64 << 20;
 
 /// What `kind` says in an experiment's log.
 const LOG_KIND: &str = "experiment-log";
+/// The name of a page's revision.
+const REVISION: &str = "revision";
+/// What it says in the page of a record as it was first recorded.
+const FIRST: &str = "1";
+/// The name of the fields that were amended.
+const AMENDED: &str = "amended";
 
 /// What a page turned out to hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +70,21 @@ pub struct Parsed {
     pub kind: PageKind,
     /// When the record was made: from the front matter, or else from the id's own clock.
     pub created_at: Timestamp,
+    /// The revision that the page says it is; `None` where it says none, or nothing that is one. See
+    /// [`Parsed::amended`].
+    pub revision: Option<Revision>,
+    /// The fields that were amended, each with the amendment's revision.
+    pub fields: BTreeMap<String, Revision>,
     /// The record, its key and where it comes from; `None` for a log.
     pub request: Option<Request>,
+}
+
+impl Parsed {
+    /// How the record came to its content; `None` if it is as it was first recorded, or the page does not say.
+    pub fn amended(&self) -> Option<Amended> {
+        let revision = self.revision.filter(|revision| *revision > Revision::first(self.id))?;
+        Some(Amended { revision, fields: self.fields.clone() })
+    }
 }
 
 /// The two sorts of page that carry a record's id.

@@ -13,10 +13,11 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::write::{FAILURE, SUCCESS, criteria, tag_items};
-use super::{LOG_KIND, NotARecord, PAGE_BYTES_MAX, PageKind, Parsed};
+use super::{AMENDED, FIRST, LOG_KIND, NotARecord, PAGE_BYTES_MAX, PageKind, Parsed, REVISION};
 use crate::model::text;
 use crate::model::{
-    Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, body_of,
+    Amended, Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Revision, Shape,
+    body_of,
 };
 
 /// The front matter's values by name, each as its text: what they mean is decided after YAML has been left behind, so `4`,
@@ -27,7 +28,7 @@ struct Front<T> {
 }
 
 /// The names that are not fields of a record and stand in the front matter all the same.
-const BESIDE: [&str; 6] = ["id", "kind", "created_at", "key", TAGS_EXACT, BODY];
+const BESIDE: [&str; 8] = ["id", "kind", "created_at", "key", REVISION, AMENDED, TAGS_EXACT, BODY];
 /// The exact text of tags that the list does not show.
 const TAGS_EXACT: &str = "tags_exact";
 /// The exact text of a body that the page shows in its visible form.
@@ -113,7 +114,24 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
             (PageKind::Record, Some(Request { record, key, provenance: provenance(&front) }))
         }
     };
-    Ok(Parsed { id, kind, created_at, request })
+    let revision = front.get(REVISION).and_then(|text| revision(text, id));
+    let fields = front.get(AMENDED).map(Amended::fields_of_line).unwrap_or_default();
+    Ok(Parsed { id, kind, created_at, revision, fields, request })
+}
+
+/// The revision that a page of `id` says it is.
+fn revision(text: &str, id: RecordId) -> Option<Revision> {
+    let text = text.trim();
+    if text == FIRST { Some(Revision::first(id)) } else { text.parse().ok() }
+}
+
+/// The front matter of a file of ours that is no record's page: those of `names` that it has, each as its text. `None` for one
+/// that is torn.
+pub(super) fn front_texts(bytes: &[u8], names: &[&'static str]) -> Option<HashMap<&'static str, String>> {
+    (!bytes.contains(&0)).then_some(())?;
+    let (front, _) = split(bytes).filter(|_| bytes.ends_with(b"\n"))?;
+    let all: HashMap<String, Option<String>> = from_yaml(std::str::from_utf8(front).ok()?).ok()?;
+    Some(names.iter().filter_map(|name| Some((*name, all.get(*name)?.clone()?))).collect())
 }
 
 /// The id in the front matter of a file, if it has one: that alone, cheaply, and also where the rest is damaged YAML or

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -93,6 +93,7 @@ fn golden_failure() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: failure
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 key: "k\"1"
 title: "index.lock *again*"
 domain: "git"
@@ -118,6 +119,7 @@ fn golden_success_with_hidden_characters() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: success
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 title: "red \x1B[31m"
 domain: "git"
 severity: 4
@@ -143,6 +145,7 @@ fn golden_observation() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: observation
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 title: ""
 domain: "git"
 severity: 4
@@ -162,6 +165,7 @@ fn golden_heuristic() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: heuristic
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 rule: "Sync, then rename"
 domain: "C++"
 source: "failure"
@@ -185,6 +189,7 @@ fn golden_experiment() {
 id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
 kind: experiment
 created_at: 2026-03-04T05:06:07.089Z
+revision: 1
 name: "Batch the commits"
 success_criteria: "10x"
 failure_criteria: "Under 2x"
@@ -543,7 +548,15 @@ fn a_small_confidence_is_a_number_to_old_readers_too() {
 fn a_log_is_its_records() {
     let log = files(id(), at(), Some("k"), &experiment("h", "", ""), false).remove(1).text;
     let parsed = parse(log.as_bytes()).unwrap();
-    assert_eq!(parsed, Parsed { id: id(), kind: PageKind::Log, created_at: at(), request: None });
+    let wanted = Parsed {
+        id: id(),
+        kind: PageKind::Log,
+        created_at: at(),
+        revision: None,
+        fields: BTreeMap::new(),
+        request: None,
+    };
+    assert_eq!(parsed, wanted);
     assert_eq!(id_of(log.as_bytes()), Some(id()));
 }
 
@@ -623,10 +636,22 @@ proptest! {
             prop_assert!(!file.text.contains(|c| text::is_hidden(c) && c != '\n' && c != '\t'));
             prop_assert_eq!(id_of(file.text.as_bytes()), Some(id));
         }
-        let wanted = Parsed { id, kind: PageKind::Record, created_at: at, request: Some(request) };
+        let (revision, fields) = (Some(Revision::first(id)), BTreeMap::new());
+        let mut wanted = Parsed { id, kind: PageKind::Record, created_at: at, revision, fields, request: Some(request) };
         prop_assert_eq!(&parse(files[0].text.as_bytes()).unwrap(), &wanted);
         let crlf = files[0].text.replace('\n', "\r\n");
         prop_assert_eq!(&parse(format!("\u{feff}{crlf}").as_bytes()).unwrap(), &wanted);
+        // Amended, and from before there were revisions.
+        let op = |n: u64| Revision { n, op: Uuid::from_u128(bits ^ u128::from(n)) };
+        let fields = BTreeMap::from([("title".to_owned(), op(2)), ("tags".to_owned(), op(3))]);
+        let amended = Amended { revision: op(3), fields };
+        let request = wanted.request.clone().unwrap();
+        let page = amended_page(id, at, &request, &amended);
+        let parsed = parse(page.as_bytes()).unwrap();
+        prop_assert_eq!((parsed.amended(), parsed.request), (Some(amended), Some(request)));
+        wanted.revision = None;
+        prop_assert_eq!(&parse(files[0].text.replacen("revision: 1\n", "", 1).as_bytes()).unwrap(), &wanted);
+        prop_assert_eq!(wanted.amended(), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::LOG_KIND;
 use super::yaml::Front;
+use super::{AMENDED, FIRST, LOG_KIND, REVISION};
 use crate::model::text;
 use crate::model::{
-    Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
+    Amended, Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
 };
 
 /// What stands between a hypothesis and its success criteria.
@@ -22,7 +22,7 @@ pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
 /// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
 /// for ids whose last 8 digits differ. Times are kept to the millisecond.
 pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Level) -> Vec<FileImage> {
-    let mut texts = vec![page(id, created_at, request)];
+    let mut texts = vec![page(id, created_at, request, None)];
     if let Record::Experiment(it) = &request.record {
         texts.push(log(id, created_at, it));
     }
@@ -30,9 +30,21 @@ pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Leve
     paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
 }
 
-fn page(id: RecordId, created_at: Timestamp, request: &Request) -> String {
+/// Every byte of the page of a record that was amended.
+pub fn amended_page(id: RecordId, created_at: Timestamp, request: &Request, amended: &Amended) -> String {
+    page(id, created_at, request, Some(amended))
+}
+
+fn page(id: RecordId, created_at: Timestamp, request: &Request, amended: Option<&Amended>) -> String {
     let Request { record, key, provenance } = request;
     let mut front = opening(id, record.kind().name(), created_at);
+    match amended {
+        None => front.plain(REVISION, FIRST),
+        Some(amended) => {
+            front.string(REVISION, &amended.revision.to_string());
+            front.string(AMENDED, &amended.fields_line());
+        }
+    }
     if let Some(key) = key {
         front.string("key", key);
     }

@@ -33,6 +33,11 @@ impl Front {
         self.0.push_str("]\n");
     }
 
+    /// The whole of a file that has no more than this front matter.
+    pub(super) fn alone(self) -> String {
+        format!("---\n{}---\n", self.0)
+    }
+
     /// The whole page: this front matter, a heading of one line, and a body that is shown as it is.
     pub(super) fn page(self, heading: &str, body: &str) -> String {
         let mut page = String::with_capacity(self.0.len() + heading.len() + body.len() + 16);

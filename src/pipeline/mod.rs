@@ -187,10 +187,16 @@ impl Error {
                 matches!(error, fs::Error::Refused { .. })
             }
             Error::Home(_) => true,
-            Error::Index(index::Error::Newer { .. }) | Error::Journal(journal::Error::Format { .. }) => true,
+            Error::Index(index::Error::Newer { .. })
+            | Error::Journal(journal::Error::Newer { .. } | journal::Error::Format { .. }) => true,
             _ => false,
         }
     }
+}
+
+/// Whether this program applies `op`. Others are parked until one comes that does.
+pub(crate) fn applies(op: &Op) -> bool {
+    matches!(op, Op::Record(_))
 }
 
 /// A record that waits to be committed.
@@ -306,13 +312,18 @@ impl<'h> Committer<'h> {
         self.pending.len() >= self.options.records_max || self.pending_bytes >= self.options.bytes_max
     }
 
-    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine.
+    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine. What lies before a segment
+    /// of a newer program is committed first; that segment is not passed.
     ///
     /// # Errors
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
     pub fn look(&mut self) -> Result<(), Error> {
         while !self.is_full() {
-            let Some(found) = self.records.next()? else { break };
+            let found = match self.records.next() {
+                Err(journal::Error::Newer { .. }) if !self.pending.is_empty() => break,
+                found => found?,
+            };
+            let Some(found) = found else { break };
             self.take(found)?;
         }
         Ok(())

@@ -99,7 +99,7 @@ impl Recorder<'_> {
         let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
         let (id, files) = self.name(keyed, created_at, &request)?;
         let Request { record, key, provenance } = request;
-        let intent = Intent { id, created_at, key, record, provenance, files };
+        let intent = Intent { id, created_at, key, record, provenance, amended: None, files };
         let json = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         if json.len() + 64 > journal::ENTRY_BYTES_MAX {
             return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));

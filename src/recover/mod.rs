@@ -31,11 +31,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Action, Finding, Stores, audit};
-use crate::fs::{self, Point, crash, place};
+use crate::fs::{self, Durability, Point, crash, place};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{RecordPath, is_domain_page, split};
-use crate::model::{FileImage, Intent, Level, RecordId, Request};
+use crate::model::{FileImage, Intent, Level, Op, RecordId, Request};
 use crate::page::{self, Parsed};
 use crate::pipeline::{self, Committer, Progress};
 use crate::quarantine::Quarantine;
@@ -269,6 +269,7 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
         mending.act(finding)?;
         progress.at(done as u64 + 1);
     }
+    retry_entries(mending.committer, mending.report)?;
     let parked = Quarantine::new(mending.committer.home())?.parked()?;
     for (_, intent) in &parked {
         mending.again(intent.clone())?;
@@ -291,6 +292,7 @@ pub(crate) fn retry_parked(
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(), Error> {
+    retry_entries(committer, report)?;
     let home = committer.home();
     let mut parked = Quarantine::new(home)?.parked()?;
     parked.retain(|(name, intent)| name.ends_with("-file.json") && files::has_room(home.dir(), intent));
@@ -304,6 +306,25 @@ pub(crate) fn retry_parked(
     mending.append()?;
     commit(committer, report, progress)?;
     release(committer, report, &parked)
+}
+
+/// Gives those entries to the journal again that an older program parked since it did not know their operation, and that this
+/// one applies. Killed before they leave quarantine, the next run gives them again: the revision makes the double harmless.
+fn retry_entries(committer: &mut Committer<'_>, report: &mut Report) -> Result<(), Error> {
+    let quarantine = Quarantine::new(committer.home())?;
+    for (name, json) in quarantine.parked_entries()? {
+        if !Op::of_json(&json).is_ok_and(|op| pipeline::applies(&op)) {
+            continue;
+        }
+        let mut appender = Appender::open_for_operations(committer.home().journal())?;
+        let written = appender.append(&[&json])?;
+        let _ = written.sync()?;
+        quarantine.release(&name)?;
+        tracing::info!(name, "an entry from quarantine is of an operation that this version knows: it is applied now");
+        committer.counts_mut().released += 1;
+        report.released += 1;
+    }
+    Ok(())
 }
 
 /// Of the records that were parked and have been tried again, lets those go that are in all three stores by now.
@@ -425,7 +446,9 @@ impl Mending<'_, '_> {
     }
 
     fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
-        let parsed = match page::parse(&bytes) {
+        let parsed = page::parse(&bytes);
+        let amended = parsed.as_ref().ok().and_then(Parsed::amended);
+        let parsed = match parsed {
             Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
             Ok(_) => {
                 self.lost(finding, "the file does not say what it records");
@@ -449,7 +472,7 @@ impl Mending<'_, '_> {
         {
             files.push(FileImage { path, text });
         }
-        self.again(Intent { id, created_at, key, record, provenance, files })
+        self.again(Intent { id, created_at, key, record, provenance, amended, files })
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
@@ -471,7 +494,7 @@ impl Mending<'_, '_> {
             };
         }
         let Request { record, key, provenance } = request;
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, files })
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended: None, files })
     }
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
@@ -484,7 +507,7 @@ impl Mending<'_, '_> {
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
             } else if let Some(bytes) = history.read(path)? {
-                let _ = home.dir().make_folder(folder)?.replace(name, &bytes, &temporary)?;
+                home.dir().make_folder(folder)?.replace(name, &bytes, &temporary, Durability::Full)?;
                 self.report.files_restored += 1;
             }
         }

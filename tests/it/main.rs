@@ -15,6 +15,7 @@ mod daemon;
 mod damage;
 mod durability;
 mod faults;
+mod formats;
 mod git_load;
 mod guest;
 mod hook;

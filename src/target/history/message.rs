@@ -112,6 +112,7 @@ mod tests {
             key: None,
             provenance: Provenance::default(),
             record: Record::Failure(learning),
+            amended: None,
             files: Vec::new(),
         }
     }

@@ -23,7 +23,7 @@ use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
 use crate::fs::place::BESIDE;
-use crate::fs::{self, Dir, Durable, os};
+use crate::fs::{self, Dir, Durability, Durable, os};
 use crate::model::HomeId;
 use crate::private;
 
@@ -231,7 +231,8 @@ pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path)
     if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
         return;
     }
-    let replace = || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?);
+    let replace =
+        || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?, Durability::Full);
     if let Err(error) = replace() {
         tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
@@ -300,7 +301,7 @@ fn build(staging: &Dir, name: &str, id: HomeId) -> Result<(), Error> {
 
 fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let write = || {
-        let file = folder.create(name)?;
+        let file = folder.create_empty(name)?;
         file.set_mode(mode)?;
         file.write_all(bytes)?;
         file.sync_now().map(Durable::into_inner)

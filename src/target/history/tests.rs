@@ -142,6 +142,7 @@ fn record(path: &str, text: &str) -> Intent {
         key: None,
         provenance: Provenance::default(),
         record: Record::Failure(learning),
+        amended: None,
         files: vec![page(path, text)],
     }
 }

@@ -165,7 +165,7 @@ fn parsed(path: &Path, text: &str) -> Result<toml::Table, Failure> {
 
 fn checked(path: &Path, table: &toml::Table) -> Result<(), Failure> {
     let wrong = |error| {
-        let what = format!("a setting in {} makes no sense", text::path(path));
+        let what = format!("invalid setting in {}", text::path(path));
         Failure::new(Exit::NoHome, what).because(&in_one_line(&error))
     };
     if table.is_empty() { Ok(()) } else { Settings::of_table(table.clone()).map(drop).map_err(wrong) }

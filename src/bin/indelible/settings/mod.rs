@@ -122,7 +122,7 @@ impl Settings {
         let layers = Layers::of(path, text, ours)?;
         let (table, _) = merged(&layers, true, overrides)?;
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
-        let wrong = |error| Failure::new(exit, "a setting makes no sense").because(&in_one_line(&error));
+        let wrong = |error| Failure::new(exit, "invalid setting").because(&in_one_line(&error));
         Settings::of_table(table).map_err(wrong)
     }
 

@@ -1,0 +1,147 @@
+//! A record's state file: what says that it was retracted, restored or erased, once it was.
+//!
+//! ```text
+//! memory/retracted/<last 2 hex digits of the id>/<id>.md
+//! ```
+//!
+//! It has front matter alone: `of`, `state`, `revision`, `created_at`, and for a retraction `because`; nothing of the record
+//! itself. It says `of` where a record's page says `id`, so that no program takes it for the record's page.
+//!
+//! 1. It is never removed: a tombstone that was removed cannot be told from one that never came.
+//! 2. Its name alone says that the record was retracted or more. A torn one, empty after a power cut for example, counts as
+//!    that until it is written again.
+
+use jiff::Timestamp;
+
+use super::read::front_texts;
+use super::yaml::Front;
+use crate::model::{Change, RecordId, Revision, path};
+
+/// What a record's state file says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It is there again.
+    Restored,
+    /// It was taken out of files, rows and pages. The history has it.
+    Retracted,
+    /// It was taken out of everything.
+    Erased,
+}
+
+impl Presence {
+    /// All of them.
+    pub const ALL: [Presence; 3] = [Presence::Restored, Presence::Retracted, Presence::Erased];
+
+    /// Its name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Presence::Restored => "restored",
+            Presence::Retracted => "retracted",
+            Presence::Erased => "erased",
+        }
+    }
+
+    /// Whether the record is in no files, rows and pages.
+    pub fn is_hidden(self) -> bool {
+        self != Presence::Restored
+    }
+}
+
+/// The content of a state file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFile {
+    /// The record.
+    pub of: RecordId,
+    /// What became of it.
+    pub state: Presence,
+    /// The revision of the operation that did that.
+    pub revision: Revision,
+    /// When.
+    pub at: Timestamp,
+    /// Why it was retracted.
+    pub because: Option<String>,
+}
+
+impl StateFile {
+    /// The state file of a record that `change` has brought to `state`.
+    pub fn of_change(change: &Change, state: Presence) -> StateFile {
+        let because = change.because.clone().filter(|_| state == Presence::Retracted);
+        StateFile { of: change.of, state, revision: change.revision, at: change.at, because }
+    }
+
+    /// Where it lies, relative to the home.
+    pub fn path(&self) -> String {
+        path::state_file(self.of)
+    }
+
+    /// Every byte of it. The same state always gives the same bytes.
+    pub fn text(&self) -> String {
+        let mut front = Front::default();
+        front.plain("of", self.of);
+        front.plain("state", self.state.name());
+        front.string("revision", &self.revision.to_string());
+        front.plain("created_at", format_args!("{:.3}", self.at));
+        if let Some(because) = &self.because {
+            front.string("because", because);
+        }
+        front.alone()
+    }
+
+    /// Reads the state file of `of`. `None` if it is torn, or does not say what it has to: its name counts then.
+    pub fn parse(of: RecordId, bytes: &[u8]) -> Option<StateFile> {
+        let front = front_texts(bytes, &["of", "state", "revision", "created_at", "because"])?;
+        let get = |name: &str| front.get(name).map(String::as_str);
+        (get("of")?.parse() == Ok(of)).then_some(())?;
+        let state = Presence::ALL.into_iter().find(|state| Some(state.name()) == get("state"))?;
+        let (revision, at) = (get("revision")?.parse().ok()?, get("created_at")?.parse().ok()?);
+        Some(StateFile { of, state, revision, at, because: get("because").map(str::to_owned) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::id_of;
+    use uuid::Uuid;
+
+    fn state(state: Presence, because: Option<&str>) -> StateFile {
+        let of: RecordId = "0198f3a2-7c1e-7b3d-9a4f-5566778899aa".parse().expect("an id");
+        let revision = Revision { n: 2, op: Uuid::from_u128(9) };
+        let at = "2026-03-04T05:06:07.089Z".parse().expect("a time");
+        StateFile { of, state, revision, at, because: because.map(str::to_owned) }
+    }
+
+    #[test]
+    fn golden_state_file() {
+        let state = state(Presence::Retracted, Some("wrong: \"x\"\n---"));
+        assert_eq!(state.path(), "memory/retracted/aa/0198f3a2-7c1e-7b3d-9a4f-5566778899aa.md");
+        let wanted = r#"---
+of: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa
+state: retracted
+revision: "2:00000000-0000-0000-0000-000000000009"
+created_at: 2026-03-04T05:06:07.089Z
+because: "wrong: \"x\"\n---"
+---
+"#;
+        assert_eq!(state.text(), wanted);
+        assert_eq!(id_of(state.text().as_bytes()), None, "no program may take it for the record's page");
+        assert_eq!(path::of_state_file(&state.path()), Some(state.of));
+    }
+
+    #[test]
+    fn every_state_survives_its_bytes_and_a_torn_one_is_none() {
+        for presence in Presence::ALL {
+            let state = state(presence, (presence == Presence::Retracted).then_some("why"));
+            let text = state.text();
+            assert_eq!(StateFile::parse(state.of, text.as_bytes()), Some(state.clone()));
+            let other = RecordId(Uuid::from_u128(1));
+            assert_eq!(StateFile::parse(other, text.as_bytes()), None, "it is another record's");
+            for end in 0..text.len() - 1 {
+                assert_eq!(StateFile::parse(state.of, &text.as_bytes()[..end]), None, "cut after {end} bytes");
+            }
+            let zeros = vec![0; text.len()];
+            assert_eq!(StateFile::parse(state.of, &zeros), None);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Formats: what a program makes of a newer one's, and an older one of ours. What was acknowledged is never lost for it, and
+//! recorders go on.
+
+use std::fs;
+
+use indelible::fs::Dir;
+use indelible::journal::{Appender, Journal};
+
+use crate::support::{TestHome, assert_exactly_once};
+
+/// The first lines of the segments of the home's journal.
+fn headers(home: &TestHome) -> Vec<String> {
+    let line = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
+    home.journal().into_iter().map(|(_, bytes)| line(bytes)).collect()
+}
+
+/// Puts `entries` into the journal, in a segment for operations.
+pub fn append(home: &TestHome, entries: &[Vec<u8>]) {
+    let journal = Journal::new(Dir::open(&home.join(".indelible/journal")).expect("it opens"));
+    let mut appender = Appender::open_for_operations(&journal).expect("there is a segment");
+    let written = appender.append(entries).expect("it can be written");
+    let _ = written.sync().expect("it can be synced");
+}
+
+#[test]
+fn a_home_without_operations_stays_one_that_older_programs_can_use() {
+    let home = TestHome::new();
+    let _ = home.record_each("the old format");
+    home.flush();
+    let _ = home.recover();
+    let _ = home.record("failure", "still the old format");
+    let headers = headers(&home);
+    assert!(headers.iter().all(|line| line.starts_with("indelible-journal 1 ")), "{headers:?}");
+}
+
+#[test]
+fn behind_a_segment_of_a_newer_program_records_are_kept_until_one_comes_that_reads_it() {
+    let home = TestHome::new();
+    let mut receipts = vec![home.record("failure", "before the newer program")];
+    let segment = |number: u32| home.join(&format!(".indelible/journal/{number:010}.log"));
+    // A newer program went on with the journal: its segment holds a record as ours do, so that it can be read later.
+    let other = TestHome::new();
+    receipts.push(other.record("failure", "the newer program itself"));
+    let (_, theirs) = other.journal().swap_remove(0);
+    let entry = &theirs[theirs.iter().position(|byte| *byte == b'\n').expect("a header") + 1..];
+    let header = format!("indelible-journal 3 {}\n", uuid::Uuid::from_u128(3));
+    fs::write(segment(2), [header.as_bytes(), entry].concat()).expect("it can be written");
+    let before = fs::read(segment(2)).expect("it is there");
+
+    receipts.extend(home.record_each("behind it"));
+    assert_eq!(fs::read(segment(2)).expect("it is there"), before, "a segment of a newer program was written to");
+    assert!(headers(&home)[2].starts_with("indelible-journal 2 "), "{:?}", headers(&home));
+    // What lies before it is committed; it is named, and not passed.
+    let flush = home.cmd(["flush"]).run().exits(78);
+    assert!(flush.stderr.contains("segment 2 has format 3"), "{flush}");
+    let log = home.git(["log", "--format=%B"]).ok();
+    assert!(log.stdout.contains("before the newer program") && !log.stdout.contains("behind it"), "{log}");
+    let worker = home.cmd(["worker"]).run().exits(78);
+    assert!(worker.stderr.contains("segment 2 has format 3"), "{worker}");
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("segment 2 has format 3"), "{status}");
+    let _ = home.cmd(["recover"]).run().exits(78);
+    receipts.push(home.record("success", "still recording"));
+
+    // The newer program reads all three.
+    fs::write(segment(2), String::from_utf8(before).expect("it is text").replacen("journal 3", "journal 2", 1))
+        .expect("it can be written");
+    home.flush();
+    home.recover_fully();
+    assert_exactly_once(&home, &receipts);
+    let log = home.git(["log", "--format=%B"]).ok();
+    assert!(log.stdout.contains("the newer program itself"), "{log}");
+}
+
+#[test]
+fn an_operation_that_is_not_known_is_parked_by_name_and_everything_else_goes_on() {
+    let home = TestHome::new();
+    let before = home.record("failure", "before it");
+    let unknown = br#"{"op":"frobnicate","of":"00000000-0000-0000-0000-000000000001"}"#.to_vec();
+    append(&home, std::slice::from_ref(&unknown));
+    let behind = home.record("failure", "behind it");
+    home.flush();
+    assert_exactly_once(&home, &[before, behind]);
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("quarantine"), "{status}");
+    let quarantine = home.join(".indelible/quarantine");
+    let kept = |end: &str| {
+        let names = fs::read_dir(&quarantine).expect("it is there").map(|it| it.expect("it can be listed").path());
+        let found: Vec<_> = names.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        fs::read(&found[0]).expect("it can be read")
+    };
+    assert_eq!(kept(".bin"), unknown, "its bytes are kept");
+    assert!(String::from_utf8_lossy(&kept(".json")).contains("`frobnicate`"), "the reason names the operation");
+    let _ = home.recover();
+    assert_eq!(kept(".bin"), unknown, "it waits for a program that knows it");
+}
