@@ -441,7 +441,7 @@ fn an_operation_never_stands_in_a_segment_of_records() {
 /// A segment behind the newest as a newer program would write it.
 fn newer_segment(bench: &Bench) -> SegmentNumber {
     let number = bench.journal.newest().expect("there is one").next();
-    bench.journal.dir().create(&number.file_name()).expect("it is new");
+    bench.journal.dir().create_empty(&number.file_name()).expect("it is new");
     bench.raw(
         number.0,
         format!("indelible-journal 3 {}\n\nwhat only a newer program reads\n", uuid::Uuid::nil()).as_bytes(),
