@@ -24,11 +24,12 @@ struct Home {
 }
 
 impl Home {
-    /// A folder with what init guarantees, and no repository.
+    /// A folder with what init guarantees, its identity too, and no repository.
     fn empty() -> Home {
         let root = tempfile::tempdir().expect("a folder for the test");
         let path = root.path().join("home");
         fs::create_dir_all(path.join(".indelible/tmp")).expect("the home's own folder");
+        fs::write(path.join(".indelible/home.json"), format!("{{\"version\":1,\"id\":\"{HOME}\"}}")).expect("its id");
         Home { _root: root, path }
     }
 
