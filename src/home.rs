@@ -15,6 +15,8 @@ pub use crate::private::{PRIVATE, make_private, private_of};
 
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
+/// The name of the identity while the home is being released, and afterwards.
+pub(crate) const RELEASED: &str = "released.json";
 /// The folder of the journal, in the private one.
 pub const JOURNAL: &str = "journal";
 /// The folders inside the private one.

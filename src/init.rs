@@ -20,8 +20,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::fs::lock::{Holder, WorkerLock};
-use crate::fs::{self, Dir, Point, crash, os};
-use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
+use crate::fs::{self, Dir, Durability, Point, crash, os};
+use crate::home::{self, Identity, PRIVATE_FOLDERS, RELEASED, VERSION};
 use crate::journal::{self, ExclusiveJournal, Journal};
 use crate::model::HomeId;
 use crate::private;
@@ -33,8 +33,6 @@ use crate::target::index::{self, Index};
 pub const CONFIG: &str = "config.toml";
 /// The list of files that git ignores; here it names all of the private folder.
 const IGNORED: &str = ".gitignore";
-/// The name of the identity while the home is being released, and afterwards.
-pub(crate) const RELEASED: &str = "released.json";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -101,7 +99,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     let temporary = private.folder("tmp")?;
     if private.find(IGNORED)?.is_none() {
         // A repository further up does not add the journal, and git does not show the folder after a release either.
-        let _ = private.replace(IGNORED, b"*\n", &temporary)?;
+        private.replace(IGNORED, b"*\n", &temporary, Durability::Full)?;
     }
     let identity = home::identity(&home, &private)?;
     let known = match identity {
@@ -113,14 +111,14 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
         // No journal can write it again, unlike a record's file, and a torn one would stop every command.
-        let _ = private.replace(CONFIG, config.as_bytes(), &temporary)?;
+        private.replace(CONFIG, config.as_bytes(), &temporary, Durability::Full)?;
         made.added.push("config");
     }
     if identity.is_none() {
         crash::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
-        let _ = private.replace(home::IDENTITY, text.as_bytes(), &temporary)?;
+        private.replace(home::IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
         let _ = home.sync()?;
         made.added.push("identity");
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::fs::os::{self, Others};
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 
 /// The name of the list of files that git leaves alone.
 const IGNORED: &str = ".gitignore";
@@ -96,7 +96,7 @@ pub fn folder(path: &Path) -> Result<Dir, Error> {
 /// As [`folder`].
 pub fn notes_folder(path: &Path) -> Result<Dir, Error> {
     let folder = folder(path)?;
-    match folder.create(IGNORED) {
+    match folder.create_empty(IGNORED) {
         Err(error) if error.is_already_there() => {}
         file => file?.write_all(b"*\n")?,
     }
@@ -142,5 +142,5 @@ fn replace(folder: &Dir, name: &str, content: &[u8]) -> Result<(), fs::Error> {
     for left in temporary.names()? {
         let _ = temporary.remove(&left);
     }
-    folder.replace(name, content, &temporary).map(drop)
+    folder.replace(name, content, &temporary, Durability::Full)
 }

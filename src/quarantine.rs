@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use crate::fs::place::is_hidden;
-use crate::fs::{Dir, Error, Point, crash};
+use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
 use crate::model::position::SegmentId;
 use crate::model::{Intent, RecordId};
@@ -126,7 +126,7 @@ impl Quarantine {
             return Ok(false);
         }
         crash::at(Point::ParkBefore).map_err(|source| Error::io("park", self.dir.path().join(name))(source))?;
-        let _ = self.dir.replace(name, content, &self.temporary)?;
+        self.dir.replace(name, content, &self.temporary, Durability::Full)?;
         Ok(true)
     }
 

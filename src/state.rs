@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::exclusive::Exclusive;
-use crate::fs::{Dir, Error, os};
+use crate::fs::{Dir, Durability, Error, os};
 use crate::home;
 use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
@@ -87,6 +87,6 @@ impl State {
     /// [`Error::Io`] if it cannot be written.
     pub(crate) fn create(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings");
-        private.replace(NAME, text.as_bytes(), temporary).map(|_| ())
+        private.replace(NAME, text.as_bytes(), temporary, Durability::Full)
     }
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fs::os::Others;
-use crate::fs::{self, Dir, Point, crash, os};
+use crate::fs::{self, Dir, Durability, Point, crash, os};
 use crate::home::{self, private_of};
 use crate::model::HomeId;
 use crate::own;
@@ -270,7 +270,7 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
         None => {
             let token = draw();
             crash::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
-            let _ = private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?)?;
+            private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?, Durability::Full)?;
             hash(token.as_bytes())
         }
     };
@@ -434,7 +434,7 @@ impl Passed {
         let line = format!("{records} {}\n", serde_json::Value::from(text_of(path)?));
         let folder = own::notes_folder(state)?;
         let file = match folder.append(PASSED) {
-            Err(error) if error.is_not_found() => match folder.create(PASSED) {
+            Err(error) if error.is_not_found() => match folder.create_empty(PASSED) {
                 Err(error) if error.is_already_there() => folder.append(PASSED)?,
                 created => created?,
             },
@@ -465,7 +465,7 @@ impl Passed {
             Some(format!("{count} {path}\n"))
         };
         let text: String = self.0.iter().filter_map(line).collect();
-        Ok(folder.replace_lightly(PASSED, text.as_bytes(), folder)?)
+        Ok(folder.replace(PASSED, text.as_bytes(), folder, Durability::None)?)
     }
 }
 

@@ -30,7 +30,7 @@ pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
 pub use scripts::{Occupant, Replaced, Script};
 
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
@@ -328,7 +328,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
     if plan.repository.as_ref().is_some_and(|repository| !repository.is_ours)
         && let Some(excluded) = History::open(home.path(), options.clone())?.excluded()?
     {
-        let _ = adopted.replace(EXCLUDE, &excluded, temporary)?;
+        adopted.replace(EXCLUDE, &excluded, temporary, Durability::Full)?;
     }
     step(Point::AdoptBeforeNote)?;
     let note = Note {
@@ -339,7 +339,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
         had_repository: plan.repository.is_some(),
     };
     let text = serde_json::to_vec_pretty(&note).expect("it is made of strings");
-    let _ = adopted.replace(ADOPTION, &text, temporary)?;
+    adopted.replace(ADOPTION, &text, temporary, Durability::Full)?;
     let _ = home::make_private(home)?.sync()?;
     let _ = home.sync()?;
     Ok(note)

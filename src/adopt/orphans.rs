@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::legacy::{self, RowFields};
 use crate::audit::walk;
 use crate::fs::order::{self, Lock};
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::model::check_path;
 use crate::model::text::visible_line;
 use crate::page;
@@ -488,7 +488,7 @@ pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Res
         if let Some(Mend::File(text)) = &orphan.mend {
             crash::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
             let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
-            match home.make_folder(folder)?.place_whole(name, text.as_bytes(), &temporary) {
+            match home.make_folder(folder)?.create(name, text.as_bytes(), &temporary, Durability::Whole) {
                 Err(error) if error.is_already_there() => {}
                 placed => {
                     placed?;

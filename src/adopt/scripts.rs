@@ -17,7 +17,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 
 /// Where the scripts lie, relative to the home.
 const FOLDER: &str = "scripts";
@@ -99,7 +99,7 @@ impl Installed {
 
     fn write(&self, adopted: &Dir, temporary: &Dir) -> Result<(), fs::Error> {
         let text = serde_json::to_vec(self).expect("it is made of strings and numbers");
-        adopted.replace(NOTE, &text, temporary).map(|_| ())
+        adopted.replace(NOTE, &text, temporary, Durability::Full)
     }
 }
 
@@ -270,7 +270,7 @@ pub(super) fn install(home: &Dir, adopted: &Dir, temporary: &Dir, binary: &Path)
             }
         }
         step(Point::AdoptScriptKept, name)?;
-        let _ = folder.replace_program(name, text.as_bytes(), temporary)?;
+        folder.replace_program(name, text.as_bytes(), temporary, Durability::Full)?;
         written += 1;
     }
     Ok(written)

@@ -8,15 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
-use super::{Durable, Error, Point, crash};
+use super::{Durable, Error, File};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// The mode of a file that is written once and never changed: on Windows, what may not be written may not be removed.
 const UNCHANGING_MODE: Mode = if cfg!(windows) { FILE_MODE } else { Mode::RUSR };
-/// How much is copied at a time, in bytes.
-const COPIED_BYTES: usize = 64 << 10;
 
 /// An open folder.
 #[derive(Debug)]
@@ -305,21 +303,29 @@ impl Dir {
         self.file(path, OFlags::RDWR, "open for writing")
     }
 
-    /// Creates the file at `path`, which must not exist, for reading and for writing at its end.
+    /// Creates an empty file at `path`, which must not exist, for reading and for writing at its end.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
-    pub fn create(&self, path: &str) -> Result<File, Error> {
+    pub fn create_empty(&self, path: &str) -> Result<File, Error> {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
-    /// Creates the file at `path`, which must not exist, for writing it once: nobody may write to it later.
+    /// Creates an empty file at `path`, which must not exist, for writing it once: nobody may write to it later.
     ///
     /// # Errors
-    /// As [`Dir::create`].
+    /// As [`Dir::create_empty`].
     pub fn create_unchanging(&self, path: &str) -> Result<File, Error> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         self.file_found(path, flags, UNCHANGING_MODE, "create").map(|(file, _)| file)
+    }
+
+    /// Creates an empty file at `path`, which must not exist, for writing in place.
+    ///
+    /// # Errors
+    /// As [`Dir::create_empty`].
+    pub(super) fn create_to_overwrite(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
     /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
@@ -417,45 +423,6 @@ impl Dir {
         self.rename_over(name, there, name)
     }
 
-    /// Moves the file `from`, in this folder, to `to` in the folder `there`, in the place of a file that has the same
-    /// content: both are named for what they hold. On Windows one that is in use cannot be replaced, and stays. Not synced.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn place_unchanging(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
-        match self.rename_over(from, there, to) {
-            Err(error) if cfg!(windows) && error.io_kind() == Some(io::ErrorKind::PermissionDenied) => {
-                let stays = there.find(to)?.is_some_and(|found| found.is_file);
-                stays.then_some(()).ok_or(error)
-            }
-            placed => placed,
-        }
-    }
-
-    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes: a file
-    /// can say that it is larger than the disk. The copy's name is not synced.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there, and as [`Dir::read`]; part of the copy may be there.
-    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
-        let from = self.read(path)?;
-        let size = from.stat()?.size;
-        let copy = there.file(to, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")?;
-        let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], from.data_from(0));
-        while offset < size {
-            // No further than the next hole: this much is read and written as a whole, and is no more than 64 KiB.
-            match from.read_at(&mut buffer, offset)? {
-                0 => break,
-                read => copy.write_at(&buffer[..read], offset)?,
-            }
-            offset = from.data_from(offset + COPIED_BYTES as u64);
-        }
-        if size > 0 && copy.stat()?.size < size {
-            copy.write_at(&[0], size - 1)?;
-        }
-        copy.sync_now()
-    }
-
     /// Lets the folder be used by its owner alone, whatever the folder above it hands down.
     ///
     /// # Errors
@@ -520,152 +487,6 @@ impl Dir {
             Err(errno) if sys::is_unknown(errno) => sys::sync_all(),
             synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno))?,
         }
-        Ok(Durable(()))
-    }
-}
-
-/// An open plain file.
-#[derive(Debug)]
-pub struct File {
-    fd: Handle,
-    path: PathBuf,
-}
-
-impl From<File> for std::fs::File {
-    fn from(file: File) -> std::fs::File {
-        file.fd.into()
-    }
-}
-
-impl File {
-    /// The file's path when it was opened, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
-        Error::Io { doing, path: self.path.clone(), source: source.into() }
-    }
-
-    /// Says who may do what with the file. On Windows the folder says that.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
-        sys::set_mode(&self.fd, mode).map_err(|errno| self.error("change the mode of", errno))
-    }
-
-    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the sync fails.
-    pub(super) fn sync_if_no_later(&self) -> Result<(), Error> {
-        if sys::SYNCFS_SYNCS_FILES {
-            return Ok(());
-        }
-        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
-    }
-
-    /// What the file is now.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be told.
-    pub fn stat(&self) -> Result<Found, Error> {
-        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
-        Ok(sys::found(&stat))
-    }
-
-    /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match sys::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("read", errno)),
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
-    /// before it are zeros, and reading them would take as long as the file says it is large.
-    pub fn data_from(&self, offset: u64) -> u64 {
-        sys::data_from(&self.fd, offset)
-    }
-
-    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
-    /// all lie together, wherever the end was.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses; nothing is written then.
-    pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
-        loop {
-            match sys::write(&self.fd, bytes) {
-                Err(Errno::INTR) => {}
-                result => return result.map_err(|errno| self.error("write to", errno)),
-            }
-        }
-    }
-
-    /// Writes all of `bytes` at the file's end, in as many calls as it takes.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses; some of it may be written then.
-    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match self.write_once(bytes)? {
-                0 => return Err(self.error("write to", io::ErrorKind::WriteZero)),
-                written => bytes = &bytes[written..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Overwrites the bytes at `offset`. The file must not be open for appending.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses or takes only some of them.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        match sys::pwrite(&self.fd, bytes, offset) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
-            Err(errno) => Err(self.error("overwrite", errno)),
-        }
-    }
-
-    /// Where the last write through this descriptor ended.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be told.
-    pub fn end_of_write(&self) -> Result<u64, Error> {
-        sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
-    }
-
-    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
-    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
-        crash::at(point).map_err(|source| self.error("sync", source))?;
-        self.sync_now().map(|Durable(())| Durable(value))
-    }
-
-    /// As [`File::sync`], for a file whose step has its crash points around it.
-    ///
-    /// # Errors
-    /// As [`File::sync`].
-    pub fn sync_now(&self) -> Result<Durable<()>, Error> {
-        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
-        let synced = match sys::fdatasync(&self.fd) {
-            Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
-            synced => synced,
-        };
-        synced.map_err(|errno| self.error("sync", errno))?;
         Ok(Durable(()))
     }
 }

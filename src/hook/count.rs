@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, Skipped};
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 
 const NAME: &str = "hooks.tally";
 const ERROR_NAME: &str = "hooks.error";
@@ -120,7 +120,7 @@ pub struct LastError {
 pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
     let host = host.map_or("unknown", Host::name);
     let file = match private.append(NAME) {
-        Err(error) if error.is_not_found() => match private.create(NAME) {
+        Err(error) if error.is_not_found() => match private.create_empty(NAME) {
             Err(error) if error.is_already_there() => private.append(NAME)?,
             created => created?,
         },
@@ -141,7 +141,7 @@ pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
     let error = crate::model::text::shortened(&crate::model::text::visible_line(error), 500).into_owned();
     let last = LastError { at: Timestamp::now(), error };
     let text = serde_json::to_vec(&last).expect("it is made of a time and a string");
-    private.replace_lightly(ERROR_NAME, &text, &private.folder("tmp")?)
+    private.replace(ERROR_NAME, &text, &private.folder("tmp")?, Durability::None)
 }
 
 /// All counts of the home whose private folder is `private`; `None` if no hook ever ran.
@@ -219,7 +219,7 @@ fn fold_with(private: &Dir, outcome: impl Fn(&str) -> String) -> Result<(), fs::
     let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(()) };
     let line = |((host, name), count): ((String, String), u64)| format!("{host} {} {count}\n", outcome(&name));
     let folded: String = lines(&text).into_iter().map(line).collect();
-    private.replace_lightly(NAME, folded.as_bytes(), &private.folder("tmp")?)
+    private.replace(NAME, folded.as_bytes(), &private.folder("tmp")?, Durability::None)
 }
 
 /// How often each host and outcome is in `text`.

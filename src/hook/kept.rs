@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 use crate::quarantine::EVENT;
 use crate::redact::Redactor;
 
@@ -29,7 +29,7 @@ pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs
     // Cut after redaction: half a secret has no shape to find it by.
     let text = redactor.text(&text);
     let text = &text[..text.floor_char_boundary(BYTES_MAX)];
-    folder.replace_lightly(&name, text.as_bytes(), &private.folder("tmp")?)?;
+    folder.replace(&name, text.as_bytes(), &private.folder("tmp")?, Durability::None)?;
     Ok(true)
 }
 

@@ -20,7 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Journal};
-use crate::fs::{self, Dir, os};
+use crate::fs::{self, Dir, Durability, os};
 use crate::model::JournalId;
 use crate::random;
 
@@ -108,7 +108,7 @@ impl Owner {
 
     fn write(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings and numbers");
-        private.replace(NAME, text.as_bytes(), temporary).map(|_| ()).map_err(Into::into)
+        private.replace(NAME, text.as_bytes(), temporary, Durability::Full).map_err(Into::into)
     }
 }
 

@@ -25,9 +25,9 @@ use jiff::Timestamp;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
 use crate::exclusive::Exclusive;
-use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
+use crate::fs::{Dir, Durability};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
@@ -465,7 +465,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
         private.make_folder(folder)?;
     }
     let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
-    let _ = private.replace(IDENTITY, &identity, &private.folder("tmp")?)?;
+    private.replace(IDENTITY, &identity, &private.folder("tmp")?, Durability::Full)?;
     Journal::new(private.folder("journal")?).ensure_first()?;
     let _ = dir.sync_file_system()?;
     Ok(())
@@ -575,7 +575,7 @@ impl<'s> Stage<'s> {
         }
         let text = format!("{}\nEdited by hand.\n", file.text).into_bytes();
         self.world().edits.insert(file.path.clone(), Edit { text: text.clone(), durable: false });
-        let _ = folder.replace(name, &text, &temporary)?;
+        folder.replace(name, &text, &temporary, Durability::Full)?;
         let _ = self.home.dir().sync_file_system()?;
         self.world().edits.insert(file.path, Edit { text, durable: true });
         Ok(())

@@ -57,8 +57,7 @@ use jiff::Timestamp;
 
 use crate::fs::crash::{self, Point};
 use crate::fs::{self, Dir};
-use crate::home::{self, IDENTITY, Identity};
-use crate::init::RELEASED;
+use crate::home::{self, IDENTITY, Identity, RELEASED};
 use crate::model::{BadPath, HomeId};
 use crate::private;
 

@@ -122,7 +122,7 @@ impl Staging {
 
     /// A new file in the folder, which goes with it.
     pub(super) fn create_file(&self, name: &str) -> io::Result<(PathBuf, File)> {
-        let file = self.folder.create(name)?;
+        let file = self.folder.create_empty(name)?;
         Ok((file.path().to_owned(), file.into()))
     }
 
@@ -156,7 +156,7 @@ impl Staging {
 fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
     let lock = os::try_lock_folder(folder.path())?;
     // The folder's lock is also its own, until it leaves the folder.
-    let keep = folder.create("keep")?;
+    let keep = folder.create_empty("keep")?;
     let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
     keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
     let _ = keep.sync_now()?;
@@ -167,7 +167,7 @@ fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, Fil
 
 /// Writes a file that is only for another program to read, and goes with its folder. Not synced.
 fn write_file(folder: &Dir, name: &str, text: &str) -> io::Result<()> {
-    Ok(folder.create(name)?.write_all(text.as_bytes())?)
+    Ok(folder.create_empty(name)?.write_all(text.as_bytes())?)
 }
 
 impl Drop for Staging {
@@ -389,7 +389,7 @@ mod tests {
         let staging = packs.make_folder("staging").expect("it can be made");
         let blob = Object::new(ObjectType::Blob, vec![b'x'; 4000]).expect("it has a name");
         let name = pack_writer::write(&staging, &[blob]).expect("it can be written");
-        let keep = staging.create("keep").expect("it can be made");
+        let keep = staging.create_empty("keep").expect("it can be made");
         keep.write_all(b"indelible commit\n").expect("it can be written");
         let _ = keep.sync_now().expect("it can be synced");
         let content = |name: &str| staging.content(name, BYTES_MAX).expect("readable").expect("it is there");

@@ -28,9 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
-use crate::fs::Dir;
 use crate::fs::crash::Point;
 use crate::fs::os;
+use crate::fs::{Dir, Durability};
 use crate::home::IDENTITY;
 use crate::model::HomeId;
 use crate::model::path::ROOTS;
@@ -266,7 +266,8 @@ pub(super) fn noted(home: &Path) -> Option<String> {
 fn write(home: &Path, note: &Note) -> bool {
     let Some(private) = private(home) else { return false };
     let text = serde_json::to_vec(note).expect("it is made of strings");
-    let written = private.folder("tmp").and_then(|temporary| private.replace_lightly(NOTE, &text, &temporary));
+    let written =
+        private.folder("tmp").and_then(|temporary| private.replace(NOTE, &text, &temporary, Durability::None));
     written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indelible::fs::Durability;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::CONFIG;
@@ -148,8 +149,8 @@ fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, F
     let text = edited(&text, &[], key, value).map_err(|why| wrong(key, &why))?;
     toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(key, error.message()))?;
     let temporary = home.private_folder("tmp").map_err(|error| Failure::of(NOT_SET, &error))?;
-    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
-    let _ = written.map_err(|error| Failure::of(NOT_SET, &error))?;
+    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary, Durability::Full);
+    written.map_err(|error| Failure::of(NOT_SET, &error))?;
     Ok(settings::path_of(home))
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use indelible::fs::lock::WorkerLock;
-use indelible::fs::{Dir, os};
+use indelible::fs::{Dir, Durability, os};
 use indelible::model::text::{self, shell_path};
 use serde_json::json;
 
@@ -393,7 +393,7 @@ fn put(manager: &dyn Manager, file: &Path, text: &str, what: &str) -> Result<boo
     std::fs::create_dir_all(folder).map_err(|error| unwritable(file, what).because(&error))?;
     let write = || {
         let temporary = Dir::open(manager.written_in(folder))?;
-        Dir::open(folder)?.replace(name, text.as_bytes(), &temporary)
+        Dir::open(folder)?.replace(name, text.as_bytes(), &temporary, Durability::Full)
     };
     write().map(|_| true).map_err(|error| Failure::of(what, &error))
 }
