@@ -13,7 +13,7 @@
 //!    timer, because watchers drop events: as long as nothing looks different from outside, without opening anything,
 //!    since that would wake the watcher, which events the processor.
 //! 2. One loop decides; the sources of events push into bounded channels and never wait. What it decides is a pure function
-//!    of what it knows and the time ([`next`]); [`serve`] gathers the one, and does the other.
+//!    of what it knows and the time (`next`); `serve` gathers the one, and does the other.
 //! 3. A failure ends the session: everything is opened and judged anew after a wait that grows, so there is no state
 //!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
 //! 4. Only what a person has to change makes the worker give up.
