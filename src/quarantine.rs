@@ -21,7 +21,7 @@ use crate::fs::place::is_hidden;
 use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
 use crate::model::position::SegmentId;
-use crate::model::{Intent, RecordId};
+use crate::model::{Intent, Op, RecordId};
 
 const DISMISSED: &str = "dismissed";
 /// The prefix of hook events that could not be parsed. `hook::kept` puts them here.
@@ -108,6 +108,16 @@ impl Quarantine {
     pub fn park(&self, intent: &Intent, part: &str, why: &str) -> Result<bool, Error> {
         let name = format!("parked-{}-{part}.json", intent.id);
         self.keep(&name, json!({ "why": why, "part": part, "intent": intent }).to_string().as_bytes())
+    }
+
+    /// Keeps an operation on a record that cannot be applied. Returns whether it was not here yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the position may not pass then.
+    pub fn park_op(&self, op: &Op, why: &str) -> Result<bool, Error> {
+        let name = format!("parked-{}-{}-{}.json", op.of(), op.name(), op.revision().op);
+        let operation = String::from_utf8_lossy(&op.to_json()).into_owned();
+        self.keep(&name, json!({ "why": why, "operation": operation }).to_string().as_bytes())
     }
 
     /// Keeps the bytes of a whole entry, at `offset` in a segment, that is not an intent.

@@ -78,6 +78,10 @@ points! {
     ReplaceAfterRename,
     /// A torn or foreign file is about to be set aside.
     SetAsideBefore,
+    /// The file of a record that is retracted is about to be removed; its state file is in place.
+    HideBeforeRemove,
+    /// An operation that joins two others is about to be written to the journal.
+    ChangeBeforeAppend,
     /// A row is about to be committed to the index.
     RowBeforeCommit,
     /// A row has been committed to the index.

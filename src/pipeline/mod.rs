@@ -18,6 +18,7 @@
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
 
 mod adopted;
+mod change;
 mod owed;
 mod repacking;
 mod schedule;
@@ -109,6 +110,8 @@ pub struct Counts {
     pub parked: u64,
     /// Records that were parked and could be applied later.
     pub released: u64,
+    /// Amendments that were void, since their record had been retracted before they came.
+    pub raced: u64,
     /// Segments removed.
     pub segments_removed: u64,
     /// Attempts that failed and were made again.
@@ -145,6 +148,12 @@ pub enum Error {
         /// Why.
         source: files::Error,
     },
+    /// A record is to be brought back, and no store has its bytes.
+    #[error("nothing is left that the record {id} could be brought back from")]
+    Nowhere {
+        /// The record.
+        id: RecordId,
+    },
     /// The index could not be used.
     #[error(transparent)]
     Index(#[from] index::Error),
@@ -167,6 +176,16 @@ impl Error {
     /// Whether rows cannot be inserted for now, and nothing says that the index is lost.
     fn is_index_out_of_reach(&self) -> bool {
         self.is_index_busy() || self.is_index_unopenable()
+    }
+
+    /// Whether an operation that fails so is one that can never be applied, and has to be parked.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Error::Nowhere { .. } | Error::Index(index::Error::RowRefused { .. }) => true,
+            Error::Apply { source, .. } => !source.is_transient(),
+            Error::Fs(error) => !error.is_transient(),
+            _ => false,
+        }
     }
 
     /// Whether building the index anew is what helps.
@@ -196,7 +215,10 @@ impl Error {
 
 /// Whether this program applies `op`. Others are parked until one comes that does.
 pub(crate) fn applies(op: &Op) -> bool {
-    matches!(op, Op::Record(_))
+    match op {
+        Op::Record(_) | Op::Amend(_) | Op::Retract(_) | Op::Restore(_) => true,
+        Op::Erase { .. } => false,
+    }
 }
 
 /// A record that waits to be committed.
@@ -249,6 +271,10 @@ pub struct Committer<'h> {
     void: Option<VoidReason>,
     pending: Vec<Pending>,
     pending_bytes: usize,
+    /// An operation that changes a record: it comes when all before it is committed, and nothing is read before that.
+    change: Option<Box<Logged>>,
+    /// Whether an operation that joins others was put into the journal, behind what was to be committed.
+    has_joined: bool,
     passed_over: PassedOver,
     last_commit: Instant,
     counts: Counts,
@@ -302,8 +328,8 @@ impl<'h> Committer<'h> {
     /// What waits to be committed, as far as it has been read.
     pub fn backlog(&self) -> Backlog {
         Backlog {
-            records: self.pending.len(),
-            full: self.is_full() || self.pending.len() >= self.options.records_due,
+            records: self.pending.len() + usize::from(self.change.is_some()),
+            full: self.change.is_some() || self.is_full() || self.pending.len() >= self.options.records_due,
             severity_max: self.pending.iter().map(|pending| pending.intent.record.severity().get()).max().unwrap_or(0),
         }
     }
@@ -318,9 +344,9 @@ impl<'h> Committer<'h> {
     /// # Errors
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
     pub fn look(&mut self) -> Result<(), Error> {
-        while !self.is_full() {
+        while !self.is_full() && self.change.is_none() {
             let found = match self.records.next() {
-                Err(journal::Error::Newer { .. }) if !self.pending.is_empty() => break,
+                Err(journal::Error::Newer { .. }) if !self.pending.is_empty() || self.change.is_some() => break,
                 found => found?,
             };
             let Some(found) = found else { break };
@@ -334,7 +360,7 @@ impl<'h> Committer<'h> {
             Found::Voided => self.passed_over.voided += 1,
             Found::Torn => self.passed_over.torn += 1,
             Found::Damaged { segment, offset, bytes, why } => self.take_damage(segment, offset, &bytes, why)?,
-            Found::Op(logged) => self.take_op(*logged)?,
+            Found::Op(logged) => self.take_op(logged)?,
             Found::Unknown { position, json, why } => self.park_entry(position, &json, &why.to_string())?,
         }
         Ok(())
@@ -350,17 +376,21 @@ impl<'h> Committer<'h> {
         Ok(())
     }
 
-    fn take_op(&mut self, Logged { position: end, segment, bytes, op }: Logged) -> Result<(), Error> {
-        match op {
-            Op::Record(intent) => {
+    fn take_op(&mut self, logged: Box<Logged>) -> Result<(), Error> {
+        match *logged {
+            Logged { op: Op::Record(intent), position: end, segment, bytes } => {
                 self.pending_bytes += bytes;
                 let before = std::mem::take(&mut self.passed_over);
                 self.pending.push(Pending { intent: *intent, end, segment, before });
                 Ok(())
             }
-            op => {
+            logged if applies(&logged.op) => {
+                self.change = Some(Box::new(logged));
+                Ok(())
+            }
+            Logged { op, position, .. } => {
                 let why = format!("this version does not apply the operation `{}`", op.name());
-                self.park_entry(end, &op.to_json(), &why)
+                self.park_entry(position, &op.to_json(), &why)
             }
         }
     }
@@ -378,7 +408,7 @@ impl<'h> Committer<'h> {
     /// # Errors
     /// Every [`Error`]. What was read is still pending then, and trying again does what is left of it.
     pub fn commit(&mut self) -> Result<Option<Outcome>, Error> {
-        let Some(last) = self.pending.last() else { return Ok(None) };
+        let Some(last) = self.pending.last() else { return self.commit_waiting() };
         let (position, segment) = (last.end, last.segment);
         let Some(proof) = self.sync_journal()? else { return self.commit() };
         let applied = self.apply_pending(&proof)?;
@@ -391,6 +421,21 @@ impl<'h> Committer<'h> {
         }
         self.pending_bytes = 0;
         (self.committed, self.committed_segment) = (position, segment);
+        self.last_commit = Instant::now();
+        Ok(Some(outcome))
+    }
+
+    /// Applies and commits the operation that waits for everything before it to be committed. `None` if none does.
+    fn commit_waiting(&mut self) -> Result<Option<Outcome>, Error> {
+        let Some(logged) = self.change.take() else { return Ok(None) };
+        self.change = Some(logged.clone());
+        let Some(proof) = self.sync_journal()? else { return self.commit() };
+        let outcome = self.commit_change(&logged, &proof)?;
+        self.change = None;
+        let PassedOver { torn, voided } = std::mem::take(&mut self.passed_over);
+        self.counts.torn += torn;
+        self.counts.voided += voided;
+        (self.committed, self.committed_segment) = (logged.position, logged.segment);
         self.last_commit = Instant::now();
         Ok(Some(outcome))
     }
@@ -442,13 +487,14 @@ impl<'h> Committer<'h> {
         self.records = records.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
         (self.committed, self.committed_segment) = (start, fresh);
         self.pending.clear();
+        self.change = None;
         (self.pending_bytes, self.passed_over) = (0, PassedOver::default());
         tracing::warn!(entries = copied, segment = %fresh, "copied what was not committed to a new segment");
         self.look()
     }
 
     /// Ensures files, rows and pages of everything pending.
-    fn apply_pending(&mut self, proof: &Synced<Position>) -> Result<Applied, Error> {
+    fn apply_pending(&mut self, proof: &Synced<Position>) -> Result<Applied<'static>, Error> {
         let mut seen = HashSet::new();
         let pending = std::mem::take(&mut self.pending);
         match self.ensure_index() {
@@ -475,29 +521,30 @@ impl<'h> Committer<'h> {
         pending: &[Pending],
         proof: &Synced<Position>,
         seen: &mut HashSet<RecordId>,
-    ) -> Result<Applied, Error> {
-        let mut intents = Vec::with_capacity(pending.len());
+    ) -> Result<Applied<'static>, Error> {
+        let mut records = Vec::with_capacity(pending.len());
         for Pending { intent, .. } in pending {
             let removed = intent.files.first().is_some_and(|file| self.removed.contains(&file.path));
-            if removed || !seen.insert(intent.id) || self.is_superseded(intent)? {
-                continue;
+            if !removed && seen.insert(intent.id) && !self.is_superseded(intent)? {
+                records.push(intent.clone());
             }
-            if let Some(intent) = self.apply_files(intent, proof)? {
-                intents.push(intent);
-            }
+        }
+        let mut intents = Vec::with_capacity(records.len());
+        for intent in self.without_hidden(records, proof)? {
+            intents.extend(self.apply_files(&intent, proof)?);
         }
         if self.rows_owed().is_some() {
             self.owe_rows(&intents)?;
-            return Ok(Applied { intents, pages: Vec::new() });
+            return Ok(Applied { intents, ..Applied::default() });
         }
         match self.insert_rows(&intents) {
             Ok(()) => {
                 let pages = self.render_pages(&intents)?;
-                Ok(Applied { intents, pages })
+                Ok(Applied { intents, pages, change: None })
             }
             Err(error) if error.is_index_out_of_reach() => {
                 self.owe_rows(&intents)?;
-                Ok(Applied { intents, pages: Vec::new() })
+                Ok(Applied { intents, ..Applied::default() })
             }
             Err(error) => Err(error),
         }
@@ -590,17 +637,18 @@ impl<'h> Committer<'h> {
     }
 
     /// Commits what is applied. What has no room in the branch's tree is parked, and the rest committed.
-    fn commit_applied(&mut self, applied: Applied, position: Position) -> Result<Outcome, Error> {
-        let Applied { mut intents, mut pages } = applied;
+    fn commit_applied(&mut self, applied: Applied<'_>, position: Position) -> Result<Outcome, Error> {
+        let Applied { mut intents, mut pages, change } = applied;
         self.repacking.iter().for_each(Repacking::before_commit);
         let committed = loop {
             let records: Vec<&Intent> = intents.iter().collect();
             let (home, journal) = (self.home.id(), self.journal_id);
-            let batch = history::Batch { records: &records, pages: &pages, change: None, home, journal, position };
+            let batch =
+                history::Batch { records: &records, pages: &pages, change: change.as_ref(), home, journal, position };
             let result = self.history.commit(&batch);
             self.counts.waits += self.history.take_waits();
             match result {
-                Err(history::Error::Obstructed { obstacles }) => {
+                Err(history::Error::Obstructed { obstacles }) if change.is_none() => {
                     let blocked: HashSet<_> = obstacles.iter().map(|obstacle| obstacle.path.as_str()).collect();
                     let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(it.path.as_str()));
                     let error = history::Error::Obstructed { obstacles: obstacles.clone() };
@@ -647,13 +695,16 @@ impl<'h> Committer<'h> {
     pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
         let mut all = Outcome { commit: None, records: 0 };
         // Where records keep coming there would always be more.
-        let end = self.home.journal().sizes()?.last().copied();
+        let mut end = self.home.journal().sizes()?.last().copied();
         loop {
             self.look()?;
             let Some(outcome) = self.commit()? else { break };
             all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
             progress(all.records);
             self.maintain()?;
+            if std::mem::take(&mut self.has_joined) {
+                end = self.home.journal().sizes()?.last().copied();
+            }
             if end.is_some_and(|end| self.has_committed(end)) {
                 break;
             }
@@ -710,6 +761,7 @@ impl<'h> Committer<'h> {
     pub fn is_at_rest(&self) -> bool {
         let holds_nothing = self.committed.checksum == 0 || self.committed_segment != self.records.segment();
         self.pending.is_empty()
+            && self.change.is_none()
             && self.rows_owed().is_none()
             && (holds_nothing || self.last_commit.elapsed() < self.options.keep)
     }
@@ -741,7 +793,10 @@ impl<'h> Committer<'h> {
         let sizes = self.home.journal().sizes()?;
         let Some((newest, size)) = sizes.last() else { return Ok(false) };
         let holds_something = *newest == self.committed_segment && self.committed.checksum != 0;
-        let finished = self.pending.is_empty() && holds_something && self.last_commit.elapsed() >= self.options.keep;
+        let finished = self.pending.is_empty()
+            && self.change.is_none()
+            && holds_something
+            && self.last_commit.elapsed() >= self.options.keep;
         Ok(*size >= self.options.segment_bytes_max || finished)
     }
 
@@ -799,9 +854,18 @@ fn remove_finished(
 }
 
 /// What a batch came to on disk.
-struct Applied {
+#[derive(Default)]
+struct Applied<'o> {
     intents: Vec<Intent>,
     pages: Vec<FileImage>,
+    /// What an operation changes.
+    change: Option<history::Changes<'o>>,
+}
+
+impl<'o> Applied<'o> {
+    fn of(change: Option<history::Changes<'o>>) -> Applied<'o> {
+        Applied { change, ..Applied::default() }
+    }
 }
 
 fn copy(appender: &mut Appender<'_>, group: &mut Vec<Vec<u8>>) -> Result<usize, Error> {

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Found, Records};
 use crate::model::position::Position;
-use crate::model::{Intent, RecordPath};
+use crate::model::{Intent, Op, RecordPath};
 use crate::page;
 use crate::state::State;
 
@@ -131,6 +131,7 @@ impl Committer<'_> {
             committer.remember_keys(&intents);
             Ok(())
         })
+        .map(|_| ())
     }
 
     /// Inserts the rows that are owed, and renders and commits the pages that show them. Where somebody still holds
@@ -157,7 +158,7 @@ impl Committer<'_> {
         let pages = self.render_folders(folders.into_iter().collect())?;
         let outcome = match pages.is_empty() {
             true => nothing,
-            false => self.commit_applied(Applied { intents: Vec::new(), pages }, self.committed)?,
+            false => self.commit_applied(Applied { pages, ..Applied::default() }, self.committed)?,
         };
         self.step(Point::OwedBeforeUnmark)?;
         self.mark_owed(None)?;
@@ -180,7 +181,7 @@ impl Committer<'_> {
 
     fn restore_rows_since(&mut self, begin: Option<Position>) -> Result<Restored, Error> {
         let mut restored = Restored::default();
-        self.each_committed(begin, |committer, intents| {
+        let changes = self.each_committed(begin, |committer, intents| {
             let mut rows = Vec::new();
             for intent in intents {
                 let applied = committer.applied(&intent)?;
@@ -194,6 +195,12 @@ impl Committer<'_> {
             restored.gone |= !rows.is_empty();
             if rows.is_empty() { Ok(()) } else { committer.insert_rows(&rows) }
         })?;
+        // What they change is in the tree, which the records above were looked up in: they come last.
+        if !changes.is_empty()
+            && let Some(proof) = self.sync_journal()?
+        {
+            changes.iter().try_for_each(|op| self.ensure_change(op, &proof))?;
+        }
         Ok(restored)
     }
 
@@ -202,30 +209,32 @@ impl Committer<'_> {
     }
 
     /// Hands to `visit`, in groups, the records from `begin`, or the journal's beginning, to what is committed. What is
-    /// committed and no longer in the tree was removed by its owner, and stays so.
+    /// committed and no longer in the tree was removed by its owner, and stays so. Returns the other operations there.
     fn each_committed(
         &mut self,
         begin: Option<Position>,
         mut visit: impl FnMut(&mut Self, Vec<Intent>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Op>, Error> {
         let (journal, end) = (self.home.journal(), self.committed);
-        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(()) };
-        let mut group = Vec::new();
+        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(Vec::new()) };
+        let (mut group, mut changes) = (Vec::new(), Vec::new());
         let mut more = records.position() != end;
         while more {
             let found = records.next()?;
             more = found.is_some() && records.position() != end;
-            if let Some(Found::Op(logged)) = found
-                && let Some(intent) = logged.op.into_intent()
-            {
-                group.push(intent);
+            match found {
+                Some(Found::Op(logged)) => match logged.op {
+                    Op::Record(intent) => group.push(*intent),
+                    op => changes.push(op),
+                },
+                _ => {}
             }
             if group.len() == GROUP_RECORDS || !more {
                 let in_tree = self.in_tree(std::mem::take(&mut group))?;
                 visit(self, in_tree)?;
             }
         }
-        Ok(())
+        Ok(changes)
     }
 
     fn in_tree(&self, mut intents: Vec<Intent>) -> Result<Vec<Intent>, Error> {

@@ -641,6 +641,8 @@ impl<'s> Stage<'s> {
             void: None,
             pending: Vec::new(),
             pending_bytes: 0,
+            change: None,
+            has_joined: false,
             passed_over: PassedOver::default(),
             last_commit: Instant::now(),
             counts: Counts::default(),

@@ -113,6 +113,8 @@ impl<'h> Committer<'h> {
             void: start.void.or(unfinished),
             pending: Vec::new(),
             pending_bytes: 0,
+            change: None,
+            has_joined: false,
             passed_over: PassedOver::default(),
             last_commit: Instant::now(),
             counts: Counts::default(),

@@ -9,14 +9,17 @@
 //! | before it is filled | an index that is empty, or says that it is unfinished | the next run begins again |
 //! | while it is filled | some of the rows, and that it is unfinished | the same |
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Base, Error, Report};
-use crate::audit::{Stores, audit_files};
+use crate::audit::{Stores, audit_files, walk};
 use crate::fs::{self, Point, crash};
 use crate::home;
+use crate::model::path::{RETRACTED, of_state_file};
 use crate::model::{RecordId, RecordPath, Request};
-use crate::page::{self, Parsed};
+use crate::page::{self, Parsed, StateFile};
 use crate::pipeline::{Committer, Progress};
 use crate::target::index::{self, Index, RowImage};
 
@@ -81,8 +84,37 @@ fn rebuild(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dy
         insert(&mut index, &stores, group)?;
         progress.at((done * GROUP + group.len()) as u64);
     }
+    mark(&mut index, &stores)?;
     index.finish()?;
     progress.end();
+    Ok(())
+}
+
+/// Marks the records that were ever retracted, restored or erased, as their state files say: those that the history has, and
+/// where it has none, those on disk. What an index was begun with knows less.
+fn mark(index: &mut Index, stores: &Stores<'_>) -> Result<(), Error> {
+    let mut states = BTreeMap::new();
+    walk(stores.home.dir(), RETRACTED, &mut |dir, name, path| {
+        let bytes = dir.content(name, READ_BYTES_MAX)?.unwrap_or_default();
+        if let Some(state) = of_state_file(path).and_then(|id| StateFile::parse(id, &bytes)) {
+            states.insert(state.of, state);
+        }
+        Ok::<_, Error>(())
+    })?;
+    if let Some(history) = stores.history {
+        history.for_each_file(|file| {
+            let id = of_state_file(file.path());
+            let state = id.map(|id| Ok::<_, Error>(StateFile::parse(id, &file.read()?))).transpose()?.flatten();
+            states.extend(state.map(|state| (state.of, state)));
+            Ok::<_, Error>(())
+        })?;
+    }
+    for state in states.values() {
+        match state.state.is_hidden() {
+            true => index.hide(state)?,
+            false => index.unhide(state, None)?,
+        };
+    }
     Ok(())
 }
 

@@ -60,7 +60,8 @@ enum Scenario {
     NoIndex,
     /// `repair` of a damaged index.
     Repair,
-    /// `adopt` and `release` of somebody else's home, which have a test of their own, in `adopt.rs`.
+    /// `adopt` and `release` of somebody else's home, and operations that change a record, which have tests of their own, in
+    /// `adopt.rs` and `changes.rs`.
     Elsewhere,
 }
 
@@ -139,6 +140,8 @@ const TABLE: &[Row] = &[
     row(Point::ReplaceBeforeRename, &[Init, FLUSH, Flush(2), Scenario::Worker], Acknowledged, WholeOnce),
     row(Point::ReplaceAfterRename,  &[Init, FLUSH, Scenario::Worker],        Acknowledged, WholeOnce),
     row(Point::SetAsideBefore,      &[TakenPlace],                           NoPromise,    WholeOnce),
+    row(Point::HideBeforeRemove,    &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::ChangeBeforeAppend,  &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::RowBeforeCommit,     &[HEURISTIC, Batch, FLUSH],              NoPromise,    WholeOnce),
     row(Point::RowAfterCommit,      &[EXPERIMENT, FLUSH, FreedIndex],        NoPromise,    WholeOnce),
     row(Point::RotateBeforeCreate,  &[FullSegment],                          Acknowledged, WholeOnce),

@@ -249,6 +249,7 @@ impl Promise for pipeline::Error {
             pipeline::Error::Fs(error) => error.exit(),
             pipeline::Error::Journal(error) => error.exit(),
             pipeline::Error::Apply { source, .. } | pipeline::Error::Page { source, .. } => source.exit(),
+            pipeline::Error::Nowhere { .. } => Exit::Io,
             pipeline::Error::Index(error) => error.exit(),
             pipeline::Error::History(error) => error.exit(),
         }
@@ -259,7 +260,7 @@ impl Promise for pipeline::Error {
             pipeline::Error::Home(error) => error.advice(),
             pipeline::Error::Fs(error) => error.advice(),
             pipeline::Error::Journal(error) => error.advice(),
-            pipeline::Error::Apply { .. } | pipeline::Error::Page { .. } => None,
+            pipeline::Error::Apply { .. } | pipeline::Error::Page { .. } | pipeline::Error::Nowhere { .. } => None,
             pipeline::Error::Index(error) => error.advice(),
             pipeline::Error::History(error) => error.advice(),
         }

@@ -312,7 +312,7 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
 const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// Exactly what we write into a user's work tree. Git adds the user's own files beside it as before.
-pub(super) const EXCLUDED: [&str; 9] = [
+pub(super) const EXCLUDED: [&str; 10] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
@@ -321,6 +321,7 @@ pub(super) const EXCLUDED: [&str; 9] = [
     "/memory/observations/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/README.md",
+    "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
 /// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its old

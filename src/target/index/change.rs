@@ -77,10 +77,13 @@ impl Index {
     pub fn hide(&mut self, mark: &StateFile) -> Result<bool, Error> {
         self.change("take a row out of the index", |transaction, error| {
             let hide = || {
-                if marked(transaction, mark.of)?.is_some_and(|known| known >= mark.revision) {
-                    return Ok(false);
-                }
                 let row = found(transaction, mark.of)?.filter(|row| row.number > 0);
+                // Its row can have come after its mark: from a recorder that was stopped before it inserted it.
+                match marked(transaction, mark.of)? {
+                    Some(known) if known > mark.revision => return Ok(false),
+                    Some(known) if known == mark.revision && row.is_none() => return Ok(false),
+                    _ => {}
+                }
                 let mut kept = None;
                 if let Some(row) = &row {
                     let table = table_of(row.kind);
@@ -348,7 +351,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Change, HomeId, Heuristic, Intent, Provenance};
+    use crate::model::{Change, Heuristic, HomeId, Intent, Provenance};
 
     struct Bench {
         _folder: tempfile::TempDir,

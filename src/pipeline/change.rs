@@ -1,0 +1,276 @@
+//! Operations that change a record: amendments, retractions, restorations. Each is a batch of its own, so that the history has
+//! each revision: a batch of records ends before it.
+//!
+//! 1. What the history has of the record says what an operation comes to (`page::resolve`). It is the last store that an operation
+//!    reaches, so what it has, the others had, or get again.
+//! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so doing it again changes nothing.
+//! 3. An operation that joins two goes into the journal before it is applied, and waits there for its turn.
+//! 4. An operation waits for the index: a row that is inserted after its record was amended would be the one of before.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the commit | the operation in part of files and row | the next batch does the same again |
+//! | after it | all of it | nothing to do: its position is in git |
+//! | after an operation that joins two was appended | it, once more behind itself | the revision makes the double harmless |
+
+use super::{Applied, Committer, Error, Outcome};
+use crate::fs::{self, Point, crash};
+use crate::journal::{Appender, Logged, Synced};
+use crate::model::path::{RecordPath, state_file};
+use crate::model::position::Position;
+use crate::model::{Change, FileImage, Intent, Op, RecordId};
+use crate::page::{self, Current, Presence, Resolution, StateFile};
+use crate::target::changed_files::{ChangedFiles, Written};
+use crate::target::history::{Changes, History};
+use crate::target::index::{self, RowImage};
+
+impl Committer<'_> {
+    /// Applies and commits the operation `logged`, before which everything is committed.
+    pub(super) fn commit_change(&mut self, logged: &Logged, proof: &Synced<Position>) -> Result<Outcome, Error> {
+        self.see_rows()?;
+        let op = &logged.op;
+        let path = self.page_path(op)?;
+        let current = self.current(op.of(), path.as_deref())?;
+        let resolution = page::resolve(op, &current);
+        tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
+        match resolution {
+            Resolution::Apply => match self.apply_change(op, path, &current, proof) {
+                Ok(changes) => return self.commit_applied(Applied::of(Some(changes)), logged.position),
+                Err(error) if error.is_for_good() => self.park_op(op, &crate::model::text::chain(&error))?,
+                Err(error) => return Err(error),
+            },
+            Resolution::Done => match self.apply_change(op, path, &current, proof) {
+                Err(error) if !error.is_for_good() => return Err(error),
+                _ => {}
+            },
+            Resolution::Late => {}
+            Resolution::Void => {
+                self.counts.raced += 1;
+                tracing::warn!(of = %op.of(), op = op.name(), "the record was retracted before: the operation is void");
+            }
+            Resolution::Append(joined) => self.append_joined(&joined)?,
+            Resolution::Park(why) => self.park_op(op, why)?,
+        }
+        self.commit_applied(Applied::of(None), logged.position)
+    }
+
+    /// Ensures that rows that are owed are there.
+    fn see_rows(&mut self) -> Result<(), Error> {
+        if self.rows_owed().is_some() {
+            self.insert_owed()?;
+        }
+        match self.rows_owed() {
+            Some(_) => Err(index::Error::Busy { waited: self.options.index_wait }.into()),
+            None => self.index().map(|_| ()),
+        }
+    }
+
+    /// Ensures files and rows of the operation `op`, if the history has it and nothing later: for after a power cut.
+    pub(super) fn ensure_change(&mut self, op: &Op, proof: &Synced<Position>) -> Result<(), Error> {
+        let path = self.page_path(op)?;
+        let current = self.current(op.of(), path.as_deref())?;
+        match page::resolve(op, &current) {
+            Resolution::Done => match self.apply_change(op, path, &current, proof) {
+                Err(error) if !error.is_for_good() => Err(error),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn park_op(&mut self, op: &Op, why: &str) -> Result<(), Error> {
+        if self.quarantine.park_op(op, why)? {
+            self.counts.parked += 1;
+            tracing::error!(of = %op.of(), op = op.name(), why, "an operation cannot be applied: parked");
+        }
+        Ok(())
+    }
+
+    /// Puts `op`, which joins two operations, into the journal.
+    fn append_joined(&mut self, op: &Op) -> Result<(), Error> {
+        let journal = self.home.journal();
+        crash::at(Point::ChangeBeforeAppend).map_err(fs::Error::io("append to", journal.dir().path()))?;
+        let _ = Appender::open_for_operations(journal)?.append(&[op.to_json()])?.sync()?;
+        self.has_joined = true;
+        Ok(())
+    }
+
+    /// Where the record's page is in the history, or was: by what the operation says, else by the index. Where another
+    /// record's file was in its place, it has the full id.
+    fn page_path(&mut self, op: &Op) -> Result<Option<String>, Error> {
+        let (of, said) = match op {
+            Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
+            Op::Amend(it) => (it.change.of, it.record.files.first().map(|file| file.path.clone())),
+            Op::Retract(change) | Op::Restore(change) => (change.of, change.path.clone()),
+            Op::Erase { of, .. } => (*of, None),
+        };
+        let known = self.index()?.find(of)?.map(|known| RecordPath(&known.path).page().into_owned());
+        let full = said.as_deref().map(|path| RecordPath(path).with_full_id(of));
+        let candidates = known.into_iter().chain(said).chain(full);
+        let mut first = None;
+        for path in candidates.filter(|path| crate::model::check_path(path).is_ok()) {
+            if self.history.last_of(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(of)) {
+                return Ok(Some(path));
+            }
+            first = first.or(Some(path));
+        }
+        Ok(first)
+    }
+
+    fn current(&self, of: RecordId, path: Option<&str>) -> Result<Current, Error> {
+        let page = match path {
+            Some(path) => self.history.read(path)?.map(|bytes| (path.to_owned(), bytes)),
+            None => None,
+        };
+        let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
+        Ok(Current { page, state: self.history.read(&state_file(of))? })
+    }
+
+    /// Takes `op` to files, row and page, and returns what it changes in the tree.
+    fn apply_change<'o>(
+        &mut self,
+        op: &'o Op,
+        path: Option<String>,
+        current: &Current,
+        proof: &Synced<Position>,
+    ) -> Result<Changes<'o>, Error> {
+        let mut changes = Changes { op, files: Vec::new(), removed: Vec::new() };
+        match op {
+            Op::Amend(amendment) => {
+                let text = amendment.record.files.first().map_or("", |file| file.text.as_str()).to_owned();
+                let path = path.clone().unwrap_or_default();
+                let file = FileImage { path, text };
+                self.write_file(op.of(), &file, proof)?;
+                if current.page.is_none() {
+                    self.insert_amended(&amendment.record, &file.path)?;
+                }
+                self.index()?.amend(amendment)?;
+                changes.files.push(file);
+            }
+            Op::Retract(change) => self.retract(change, path.as_deref(), proof, &mut changes)?,
+            Op::Restore(change) => self.restore(change, path.as_deref(), proof, &mut changes)?,
+            Op::Record(_) | Op::Erase { .. } => {}
+        }
+        let folder = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
+        if let Some(folder) = folder {
+            let pages = self.render_folders(vec![folder.clone()])?;
+            if pages.is_empty() {
+                let files = ChangedFiles::new(self.home)?;
+                changes.removed.extend(files.remove_page(&folder, proof)?);
+            }
+            changes.files.extend(pages);
+        }
+        Ok(changes)
+    }
+
+    fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
+        crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
+        let written = ChangedFiles::new(self.home)?.write(of, file, had(&self.history), proof)?;
+        self.counts.files_written += u64::from(written == Written::New);
+        Ok(())
+    }
+
+    /// The row of a record of which the history has nothing yet: the amendment carries all of it.
+    fn insert_amended(&mut self, intent: &Intent, path: &str) -> Result<(), Error> {
+        let row = RowImage::of(intent, RecordPath(path).shown());
+        self.index()?.insert(&[row])?;
+        Ok(())
+    }
+
+    fn retract(
+        &mut self,
+        change: &Change,
+        path: Option<&str>,
+        proof: &Synced<Position>,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), Error> {
+        let state = StateFile::of_change(change, Presence::Retracted);
+        let files = ChangedFiles::new(self.home)?;
+        files.mark(&state, proof)?;
+        let log = path.and_then(|path| RecordPath(path).log());
+        for path in path.map(str::to_owned).into_iter().chain(log) {
+            files.remove(change.of, &path, had(&self.history), proof)?;
+            changes.removed.push(path);
+        }
+        self.index()?.hide(&state)?;
+        changes.files.push(FileImage { path: state.path(), text: state.text() });
+        Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        change: &Change,
+        path: Option<&str>,
+        proof: &Synced<Position>,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), Error> {
+        let state = StateFile::of_change(change, Presence::Restored);
+        let log = path.and_then(|path| RecordPath(path).log());
+        for path in path.map(str::to_owned).into_iter().chain(log) {
+            let text = self.history.last_of(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+            changes.files.extend(text.map(|text| FileImage { path, text }));
+        }
+        let nowhere = || Error::Nowhere { id: change.of };
+        let page = changes.files.first().ok_or_else(nowhere)?;
+        let parsed = page::parse(page.text.as_bytes()).map_err(|_| nowhere())?;
+        let (amended, created_at) = (parsed.amended(), parsed.created_at);
+        let request = parsed.request.filter(|_| parsed.id == change.of).ok_or_else(nowhere)?;
+        for file in &changes.files {
+            self.write_file(change.of, file, proof)?;
+        }
+        ChangedFiles::new(self.home)?.mark(&state, proof)?;
+        let path = path.map_or("", |path| RecordPath(path).shown());
+        let row = RowImage {
+            id: change.of,
+            created_at,
+            key: request.key.as_deref(),
+            record: &request.record,
+            provenance: &request.provenance,
+            amended: amended.as_ref(),
+            path,
+        };
+        self.index()?.unhide(&state, Some(&row))?;
+        changes.files.push(FileImage { path: state.path(), text: state.text() });
+        Ok(())
+    }
+
+    /// Of `intents`, those whose record is not hidden: one that comes late, or again, brings nothing back. What its recorder
+    /// placed and inserted of it goes.
+    pub(super) fn without_hidden(
+        &mut self,
+        intents: Vec<Intent>,
+        proof: &Synced<Position>,
+    ) -> Result<Vec<Intent>, Error> {
+        let paths: Vec<String> = intents.iter().map(|intent| state_file(intent.id)).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let missing: std::collections::HashSet<&str> = self.history.missing(&paths)?.into_iter().collect();
+        let mut shown = Vec::with_capacity(intents.len());
+        for (intent, path) in intents.into_iter().zip(&paths) {
+            if missing.contains(path) {
+                shown.push(intent);
+                continue;
+            }
+            let bytes = self.history.read(path)?.unwrap_or_default();
+            let state = StateFile::parse(intent.id, &bytes);
+            if state.as_ref().is_some_and(|state| !state.state.is_hidden()) {
+                shown.push(intent);
+                continue;
+            }
+            tracing::info!(id = %intent.id, "a record that was retracted comes late: it stays away");
+            let files = ChangedFiles::new(self.home)?;
+            for file in &intent.files {
+                let is_ours = |_: &str, bytes: &[u8]| Ok::<_, Error>(bytes == file.text.as_bytes());
+                files.remove(intent.id, &file.path, is_ours, proof)?;
+            }
+            if let (Some(state), Ok(index)) = (state, self.index()) {
+                index.hide(&state)?;
+            }
+        }
+        Ok(shown)
+    }
+}
+
+/// Whether bytes at a path are those of a revision that `history` has or had.
+fn had(history: &History) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
+    |path, bytes| Ok(history.had(path, bytes)?)
+}

@@ -1,0 +1,194 @@
+//! Files of records that are amended, retracted and restored, for the holder of the worker's lock.
+//!
+//! 1. Nothing is applied that is not durable in the journal: every call takes the proof.
+//! 2. Applying again changes nothing, in whatever order and however often.
+//! 3. Bytes of an earlier revision of ours are stale: the history has had them at this path, or has them. They are replaced, or
+//!    removed. So are bytes that a power cut tore. Any other bytes with the record's id are an edit by hand: an amendment
+//!    leaves them, a retraction sets them aside in quarantine. Nothing that is not ours is overwritten or deleted.
+//! 4. A state file is written before the record's file goes, and after it is back: whatever a crash leaves, the state file never
+//!    says that a record is there while it is not to be.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the state file of a retraction | the record's files | replay of the journal |
+//! | between that and the removal | a record's file beside a state file `retracted` | the same; the audit takes it away |
+//! | before the state file of a restoration | the record's files beside a state file `retracted` | replay of the journal |
+//! | after a power cut | stale or empty files, for nothing here is synced | the same; the audit replaces them |
+
+use crate::fs::{self, Dir, Durability, Point, crash};
+use crate::home::{self, Home};
+use crate::journal::Synced;
+use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::position::Position;
+use crate::model::{FileImage, RecordId, limits};
+use crate::page::{self, StateFile};
+use crate::target::files::is_torn;
+
+/// A file larger than this was not written by us; it is taken for edited.
+const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
+
+/// What became of a file that an operation gives new bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It has them now.
+    New,
+    /// It had them.
+    Before,
+    /// It was edited by hand, and is as it was.
+    Edited,
+}
+
+enum Found {
+    Missing,
+    Itself,
+    Stale,
+    Torn,
+    Edited,
+    Other,
+}
+
+/// Changes the files of records in one home.
+#[derive(Debug)]
+pub struct ChangedFiles<'h> {
+    home: &'h Dir,
+    temporary: Dir,
+    quarantine: Dir,
+}
+
+impl<'h> ChangedFiles<'h> {
+    /// For `home`.
+    ///
+    /// # Errors
+    /// [`home::Error::Broken`] if a private folder is missing.
+    pub fn new(home: &'h Home) -> Result<ChangedFiles<'h>, home::Error> {
+        let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
+        Ok(ChangedFiles { home: home.dir(), temporary, quarantine })
+    }
+
+    /// Gives the file of the record `of` the bytes of `file`, unless it was edited by hand. `is_ours` says whether bytes at a
+    /// path are those of an earlier revision.
+    ///
+    /// # Errors
+    /// Those of the disk and of `is_ours`; the file is then the old one or the new one, whole.
+    pub fn write<E: From<fs::Error>>(
+        &self,
+        of: RecordId,
+        file: &FileImage,
+        is_ours: impl Fn(&str, &[u8]) -> Result<bool, E>,
+        proof: &Synced<Position>,
+    ) -> Result<Written, E> {
+        let Synced { .. } = proof;
+        let (folder, name) = split(&file.path);
+        let dir = self.home.make_folder(folder)?;
+        match self.look(&dir, name, of, file.text.as_bytes(), &file.path, is_ours)? {
+            Found::Itself => return Ok(Written::Before),
+            Found::Edited => {
+                tracing::warn!(path = file.path, "a record's file was edited by hand: it is left as it is");
+                return Ok(Written::Edited);
+            }
+            Found::Missing => {}
+            Found::Stale | Found::Torn => {
+                dir.replace(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
+                return Ok(Written::New);
+            }
+            Found::Other => {
+                let aside = dir.set_aside(name, &self.quarantine, &format!("unknown-{name}"))?;
+                tracing::warn!(path = file.path, aside, "a file in a record's place is not its own: set aside");
+            }
+        }
+        dir.create(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
+        Ok(Written::New)
+    }
+
+    /// Puts the state file in its place, whatever is there.
+    ///
+    /// # Errors
+    /// Those of the disk; it is then the old one or the new one, whole.
+    pub fn mark(&self, state: &StateFile, proof: &Synced<Position>) -> Result<(), fs::Error> {
+        let Synced { .. } = proof;
+        let (path, text) = (state.path(), state.text());
+        let (folder, name) = split(&path);
+        let dir = self.home.make_folder(folder)?;
+        if dir.content(name, READ_BYTES_MAX)?.as_deref() != Some(text.as_bytes()) {
+            dir.replace(name, text.as_bytes(), &self.temporary, Durability::Later)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the file of the record `of` at `path` away. One that was edited by hand is set aside. Returns whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// Those of the disk and of `is_ours`; the file is then where it was.
+    pub fn remove<E: From<fs::Error>>(
+        &self,
+        of: RecordId,
+        path: &str,
+        is_ours: impl Fn(&str, &[u8]) -> Result<bool, E>,
+        proof: &Synced<Position>,
+    ) -> Result<bool, E> {
+        let Synced { .. } = proof;
+        let (folder, name) = split(path);
+        let dir = match self.home.folder(folder) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            dir => dir?,
+        };
+        match self.look(&dir, name, of, &[], path, is_ours)? {
+            Found::Missing | Found::Other => return Ok(false),
+            Found::Edited => {
+                let aside = dir.set_aside(name, &self.quarantine, &format!("edited-{name}"))?;
+                tracing::warn!(path, aside, "the file of a retracted record was edited by hand: it is set aside");
+            }
+            Found::Itself | Found::Stale | Found::Torn => {
+                crash::at(Point::HideBeforeRemove).map_err(fs::Error::io("remove", dir.path().join(name)))?;
+                dir.remove(name)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes away the page of the domain in `folder`, which no record is left in, if it is as it was rendered. Returns its
+    /// path if there is none now.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn remove_page(&self, folder: &str, proof: &Synced<Position>) -> Result<Option<String>, fs::Error> {
+        let Synced { .. } = proof;
+        let dir = match self.home.folder(folder) {
+            Err(error) if error.is_not_found() => return Ok(Some(format!("{folder}/{DOMAIN_PAGE}"))),
+            dir => dir?,
+        };
+        let text = dir.content(DOMAIN_PAGE, READ_BYTES_MAX)?;
+        let is_edited = text.is_some_and(|text| std::str::from_utf8(&text).map_or(true, |it| !page::is_unedited(it)));
+        if is_edited {
+            return Ok(None);
+        }
+        dir.remove(DOMAIN_PAGE)?;
+        Ok(Some(format!("{folder}/{DOMAIN_PAGE}")))
+    }
+
+    fn look<E: From<fs::Error>>(
+        &self,
+        dir: &Dir,
+        name: &str,
+        of: RecordId,
+        wanted: &[u8],
+        path: &str,
+        is_ours: impl Fn(&str, &[u8]) -> Result<bool, E>,
+    ) -> Result<Found, E> {
+        let bytes = match dir.content(name, READ_BYTES_MAX) {
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => return Ok(Found::Edited),
+            content => content?,
+        };
+        let Some(bytes) = bytes else { return Ok(Found::Missing) };
+        // A log has no id if its owner took it out, and is ours all the same if the history has it so.
+        Ok(match page::id_of(&bytes) {
+            _ if bytes == wanted && !wanted.is_empty() => Found::Itself,
+            _ if bytes.iter().all(|byte| *byte == 0) || is_torn(&bytes, wanted) => Found::Torn,
+            _ if is_ours(path, &bytes)? => Found::Stale,
+            Some(id) if id == of => Found::Edited,
+            Some(_) => Found::Other,
+            None => Found::Other,
+        })
+    }
+}

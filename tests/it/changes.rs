@@ -1,0 +1,338 @@
+//! Operations that change a record, put into the journal as a command would, and applied by the real binary: each store ends as
+//! the revisions say, whatever was repeated, came in another order, or died in between.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use indelible::model::{
+    Amended, Amendment, Change, FileImage, Intent, Op, Record, RecordId, RecordPath, Request, Revision,
+};
+use indelible::page::{self, Presence, StateFile};
+
+use crate::formats::append;
+use crate::support::{Receipt, TestHome, assert_exactly_once};
+
+/// Where operations on a record begin.
+struct Subject {
+    id: RecordId,
+    /// Its page, relative to the home.
+    path: String,
+    created_at: jiff::Timestamp,
+    request: Request,
+    amended: Option<Amended>,
+}
+
+impl Subject {
+    /// The record of `receipt`, as its page says.
+    fn of(home: &TestHome, receipt: &Receipt) -> Subject {
+        let path = RecordPath(&receipt.path).page().into_owned();
+        let parsed = page::parse(&fs::read(home.join(&path)).expect("it is there")).expect("it is a page");
+        let amended = parsed.amended();
+        let request = parsed.request.expect("it is a record's");
+        Subject { id: parsed.id, path, created_at: parsed.created_at, request, amended }
+    }
+
+    fn base(&self) -> Revision {
+        self.amended.as_ref().map_or(Revision::first(self.id), |amended| amended.revision)
+    }
+
+    fn change(&self, n: u64) -> Change {
+        let revision = Revision { n, ..self.base().next() };
+        let because = Some("it was wrong".to_owned());
+        Change {
+            of: self.id,
+            revision,
+            base: self.base(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            path: Some(self.path.clone()),
+            because,
+        }
+    }
+
+    fn retract(&self, n: u64) -> Op {
+        Op::Retract(self.change(n))
+    }
+
+    fn restore(&self, n: u64) -> Op {
+        Op::Restore(self.change(n))
+    }
+
+    /// An amendment that changes `field` to `text`.
+    fn amend(&self, n: u64, field: &str, text: &str) -> Op {
+        let change = self.change(n);
+        let mut fields = self.amended.as_ref().map(|amended| amended.fields.clone()).unwrap_or_default();
+        fields.insert(field.to_owned(), change.revision);
+        let amended = Amended { revision: change.revision, fields };
+        let mut request = self.request.clone();
+        let spec = indelible::model::FIELDS.iter().find(|spec| spec.name == field).expect("it is a field");
+        *request.record.text_mut(spec.field).expect("it is a text") = text.to_owned();
+        let text = page::amended_page(self.id, self.created_at, &request, &amended);
+        let files = vec![FileImage { path: self.path.clone(), text }];
+        let Request { record, key, provenance } = request;
+        let (id, created_at) = (self.id, self.created_at);
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        Op::Amend(Box::new(Amendment { change, record }))
+    }
+}
+
+fn put(home: &TestHome, ops: &[Op]) {
+    append(home, &ops.iter().map(Op::to_json).collect::<Vec<_>>());
+}
+
+/// What the stores have of a record: each has to say the same.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    presence: Option<Presence>,
+    /// Its record, if it is there.
+    record: Option<Record>,
+}
+
+#[track_caller]
+fn seen(home: &TestHome, subject: &Subject) -> Seen {
+    let in_tree = |path: &str| {
+        let shown = home.git(["show", &format!("{}:{path}", home.history())]).run();
+        (shown.code() == Some(0)).then(|| shown.stdout.into_bytes())
+    };
+    let on_disk = |path: &str| fs::read(home.join(path)).ok();
+    let state_path = indelible::model::path::state_file(subject.id);
+    let state = |bytes: Option<Vec<u8>>| bytes.map(|bytes| StateFile::parse(subject.id, &bytes).expect("it is whole"));
+    let (state, committed) = (state(on_disk(&state_path)), state(in_tree(&state_path)));
+    assert_eq!(state, committed, "the state file on disk is not the one in git");
+    let page = on_disk(&subject.path);
+    assert_eq!(page, in_tree(&subject.path), "the page on disk is not the one in git");
+    let presence = state.as_ref().map(|state| state.state);
+    assert_eq!(page.is_none(), presence.is_some_and(Presence::is_hidden), "{presence:?}");
+    let index = home.index();
+    let sql = "SELECT state, revision FROM marks WHERE id = ?1";
+    let mark = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let mark =
+        rusqlite::OptionalExtension::optional(index.query_row(sql, [subject.id.to_string()], mark)).expect("readable");
+    let expected = state.map(|state| (state.state.name().to_owned(), state.revision.to_string()));
+    assert_eq!(mark, expected, "the index's mark is not what the state file says");
+    let parsed = page.map(|bytes| page::parse(&bytes).expect("it is a page"));
+    let (table, headline) = match &subject.request.record {
+        Record::Heuristic(_) => ("heuristics", "rule"),
+        Record::Experiment(_) => ("experiments", "name"),
+        _ => ("learnings", "title"),
+    };
+    let sql = format!("SELECT {headline}, revision FROM records JOIN {table} t ON t.id = row_id WHERE records.id = ?1");
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?));
+    let row =
+        rusqlite::OptionalExtension::optional(index.query_row(&sql, [subject.id.to_string()], row)).expect("readable");
+    let expected = parsed.as_ref().map(|parsed| {
+        let request = parsed.request.as_ref().expect("a record's");
+        (request.record.headline().to_owned(), parsed.amended().map(|amended| amended.revision.to_string()))
+    });
+    assert_eq!(row, expected, "the row is not what the page says");
+    Seen { presence, record: parsed.and_then(|parsed| parsed.request).map(|request| request.record) }
+}
+
+#[track_caller]
+fn assert_agree(home: &TestHome) {
+    let _ = home.verify().exits(0);
+    home.assert_sound();
+}
+
+#[test]
+fn an_amendment_changes_file_row_page_and_history_at_the_same_path() {
+    let home = TestHome::new();
+    for receipt in home.record_each("before") {
+        home.flush();
+        let subject = Subject::of(&home, &receipt);
+        let field = match subject.request.record {
+            Record::Heuristic(_) => "rule",
+            Record::Experiment(_) => "name",
+            _ => "title",
+        };
+        put(&home, &[subject.amend(2, field, "the amended one")]);
+        home.flush();
+        let after = seen(&home, &subject);
+        assert_eq!((after.presence, after.record.expect("it is there").headline()), (None, "the amended one"));
+        // A second one, based on the first, and the first again.
+        let next = Subject::of(&home, &receipt);
+        let second = next.amend(3, field, "amended again");
+        put(&home, &[second.clone(), subject.amend(2, field, "never"), second]);
+        home.flush();
+        assert_eq!(seen(&home, &subject).record.expect("it is there").headline(), "amended again");
+        assert_exactly_once(&home, &[receipt]);
+    }
+    let rules = fs::read_to_string(home.join("memory/heuristics/rules-of-thumb/README.md")).expect("it is rendered");
+    assert!(rules.contains("amended again") && !rules.contains("before heuristic"), "{rules}");
+    let log = home.git(["log", "--format=%s"]).ok();
+    assert!(log.stdout.contains("Amend heuristic: amended again"), "{log}");
+    assert_agree(&home);
+    home.recover_fully();
+}
+
+#[test]
+fn a_retracted_record_is_nowhere_but_in_history_and_comes_back_with_its_row() {
+    let home = TestHome::new();
+    let receipts = home.record_each("here");
+    home.flush();
+    let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+    let _ = home.index().execute_batch("UPDATE heuristics SET times_validated = 7").expect("it can be changed");
+    put(&home, &subjects.iter().map(|subject| subject.retract(2)).collect::<Vec<_>>());
+    home.flush();
+    for subject in &subjects {
+        assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Retracted), record: None });
+    }
+    assert!(!home.join("memory/heuristics/rules-of-thumb/README.md").exists(), "a page without a record is gone");
+    assert_agree(&home);
+    home.recover_fully();
+    // The records again, as a copied journal would bring them.
+    let again: Vec<_> = home.journal().into_iter().next().map(|(_, bytes)| entries(&bytes)).expect("a segment");
+    append(&home, &again);
+    home.flush();
+    for subject in &subjects {
+        assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Retracted), record: None });
+    }
+    put(&home, &subjects.iter().map(|subject| subject.restore(3)).collect::<Vec<_>>());
+    put(&home, &subjects.iter().map(|subject| subject.retract(2)).collect::<Vec<_>>());
+    home.flush();
+    for subject in &subjects {
+        let record = Some(subject.request.record.clone());
+        assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Restored), record });
+    }
+    let counted: i64 =
+        home.index().query_row("SELECT times_validated FROM heuristics", [], |row| row.get(0)).expect("one row");
+    assert_eq!(counted, 7, "what others counted came back");
+    assert_agree(&home);
+    home.recover_fully();
+}
+
+/// The JSON of the entries in a segment.
+fn entries(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.iter().position(|byte| *byte == b'{').map(|at| line[at..].to_vec())).collect()
+}
+
+#[test]
+fn two_amendments_of_one_revision_are_merged_and_an_edit_by_hand_is_left() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "the title");
+    home.flush();
+    let subject = Subject::of(&home, &receipt);
+    put(&home, &[subject.amend(2, "title", "the new title"), subject.amend(2, "domain", "elsewhere")]);
+    home.flush();
+    let Some(Record::Failure(it)) = seen(&home, &subject).record else { panic!("it is there") };
+    assert_eq!((it.title.as_str(), it.domain.as_str()), ("the new title", "elsewhere"));
+    let log = home.git(["log", "--format=%s", "--", &subject.path]).ok();
+    assert_eq!(log.stdout.lines().count(), 3, "the history has each revision: {log}");
+    // Bytes that no revision of ours had are an edit: row and history go on without them.
+    let path = home.join(&subject.path);
+    let edited = fs::read_to_string(&path).expect("it is there").replace("What happened.", "What really happened.");
+    fs::write(&path, &edited).expect("it can be edited");
+    let next = Subject { amended: Subject::of(&home, &receipt).amended, ..subject };
+    put(&home, &[next.amend(4, "title", "the third title")]);
+    home.flush();
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), edited, "an edit by hand was overwritten");
+    // Bytes of an earlier revision are stale.
+    let old = home.git(["log", "--format=%H", "--reverse", "--", &next.path]).ok();
+    let first = old.stdout.lines().next().expect("a commit").to_owned();
+    let stale = home.git(["show", &format!("{first}:{}", next.path)]).ok().stdout;
+    fs::write(&path, &stale).expect("it can be put back");
+    put(&home, &[Subject { amended: None, ..next }.amend(5, "title", "the fourth title")]);
+    home.flush();
+    assert!(fs::read_to_string(&path).expect("it is there").contains("the fourth title"), "a stale file was left");
+}
+
+#[test]
+fn a_retraction_of_an_unknown_record_keeps_it_away() {
+    let (home, other) = (TestHome::new(), TestHome::new());
+    let receipt = other.record("failure", "never to be seen");
+    let subject = Subject::of(&other, &receipt);
+    let change = Change { path: None, ..subject.change(2) };
+    put(&home, &[Op::Retract(change.clone())]);
+    home.flush();
+    append(&home, &entries(&other.journal()[0].1));
+    home.flush();
+    assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Retracted), record: None });
+    let unknown = Op::Restore(Change { of: RecordId::new(), path: None, ..change });
+    put(&home, &[unknown]);
+    home.flush();
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("quarantine"), "a restoration from nothing is parked: {status}");
+}
+
+#[test]
+fn operations_survive_a_crash_at_each_of_their_steps() {
+    let points = [
+        "ReplaceBeforeRename",
+        "HideBeforeRemove",
+        "HideBeforeRemove:2",
+        "RowBeforeCommit",
+        "RowAfterCommit",
+        "CommitBeforePack",
+        "CommitStaged",
+        "CommitBeforeBranch",
+        "CommitAfterBranch",
+        "CommitAfterAnchor",
+        "ChangeBeforeAppend",
+        "AppendAfterSync",
+        "PlaceBeforeRename",
+        "BatchBeforeSync",
+    ];
+    for point in points {
+        let home = TestHome::new();
+        let receipts = home.record_each("crash");
+        home.flush();
+        let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+        let [amended, merged, gone, rule, experiment] = &subjects[..] else { panic!("one of each kind") };
+        put(
+            &home,
+            &[
+                amended.amend(2, "title", "amended"),
+                merged.amend(2, "title", "merged"),
+                merged.amend(2, "domain", "merged too"),
+                gone.retract(2),
+                rule.retract(2),
+                experiment.retract(2),
+                rule.restore(3),
+                experiment.restore(3),
+            ],
+        );
+        let _ = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
+        for again in ["CommitBeforeBranch", "RowBeforeCommit"] {
+            // Not every recovery has something to do there.
+            let outcome = home.cmd(["recover"]).env("INDELIBLE_CRASH_AT", again).run();
+            if outcome.code() != Some(0) {
+                let _ = outcome.aborted();
+            }
+        }
+        home.recover_fully();
+        let headline = |subject| seen(&home, subject).record.expect("it is there").headline().to_owned();
+        assert_eq!(headline(amended), "amended", "{point}");
+        let Some(Record::Success(it)) = seen(&home, merged).record else { panic!("it is there") };
+        assert_eq!((it.title.as_str(), it.domain.as_str()), ("merged", "merged too"), "{point}");
+        assert_eq!(seen(&home, gone), Seen { presence: Some(Presence::Retracted), record: None }, "{point}");
+        for restored in [rule, experiment] {
+            let record = Some(restored.request.record.clone());
+            assert_eq!(seen(&home, restored), Seen { presence: Some(Presence::Restored), record }, "{point}");
+        }
+        assert_agree(&home);
+    }
+}
+
+#[test]
+fn a_lost_index_is_built_anew_with_every_revision_and_mark() {
+    let home = TestHome::new();
+    let receipts = home.record_each("kept");
+    home.flush();
+    let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+    let ops = [
+        subjects[0].amend(2, "title", "amended"),
+        subjects[1].retract(2),
+        subjects[3].retract(2),
+        subjects[3].restore(3),
+    ];
+    put(&home, &ops);
+    home.flush();
+    let before: BTreeMap<_, _> = subjects.iter().map(|subject| (subject.id, seen(&home, subject))).collect();
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+    }
+    home.recover_fully();
+    for subject in &subjects {
+        assert_eq!(Some(&seen(&home, subject)), before.get(&subject.id));
+    }
+}
