@@ -49,7 +49,7 @@ struct Entries {
 }
 
 impl<'j> Appender<'j> {
-    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that. Where a newer
+    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that. If a newer
     /// program wrote that segment, the journal goes on in a new one behind it, of a format that this program knows.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Fs`] if it can be neither read nor written.
-    pub fn ensure_id(&self, private: &Dir, temporary: &Dir) -> Result<JournalId, Error> {
+    pub(crate) fn ensure_id(&self, private: &Dir, temporary: &Dir) -> Result<JournalId, Error> {
         let (machine, boot, inode) = (os::machine_id(), os::boot_id(), self.dir.stat()?.inode);
         let known = owner(private)?;
         let now = match &known {
@@ -124,7 +124,7 @@ pub fn replaced(private: &Dir) -> Result<Vec<Replaced>, Error> {
 ///
 /// # Errors
 /// [`Error::Fs`] if it can be neither read nor written.
-pub fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>) -> Result<(), Error> {
+pub(crate) fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>) -> Result<(), Error> {
     match owner(private)? {
         Some(owner) => Owner { replaced: left, ..owner }.write(private, temporary),
         None => Ok(()),

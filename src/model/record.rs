@@ -104,7 +104,11 @@ impl Record {
         }
     }
 
-    fn set(&mut self, field: Field, text: String) -> Result<(), Invalid> {
+    /// Sets the record's `field`, which its kind has to have, from its text.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a severity or a confidence that is not one.
+    pub fn set(&mut self, field: Field, text: String) -> Result<(), Invalid> {
         match (self, field) {
             (Record::Failure(it) | Record::Success(it) | Record::Observation(it), Field::Severity) => {
                 it.severity = text.parse()?;

@@ -596,7 +596,7 @@ impl<'h> Committer<'h> {
         let committed = loop {
             let records: Vec<&Intent> = intents.iter().collect();
             let (home, journal) = (self.home.id(), self.journal_id);
-            let batch = history::Batch { records: &records, pages: &pages, home, journal, position };
+            let batch = history::Batch { records: &records, pages: &pages, change: None, home, journal, position };
             let result = self.history.commit(&batch);
             self.counts.waits += self.history.take_waits();
             match result {

@@ -379,10 +379,11 @@ impl Mending<'_, '_> {
             _ => self.committer.history().read(&finding.path)?,
         };
         let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
+        let amended = parsed.as_ref().and_then(Parsed::amended);
         let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
         let Request { record, key, provenance } = &request;
         let path = RecordPath(&finding.path).shown();
-        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, path };
+        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, amended: amended.as_ref(), path };
         let copies = self.committer.home().index_copies()?;
         let newest = copies.first().map(|path| (path, Index::open_to_read(path, index::PATIENCE, Others::KeptOut)));
         let copy = newest.as_ref().and_then(|(_, opened)| opened.as_ref().ok());
@@ -485,6 +486,10 @@ impl Mending<'_, '_> {
             }
         };
         let mut files = page::files(known.id, known.created_at, &request, Level::Day);
+        let amended = self.committer.index()?.amended(id)?;
+        if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
+            page.text = page::amended_page(known.id, known.created_at, &request, amended);
+        }
         // The row says where the record is, whatever its page would be called today.
         let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for file in &mut files {
@@ -494,7 +499,7 @@ impl Mending<'_, '_> {
             };
         }
         let Request { record, key, provenance } = request;
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended: None, files })
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
     }
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.

@@ -104,14 +104,24 @@ fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
 fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
-        if let Some(Parsed { request: Some(request), .. }) = parse(stores, path)? {
-            records.push((*created_at, *id, request, RecordPath(path).shown()));
+        let parsed = parse(stores, path)?;
+        let amended = parsed.as_ref().and_then(Parsed::amended);
+        if let Some(Parsed { request: Some(request), .. }) = parsed {
+            records.push((*created_at, *id, request, amended, RecordPath(path).shown()));
         }
     }
     let mut rows = Vec::with_capacity(records.len());
-    for (created_at, id, Request { record, key, provenance }, path) in &records {
+    for (created_at, id, Request { record, key, provenance }, amended, path) in &records {
         let key = key.as_deref();
-        rows.push(RowImage { id: *id, created_at: *created_at, key, record, provenance, path });
+        rows.push(RowImage {
+            id: *id,
+            created_at: *created_at,
+            key,
+            record,
+            provenance,
+            amended: amended.as_ref(),
+            path,
+        });
     }
     // What an adopted table refuses is parked when the stores are held against each other.
     index.insert_what_is_taken(&rows)?;

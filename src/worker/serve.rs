@@ -24,6 +24,8 @@ struct Memory {
     round: Option<Round>,
     /// The requests that wait for an answer, as of the last look.
     asked: Vec<Asked>,
+    /// Whether the last look found something that only recovery can put right.
+    needs_recovery: bool,
     schedule: Schedule,
     rows_due: Option<Instant>,
     parked_due: Instant,
@@ -33,7 +35,16 @@ impl Memory {
     fn new(options: &Options) -> Memory {
         let parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
         let schedule = Schedule::new(options.age_max, options.urgent);
-        Memory { heard: None, seen: None, round: None, asked: Vec::new(), schedule, rows_due: None, parked_due }
+        Memory {
+            heard: None,
+            seen: None,
+            round: None,
+            asked: Vec::new(),
+            needs_recovery: false,
+            schedule,
+            rows_due: None,
+            parked_due,
+        }
     }
 }
 
@@ -83,7 +94,7 @@ impl Worker<'_> {
             watching: self.events.is_watching(),
             round: memory.round,
             asked: !memory.asked.is_empty(),
-            needs_recovery: session.needs_recovery(),
+            needs_recovery: memory.needs_recovery,
             backlog: session.backlog(),
             schedule: memory.schedule,
             at_rest,
@@ -129,7 +140,7 @@ impl Worker<'_> {
         // Before anything is read: what comes meanwhile makes it differ.
         memory.seen = Some((Instant::now(), self.events.fingerprint(session.segment())));
         memory.asked = self.requests.list()?;
-        session.look()?;
+        memory.needs_recovery = session.look()?;
         memory.schedule.due(session.backlog(), Instant::now());
         Ok(())
     }

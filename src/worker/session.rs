@@ -37,9 +37,10 @@ impl<'h> Session<'h> {
         }
     }
 
-    /// Reads what was appended to the journal.
-    pub(super) fn look(&mut self) -> Result<(), Error> {
-        Ok(self.committer.look()?)
+    /// Reads what was appended to the journal. Returns whether something was found that only recovery can put right.
+    pub(super) fn look(&mut self) -> Result<bool, Error> {
+        self.committer.look()?;
+        Ok(self.committer.void().is_some())
     }
 
     /// Commits one batch, if there is one. It may be too small for everything.
@@ -92,11 +93,6 @@ impl<'h> Session<'h> {
     /// Whether records are committed whose rows are not in the index.
     pub(super) fn rows_lag(&self) -> bool {
         self.committer.rows_owed().is_some()
-    }
-
-    /// Whether something was found that only recovery can put right.
-    pub(super) fn needs_recovery(&self) -> bool {
-        self.committer.void().is_some()
     }
 
     /// Whether the journal is committed up to `end`.

@@ -220,7 +220,7 @@ fn a_released_home_that_is_adopted_again_has_its_id() {
 
 /// A repository that a version before this one made has a mark without the id. The next worker adds it.
 #[test]
-fn a_repository_of_before_is_marked_with_the_id() {
+fn a_repository_of_an_earlier_version_is_marked_with_the_id() {
     let home = TestHome::new();
     let mark = home.path().join(".git/indelible");
     let text = fs::read_to_string(&mark).expect("it is there");

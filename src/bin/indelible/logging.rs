@@ -47,7 +47,7 @@ pub fn check(settings: &LogSettings) -> Result<(), String> {
     let level = &settings.level;
     // An unknown word would be read as the name of a module.
     let known = LEVELS.contains(&level.as_str()) || level.contains('=');
-    known.then_some(()).ok_or_else(|| format!("{level:?} is none of {}", LEVELS.join(", ")))?;
+    known.then_some(()).ok_or_else(|| format!("{level:?} is not one of {}", LEVELS.join(", ")))?;
     EnvFilter::try_new(level).map(drop).map_err(|error| error.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! One batch, one commit.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 
@@ -13,7 +13,7 @@ use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle};
 use crate::fs::crash::Point;
 use crate::model::position::Position;
-use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, check_path};
+use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, Op, check_path};
 
 /// So often is a commit made anew since the branch had moved meanwhile.
 const ATTEMPTS_MAX: usize = 10;
@@ -25,12 +25,25 @@ pub struct Batch<'a> {
     pub records: &'a [&'a Intent],
     /// Derived pages, which replace what the tree has at their path.
     pub pages: &'a [FileImage],
+    /// What an operation changes that makes no record; it has a batch of its own.
+    pub change: Option<&'a Changes<'a>>,
     /// The home's id.
     pub home: HomeId,
     /// The journal the batch is from.
     pub journal: JournalId,
     /// Where in the journal it ends.
     pub position: Position,
+}
+
+/// What an operation changes in the tree.
+#[derive(Clone, Debug)]
+pub struct Changes<'a> {
+    /// The operation.
+    pub op: &'a Op,
+    /// Files that replace what the tree has at their path, or are new.
+    pub files: Vec<FileImage>,
+    /// Paths that the tree has no longer. One that it has not is no matter.
+    pub removed: Vec<String>,
 }
 
 /// What came of a batch.
@@ -110,7 +123,7 @@ impl History {
     /// What is left to do when the tree that was looked at has all of the batch. False where the branch has appeared
     /// meanwhile.
     fn settle_for(&self, repository: &Repository, base: &Base, batch: &Batch<'_>) -> Result<bool, Error> {
-        let is_empty = batch.records.is_empty() && batch.pages.is_empty();
+        let is_empty = batch.records.is_empty() && batch.pages.is_empty() && batch.change.is_none();
         if let (None, Some(parent), false) = (base.branch, base.parent, is_empty) {
             // Their HEAD has it, as after a merge of a branch that they then removed: ours starts there again.
             if !refs::move_to(self, repository, &self.reference, Expected::Exactly(None), parent)? {
@@ -168,14 +181,31 @@ pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
 #[derive(Default)]
 struct Wanted<'a> {
     files: BTreeMap<&'a str, Leaf<'a>>,
+    /// Files that are not to be there.
+    removed: BTreeSet<&'a str>,
     folders: BTreeMap<&'a str, Wanted<'a>>,
+}
+
+/// What becomes of a folder.
+enum After {
+    Same,
+    Tree(Oid),
+    /// Nothing is left in it: git has no empty folders.
+    Empty,
 }
 
 #[derive(Clone, Copy)]
 struct Leaf<'a> {
     file: &'a FileImage,
-    /// The record's place in the batch; absent for a page.
+    /// The record's place in the batch; absent for a page, and for what an operation changes.
     record: Option<usize>,
+}
+
+impl Leaf<'_> {
+    /// What is put over whatever the tree has.
+    fn over(file: &FileImage) -> Leaf<'_> {
+        Leaf { file, record: None }
+    }
 }
 
 impl<'a> Wanted<'a> {
@@ -186,7 +216,11 @@ impl<'a> Wanted<'a> {
                 root.add(Leaf { file, record: Some(number) })?;
             }
         }
-        batch.pages.iter().try_for_each(|file| root.add(Leaf { file, record: None }))?;
+        batch.pages.iter().try_for_each(|file| root.add(Leaf::over(file)))?;
+        if let Some(changes) = batch.change {
+            changes.files.iter().try_for_each(|file| root.add(Leaf::over(file)))?;
+            changes.removed.iter().try_for_each(|path| root.remove(path))?;
+        }
         Ok(root)
     }
 
@@ -213,6 +247,18 @@ impl<'a> Wanted<'a> {
         } else {
             folder.files.entry(rest).or_insert(leaf);
         }
+        Ok(())
+    }
+
+    /// What is at `path` goes, if it is a file.
+    fn remove(&mut self, path: &'a str) -> Result<(), Error> {
+        check_path(path)?;
+        let (mut folder, mut rest) = (self, path);
+        while let Some((part, beneath)) = rest.split_once('/') {
+            folder = folder.folders.entry(part).or_default();
+            rest = beneath;
+        }
+        folder.removed.insert(rest);
         Ok(())
     }
 
@@ -262,15 +308,19 @@ impl<'r, 'a> Draft<'r, 'a> {
 
     /// The root tree with what is wanted in it; nothing where it had all of it.
     fn tree(&mut self, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<Option<Oid>, Error> {
-        let tree = self.folder("", wanted, base)?;
+        let tree = match self.folder("", wanted, base)? {
+            After::Same => None,
+            After::Tree(id) => Some(id),
+            After::Empty => Some(self.add(ObjectType::Tree, Vec::new())?),
+        };
         match self.obstacles.is_empty() {
             true => Ok(tree),
             false => Err(Error::Obstructed { obstacles: std::mem::take(&mut self.obstacles) }),
         }
     }
 
-    /// One folder with what is wanted in it, and the folders beneath; nothing where it had all of it.
-    fn folder(&mut self, path: &str, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<Option<Oid>, Error> {
+    /// One folder with what is wanted in it, and the folders beneath.
+    fn folder(&mut self, path: &str, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<After, Error> {
         let object = match base {
             Some(id) => Some(tree::read(self.source, id, path)?),
             None => None,
@@ -282,21 +332,27 @@ impl<'r, 'a> Draft<'r, 'a> {
         for (&name, folder) in &wanted.folders {
             match there.get(name) {
                 Some(it) if it.shape() != Shape::Folder => self.obstruct(&join(path, name), it.shape(), folder),
-                it => {
-                    let id = self.folder(&join(path, name), folder, it.map(|it| it.id))?;
-                    changes.extend(id.map(|id| Entry::folder(name, id)));
-                }
+                it => match self.folder(&join(path, name), folder, it.map(|it| it.id))? {
+                    After::Same => {}
+                    After::Tree(id) => changes.push(Entry::folder(name, id)),
+                    After::Empty => changes.extend(it.map(Entry::removed)),
+                },
             }
         }
         for (&name, leaf) in &wanted.files {
             let id = self.file(leaf, there.get(name))?;
             changes.extend(id.map(|id| Entry::file(name, id)));
         }
+        let goes = |name: &&str| there.get(name).filter(|it| it.shape() == Shape::File).map(Entry::removed);
+        changes.extend(wanted.removed.iter().filter_map(goes));
         if changes.is_empty() {
-            return Ok(None);
+            return Ok(After::Same);
         }
         let bytes = tree::with_changes(base, changes).map_err(|_| tree::malformed(id, path))?;
-        self.add(ObjectType::Tree, bytes).map(Some)
+        match bytes.is_empty() {
+            true => Ok(After::Empty),
+            false => self.add(ObjectType::Tree, bytes).map(After::Tree),
+        }
     }
 
     /// The blob that has to go into the tree; nothing where what is there stays.
@@ -349,7 +405,10 @@ impl<'r, 'a> Draft<'r, 'a> {
         let who = format!("{name} <{email}> {when} +0000");
         let trailer =
             Trailer { home: Some(self.batch.home), journal: self.batch.journal, position: self.batch.position };
-        let message = message::compose(&self.records(), self.pages, &trailer);
+        let message = match self.batch.change {
+            Some(changes) => message::of_change(changes.op, &trailer),
+            None => message::compose(&self.records(), self.pages, &trailer),
+        };
         let parent = parent.map_or_else(String::new, |id| format!("parent {id}\n"));
         let text = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\n{message}");
         self.add(ObjectType::Commit, text.into_bytes())
@@ -362,7 +421,7 @@ fn survey<'b>(wanted: &Wanted<'_>, base: &'b [u8]) -> Result<BTreeMap<&'b str, E
     for entry in tree::entries(base) {
         let entry = entry?;
         let Ok(name) = std::str::from_utf8(entry.name) else { continue };
-        if wanted.files.contains_key(name) || wanted.folders.contains_key(name) {
+        if wanted.files.contains_key(name) || wanted.folders.contains_key(name) || wanted.removed.contains(name) {
             there.insert(name, entry);
         }
     }
@@ -382,7 +441,14 @@ pub(super) mod tests {
         let repository = history.repository().expect("opened");
         let position =
             Position { segment: crate::model::position::SegmentId(uuid::Uuid::nil()), offset: 0, checksum: 0 };
-        let batch = Batch { records, pages: &[], home: HomeId::default(), journal: JournalId::default(), position };
+        let batch = Batch {
+            records,
+            pages: &[],
+            change: None,
+            home: HomeId::default(),
+            journal: JournalId::default(),
+            position,
+        };
         let old = repository.odb().expect("objects");
         let mut draft = Draft::new(&old, &batch);
         let base = history.base(&repository).expect("a base");

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::model::position::Position;
 use crate::model::text::{shortened, visible_line};
-use crate::model::{HomeId, Intent, JournalId, Kind};
+use crate::model::{HomeId, Intent, JournalId, Kind, Op};
 
 const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
@@ -52,6 +52,25 @@ pub(super) fn compose(records: &[&Intent], pages: usize, trailer: &Trailer) -> S
     text
 }
 
+/// The message of a commit of an operation that makes no record. What was retracted is named by its id alone.
+pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
+    let id = op.of().short();
+    let (subject, line) = match op {
+        Op::Amend(amendment) => {
+            let (intent, kind) = (&amendment.record, amendment.record.record.kind());
+            let subject = format!("Amend {kind}: {}", title(intent, SUBJECT_CHARS_MAX));
+            (subject, format!("- amended {kind}: {} ({id})", title(intent, TITLE_CHARS_MAX)))
+        }
+        Op::Retract(_) => ("Retract 1 record".to_owned(), format!("- retracted ({id})")),
+        Op::Restore(_) => ("Restore 1 record".to_owned(), format!("- restored ({id})")),
+        Op::Erase { .. } => ("Erase 1 record".to_owned(), format!("- erased ({id})")),
+        Op::Record(intent) => return compose(&[intent], 0, trailer),
+    };
+    let trailer = compose(&[], 0, trailer);
+    let trailer = trailer.split_once("\n\n").map_or("", |(_, trailer)| trailer);
+    format!("{subject}\n\n{line}\n\n{trailer}")
+}
+
 fn subject(records: &[&Intent], pages: usize) -> String {
     match records {
         [] => format!("Render {}", super::count(pages, "page", "pages")),
@@ -93,7 +112,7 @@ pub fn parse(message: &[u8]) -> Option<Trailer> {
 mod tests {
     use super::*;
     use crate::model::position::SegmentId;
-    use crate::model::{Learning, Provenance, Record, RecordId, Severity};
+    use crate::model::{Amendment, Change, Learning, Provenance, Record, RecordId, Revision, Severity};
     use jiff::Timestamp;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -138,6 +157,28 @@ mod tests {
         assert_eq!(text, expected);
         assert!(compose(&[&one], 0, &trailer()).starts_with("Record failure: disk␊full\n\n- failure:"));
         assert!(compose(&[], 2, &trailer()).starts_with("Render 2 pages\n\nIndelible-Home:"));
+    }
+
+    #[test]
+    fn an_operation_says_what_it_did_and_a_retraction_no_title() {
+        let change = |intent: &Intent| Change {
+            of: intent.id,
+            revision: Revision::first(intent.id),
+            base: Revision::first(intent.id),
+            at: Timestamp::UNIX_EPOCH,
+            path: Some("memory/failures/secret-title.md".into()),
+            because: Some("secret".into()),
+        };
+        let one = intent("disk\nfull");
+        let amended = Op::Amend(Box::new(Amendment { change: change(&one), record: one.clone() }));
+        let text = of_change(&amended, &trailer());
+        assert!(text.starts_with("Amend failure: disk␊full\n\n- amended failure: disk␊full (deadbeef)\n\nIndelible-"));
+        let retracted = of_change(&Op::Retract(change(&one)), &trailer());
+        assert!(retracted.starts_with("Retract 1 record\n\n- retracted (deadbeef)\n\nIndelible-"), "{retracted}");
+        assert!(!retracted.contains("secret"), "{retracted}");
+        for text in [text, retracted] {
+            assert_eq!(parse(text.as_bytes()), Some(trailer()));
+        }
     }
 
     #[test]

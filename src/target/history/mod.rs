@@ -63,7 +63,7 @@ use crate::private;
 
 use modes::Modes;
 
-pub use commit::{Batch, Committed};
+pub use commit::{Batch, Changes, Committed};
 pub use message::{Trailer, parse as trailer_of};
 pub use outer::make_room;
 pub use pack::Swept;

@@ -1,15 +1,15 @@
 //! Making, finding and opening the repository, and the list of files that it ignores.
 //!
-//! A repository of ours is built and synced among the temporary files, a new list beside the old one. Both are made
-//! through [`Dir`]. By path are: what is only looked at, folders that get the modes which git would give them, and what
-//! libgit2 writes itself (the configuration of a copy that is taken on).
+//! A home's own repository is built and synced among the temporary files, a new list beside the old one. Both are made
+//! through [`Dir`]. By path are: what is only read, folders that get the modes which git would give them, and what libgit2
+//! writes itself (the configuration of a clone that is taken on).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
+//! | before it is renamed to its place | what was there; the new one, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
 //! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
-//! | before a list that had no line but ours is removed | that list | releasing again |
+//! | before a list with only our lines is removed | that list | releasing again |
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -69,7 +69,7 @@ pub(super) fn prepare() {
     });
 }
 
-/// Whether `home` has no repository: no `.git`, or an empty folder of that name, which is nobody's.
+/// Whether `home` has no repository: no `.git`, or an empty folder of that name.
 pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
     let path = home.join(".git");
     match std::fs::symlink_metadata(&path) {
@@ -112,8 +112,8 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     Ok(repository)
 }
 
-/// Makes folders again that are empty in a new repository, and that a copy need not carry: without `refs` git takes it for
-/// none. In somebody's own repository that is `objects/pack` alone, which git makes again as well.
+/// Makes folders again that are empty in a new repository, and that a copy may lack: without `refs` git sees no repository.
+/// In a user's repository only `objects/pack` is made, which git makes again as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     let git = home.join(".git");
     let owned = has_our_section(&plain::text(&git.join("config")));
@@ -148,7 +148,7 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     let text = error.message();
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
-        // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
+        // Removed since it was looked for. The history of such a home can be rebuilt.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
@@ -157,7 +157,7 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     }
 }
 
-/// Whether the home has all that libgit2 takes for a repository: then it did not find one because it could not look.
+/// Whether the home has all that makes a repository: then libgit2 did not find one because it could not read it.
 fn is_all_there(home: &Path) -> bool {
     let is_there = |name: &&str| match std::fs::metadata(home.join(".git").join(name)) {
         Ok(_) => true,
@@ -185,16 +185,16 @@ pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
     }
 }
 
-/// Whether the configuration has a section of ours. libgit2 takes one that it could not read for none, and a repository
-/// of ours must never pass for somebody else's.
+/// Whether the configuration has our section. libgit2 treats an unreadable configuration as empty, and a home's own
+/// repository must never pass for a user's.
 fn names_us(repository: &Repository) -> Result<bool, Error> {
     let path = repository.commondir().join("config");
     let text = plain::content(&path).doing_at("reading the configuration", &path)?.unwrap_or_default();
     Ok(has_our_section(&String::from_utf8(text).unwrap_or_default()))
 }
 
-/// A bare repository in `.git`: what reads works as anywhere, what needs an index refuses. `sharedRepository` makes what
-/// a git program adds readable by its owner alone, whatever the umask.
+/// A bare repository in `.git`: git's reading commands work, those that need an index refuse. With `sharedRepository`, what
+/// a git program adds is readable by its owner alone, whatever the umask.
 const CONFIG: &str = "[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -204,12 +204,12 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
-/// Makes a copy of a repository of ours, which the settings of ours are not copied with, one of ours.
+/// Writes our settings into a clone of a home's own repository, which git makes without them.
 pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     if is_owned(repository)? {
         return Ok(());
     }
-    let doing = "taking on a copy of a repository of ours";
+    let doing = "taking on a clone of a home's repository";
     let path = repository.commondir().join("config");
     let mut config = git2::Config::open(&path).doing(doing)?;
     let common = folder(repository.commondir())?;
@@ -224,8 +224,8 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     sync(&common)
 }
 
-/// Writes the file that says where the private folder of the home `id` is, and its id, by way of `staging`. A repository of
-/// before lacks the id, a copy that git made lacks the file. A work tree of the home's repository does not mark it.
+/// Writes the marker of the home `id` (see [`private`]), by way of `staging`. In a repository of an earlier version the marker
+/// lacks the id; a clone lacks the marker. A home in another work tree of the repository leaves the marker alone.
 pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
     let marker = private::marker(id);
     if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
@@ -239,14 +239,14 @@ pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path)
 }
 
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
-/// folder of the home. False where somebody else's got there first.
+/// folder of the home. False if another repository got there first.
 pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
     let (home, staging) = (folder(home)?, folder(staging)?);
     match create_in(&home, &staging, id) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
         created => return created,
     }
-    // What a crash left there. A home without a repository has nothing else in it that anybody misses.
+    // Leftovers of a crash. A home without a repository needs nothing else in that folder.
     let _ = home.remove_tree(BESIDE);
     let beside = home.make_folder(BESIDE).doing_at("making a folder", &home.path().join(BESIDE))?;
     let created = create_in(&home, &beside, id);
@@ -269,7 +269,7 @@ fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
     placed
 }
 
-/// Whether a folder could not be renamed since something else than an empty folder lies there.
+/// Whether a folder could not be renamed because something other than an empty folder lies there.
 fn is_taken(error: &fs::Error) -> bool {
     let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists];
     matches!(error, fs::Error::Refused { .. }) || error.io_kind().is_some_and(|kind| taken.contains(&kind))
@@ -311,7 +311,7 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
 
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
 const EXCLUDED_INDEX: &str = "/memory/index.db";
-/// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
+/// Exactly what we write into a user's work tree. Git adds the user's own files beside it as before.
 pub(super) const EXCLUDED: [&str; 9] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
@@ -323,13 +323,13 @@ pub(super) const EXCLUDED: [&str; 9] = [
     "/memory/heuristics/*/README.md",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
-/// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
-/// before.
+/// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its old
+/// place.
 const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
-/// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
-/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is
-/// the index of an adopted home (`is_adopted`).
+/// Adds our missing lines to the repository's own list of ignored files, and removes those of earlier versions. Other lines
+/// stay. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is the index
+/// of an adopted home (`is_adopted`).
 pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adopted: bool) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
@@ -344,7 +344,7 @@ pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adop
     if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
 }
 
-/// Adds those of `lines` that the list of ignored files does not have.
+/// Adds the missing ones of `lines` to the list of ignored files.
 pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
@@ -355,12 +355,12 @@ pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Res
     }
 }
 
-/// Puts the list of ignored files back as it was `before`.
+/// Restores the list of ignored files to `before`.
 pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     write_excluded(common, modes, before.unwrap_or_default())
 }
 
-/// `text`, of a list of ignored files, with `lines` behind it.
+/// `text`, a list of ignored files, with `lines` at its end.
 fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     let mut text = text.to_owned();
     if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
@@ -370,7 +370,7 @@ fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     text
 }
 
-/// `text` without the lines that we added before: those that stand together, in their order, up to the last of them.
+/// `text` without the lines of earlier versions, which stand together, in their order, up to the last of them.
 fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     let [others @ .., last] = EXCLUDED_BEFORE;
@@ -387,14 +387,14 @@ fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     lines.concat()
 }
 
-/// The index of every work tree that has one which can be read.
+/// Git's index of every work tree, if it can be read.
 fn indexes(common: &Path) -> Vec<Index> {
     let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
     let folders = linked.chain([common.to_owned()]);
     folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
 }
 
-/// Whether `index` has something that `line`, of a list of ignored files, names.
+/// Whether `index` has something that matches `line`, of a list of ignored files.
 fn has_beneath(index: &Index, line: &str) -> bool {
     let wanted = line.trim_start_matches('/');
     let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
@@ -402,14 +402,14 @@ fn has_beneath(index: &Index, line: &str) -> bool {
     found.is_ok()
 }
 
-/// The repository's own list of ignored files; `None` if there is none.
+/// The repository's own list of ignored files, if it has one.
 pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = common.join("info").join("exclude");
     plain::content(&path).doing_at("reading the list of ignored files", &path)
 }
 
-/// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
-/// nobody has changed it since, it is as it was, byte for byte.
+/// Removes our lines from the repository's own list of ignored files, which was `before` when they were added. If it was not
+/// changed since, it becomes what it was, byte for byte.
 pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
     let kept = without_ours(&now, before);
@@ -426,7 +426,7 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
     }
 }
 
-/// The list `now` without the lines of ours that `before` did not have.
+/// The list `now` without our lines, unless `before` had them.
 pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
     let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
     let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
@@ -443,7 +443,7 @@ pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
     left.into_iter().try_for_each(|name| pack_file::remove(&info, name).map(drop))
 }
 
-/// How a list of ignored files is named that is about to take the place of another.
+/// The name of a list of ignored files that is about to replace another.
 const EXCLUDE_BESIDE: &str = "exclude.indelible-";
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
@@ -453,7 +453,7 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
         modes.apply(|| std::fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
         modes.mend(&info);
     }
-    // A link is followed, so that it goes on being one.
+    // A link is followed, so that it stays a link.
     let named = info.join("exclude");
     let path = std::fs::canonicalize(&named).unwrap_or(named);
     let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
@@ -471,7 +471,7 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
     placed.and_then(|()| sync(&info))
 }
 
-/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Where that cannot be told, yes.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Yes if its index is unreadable.
 pub fn tracks(home: &Path, path: &str) -> bool {
     if is_absent(home).unwrap_or(false) {
         return false;
@@ -481,7 +481,7 @@ pub fn tracks(home: &Path, path: &str) -> bool {
     index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
-/// Where somebody's own repository is, for a person, and whether it tracks the file `path`.
+/// The HEAD of a user's repository, as text for a person, and whether it tracks the file `path`.
 pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, bool), Error> {
     let head = repository.find_reference("HEAD").doing("reading HEAD")?;
     let head = match head.symbolic_target().ok().flatten() {
@@ -492,7 +492,7 @@ pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, boo
         }
         None => head.target().map_or_else(String::new, |id| format!("detached at {:.10}", id.to_string())),
     };
-    // Only looked at, and only to tell its owner; a repository without one tracks nothing.
+    // Read only to inform its owner. A repository without an index tracks nothing.
     let index = repository.index().doing("reading the index")?;
     Ok((head, index.get_path(Path::new(path), 0).is_some()))
 }

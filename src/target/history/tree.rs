@@ -49,6 +49,15 @@ impl<'a> Entry<'a> {
         Entry { mode: b"40000", name: name.as_bytes(), id }
     }
 
+    /// That there is no such entry, nor any other of its name and shape.
+    pub(super) fn removed(of: &Entry<'a>) -> Entry<'a> {
+        Entry { id: Oid::ZERO_SHA1, ..*of }
+    }
+
+    fn is_removal(&self) -> bool {
+        self.id == Oid::ZERO_SHA1
+    }
+
     pub(super) fn shape(&self) -> Shape {
         match self.mode {
             b"40000" | b"040000" => Shape::Folder,
@@ -105,7 +114,8 @@ fn split_first(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     (!mode.is_empty() && !name.is_empty()).then_some((entry, rest))
 }
 
-/// The tree `base` with `changes` in it: an entry of the same name and order is replaced, all others stay as they are.
+/// The tree `base` with `changes` in it: an entry of the same name and order is replaced or removed, all others stay as they
+/// are.
 pub(super) fn with_changes(base: &[u8], mut changes: Vec<Entry<'_>>) -> Result<Vec<u8>, Malformed> {
     changes.sort_by(Entry::order);
     let mut out = Vec::with_capacity(base.len() + changes.iter().map(|it| it.name.len() + 28).sum::<usize>());
@@ -125,6 +135,9 @@ pub(super) fn with_changes(base: &[u8], mut changes: Vec<Entry<'_>>) -> Result<V
 }
 
 fn push(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    if entry.is_removal() {
+        return;
+    }
     out.extend_from_slice(entry.mode);
     out.push(b' ');
     out.extend_from_slice(entry.name);
@@ -178,6 +191,16 @@ mod tests {
         let bytes = with_changes(&base, vec![Entry::file("a", id(1))]).expect("well formed");
         assert!(bytes.ends_with(&base) && bytes.len() > base.len());
         assert_eq!(with_changes(&bytes, vec![Entry::file("a", id(1))]), Ok(bytes));
+    }
+
+    #[test]
+    fn an_entry_is_removed_and_its_neighbours_stay() {
+        let all = vec![Entry::file("a", id(1)), Entry::folder("b", id(2)), Entry::file("c", id(3))];
+        let bytes = with_changes(&[], all.clone()).expect("well formed");
+        let less = with_changes(&bytes, vec![Entry::removed(&all[1]), Entry::removed(&Entry::file("x", id(4)))]);
+        let names =
+            |bytes: &[u8]| entries(bytes).map(|it| it.expect("written by us").name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&less.expect("well formed")), [b"a", b"c"]);
     }
 
     #[test]

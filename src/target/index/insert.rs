@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, columns_of, is_of_the_sql, migrate};
-use super::{Error, Index, framework};
+use super::{Error, Index, change, framework};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
-use crate::model::{Intent, Origin, Provenance, Record, RecordId};
+use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
 
 /// What a row is made from.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub struct RowImage<'a> {
     pub record: &'a Record,
     /// Where it comes from.
     pub provenance: &'a Provenance,
+    /// How it came to its content, if that is not as it was first recorded.
+    pub amended: Option<&'a Amended>,
     /// Its page, or its folder if it is an experiment; relative to the home.
     pub path: &'a str,
 }
@@ -45,6 +47,7 @@ impl<'a> RowImage<'a> {
             key,
             record: &intent.record,
             provenance: &intent.provenance,
+            amended: intent.amended.as_ref(),
             path,
         }
     }
@@ -190,31 +193,47 @@ impl<'t> Statements<'t> {
         if let Some((row_id, path)) = found.map_err(error)? {
             return Ok(Inserted { row_id, path, is_new: false });
         }
-        let refused = |source| match is_refusal(&source) {
-            true => Error::RowRefused { id: row.id, kind: row.record.kind(), source },
-            false => error(source),
-        };
-        let created_at = format!("{:.3}", row.created_at);
+        match self.insert_new_row(row) {
+            Ok(row_id) => Ok(Inserted { row_id, path: row.path.into(), is_new: true }),
+            Err(Refused { source, by_table: true }) if is_refusal(&source) => {
+                Err(Error::RowRefused { id: row.id, kind: row.record.kind(), source })
+            }
+            Err(Refused { source, .. }) => Err(error(source)),
+        }
+    }
+
+    /// Inserts `row`, whose record has none.
+    pub(super) fn insert_new(&mut self, row: &RowImage<'_>) -> Result<(), rusqlite::Error> {
+        self.insert_new_row(row).map(|_| ()).map_err(|refused| refused.source)
+    }
+
+    /// Inserts `row`, whose record has none. Returns its number.
+    fn insert_new_row(&mut self, row: &RowImage<'_>) -> Result<i64, Refused> {
+        let in_table = |source| Refused { source, by_table: true };
+        let (id, created_at) = (row.id.to_string(), format!("{:.3}", row.created_at));
         let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
         let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
         let row_id = if self.is_framework {
             let (record, exact) = framework::fitted(row.record);
-            let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(refused)?;
+            let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(in_table)?;
             let (headline, domain) = (exact.headline, exact.domain);
             let values = params![
                 id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, headline,
                 domain
             ];
-            self.remember.execute(values).map_err(error)?;
+            self.remember.execute(values)?;
             row_id
         } else {
-            let row_id = self.insert_into_table(row).map_err(refused)?;
+            let row_id = self.insert_into_table(row).map_err(in_table)?;
             let values =
                 params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
-            self.remember.execute(values).map_err(error)?;
+            self.remember.execute(values)?;
             row_id
         };
-        Ok(Inserted { row_id, path: row.path.into(), is_new: true })
+        if let Some(amended) = row.amended {
+            change::remember(self.transaction, row.id, amended)?;
+        }
+        Ok(row_id)
     }
 
     pub(super) fn insert_into_table(&mut self, row: &RowImage<'_>) -> Result<i64, rusqlite::Error> {
@@ -241,6 +260,19 @@ impl<'t> Statements<'t> {
             Some(statement) => Ok(statement),
             empty => Ok(empty.insert(table.prepare(self.transaction)?)),
         }
+    }
+}
+
+/// Why a row could not be inserted.
+struct Refused {
+    source: rusqlite::Error,
+    /// Whether it was the table that refused it, which can be another program's.
+    by_table: bool,
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(source: rusqlite::Error) -> Self {
+        Refused { source, by_table: false }
     }
 }
 

@@ -15,6 +15,7 @@
 //! `rebuild` what empties the index and begins again, `look` the connections that only read, `copy` whole copies,
 //! `revive` rows that another program has deleted, `home` the home's id. Each says what a crash leaves.
 
+mod change;
 mod copy;
 mod framework;
 mod home;

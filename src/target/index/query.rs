@@ -123,7 +123,8 @@ fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
         id: parsed(row, 0)?,
         kind: parsed(row, 1)?,
         path: row.get(2)?,
-        row_id: row.get(3)?,
+        // The number of a hidden record's row is negative: there is no such row.
+        row_id: row.get::<_, Option<i64>>(3)?.filter(|number| *number > 0),
         created_at: parsed(row, 4)?,
     })
 }

@@ -56,7 +56,7 @@ impl Index {
 }
 
 fn number_of(connection: &Connection, id: &str) -> Result<Option<i64>, rusqlite::Error> {
-    connection.query_row("SELECT row_id FROM records WHERE id = ?1", [id], |row| row.get(0)).optional()
+    connection.query_row("SELECT row_id FROM records WHERE id = ?1 AND row_id > 0", [id], |row| row.get(0)).optional()
 }
 
 /// The cells of the row `number` of `table`, by column, if it is the row of the record `id`.
@@ -77,13 +77,13 @@ fn row_of(
 }
 
 /// Names of columns, quoted for SQL.
-fn quoted<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
+pub(super) fn quoted<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
     let quoted = columns.into_iter().map(|column| format!("\"{}\"", column.replace('"', "\"\"")));
     quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// Inserts what of `cells` has a column in `table` now.
-fn insert(connection: &Connection, table: &str, cells: Vec<(String, Value)>) -> Result<(), rusqlite::Error> {
+pub(super) fn insert(connection: &Connection, table: &str, cells: Vec<(String, Value)>) -> Result<(), rusqlite::Error> {
     let there = columns_of(connection, table)?;
     let (columns, cells): (Vec<_>, Vec<_>) = cells.into_iter().filter(|(column, _)| there.contains(column)).unzip();
     let places = vec!["?"; cells.len()].join(", ");

@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// What was added to the tables since the first version of the schema, in order; the index counts those that it has. A
 /// program that does not know of one goes on working beside it: none takes anything away.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // Where a record comes from.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -81,6 +81,17 @@ const MIGRATIONS: [&str; 1] = [
      ALTER TABLE records ADD COLUMN agent TEXT;
      ALTER TABLE records ADD COLUMN host TEXT;
      ALTER TABLE records ADD COLUMN cwd TEXT;",
+    // Which of a record's revisions its row is, which fields were amended, and what became of records.
+    "ALTER TABLE records ADD COLUMN revision TEXT;
+     ALTER TABLE records ADD COLUMN amended TEXT;
+     CREATE TABLE marks (
+         id TEXT PRIMARY KEY,
+         state TEXT NOT NULL,
+         revision TEXT NOT NULL,
+         at TEXT NOT NULL,
+         because TEXT,
+         kept TEXT
+     ) WITHOUT ROWID;",
 ];
 
 /// Brings the tables up to this program's, within a transaction that holds the write lock.

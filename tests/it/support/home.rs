@@ -86,7 +86,7 @@ impl TestHome {
         }
     }
 
-    /// The private folder: in somebody's repository it lies in the git folder.
+    /// The private folder: in a user's repository it lies in the git folder.
     pub fn private(&self) -> PathBuf {
         let git = self.path.join(".git");
         let named = std::fs::read_to_string(&git).unwrap_or_default();
@@ -217,7 +217,7 @@ impl TestHome {
         assert_eq!(check, "ok", "SQLite finds something wrong with the index");
     }
 
-    /// The git program in the home, with nobody's configuration.
+    /// The git program in the home, without any user's configuration.
     pub fn git<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
         self.git_in(&self.path, args)
     }
@@ -258,7 +258,7 @@ impl TestHome {
         self.journal().iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// The full name of the reference that has the history: in somebody's repository it is ours alone.
+    /// The full name of the reference that has the history.
     pub fn history(&self) -> String {
         let id = std::fs::read_to_string(self.private().join("home.json")).ok();
         let id =

@@ -207,7 +207,7 @@ mod tests {
     fn what_is_wrong_is_said_in_a_line() {
         let said = |text: &str| {
             let read = Settings::read(Path::new("config.toml"), text, None, &[]);
-            read.expect_err("it makes no sense").causes.join("; ")
+            read.expect_err("it is invalid").causes.join("; ")
         };
         assert_eq!(said("[worker]\nage_ms = \"x\"\n"), "invalid type: string \"x\", expected u64, in `worker.age_ms`");
         let range = "invalid value: integer `9`, expected 1 to 5, in `hook.severity`";
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_new_homes_file_says_nothing() {
-        let read = |text: &str| Settings::read(Path::new("config.toml"), text, None, &[]).expect("it makes sense");
+        let read = |text: &str| Settings::read(Path::new("config.toml"), text, None, &[]).expect("it is valid");
         let settings = format!("{:?}", Settings::default());
         assert_eq!(format!("{:?}", read(TEMPLATE)), settings, "as it is not parsed");
         assert_eq!(format!("{:?}", read(&format!("{TEMPLATE}\n"))), settings, "as it is parsed");

@@ -393,3 +393,47 @@ fn damage_is_found_and_never_a_panic() {
     assert!(matches!(history.check_tip(), Err(Error::Damaged { .. })));
     assert!(matches!(history.missing(&[ONE]), Err(Error::Damaged { .. })));
 }
+
+#[test]
+fn an_operation_replaces_and_removes_and_a_folder_that_is_empty_goes() {
+    let (home, history) = Home::ours();
+    let one = record("memory/failures/2026/a.md", "one");
+    let other = record("memory/successes/2026/b.md", "other");
+    keep(&history, &[one.clone(), other]);
+    let change = |op: Op, files: &[FileImage], removed: &[&str], at: u64| {
+        let removed = removed.iter().map(|path| (*path).to_owned()).collect();
+        let changes = Changes { op: &op, files: files.to_vec(), removed };
+        let (records, position) = (&[][..], position(at));
+        let batch = Batch { records, pages: &[], change: Some(&changes), home: HOME, journal: JOURNAL, position };
+        history.commit(&batch).expect("it can be committed")
+    };
+    let revision = Revision { n: 2, op: Uuid::from_u128(1) };
+    let base = Revision::first(one.id);
+    let retraction = Change { of: one.id, revision, base, at: Timestamp::UNIX_EPOCH, path: None, because: None };
+    let state = page("memory/retracted/aa/x.md", "state");
+    let paths = ["memory/failures/2026/a.md", "memory/failures/2026/none.md", "memory/none/x.md"];
+    let state = std::slice::from_ref(&state);
+    let retracted = change(Op::Retract(retraction.clone()), state, &paths, 2);
+    assert!(matches!(retracted, Committed::New { .. }));
+    let tree = home.git(&["ls-tree", "-r", "-t", "--name-only", "HEAD"]);
+    let expected = "memory\nmemory/retracted\nmemory/retracted/aa\nmemory/retracted/aa/x.md\nmemory/successes\n\
+                    memory/successes/2026\nmemory/successes/2026/b.md\n";
+    assert_eq!(tree, expected);
+    assert!(home.git(&["log", "-1", "--format=%s"]).starts_with("Retract 1 record"));
+    home.fsck();
+    assert_eq!(change(Op::Retract(retraction.clone()), state, &paths, 3), Committed::Nothing, "it is done");
+    let back = page("memory/failures/2026/a.md", "one");
+    change(Op::Restore(retraction), &[page("memory/retracted/aa/x.md", "restored"), back], &[], 4);
+    assert_eq!(history.read("memory/failures/2026/a.md").expect("readable").as_deref(), Some(&b"one"[..]));
+    assert_eq!(history.last_of("memory/failures/2026/none.md").expect("readable"), None);
+    change(Op::Retract(Change { revision: Revision { n: 4, ..revision }, ..change_of(&one) }), &[], &paths[..1], 5);
+    let last = history.last_of("memory/failures/2026/a.md").expect("readable");
+    assert_eq!(last.as_deref(), Some(&b"one"[..]), "the history keeps what was removed");
+    assert!(history.had("memory/failures/2026/a.md", b"one").expect("readable"));
+    assert!(!history.had("memory/failures/2026/a.md", b"edited").expect("readable"));
+}
+
+fn change_of(intent: &Intent) -> Change {
+    let base = Revision::first(intent.id);
+    Change { of: intent.id, revision: base, base, at: Timestamp::UNIX_EPOCH, path: None, because: None }
+}

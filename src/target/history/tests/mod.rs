@@ -18,7 +18,9 @@ use uuid::Uuid;
 use super::*;
 use crate::journal::Replaced;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{FileImage, HomeId, Intent, JournalId, Learning, Provenance, Record, RecordId, Severity};
+use crate::model::{
+    Change, FileImage, HomeId, Intent, JournalId, Learning, Op, Provenance, Record, RecordId, Revision, Severity,
+};
 
 const JOURNAL: JournalId = JournalId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
 const HOME: HomeId = HomeId(Uuid::from_u128(8));
@@ -163,7 +165,7 @@ fn position(offset: u64) -> Position {
 fn commit(history: &History, records: &[Intent], pages: &[FileImage]) -> Result<Committed, Error> {
     let records: Vec<&Intent> = records.iter().collect();
     let position = position(records.len() as u64);
-    history.commit(&Batch { records: &records, pages, home: HOME, journal: JOURNAL, position })
+    history.commit(&Batch { records: &records, pages, change: None, home: HOME, journal: JOURNAL, position })
 }
 
 fn keep(history: &History, records: &[Intent]) -> (CommitId, usize) {

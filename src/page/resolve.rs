@@ -1,0 +1,320 @@
+//! What an operation comes to for a record that need not be at the revision that it was made from. Pure.
+//!
+//! What counts is what the history has of the record: its page, which says the revision of its content, and its state file,
+//! which says the revision of its presence. Neither goes back.
+//!
+//! | the operation | the history has | it comes to |
+//! | --- | --- | --- |
+//! | any | its revision | done |
+//! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
+//! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
+//! | restore | no page, now or ever | nowhere to bring it back from |
+//! | amend | a hidden record | void: it was raced |
+//! | amend | of each of its fields a later value | late: nothing |
+//! | amend | later values of other fields | merged: of each field, the later value |
+//! | any other | | applied as it is |
+//!
+//! What is based on another revision, or merged, is an operation of its own: it goes into the journal, with its bytes, before it
+//! is applied. Its id follows from the two revisions that it joins, so it is the same one however often that is done.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{Parsed, Presence, StateFile, amended_page, parse};
+use crate::model::{Amended, Amendment, Change, FieldSpec, FileImage, Intent, Op, Record, Revision};
+
+/// What the history has of a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Current {
+    /// Its page: where it is and its bytes.
+    pub page: Option<(String, Vec<u8>)>,
+    /// Its state file: its bytes.
+    pub state: Option<Vec<u8>>,
+}
+
+/// What an operation comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// It is to be applied as it is.
+    Apply,
+    /// The history has it: files and rows may lack it.
+    Done,
+    /// Later ones have overtaken it: it changes nothing.
+    Late,
+    /// The record was retracted or erased before it came: it changes nothing, and is counted.
+    Void,
+    /// This one goes into the journal in its place.
+    Append(Box<Op>),
+    /// It cannot be applied, and why.
+    Park(&'static str),
+}
+
+/// What `op`, which is about a record of which the history has `current`, comes to.
+pub fn resolve(op: &Op, current: &Current) -> Resolution {
+    let state = current.state.as_ref().map(|bytes| StateFile::parse(op.of(), bytes));
+    match op {
+        // The history itself says whether it has a record.
+        Op::Record(_) => Resolution::Apply,
+        Op::Amend(amendment) => amend(amendment, current, state),
+        Op::Retract(change) => presence(change, current, state, false),
+        Op::Restore(change) => presence(change, current, state, true),
+        Op::Erase { .. } => Resolution::Park("this version does not apply the operation `erase`"),
+    }
+}
+
+/// The revision of a record's content.
+fn content(op: &Change, current: &Current) -> Option<Revision> {
+    let (_, bytes) = current.page.as_ref()?;
+    Some(parse(bytes).ok().and_then(|parsed| parsed.amended()).map_or(Revision::first(op.of), |it| it.revision))
+}
+
+/// A retraction, or if it `restores` the opposite. A torn state file, which is `Some(None)`, says no revision: it is written
+/// again.
+fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>, restores: bool) -> Resolution {
+    let known = state.as_ref().and_then(Option::as_ref);
+    if let Some(state) = known {
+        if state.revision == change.revision {
+            return Resolution::Done;
+        }
+        if state.revision > change.revision || state.state == Presence::Erased {
+            return Resolution::Late;
+        }
+    }
+    if restores && state.is_none() && current.page.is_none() {
+        return Resolution::Park("nothing is known of the record that is to be brought back");
+    }
+    let latest = content(change, current).max(known.map(|state| state.revision));
+    let Some(latest) = latest.filter(|latest| *latest > change.revision) else { return Resolution::Apply };
+    let change = Change { revision: joined(change.revision, latest), base: latest, ..change.clone() };
+    Resolution::Append(Box::new(if restores { Op::Restore(change) } else { Op::Retract(change) }))
+}
+
+fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFile>>) -> Resolution {
+    let Amendment { change, record: theirs } = amendment;
+    let known = state.as_ref().and_then(Option::as_ref);
+    if state.is_some() && known.is_none_or(|state| state.state.is_hidden()) {
+        return Resolution::Void;
+    }
+    let Some((path, bytes)) = &current.page else { return Resolution::Apply };
+    let Ok(ours) = parse(bytes) else { return Resolution::Park("the record's page in the history cannot be read") };
+    let Parsed { id, created_at, request: Some(request), .. } = &ours else {
+        return Resolution::Park("the page in the history is not the record's");
+    };
+    if *id != change.of {
+        return Resolution::Park("the page in the history is another record's");
+    }
+    let ours = ours.amended();
+    let latest = ours.as_ref().map_or(Revision::first(change.of), |ours| ours.revision);
+    if latest == change.revision {
+        return Resolution::Done;
+    }
+    let ours = ours.map(|ours| ours.fields).unwrap_or_default();
+    let Some(Amended { fields: of_theirs, .. }) = &theirs.amended else { return Resolution::Late };
+    let is_later = |fields: &BTreeMap<String, Revision>, name: &String, revision: &Revision| {
+        fields.get(name).is_none_or(|known| known < revision)
+    };
+    let taken: Vec<&String> =
+        of_theirs.iter().filter(|(name, revision)| is_later(&ours, name, revision)).map(|(name, _)| name).collect();
+    let kept = ours.iter().any(|(name, revision)| is_later(of_theirs, name, revision));
+    let latest = latest.max(known.map_or(latest, |state| state.revision));
+    match (taken.is_empty(), kept) {
+        (true, _) => return Resolution::Late,
+        (false, false) if change.revision > latest => return Resolution::Apply,
+        (false, _) => {}
+    }
+    let mut record = request.record.clone();
+    taken.iter().for_each(|name| take(&mut record, &theirs.record, name));
+    let mut fields = ours;
+    for (name, revision) in of_theirs {
+        let latest = fields.entry(name.clone()).or_insert(*revision);
+        *latest = (*latest).max(*revision);
+    }
+    let revision = joined(change.revision, latest);
+    let change = Change { revision, base: latest, ..change.clone() };
+    let amended = Amended { revision, fields };
+    let mut request = request.clone();
+    request.record = record.clone();
+    let text = amended_page(*id, *created_at, &request, &amended);
+    let files = vec![FileImage { path: path.clone(), text }];
+    let (key, provenance) = (request.key, request.provenance);
+    let record = Intent { id: *id, created_at: *created_at, key, record, provenance, amended: Some(amended), files };
+    Resolution::Append(Box::new(Op::Amend(Box::new(Amendment { change, record }))))
+}
+
+/// Gives `record` the value that `other` has of the field `name`. One that is not a field of its kind changes nothing.
+fn take(record: &mut Record, other: &Record, name: &str) {
+    if let Some(spec) = FieldSpec::named(name)
+        && let Some(text) = other.text(spec.field)
+    {
+        let _ = record.set(spec.field, text.into_owned());
+    }
+}
+
+/// The revision of what joins the operations of two: later than both, and the same in whichever order they came.
+fn joined(one: Revision, other: Revision) -> Revision {
+    let (first, second) = (one.min(other), one.max(other));
+    Revision { n: second.n + 1, op: Uuid::new_v5(&first.op, second.to_string().as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Learning, Provenance, RecordId, Request, Severity};
+
+    fn id() -> RecordId {
+        RecordId(Uuid::from_u128(7))
+    }
+
+    fn op_id(n: u64, op: u128) -> Revision {
+        Revision { n, op: Uuid::from_u128(op) }
+    }
+
+    fn learning(title: &str, domain: &str) -> Record {
+        let severity = Severity::LEAST;
+        Record::Failure(Learning { title: title.into(), domain: domain.into(), severity, ..Learning::default() })
+    }
+
+    fn page(record: &Record, amended: Option<&Amended>) -> Vec<u8> {
+        let request = Request::new(record.clone());
+        match amended {
+            Some(amended) => amended_page(id(), Timestamp::UNIX_EPOCH, &request, amended),
+            None => super::super::files(id(), Timestamp::UNIX_EPOCH, &request, crate::model::Level::Day).remove(0).text,
+        }
+        .into_bytes()
+    }
+
+    fn change(revision: Revision) -> Change {
+        let (of, base) = (id(), Revision::first(id()));
+        Change { of, revision, base, at: Timestamp::UNIX_EPOCH, path: Some("p.md".into()), because: None }
+    }
+
+    fn amendment(revision: Revision, record: Record, fields: &[&str]) -> Op {
+        let fields = fields.iter().map(|name| ((*name).to_owned(), revision)).collect();
+        let amended = Amended { revision, fields };
+        let text = String::from_utf8(page(&record, Some(&amended))).expect("it is text");
+        let record = Intent {
+            id: id(),
+            created_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            record,
+            provenance: Provenance::default(),
+            amended: Some(amended),
+            files: vec![FileImage { path: "p.md".into(), text }],
+        };
+        Op::Amend(Box::new(Amendment { change: change(revision), record }))
+    }
+
+    fn first() -> Current {
+        Current { page: Some(("p.md".into(), page(&learning("t", "d"), None))), state: None }
+    }
+
+    /// What the history has after `op` was applied to `current`.
+    fn after(op: &Op, current: &Current) -> Current {
+        let state = |change, state| Some(StateFile::of_change(change, state).text().into_bytes());
+        match op {
+            Op::Amend(it) => {
+                let file = &it.record.files[0];
+                Current {
+                    page: Some((file.path.clone(), file.text.clone().into_bytes())),
+                    state: current.state.clone(),
+                }
+            }
+            Op::Retract(change) => Current { page: None, state: state(change, Presence::Retracted) },
+            Op::Restore(change) => Current { state: state(change, Presence::Restored), ..first() },
+            Op::Record(_) | Op::Erase { .. } => current.clone(),
+        }
+    }
+
+    /// Applies `ops` as a worker does: what comes in the place of one is appended behind all others.
+    fn run(ops: &[Op]) -> Current {
+        let (mut current, mut queue) = (first(), std::collections::VecDeque::from(ops.to_vec()));
+        let mut steps = 0;
+        while let Some(op) = queue.pop_front() {
+            steps += 1;
+            assert!(steps < 1000, "it never ends");
+            match resolve(&op, &current) {
+                Resolution::Apply => current = after(&op, &current),
+                Resolution::Append(op) => queue.push_back(*op),
+                Resolution::Done | Resolution::Late | Resolution::Void | Resolution::Park(_) => {}
+            }
+        }
+        current
+    }
+
+    fn record_of(current: &Current) -> Record {
+        let (_, bytes) = current.page.as_ref().expect("there is a page");
+        parse(bytes).expect("it is a page").request.expect("it is a record's").record
+    }
+
+    #[test]
+    fn amendments_of_one_revision_are_merged_by_field_in_either_order() {
+        let title = amendment(op_id(2, 1), learning("new title", "d"), &["title"]);
+        let domain = amendment(op_id(2, 2), learning("t", "new domain"), &["domain"]);
+        let both = amendment(op_id(2, 3), learning("newest title", "newest domain"), &["title", "domain"]);
+        for ops in [[title.clone(), domain.clone()], [domain.clone(), title.clone()]] {
+            assert_eq!(record_of(&run(&ops)), learning("new title", "new domain"));
+        }
+        assert_eq!(run(&[title.clone(), domain.clone()]), run(&[domain, title.clone()]), "to the byte");
+        for ops in [[title.clone(), both.clone()], [both, title]] {
+            assert_eq!(
+                record_of(&run(&ops)),
+                learning("newest title", "newest domain"),
+                "of one that both changed, the later"
+            );
+        }
+    }
+
+    #[test]
+    fn a_retraction_raced_by_an_amendment_hides_the_record_all_the_same() {
+        let amended = amendment(op_id(2, 9), learning("x", "d"), &["title"]);
+        let retracted = Op::Retract(change(op_id(2, 1)));
+        for ops in [[amended.clone(), retracted.clone()], [retracted, amended]] {
+            let current = run(&ops);
+            assert_eq!(current.page, None);
+            let state = StateFile::parse(id(), current.state.as_deref().expect("it has one")).expect("it is whole");
+            assert_eq!(state.state, Presence::Retracted);
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_done_and_what_is_older_is_late() {
+        let (retract, restore) = (Op::Retract(change(op_id(2, 1))), Op::Restore(change(op_id(3, 1))));
+        let amend = amendment(op_id(2, 1), learning("x", "d"), &["title"]);
+        let retracted = after(&retract, &first());
+        assert_eq!(resolve(&retract, &retracted), Resolution::Done);
+        assert_eq!(resolve(&amend, &retracted), Resolution::Void);
+        let restored = after(&restore, &retracted);
+        assert_eq!(resolve(&retract, &restored), Resolution::Late);
+        assert_eq!(resolve(&restore, &restored), Resolution::Done);
+        let amended = after(&amend, &first());
+        assert_eq!(resolve(&amend, &amended), Resolution::Done);
+        let torn = Current { state: Some(Vec::new()), page: None };
+        assert_eq!((resolve(&retract, &torn), resolve(&amend, &torn)), (Resolution::Apply, Resolution::Void));
+        assert!(matches!(resolve(&restore, &Current::default()), Resolution::Park(_)));
+        assert_eq!(resolve(&retract, &Current::default()), Resolution::Apply, "of an unknown record too");
+    }
+
+    proptest! {
+        /// Amendments that did not know of each other come to the same record in every order, however often each comes.
+        #[test]
+        fn every_order_of_amendments_comes_to_the_same_record(
+            made in proptest::collection::vec((2_u64..4, 1_u128..100, any::<bool>(), any::<bool>()), 1..5),
+            order in proptest::collection::vec(any::<prop::sample::Index>(), 0..12)
+        ) {
+            let ops: Vec<Op> = made.iter().map(|(n, op, title, domain)| {
+                let fields: Vec<_> = [("title", *title), ("domain", *domain)].into_iter().filter(|it| it.1).map(|it| it.0).collect();
+                let text = format!("{n} {op}");
+                amendment(op_id(*n, *op), learning(if *title { &text } else { "t" }, if *domain { &text } else { "d" }), &fields)
+            }).collect();
+            let once = run(&ops);
+            let mut again = ops.clone();
+            again.reverse();
+            again.extend(order.iter().map(|index| index.get(&ops).clone()));
+            prop_assert_eq!(record_of(&run(&again)), record_of(&once));
+        }
+    }
+}

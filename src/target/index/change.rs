@@ -1,0 +1,475 @@
+//! Rows of records that are amended, retracted and restored.
+//!
+//! 1. An operation changes a record's row only if its revision is greater than the one that the index has: again, or late, it
+//!    changes nothing. Row, revision and mark change in one transaction.
+//! 2. `marks` has what became of each record that was ever retracted, restored or erased, and is kept for ever. A record with a
+//!    hidden mark is inserted by nothing but its restoration.
+//! 3. A retracted record keeps its entry in `records`, with its row's number negative: the number is free in an adopted table, and
+//!    another row can have it by then. All of the row's cells are in its mark, other programs' columns among them, and
+//!    come back with it, under the old number if that is free.
+//! 4. An amendment sets the columns of the fields that it changed, and `updated_at`. What others count in a row stays.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the commit | the row as it was (SQLite rolls back) | replay of the journal applies the operation |
+//! | after it | the row as it is to be; after a power cut perhaps as it was | replay of the journal applies it |
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
+use serde_json::json;
+
+use super::insert::{RowImage, Statements, is_refusal};
+use super::revive::{insert, quoted};
+use super::schema::{Table, column_of, columns_of, migrate, table_of};
+use super::{Error, Index, framework};
+use crate::fs::order::{self, Lock};
+use crate::fs::{Point, crash};
+use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
+use crate::page::{Presence, StateFile};
+
+/// How a row says a time.
+const TIME: &str = "%Y-%m-%d %H:%M:%S";
+
+impl Index {
+    /// Gives the row of a record the content of `amendment`. Returns whether it changed something: not if the row has that
+    /// revision or a greater one, nor if the record is hidden or not known.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] if the table does not take it, and every other [`Error`]; nothing has changed then.
+    pub fn amend(&mut self, amendment: &Amendment) -> Result<bool, Error> {
+        let Amendment { change, record: intent } = amendment;
+        self.change("amend a row of the index", |transaction, error| {
+            let row = found(transaction, change.of).map_err(error)?;
+            let Some(row) = row.filter(|row| row.number > 0 && row.revision < change.revision) else {
+                return Ok(false);
+            };
+            let table = table_of(row.kind);
+            let amended =
+                intent.amended.clone().unwrap_or(Amended { revision: change.revision, fields: BTreeMap::new() });
+            let set = || {
+                let (_, is_framework) = framework::layout(transaction)?;
+                let (record, exact) = match is_framework {
+                    true => framework::fitted(&intent.record),
+                    false => (intent.record.clone(), framework::Fitted::default()),
+                };
+                set_columns(transaction, &table, row.number, &record, changed(&amended, row.revision), change.at)?;
+                if is_framework {
+                    let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
+                    transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
+                }
+                remember(transaction, change.of, &amended)
+            };
+            match set() {
+                Err(source) if is_refusal(&source) => Err(Error::RowRefused { id: change.of, kind: row.kind, source }),
+                set => set.map(|()| true).map_err(error),
+            }
+        })
+    }
+
+    /// Takes the row of a record out of its table and marks the record, as `mark` says. Returns whether it changed something: not
+    /// if the record has a mark of that revision or a greater one. A record that is not known is marked as well.
+    ///
+    /// # Errors
+    /// Every [`Error`]; nothing has changed then.
+    pub fn hide(&mut self, mark: &StateFile) -> Result<bool, Error> {
+        self.change("take a row out of the index", |transaction, error| {
+            let hide = || {
+                if marked(transaction, mark.of)?.is_some_and(|known| known >= mark.revision) {
+                    return Ok(false);
+                }
+                let row = found(transaction, mark.of)?.filter(|row| row.number > 0);
+                let mut kept = None;
+                if let Some(row) = &row {
+                    let table = table_of(row.kind);
+                    kept = cells(transaction, &table, row.number)?;
+                    transaction.execute(&format!("DELETE FROM {} WHERE id = ?1", table.name), [row.number])?;
+                    let sql = "UPDATE records SET row_id = -row_id WHERE id = ?1";
+                    transaction.execute(sql, [mark.of.to_string()])?;
+                }
+                put_mark(transaction, mark)?;
+                if let Some(kept) = kept {
+                    let sql = "UPDATE marks SET kept = ?2 WHERE id = ?1";
+                    transaction.execute(sql, params![mark.of.to_string(), kept])?;
+                }
+                Ok(true)
+            };
+            hide().map_err(error)
+        })
+    }
+
+    /// Brings the row of a record back, and marks the record as `mark` says: with the cells and under the number that it had, or
+    /// as `row` says where the index does not know them. Returns whether it changed something: not if the record has a mark
+    /// of that revision or a greater one.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] if the table does not take it, and every other [`Error`]; nothing has changed then.
+    pub fn unhide(&mut self, mark: &StateFile, row: Option<&RowImage<'_>>) -> Result<bool, Error> {
+        self.change("bring a row of the index back", |transaction, error| {
+            if marked(transaction, mark.of).map_err(error)?.is_some_and(|known| known >= mark.revision) {
+                return Ok(false);
+            }
+            let known = found(transaction, mark.of).map_err(error)?;
+            let kind = known.as_ref().map(|known| known.kind).or(row.map(|row| row.record.kind()));
+            match bring_back(transaction, mark, known.filter(|known| known.number < 0), row) {
+                Err(source) if is_refusal(&source) => {
+                    Err(Error::RowRefused { id: mark.of, kind: kind.unwrap_or(Kind::Failure), source })
+                }
+                brought => brought.map(|()| true).map_err(error),
+            }
+        })
+    }
+
+    /// Changes something in one transaction.
+    fn change(
+        &mut self,
+        doing: &'static str,
+        change: impl FnOnce(&Transaction<'_>, &dyn Fn(rusqlite::Error) -> Error) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let error = self.error(doing);
+        let _held = order::take(Lock::Index);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
+        migrate(&transaction).map_err(&error)?;
+        if !change(&transaction, &error)? {
+            return Ok(false);
+        }
+        let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
+        crash::at(Point::RowBeforeCommit).map_err(named)?;
+        transaction.commit().map_err(&error)?;
+        crash::at(Point::RowAfterCommit).map_err(named)?;
+        Ok(true)
+    }
+
+    /// What became of the record `id`; `None` if it was never retracted, restored or erased, as far as the index knows.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn mark(&self, id: RecordId) -> Result<Option<StateFile>, Error> {
+        let mut found = None;
+        self.each_mark("WHERE id = ?1", &[&id.to_string()], |mark| found = Some(mark))?;
+        Ok(found)
+    }
+
+    /// Hands what became of each such record to `take`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn for_each_mark(&self, take: impl FnMut(StateFile)) -> Result<(), Error> {
+        self.each_mark("", &[], take)
+    }
+
+    fn each_mark(
+        &self,
+        which: &str,
+        with: &[&dyn rusqlite::ToSql],
+        mut take: impl FnMut(StateFile),
+    ) -> Result<(), Error> {
+        let mut read = || {
+            // An index that an older program made, and that nothing was written to since, has no marks.
+            if columns_of(&self.connection, "marks")?.is_empty() {
+                return Ok(());
+            }
+            let sql = format!("SELECT id, state, revision, at, because FROM marks {which}");
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query(with)?;
+            while let Some(row) = rows.next()? {
+                let text = |at| row.get::<_, String>(at);
+                let state = Presence::ALL.into_iter().find(|it| text(1).is_ok_and(|state| state == it.name()));
+                let mark = || Some((text(0).ok()?.parse().ok()?, state?, text(2).ok()?.parse().ok()?, text(3).ok()?));
+                if let Some((of, state, revision, at)) = mark()
+                    && let Ok(at) = at.parse()
+                {
+                    take(StateFile { of, state, revision, at, because: row.get(4)? });
+                }
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// How the record `id` came to its content; `None` if it is as it was first recorded, or not known.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error> {
+        let read = || {
+            let columns = super::schema::columns_or_null(&self.connection, "records", &["revision", "amended"])?;
+            let sql = format!("SELECT {columns} FROM records WHERE id = ?1");
+            let texts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let found: Option<(Option<String>, Option<String>)> =
+                self.connection.query_row(&sql, [id.to_string()], texts).optional()?;
+            let Some((Some(revision), fields)) = found else { return Ok(None) };
+            let fields = Amended::fields_of_line(&fields.unwrap_or_default());
+            Ok(revision.parse().ok().map(|revision| Amended { revision, fields }))
+        };
+        read().map_err(self.error("read a record from the index"))
+    }
+}
+
+/// What `records` says of a record.
+struct Found {
+    kind: Kind,
+    /// Its row's number; negative if the record is hidden.
+    number: i64,
+    revision: Revision,
+}
+
+fn found(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Found>, rusqlite::Error> {
+    let sql = "SELECT kind, row_id, revision FROM records WHERE id = ?1";
+    let read = |row: &rusqlite::Row<'_>| {
+        let revision = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
+        let revision = revision.unwrap_or(Revision::first(id));
+        Ok(row.get::<_, String>(0)?.parse().ok().map(|kind| (kind, row.get(1), revision)))
+    };
+    let found = transaction.query_row(sql, [id.to_string()], read).optional()?.flatten();
+    found.map(|(kind, number, revision)| Ok(Found { kind, number: number?, revision })).transpose()
+}
+
+/// Remembers how the content of `id` came about.
+pub(super) fn remember(transaction: &Transaction<'_>, id: RecordId, amended: &Amended) -> Result<(), rusqlite::Error> {
+    let sql = "UPDATE records SET revision = ?2, amended = ?3 WHERE id = ?1";
+    let values = params![id.to_string(), amended.revision.to_string(), amended.fields_line()];
+    transaction.execute(sql, values).map(|_| ())
+}
+
+fn marked(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Revision>, rusqlite::Error> {
+    let sql = "SELECT revision FROM marks WHERE id = ?1";
+    let text: Option<String> = transaction.query_row(sql, [id.to_string()], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn put_mark(transaction: &Transaction<'_>, mark: &StateFile) -> Result<(), rusqlite::Error> {
+    let StateFile { of, state, revision, at, because } = mark;
+    let values = params![of.to_string(), state.name(), revision.to_string(), format!("{at:.3}"), because];
+    let sql = "INSERT INTO marks (id, state, revision, at, because) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (id) DO UPDATE SET state = ?2, revision = ?3, at = ?4, because = ?5";
+    transaction.execute(sql, values).map(|_| ())
+}
+
+/// The fields whose value is from an amendment later than `since`.
+fn changed(amended: &Amended, since: Revision) -> impl Iterator<Item = &'static FieldSpec> {
+    let later = amended.fields.iter().filter(move |(_, revision)| **revision > since);
+    later.filter_map(|(name, _)| FieldSpec::named(name))
+}
+
+fn set_columns(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    number: i64,
+    record: &Record,
+    fields: impl Iterator<Item = &'static FieldSpec>,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let there = columns_of(transaction, table.name)?;
+    let text = |spec: &'static FieldSpec| Some((column_of(spec.field)?, record.text(spec.field)?.into_owned()));
+    let at = at.strftime(TIME).to_string();
+    let cells: Vec<_> = fields.filter_map(text).chain([("updated_at", at)]).collect();
+    for (column, text) in cells.into_iter().filter(|(column, _)| there.iter().any(|it| it == column)) {
+        // A number's column takes its text for the number, by its affinity.
+        let sql = format!("UPDATE {} SET {column} = ?2 WHERE id = ?1", table.name);
+        transaction.execute(&sql, params![number, text])?;
+    }
+    Ok(())
+}
+
+/// All cells of a row, as a mark keeps them; `None` if there is no such row.
+fn cells(transaction: &Transaction<'_>, table: &Table, number: i64) -> Result<Option<String>, rusqlite::Error> {
+    let columns = columns_of(transaction, table.name)?;
+    let sql = format!("SELECT {} FROM {} WHERE id = ?1", quoted(&columns), table.name);
+    let cells = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|at| row.get(at)).collect();
+    let cells: Option<Vec<Value>> = transaction.query_row(&sql, [number], cells).optional()?;
+    let Some(cells) = cells else { return Ok(None) };
+    let cell = |value: Value| match value {
+        Value::Null => json!(null),
+        Value::Integer(number) => json!(number),
+        Value::Real(number) => json!({ "real": number.to_bits() }),
+        Value::Text(text) => json!(text),
+        Value::Blob(bytes) => json!({ "blob": bytes }),
+    };
+    let cells: serde_json::Map<_, _> = columns.into_iter().zip(cells.into_iter().map(cell)).collect();
+    Ok(Some(serde_json::Value::Object(cells).to_string()))
+}
+
+/// The cells in what [`cells`] made.
+fn cells_of(kept: &str) -> Vec<(String, Value)> {
+    let cell = |value: &serde_json::Value| match value {
+        serde_json::Value::Number(number) => number.as_i64().map(Value::Integer),
+        serde_json::Value::String(text) => Some(Value::Text(text.clone())),
+        serde_json::Value::Object(it) => match (it.get("real"), it.get("blob")) {
+            (Some(bits), _) => bits.as_u64().map(|bits| Value::Real(f64::from_bits(bits))),
+            (_, Some(bytes)) => serde_json::from_value(bytes.clone()).ok().map(Value::Blob),
+            _ => None,
+        },
+        _ => None,
+    };
+    let kept: serde_json::Map<_, _> = serde_json::from_str(kept).unwrap_or_default();
+    kept.iter().map(|(column, value)| (column.clone(), cell(value).unwrap_or(Value::Null))).collect()
+}
+
+fn bring_back(
+    transaction: &Transaction<'_>,
+    mark: &StateFile,
+    known: Option<Found>,
+    row: Option<&RowImage<'_>>,
+) -> Result<(), rusqlite::Error> {
+    let id = mark.of.to_string();
+    let kept = transaction.query_row("SELECT kept FROM marks WHERE id = ?1", [&id], |row| row.get(0)).optional()?;
+    put_mark(transaction, mark)?;
+    transaction.execute("UPDATE marks SET kept = NULL WHERE id = ?1", [&id])?;
+    match (known, kept.flatten()) {
+        (Some(known), Some(kept)) => {
+            let kept: String = kept;
+            let table = table_of(known.kind);
+            let taken = format!("SELECT 1 FROM {} WHERE id = ?1", table.name);
+            let is_taken = transaction.query_row(&taken, [-known.number], |_| Ok(())).optional()?.is_some();
+            let cells = cells_of(&kept).into_iter().filter(|(column, _)| !is_taken || column != "id").collect();
+            insert(transaction, table.name, cells)?;
+            let number = if is_taken { transaction.last_insert_rowid() } else { -known.number };
+            transaction.execute("UPDATE records SET row_id = ?2 WHERE id = ?1", params![id, number]).map(|_| ())
+        }
+        // What the row held is gone with an index that was lost: the record's own is all there is.
+        (known, _) => {
+            let Some(row) = row else { return Ok(()) };
+            if known.is_some() {
+                transaction.execute("DELETE FROM records WHERE id = ?1", [&id])?;
+            }
+            let (_, is_framework) = framework::layout(transaction)?;
+            Statements::prepare(transaction, is_framework)?.insert_new(row)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{Change, HomeId, Heuristic, Intent, Provenance};
+
+    struct Bench {
+        _folder: tempfile::TempDir,
+        index: Index,
+    }
+
+    fn bench() -> Bench {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().canonicalize().expect("it is there").join("index.db");
+        Index::create(&path, HomeId::default()).expect("it can be made");
+        let index = Index::open(&path, Duration::from_secs(5)).expect("it opens");
+        Bench { _folder: folder, index }
+    }
+
+    fn intent(n: u128, rule: &str) -> Intent {
+        let record = Heuristic { rule: rule.into(), domain: "d".into(), source: "auto".into(), ..Heuristic::default() };
+        Intent {
+            id: RecordId(Uuid::from_u128(n)),
+            created_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            record: Record::Heuristic(record),
+            provenance: Provenance::default(),
+            amended: None,
+            files: Vec::new(),
+        }
+    }
+
+    fn amendment(intent: &Intent, n: u64, rule: &str) -> Amendment {
+        let revision = Revision { n, op: Uuid::from_u128(n.into()) };
+        let base = Revision::first(intent.id);
+        let at = Timestamp::from_second(86_400 * i64::try_from(n).expect("small")).expect("a time");
+        let change = Change { of: intent.id, revision, base, at, path: None, because: None };
+        let fields = BTreeMap::from([("rule".to_owned(), revision)]);
+        let mut record = self::intent(intent.id.0.as_u128(), rule);
+        record.amended = Some(Amended { revision, fields });
+        Amendment { change, record }
+    }
+
+    fn mark(of: RecordId, n: u64, state: Presence) -> StateFile {
+        let revision = Revision { n, op: Uuid::from_u128(n.into()) };
+        StateFile { of, state, revision, at: Timestamp::UNIX_EPOCH, because: None }
+    }
+
+    impl Bench {
+        fn put(&mut self, intent: &Intent) -> i64 {
+            self.index.insert(&[RowImage::of(intent, "p")]).expect("it is taken")[0].row_id
+        }
+
+        /// Rule, confidence, validations and time of each row, by its number.
+        fn rows(&self) -> Vec<(i64, String, f64, i64, String)> {
+            let sql = "SELECT id, rule, confidence, times_validated, updated_at FROM heuristics ORDER BY id";
+            let mut statement = self.index.connection.prepare(sql).expect("it is there");
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+            statement.query_map([], row).expect("readable").collect::<Result<_, _>>().expect("readable")
+        }
+    }
+
+    #[test]
+    fn an_amendment_sets_what_it_changed_once_and_never_goes_back() {
+        let mut bench = bench();
+        let intent = intent(7, "a");
+        let number = bench.put(&intent);
+        let others = "UPDATE heuristics SET confidence = 0.875, times_validated = 3";
+        bench.index.connection.execute_batch(others).expect("it can be changed");
+        let third = amendment(&intent, 3, "third");
+        assert!(bench.index.amend(&third).expect("it is taken"));
+        let after = vec![(number, "third".to_owned(), 0.875, 3, "1970-01-04 00:00:00".to_owned())];
+        assert_eq!(bench.rows(), after);
+        for late in [&third, &amendment(&intent, 2, "second")] {
+            assert!(!bench.index.amend(late).expect("it is looked at"), "equal or older changes nothing");
+        }
+        bench.put(&intent);
+        assert_eq!(bench.rows(), after, "nor does the record again");
+        assert_eq!(bench.index.amended(intent.id).expect("readable"), third.record.amended);
+        assert!(!bench.index.amend(&amendment(&self::intent(8, "x"), 2, "y")).expect("it is looked at"), "not known");
+    }
+
+    #[test]
+    fn a_retracted_row_comes_back_with_its_number_and_its_counts() {
+        let mut bench = bench();
+        let intent = intent(7, "a");
+        let number = bench.put(&intent);
+        bench
+            .index
+            .connection
+            .execute_batch("UPDATE heuristics SET confidence = 0.1, times_validated = 9")
+            .expect("set");
+        let before = bench.rows();
+        let (retracted, restored) = (mark(intent.id, 2, Presence::Retracted), mark(intent.id, 3, Presence::Restored));
+        assert!(bench.index.hide(&retracted).expect("it is taken"));
+        assert!(!bench.index.hide(&retracted).expect("it is looked at"));
+        assert_eq!((bench.rows(), bench.index.mark(intent.id).expect("readable")), (vec![], Some(retracted.clone())));
+        bench.put(&intent);
+        assert!(bench.rows().is_empty(), "a replay of the record brings nothing back");
+        assert!(!bench.index.amend(&amendment(&intent, 9, "x")).expect("it is looked at"), "nor does an amendment");
+        assert_eq!(bench.index.find(intent.id).expect("readable").expect("it is known").row_id, None);
+        assert!(bench.index.unhide(&restored, None).expect("it is taken"));
+        assert!(!bench.index.hide(&retracted).expect("it is looked at"), "the retraction is older");
+        assert!(!bench.index.unhide(&restored, None).expect("it is looked at"));
+        assert_eq!(bench.rows(), before);
+        assert_eq!(bench.index.find(intent.id).expect("readable").expect("it is known").row_id, Some(number));
+        // Once more, and this time another row has its number.
+        assert!(bench.index.hide(&mark(intent.id, 4, Presence::Retracted)).expect("it is taken"));
+        let taken = format!("INSERT INTO heuristics (id, domain, rule) VALUES ({number}, 'd', 'theirs')");
+        bench.index.connection.execute_batch(&taken).expect("it is free");
+        assert!(bench.index.unhide(&mark(intent.id, 5, Presence::Restored), None).expect("it is taken"));
+        let rules: Vec<_> = bench.rows().into_iter().map(|row| (row.1, row.3)).collect();
+        assert_eq!(rules, [("theirs".to_owned(), 0), ("a".to_owned(), 9)]);
+    }
+
+    #[test]
+    fn a_retraction_of_an_unknown_record_is_remembered_and_a_lost_row_is_made_from_the_record() {
+        let mut bench = bench();
+        let intent = intent(7, "a");
+        assert!(bench.index.hide(&mark(intent.id, 2, Presence::Retracted)).expect("it is taken"));
+        assert!(bench.index.mark(intent.id).expect("readable").is_some());
+        let row = RowImage::of(&intent, "p");
+        assert!(bench.index.unhide(&mark(intent.id, 3, Presence::Restored), Some(&row)).expect("it is taken"));
+        assert_eq!(bench.rows().len(), 1);
+        let mut states = Vec::new();
+        bench.index.for_each_mark(|mark| states.push(mark.state)).expect("readable");
+        assert_eq!(states, [Presence::Restored]);
+    }
+}
