@@ -16,7 +16,6 @@ const FILE_LINES_MAX: usize = 500;
 
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[
-    ("adopt/orphans.rs", "to be split"),
     ("fs/os/unix.rs", "to be split"),
     ("fs/os/windows.rs", "the functions of `os::unix`, in its order, so that both can be read side by side"),
     ("fs/os/windows/calls.rs", "one table of calls, each with the unsafe code that it needs"),
@@ -25,7 +24,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("recover/mod.rs", "to be split"),
     ("target/history/mod.rs", "to be split"),
     ("target/history/pointer.rs", "to be split"),
-    ("trust.rs", "to be split"),
 ];
 
 /// Functions that may be longer, by file and name, each with the reason.

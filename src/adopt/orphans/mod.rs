@@ -8,21 +8,25 @@
 //! | before the rows are committed | no new row (SQLite rolls back) | mending again inserts them |
 //! | between the files | some files, each whole, also after a power cut | mending again places the others |
 
+mod mend;
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row, TransactionBehavior, params_from_iter};
+use rusqlite::Connection;
+use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::legacy::{self, RowFields};
+pub(super) use self::mend::mend;
+use self::rows::{HeuristicRow, LearningRow, Rows};
+use super::legacy;
 use crate::audit::walk;
-use crate::fs::order::{self, Lock};
-use crate::fs::{self, Dir, Durability, Point, crash};
+use crate::fs::{self, Dir};
 use crate::model::check_path;
 use crate::model::text::visible_line;
 use crate::page;
-use crate::target::index::{self, Index, columns_of, columns_or_null};
+use crate::target::index;
 
 /// The folders of failures, successes and observations, with the type in their rows.
 const LEARNINGS: [(&str, &str); 3] =
@@ -96,100 +100,6 @@ pub(super) fn find(home: &Dir, database: Option<&Connection>) -> Result<Orphans,
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> super::Error {
     move |source| index::Error::Sqlite { doing, source }.into()
-}
-
-/// The rows of the framework's tables that are not ours.
-#[derive(Default)]
-struct Rows {
-    learnings: Vec<LearningRow>,
-    heuristics: Vec<HeuristicRow>,
-    experiments: Vec<ExperimentRow>,
-}
-
-struct LearningRow {
-    id: i64,
-    path: String,
-    fields: RowFields,
-}
-
-struct HeuristicRow {
-    id: i64,
-    domain: String,
-    rule: String,
-    explanation: String,
-    source: String,
-    confidence: String,
-    created_at: String,
-}
-
-struct ExperimentRow {
-    id: i64,
-    name: String,
-    hypothesis: String,
-    path: String,
-}
-
-impl Rows {
-    fn read(database: &Connection) -> Result<Rows, rusqlite::Error> {
-        let learning = |row: &Row<'_>| {
-            let (path, title, domain) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let (severity, tags, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
-            let fields = RowFields { title, domain, severity, tags, created_at, text: text(row, 7)? };
-            Ok(LearningRow { id: row.get(0)?, path, fields })
-        };
-        let heuristic = |row: &Row<'_>| {
-            let (domain, rule, explanation) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let (source, confidence, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
-            Ok(HeuristicRow { id: row.get(0)?, domain, rule, explanation, source, confidence, created_at })
-        };
-        let experiment = |row: &Row<'_>| {
-            let (name, hypothesis, path) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            Ok(ExperimentRow { id: row.get(0)?, name, hypothesis, path })
-        };
-        let learnings = ["id", "filepath", "title", "domain", "severity", "tags", "created_at", "summary"];
-        let heuristics = ["id", "domain", "rule", "explanation", "source_type", "confidence", "created_at"];
-        Ok(Rows {
-            learnings: read_table(database, "learnings", "'failure', 'success', 'observation'", &learnings, learning)?,
-            heuristics: read_table(database, "heuristics", "'heuristic'", &heuristics, heuristic)?,
-            experiments: read_table(
-                database,
-                "experiments",
-                "'experiment'",
-                &["id", "name", "hypothesis", "folder_path"],
-                experiment,
-            )?,
-        })
-    }
-}
-
-/// The rows of `table` that `records` does not know as one of `kinds`.
-fn read_table<T>(
-    database: &Connection,
-    table: &str,
-    kinds: &str,
-    columns: &[&str],
-    row: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
-) -> Result<Vec<T>, rusqlite::Error> {
-    if columns_of(database, table)?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ours = match columns_of(database, "records")?.is_empty() {
-        true => "SELECT NULL WHERE 0".to_owned(),
-        false => format!("SELECT row_id FROM records WHERE kind IN ({kinds})"),
-    };
-    let columns = columns_or_null(database, table, columns)?;
-    let sql = format!("SELECT {columns} FROM {table} WHERE id NOT IN ({ours}) ORDER BY id");
-    database.prepare(&sql)?.query_map([], row)?.collect()
-}
-
-/// A value of any type as text.
-fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    })
 }
 
 struct Looking<'h> {
@@ -467,66 +377,4 @@ fn heuristics_page(rows: &[&HeuristicRow]) -> String {
         ));
     }
     page
-}
-
-/// Mends `orphans`: rows in one transaction, then files.
-///
-/// # Errors
-/// Every error of writing the database or files. What was done stays, and mending again does the rest.
-pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Result<Mended, super::Error> {
-    let mut mended = Mended::default();
-    let all = || orphans.files.iter().chain(&orphans.rows).chain(&orphans.shared);
-    for orphan in all() {
-        if let Some(why) = &orphan.left {
-            mended.left.push(format!("{}: {why}", orphan.row.as_deref().unwrap_or(&orphan.path)));
-        }
-    }
-    let index = Index::open(path, index::PATIENCE)?;
-    insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
-    let temporary = crate::home::make_private(home)?.folder("tmp")?;
-    for orphan in all() {
-        if let Some(Mend::File(text)) = &orphan.mend {
-            crash::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
-            let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
-            match home.make_folder(folder)?.create(name, text.as_bytes(), &temporary, Durability::Whole) {
-                Err(error) if error.is_already_there() => {}
-                placed => {
-                    placed?;
-                    mended.files += 1;
-                }
-            }
-        }
-    }
-    let _ = home.sync_file_system()?;
-    Ok(mended)
-}
-
-fn insert_rows<'o>(
-    connection: &Connection,
-    orphans: impl Iterator<Item = &'o Orphan>,
-    mended: &mut Mended,
-) -> Result<(), rusqlite::Error> {
-    let _held = order::take(Lock::Index);
-    connection.execute_batch("PRAGMA synchronous = FULL")?;
-    let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    for orphan in orphans {
-        if let Some(Mend::Row { table, values }) = &orphan.mend {
-            match insert_row(&transaction, table, values) {
-                Ok(()) => mended.rows += 1,
-                // One row that a table does not take is no reason against the others.
-                Err(error) => mended.left.push(format!("{}: {}", orphan.path, visible_line(&error.to_string()))),
-            }
-        }
-    }
-    transaction.commit()
-}
-
-fn insert_row(connection: &Connection, table: &str, values: &[(&str, Value)]) -> Result<(), rusqlite::Error> {
-    let there = columns_of(connection, table)?;
-    let kept: Vec<_> = values.iter().filter(|(column, _)| there.iter().any(|it| it == column)).collect();
-    let columns = kept.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
-    let places = vec!["?"; kept.len()].join(", ");
-    let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
-    let cells = kept.iter().map(|(_, cell)| cell);
-    connection.execute(&sql, params_from_iter(cells)).map(|_| ())
 }
