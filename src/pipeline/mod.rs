@@ -360,7 +360,7 @@ impl<'h> Committer<'h> {
             Found::Voided => self.passed_over.voided += 1,
             Found::Torn => self.passed_over.torn += 1,
             Found::Damaged { segment, offset, bytes, why } => self.take_damage(segment, offset, &bytes, why)?,
-            Found::Op(logged) => self.take_op(logged)?,
+            Found::Op(logged) => self.take_op(*logged)?,
             Found::Unknown { position, json, why } => self.park_entry(position, &json, &why.to_string())?,
         }
         Ok(())
@@ -376,8 +376,8 @@ impl<'h> Committer<'h> {
         Ok(())
     }
 
-    fn take_op(&mut self, logged: Box<Logged>) -> Result<(), Error> {
-        match *logged {
+    fn take_op(&mut self, logged: Logged) -> Result<(), Error> {
+        match logged {
             Logged { op: Op::Record(intent), position: end, segment, bytes } => {
                 self.pending_bytes += bytes;
                 let before = std::mem::take(&mut self.passed_over);

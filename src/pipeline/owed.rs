@@ -222,12 +222,11 @@ impl Committer<'_> {
         while more {
             let found = records.next()?;
             more = found.is_some() && records.position() != end;
-            match found {
-                Some(Found::Op(logged)) => match logged.op {
+            if let Some(Found::Op(logged)) = found {
+                match logged.op {
                     Op::Record(intent) => group.push(*intent),
                     op => changes.push(op),
-                },
-                _ => {}
+                }
             }
             if group.len() == GROUP_RECORDS || !more {
                 let in_tree = self.in_tree(std::mem::take(&mut group))?;

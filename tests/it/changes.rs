@@ -170,7 +170,7 @@ fn a_retracted_record_is_nowhere_but_in_history_and_comes_back_with_its_row() {
     let receipts = home.record_each("here");
     home.flush();
     let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
-    let _ = home.index().execute_batch("UPDATE heuristics SET times_validated = 7").expect("it can be changed");
+    home.index().execute_batch("UPDATE heuristics SET times_validated = 7").expect("it can be changed");
     put(&home, &subjects.iter().map(|subject| subject.retract(2)).collect::<Vec<_>>());
     home.flush();
     for subject in &subjects {

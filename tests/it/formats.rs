@@ -6,7 +6,7 @@ use std::fs;
 use indelible::fs::Dir;
 use indelible::journal::{Appender, Journal};
 
-use crate::support::{TestHome, assert_exactly_once};
+use crate::support::{Cmd, TestHome, assert_exactly_once};
 
 /// The first lines of the segments of the home's journal.
 fn headers(home: &TestHome) -> Vec<String> {
@@ -94,4 +94,63 @@ fn an_operation_that_is_not_known_is_parked_by_name_and_everything_else_goes_on(
     assert!(String::from_utf8_lossy(&kept(".json")).contains("`frobnicate`"), "the reason names the operation");
     let _ = home.recover();
     assert_eq!(kept(".bin"), unknown, "it waits for a program that knows it");
+}
+
+/// A copy of the home that version 0.1.0 left before there were operations.
+fn v1() -> TestHome {
+    let home = TestHome::absent();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1/home.tar.gz");
+    let _ = Cmd::new("tar", home.user()).args(["xzf", archive, "-C"]).args([home.user()]).ok();
+    home
+}
+
+/// The titles of everything that the fixture holds, and how many wait to be committed.
+const V1: [&str; 10] = [
+    "disk full at commit",
+    "retry with backoff",
+    "hidden \u{1b}[31m characters",
+    "Sync the folder after the rename",
+    "Batch the commits",
+    "keyed and committed",
+    "pending failure",
+    "Pending rule",
+    "Pending experiment",
+    "keyed and pending",
+];
+
+#[test]
+fn a_home_of_the_program_before_operations_opens_upgrades_in_place_and_loses_nothing() {
+    let home = v1();
+    assert_eq!(home.status()["pending"]["records"], 4, "what was pending is still pending");
+    let new = home.record("failure", "recorded by the new program");
+    // The same keys are the same records.
+    for key in ["one", "two"] {
+        let again = home.recorder("failure", "another content").args(["--key", key]).ok().receipt();
+        assert!(key == "two" || again.duplicate, "a key of before is known: {again:?}");
+    }
+    home.flush();
+    let stores = assert_exactly_once(&home, &[new]);
+    for title in V1 {
+        assert_eq!(stores.named(title).len(), 1, "{title:?}");
+    }
+    assert_eq!(stores.ids().len(), V1.len() + 1, "nothing else is there");
+    home.recover_fully();
+    assert!(headers(&home).iter().all(|line| line.starts_with("indelible-journal 1 ")), "no operation, no new format");
+    // Its pages stay as they are, without a revision.
+    let page = fs::read_to_string(home.join(&stores.rows[&stores.named(V1[0])[0]].path)).expect("it is there");
+    assert!(!page.contains("\nrevision:"), "{page}");
+}
+
+#[test]
+fn a_home_of_the_program_before_operations_is_built_anew_from_its_files() {
+    for lost in ["memory/index.db", ".git", ".indelible/state.json"] {
+        let home = v1();
+        let path = home.join(lost);
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        home.recover_fully();
+        let stores = assert_exactly_once(&home, &[]);
+        for title in V1 {
+            assert_eq!(stores.named(title).len(), 1, "without {lost}: {title:?}");
+        }
+    }
 }
