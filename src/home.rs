@@ -1,64 +1,87 @@
 //! A home: one folder that is markdown files, an index and a history, and a private folder beside them.
 //!
-//! A folder is a home once `home.json` is in its private folder ([`crate::private`]), which `init` writes last.
+//! A folder is a home once `home.json` is in its private folder ([`crate::private`]). `init` writes that file last.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::fs::{self, Dir, os};
 use crate::journal::Journal;
+use crate::model::HomeId;
 use crate::private;
 pub use crate::private::{PRIVATE, make_private, private_of};
 
 /// What makes a folder a home, in its private folder.
 pub const IDENTITY: &str = "home.json";
+/// The name of the identity while the home is being released, and afterwards.
+pub(crate) const RELEASED: &str = "released.json";
 /// The folder of the journal, in the private one.
 pub const JOURNAL: &str = "journal";
 /// The folders inside the private one.
 pub const PRIVATE_FOLDERS: [&str; 5] = [JOURNAL, "tmp", "quarantine", "logs", "requests"];
-/// The folder of an adoption, in the private one, where the home had an owner before us.
+/// The folder of an adoption, in the private folder of an adopted home.
 pub const ADOPTED: &str = "adopted";
-/// What the home was like before it was adopted, in that folder. A home is adopted once this is there.
+/// The note of what the home was before its adoption, in that folder. A home is adopted once it is there.
 pub const ADOPTION: &str = "adoption.json";
-/// The copy of the database that the worker renews, in that folder.
+/// The daily copy of the database, in that folder; the worker makes it.
 pub const DAILY: &str = "daily.db";
 /// The index, relative to the home.
 pub const INDEX: &str = "memory/index.db";
-/// The longest path of a home, in bytes: SQLite takes 512 for an index, of which it needs some for itself and for the names
-/// of the files beside it. Whatever else lies in a home is opened beneath its open folder, or by paths far shorter than a
-/// system allows.
+/// The longest path of a home, in bytes. SQLite takes 512 for an index, and needs some of them for the names of the files
+/// beside it. Everything else in a home is opened beneath its open folder, or by paths far shorter than a system allows.
 pub const PATH_BYTES_MAX: usize = 500 - 1 - INDEX.len();
 /// The version of the home's layout.
 pub const VERSION: u32 = 1;
 
-/// Which home this is, for ever.
+/// The content of `home.json`: which home this is, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The version of the layout.
     pub version: u32,
     /// Random; the ids of keyed records are made from it.
-    pub id: Uuid,
+    pub id: HomeId,
 }
 
 /// An open home.
+///
+/// ```
+/// use indelible::home::{Error, Home};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("home");
+/// assert!(matches!(Home::open(&path), Err(Error::Missing(_))));
+///
+/// indelible::init::init(&path, Default::default(), "")?;
+/// let home = Home::open(&path)?;
+/// assert!(home.index_path().is_file());
+///
+/// // A home has one id for its whole life, wherever it is moved.
+/// let moved = folder.path().join("moved");
+/// let id = home.id();
+/// drop(home);
+/// std::fs::rename(&path, &moved)?;
+/// assert_eq!(Home::open(&moved)?.id(), id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Home {
     dir: Dir,
     private: Dir,
     journal: Journal,
-    id: Uuid,
+    id: HomeId,
 }
 
 /// Why a folder cannot be used as a home.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no home at all.
+    /// The folder is not a home.
     #[error("there is no home at {}", .0.display())]
     Missing(PathBuf),
-    /// It was a home, and something of it is gone or unreadable.
+    /// The folder is a home, and something in it is missing or unreadable.
     #[error("the home at {} is broken: {what}", path.display())]
     Broken {
         /// The home.
@@ -66,7 +89,7 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
-    /// A newer version of the program made it.
+    /// A newer version of the program made the home.
     #[error("the home at {} has layout version {found}; this program knows versions up to {VERSION}", path.display())]
     Newer {
         /// The home.
@@ -74,7 +97,7 @@ pub enum Error {
         /// The version it has.
         found: u32,
     },
-    /// Its file system cannot keep the promises.
+    /// The file system cannot keep the promises.
     #[error("{} is on {file_system}, which cannot promise that what was written is kept", path.display())]
     Unsuitable {
         /// The home.
@@ -82,7 +105,7 @@ pub enum Error {
         /// What the file system is called.
         file_system: &'static str,
     },
-    /// Its path leaves no room for the files in it.
+    /// The path is too long for the files in the home.
     #[error(
         "the path {} has {} bytes; SQLite opens no index in a folder whose path has more than {PATH_BYTES_MAX}",
         path.display(), path.as_os_str().len()
@@ -91,7 +114,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// Somebody else owns it.
+    /// Another user owns the folder.
     #[error("{} belongs to user {owner}, and this is user {}", path.display(), os::user())]
     NotYours {
         /// The folder.
@@ -145,7 +168,7 @@ pub fn check_file_system(dir: &Dir) -> Result<(), Error> {
     }
 }
 
-/// Why the folder at `path` may not be opened, if that is because it is somebody else's.
+/// The error for a folder at `path` that belongs to another user, if it does.
 fn not_yours(path: &Path) -> Option<Error> {
     let owner = os::owner_of(path)?;
     (owner != os::user()).then(|| Error::NotYours { path: path.into(), owner })
@@ -157,26 +180,31 @@ fn check_owner(dir: &Dir) -> Result<(), Error> {
     ours.then_some(()).ok_or_else(|| Error::NotYours { path: dir.path().into(), owner })
 }
 
-/// The identity of the home whose private folder is `private`, or `None` where there is none.
+/// The identity of the home whose private folder is `private`, if it has one.
 ///
 /// # Errors
-/// [`Error::Broken`] if it cannot be understood, [`Error::Newer`] if a newer program wrote it.
+/// [`Error::Broken`] if it cannot be parsed, [`Error::Newer`] if a newer program wrote it.
 pub fn identity(home: &Dir, private: &Dir) -> Result<Option<Identity>, Error> {
-    let Some(text) = private.content(IDENTITY, 4096)? else { return Ok(None) };
+    identity_in(home, private, IDENTITY)
+}
+
+/// The identity in the file `name` of the private folder `private`.
+pub(crate) fn identity_in(home: &Dir, private: &Dir, name: &str) -> Result<Option<Identity>, Error> {
+    let Some(text) = private.content(name, 4096)? else { return Ok(None) };
     let path = || home.path().to_owned();
     match serde_json::from_slice::<Identity>(&text) {
         Ok(identity) if identity.version > VERSION => Err(Error::Newer { path: path(), found: identity.version }),
         Ok(identity) => Ok(Some(identity)),
         Err(error) => {
-            Err(Error::Broken { path: path(), what: format!("{}/{IDENTITY}: {error}", private::shown(home, private)) })
+            Err(Error::Broken { path: path(), what: format!("{}/{name}: {error}", private::shown(home, private)) })
         }
     }
 }
 
-/// Whether the home with the private folder `private` was adopted, and so has tables of the framework's.
+/// Whether the home with the private folder `private` was adopted, and so has the framework's tables.
 ///
 /// # Errors
-/// [`fs::Error`] if it cannot be told.
+/// [`fs::Error`] if the folder cannot be read.
 pub fn is_adopted(private: &Dir) -> Result<bool, fs::Error> {
     match private.folder(ADOPTED) {
         Err(error) if error.is_not_found() => Ok(false),
@@ -202,17 +230,17 @@ impl Home {
     pub(crate) fn within(dir: Dir, path: &Path) -> Result<Home, Error> {
         let Some(private) = private_of(&dir)? else { return Err(Error::Missing(path.into())) };
         check_owner(&private)?;
-        // The journal is in it, and it may be a mount of its own.
+        // It has the journal, and it can be a mount of its own.
         check_file_system(&private)?;
         let Some(identity) = identity(&dir, &private)? else { return Err(Error::Missing(path.into())) };
         let journal = Journal::new(folder_of(&dir, &private, JOURNAL)?);
         Ok(Home { dir, private, journal, id: identity.id })
     }
 
-    /// Checks that it still is a home: whoever had the worker's lock before may have released it.
+    /// Checks that the folder still is a home: the previous owner of the worker's lock may have released it.
     ///
     /// # Errors
-    /// [`Error::Missing`] if it is none any more.
+    /// [`Error::Missing`] if it no longer is one.
     pub fn check_current(&self) -> Result<(), Error> {
         if is_home(self.path()) { Ok(()) } else { Err(Error::Missing(self.path().into())) }
     }
@@ -233,14 +261,14 @@ impl Home {
     }
 
     /// Its id.
-    pub fn id(&self) -> Uuid {
+    pub fn id(&self) -> HomeId {
         self.id
     }
 
-    /// One of the [`PRIVATE_FOLDERS`], made again if it is missing: what copies a home need not carry empty folders.
+    /// One of the [`PRIVATE_FOLDERS`]. A missing one is made again: some tools do not copy empty folders.
     ///
     /// # Errors
-    /// [`Error::Broken`] if it is the journal that is missing, [`Error::Fs`] if another cannot be made.
+    /// [`Error::Broken`] if the journal is missing, [`Error::Fs`] if another folder cannot be made.
     pub fn private_folder(&self, name: &str) -> Result<Dir, Error> {
         folder_of(&self.dir, &self.private, name)
     }
@@ -250,11 +278,11 @@ impl Home {
         &self.journal
     }
 
-    /// The copies of an adopted home's database, the newest first: the one that the worker renews, and that from the
-    /// adoption; of several of these the last one. None if it was not adopted, or had no database.
+    /// The copies of an adopted home's database, newest first: the worker's daily one, then the last one from an adoption.
+    /// Empty if the home was not adopted or had no database.
     ///
     /// # Errors
-    /// [`Error::Fs`] if it cannot be told.
+    /// [`Error::Fs`] if the folder cannot be listed.
     pub fn index_copies(&self) -> Result<Vec<PathBuf>, Error> {
         let folder = match self.private.folder(ADOPTED) {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
@@ -272,8 +300,8 @@ impl Home {
     }
 }
 
-/// A journal is never empty, so one that is missing is lost, or a disk that is not mounted: where recorders went on in a
-/// new one, what they acknowledge would be hidden once the old one is back. `recover` makes a new one, on demand.
+/// A private folder. A journal is never empty, so a missing one is lost, or on a disk that is not mounted. Records in a new
+/// one would be hidden once the old one is back, so only `recover` makes a new one.
 fn folder_of(home: &Dir, private: &Dir, name: &str) -> Result<Dir, Error> {
     match private.folder(name) {
         Err(error) if error.is_not_found() && name == JOURNAL => Err(Error::Broken {

@@ -1,27 +1,29 @@
-//! Making a home, or what is missing of one.
+//! Makes a home, or adds what one lacks.
 //!
-//! Every step can be repeated, and `home.json`, which makes the folder a home, is written last. Before it come, each whole
-//! or not there, the folders, `.gitignore`, the index, the repository, the journal and `config.toml`.
-//!
-//! A home whose release was interrupted ([`crate::adopt::release`]) has its identity under another name, and a journal
-//! that may have been ended. It is not made anew but taken back: first the journal goes on, then the name.
+//! 1. Every step can be repeated. `home.json`, which makes the folder a home, is written last.
+//! 2. Before it come the folders, `.gitignore`, the index, the repository, the journal and `config.toml`, each whole or absent.
+//! 3. The home's id comes from what lies in this folder and is carried nowhere by git: `home.json`, else `.git/indelible` in
+//!    a repository that we made, else an index that the repository does not track. Otherwise a new id is drawn. No commit,
+//!    branch or reference is asked: each can be another home's.
+//! 4. A home whose release was interrupted ([`crate::adopt::release`]) has its identity under another name, and perhaps a
+//!    closed journal. `init` takes the release back: first it reopens the journal, then it renames the identity.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before `home.json` | a folder that is not a home yet | `init` again, which goes on where it was |
+//! | before `home.json` | a folder that is not a home yet, perhaps with an index and a repository that have its id | `init` again, which continues with that id |
 //! | after it | a home | nothing to do |
-//! | while a file is replaced | the old one or the new one, or none; a temporary file | recovery empties that folder |
-//! | while a release is taken back | no home, its journal ended or not | whoever takes it back next |
+//! | while a file is replaced | the old file, the new one, or none; a temporary file | recovery empties that folder |
+//! | while a release is taken back | no home, its journal closed or open | the next `init`, `adopt`, `release` or `recover` |
 
 use std::path::Path;
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::fs::lock::{Holder, WorkerLock};
-use crate::fs::{self, Dir, Point, crash, os};
-use crate::home::{self, Identity, PRIVATE_FOLDERS, VERSION};
+use crate::fs::{self, Dir, Durability, Point, crash, os};
+use crate::home::{self, Identity, PRIVATE_FOLDERS, RELEASED, VERSION};
 use crate::journal::{self, ExclusiveJournal, Journal};
+use crate::model::HomeId;
 use crate::private;
 use crate::state::State;
 use crate::target::history::{self, History, HistoryOptions};
@@ -29,32 +31,30 @@ use crate::target::index::{self, Index};
 
 /// The name of the configuration file in the private folder.
 pub const CONFIG: &str = "config.toml";
-/// The name of the list of files that git leaves alone, here all of the private folder.
+/// The list of files that git ignores; here it names all of the private folder.
 const IGNORED: &str = ".gitignore";
-/// The identity of a home that is being released.
-pub(crate) const RELEASED: &str = "released.json";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Made {
-    /// What was missing and is there now.
+    /// What was missing and has been made.
     pub added: Vec<&'static str>,
     /// The branch that shows the history.
     pub branch: String,
-    /// The reference that has it.
+    /// The reference that has the history.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
+    /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
     pub advice: Option<String>,
-    /// Whether the repository was there before, and is somebody's own.
+    /// Whether the repository is the user's own and was there before.
     pub guest: bool,
-    /// Whether the index is there but damaged, and was left alone.
+    /// Whether the index is damaged; it was left alone.
     pub index_damaged: bool,
 }
 
 /// Why a home could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Somebody else is at it.
+    /// Another process works in the home.
     #[error("{} is at work in it", .0.0)]
     Busy(Holder),
     /// The folder cannot be a home.
@@ -78,13 +78,13 @@ pub enum Error {
 /// configuration file.
 ///
 /// # Errors
-/// Every [`Error`]; what was made so far stays, and making it again goes on from there.
+/// Every [`Error`]. What was made so far stays, and calling this again continues from there.
 pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, Error> {
     let mut made = Made::default();
     let path = &std::path::absolute(path).map_err(fs::Error::io("find", path))?;
     if !home::is_home(path) {
         history::make_room(path)?;
-        // A repository that cannot be used gets nothing that its own commands would show.
+        // In a repository that cannot be used nothing is made, since its own commands would show it.
         History::check(path, &history)?;
     }
     if make_home_folder(path)? {
@@ -98,46 +98,45 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
     }
     let temporary = private.folder("tmp")?;
     if private.find(IGNORED)?.is_none() {
-        // A repository further up, which has the home among its files, does not take the journal along; and wherever a
-        // release puts the folder, git does not show it.
-        let _ = private.replace(IGNORED, b"*\n", &temporary)?;
+        // A repository further up does not add the journal, and git does not show the folder after a release either.
+        private.replace(IGNORED, b"*\n", &temporary, Durability::Full)?;
     }
     let identity = home::identity(&home, &private)?;
-    let id = match identity {
-        Some(identity) => identity.id,
-        None => id_in_history(path, &history)?.unwrap_or_else(crate::random::id),
+    let known = match identity {
+        Some(identity) => Some(identity.id),
+        None => private::marked_id(&home)?,
     };
-    let id = make_index(&home, &private, id, &mut made)?;
+    let id = make_index(&home, &private, known, &mut made)?;
     make_history(&home, &temporary, id, history, &mut made)?;
     make_journal(&private, &temporary, &mut made)?;
     if private.find(CONFIG)?.is_none() {
-        // Unlike a record's file, nothing could write it again: half of one would stop every command.
-        let _ = private.replace(CONFIG, config.as_bytes(), &temporary)?;
+        // No journal can write it again, unlike a record's file, and a torn one would stop every command.
+        private.replace(CONFIG, config.as_bytes(), &temporary, Durability::Full)?;
         made.added.push("config");
     }
     if identity.is_none() {
         crash::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
-        let _ = private.replace(home::IDENTITY, text.as_bytes(), &temporary)?;
+        private.replace(home::IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
         let _ = home.sync()?;
         made.added.push("identity");
     }
     Ok(made)
 }
 
-/// Makes the home one again whose release was interrupted. Returns whether it was. Whoever releases a home has the worker's
-/// lock: without that it cannot be told whether they are gone, and a journal that goes on beside them would acknowledge
-/// what nobody commits.
+/// Takes back an interrupted release: the folder is a home again. Returns whether there was one. A running release has the
+/// worker's lock, so only its next owner knows that the release is dead. A journal that is reopened beside a running release
+/// would acknowledge records that are never committed.
 ///
 /// # Errors
-/// [`Error::Busy`] if it is being released at the moment, and what the disk refuses.
+/// [`Error::Busy`] if a release is running, and [`Error::Fs`].
 pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
     let is_released = || Ok::<_, Error>(private.find(home::IDENTITY)?.is_none() && private.find(RELEASED)?.is_some());
     if !is_released()? {
         return Ok(false);
     }
-    let lock = lock(private, "whoever takes a release back")?;
+    let lock = lock(private, "the end of an interrupted release")?;
     let taken_back = is_released()?;
     if taken_back {
         become_home_again(private, &lock)?;
@@ -145,10 +144,10 @@ pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
     Ok(taken_back)
 }
 
-/// The worker's lock, if nobody has it, of a private folder that was not put aside meanwhile.
+/// Takes the worker's lock of `private`, unless a release has just set that folder aside.
 ///
 /// # Errors
-/// [`Error::Busy`], and what the disk refuses.
+/// [`Error::Busy`] if another process has the lock, and [`Error::Fs`].
 pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
     let lock = WorkerLock::try_take(private, purpose)?.map_err(Error::Busy)?;
     match lock.is_current()? {
@@ -157,20 +156,20 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
     }
 }
 
-/// Takes back a release, for whoever has the worker's lock.
+/// Takes back a release, for the owner of the worker's lock.
 ///
 /// # Errors
-/// What the disk refuses; it can be taken back again then.
+/// [`Error::Fs`] and [`Error::Journal`]; it can be taken back again then.
 pub(crate) fn become_home_again(private: &Dir, lock: &WorkerLock) -> Result<(), Error> {
     let journal = Journal::new(private.folder("journal")?);
     ExclusiveJournal::of(&journal, lock).reopen()?;
     rename_identity(private, RELEASED, home::IDENTITY)
 }
 
-/// Gives a home's identity its other name. Durable when it returns.
+/// Renames a home's identity. The rename is durable when this returns.
 ///
 /// # Errors
-/// What the disk refuses.
+/// [`Error::Fs`].
 pub(crate) fn rename_identity(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
     private.set_aside(from, private, to)?;
     let _ = private.sync()?;
@@ -182,27 +181,18 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     home::check_length(path)?;
-    // A folder that could not be used would be left behind empty.
+    // Checked first, so that no empty folder is left where no home can be.
     let above = path.ancestors().skip(1).find(|above| above.is_dir());
     if let Some(above) = above {
         home::check_file_system(&Dir::open(above)?)?;
     }
     let make = os::private_folders().recursive(true).create(path);
     make.map_err(fs::Error::io("make the folder", path))?;
-    // What is durable within the home is so only if the names that lead to it are.
+    // Nothing in the home is durable before the names that lead to it are.
     for folder in path.ancestors().skip(1).take_while(|folder| above.is_some_and(|above| folder.starts_with(above))) {
         let _ = Dir::open(folder)?.sync()?;
     }
     Ok(true)
-}
-
-/// The id of a home that has lost its private folder, and perhaps its index, as its commits have it: keys name the same
-/// records as before. A history that cannot be used says so when it is made sure of.
-fn id_in_history(home: &Path, options: &HistoryOptions) -> Result<Option<Uuid>, Error> {
-    match History::open(home, options.clone()).and_then(|history| history.home_id()) {
-        Err(error) if !error.is_transient() => Ok(None),
-        id => Ok(id?),
-    }
 }
 
 fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
@@ -212,7 +202,7 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
         made.added.push("memory");
     }
     for folder in ["memory", "experiments/active"] {
-        // It may be a mount of its own.
+        // Each can be a mount of its own.
         home::check_file_system(&home.make_folder(folder)?)?;
     }
     if home::private_of(home)?.is_none() {
@@ -226,33 +216,59 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     Ok(private)
 }
 
-/// Makes the index, or what it lacks. A damaged one is left alone: `repair` builds it anew.
-fn make_index(home: &Dir, private: &Dir, id: Uuid, made: &mut Made) -> Result<Uuid, Error> {
+/// Makes the index, or what it lacks. Returns the home's id: `known`, else the one in the index if that is this home's, else a
+/// new one. The index has that id then. A damaged index is left alone: `repair` rebuilds it.
+fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made) -> Result<HomeId, Error> {
     crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
     let missing = home.find(home::INDEX)?.is_none();
     let path = home.path().join(home::INDEX);
     let is_adopted = home::is_adopted(private)?;
-    let make = || -> Result<Uuid, index::Error> {
-        let id = Index::create(&path, id)?;
-        Index::open(&path, index::PATIENCE)?.update_layout(is_adopted)?;
-        Ok(id)
+    let id = known.unwrap_or_else(|| HomeId(crate::random::id()));
+    let make = || -> Result<(Index, HomeId), index::Error> {
+        let found = Index::create(&path, id)?;
+        let mut index = Index::open(&path, index::PATIENCE)?;
+        index.update_layout(is_adopted)?;
+        Ok((index, found))
     };
-    match make() {
-        Ok(id) => {
-            if missing {
-                made.added.push("index");
-            }
-            Ok(id)
-        }
+    let (mut index, found) = match make() {
+        Ok(made) => made,
         Err(error) if error.is_lost() => {
             made.index_damaged = true;
-            Ok(id)
+            return Ok(id);
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if missing {
+        made.added.push("index");
     }
+    if found == id || (known.is_none() && is_index_ours(home, found)?) {
+        return Ok(found);
+    }
+    index.set_home(id)?;
+    Ok(id)
 }
 
-fn make_history(home: &Dir, temporary: &Dir, id: Uuid, options: HistoryOptions, made: &mut Made) -> Result<(), Error> {
+/// Whether the index, which has the id `found`, belongs to the home in this folder. An index that the repository tracks may
+/// have come with a clone or a pull, so it counts only if a home with that id was released here.
+fn is_index_ours(home: &Dir, found: HomeId) -> Result<bool, Error> {
+    if !history::tracks(home.path(), home::INDEX) {
+        return Ok(true);
+    }
+    for released in private::released(home)? {
+        if home::identity_in(home, &released, RELEASED)?.is_some_and(|it| it.id == found) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn make_history(
+    home: &Dir,
+    temporary: &Dir,
+    id: HomeId,
+    options: HistoryOptions,
+    made: &mut Made,
+) -> Result<(), Error> {
     crash::at(Point::InitHistory).map_err(fs::Error::io("make the repository in", home.path()))?;
     let (history, new) = History::init(home.path(), temporary.path(), id, options)?;
     if new {
@@ -271,7 +287,7 @@ fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), E
     let id = journal.ensure_id(private, temporary)?;
     if journal.ensure_first()? {
         made.added.push("journal");
-        // A journal that begins together with its home has every record there is: nothing has to be looked for.
+        // A journal that begins with its home has every record, so nothing has to be looked up elsewhere.
         if made.added.contains(&"index") {
             State::of_new(id).create(private, temporary)?;
         }

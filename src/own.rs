@@ -1,9 +1,9 @@
-//! Files of the user's own, outside of every home: notes and settings. Read by everything, changed by any number of
-//! processes at once: each reads, changes and replaces the whole file under a lock that only goes with its process.
+//! Files of the user's own, outside of every home: notes and settings. Any number of processes read and change them at once.
+//! A process that changes one reads, changes and replaces the whole file under a lock, which ends with the process.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the file is replaced | the old file, perhaps a temporary one | the next change sweeps |
+//! | before the file is replaced | the old file, perhaps a temporary one | the next change removes it |
 //! | after it | the new file | nothing to do |
 
 use std::fs::TryLockError;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::fs::os::{self, Others};
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 
 /// The name of the list of files that git leaves alone.
 const IGNORED: &str = ".gitignore";
@@ -29,7 +29,7 @@ pub enum Error {
         /// Who could.
         others: Others,
     },
-    /// Another process has been changing it all the time.
+    /// Another process had the lock the whole time.
     #[error("{} was locked by another process all the time", .0.display())]
     Busy(PathBuf),
     /// The disk refused.
@@ -37,7 +37,7 @@ pub enum Error {
     Fs(#[from] fs::Error),
 }
 
-/// The content of the file at `path`; `None` where there is none.
+/// The content of the file at `path`, if there is one.
 ///
 /// # Errors
 /// [`Error::Changeable`] if another user could have written it or put it there, and [`Error::Fs`] if it cannot be read, is too large, or is not a plain file.
@@ -53,8 +53,8 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// Who else can put another file in the place of the one at `path`, a link to one of this user's own included: whoever can
-/// change its folder, or owns one of those above, on the way that `path` says or on the one that links make of it.
+/// The other users who can put another file, or a link, in the place of the one at `path`: those who can change its folder,
+/// and those who own a folder above it, on the path as given or with its links resolved.
 fn others_who_can_replace(path: &Path) -> std::io::Result<Option<(PathBuf, Others)>> {
     let real = os::real_path(path)?;
     let folder = real.parent().unwrap_or(&real);
@@ -70,8 +70,8 @@ fn others_who_can_replace(path: &Path) -> std::io::Result<Option<(PathBuf, Other
     Ok(None)
 }
 
-/// Opens the folder at `path`, and makes it if it is missing and would be this user's own: in the folders of another user,
-/// whom root can act for, nothing is made.
+/// Opens the folder at `path`, or makes it if it would belong to this user. Nothing is made in another user's folder, as root
+/// could.
 ///
 /// # Errors
 /// [`Error::Changeable`], and [`Error::Fs`] if it can be neither opened nor made.
@@ -90,24 +90,24 @@ pub fn folder(path: &Path) -> Result<Dir, Error> {
     }
 }
 
-/// As [`folder`], for notes: where the user's own folder is a git repository, git does not show them.
+/// As [`folder`], for notes: a `.gitignore` hides them from a repository that the user keeps there.
 ///
 /// # Errors
 /// As [`folder`].
 pub fn notes_folder(path: &Path) -> Result<Dir, Error> {
     let folder = folder(path)?;
-    match folder.create(IGNORED) {
+    match folder.create_empty(IGNORED) {
         Err(error) if error.is_already_there() => {}
         file => file?.write_all(b"*\n")?,
     }
     Ok(folder)
 }
 
-/// Changes the file `name` in the folder at `path` as `change` says, which is given its content and returns the new one, or
-/// `None` to leave it. Waits up to `wait` for others who change it. Durable when it returns.
+/// Changes the file `name` in the folder at `path`. `change` gets its content and returns the new one, or `None` to leave it.
+/// Waits up to `wait` for the lock. The change is durable when this returns.
 ///
 /// # Errors
-/// Every [`Error`], and what `change` refuses; the file is as it was then.
+/// Every [`Error`], and every error of `change`; the file is then as it was.
 pub fn change<T, E: From<Error>>(
     path: &Path,
     name: &str,
@@ -136,11 +136,11 @@ fn take(lock: &std::fs::File, path: &Path, wait: Duration) -> Result<(), Error> 
     }
 }
 
-/// Replaces the file `name`, under its lock: what lies in the folder of temporary files is a dead process's.
+/// Replaces the file `name`, under its lock. Files in the folder of temporary files are leftovers of killed processes.
 fn replace(folder: &Dir, name: &str, content: &[u8]) -> Result<(), fs::Error> {
     let temporary = folder.make_folder(&format!("{name}.tmp"))?;
     for left in temporary.names()? {
         let _ = temporary.remove(&left);
     }
-    folder.replace(name, content, &temporary).map(drop)
+    folder.replace(name, content, &temporary, Durability::Full)
 }

@@ -1,57 +1,62 @@
 //! Where a home's private folder lies, and its move there.
 //!
-//! 1. In a repository of somebody's own it is `indelible` in the git folder of that work tree: `.git`, or the folder that a
-//!    `.git` file names (a linked work tree, a submodule). Git never checks anything out into it, no `pull`, `stash` or
-//!    `clean` takes it along, and nothing that a repository contains can be in it.
-//! 2. A home with a repository of its own, or none, has `.indelible` instead. There `.git/indelible` is a plain file, which
-//!    says so with one look.
-//! 3. `.indelible` in somebody's repository counts only where that repository's own settings say that we put it there, or
-//!    its index has nothing of it. One that was checked out is a folder like any other. It moves by itself in the first case
-//!    alone: where a repository took the place of ours, it may be a mistake.
-//! 4. [`settle`] moves the `.indelible` of before with one rename. A recorder that has it open goes on in the same
-//!    journal. Whoever looks meanwhile looks at the new place again before saying that there is none.
+//! 1. A home in a user's repository (a guest) has it in the git folder of that work tree, as `indelible`. The git folder is
+//!    `.git`, or the folder that a `.git` file names (a linked work tree, a submodule). Git checks nothing out into it, no
+//!    `pull`, `stash` or `clean` takes it along, and nothing that a repository contains can be in it.
+//! 2. A home with a repository of its own, or without one, has `.indelible`. There `.git/indelible` is a plain file, the
+//!    marker: one look finds it. It also has the home's id, for a home that has lost its private folder. Git clones no marker.
+//! 3. In a user's repository, `.indelible` counts only if the repository's own settings say that we put it there, or if git's
+//!    index has nothing of it. One that was checked out is a folder like any other. Only in the first case does it move
+//!    without being asked: in the second a repository may have replaced ours by mistake.
+//! 4. [`settle`] moves the `.indelible` of an earlier version with one rename. A recorder that has it open continues in the
+//!    same journal. A recorder that finds it in neither place looks at the new place once more.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the rename | the folder in its old place, which goes on being used | the next `init`, `adopt` or worker |
-//! | after it | the folder in its new place, perhaps not yet durable there | nothing to do; the old place after a power cut |
+//! | before the rename | the folder in its old place, still in use | the next `init`, `adopt` or worker |
+//! | after it | the folder in its new place, perhaps not durable there yet | nothing to do; after a power cut it may be back in the old place |
 
 use std::path::Path;
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, crash};
+use crate::model::HomeId;
 
 /// The private folder of a home with a repository of its own, relative to the home.
 pub const PRIVATE: &str = ".indelible";
-/// The private folder in somebody's git folder; in a repository of ours, the file that says that it is not there.
+/// The private folder in the git folder of a user's repository. In a home's own repository, the marker.
 pub const IN_GIT: &str = "indelible";
-/// What that file says.
-pub(crate) const MARKER: &[u8] = b"The private folder of this home is .indelible, beside this folder.\n";
-/// Where the first look goes.
+/// The first line of the marker.
+const MARKER: &str = "The private folder of this home is .indelible, beside this folder.";
+/// How its second line begins, before the home's id. In a home of an earlier version the next `init` or worker adds it.
+const MARKER_ID: &str = "The id of this home is ";
+/// A released private folder has this in its name, then a time.
+pub const ASIDE: &str = "-released-";
+/// The path that is looked at first.
 const FIRST: &str = ".git/indelible";
-/// A longer file of git's is none.
+/// Git's own small files are never longer.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Opens the private folder of the home in `home`; `None` if it has none. This alone decides where that folder lies.
+/// Opens the private folder of the home in `home`, if it has one. Only this function decides where that folder lies.
 ///
 /// # Errors
 /// [`fs::Error`] if it cannot be opened.
 pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     let found = match home.folder(FIRST) {
         Ok(private) => return Ok(Some(private)),
-        // Something that is no folder: in a folder `.git`, the file that says where to look.
+        // The marker, if `.git` is a folder.
         Err(fs::Error::Refused { .. }) if home.find(".git")?.is_some_and(|git| git.is_folder) => local(home)?,
         Err(error) if is_no_folder(&error) => elsewhere(home)?,
         Err(error) => return Err(error),
     };
     match found {
         Some(private) => Ok(Some(private)),
-        // It may have been moved between the two looks.
+        // It may have moved between the two looks.
         None => in_git(home),
     }
 }
 
-/// Opens the private folder of the home in `home`, and makes it if it has none.
+/// Opens the private folder of the home in `home`, or makes it.
 ///
 /// # Errors
 /// [`fs::Error`] if it can be neither opened nor made.
@@ -65,13 +70,48 @@ pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
     }
 }
 
-/// Where the private folder `private` lies, relative to the home where it lies beneath it.
+/// The path of the private folder `private`, relative to the home if it lies in it.
 pub fn shown(home: &Dir, private: &Dir) -> String {
     let path = private.path();
     path.strip_prefix(home.path()).unwrap_or(path).display().to_string()
 }
 
-/// Opens the folder that the private folder of `home` lies in, and returns its name there.
+/// The text of the marker in the repository that was made for the home `id`.
+pub(crate) fn marker(id: HomeId) -> String {
+    format!("{MARKER}\n{MARKER_ID}{id}\n")
+}
+
+/// The id in the marker, if `home` has one.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be read.
+pub(crate) fn marked_id(home: &Dir) -> Result<Option<HomeId>, fs::Error> {
+    match home.find(FIRST) {
+        Err(error) if is_no_folder(&error) => Ok(None),
+        found => match found? {
+            Some(found) if found.is_file => Ok(id_in(&text(home, FIRST)?)),
+            _ => Ok(None),
+        },
+    }
+}
+
+fn id_in(marker: &str) -> Option<HomeId> {
+    let mut lines = marker.lines();
+    lines.next().filter(|first| *first == MARKER)?;
+    lines.next()?.strip_prefix(MARKER_ID)?.parse().ok()
+}
+
+/// The private folders that releases of the home in `home` have set aside.
+///
+/// # Errors
+/// [`fs::Error`] if they cannot be listed or opened.
+pub(crate) fn released(home: &Dir) -> Result<Vec<Dir>, fs::Error> {
+    let (parent, name) = parent_of(home)?;
+    let is_one = |it: &String| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(ASIDE));
+    parent.names()?.iter().filter(|it| is_one(it)).map(|it| parent.folder(it)).collect()
+}
+
+/// Opens the folder that contains the private folder of `home`, and returns its name there.
 ///
 /// # Errors
 /// [`fs::Error`] if it cannot be opened.
@@ -82,9 +122,9 @@ pub(crate) fn parent_of(home: &Dir) -> Result<(Dir, &'static str), fs::Error> {
     }
 }
 
-/// Moves an `.indelible` of before into somebody's git folder. Returns whether it did: not if a worker, or whoever else
-/// has its lock, is at work in it. `is_local` says, where the repository's settings do not, whether the folder was put
-/// there by hand and not checked out.
+/// Moves an `.indelible` of an earlier version into the git folder of a user's repository. Returns whether it did: not while
+/// another process has the worker's lock. If the repository's settings do not say that we put the folder there, `is_local`
+/// says whether it was put there by hand and not checked out.
 ///
 /// # Errors
 /// [`fs::Error`] if it cannot be moved; it is then where it was.
@@ -108,7 +148,7 @@ pub fn settle(home: &Dir, is_local: impl FnOnce() -> bool) -> Result<bool, fs::E
     let step = |point| crash::at(point).map_err(fs::Error::io("move the private folder of", home.path()));
     step(Point::MoveBeforeRename)?;
     match home.rename_over(PRIVATE, &folder, IN_GIT) {
-        // Another file system: it stays, and goes on being used.
+        // Another file system: it stays in use where it is.
         Err(error) if error.io_kind() == Some(std::io::ErrorKind::CrossesDevices) => return Ok(false),
         moved => moved?,
     }
@@ -118,8 +158,8 @@ pub fn settle(home: &Dir, is_local: impl FnOnce() -> bool) -> Result<bool, fs::E
     Ok(true)
 }
 
-/// Whether the folder at `path` has a private folder with a file `name`. Most folders are no home, and are told by two
-/// looks; the first goes where the private folder may be moved from, so that none is missed meanwhile.
+/// Whether the folder at `path` has a private folder with a file `name`. For most folders, which are no home, two looks
+/// suffice. The first is at the old place, so that a folder that is moving is not missed.
 pub fn has(path: &Path, name: &str) -> bool {
     use std::io::ErrorKind::NotADirectory;
     let confirmed = || {
@@ -131,7 +171,7 @@ pub fn has(path: &Path, name: &str) -> bool {
     }
     match std::fs::metadata(path.join(FIRST).join(name)) {
         Ok(found) => found.is_file(),
-        // `.git` is a file that names another folder, or `.git/indelible` is the one that names `.indelible`.
+        // `.git` is a file that names another folder, or `.git/indelible` is the marker.
         Err(error) if error.kind() == NotADirectory => confirmed(),
         Err(_) => false,
     }
@@ -142,7 +182,7 @@ fn is_no_folder(error: &fs::Error) -> bool {
     error.is_not_found() || matches!(error, fs::Error::Refused { .. })
 }
 
-/// The private folder where the first look has found none.
+/// The private folder of a home without a folder or a file `.git/indelible`.
 fn elsewhere(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     if home.find(".git")?.is_none() {
         return local(home);
@@ -158,7 +198,7 @@ fn elsewhere(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     Ok(counts.then_some(private))
 }
 
-/// The private folder in somebody's git folder, if it is there.
+/// The private folder in the git folder, if it is there.
 fn in_git(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     let looked = match git_folder(home)? {
         Some(git) => git.folder(IN_GIT),
@@ -177,13 +217,13 @@ fn local(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     }
 }
 
-/// Whose the repository of a home is.
+/// Who made the repository of a home.
 enum Git {
-    /// There is none.
+    /// There is no repository.
     Absent,
-    /// Ours, or one that git checks nothing out from.
+    /// We did, or it is one that git checks nothing out from.
     Ours,
-    /// Somebody's.
+    /// The user did.
     Theirs {
         /// The git folder of this work tree.
         folder: Dir,
@@ -199,35 +239,35 @@ impl Git {
         let common = Dir::open(&folder.path().join(named.trim()))?;
         let lower = text(&common, "config")?.to_ascii_lowercase();
         let mut lines = lower.lines().map(|line| line.split_whitespace().collect::<String>());
-        // Without settings it is no repository, or a damaged one, which nothing can have been checked out from either.
-        // A linked work tree is one, whatever the settings say that it shares.
+        // Without settings it is no repository, or a damaged one: nothing can have been checked out from it.
+        // A linked work tree has a checkout even if the settings that it shares say `bare`.
         let is_bare = |line: &str| line == "bare=true" && named.is_empty();
         let ours = !lower.contains("[core]") || lines.any(|line| line == "[indelible]" || is_bare(&line));
         Ok(if ours { Git::Ours } else { Git::Theirs { folder, common } })
     }
 }
 
-/// Whether the list of ignored files says that `.indelible` is ours, as it did before the folder lay in the git folder. No
-/// repository contains that list.
+/// Whether the list of ignored files has our line for `.indelible`, which earlier versions wrote. A clone does not copy that
+/// list.
 fn says_it_is_ours(common: &Dir) -> Result<bool, fs::Error> {
     Ok(text(common, "info/exclude")?.lines().any(|line| line.trim() == "/.indelible/"))
 }
 
-/// Whether the index of the work tree whose git folder is `folder` may have `.indelible`, or something in it. Read as bytes,
-/// so that it costs no library: rather too often than not.
+/// Whether git's index of the work tree whose git folder is `folder` may have `.indelible`, or something in it. It is
+/// searched as bytes, without a library, so the answer can be a false yes.
 fn is_tracked(folder: &Dir, common: &Dir) -> Result<bool, fs::Error> {
     let shared = common.names()?.into_iter().filter(|name| name.starts_with("sharedindex."));
     let shared: Vec<Vec<u8>> = shared.filter_map(|name| common.content(&name, u64::MAX).ok().flatten()).collect();
     let own = folder.content("index", u64::MAX)?.unwrap_or_default();
     Ok(shared.iter().chain([&own]).any(|index| {
-        // Version 4 leaves out what a path has in common with the one before it.
+        // Version 4 leaves out the beginning that a path shares with the one before it.
         let short = index.get(7) == Some(&4);
         let wanted: &[&[u8]] = if short { &[b"indelible"] } else { &[b".indelible/", b".indelible\0"] };
         wanted.iter().any(|wanted| index.windows(wanted.len()).any(|it| it == *wanted))
     }))
 }
 
-/// The git folder of the work tree `home`; `None` if there is none, or none that can be found.
+/// The git folder of the work tree `home`, if it has one that can be found.
 fn git_folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     match home.find(".git")? {
         Some(found) if found.is_folder => home.folder(".git").map(Some),
@@ -245,7 +285,7 @@ fn git_folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     }
 }
 
-/// The text of the file at `path`; empty if there is none.
+/// The text of the file at `path`; empty if it is missing.
 fn text(dir: &Dir, path: &str) -> Result<String, fs::Error> {
     let content = match dir.content(path, BYTES_MAX) {
         Err(fs::Error::Refused { .. }) => None,

@@ -1,12 +1,12 @@
-//! Which project a folder belongs to: the git repository that it is in, named by its origin.
+//! Finds the project of a folder: the git repository that it is in, named by its origin.
 //!
-//! The name is the origin's host and path, in lower case, without user, port and `.git`, so that every clone on every
-//! machine has the same. A repository without an origin gets a random id, kept in a folder of this machine by its real
-//! path. Neither is a secret of the repository: no file of it but its git configuration is read, no program is run.
+//! The name is the origin's host and path, in lower case, without user, port and `.git`, so that all clones on all machines
+//! share it. A repository without an origin gets a random id, kept in a folder on this machine under a hash of its real path.
+//! Only the repository's git configuration is read, and no program is run.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while an id is written | a temporary file, or the id's file, whole | the next recorder, which draws an id if there is none |
+//! | while an id is written | a temporary file, or the id's file, whole | the next recorder, which draws an id if the file is missing |
 //!
 //! A power cut can leave an id's file empty: it then counts as missing, and another id is drawn.
 
@@ -24,8 +24,8 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// How long a file that only names a folder can be, in bytes.
 const POINTER_BYTES_MAX: u64 = 16 << 10;
 
-/// The project that `folder` is in; `None` if it is in no git repository, or in one that this program made. `ids` is where
-/// the ids of repositories without an origin are kept; without it they have none.
+/// The project of `folder`. `None` outside of a git repository, and in one that this program made. `ids` is the folder for the
+/// ids of repositories without an origin; without that folder they have no id.
 pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
     let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(".git"))?)))?;
     let config = content(&common.join("config"), CONFIG_BYTES_MAX)?;
@@ -37,8 +37,7 @@ pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
     named.or_else(|| id_of(root, ids?))
 }
 
-/// The folder that all work trees of a repository share, if `git` is what names the repository of a work tree: that
-/// folder itself, or a file that says where it is.
+/// The folder that all work trees of a repository share. `git` is a work tree's `.git`: that folder, or a file that names it.
 fn common_folder(git: &Path) -> Option<PathBuf> {
     let metadata = fs::metadata(git).ok()?;
     let folder = match metadata.is_dir() {
@@ -58,7 +57,7 @@ fn content(path: &Path, bytes_max: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What of a git configuration says which project it is.
+/// The parts of a git configuration that name the project.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Config {
     /// The address of the remote `origin`.
@@ -97,7 +96,7 @@ fn plain(value: &str) -> String {
     }
 }
 
-/// The name of the project whose origin is at `address`: host and path. `None` for an address that has no path.
+/// The name of the project with the origin `address`: host and path. `None` if the address has no path.
 fn name_of(address: &str) -> Option<String> {
     let (authority, path) = match address.split_once("://") {
         Some((_, rest)) => rest.split_once('/')?,
@@ -118,7 +117,7 @@ fn name_of(address: &str) -> Option<String> {
     (!path.is_empty()).then(|| name.to_lowercase())
 }
 
-/// The id of the repository at `root`, kept in `ids` by its real path; drawn if it has none yet.
+/// The id of the repository at `root`, kept in `ids` by its real path. Draws one if the repository has no id yet.
 fn id_of(root: &Path, ids: &Path) -> Option<String> {
     let real = fs::canonicalize(root).ok()?;
     let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, real.as_os_str().as_encoded_bytes()).simple().to_string();
@@ -128,7 +127,7 @@ fn id_of(root: &Path, ids: &Path) -> Option<String> {
         let _ = own::notes_folder(ids).ok()?;
         let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
         writeln!(file, "{}", crate::random::id()).ok()?;
-        // Of several recorders that draw an id, the first one's stays. An empty file, left by a power cut, does not.
+        // If several recorders draw an id, the first one stays. An empty file, which a power cut left, is replaced.
         if file.persist_noclobber(&place).is_err() && kept().is_none() {
             let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
             writeln!(file, "{}", crate::random::id()).ok()?;

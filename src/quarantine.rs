@@ -1,29 +1,30 @@
-//! Quarantine: what is damaged or cannot be applied, kept until a person has looked at it.
+//! Quarantine: keeps damaged bytes, and records that cannot be applied, until a person has looked at them.
 //!
-//! Everything here is synced before whoever put it here goes on, and named after what it is, so that the same thing is
-//! here once however often it is found. Dismissed things move to `dismissed/`; nothing is ever deleted. So does what could
-//! be applied after all, under a name that begins with `applied-`: what a person dismissed is left alone from then on
-//! ([`Quarantine::rows_given_up`]), and nobody has dismissed that.
+//! 1. A file here is synced before its writer goes on.
+//! 2. Its name follows from its content, so the same thing is here once, however often it is found.
+//! 3. Nothing is deleted. Dismissed files move to `dismissed/`. So does a record that could be applied after all, under a name
+//!    that begins with `applied-`, since a person did not dismiss it: what a person dismissed is not tried again
+//!    ([`Quarantine::rows_given_up`]).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the rename | the thing is where it was; its position has not passed | it is found again |
+//! | before the rename | the thing is where it was, not passed yet | it is found again |
 //! | after it | the thing, here | it is found again, to no effect |
-//! | before it moves to `dismissed/` | the thing, here | a person dismisses it again; recovery moves what is applied |
-//! | power cut after that | the same, unless both folders were synced, as after a dismissal | the same |
+//! | before it moves to `dismissed/` | the thing, here | a person dismisses it again; recovery moves it if it is applied |
+//! | power cut after that | the thing, here or there (a dismissal syncs both folders) | the same |
 
 use std::collections::HashSet;
 
 use serde_json::json;
 
 use crate::fs::place::is_hidden;
-use crate::fs::{Dir, Error, Point, crash};
+use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
 use crate::model::position::SegmentId;
 use crate::model::{Intent, Op, RecordId};
 
 const DISMISSED: &str = "dismissed";
-/// How the names of hooks' events that could not be read begin; `hook::kept` puts them here.
+/// The prefix of hook events that could not be parsed. `hook::kept` puts them here.
 pub const EVENT: &str = "event-";
 const PARKED_BYTES_MAX: u64 = 64 << 20;
 
@@ -46,14 +47,14 @@ pub struct Contents {
     pub damaged: Vec<String>,
     /// Records that could not be applied.
     pub parked: Vec<String>,
-    /// Files that were in a record's or a page's place: set aside for their owner.
+    /// Files of the user's that lay in the place of a record or a page.
     pub set_aside: Vec<String>,
-    /// Events of hooks that could not be read.
+    /// Hook events that could not be parsed.
     pub events: Vec<String>,
 }
 
 impl Contents {
-    /// What lies in the quarantine of `home`. It changes nothing, and a quarantine that is missing has nothing in it.
+    /// What lies in the quarantine of `home`. Changes nothing; a missing folder counts as empty.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be listed.
@@ -74,7 +75,7 @@ impl Contents {
         Ok(Contents { damaged, parked, set_aside, events })
     }
 
-    /// Whether a person has to look.
+    /// Whether a person must look.
     pub fn is_alarming(&self) -> bool {
         !self.damaged.is_empty() || !self.parked.is_empty()
     }
@@ -89,7 +90,7 @@ impl Quarantine {
         Ok(Quarantine { dir: home.private_folder("quarantine")?, temporary: home.private_folder("tmp")? })
     }
 
-    /// Keeps `bytes`, found at `offset` in a segment, which no writer left so. Returns whether they were not here yet.
+    /// Keeps damaged `bytes`, found at `offset` in a segment. Returns whether they are new here.
     ///
     /// # Errors
     /// [`Error::Io`]; the bytes are then only where they were found.
@@ -100,11 +101,10 @@ impl Quarantine {
         self.keep(&format!("{name}.json"), reason.to_string().as_bytes())
     }
 
-    /// Keeps an intent that cannot be applied, under the name `name` of its part that cannot. Returns whether it was not
-    /// here yet.
+    /// Keeps an intent of which `part` cannot be applied. Returns whether it is new here.
     ///
     /// # Errors
-    /// [`Error::Io`]; the position may not pass then.
+    /// [`Error::Io`]; the committed position must not pass the intent then.
     pub fn park(&self, intent: &Intent, part: &str, why: &str) -> Result<bool, Error> {
         let name = format!("parked-{}-{part}.json", intent.id);
         self.keep(&name, json!({ "why": why, "part": part, "intent": intent }).to_string().as_bytes())
@@ -123,7 +123,7 @@ impl Quarantine {
     /// Keeps the bytes of a whole entry, at `offset` in a segment, that is not an intent.
     ///
     /// # Errors
-    /// [`Error::Io`]; the position may not pass then.
+    /// [`Error::Io`]; the committed position must not pass the entry then.
     pub fn park_entry(&self, segment: SegmentId, offset: u64, json: &[u8], why: &str) -> Result<bool, Error> {
         let name = format!("parked-{segment}-{offset}");
         self.keep(&format!("{name}.bin"), json)?;
@@ -136,7 +136,7 @@ impl Quarantine {
             return Ok(false);
         }
         crash::at(Point::ParkBefore).map_err(|source| Error::io("park", self.dir.path().join(name))(source))?;
-        let _ = self.dir.replace(name, content, &self.temporary)?;
+        self.dir.replace(name, content, &self.temporary, Durability::Full)?;
         Ok(true)
     }
 
@@ -147,10 +147,10 @@ impl Quarantine {
         }
     }
 
-    /// The records that are parked here, with the names of what holds them.
+    /// The parked records, each with the name of its file.
     ///
     /// # Errors
-    /// [`Error::Io`] if they cannot be read. What is not an intent is passed over.
+    /// [`Error::Io`] if a file cannot be read. One that is not an intent is skipped.
     pub fn parked(&self) -> Result<Vec<(String, Intent)>, Error> {
         let mut parked = Vec::new();
         for name in Contents::within(&self.dir)?.parked {
@@ -162,8 +162,8 @@ impl Quarantine {
         Ok(parked)
     }
 
-    /// The entries that are parked here since the program of that time could not decode them, with the names of what holds
-    /// them.
+    /// The entries that are parked here because an older program could not decode them, with the names of the files that
+    /// hold them.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be read.
@@ -178,7 +178,7 @@ impl Quarantine {
         Ok(parked)
     }
 
-    /// The records whose rows their table refuses, and of which a person has said that they have seen it.
+    /// The records whose rows their table refuses, and which a person has dismissed.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be listed.
@@ -188,7 +188,7 @@ impl Quarantine {
         Ok(names.iter().filter_map(id).collect())
     }
 
-    /// Moves what is called `name` to `dismissed/`, under a name that says so: it is where it belongs by now.
+    /// Moves the file `name` of an applied record to `dismissed/`, as `applied-…`.
     ///
     /// # Errors
     /// [`Error::Io`]; it is then still here.
@@ -204,10 +204,10 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Moves everything to `dismissed/`: a person has looked at it. Returns how many things were moved.
+    /// Moves everything to `dismissed/`, since a person has looked at it. Returns how many things moved.
     ///
     /// # Errors
-    /// [`Error::Io`]; some of it may have been moved.
+    /// [`Error::Io`]; some of it may have moved.
     pub fn dismiss(&self) -> Result<usize, Error> {
         let dismissed = self.dir.make_folder(DISMISSED)?;
         let names: Vec<_> =

@@ -1,10 +1,10 @@
-//! Random bytes of the system, and the ids that are made of them.
+//! Random bytes from the system, and the ids that are made of them.
 //!
-//! On Linux they come from the system call itself. A statically linked program finds no `getrandom` by name, and
-//! `/dev/urandom` is missing in many a chroot and mount namespace, so neither is relied on alone. A program calls
-//! [`prepare`] first: where the system has no random bytes at all, that is an error, and later it would be a panic.
+//! On Linux they come from the system call, else from `/dev/urandom`. A statically linked program finds no `getrandom` by
+//! name, and many a chroot or mount namespace has no `/dev/urandom`, so neither suffices alone. A program calls [`prepare`]
+//! first: if the system has no random bytes, that returns an error. Later it would be a panic.
 //!
-//! Bytes are fetched some at a time. They make ids unique and are no secrets.
+//! Bytes are fetched in pools. They make ids unique and are not secret.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -44,7 +44,7 @@ impl Source {
     }
 }
 
-/// What tells ids of one process apart and in order: a time and 74 bits.
+/// What makes ids of one process unique and ordered: a time and 74 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Timed {
     milliseconds: u64,
@@ -55,13 +55,13 @@ const TAIL_BITS: u32 = 74;
 const TAIL_MAX: u128 = (1 << TAIL_BITS) - 1;
 
 impl Timed {
-    /// The id for the time `milliseconds` that comes after `last`, which is random as far as `random` is.
+    /// The id for the time `milliseconds`, greater than `last`, with the bits of `random`.
     fn after(last: Timed, milliseconds: u64, random: u128) -> Timed {
         let new = Timed { milliseconds, tail: random & TAIL_MAX };
         if new > last {
             return new;
         }
-        // The clock stands still or went back: on from the last one, by a random step.
+        // The clock stands still or went back: add a random step to the last id.
         let tail = last.tail + 1 + (random & 0xffff_ffff);
         match tail > TAIL_MAX {
             true => Timed { milliseconds: last.milliseconds + 1, tail: tail & TAIL_MAX },
@@ -76,7 +76,7 @@ impl Timed {
     }
 }
 
-/// Makes sure that there are random bytes, before anything needs them.
+/// Fetches the first random bytes, before anything needs them.
 ///
 /// # Errors
 /// [`io::Error`] if the system has none.
@@ -87,12 +87,12 @@ pub fn prepare() -> io::Result<()> {
 /// A random id, a UUIDv4.
 ///
 /// # Panics
-/// If the system has no random bytes, which [`prepare`] would have said.
+/// If the system has no random bytes; [`prepare`] would have returned an error.
 pub fn id() -> Uuid {
     uuid::Builder::from_random_bytes(source().draw()).into_uuid()
 }
 
-/// An id that begins with the time, a UUIDv7. Of one process, a later one is greater.
+/// An id that begins with the time, a UUIDv7. Within a process, each is greater than the one before.
 ///
 /// # Panics
 /// As [`id`].
@@ -106,7 +106,7 @@ pub fn timed_id() -> Uuid {
 }
 
 fn source() -> std::sync::MutexGuard<'static, Source> {
-    // A panic while it was held left bytes that were used or not: either way they are random.
+    // After a panic with the lock held, the pool still holds random bytes.
     SOURCE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -119,7 +119,7 @@ fn fill(bytes: &mut [u8]) -> io::Result<()> {
         match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
             Ok(count) => filled += count,
             Err(rustix::io::Errno::INTR) => {}
-            // An old kernel, or a sandbox that does not let the call through.
+            // An old kernel, or a sandbox that refuses the call.
             Err(errno) => {
                 let from_file = |mut file: std::fs::File| file.read_exact(bytes);
                 return std::fs::File::open("/dev/urandom").and_then(from_file).map_err(|error| {

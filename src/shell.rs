@@ -1,33 +1,33 @@
-//! A shell's text taken apart: which programs it calls with which words. Pure, and lenient: it is never run, so what a
-//! shell would refuse is read as well as it can be.
+//! A lenient shell lexer: which programs a text calls, with which words. Pure. The text is never run, so what a shell would
+//! refuse is parsed as far as possible.
 //!
-//! Quotes are taken off, and what a shell would put in another's place, variables and substitutions, becomes
-//! [`EXPANSION`]. A quote that is never closed is a character like any other, as in a text with an apostrophe.
+//! Quotes are removed. Variables and substitutions become [`EXPANSION`]. A quote that is never closed is an ordinary
+//! character, as in a text with an apostrophe.
 
 use std::ops::Range;
 
-/// Stands in a word for what the shell would have put there.
+/// The placeholder in a word for a variable or a substitution.
 pub(crate) const EXPANSION: char = '\0';
 
 /// A word of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// Where it is in the text, its quotes included.
+    /// Its range in the text, quotes included.
     pub(crate) range: Range<usize>,
-    /// What it says.
+    /// Its text, without quotes.
     pub(crate) text: String,
-    /// Where its quoted parts and its substitutions are, without their signs: there may be calls in them.
+    /// The ranges of its quoted parts and substitutions, without their delimiters: they may contain calls.
     pub(crate) inner: Vec<Range<usize>>,
 }
 
-/// One program, called with some words.
+/// A call of one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Its name and its arguments; assignments before them and words of the shell's own included.
+    /// Its name and its arguments, with assignments and the shell's own words before them.
     pub(crate) words: Vec<Word>,
     /// Whether its output is the input of the next call.
     pub(crate) is_piped: bool,
-    /// Where the texts are that it is given as input: here-documents and here-strings.
+    /// The ranges of its here-documents and here-strings.
     pub(crate) inputs: Vec<Range<usize>>,
 }
 
@@ -38,7 +38,7 @@ const BEFORE: [&str; 18] = [
 ];
 
 impl Call {
-    /// The words from the program's name on.
+    /// The program's name and its arguments.
     pub(crate) fn program(&self) -> &[Word] {
         let is_before = |word: &Word| BEFORE.contains(&word.text.as_str()) || is_assignment(&word.text);
         let begin = self.words.iter().position(|word| !is_before(word)).unwrap_or(self.words.len());
@@ -74,11 +74,11 @@ struct Lexer<'t> {
     calls: Vec<Call>,
     /// The call that is being read.
     call: Call,
-    /// The here-documents that begin with the next line: of which call, up to which word, and whether tabs before it go.
+    /// The here-documents that begin on the next line: the call, the delimiter, and whether leading tabs are removed.
     awaited: Vec<(usize, String, bool)>,
-    /// What was opened and never closed: it is not looked for a second time.
+    /// Delimiters that were opened and never closed, so that none is searched for twice.
     unclosed: Vec<char>,
-    /// Of the word that is being read.
+    /// The inner ranges of the word that is being read.
     inner: Vec<Range<usize>>,
 }
 
@@ -112,7 +112,7 @@ impl<'t> Lexer<'t> {
                 c if c.is_whitespace() => self.at += c.len_utf8(),
                 _ => {
                     let word = self.word();
-                    // The number of a descriptor belongs to its redirection.
+                    // A descriptor's number belongs to its redirection.
                     let number = word.text.bytes().all(|byte| byte.is_ascii_digit());
                     if !(number && self.rest().starts_with(['<', '>'])) {
                         self.call.words.push(word);
@@ -152,7 +152,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The bodies of the here-documents that were named in the line before.
+    /// Reads the bodies of the here-documents that the line before has named.
     fn here_documents(&mut self) {
         for (of, end, has_tabs) in std::mem::take(&mut self.awaited) {
             let begin = self.at;
@@ -273,7 +273,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// What stands up to the bracket, or the backtick, that closes the one at `at`.
+    /// The text up to the bracket, or the backtick, that closes the one at `at`.
     fn substitution(&mut self, text: &mut String, close: char) {
         if self.unclosed.contains(&close) {
             return self.literally(text);

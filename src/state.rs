@@ -4,11 +4,11 @@
 //! rows are owed is no excuse, but says how much less: without a state, all rows are looked for.)
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::exclusive::Exclusive;
-use crate::fs::{Dir, Error, os};
+use crate::fs::{Dir, Durability, Error, os};
 use crate::home;
+use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
@@ -21,7 +21,7 @@ pub struct State {
     /// Since this boot, every file and row of the journal has been seen in place.
     pub boot: String,
     /// The journal that all of this is said about.
-    pub journal: Uuid,
+    pub journal: JournalId,
     /// Whether a batch has been committed, so that a history without one has lost something.
     pub committed: bool,
     /// How far the journal was found to be in git already, so that no commit of ours says so.
@@ -51,7 +51,7 @@ pub struct Passed {
 
 impl State {
     /// The state of a home that is being made.
-    pub fn of_new(journal: Uuid) -> State {
+    pub fn of_new(journal: JournalId) -> State {
         State {
             boot: os::boot_id(),
             journal,
@@ -87,6 +87,6 @@ impl State {
     /// [`Error::Io`] if it cannot be written.
     pub(crate) fn create(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings");
-        private.replace(NAME, text.as_bytes(), temporary).map(|_| ())
+        private.replace(NAME, text.as_bytes(), temporary, Durability::Full)
     }
 }

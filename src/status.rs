@@ -1,4 +1,4 @@
-//! Status: what is pending, and whether a person is needed. It changes nothing and takes no lock.
+//! Status: what is pending, and what needs attention. It changes nothing and takes no lock.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::target::index::{self, Index, Others};
 use crate::verify;
 use crate::worker::{self, Published};
 
-/// Without a worker, a record older than this waits for somebody to start one.
+/// Without a worker, a pending record older than this needs attention.
 const WAITS_MAX: Duration = Duration::from_secs(60);
-/// So many failures in a row are no passing trouble.
+/// So many failures in a row need attention.
 const FAILURES_MAX: u64 = 5;
 
-/// How a home is.
+/// The state of a home.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// Its folder.
     pub home: String,
     /// The records that wait to be committed.
     pub pending: Pending,
-    /// The records that are committed and wait for their row, since somebody held the index's lock.
+    /// The records that are committed and wait for their row: another process had the index's lock.
     pub rows_owed: Pending,
-    /// Who has the worker's lock; `None` if no worker runs.
+    /// The owner of the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
-    /// What the worker last said of itself.
+    /// The status that the worker last published.
     pub published: Option<Published>,
     /// The journal's size.
     pub journal: JournalSize,
@@ -45,11 +45,11 @@ pub struct Status {
     pub history: Option<HistoryStatus>,
     /// What waits in quarantine.
     pub quarantine: Contents,
-    /// What became of the events that agents' hooks were told of; `None` if no hook ever ran.
+    /// What became of hook events; `None` if no hook ever ran.
     pub hooks: Option<Counts>,
-    /// What became of the events that no home could take; `None` if there were none.
+    /// What became of hook events that no home could take; `None` if there were no such events.
     pub hooks_without_home: Option<Counts>,
-    /// Why a person is needed; empty if none is.
+    /// Everything that needs a person's attention.
     pub needs_attention: Vec<String>,
 }
 
@@ -78,16 +78,16 @@ pub struct HistoryStatus {
     pub branch: String,
     /// Its newest commit.
     pub commit: Option<String>,
-    /// The reference that has the history; in somebody's repository it is not the branch, which shows it.
+    /// The reference that has the history. In a user's repository the branch only shows it.
     pub reference: String,
-    /// What its owner can do where the branch does not show the newest commit, or a repository around it took the home in.
+    /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
     pub advice: Option<String>,
 }
 
-/// How `home` is.
+/// The status of `home`.
 ///
 /// # Errors
-/// [`verify::Error`] if it cannot be told.
+/// [`verify::Error`] if a store cannot be read.
 pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::Error> {
     let mut needs = Vec::new();
     let history = History::open(home.path(), options.clone()).map_err(|error| needs.push(chain(&error))).ok();
@@ -135,11 +135,11 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     })
 }
 
-/// Why a person is needed, as far as that can be told soon: it opens no index, and of what is pending it reads the
-/// oldest alone.
+/// What needs attention in `home`, as far as that is known quickly: without opening the index, and with only the oldest
+/// pending record read.
 ///
 /// # Errors
-/// [`verify::Error`] if it cannot be told.
+/// [`verify::Error`] if a store cannot be read.
 pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, verify::Error> {
     let mut needs = Vec::new();
     let running = WorkerLock::holder(home.private())?.is_some();
@@ -205,7 +205,7 @@ fn unless_newer<T>(error: journal::Error, needs: &mut Vec<String>) -> Result<Opt
     Ok(None)
 }
 
-/// Records are refused where nothing can be written.
+/// If nothing can be written, records are refused.
 fn room_trouble(home: &Home, needs: &mut Vec<String>) {
     if let Some(why) = os::why_unwritable(home.private()) {
         needs.push(format!(
@@ -260,7 +260,7 @@ fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
     );
     if i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
         needs.push(format!(
-            "{records}, for up to {waited} s: end whoever holds the lock of {}, or mend the file of it that is named \
+            "{records}, for up to {waited} s: end the process that holds the lock of {}, or mend its file that is named \
              here, and run `indelible worker --detach` or `indelible flush`",
             home::INDEX
         ));

@@ -7,8 +7,8 @@ mod checks;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/exit.rs"]
 mod exit;
-#[allow(dead_code, reason = "the program uses all of it")]
-#[path = "../../src/bin/indelible/settings.rs"]
+#[allow(dead_code, unused_imports, reason = "the program uses all of it")]
+#[path = "../../src/bin/indelible/settings/mod.rs"]
 mod settings;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/user.rs"]

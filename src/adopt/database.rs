@@ -1,6 +1,6 @@
-//! The database of a home that is to be adopted: what is in it, what it would refuse, and a copy of it.
+//! Inspects the database of a home that is to be adopted, tries what it would refuse, and copies it.
 //!
-//! Looking changes nothing: everything that has to be tried is tried on a copy that goes when it is closed.
+//! An inspection changes nothing: trials run on a temporary copy.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::model::text::{chain, visible_line};
-use crate::model::{FieldSpec, Invalid, Kind, Provenance, Record, RecordId};
+use crate::model::{FieldSpec, HomeId, Invalid, Kind, Provenance, Record, RecordId};
 use crate::target::index::{self, Index, Others, PATIENCE, RowImage, columns_of, temporary_copy};
 
 /// What is in a database.
@@ -22,13 +21,13 @@ pub struct Inspection {
     pub journal_mode: String,
     /// The tables that records go to.
     pub tables: Vec<Table>,
-    /// What SQLite finds wrong with it; nothing can be adopted then.
+    /// The damage that SQLite finds. With any, the home cannot be adopted.
     pub damage: Vec<String>,
     /// Why our tables cannot be added, if they cannot.
     pub conflict: Option<String>,
-    /// Records that it would not take, by kind: they would go to quarantine.
+    /// The kinds of record whose rows it refuses. Such records would go to quarantine.
     pub refusals: Vec<Refusal>,
-    /// Whether it knows records of ours, from an adoption that was undone.
+    /// Whether it has our rows, from an adoption that was released.
     pub has_records: bool,
 }
 
@@ -44,13 +43,13 @@ impl Inspection {
 pub struct Table {
     /// Its name.
     pub name: &'static str,
-    /// How many rows it has; `None` where there is no such table.
+    /// How many rows it has; `None` if the table is missing.
     pub rows: Option<i64>,
-    /// Columns of ours that it lacks: they are left out.
+    /// Our columns that it lacks. Rows are inserted without them.
     pub lacking: Vec<String>,
 }
 
-/// A kind of record whose rows a table does not take.
+/// A kind of record whose rows a table refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// The kind.
@@ -59,10 +58,10 @@ pub struct Refusal {
     pub why: String,
 }
 
-/// Looks at the database at `path`. Returns what is in it, and a copy of it to read from.
+/// Inspects the database at `path`. Returns what is in it, and a copy to read from.
 ///
 /// # Errors
-/// [`index::Error::Busy`] if somebody writes to it for too long, and what [`Index::open`] says.
+/// [`index::Error::Busy`] if another process writes to it for too long, and the errors of [`Index::open`].
 pub(super) fn inspect(path: &Path) -> Result<(Inspection, Index), index::Error> {
     let found = look(path);
     // Another process may have begun to write while the database was read as one that no process has open.
@@ -112,11 +111,10 @@ fn journal_mode(index: &Index, path: &Path) -> Result<String, index::Error> {
     mode.map_err(index.error("look at the database"))
 }
 
-/// What our tables and one row of each kind come to, tried on a copy: why our tables cannot be added, or which rows are
-/// refused.
+/// Adds our tables and one row of each kind to a copy. Returns why our tables cannot be added, or which rows are refused.
 fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> {
     let mut copy = temporary_copy(index)?;
-    if let Err(error) = copy.prepare_tables(Uuid::nil(), false) {
+    if let Err(error) = copy.prepare_tables(HomeId::default(), false) {
         return Ok((Some(said(&error)), Vec::new()));
     }
     let mut refusals = Vec::new();
@@ -152,10 +150,10 @@ pub(super) fn back_up(path: &Path, to: &Path) -> Result<(), index::Error> {
     index::copy_to(&Index::open(path, PATIENCE)?, to)
 }
 
-/// Puts the database into the journal mode `mode`. Leaving `wal` takes in all that its write-ahead log holds.
+/// Sets the database's journal mode. Leaving `wal` checkpoints its write-ahead log.
 ///
 /// # Errors
-/// [`index::Error::Busy`] if somebody has it open all the time; it is then as it was.
+/// [`index::Error::Busy`] if another process has it open the whole time. It has its old mode then.
 pub(super) fn set_journal_mode(path: &Path, mode: &str) -> Result<(), index::Error> {
     let index = Index::open(path, PATIENCE)?;
     // A name from a file is not put into SQL.
@@ -166,11 +164,10 @@ pub(super) fn set_journal_mode(path: &Path, mode: &str) -> Result<(), index::Err
     })
 }
 
-/// As [`set_journal_mode`], and all rows are in the database's own file afterwards, also in WAL mode: programs that copy
-/// that file alone get all of them.
+/// As [`set_journal_mode`], and checkpoints, also in WAL mode: a program that copies only the database's file gets all rows.
 ///
 /// # Errors
-/// As [`set_journal_mode`]; the rows are in the database or its log.
+/// As [`set_journal_mode`]; no row is lost.
 pub(super) fn settle(path: &Path, mode: &str) -> Result<(), index::Error> {
     set_journal_mode(path, mode)?;
     if mode != "wal" {
@@ -181,7 +178,7 @@ pub(super) fn settle(path: &Path, mode: &str) -> Result<(), index::Error> {
     index.close_last()
 }
 
-/// Tries `step` until it says that it is done, for as long as the index waits: SQLite itself waits for no lock there.
+/// Retries `step` until it is done or the index's wait is over, since SQLite does not wait for a lock there.
 fn patiently(
     index: &Index,
     doing: &'static str,

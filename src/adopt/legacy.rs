@@ -1,8 +1,8 @@
-//! The framework's own pages, of every age, as fields; and fields as such a page. Text in, text out; no I/O.
+//! Parses the framework's own pages, of every age, into fields, and renders such pages. No I/O.
 //!
-//! Whatever is missing or cannot be read has a stand-in: nobody's page is refused. Reading is lenient on purpose: plain and
-//! bold fields, severities as words, Windows line ends, dates with and without dashes, YAML front matter, bytes that are
-//! not UTF-8 (shown as U+FFFD).
+//! No page is refused: a field that is missing or invalid gets a default. Parsing is lenient on purpose: plain and bold
+//! fields, severities as words, Windows line ends, dates with and without dashes, YAML front matter, and bytes that are not
+//! UTF-8 (they become U+FFFD).
 
 use std::borrow::Cow;
 
@@ -52,11 +52,11 @@ struct RuleFront {
     created: Option<String>,
 }
 
-/// What stands before the first H2 heading, and what follows it.
+/// The head of a page, before its first H2 heading, and the rest.
 struct Page<'t> {
     title: Option<&'t str>,
     fields: Vec<(String, &'t str)>,
-    /// Lines of the head that are neither title nor field.
+    /// The lines of the head that are neither title nor field.
     text: Vec<&'t str>,
     sections: Vec<Section<'t>>,
 }
@@ -128,7 +128,7 @@ fn field(line: &str) -> Option<(String, &str)> {
     FIELDS.contains(&name.as_str()).then_some((name, value))
 }
 
-/// Reads the page of a failure or a success, which is called `name`.
+/// Parses the page of a failure or a success with the file name `name`.
 pub(super) fn learning(bytes: &[u8], name: &str) -> Learning {
     let text = text(bytes);
     let page = Page::of(&text);
@@ -156,7 +156,7 @@ fn severity(text: &str) -> Option<u8> {
     word.parse().ok().map(Severity::get)
 }
 
-/// The title that a file's name stands for.
+/// The title in a file's name.
 fn title_of(name: &str) -> String {
     let stem = name.strip_suffix(".md").unwrap_or(name);
     let stem = stem.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_'));
@@ -164,7 +164,7 @@ fn title_of(name: &str) -> String {
     if title.trim().is_empty() { "untitled".to_owned() } else { title.trim().to_owned() }
 }
 
-/// Reads a page of heuristics, whose file's name without its end is `stem`.
+/// Parses a page of heuristics; `stem` is its file's name without the extension.
 pub(super) fn rules(bytes: &[u8], stem: &str) -> Vec<Rule> {
     let text = text(bytes);
     if let Some(rule) = rule_as_front(&text, stem) {
@@ -180,7 +180,7 @@ pub(super) fn rules(bytes: &[u8], stem: &str) -> Vec<Rule> {
     page.sections.iter().filter_map(|section| rule_in(section, &domain)).collect()
 }
 
-/// The heuristic that a page's front matter is, if it is one.
+/// The heuristic in a page's front matter, if it has one.
 fn rule_as_front(text: &str, stem: &str) -> Option<Rule> {
     let (front, rest) = front_and_rest::<RuleFront>(text)?;
     let rule = front.rule.trim();
@@ -231,7 +231,7 @@ fn rule_of(row: Option<i64>, rule: &str, domain: &str, fields: &[(String, &str)]
     }
 }
 
-/// The name of an experiment in its folder `folder`, from its `hypothesis.md`, and what it says.
+/// The name of the experiment in the folder `folder`, from its `hypothesis.md`, and its hypothesis.
 pub(super) fn experiment(bytes: &[u8], folder: &str) -> (String, String) {
     let text = text(bytes);
     let page = Page::of(&text);
@@ -283,7 +283,7 @@ pub(super) fn experiment_page(row: i64, name: &str, hypothesis: &str) -> String 
     )
 }
 
-/// What a row says, as text.
+/// A row's value as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RowFields {
     pub title: String,

@@ -1,20 +1,19 @@
-//! Adoption: a home of the Emergent Learning Framework becomes one of ours, and goes on being theirs.
+//! Adoption: a home of the Emergent Learning Framework becomes a home of this program, and the framework still works on it.
 //!
-//! 1. No file, page or row that is there is changed, but for scripts where that was asked for, which are kept.
-//! 2. Of the repository nothing is touched but our own branch and lines in `info/exclude` ([`crate::target::history`]).
-//! 3. Before anything changes, the database has been copied to `adopted` in the private folder, and the copy checked and
-//!    synced.
-//! 4. What the home was like is noted before it changes, so that [`release`] can undo it.
-//! 5. Looking ([`plan`]) changes nothing.
+//! 1. No existing file, page or row changes. Scripts are replaced only on request, and the old ones are kept.
+//! 2. In the repository, only our reference, our branch and lines in `info/exclude` change ([`crate::target::history`]).
+//! 3. Before anything changes, the database is copied to `adopted` in the private folder, and the copy is checked and synced.
+//! 4. A note of what the home was is written before the home changes, so that [`release`] can undo the adoption.
+//! 5. [`plan`] changes nothing.
 //!
-//! Every step can be repeated. A row that an adopted table does not take is parked when it is recorded (`batch`); the plan
-//! says so beforehand.
+//! Every step can be repeated. A record whose row an adopted table refuses is parked ([`crate::pipeline`]); the plan warns of
+//! it.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the note | the private folder, perhaps a copy of the database | adopting again, which makes another copy |
 //! | between the note and the identity | the note; the database in WAL mode, perhaps with our tables | adopting again |
-//! | after the identity | a home; scripts and orphans as far as it got | adopting again |
+//! | after the identity | a home; some of the scripts and orphans are done | adopting again |
 
 mod database;
 mod legacy;
@@ -29,9 +28,9 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Inspection, Refusal, Table};
 pub use orphans::{Mended, Orphan, Orphans};
-pub use scripts::{Found, Replaced, Script};
+pub use scripts::{Occupant, Replaced, Script};
 
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
@@ -44,21 +43,21 @@ use crate::target::index::{self, Index};
 const EXCLUDE: &str = "exclude";
 /// The version of the note.
 const VERSION: u32 = 1;
-/// A longer note, or list of ignored files, is none.
+/// A note, or a list of ignored files, is never longer.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
-/// What a home of the framework has at least one of.
+/// A home of the framework has at least one of these.
 const SIGNS: [&str; 4] = ["memory", "scripts/record-failure.sh", "scripts/record-heuristic.sh", "experiments"];
 
-/// A page that no home has, for asking whether git would ignore a record's file.
+/// A path for asking whether git would ignore a record's file. No home has it.
 const PAGE: &str = "memory/failures/2000/01/01/a-record.md";
 
-/// What a home was like before it was adopted.
+/// The note of what a home was before its adoption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     version: u32,
     /// When it was adopted.
     pub at: Timestamp,
-    /// The copy of its database; relative to the home. `None` if it had none.
+    /// The copy of its database, relative to the home. `None` if it had no database.
     pub backup: Option<String>,
     /// The journal mode of its database.
     pub journal_mode: Option<String>,
@@ -66,28 +65,28 @@ pub struct Note {
     pub had_repository: bool,
 }
 
-/// What a home is like, and so what adopting it would do.
+/// What a home has, and so what adopting it would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// The home.
     pub home: PathBuf,
-    /// What was noted when it was adopted; `None` if it has not been, or not to the end.
+    /// The note of its adoption; `None` if it is not adopted, or not completely.
     pub adopted: Option<Note>,
-    /// Whether it is a home of ours already, adopted or not.
+    /// Whether it is a home of this program already, adopted or not.
     pub is_home: bool,
-    /// Its repository; `None` if it has none.
+    /// Its repository, if it has one.
     pub repository: Option<Repository>,
-    /// Its database; `None` if it has none.
+    /// Its database, if it has one.
     pub database: Option<Inspection>,
     /// Files without rows, and rows without files.
     pub orphans: Orphans,
-    /// What lies in the places of the scripts.
+    /// The scripts, each with what lies in its place.
     pub scripts: Vec<Script>,
-    /// Its other scripts that record something: we have no drop-in for them.
+    /// Other scripts that record something. There is no drop-in for them.
     pub uncovered: Vec<String>,
 }
 
-/// A repository that is there.
+/// The repository of a home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Repository {
     /// The branch that records go to.
@@ -98,14 +97,14 @@ pub struct Repository {
     pub head: String,
     /// Whether it tracks the database, which then shows as changed.
     pub tracks_database: bool,
-    /// Whether its own rules keep records' files out of git, which our branch has.
+    /// Whether its own rules ignore records' files. Our branch has them anyway.
     pub ignores_records: bool,
 }
 
-/// What is asked for beside the adoption itself.
+/// Options of an adoption.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// Put our scripts into the places of the framework's, for the program at this path.
+    /// Replace the framework's scripts with ours, for the program at this path.
     pub scripts: Option<PathBuf>,
     /// Mend orphans.
     pub mend: bool,
@@ -120,14 +119,14 @@ pub struct Adopted {
     pub made: Made,
     /// How many scripts were put in their places.
     pub scripts: u64,
-    /// What was mended, where that was asked for.
+    /// What was mended, if that was requested.
     pub mended: Option<Mended>,
 }
 
 /// Why a home cannot be adopted or released.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nothing of the framework's.
+    /// Nothing in the folder is the framework's.
     #[error("{} is not a home of the framework: it has neither memory/ nor its scripts", .0.display())]
     NotTheirs(PathBuf),
     /// It was not adopted.
@@ -142,8 +141,8 @@ pub enum Error {
     /// Our tables cannot be added to the database.
     #[error("tables cannot be added to its database: {0}")]
     Conflict(String),
-    /// The stores disagree, and it cannot be released like this.
-    #[error("{count} things of it disagree, or wait for a person; the first: {first}")]
+    /// The stores disagree, so the home cannot be released.
+    #[error("{count} things in it disagree or need attention; the first: {first}")]
     Unsettled {
         /// How many.
         count: usize,
@@ -176,10 +175,10 @@ pub enum Error {
     Verify(#[from] crate::verify::Error),
 }
 
-/// Looks at the home at `path`. Changes nothing.
+/// Inspects the home at `path`. Changes nothing.
 ///
 /// # Errors
-/// [`Error::NotTheirs`], and whatever keeps it from being looked at.
+/// [`Error::NotTheirs`], and every error of reading it.
 pub fn plan(path: &Path, history: &HistoryOptions) -> Result<Plan, Error> {
     let home = home::open_folder(path)?;
     let is_home = home::is_home(home.path());
@@ -221,7 +220,7 @@ fn repository(home: &Path, options: &HistoryOptions) -> Result<Option<Repository
     Ok(Some(Repository { branch, is_ours: history.is_owned(), head, tracks_database, ignores_records }))
 }
 
-/// What was noted of the home; `None` if it was never begun to be adopted.
+/// The note of an adoption, if one was begun.
 fn note(home: &Dir) -> Result<Option<Note>, Error> {
     let text = match home::private_of(home)?.map(|private| private.folder(ADOPTED)) {
         None => None,
@@ -239,11 +238,11 @@ fn note(home: &Dir) -> Result<Option<Note>, Error> {
     }
 }
 
-/// Adopts the home at `path`, or does what is left of that, and what is wished beside. `config` is the text of a new
-/// configuration file.
+/// Adopts the home at `path`, or completes its adoption, with the options `wishes`. `config` is the text of a new configuration
+/// file.
 ///
 /// # Errors
-/// Every [`Error`]; what was done until then stays done, and adopting again goes on from there.
+/// Every [`Error`]. What was done stays, and adopting again continues from there.
 pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str) -> Result<Adopted, Error> {
     let plan = plan(path, &options)?;
     refuse_what_cannot_be(&plan)?;
@@ -287,10 +286,10 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     Ok(Adopted { backup, made, scripts, mended })
 }
 
-/// The drop-in scripts of an adopted home that something has replaced, other than those that its owner has seen.
+/// The drop-in scripts of an adopted home that were replaced or removed, except for those that its owner has dismissed.
 ///
 /// # Errors
-/// [`Error::Fs`] if it cannot be told.
+/// [`Error::Fs`] if a file cannot be read.
 pub fn replaced_scripts(home: &Home) -> Result<Vec<Replaced>, Error> {
     match home.private().folder(ADOPTED) {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
@@ -298,7 +297,7 @@ pub fn replaced_scripts(home: &Home) -> Result<Vec<Replaced>, Error> {
     }
 }
 
-/// Notes that the owner has seen which drop-in scripts were replaced. Returns how many.
+/// Dismisses the replaced drop-in scripts, since the owner has seen them. Returns how many.
 ///
 /// # Errors
 /// [`Error::Fs`], [`Error::Home`]; nothing is noted then.
@@ -317,7 +316,7 @@ fn refuse_what_cannot_be(plan: &Plan) -> Result<(), Error> {
     }
 }
 
-/// Copies the database and notes what the home is like. Nothing of it has changed before this returns.
+/// Copies the database and writes the note. Nothing else of the home has changed when this returns.
 fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &HistoryOptions) -> Result<Note, Error> {
     let step = |point| crash::at(point).map_err(fs::Error::io("adopt", home.path()));
     step(Point::AdoptBeforeBackup)?;
@@ -329,7 +328,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
     if plan.repository.as_ref().is_some_and(|repository| !repository.is_ours)
         && let Some(excluded) = History::open(home.path(), options.clone())?.excluded()?
     {
-        let _ = adopted.replace(EXCLUDE, &excluded, temporary)?;
+        adopted.replace(EXCLUDE, &excluded, temporary, Durability::Full)?;
     }
     step(Point::AdoptBeforeNote)?;
     let note = Note {
@@ -340,7 +339,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
         had_repository: plan.repository.is_some(),
     };
     let text = serde_json::to_vec_pretty(&note).expect("it is made of strings");
-    let _ = adopted.replace(ADOPTION, &text, temporary)?;
+    adopted.replace(ADOPTION, &text, temporary, Durability::Full)?;
     let _ = home::make_private(home)?.sync()?;
     let _ = home.sync()?;
     Ok(note)

@@ -1,20 +1,21 @@
-//! Release: an adopted home is theirs alone again, as it was, with the records that came to it.
+//! Release: an adopted home becomes the framework's alone again, as it was, and keeps the records that were made since.
 //!
-//! 1. Nothing is let go before everything recorded is in its file, its row and a commit, and the stores agree.
-//! 2. Scripts and the list of ignored files become what they were, byte for byte, where nobody changed them since.
-//! 3. Files, rows and the branch of the records stay, and so do our two tables: adopted again, the home goes on from there.
-//! 4. The private folder is put aside whole, journal and copy of the database included, unless it is to be removed.
+//! 1. Nothing changes before every record is in its file, its row and a commit, and the stores agree.
+//! 2. Scripts and the list of ignored files become what they were, byte for byte, unless they were changed since.
+//! 3. Files, rows and the branch of the records stay, and so do our two tables: adopting again continues from there, under the
+//!    same id.
+//! 4. The private folder is set aside whole, with journal and copy of the database, unless it is to be removed.
 //!
-//! Whoever releases has the worker's lock. The home stops being one when its identity is renamed: from then on no recorder
-//! begins. One that had begun may still append, so what is in the journal is committed again, then the journal is ended,
-//! which keeps anything from being acknowledged, and looked at once more. What a recorder had appended by then and was
-//! stopped before it could say so may be taken for a record, and its caller be told that it is none.
+//! A release has the worker's lock. The folder stops being a home when its identity is renamed: from then on no recorder
+//! starts. A recorder that had started can still append. So the journal is committed again, then closed, which stops every
+//! acknowledgement, then read once more. An entry that was appended just before the close can become a record although its
+//! recorder reports a failure.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the identity is renamed | a home, with some scripts put back | releasing again, or adopting again |
-//! | after it | no home: its identity has another name, its journal may be ended | `init`, adopting and releasing take it back |
-//! | after the private folder was put aside | a home of theirs; the folder, or part of it, also if it was to go | its owner |
+//! | after it | no home: its identity has another name, its journal may be closed | `init`, adopting and releasing take it back |
+//! | after the private folder was set aside | a home of the framework; the private folder, or part of it, even if it was to be removed | its owner |
 
 use std::path::{Path, PathBuf};
 
@@ -24,19 +25,16 @@ use serde::Serialize;
 use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
 use crate::exclusive::Exclusive;
 use crate::fs::{self, Dir, Point, crash};
-use crate::home::{self, ADOPTED, Home, IDENTITY};
-use crate::init::{self, RELEASED};
+use crate::home::{self, ADOPTED, Home, IDENTITY, RELEASED};
+use crate::init;
 use crate::journal::{self, Item, Reader};
 use crate::model::position::Position;
 use crate::pipeline::{self, Committer, Progress};
-use crate::private;
+use crate::private::{self, ASIDE};
 use crate::recover::{self, Scope};
 use crate::target::history::History;
 use crate::target::index;
 use crate::verify::verify;
-
-/// What the private folder is called when it is put aside; a stamp follows.
-pub const ASIDE: &str = "-released-";
 
 /// What a release would do, or has done.
 #[derive(Clone, Debug, Serialize)]
@@ -45,9 +43,9 @@ pub struct Released {
     pub home: PathBuf,
     /// The branch that has the records; it stays. `None` if nothing was ever recorded.
     pub branch: Option<String>,
-    /// Whether that branch and HEAD have a commit in common; if not, it has nothing but records.
+    /// Whether that branch and HEAD have a commit in common. If not, the branch has nothing but records.
     pub branch_meets_head: bool,
-    /// Whether HEAD has all that is on the branch, by a merge for one.
+    /// Whether HEAD has everything on the branch, for instance by a merge.
     pub head_has_branch: bool,
     /// Whether the owner's rules keep the records out of their own branches.
     pub ignores_records: bool,
@@ -55,40 +53,38 @@ pub struct Released {
     pub made_repository: bool,
     /// Scripts put back or removed.
     pub scripts: u64,
-    /// Scripts that their owner has replaced since, which stay.
+    /// Scripts that their owner has replaced since. They stay.
     pub replaced: Vec<&'static str>,
-    /// The journal mode that the database is in again.
+    /// The journal mode that the database has again.
     pub journal_mode: String,
     /// Where the private folder is now, relative to the home; `None` if it was removed.
     pub aside: Option<String>,
 }
 
-/// What was noted of the adopted home at `path`. Changes nothing.
+/// The note of the adopted home at `path`. Changes nothing.
 ///
 /// # Errors
-/// [`Error::NotAdopted`], and whatever keeps it from being looked at.
+/// [`Error::NotAdopted`], and every error of reading it.
 pub fn look(path: &Path) -> Result<Note, Error> {
     let folder = home::open_folder(path)?;
     note(&folder)?.ok_or_else(|| Error::NotAdopted(folder.path().to_owned()))
 }
 
-/// Opens the adopted home at `path`, and takes back what an interrupted release has left.
+/// Opens the adopted home at `path`, and takes back an interrupted release.
 ///
 /// # Errors
-/// [`Error::NotAdopted`], [`init::Error::Busy`] if somebody releases it at the moment, and whatever keeps it from being
-/// opened.
+/// [`Error::NotAdopted`], [`init::Error::Busy`] if another process is releasing it, and every error of opening it.
 pub fn open(path: &Path) -> Result<(Home, Note), Error> {
     let note = look(path)?;
     init::take_back(&home::make_private(&home::open_folder(path)?)?)?;
     Ok((Home::open(path)?, note))
 }
 
-/// Releases the home of `exclusive`; with `remove` its private folder is removed instead of put aside.
+/// Releases the home of `exclusive`. With `remove`, its private folder is removed instead of set aside.
 ///
 /// # Errors
-/// [`Error::Unsettled`] if not everything is where it belongs: nothing has been changed then. [`Error::Index`] if
-/// somebody uses the database all the time: it is still a home then. Every other [`Error`]; releasing again goes on from
-/// there.
+/// [`Error::Unsettled`] if the stores disagree: nothing has changed then. [`Error::Index`] if another process uses the
+/// database the whole time: the folder is still a home then. Every other [`Error`]; releasing again continues from there.
 pub fn release(
     exclusive: &Exclusive<'_>,
     note: &Note,
@@ -116,7 +112,7 @@ pub fn release(
         return Err(error);
     }
     let (parent, aside) = match put_aside(exclusive, options, &history, mode, progress) {
-        // Another process has the database open, and the journal was not ended.
+        // Another process has the database open, and the journal was not closed.
         Err(error @ Error::Index(_)) => {
             init::become_home_again(private, exclusive.lock())?;
             return Err(error);
@@ -143,8 +139,8 @@ pub fn release(
     })
 }
 
-/// Puts the private folder aside, once the journal holds nothing that is not committed. Returns where it is, and its new
-/// name there.
+/// Sets the private folder aside, once everything in the journal is committed. Returns the folder that it is in, and its new
+/// name.
 fn put_aside(
     exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
@@ -158,7 +154,7 @@ fn put_aside(
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
     let temporary = home.private_folder("tmp")?;
     loop {
-        // Who commits adds our lines to the list of ignored files, so they go after that.
+        // A commit adds our lines to the list of ignored files, so they are removed after it.
         let committed = commit_everything(exclusive, options, progress)?;
         // The commit opened the database, which in WAL mode leaves a log beside it.
         database::settle(&home.index_path(), mode)?;
@@ -171,7 +167,7 @@ fn put_aside(
         if !has_more(home, committed)? {
             break;
         }
-        // A recorder that had begun before the home stopped being one: its record goes the usual way.
+        // From a recorder that had started before the identity was renamed. Its record is committed like any other.
         exclusive.journal().reopen()?;
     }
     step(Point::ReleaseBeforeAside)?;
@@ -190,14 +186,14 @@ fn has_more(home: &Home, committed: Position) -> Result<bool, Error> {
         match reader.as_mut().map(Reader::next).transpose() {
             Ok(Some(Some(Item::Entry { .. }))) => return Ok(true),
             Ok(Some(Some(_))) => {}
-            // That is the segment that ends it.
+            // The segment that closes it.
             Ok(_) | Err(journal::Error::Format { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Applies and commits everything pending. Returns up to where the journal is committed.
+/// Applies and commits everything pending. Returns the committed position.
 fn commit_everything(
     exclusive: &Exclusive<'_>,
     options: &pipeline::Options,
@@ -211,7 +207,7 @@ fn commit_everything(
     }
 }
 
-/// Refuses while something of the records disagrees or waits for a person.
+/// Refuses while the stores disagree or something needs attention.
 fn check_settled(home: &Home, options: &pipeline::Options, progress: &mut dyn Progress) -> Result<(), Error> {
     let report = verify(home, &options.history, progress)?;
     if report.is_clean() {

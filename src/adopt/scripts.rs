@@ -1,32 +1,31 @@
-//! The framework's scripts, as thin wrappers around this program, in the places where people's hooks look for them.
+//! Drop-ins for the framework's scripts: thin wrappers around this program, where users' hooks look for the scripts.
 //!
-//! A script that was there is kept under a second name, the very file, in `adopted/scripts` in the private folder, before ours takes
-//! its place by a rename; putting it back is a rename again. Hooks find one script or the other at every moment. That it is
-//! kept is durable before ours takes its place.
+//! The old script gets a second name (a hard link) in `adopted/scripts` in the private folder. Once that is durable, ours
+//! replaces it by a rename. Putting it back is a rename too. So hooks find one script or the other at every moment.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is kept | their script | adopting or releasing again |
-//! | after it | their script, under two names | adopting again replaces it; releasing again puts it back |
-//! | after the rename | ours, and theirs kept | nothing to do |
+//! | before it is kept | the old script | adopting or releasing again |
+//! | after it | the old script, under two names | adopting again replaces it; releasing again puts it back |
+//! | after the rename | ours, and the old one kept | nothing to do |
 //!
-//! Which scripts were put there is noted before the first of them is, so that one which an update replaces is noticed
-//! ([`troubles`]), until its owner says that it may stay. A note that is lost costs that notice, and nothing else.
+//! A note lists the scripts before the first of them is placed. With it, a script that an update replaces is reported until
+//! its owner dismisses that ([`replaced`]). If the note is lost, so is that report, and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 
 /// Where the scripts lie, relative to the home.
 const FOLDER: &str = "scripts";
-/// Where those are kept that were there before, relative to the folder of the adoption.
+/// The folder of the old scripts, relative to the folder of the adoption.
 const KEPT: &str = "scripts";
-/// A larger script is nobody's.
+/// A script is never larger.
 const READ_BYTES_MAX: u64 = 4 << 20;
-/// What every script of ours says.
+/// A line that every drop-in has.
 const MARK: &[u8] = b"# Written by indelible (adopt --scripts)";
 
 const COMMON: &str = include_str!("scripts/common.sh");
@@ -36,7 +35,7 @@ const EXPERIMENT: &str = include_str!("scripts/experiment.sh");
 const SYNC: &str = include_str!("scripts/sync.sh");
 const HEURISTIC_PYTHON: &str = include_str!("scripts/heuristic.py");
 
-/// The scripts there are.
+/// The names of all drop-ins.
 const NAMES: [&str; 6] = [
     "record-failure.sh",
     "record-success.sh",
@@ -45,46 +44,46 @@ const NAMES: [&str; 6] = [
     "sync-db-markdown.sh",
     PYTHON,
 ];
-/// It is put only where there is one: not every home's owner has Python, and not every framework's age has it.
+/// It is placed only where the framework has one: not every user has Python, and older versions lack this script.
 const PYTHON: &str = "record-heuristic.py";
-/// The note of what was put there, in the folder of the adoption.
+/// The note of the placed scripts, in the folder of the adoption.
 const NOTE: &str = "scripts.json";
 const NOTE_BYTES_MAX: u64 = 1 << 16;
 
-/// A script, and what lies in its place.
+/// One script, and what lies in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Script {
     /// Its name.
     pub name: &'static str,
-    /// What lies there.
-    pub found: Found,
+    /// What lies in its place.
+    pub found: Occupant,
 }
 
-/// What lies in a script's place.
+/// What occupies a script's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Found {
-    /// Nothing.
+pub enum Occupant {
+    /// Nothing does.
     Nothing,
     /// A script that is not a drop-in, or a drop-in that a merge left in conflict.
     Theirs,
-    /// Ours.
+    /// Our drop-in.
     Ours,
-    /// A link, or something else that is no plain file: it is left alone.
+    /// A link, or something else that is not a plain file. It is left alone.
     NoFile,
 }
 
-/// Which of our scripts were put there.
+/// The note of the placed scripts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Installed {
     names: Vec<String>,
-    /// Checksums of others that lie in their places, which their owner has seen; 0 for nothing.
+    /// Checksums of other files in their places that the owner has dismissed; 0 for a missing file.
     seen: BTreeMap<String, u32>,
 }
 
 impl Installed {
-    /// What was noted; of an adoption without a note, the scripts that were kept.
+    /// Reads the note. If it is missing, the old scripts that were kept stand for it.
     fn read(adopted: &Dir) -> Result<Installed, fs::Error> {
         let noted = adopted.content(NOTE, NOTE_BYTES_MAX)?.and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(noted) = noted {
@@ -100,11 +99,11 @@ impl Installed {
 
     fn write(&self, adopted: &Dir, temporary: &Dir) -> Result<(), fs::Error> {
         let text = serde_json::to_vec(self).expect("it is made of strings and numbers");
-        adopted.replace(NOTE, &text, temporary).map(|_| ())
+        adopted.replace(NOTE, &text, temporary, Durability::Full)
     }
 }
 
-/// A drop-in that another script has replaced, or that is gone.
+/// A drop-in that was replaced or removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replaced {
     /// Its name.
@@ -113,7 +112,7 @@ pub struct Replaced {
     pub what: &'static str,
 }
 
-/// The text of the script `name`, for the program at `binary`, where what was there before is kept in `kept`.
+/// The text of the drop-in `name`, for the program at `binary`. `kept` is the folder of the old scripts.
 fn text(name: &str, binary: &Path, kept: &Path) -> String {
     if name == PYTHON {
         // JSON's strings are Python's.
@@ -135,16 +134,16 @@ fn text(name: &str, binary: &Path, kept: &Path) -> String {
     text.replace("@COMMON@", COMMON).replace("@BINARY@", &binary)
 }
 
-/// What lies in the places of the scripts.
+/// All scripts, each with what lies in its place.
 ///
 /// # Errors
-/// [`fs::Error`] if it cannot be told.
+/// [`fs::Error`] if a file cannot be read.
 pub(super) fn find(home: &Dir) -> Result<Vec<Script>, fs::Error> {
     let folder = folder(home)?;
     NAMES
         .into_iter()
         .map(|name| {
-            let found = folder.as_ref().map_or(Ok(Found::Nothing), |folder| found_at(folder, name))?;
+            let found = folder.as_ref().map_or(Ok(Occupant::Nothing), |folder| found_at(folder, name))?;
             Ok(Script { name, found })
         })
         .collect()
@@ -157,13 +156,13 @@ fn folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     }
 }
 
-fn found_at(folder: &Dir, name: &str) -> Result<Found, fs::Error> {
+fn found_at(folder: &Dir, name: &str) -> Result<Occupant, fs::Error> {
     Ok(match folder.find(name)? {
-        None => Found::Nothing,
-        Some(found) if !found.is_file => Found::NoFile,
+        None => Occupant::Nothing,
+        Some(found) if !found.is_file => Occupant::NoFile,
         Some(_) => match folder.content(name, READ_BYTES_MAX)? {
-            Some(bytes) if is_ours(&bytes) && !is_in_conflict(&bytes) => Found::Ours,
-            _ => Found::Theirs,
+            Some(bytes) if is_ours(&bytes) && !is_in_conflict(&bytes) => Occupant::Ours,
+            _ => Occupant::Theirs,
         },
     })
 }
@@ -172,15 +171,15 @@ fn is_ours(bytes: &[u8]) -> bool {
     bytes.windows(MARK.len()).any(|window| window == MARK)
 }
 
-/// Whether a merge left both sides in a file.
+/// Whether a file has the conflict markers of a merge.
 fn is_in_conflict(bytes: &[u8]) -> bool {
     bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
 }
 
-/// The scripts in the home that record something and that we have none for: they go on as they are.
+/// The home's scripts that record something and have no drop-in. They stay as they are.
 ///
 /// # Errors
-/// [`fs::Error`] if it cannot be told.
+/// [`fs::Error`] if a file cannot be read.
 pub(super) fn uncovered(home: &Dir) -> Result<Vec<String>, fs::Error> {
     let names = folder(home)?.map_or(Ok(Vec::new()), |folder| folder.names())?;
     let records = |name: &String| {
@@ -192,16 +191,16 @@ pub(super) fn uncovered(home: &Dir) -> Result<Vec<String>, fs::Error> {
     Ok(names)
 }
 
-/// The drop-ins that are not in their places any more, unless their owner has dismissed that.
+/// The drop-ins that were replaced or removed, unless their owner has dismissed that.
 ///
 /// # Errors
-/// [`fs::Error`] if it cannot be told.
+/// [`fs::Error`] if a file cannot be read.
 pub(super) fn replaced(home: &Dir, adopted: &Dir) -> Result<Vec<Replaced>, fs::Error> {
     let installed = Installed::read(adopted)?;
     let folder = folder(home)?;
     let mut replaced = Vec::new();
     for Script { name, found } in find(home)? {
-        if found == Found::Ours || !installed.names.iter().any(|it| it == name) {
+        if found == Occupant::Ours || !installed.names.iter().any(|it| it == name) {
             continue;
         }
         let bytes = content(folder.as_ref(), name)?;
@@ -209,8 +208,8 @@ pub(super) fn replaced(home: &Dir, adopted: &Dir) -> Result<Vec<Replaced>, fs::E
             continue;
         }
         let what = match (found, bytes) {
-            (Found::Nothing, _) => "is gone",
-            (Found::NoFile, _) => "is a link by now, or no plain file",
+            (Occupant::Nothing, _) => "is gone",
+            (Occupant::NoFile, _) => "is a link, or not a plain file",
             (_, Some(bytes)) if is_in_conflict(&bytes) => "has conflicts of a merge in it, and cannot run",
             _ => "is not ours any more: something replaced it, an update perhaps, and it records on its own again",
         };
@@ -219,7 +218,7 @@ pub(super) fn replaced(home: &Dir, adopted: &Dir) -> Result<Vec<Replaced>, fs::E
     Ok(replaced)
 }
 
-/// Notes that their owner has seen which scripts were replaced. Returns how many.
+/// Dismisses the replaced scripts, since their owner has seen them. Returns how many.
 ///
 /// # Errors
 /// [`fs::Error`]; nothing is noted then.
@@ -248,38 +247,37 @@ fn checksum(content: Option<&[u8]>) -> u32 {
     content.map_or(0, crc32c::crc32c)
 }
 
-/// Puts ours in their places, for the program at `binary`; what is there is kept in `adopted`. Returns how many were
-/// written.
+/// Places the drop-ins, for the program at `binary`, and keeps the old scripts in `adopted`. Returns how many were written.
 ///
 /// # Errors
-/// [`fs::Error`]; installing again goes on from there.
+/// [`fs::Error`]; installing again continues from there.
 pub(super) fn install(home: &Dir, adopted: &Dir, temporary: &Dir, binary: &Path) -> Result<u64, fs::Error> {
     let (folder, kept) = (home.make_folder(FOLDER)?, adopted.make_folder(KEPT)?);
     let mut written = 0;
     let scripts: Vec<_> =
-        find(home)?.into_iter().filter(|it| !(it.name == PYTHON && it.found == Found::Nothing)).collect();
-    let names = scripts.iter().filter(|it| it.found != Found::NoFile).map(|it| it.name.to_owned());
+        find(home)?.into_iter().filter(|it| !(it.name == PYTHON && it.found == Occupant::Nothing)).collect();
+    let names = scripts.iter().filter(|it| it.found != Occupant::NoFile).map(|it| it.name.to_owned());
     Installed { names: names.collect(), ..Installed::default() }.write(adopted, temporary)?;
     for Script { name, found } in scripts {
         let text = text(name, binary, kept.path());
         match found {
-            Found::NoFile => continue,
-            Found::Ours if folder.content(name, READ_BYTES_MAX)?.as_deref() == Some(text.as_bytes()) => continue,
-            Found::Nothing | Found::Ours => {}
-            Found::Theirs => {
+            Occupant::NoFile => continue,
+            Occupant::Ours if folder.content(name, READ_BYTES_MAX)?.as_deref() == Some(text.as_bytes()) => continue,
+            Occupant::Nothing | Occupant::Ours => {}
+            Occupant::Theirs => {
                 step(Point::AdoptBeforeScript, name)?;
                 keep(&folder, &kept, name)?;
             }
         }
         step(Point::AdoptScriptKept, name)?;
-        let _ = folder.replace_program(name, text.as_bytes(), temporary)?;
+        folder.replace_program(name, text.as_bytes(), temporary, Durability::Full)?;
         written += 1;
     }
     Ok(written)
 }
 
-/// Gives their script a second name in `kept`. One that is kept there already, from an adoption that was interrupted or
-/// from a script that they put there later, stays.
+/// Gives the old script a second name in `kept`. Another script of that name, from an earlier adoption, is kept as
+/// `earlier-NAME`.
 fn keep(folder: &Dir, kept: &Dir, name: &str) -> Result<(), fs::Error> {
     let inode = |dir: &Dir| Ok::<_, fs::Error>(dir.find(name)?.map(|found| found.inode));
     match inode(kept)? {
@@ -291,7 +289,7 @@ fn keep(folder: &Dir, kept: &Dir, name: &str) -> Result<(), fs::Error> {
             folder.link(name, kept)?;
         }
     }
-    // The folders that lead to it may be new, and whoever kept it before may not have come to this.
+    // The folders that lead to it may be new, and an interrupted adoption may not have synced them.
     let _ = kept.sync_file_system()?;
     Ok(())
 }
@@ -300,11 +298,11 @@ fn step(point: Point, name: &str) -> Result<(), fs::Error> {
     crash::at(point).map_err(fs::Error::io("replace the script", name))
 }
 
-/// Puts back what was there before ours. Returns how many scripts were put back or removed, and the names of those that
+/// Puts the old scripts back. Returns how many drop-ins were replaced by them or removed, and the names of the scripts that
 /// their owner has replaced since, which stay.
 ///
 /// # Errors
-/// [`fs::Error`]; removing again goes on from there.
+/// [`fs::Error`]; removing again continues from there.
 pub(super) fn remove(home: &Dir, adopted: &Dir) -> Result<(u64, Vec<&'static str>), fs::Error> {
     let Some(folder) = folder(home)? else { return Ok((0, Vec::new())) };
     let kept = adopted.make_folder(KEPT)?;
@@ -313,20 +311,22 @@ pub(super) fn remove(home: &Dir, adopted: &Dir) -> Result<(u64, Vec<&'static str
         let was_kept = kept.find(name)?.is_some();
         step(Point::ReleaseBeforeScript, name)?;
         match (found, was_kept) {
-            (Found::Ours, true) => {
+            (Occupant::Ours, true) => {
                 kept.put_back(name, &folder)?;
                 removed += 1;
             }
-            (Found::Ours, false) => {
+            (Occupant::Ours, false) => {
                 folder.remove(name)?;
                 removed += 1;
             }
             // It was kept and not yet replaced: two names of one file, of which one goes.
-            (Found::Theirs, true) if kept.find(name)?.map(|it| it.inode) == folder.find(name)?.map(|it| it.inode) => {
+            (Occupant::Theirs, true)
+                if kept.find(name)?.map(|it| it.inode) == folder.find(name)?.map(|it| it.inode) =>
+            {
                 kept.remove(name)?;
             }
-            (Found::Theirs | Found::NoFile | Found::Nothing, true) => replaced.push(name),
-            (Found::Theirs | Found::NoFile | Found::Nothing, false) => {}
+            (Occupant::Theirs | Occupant::NoFile | Occupant::Nothing, true) => replaced.push(name),
+            (Occupant::Theirs | Occupant::NoFile | Occupant::Nothing, false) => {}
         }
     }
     let _ = (folder.sync()?, kept.sync()?);

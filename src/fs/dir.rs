@@ -8,11 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
-use super::{Durable, Error, Point, crash};
+use super::{Durable, Error, File};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// The mode of a file that is written once and never changed: on Windows, what may not be written may not be removed.
+const UNCHANGING_MODE: Mode = if cfg!(windows) { FILE_MODE } else { Mode::RUSR };
 
 /// An open folder.
 #[derive(Debug)]
@@ -156,12 +158,12 @@ impl Dir {
         }
     }
 
-    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+    fn open_at(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::ResolveFlags;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+            let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
             loop {
                 match sys::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
                     Err(Errno::INTR | Errno::AGAIN) => {}
@@ -170,11 +172,11 @@ impl Dir {
                 }
             }
         }
-        self.open_by_parts(path, flags)
+        self.open_by_parts(path, flags, mode)
     }
 
     /// Opens each part of `path` on its own, which no symbolic link survives.
-    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags) -> Result<Handle, Errno> {
+    pub(super) fn open_by_parts(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         let (folder, name) = split(path);
         let mut at = None::<Handle>;
         for part in folder.split('/').filter(|part| *part != ".") {
@@ -185,11 +187,11 @@ impl Dir {
             at = Some(sys::openat(here, part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?);
         }
         let here = at.as_ref().unwrap_or(&self.fd);
-        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE)
+        sys::openat(here, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
     }
 
     fn folder_fd(&self, path: &str) -> Result<Handle, Errno> {
-        self.open_at(path, FOLDER)
+        self.open_at(path, FOLDER, Mode::empty())
     }
 
     /// Opens the folder at `path`.
@@ -260,11 +262,12 @@ impl Dir {
     }
 
     fn file(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<File, Error> {
-        self.file_found(path, flags, doing).map(|(file, _)| file)
+        self.file_found(path, flags, FILE_MODE, doing).map(|(file, _)| file)
     }
 
-    fn file_found(&self, path: &str, flags: OFlags, doing: &'static str) -> Result<(File, Found), Error> {
-        let fd = self.open_at(path, flags | OFlags::NONBLOCK).map_err(|errno| self.open_error(doing, path, errno))?;
+    fn file_found(&self, path: &str, flags: OFlags, mode: Mode, doing: &'static str) -> Result<(File, Found), Error> {
+        let fd =
+            self.open_at(path, flags | OFlags::NONBLOCK, mode).map_err(|errno| self.open_error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };
         let found = file.stat()?;
         let why = match found.is_file {
@@ -300,12 +303,29 @@ impl Dir {
         self.file(path, OFlags::RDWR, "open for writing")
     }
 
-    /// Creates the file at `path`, which must not exist, for reading and for writing at its end.
+    /// Creates an empty file at `path`, which must not exist, for reading and for writing at its end.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
-    pub fn create(&self, path: &str) -> Result<File, Error> {
+    pub fn create_empty(&self, path: &str) -> Result<File, Error> {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
+    }
+
+    /// Creates an empty file at `path`, which must not exist, for writing it once: nobody may write to it later.
+    ///
+    /// # Errors
+    /// As [`Dir::create_empty`].
+    pub fn create_unchanging(&self, path: &str) -> Result<File, Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        self.file_found(path, flags, UNCHANGING_MODE, "create").map(|(file, _)| file)
+    }
+
+    /// Creates an empty file at `path`, which must not exist, for writing in place.
+    ///
+    /// # Errors
+    /// As [`Dir::create_empty`].
+    pub(super) fn create_to_overwrite(&self, path: &str) -> Result<File, Error> {
+        self.file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
     /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
@@ -321,7 +341,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
     pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let (file, found) = match self.file_found(path, OFlags::RDONLY, "open") {
+        let (file, found) = match self.file_found(path, OFlags::RDONLY, Mode::empty(), "open") {
             Err(error) if error.is_not_found() => return Ok(None),
             opened => opened?,
         };
@@ -403,6 +423,14 @@ impl Dir {
         self.rename_over(name, there, name)
     }
 
+    /// Lets the folder be used by its owner alone, whatever the folder above it hands down.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn make_private(&self) -> Result<(), Error> {
+        sys::set_mode(&self.fd, 0o700).map_err(|errno| self.error("make private", ".", errno))
+    }
+
     /// Removes the file `name` from this folder. Returns whether it was there. Not synced.
     ///
     /// # Errors
@@ -460,143 +488,5 @@ impl Dir {
             synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno))?,
         }
         Ok(Durable(()))
-    }
-}
-
-/// An open plain file.
-#[derive(Debug)]
-pub struct File {
-    fd: Handle,
-    path: PathBuf,
-}
-
-impl From<File> for std::fs::File {
-    fn from(file: File) -> std::fs::File {
-        file.fd.into()
-    }
-}
-
-impl File {
-    /// The file's path when it was opened, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
-        Error::Io { doing, path: self.path.clone(), source: source.into() }
-    }
-
-    /// Lets the file's owner run it as a program.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub(super) fn make_program(&self) -> Result<(), Error> {
-        sys::make_program(&self.fd).map_err(|errno| self.error("make a program of", errno))
-    }
-
-    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the sync fails.
-    pub(super) fn sync_if_no_later(&self) -> Result<(), Error> {
-        if sys::SYNCFS_SYNCS_FILES {
-            return Ok(());
-        }
-        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
-    }
-
-    /// What the file is now.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be told.
-    pub fn stat(&self) -> Result<Found, Error> {
-        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
-        Ok(sys::found(&stat))
-    }
-
-    /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match sys::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("read", errno)),
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
-    /// before it are zeros, and reading them would take as long as the file says it is large.
-    pub fn data_from(&self, offset: u64) -> u64 {
-        sys::data_from(&self.fd, offset)
-    }
-
-    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
-    /// all lie together, wherever the end was.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses; nothing is written then.
-    pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
-        loop {
-            match sys::write(&self.fd, bytes) {
-                Err(Errno::INTR) => {}
-                result => return result.map_err(|errno| self.error("write to", errno)),
-            }
-        }
-    }
-
-    /// Writes all of `bytes` at the file's end, in as many calls as it takes.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses; some of it may be written then.
-    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match self.write_once(bytes)? {
-                0 => return Err(self.error("write to", io::ErrorKind::WriteZero)),
-                written => bytes = &bytes[written..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Overwrites the bytes at `offset`. The file must not be open for appending.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses or takes only some of them.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        match sys::pwrite(&self.fd, bytes, offset) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
-            Err(errno) => Err(self.error("overwrite", errno)),
-        }
-    }
-
-    /// Where the last write through this descriptor ended.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be told.
-    pub fn end_of_write(&self) -> Result<u64, Error> {
-        sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
-    }
-
-    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
-    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
-        crash::at(point).map_err(|source| self.error("sync", source))?;
-        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
-        let synced = match sys::fdatasync(&self.fd) {
-            Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
-            synced => synced,
-        };
-        synced.map_err(|errno| self.error("sync", errno))?;
-        Ok(Durable(value))
     }
 }

@@ -4,11 +4,12 @@
 //! 2. What this module makes is readable by its owner alone, whatever the umask; on Windows, by whom the folder says.
 //! 3. [`Durable`] is made here alone, after a sync has returned. What the sync was of, `journal` says with its `Synced`.
 //! 4. After a failed sync nothing on that descriptor is trusted again; the caller is told, and nothing is retried here.
-//! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::place`], [`Dir::replace`]).
+//! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::create`], [`Dir::replace`]).
 //!    Whether it survives a power cut is said by each function; who repairs it, by `target::files`.
 
 pub mod crash;
 mod dir;
+mod file;
 pub mod lock;
 pub mod order;
 pub mod os;
@@ -21,7 +22,9 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crash::Point;
-pub use dir::{Dir, File, Found, check_name};
+pub use dir::{Dir, Found, check_name};
+pub use file::File;
+pub use place::Durability;
 pub(crate) use sys::now;
 
 /// The outcome of a sync that returned: the value is on the disk.
@@ -62,6 +65,16 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+/// What the system said, without the step and the path: for a caller that names its own.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error {
+            Error::Io { source, .. } => source,
+            Error::Refused { .. } => io::Error::other(error),
+        }
+    }
 }
 
 impl Error {

@@ -34,40 +34,92 @@ const COPYING: &str = ".copying-";
 const NOTE_BYTES_MAX: u64 = 8192;
 const COPIED_BYTES: usize = 64 << 10;
 
-/// Puts new files in their places by way of a folder of temporary files.
+/// What a power cut leaves of a file that was just put in its place. A crash of the process alone always leaves all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Anything: the new file, part of it, an empty one, the old one or none. For what is only told, or is made again.
+    None,
+    /// As `None`, until [`Dir::sync_file_system`] has returned: then the new file. For what the journal can do again until
+    /// then.
+    Later,
+    /// The new file, whole, or what was there before. For what has to be whole, and may be missing.
+    Whole,
+    /// The new file.
+    Full,
+}
+
+impl Durability {
+    /// What has to be durable before the file gets its name.
+    fn before_rename(self, file: &File) -> Result<(), Error> {
+        match self {
+            Durability::None => Ok(()),
+            Durability::Later => file.sync_if_no_later(),
+            Durability::Whole | Durability::Full => file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner),
+        }
+    }
+
+    /// What has to be durable once it has its name, in `folder`.
+    fn after_rename(self, folder: &Dir) -> Result<(), Error> {
+        match self {
+            Durability::None | Durability::Later | Durability::Whole => Ok(()),
+            Durability::Full => folder.sync().map(Durable::into_inner),
+        }
+    }
+}
+
+/// Puts files in their places by way of a folder of temporary files. Whoever looks sees all of a file or nothing of it.
 impl Dir {
-    /// Puts a file with `content` at `name` in this folder, by way of `temporary`, a folder on the same file system.
-    /// Whoever looks sees all of it or nothing. Not synced, or not to the end: the journal can do it again.
+    /// Creates the file `name` with `content` in this folder, by way of `temporary`.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists` if something lies there, which is left alone; nothing is left behind.
-    pub fn place(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
-        self.move_in(name, content, temporary, File::sync_if_no_later)
-    }
-
-    /// As [`Dir::place`], for what no journal can do again: after a power cut it is all of it or nothing. That it is there
-    /// is not synced.
-    ///
-    /// # Errors
-    /// As [`Dir::place`].
-    pub fn place_whole(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
-        self.move_in(name, content, temporary, sync_before_rename)
-    }
-
-    fn move_in(
-        &self,
-        name: &str,
-        content: &[u8],
-        temporary: &Dir,
-        last: impl Fn(&File) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn create(&self, name: &str, content: &[u8], temporary: &Dir, durability: Durability) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
         crash::at(Point::PlaceBeforeWrite).map_err(error)?;
+        let last = |file: &File| durability.before_rename(file);
         self.by_way_of(temporary, content, last, |temporary, temp| {
             crash::at(Point::PlaceBeforeRename).map_err(|source| Error::io("put in place", name)(source))?;
             temporary.rename_new(temp, self, name)
         })?;
-        crash::at(Point::PlaceAfterRename).map_err(|source| Error::io("put in place", name)(source))
+        crash::at(Point::PlaceAfterRename).map_err(|source| Error::io("put in place", name)(source))?;
+        durability.after_rename(self)
+    }
+
+    /// Replaces whatever file is `name` in this folder with one that has `content`, by way of `temporary`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; the old file is then still there, or, where only the last sync failed, the
+    /// new one.
+    pub fn replace(&self, name: &str, content: &[u8], temporary: &Dir, durability: Durability) -> Result<(), Error> {
+        self.replace_after(name, content, temporary, durability, |_| Ok(()))
+    }
+
+    /// As [`Dir::replace`], for a file that its owner can run.
+    ///
+    /// # Errors
+    /// As [`Dir::replace`].
+    pub fn replace_program(
+        &self,
+        name: &str,
+        content: &[u8],
+        temporary: &Dir,
+        durability: Durability,
+    ) -> Result<(), Error> {
+        self.replace_after(name, content, temporary, durability, |file| file.set_mode(0o700))
+    }
+
+    fn replace_after(
+        &self,
+        name: &str,
+        content: &[u8],
+        temporary: &Dir,
+        durability: Durability,
+        written: impl Fn(&File) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let last = |file: &File| written(file).and_then(|()| durability.before_rename(file));
+        self.by_way_of(temporary, content, last, |temporary, temp| temporary.rename_over(temp, self, name))?;
+        crash::at(Point::ReplaceAfterRename).map_err(|source| Error::io("replace", name)(source))?;
+        durability.after_rename(self)
     }
 
     /// Writes `content` to a new temporary file, does `last` with it, and has `rename` move it into this folder: out of
@@ -108,48 +160,6 @@ impl Dir {
         make_beside(self, temporary)
     }
 
-    /// Puts a file with `content` at `name` in this folder in the place of whatever file lies there, and makes it
-    /// durable: after a crash it is the old one or the new one, whole.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses; the old file is then still there, or, where only the last sync failed, the
-    /// new one.
-    pub fn replace(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<Durable<()>, Error> {
-        self.swap_in(name, content, temporary, sync_before_rename)?;
-        self.sync()
-    }
-
-    /// As [`Dir::replace`], for a file that its owner can run.
-    ///
-    /// # Errors
-    /// As [`Dir::replace`].
-    pub fn replace_program(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<Durable<()>, Error> {
-        self.swap_in(name, content, temporary, |file| {
-            file.make_program()?;
-            sync_before_rename(file)
-        })?;
-        self.sync()
-    }
-
-    /// As [`Dir::replace`], without the syncs: for what may be lost with the power, since it is only told.
-    ///
-    /// # Errors
-    /// As [`Dir::replace`].
-    pub fn replace_lightly(&self, name: &str, content: &[u8], temporary: &Dir) -> Result<(), Error> {
-        self.swap_in(name, content, temporary, |_| Ok(()))
-    }
-
-    fn swap_in(
-        &self,
-        name: &str,
-        content: &[u8],
-        temporary: &Dir,
-        last: impl Fn(&File) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        self.by_way_of(temporary, content, last, |temporary, temp| temporary.rename_over(temp, self, name))?;
-        crash::at(Point::ReplaceAfterRename).map_err(|source| Error::io("replace", name)(source))
-    }
-
     /// Moves the file `name` out of this folder to `to` in the folder `aside`, or to `to` with a number behind it where
     /// that is taken. Returns the name it has there. Not synced.
     ///
@@ -185,11 +195,50 @@ impl Dir {
         unreachable!("a folder cannot hold four thousand million files of one name")
     }
 
+    /// Moves the file `from`, in this folder, to `to` in the folder `there`, in the place of a file that has the same
+    /// content: both are named for what they hold. On Windows one that is in use cannot be replaced, and stays. Not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn place_unchanging(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
+        match self.rename_over(from, there, to) {
+            Err(error) if cfg!(windows) && error.io_kind() == Some(std::io::ErrorKind::PermissionDenied) => {
+                let stays = there.find(to)?.is_some_and(|found| found.is_file);
+                stays.then_some(()).ok_or(error)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes: a file
+    /// can say that it is larger than the disk. The copy's name is not synced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` if something lies there, and as [`Dir::read`]; part of the copy may be there.
+    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
+        let from = self.read(path)?;
+        let size = from.stat()?.size;
+        let copy = there.create_to_overwrite(to)?;
+        let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], from.data_from(0));
+        while offset < size {
+            // No further than the next hole: this much is read and written as a whole, and is no more than 64 KiB.
+            match from.read_at(&mut buffer, offset)? {
+                0 => break,
+                read => copy.write_at(&buffer[..read], offset)?,
+            }
+            offset = from.data_from(offset + COPIED_BYTES as u64);
+        }
+        if size > 0 && copy.stat()?.size < size {
+            copy.write_at(&[0], size - 1)?;
+        }
+        copy.sync_now()
+    }
+
     /// Copies the file `name` into the folder `there`, under a hidden name, and syncs it. Returns that name.
     fn copy_to(&self, name: &str, there: &Dir) -> Result<String, Error> {
         let from = self.read(name)?;
         let copy = format!("{COPYING}{}", new_name());
-        let to = there.create(&copy)?;
+        let to = there.create_empty(&copy)?;
         let copied = || {
             let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], 0);
             loop {
@@ -290,10 +339,6 @@ fn remove_all(folder: &Dir, is_leftover: impl Fn(&str) -> bool) -> Result<u64, E
     Ok(removed)
 }
 
-fn sync_before_rename(file: &File) -> Result<(), Error> {
-    file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner)
-}
-
 /// A name that no other process draws.
 fn new_name() -> String {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
@@ -309,7 +354,7 @@ fn write_temporary(
     last: impl Fn(&File) -> Result<(), Error>,
 ) -> Result<String, Error> {
     let name = new_name();
-    let file = temporary.create(&name)?;
+    let file = temporary.create_empty(&name)?;
     let write = || {
         if crash::wanted(Point::PlaceHalfWritten) {
             file.write_all(&content[..content.len() / 2])?;
@@ -345,8 +390,8 @@ mod tests {
     #[test]
     fn placing_never_overwrites_and_leaves_nothing_behind() {
         let (_root, dir, temporary) = dirs();
-        dir.place("a.md", b"one", &temporary).expect("the place is free");
-        let error = dir.place("a.md", b"two", &temporary).expect_err("the place is taken");
+        dir.create("a.md", b"one", &temporary, Durability::Later).expect("the place is free");
+        let error = dir.create("a.md", b"two", &temporary, Durability::Later).expect_err("the place is taken");
         assert!(error.is_already_there(), "{error:?}");
         assert_eq!(dir.content("a.md", 10).expect("readable").as_deref(), Some(&b"one"[..]));
         assert!(temporary.names().expect("readable").is_empty(), "a temporary file was left behind");
@@ -356,7 +401,7 @@ mod tests {
     fn replacing_swaps_the_content() {
         let (_root, dir, temporary) = dirs();
         for content in [&b"one"[..], b"two"] {
-            let _ = dir.replace("a.md", content, &temporary).expect("it can be replaced");
+            dir.replace("a.md", content, &temporary, Durability::Full).expect("it can be replaced");
             assert_eq!(dir.content("a.md", 10).expect("readable").as_deref(), Some(content));
         }
         assert!(temporary.names().expect("readable").is_empty(), "a temporary file was left behind");
@@ -372,35 +417,45 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn what_was_replaced_durably_survives_a_power_cut() {
-        let (machine, dir, temporary) = simulated();
-        for content in [[b'1'; 2000], [b'2'; 2000]] {
-            let _ = dir.replace("a.md", &content, &temporary).expect("it can be replaced");
+    fn each_durability_leaves_what_it_says_after_a_power_cut() {
+        let (old, new) = ([b'1'; 2000], [b'2'; 2000]);
+        // What 200 cuts leave: the new file, the old one, another one, none.
+        let left = |durability, is_there: bool, synced: bool| {
+            let (machine, dir, temporary) = simulated();
+            if is_there {
+                dir.create("a.md", &old, &temporary, Durability::Full).expect("the place is free");
+                dir.replace("a.md", &new, &temporary, durability).expect("it can be replaced");
+            } else {
+                dir.create("a.md", &new, &temporary, durability).expect("the place is free");
+            }
+            if synced {
+                let _ = dir.sync_file_system().expect("it can be synced");
+            }
+            let mut left = [0; 4];
             for seed in 0..200 {
-                let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000);
-                assert_eq!(kept.expect("readable").as_deref(), Some(&content[..]), "seed {seed}");
+                let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000).expect("readable");
+                let which = kept.map_or(3, |kept| if kept == new { 0 } else { 1 + usize::from(kept != old) });
+                left[which] += 1;
+            }
+            left
+        };
+        for is_there in [false, true] {
+            assert_eq!(left(Durability::Full, is_there, false), [200, 0, 0, 0]);
+            assert_eq!(left(Durability::Later, is_there, true), [200, 0, 0, 0]);
+            let [new, old, torn, none] = left(Durability::Whole, is_there, false);
+            assert!(new > 0 && torn == 0, "the content is durable before the name: {torn}");
+            assert_eq!((old > 0, none > 0), (is_there, !is_there), "its name is not synced");
+            for durability in [Durability::None, Durability::Later] {
+                assert!(left(durability, is_there, false)[2] > 0, "{durability:?}: nothing is durable yet");
             }
         }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn what_is_placed_whole_is_never_torn() {
-        let (machine, dir, temporary) = simulated();
-        dir.place_whole("a.md", &[b'1'; 2000], &temporary).expect("the place is free");
-        let kept = (0..200).map(|seed| {
-            let kept = root(&machine.after_power_cut(&mut Dice::of(seed))).content("a.md", 4000).expect("readable");
-            assert!(kept.as_ref().is_none_or(|kept| *kept == [b'1'; 2000]), "seed {seed}: {kept:?}");
-            usize::from(kept.is_some())
-        });
-        assert!((1..200).contains(&kept.sum::<usize>()), "a name that is not synced is there, or not");
     }
 
     #[test]
     fn what_is_set_aside_keeps_what_was_there_before() {
         let (_root, dir, temporary) = dirs();
         for expected in ["x", "x.1", "x.2"] {
-            dir.place("a.md", expected.as_bytes(), &temporary).expect("the place is free");
+            dir.create("a.md", expected.as_bytes(), &temporary, Durability::Later).expect("the place is free");
             assert_eq!(dir.set_aside("a.md", &temporary, "x").expect("it moves"), expected);
             assert_eq!(temporary.content(expected, 10).expect("readable").as_deref(), Some(expected.as_bytes()));
         }
@@ -414,7 +469,9 @@ mod tests {
         for path in ["out/passwd", "in/x", "out", "../x"] {
             let error = dir.read(path).expect_err("it leads through a link, or out");
             assert!(matches!(error, Error::Refused { .. }), "{path}: {error:?}");
-            let error = dir.open_by_parts(path, rustix::fs::OFlags::RDONLY).expect_err("it leads through a link");
+            let error = dir
+                .open_by_parts(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
+                .expect_err("it leads through a link");
             let error = dir.open_error("open", path, error);
             assert!(matches!(error, Error::Refused { .. }), "by parts, {path}: {error:?}");
         }

@@ -9,7 +9,8 @@ mod calls {
     #[cfg(target_os = "macos")]
     pub use super::super::os::{fdatasync, fsync, syncfs};
     pub use rustix::fs::{
-        Dir as Listing, fstat, fstatfs, linkat, mkdirat, open, openat, renameat, renameat_with, statat, tell, unlinkat,
+        Dir as Listing, fchmod, fstat, fstatfs, linkat, mkdirat, open, openat, renameat, renameat_with, statat, tell,
+        unlinkat,
     };
     #[cfg(target_os = "linux")]
     pub use rustix::fs::{fdatasync, fsync, openat2, syncfs};
@@ -109,8 +110,8 @@ mod unix {
         rustix::fs::sync();
     }
 
-    /// Lets the file's owner run it as a program.
-    pub fn make_program(file: &Handle) -> Result<(), Errno> {
-        rustix::fs::fchmod(file, Mode::RWXU)
+    /// Says who may do what with the open file or folder.
+    pub fn set_mode(open: &Handle, mode: u32) -> Result<(), Errno> {
+        super::calls::fchmod(open, Mode::from_raw_mode(mode as _))
     }
 }

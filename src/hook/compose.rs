@@ -1,17 +1,17 @@
-//! What a failure, and what was learned, look like as records. Pure.
+//! Composes the records of a failure, and of what was learned. Pure.
 
 use super::context::Context;
 use super::{EventKind, Learned, Rules, Tool};
 use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
 use crate::record::Redacted;
 
-/// How much of a command, of what a tool was given and of an error is kept, in bytes.
+/// How much is kept of a command, of a tool's input and of an error, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
 const INPUT_BYTES_MAX: usize = 4 << 10;
 const ERROR_BYTES_MAX: usize = 16 << 10;
-/// The severity of what was learned and is no rule.
+/// The severity of an observation.
 const LEARNED: Severity = Severity::LOW;
-/// How long a title gets, in characters.
+/// The longest title, in characters.
 const TITLE_CHARS_MAX: usize = 160;
 
 /// The failure of `tool`.
@@ -117,13 +117,13 @@ pub(super) fn of_learned(context: &Context<'_>, found: Learned) -> Redacted {
     context.request(record, key)
 }
 
-/// Whether the command's last word belongs to a program whose exit code 1 is an answer.
+/// Whether the command runs a program whose exit code 1 is an answer.
 pub(super) fn is_answer(tool: &Tool, rules: &Rules) -> bool {
     let program = tool.command.as_deref().and_then(program);
     program.is_some_and(|program| rules.answers.iter().any(|answer| answer == program))
 }
 
-/// The program that a shell's line is about: the first that is neither an assignment nor a way to get there.
+/// The program that a shell's line is about: the first word that is not an assignment, `cd`, `sudo` or the like.
 fn program(command: &str) -> Option<&str> {
     const WAYS: [&str; 8] = ["sudo", "env", "time", "nice", "nohup", "exec", "timeout", "cd"];
     let mut parts = command.split(['\n', ';', '&', '|']).map(str::trim).filter(|part| !part.is_empty());
@@ -151,8 +151,8 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// What a tool was given, as JSON without secrets: each text on its own, and then all of it, where a name beside a text
-/// says what it is.
+/// A tool's input, as redacted JSON. Each text is redacted on its own, and then the whole, because a field's name can tell
+/// that its value is a secret.
 fn input(context: &Context<'_>, tool: &Tool) -> String {
     let mut input = tool.input.clone();
     context.redaction.value(&mut input);
@@ -163,7 +163,7 @@ fn first_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing was said")
 }
 
-/// `text` under a heading, in a fence that it cannot end. Nothing, if it is blank.
+/// `text` under a heading, in a fence longer than any in the text. Empty if `text` is blank.
 fn block(heading: &str, text: &str) -> String {
     if text.trim().is_empty() {
         return String::new();
@@ -173,7 +173,7 @@ fn block(heading: &str, text: &str) -> String {
     format!("**{heading}**\n\n{fence}\n{text}\n{fence}\n\n")
 }
 
-/// The beginning and the end of `text` where it has more than `bytes_max` bytes.
+/// `text`, or its beginning and its end if it has more than `bytes_max` bytes.
 fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
@@ -183,12 +183,12 @@ fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}\n… {} bytes are left out …\n{}", &text[..head], tail - head, &text[tail..])
 }
 
-/// The first `chars_max` characters of `text`, and an ellipsis where there were more.
+/// The first `chars_max` characters of `text`, with an ellipsis if it has more.
 pub(super) fn shortened(text: &str, chars_max: usize) -> String {
     crate::model::text::shortened(text, chars_max).into_owned()
 }
 
-/// `text` with no more than `chars_max` characters, the ellipsis included, and something in it.
+/// `text` with at most `chars_max` characters, including the ellipsis, and never blank.
 fn shortened_to(text: &str, chars_max: usize) -> String {
     let short = shortened(text.trim(), chars_max - 1);
     if short.trim().is_empty() { "unnamed".into() } else { short }

@@ -1,20 +1,20 @@
-//! What became of each event, counted: so that a quiet hook and a broken one look different.
+//! Counts of events by outcome, so that a quiet hook and a broken one look different.
 //!
 //! A hook adds one line, `HOST OUTCOME`, to `.indelible/hooks.tally` with one append, without a lock and without a sync.
-//! When the file has grown to 64 kB, whoever finds it so folds it: equal lines become one, `HOST OUTCOME COUNT`, in a
-//! new file that takes the old one's place. A line says the same folded or not, so folding twice changes nothing.
+//! Once the file has 64 kB, the next hook folds it: equal lines become one, `HOST OUTCOME COUNT`, in a new file that
+//! replaces the old one. A folded line means the same as the lines before, so folding twice changes nothing.
 //!
 //! | killed | on disk |
 //! | --- | --- |
-//! | within the append | a line, part of a line, or none; a reader passes over what is no line of ours |
+//! | within the append | a line, part of a line, or none; a reader skips invalid lines |
 //! | within the fold | the old file, and perhaps a temporary one, which recovery removes |
-//! | by a power cut | the file of some moment before, or none: counting begins anew |
+//! | by a power cut | an older state of the file, or no file: counts start from zero |
 //!
 //! So counts can be a few too low: the hooks in flight when the file was folded, or those before a power cut. No record
 //! depends on them.
 //!
-//! An event that failed or could not be read is lost, and a person is told until they dismiss it: [`dismiss`] folds the
-//! file and puts `seen:` before such outcomes. Killed before its rename, nothing is dismissed; after it, all of it.
+//! An event that failed or could not be read is lost, and `status` reports it until a person dismisses it: [`dismiss`] folds
+//! the file and puts `seen:` before such outcomes. Killed before its rename, nothing is dismissed; after it, everything is.
 
 use std::collections::BTreeMap;
 
@@ -22,49 +22,49 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, Skipped};
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 
 const NAME: &str = "hooks.tally";
 const ERROR_NAME: &str = "hooks.error";
-/// What stands before the outcome of lost events that a person has dismissed.
+/// The prefix of the outcome of lost events that a person has dismissed.
 const SEEN: &str = "seen:";
-/// From this size on the file is folded, in bytes.
+/// The size at which the file is folded, in bytes.
 const BYTES_FOLDED: u64 = 64 << 10;
-/// A file larger than this is none of ours.
+/// A larger file was not written by a hook, and is not read.
 const BYTES_MAX: u64 = 16 << 20;
-/// The most hosts and outcomes that are believed.
+/// The most pairs of host and outcome that are read.
 const LINES_MAX: usize = 1000;
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Something is in the journal. Where it was recorded before under the same key, that makes no second record.
+    /// It is in the journal. If its key was recorded before, it makes no second record.
     Recorded,
     /// There was nothing to record.
     Skipped(Skipped),
-    /// The hook records nothing here, by its settings.
+    /// The settings switch recording off.
     Off,
-    /// What came was no event.
+    /// The input was not an event.
     Unreadable(Unreadable),
     /// It could not be recorded.
     Failed,
 }
 
-/// Why what came was no event.
+/// Why the input was not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
-    /// Nothing came.
+    /// It was empty.
     Empty,
-    /// It is no JSON object.
+    /// It is not a JSON object.
     NotJson,
     /// It is larger than a hook reads.
     TooLarge,
-    /// Its end did not come in time.
+    /// Its end did not arrive in time.
     Unfinished,
 }
 
 impl Outcome {
-    /// The word for it, in counts.
+    /// The word for it in counts.
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Recorded => "recorded",
@@ -79,7 +79,7 @@ impl Outcome {
     }
 }
 
-/// All that was counted.
+/// All counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// How many events there were.
@@ -90,7 +90,7 @@ pub struct Counts {
     pub skipped: u64,
     /// By reason.
     pub skipped_by: BTreeMap<String, u64>,
-    /// How many were no events.
+    /// How many inputs were not events.
     pub unreadable: u64,
     /// By reason.
     pub unreadable_by: BTreeMap<String, u64>,
@@ -98,13 +98,13 @@ pub struct Counts {
     pub failed: u64,
     /// How many were unreadable or failed and have not been dismissed. An empty input lost nothing.
     pub lost: u64,
-    /// How many there were by host; `unknown` where nothing could be read.
+    /// How many there were by host; `unknown` if the input could not be read.
     pub by_host: BTreeMap<String, u64>,
-    /// What kept the last of those that failed from being recorded.
+    /// Why the last failed event was not recorded.
     pub last_error: Option<LastError>,
 }
 
-/// An error, and when it was.
+/// An error and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// When.
@@ -116,11 +116,11 @@ pub struct LastError {
 /// Counts `outcome` of an event of `host`, in the home whose private folder is `private`.
 ///
 /// # Errors
-/// [`fs::Error`] if it could not be; that is no reason to do anything else differently.
+/// [`fs::Error`] if the count could not be written. The caller goes on as before.
 pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
     let host = host.map_or("unknown", Host::name);
     let file = match private.append(NAME) {
-        Err(error) if error.is_not_found() => match private.create(NAME) {
+        Err(error) if error.is_not_found() => match private.create_empty(NAME) {
             Err(error) if error.is_already_there() => private.append(NAME)?,
             created => created?,
         },
@@ -133,18 +133,18 @@ pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), 
     Ok(())
 }
 
-/// Remembers why an event could not be recorded.
+/// Saves why an event could not be recorded.
 ///
 /// # Errors
-/// [`fs::Error`] if it could not be.
+/// [`fs::Error`] if the reason could not be written.
 pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
     let error = crate::model::text::shortened(&crate::model::text::visible_line(error), 500).into_owned();
     let last = LastError { at: Timestamp::now(), error };
     let text = serde_json::to_vec(&last).expect("it is made of a time and a string");
-    private.replace_lightly(ERROR_NAME, &text, &private.folder("tmp")?)
+    private.replace(ERROR_NAME, &text, &private.folder("tmp")?, Durability::None)
 }
 
-/// All that was counted in the home whose private folder is `private`; `None` if no hook ever ran.
+/// All counts of the home whose private folder is `private`; `None` if no hook ever ran.
 ///
 /// # Errors
 /// [`fs::Error`] if it cannot be read.
@@ -177,7 +177,7 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
     Ok(Some(counts))
 }
 
-/// Takes every lost event for seen. Returns how many there were.
+/// Dismisses every lost event. Returns how many there were.
 ///
 /// # Errors
 /// [`fs::Error`] if the file cannot be replaced; then nothing is dismissed.
@@ -196,7 +196,7 @@ fn is_loss(outcome: &str) -> bool {
 }
 
 impl Counts {
-    /// What a person is told of lost events, if there are any.
+    /// A report of lost events for a person, if there are any.
     pub fn trouble(&self) -> Option<String> {
         let why = self.last_error.as_ref().map(|last| format!(", the last at {:.0}: {}", last.at, last.error));
         (self.lost > 0).then(|| {
@@ -214,19 +214,19 @@ fn fold(private: &Dir) -> Result<(), fs::Error> {
     fold_with(private, str::to_owned)
 }
 
-/// Folds the file, with each outcome as `outcome` names it.
+/// Folds the file, and renames each outcome by `outcome`.
 fn fold_with(private: &Dir, outcome: impl Fn(&str) -> String) -> Result<(), fs::Error> {
     let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(()) };
     let line = |((host, name), count): ((String, String), u64)| format!("{host} {} {count}\n", outcome(&name));
     let folded: String = lines(&text).into_iter().map(line).collect();
-    private.replace_lightly(NAME, folded.as_bytes(), &private.folder("tmp")?)
+    private.replace(NAME, folded.as_bytes(), &private.folder("tmp")?, Durability::None)
 }
 
 /// How often each host and outcome is in `text`.
 fn lines(text: &[u8]) -> BTreeMap<(String, String), u64> {
     let mut counts = BTreeMap::new();
     let text = String::from_utf8_lossy(text);
-    // What has no end is being written, or its writer died.
+    // A line without an end is being written, or its writer died.
     for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).split('\n') {
         let plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':'));
         let words: Vec<&str> = line.split(' ').filter(plain).collect();

@@ -1,5 +1,5 @@
-//! What a host sends, whichever it is, becomes one [`Event`]. Pure, and lenient: a field that is missing or has another
-//! type counts as absent, and is never an error.
+//! One [`Event`] for what any host sends. Pure, and lenient: a field that is missing or has another type counts as absent,
+//! and is never an error.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,26 +9,26 @@ use super::payload::{
     clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
 };
 
-/// What a host says has happened.
+/// One event of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Who says it.
+    /// The host that sent it.
     pub host: Host,
-    /// The event's name, as the host spells it; empty if it has none.
+    /// Its name, as the host spells it; empty if it has no name.
     pub name: String,
-    /// What it is.
+    /// What happened.
     pub kind: EventKind,
-    /// In which session.
+    /// The session.
     pub session: String,
-    /// The kind of sub-agent that it happened to, if it was one.
+    /// The kind of the sub-agent, if it happened in one.
     pub agent: Option<String>,
-    /// In which folder.
+    /// The working folder.
     pub folder: Option<String>,
-    /// What tells the event from every other, where the host has no name for it: a digest of all that it sent.
+    /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
     pub digest: Uuid,
 }
 
-/// What kind of thing has happened.
+/// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventKind {
     /// A session begins.
@@ -42,9 +42,9 @@ pub enum EventKind {
         /// Why it failed, if it did.
         error: Option<String>,
     },
-    /// Something that nothing is recorded of.
+    /// A known event with nothing to record.
     Other,
-    /// Nothing that this program knows.
+    /// An event that this program does not know.
     Unknown,
 }
 
@@ -53,13 +53,13 @@ pub enum EventKind {
 pub struct Tool {
     /// Its name, as the host spells it.
     pub name: String,
-    /// The host's name for this call of it.
+    /// The host's id of this call.
     pub call: Option<String>,
-    /// What it was given.
+    /// Its input.
     pub input: Value,
     /// The command, if it is a shell.
     pub command: Option<String>,
-    /// What it answered.
+    /// Its output.
     pub output: String,
     /// How it ended.
     pub end: End,
@@ -68,13 +68,13 @@ pub struct Tool {
 /// How a tool has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As it should.
+    /// Successfully.
     Well,
     /// It failed.
     Failed {
         /// Why.
         error: String,
-        /// What a command exited with.
+        /// The exit code of a command.
         exit_code: Option<i64>,
     },
     /// The user, or a rule of theirs, stopped it.
@@ -82,7 +82,7 @@ pub enum End {
 }
 
 impl Event {
-    /// The event that `payload` tells of, which came as `bytes`. `host` overrides what the payload looks like.
+    /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
         let host = host.unwrap_or_else(|| Host::of(payload, &name));
@@ -124,7 +124,7 @@ fn kind_of(payload: &Value, event: &str) -> EventKind {
     }
 }
 
-/// The events that hosts have beside those above. Nothing is recorded of them.
+/// The other events of hosts. Nothing of them is recorded.
 const OTHERS: [&str; 67] = [
     "Setup",
     "UserPromptSubmit",
@@ -224,7 +224,7 @@ fn stopped(payload: &Value) -> bool {
         })
 }
 
-/// How a tool ended whose host has one event for good ends and bad ones.
+/// How a tool ended, for hosts with one event for success and failure.
 fn failure_in(response: &Value, output: &str, is_shell: bool) -> End {
     let said = || if is_shell { exit_code_said(output) } else { None };
     let exit_code = exit_code_in(response).or_else(said);

@@ -44,7 +44,7 @@ impl Host {
         }
     }
 
-    /// Its own name for itself.
+    /// Its product name.
     pub const fn title(self) -> &'static str {
         match self {
             Host::Claude => "Claude Code",

@@ -1,23 +1,23 @@
-//! Events that could not be read, kept for a person: without secrets, a few of them, not large.
+//! Keeps a few unreadable events for a person, without secrets.
 //!
-//! Each lies in the folder `quarantine`, under a name made of its bytes: the same one is there once. Nothing is synced,
-//! as it is only to look at. Killed before the rename, there is a temporary file, which recovery removes in a home.
+//! Each is a file in the folder `quarantine`, named by a digest of its bytes, so equal events are one file. Nothing is synced:
+//! the files are only for people. Killed before the rename, there is a temporary file, which recovery removes in a home.
 
 use uuid::Uuid;
 
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 use crate::quarantine::EVENT;
 use crate::redact::Redactor;
 
-/// The most that are kept; further ones are only counted.
+/// The most events that are kept; further ones are only counted.
 const KEPT_MAX: usize = 20;
-/// How much of one is kept, in bytes.
+/// How much of an event is kept, in bytes.
 const BYTES_MAX: usize = 64 << 10;
 
-/// Keeps the event `bytes` in the quarantine beneath `private`. Returns whether it was not there yet.
+/// Keeps the event `bytes` in the quarantine beneath `private`. Returns whether it is new.
 ///
 /// # Errors
-/// [`fs::Error`] if it could not be kept; that is no reason to do anything else differently.
+/// [`fs::Error`] if it could not be written. The caller goes on as before.
 pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs::Error> {
     let folder = private.folder("quarantine")?;
     let name = format!("{EVENT}{}.txt", Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes));
@@ -26,10 +26,10 @@ pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs
         return Ok(false);
     }
     let text = String::from_utf8_lossy(bytes);
-    // Cut only when no secret can be cut any more.
+    // Cut after redaction: half a secret has no shape to find it by.
     let text = redactor.text(&text);
     let text = &text[..text.floor_char_boundary(BYTES_MAX)];
-    folder.replace_lightly(&name, text.as_bytes(), &private.folder("tmp")?)?;
+    folder.replace(&name, text.as_bytes(), &private.folder("tmp")?, Durability::None)?;
     Ok(true)
 }
 

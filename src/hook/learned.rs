@@ -1,9 +1,9 @@
-//! `[LEARNED:domain] text` and `[LEARNED] text`: what an agent says was learned. Pure.
+//! Markers by which an agent says what was learned: `[LEARNED:domain] text` and `[LEARNED] text`. Pure.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// One marker and what follows it.
+/// One marker and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {
     /// What it is about, if it says so.
@@ -12,36 +12,36 @@ pub struct Learned {
     pub text: String,
 }
 
-/// How a marker begins, in lower case.
+/// The beginning of a marker, in lower case.
 const BEGINNING: &[u8] = b"[learned";
-/// The most markers that one text is believed to have.
+/// The most markers that are read from one text.
 const MARKERS_MAX: usize = 50;
-/// The words that make a sentence a rule.
+/// Words that make a sentence a rule.
 const RULE_WORDS: [&str; 8] = ["always", "never", "should", "must", "avoid", "prefer", "don't", "shouldn't"];
 
 impl Learned {
-    /// Whether it states a rule of thumb, and is no mere observation.
+    /// Whether it states a rule of thumb, not only an observation.
     pub fn is_rule(&self) -> bool {
         let lower = self.text.to_lowercase().replace('\u{2019}', "'");
         let mut words = lower.split(|c: char| !c.is_alphanumeric() && c != '\'').map(|word| word.trim_matches('\''));
         words.any(|word| RULE_WORDS.contains(&word)) || lower.contains("do not ")
     }
 
-    /// Whether both say the same of the same.
+    /// Whether both have the same domain and the same essence.
     pub fn is_same(&self, other: &Learned) -> bool {
         let domain = |it: &Learned| it.domain.as_deref().map(str::to_lowercase);
         domain(self) == domain(other) && self.essence() == other.essence()
     }
 
-    /// The text as far as it makes one marker the same as another: whitespace, case and a full stop do not.
+    /// The text by which markers are compared: in lower case, with single spaces, without a final `.` or `!`.
     pub fn essence(&self) -> String {
         let words: Vec<&str> = self.text.split_whitespace().collect();
         words.join(" ").to_lowercase().trim_end_matches(['.', '!', ' ']).to_owned()
     }
 }
 
-/// Every marker that is meant in `message`, which an agent wrote in markdown. What it quotes, in a block of code or
-/// behind `>`, may be a file or a page that anybody wrote.
+/// Every marker in `message`, which an agent wrote in markdown. Markers in a block of code or behind `>` do not count: the
+/// message quotes them, perhaps from a file or a web page.
 pub fn learned_in_message(message: &str) -> Vec<Learned> {
     let mut fence: Option<(char, usize)> = None;
     let is_own = |line: &&str| {
@@ -59,17 +59,17 @@ pub fn learned_in_message(message: &str) -> Vec<Learned> {
     message.lines().filter(is_own).flat_map(in_line).take(MARKERS_MAX).collect()
 }
 
-/// The sign that a block of code begins or ends with, how often it stands in `line`, and whether nothing is behind it.
+/// The fence in `line`, if it has one: its character, its length, and whether the line ends behind it.
 fn fence_of(line: &str) -> Option<(char, usize, bool)> {
     let sign = line.chars().next().filter(|sign| matches!(sign, '`' | '~'))?;
     let behind = line.trim_start_matches(sign);
     let length = line.len() - behind.len();
-    // With backticks behind it, it is code within a line.
+    // With backticks behind it, it is inline code.
     (length >= 3 && !(sign == '`' && behind.contains('`'))).then_some((sign, length, behind.is_empty()))
 }
 
-/// Every marker in `text`, in order. A marker ends with its line. One in backticks, or right behind one, is talked about,
-/// and not meant.
+/// Every marker in `text`, in order. A marker ends with its line. A marker in backticks, or right behind one, does not count:
+/// the text talks about it.
 pub fn learned(text: &str) -> Vec<Learned> {
     let found = text.lines().flat_map(in_line);
     found.take(MARKERS_MAX).collect()
@@ -90,7 +90,7 @@ fn in_line(line: &str) -> Vec<Learned> {
     parts.filter_map(|(begin, end)| marker(&line[..begin], &line[begin..end])).collect()
 }
 
-/// What of `line` is code: between backticks and as many of them after it.
+/// The ranges of inline code in `line`: between two runs of equally many backticks.
 fn code_in(line: &str) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, _) in line.match_indices('`') {
@@ -114,14 +114,14 @@ fn code_in(line: &str) -> Vec<Range<usize>> {
     code
 }
 
-/// Where a marker could begin.
+/// The positions where a marker could begin.
 fn begins(line: &str) -> impl Iterator<Item = usize> {
     let bytes = line.as_bytes();
     let brackets = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(at, _)| at);
     brackets.filter(|at| bytes[*at..].get(..BEGINNING.len()).is_some_and(|it| it.eq_ignore_ascii_case(BEGINNING)))
 }
 
-/// The marker that `text` begins with, behind `before` in its line.
+/// The marker at the beginning of `text`, which follows `before` in its line.
 fn marker(before: &str, text: &str) -> Option<Learned> {
     let (inner, text) = text[BEGINNING.len()..].split_once(']')?;
     let domain = match inner.strip_prefix(':') {
@@ -129,7 +129,7 @@ fn marker(before: &str, text: &str) -> Option<Learned> {
         None if inner.is_empty() => None,
         None => return None,
     };
-    // Emphasis around the marker is none of the text.
+    // Emphasis around the marker is not part of the text.
     let text = text.trim_start_matches(['*', '_', ':']).trim();
     let text = text.trim_end_matches(['*', '_']).trim();
     let meant = !before.ends_with('`') && text.chars().any(char::is_alphanumeric);

@@ -1,7 +1,7 @@
-//! Events that are not strict JSON, read as far as they can be. Pure.
+//! Reads events that are not strict JSON, as far as possible. Pure.
 //!
-//! A host writes an event by hand, cuts it, or passes a tool's bytes through, and one byte of it would cost all of it.
-//! The strict parser goes first, so nothing here decides about an event that is as it must be. Then:
+//! Some hosts build JSON by hand, cut it, or pass a tool's bytes through. One invalid byte would lose the whole event. The
+//! strict parser runs first, so a valid event never gets here. Then:
 //!
 //! | input | read as |
 //! | --- | --- |
@@ -11,23 +11,23 @@
 //! | an unknown escape, such as `\U` in a Windows path | the backslash and the character |
 //! | a quote within a string, not escaped | a quote, if no comma, colon or bracket follows |
 //! | `NaN`, `Infinity`, numbers that no double can hold, nesting deeper than `DEPTH_MAX` | null |
-//! | commas too many or too few, single quotes, names without quotes, `True`, `None` | what they mean |
+//! | too many commas or too few, single quotes, names without quotes, `True`, `None` | what they mean |
 //! | text around an object, a list of objects, several objects, an object within a JSON string | the objects |
-//! | the end is missing | the fields up to there, the last one as far as it goes |
+//! | the end is missing | the fields up to there, the last one cut |
 
 use serde_json::{Map, Number, Value};
 
-/// Values nested deeper are read as null. Less than what `serde_json` takes, and no danger to any stack.
+/// Values nested deeper are read as null. It is less than the limit of `serde_json`, and fits any stack.
 const DEPTH_MAX: usize = 100;
-/// The most objects that one input is believed to hold.
+/// The most objects that are read from one input.
 const OBJECTS_MAX: usize = 64;
 
-/// What was found in an input.
+/// The objects of an input.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// The objects with something in them, in order.
+    /// The objects that are not empty, in order.
     pub objects: Vec<Value>,
-    /// Whether the last of them goes on to its end.
+    /// Whether the last of them is complete.
     pub is_whole: bool,
 }
 
@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Found {
     parser.objects()
 }
 
-/// `bytes` as text: UTF-16 where they look like it, UTF-8 otherwise.
+/// `bytes` as text: UTF-16 if they look like it, otherwise UTF-8.
 fn decoded(bytes: &[u8]) -> String {
     let wide = |pair: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|bytes| pair([bytes[0], bytes[1]]));
@@ -85,7 +85,7 @@ impl Parser<'_> {
         found
     }
 
-    /// The next byte that is no whitespace. Control characters and NUL are.
+    /// The next byte that is not white space. Control characters and NUL count as white space.
     fn peek(&mut self) -> Option<u8> {
         while self.text.get(self.at).is_some_and(|byte| *byte <= b' ') {
             self.at += 1;
@@ -93,7 +93,7 @@ impl Parser<'_> {
         self.text.get(self.at).copied()
     }
 
-    /// A value, at `depth`. What is no value at all is null, and at least one byte of it is passed over.
+    /// A value, at `depth`. An invalid value is null, and at least one byte of it is skipped.
     fn value(&mut self, depth: usize) -> Value {
         match self.peek() {
             Some(b'{' | b'[') if depth > DEPTH_MAX => self.skipped(),
@@ -138,7 +138,7 @@ impl Parser<'_> {
                 self.at += 1;
                 let before = self.is_cut;
                 let value = self.value(depth + 1);
-                // Of a value that is cut before its first byte nothing is known.
+                // The value was cut before its first byte.
                 if before || !self.is_cut || !value.is_null() {
                     fields.insert(name, value);
                 }
@@ -147,7 +147,7 @@ impl Parser<'_> {
         Value::Object(fields)
     }
 
-    /// The rest of a list. A `}` ends it as well, and is left for the object around it.
+    /// The rest of a list. A `}` also ends it, and is left for the object around it.
     fn list(&mut self, depth: usize) -> Value {
         let mut items = Vec::new();
         loop {
@@ -220,7 +220,7 @@ impl Parser<'_> {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Whether the quote before `at` ends its string: what follows can follow a string.
+    /// Whether the quote before `at` ends its string, judged by the next character.
     fn ends_here(&self) -> bool {
         let next = self.text[self.at..].iter().find(|byte| **byte > b' ');
         next.is_none_or(|next| b",:}]\"'{[".contains(next))
@@ -262,11 +262,11 @@ impl Parser<'_> {
         u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 
-    /// What stands without quotes, up to where it must end.
+    /// A word without quotes.
     fn word(&mut self) -> String {
         let rest = &self.text[self.at..];
         let end = rest.iter().position(|byte| *byte <= b' ' || b",:{}[]\"'".contains(byte)).unwrap_or(rest.len());
-        // At least a byte, so that this comes to an end; only signs of one byte are met here.
+        // At least one byte, so that parsing ends; only ASCII signs get here.
         let end = end.max(1);
         self.at += end;
         String::from_utf8_lossy(&rest[..end]).into_owned()

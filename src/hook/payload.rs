@@ -1,4 +1,4 @@
-//! Fields of what a host sends, under each of the names that hosts have for them. Pure.
+//! Fields of a payload, under each of the names that hosts use for them. Pure.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(super) fn exit_code_in(value: &Value) -> Option<i64> {
     here(value).or_else(|| value.get("metadata").and_then(here))
 }
 
-/// The exit code that a host has put into the first or the last lines of a shell's output.
+/// The exit code that a host has written into the first or the last lines of a shell's output.
 pub(super) fn exit_code_said(output: &str) -> Option<i64> {
     let said = |line: &str| {
         let lower = line.trim().to_ascii_lowercase();
@@ -37,7 +37,7 @@ pub(super) fn exit_code_said(output: &str) -> Option<i64> {
     output.lines().take(4).find_map(said).or_else(|| output.lines().rev().take(6).find_map(said))
 }
 
-/// The command that a shell was given: a line, or a list of words, of which the last is the line behind `sh -c`.
+/// The command of a shell: a line, or a list of words, of which the last may be the line behind `sh -c`.
 pub(super) fn command_of(input: &Value) -> Option<String> {
     match field(input, &["command", "cmd"]) {
         Value::String(command) => Some(clean(&command)),
@@ -53,15 +53,14 @@ pub(super) fn command_of(input: &Value) -> Option<String> {
     .filter(|command| !command.trim().is_empty())
 }
 
-/// The texts of an answer that its agent was shown. Gemini CLI puts a frame around them, and has others beside them, for
-/// the person.
+/// The part of an answer that the agent saw. Gemini CLI puts a frame around it, and sends other texts for the person.
 pub(super) fn shown(response: &Value) -> String {
     let text = output_of(response.get("llmContent").unwrap_or(response));
     let inner = text.strip_prefix("<untrusted_context>\n").and_then(|text| text.strip_suffix("\n</untrusted_context>"));
     inner.unwrap_or(&text).to_owned()
 }
 
-/// Every text of an answer, each on lines of its own.
+/// Every text in an answer, each on its own lines.
 pub(super) fn output_of(response: &Value) -> String {
     fn collect(value: &Value, out: &mut String) {
         match value {
@@ -81,12 +80,12 @@ pub(super) fn output_of(response: &Value) -> String {
     clean(&out)
 }
 
-/// The first of the fields `names` that is there and not null.
+/// The first of the fields `names` that is present and not null.
 pub(super) fn field(value: &Value, names: &[&str]) -> Value {
     names.iter().find_map(|name| value.get(name).filter(|field| !field.is_null())).cloned().unwrap_or_default()
 }
 
-/// JSON within a text is taken for what it says, also where a byte of it is damaged.
+/// Parses a text that contains JSON, even if it is damaged.
 pub(super) fn unpacked(value: Value) -> Value {
     match &value {
         Value::String(text) if text.trim_start().starts_with('{') => {
@@ -107,7 +106,7 @@ pub(super) fn text_of(value: &Value, names: &[&str]) -> Option<String> {
     found.map(clean)
 }
 
-/// NUL cannot be recorded.
+/// `text` without NUL, which cannot be recorded.
 pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "␀")
 }

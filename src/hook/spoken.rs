@@ -1,20 +1,20 @@
-//! What an agent itself says by a command: the text that it gives to `echo`, `printf`, or `cat` by a here-document. Pure.
+//! What an agent has a shell print: text in `echo`, `printf`, or a here-document of `cat`. Pure.
 //!
-//! A tool prints what anybody wrote: files, pages, tickets, the names of tests. What an agent wrote stands in the
-//! command's own text. So a line with anything in it that a shell puts there, from a variable, a substitution or a file,
-//! is not its own, and neither is what another program prints.
+//! A tool prints text from anywhere: files, web pages, tickets, names of tests. Only the text of the command itself was
+//! written by the agent. So a line does not count if the shell inserts something into it, from a variable, a substitution or
+//! a file, and neither does the output of another program.
 
 use super::{Learned, learned};
 use crate::shell::{self, EXPANSION, Word};
 
-/// The programs that print their arguments.
+/// Programs that print their arguments.
 const SPEAKERS: [&str; 4] = ["echo", "print", "Write-Output", "Write-Host"];
-/// The shells that are given a text with `-c`.
+/// Shells that run the text behind `-c`.
 const SHELLS: [&str; 5] = ["sh", "bash", "zsh", "dash", "ksh"];
-/// How many shells within each other are looked into.
+/// How many nested shells are read.
 const DEPTH_MAX: usize = 3;
 
-/// The markers in what `command` says, if it is run.
+/// The markers that `command` prints when it runs.
 pub(super) fn markers(command: &str) -> Vec<Learned> {
     let mut texts = Vec::new();
     say(command, 0, &mut texts);
@@ -23,7 +23,7 @@ pub(super) fn markers(command: &str) -> Vec<Learned> {
     found.filter(|it| is_own(&it.text) && it.domain.as_deref().is_none_or(is_own)).collect()
 }
 
-/// Collects what `command` says: twice where shells differ in what they make of a backslash.
+/// Collects what `command` prints: twice if shells read a backslash in it differently.
 fn say(command: &str, depth: usize, out: &mut Vec<String>) {
     for call in shell::calls(command) {
         let [program, args @ ..] = call.program() else { continue };
@@ -48,7 +48,7 @@ fn is_flag_of_echo(word: &str) -> bool {
     word.strip_prefix('-').is_some_and(|flags| !flags.is_empty() && flags.chars().all(|flag| "neE".contains(flag)))
 }
 
-/// What `printf` makes of its arguments, as far as it puts texts in.
+/// What `printf` prints for these arguments, if it only inserts texts.
 fn printed(args: &[Word]) -> Option<String> {
     let args = if args.first().is_some_and(|word| word.text == "--") { &args[1..] } else { args };
     let (format, mut values) = args.split_first()?;
@@ -82,12 +82,12 @@ fn printed(args: &[Word]) -> Option<String> {
     }
 }
 
-/// `text` with what `echo -e` and `printf` make of a backslash.
+/// `text` with the escapes of `echo -e` and `printf` replaced.
 fn unescaped(text: &str) -> String {
     text.replace("\\n", "\n").replace("\\t", "\t").replace("\\r", "\r")
 }
 
-/// The text of a here-document; where a line has something in it that a shell may put there, it is marked.
+/// The text of a here-document. A line into which the shell may insert something is marked.
 fn without_expansions(text: &str) -> String {
     text.replace(['$', '`'], &EXPANSION.to_string())
 }

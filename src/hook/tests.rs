@@ -65,7 +65,7 @@ fn without_a_name_for_the_call_the_whole_payload_is_the_key() {
 }
 
 #[test]
-fn a_marker_is_one_record_whoever_repeats_it() {
+fn a_repeated_marker_is_one_record() {
     let of_tool = json!({"hook_event_name": "PostToolUse", "session_id": "s", "tool_name": "Bash", "tool_use_id": "t",
                          "tool_input": {"command": "echo '[LEARNED:ci] Always pin it.'"},
                          "tool_response": {"stdout": "[LEARNED:ci] Always pin it."}});

@@ -1,12 +1,11 @@
-//! What a host tells only in its transcript. Codex CLI hands a hook what a command has printed, and not how it ended; that
-//! stands in the transcript before the hook is called, in a line of its own:
+//! Reads what a host says only in its transcript. Codex CLI sends a hook the output of a command, but not its exit code. That
+//! is in the transcript before the hook is called, in a line of its own:
 //!
 //! ```json
 //! {"type": "event_msg", "payload": {"type": "item_completed", "item": {"type": "CommandExecution", "id": "call_7Yd", "exit_code": 1}}}
 //! ```
 //!
-//! Nothing is written. A transcript that is missing, cut off or of another shape says nothing, and the command counts as
-//! ended well, as before.
+//! Nothing is written. If the transcript is missing, cut or has another format, the command counts as successful.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -15,12 +14,12 @@ use serde_json::Value;
 
 use super::{End, Event, EventKind, Host, lenient};
 
-/// How much of a transcript is read, from its end, in bytes. The line is among the last few; it has the command's output
-/// in it.
+/// How much of a transcript is read, from its end, in bytes. The line is among the last few, and contains the output of the
+/// command.
 const BYTES_READ: u64 = 1 << 20;
 
-/// Makes a failure of `event`, if it is the end of a command of Codex, and the transcript that `payload` names says that
-/// the command failed.
+/// Turns `event` into a failure if it is the end of a command of Codex, and the transcript named in `payload` says that the
+/// command failed.
 pub fn complete(event: &mut Event, payload: &Value) {
     let (Host::Codex, EventKind::Tool(tool)) = (event.host, &mut event.kind) else { return };
     let (End::Well, Some(_), Some(call)) = (&tool.end, &tool.command, &tool.call) else { return };
@@ -31,7 +30,7 @@ pub fn complete(event: &mut Event, payload: &Value) {
     }
 }
 
-/// The last lines of the file at `path`. Of what is no regular file nothing is read, as that could take for ever.
+/// The last lines of the file at `path`. Only a regular file is read: another one could block for ever.
 fn last_of(path: &str) -> Option<String> {
     let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
     let mut file = File::open(path).ok()?;
@@ -41,7 +40,7 @@ fn last_of(path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What `call` exited with, as the lines of `transcript` say.
+/// The exit code of `call`, from the lines of `transcript`.
 fn exit_code_in(transcript: &str, call: &str) -> Option<i64> {
     transcript.lines().rev().filter(|line| line.contains(call)).find_map(|line| {
         let strict = serde_json::from_str(line).ok();

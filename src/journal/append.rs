@@ -88,8 +88,7 @@ impl<'j> Appender<'j> {
 }
 
 impl Segment {
-    /// The newest segment of `journal`, or a new one where that is of a format older than `least`, or of one that is newer than
-    /// any that this program knows.
+    /// The newest segment, or a new one behind it if that has a format below `least` or a newer program's.
     fn newest(journal: &Journal, least: u32) -> Result<Segment, Error> {
         loop {
             let number = journal.newest()?;
@@ -98,24 +97,16 @@ impl Segment {
                 Err(error) if error.is_not_found() => continue,
                 file => file?,
             };
-            let header = match find_header(&file, number) {
-                Ok(None) => {
-                    write_header(&journal.dir, &file, journal.format_for(number, least)?)?;
-                    // Read back, since the first one counts, and another writer's may come before this one's.
-                    find_header(&file, number)
+            match find_header(&file, number) {
+                Ok(Some(header)) if header.format >= least => {
+                    let beginning = Position { segment: header.id, offset: header.end, checksum: 0 };
+                    return Ok(Segment { number, least, beginning, file });
                 }
-                header => header,
-            };
-            let header = match header {
-                Ok(Some(header)) if header.format >= least => header,
-                Ok(Some(_)) | Err(Error::Newer { .. }) => {
-                    journal.create(number.next(), least)?;
-                    continue;
-                }
-                header => header?.ok_or_else(|| Error::Empty(journal.dir.path().into()))?,
-            };
-            let beginning = Position { segment: header.id, offset: header.end, checksum: 0 };
-            return Ok(Segment { least, number, beginning, file });
+                Ok(Some(_)) | Err(Error::Newer { .. }) => journal.create(number.next(), least)?,
+                // Read back, since the first one counts, and another writer's may come before this one's.
+                Ok(None) => write_header(&journal.dir, &file, journal.format_for(number, least)?)?,
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -38,7 +38,8 @@ use std::path::PathBuf;
 
 pub use append::{Appender, Written};
 pub use entry::{ENTRY_BYTES_MAX, Line, encode};
-pub use owner::{Replaced, id, keep_replaced, replaced};
+pub(crate) use owner::keep_replaced;
+pub use owner::{Replaced, id, replaced};
 pub use read::{Item, Reader};
 pub use records::{Found, Logged, Records};
 pub use rotate::{ExclusiveJournal, Finished};

@@ -18,10 +18,10 @@
 //! An id is not used before it is durable.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{Error, Journal};
-use crate::fs::{self, Dir, os};
+use crate::fs::{self, Dir, Durability, os};
+use crate::model::JournalId;
 use crate::random;
 
 /// The file beside the journal's folder.
@@ -34,7 +34,7 @@ const REPLACED_MAX: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
-    id: Uuid,
+    id: JournalId,
     machine: String,
     inode: u64,
     /// The boot in which this was written.
@@ -52,7 +52,7 @@ struct Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The id.
-    pub id: Uuid,
+    pub id: JournalId,
     /// Whether the journal lay elsewhere then, so that another home may still go by that id.
     pub elsewhere: bool,
 }
@@ -63,7 +63,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Fs`] if it can be neither read nor written.
-    pub fn ensure_id(&self, private: &Dir, temporary: &Dir) -> Result<Uuid, Error> {
+    pub(crate) fn ensure_id(&self, private: &Dir, temporary: &Dir) -> Result<JournalId, Error> {
         let (machine, boot, inode) = (os::machine_id(), os::boot_id(), self.dir.stat()?.inode);
         let known = owner(private)?;
         let now = match &known {
@@ -103,12 +103,12 @@ impl Owner {
             replaced.extend(before.chain([Replaced { id: old.id, elsewhere }]));
             replaced.drain(..replaced.len().saturating_sub(REPLACED_MAX));
         }
-        Owner { id: random::id(), machine, inode, boot, machines: Vec::new(), replaced }
+        Owner { id: JournalId(random::id()), machine, inode, boot, machines: Vec::new(), replaced }
     }
 
     fn write(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings and numbers");
-        private.replace(NAME, text.as_bytes(), temporary).map(|_| ()).map_err(Into::into)
+        private.replace(NAME, text.as_bytes(), temporary, Durability::Full).map_err(Into::into)
     }
 }
 
@@ -124,7 +124,7 @@ pub fn replaced(private: &Dir) -> Result<Vec<Replaced>, Error> {
 ///
 /// # Errors
 /// [`Error::Fs`] if it can be neither read nor written.
-pub fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>) -> Result<(), Error> {
+pub(crate) fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>) -> Result<(), Error> {
     match owner(private)? {
         Some(owner) => Owner { replaced: left, ..owner }.write(private, temporary),
         None => Ok(()),
@@ -140,7 +140,7 @@ fn owner(private: &Dir) -> Result<Option<Owner>, fs::Error> {
 ///
 /// # Errors
 /// [`Error::Fs`] if it cannot be read.
-pub fn id(private: &Dir) -> Result<Option<Uuid>, Error> {
+pub fn id(private: &Dir) -> Result<Option<JournalId>, Error> {
     Ok(owner(private)?.map(|owner| owner.id))
 }
 

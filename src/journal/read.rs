@@ -40,6 +40,40 @@ pub enum Item {
 /// A reader stops at the end of what is there and can go on later. It goes on to the next segment only when that exists
 /// and has a header, and takes the size of the one it leaves after that: what is appended behind that size is appended
 /// again by its writer.
+///
+/// ```
+/// use indelible::home::Home;
+/// use indelible::journal::{Item, Reader};
+/// # use indelible::model::{Heuristic, Record, Request};
+/// # use indelible::record::{Policy, Recorder, Redaction};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("home");
+/// # indelible::init::init(&path, Default::default(), "")?;
+/// # let heuristic = |rule: &str| {
+/// #     let (domain, source) = ("ci".into(), "failure".into());
+/// #     Request::new(Record::Heuristic(Heuristic { rule: rule.into(), domain, source, ..Heuristic::default() }))
+/// # };
+/// let home = Home::open(&path)?;
+/// let mut reader = Reader::from_start(home.journal())?.expect("a home has a journal");
+/// assert_eq!(reader.next()?, None);
+///
+/// // More can come after the end: a reader goes on.
+/// let mut recorder = Recorder::new(&home, Policy::new(Redaction::off()))?;
+/// recorder.record(heuristic("pin the toolchain"))?;
+/// let Some(Item::Entry { json }) = reader.next()? else { panic!("it is in the journal") };
+/// assert!(String::from_utf8(json)?.contains("pin the toolchain"));
+///
+/// // A position is a place to start from later.
+/// let position = reader.position();
+/// recorder.record(heuristic("cache by lockfile"))?;
+/// let mut later = Reader::from_position(home.journal(), position)?.expect("the journal has the position");
+/// let Some(Item::Entry { json }) = later.next()? else { panic!("it is in the journal") };
+/// assert!(String::from_utf8(json)?.contains("cache by lockfile"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reader<'j> {
     journal: &'j Journal,

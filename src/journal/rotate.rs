@@ -1,6 +1,6 @@
-//! New segments, the removal of finished ones, and the journal's end, which are for the owner of the worker's lock, and so hang
-//! on [`ExclusiveJournal`]. A writer makes a new segment as well if the newest is of a format that will not do: creating one
-//! takes no lock, and what is said below holds for it too.
+//! New segments, the removal of finished ones, and the journal's end. All but the first segment is for the owner of the
+//! worker's lock, and so hangs on [`ExclusiveJournal`], with one exception: a writer makes a new segment if the newest has
+//! a format that its entries cannot have. Creating one takes no lock, and the table below holds for it too.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -14,7 +14,7 @@
 use super::segment::{END, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use super::{Error, Reader, Synced};
 use crate::fs::lock::WorkerLock;
-use crate::fs::{self, Dir, File, Point, crash};
+use crate::fs::{self, Dir, Durability, File, Point, crash};
 use crate::model::position::Position;
 
 /// The journal of a home for the owner of its worker's lock: [`crate::exclusive::Exclusive::journal`] hands it out.
@@ -49,7 +49,7 @@ impl Journal {
         let name = number.file_name();
         let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
         crash::at(Point::RotateBeforeCreate).map_err(named)?;
-        let file = match self.dir.create(&name) {
+        let file = match self.dir.create_empty(&name) {
             Err(error) if error.is_already_there() => self.dir.append(&name)?,
             file => file?,
         };
@@ -69,7 +69,8 @@ impl Journal {
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
     pub fn ensure_header(&self) -> Result<(), Error> {
-        match self.beginning(self.newest()?) {
+        let number = self.newest()?;
+        match self.beginning(number) {
             Ok(Some(_)) | Err(Error::Newer { .. }) => Ok(()),
             Ok(None) => super::Appender::open(self).map(|_| ()),
             Err(error) => Err(error),
@@ -104,7 +105,7 @@ impl<'j> ExclusiveJournal<'j> {
     /// [`Error::Fs`] if the system refuses; the journal then goes on.
     pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.journal.newest()?.next();
-        self.journal.dir.place_whole(&number.file_name(), END.as_bytes(), temporary)?;
+        self.journal.dir.create(&number.file_name(), END.as_bytes(), temporary, Durability::Whole)?;
         let _ = self.journal.dir.sync()?;
         Ok(())
     }
@@ -154,7 +155,7 @@ impl<'j> ExclusiveJournal<'j> {
         }
         let synced = file.sync(Point::BatchBeforeSync, ());
         synced.map(|_| ()).map_err(|source| {
-            if let Err(error) = dir.create(&number.mark_name()) {
+            if let Err(error) = dir.create_empty(&number.mark_name()) {
                 tracing::error!(segment = %number, %error, "it could not be noted that a sync failed");
             }
             Error::Unsynced { number: number.0, source: Some(source) }

@@ -305,7 +305,7 @@ mod tests {
         let zeros = [512, 4060, 4096, 200_000].map(|bytes| "\0".repeat(bytes));
         let beginnings = ["", "indelible-jour", "\nindelible-journal 1 0", "indelible-journal 1 \n\n"];
         for left in zeros.iter().map(String::as_str).chain(beginnings) {
-            let file = dir.create("0000000001.log").expect("it is new");
+            let file = dir.create_empty("0000000001.log").expect("it is new");
             file.write_all(left.as_bytes()).expect("it can be written");
             assert!(find_header(&file, SegmentNumber(1)).expect("readable").is_none(), "{left:?}");
             write_header(&dir, &file, FORMAT).expect("it can be written");
@@ -334,7 +334,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
         for format in [FORMAT_OF_RECORDS, FORMAT_OF_OPERATIONS] {
-            let file = dir.create("0000000001.log").expect("it is new");
+            let file = dir.create_empty("0000000001.log").expect("it is new");
             write_header(&dir, &file, format).expect("it can be written");
             let line = std::fs::read_to_string(root.path().join("0000000001.log")).expect("it was written");
             let (start, id) = line.split_at(20);

@@ -420,7 +420,7 @@ fn only_an_operation_makes_a_journal_one_that_older_programs_refuse() {
     bench.exclusive().rotate().expect("it can be rotated");
     assert_eq!(format_of(&bench, 4), "2", "what comes after operations is not for those who do not know them");
     // Created and left without a header: the next recorder gives it one.
-    bench.journal.dir().create(&SegmentNumber(5).file_name()).expect("it is new");
+    bench.journal.dir().create_empty(&SegmentNumber(5).file_name()).expect("it is new");
     bench.append("d");
     assert_eq!(format_of(&bench, 5), "2");
     assert_eq!(drain(&mut bench.reader()), ["a", "b", "op", "c", "op 2", "d"]);
@@ -441,7 +441,7 @@ fn an_operation_never_stands_in_a_segment_of_records() {
 /// A segment behind the newest as a newer program would write it.
 fn newer_segment(bench: &Bench) -> SegmentNumber {
     let number = bench.journal.newest().expect("there is one").next();
-    bench.journal.dir().create(&number.file_name()).expect("it is new");
+    bench.journal.dir().create_empty(&number.file_name()).expect("it is new");
     bench.raw(
         number.0,
         format!("indelible-journal 3 {}\n\nwhat only a newer program reads\n", uuid::Uuid::nil()).as_bytes(),

@@ -14,7 +14,7 @@ use super::field::quoted;
 pub struct Confidence(f64);
 
 impl Confidence {
-    /// What a rule has if nothing was said: 0.5.
+    /// The default: 0.5.
     pub const DEFAULT: Confidence = Confidence(0.5);
     /// The words for confidences.
     pub const WORDS: [(&'static str, Confidence); 3] =

@@ -1,4 +1,4 @@
-//! The fields of records: one table, which everything that reads, checks or shows a field walks.
+//! The fields of records: one table. All code that reads, checks or shows fields walks it.
 
 use super::{Confidence, Kind, Origin, Severity};
 use crate::model::text::{shortened, visible_line};
@@ -69,7 +69,7 @@ pub enum Field {
     Cwd,
 }
 
-/// What a field's text has to be.
+/// The valid texts of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One line that is not blank.
@@ -101,13 +101,13 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// The kinds that have it.
     pub kinds: &'static [Kind],
-    /// What its text has to be.
+    /// The valid texts.
     pub shape: Shape,
-    /// Whether a record cannot be without it.
+    /// Whether it is required.
     pub required: bool,
-    /// What it is if nothing was given.
+    /// The default.
     pub default: &'static str,
-    /// What it is, in a line: for help, prompts and completions.
+    /// One line about it: for help, prompts and completions.
     pub about: &'static str,
 }
 
@@ -203,7 +203,7 @@ pub const PROVENANCE: [FieldSpec; 6] = [
     ),
 ];
 
-/// What a key has to be; every kind can have one.
+/// The row of the key; every kind can have one.
 pub const KEY: Shape = Shape::Line { chars_max: limits::KEY_CHARS_MAX };
 
 impl FieldSpec {
@@ -293,7 +293,7 @@ impl Shape {
     }
 }
 
-/// A field that is not as it must be.
+/// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Invalid {

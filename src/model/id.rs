@@ -1,4 +1,12 @@
-//! A record's name for ever.
+//! The ids of records, homes and journals. A type for each, so that none passes for another.
+//!
+//! | id | drawn by | names | a copy of the home has |
+//! | --- | --- | --- | --- |
+//! | [`RecordId`] | the recorder, or made from home and key | one record | the same records |
+//! | [`HomeId`] | `init`, once ([`crate::init`]) | the home: the ids of keyed records, and its reference in a user's repository | the same |
+//! | [`JournalId`] | the owner of the worker's lock ([`crate::journal`]) | one journal at one place: its anchor in git, `state.json` | another |
+//!
+//! No host has an id: nothing needs one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A record's name for ever: a UUIDv7, or a UUIDv5 of its key.
+/// Names a record for ever: a UUIDv7, or a UUIDv5 of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RecordId(pub Uuid);
@@ -19,8 +27,8 @@ impl RecordId {
     }
 
     /// The id that every repeat of `key` has in the home `home`.
-    pub fn of_key(home: Uuid, key: &str) -> Self {
-        RecordId(Uuid::new_v5(&home, key.as_bytes()))
+    pub fn of_key(home: HomeId, key: &str) -> Self {
+        RecordId(Uuid::new_v5(&home.0, key.as_bytes()))
     }
 
     /// The last 8 hex digits, which name the record in its path (the first 8 of a UUIDv7 stand still for 65 s).
@@ -55,6 +63,44 @@ impl FromStr for RecordId {
     }
 }
 
+/// Names a home for ever. A copy of the home's files has the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HomeId(pub Uuid);
+
+impl fmt::Display for HomeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for HomeId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(HomeId)
+    }
+}
+
+/// Names a journal in one place. A copy of the journal draws another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JournalId(pub Uuid);
+
+impl fmt::Display for JournalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for JournalId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(JournalId)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +113,7 @@ mod tests {
 
     #[test]
     fn one_key_is_one_id_in_one_home() {
-        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (here, there) = (HomeId(Uuid::from_u128(1)), HomeId(Uuid::from_u128(2)));
         assert_eq!(RecordId::of_key(here, "k"), RecordId::of_key(here, "k"));
         assert_ne!(RecordId::of_key(here, "k"), RecordId::of_key(there, "k"));
         assert_ne!(RecordId::of_key(here, "k"), RecordId::of_key(here, "l"));

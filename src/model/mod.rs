@@ -26,7 +26,7 @@ pub mod text;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
-pub use id::RecordId;
+pub use id::{HomeId, JournalId, RecordId};
 pub use intent::{FileImage, Intent};
 pub use kind::Kind;
 pub use op::{Amended, Amendment, Change, Op, ParseRevisionError, Revision, UnknownOp};

@@ -169,7 +169,7 @@ impl Level {
         Level::ALL.into_iter().find(|level| *level > self)
     }
 
-    /// The level of the records that lie in `folder`; `None` if it is no folder of records of ours.
+    /// The level of the records that lie in `folder`; `None` if `folder` is not one for records.
     pub fn of_folder(folder: &str) -> Option<Level> {
         let kind = Kind::ALL
             .into_iter()

@@ -1,8 +1,8 @@
 //! A place in the journal, as a commit's trailer carries it. No I/O.
 //!
-//! A position names the segment by its random id, the offset at which an entry ends, and that entry's checksum. Bytes
-//! that do not bear all three out make it void, so a journal that was truncated, deleted, restored or copied can never
-//! pass new entries off as done.
+//! A position names the segment by its random id, the offset at which an entry ends, and that entry's checksum. If the bytes do
+//! not match all three, the position is void. So no entry of a journal that was truncated, deleted, restored or copied can
+//! pass for committed.
 
 use std::fmt;
 use std::str::FromStr;

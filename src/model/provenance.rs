@@ -141,8 +141,8 @@ impl Provenance {
         }
     }
 
-    /// Forgets every field that is not as it must be. What was only found out, in a folder that somebody else filled, is no
-    /// reason to refuse a record.
+    /// Clears every invalid field. A value that was only detected, perhaps in a folder that another user filled, is no reason to
+    /// refuse a record.
     #[must_use]
     pub fn fitting(mut self) -> Provenance {
         for spec in &PROVENANCE {
@@ -157,7 +157,7 @@ impl Provenance {
     /// Checks every field against its limit.
     ///
     /// # Errors
-    /// The first field that is not as it must be.
+    /// The first invalid field.
     pub fn check(&self) -> Result<(), Invalid> {
         PROVENANCE.iter().try_for_each(|spec| self.text(spec.field).map_or(Ok(()), |text| spec.check(&text)))
     }

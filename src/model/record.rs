@@ -179,7 +179,7 @@ impl Record {
     /// Checks every field against its limit.
     ///
     /// # Errors
-    /// The first field that is not as it must be.
+    /// The first invalid field.
     pub fn check(&self) -> Result<(), Invalid> {
         fields_of(self.kind()).try_for_each(|spec| spec.check(&self.text(spec.field).unwrap_or_default()))
     }

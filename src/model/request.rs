@@ -7,19 +7,19 @@ use super::{Invalid, KEY, PROVENANCE, Provenance, Record, fields_of};
 pub struct Request {
     /// The record.
     pub record: Record,
-    /// Under which key: a repeat of it is the same record.
+    /// The key: a repeat of it is the same record.
     pub key: Option<String>,
     /// Where it comes from.
     pub provenance: Provenance,
 }
 
 impl Request {
-    /// A request for `record` of which nothing else is known.
+    /// A request for `record` without key and provenance.
     pub fn new(record: Record) -> Request {
         Request { record, key: None, provenance: Provenance::default() }
     }
 
-    /// Calls `change` with every text of it but the key.
+    /// Calls `change` with every text except the key.
     pub fn for_each_text(&mut self, mut change: impl FnMut(&mut String)) {
         for spec in fields_of(self.record.kind()) {
             self.record.text_mut(spec.field).into_iter().for_each(&mut change);
@@ -32,7 +32,7 @@ impl Request {
     /// Checks every field against its limit.
     ///
     /// # Errors
-    /// The first field that is not as it must be.
+    /// The first invalid field.
     pub fn check(&self) -> Result<(), Invalid> {
         self.record.check()?;
         self.provenance.check()?;

@@ -14,11 +14,11 @@ use super::field::quoted;
 pub struct Severity(u8);
 
 impl Severity {
-    /// What a record has if nothing was said: 3, medium.
+    /// The default: 3, medium.
     pub const DEFAULT: Severity = Severity(3);
-    /// What is worth noting and no more: 2, low.
+    /// Worth noting, and no more: 2, low.
     pub const LOW: Severity = Severity(2);
-    /// What records without a severity count as: 1.
+    /// Stands for the severity of records without one: 1.
     pub const LEAST: Severity = Severity(1);
     /// The words for severities.
     pub const WORDS: [(&'static str, Severity); 4] =

@@ -1,4 +1,4 @@
-//! Text made safe for people to look at: titles and bodies are data, wherever they come from. No I/O.
+//! Makes text safe to show: titles and bodies are data, from any source. No I/O.
 //!
 //! Two things are kept apart. [`visible`] and [`visible_line`] make characters that steer a terminal or reorder a line
 //! into symbols; [`plain_markdown`] makes text that markdown would give a meaning into text that has none. Both are for
@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Whether `c` acts on what it is shown in instead of being seen: control characters, line and paragraph separators,
+/// Whether `c` acts on the terminal or the text around it instead of being seen: control characters, line and paragraph separators,
 /// bidirectional controls, the byte order mark, interlinear annotations and tags.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -79,7 +79,7 @@ pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
     }
 }
 
-/// An error and everything that it was caused by, on one line.
+/// An error and all of its causes, on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -91,7 +91,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     visible_line(&line).into_owned()
 }
 
-/// `bytes` without the byte order mark that some programs put before UTF-8.
+/// `bytes` without a UTF-8 byte order mark.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }

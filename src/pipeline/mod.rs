@@ -30,7 +30,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 pub use schedule::{Backlog, Schedule};
 pub use start::{Progress, Reached, VoidReason, reached};
@@ -40,7 +39,7 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
 use crate::model::position::{Position, SegmentId};
-use crate::model::{FileImage, Intent, Op, RecordId, RecordPath};
+use crate::model::{FileImage, Intent, JournalId, Op, RecordId, RecordPath};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
 use crate::target::files::{self, Applier, Expect};
@@ -259,7 +258,7 @@ pub struct Committer<'h> {
     quarantine: Quarantine,
     index: Option<Index>,
     history: History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     state: State,
     records: Records<'h>,
     /// The journal up to here is committed.

@@ -99,7 +99,8 @@ mod tests {
         let options = HistoryOptions { packs_max: 4, ..HistoryOptions::default() };
         let staging = folder.path().join("tmp");
         std::fs::create_dir(&staging).expect("a folder for what is not done");
-        let (history, _) = History::init(folder.path(), &staging, uuid::Uuid::nil(), options).expect("a new home");
+        let (history, _) =
+            History::init(folder.path(), &staging, crate::model::HomeId::default(), options).expect("a new home");
         let mut repacking = Repacking::of(&history);
         repacking.wait_max = Duration::from_secs(600);
         for number in 0..4 {

@@ -22,19 +22,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{Committer, Counts, Error, Options, PassedOver, remove_finished};
 use crate::exclusive::Exclusive;
-use crate::fs::Dir;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
+use crate::fs::{Dir, Durability};
 use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
 use crate::journal::{self, Appender, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, Intent, Learning, Level, Record, RecordId, RecordPath, Request,
-    Severity,
+    Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, JournalId, Learning, Level, Record, RecordId,
+    RecordPath, Request, Severity,
 };
 use crate::page::{self, PageEntry};
 use crate::quarantine::{Contents, Quarantine};
@@ -139,8 +138,8 @@ impl Real {
     fn new() -> Real {
         let root = tempfile::tempdir().expect("a temporary folder");
         let dir = Dir::open(root.path()).expect("it opens");
-        let (history, _) =
-            History::init(root.path(), root.path(), Uuid::nil(), HistoryOptions::default()).expect("it can be made");
+        let (history, _) = History::init(root.path(), root.path(), HomeId::default(), HistoryOptions::default())
+            .expect("it can be made");
         Real { _root: root, dir, history }
     }
 }
@@ -465,8 +464,8 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
-    let identity = serde_json::to_vec(&Identity { version: VERSION, id: crate::random::id() })?;
-    let _ = private.replace(IDENTITY, &identity, &private.folder("tmp")?)?;
+    let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
+    private.replace(IDENTITY, &identity, &private.folder("tmp")?, Durability::Full)?;
     Journal::new(private.folder("journal")?).ensure_first()?;
     let _ = dir.sync_file_system()?;
     Ok(())
@@ -576,7 +575,7 @@ impl<'s> Stage<'s> {
         }
         let text = format!("{}\nEdited by hand.\n", file.text).into_bytes();
         self.world().edits.insert(file.path.clone(), Edit { text: text.clone(), durable: false });
-        let _ = folder.replace(name, &text, &temporary)?;
+        folder.replace(name, &text, &temporary, Durability::Full)?;
         let _ = self.home.dir().sync_file_system()?;
         self.world().edits.insert(file.path, Edit { text, durable: true });
         Ok(())
@@ -627,12 +626,12 @@ impl<'s> Stage<'s> {
             quarantine: Quarantine::new(self.home)?,
             index: None,
             history: self.history.clone(),
-            journal_id: Uuid::nil(),
+            journal_id: JournalId::default(),
             state: State {
                 boot: String::new(),
                 committed: true,
                 rows_owed: Some(reader.position()),
-                ..State::of_new(Uuid::nil())
+                ..State::of_new(JournalId::default())
             },
             committed: reader.position(),
             committed_segment: reader.segment(),

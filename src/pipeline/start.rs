@@ -7,14 +7,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
-use uuid::Uuid;
-
 use super::adopted::Adopted;
 use super::{Committer, Counts, Error, Options, PassedOver};
 use crate::exclusive::Exclusive;
 use crate::fs::{self, Point, crash, os};
 use crate::home::Home;
 use crate::journal::{self, Reader, Records};
+use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 use crate::quarantine::Quarantine;
 use crate::state::{Passed, State};
@@ -209,7 +208,7 @@ impl<'h> Committer<'h> {
 fn start<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     made: bool,
     known: Option<&State>,
 ) -> Result<Start<'h>, Error> {
@@ -245,7 +244,7 @@ fn start<'h>(
 pub(crate) fn committed<'h>(
     home: &'h Home,
     history: &History,
-    journal_id: Uuid,
+    journal_id: JournalId,
     known: Option<&State>,
 ) -> Result<Option<Reader<'h>>, Error> {
     if let Some(known) = known

@@ -10,10 +10,10 @@ use crate::model::text::{looks_like_utf16, visible_line, without_mark};
 use crate::model::{FIELDS, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, Shape, fields_of};
 
 impl Request {
-    /// The request that a line of a batch makes, which may still have fields that are not as they must be.
+    /// Parses a line of a batch. The request may still have invalid fields ([`Request::check`]).
     ///
     /// # Errors
-    /// A line that is no such object, lacks a field, or has one too many.
+    /// A line that is not a JSON object, lacks a field, or has an unknown one.
     pub fn of_line(bytes: &[u8]) -> Result<Request, Invalid> {
         let bytes = without_mark(bytes);
         let object = bytes.trim_ascii_start().first() == Some(&b'{');
@@ -55,7 +55,7 @@ impl Line {
                 provenance.set(spec.field, text)?;
             }
         }
-        // What is left would be lost, and the line acknowledged.
+        // A field that is left would be lost, and the line acknowledged.
         let left = FIELDS.iter().find(|spec| self.values.contains_key(spec.name));
         if let Some(spec) = left {
             let known: Vec<&str> = fields_of(self.kind).map(|spec| spec.name).collect();
@@ -121,7 +121,7 @@ fn text_of<'de, A: MapAccess<'de>>(shape: Shape, map: &mut A) -> Result<Option<S
     }
 }
 
-/// Items as they are kept, or one by one.
+/// Items as one text, or as an array.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or an array of texts")]
 enum List {

@@ -61,6 +61,37 @@ pub enum Error {
 }
 
 /// Records into one home.
+///
+/// ```
+/// use indelible::home::Home;
+/// use indelible::model::{Learning, Record, Request};
+/// use indelible::record::{Error, Policy, Recorder, Redaction};
+/// use indelible::redact::Redactor;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("home");
+/// # indelible::init::init(&path, Default::default(), "")?;
+/// let home = Home::open(&path)?;
+/// // Beside the built-in rules, a pattern of our own.
+/// let redactor = Redactor::new([("ticket", "TICKET-[0-9]+")])?;
+/// let mut recorder = Recorder::new(&home, Policy::new(Redaction::with(redactor)))?;
+///
+/// let learning = |title: &str| Learning { title: title.into(), domain: "ci".into(), ..Learning::default() };
+/// let keyed = Request {
+///     key: Some("run-7".into()),
+///     ..Request::new(Record::Success(learning("green since TICKET-42")))
+/// };
+/// let unnamed = Request::new(Record::Failure(learning("")));
+///
+/// // Three requests, one sync.
+/// let outcomes = recorder.record_all(vec![keyed.clone(), unnamed, keyed]);
+/// let [Ok(first), Err(Error::Invalid(_)), Ok(repeat)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+/// assert!(first.path.contains("green-since-redacted-ticket"), "the secret is not even in the path");
+/// assert!(repeat.duplicate && repeat.id == first.id, "a key names one record");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Recorder<'h> {
     home: &'h Home,

@@ -76,7 +76,44 @@ impl Redaction {
     }
 }
 
-/// A request that has passed a [`Redaction`].
+/// A request that has passed a [`Redaction`]: what a hook judged, and what a recorder validates.
+///
+/// ```
+/// # use indelible::record::{Error, Receipt, Recorder, Redaction};
+/// use indelible::hook::{Event, Rules, judge};
+///
+/// fn keep(recorder: &mut Recorder, event: &Event, redaction: &Redaction) -> Vec<Result<Receipt, Error>> {
+///     let judged = judge(event, &Rules::default(), redaction);
+///     recorder.record_redacted(judged.unwrap_or_default())
+/// }
+/// ```
+///
+/// # What does not compile
+///
+/// To record a request as redacted that is not:
+///
+/// ```compile_fail,E0308
+/// # use indelible::{model::Request, record::Recorder};
+/// fn keep(recorder: &mut Recorder, request: Request) {
+///     recorder.record_redacted(vec![request]);
+/// }
+/// ```
+///
+/// To claim that a request is redacted:
+///
+/// ```compile_fail,E0423
+/// # use indelible::{model::Request, record::Redacted};
+/// fn claim(request: Request) -> Redacted {
+///     Redacted(request)
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use indelible::{model::Request, record::Redacted};
+/// fn claim(request: Request) -> Redacted {
+///     Redacted::composed(request)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redacted(Request);
 

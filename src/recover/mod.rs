@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Action, Finding, Stores, audit};
-use crate::fs::{self, Point, crash, place};
+use crate::fs::{self, Durability, Point, crash, place};
 use crate::home;
 use crate::journal::{self, Appender};
 use crate::model::path::{RecordPath, is_domain_page, of_state_file, split};
@@ -562,7 +562,7 @@ impl Mending<'_, '_> {
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
             } else if let Some(bytes) = history.read(path)? {
-                let _ = home.dir().make_folder(folder)?.replace(name, &bytes, &temporary)?;
+                home.dir().make_folder(folder)?.replace(name, &bytes, &temporary, Durability::Full)?;
                 self.report.files_restored += 1;
             }
         }

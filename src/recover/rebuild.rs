@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{Base, Error, Report};
 use crate::audit::{Stores, audit_files, walk};
-use crate::fs::{self, Point, crash, os};
+use crate::fs::{self, Point, crash};
 use crate::home;
 use crate::model::path::{RETRACTED, of_state_file};
 use crate::model::{RecordId, RecordPath, Request};
@@ -178,13 +178,12 @@ fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
     let quarantine = home.private_folder("quarantine")?;
     let mut kept = None;
     for suffix in ["", "-wal"] {
-        let from = home.path().join(format!("{}{suffix}", home::INDEX));
-        if from.is_file() {
+        let from = format!("{}{suffix}", home::INDEX);
+        if home.dir().find(&from)?.is_some_and(|found| found.is_file) {
             let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
-            let to = quarantine.path().join(format!("index-{stamp}.db{suffix}"));
-            let copy = os::copy_with_holes(&from, &to).and_then(|to| to.sync_all());
-            copy.map_err(fs::Error::io("copy to quarantine", &from))?;
-            kept.get_or_insert_with(|| to.display().to_string());
+            let to = format!("index-{stamp}.db{suffix}");
+            let _ = home.dir().copy_with_holes(&from, &quarantine, &to)?;
+            kept.get_or_insert_with(|| quarantine.path().join(to).display().to_string());
         }
     }
     let _ = quarantine.sync()?;

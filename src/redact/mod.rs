@@ -1,13 +1,13 @@
-//! Secrets are replaced before anything of a record is decided: what is journalled never held them. Pure.
+//! Replaces secrets before a record is made, so that they never reach the journal. Pure.
 //!
-//! 1. Every built-in rule has literals, and a rule's pattern is compiled only when one of them is in the text, with
-//!    what has to follow it: most texts cost one pass and no regular expression.
-//!    So it is with the table of programs that take secrets, `commands`: the lines that have a literal are looked at.
-//! 2. What is replaced is the secret alone, so that the text around it still says what it was for, and the placeholder
-//!    `[redacted:RULE]` says which rule it was.
-//! 3. No rule takes a placeholder for a secret: what was redacted can be redacted again.
+//! 1. Every built-in rule has literals. Its regex is compiled only if one of them is in the text and what follows can match,
+//!    so most texts cost one pass and no regex. `commands`, the table of programs that take secrets, works the same way: only
+//!    lines with a literal are parsed.
+//! 2. Only the secret itself is replaced, so that the text around it still says what it was for. The placeholder
+//!    `[redacted:RULE]` names the rule.
+//! 3. No rule matches a placeholder, so redacting twice changes nothing.
 //!
-//! `rules` finds shapes, and `commands` places in the calls of programs. A secret that has neither is not found.
+//! `rules` finds secrets by their shape, `commands` by their place in a program's call. Other secrets are not found.
 
 mod commands;
 mod rules;
@@ -23,11 +23,11 @@ use crate::model::Request;
 use commands::ROWS;
 use rules::{RULES, Rule};
 
-/// A pattern of the user's that is none.
+/// An invalid user-supplied regex.
 #[derive(Debug, thiserror::Error)]
-#[error("the pattern {name:?} is no regular expression")]
+#[error("the pattern {name:?} is not a valid regular expression")]
 pub struct BadPattern {
-    /// Under which name it was given.
+    /// Its name in the settings.
     pub name: String,
     /// What is wrong with it.
     pub source: regex::Error,
@@ -36,31 +36,31 @@ pub struct BadPattern {
 /// Replaces secrets by `[redacted:RULE]`.
 #[derive(Debug)]
 pub struct Redactor {
-    /// Once it was needed.
+    /// Built when it is first needed.
     literals: OnceLock<Literals>,
-    /// By number of the rule, its pattern, once it was needed.
+    /// Each rule's regex by the rule's number, compiled when it is first needed.
     compiled: Vec<OnceLock<Regex>>,
     /// The user's own rules, which are always tried.
     own: Vec<(String, Regex)>,
 }
 
-/// Finds every literal of every built-in rule and row in one pass. Each process makes its own, and most look through
-/// one short text: an automaton would take longer to build than this takes to search.
+/// Finds every literal of every built-in rule and row in one pass. Each process builds its own, and most search one short text:
+/// an automaton would take longer to build than this takes to search.
 #[derive(Debug)]
 struct Literals {
-    /// By what [`Literals::place`] makes of its first two bytes, each literal and the number of a rule that has it; for
-    /// rows of `commands`, [`ROW`].
+    /// Each literal with the number of its rule, or [`ROW`] for rows of `commands`, in buckets by [`Literals::place`] of its
+    /// first two bytes.
     placed: [Vec<(&'static [u8], usize)>; 256],
 }
 
-/// What stands for the number of a rule where a literal is of a row.
+/// Instead of a rule's number, for a literal of a row of `commands`.
 const ROW: usize = RULES.len();
 
-/// What the literals in a text say.
+/// The literals that a text has.
 struct Wanted {
-    /// By number of the rule, whether one of its literals is there, with what has to follow it.
+    /// By the rule's number: whether one of its literals is there, and what follows can match.
     rules: [bool; RULES.len()],
-    /// Where literals of rows are.
+    /// The places of rows' literals.
     rows: Vec<usize>,
 }
 
@@ -72,7 +72,7 @@ impl Literals {
         for (number, literals) in rules.chain(rows) {
             for literal in literals.iter().map(|literal| literal.as_bytes()) {
                 let place: &mut Vec<(&[u8], usize)> = &mut placed[Literals::place(literal[0], literal[1])];
-                // All rows are one: what begins with a literal of another row is found by that.
+                // All rows share one mark: a literal that begins with another row's is found by that one.
                 if number < ROW || !place.iter().any(|(other, of)| *of == ROW && literal.starts_with(other)) {
                     place.push((literal, number));
                 }
@@ -81,7 +81,7 @@ impl Literals {
         Literals { placed }
     }
 
-    /// One place for two bytes, whatever their case, and few others in it.
+    /// The bucket for two bytes in any case, which few other pairs share.
     fn place(first: u8, second: u8) -> usize {
         usize::from(first.to_ascii_lowercase().wrapping_mul(29) ^ second.to_ascii_lowercase())
     }
@@ -105,11 +105,11 @@ impl Literals {
 }
 
 impl Redactor {
-    /// A redactor with the built-in rules and the user's own: names, and regular expressions in the syntax of the crate
-    /// `regex`. Where such a pattern has a group named `secret`, that group alone is replaced.
+    /// A redactor with the built-in rules and the user's own: pairs of a name and a regex in the syntax of the crate `regex`. If
+    /// a regex has a group named `secret`, only that group is replaced.
     ///
     /// # Errors
-    /// The first of the user's patterns that is none.
+    /// The first invalid regex.
     pub fn new<N: Into<String>, P: AsRef<str>>(own: impl IntoIterator<Item = (N, P)>) -> Result<Redactor, BadPattern> {
         let compile = |(name, pattern): (N, P)| {
             let name = name.into();
@@ -142,7 +142,7 @@ impl Redactor {
         }
     }
 
-    /// Redacts every string in `value`, the names of fields included.
+    /// Redacts every string in `value`, including the names of fields.
     pub fn value(&self, value: &mut serde_json::Value) {
         use serde_json::Value::{Array, Object, String};
         match value {
@@ -159,7 +159,7 @@ impl Redactor {
         }
     }
 
-    /// Redacts every field of `request`. A key with a secret becomes a digest of itself, which still names one record.
+    /// Redacts every field of `request`. A key with a secret is replaced by its digest, so that it still names one record.
     pub fn request(&self, request: &mut Request) {
         request.for_each_text(|text| self.string(text));
         if let Some(key) = &mut request.key
@@ -186,21 +186,21 @@ impl Redactor {
     }
 }
 
-/// Where a secret is, and which rule found it.
+/// A secret in a text, and the rule that found it.
 struct Secret<'r> {
     range: Range<usize>,
-    /// The place of its rule: where two overlap, the first one names it.
+    /// The position of its rule in the table. If two rules overlap, the first one names the secret.
     rank: usize,
     name: &'r str,
 }
 
-/// The secrets that `regex` finds: its group `secret`, or all of it.
+/// The secrets that `regex` finds: its group `secret`, or the whole match.
 fn secrets(regex: &Regex, text: &str) -> impl Iterator<Item = Range<usize>> {
     let found = regex.captures_iter(text).filter_map(|captures| captures.name("secret").or_else(|| captures.get(0)));
     found.map(|found| found.range()).filter(|range| !range.is_empty())
 }
 
-/// In the order of the text, with those that overlap made one.
+/// Sorts secrets by their place in the text, and merges overlapping ones.
 fn joined(mut found: Vec<Secret<'_>>) -> Vec<Secret<'_>> {
     found.sort_by_key(|secret| (secret.range.start, secret.rank));
     let mut joined: Vec<Secret<'_>> = Vec::new();

@@ -1,19 +1,19 @@
-//! Which shapes are secrets: one table. Where two rules find the same, the one further up names it.
+//! The shapes of secrets: one table. If two rules find the same secret, the earlier one names it.
 
 use regex::Regex;
 
 /// One shape.
 pub(super) struct Rule {
-    /// What the placeholder says.
+    /// The rule's name in the placeholder.
     pub(super) name: &'static str,
-    /// In lower case: a text without any of these is not looked at further.
+    /// In lower case. A text without any of these is skipped.
     pub(super) literals: &'static [&'static str],
-    /// Whether the shape may be where a literal is, by the text after it. It may say yes too often, and never no.
+    /// Whether the regex can match at a literal, by the text after it. False positives are allowed, false negatives are not.
     pub(super) follows: fn(&str) -> bool,
-    /// The shape. A group named `secret` is what is replaced; without one, all of it is. `\b` goes by ASCII: a secret
-    /// that touches a letter of another script is one.
+    /// The regex. Its group `secret` is replaced, or the whole match if it has no such group. `\b` is ASCII only, so that a
+    /// secret next to a letter of another script is found.
     pub(super) pattern: &'static str,
-    /// Whether what has the shape is a secret.
+    /// Whether a match is a secret.
     pub(super) accept: fn(&str) -> bool,
 }
 
@@ -35,8 +35,8 @@ impl Rule {
         Rule { follows, ..self }
     }
 
-    /// The pattern, ready to search. That of a word boundary is what no automaton knows of letters beyond ASCII: with
-    /// it, a text that has some would be searched a thousand times slower.
+    /// Compiles the regex. A Unicode word boundary would make a search a thousand times slower in a text with letters beyond
+    /// ASCII, so `\b` is ASCII only.
     pub(super) fn compiled(&self) -> Result<Regex, regex::Error> {
         Regex::new(&self.pattern.replace(r"\b", r"(?-u:\b)"))
     }
@@ -179,7 +179,7 @@ pub(super) const RULES: [Rule; 51] = [
     judged(
         "flag-secret",
         &["password=", "passwd=", "passphrase=", "secret=", "token=", "pass=", "key="],
-        // --spring.datasource.password=value and --secret_key=value, whatever stands before the word
+        // --spring.datasource.password=value and --secret_key=value, with any prefix
         r#"\s--(?:[A-Za-z0-9]+[_.-])*(?:db)?(?i:password|passwd|passphrase|pass|secret|token|(?:secret|api|auth|account)[_-]?key)=["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#,
         is_no_placeholder,
     ),
@@ -235,22 +235,22 @@ pub(super) const RULES: [Rule; 51] = [
     .followed_by(is_configured),
 ];
 
-/// What a name that stands for a secret ends with.
+/// The endings of names for secrets.
 const SECRET_WORDS: &[&str] =
     &["secret", "token", "pass", "password", "passwd", "passphrase", "pwd", "key", "credential", "credentials"];
 
-/// Whether what follows `://` may be `user:password@`.
+/// Whether the text after `://` may be `user:password@`.
 fn has_password(rest: &str) -> bool {
     let end = rest.find(|c: char| c == '@' || c == '/' || c.is_whitespace());
     end.is_some_and(|end| rest[end..].starts_with('@'))
 }
 
-/// Whether what follows a name may be `=value`, or `_2=value`.
+/// Whether the text after a name may be `=value`, or `_2=value`.
 fn is_assigned(rest: &str) -> bool {
     rest.trim_start_matches(|c: char| c == '_' || c.is_ascii_digit()).starts_with('=')
 }
 
-/// Whether what follows a name may be `: "value"`, its own quotes before that.
+/// Whether the text after a name may be `: "value"`, after the name's own closing quote.
 fn is_quoted(rest: &str) -> bool {
     let rest = rest.trim_start_matches(['\\', '"', '\'']).trim_start();
     let value = rest.strip_prefix([':', '=']).map(|rest| rest.trim_start_matches(['=', '>']).trim_start());
@@ -258,7 +258,7 @@ fn is_quoted(rest: &str) -> bool {
     value.is_some_and(|value| value.starts_with(['"', '\'', '`']))
 }
 
-/// Whether what follows a name may be `: value`.
+/// Whether the text after a name may be `: value`.
 fn is_configured(rest: &str) -> bool {
     rest.trim_start().starts_with([':', '='])
 }
@@ -267,7 +267,7 @@ fn has_digit(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// What stands where a secret will be: a reference to it, a word for it, or something already redacted.
+/// Placeholders where a secret will be: a reference, a word for one, or text that is already redacted.
 fn is_no_placeholder(text: &str) -> bool {
     const BEGINNINGS: [&str; 11] =
         ["$", "%", "<", "{", "...", "process.env", "os.environ", "env.", "secrets.", "your", "op://"];

@@ -15,7 +15,7 @@
 //! | before the state file of a restoration | the record's files beside a state file `retracted` | replay of the journal |
 //! | after a power cut | stale or empty files, for nothing here is synced | the same; the audit replaces them |
 
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home::{self, Home};
 use crate::journal::Synced;
 use crate::model::path::{DOMAIN_PAGE, split};
@@ -88,7 +88,7 @@ impl<'h> ChangedFiles<'h> {
             }
             Found::Missing => {}
             Found::Stale | Found::Torn => {
-                dir.replace_lightly(name, file.text.as_bytes(), &self.temporary)?;
+                dir.replace(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
                 return Ok(Written::New);
             }
             Found::Other => {
@@ -96,7 +96,7 @@ impl<'h> ChangedFiles<'h> {
                 tracing::warn!(path = file.path, aside, "a file in a record's place is not its own: set aside");
             }
         }
-        dir.place(name, file.text.as_bytes(), &self.temporary)?;
+        dir.create(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
         Ok(Written::New)
     }
 
@@ -110,7 +110,7 @@ impl<'h> ChangedFiles<'h> {
         let (folder, name) = split(&path);
         let dir = self.home.make_folder(folder)?;
         if dir.content(name, READ_BYTES_MAX)?.as_deref() != Some(text.as_bytes()) {
-            dir.replace_lightly(name, text.as_bytes(), &self.temporary)?;
+            dir.replace(name, text.as_bytes(), &self.temporary, Durability::Later)?;
         }
         Ok(())
     }

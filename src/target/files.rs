@@ -15,7 +15,7 @@
 //! | another record's id | a collision of short ids | our path gets the full id |
 //! | anything else | torn, or not ours | set aside in quarantine, then placed |
 
-use crate::fs::{self, Dir};
+use crate::fs::{self, Dir, Durability};
 use crate::home::{self, Home};
 use crate::journal::Synced;
 use crate::model::path::{DOMAIN_PAGE, split};
@@ -146,7 +146,7 @@ impl<'h> Applier<'h> {
                     Some(Found::Itself | Found::Edited) => return Ok(Some(false)),
                     Some(Found::AnotherRecord) => return Ok(None),
                     Some(Found::Beginning) => {
-                        folder.replace_lightly(name, file.text.as_bytes(), &self.temporary)?;
+                        folder.replace(name, file.text.as_bytes(), &self.temporary, Durability::None)?;
                         return Ok(Some(true));
                     }
                     Some(Found::Unknown) => {
@@ -155,7 +155,7 @@ impl<'h> Applier<'h> {
                     }
                 }
             }
-            match folder.place(name, file.text.as_bytes(), &self.temporary) {
+            match folder.create(name, file.text.as_bytes(), &self.temporary, Durability::Later) {
                 Err(error) if error.is_already_there() => expect = Expect::Itself,
                 result => return result.map(|()| Some(true)).map_err(Error::Fs),
             }
@@ -245,7 +245,7 @@ impl<'h> Applier<'h> {
                 let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, &name)?;
                 tracing::warn!(path, aside, "a rendered page was edited by hand: the edited page is set aside");
             }
-            let _ = dir.replace(DOMAIN_PAGE, text.as_bytes(), &self.temporary)?;
+            dir.replace(DOMAIN_PAGE, text.as_bytes(), &self.temporary, Durability::Full)?;
         }
         Ok(FileImage { path, text })
     }

@@ -79,10 +79,10 @@ mod tests {
             assert_eq!(level_in(&day, at, id).expect("it can be told"), wanted);
             let within = home.make_folder(&path).expect("it can be made");
             for number in 0..NAMES_MAX - 1 {
-                let _ = within.create(&format!("x{number}.md")).expect("it can be made");
+                let _ = within.create_empty(&format!("x{number}.md")).expect("it can be made");
             }
             assert!(!spread_if_full(&home, &path).expect("it can be told"), "{path} is not full");
-            let _ = within.create("y.md").expect("it can be made");
+            let _ = within.create_empty("y.md").expect("it can be made");
             assert_eq!(spread_if_full(&home, &path).expect("it can be told"), wanted.next().is_some());
             if let Some(name) = wanted.next().and_then(|next| next.name(at, id)) {
                 path = format!("{path}/{name}");
@@ -97,9 +97,9 @@ mod tests {
         let path = "memory/failures/2026/03/04";
         let day = home.make_folder(path).expect("it can be made");
         for number in 1..NAMES_MAX {
-            let _ = day.create(&format!("x{number}.md")).expect("it can be made");
+            let _ = day.create_empty(&format!("x{number}.md")).expect("it can be made");
         }
-        let _ = day.create("00").expect("it can be made");
+        let _ = day.create_empty("00").expect("it can be made");
         assert!(spread_if_full(&home, path).is_err(), "an hour is missing");
         for (at, wanted) in [("2026-03-04T00:06:07Z", Level::Day), ("2026-03-04T05:06:07Z", Level::Hour)] {
             let level = level_in(&day, at.parse().expect("a time"), RecordId(uuid::Uuid::nil()));

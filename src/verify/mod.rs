@@ -1,7 +1,7 @@
-//! Verify: journal, files, rows and history, held against each other. It changes nothing and takes no lock.
+//! Verify: checks that journal, files, index and git agree. It changes nothing and takes no lock.
 //!
-//! While recorders and a worker are at work, what it reads first is older than what it reads last. So whatever looks
-//! wrong is looked at again before it is said.
+//! Recorders and a worker may be running, so it reads one store earlier than another. It rechecks every disagreement before it
+//! reports one.
 
 use serde::Serialize;
 
@@ -15,21 +15,21 @@ use crate::quarantine::Contents;
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 
-/// How often a audit is made before what looks wrong is taken for wrong.
+/// How often a disagreement must be seen before it is reported.
 const LOOKS: usize = 3;
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Records that the stores know together.
+    /// Records that any store knows.
     pub records: u64,
     /// How many of them wait for the worker.
     pub pending: u64,
     /// Where the stores disagree.
     pub disagreements: Vec<Disagreement>,
-    /// Copies of records' files, which their owner made. They are left alone, and nothing is wrong with them.
+    /// Copies that the user made of records' files. They are left alone and are no disagreement.
     pub copies: Vec<Copied>,
-    /// What else a person may want to know, for the caller to fill in. Nothing disagrees for that.
+    /// Remarks for a person, which the caller fills in. They are no disagreements.
     pub notices: Vec<String>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Report {
 pub struct JournalReport {
     /// Whole entries.
     pub entries: u64,
-    /// Entries whose writer died, which nobody was promised.
+    /// Torn entries: their writers were killed before they were acknowledged.
     pub torn: u64,
     /// Entries that their writers voided.
     pub voided: u64,
@@ -75,7 +75,7 @@ impl Report {
     }
 }
 
-/// Why nothing could be said.
+/// Why the stores could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The home cannot be used.
@@ -96,9 +96,9 @@ pub enum Error {
     /// The stores could not be compared.
     #[error(transparent)]
     Audit(#[from] audit::Error),
-    /// It could not be told how far the journal is committed.
+    /// The committed position could not be found.
     #[error(transparent)]
-    Batch(#[from] pipeline::Error),
+    Pipeline(#[from] pipeline::Error),
 }
 
 /// Cross-checks all stores of `home`.
@@ -130,12 +130,12 @@ fn look(
     history: Option<&History>,
     progress: &mut dyn Progress,
 ) -> Result<Audit, Error> {
-    // Records whose rows are owed wait for the worker as those do that are not committed.
+    // A record whose row is owed is pending, as one that is not committed.
     let reached = history.map(|history| reached(home, history)).transpose()?.unwrap_or_default();
     Ok(audit(&Stores { home, index, history, committed: reached.settled() }, progress)?)
 }
 
-/// Of a second audit, what the first one found as well.
+/// The findings of a second audit that the first one has too.
 fn both(first: &Audit, mut second: Audit) -> Audit {
     second.findings.retain(|finding| first.findings.iter().any(|before| before.path == finding.path));
     second.missing_companions.retain(|path| first.missing_companions.contains(path));
@@ -170,8 +170,7 @@ fn journal_report(home: &Home) -> Result<JournalReport, Error> {
     Ok(report)
 }
 
-/// What a page or an object that could not be read once looks like to SQLite and to libgit2 is damage. So what looks wrong
-/// is looked at again before it is said.
+/// Retries a look that found damage: SQLite and libgit2 report a page or an object as damaged if one read of it failed.
 fn look_again<T>(is_fine: impl Fn(&T) -> bool, mut look: impl FnMut() -> T) -> T {
     let mut found = look();
     for _ in 1..LOOKS {
@@ -203,7 +202,7 @@ fn check_index(home: &Home) -> Result<(Index, Vec<String>), index::Error> {
     index.check_schema()?;
     let mut wrong = index.integrity()?;
     if !index.is_finished()? {
-        wrong.push("it is being built anew, or was not finished".into());
+        wrong.push("it is being rebuilt, or a rebuild was not finished".into());
     }
     Ok((index, wrong))
 }

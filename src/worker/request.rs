@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::fs::{Dir, Error};
+use crate::fs::{Dir, Durability, Error};
 use crate::home::{self, Home};
 use crate::recover::Report;
 
@@ -100,7 +100,7 @@ impl Requests {
 
     pub(super) fn answer(&self, asked: &Asked, answer: &Answer) -> Result<(), Error> {
         let text = serde_json::to_vec(answer).expect("an answer is made of strings and numbers");
-        self.dir.replace_lightly(&format!("{}.done", asked.id), &text, &self.temporary)?;
+        self.dir.replace(&format!("{}.done", asked.id), &text, &self.temporary, Durability::None)?;
         self.dir.remove(&format!("{}.json", asked.id))?;
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Request {
         let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, crate::random::id());
         let text = serde_json::to_vec(&Body { want }).expect("a request is made of a word");
         let mut left = ASKED_MAX;
-        while let Err(error) = dir.replace_lightly(&format!("{id}.json"), &text, &temporary) {
+        while let Err(error) = dir.replace(&format!("{id}.json"), &text, &temporary, Durability::None) {
             left -= 1;
             if left == 0 || !error.is_not_found() {
                 return Err(error.into());

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{Dir, Error};
+use crate::fs::{Dir, Durability, Error};
 use crate::home::{self, Home};
 use crate::pipeline::{Counts, Outcome};
 use crate::recover::Report;
@@ -135,7 +135,7 @@ impl StatusFile {
         let (at, counts) = (Timestamp::now(), self.counts);
         self.published = Published { state, at, counts, ..self.published.clone() };
         let text = serde_json::to_vec(&self.published).expect("a status is made of strings and numbers");
-        if let Err(error) = self.private.replace_lightly(NAME, &text, &self.temporary) {
+        if let Err(error) = self.private.replace(NAME, &text, &self.temporary, Durability::None) {
             tracing::debug!(%error, "the worker's status could not be published");
         }
     }

@@ -219,7 +219,7 @@ fn rows_that_are_refused_among_many_keep_none_back() {
 
 /// Once a person has seen that a row is refused, the stores agree on it, and the home can be given back.
 #[test]
-fn a_refused_row_that_was_seen_is_nobodys_concern() {
+fn a_refused_row_that_was_dismissed_is_no_disagreement() {
     let home = framework(Tables::Strict, Git::Clean, 50);
     let _ = adopt(&home, &["--yes"]).ok();
     let receipts = [home.record("failure", "taken"), home.record("observation", "refused")];
@@ -233,7 +233,7 @@ fn a_refused_row_that_was_seen_is_nobodys_concern() {
     assert!(receipts.iter().all(|receipt| home.join(&receipt.page()).is_file()), "a file is gone");
 }
 
-/// A lost index is built anew with the rows that its owner had, which no file of ours has.
+/// A lost index is rebuilt with the framework's rows too, which no record's file has.
 #[test]
 fn a_lost_index_has_its_owners_rows_again() {
     for tables in [Tables::Usual, Tables::Strict] {
@@ -488,7 +488,7 @@ fn the_scripts_exit_as_theirs_did() {
     let _ = failure(&["--title", "t", "--domain", "d"]).env("PATH", "/usr/bin:/bin").run().exits(5);
 }
 
-/// The record is kept, as far as the tables let it be, and nobody is told that all is well.
+/// The record is kept as far as the tables allow, and no caller sees a success.
 #[test]
 fn a_row_that_is_refused_is_no_success_of_a_script() {
     let home = framework(Tables::Strict, Git::Clean, 10);
@@ -637,7 +637,7 @@ pub fn commands_of(said: &Outcome) -> String {
     said.stdout.lines().filter(is_command).map(|line| format!("{line}\n")).collect()
 }
 
-/// Runs in a shell what somebody pasted into it.
+/// Runs pasted text in a shell.
 pub fn pasted(home: &TestHome, commands: &str) -> Cmd {
     let identity = ["-c", "user.name=Owner", "-c", "user.email=o@example.org", "-c", "commit.gpgsign=false"];
     let commands = commands.replace("git -C", &format!("git {} -C", identity.join(" ")));
@@ -778,7 +778,7 @@ fn killed_with_a_list_of_ignored_files_beside_the_list() {
     assert_files_kept(&files, &everything(&home), &[]);
 }
 
-/// Their script is durable under its second name before ours takes its place, whoever gave it that name.
+/// The old script is durable under its second name before ours replaces it, also if an earlier adoption gave it that name.
 #[test]
 fn a_script_is_kept_before_it_is_replaced() {
     if !has_strace() {
@@ -825,7 +825,7 @@ fn recorders_at_work_meanwhile_lose_nothing() {
     assert_whole(&home, &kept);
 }
 
-/// A recorder that is stopped while the home is released goes on when it is none any more: what it then acknowledges is
+/// A recorder that is stopped while the home is released goes on when it is no home any more: what it then acknowledges is
 /// in every store, and what it does not acknowledge is in none in part.
 #[test]
 fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
@@ -861,8 +861,8 @@ fn a_recorder_that_goes_on_after_a_release_acknowledges_nothing_that_is_lost() {
     }
 }
 
-/// Whoever comes while a home is being released keeps away: a journal that went on again beside the release would
-/// acknowledge what nobody commits.
+/// No command takes back a release that is running: a journal that was reopened beside it would acknowledge records that are
+/// never committed.
 #[test]
 fn a_release_that_is_under_way_is_not_taken_back() {
     for point in ["ReleaseBeforeDatabase", "ReleaseBeforeAside"] {
@@ -887,10 +887,10 @@ fn a_release_that_is_under_way_is_not_taken_back() {
     }
 }
 
-/// Whoever makes a home of one whose release was killed takes the release back: also where the journal was ended by then,
+/// The next `init`, `adopt` or `recover` takes back a release that was killed: also if the journal was closed by then,
 /// in which nothing could be acknowledged any more.
 #[test]
-fn a_release_that_was_killed_is_taken_back_by_whoever_comes() {
+fn a_release_that_was_killed_is_taken_back_by_the_next_command() {
     for point in ["ReleaseBeforeDatabase", "ReleaseBeforeExclude", "ReleaseBeforeEnd", "ReleaseBeforeAside"] {
         for comes in ["init", "recover", "adopt"] {
             eprintln!("{comes} after a release that was killed at {point}");

@@ -61,7 +61,7 @@ fn a_domain_is_one_that_the_frameworks_tools_can_take() {
     let page = page.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
     let page = std::fs::read_to_string(home.join(&format!("{page}/README.md"))).expect("the domain has its page");
     assert!(page.contains("# Heuristics: Code Review"), "{page}");
-    // Built anew, the rows are the same.
+    // Rebuilt, the rows are the same.
     std::fs::write(home.join("memory/index.db"), [7; 9000]).expect("it can be overwritten");
     for end in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(home.join(&format!("memory/index.db{end}")));
@@ -262,7 +262,7 @@ fn nothing_pasted_deletes_what_a_step_before_was_to_keep() {
     assert!(theirs(&home, ["branch", "--list", "indelible"]).ok().stdout.is_empty(), "the branch is still there");
 }
 
-/// Where no branch of ours has the newest record, because there is none or theirs is in the way, what is pasted brings the
+/// If no branch of this program has the newest record, because it is missing or another is in its way, the pasted text brings the
 /// records to theirs all the same, and ends well.
 #[test]
 fn records_on_no_branch_come_to_theirs() {
@@ -381,7 +381,7 @@ fn a_script_whose_output_is_lost_has_recorded() {
     home.assert_settled();
 }
 
-/// Rows of ours that are gone are in the report of the sync script too, and what it cannot mend it does not call in sync.
+/// The sync script reports missing rows of records too, and does not call in sync what it cannot mend.
 #[test]
 fn the_sync_script_speaks_of_our_records() {
     let home = framework(Tables::Usual, Git::Clean, 0);
@@ -702,7 +702,7 @@ fn a_lost_database_begins_with_the_newest_copy() {
     home.assert_settled();
 }
 
-/// A row of ours that another program deletes comes back under its number, with what a copy knows of it.
+/// A record's row that another program deletes comes back under its number, with the values in a copy.
 #[test]
 fn a_deleted_row_comes_back_as_it_was() {
     let home = adopted(Tables::Usual, Git::Clean, 20);
@@ -776,7 +776,7 @@ fn the_frameworks_own_recorder_goes_on() {
     }
 }
 
-/// How many records of ours a copy of the database's file alone has.
+/// How many of the home's records a copy of only the database's file has.
 fn copied(home: &TestHome) -> i64 {
     let copy = home.user().join("copy.db");
     std::fs::copy(home.join("memory/index.db"), &copy).expect("it can be copied");

@@ -110,6 +110,29 @@ fn asked_to_stop_it_goes_on_trying() {
     assert_exactly_once(&home, &[receipts, vec![late]].concat());
 }
 
+/// They may be what has to change before it can go on.
+#[test]
+fn sighup_reads_the_settings_again_while_it_waits_to_try_again() {
+    let home = TestHome::new();
+    let mut worker = Worker::start(&home, &["worker.age_ms=1"]);
+    let put_back = no_commits(&home);
+    // It would make the folder again.
+    let packs = home.join(".git/objects/pack");
+    std::fs::write(&packs, "in the way").expect("it is free");
+    let receipt = home.record("failure", "while nothing can be committed");
+    // By then it waits for far longer than it tries.
+    for _ in 0..3 {
+        worker.wait_for_line("trying again");
+    }
+    worker.signal(Signal::HUP);
+    worker.wait_for_line("the settings were read again");
+    std::fs::remove_file(&packs).expect("it is there");
+    put_back();
+    worker.wait_until_committed(&home);
+    assert_exactly_once(&home, &[receipt]);
+    assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
+}
+
 /// But not for ever: what it could not commit stays in the journal.
 #[test]
 fn asked_to_stop_it_does_not_try_for_ever() {

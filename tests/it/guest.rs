@@ -1,4 +1,4 @@
-//! A home in somebody's repository, from where its private folder lies to what its branch is to them.
+//! A home in a user's repository: where its private folder lies, and what its branch is to the user.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::support::{Cmd, Receipt, TestHome, Worker, assert_exactly_once, repository, theirs};
 
-/// A home in somebody's repository, with records, of which half are pending.
+/// A home in a user's repository, with committed and pending records.
 fn guest() -> (TestHome, Vec<Receipt>) {
     let home = repository();
     let _ = home.cmd(["init"]).ok();
@@ -17,7 +17,7 @@ fn guest() -> (TestHome, Vec<Receipt>) {
 }
 
 /// Puts the private folder where it lay before it lay in the git folder, with the line that hid it.
-fn as_before(home: &TestHome) {
+fn as_of_an_earlier_version(home: &TestHome) {
     let exclude = home.join(".git/info/exclude");
     let list = std::fs::read_to_string(&exclude).expect("it is there");
     std::fs::rename(home.path().join(".git/indelible"), home.path().join(".indelible")).expect("it can be moved");
@@ -32,10 +32,10 @@ fn assert_moved(home: &TestHome) {
 }
 
 #[test]
-fn a_private_folder_of_before_moves_with_all_that_is_in_it() {
+fn a_private_folder_of_an_earlier_version_moves_with_all_that_is_in_it() {
     let (home, mut receipts) = guest();
-    as_before(&home);
-    // Until somebody moves it, it is used where it is.
+    as_of_an_earlier_version(&home);
+    // Until it is moved, it is used where it is.
     receipts.extend(home.record_each("before the move"));
     let _ = home.cmd(["status"]).ok();
     assert!(home.path().join(".indelible").is_dir());
@@ -44,7 +44,7 @@ fn a_private_folder_of_before_moves_with_all_that_is_in_it() {
     home.recover_fully();
     assert_exactly_once(&home, &receipts);
 
-    as_before(&home);
+    as_of_an_earlier_version(&home);
     receipts.extend(home.record_each("before a worker"));
     let worker = Worker::quick(&home);
     worker.wait_until_committed(&home);
@@ -59,7 +59,7 @@ fn killed_while_the_private_folder_moves() {
     for point in ["MoveBeforeRename", "MoveAfterRename"] {
         for command in ["init", "worker"] {
             let (home, mut receipts) = guest();
-            as_before(&home);
+            as_of_an_earlier_version(&home);
             let _ = home.cmd([command]).env("INDELIBLE_CRASH_AT", point).run().aborted();
             receipts.extend(home.record_each("after the crash"));
             let _ = home.cmd(["init"]).ok();
@@ -70,14 +70,14 @@ fn killed_while_the_private_folder_moves() {
     }
 }
 
-/// Nobody moves it under a worker of before.
+/// It is not moved while a worker of an earlier version runs.
 #[test]
 fn a_private_folder_that_a_worker_works_in_stays() {
     let (home, mut receipts) = guest();
-    as_before(&home);
-    // One of today moves it when it starts; one of before has the lock, and that is all that is seen of it.
+    as_of_an_earlier_version(&home);
+    // A current worker moves it when it starts. An earlier one shows only by its lock.
     let worker = std::fs::File::open(home.path().join(".indelible/worker.lock")).expect("it is there");
-    worker.lock().expect("nobody has it");
+    worker.lock().expect("the lock is free");
     let _ = home.cmd(["init"]).ok();
     assert!(home.path().join(".indelible/home.json").is_file(), "it was moved under a worker");
     receipts.extend(home.record_each("meanwhile"));
@@ -92,7 +92,7 @@ fn a_private_folder_that_a_worker_works_in_stays() {
 #[test]
 fn recorders_never_miss_a_folder_that_moves() {
     let (home, mut receipts) = guest();
-    as_before(&home);
+    as_of_an_earlier_version(&home);
     let mut recorders = Vec::new();
     for round in 0..12 {
         let running = (0..4).map(|number| home.recorder("failure", &format!("{round} {number}")).spawn());
@@ -105,7 +105,7 @@ fn recorders_never_miss_a_folder_that_moves() {
                 assert_eq!(outcome.code(), Some(0), "a recorder found no home: {outcome}");
                 receipts.push(outcome.receipt());
             }
-            as_before(&home);
+            as_of_an_earlier_version(&home);
         }
     }
     let _ = home.cmd(["init"]).ok();
@@ -132,18 +132,18 @@ fn a_private_folder_that_a_repository_contains_is_none() {
     let none = clone.cmd(["record", "failure", "--title", "t", "--domain", "d"]).run().exits(78);
     assert!(none.stderr.contains("no home"), "{none}");
     let _ = clone.cmd(["init"]).ok();
-    assert_ne!(id(&clone), id(&other), "the identity is the one that was cloned");
+    assert_ne!(clone.id(), other.id(), "the identity is the one that was cloned");
     let receipts = clone.record_each("mine");
     clone.recover_fully();
     assert_exactly_once(&clone, &receipts);
     assert_eq!(clone.git(["status", "--porcelain"]).ok().stdout, "", "what they track has changed");
 
     let (home, receipts) = guest();
-    let before = id(&home);
+    let before = home.id();
     let _ =
         theirs(&home, ["pull", "-q", "--no-rebase", "--allow-unrelated-histories", "-X", "theirs", from, "trunk"]).ok();
     assert!(home.path().join(".indelible/config.toml").is_file(), "nothing was pulled");
-    assert_eq!(id(&home), before);
+    assert_eq!(home.id(), before);
     home.recover_fully();
     assert_exactly_once(&home, &receipts);
 }
@@ -199,14 +199,6 @@ fn a_git_file_leads_to_the_private_folder() {
     }
 }
 
-fn id(home: &TestHome) -> String {
-    let text = std::fs::read_to_string(home.join(".indelible/home.json")).expect("it is a home");
-    serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON")["id"]
-        .as_str()
-        .expect("it has an id")
-        .to_owned()
-}
-
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("it can be made");
     for entry in std::fs::read_dir(from).expect("it can be read") {
@@ -219,14 +211,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The commit at `name`; empty if there is none.
+/// The commit at `name`; empty if the name is missing.
 fn at(home: &TestHome, name: &str) -> String {
     home.git(["rev-parse", "-q", "--verify", name]).run().stdout.trim().to_owned()
 }
 
 /// The reference that has the history of `home`.
 fn own(home: &TestHome) -> String {
-    format!("refs/indelible/{}", id(home))
+    format!("refs/indelible/{}", home.id())
 }
 
 fn has(home: &TestHome, tree: &str, receipt: &Receipt) -> bool {
@@ -284,7 +276,7 @@ fn a_branch_that_is_checked_out_while_it_moves_is_put_back() {
     let _ = home.git(["symbolic-ref", "HEAD", "refs/heads/indelible"]).ok();
     running.signal(Signal::CONT);
     assert_eq!(running.wait().code(), Some(0));
-    assert_eq!(at(&home, "refs/heads/indelible"), before, "it was moved under whoever checked it out");
+    assert_eq!(at(&home, "refs/heads/indelible"), before, "it was moved while it was checked out");
     assert_agrees(&home, &receipts);
     let _ = home.git(["symbolic-ref", "HEAD", "refs/heads/trunk"]).ok();
     receipts.extend(home.record_each("at last"));
@@ -439,14 +431,14 @@ fn without_a_branch_the_history_is_the_same() {
 /// A home whose history is a branch, as it was before it had a reference of its own, goes on without a record lost or
 /// committed again.
 #[test]
-fn a_history_of_before_gets_its_own_reference() {
+fn a_history_of_an_earlier_version_gets_its_own_reference() {
     for packed in [false, true] {
         let (home, mut receipts) = guest();
         home.flush();
         let (own, tip) = (own(&home), at(&home, "indelible"));
         let _ = home.git(["update-ref", "-d", &own]).ok();
         std::fs::remove_file(home.join(".indelible/pointer.json")).expect("it is there");
-        as_before(&home);
+        as_of_an_earlier_version(&home);
         if packed {
             let _ = home.git(["pack-refs", "--all"]).ok();
         }
@@ -498,7 +490,7 @@ fn a_branch_that_two_homes_shared_is_divided() {
             assert!(!has(home, &own(home), receipt), "{} is in another's history", receipt.path);
         }
     }
-    assert_eq!(at(&main, "refs/heads/indelible"), shared, "the shared branch is nobody's, and was moved");
+    assert_eq!(at(&main, "refs/heads/indelible"), shared, "the shared branch belongs to neither home, and was moved");
 }
 
 /// Two homes in one repository differ by their ids: neither counts, checks or brings back what is the other's.
@@ -606,7 +598,7 @@ fn what_is_written_into_their_repository_has_the_modes_of_git() {
     }
 }
 
-/// Somebody else clones, fetches and looks at the repository of a user who has a home in it.
+/// Another user clones, fetches and looks at a repository with a home in it.
 #[test]
 fn another_user_can_clone_and_fetch() {
     if !rustix::process::geteuid().is_root() || !crate::support::has("setpriv", "another user") {
@@ -700,7 +692,7 @@ fn two_users_of_one_repository() {
     assert!(said.stdout.contains("2 records") && said.stdout.contains("0 pending"), "{said}");
 }
 
-/// A home in a folder of somebody's repository: each command of theirs says what it says without it.
+/// A home in a folder of a user's repository: each git command prints what it prints without the home.
 #[test]
 fn a_home_inside_a_repository_changes_no_command_of_it() {
     let commands: [&[&str]; 14] = [
@@ -761,7 +753,7 @@ fn a_home_inside_a_repository_changes_no_command_of_it() {
 /// What is done to a repository before.
 type Arrange<'a> = &'a dyn Fn(&TestHome);
 
-/// Where a home would break the commands of the repository around it, there is none, and nothing has changed.
+/// A home that would break the commands of the repository around it is refused, and nothing changes.
 #[test]
 fn a_home_that_would_break_the_repository_around_it_is_refused() {
     let arrange: [(&str, Arrange<'_>); 3] = [
@@ -884,7 +876,7 @@ fn a_clone_of_our_repository_alone_becomes_a_home_with_all_its_records() {
         let hint = copy.cmd(["verify"]).run().exits(78);
         assert!(hint.stderr.contains("indelible init"), "{hint}");
         let _ = copy.cmd(["init"]).ok();
-        assert!(copy.path().join(".indelible/home.json").is_file(), "{kind}: it passes for somebody else's");
+        assert!(copy.path().join(".indelible/home.json").is_file(), "{kind}: it passes for a user's repository");
         let _ = copy.recover();
         let _ = assert_exactly_once(&copy, &receipts);
         copy.recover_fully();
@@ -893,9 +885,9 @@ fn a_clone_of_our_repository_alone_becomes_a_home_with_all_its_records() {
     }
 }
 
-/// A bare repository of somebody's, whose branch main has records among its own files, is not one of ours.
+/// A user's bare repository whose branch main has records among other files is not taken for a home's own.
 #[test]
-fn a_bare_clone_of_somebodys_repository_is_not_taken_for_ours() {
+fn a_bare_clone_of_a_users_repository_is_not_taken_for_ours() {
     let source = repository();
     let _ = source.cmd(["init"]).ok();
     let _ = source.record("failure", "theirs");
@@ -933,7 +925,7 @@ fn a_work_tree_of_a_bare_repository() {
 fn a_new_home_never_takes_the_id_of_another() {
     type Arrange<'a> = &'a dyn Fn(&TestHome);
     let arrange: [(&str, Arrange<'_>); 4] = [
-        ("beside a folder of before", &as_before),
+        ("beside an unmoved private folder", &as_of_an_earlier_version),
         ("after a release", &|home| {
             let _ = home.cmd(["release", "--yes"]).ok();
         }),
@@ -957,19 +949,22 @@ fn a_new_home_never_takes_the_id_of_another() {
     }
 }
 
-/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well.
+/// A home beside a bare repository, whose `.git` file names that, has an id of its own as well, wherever that repository is.
 #[test]
 fn a_home_beside_a_bare_repository_keeps_its_id() {
-    let source = repository();
-    let root = source.user().join("project");
-    let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(".bare"));
-    let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
-    std::fs::write(root.join(".git"), "gitdir: ./.bare\n").expect("it can be written");
-    let main = TestHome::at(root);
-    let _ = main.cmd(["init"]).ok();
-    let _ = main.record("failure", "mine");
-    main.flush();
-    assert_new_id(&main, "beside a bare repository");
+    for named in ["./.bare", "../elsewhere.git"] {
+        let source = repository();
+        let root = source.user().join("project");
+        let (from, to) = (source.path().to_str().expect("UTF-8"), root.join(named));
+        std::fs::create_dir(&root).expect("it can be made");
+        let _ = source.git(["clone", "-q", "--bare", from, to.to_str().expect("UTF-8")]).ok();
+        std::fs::write(root.join(".git"), format!("gitdir: {named}\n")).expect("it can be written");
+        let main = TestHome::at(root);
+        let _ = main.cmd(["init"]).ok();
+        let _ = main.record("failure", "mine");
+        main.flush();
+        assert_new_id(&main, named);
+    }
 }
 
 /// A new home in a work tree of the repository of `main` has a history of its own.

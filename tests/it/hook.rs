@@ -599,7 +599,7 @@ fn flags_that_make_no_sense_are_no_error_for_a_host() {
     let _ = home.cmd(["record", "failure", "--title", "hook", "--bogus"]).run().exits(64);
     assert_eq!(counts(&home)["failed"], 1, "the setting that makes no sense is named: {}", counts(&home));
     assert_eq!(elsewhere(&home).matches("unknown failed").count(), 4, "{}", elsewhere(&home));
-    assert!(alarmed(&home).contains("the hook's command line makes no sense"), "{}", alarmed(&home));
+    assert!(alarmed(&home).contains("the hook's command line is invalid"), "{}", alarmed(&home));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+mod identity;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]

@@ -557,7 +557,7 @@ fn a_damaged_index_is_kept_before_it_is_emptied() {
     let _ = home.under(&["strace", "-f", "-y", "-o", name, "-e", calls], &["recover"]).ok();
     let text = fs::read_to_string(&trace).expect("strace has written it");
     let first = |call: &str, file: &str| text.lines().position(|line| line.contains(call) && line.contains(file));
-    let (kept, named) = (first("fsync(", "/quarantine/index-"), first("fsync(", "/quarantine>"));
+    let (kept, named) = (first("fdatasync(", "/quarantine/index-"), first("fsync(", "/quarantine>"));
     let written = first("", "/memory/index.db>");
     assert!(kept.is_some() && named > kept && written > named, "{kept:?}, {named:?}, {written:?}:\n{text}");
     let aside = fs::read_dir(home.join(".indelible/quarantine")).expect("it is there");

@@ -153,7 +153,7 @@ fn a_cloned_home_is_passed_by_and_decides_nothing() {
     assert_eq!((&status["worker"], &status["passed"]), (&Value::Null, &json!([])), "a worker was started");
 }
 
-/// What it is worth to a stranger to have somebody stand in their folder.
+/// What a stranger gains if a user works in the stranger's folder.
 #[test]
 fn a_clone_does_not_decide_what_is_redacted() {
     let user = User::new();
@@ -265,7 +265,7 @@ fn what_others_can_change_is_not_trusted() {
         assert!(refused.stderr.contains(&format!("chmod go-w {}", path.display())), "{refused}");
         mode(path, 0o755);
     }
-    // In a folder like /tmp everybody can make names, and nobody but their owners can change them.
+    // In a folder like /tmp everybody can make names, and only their owners can change them.
     mode(&above, 0o1777);
     assert_eq!(user.record(&home).stderr, "");
     assert_eq!((user.pending(&home), user.in_default()), (1, 5));
@@ -454,7 +454,7 @@ fn root_leaves_the_state_folder_of_another_user_alone() {
 
 /// A link to one of root's own files, or this user's, is not a file of theirs.
 #[test]
-fn nobody_else_says_by_a_link_what_the_settings_and_notes_are() {
+fn no_other_user_names_the_settings_and_notes_by_a_link() {
     if rustix::process::geteuid().as_raw() != 0 {
         eprintln!("skipped: only root acts for others");
         return;
@@ -478,7 +478,7 @@ fn nobody_else_says_by_a_link_what_the_settings_and_notes_are() {
     fs::create_dir_all(&state).expect("it can be made");
     std::os::unix::fs::symlink(&settings, config.join("config.toml")).expect("a link");
     std::os::unix::fs::symlink(&notes, state.join("homes.json")).expect("a link");
-    // As somebody who keeps settings elsewhere has it.
+    // As for a user whose settings lie elsewhere.
     assert_eq!((get(other.path()).stdout.as_str(), record(other.path()).as_str()), ("5\n", ""));
     let _ = Cmd::new("chown", user.home.user()).args(["-R", "-h", "1001"]).args([other.path()]).ok();
     assert_eq!(get(other.path()).exits(0).stdout, "2\n", "another user has linked to them");
@@ -496,11 +496,11 @@ fn nobody_else_says_by_a_link_what_the_settings_and_notes_are() {
     assert!(refused.stderr.contains("could be changed by another user"), "{refused}");
 }
 
-/// In a sandbox that has one user and no other, root's folders are shown as nobody's.
+/// In a sandbox with a single user, root's folders are shown as those of the user `nobody`.
 #[test]
 fn a_home_is_trusted_in_a_sandbox_without_root() {
     if rustix::process::geteuid().as_raw() != 0 {
-        eprintln!("skipped: only root can become somebody who is not");
+        eprintln!("skipped: only root can become another user");
         return;
     }
     let user = User::new();
@@ -522,7 +522,7 @@ fn a_home_is_trusted_in_a_sandbox_without_root() {
     assert_eq!(sandbox(binary, &["config", "get", "hook.severity"]).ok().stdout, "5\n");
 }
 
-/// A git program is found on `PATH`, and never by way of the folder that somebody works in.
+/// A git program is found on `PATH`, and never in the working folder.
 #[test]
 fn no_program_comes_from_the_working_folder() {
     let home = TestHome::new();

@@ -1,4 +1,4 @@
-//! A home in somebody's own repository: whatever they are in the middle of, nothing of theirs is touched.
+//! A home in a user's repository: in the middle of any git operation, nothing of the user's is touched.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -203,7 +203,7 @@ fn without_any_git_program() {
     }
 }
 
-/// A day of somebody's commands, in order. `REMOTE`, `CLONE`, `TREE` and `MODULE` are folders beside the repository.
+/// A day of a user's commands, in order. `REMOTE`, `CLONE`, `TREE` and `MODULE` are folders beside the repository.
 const DAY: [&str; 62] = [
     "status",
     "status --porcelain=v2 --branch -uall",

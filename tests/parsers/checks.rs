@@ -10,7 +10,7 @@ use indelible::home::Home;
 use indelible::init::init;
 use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::position::Position;
-use indelible::model::{Level, Op, PROVENANCE, RecordId, Request};
+use indelible::model::{HomeId, Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Committer, Progress};
 use indelible::record::{Policy, Recorder, Redaction};
@@ -162,7 +162,7 @@ fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let path = Path::new("config.toml");
     let overrides: Vec<_> = text.lines().map(str::to_owned).collect();
-    let id = Uuid::from_u128(0xfeed);
+    let id = HomeId(Uuid::from_u128(0xfeed));
     let ours = Own { path, text, id: &|| Ok(Some(id)) };
     let of_home = Settings::read(path, text, None, &[]);
     if let Ok(settings) = &of_home {
@@ -204,7 +204,7 @@ fn notes(bytes: &[u8]) {
         let standing = trust::standing(Some(&state), &home).expect("nothing is short");
         assert!(matches!(standing, Standing::Passed(_)), "a home without a token is trusted");
         if let Ok(notes) = Notes::read(&state) {
-            let id = Uuid::from_u128(0xfeed);
+            let id = HomeId(Uuid::from_u128(0xfeed));
             assert!(notes.id_of(&home, id).is_none() || !notes.all().is_empty() || notes.id_of(&home, id) == Some(id));
         }
         let passed = Passed::read(&state);

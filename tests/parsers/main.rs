@@ -10,8 +10,8 @@ mod checks;
 #[path = "../../src/bin/indelible/exit.rs"]
 mod exit;
 mod memory;
-#[allow(dead_code, reason = "the program uses all of it")]
-#[path = "../../src/bin/indelible/settings.rs"]
+#[allow(dead_code, unused_imports, reason = "the program uses all of it")]
+#[path = "../../src/bin/indelible/settings/mod.rs"]
 mod settings;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../src/bin/indelible/user.rs"]

@@ -1,4 +1,4 @@
-//! Exit codes: each is a promise about what was kept.
+//! Exit codes. Each is a promise about what was kept.
 
 use std::error::Error;
 
@@ -9,22 +9,22 @@ use indelible::model::text::shell_path;
 use indelible::{adopt, audit, home, init, journal, own, pipeline, record, recover, target, trust, verify, worker};
 use target::{files, history, index};
 
-/// What the process ends with. Never 2, which agents' hook runners read as "block the tool call"; never 101.
+/// The exit code of the process. Never 2, which agents' hook runners read as "block the tool call"; never 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The intent is on disk; file, row and commit follow, whatever happens next. Or: what was asked is done.
+    /// The intent is on disk; file, row and commit follow, whatever happens next. Or: the command did what it was asked.
     Done = 0,
-    /// `verify` found disagreement, or `status --check` found that a person is needed.
+    /// `verify` found disagreement, or `status --check` found something that needs attention.
     Disagreement = 1,
-    /// Flags that make no sense. Nothing was recorded.
+    /// Invalid flags. Nothing was recorded.
     Usage = 64,
-    /// A field that is not as it must be. Nothing was recorded.
+    /// An invalid field. Nothing was recorded.
     Input = 65,
-    /// The disk refused. Nothing was recorded; where a sync failed, the entry was voided, and the message says so.
+    /// An error of the disk. Nothing was recorded; if a sync failed, the entry was voided, and the message says so.
     Io = 74,
-    /// Somebody is in the way. Nothing was done; trying again is safe.
+    /// Another process holds a lock, or a resource is short. Nothing was done; trying again is safe.
     TryAgain = 75,
-    /// Refused for safety: a symbolic link, an escaping path, somebody else's folder. Nothing was recorded.
+    /// Refused for safety: a symbolic link, an escaping path, another user's folder. Nothing was recorded.
     Refused = 77,
     /// No home, a broken one, or one that cannot keep the promises. Nothing was recorded.
     NoHome = 78,
@@ -33,9 +33,9 @@ pub enum Exit {
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
-    /// With which promise the process ends.
+    /// The exit code.
     pub exit: Exit,
-    /// What was not done.
+    /// What the command did not do.
     pub what: String,
     /// Why.
     pub causes: Vec<String>,
@@ -68,7 +68,7 @@ impl Failure {
         self
     }
 
-    /// What `error` means for a command that was to do `what`.
+    /// The failure of a command to do `what`, because of `error`.
     pub fn of<E: Error + Promise + 'static>(what: &str, error: &E) -> Failure {
         let failure = Failure::new(error.exit(), what).because(error);
         match error.advice() {
@@ -78,7 +78,7 @@ impl Failure {
     }
 }
 
-/// Which exit code an error of the library is, said once for each.
+/// The exit code of a library's error. Each error has one.
 pub trait Promise {
     /// The exit code.
     fn exit(&self) -> Exit;
@@ -201,7 +201,7 @@ impl Promise for index::Error {
                  user, or move it away",
                 path.display()
             )),
-            _ => self.is_lost().then(|| "run `indelible repair`: the index is built anew from the files".into()),
+            _ => self.is_lost().then(|| "run `indelible repair`: it rebuilds the index from the files".into()),
         }
     }
 }
@@ -220,7 +220,7 @@ impl Promise for history::Error {
     fn advice(&self) -> Option<String> {
         match self {
             history::Error::Missing { .. } => {
-                Some("run `indelible recover`: the history is made anew from the files".into())
+                Some("run `indelible recover`: it rebuilds the history from the files".into())
             }
             history::Error::Inside { .. } => Some("nothing was changed".into()),
             error if error.is_unsupported() => {
@@ -304,7 +304,9 @@ impl Promise for adopt::Error {
             Error::NotAdopted(_) => Some("there is nothing to release".into()),
             Error::Newer(_) => Some("use the version of the program that adopted it, or a newer one".into()),
             Error::Damaged(_) => Some("mend it first (sqlite3's .recover, or a copy); nothing was changed".into()),
-            Error::Conflict(_) => Some("a table or view of its has a name of ours; nothing was changed".into()),
+            Error::Conflict(_) => {
+                Some("one of its tables or views has a name that indelible needs; nothing was changed".into())
+            }
             Error::Unsettled { .. } => {
                 Some("see `indelible verify`; `indelible repair` mends it, or with --dismiss takes it as seen".into())
             }
@@ -342,7 +344,7 @@ impl Promise for own::Error {
 }
 
 fn for_oneself(path: &std::path::Path) -> String {
-    format!("let nobody but yourself change it (`chmod go-w {}`), or move it", text::shell_path(path))
+    format!("allow only yourself to change it (`chmod go-w {}`), or move it", text::shell_path(path))
 }
 
 impl Promise for trust::Error {
@@ -375,7 +377,7 @@ impl Promise for trust::Error {
     }
 }
 
-/// Errors that only carry another layer's promise on.
+/// Errors that have the promise of their cause.
 macro_rules! promise_of_their_cause {
     ($($error:ty: $($variant:ident)*;)*) => { $(
         impl Promise for $error {
@@ -394,6 +396,6 @@ promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
     audit::Error: Fs Journal Index History;
     recover::Error: Batch Audit;
-    verify::Error: Home Fs Journal Index History Audit Batch;
+    verify::Error: Home Fs Journal Index History Audit Pipeline;
     worker::Error: Home Fs Batch Recover;
 }

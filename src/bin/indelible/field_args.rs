@@ -7,14 +7,14 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
 use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
 
-/// What `record` is to record.
+/// What `record` records.
 #[derive(Debug)]
 pub enum RecordCommand {
     /// One record.
     One(FieldArgs),
     /// JSON lines on stdin.
     Batch {
-        /// Whether only the lines that are refused are answered.
+        /// Whether only refused lines are answered.
         quiet: bool,
     },
 }
@@ -24,7 +24,7 @@ pub enum RecordCommand {
 pub struct FieldArgs {
     /// The kind.
     pub kind: Kind,
-    /// What was given, by field.
+    /// The values, by field.
     pub given: BTreeMap<Field, OsString>,
     /// The key, if one was given.
     pub key: Option<OsString>,

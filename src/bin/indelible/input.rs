@@ -1,17 +1,17 @@
-//! Stdin, read to its end also where it does not block: whoever shares it with us may have set that.
+//! Stdin, read to its end even if it is non-blocking: another process that shares it may have set that.
 
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use indelible::fs::os;
 
-/// How long it is waited for at a time. A number that every system takes.
+/// The wait of one poll. Every system takes this number.
 const WAIT: Duration = Duration::from_secs(3600);
 
-/// Stdin, which waits for more where it would say that there is nothing yet.
+/// Stdin that waits for input instead of returning `WouldBlock`.
 pub struct Stdin(std::io::StdinLock<'static>);
 
-/// Stdin, for this thread alone.
+/// Stdin, locked by this thread.
 pub fn stdin() -> Stdin {
     Stdin(std::io::stdin().lock())
 }

@@ -1,7 +1,7 @@
-//! Where events go: to stderr in the foreground, to a rotated file under the home otherwise.
+//! The log: on stderr in the foreground, otherwise in a rotated file under the home.
 //!
-//! A log that cannot be written stops nobody: its lines are lost, and the counts in `status` stay. Only a link in its place
-//! does, which whatever is logged would follow.
+//! If the log cannot be written, its lines are lost, and nothing else stops. Only a symbolic link in the place of the log is
+//! an error: the log would be written where it leads.
 
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::LogSettings;
 
-/// Sends the worker's events where `to` says. `INDELIBLE_LOG` overrides the level of the configuration.
+/// Sends the worker's log to `to`. `INDELIBLE_LOG` overrides the level of the configuration.
 pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failure> {
     let filter = filter(&settings.level).map_err(|error| Failure::new(Exit::Usage, error))?;
     let stderr = std::io::stderr().is_terminal() || std::env::var_os("JOURNAL_STREAM").is_some();
@@ -39,19 +39,19 @@ pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failu
 const WHAT: &str = "the worker's log cannot be written";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Whether the log can be kept as `settings` say.
+/// Checks the settings of the log.
 ///
 /// # Errors
-/// What is wrong with them.
+/// What is invalid.
 pub fn check(settings: &LogSettings) -> Result<(), String> {
     let level = &settings.level;
-    // A word that is no level would be taken for the name of a part of the program.
+    // An unknown word would be read as the name of a module.
     let known = LEVELS.contains(&level.as_str()) || level.contains('=');
-    known.then_some(()).ok_or_else(|| format!("{level:?} is none of {}", LEVELS.join(", ")))?;
+    known.then_some(()).ok_or_else(|| format!("{level:?} is not one of {}", LEVELS.join(", ")))?;
     EnvFilter::try_new(level).map(drop).map_err(|error| error.to_string())
 }
 
-/// Sends events of the other commands to stderr, if `INDELIBLE_LOG` asks for them.
+/// Sends the log of the other commands to stderr, if `INDELIBLE_LOG` is set.
 pub fn start_if_asked() {
     if std::env::var_os("INDELIBLE_LOG").is_some() {
         let _ = filter("warn").and_then(to_stderr);
@@ -96,7 +96,7 @@ fn to_appender(appender: RollingFileAppender, filter: EnvFilter) -> Result<(), S
     subscriber.try_init().map_err(|error| error.to_string())
 }
 
-/// The appender opens files by their paths, and would write to whatever a link there leads to.
+/// Fails if the path is a link: the appender opens files by path, and would follow it.
 fn refuse_links(folder: &Dir) -> Result<(), Failure> {
     for name in folder.names().map_err(|error| Failure::of(WHAT, &error))? {
         let found = folder.find(&name).map_err(|error| Failure::of(WHAT, &error))?;
@@ -111,8 +111,8 @@ fn refuse_links(folder: &Dir) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stderr, as [`output`] writes to it. What cannot be written is lost: the libraries would report it on stderr, and end the
-/// process when that cannot be written either.
+/// Stderr, written by [`output`]. Lines that cannot be written are lost: the libraries would report an error on stderr, and
+/// end the process if that fails.
 struct Stderr;
 
 impl Write for Stderr {
@@ -126,8 +126,8 @@ impl Write for Stderr {
     }
 }
 
-/// Writes where it can. The libraries below report a full disk or a closed pipe on stderr, and end the process when
-/// that cannot be written either.
+/// A writer without errors. The libraries would report a full disk or a closed pipe on stderr, and end the process if that
+/// fails.
 struct Careful<W>(W);
 
 impl<W: Write> Write for Careful<W> {

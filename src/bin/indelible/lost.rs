@@ -1,7 +1,7 @@
-//! What no home could take: counts and unreadable events of hooks, in `hooks` in the user's state folder.
+//! Counts and unreadable events of hooks that no home could take, in the folder `hooks` in the user's state folder.
 //!
-//! It is laid out as a home's private folder is, as far as `hook::count` and `hook::kept` need it, and nothing in it is
-//! synced. Killed while it is made, the next hook makes the rest.
+//! It has those parts of a home's private folder that `hook::count` and `hook::kept` need. Nothing in it is synced. If a hook
+//! is killed while it makes the folder, the next hook makes the rest.
 
 use indelible::fs::Dir;
 use indelible::hook::count::{self, Counts, Outcome};
@@ -12,13 +12,12 @@ use crate::user;
 
 const FOLDER: &str = "hooks";
 
-/// The folder, if something was ever lost.
+/// The folder, if an event was ever lost.
 pub fn open() -> Option<Dir> {
     Dir::open(&user::state_folder()?.join(FOLDER)).ok()
 }
 
-/// The folder, made where it is missing. `None` beneath another user's folder: what `root` makes there, its owner could
-/// not use.
+/// The folder, made if it is missing. `None` in another user's folder: its owner could not use what `root` makes there.
 pub fn make() -> Option<Dir> {
     let state = user::state_folder()?;
     let hooks = own::notes_folder(&state).ok()?.make_folder(FOLDER).ok()?;
@@ -26,28 +25,28 @@ pub fn make() -> Option<Dir> {
     Some(hooks)
 }
 
-/// Counts a hook whose command line makes no sense: which home it meant is not known.
+/// Counts a hook with an invalid command line: its home is not known.
 pub fn misspelt(error: &clap::Error) {
     let said = error.to_string();
     let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
     if let Some(folder) = make() {
         let _ = count::count(&folder, None, Outcome::Failed);
-        let _ = count::remember(&folder, &format!("the hook's command line makes no sense: {said}"));
+        let _ = count::remember(&folder, &format!("the hook's command line is invalid: {said}"));
     }
 }
 
-/// What was counted there.
+/// The counts in the folder.
 pub fn counts() -> Option<Counts> {
     count::counts(&open()?).ok().flatten()
 }
 
-/// Where the events lie that could be read nowhere.
+/// The folder of unreadable events.
 pub fn kept() -> Vec<String> {
     let names = || open()?.folder("quarantine").ok()?.names().ok();
     names().unwrap_or_default().into_iter().filter(|name| name.starts_with(EVENT)).collect()
 }
 
-/// Takes all of it for seen: events that were kept move to `dismissed`. Returns how many events were lost.
+/// Dismisses everything: kept events move to `dismissed`. Returns how many events were lost.
 pub fn dismiss() -> u64 {
     let Some(folder) = open() else { return 0 };
     let moved = || -> Result<(), indelible::fs::Error> {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     (run() as u8).into()
 }
 
-/// Does what the command line says, and returns what the process ends with.
+/// Runs the command line, and returns the exit code.
 fn run() -> Exit {
     indelible::fs::os::keep_private();
     indelible::fs::os::survive_file_size_limit();
@@ -59,15 +59,15 @@ fn run() -> Exit {
     let failure = match outcome {
         Ok(Ok(exit)) => return if records { exit } else { said(exit, json) },
         Ok(Err(failure)) => failure,
-        // The panic has said on stderr what and where. What is durable by then has its exit code already.
+        // The panic has printed its message on stderr. Records that were durable before have been acknowledged.
         Err(_) => Failure::new(Exit::Io, "the program met a bug of its own and stopped")
-            .hint("please report the lines above; whatever was acknowledged is kept"),
+            .hint("please report the lines above; every acknowledged record is kept"),
     };
     output::failure(&failure, json);
     failure.exit
 }
 
-/// What the process ends with when it has done what it was asked, and said so: output that could not be written is an error.
+/// The exit code of a command that did what it was asked: an error if its output could not be written.
 fn said(exit: Exit, json: bool) -> Exit {
     let Some(error) = output::failed() else { return exit };
     let failure = Failure::new(Exit::Io, "the output could not be written").because(error);

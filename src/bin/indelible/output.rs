@@ -1,11 +1,10 @@
 //! What the program says: calm on a terminal, exact as JSON.
 //!
-//! 1. Everything that is written to stdout or stderr goes through [`write`]. It waits for a pipe that is full, whether or
-//!    not the pipe blocks.
-//! 2. The first write to stdout that fails is the last, so that no line is missing between others. [`lost`] says why, and
-//!    `main` decides what that means for the exit code.
-//! 3. What cannot be written to stderr is lost; there is nowhere left to say so.
-//! 4. Text for people has no character that steers a terminal. JSON has them as escapes, so it is exact and safe.
+//! 1. All output to stdout and stderr goes through [`write`]. It waits for a full pipe, whether or not the pipe blocks.
+//! 2. After a failed write to stdout nothing more is written, so that no line is missing between others. [`lost`] has the
+//!    error, and `main` decides the exit code.
+//! 3. Text that cannot be written to stderr is lost. There is nowhere left to report it.
+//! 4. Text for people has no control characters for the terminal. JSON has them as escapes, so it is exact and safe.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -20,10 +19,10 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 
-/// The home that was named by a flag, as a shell reads it.
+/// The home that a flag named, quoted for a shell.
 static HOME: OnceLock<String> = OnceLock::new();
 
-/// Has hints name the home `home`, as the command line did: without it they would be about another home.
+/// Makes hints name the home `home`, as the command line did. Without it they would be about another home.
 pub fn hints_name(home: &Path) {
     let _ = HOME.set(shell_path(home));
 }
@@ -45,19 +44,19 @@ pub fn hint(text: &str) -> String {
     out
 }
 
-/// The commands that work on a home which they do not name themselves.
+/// The commands that need `--home` to name their home.
 const ON_A_HOME: [&str; 9] =
     ["config", "flush", "record", "recover", "repair", "service", "status", "verify", "worker"];
 
 /// Why stdout could not be written.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Why something that was for stdout could not be written; `None` if all of it was.
+/// Why something could not be written to stdout; `None` if everything was written.
 pub fn lost() -> Option<&'static std::io::Error> {
     LOST.get()
 }
 
-/// As [`lost`], but for a reader that closed its pipe: it has seen enough, which is no error.
+/// As [`lost`], but it is not an error if the reader closed its pipe: it has seen enough.
 pub fn failed() -> Option<&'static std::io::Error> {
     lost().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe)
 }
@@ -79,7 +78,7 @@ pub fn line(text: &str) {
     write(Stream::Output, &format!("{}\n", visible(text)));
 }
 
-/// Writes a question to stdout, which is answered on the same line.
+/// Writes a question to stdout, without a line feed.
 pub fn question(text: &str) {
     write(Stream::Output, &visible(text));
 }
@@ -89,7 +88,7 @@ pub fn json(value: &impl Serialize) {
     write(Stream::Output, &json_line(value));
 }
 
-/// `value` as one line of JSON. Characters that steer a terminal are escaped: the value is the same.
+/// `value` as one line of JSON. Control characters for the terminal are escaped; the value is the same.
 pub fn json_line(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
     let mut line = String::with_capacity(text.len() + 1);
@@ -103,7 +102,7 @@ pub fn json_line(value: &impl Serialize) -> String {
     line
 }
 
-/// Whether what goes to `stream` may have colours.
+/// Whether `stream` may have colours.
 pub fn has_colours(stream: Stream) -> bool {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let is_terminal = match stream {
@@ -117,12 +116,12 @@ pub fn has_colours(stream: Stream) -> bool {
     }
 }
 
-/// Whether the terminal can do no more than show text.
+/// Whether the terminal can only show text.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
-/// Says on stderr why a command failed: what, why, and what to do next. Bad input gets one line.
+/// Writes a failure to stderr: what failed, why, and what to do next. Bad input gets one line.
 pub fn failure(failure: &Failure, as_json: bool) {
     if as_json {
         return write(Stream::Errors, &json_line(&failure_json(failure)));
@@ -156,19 +155,19 @@ pub fn warn(text: &str) {
     write(Stream::Errors, &format!("warning: {}\n", visible(&hint(text))));
 }
 
-/// A line on stderr that is no warning.
+/// A line on stderr that is not a warning.
 pub fn say(text: &str) {
     write(Stream::Errors, &format!("{}\n", visible(text)));
 }
 
-/// Progress on a terminal; nothing anywhere else.
+/// Progress bars on a terminal, and nothing elsewhere.
 pub struct Bars {
     bar: Option<ProgressBar>,
     shown: bool,
 }
 
 impl Bars {
-    /// Shows progress on stderr if that is a terminal and nobody wants JSON.
+    /// Shows progress on stderr, if that is a terminal and the output is not JSON.
     pub fn new(as_json: bool) -> Bars {
         Bars { bar: None, shown: !as_json && std::io::stderr().is_terminal() && !is_dumb() }
     }
@@ -179,7 +178,7 @@ impl Progress for Bars {
         if !self.shown {
             return;
         }
-        // Drawn only four times a second, so that what takes no time is not seen at all.
+        // Drawn four times a second, so that a short task shows no bar.
         let target = ProgressDrawTarget::stderr_with_hz(4);
         let (length, template) = match total {
             0 => (None, "{spinner} {msg}: {human_pos}"),

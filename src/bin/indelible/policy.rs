@@ -33,7 +33,7 @@ pub fn of_command(settings: &Settings, redact: bool) -> Result<Policy, Failure> 
     Ok(Policy { redaction, sources, index_wait: Some(milliseconds(settings.record.index_wait_ms)) })
 }
 
-/// What a hook does with secrets.
+/// The redaction of `hook`.
 ///
 /// # Errors
 /// Exit 78 for an invalid pattern of secrets.

@@ -1,8 +1,8 @@
-//! Which path of this program is written down for others to call: the one under which an upgrade will be found.
+//! The path of this program that is written into settings and services: the one that stays valid after an upgrade.
 //!
-//! A version manager keeps each version in a folder of its own and leads to the current one by a link (Homebrew, Nix,
-//! pipx) or by a program in between, a shim (mise, asdf, npm). The path that the system names for this process is in such
-//! a folder, and gone after an upgrade.
+//! A version manager keeps each version in its own folder. A link (Homebrew, Nix, pipx) or a small program, a shim (mise,
+//! asdf, npm), leads to the current version. The path that the system names for this process is in the folder of one version,
+//! and gone after an upgrade.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 
 use indelible::fs::os;
 
-/// The path under which an upgrade will be found; where there is none, the one that the system names.
+/// The path that stays valid after an upgrade; if there is no such path, the one that the system names.
 ///
 /// # Errors
-/// The system's, if it names none.
+/// The system's, if it does not name one.
 pub fn lasting() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let typed = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
@@ -37,8 +37,7 @@ pub fn lasting() -> io::Result<PathBuf> {
     Ok(found().next().unwrap_or(&program).clone())
 }
 
-/// Whether the folders of `path` are those of one version: one has a number with a dot in its name, or it is in the Nix
-/// store.
+/// Whether `path` belongs to one version: a folder in it has a number with a dot in its name, or it is in the Nix store.
 fn is_of_a_version(path: &Path) -> bool {
     let has_version = |name: &str| {
         name.as_bytes().windows(3).any(|it| it[0].is_ascii_digit() && it[1] == b'.' && it[2].is_ascii_digit())
@@ -51,7 +50,7 @@ fn is_of_a_version(path: &Path) -> bool {
     folder.starts_with("/nix/store") || names.into_iter().any(|name| has_version(&name))
 }
 
-/// Whether the program at `path` is this one by another way: it says that it is this version.
+/// Whether the program at `path` is this one under another path: it reports the same version.
 fn is_shim(path: &Path) -> bool {
     let expected = concat!("indelible ", env!("CARGO_PKG_VERSION"));
     why_not_run(path).is_none() && {
@@ -60,8 +59,7 @@ fn is_shim(path: &Path) -> bool {
     }
 }
 
-/// Why the program `program` cannot be run, as far as that can be seen without running it: a path, or a name to be
-/// found on the PATH.
+/// Why `program`, a path or a name on the PATH, cannot be run, as far as can be seen without running it.
 pub fn why_not_run(program: &Path) -> Option<&'static str> {
     if program.components().count() == 1 {
         let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Asking somebody at a terminal for what a command lacks.
+//! Prompts: asks a person at a terminal for missing fields.
 
 use std::io::IsTerminal as _;
 
@@ -6,15 +6,15 @@ use dialoguer::Input;
 use dialoguer::console::Term;
 use indelible::model::FieldSpec;
 
-/// Whether somebody is there to be asked: not behind a pipe, and not where JSON is wanted, which nobody reads.
+/// Whether a person can be asked: there is a terminal, and the output is not JSON.
 pub fn is_possible(as_json: bool) -> bool {
     !as_json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks on stderr for the field `spec`, until the answer is one that a record can have.
+/// Asks on stderr for the field `spec`, until the answer is valid.
 ///
 /// # Errors
-/// If the terminal was closed instead.
+/// If the terminal was closed.
 pub fn ask(spec: &FieldSpec) -> Result<String, dialoguer::Error> {
     let mut name = spec.name.to_owned();
     name[..1].make_ascii_uppercase();

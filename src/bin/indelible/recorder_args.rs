@@ -1,8 +1,8 @@
-//! The command lines of `record` and `hook`, in their plain form, read without clap.
+//! Parses plain command lines of `record` and `hook` without clap.
 //!
-//! Before clap reads anything it describes every command, its flags and its help: a quarter of what a recorder would
-//! compute. The plain form is what hooks write: each flag once, as `--flag value`. Whatever is not plain, or not right, is
-//! clap's to read and to explain; what is read here means exactly what clap would make of it.
+//! Before clap parses anything, it builds every command with its flags and its help. That would be a quarter of a recorder's
+//! computing time. Hooks write plain command lines: each flag once, as `--flag value`. A line that is not plain, or invalid, is
+//! left to clap. A line that is parsed here means exactly what it means to clap.
 
 use std::ffi::OsString;
 
@@ -11,15 +11,15 @@ use indelible::model::{Kind, PROVENANCE, fields_of};
 use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
 
-/// The flags that have no value.
+/// Flags without a value.
 const SWITCHES: [&str; 3] = ["--json", "--explain", "--installed"];
 
-/// The arguments after the program's name, if they are those of `record` or `hook` in their plain form.
+/// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
     let mut line = Line::default();
     let mut arguments = arguments.peekable();
     line.take_flags(&mut arguments)?;
-    // A command's own flags follow its name, and a record's those of its kind.
+    // The flags of a command follow its name, and those of a kind follow the kind.
     let command = arguments.next().filter(|_| line.has_only_global_flags())?;
     line.take_flags(&mut arguments)?;
     let kind = match command.to_str()? {
@@ -50,9 +50,9 @@ struct Line {
 }
 
 impl Line {
-    /// Takes flags up to the next word that is none; `None` if one of them is not plain.
+    /// Takes flags up to the next word that is not a flag; `None` if one of them is not plain.
     fn take_flags(&mut self, arguments: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -> Option<()> {
-        // A dash alone is a value: what stdin is.
+        // A single dash is a value: it stands for stdin.
         let is_flag = |word: &OsString| word != "-" && word.as_encoded_bytes().starts_with(b"-");
         while let Some(flag) = arguments.next_if(is_flag) {
             let is_repeated = self.flags.iter().any(|(name, _)| *name == flag) || self.switches.contains(&flag);
@@ -61,7 +61,7 @@ impl Line {
                 continue;
             }
             let value = arguments.next().filter(|value| !is_repeated && !value.is_empty() && !is_flag(value))?;
-            // Where that leads is clap's to say.
+            // Clap expands it.
             if flag == "--home" && value.as_encoded_bytes().starts_with(b"~") {
                 return None;
             }
@@ -75,7 +75,7 @@ impl Line {
         Some(self.flags.swap_remove(at).1)
     }
 
-    /// Takes the flag of the field `name`: the same, with dashes.
+    /// Takes the flag of the field `name`, which has dashes for underscores.
     fn take_field(&mut self, name: &str) -> Option<OsString> {
         let is_flag = |flag: &OsString| {
             let flag = flag.as_encoded_bytes().strip_prefix(b"--").unwrap_or_default();
@@ -109,7 +109,7 @@ impl Line {
         self.args(Command::Record { what, redact: false })
     }
 
-    /// All of it, unless a flag is left, which is none of this command's.
+    /// The command line; `None` if a flag is left, which the command does not have.
     fn args(mut self, command: Command) -> Option<Args> {
         let (home, json) = (self.take("--home").map(Into::into), self.switch("--json"));
         let is_all = self.flags.is_empty() && self.switches.is_empty();
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Words that a recorder's command line could have, in about the order that it could have them in.
+    /// Words of a recorder's command line, roughly in a valid order.
     fn words() -> impl Strategy<Value = Vec<String>> {
         let flags = [
             "--title",

@@ -1,4 +1,4 @@
-//! Bad usage and help, said in the form that is asked for.
+//! Usage errors and help, as text or as JSON.
 
 use indelible::fs::os::Stream;
 use indelible::model::text::visible;
@@ -6,7 +6,7 @@ use indelible::model::text::visible;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// Bad usage, as clap found it, or help and version, which are none; said in the form that is asked for.
+/// Writes what clap found: a usage error, or help and version.
 pub fn say(error: &clap::Error, as_json: bool) -> Exit {
     use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     let text = error.render();
@@ -25,7 +25,7 @@ pub fn say(error: &clap::Error, as_json: bool) -> Exit {
     Exit::Usage
 }
 
-/// What clap says, in its parts.
+/// The parts of clap's message.
 fn parts(text: &str) -> Failure {
     let text = visible(text);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -1,6 +1,6 @@
-//! The user's own folders: where this user's settings and this machine's notes lie. Nothing in a home can change them.
+//! The user's own folders, with this user's settings and this machine's notes. Nothing in a home can change them.
 //!
-//! A folder that is not absolute is none: it would be another one in each working folder, and a repository could bring it.
+//! A relative path is ignored: it would lead to another folder in each working folder, and a repository could contain it.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,10 +9,10 @@ use indelible::fs::os;
 use indelible::model::text::shell_path;
 use indelible::trust::{self, Standing};
 
-/// `path` with the user's own folder in place of a `~` at its beginning. A folder that is named so is `./~`.
+/// `path` with a `~` at its beginning expanded. A folder with that name is `./~`.
 ///
 /// # Errors
-/// `~name`, another user's folder, and `~` where nobody knows where the user's own folder is.
+/// `~name`, another user's folder, and `~` if the user's own folder is not known.
 pub fn expanded(path: PathBuf) -> Result<PathBuf, String> {
     let mut parts = path.components();
     let tilde = match parts.next() {
@@ -28,29 +28,28 @@ pub fn expanded(path: PathBuf) -> Result<PathBuf, String> {
     let home = etcetera::home_dir().map_err(|error| format!("~ is not known: {error}"))?;
     Ok(if parts.as_path().as_os_str().is_empty() { home } else { home.join(parts.as_path()) })
 }
-/// The name of our folder within each of them.
+/// The name of indelible's folder in each of them.
 const OURS: &str = "indelible";
 
-/// The folder of settings that hold for this user in every home (`~/.config/indelible`); `None` where nobody knows where
-/// the user's own folder is.
+/// The folder of this user's settings for every home (`~/.config/indelible`); `None` if the user's own folder is not known.
 pub fn config_folder() -> Option<PathBuf> {
     absolute(etcetera::choose_base_strategy().ok()?.config_dir())
 }
 
-/// The folder of what this machine notes of this user (`~/.local/state/indelible`): which homes are trusted, and what no
-/// home could take. `None` as for [`config_folder`].
+/// The folder of this machine's notes for this user (`~/.local/state/indelible`): trusted homes, and events that no home
+/// could take. `None` as for [`config_folder`].
 pub fn state_folder() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
     absolute(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()))
 }
 
-/// The folder of the home that is used where no other is named or found (`~/.local/share/indelible`); `None` as for
+/// The folder of the default home (`~/.local/share/indelible`), used if no other is named or found. `None` as for
 /// [`config_folder`].
 pub fn data_folder() -> Option<PathBuf> {
     absolute(etcetera::choose_base_strategy().ok()?.data_dir())
 }
 
-/// The variable that names homes to trust, where there is no state folder to note them in: containers, CI.
+/// The variable that names trusted homes, for containers and CI without a state folder.
 pub const TRUST: &str = "INDELIBLE_TRUST";
 
 /// The absolute paths that [`TRUST`] names.
@@ -64,7 +63,7 @@ pub fn is_in_variable(path: &Path) -> bool {
     of_variable().iter().any(|named| is_at(named, path))
 }
 
-/// Whether `path`, which has no symbolic link, is the home in the user's data folder. That one is trusted by its place.
+/// Whether `path`, which has no symbolic link, is the default home. It is trusted by its place.
 pub fn is_default(path: &Path) -> bool {
     data_folder().is_some_and(|default| is_at(&default, path))
 }
@@ -73,10 +72,10 @@ fn is_at(named: &Path, path: &Path) -> bool {
     named == path || os::real_path(named).is_ok_and(|named| named == path)
 }
 
-/// How the home at `path`, which has no symbolic link, stands with this user.
+/// Whether this user trusts the home at `path`, which has no symbolic link.
 ///
 /// # Errors
-/// If that cannot be told at the moment.
+/// If the notes cannot be read right now.
 pub fn standing(path: &Path) -> Result<Standing, trust::Error> {
     match is_default(path) || is_in_variable(path) {
         true => Ok(Standing::Trusted),

@@ -1,7 +1,8 @@
-//! Which home is meant, by one rule for every command: `--home`, then `INDELIBLE_HOME`, then the nearest trusted home above
-//! the working folder, then the one in the user's data folder.
+//! Which home a command uses: `--home`, then `INDELIBLE_HOME`, then the nearest trusted home above the working folder, then
+//! the default home in the user's data folder.
 //!
-//! A found home that is not trusted is passed by, whatever is wrong with it, and is never an error: the next one is taken.
+//! A home above the working folder that is not trusted is skipped, even a broken one. It is never an error: the next one is
+//! used.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +14,20 @@ use indelible::trust::{self, Reason, Standing};
 use crate::exit::{Exit, Failure};
 use crate::user;
 
-/// The home that is meant.
+/// The home that a command uses.
 #[derive(Clone, Debug)]
 pub struct Meant {
     /// Its path.
     pub path: PathBuf,
-    /// Who says so.
+    /// What named it.
     pub by: By,
-    /// What was found nearer and is not trusted, the nearest first.
+    /// Nearer homes that are not trusted, the nearest first.
     pub passed: Vec<(PathBuf, Reason)>,
-    /// Where it was before, if it was moved since it was last found.
+    /// Its last path, if it was moved since then.
     pub moved_from: Option<PathBuf>,
 }
 
-/// Who says which home is meant.
+/// What named the home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// `--home`.
@@ -35,12 +36,12 @@ pub enum By {
     Variable,
     /// It is above the working folder.
     Found,
-    /// Nothing: it is the one in the data folder.
+    /// Nothing: it is the default home.
     Default,
 }
 
 impl By {
-    /// In words, for a person who is to act on that home.
+    /// In words, for people.
     pub fn words(self) -> &'static str {
         match self {
             By::Flag => "named by --home",
@@ -65,11 +66,11 @@ pub fn named(flag: Option<&Path>) -> Result<Option<(PathBuf, By)>, Failure> {
     Ok(Some((path, By::Variable)))
 }
 
-/// Which home is meant.
+/// The home that a command uses.
 ///
 /// # Errors
-/// Exit 78 if it would be the default home, and the user's own folder is not known; what was passed by is in the hint. Exit
-/// 74 or 75 if a home was found and it cannot be told at the moment whether it is trusted.
+/// Exit 78 if it would be the default home, and the user's own folder is not known; the hint names skipped homes. Exit 74 or
+/// 75 if a home was found, and the notes of trusted homes cannot be read right now.
 pub fn meant(flag: Option<&Path>) -> Result<Meant, Failure> {
     if let Some((path, by)) = named(flag)? {
         return Ok(Meant { path, by, passed: Vec::new(), moved_from: None });
@@ -92,10 +93,10 @@ struct Found {
     passed: Vec<(PathBuf, Reason)>,
 }
 
-/// The nearest trusted home above the working folder, and what is not trusted before it.
+/// The nearest trusted home above the working folder, and the homes skipped on the way.
 ///
 /// # Errors
-/// If a home may be trusted, and that cannot be told at the moment.
+/// If a home may be trusted, and the notes of trusted homes cannot be read right now.
 fn found() -> Result<Found, Failure> {
     let mut found = Found { home: None, passed: Vec::new() };
     let Ok(here) = std::env::current_dir() else { return Ok(found) };
@@ -133,7 +134,7 @@ pub fn nearest() -> Option<PathBuf> {
     here.ancestors().find(|folder| is_home(folder)).map(Path::to_owned)
 }
 
-/// What is said when the home at `path` is passed by.
+/// The message for a skipped home at `path`.
 pub fn passed_by(path: &Path, reason: &Reason) -> String {
     let begin = format!("passed by the home at {}", text::path(path));
     let trust = format!("indelible trust {}", text::shell_path(path));
@@ -154,14 +155,14 @@ pub fn passed_by(path: &Path, reason: &Reason) -> String {
     }
 }
 
-/// What is told of the home at `path`, which was passed by, and from within which so many `records` came.
+/// The report about the skipped home at `path`, if `records` were made within it.
 pub fn told_of_passed(path: &Path, records: u64) -> String {
     let records = text::counted(records, "record", "records");
     let (shown, pasted) = (text::path(path), text::shell_path(path));
     format!("{records} came from within {shown}, a home that you have not trusted: indelible trust {pasted}")
 }
 
-/// The platform's folder for a user's data, and ours in it.
+/// Indelible's folder in the platform's folder for a user's data.
 ///
 /// # Errors
 /// Exit 78 if the user's own folder is not known.

@@ -261,14 +261,6 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// Stops this process until somebody lets it go on.
-///
-/// # Errors
-/// [`io::Error`] if the system refuses.
-pub fn pause() -> io::Result<()> {
-    Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
-}
-
 /// Writes all of `bytes` to `stream`. Waits where it is a pipe that is full, also one that does not block.
 ///
 /// # Errors
@@ -460,13 +452,6 @@ pub fn private_files() -> OpenOptions {
     options
 }
 
-/// Opens files that are written once; those that it makes can then be read by their owner alone, and changed by nobody.
-pub fn unchanging_files() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(UNCHANGING);
-    options
-}
-
 /// Opens the file at `path`, which is no symbolic link, for reading and writing, and makes it where there is none.
 ///
 /// # Errors
@@ -488,31 +473,6 @@ pub fn is_passing(error: &io::Error) -> bool {
     is_shortage(error) || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }
 
-/// Copies the file at `from` to `to`, where nothing is. Holes stay holes: a file can say that it is larger than the disk.
-///
-/// # Errors
-/// [`io::Error`] if it cannot be copied; part of it may have been.
-pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
-    use rustix::fs::{SeekFrom, seek};
-    use std::io::{Read as _, Seek as _};
-    let mut source = open_without_waiting(from)?;
-    let mut copy = private_files().write(true).create_new(true).open(to)?;
-    let size = source.metadata()?.len();
-    let mut end = 0;
-    while end < size {
-        let begin = match seek(&source, SeekFrom::Data(end)) {
-            Err(rustix::io::Errno::NXIO) => break,
-            begin => begin.unwrap_or(end),
-        };
-        end = seek(&source, SeekFrom::Hole(begin)).unwrap_or(size);
-        source.seek(io::SeekFrom::Start(begin))?;
-        copy.seek(io::SeekFrom::Start(begin))?;
-        io::copy(&mut (&mut source).take(end - begin), &mut copy)?;
-    }
-    copy.set_len(size)?;
-    Ok(copy)
-}
-
 /// Opens the file at `path` for reading, at once: for a pipe that nobody writes to, too.
 pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
     let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("the flag is a small number");
@@ -527,14 +487,6 @@ pub fn mode_of(file: &File) -> io::Result<u32> {
     file.metadata().map(|found| found.permissions().mode() & 0o777)
 }
 
-/// Says who may do what with the open file.
-///
-/// # Errors
-/// [`io::Error`] if the system refuses.
-pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(mode))
-}
-
 /// Who may do what with what was found, and the numeric id of its owner.
 pub fn mode_and_owner(found: &Metadata) -> Option<(u32, u32)> {
     Some((found.permissions().mode() & 0o7777, found.uid()))
@@ -546,23 +498,6 @@ pub fn mode_and_owner(found: &Metadata) -> Option<(u32, u32)> {
 /// [`io::Error`] if the system refuses.
 pub fn set_mode_at(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
-}
-
-/// Lets the folder at `path` be used by its owner alone, whatever the folder above it hands down.
-///
-/// # Errors
-/// [`io::Error`] if the system refuses.
-pub fn make_private(path: &Path) -> io::Result<()> {
-    std::fs::set_permissions(path, Permissions::from_mode(0o700))
-}
-
-/// Moves the file `from` to `to`, in the place of whatever file lies there. Both are never changed, and named for what
-/// they hold.
-///
-/// # Errors
-/// [`io::Error`] if the system refuses.
-pub fn place_unchanging(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)
 }
 
 /// Makes the names in the folder at `path` durable.

@@ -302,16 +302,6 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
     on_signals(move |_| asked.store(true, Ordering::Relaxed))
 }
 
-/// Stops this process until somebody ends it: nobody could let it go on.
-///
-/// # Errors
-/// None here.
-pub fn pause() -> io::Result<()> {
-    loop {
-        std::thread::park();
-    }
-}
-
 /// Writes all of `bytes` to `stream`.
 ///
 /// # Errors
@@ -458,15 +448,6 @@ pub fn is_passing(error: &io::Error) -> bool {
     is_shortage(error)
 }
 
-/// Copies the file at `from` to `to`, where nothing is.
-///
-/// # Errors
-/// [`io::Error`] if it cannot be copied; part of it may have been.
-pub fn copy_with_holes(from: &Path, to: &Path) -> io::Result<File> {
-    std::fs::copy(from, to)?;
-    File::options().write(true).open(to)
-}
-
 /// Settings are read again when somebody asks.
 pub fn ask_to_read_again(_: std::time::Duration) {}
 
@@ -545,11 +526,6 @@ pub fn private_files() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// Opens files that are written once.
-pub fn unchanging_files() -> OpenOptions {
-    OpenOptions::new()
-}
-
 /// Opens the file at `path`, be it a link itself, for reading and writing, and makes it where there is none.
 ///
 /// # Errors
@@ -566,34 +542,6 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 /// None here.
 pub fn mode_of(_: &File) -> io::Result<u32> {
     Ok(0o600)
-}
-
-/// Who may do what with the open file is not said in this way here.
-///
-/// # Errors
-/// None here.
-pub fn set_mode(_: &File, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
-/// Who may do what with the folder is not said in this way here.
-///
-/// # Errors
-/// None here.
-pub fn make_private(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Moves the file `from` to `to`, in the place of whatever file lies there. Both are never changed, and named for what
-/// they hold, so one that is there and in use, which cannot be replaced here, stays.
-///
-/// # Errors
-/// [`io::Error`] if the system refuses.
-pub fn place_unchanging(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && to.is_file() => Ok(()),
-        placed => placed,
-    }
 }
 
 /// Makes the names in the folder at `path` durable.

@@ -152,6 +152,14 @@ pub fn fstat(handle: &Handle) -> Result<Stat, Errno> {
     }
 }
 
+/// A disk here has no modes.
+pub fn fchmod(handle: &Handle, mode: Mode) -> Result<(), Errno> {
+    match handle {
+        Handle::Real(fd) => rustix::fs::fchmod(fd, mode),
+        Handle::Simulated(_) => Ok(()),
+    }
+}
+
 /// What is found on a disk, as the system would say it.
 fn stat(found: super::disk::Stat) -> Stat {
     static REAL: OnceLock<Stat> = OnceLock::new();

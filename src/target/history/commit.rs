@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
-use uuid::Uuid;
 
 use super::message::{self, Trailer};
 use super::pack::{self, Placed, Staging};
@@ -14,7 +13,7 @@ use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle};
 use crate::fs::crash::Point;
 use crate::model::position::Position;
-use crate::model::{BadPath, FileImage, Intent, Op, check_path};
+use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, Op, check_path};
 
 /// So often is a commit made anew since the branch had moved meanwhile.
 const ATTEMPTS_MAX: usize = 10;
@@ -29,9 +28,9 @@ pub struct Batch<'a> {
     /// What an operation changes that makes no record; it has a batch of its own.
     pub change: Option<&'a Changes<'a>>,
     /// The home's id.
-    pub home: Uuid,
+    pub home: HomeId,
     /// The journal the batch is from.
-    pub journal: Uuid,
+    pub journal: JournalId,
     /// Where in the journal it ends.
     pub position: Position,
 }
@@ -150,7 +149,7 @@ impl History {
     }
 
     /// Writes `objects` as one pack and sees to it that they can be seen.
-    pub(super) fn place(&self, journal: Uuid, objects: &[Object<'_>]) -> Result<Placed, Error> {
+    pub(super) fn place(&self, journal: JournalId, objects: &[Object<'_>]) -> Result<Placed, Error> {
         let staging = Staging::create(self, &journal.to_string(), &[])?;
         let steps = [Point::CommitStaged, Point::CommitKept, Point::CommitBeforeIndex];
         let placed = staging.write_objects(objects)?.place(self, Some(steps))?;
@@ -158,17 +157,13 @@ impl History {
         Ok(placed)
     }
 
-    fn move_anchor(&self, repository: &Repository, journal: Uuid, to: Option<Oid>) -> Result<(), Error> {
+    fn move_anchor(&self, repository: &Repository, journal: JournalId, to: Option<Oid>) -> Result<(), Error> {
         let Some(to) = to else { return Ok(()) };
-        let name = self.anchor_name(journal);
+        let name = refs::anchor(journal);
         if refs::target(repository, &name)? == Some(to) {
             return Ok(());
         }
         refs::move_to(self, repository, &name, Expected::Anything, to).map(|_| ())
-    }
-
-    pub(super) fn anchor_name(&self, journal: Uuid) -> String {
-        format!("refs/indelible/{journal}")
     }
 }
 
@@ -444,9 +439,16 @@ pub(super) mod tests {
     /// The objects of a commit of `records`.
     pub(in crate::target::history) fn objects_of<'a>(history: &History, records: &'a [&'a Intent]) -> Vec<Object<'a>> {
         let repository = history.repository().expect("opened");
-        let position = Position { segment: crate::model::position::SegmentId(Uuid::nil()), offset: 0, checksum: 0 };
-        let (home, journal) = (Uuid::nil(), Uuid::nil());
-        let batch = Batch { records, pages: &[], change: None, home, journal, position };
+        let position =
+            Position { segment: crate::model::position::SegmentId(uuid::Uuid::nil()), offset: 0, checksum: 0 };
+        let batch = Batch {
+            records,
+            pages: &[],
+            change: None,
+            home: HomeId::default(),
+            journal: JournalId::default(),
+            position,
+        };
         let old = repository.odb().expect("objects");
         let mut draft = Draft::new(&old, &batch);
         let base = history.base(&repository).expect("a base");

@@ -11,6 +11,9 @@
 //! 4. As 3, where processes cannot be looked at, if no claim was made since the boot and the lock is older than the boot by
 //!    its file system's clock.
 //!
+//! Nothing here is durable, nor has to be: libgit2 and git make locks by path, and a power cut may take or leave any of
+//! them. So this is the one part of the history that works by path and not through [`crate::fs::Dir`].
+//!
 //! Otherwise it stays. A lock of another program is moved aside and not deleted, unless it holds no more than the name of
 //! a commit.
 

@@ -6,11 +6,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use uuid::Uuid;
-
 use crate::model::position::Position;
 use crate::model::text::{shortened, visible_line};
-use crate::model::{Intent, Kind, Op};
+use crate::model::{HomeId, Intent, JournalId, Kind, Op};
 
 const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
@@ -26,9 +24,9 @@ const SUBJECT_CHARS_MAX: usize = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
     /// The home's id; absent in a commit that does not say.
-    pub home: Option<Uuid>,
+    pub home: Option<HomeId>,
     /// The journal's id.
-    pub journal: Uuid,
+    pub journal: JournalId,
     /// The end of the batch's last entry.
     pub position: Position,
 }
@@ -106,8 +104,8 @@ pub fn parse(message: &[u8]) -> Option<Trailer> {
     let text: Cow<'_, str> = String::from_utf8_lossy(message);
     let (_, last) = text.trim_end().rsplit_once("\n\n")?;
     let value = |key: &str| last.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let home = value(HOME).and_then(|home| Uuid::try_parse(home).ok());
-    Some(Trailer { home, journal: Uuid::try_parse(value(JOURNAL)?).ok()?, position: value(POSITION)?.parse().ok()? })
+    let home = value(HOME).and_then(|home| home.parse().ok());
+    Some(Trailer { home, journal: value(JOURNAL)?.parse().ok()?, position: value(POSITION)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -117,6 +115,7 @@ mod tests {
     use crate::model::{Amendment, Change, Learning, Provenance, Record, RecordId, Revision, Severity};
     use jiff::Timestamp;
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     fn intent(title: &str) -> Intent {
         let learning = Learning {
@@ -139,7 +138,7 @@ mod tests {
 
     fn trailer() -> Trailer {
         let position = Position { segment: SegmentId(Uuid::from_u128(9)), offset: 77, checksum: 0xabc };
-        Trailer { home: Some(Uuid::from_u128(7)), journal: Uuid::from_u128(5), position }
+        Trailer { home: Some(HomeId(Uuid::from_u128(7))), journal: JournalId(Uuid::from_u128(5)), position }
     }
 
     #[test]

@@ -54,13 +54,11 @@ use std::time::Duration;
 
 use git2::{Oid, Repository, Signature, Time};
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use crate::fs::Dir;
 use crate::fs::crash::{self, Point};
-use crate::home::{self, IDENTITY, Identity};
-use crate::init::RELEASED;
-use crate::model::BadPath;
+use crate::fs::{self, Dir};
+use crate::home::{self, IDENTITY, Identity, RELEASED};
+use crate::model::{BadPath, HomeId};
 use crate::private;
 
 use modes::Modes;
@@ -310,13 +308,24 @@ impl<T> DoingAt<T> for io::Result<T> {
     }
 }
 
-/// Makes the folder's entries durable.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    crate::fs::os::sync_folder(path).doing_at("syncing a folder", path)
+impl<T> DoingAt<T> for Result<T, fs::Error> {
+    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(io::Error::from).doing_at(doing, path)
+    }
+}
+
+/// Opens a folder of the repository. Links on the way to it are followed, as git follows them; beneath it none is.
+fn folder(path: &Path) -> Result<Dir, Error> {
+    Dir::open(path).doing_at("opening a folder", path)
+}
+
+/// Makes the names in the folder durable.
+fn sync(folder: &Dir) -> Result<(), Error> {
+    folder.sync().map(fs::Durable::into_inner).doing_at("syncing a folder", folder.path())
 }
 
 /// The id of the home at `path`, as its private folder says.
-fn home_id(path: &Path) -> Option<Uuid> {
+fn home_id(path: &Path) -> Option<HomeId> {
     let home = Dir::open(path).ok()?;
     let private = private::private_of(&home).ok()??;
     let read = |name: &str| {
@@ -340,7 +349,7 @@ pub struct History {
     /// What all worktrees of the repository share: objects, references and configuration.
     common: PathBuf,
     /// The home's id, as far as it is known.
-    id: Option<Uuid>,
+    id: Option<HomeId>,
     /// The full name of the reference that has the history.
     reference: String,
     /// The full name of the branch that shows it.
@@ -364,16 +373,16 @@ impl History {
     ///
     /// # Errors
     /// As [`History::open`], and whatever the disk refuses.
-    pub fn init(home: &Path, staging: &Path, id: Uuid, options: HistoryOptions) -> Result<(History, bool), Error> {
+    pub fn init(home: &Path, staging: &Path, id: HomeId, options: HistoryOptions) -> Result<(History, bool), Error> {
         let made = match setup::is_absent(home)? {
-            true => setup::create(home, staging)?,
+            true => setup::create(home, staging, id)?,
             false => setup::remake_folders(home).map(|()| false)?,
         };
-        let history = History::of(home, Some(id), options)?;
+        let history = History::of(home, Some(id), home_id(home), options)?;
         match history.owned {
             true => {
                 setup::take_on(&history.repository()?)?;
-                setup::mark_owned(&history.common);
+                setup::mark_owned(home, &history.common, id, staging);
                 if let Err(error) = outer::keep_room(home) {
                     tracing::warn!(
                         error = crate::model::text::chain(&error),
@@ -410,26 +419,24 @@ impl History {
     /// [`Error::Missing`] where the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
     /// that we do not write to.
     pub fn open(home: &Path, options: HistoryOptions) -> Result<History, Error> {
-        History::of(home, home_id(home), options)
+        let id = home_id(home);
+        History::of(home, id, id, options)
     }
 
-    fn of(home: &Path, id: Option<Uuid>, options: HistoryOptions) -> Result<History, Error> {
+    /// The history of the home `id`. `noted` is the id that its private folder has: none while the home is being made.
+    fn of(home: &Path, id: Option<HomeId>, noted: Option<HomeId>, options: HistoryOptions) -> Result<History, Error> {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
         }
         let repository = setup::open(home)?;
-        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, id)?;
+        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, noted)?;
         let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
-        let id = match id {
-            None if !owned => pointer::orphan(&repository)?,
-            id => id,
-        };
         let (reference, branch) = match owned {
             true => (setup::OWNED_BRANCH.to_owned(), setup::OWNED_BRANCH.to_owned()),
             // Without an id there is no history yet.
             false => {
-                let reference = pointer::own(id.unwrap_or_default());
+                let reference = refs::own(id.unwrap_or_default());
                 let branch = if options.pointer { pointer::name(&repository, home, id)? } else { reference.clone() };
                 (reference, branch)
             }

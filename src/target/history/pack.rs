@@ -8,19 +8,23 @@
 //! What a git program was writing when it was killed, that of a repack of ours among them, is called `tmp_*`, and goes at
 //! the next `git gc`. Nobody need run that in a repository that we made: there it goes when it has not changed for a day.
 //! (`.tmp-*` is another matter: a whole pack, which git reads like any, and which can be the only one that has an object.)
+//!
+//! Every durable step is made through [`Dir`], where a simulated machine sees it. By path are: what the git program and
+//! libgit2 write themselves (a rolled-up pack, synced by them before it is moved), locks on folders, and what is only read.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use git2::{Config, Oid, PackBuilder};
 
-use super::pack_file::{is_pack, remove, remove_replaced};
+use super::pack_file::{is_pack, is_there, remove, remove_replaced};
 use super::pack_writer::{self, Object};
-use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync};
 use crate::fs::crash::Point;
-use crate::fs::os;
+use crate::fs::{self, Dir, os};
 
 /// How a `.keep` of ours starts. The rest of the line says whose it is; further lines name the packs that this one is
 /// to replace.
@@ -34,10 +38,13 @@ const GITS_START: &str = "tmp_";
 /// A git program that is at work writes more often than this.
 const GITS_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// So often is a folder made again that a sweep has removed.
+const SWEPT_MAX: usize = 1000;
+
 /// A folder beside the packs, for one pack.
 pub(super) struct Staging {
-    packs: PathBuf,
-    path: PathBuf,
+    packs: Arc<Dir>,
+    folder: Dir,
     /// Held for as long as this lives, since the `.keep` leaves the folder before the rest does.
     lock: Option<File>,
     keep: File,
@@ -53,7 +60,7 @@ pub(super) struct Staged {
 /// A pack in the repository, held by its `.keep`.
 #[must_use = "a placed pack is held until it is released"]
 pub(super) struct Placed {
-    packs: PathBuf,
+    packs: Arc<Dir>,
     name: String,
     /// Locked for as long as this lives.
     _keep: File,
@@ -63,60 +70,67 @@ pub(super) struct Placed {
 impl Staging {
     /// Makes the folder. `whose` and `replaced` go into the `.keep`.
     pub(super) fn create(history: &History, whose: &str, replaced: &[String]) -> Result<Staging, Error> {
-        let packs = history.packs();
-        loop {
-            let path = packs.join(format!("{STAGING_START}{}{STAGING_END}", crate::random::timed_id().simple()));
-            os::private_folders().create(&path).doing_at("making a folder for a pack", &path)?;
-            match fill(&path, whose, replaced) {
-                Ok((lock, keep)) => return Ok(Staging { packs, path, lock: Some(lock), keep }),
-                // Somebody's sweep came upon the folder in the moment before it was locked.
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {}
+        let packs = Arc::new(super::folder(&history.packs())?);
+        for attempt in 1.. {
+            let name = format!("{STAGING_START}{}{STAGING_END}", crate::random::timed_id().simple());
+            let path = packs.path().join(&name);
+            let made = packs.make_folder(&name);
+            // Another process's sweep can come upon the folder in the moment before it is locked.
+            if attempt < SWEPT_MAX && made.as_ref().is_err_and(fs::Error::is_not_found) {
+                continue;
+            }
+            let folder = made.doing_at("making a folder for a pack", &path)?;
+            match fill(&folder, whose, replaced) {
+                Ok((lock, keep)) => return Ok(Staging { packs, folder, lock: Some(lock), keep }),
+                Err(error)
+                    if attempt < SWEPT_MAX
+                        && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {}
                 Err(error) => {
-                    let _ = fs::remove_dir_all(&path);
+                    let _ = packs.remove_tree(&name);
                     return Err(error).doing_at("writing a pack's .keep", &path);
                 }
             }
         }
+        unreachable!("the last attempt returns")
     }
 
     /// The settings in `text`, and no others. libgit2 reads them from files alone.
     pub(super) fn settings(&self, text: &str) -> Result<Config, Error> {
-        let path = self.path.join("config");
-        fs::write(&path, text).doing_at("writing a configuration", &path)?;
+        const NAME: &str = "config";
+        let path = self.path().join(NAME);
+        write_file(&self.folder, NAME, text).doing_at("writing a configuration", &path)?;
         let read = Config::open(&path).and_then(|mut it| it.snapshot()).doing("reading a configuration");
-        remove(&path)?;
+        remove(&self.folder, NAME)?;
         read
     }
 
     /// A repository in the folder that has nothing but what makes it one.
     pub(super) fn empty_repository(&self) -> io::Result<PathBuf> {
-        let path = self.path.join("git");
-        for name in ["", "objects", "refs"] {
-            os::private_folders().create(path.join(name))?;
+        let folder = self.folder.make_folder("git")?;
+        for name in ["objects", "refs"] {
+            folder.make_folder(name)?;
         }
         for (name, text) in [("HEAD", "ref: refs/heads/none\n"), ("config", "[core]\n\tbare = true\n")] {
-            fs::write(path.join(name), text)?;
+            write_file(&folder, name, text)?;
         }
-        Ok(path)
+        Ok(folder.path().to_owned())
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
-    /// A new file in the folder.
+    /// A new file in the folder, which goes with it.
     pub(super) fn create_file(&self, name: &str) -> io::Result<(PathBuf, File)> {
-        let path = self.path.join(name);
-        let file = os::private_files().write(true).create_new(true).open(&path)?;
-        Ok((path, file))
+        let file = self.folder.create_empty(name)?;
+        Ok((file.path().to_owned(), file.into()))
     }
 
     /// The pack that somebody else has written and synced here, if there is one, whole.
     pub(super) fn written(self) -> Result<Option<Staged>, Error> {
-        for entry in fs::read_dir(&self.path).doing_at("looking for a pack", &self.path)? {
-            let name = entry.doing_at("looking for a pack", &self.path)?.file_name();
-            let name = name.to_str().and_then(|it| it.strip_suffix(".idx")).filter(|it| is_pack(it));
-            if let Some(name) = name.filter(|it| self.path.join(format!("{it}.pack")).exists()) {
+        for name in self.folder.names().doing_at("looking for a pack", self.path())? {
+            let Some(name) = name.strip_suffix(".idx").filter(|it| is_pack(it)) else { continue };
+            if is_there(&self.folder, &format!("{name}.pack"))? {
                 return Ok(Some(Staged { name: name.to_owned(), staging: self }));
             }
         }
@@ -125,33 +139,40 @@ impl Staging {
 
     /// Writes `objects`, each of which is another.
     pub(super) fn write_objects(self, objects: &[Object<'_>]) -> Result<Staged, Error> {
-        let name = pack_writer::write(&self.path, objects)?;
+        let name = pack_writer::write(&self.folder, objects)?;
         Ok(Staged { staging: self, name })
     }
 
     /// Writes what the builder was given. libgit2 syncs both files.
     pub(super) fn write(self, builder: &mut PackBuilder<'_>) -> Result<Staged, Error> {
-        builder.write(&self.path, os::UNCHANGING).doing("writing a pack")?;
+        builder.write(self.path(), os::UNCHANGING).doing("writing a pack")?;
         let hash = builder.name().doing("naming a pack")?.ok_or_else(|| git2::Error::from_str("the pack has no name"));
         let name = format!("pack-{}", hash.doing("naming a pack")?);
         Ok(Staged { staging: self, name })
     }
 }
 
-/// Locks the folder `path` and writes its `.keep`, which is locked too.
-fn fill(path: &Path, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
-    let lock = os::try_lock_folder(path)?;
-    let mut keep = os::private_files().write(true).create_new(true).open(path.join("keep"))?;
-    os::try_lock(&keep)?;
+/// Locks the folder `folder` and writes its `.keep`, which is locked too.
+fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
+    let lock = os::try_lock_folder(folder.path())?;
+    // The folder's lock is also its own, until it leaves the folder.
+    let keep = folder.create_empty("keep")?;
     let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
     keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
-    keep.sync_all()?;
+    let _ = keep.sync_now()?;
+    let keep = File::from(keep);
+    os::try_lock(&keep)?;
     Ok((lock, keep))
+}
+
+/// Writes a file that is only for another program to read, and goes with its folder. Not synced.
+fn write_file(folder: &Dir, name: &str, text: &str) -> io::Result<()> {
+    Ok(folder.create_empty(name)?.write_all(text.as_bytes())?)
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let _ = self.lock.take().map(|lock| os::remove_locked_folder(&self.path, lock));
+        let _ = self.lock.take().map(|lock| os::remove_locked_folder(self.folder.path(), lock));
     }
 }
 
@@ -159,30 +180,40 @@ impl Staged {
     /// Moves `.keep`, pack and index into their places, in this order, and makes that durable. `steps` are the points
     /// before the first, before the second and before the third.
     pub(super) fn place(self, history: &History, steps: Option<[Point; 3]>) -> Result<Placed, Error> {
-        let keep = self.staging.keep.try_clone().doing_at("holding a pack's .keep", &self.staging.path)?;
-        let packs = self.staging.packs.clone();
+        let from = &self.staging.folder;
+        let keep = self.staging.keep.try_clone().doing_at("holding a pack's .keep", from.path())?;
+        let packs = Arc::clone(&self.staging.packs);
         let placed = Placed { packs, name: self.name.clone(), _keep: keep, released: false };
-        let moves = [
-            ("keep".to_owned(), "keep"),
-            (format!("{}.pack", self.name), "pack"),
-            (format!("{}.idx", self.name), "idx"),
-        ];
-        for (number, (from, extension)) in moves.into_iter().enumerate() {
-            if let Some(steps) = steps {
-                history.step(steps[number])?;
-            }
-            let place = placed.file(extension);
-            let from = self.staging.path.join(from);
-            if extension != "keep" && !history.owned {
-                os::set_mode_at(&from, history.modes.file(0o444)).doing_at("making a pack readable", &from)?;
-            }
-            let placed =
-                if extension == "keep" { fs::rename(from, &place) } else { os::place_unchanging(&from, &place) };
-            placed.doing_at("placing a pack", &place)?;
-        }
-        sync_folder(&placed.packs)?;
+        let mode = (!history.owned).then(|| history.modes.file(0o444));
+        move_files(from, &placed.packs, &self.name, mode, |number| {
+            steps.map_or(Ok(()), |steps| history.step(steps[number]))
+        })?;
         Ok(placed)
     }
+}
+
+/// Moves the files of the pack `name` from `from` to `packs`, and syncs that: after a power cut, whatever is there of the
+/// pack and its index is whole, and the `.keep` is there for as long as it is needed. What is moved was synced before.
+/// `before` is called before each.
+fn move_files(
+    from: &Dir,
+    packs: &Dir,
+    name: &str,
+    mode: Option<u32>,
+    mut before: impl FnMut(usize) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (keep, pack, index) = (format!("{name}.keep"), format!("{name}.pack"), format!("{name}.idx"));
+    before(0)?;
+    from.rename_over("keep", packs, &keep).doing_at("placing a pack", &packs.path().join(&keep))?;
+    for (number, file) in [(1, &pack), (2, &index)] {
+        before(number)?;
+        if let Some(mode) = mode {
+            let readable = from.read(file).and_then(|file| file.set_mode(mode));
+            readable.doing_at("making a pack readable", &from.path().join(file))?;
+        }
+        from.place_unchanging(file, packs, file).doing_at("placing a pack", &packs.path().join(file))?;
+    }
+    sync(packs)
 }
 
 impl Placed {
@@ -191,13 +222,19 @@ impl Placed {
     }
 
     pub(super) fn file(&self, extension: &str) -> PathBuf {
-        self.packs.join(format!("{}.{extension}", self.name))
+        self.packs.path().join(format!("{}.{extension}", self.name))
+    }
+
+    /// The folder that it is in.
+    pub(super) fn packs(&self) -> &Dir {
+        &self.packs
     }
 
     /// Removes the `.keep`: the pack is reachable, or everybody's to collect.
     pub(super) fn release(mut self) -> Result<(), Error> {
-        let keep = self.file("keep");
-        fs::remove_file(&keep).doing_at("removing a pack's .keep", &keep)?;
+        let was_there = remove(&self.packs, &format!("{}.keep", self.name))?;
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        was_there.then_some(()).ok_or_else(gone).doing_at("removing a pack's .keep", &self.file("keep"))?;
         self.released = true;
         Ok(())
     }
@@ -257,22 +294,20 @@ impl History {
     /// # Errors
     /// [`Error::Io`] for a file that could not be removed.
     pub fn sweep(&self) -> Result<Swept, Error> {
-        let packs = self.packs();
+        let packs = super::folder(&self.packs())?;
         let mut swept = Swept { locks: lock::sweep(self)?, ..Swept::default() };
-        for entry in fs::read_dir(&packs).doing_at("listing the packs", &packs)? {
-            let path = entry.doing_at("listing the packs", &packs)?.path();
-            let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };
+        for name in packs.names().doing_at("listing the packs", packs.path())? {
             if name.starts_with(STAGING_START) && name.ends_with(STAGING_END) {
-                swept.folders += usize::from(sweep_folder(&path)?);
+                swept.folders += usize::from(sweep_folder(&packs.path().join(&name))?);
             } else if let Some(stem) = name.strip_suffix(".keep") {
-                sweep_keep(&packs, &path, stem, &mut swept)?;
-            } else if self.owned && name.starts_with(GITS_START) && is_idle(&path) {
-                swept.unfinished += usize::from(remove(&path)?);
+                sweep_keep(&packs, &name, stem, &mut swept)?;
+            } else if self.owned && name.starts_with(GITS_START) && is_idle(&packs.path().join(&name)) {
+                swept.unfinished += usize::from(remove(&packs, &name)?);
             }
         }
         setup::sweep_excluded(&self.common)?;
         if swept != Swept::default() {
-            sync_folder(&packs)?;
+            sync(&packs)?;
             tracing::info!(?swept, "cleared what a crash had left in the repository");
         }
         Ok(swept)
@@ -295,8 +330,8 @@ fn sweep_folder(path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn sweep_keep(packs: &Path, path: &Path, stem: &str, swept: &mut Swept) -> Result<(), Error> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+fn sweep_keep(packs: &Dir, name: &str, stem: &str, swept: &mut Swept) -> Result<(), Error> {
+    let Ok(file) = packs.read(name).map(File::from) else { return Ok(()) };
     let mut text = String::new();
     let readable = (&file).take(KEEP_BYTES_MAX).read_to_string(&mut text).is_ok();
     if !readable || !text.starts_with(KEEP_MARK) || !is_free(&file) {
@@ -312,7 +347,7 @@ fn sweep_keep(packs: &Path, path: &Path, stem: &str, swept: &mut Swept) -> Resul
 
 /// Whether the file has not changed for so long that nobody is writing it. One from the future may be.
 fn is_idle(path: &Path) -> bool {
-    let changed = fs::symlink_metadata(path).and_then(|it| it.modified());
+    let changed = path.symlink_metadata().and_then(|it| it.modified());
     changed.is_ok_and(|at| at.elapsed().is_ok_and(|idle| idle > GITS_IDLE_MAX))
 }
 
@@ -325,15 +360,64 @@ fn is_free(file: &File) -> bool {
 
 /// Finishes what a `.keep` was for: a pack that lacks its index goes; a whole one, and what it replaces, stays or goes
 /// as it was meant to; the `.keep` goes last.
-fn settle(packs: &Path, name: &str, replaced: &[String]) -> Result<Swept, Error> {
-    let file = |extension: &str| packs.join(format!("{name}.{extension}"));
+fn settle(packs: &Dir, name: &str, replaced: &[String]) -> Result<Swept, Error> {
+    let file = |extension: &str| format!("{name}.{extension}");
     let mut settled = Swept::default();
-    if file("pack").exists() && file("idx").exists() {
+    if is_there(packs, &file("pack"))? && is_there(packs, &file("idx"))? {
         settled.rolled = remove_replaced(packs, name, replaced)?;
     } else {
-        let removed = [remove(&file("pack"))?, remove(&file("idx"))?];
+        let removed = [remove(packs, &file("pack"))?, remove(packs, &file("idx"))?];
         settled.packs = usize::from(removed.contains(&true));
     }
-    settled.keeps = usize::from(remove(&file("keep"))?);
+    settled.keeps = usize::from(remove(packs, &file("keep"))?);
     Ok(settled)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use git2::ObjectType;
+
+    use super::*;
+    use crate::fs::simulated::{Dice, Disk, Machine, root};
+
+    const BYTES_MAX: u64 = 1 << 20;
+
+    /// A machine on which a pack was moved to its place, with its name and what its files hold.
+    fn placed(seed: u64) -> (std::sync::Arc<Machine>, String, [Vec<u8>; 3]) {
+        let machine = Machine::new(Disk::new(512), Dice::of(seed));
+        let packs = root(&machine);
+        let staging = packs.make_folder("staging").expect("it can be made");
+        let blob = Object::new(ObjectType::Blob, vec![b'x'; 4000]).expect("it has a name");
+        let name = pack_writer::write(&staging, &[blob]).expect("it can be written");
+        let keep = staging.create_empty("keep").expect("it can be made");
+        keep.write_all(b"indelible commit\n").expect("it can be written");
+        let _ = keep.sync_now().expect("it can be synced");
+        let content = |name: &str| staging.content(name, BYTES_MAX).expect("readable").expect("it is there");
+        let contents = [content("keep"), content(&format!("{name}.pack")), content(&format!("{name}.idx"))];
+        move_files(&staging, &packs, &name, None, |_| Ok(())).expect("it can be placed");
+        (machine, name, contents)
+    }
+
+    #[test]
+    fn a_pack_that_was_placed_is_whole_after_every_power_cut() {
+        let (machine, name, contents) = placed(1);
+        for seed in 0..200 {
+            let packs = root(&machine.after_power_cut(&mut Dice::of(seed)));
+            for (extension, content) in ["keep", "pack", "idx"].into_iter().zip(&contents) {
+                let kept = packs.content(&format!("{name}.{extension}"), BYTES_MAX).expect("readable");
+                assert_eq!(kept.as_ref(), Some(content), "seed {seed}, {extension}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_settles_an_unfinished_pack_leaves_a_whole_one_or_none() {
+        let (machine, name, _) = placed(2);
+        let packs = root(&machine);
+        packs.remove(&format!("{name}.idx")).expect("it can be removed");
+        let swept = settle(&packs, &name, &[]).expect("it can be settled");
+        assert_eq!((swept.packs, swept.keeps), (1, 1));
+        assert_eq!(packs.names().expect("listed"), ["staging"]);
+        assert_eq!(settle(&packs, &name, &[]).expect("nothing to do"), Swept::default());
+    }
 }

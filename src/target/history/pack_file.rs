@@ -6,7 +6,8 @@ use std::path::Path;
 
 use git2::Oid;
 
-use super::{DoingAt as _, Error, sync_folder};
+use super::{DoingAt as _, Error, sync};
+use crate::fs::Dir;
 
 /// What, beside a pack, says that it is not ours to roll.
 pub(super) const HELD: [&str; 4] = ["keep", "promisor", "mtimes", "bitmap"];
@@ -22,36 +23,41 @@ pub(super) fn objects(path: &Path) -> io::Result<u64> {
     Ok(fs::metadata(path)?.len().saturating_sub(8 + 256 * 4 + 2 * 20) / 28)
 }
 
-/// Removes a file; whether it was there.
-pub(super) fn remove(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).doing_at("removing a file", path),
-    }
+/// Removes the file `name`; whether it was there.
+pub(super) fn remove(folder: &Dir, name: &str) -> Result<bool, Error> {
+    folder.remove(name).doing_at("removing a file", &folder.path().join(name))
+}
+
+/// Whether something of that name lies in the folder.
+pub(super) fn is_there(folder: &Dir, name: &str) -> Result<bool, Error> {
+    folder.find(name).map(|found| found.is_some()).doing_at("looking for a file", &folder.path().join(name))
 }
 
 /// Removes those of the packs `replaced` whose every object the pack `new` has too; answers how many. The index goes
 /// last: as long as it is there, a second attempt can tell the same.
-pub(super) fn remove_replaced(packs: &Path, new: &str, replaced: &[String]) -> Result<usize, Error> {
+pub(super) fn remove_replaced(packs: &Dir, new: &str, replaced: &[String]) -> Result<usize, Error> {
     let mut removed = 0;
     for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
-        let file = |extension: &str| packs.join(format!("{name}.{extension}"));
-        let wanted = HELD.iter().any(|it| file(it).exists());
-        if wanted || !covers(&packs.join(format!("{new}.idx")), &file("idx")).unwrap_or(false) {
+        let file = |extension: &str| format!("{name}.{extension}");
+        let mut is_held = false;
+        for extension in HELD {
+            is_held |= is_there(packs, &file(extension))?;
+        }
+        let index = |name: &str| packs.path().join(format!("{name}.idx"));
+        if is_held || !covers(&index(new), &index(name)).unwrap_or(false) {
             continue;
         }
         // An index over many packs, this one perhaps: its readers would look for what has gone, after a power cut too.
-        if remove(&packs.join("multi-pack-index"))? {
-            sync_folder(packs)?;
+        if remove(packs, "multi-pack-index")? {
+            sync(packs)?;
         }
         for extension in ["pack", "rev", "idx"] {
-            remove(&file(extension))?;
+            remove(packs, &file(extension))?;
         }
         removed += 1;
     }
     if removed > 0 {
-        sync_folder(packs)?;
+        sync(packs)?;
     }
     Ok(removed)
 }

@@ -7,16 +7,14 @@
 //! [`super::History::sweep`].
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::io;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use git2::{ObjectType, Oid};
 use sha1_smol::{Digest, Sha1};
 
 use super::{Doing as _, DoingAt as _, Error};
-use crate::fs::os;
+use crate::fs::{Dir, File};
 
 /// From this offset on in a pack, its index keeps offsets in a table of their own.
 const LARGE_OFFSET: u64 = 1 << 31;
@@ -46,20 +44,21 @@ struct Entry {
 
 /// Writes `objects`, each of which is another, into `folder`: `<name>.pack` and `<name>.idx`, synced. Returns the name,
 /// `pack-<hash>`.
-pub(super) fn write(folder: &Path, objects: &[Object<'_>]) -> Result<String, Error> {
-    let unnamed = folder.join("pack");
-    let (sum, mut entries) = write_pack(&unnamed, objects).doing_at("writing a pack", &unnamed)?;
+pub(super) fn write(folder: &Dir, objects: &[Object<'_>]) -> Result<String, Error> {
+    const UNNAMED: &str = "pack";
+    let (sum, mut entries) =
+        write_pack(folder, UNNAMED, objects).doing_at("writing a pack", &folder.path().join(UNNAMED))?;
     let name = format!("pack-{sum}");
-    let pack = folder.join(format!("{name}.pack"));
-    fs::rename(&unnamed, &pack).doing_at("naming a pack", &pack)?;
+    let pack = format!("{name}.pack");
+    folder.rename_over(UNNAMED, folder, &pack).doing_at("naming a pack", &folder.path().join(&pack))?;
     entries.sort_unstable_by_key(|entry| entry.id);
-    let index = folder.join(format!("{name}.idx"));
-    write_index(&index, &entries, sum).doing_at("writing a pack's index", &index)?;
+    let index = format!("{name}.idx");
+    write_index(folder, &index, &entries, sum).doing_at("writing a pack's index", &folder.path().join(&index))?;
     Ok(name)
 }
 
-fn write_pack(path: &Path, objects: &[Object<'_>]) -> io::Result<(Digest, Vec<Entry>)> {
-    let mut file = Summed::create(path)?;
+fn write_pack(folder: &Dir, name: &str, objects: &[Object<'_>]) -> io::Result<(Digest, Vec<Entry>)> {
+    let mut file = Summed::create(folder, name)?;
     let count = u32::try_from(objects.len()).map_err(io::Error::other)?;
     file.put(b"PACK\0\0\0\x02")?;
     file.put(&count.to_be_bytes())?;
@@ -108,8 +107,8 @@ fn compress(deflate: &mut Compress, bytes: &[u8], to: &mut Vec<u8>) -> io::Resul
     }
 }
 
-fn write_index(path: &Path, entries: &[Entry], pack: Digest) -> io::Result<()> {
-    let mut file = Summed::create(path)?;
+fn write_index(folder: &Dir, name: &str, entries: &[Entry], pack: Digest) -> io::Result<()> {
+    let mut file = Summed::create(folder, name)?;
     file.put(b"\xfftOc\0\0\0\x02")?;
     for first in 0..=u8::MAX {
         let until = entries.partition_point(|entry| entry.id.as_bytes()[0] <= first);
@@ -134,33 +133,54 @@ fn write_index(path: &Path, entries: &[Entry], pack: Digest) -> io::Result<()> {
 
 /// A new file that ends with the SHA-1 of what was put into it.
 struct Summed {
-    file: BufWriter<File>,
+    file: File,
+    /// What was put and is not written yet.
+    buffer: Vec<u8>,
     sum: Sha1,
     length: u64,
 }
 
+/// How much is written at a time, in bytes.
+const BUFFER_BYTES: usize = 64 << 10;
+
 impl Summed {
-    fn create(path: &Path) -> io::Result<Summed> {
-        let file = os::unchanging_files().write(true).create_new(true).open(path)?;
-        Ok(Summed { file: BufWriter::with_capacity(64 << 10, file), sum: Sha1::new(), length: 0 })
+    fn create(folder: &Dir, name: &str) -> io::Result<Summed> {
+        let file = folder.create_unchanging(name)?;
+        Ok(Summed { file, buffer: Vec::with_capacity(BUFFER_BYTES), sum: Sha1::new(), length: 0 })
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sum.update(bytes);
         self.length += bytes.len() as u64;
-        self.file.write_all(bytes)
+        self.write(bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        if bytes.len() > BUFFER_BYTES {
+            self.file.write_all(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> io::Result<Digest> {
         let sum = self.sum.digest();
-        self.file.write_all(&sum.bytes())?;
-        self.file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        self.write(&sum.bytes())?;
+        self.file.write_all(&self.buffer)?;
+        let _ = self.file.sync_now()?;
         Ok(sum)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -187,7 +207,7 @@ mod tests {
         objects.push(Object::new(ObjectType::Tree, &b""[..]).expect("named"));
         objects.sort_by_key(|object| object.id);
         objects.dedup_by_key(|object| object.id);
-        let name = write(folder.path(), &objects).expect("written");
+        let name = write(&Dir::open(folder.path()).expect("it opens"), &objects).expect("written");
         let verified = git(folder.path(), &format!("git verify-pack -v {name}.idx"));
         for object in &objects {
             let line = format!("{} {} {} ", object.id, object.kind, object.bytes.len());
@@ -203,8 +223,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let entry = |number: u8, offset| Entry { id: Oid::from_bytes(&[number; 20]).expect("an id"), crc: 1, offset };
         let entries = [entry(1, 12), entry(2, 1 << 31), entry(3, (1 << 31) - 1), entry(4, 1 << 40)];
-        let path = folder.path().join("large.idx");
-        write_index(&path, &entries, Sha1::new().digest()).expect("written");
+        let dir = Dir::open(folder.path()).expect("it opens");
+        write_index(&dir, "large.idx", &entries, Sha1::new().digest()).expect("written");
         let shown = git(folder.path(), "git init -q repository; cd repository; git show-index < ../large.idx");
         let offsets: Vec<_> = shown.lines().filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()).collect();
         assert_eq!(offsets, entries.map(|entry| entry.offset));

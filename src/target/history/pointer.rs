@@ -25,16 +25,14 @@ use std::path::{Path, PathBuf};
 use git2::build::TreeUpdateBuilder;
 use git2::{Delta, ErrorCode, Oid, Reference, Repository};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::refs::{self, Expected};
 use super::{Doing as _, Error, History, message, plain};
-use crate::adopt::release::ASIDE;
-use crate::fs::Dir;
 use crate::fs::crash::Point;
 use crate::fs::os;
-use crate::home::{IDENTITY, INDEX, Identity};
-use crate::init::RELEASED;
+use crate::fs::{Dir, Durability};
+use crate::home::IDENTITY;
+use crate::model::HomeId;
 use crate::model::path::ROOTS;
 use crate::private::{IN_GIT, PRIVATE, private_of};
 
@@ -75,61 +73,26 @@ impl Note {
     }
 }
 
-/// The full name of a home's own reference.
-pub(super) fn own(id: Uuid) -> String {
-    format!("refs/indelible/{id}")
-}
-
 /// The name of the branch of `home`: the one that is noted, or the first that is free.
-pub(super) fn name(repository: &Repository, home: &Path, id: Option<Uuid>) -> Result<String, Error> {
+pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> Result<String, Error> {
     match read(home).or_else(|| id.and_then(|id| made_before(repository, id))) {
         Some(note) => Ok(note.name),
         None => free(repository),
     }
 }
 
-/// The id of the home that has a history here and no private folder: of those that have one, the only one that none of
-/// the other work trees claims. `None` where one of these has a private folder or an index that does not say whose, or not
-/// to this user: the history may be theirs.
-pub(super) fn orphan(repository: &Repository) -> Result<Option<Uuid>, Error> {
-    let mut claimed = Vec::new();
-    let own = real(repository.path());
-    for git in work_trees(repository).filter(|git| real(git) != own) {
-        let places = places_of(repository, &git);
-        let folders = private_folders(&git, &places);
-        let ids: Vec<Uuid> = folders.iter().filter_map(|folder| claimed_in(folder)).collect();
-        let is_one = !folders.is_empty() || places.iter().any(|place| place.join(INDEX).is_file());
-        if is_one && ids.is_empty() {
-            return Ok(None);
-        }
-        claimed.extend(ids);
-    }
-    let mut found = Vec::new();
-    for reference in repository.references_glob("refs/indelible/*").doing("listing references")? {
-        let Ok(reference) = reference else { continue };
-        let id = reference.name().ok().and_then(|name| Uuid::try_parse(name.rsplit('/').next()?).ok());
-        if let (Some(id), Some(tip)) = (id, reference.target())
-            && !claimed.contains(&id)
-            && is_of(repository, tip, id)?
-        {
-            found.push(id);
-        }
-    }
-    Ok(if let [only] = found[..] { Some(only) } else { None })
-}
-
 /// Whether another work tree has a home, as far as this user can tell.
 pub(super) fn has_other_homes(repository: &Repository) -> bool {
     let own = real(repository.path());
+    // A private folder stays in the work tree until `init` or a worker moves it to the git folder.
+    let is_home =
+        |folder: PathBuf| folder.is_dir() && (folder.join(IDENTITY).is_file() || fs::read_dir(&folder).is_err());
     work_trees(repository).filter(|git| real(git) != own).any(|git| {
         let places = places_of(repository, &git);
-        let is_home = |folder: &PathBuf| {
-            let is_aside = folder.to_string_lossy().contains(ASIDE);
-            !is_aside && (folder.join(IDENTITY).is_file() || fs::read_dir(folder).is_err())
-        };
         // Of a work tree that was removed, git keeps its folder for a while.
         let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
-        is_there && private_folders(&git, &places).iter().any(is_home)
+        let beside = places.iter().map(|place| place.join(PRIVATE));
+        is_there && beside.chain([git.join(IN_GIT)]).any(is_home)
     })
 }
 
@@ -145,31 +108,12 @@ fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
     above(git).into_iter().chain(named).collect()
 }
 
-/// The private folders, released ones too, in the git folder `git`, and in its work trees `places`, where such a folder
-/// stays until `init` or a worker moves it.
-fn private_folders(git: &Path, places: &[PathBuf]) -> Vec<PathBuf> {
-    let beside = places.iter().map(|place| (place.as_path(), PRIVATE));
-    let found = beside.chain([(git, IN_GIT)]).flat_map(|(folder, name)| {
-        let is_one =
-            move |it: &str| it.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(ASIDE));
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter(move |it| it.file_name().to_str().is_some_and(is_one)).map(|it| it.path())
-    });
-    found.filter(|folder| folder.is_dir()).collect()
-}
-
-/// The id of the home whose private folder is at `folder`.
-fn claimed_in(folder: &Path) -> Option<Uuid> {
-    let read = |name: &str| serde_json::from_str::<Identity>(&plain::text(&folder.join(name))).ok().map(|it| it.id);
-    read(IDENTITY).or_else(|| read(RELEASED))
-}
-
 fn real(path: &Path) -> PathBuf {
     os::real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
-pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, Error> {
+pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>, Error> {
     match refs::target(repository, NAME) {
         Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
         Ok(_) | Err(Error::Reference { .. }) => Ok(None),
@@ -177,15 +121,16 @@ pub(super) fn legacy(repository: &Repository, id: Uuid) -> Result<Option<Oid>, E
     }
 }
 
-/// Whether the repository is a bare one that has the history of the home `id` where one of ours has it: a copy of ours that
-/// git made, as `clone --mirror` does. Where the id is lost, it is the history of a home that has nothing else in it.
-pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<bool, Error> {
+/// Whether the repository is a bare clone of a home's own one, as `clone --mirror` makes it: its branch `main` has the
+/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id: then the
+/// history may be any home's, and must hold nothing else.
+pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Result<bool, Error> {
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
     }
     let Ok(Some(tip)) = refs::target(repository, super::setup::OWNED_BRANCH) else { return Ok(false) };
     let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
-    match id {
+    match noted {
         Some(id) => is_of(repository, tip, id),
         None => {
             let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
@@ -197,13 +142,13 @@ pub(super) fn is_mirror(repository: &Repository, id: Option<Uuid>) -> Result<boo
 
 /// Whether the newest commit with a trailer that `tip` reaches says that it is of the home `id`. A commit of before the
 /// trailer named the home counts if an anchor of its journal is here.
-fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
+fn is_of(repository: &Repository, tip: Oid, id: HomeId) -> Result<bool, Error> {
     let mut walk = repository.revwalk().doing("walking the history")?;
     walk.push(tip).doing("walking the history")?;
     for commit in walk.take(COMMITS_MAX) {
         let commit = commit.and_then(|commit| repository.find_commit(commit)).doing("walking the history")?;
         if let Some(trailer) = message::parse(commit.message_bytes()) {
-            let anchored = || repository.refname_to_id(&own(trailer.journal)).is_ok();
+            let anchored = || repository.refname_to_id(&refs::anchor(trailer.journal)).is_ok();
             match trailer.home {
                 Some(home) if home == id => return Ok(true),
                 Some(_) => {}
@@ -215,7 +160,7 @@ fn is_of(repository: &Repository, tip: Oid, id: Uuid) -> Result<bool, Error> {
 }
 
 /// The paths that commits of other homes than `id` brought to the branch, back when they shared one.
-fn recorded_by_others(repository: &Repository, tip: Oid, id: Uuid) -> Result<BTreeSet<PathBuf>, Error> {
+fn recorded_by_others(repository: &Repository, tip: Oid, id: HomeId) -> Result<BTreeSet<PathBuf>, Error> {
     let doing = "looking for what other homes recorded";
     let mut walk = repository.revwalk().doing(doing)?;
     walk.push(tip).doing(doing)?;
@@ -236,7 +181,7 @@ fn recorded_by_others(repository: &Repository, tip: Oid, id: Uuid) -> Result<BTr
 }
 
 /// A branch of ours whose note is lost: its tip is a commit of this home.
-fn made_before(repository: &Repository, id: Uuid) -> Option<Note> {
+fn made_before(repository: &Repository, id: HomeId) -> Option<Note> {
     let is_ours = |tip: Oid| {
         let trailer = repository.find_commit(tip).ok().and_then(|it| message::parse(it.message_bytes()));
         trailer.is_some_and(|trailer| trailer.home == Some(id))
@@ -321,7 +266,8 @@ pub(super) fn noted(home: &Path) -> Option<String> {
 fn write(home: &Path, note: &Note) -> bool {
     let Some(private) = private(home) else { return false };
     let text = serde_json::to_vec(note).expect("it is made of strings");
-    let written = private.folder("tmp").and_then(|temporary| private.replace_lightly(NOTE, &text, &temporary));
+    let written =
+        private.folder("tmp").and_then(|temporary| private.replace(NOTE, &text, &temporary, Durability::None));
     written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 
@@ -387,7 +333,7 @@ impl History {
     }
 
     /// The home's id, where it is in a repository of somebody's.
-    fn guest(&self) -> Option<Uuid> {
+    fn guest(&self) -> Option<HomeId> {
         self.id.filter(|_| !self.owned)
     }
 

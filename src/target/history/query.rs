@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
-use uuid::Uuid;
 
 use crate::journal::Replaced;
+use crate::model::JournalId;
 use crate::model::path::ROOTS;
 use crate::model::position::Position;
 
-use super::message::Trailer;
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, plain, refs};
 
@@ -73,9 +72,9 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn anchor(&self, journal: Uuid) -> Result<Anchor, Error> {
+    pub fn anchor(&self, journal: JournalId) -> Result<Anchor, Error> {
         let repository = self.repository()?;
-        let Some(anchor) = refs::target(&repository, &self.anchor_name(journal))? else { return Ok(Anchor::Absent) };
+        let Some(anchor) = refs::target(&repository, &refs::anchor(journal))? else { return Ok(Anchor::Absent) };
         let (commit, tip) = (CommitId(anchor), self.tip_id(&repository)?);
         let reached = match tip {
             None => false,
@@ -93,12 +92,12 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`], and [`Error::Locked`].
-    pub fn forget_anchors(&self, journal: Uuid, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
+    pub fn forget_anchors(&self, journal: JournalId, replaced: &[Replaced]) -> Result<Vec<Replaced>, Error> {
         let Anchor::Current { commit } = self.anchor(journal)? else { return Ok(replaced.to_vec()) };
         let repository = self.repository()?;
         let mut left = Vec::new();
         for it in replaced.iter().filter(|it| it.id != journal && self.is_ours_alone(it)) {
-            let name = self.anchor_name(it.id);
+            let name = refs::anchor(it.id);
             let Some(anchor) = refs::target(&repository, &name)? else { continue };
             let is_reached = anchor == commit.0 || repository.graph_descendant_of(commit.0, anchor).unwrap_or(false);
             if !is_reached || !refs::remove(self, &repository, &name, anchor)? {
@@ -110,7 +109,7 @@ impl History {
 
     /// Whether no other home can have an anchor of this journal here, and removing it touches nothing of others.
     fn is_ours_alone(&self, journal: &Replaced) -> bool {
-        let name = self.anchor_name(journal.id);
+        let name = refs::anchor(journal.id);
         let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
         let packed = || plain::text(&self.common.join("packed-refs"));
         if self.owned { !journal.elsewhere || !is_shared() } else { !journal.elsewhere && !packed().contains(&name) }
@@ -136,25 +135,12 @@ impl History {
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn newest_position(&self, journal: Uuid) -> Result<Option<Position>, Error> {
-        self.newest_of(|trailer| (trailer.journal == journal).then_some(trailer.position))
-    }
-
-    /// The id of the home, as the newest commit says that names one; looked for as far as [`History::newest_position`]
-    /// does.
-    ///
-    /// # Errors
-    /// As [`History::tip`].
-    pub fn home_id(&self) -> Result<Option<Uuid>, Error> {
-        self.newest_of(|trailer| trailer.home)
-    }
-
-    fn newest_of<T>(&self, wanted: impl Fn(&Trailer) -> Option<T>) -> Result<Option<T>, Error> {
+    pub fn newest_position(&self, journal: JournalId) -> Result<Option<Position>, Error> {
         let repository = self.repository()?;
         for commit in self.commits(&repository)?.take(FOREIGN_COMMITS_MAX) {
             let trailer = super::message::parse(commit?.message_bytes());
-            if let Some(found) = trailer.as_ref().and_then(&wanted) {
-                return Ok(Some(found));
+            if let Some(trailer) = trailer.filter(|trailer| trailer.journal == journal) {
+                return Ok(Some(trailer.position));
             }
         }
         Ok(None)

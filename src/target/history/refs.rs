@@ -4,6 +4,17 @@ use git2::{Commit, ErrorClass, ErrorCode, Oid, Repository};
 
 use super::{Doing as _, Error, History, lock};
 use crate::fs::Point;
+use crate::model::{HomeId, JournalId};
+
+/// The full name of the reference that has the history of the home `id` in a user's repository.
+pub(super) fn own(id: HomeId) -> String {
+    format!("refs/indelible/{id}")
+}
+
+/// The full name of the anchor of the journal `id`.
+pub(super) fn anchor(id: JournalId) -> String {
+    format!("refs/indelible/{id}")
+}
 
 /// Where `name` points; nothing where it does not exist.
 pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>, Error> {

@@ -164,7 +164,7 @@ impl History {
         let new = Ids::open(&placed.file("idx")).doing_at("reading a pack's index", &packs)?;
         pack::check_seen(self, new.map_while(Result::ok))?;
         self.step(Point::RepackBeforeRemoval)?;
-        remove_replaced(&packs, placed.name(), replaced)?;
+        remove_replaced(placed.packs(), placed.name(), replaced)?;
         self.step(Point::RepackAfterRemoval)?;
         placed.release()?;
         Ok(Some(by))

@@ -1,26 +1,30 @@
 //! Making, finding and opening the repository, and the list of files that it ignores.
 //!
-//! A repository of ours is built and synced among the temporary files, a new list beside the old one.
+//! A home's own repository is built and synced among the temporary files, a new list beside the old one. Both are made
+//! through [`Dir`]. By path are: what is only read, folders that get the modes which git would give them, and what libgit2
+//! writes itself (the configuration of a clone that is taken on).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is renamed to its place | what was there, and what was built, or part of it | [`super::History::sweep`], recovery |
+//! | before it is renamed to its place | what was there; the new one, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
-//! | before a list that had no line but ours is removed | that list | releasing again |
+//! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
+//! | before a list with only our lines is removed | that list | releasing again |
 
 use std::ffi::c_int;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Once;
 
 use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
 use super::modes::Modes;
-use super::{Doing as _, DoingAt as _, Error, lock, pack_file, plain, sync_folder};
+use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
-use crate::fs::os;
 use crate::fs::place::BESIDE;
+use crate::fs::{self, Dir, Durability, Durable, os};
+use crate::model::HomeId;
 use crate::private;
 
 /// Our branch in a repository that we made.
@@ -65,13 +69,15 @@ pub(super) fn prepare() {
     });
 }
 
-/// Whether `home` has no repository: no `.git`, or an empty folder of that name, which is nobody's.
+/// Whether `home` has no repository: no `.git`, or an empty folder of that name.
 pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
     let path = home.join(".git");
-    match fs::symlink_metadata(&path) {
+    match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(source) => Err(Error::Io { doing: "looking for a repository", path, source }),
-        Ok(it) if it.is_dir() => Ok(fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none()),
+        Ok(it) if it.is_dir() => {
+            Ok(std::fs::read_dir(&path).doing_at("looking for a repository", &path)?.next().is_none())
+        }
         Ok(_) => Ok(false),
     }
 }
@@ -106,8 +112,8 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     Ok(repository)
 }
 
-/// Makes folders again that are empty in a new repository, and that a copy need not carry: without `refs` git takes it for
-/// none. In somebody's own repository that is `objects/pack` alone, which git makes again as well.
+/// Makes folders again that are empty in a new repository, and that a copy may lack: without `refs` git sees no repository.
+/// In a user's repository only `objects/pack` is made, which git makes again as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     let git = home.join(".git");
     let owned = has_our_section(&plain::text(&git.join("config")));
@@ -117,12 +123,12 @@ pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     }
     let ours: &[&str] = if owned { &["objects", "refs", "refs/heads"] } else { &[] };
     for path in ours.iter().chain(&["objects/pack"]).map(|name| git.join(name)) {
-        match fs::create_dir(&path) {
+        match std::fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
                 // As readable as what it lies in.
                 let above = path.parent().unwrap_or(&git);
-                let made = made.and_then(|()| fs::set_permissions(&path, fs::metadata(above)?.permissions()));
+                let made = made.and_then(|()| std::fs::set_permissions(&path, std::fs::metadata(above)?.permissions()));
                 made.doing_at("making a folder again", &path)?;
             }
         }
@@ -142,7 +148,7 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     let text = error.message();
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
-        // Gone since it was looked for: no reason to give up on a home whose history can be made anew.
+        // Removed since it was looked for. The history of such a home can be rebuilt.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
@@ -151,9 +157,9 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     }
 }
 
-/// Whether the home has all that libgit2 takes for a repository: then it did not find one because it could not look.
+/// Whether the home has all that makes a repository: then libgit2 did not find one because it could not read it.
 fn is_all_there(home: &Path) -> bool {
-    let is_there = |name: &&str| match fs::metadata(home.join(".git").join(name)) {
+    let is_there = |name: &&str| match std::fs::metadata(home.join(".git").join(name)) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     };
@@ -179,16 +185,16 @@ pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
     }
 }
 
-/// Whether the configuration has a section of ours. libgit2 takes one that it could not read for none, and a repository
-/// of ours must never pass for somebody else's.
+/// Whether the configuration has our section. libgit2 treats an unreadable configuration as empty, and a home's own
+/// repository must never pass for a user's.
 fn names_us(repository: &Repository) -> Result<bool, Error> {
     let path = repository.commondir().join("config");
     let text = plain::content(&path).doing_at("reading the configuration", &path)?.unwrap_or_default();
     Ok(has_our_section(&String::from_utf8(text).unwrap_or_default()))
 }
 
-/// A bare repository in `.git`: what reads works as anywhere, what needs an index refuses. `sharedRepository` makes what
-/// a git program adds readable by its owner alone, whatever the umask.
+/// A bare repository in `.git`: git's reading commands work, those that need an index refuse. With `sharedRepository`, what
+/// a git program adds is readable by its owner alone, whatever the umask.
 const CONFIG: &str = "[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -198,108 +204,114 @@ const CONFIG: &str = "[core]
 \towned = true
 ";
 
-/// Makes a copy of a repository of ours, which the settings of ours are not copied with, one of ours.
+/// Writes our settings into a clone of a home's own repository, which git makes without them.
 pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     if is_owned(repository)? {
         return Ok(());
     }
-    let doing = "taking on a copy of a repository of ours";
+    let doing = "taking on a clone of a home's repository";
     let path = repository.commondir().join("config");
     let mut config = git2::Config::open(&path).doing(doing)?;
-    os::make_private(repository.commondir()).doing_at("making a folder private", repository.commondir())?;
+    let common = folder(repository.commondir())?;
+    common.make_private().doing_at("making a folder private", repository.commondir())?;
+    // libgit2 writes the file by its path, beside its place, and does not sync it.
     config
         .set_str("core.sharedRepository", "0600")
         .and_then(|()| config.set_bool("indelible.owned", true))
         .doing(doing)?;
-    File::open(&path).and_then(|file| file.sync_all()).doing_at("syncing the configuration", &path)?;
-    sync_folder(repository.commondir())
+    let synced = common.read("config").and_then(|file| file.sync_now()).map(Durable::into_inner);
+    synced.doing_at("syncing the configuration", &path)?;
+    sync(&common)
 }
 
-/// Says, in a repository of ours that does not yet, that the private folder is not in it: with one look instead of many.
-pub(super) fn mark_owned(common: &Path) {
-    let path = common.join(private::IN_GIT);
-    if let Ok(mut file) = os::private_files().write(true).create_new(true).open(&path)
-        && let Err(error) = file.write_all(private::MARKER)
-    {
-        tracing::debug!(%error, "the mark of a repository of ours could not be written");
+/// Writes the marker of the home `id` (see [`private`]), by way of `staging`. In a repository of an earlier version the marker
+/// lacks the id; a clone lacks the marker. A home in another work tree of the repository leaves the marker alone.
+pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
+    let marker = private::marker(id);
+    if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
+        return;
+    }
+    let replace =
+        || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?, Durability::Full);
+    if let Err(error) = replace() {
+        tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
 }
 
 /// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
-/// folder of the home. False where somebody else's got there first.
-pub(super) fn create(home: &Path, staging: &Path) -> Result<bool, Error> {
-    match create_in(home, staging) {
+/// folder of the home. False if another repository got there first.
+pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
+    let (home, staging) = (folder(home)?, folder(staging)?);
+    match create_in(&home, &staging, id) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {}
         created => return created,
     }
-    let beside = home.join(BESIDE);
-    // What a crash left there. A home without a repository has nothing else in it that anybody misses.
-    let _ = fs::remove_dir_all(&beside);
-    os::private_folders().create(&beside).doing_at("making a folder", &beside)?;
-    let created = create_in(home, &beside);
-    let _ = fs::remove_dir_all(&beside);
+    // Leftovers of a crash. A home without a repository needs nothing else in that folder.
+    let _ = home.remove_tree(BESIDE);
+    let beside = home.make_folder(BESIDE).doing_at("making a folder", &home.path().join(BESIDE))?;
+    let created = create_in(&home, &beside, id);
+    let _ = home.remove_tree(BESIDE);
     created
 }
 
-fn create_in(home: &Path, staging: &Path) -> Result<bool, Error> {
-    let staged = staging.join(format!("git-{}", crate::random::timed_id().simple()));
-    crash::at(Point::InitHistory).doing_at("making the repository", &staged)?;
-    let placed = build(&staged).and_then(|()| {
-        let place = home.join(".git");
-        match fs::rename(&staged, &place) {
-            Ok(()) => sync_folder(home).map(|()| true),
-            Err(error) if is_taken(&error) => Ok(false),
-            Err(error) => Err(error).doing_at("putting the repository in its place", &place),
-        }
+fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
+    let name = format!("git-{}", crate::random::timed_id().simple());
+    crash::at(Point::InitHistory).doing_at("making the repository", &staging.path().join(&name))?;
+    let placed = build(staging, &name, id).and_then(|()| match staging.rename_over(&name, home, ".git") {
+        Ok(()) => sync(home).map(|()| true),
+        Err(error) if is_taken(&error) => Ok(false),
+        Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(".git")),
     });
     if !matches!(placed, Ok(true)) {
         // What is left lies in a folder that is emptied anyway.
-        let _ = fs::remove_dir_all(&staged);
+        let _ = staging.remove_tree(&name);
     }
     placed
 }
 
-fn is_taken(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
-    )
+/// Whether a folder could not be renamed because something other than an empty folder lies there.
+fn is_taken(error: &fs::Error) -> bool {
+    let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists];
+    matches!(error, fs::Error::Refused { .. }) || error.io_kind().is_some_and(|kind| taken.contains(&kind))
 }
 
-fn build(root: &Path) -> Result<(), Error> {
-    let folders =
-        ["", "objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
-    for name in folders {
-        let path = root.join(name);
-        os::private_folders().create(&path).doing_at("making a folder", &path)?;
-        os::make_private(&path).doing_at("making a folder private", &path)?;
-    }
+/// Builds a repository at `name` in `staging`, and syncs all of it.
+fn build(staging: &Dir, name: &str, id: HomeId) -> Result<(), Error> {
+    const FOLDERS: [&str; 8] =
+        ["objects", "objects/info", "objects/pack", "info", "refs", "refs/heads", "refs/tags", "refs/indelible"];
+    let make = |above: &Dir, name: &str| {
+        let made = above.make_folder(name).and_then(|made| made.make_private().map(|()| made));
+        made.doing_at("making a folder", &above.path().join(name))
+    };
+    let root = make(staging, name)?;
+    let folders = FOLDERS.map(|name| make(&root, name));
     let (claim, first_claim) = lock::first_claim();
     let files = [
         ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
         ("config", CONFIG.as_bytes().to_vec()),
         (claim, first_claim.into_bytes()),
-        (private::IN_GIT, private::MARKER.to_vec()),
+        (private::IN_GIT, private::marker(id).into_bytes()),
     ];
     for (name, text) in files {
-        write_synced(&root.join(name), &text, 0o600)?;
+        write_synced(&root, name, &text, 0o600)?;
     }
-    folders.into_iter().try_for_each(|name| sync_folder(&root.join(name)))
+    sync(&root)?;
+    folders.into_iter().try_for_each(|made| sync(&made?))
 }
 
-fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let write = || {
-        let mut file = os::private_files().write(true).create_new(true).open(path)?;
-        os::set_mode(&file, mode)?;
+        let file = folder.create_empty(name)?;
+        file.set_mode(mode)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync_now().map(Durable::into_inner)
     };
-    write().doing_at("writing a file", path)
+    write().doing_at("writing a file", &folder.path().join(name))
 }
 
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
 const EXCLUDED_INDEX: &str = "/memory/index.db";
-/// What we write into a work tree of somebody's, and no more: their own files beside it are added as ever.
+/// Exactly what we write into a user's work tree. Git adds the user's own files beside it as before.
 pub(super) const EXCLUDED: [&str; 10] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
@@ -312,13 +324,13 @@ pub(super) const EXCLUDED: [&str; 10] = [
     "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
-/// The lines of before, in the order in which they were added. The last one says that the private folder is where it was
-/// before.
+/// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its old
+/// place.
 const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
-/// Adds what is missing of our lines to the repository's own list of ignored files, and takes out those of before. What
-/// is there stays. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is
-/// the index of an adopted home (`is_adopted`).
+/// Adds our missing lines to the repository's own list of ignored files, and removes those of earlier versions. Other lines
+/// stay. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is the index
+/// of an adopted home (`is_adopted`).
 pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adopted: bool) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
@@ -333,7 +345,7 @@ pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adop
     if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
 }
 
-/// Adds those of `lines` that the list of ignored files does not have.
+/// Adds the missing ones of `lines` to the list of ignored files.
 pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
@@ -344,12 +356,12 @@ pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Res
     }
 }
 
-/// Puts the list of ignored files back as it was `before`.
+/// Restores the list of ignored files to `before`.
 pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     write_excluded(common, modes, before.unwrap_or_default())
 }
 
-/// `text`, of a list of ignored files, with `lines` behind it.
+/// `text`, a list of ignored files, with `lines` at its end.
 fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     let mut text = text.to_owned();
     if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
@@ -359,7 +371,7 @@ fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     text
 }
 
-/// `text` without the lines that we added before: those that stand together, in their order, up to the last of them.
+/// `text` without the lines of earlier versions, which stand together, in their order, up to the last of them.
 fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     let [others @ .., last] = EXCLUDED_BEFORE;
@@ -376,14 +388,14 @@ fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     lines.concat()
 }
 
-/// The index of every work tree that has one which can be read.
+/// Git's index of every work tree, if it can be read.
 fn indexes(common: &Path) -> Vec<Index> {
-    let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
+    let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
     let folders = linked.chain([common.to_owned()]);
     folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
 }
 
-/// Whether `index` has something that `line`, of a list of ignored files, names.
+/// Whether `index` has something that matches `line`, of a list of ignored files.
 fn has_beneath(index: &Index, line: &str) -> bool {
     let wanted = line.trim_start_matches('/');
     let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
@@ -391,23 +403,23 @@ fn has_beneath(index: &Index, line: &str) -> bool {
     found.is_ok()
 }
 
-/// The repository's own list of ignored files; `None` if there is none.
+/// The repository's own list of ignored files, if it has one.
 pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = common.join("info").join("exclude");
     plain::content(&path).doing_at("reading the list of ignored files", &path)
 }
 
-/// Takes our lines out of the repository's own list of ignored files, which was `before` when they were added. Where
-/// nobody has changed it since, it is as it was, byte for byte.
+/// Removes our lines from the repository's own list of ignored files, which was `before` when they were added. If it was not
+/// changed since, it becomes what it was, byte for byte.
 pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
     let kept = without_ours(&now, before);
     let is_as_before = |before: &[u8]| kept == before || kept.strip_suffix(b"\n") == Some(before);
     match before {
         None if kept.is_empty() => {
-            let path = common.join("info").join("exclude");
-            fs::remove_file(&path).doing_at("removing the list of ignored files", &path)?;
-            sync_folder(&common.join("info"))
+            let info = folder(&common.join("info"))?;
+            pack_file::remove(&info, "exclude")?;
+            sync(&info)
         }
         Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
         _ if kept != now => write_excluded(common, modes, &kept),
@@ -415,7 +427,7 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
     }
 }
 
-/// The list `now` without the lines of ours that `before` did not have.
+/// The list `now` without our lines, unless `before` had them.
 pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
     let had = |line: &[u8]| before.is_some_and(|text| text.split(|&byte| byte == b'\n').any(|it| it == line));
     let ours = || EXCLUDED.iter().chain(&EXCLUDED_BEFORE);
@@ -426,43 +438,51 @@ pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
 
 /// Removes the lists that a crash left beside the list of ignored files.
 pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(common.join("info")) else { return Ok(()) };
-    for path in entries.flatten().map(|it| it.path()) {
-        if path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with("exclude.indelible-")) {
-            pack_file::remove(&path)?;
-        }
-    }
-    Ok(())
+    let Ok(info) = folder(&common.join("info")) else { return Ok(()) };
+    let names = info.names().unwrap_or_default();
+    let left = names.iter().filter(|name| name.starts_with(EXCLUDE_BESIDE));
+    left.into_iter().try_for_each(|name| pack_file::remove(&info, name).map(drop))
 }
+
+/// The name of a list of ignored files that is about to replace another.
+const EXCLUDE_BESIDE: &str = "exclude.indelible-";
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
     if !info.exists() {
-        modes.apply(|| fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
+        // By path, with the mode that git would give it.
+        modes.apply(|| std::fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
         modes.mend(&info);
     }
-    // A link is followed, so that it goes on being one.
+    // A link is followed, so that it stays a link.
     let named = info.join("exclude");
-    let path = fs::canonicalize(&named).unwrap_or(named);
+    let path = std::fs::canonicalize(&named).unwrap_or(named);
     let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
-    let beside = path.with_file_name(format!("exclude.indelible-{}", crate::random::timed_id().simple()));
-    let placed = write_synced(&beside, text, mode)
+    let info = folder(path.parent().unwrap_or(&info))?;
+    let beside = format!("{EXCLUDE_BESIDE}{}", crate::random::timed_id().simple());
+    let unnameable = || io::Error::from(io::ErrorKind::InvalidFilename);
+    let name = path.file_name().and_then(|it| it.to_str()).ok_or_else(unnameable);
+    let name = name.doing_at("replacing the list of ignored files", &path)?;
+    let placed = write_synced(&info, &beside, text, mode)
         .and_then(|()| crash::at(Point::InitIgnored).doing_at("replacing the list of ignored files", &path))
-        .and_then(|()| fs::rename(&beside, &path).doing_at("replacing the list of ignored files", &path));
+        .and_then(|()| info.rename_over(&beside, &info, name).doing_at("replacing the list of ignored files", &path));
     if placed.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = info.remove(&beside);
     }
-    placed.and_then(|()| sync_folder(path.parent().unwrap_or(&info)))
+    placed.and_then(|()| sync(&info))
 }
 
-/// Whether the index of the repository in `home` has anything beneath the folder `path`. Where that cannot be told, yes.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Yes if its index is unreadable.
 pub fn tracks(home: &Path, path: &str) -> bool {
-    let start = format!("{path}/");
+    if is_absent(home).unwrap_or(false) {
+        return false;
+    }
+    let is_in = |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
     let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
-    index.map_or(true, |index| index.iter().any(|entry| entry.path.starts_with(start.as_bytes())))
+    index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
-/// Where somebody's own repository is, for a person, and whether it tracks the file `path`.
+/// The HEAD of a user's repository, as text for a person, and whether it tracks the file `path`.
 pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, bool), Error> {
     let head = repository.find_reference("HEAD").doing("reading HEAD")?;
     let head = match head.symbolic_target().ok().flatten() {
@@ -473,7 +493,7 @@ pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, boo
         }
         None => head.target().map_or_else(String::new, |id| format!("detached at {:.10}", id.to_string())),
     };
-    // Only looked at, and only to tell its owner; a repository without one tracks nothing.
+    // Read only to inform its owner. A repository without an index tracks nothing.
     let index = repository.index().doing("reading the index")?;
     Ok((head, index.get_path(Path::new(path), 0).is_some()))
 }

@@ -373,7 +373,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Change, Heuristic, Intent, Provenance};
+    use crate::model::{Change, Heuristic, HomeId, Intent, Provenance};
 
     struct Bench {
         _folder: tempfile::TempDir,
@@ -383,7 +383,7 @@ mod tests {
     fn bench() -> Bench {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().canonicalize().expect("it is there").join("index.db");
-        Index::create(&path, Uuid::nil()).expect("it can be made");
+        Index::create(&path, HomeId::default()).expect("it can be made");
         let index = Index::open(&path, Duration::from_secs(5)).expect("it opens");
         Bench { _folder: folder, index }
     }

@@ -1,7 +1,8 @@
 //! Copies of a whole database: to try things on, and to begin again from (`rebuild`).
 //!
 //! 1. A copy is the database as it was at one moment, or there is no copy.
-//! 2. A temporary copy has no name, and goes with the process.
+//! 2. SQLite writes a copy and syncs it, by its path. Its owner moves it to its place and syncs the name.
+//! 3. A temporary copy has no name, and goes with the process.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |

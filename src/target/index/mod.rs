@@ -13,11 +13,12 @@
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the rows,
 //! `rebuild` what empties the index and begins again, `look` the connections that only read, `copy` whole copies,
-//! `revive` rows that another program has deleted. Each says what a crash leaves.
+//! `revive` rows that another program has deleted, `home` the home's id. Each says what a crash leaves.
 
 mod change;
 mod copy;
 mod framework;
+mod home;
 mod insert;
 mod look;
 mod open;

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
-use uuid::Uuid;
 
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
+use crate::model::HomeId;
 
 /// SQLite counts milliseconds in 31 bits.
 const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
@@ -40,7 +40,7 @@ impl Index {
     ///
     /// # Errors
     /// Every [`Error`] but `Missing` and `RowRefused`.
-    pub fn create(path: &Path, home: Uuid) -> Result<Uuid, Error> {
+    pub fn create(path: &Path, home: HomeId) -> Result<HomeId, Error> {
         let flags = flags() | OpenFlags::SQLITE_OPEN_CREATE;
         let mut index = Index::connect(path, flags, PATIENCE)?;
         index.prepare_tables(home, false)

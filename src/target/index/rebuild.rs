@@ -1,8 +1,8 @@
 //! Emptying the index and building it again, in place, under processes that have it open.
 //!
 //! 1. An index that was emptied counts as unfinished until [`Index::finish`].
-//! 2. SQLite empties it, in one transaction. Its files keep their identity, but for a log that SQLite cannot read, which
-//!    is removed.
+//! 2. SQLite empties and fills it, in one transaction each, and writes and syncs its files itself. They keep their
+//!    identity, but for a log that SQLite cannot read, which is removed.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -15,21 +15,21 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use uuid::Uuid;
 
 use super::copy::{copy, temporary_copy};
 use super::open::{beside, connection, flags};
 use super::schema::value_of;
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
-use crate::fs::{Point, crash};
+use crate::fs::{Dir, Point, crash};
+use crate::model::HomeId;
 
 impl Index {
     /// Empties the index, in place, under whoever has it open, and makes its tables anew. What was in it is gone.
     ///
     /// # Errors
     /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
-    pub fn reset(path: &Path, home: Uuid) -> Result<Index, Error> {
+    pub fn reset(path: &Path, home: HomeId) -> Result<Index, Error> {
         drop(Index::empty(path)?);
         let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, PATIENCE)?;
         index.prepare_tables(home, true)?;
@@ -41,7 +41,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
-    pub fn reset_to(path: &Path, home: Uuid, base: &Path) -> Result<Index, Error> {
+    pub fn reset_to(path: &Path, home: HomeId, base: &Path) -> Result<Index, Error> {
         let base = Index::open(base, PATIENCE)?;
         base.check_integrity()?;
         // That it is unfinished comes in with the rest: nobody may take it for whole.
@@ -64,7 +64,9 @@ impl Index {
             // copy of it is in quarantine by now.
             Err(error) if is_malformed(&error) => {
                 for end in ["-wal", "-shm"] {
-                    let _ = std::fs::remove_file(beside(path, end));
+                    let file = beside(path, end);
+                    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                    let _ = Dir::open(path.parent().unwrap_or(path)).and_then(|folder| folder.remove(name));
                 }
                 Index::empty_in_place(path)
             }

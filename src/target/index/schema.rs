@@ -12,11 +12,10 @@
 //! | after it | the new tables; after a power cut perhaps the old ones | the same |
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use uuid::Uuid;
 
 use super::{Error, Index};
 use crate::fs::order::{self, Lock};
-use crate::model::{Field, Kind};
+use crate::model::{Field, HomeId, Kind};
 
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
@@ -108,7 +107,7 @@ pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), rusqlite::Err
 }
 
 impl Index {
-    pub(crate) fn prepare_tables(&mut self, home: Uuid, rebuilding: bool) -> Result<Uuid, Error> {
+    pub(crate) fn prepare_tables(&mut self, home: HomeId, rebuilding: bool) -> Result<HomeId, Error> {
         let error = self.error("make the index");
         let _held = order::take(Lock::Index);
         // A record's transaction writes three pages or four, however little of each it changes: they are small.
@@ -130,7 +129,7 @@ impl Index {
             let schema = value_of::<u32>(&transaction, "schema")?;
             transaction.commit()?;
             index.connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
-            Ok((found.and_then(|text| Uuid::try_parse(&text).ok()), schema.unwrap_or(SCHEMA)))
+            Ok((found.and_then(|text| text.parse().ok()), schema.unwrap_or(SCHEMA)))
         };
         match make(self).map_err(error)? {
             (_, found) if found > SCHEMA => Err(Error::Newer { found }),
@@ -311,7 +310,7 @@ mod tests {
     fn made() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().canonicalize().expect("it is there").join("index.db");
-        Index::create(&path, Uuid::nil()).expect("it can be made");
+        Index::create(&path, HomeId::default()).expect("it can be made");
         (folder, path)
     }
 

@@ -16,7 +16,7 @@ pub enum Tables {
     Usual,
     /// With more columns, CHECKs, triggers and names that are UNIQUE.
     Strict,
-    /// With a column that must be given, which nobody else knows.
+    /// With a required column that no program but the owner's knows.
     Alien,
     /// In which a trigger writes to a table that is gone.
     Broken,
@@ -120,11 +120,11 @@ pub fn framework(tables: Tables, git: Git, records: u64) -> TestHome {
     let database = Connection::open(home.join("memory/index.db")).expect("it can be made");
     database.execute_batch(tables.sql()).expect("the tables can be made");
     let mut making = Making { home: &home, database: &database, tables, dice: Dice(0x9e37 + records) };
-    let transaction = database.unchecked_transaction().expect("nobody else is there");
+    let transaction = database.unchecked_transaction().expect("the database has no other user");
     for number in 0..records {
         making.record(number);
     }
-    transaction.commit().expect("nobody else is there");
+    transaction.commit().expect("the database has no other user");
     drop(database);
     make_repository(&home, git);
     home

@@ -86,13 +86,35 @@ impl TestHome {
         }
     }
 
-    /// The private folder: in somebody's repository it lies in the git folder.
+    /// The private folder: in a user's repository it lies in the git folder.
     pub fn private(&self) -> PathBuf {
         let git = self.path.join(".git");
         let named = std::fs::read_to_string(&git).unwrap_or_default();
         let git = named.strip_prefix("gitdir: ").map_or(git, |named| self.path.join(named.trim_end()));
         let in_git = git.join("indelible");
         if in_git.is_dir() { in_git } else { self.path.join(".indelible") }
+    }
+
+    /// Where the private folder lies in a user's repository.
+    pub fn private_in_git(&self) -> PathBuf {
+        self.path.join(".git/indelible")
+    }
+
+    /// The home's id, as its private folder says.
+    pub fn id(&self) -> String {
+        self.id_in("home.json")
+    }
+
+    /// The journal's id.
+    pub fn journal_id(&self) -> String {
+        self.id_in("journal.json")
+    }
+
+    #[track_caller]
+    fn id_in(&self, name: &str) -> String {
+        let text = std::fs::read(self.private().join(name)).expect("it is a home");
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+        value["id"].as_str().expect("it has an id").to_owned()
     }
 
     /// The product, on this home.
@@ -195,7 +217,7 @@ impl TestHome {
         assert_eq!(check, "ok", "SQLite finds something wrong with the index");
     }
 
-    /// The git program in the home, with nobody's configuration.
+    /// The git program in the home, without any user's configuration.
     pub fn git<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
         self.git_in(&self.path, args)
     }
@@ -236,7 +258,7 @@ impl TestHome {
         self.journal().iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// The full name of the reference that has the history: in somebody's repository it is ours alone.
+    /// The full name of the reference that has the history.
     pub fn history(&self) -> String {
         let id = std::fs::read_to_string(self.private().join("home.json")).ok();
         let id =

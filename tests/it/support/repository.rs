@@ -1,4 +1,4 @@
-//! Somebody's own repository.
+//! A user's own repository.
 
 use super::{Cmd, TestHome};
 
@@ -15,7 +15,7 @@ pub fn repository() -> TestHome {
     home
 }
 
-/// Git on behalf of its owner, who has a name here and whose hooks let them.
+/// Runs git as the repository's owner, with a name and without hooks.
 pub fn theirs<'a>(home: &TestHome, args: impl IntoIterator<Item = &'a str>) -> Cmd {
     let identity = ["-c", "user.name=Owner", "-c", "user.email=owner@example.org", "-c", "commit.gpgsign=false"];
     home.git(identity.into_iter().chain(["-c", "core.hooksPath=/dev/null"]).chain(args))

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
-use indelible::adopt::{self, Adopted, Found, Inspection, Orphan, Orphans, Plan, Repository, Wishes};
+use indelible::adopt::{self, Adopted, Inspection, Occupant, Orphan, Orphans, Plan, Repository, Wishes};
 use indelible::home::Home;
 use indelible::model::text::{self, shell_path_alone, visible_line};
 use serde_json::json;
@@ -17,12 +17,12 @@ use crate::settings::{Settings, TEMPLATE};
 use crate::which::By;
 
 const WHAT: &str = "the home was not adopted";
-/// So many orphans of a sort are listed; `--json` lists all.
+/// How many orphans of a kind are listed; `--json` lists all.
 const LISTED_MAX: usize = 10;
 
 impl AdoptionArgs {
-    /// The home that is meant, by the one rule for all commands, and who says so. Where nothing names or finds one, it is the
-    /// framework's usual place instead of the default home, which nobody adopts.
+    /// The home to adopt, by the same rule as for all commands, and what named it. If no home is named or found, it is the
+    /// framework's usual folder instead of the default home.
     pub fn home(&self, context: &Context) -> Result<(PathBuf, &'static str), Failure> {
         if let Some(path) = &self.dir {
             return Ok((path.clone(), "named"));
@@ -37,7 +37,7 @@ impl AdoptionArgs {
         }
     }
 
-    /// Whether to go on, once what would be done has been said: somebody at a terminal is asked.
+    /// Whether to go on, after the plan was shown: a person at a terminal is asked.
     pub fn goes_on(&self, as_json: bool, question: &str) -> bool {
         if self.dry_run || self.yes || as_json || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
             return self.yes;
@@ -83,7 +83,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, scripts: bool, repair: bool)
     Ok(Exit::Done)
 }
 
-/// What a person has to be told of drop-in scripts that something has replaced, for `status` and `verify`.
+/// A report about drop-in scripts that were replaced, for `status` and `verify`.
 pub fn replaced_scripts(home: &Home, what: &str) -> Result<Vec<String>, Failure> {
     let replaced = adopt::replaced_scripts(home).map_err(|error| Failure::of(what, &error))?;
     let home = shell_path_alone(home.path());
@@ -123,12 +123,12 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
         output::line("\nScripts:");
         for script in &plan.scripts {
             line(match script.found {
-                Found::Nothing => format!("{}: made", script.name),
-                Found::Ours => format!("{}: ours already, brought up to date", script.name),
-                Found::Theirs => {
+                Occupant::Nothing => format!("{}: made", script.name),
+                Occupant::Ours => format!("{}: ours already, brought up to date", script.name),
+                Occupant::Theirs => {
                     format!("{}: replaced; yours is kept in the private folder, in adopted/scripts", script.name)
                 }
-                Found::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
+                Occupant::NoFile => format!("{}: a link, or no plain file: left alone", script.name),
             });
         }
     }
@@ -147,9 +147,9 @@ fn say(plan: &Plan, scripts: bool, repair: bool) {
     }
 }
 
-/// Says which scripts go on as they are.
+/// Says which scripts stay unchanged.
 fn say_uncovered(plan: &Plan, scripts: bool) {
-    let theirs = plan.scripts.iter().filter(|script| !scripts && script.found == Found::Theirs);
+    let theirs = plan.scripts.iter().filter(|script| !scripts && script.found == Occupant::Theirs);
     let names: Vec<_> = theirs.map(|script| script.name).chain(plan.uncovered.iter().map(String::as_str)).collect();
     if names.is_empty() {
         return;
@@ -163,7 +163,7 @@ fn say_uncovered(plan: &Plan, scripts: bool) {
     }
 }
 
-/// Says that the framework's own hook records what ours does, where its host is told to run it.
+/// Warns if a host also runs the framework's own hook: it records the same as indelible's.
 fn say_hooks(plan: &Plan) {
     const SETTINGS_BYTES_MAX: u64 = 4 << 20;
     let Some(path) = plan.home.parent().map(|above| above.join("settings.json")) else { return };

@@ -1,8 +1,7 @@
-//! Starting a worker where nobody else does, if `worker.autostart` says so.
+//! Starts a worker if none runs and `worker.autostart` is set.
 //!
-//! It comes after the record is acknowledged and the answer is written, and whatever goes wrong with it stays its own
-//! affair. The worker shares nothing with the recorder: no terminal, no session, no open file, no variable that only a
-//! hook has.
+//! This happens after the record is acknowledged and the answer is written, and its errors change nothing. The worker shares
+//! nothing with the recorder: no terminal, session, open file, or variable of a hook.
 
 use std::process::Command;
 
@@ -12,7 +11,7 @@ use indelible::worker::may_start;
 
 use crate::settings::Settings;
 
-/// Starts a worker for `home` if the settings want it, none runs, and nobody has tried within the last minute.
+/// Starts a worker for `home` if the settings say so, none runs, and no recorder has tried within the last minute.
 pub fn run(home: &Home, settings: &Settings) {
     if !settings.worker.autostart {
         return;
@@ -28,11 +27,11 @@ pub fn run(home: &Home, settings: &Settings) {
     }
 }
 
-/// Starts a worker for `home` on its own.
+/// Starts a detached worker for `home`.
 pub fn start(home: &Home) -> std::io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(home.path()).args(["worker", "--log", "file"]);
-    // What it, and the git program that it runs, need of the environment.
+    // The variables that the worker and its git program need.
     let kept = os::VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.env_clear().envs(kept);
     os::start_detached(&mut command)

@@ -1,11 +1,12 @@
-//! `config`: what the settings are, where they come from, and changing one in the file that decides it.
+//! `config`: shows settings and their origins, and changes a setting in the file that decides it.
 //!
-//! Each file is replaced whole: killed at any moment it is the old one or the new one. The user's own is changed under a
-//! lock ([`indelible::own`]). Two that change a home's at once may undo each other's change, and nothing worse.
+//! Each file is replaced whole: killed at any point, the old file or the new one is there. The user's file is changed under a
+//! lock ([`indelible::own`]). Two processes that change a home's file at once may undo each other's change, but not damage it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indelible::fs::Durability;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
 use indelible::init::CONFIG;
@@ -22,11 +23,11 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::{self, Origin, Own, Setting, Settings, TEMPLATE};
 
-/// How long a running worker has to say that it has read the settings again.
+/// How long to wait for a running worker to reload the settings.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait for others who change the user's own file. Each takes milliseconds.
+/// How long to wait for the lock of the user's file. Each change takes milliseconds.
 const OWN_WAIT: Duration = Duration::from_secs(10);
-/// How a new file of the user's own begins.
+/// The first lines of a new user's file.
 const OWN_HEADING: &str = "\
 # Your own settings of indelible. What is in [worker], [history] and so on holds for every home; what is in
 # [home.\"<id>\".worker] for one. `indelible config list` shows every setting, and the id.
@@ -134,7 +135,7 @@ fn wrong(key: &str, why: &str) -> Failure {
     Failure::new(Exit::Input, NOT_SET).because(&std::io::Error::other(format!("{key}: {why}")))
 }
 
-/// Changes the home's own file. Returns its path.
+/// Changes the home's file. Returns its path.
 fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
     let text = match settings::text_of(home)? {
         text if text.is_empty() => TEMPLATE.to_owned(),
@@ -148,17 +149,17 @@ fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, F
     let text = edited(&text, &[], key, value).map_err(|why| wrong(key, &why))?;
     toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(key, error.message()))?;
     let temporary = home.private_folder("tmp").map_err(|error| Failure::of(NOT_SET, &error))?;
-    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary);
-    let _ = written.map_err(|error| Failure::of(NOT_SET, &error))?;
+    let written = home.private().replace(CONFIG, text.as_bytes(), &temporary, Durability::Full);
+    written.map_err(|error| Failure::of(NOT_SET, &error))?;
     Ok(settings::path_of(home))
 }
 
-/// The folder of the user's own file.
+/// The folder of the user's file.
 fn user_folder() -> PathBuf {
     settings::user_path().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
 }
 
-/// Changes what the user's own file says of this home. Returns its path.
+/// Changes the settings of this home in the user's file. Returns its path.
 fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
     let unknown = || Failure::new(Exit::NoHome, NOT_SET).because(&std::io::Error::other("HOME is not known"));
     let path = settings::user_path().ok_or_else(unknown)?;
@@ -182,7 +183,7 @@ fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, F
     Ok(path)
 }
 
-/// Why the user's own file was not changed.
+/// Why the user's file was not changed.
 struct NotSet(Failure);
 
 impl From<own::Error> for NotSet {
@@ -191,15 +192,15 @@ impl From<own::Error> for NotSet {
     }
 }
 
-/// Has a running worker read its settings again. Returns whether it did; `None` if none runs.
+/// Asks a running worker to reload its settings. Returns whether it did; `None` if none runs.
 fn tell_worker(home: &Home) -> Option<bool> {
     WorkerLock::holder(home.private()).ok()??;
     let answer = Request::ask(home, Want::Reload).ok().and_then(|request| request.wait(PATIENCE).ok()).flatten();
     Some(answer.is_some_and(|answer| answer.error.is_none()))
 }
 
-/// `text` with `section.key` set to `value`, beneath the tables `above`: in the place of the comment that shows its default,
-/// if there is one.
+/// `text` with `section.key` set to `value`, beneath the tables `above`. It replaces the comment that shows the default, if
+/// there is one.
 fn edited(text: &str, above: &[&str], key: &str, value: &toml::Value) -> Result<String, String> {
     let (section, key) = key.split_once('.').ok_or("it has no section")?;
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
@@ -227,7 +228,7 @@ fn edited(text: &str, above: &[&str], key: &str, value: &toml::Value) -> Result<
     Ok(shown.unwrap_or_else(|| document.to_string()))
 }
 
-/// Sets `key` among `keys`; a value keeps the comments around it, a table its heading and those of what stays in it.
+/// Sets `key` among `keys`. A value keeps the comments around it; a table keeps its heading and the comments of its keys.
 fn put(keys: &mut dyn TableLike, key: &str, mut value: Value) {
     match (keys.get_mut(key), &value) {
         (Some(Item::Table(table)), Value::InlineTable(new)) => {
@@ -262,7 +263,7 @@ fn uncommented(text: &str, section: &str, key: &str, value: &Value) -> Option<St
     Some(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
-/// Whether `text` has the same values as `document`: what looks like a comment can be within a text of many lines.
+/// Whether `text` has the same values as `document`: a line that looks like a comment can be part of a multi-line string.
 fn says_the_same(text: &str, document: &DocumentMut) -> bool {
     let values = |text: &str| toml::from_str::<toml::Table>(text).ok();
     values(text).is_some_and(|it| Some(it) == values(&document.to_string()))

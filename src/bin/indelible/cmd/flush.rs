@@ -1,4 +1,4 @@
-//! `flush`: commits everything pending now. And how a command does what needs the worker's lock.
+//! `flush`: commits everything pending now. Also, how a command runs a job that needs the worker's lock.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::output::{self, Bars};
 use crate::settings::Settings;
 
 const WHAT: &str = "not everything pending was committed";
-/// How long a worker is waited for before it is looked whether it still runs.
+/// How long to wait for a worker's answer before checking that it still runs.
 const SLICE: Duration = Duration::from_millis(250);
 
 pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
@@ -40,25 +40,25 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Something that needs the worker's lock: done by the worker if one runs, here if none does.
+/// A job that needs the worker's lock. The worker does it if one runs, otherwise this process.
 pub struct Job<'j> {
     pub home: &'j Home,
     pub settings: &'j Settings,
     pub want: Want,
-    /// What is not done if it fails.
+    /// What was not done if it fails.
     pub what: &'static str,
 }
 
-/// What came of a job.
+/// The result of a job.
 pub struct Done {
     /// Who did it.
     pub by: String,
-    /// What was done, where that was reported.
+    /// What was done, if the worker reported it.
     pub report: Option<Report>,
 }
 
 impl Job<'_> {
-    /// Does it, or has it done, within `wait_max`.
+    /// Does the job, or has the worker do it, within `wait_max`.
     pub fn run(&self, wait_max: Duration, progress: &mut dyn Progress) -> Result<Done, Failure> {
         let until = Instant::now() + wait_max;
         let mut asked: Option<Request> = None;
@@ -100,8 +100,7 @@ impl Job<'_> {
             if let Err(error) = worker::note(self.home, *committer.counts(), &report) {
                 tracing::debug!(%error, "what was done is not counted");
             }
-            // Rolling packs together takes longer than a commit. Whoever flushes waits for it only where no worker ever
-            // comes to do it.
+            // A repack takes longer than a commit. A flush does one only if no worker will.
             let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
             committer.history().repack_from(packs_max)?;
             committer.fold_everything();

@@ -217,7 +217,7 @@ fn told(needs: &[String], host: Host) -> Option<Value> {
     if needs.is_empty() {
         return None;
     }
-    let text = format!("indelible, which records what is learned here, needs a person: {}", needs.join("; "));
+    let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
     let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
     Some(match host {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::home;
-use indelible::init::{self, init};
+use indelible::init::{self, Made, init};
 use indelible::model::text;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::output;
 use crate::settings::{Settings, TEMPLATE};
 use crate::which::{self, By};
 
-/// Refuses to let root, who can have come by another user's `HOME`, make folders there in which that user can make nothing.
+/// Refuses if root runs with another user's `HOME`: that user could not write into the folders that root makes there.
 fn not_in_the_folders_of_another(path: &Path) -> Result<(), Failure> {
     let above = path.ancestors().find(|above| above.exists()).unwrap_or(path);
     let owner = os::owner_of(above).filter(|owner| os::user() == 0 && *owner != 0);
@@ -59,9 +59,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
             "guest": made.guest,
             "index_damaged": made.index_damaged,
         }));
-        return Ok(Exit::Done);
+    } else {
+        say(&path, &made);
     }
-    let shown = text::path(&path);
+    Ok(Exit::Done)
+}
+
+/// Says what was made, for people.
+fn say(path: &Path, made: &Made) {
+    let shown = text::path(path);
     match made.added.as_slice() {
         [] => output::line(&format!("{shown} is a home already; nothing was missing")),
         added => output::line(&format!("{shown} is a home now (added: {})", added.join(", "))),
@@ -86,5 +92,4 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     if made.index_damaged {
         output::warn("its index is damaged: run `indelible repair`");
     }
-    Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what shells and readers of manuals want to have, made from the command line itself.
+//! `completions` and `man`: shell completions and manual pages, generated from the command line.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 
 const NAME: &str = "indelible";
-/// The shells that look for completions in a file of their own, and where that is beneath a prefix.
+/// Shells that load completions from a file, and its path beneath a prefix.
 const SHELLS: [(Shell, &str); 3] = [
     (Shell::Bash, "share/bash-completion/completions/indelible"),
     (Shell::Fish, "share/fish/vendor_completions.d/indelible.fish"),
@@ -54,8 +54,8 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
     Ok(Exit::Done)
 }
 
-/// For fish, the arguments of the commands in `command` that are one of some words: `clap_complete` knows only flags there.
-/// `within` is the condition that `command` is typed.
+/// For fish, completions of arguments with possible values in `command`: `clap_complete` has only flags there. `within` is the
+/// condition that `command` was typed.
 fn fish_words(command: &Command, within: Option<&str>) -> String {
     let mut lines = String::new();
     for command in command.get_subcommands() {

@@ -35,19 +35,19 @@ use crate::settings::Settings;
 use crate::user;
 use crate::which::{self, By, Meant};
 
-/// What every command gets.
+/// The context of every command.
 pub struct Context {
     pub home: Option<PathBuf>,
     pub json: bool,
     pub overrides: Vec<String>,
-    /// Whether nothing is said on stderr: hosts show it to people.
+    /// Whether nothing is written to stderr, because hosts show it to people.
     pub quiet: bool,
-    /// Which home is meant, once it was asked.
+    /// The home that the command uses, once it was looked up.
     meant: OnceCell<Meant>,
 }
 
 impl Context {
-    /// Which home is meant. The first time, what was passed by is said.
+    /// The home that the command uses. The first call reports skipped homes.
     pub fn meant(&self) -> Result<&Meant, Failure> {
         if let Some(meant) = self.meant.get() {
             return Ok(meant);
@@ -67,12 +67,12 @@ impl Context {
         Ok(self.meant.get_or_init(|| meant))
     }
 
-    /// The path of the home that is meant.
+    /// The path of the home that the command uses.
     pub fn home_path(&self) -> Result<PathBuf, Failure> {
         self.meant().map(|meant| meant.path.clone())
     }
 
-    /// Names the home on stderr that is about to be changed, unless the command line does.
+    /// Names the home on stderr before it is changed, unless the command line names it.
     pub fn name_home(&self) -> Result<(), Failure> {
         let meant = self.meant()?;
         if meant.by != By::Flag {
@@ -81,7 +81,7 @@ impl Context {
         Ok(())
     }
 
-    /// Counts `records` for the home that was passed by, if one was: they were made within it.
+    /// Counts `records` for the skipped home, if there is one: they were made within it.
     pub fn count_passed(&self, records: usize) {
         let passed = self.meant.get().and_then(|meant| meant.passed.first());
         if let (Some((path, _)), Some(state)) = (passed, user::state_folder()) {
@@ -89,14 +89,14 @@ impl Context {
         }
     }
 
-    /// What to tell of the home that was passed by, if one was and records were made within it.
+    /// A report about the skipped home, if there is one and records were made within it.
     pub fn told_of_passed(&self) -> Option<String> {
         let (path, _) = self.meant.get()?.passed.first()?;
         let records = Passed::read(&user::state_folder()?).of(path);
         (records > 0).then(|| which::told_of_passed(path, records))
     }
 
-    /// The home that is meant, open, for a command that was to do `what`.
+    /// Opens the home that the command uses. `what` says what is not done if that fails.
     pub fn open(&self, what: &str) -> Result<Home, Failure> {
         let path = self.home_path()?;
         Home::open(&path).map_err(|error| Failure::of(what, &error))
@@ -108,7 +108,7 @@ impl Context {
     }
 }
 
-/// A failure to adopt a home, or to give one back.
+/// The failure of `adopt` and `release` on Windows.
 fn not_on_windows() -> Failure {
     let why = "a folder cannot be put aside there while files in it are open, so a home could not be given back";
     Failure::new(Exit::Usage, "homes are neither adopted nor released on Windows").because(&std::io::Error::other(why))
@@ -117,7 +117,7 @@ fn not_on_windows() -> Failure {
 /// Runs the command that `args` name.
 ///
 /// # Errors
-/// Whatever kept it from doing what it was asked.
+/// Why the command did not do what it was asked.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let quiet = matches!(args.command, Command::Hook(_));
     let context = Context { home: args.home, json: args.json, overrides: args.set, quiet, meant: OnceCell::new() };

@@ -1,4 +1,4 @@
-//! `recover`: after a crash, bring everything back and say what was done.
+//! `recover`: after a crash, restores everything and says what was done.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     Ok(if report.lost.is_empty() { Exit::Done } else { Exit::Disagreement })
 }
 
-/// Opens the home; where its private folder is gone or incomplete and the rest is there, makes that again first.
+/// Opens the home. If its private folder is missing or incomplete and the rest is there, makes that folder first.
 pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failure> {
     let path = context.home_path()?;
     match open_whole(&path) {
@@ -65,7 +65,7 @@ pub fn say(context: &Context, report: &Report) {
     }
     let lines = [
         (report.swept, "leftover was swept", "leftovers were swept"),
-        (u64::from(report.index_rebuilt), "index was built anew from the files", "indexes were built anew"),
+        (u64::from(report.index_rebuilt), "index was rebuilt from the files", "indexes were rebuilt"),
         (report.committed, "pending record was committed", "pending records were committed"),
         (report.files_restored, "file was restored", "files were restored"),
         (report.rows_added, "row was added", "rows were added"),
@@ -76,8 +76,8 @@ pub fn say(context: &Context, report: &Report) {
         ),
         (
             report.torn,
-            "torn entry was skipped (nobody was promised it)",
-            "torn entries were skipped (nobody was promised them)",
+            "torn entry was skipped (it was never acknowledged)",
+            "torn entries were skipped (they were never acknowledged)",
         ),
         (
             report.damaged,
@@ -107,7 +107,7 @@ pub fn say(context: &Context, report: &Report) {
     }
 }
 
-/// Says which copies rows came from, and from when they are.
+/// Says which copies rows came from, and the times of the copies.
 fn say_copies(report: &Report) {
     let named = |base: &Base| {
         let at =

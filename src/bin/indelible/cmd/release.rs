@@ -18,7 +18,7 @@ use crate::output::{self, Bars};
 use crate::user;
 
 const WHAT: &str = "the home was not released";
-/// How long a worker that was asked to stop may take, and whoever else has its lock.
+/// How long to wait for a worker that was asked to stop, or for another holder of its lock.
 const WAIT: Duration = Duration::from_secs(60);
 
 pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit, Failure> {
@@ -47,7 +47,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit
     let released = release::release(&lock, &note, &settings.batch(), remove, &mut bars)
         .map_err(|error: adopt::Error| Failure::of("the home is not released, or not to the end", &error))?;
     if let Some(state) = user::state_folder() {
-        // It has no token any more, so this is for tidiness alone.
+        // Its token is gone already, so this only cleans up.
         let _ = trust::revoke(Some(&state), &released.home);
     }
     match context.json {
@@ -57,7 +57,7 @@ pub fn run(context: &Context, asked: &AdoptionArgs, remove: bool) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Takes the worker's lock; a worker that has it is asked to stop.
+/// Takes the worker's lock, and asks a worker that holds it to stop.
 fn take_lock(home: &Home) -> Result<Exclusive<'_>, Failure> {
     let until = Instant::now() + WAIT;
     let (mut seen, mut asked) = (None, None);
@@ -67,8 +67,8 @@ fn take_lock(home: &Home) -> Result<Exclusive<'_>, Failure> {
             Ok(lock) => return Ok(lock),
             Err(holder) => holder,
         };
-        // Whoever has just taken the lock has not said who it is yet: then this still names a worker that is gone, and
-        // its number may be another process's. So it has to say the same twice.
+        // A new holder of the lock has not written its id yet: then this names a worker that is gone, and its id may belong to
+        // another process by now. So it must be the same twice.
         let worker = holder.worker().filter(|worker| seen.replace(*worker) == Some(*worker));
         if let Some(process) = worker.filter(|worker| asked != Some(*worker)) {
             let _ = os::ask_to_stop(process);
@@ -128,8 +128,9 @@ fn say_done(done: &Released) {
     say_branch(done, branch);
 }
 
-/// The commands that bring the records to their owner's branch and end ours. Each step needs the one before it, and ours is
-/// ended only if everything on it is in HEAD by then. Where no branch of ours shows the newest commit, none is ended.
+/// The commands that bring the records to the owner's branch and delete indelible's. Each step needs the one before it, and
+/// the branch is deleted only if everything on it is in HEAD by then. If no branch of indelible's shows the newest commit,
+/// none is deleted.
 fn say_branch(done: &Released, branch: &str) {
     let line = |text: &str| output::line(&format!("  {text}"));
     let git = format!("git -C {}", shell_path_alone(&done.home));
@@ -157,8 +158,8 @@ fn say_branch(done: &Released, branch: &str) {
         true => format!("{git} diff --name-only HEAD...{branch}"),
         false => format!("{git} ls-tree -r --name-only {branch}"),
     };
-    // What was moved or removed since has no file to add. What they have staged beside is not for this commit, not even
-    // where there is no such file.
+    // A file that was moved or removed since cannot be added. Other staged files must not get into this commit, even if there
+    // is nothing to add.
     let there = format!("{paths} | (cd {} && xargs -r ls -d 2>/dev/null)", shell_path_alone(&done.home));
     let commit = format!("{there} | {git} commit --only -m 'Records' --pathspec-from-file=-");
     line(&format!("{there} | {git} add --pathspec-from-file=- &&"));

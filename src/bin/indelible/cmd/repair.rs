@@ -1,4 +1,4 @@
-//! `repair`: mends what `verify` lists.
+//! `repair`: repairs what `verify` lists.
 
 use indelible::hook::count;
 use indelible::quarantine::Quarantine;

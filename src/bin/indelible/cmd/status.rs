@@ -1,4 +1,4 @@
-//! `status`: what is pending, and whether a person is needed.
+//! `status`: what is pending, and what needs attention.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,14 +47,14 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     Ok(if check && !status.needs_attention.is_empty() { Exit::Disagreement } else { Exit::Done })
 }
 
-/// All that is told: the home's status, and what only this user's own files know.
+/// The home's status, and what only this user's own files know.
 #[derive(Serialize)]
 struct Told<'s> {
     #[serde(flatten)]
     status: &'s Status,
-    /// What is in the home's configuration file and does not hold.
+    /// Settings of the home's file that are ignored or limited.
     settings_notices: &'s [String],
-    /// The homes that were passed by, which are not trusted, and from within which records came.
+    /// Untrusted homes that were skipped although records were made within them.
     passed: Vec<PassedHome<'s>>,
 }
 
@@ -70,7 +70,7 @@ impl<'s> PassedHome<'s> {
     }
 }
 
-/// How many names of what lies in quarantine are shown.
+/// How many names of files in quarantine are shown.
 const NAMES_SHOWN: usize = 5;
 
 fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
@@ -141,11 +141,11 @@ fn say(status: &Status, folder: &Path) {
     }
 }
 
-/// Who works, and else who did last: what it said of itself then is no news.
+/// The worker that runs, or the last one. The status of the last one is old.
 fn worker(status: &Status) -> String {
     let state = |published: &Published| format!("{:?}", published.state).to_lowercase();
     match (&status.worker, &status.published) {
-        // Another process can have the lock for a moment, or a worker that has not said anything yet.
+        // Another process can hold the lock briefly, or a worker that has not written its status yet.
         (Some(holder), Some(published)) if holder.ends_with(&format!("process {}", published.process)) => {
             format!("{holder}, {}", state(published))
         }
@@ -191,7 +191,7 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
     }
 }
 
-/// What became of hooks' events, in one line.
+/// The outcomes of hooks' events, in one line.
 pub fn hooks_line(hooks: &Counts) -> String {
     let by = |reasons: &BTreeMap<String, u64>| match reasons.is_empty() {
         true => String::new(),
@@ -213,7 +213,7 @@ pub fn hooks_line(hooks: &Counts) -> String {
     )
 }
 
-/// An age, as people are shown it.
+/// An age, for people.
 fn seconds(age: i64) -> String {
     number(age.unsigned_abs())
 }

@@ -1,7 +1,7 @@
 //! `sync-report`: what the framework's `sync-db-markdown.sh` prints, for the drop-in script of that name.
 //!
-//! It looks at more than the framework's script does: at successes, observations, experiments, and at indelible's own records. The
-//! lines are the framework's all the same. Something is in sync only if nothing is left that was reported.
+//! It checks more than the framework's script does: also successes, observations, experiments, and indelible's own records. The
+//! lines are the framework's. Everything is in sync only if nothing reported is left.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::settings::{Settings, TEMPLATE};
 
 const WHAT: &str = "the report could not be made";
 const RULE: &str = "==============================================";
-/// How long a worker may take to mend records.
+/// How long to wait for a worker to repair records.
 const WAIT_S: u64 = 60;
 
 pub fn run(context: &Context, fix: bool, verbose: bool) -> Result<Exit, Failure> {
@@ -43,7 +43,7 @@ fn line(text: impl AsRef<str>) {
     output::line(text.as_ref());
 }
 
-/// What a look found: the framework's orphans, and records about which the stores disagree.
+/// What was found: the framework's orphans, and records about which the stores disagree.
 struct Look {
     orphans: Orphans,
     records: Report,
@@ -83,7 +83,7 @@ struct Totals {
 }
 
 struct Said<'l> {
-    /// What is left after mending; `None` where nothing was to be mended.
+    /// What is left after the repair; `None` if nothing was to be repaired.
     left: Option<&'l Look>,
     totals: Totals,
 }
@@ -158,7 +158,7 @@ impl Said<'_> {
         }
     }
 
-    /// Says what became of something that was to be mended. Returns 1 if it was.
+    /// Says whether something was repaired. Returns 1 if it was.
     fn mended(&mut self, is_left: Option<bool>, why: Option<&str>, done: &str) -> usize {
         match (is_left, why) {
             (None, _) => {}

@@ -81,7 +81,7 @@ fn named_or_nearest(context: &Context) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Warns if settings of the user's own for another home do not count for this one.
+/// Warns if another home has the same id: the user's settings for that id are for the other one.
 fn say_same_id(trusted: &Trusted) {
     if let Some(other) = &trusted.same_id {
         output::warn(&format!(
@@ -92,7 +92,7 @@ fn say_same_id(trusted: &Trusted) {
     }
 }
 
-/// Notes a home that was just made or adopted; what keeps it from being noted is only a warning.
+/// Notes a home that was just made or adopted as trusted. A failure is only a warning.
 pub fn note(path: &Path) {
     match trust::trust(user::state_folder().as_deref(), path) {
         Ok(trusted) => say_same_id(&trusted),
@@ -146,7 +146,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How a noted place stands, in a word.
+/// The state of a noted home, in a word.
 fn stands(state: Option<&Path>, place: &Path) -> String {
     use indelible::trust::{Reason, Standing};
     match trust::standing(state, place) {

@@ -1,4 +1,4 @@
-//! `worker`: commits what is recorded until it is asked to stop; with `--detach`, has another process do so.
+//! `worker`: commits what is recorded until it is asked to stop; with `--detach`, in another process.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,13 +22,13 @@ use crate::{logging, output};
 const WHAT: &str = "the worker stopped";
 const NOT_STARTED: &str = "the worker was not started";
 const NOT_STOPPED: &str = "the worker was not stopped";
-/// How long an answer is waited for before it is looked whether the worker still runs.
+/// How long to wait for an answer before checking that the worker still runs.
 const SLICE: Duration = Duration::from_millis(250);
-/// How often it is looked whether a worker that has answered has ended: its lock cannot be waited for with a limit.
+/// How often to check whether a worker that has answered has ended: there is no wait for its lock with a limit.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long until settings that could not be read are read again.
+/// The pause before settings that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(5);
-/// How long another worker may take to end.
+/// How long to wait for another worker to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
@@ -90,7 +90,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     }
 }
 
-/// The settings of `home`. Where they cannot be read at the moment, they are read again for a while.
+/// The settings of `home`. If they cannot be read right now, retries for a while.
 fn patiently(context: &Context, home: &Home) -> Result<Settings, Failure> {
     let read = || context.settings(home);
     read.retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(7))
@@ -99,7 +99,7 @@ fn patiently(context: &Context, home: &Home) -> Result<Settings, Failure> {
         .call()
 }
 
-/// Moves a private folder of before to where it lies now. One that cannot be moved goes on being used.
+/// Moves an older private folder to its current place. If it cannot be moved, it is used where it is.
 fn settle(context: &Context) -> Result<(), Failure> {
     let path = context.home_path()?;
     if let Ok(home) = home::open_folder(&path)
@@ -110,7 +110,7 @@ fn settle(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts a worker that goes on when this process and its terminal have ended.
+/// Starts a worker that outlives this process and its terminal.
 pub fn detach(context: &Context) -> Result<Exit, Failure> {
     let home = context.open(NOT_STARTED)?;
     let _ = context.settings(&home)?;
@@ -125,7 +125,7 @@ pub fn detach(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Has the worker that runs commit what is pending and end. Waits until nobody has its lock.
+/// Asks the running worker to commit what is pending and to end. Waits until its lock is free.
 pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let home = context.open(NOT_STOPPED)?;
     let until = Instant::now() + crate::settings::seconds(timeout_s);
@@ -141,7 +141,7 @@ pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         }
         let (request, _) = match &asked {
             Some(asked) if asked.1 == holder && asked.0.is_there() => asked,
-            // Another has started meanwhile, or has taken the request for one from before its start.
+            // Another worker has started meanwhile, or took the request for one from before its start.
             _ => {
                 answered = false;
                 let request = Request::ask(&home, Want::Stop).map_err(|error| Failure::of(NOT_STOPPED, &error))?;
@@ -175,17 +175,17 @@ fn held(holder: Holder) -> Failure {
         .hint("one worker serves all recorders of a home")
 }
 
-/// Where this program was started from: by name, if the name is a path, so that a link that is led elsewhere is noticed.
+/// The path that this program was started from: as named, if the name is a path, so that a changed link is noticed.
 fn own_path() -> PathBuf {
     let name = std::env::args_os().next().map(PathBuf::from).filter(|name| name.is_absolute());
     name.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
 }
 
-/// Goes on as the program that lies where this one was started from, in the same process and with the same arguments.
-/// The lock goes with the old one and is taken anew. Returns only where that is not possible, and why.
+/// Replaces this process by the program at the path that this one was started from, with the same arguments. The lock is
+/// released with the old program, and the new one takes it again. Returns only if that fails, and why.
 fn become_replacement(program: &Program) -> String {
     let path = program.path();
-    // Once it is this process, it is too late to find out that it cannot be loaded.
+    // Tried first: once this process is replaced, an error could not be reported.
     let try_it = Command::new(path).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).output();
     match try_it {
         Ok(tried) if tried.status.success() => {}

@@ -545,7 +545,7 @@ pub fn syncfs(folder: &Handle) -> Result<(), Errno> {
     fsync(folder)
 }
 
-/// Whoever may read a program may run it here.
-pub fn make_program(_: &Handle) -> Result<(), Errno> {
+/// Who may do what is not said in this way here.
+pub fn set_mode(_: &Handle, _: u32) -> Result<(), Errno> {
     Ok(())
 }

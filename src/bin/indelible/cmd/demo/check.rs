@@ -1,10 +1,10 @@
-//! Whether every record is where it should be, exactly once. No I/O.
+//! Checks that every record is where it should be, exactly once. No I/O.
 //!
 //! | the recorder | the record must be |
 //! | --- | --- |
 //! | exited 0 | whole: in every place exactly once, and the same in all |
 //! | was killed before it could | whole, or nowhere |
-//! | exited with anything else | nowhere; and in a home of its own it had no reason to |
+//! | exited with anything else | nowhere; and it is an error, because nothing else uses the home |
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use super::plan::{Planned, Tokens};
 const LOG_KIND: &str = "experiment-log";
 const PAGE: &str = "/README.md";
 
-/// What the check came to.
+/// The result of the check.
 #[derive(Default)]
 pub struct Checked {
     /// Recorders that exited 0.
@@ -29,21 +29,21 @@ pub struct Checked {
     pub rows: usize,
     /// Records' own files in the branch's newest commit.
     pub in_git: usize,
-    /// Acknowledged records that are missing somewhere.
+    /// Acknowledged records that are missing in some place.
     pub lost: usize,
-    /// Records that are somewhere more than once.
+    /// Records that are in some place more than once.
     pub doubled: usize,
-    /// Recorders that were to be killed and had acknowledged by then.
+    /// Recorders that acknowledged before they could be killed.
     pub too_late: usize,
-    /// Records of killed recorders that had not acknowledged them, and are whole all the same.
+    /// Records of killed recorders that were not acknowledged and are whole.
     pub kept: usize,
     /// Records of killed recorders that are nowhere.
     pub gone: usize,
-    /// Everything that is not as it should be.
+    /// Every error that was found.
     pub problems: Vec<String>,
 }
 
-/// Where the traces of one record are.
+/// The traces of one record.
 #[derive(Default)]
 struct Seen<'e> {
     /// Its own files in the home, and its logs if it is an experiment.
@@ -68,7 +68,7 @@ enum Presence {
     Partial,
 }
 
-/// Holds what was found against what the recorders were told.
+/// Compares what was found with what the recorders were told.
 pub fn check(planned: &[Planned], shots: &[Shot], evidence: &Evidence) -> Checked {
     let mut checked = Checked { problems: evidence.trouble.clone(), ..Checked::default() };
     let seen = sort(planned, evidence, &mut checked.problems);
@@ -90,7 +90,7 @@ pub fn check(planned: &[Planned], shots: &[Shot], evidence: &Evidence) -> Checke
 }
 
 impl Checked {
-    /// What is wrong with one record, if anything is.
+    /// What is wrong with one record, if anything.
     fn judge(&mut self, presence: Presence, shot: &Shot) -> Option<&'static str> {
         let killed = shot.target && indelible::fs::os::was_killed(shot.status);
         let (count, wrong) = match (presence, shot.acknowledged()) {
@@ -108,7 +108,7 @@ impl Checked {
     }
 }
 
-/// What it means to be in places so many times each.
+/// What it means to be in each place this many times.
 fn presence(counts: impl Iterator<Item = usize> + Clone) -> Presence {
     match (counts.clone().min(), counts.max()) {
         (_, Some(2..)) => Presence::Doubled,
@@ -118,7 +118,7 @@ fn presence(counts: impl Iterator<Item = usize> + Clone) -> Presence {
     }
 }
 
-/// Sorts what was found by record, and names what belongs to none.
+/// Sorts what was found by record, and names what belongs to no record.
 fn sort<'e>(planned: &[Planned], evidence: &'e Evidence, problems: &mut Vec<String>) -> Vec<Seen<'e>> {
     let tokens = Tokens::of(planned);
     let mut seen: Vec<Seen<'_>> = std::iter::repeat_with(Seen::default).take(planned.len()).collect();
@@ -198,7 +198,7 @@ fn sort_commits(commits: &[CommitSeen], problems: &mut Vec<String>, seen: &mut [
 }
 
 impl Seen<'_> {
-    /// Every place that a record of this kind has to be in, and how often it is there.
+    /// Every place that must have a record of this kind, and how often the record is there.
     fn places(&self, kind: Kind) -> Vec<(&'static str, usize)> {
         let mut places = vec![
             ("files", self.files.len()),
@@ -223,7 +223,7 @@ impl Seen<'_> {
         format!("{wrong}: {kind} {token} ({}); its recorder: {}, {said}", places.join(", "), shot.status)
     }
 
-    /// Where the places of a record that is in all of them once say different things.
+    /// Differences between the places of a record that is in each of them once.
     fn differences(&self, kind: Kind, shot: &Shot, evidence: &Evidence) -> Vec<String> {
         let (Some((path, front)), Some(row), Some(entry)) =
             (self.files.first(), self.rows.first(), self.entries.first())
@@ -263,7 +263,7 @@ impl Seen<'_> {
     }
 }
 
-/// Whether a recorder printed what became true. It does not know the row if it left that to the worker.
+/// Whether a recorder's output is right. It does not know the row if the worker inserted it.
 fn agrees(receipt: &Receipt, entry: &Entry) -> bool {
     let Receipt { id, kind, path, row_id } = receipt;
     (id, kind, path) == (&entry.id, &entry.kind, &entry.path) && row_id.is_none_or(|row_id| row_id == entry.row_id)

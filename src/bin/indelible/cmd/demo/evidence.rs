@@ -1,7 +1,7 @@
-//! What is there: read from the files, the tables and the git objects themselves.
+//! Reads what is in the home, from the files, the tables and the git objects themselves.
 //!
-//! 1. Nothing of the library reads for the demo: what it says would be what is to be checked.
-//! 2. Nothing is written, and no setting of the user's, of git or otherwise, has a say in what is found.
+//! 1. The library's readers are not used: they are what is checked.
+//! 2. Nothing is written, and no setting of the user, of git or otherwise, changes what is found.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Files by their paths, relative to the home.
+/// Files by path, relative to the home.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Everything that was found.
@@ -20,15 +20,15 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub struct Evidence {
     /// The files in the home.
     pub disk: Files,
-    /// The rows of the tables that tools read.
+    /// Rows of the tables that tools read.
     pub rows: Vec<Row>,
-    /// The rows of the table that says which record has which row.
+    /// Rows of the table that maps records to rows.
     pub entries: Vec<Entry>,
     /// The files in the branch's newest commit.
     pub tree: Files,
     /// The branch's commits, newest first.
     pub commits: Vec<CommitSeen>,
-    /// What could not be read, or is damaged by its own account, or was left lying about.
+    /// What could not be read, is damaged, or was left behind.
     pub trouble: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Row {
     pub kind: String,
     pub row_id: i64,
     pub headline: String,
-    /// Where its record is, in those tables that say so.
+    /// The path of its record, in tables with that column.
     pub path: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub struct CommitSeen {
 pub struct Front {
     pub id: String,
     pub kind: String,
-    /// The title, rule or name, quoted as it stands there.
+    /// The title, rule or name, quoted as in the file.
     pub headline: String,
 }
 
@@ -100,7 +100,7 @@ fn read_folder(home: &Path, folder: &str, files: &mut Files) -> Outcome<()> {
     Ok(())
 }
 
-/// After a recovery nothing may lie about: no temporary file, nothing set aside, and no pack that waits for its branch.
+/// After a recovery nothing may be left behind: no temporary file, nothing in quarantine, and no staged pack.
 fn find_leftovers(home: &Path, folder: &str, trouble: &mut Vec<String>) -> Outcome<()> {
     for entry in std::fs::read_dir(home.join(folder))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -138,7 +138,7 @@ fn read_index(home: &Path, evidence: &mut Evidence) -> Outcome<()> {
     Ok(())
 }
 
-/// The commit that the branch is at, by the names that git gives its files.
+/// The commit of the branch, from git's ref files.
 pub fn tip(home: &Path) -> std::io::Result<String> {
     let git = home.join(".git");
     let head = std::fs::read_to_string(git.join("HEAD"))?;
@@ -146,8 +146,8 @@ pub fn tip(home: &Path) -> std::io::Result<String> {
     Ok(std::fs::read_to_string(git.join(branch))?.trim().to_owned())
 }
 
-/// Reads the whole branch. The objects alone are opened, not a repository: its configuration, and what else there is on
-/// the machine, could keep this from being read.
+/// Reads the whole branch. Only the objects are opened, not the repository: its configuration, or that of the machine, could
+/// prevent that.
 fn read_history(home: &Path, evidence: &mut Evidence) -> Outcome<()> {
     let objects = home.join(".git/objects");
     let odb = Odb::new()?;
@@ -201,7 +201,7 @@ fn seen(commit: &Commit<'_>, tree: &BTreeMap<String, Oid>, before: &BTreeMap<Str
     }
 }
 
-/// The front matter of a file; `None` if it is no record's.
+/// The front matter of a file; `None` if it is not a record's file.
 pub fn front(bytes: &[u8]) -> Option<Front> {
     let (opening, rest) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
     let (matter, _) = rest.split_once("\n---\n")?;

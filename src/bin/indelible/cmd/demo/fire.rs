@@ -1,9 +1,9 @@
-//! The recorders: one process for each record, many at once, some of them killed.
+//! Runs the recorders: one process for each record, many at once, some of them killed.
 //!
 //! 1. A record counts as acknowledged exactly when its process exited 0, killed or not.
-//! 2. The worker is killed when half of the recorders are done and it has committed some of what they recorded, and is
-//!    started again while others still run.
-//! 3. No recorder outlives the call: if it ends early, those that still run are killed.
+//! 2. The worker is killed when half of the recorders are done and it has committed some of their records. It is started
+//!    again while others still run.
+//! 3. No recorder outlives the call. If it ends early, it kills those that still run.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -25,18 +25,18 @@ use crate::exit::Failure;
 pub const AT_ONCE: usize = 50;
 /// How many of all recorders are killed.
 pub const KILLED: usize = 5;
-/// When the worker has to have committed something, when it is killed and when another is started, in recorders that are
-/// done.
+/// When the worker must have committed something, when it is killed, and when another is started. Counted in recorders that
+/// are done.
 const WORKER_COMMITS_BY: usize = 50;
 const WORKER_DIES_AT: usize = 100;
 const WORKER_RETURNS_AT: usize = 125;
-/// How long the worker is watched for a commit to be killed in.
+/// How long to wait for the worker to begin a commit, to kill it there.
 const COMMIT_WAIT_MAX: Duration = Duration::from_millis(500);
-/// How long a recorder is left alone before it is killed, at most: this, or what a recorder takes if that is longer.
+/// The longest delay before a recorder is killed: this, or the time that a recorder takes if that is longer.
 const KILL_DELAY_MAX: Duration = Duration::from_millis(3);
 const ALL_WAIT_MAX: Duration = Duration::from_secs(50);
 
-/// What a recorder prints, as far as the check needs it.
+/// The output of a recorder, as far as the check needs it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Receipt {
     pub id: String,
@@ -45,32 +45,32 @@ pub struct Receipt {
     pub row_id: Option<i64>,
 }
 
-/// What became of one recorder.
+/// The outcome of one recorder.
 #[derive(Debug)]
 pub struct Shot {
     /// How its process ended.
     pub status: ExitStatus,
-    /// What it printed, stdout and stderr in one.
+    /// Its output, stdout and stderr together.
     pub said: String,
-    /// Whether it was one of those to be killed.
+    /// Whether it was to be killed.
     pub target: bool,
-    /// From the spawn to the exit, as its caller sees it.
+    /// From spawn to exit, as its caller sees it.
     pub took: Duration,
 }
 
 impl Shot {
-    /// Whether its caller was told that the record is kept.
+    /// Whether it acknowledged its record.
     pub fn acknowledged(&self) -> bool {
         self.status.success()
     }
 
-    /// What it told its caller.
+    /// Its receipt.
     pub fn receipt(&self) -> Option<Receipt> {
         self.said.lines().find_map(|line| serde_json::from_str(line).ok())
     }
 }
 
-/// Lets every recorder run. Returns what became of each, in the order of `planned`, and the worker that runs by then.
+/// Runs every recorder. Returns the outcomes, in the order of `planned`, and the worker that runs by then.
 pub fn all(
     stage: &Stage,
     home: &Home,
@@ -99,7 +99,7 @@ pub fn all(
             volley.finish()
         };
         let outcome = run();
-        // The threads end with the channel, and sooner if what they wait for does.
+        // The threads end with the channel, or when their recorder ends.
         drop(orders);
         if outcome.is_err() {
             abandoned.store(true, Ordering::SeqCst);
@@ -109,7 +109,7 @@ pub fn all(
     })
 }
 
-/// What is known while recorders run.
+/// The state while recorders run.
 struct Volley<'v> {
     stage: &'v Stage,
     home: &'v Home,
@@ -118,7 +118,7 @@ struct Volley<'v> {
 }
 
 impl Volley<'_> {
-    /// Keeps [`AT_ONCE`] recorders running until all have, and deals with the worker between.
+    /// Keeps [`AT_ONCE`] recorders running until all are done, and kills and restarts the worker meanwhile.
     fn conduct<'p>(
         &mut self,
         planned: &'p [Planned],
@@ -164,7 +164,8 @@ impl Volley<'_> {
         Ok(())
     }
 
-    /// How long to leave the next target alone: anything up to what a recorder takes, so that any step may be its last.
+    /// The delay before the next recorder is killed: random, up to the time that a recorder takes, so that any step may be its
+    /// last.
     fn kill_delay(&self) -> Duration {
         let took = percentile(self.shots.iter().flatten(), 50).unwrap_or_default().max(KILL_DELAY_MAX);
         took.mul_f64(random(1 << 20) as f64 / f64::from(1 << 20))
@@ -176,15 +177,15 @@ impl Volley<'_> {
     }
 }
 
-/// One recorder to be run.
+/// One recorder to run.
 struct Order<'p> {
     number: usize,
     planned: &'p Planned,
-    /// How long after its start it is killed, if it is.
+    /// How long after its start it is killed, if at all.
     kill_after: Option<Duration>,
 }
 
-/// Where a thread keeps the recorder that it waits for, so that it can be killed from outside.
+/// The recorder that a thread waits for, where other threads can kill it.
 #[derive(Default)]
 struct Slot(Mutex<Option<Child>>);
 
@@ -196,7 +197,7 @@ impl Slot {
         command.stderr(writer);
         let start = Instant::now();
         self.spawn(&mut command, abandoned)?;
-        // It holds the other end of the pipe, which would then never be seen to close.
+        // The command holds the other end of the pipe: without this, reading would never end.
         drop(command);
         if let Some(delay) = order.kill_after {
             std::thread::sleep(delay);
@@ -211,7 +212,7 @@ impl Slot {
         Ok(Shot { status, said, target: order.kill_after.is_some(), took: start.elapsed() })
     }
 
-    /// Spawns under the lock: whoever abandons all recorders and kills them then misses none.
+    /// Spawns under the lock, so that the code that stops and kills all recorders misses none.
     fn spawn(&self, command: &mut std::process::Command, abandoned: &AtomicBool) -> Result<(), Failure> {
         let mut slot = self.lock();
         if abandoned.load(Ordering::SeqCst) {
@@ -221,10 +222,10 @@ impl Slot {
         Ok(())
     }
 
-    /// Kills what runs here with SIGKILL, if anything does.
+    /// Kills the recorder with SIGKILL, if one runs.
     fn kill(&self) {
         if let Some(child) = self.lock().as_mut() {
-            // It has not been waited for, so its id is still its own even if it has ended.
+            // It was not waited for, so its id is still its own even if it has ended.
             let _ = child.kill();
         }
     }
@@ -249,7 +250,7 @@ fn targets(recorders: usize) -> BTreeSet<usize> {
     targets
 }
 
-/// The time that so many percent of the recorders did not exceed, of those that nobody tried to kill.
+/// A percentile of the times of recorders that were not to be killed.
 pub fn percentile<'s>(shots: impl Iterator<Item = &'s Shot>, percent: usize) -> Option<Duration> {
     let mut times: Vec<Duration> = shots.filter(|shot| !shot.target).map(|shot| shot.took).collect();
     times.sort_unstable();

@@ -1,8 +1,8 @@
-//! `demo`: the real thing in a temporary home, with crashes, and a check that takes nobody's word for it.
+//! `demo`: records, crashes and recovers in a temporary home, and checks the result independently.
 //!
-//! 1. Everything is a process of its own, started as anybody would: the worker, each recorder, each recovery.
+//! 1. The worker, each recorder and each recovery is a process, started as a user would start it.
 //! 2. The check reads files, tables and git objects itself. It asks neither `verify` nor the library.
-//! 3. The home goes when all is well, and stays, and is named, when anything is not.
+//! 3. The home is removed if everything is right. Otherwise it stays, and the output names it.
 
 mod check;
 mod evidence;
@@ -25,7 +25,7 @@ use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars};
 
-/// What there is to tell when it is over.
+/// The report.
 struct Told {
     shots: Vec<Shot>,
     checked: Checked,
@@ -43,7 +43,7 @@ pub fn run(context: &Context, keep: bool) -> Result<Exit, Failure> {
     let outcome = perform(&stage, &mut bars);
     bars.end();
     let good = outcome.as_ref().is_ok_and(|told| told.checked.problems.is_empty());
-    // Whoever interrupts the demo has seen enough: there is nothing wrong to be looked at.
+    // An interrupted demo has found nothing wrong, so its home is removed.
     let interrupted = stage.check_stop().is_err();
     let stays = keep || !(good || interrupted);
     let home = stage.home().to_owned();
@@ -71,7 +71,7 @@ fn tell(context: &Context, told: &Told, home: Option<&std::path::Path>) {
     }
 }
 
-/// The whole of it, from the first recorder to the check.
+/// Runs the demo, from the first recorder to the check.
 fn perform(stage: &Stage, bars: &mut Bars) -> Result<Told, Failure> {
     let start = Instant::now();
     let home = Home::open(stage.home()).map_err(|error| Failure::of("the demo could not begin", &error))?;

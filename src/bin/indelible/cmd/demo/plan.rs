@@ -1,4 +1,4 @@
-//! What the demo records: every kind, with a token of its own in each headline. No I/O.
+//! The demo's records: every kind, each with a unique token in its headline. No I/O.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use indelible::model::Kind;
 
 /// How many recorders there are.
 pub const RECORDS: usize = 200;
-/// The domain that every second heuristic is about.
+/// The domain of every second heuristic.
 const SHARED_DOMAIN: &str = "shared";
 const DOMAINS: [&str; 4] = ["builds", "networks", "storage", "tests"];
 
-/// Headlines, some of which would break out of a page, a commit message or a shell if they could.
+/// Headlines, some of which try to break out of a page, a commit message or a shell.
 const HEADLINES: [&str; 8] = [
     "the cache grew without bound",
     "retry with a pause that grows",
@@ -22,17 +22,17 @@ const HEADLINES: [&str; 8] = [
     "measure before you change",
 ];
 
-/// A body that would pass itself off as another record's front matter.
+/// A body that looks like another record's front matter.
 const BODY: &str = "First line.\n\n---\nid: 00000000-0000-0000-0000-000000000000\nkind: failure\n---\n\n## Last line\n";
 
 const MARK: &str = "token";
 const TOKEN_DIGITS: usize = 12;
 
-/// One record to be made.
+/// One record to make.
 pub struct Planned {
     /// Its kind.
     pub kind: Kind,
-    /// What no other record has in its title, rule or name.
+    /// The token in its title, rule or name. No other record has it.
     pub token: String,
     /// The command line of its recorder, after `record`.
     pub args: Vec<String>,
@@ -50,7 +50,7 @@ fn planned(kind: Kind, number: usize) -> Planned {
     let fields = match kind {
         Kind::Failure | Kind::Success | Kind::Observation => {
             let domain = DOMAINS[number % DOMAINS.len()];
-            // The most severe are committed at once, so the worker has more than one commit to make.
+            // The most severe records are committed at once, so the worker makes more than one commit.
             let severity = (1 + number % 5).to_string();
             vec![
                 ("--title", headline),
@@ -69,7 +69,7 @@ fn planned(kind: Kind, number: usize) -> Planned {
     Planned { kind, token, args: std::iter::once(kind.name().to_owned()).chain(fields).collect() }
 }
 
-/// Whose token is in a text.
+/// Finds the record whose token is in a text.
 pub struct Tokens<'p>(HashMap<&'p str, usize>);
 
 impl<'p> Tokens<'p> {

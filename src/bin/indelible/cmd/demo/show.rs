@@ -1,4 +1,4 @@
-//! What the demo says: one table, or one object.
+//! The demo's output: one table, or one JSON object.
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn commit_json(commit: &CommitSeen) -> Value {
     json!({ "commit": commit.id, "subject": commit.subject, "files": brought(commit).collect::<Vec<_>>() })
 }
 
-/// The files that a commit brought: new ones, and pages that it rendered anew.
+/// The files of a commit: new files, and changed pages.
 fn brought(commit: &CommitSeen) -> impl Iterator<Item = &String> {
     commit.added.iter().chain(&commit.changed)
 }
@@ -92,7 +92,7 @@ pub fn as_table(told: &Told) {
     });
 }
 
-/// What became of the records of the killed recorders, in a line.
+/// The outcome of the killed recorders' records, in a line.
 fn killed(acknowledged: usize, survived: usize, gone: usize) -> String {
     let survived = match survived {
         0 => String::new(),
@@ -105,7 +105,7 @@ fn killed(acknowledged: usize, survived: usize, gone: usize) -> String {
 fn show_commit(commit: &CommitSeen) {
     line(&format!("  {:.10}  {}", commit.id, indelible::model::text::visible_line(&commit.subject)));
     let files = brought(commit).count();
-    // One more would take the place of the line that counts it.
+    // With one more, the line that counts the rest would be needed for one line only.
     let shown = if files == FILES_SHOWN + 1 { files } else { FILES_SHOWN };
     brought(commit).take(shown).for_each(|path| line(&format!("    {path}")));
     if files > shown {
@@ -113,7 +113,7 @@ fn show_commit(commit: &CommitSeen) {
     }
 }
 
-/// Says how to look at the home that is left.
+/// Says how to inspect the home that is left.
 pub fn where_to_look(home: &Path) {
     let home = shell_path(home);
     line(&format!("\nthe home is left to look at:\n  git -C {home} log --stat -3\n  indelible --home {home} status"));

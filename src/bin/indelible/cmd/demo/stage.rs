@@ -1,8 +1,8 @@
-//! Where the demo takes place: a temporary home, and this program as processes of its own.
+//! The demo's stage: a temporary home, and processes of this program.
 //!
-//! 1. A child sees nothing of the caller's settings: no variable of ours, of git or of a record's fields.
+//! 1. A child sees none of the caller's settings: no variable of indelible's, of git's or of a record's field.
 //! 2. The worker does not outlive its guard.
-//! 3. Nothing here waits without a limit, or without looking whether the demo was asked to stop.
+//! 3. Every wait has a limit, and ends when the demo is asked to stop.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 
 use crate::exit::{Exit, Failure};
 
-/// Variables that say something to `indelible` or to git.
+/// Variables that `indelible` or git read.
 const FOREIGN: [&str; 7] = ["INDELIBLE_", "GIT_", "FAILURE_", "SUCCESS_", "OBSERVATION_", "HEURISTIC_", "EXPERIMENT_"];
-/// How long a worker may take to be ready, or to stop.
+/// How long to wait for a worker to be ready, or to stop.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often a file or a process is looked at that says nothing by itself.
+/// How often a file or a process is polled.
 const LOOK: Duration = Duration::from_millis(1);
 
 const WHAT: &str = "the demo did not get to its end";
@@ -32,16 +32,16 @@ pub fn failure(why: impl Into<String>) -> Failure {
     Failure::new(Exit::Io, WHAT).because(&std::io::Error::other(why.into()))
 }
 
-/// A failure because of what the system said while the demo was `doing` something.
+/// A failure because of a system error while the demo was `doing` something.
 pub fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Failure {
     move |error| failure(format!("{doing}: {error}"))
 }
 
-/// The temporary home, and what is started in it.
+/// The temporary home, and the processes in it.
 pub struct Stage {
     program: PathBuf,
     folder: TempDir,
-    /// For what a user has outside of homes.
+    /// For a user's files outside of homes.
     user: TempDir,
     home: PathBuf,
     overrides: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes a home where temporary folders are made. `overrides` are settings for all that is started in it.
+    /// Makes a home in the folder of temporary files. `overrides` are settings for all its processes.
     pub fn set_up(overrides: &[String]) -> Result<Stage, Failure> {
         let program = std::env::current_exe().map_err(io("finding this program"))?;
         let folder = tempfile::Builder::new().prefix("indelible-demo-").tempdir();
@@ -69,7 +69,7 @@ impl Stage {
         &self.home
     }
 
-    /// Leaves the home where it is.
+    /// Keeps the home.
     pub fn keep(&mut self) {
         self.folder.disable_cleanup(true);
     }
@@ -87,7 +87,7 @@ impl Stage {
         }
     }
 
-    /// This program, to be run on the home with `args`.
+    /// A command that runs this program on the home with `args`.
     pub fn command(&self, args: &[impl AsRef<std::ffi::OsStr>]) -> Command {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
@@ -96,7 +96,7 @@ impl Stage {
                 command.env_remove(&name);
             }
         }
-        // Neither are the user's own settings meant for it, nor is it to be among their trusted homes.
+        // The user's settings do not apply to the home, and it must not become one of the user's trusted homes.
         for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
             command.env(name, self.user.path());
         }
@@ -108,10 +108,10 @@ impl Stage {
         command
     }
 
-    /// Runs `command` to its end, which has to be one of the codes in `allowed`, and returns what it wrote to stdout.
+    /// Runs `command`, whose exit code must be one of `allowed`, and returns its stdout.
     pub fn finish(&self, mut command: Command, allowed: &[i32]) -> Result<Vec<u8>, Failure> {
         let output = command.arg("--json").output().map_err(io("starting a process"))?;
-        // A signal from the terminal ends the child as well; that is no fault of the child's.
+        // A signal from the terminal also ends the child. That is not the child's error.
         self.check_stop()?;
         match output.status.code() {
             Some(code) if allowed.contains(&code) => Ok(output.stdout),
@@ -121,7 +121,7 @@ impl Stage {
 
     /// Runs `recover` and returns what it did.
     pub fn recover(&self) -> Result<indelible::recover::Report, Failure> {
-        // Exit 1 says that something is lost, which is then in the report, and for the check to find as well.
+        // Exit 1 says that something is lost. The report has it, and the check must find it too.
         let text = self.finish(self.command(&["recover", "--timeout", "40"]), &[0, 1])?;
         parse(&text)
     }
@@ -152,7 +152,7 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(text).map_err(|error| failure(format!("a process printed what it should not: {error}")))
 }
 
-/// What a child's end means for the demo: the same exit code, and the child's own words.
+/// The failure of the demo when a child fails: the same exit code, and the child's message.
 fn of_child(status: ExitStatus, stderr: &[u8]) -> Failure {
     let promises = [Exit::Usage, Exit::Input, Exit::TryAgain, Exit::Refused, Exit::NoHome];
     let exit = promises.into_iter().find(|exit| status.code() == Some(*exit as i32)).unwrap_or(Exit::Io);
@@ -175,21 +175,21 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one, without waiting until it is ready.
+    /// Starts a worker, without waiting until it is ready.
     pub fn start(stage: &Stage) -> Result<Worker, Failure> {
         let mut command = stage.command(&["worker", "--log", "file", "--json"]);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         Ok(Worker { child: command.spawn().map_err(io("starting the worker"))? })
     }
 
-    /// Waits until it has brought the home in order and looks for records.
+    /// Waits until it has recovered the home and waits for records.
     pub fn wait_until_ready(&mut self, stage: &Stage, home: &Home) -> Result<(), Failure> {
         stage.wait_for("the worker was not ready", WORKER_WAIT_MAX, || {
             if let Some(status) = self.child.try_wait().map_err(io("waiting for the worker"))? {
                 if status.code() != Some(Exit::TryAgain as i32) {
                     return Err(self.last_words(status));
                 }
-                // Somebody had its lock for a moment. Whatever looks after a worker starts it again then.
+                // Another process held its lock briefly. A service manager would restart the worker then.
                 *self = Worker::start(stage)?;
             }
             Ok(self.state(home).filter(|state| *state != State::Starting))
@@ -197,7 +197,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What it says of itself, once it has said anything.
+    /// Its status, once it has written one.
     fn published(&self, home: &Home) -> Option<Published> {
         published(home).ok().flatten().filter(|published| published.process == self.child.id())
     }
@@ -229,7 +229,7 @@ impl Worker {
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self, stage: &Stage) -> Result<(), Failure> {
-        // The process is ours and not waited for yet, so its id can be nobody else's.
+        // The process is a child that was not waited for yet, so its id is still its own.
         os::ask_to_stop(self.child.id()).map_err(io("stopping the worker"))?;
         let status = stage.wait_for("the worker did not stop", WORKER_WAIT_MAX, || {
             self.child.try_wait().map_err(io("waiting for the worker"))
@@ -237,7 +237,7 @@ impl Worker {
         if status.success() { Ok(()) } else { Err(self.last_words(status)) }
     }
 
-    /// Why it ended, in its own words.
+    /// Its message when it ended.
     fn last_words(&mut self, status: ExitStatus) -> Failure {
         let mut said = Vec::new();
         if let Some(mut stderr) = self.child.stderr.take() {

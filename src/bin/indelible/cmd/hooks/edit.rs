@@ -1,57 +1,44 @@
-//! A settings file's text in, and out with our entries added or cut. Pure.
+//! Adds indelible's entries to the text of a settings file, or removes them. Pure.
 //!
-//! The text is parsed for where things are, and only bytes of ours are put in or taken out: order, spaces, comments and
-//! line ends of everything else stay. What is ours is told by the flag [`MARK`] in a handler's command, wherever it
-//! stands and whatever was written around it since.
+//! The text is parsed only for positions. Only bytes of indelible's entries are inserted or removed: order, white space,
+//! comments and line ends of everything else stay. An entry is recognized by the flag [`MARK`] in a handler's command, in any
+//! position.
 //!
-//! Of several fields with one name hosts take the last, as `JSON.parse` does, so ours go there. They are cut wherever they
-//! are.
-
-use std::ops::Range;
+//! Of several fields with one name hosts take the last, as `JSON.parse` does, so entries are added there. They are removed
+//! everywhere.
 
 use indelible::hook::Host;
 use jsonc_parser::ast::{Array, Object, ObjectProp, Value};
-use jsonc_parser::common::Ranged;
+use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+use super::layout::{Json, Place, Style, in_line, removed};
 
 /// The flag of `hook` that says who put it there.
 pub const MARK: &str = "--installed";
-/// What some editors begin a file with.
+/// Some editors begin a file with it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// One entry of ours.
+/// One entry of indelible's.
 pub struct Entry {
-    /// Of which event.
+    /// Its event.
     pub event: &'static str,
-    /// What stands in the event's list.
+    /// The item in the event's list.
     pub value: Json,
 }
 
-/// JSON whose fields have an order.
-#[derive(Clone, Debug)]
-pub enum Json {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(u32),
-    /// A list.
-    List(Vec<Json>),
-    /// An object.
-    Object(Vec<(&'static str, Json)>),
-}
-
-/// A settings file that is not as it must be.
+/// An invalid settings file.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// It cannot be read as JSON.
     #[error("it is not JSON: {0}")]
     NotJson(String),
-    /// Something in it has another shape than hooks need.
+    /// Something in it has the wrong type.
     #[error("{0} is not {1}")]
     Shape(String, &'static str),
 }
 
-/// What a settings file of `host` begins with where there is none.
+/// A new settings file of `host`.
 pub fn empty(host: Host) -> &'static str {
     match host {
         Host::Cursor => "{\n  \"version\": 1\n}\n",
@@ -59,10 +46,10 @@ pub fn empty(host: Host) -> &'static str {
     }
 }
 
-/// `text` with `entries`, and with no other entry of ours. If that is how it is, it stays.
+/// `text` with `entries`, and with no other entry of indelible's. If that is the case already, `text` is unchanged.
 ///
 /// # Errors
-/// [`Broken`]; then there is nothing that could be added to.
+/// [`Broken`].
 pub fn added(text: &str, entries: Vec<Entry>) -> Result<String, Broken> {
     if has(text, &entries)? {
         return Ok(text.to_owned());
@@ -73,7 +60,7 @@ pub fn added(text: &str, entries: Vec<Entry>) -> Result<String, Broken> {
     Ok(format!("{mark}{with}"))
 }
 
-/// Whether `text` has `entries`, as they are, and no other of ours.
+/// Whether `text` has exactly `entries`, and no other entry of indelible's.
 fn has(text: &str, entries: &[Entry]) -> Result<bool, Broken> {
     let others = ours(text)?.len() != entries.len();
     let text = split_mark(text).1;
@@ -102,7 +89,7 @@ fn add(text: &str, Entry { event, value }: Entry) -> Result<String, Broken> {
     }
 }
 
-/// `text` without our entries, and without what is empty since they are gone.
+/// `text` without indelible's entries, and without lists and objects that are empty without them.
 ///
 /// # Errors
 /// [`Broken`].
@@ -120,7 +107,7 @@ fn without_first(text: &str) -> Result<Option<String>, Broken> {
     Ok(first_of_ours(&root)?.map(|(place, child)| removed(text, &place, child)))
 }
 
-/// The events that `text` has entries of ours for, wherever they stand, each with the program that it calls.
+/// The events for which `text` has entries of indelible's, in any position, each with the program that it calls.
 ///
 /// # Errors
 /// [`Broken`].
@@ -130,7 +117,7 @@ pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
 }
 
-/// As [`ours`], of those entries that the host sees.
+/// As [`ours`], but only entries that the host sees.
 ///
 /// # Errors
 /// [`Broken`].
@@ -143,7 +130,7 @@ pub fn seen(text: &str) -> Result<Vec<(String, String)>, Broken> {
     Ok(hooks.properties.iter().filter(is_last).flat_map(ours_of).collect())
 }
 
-/// Our entries for one event.
+/// Indelible's entries for one event.
 fn ours_of(property: &ObjectProp<'_>) -> Vec<(String, String)> {
     let Value::Array(list) = &property.value else { return Vec::new() };
     let inner = list.elements.iter().filter_map(handlers).flat_map(|handlers| &handlers.elements);
@@ -151,14 +138,14 @@ fn ours_of(property: &ObjectProp<'_>) -> Vec<(String, String)> {
     found.map(|handler| (property.name.as_str().to_owned(), program(handler))).collect()
 }
 
-/// Whether the settings switch off every hook.
+/// Whether the settings disable every hook.
 pub fn switches_off(text: &str) -> bool {
     let is_true = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
     parse(split_mark(text).1)
         .is_ok_and(|root| last(&root, "disableAllHooks").is_some_and(|property| is_true(&property.value)))
 }
 
-/// The plugin of ours that the settings enable, as `NAME@MARKETPLACE`.
+/// The indelible plugin that the settings enable, as `NAME@MARKETPLACE`.
 pub fn plugin(text: &str) -> Option<String> {
     let root = parse(split_mark(text).1).ok()?;
     let plugins = root.get_object("enabledPlugins")?;
@@ -210,7 +197,7 @@ fn is_doubled(object: &Object<'_>, name: &str) -> bool {
     object.properties.iter().filter(|property| property.name.as_str() == name).count() > 1
 }
 
-/// Every object `hooks`, and which field of the root it is; also those that no host looks at.
+/// Every object `hooks` with its position in the root, including those that hosts ignore.
 fn all_hooks<'r, 't>(root: &'r Object<'t>) -> impl Iterator<Item = (usize, &'r Object<'t>)> {
     let named = root.properties.iter().enumerate().filter(|(_, property)| property.name.as_str() == "hooks");
     named.filter_map(|(at, property)| property.value.as_object().map(|hooks| (at, hooks)))
@@ -222,7 +209,7 @@ fn handlers<'r, 't>(entry: &'r Value<'t>) -> Option<&'r Array<'t>> {
     entry.get_array("hooks")
 }
 
-/// The first thing that is ours, as a child of what it is in: a handler, or all that would be empty without it.
+/// The first part to remove, as a child of its parent: a handler, or everything that would be empty without it.
 fn first_of_ours(root: &Object<'_>) -> Result<Option<(Place, usize)>, Broken> {
     let _ = hooks_of(root)?;
     Ok(all_hooks(root).find_map(|(at, hooks)| first_in(root, at, hooks)))
@@ -270,139 +257,6 @@ fn program(handler: &Value<'_>) -> String {
     let words = words(handler);
     let at = words.iter().position(|word| word == "hook" || word == "--home").unwrap_or(0);
     words[..at].join(" ").trim_matches('\'').replace("'\\''", "'")
-}
-
-/// An object or a list in a text: where it begins and ends, brackets included, and where each of its children does.
-struct Place {
-    range: Range<usize>,
-    children: Vec<Range<usize>>,
-}
-
-impl Place {
-    fn of_object(object: &Object<'_>) -> Place {
-        let children = object.properties.iter().map(|it| it.range.start..it.range.end).collect();
-        Place { range: object.range.start..object.range.end, children }
-    }
-
-    fn of_list(list: &Array<'_>) -> Place {
-        let children = list.elements.iter().map(|it| it.range().start..it.range().end).collect();
-        Place { range: list.range.start..list.range.end, children }
-    }
-}
-
-/// How a text is laid out.
-struct Style<'t> {
-    text: &'t str,
-    newline: &'static str,
-    /// One step of indentation.
-    step: String,
-}
-
-impl<'t> Style<'t> {
-    fn of(text: &'t str, root: &Object<'_>) -> Style<'t> {
-        let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        let first = root.properties.first().map(|property| indentation(text, property.range.start));
-        let step = first.filter(|step| !step.is_empty()).unwrap_or("  ").to_owned();
-        Style { text, newline, step }
-    }
-
-    /// The text with `value` as the last child of `place`, under the name `name` if that is an object.
-    fn inserted(&self, place: &Place, value: &Json, name: Option<&str>) -> String {
-        let name = name.map(|name| format!("\"{name}\": ")).unwrap_or_default();
-        let outer = indentation(self.text, place.range.start);
-        let (Some(first), Some(last)) = (place.children.first(), place.children.last()) else {
-            let indent = format!("{outer}{}", self.step);
-            let (open, close) = (place.range.start + 1, place.range.end - 1);
-            // What is blank between the brackets makes way; a comment stays.
-            let comment = self.text[open..close].trim_end();
-            let child = format!("{}{indent}{name}{}", self.newline, self.in_lines(value, &indent));
-            let head = &self.text[..open];
-            return format!("{head}{comment}{child}{}{outer}{}", self.newline, &self.text[close..]);
-        };
-        let behind = &self.text[last.end..place.range.end - 1];
-        let indent = indentation(self.text, first.start);
-        let child = match behind.contains('\n') {
-            true => format!("{}{indent}{name}{}", self.newline, self.in_lines(value, indent)),
-            false => format!(" {name}{}", in_line(value)),
-        };
-        let at = last.end + behind.trim_end().len();
-        match comma(behind) {
-            Some(_) => format!("{}{child},{}", &self.text[..at], &self.text[at..]),
-            None => format!("{},{}{child}{}", &self.text[..last.end], &self.text[last.end..at], &self.text[at..]),
-        }
-    }
-
-    /// `value` over several lines, of which the last has the indentation `indent`.
-    fn in_lines(&self, value: &Json, indent: &str) -> String {
-        let inner = format!("{indent}{}", self.step);
-        let lines = |open: char, children: Vec<String>, close: char| {
-            let (newline, separator) = (self.newline, format!(",{}{inner}", self.newline));
-            format!("{open}{newline}{inner}{}{newline}{indent}{close}", children.join(&separator))
-        };
-        match value {
-            Json::List(items) if items.iter().any(|item| matches!(item, Json::Object(_))) => {
-                lines('[', items.iter().map(|item| self.in_lines(item, &inner)).collect(), ']')
-            }
-            Json::Object(fields) => {
-                let field = |(name, value): &(&str, Json)| format!("\"{name}\": {}", self.in_lines(value, &inner));
-                lines('{', fields.iter().map(field).collect(), '}')
-            }
-            plain => in_line(plain),
-        }
-    }
-}
-
-/// `value` on one line.
-fn in_line(value: &Json) -> String {
-    match value {
-        Json::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
-        Json::Number(number) => number.to_string(),
-        Json::List(items) => format!("[{}]", items.iter().map(in_line).collect::<Vec<_>>().join(", ")),
-        Json::Object(fields) => {
-            let field = |(name, value): &(&str, Json)| format!("\"{name}\": {}", in_line(value));
-            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-/// `text` without the child number `child` of `place`, the space before it and the comma that it no longer needs.
-fn removed(text: &str, place: &Place, child: usize) -> String {
-    let range = &place.children[child];
-    let close = place.range.end - 1;
-    let begin = text[..range.start].trim_end().len();
-    if place.children.len() == 1 {
-        let end = if text[range.end..close].trim().is_empty() { close } else { range.end };
-        return format!("{}{}", &text[..begin], &text[end..]);
-    }
-    let behind = &text[range.end..place.children.get(child + 1).map_or(close, |next| next.start)];
-    if let Some(comma) = comma(behind) {
-        return format!("{}{}{}", &text[..begin], &behind[..comma], &text[range.end + comma + 1..]);
-    }
-    // The last of several: the comma before it goes as well, and what else stands between them stays.
-    let before = place.children[child - 1].end;
-    let between = &text[before..begin];
-    let comma = comma(between).expect("two values are parted by a comma");
-    format!("{}{}{}{}", &text[..before], &between[..comma], &between[comma + 1..], &text[range.end..])
-}
-
-/// Where the comma is in what stands behind a value: spaces, comments, and perhaps the comma.
-fn comma(behind: &str) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let rest = &behind[at..];
-        at += match rest.chars().next()? {
-            ',' => return Some(at),
-            '/' if rest.starts_with("//") => rest.find('\n')?,
-            '/' if rest.starts_with("/*") => rest.find("*/")? + 2,
-            other => other.len_utf8(),
-        };
-    }
-}
-
-/// The spaces at the beginning of the line that `at` is in.
-fn indentation(text: &str, at: usize) -> &str {
-    let line = &text[text[..at].rfind('\n').map_or(0, |feed| feed + 1)..at];
-    &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
 }
 
 #[cfg(test)]

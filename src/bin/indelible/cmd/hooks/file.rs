@@ -22,13 +22,13 @@ use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 
-/// Larger settings are none.
+/// The largest settings file, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// The content of the file at `path`; `None` where there is none.
+/// The content of the file at `path`; `None` if there is no file.
 ///
 /// # Errors
-/// The system's, and `InvalidData` for what is no text or too large to be settings.
+/// The system's, and `InvalidData` for a file that is not text or too large.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Where the settings are kept as they were before the first entry of ours.
+/// The path of the copy of the settings from before indelible's first entry.
 pub fn copy_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".before-indelible");
@@ -49,13 +49,13 @@ pub fn copy_of(path: &Path) -> PathBuf {
 /// Replaces the file at `path`, or makes it, with `text`, durably.
 ///
 /// # Errors
-/// The system's; the file is as it was then, but for one that is written over ([`finish`]).
+/// The system's. The file is then unchanged, unless it is one that has to be overwritten in place ([`finish`]).
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let target = real(path)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     let owner = make_folders(folder)?;
     let Ok(found) = fs::metadata(&target) else {
-        // A new file is for the owner of the folder alone.
+        // Only the owner of the folder may read a new file.
         return replace(&target, text, |temporary| {
             like::owner(temporary, &owner);
             Ok(())
@@ -74,7 +74,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     write_over(&target, text)
 }
 
-/// Puts a file with `text` at `target` in one step, after `prepare` has made it what it is to be.
+/// Puts a file with `text` at `target` in one step, after `prepare` has set its attributes.
 fn replace(target: &Path, text: &str, prepare: impl FnOnce(&fs::File) -> io::Result<()>) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     let mut temporary = tempfile::Builder::new().prefix(".indelible-").tempfile_in(folder)?;
@@ -101,8 +101,7 @@ fn write_over(target: &Path, text: &str) -> io::Result<()> {
     os::sync_folder(target.parent().unwrap_or(Path::new("/")))
 }
 
-/// Ends what was killed while the file at `path` was written over: where `is_whole` does not take what is there for
-/// settings, the new text is written once more.
+/// Completes an overwrite of the file at `path` that was killed: if the content is not `is_whole`, writes the new text again.
 ///
 /// # Errors
 /// The system's; the whole new text is then still beside the file.
@@ -122,7 +121,7 @@ fn new_of(target: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes `folder` and what is missing above it, for the owner of the folder that is there; returns that folder's.
+/// Makes `folder` and missing folders above it, with the owner of the first folder that exists. Returns that owner.
 fn make_folders(folder: &Path) -> io::Result<fs::Metadata> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
     let there = missing.last().map_or(Some(folder), |last| last.parent());
@@ -134,7 +133,7 @@ fn make_folders(folder: &Path) -> io::Result<fs::Metadata> {
     Ok(found)
 }
 
-/// Removes the file that `path` leads to, if it is there. A link to it stays, as it was there before us.
+/// Removes the file that `path` leads to, if it exists. A link to it stays: it was there before.
 ///
 /// # Errors
 /// The system's.
@@ -147,10 +146,10 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The most links that lead to each other.
+/// The longest chain of links.
 const LINKS_MAX: usize = 40;
 
-/// What `path` leads to, which need not be there yet.
+/// The path that `path` leads to, which may not exist yet.
 fn real(path: &Path) -> io::Result<PathBuf> {
     let mut at = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -165,7 +164,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links lead to each other"))
 }
 
-/// Making one file like another.
+/// Makes one file like another.
 #[cfg(unix)]
 mod like {
     use std::fs::{File, Metadata};
@@ -174,10 +173,10 @@ mod like {
 
     use rustix::fs::{Gid, Uid, XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
-    /// The most that attributes and the list of them may have.
+    /// The largest attribute, or list of attributes, in bytes.
     const BYTES_MAX: usize = 64 << 10;
 
-    /// Gives `file` the owner and the group of `found`, as far as the system lets us: only `root` may give files away.
+    /// Gives `file` the owner and the group of `found`, as far as permitted: only `root` may give files away.
     pub fn owner(file: &File, found: &Metadata) {
         let _ = try_owner(file, found);
     }
@@ -191,17 +190,17 @@ mod like {
         rustix::fs::fchown(file, Some(owner), Some(group)).map_err(io::Error::from)
     }
 
-    /// Gives `file` owner, group, access list and attributes of `old`, of which `found` is known.
+    /// Gives `file` the owner, group, access list and attributes of `old`, whose metadata is `found`.
     ///
     /// # Errors
-    /// The system's, if it does not let us.
+    /// The system's, if that is not permitted.
     pub fn all(file: &File, old: &File, found: &Metadata) -> io::Result<()> {
         try_owner(file, found)?;
         let mut value = vec![0_u8; BYTES_MAX];
         for name in names(old)? {
             let length = fgetxattr(old, &name, &mut value[..])?;
             let set = fsetxattr(file, &name, &value[..length], XattrFlags::empty());
-            // The system's own labels it gives by itself.
+            // The system sets its own labels.
             if !name.starts_with("security.") && !name.starts_with("com.apple.") {
                 set?;
             }
@@ -220,7 +219,7 @@ mod like {
     }
 }
 
-/// Access lists come from the folder, and files have no owners that could be given.
+/// On Windows access lists come from the folder, and owners are not set.
 #[cfg(not(unix))]
 mod like {
     use std::fs::{File, Metadata};

@@ -1,26 +1,27 @@
-//! Which file each host reads its hooks from, and what we put there.
+//! The file that each host reads its hooks from, and indelible's entries in it.
 
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use indelible::hook::Host;
 
-use super::edit::{Entry, Json, MARK};
+use super::edit::{Entry, MARK};
+use super::layout::Json;
 
-/// How long a host waits for a hook of ours, in seconds. It needs some milliseconds.
+/// The host's timeout for indelible's hook, in seconds. The hook needs some milliseconds.
 const TIMEOUT_S: u32 = 10;
 /// The plugin of OpenCode, which reads no settings for hooks.
 const PLUGIN: &str = include_str!("../../../../../integrations/opencode/indelible.js");
-/// What the plugin calls, in its text.
+/// The placeholder in the plugin's text for the command that it calls.
 const PLUGIN_COMMAND: &str = "const COMMAND = [\"indelible\"];";
 
-/// The program that a hook calls, and with which home, if one was named.
+/// The program that a hook calls, and the home, if one was named.
 pub struct Call {
     pub program: String,
     pub home: Option<String>,
 }
 
-/// Where `host` reads hooks from: everywhere in a user's sessions, or in the project at `project` alone.
+/// The file that `host` reads hooks from, in all of a user's sessions, or only in the project at `project`.
 pub fn settings(host: Host, project: Option<&Path>, user: &impl BaseStrategy) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let folder = |name: &str| project.unwrap_or(user.home_dir()).join(name);
@@ -40,7 +41,7 @@ pub fn settings(host: Host, project: Option<&Path>, user: &impl BaseStrategy) ->
     }
 }
 
-/// Our entries in the settings of `host`.
+/// Indelible's entries in the settings of `host`.
 pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
     let every = None;
     let events: &[(&'static str, Option<&'static str>)] = match host {
@@ -114,7 +115,7 @@ fn line(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// The plugin of OpenCode, calling what `call` says.
+/// The plugin of OpenCode that calls `call`.
 pub fn plugin(call: &Call) -> String {
     let home = call.home.iter().flat_map(|home| ["--home", home.as_str()]);
     let words: Vec<&str> = [call.program.as_str()].into_iter().chain(home).collect();
@@ -122,7 +123,7 @@ pub fn plugin(call: &Call) -> String {
     PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"))
 }
 
-/// Whether `text` is a plugin of ours.
+/// Whether `text` is indelible's plugin.
 pub fn is_plugin(text: &str) -> bool {
     text.lines().next() == PLUGIN.lines().next()
 }
@@ -134,8 +135,8 @@ pub fn called_by(text: &str) -> String {
     words.into_iter().next().unwrap_or_default()
 }
 
-/// Whether Codex's `config.toml`, beside the user's own settings, says of a hook in the file `settings` that it is
-/// trusted. It notes each under `hooks.state`, by the file's path, with a digest of what was trusted.
+/// Whether Codex trusts a hook in the file `settings`. Its `config.toml`, beside the user's own settings, lists trusted hooks
+/// under `hooks.state`, by the path of their file, with a digest.
 pub fn is_trusted_by_codex(settings: &Path) -> bool {
     let home = std::env::var_os("CODEX_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = home.or_else(|| Some(etcetera::choose_base_strategy().ok()?.home_dir().join(".codex")));
@@ -148,7 +149,7 @@ pub fn is_trusted_by_codex(settings: &Path) -> bool {
     states.iter().any(|(name, state)| is_of_file(name) && state.get("trusted_hash").is_some())
 }
 
-/// What has to be done by hand for `host` to run our hooks.
+/// What a person has to do before `host` runs the hooks.
 pub fn by_hand(host: Host) -> &'static str {
     match host {
         Host::Claude => "they run in sessions started from now on; `/hooks` shows them",

@@ -1,12 +1,13 @@
-//! `hooks`: sets up who calls `hook`, by editing the settings of agents' hosts.
+//! `hooks`: makes agents' hosts call `hook`, by editing their settings.
 //!
-//! The settings are somebody else's. They are changed only after the change was shown and agreed to, only by adding or
-//! cutting our own entries, and only whole (see `file`). What was there before our first entry is kept beside them; when
-//! nobody has changed anything since, that is what uninstalling puts back, byte for byte.
+//! The settings belong to other programs. A change is shown and confirmed first, only adds or removes indelible's entries, and
+//! replaces the whole file (see `file`). A copy from before the first entry is kept beside the settings. If nothing else has
+//! changed since, uninstalling restores that copy byte for byte.
 
 mod edit;
 mod file;
 mod host;
+mod layout;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -44,11 +45,11 @@ impl From<HostName> for Host {
     }
 }
 
-/// What is to become of a settings file.
+/// A change of a settings file.
 struct Change {
     path: PathBuf,
     before: Option<String>,
-    /// None: it is to go.
+    /// `None` if it is removed.
     after: Option<String>,
 }
 
@@ -95,12 +96,12 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Keeps the settings as they are, before the first entry of ours.
+/// Keeps a copy of the settings before indelible's first entry.
 fn keep(change: &Change) -> io::Result<()> {
     let copy = file::copy_of(&change.path);
     match &change.before {
         Some(before) => file::write(&copy, before),
-        // An older copy would pass for what there was.
+        // An older copy must not be taken for this one.
         None => file::remove(&copy),
     }
 }
@@ -121,7 +122,7 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let is_plugin = host == Host::OpenCode && host::is_plugin(text);
     if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
         let change = Change { path, after: before.clone(), before };
-        change.idle(context, "has no hook of ours: nothing to uninstall");
+        change.idle(context, "has no hook of indelible's: nothing to uninstall");
         return Ok(Exit::Done);
     }
     let copy = file::copy_of(&path);
@@ -144,8 +145,8 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What is left of the settings `text` without our entries. If nobody has changed anything else since `kept` was, it is
-/// `kept` itself; where there was none, nothing.
+/// The settings `text` without indelible's entries. If nothing else has changed since the copy `kept`, it is `kept`; `None` if
+/// there was no file.
 fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, edit::Broken> {
     let without = edit::cut(text)?;
     let call = Call { program: String::new(), home: None };
@@ -158,7 +159,7 @@ fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, ed
 }
 
 impl Change {
-    /// Says that there is nothing to do, and `why`.
+    /// Reports that there is nothing to do, and `why`.
     fn idle(&self, context: &Context, why: &str) {
         match context.json {
             true => output::json(&self.told(false)),
@@ -171,7 +172,7 @@ impl Change {
         json!({ "settings": self.path.display().to_string(), "changed": changed, "diff": self.diff() })
     }
 
-    /// Shows the change, and whether it is to be made.
+    /// Shows the change, and asks whether to make it.
     fn agreed(&self, context: &Context, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
         if self.before == self.after {
             self.idle(context, "has them already: nothing to change");
@@ -187,7 +188,7 @@ impl Change {
         }
         if context.json || !io::stdin().is_terminal() {
             return Err(Failure::new(Exit::Usage, what)
-                .because(&io::Error::other("nobody is there to agree to the change"))
+                .because(&io::Error::other("there is no terminal to confirm the change"))
                 .hint("--yes makes it without asking, --dry-run only shows it"));
         }
         output::question(&format!("change {}? [y/N] ", text::path(&self.path)));
@@ -209,7 +210,7 @@ impl Change {
         indelible::model::text::visible(&text.replace("\r\n", "\n")).into_owned()
     }
 
-    /// Makes the change, unless somebody else has made one since the settings were read.
+    /// Makes the change, unless the settings have changed since they were read.
     fn make(&self, what: &str) -> Result<(), Failure> {
         if read(&self.path, what)? != self.before {
             return Err(Failure::new(Exit::TryAgain, what)
@@ -242,7 +243,7 @@ fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
     etcetera::choose_base_strategy().map_err(|error| Failure::new(Exit::NoHome, what).because(&error))
 }
 
-/// This program, and the home that was named, if one was: otherwise a hook finds it as every command does.
+/// This program, and the home, if one was named. Without it a hook finds its home as every command does.
 fn call(context: &Context) -> Result<Call, Failure> {
     let what = "it cannot be told which program the hooks are to call";
     let text = |path: PathBuf| {
@@ -273,16 +274,16 @@ fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, what).because(&error).hint("the settings are as they were")
 }
 
-/// What one settings file has of ours.
+/// Indelible's entries in one settings file.
 struct Found {
     host: Host,
     path: PathBuf,
-    /// Or why it cannot be told.
+    /// Or why they cannot be read.
     events: Result<Vec<(String, String)>, String>,
     off: bool,
-    /// The plugin of ours that the settings enable.
+    /// The indelible plugin that the settings enable.
     plugin: Option<String>,
-    /// Whether the host has yet to be told to trust what lies there.
+    /// Whether the user still has to tell the host to trust the hooks.
     untrusted: bool,
 }
 
@@ -304,7 +305,7 @@ impl Found {
         Found { host, path, events, off, plugin, untrusted }
     }
 
-    /// Why what is installed here does not run.
+    /// Why the installed hooks do not run.
     fn trouble(&self) -> Option<String> {
         let host = self.host.name();
         let events = self.events.as_ref().ok()?;
@@ -314,7 +315,7 @@ impl Found {
         })
     }
 
-    /// What is to be said of it, and whether hooks run from here. `seen` is how many events came from the host.
+    /// A report about the file, and whether hooks run from it. `seen` is how many events came from the host.
     fn said(&self, seen: u64) -> (bool, String) {
         let events = match (&self.events, &self.plugin) {
             (Err(error), _) => return (false, format!("cannot be read: {error}")),
@@ -358,7 +359,7 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
     let found = Host::ALL.into_iter().flat_map(|host| {
         let everywhere = Found::at(host, host::settings(host, None, &user));
         let here = Found::at(host, host::settings(host, Some(&project), &user));
-        // Of a project only what is there is worth a line.
+        // A project gets a line only if it has hooks.
         let here =
             Some(here).filter(|here| here.path != everywhere.path && !matches!(&here.events, Ok(it) if it.is_empty()));
         [everywhere].into_iter().chain(here)

@@ -1,6 +1,6 @@
 //! launchd on macOS: an agent of the user's for each home.
 //!
-//! It pauses for ten seconds before it starts what has failed; it knows no pauses that grow.
+//! It restarts a failed worker after ten seconds. It has no growing pauses.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn label(service: &Service) -> String {
     format!("indelible.{}", service.instance("indelible..plist".len()))
 }
 
-/// The user's part of launchd.
+/// The user's domain of launchd.
 fn domain() -> String {
     format!("gui/{}", indelible::fs::os::user())
 }
@@ -38,7 +38,7 @@ impl Manager for Launchd {
             .concat();
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <!-- {MARK}, which would write it anew; `indelible service uninstall` removes it. -->\n\
+             <!-- {MARK}, which would overwrite it; `indelible service uninstall` removes it. -->\n\
              <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
              <plist version=\"1.0\">\n\
              <dict>\n\
@@ -83,7 +83,7 @@ impl Manager for Launchd {
     }
 
     fn stop(&self, service: &Service) -> Result<(), Failure> {
-        // What is not loaded has been stopped.
+        // A service that is not loaded is stopped already.
         let _ = ask("launchctl", &["bootout", &target(service)]);
         Ok(())
     }

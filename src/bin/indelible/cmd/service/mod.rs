@@ -1,7 +1,7 @@
-//! `service`: has the system start the worker at login, and again when it fails.
+//! `service`: makes the system start the worker at login, and restart it after a failure.
 //!
-//! A service is one file in the service manager's folder, which names its home; for systemd also the link that enables
-//! it. The file is ours if it says so at its beginning; one that does not is somebody else's and is never touched.
+//! A service is one file in the service manager's folder, which names its home; for systemd also the link that enables it.
+//! Indelible's files have a mark at their beginning. A file without the mark is never touched.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use indelible::fs::lock::WorkerLock;
-use indelible::fs::{Dir, os};
+use indelible::fs::{Dir, Durability, os};
 use indelible::model::text::{self, shell_path};
 use serde_json::json;
 
@@ -27,30 +27,30 @@ use crate::args::{ManagerName, ServiceCommand};
 use crate::exit::{Exit, Failure};
 use crate::{output, program};
 
-/// What every file of ours says at its beginning.
+/// The mark at the beginning of indelible's files.
 const MARK: &str = "Written by `indelible service install`";
-/// The longest name of a file that file systems take.
+/// The longest file name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 /// A worker for one home, as a service.
 struct Service {
     home: String,
-    /// The program that it runs.
+    /// The program to run.
     program: String,
 }
 
-/// What a service manager does about a service. Of those that can be told nothing, all but the file is the same: each
-/// starts what lies in a folder of its own at login, and never again.
+/// A service manager. The defaults are for managers that take no commands: they start every file in their folder at login, and
+/// never again.
 trait Manager {
-    /// Where its file lies.
+    /// The path of the service's file.
     fn file(&self, service: &Service) -> Result<PathBuf, Failure>;
-    /// Where its file is written before it is moved to its place in `folder`: where nobody looks at it.
+    /// Where the file is written before it is moved to its place in `folder`: where the manager does not look.
     fn written_in<'f>(&self, folder: &'f Path) -> &'f Path {
         folder
     }
-    /// What its file says.
+    /// The content of the file.
     fn definition(&self, service: &Service) -> String;
-    /// Has it started now, and at every login; anew if `changed`. Where the manager cannot be spoken to now, says so.
+    /// Starts the service now and at every login; restarts it if `changed`. Says so if the manager cannot be reached.
     fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
         let why = "what lies there is started at login, and not again where it has failed".into();
         let todo = format!(
@@ -59,47 +59,47 @@ trait Manager {
         );
         Ok(Started::AtLogin { why, todo })
     }
-    /// Has it stopped, and not started any more. Its file goes after that.
+    /// Stops and disables the service. Its file is removed after that.
     fn stop(&self, _service: &Service) -> Result<(), Failure> {
         Ok(())
     }
-    /// Has the manager forget what is gone.
+    /// Makes the manager forget the removed service.
     fn forget(&self) {}
-    /// Whether it is started at login.
+    /// Whether it starts at login.
     fn is_enabled(&self, service: &Service) -> Result<bool, Failure> {
         Ok(self.file(service)?.is_file())
     }
-    /// Whether it runs, as far as the manager says.
+    /// Whether it runs, according to the manager.
     fn state(&self, _service: &Service) -> State {
         State::default()
     }
-    /// Why nothing on this machine reads its file; `None` if something does, as far as can be told.
+    /// Why nothing on this machine reads its file; `None` if something seems to.
     fn unread(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Whether a service runs now.
+/// Whether a service was started.
 enum Started {
     Now,
-    /// It does from the next login on, and now after what `todo` says.
+    /// It starts at the next login, or now with the command in `todo`.
     AtLogin {
         why: String,
         todo: String,
     },
 }
 
-/// What the manager says of a service.
+/// The state of a service according to its manager.
 #[derive(Default)]
 struct State {
-    /// `None` where it does not say.
+    /// `None` if it does not say.
     running: Option<bool>,
     process: Option<u32>,
     /// In its own words.
     said: Option<String>,
 }
 
-/// What lies where a service's file would.
+/// What is at the path of a service's file.
 #[derive(PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -119,7 +119,7 @@ pub fn run(context: &Context, what: &ServiceCommand) -> Result<Exit, Failure> {
     }
 }
 
-/// The one that was asked for, or this system's.
+/// The manager that was named, or the default of this system.
 fn name_of(asked: Option<ManagerName>) -> Result<ManagerName, Failure> {
     Ok(match asked {
         Some(name) => name,
@@ -139,7 +139,7 @@ fn manager(name: ManagerName) -> &'static dyn Manager {
     }
 }
 
-/// The manager, if this system can have it.
+/// The manager, if this system has it.
 fn manager_here(name: ManagerName, what: &str) -> Result<&'static dyn Manager, Failure> {
     let is_here = match name {
         ManagerName::Launchd => cfg!(target_os = "macos"),
@@ -210,11 +210,10 @@ fn install(context: &Context, asked: Option<ManagerName>) -> Result<Exit, Failur
         return Ok(Exit::Done);
     }
     let how = if changed { "installed" } else { "installed already, and unchanged" };
+    let shown = text::path(&file);
     match unread {
-        None => {
-            output::line(&format!("the worker of {} is a service now ({how}): {}", service.home, text::path(&file)))
-        }
-        Some(_) => output::line(&format!("the file is {how}, and starts no worker: {}", text::path(&file))),
+        None => output::line(&format!("the worker of {} is a service now ({how}): {shown}", service.home)),
+        Some(_) => output::line(&format!("the file is {how}, and starts no worker: {shown}")),
     }
     match (why, todo) {
         (Some(why), Some(todo)) if unread.is_some() => output::warn(&format!("{why}\nhint: {todo}")),
@@ -231,7 +230,7 @@ fn install(context: &Context, asked: Option<ManagerName>) -> Result<Exit, Failur
 
 fn uninstall(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     const WHAT: &str = "the service was not removed";
-    // A home that is gone is no reason to keep its service.
+    // The service is removed even if its home is gone.
     let service = Service::of_path(&context.home_path()?, WHAT)?;
     let manager = manager_here(name, WHAT)?;
     let file = manager.file(&service)?;
@@ -269,7 +268,7 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     let enabled = installed && manager.is_enabled(&service)?;
     let state = if installed { manager.state(&service) } else { State { running: Some(false), ..State::default() } };
     let worker = worker_of(&service);
-    // The lock tells it where the manager does not.
+    // If the manager does not say, the lock does.
     let running = state.running.unwrap_or(worker.is_some());
     let unread = manager.unread().filter(|_| state.running.is_none());
     if context.json {
@@ -298,7 +297,7 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
         match found {
             Found::Ours(_) if current => "yes",
             Found::Ours(_) => &outdated,
-            Found::Foreign => "no: a file of somebody else's lies there",
+            Found::Foreign => "no: another program's file is there",
             Found::Nothing => "no",
         },
     );
@@ -311,18 +310,18 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     if let Some(why) = unread {
         show("started by", &format!("nothing on this machine: {why}"));
     }
-    show("worker", worker.as_deref().unwrap_or("nobody has its lock"));
+    show("worker", worker.as_deref().unwrap_or("none: its lock is free"));
     Ok(Exit::Done)
 }
 
-/// Who has the worker's lock of the service's home; `None` if nobody has, or there is no home.
+/// The holder of the worker's lock of the service's home; `None` if it is free, or there is no home.
 fn worker_of(service: &Service) -> Option<String> {
     let home = indelible::home::Home::open(Path::new(&service.home)).ok()?;
     WorkerLock::holder(home.private()).ok()?.map(|holder| holder.0)
 }
 
 impl Service {
-    /// The service for the home that is meant, which has to be there.
+    /// The service for the home that the command uses, which must exist.
     fn of_home(context: &Context, what: &str) -> Result<Service, Failure> {
         let home = context.open(what)?;
         Service::of_path(home.path(), what)
@@ -335,8 +334,8 @@ impl Service {
         Ok(Service { home: plain(&home, what)?, program: plain(&program, what)? })
     }
 
-    /// The home's path as a part of a file's name, as `systemd-escape --path` spells it; a number made from it where
-    /// that would be too long a name for a file with `around` more bytes.
+    /// The home's path as part of a file name, as `systemd-escape --path` spells it; a digest of the path if the name of a
+    /// file with `around` more bytes would be too long.
     fn instance(&self, around: usize) -> String {
         let escaped = systemd::escape_path(&self.home);
         match escaped.len() + around <= NAME_BYTES_MAX {
@@ -345,13 +344,13 @@ impl Service {
         }
     }
 
-    /// A number made from the home's path.
+    /// A digest of the home's path.
     fn number(&self) -> String {
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, self.home.as_bytes()).to_string()
     }
 }
 
-/// A path that every kind of service file can hold.
+/// A path that fits into every kind of service file.
 fn plain(path: &Path, what: &str) -> Result<String, Failure> {
     let text = path.to_str().filter(|text| !text.contains(|it: char| it.is_control()));
     let why = || std::io::Error::other(format!("{} cannot be named in a service's file", path.display()));
@@ -382,7 +381,7 @@ fn look(file: &Path, what: &str) -> Result<Found, Failure> {
     Ok(if ours { Found::Ours(text) } else { Found::Foreign })
 }
 
-/// Writes `text` to `file` unless it is there already. Returns whether it was not.
+/// Writes `text` to `file`, unless that is its content. Returns whether it was written.
 fn put(manager: &dyn Manager, file: &Path, text: &str, what: &str) -> Result<bool, Failure> {
     match look(file, what)? {
         Found::Foreign => return Err(foreign(file, what)),
@@ -394,7 +393,7 @@ fn put(manager: &dyn Manager, file: &Path, text: &str, what: &str) -> Result<boo
     std::fs::create_dir_all(folder).map_err(|error| unwritable(file, what).because(&error))?;
     let write = || {
         let temporary = Dir::open(manager.written_in(folder))?;
-        Dir::open(folder)?.replace(name, text.as_bytes(), &temporary)
+        Dir::open(folder)?.replace(name, text.as_bytes(), &temporary, Durability::Full)
     };
     write().map(|_| true).map_err(|error| Failure::of(what, &error))
 }
@@ -408,7 +407,7 @@ fn unwritable(file: &Path, what: &str) -> Failure {
     Failure::new(Exit::Io, what).because(&std::io::Error::other(format!("{} cannot be used", file.display())))
 }
 
-/// What a manager's own program answered; or why it did not, in the first line of its own words.
+/// The output of a manager's program, or the first line of its error.
 fn ask(program: &str, args: &[&str]) -> Result<String, String> {
     let told = |output: &Output| {
         let said = String::from_utf8_lossy(&output.stderr);

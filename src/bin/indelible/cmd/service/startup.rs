@@ -1,7 +1,7 @@
 //! The Startup folder of Windows: a batch file for each home.
 //!
-//! Windows starts what lies there at login and never again; with `worker.autostart` recorders do where it has failed. The
-//! batch file has a window for the moment in which it starts the worker, which has none.
+//! Windows starts the batch file at login and never again. With `worker.autostart`, recorders start the worker after a
+//! failure. The batch file shows a window while it starts the worker, which has none.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ fn quoted(text: &str) -> String {
 impl Manager for Startup {
     fn file(&self, service: &Service) -> Result<PathBuf, Failure> {
         let folder = ["Microsoft", "Windows", "Start Menu", "Programs", "Startup"].iter().collect::<PathBuf>();
-        // What systemd's spelling of a path has in it can be in no name there.
+        // systemd's spelling of a path has characters that are not allowed in file names.
         Ok(config_folder()?.join(folder).join(format!("indelible-{}.cmd", service.number())))
     }
 
-    /// Whatever lies in the folder itself is opened at login, half a file too.
+    /// Windows opens every file in the folder itself at login, even half a file.
     fn written_in<'f>(&self, folder: &'f Path) -> &'f Path {
         folder.parent().unwrap_or(folder)
     }
@@ -30,7 +30,7 @@ impl Manager for Startup {
     fn definition(&self, service: &Service) -> String {
         let (program, home) = (quoted(&service.program), quoted(&service.home));
         format!(
-            "@rem {MARK}, which would write it anew; `indelible service uninstall` removes it.\r\n\
+            "@rem {MARK}, which would overwrite it; `indelible service uninstall` removes it.\r\n\
              @rem The paths below are UTF-8.\r\n\
              @chcp 65001 >nul\r\n\
              @{program} --home {home} worker --detach\r\n"
@@ -47,6 +47,6 @@ mod tests {
         let service = Service { home: r"C:\50% & more".into(), program: r"C:\i.exe".into() };
         let definition = Startup.definition(&service);
         assert!(definition.contains(r#"@"C:\i.exe" --home "C:\50%% & more" worker --detach"#), "{definition}");
-        assert!(definition.lines().take(3).any(|line| line.contains(MARK)), "nobody would know it for ours");
+        assert!(definition.lines().take(3).any(|line| line.contains(MARK)), "it would not be recognized");
     }
 }

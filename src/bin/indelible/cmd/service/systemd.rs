@@ -1,14 +1,14 @@
-//! systemd's user manager: a unit of its own for each home, an instance of `indelible@`.
+//! systemd's user manager: one unit for each home, an instance of `indelible@`.
 //!
-//! The unit is enabled by the link that `systemctl --user enable` would make, so that it is also where there is no bus to
-//! reach the manager by, as after `su` or in a container.
+//! The unit is enabled by making the link that `systemctl --user enable` would make. So it works without a bus to the manager,
+//! as after `su` or in a container.
 
 use std::path::{Path, PathBuf};
 
 use super::{MARK, Manager, Service, Started, State, ask, config_folder, foreign, not_started, unwritable};
 use crate::exit::Failure;
 
-/// The first version that lets the pauses between restarts grow.
+/// The first version with growing pauses between restarts.
 const VERSION_WITH_STEPS: u32 = 254;
 
 pub struct Systemd;
@@ -47,7 +47,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('%', "%%"))
 }
 
-/// The program's version, or `None` where there is none to ask.
+/// The version of systemd, or `None` if it is not installed.
 fn version() -> Option<u32> {
     let said = ask("systemctl", &["--version"]).ok()?;
     said.split_whitespace().nth(1)?.parse().ok()
@@ -55,13 +55,13 @@ fn version() -> Option<u32> {
 
 fn definition(service: &Service, version: Option<u32>) -> String {
     let Service { home, program } = service;
-    // Without growing pauses, one that a home that cannot be opened does not fill the log in.
+    // Without growing pauses: long enough that a home that cannot be opened does not fill the log.
     let pauses = match version {
         Some(version) if version < VERSION_WITH_STEPS => "RestartSec=30",
         _ => "RestartSec=5\nRestartSteps=6\nRestartMaxDelaySec=300",
     };
     format!(
-        "# {MARK}, which would write it anew; `indelible service uninstall` removes it.\n\
+        "# {MARK}, which would overwrite it; `indelible service uninstall` removes it.\n\
          [Unit]\n\
          Description=indelible worker of {description}\n\
          # It may fail as often as it likes, and is started again with pauses.\n\
@@ -123,7 +123,7 @@ impl Manager for Systemd {
 
     fn stop(&self, service: &Service) -> Result<(), Failure> {
         let link = link(service, &self.file(service)?);
-        // Where there is no manager to ask, nothing of it runs either.
+        // Without a manager to ask, nothing runs.
         let _ = ask("systemctl", &["--user", "stop", "--", &unit(service)]);
         match std::fs::remove_file(&link) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,6 +1,6 @@
-//! Autostart by the desktop, for a Linux without systemd: an entry for each home.
+//! Autostart of the desktop, for Linux without systemd: an entry for each home.
 //!
-//! A desktop starts it at login and never again; with `worker.autostart` recorders do where it has failed.
+//! The desktop starts the worker at login and never again. With `worker.autostart`, recorders start it after a failure.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ fn quoted(text: &str) -> String {
     format!("{quoted}\"").replace('\\', "\\\\")
 }
 
-/// Whether some desktop is here: one runs, or can be chosen at login.
+/// Whether there is a desktop: one runs, or can be chosen at login.
 fn has_desktop() -> bool {
     let runs = ["XDG_CURRENT_DESKTOP", "DESKTOP_SESSION", "WAYLAND_DISPLAY", "DISPLAY"];
     if runs.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
@@ -48,7 +48,7 @@ impl Manager for Xdg {
     fn definition(&self, service: &Service) -> String {
         let Service { home, program } = service;
         format!(
-            "# {MARK}, which would write it anew; `indelible service uninstall` removes it.\n\
+            "# {MARK}, which would overwrite it; `indelible service uninstall` removes it.\n\
              [Desktop Entry]\n\
              Type=Application\n\
              Name=indelible worker\n\

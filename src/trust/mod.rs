@@ -1,60 +1,56 @@
 //! Trust: which homes this user uses on this machine without naming them.
 //!
-//! A home that is only *found* above the working folder may have come with somebody else's repository. It counts if this
-//! user made, adopted or trusted it here. Each of these draws a token into the home's private folder and notes the token's
-//! hash, the home's id and its place in one file of the user's state folder. A home is trusted where
+//! A home that is only *found* above the working folder may have come with another user's repository. It is used if this
+//! user made, adopted or trusted it on this machine. Each of these writes a random token into the home's private folder, and
+//! the token's hash, the home's id and its path into one file of the user's state folder, the notes. A home is trusted if
 //!
 //! 1. it and every folder above it belong to this user or root, and no other user can change them or its private folder,
-//! 2. its private folder is this user's own, and the token in it is one that is noted,
-//! 3. and its path, which has no symbolic link, is among the noted places.
+//! 2. its private folder belongs to this user, and the hash of its token is in the notes,
+//! 3. and its path, which has no symbolic link, is one of the token's places in the notes.
 //!
-//! Where the token is noted and the path is not, the home was moved, unless one of its places still has the token: then
-//! this is a copy, and not trusted. What is not trusted is passed by, and how many records came from within it is counted
-//! in a second file ([`Passed`]).
+//! A noted token at another path means that the home was moved. If one of its places still has the token, it is a copy
+//! instead, and not trusted. A home that is not trusted is passed by: a second file counts the records that were made within
+//! it ([`Passed`]).
 //!
 //! Any number of processes can change the notes at once ([`crate::own`]).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the token is placed | a home that is not noted | `init`, `adopt` or `trust` again |
-//! | before the notes are replaced | a token that is not noted | the same |
+//! | before the notes are replaced | a token that is not in the notes | the same |
 //! | after that | a trusted home | nothing to do |
 
-use std::collections::BTreeMap;
+mod passed;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use passed::Passed;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::fs::os::Others;
-use crate::fs::{self, Dir, Point, crash, os};
+use crate::fs::{self, Dir, Durability, Point, crash, os};
 use crate::home::{self, private_of};
+use crate::model::HomeId;
 use crate::own;
 
 /// The token, in the private folder.
 const TOKEN: &str = "token";
 /// The notes, in the state folder.
 const NOTES: &str = "homes.json";
-/// How many records were made within homes that were passed by.
-const PASSED: &str = "passed";
-/// From this size on the counts are folded, in bytes.
-const BYTES_FOLDED: u64 = 64 << 10;
-/// From so many homes on, those that are nowhere any more are forgotten.
+/// With more homes than this, those that no longer exist are forgotten.
 const NOTES_MAX: usize = 1000;
 /// The most places that are remembered of a home, the newest.
 const PLACES_MAX: usize = 32;
-/// The most homes that are counted.
-const PASSED_MAX: usize = 1000;
 /// The version of the notes.
 const VERSION: u32 = 1;
-/// How long to wait for others who change the notes. Each takes milliseconds.
+/// How long to wait for the lock on the notes. Each change takes milliseconds.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a home could not be trusted, or the notes could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder is no home, or one that cannot be used.
+    /// The folder is not a home, or cannot be used.
     #[error(transparent)]
     Home(#[from] home::Error),
     /// Another user could change it.
@@ -71,7 +67,7 @@ pub enum Error {
     /// There is no folder for the notes.
     #[error("there is no state folder: the user's own folder is not known")]
     NoFolder,
-    /// The notes are not what this version writes.
+    /// The notes cannot be parsed, or another version wrote them.
     #[error("the notes of trusted homes in {} cannot be understood: {why}", path.display())]
     Damaged {
         /// The file.
@@ -87,11 +83,11 @@ pub enum Error {
     Fs(#[from] fs::Error),
 }
 
-/// What is noted of a home.
+/// The note of one home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Its id.
-    pub id: Uuid,
+    pub id: HomeId,
     /// The hash of its token.
     pub token: String,
     /// Its paths, without symbolic links; the newest last.
@@ -108,12 +104,12 @@ struct Stored {
     homes: Vec<Note>,
 }
 
-/// How a found home stands.
+/// Whether a found home is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is used.
     Trusted,
-    /// It is used: it is a trusted home that was at this path before.
+    /// It is used: a trusted home that was at this path before.
     Moved(PathBuf),
     /// It is passed by.
     Passed(Reason),
@@ -135,21 +131,21 @@ pub enum Reason {
     },
 }
 
-/// A home that is trusted now.
+/// A home that has just been trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trusted {
     /// Its path, without symbolic links.
     pub path: PathBuf,
     /// Its id.
-    pub id: Uuid,
+    pub id: HomeId,
     /// Whether it was trusted before.
     pub before: bool,
-    /// Another home that has the same id, if one is noted: this one is a copy of it, or says so.
+    /// The place of another home in the notes with the same id, if there is one: this one is a copy of it, or claims to be.
     pub same_id: Option<PathBuf>,
 }
 
-/// Tokens are compared by their hashes, so that the notes give none away. Each is 128 random bits: what matters of the hash
-/// is that no token can be computed from it.
+/// The notes have hashes, so that they reveal no token. A token is 128 random bits, so all that the hash must do is to hide
+/// it.
 fn hash(token: &[u8]) -> String {
     let mut hash = sha1_smol::Sha1::from("indelible home token\n");
     hash.update(token);
@@ -164,10 +160,10 @@ fn draw() -> String {
     hash.digest().to_string()[..32].to_owned()
 }
 
-/// The hash of the token of the home at `path`, whose private folder has to be this user's own; `None` if it has none.
+/// The hash of the token of the home at `path`. `None` if it has no token, or if its private folder is not this user's.
 ///
 /// # Errors
-/// [`fs::Error`] if it cannot be had at the moment, and only then: whatever else is wrong, it has none.
+/// [`fs::Error`] for a passing failure. With any other failure the home has no token.
 fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
     let read = || {
         let Some(private) = private_of(&Dir::open(path)?)? else { return Ok(None) };
@@ -178,8 +174,8 @@ fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
     read().or_else(|error: fs::Error| if error.is_passing() { Err(error) } else { Ok(None) })
 }
 
-/// Which folder another user could change: the home at `path`, one above it, or its private one. One that cannot be looked
-/// at is taken for everybody's.
+/// The first folder that another user could change: the home at `path`, one above it, or its private folder. A folder that
+/// cannot be looked at counts as changeable by everybody.
 fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
     let others_of = |folder: &Path, on_the_way| {
         let others = os::others_who_can_change(folder, on_the_way).unwrap_or(Some(Others::Everybody))?;
@@ -191,11 +187,11 @@ fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
     })
 }
 
-/// How the home at `path`, a path without symbolic links, stands with the user whose state folder is `state`.
+/// Whether the home at `path`, a path without symbolic links, is used by the user whose state folder is `state`.
 ///
 /// # Errors
-/// [`Error`] if the notes or the token cannot be had at the moment, and only then: what is recorded must not go elsewhere for
-/// that. Whatever else is wrong with a home or with the notes, it is not trusted.
+/// [`Error`] for a passing failure, since a record must not go elsewhere because of one. With any other failure the home is
+/// not trusted.
 pub fn standing(state: Option<&Path>, path: &Path) -> Result<Standing, Error> {
     if let Some((path, others)) = changeable(path) {
         return Ok(Standing::Passed(Reason::Changeable { path, others }));
@@ -220,17 +216,16 @@ pub fn standing(state: Option<&Path>, path: &Path) -> Result<Standing, Error> {
     Ok(last.map_or(Standing::Passed(Reason::NotTrusted), Standing::Moved))
 }
 
-/// Whether both paths lead to one folder, as a bind mount's do.
+/// Whether both paths lead to one folder, for instance through a bind mount.
 fn is_same_folder(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| os::Stamp::of_itself(path).ok().map(|stamp| stamp.identity);
     identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
-/// Notes that a trusted home is at `path` now. Where the notes are being changed by another process, it is left to the next
-/// time that the home is found.
+/// Notes that a trusted home is at `path` now. Does not wait for the lock: the next process that finds the home notes it.
 ///
 /// # Errors
-/// Every [`Error`]; the home is trusted all the same.
+/// Every [`Error`]; the home is trusted nevertheless.
 pub fn note_move(state: &Path, path: &Path) -> Result<(), Error> {
     let Some(token) = token_of(path)? else { return Ok(()) };
     text_of(path)?;
@@ -245,11 +240,11 @@ pub fn note_move(state: &Path, path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Trusts the home at `path` from now on, for the user whose state folder is `state`. Draws a token, unless the home is
-/// trusted there already: one that came with it may be known to others.
+/// Trusts the home at `path`, for the user whose state folder is `state`. Writes a new token unless the home is trusted there
+/// already: others may know a token that came with the home.
 ///
 /// # Errors
-/// Every [`Error`]; the home is trusted no more than before.
+/// Every [`Error`]; nothing has changed then.
 pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
     let state = state.ok_or(Error::NoFolder)?;
     let path = &os::real_path(path).map_err(fs::Error::io("find", path))?;
@@ -271,7 +266,7 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
         None => {
             let token = draw();
             crash::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
-            let _ = private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?)?;
+            private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?, Durability::Full)?;
             hash(token.as_bytes())
         }
     };
@@ -290,8 +285,8 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
     Ok(Trusted { path: path.clone(), id, before, same_id })
 }
 
-/// Trusts the home at `path` no longer, and forgets every place that it was at. Returns these, or nothing if it was not
-/// trusted. The home need not be there.
+/// Revokes trust in the home at `path`, which need not exist, and forgets all of its places. Returns them; none if it was not
+/// trusted.
 ///
 /// # Errors
 /// [`Error`] if the notes could not be changed.
@@ -308,8 +303,8 @@ fn text_of(path: &Path) -> Result<&str, Error> {
 }
 
 impl Notes {
-    /// The notes in the folder `state`; none where it, or they, are not there. Notes that another user could have written
-    /// count for nothing.
+    /// The notes in the folder `state`; empty if the folder or the file is missing. Notes that another user could have written
+    /// are an error.
     ///
     /// # Errors
     /// [`Error::Damaged`], and [`Error::Notes`] if they cannot be read.
@@ -318,7 +313,7 @@ impl Notes {
         Notes::of_text(own::read(&path)?, &path)
     }
 
-    /// The notes that the file at `path` has, whose content is `text`.
+    /// Parses `text`, the content of the file at `path`.
     fn of_text(text: Option<Vec<u8>>, path: &Path) -> Result<Notes, Error> {
         let Some(text) = text else { return Ok(Notes::default()) };
         let damaged = |why: String| Error::Damaged { path: path.into(), why };
@@ -329,20 +324,19 @@ impl Notes {
         }
     }
 
-    /// Each home's note.
+    /// All notes.
     pub fn all(&self) -> &[Note] {
         &self.0
     }
 
-    /// What is noted of the home at `path`.
+    /// The note of the home at `path`.
     pub fn of_place(&self, path: &Path) -> Option<&Note> {
         self.0.iter().find(|note| note.places.iter().any(|place| place == path))
     }
 
-    /// By which id the user's own settings know the home at `path`, which says that its id is `says`: by the one that was
-    /// noted when it was trusted. `None` where another home has that id, so that no home takes what the user said of
-    /// another.
-    pub fn id_of(&self, path: &Path, says: Uuid) -> Option<Uuid> {
+    /// The id by which the user's settings know the home at `path`: the one in its note, else `says`, which its private folder
+    /// says. `None` if another home has that id in the notes, so that no home gets the settings of another.
+    pub fn id_of(&self, path: &Path, says: HomeId) -> Option<HomeId> {
         let noted = self.of_place(path);
         let id = noted.map_or(says, |note| note.id);
         let first = self.0.iter().find(|note| note.id == id);
@@ -350,21 +344,21 @@ impl Notes {
         is_its_own.then_some(id)
     }
 
-    /// The newest place of another home than that at `path` that has the id `id`, if it was trusted before.
-    fn other_with(&self, id: Uuid, path: &Path) -> Option<PathBuf> {
+    /// The newest place of a home with the id `id` that was trusted before and is not the one at `path`.
+    fn other_with(&self, id: HomeId, path: &Path) -> Option<PathBuf> {
         let first = self.0.iter().find(|note| note.id == id)?;
         let is_other = !first.places.iter().any(|place| place == path);
         is_other.then(|| first.places.last().cloned()).flatten()
     }
 
-    /// Forgets homes that are nowhere any more, once there are very many: those of tests and demos, mostly.
+    /// Forgets homes that no longer exist, once there are very many: mostly those of tests and demos.
     fn prune(&mut self) {
         if self.0.len() > NOTES_MAX {
             self.0.retain(|note| note.places.iter().any(|place| place.exists()));
         }
     }
 
-    /// Forgets every home that was at `path`, but for the one whose token is `kept`. Returns their places.
+    /// Forgets every home that was at `path`, except the one with the token `kept`. Returns their places.
     fn forget(&mut self, path: &Path, kept: Option<&str>) -> Vec<PathBuf> {
         let is_there = |note: &Note| note.places.iter().any(|place| place == path) && Some(note.token.as_str()) != kept;
         let (gone, left) = std::mem::take(&mut self.0).into_iter().partition(is_there);
@@ -378,7 +372,7 @@ pub fn notes_path(state: &Path) -> PathBuf {
     state.join(NOTES)
 }
 
-/// Changes the notes as `with` says, if it changes anything, and waits up to `wait` for others who do.
+/// Applies `with` to the notes, and writes them if they changed. Waits up to `wait` for their lock.
 fn change<T>(state: &Path, wait: Duration, with: impl FnOnce(&mut Notes) -> T) -> Result<T, Error> {
     let _ = own::notes_folder(state)?;
     own::change(state, NOTES, wait, |text| {
@@ -391,92 +385,12 @@ fn change<T>(state: &Path, wait: Duration, with: impl FnOnce(&mut Notes) -> T) -
     })
 }
 
-/// Which homes were passed by, and how many records were made within each of them and went elsewhere.
-///
-/// A recorder adds one line, `COUNT PATH`, with one append, without a lock and without a sync; the path is a JSON string. A
-/// file that has grown is folded: equal paths become one line, in a new file that takes the old one's place. Counts can be
-/// a few too low, after a power cut or for what is added in the moment of a fold. No record depends on them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Passed(BTreeMap<PathBuf, u64>);
-
-impl Passed {
-    /// What is counted in the folder `state`. What cannot be read was not counted.
-    pub fn read(state: &Path) -> Passed {
-        let text = own::read(&state.join(PASSED)).ok().flatten().unwrap_or_default();
-        let mut passed = Passed::default();
-        let text = String::from_utf8_lossy(&text);
-        // What has no end is being written, or its writer died.
-        for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).split('\n') {
-            let parsed = line.split_once(' ').and_then(|(count, path)| {
-                Some((count.parse::<u64>().ok()?, serde_json::from_str::<PathBuf>(path).ok()?))
-            });
-            if let Some((count, path)) = parsed.filter(|(_, path)| passed.0.len() < PASSED_MAX && path.is_absolute()) {
-                let sum = passed.0.entry(path).or_default();
-                *sum = sum.saturating_add(count);
-            }
-        }
-        passed
-    }
-
-    /// Each home that was passed by, and how many records came from within it.
-    pub fn all(&self) -> impl Iterator<Item = (&Path, u64)> {
-        self.0.iter().map(|(path, count)| (path.as_path(), *count)).filter(|(_, count)| *count > 0)
-    }
-
-    /// How many records came from within the home at `path`, which was passed by.
-    pub fn of(&self, path: &Path) -> u64 {
-        self.0.get(path).copied().unwrap_or_default()
-    }
-
-    /// Counts `records` that were made within the home at `path`.
-    ///
-    /// # Errors
-    /// [`Error`] if they could not be counted; that is no reason to do anything else differently.
-    pub fn add(state: &Path, path: &Path, records: u64) -> Result<(), Error> {
-        let line = format!("{records} {}\n", serde_json::Value::from(text_of(path)?));
-        let folder = own::notes_folder(state)?;
-        let file = match folder.append(PASSED) {
-            Err(error) if error.is_not_found() => match folder.create(PASSED) {
-                Err(error) if error.is_already_there() => folder.append(PASSED)?,
-                created => created?,
-            },
-            opened => opened?,
-        };
-        file.write_once(line.as_bytes())?;
-        if file.stat()?.size > BYTES_FOLDED {
-            Passed::read(state).write(&folder)?;
-        }
-        Ok(())
-    }
-
-    /// Forgets what was counted of the home at `path`.
-    ///
-    /// # Errors
-    /// As [`Passed::add`].
-    pub fn forget(state: &Path, path: &Path) -> Result<(), Error> {
-        let mut passed = Passed::read(state);
-        if passed.0.remove(path).is_some() {
-            passed.write(&own::notes_folder(state)?)?;
-        }
-        Ok(())
-    }
-
-    fn write(&self, folder: &Dir) -> Result<(), Error> {
-        let line = |(path, count): (&PathBuf, &u64)| {
-            let path = serde_json::to_string(path).ok()?;
-            Some(format!("{count} {path}\n"))
-        };
-        let text: String = self.0.iter().filter_map(line).collect();
-        Ok(folder.replace_lightly(PASSED, text.as_bytes(), folder)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn note(number: u128, place: PathBuf) -> Note {
-        Note { id: Uuid::from_u128(number), token: number.to_string(), places: vec![place] }
+        Note { id: HomeId(uuid::Uuid::from_u128(number)), token: number.to_string(), places: vec![place] }
     }
 
     #[test]
@@ -494,27 +408,16 @@ mod tests {
     #[test]
     fn an_id_belongs_to_the_home_that_was_first_trusted_with_it() {
         let (one, two, other) = (Path::new("/one"), Path::new("/two"), Path::new("/other"));
-        let id = Uuid::from_u128(1);
+        let id = HomeId(uuid::Uuid::from_u128(1));
         let notes = Notes(vec![note(1, one.into()), Note { id, ..note(2, two.into()) }]);
         assert_eq!(notes.id_of(one, id), Some(id));
-        assert_eq!(notes.id_of(one, Uuid::from_u128(9)), Some(id), "whatever it says now");
+        assert_eq!(notes.id_of(one, HomeId(uuid::Uuid::from_u128(9))), Some(id), "whatever it says now");
         assert_eq!(notes.id_of(two, id), None, "a copy");
         assert_eq!(notes.id_of(other, id), None, "it is not noted, and says the same");
-        assert_eq!(notes.id_of(other, Uuid::from_u128(9)), Some(Uuid::from_u128(9)), "nobody else has that one");
-    }
-
-    #[test]
-    fn counts_stay_small_and_right() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let state = folder.path().join("state");
-        let path = Path::new("/a/home with \"quotes\"\nand lines");
-        for _ in 0..3000 {
-            Passed::add(&state, path, 2).expect("it is counted");
-        }
-        let size = std::fs::metadata(state.join(PASSED)).expect("it is there").len();
-        assert!(size <= BYTES_FOLDED, "{size} bytes");
-        assert_eq!(Passed::read(&state).of(path), 6000);
-        Passed::forget(&state, path).expect("it is forgotten");
-        assert_eq!(Passed::read(&state).all().count(), 0);
+        assert_eq!(
+            notes.id_of(other, HomeId(uuid::Uuid::from_u128(9))),
+            Some(HomeId(uuid::Uuid::from_u128(9))),
+            "no other home has that one"
+        );
     }
 }

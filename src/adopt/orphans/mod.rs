@@ -1,60 +1,64 @@
-//! Files of the framework's without a row, and rows without a file: found, and mended.
+//! Finds and mends orphans: the framework's files without a row, and its rows without a file.
 //!
-//! What has an id of ours is not looked at: `verify` and `repair` see to that. No file and no row that is there is ever
-//! changed; a file is placed where there is none, a row is inserted where there is none.
+//! Records of this program are skipped: `verify` and `repair` handle them. No existing file or row changes. A missing file is
+//! placed, a missing row inserted.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the rows are committed | no new row (SQLite rolls back) | mending again inserts them |
-//! | between the files | some of them, each whole, also after a power cut | mending again places the others |
+//! | between the files | some files, each whole, also after a power cut | mending again places the others |
+
+mod mend;
+mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row, TransactionBehavior, params_from_iter};
+use rusqlite::Connection;
+use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::legacy::{self, RowFields};
+pub(super) use self::mend::mend;
+use self::rows::{HeuristicRow, LearningRow, Rows};
+use super::legacy;
 use crate::audit::walk;
-use crate::fs::order::{self, Lock};
-use crate::fs::{self, Dir, Point, crash};
+use crate::fs::{self, Dir};
 use crate::model::check_path;
 use crate::model::text::visible_line;
 use crate::page;
-use crate::target::index::{self, Index, columns_of, columns_or_null};
+use crate::target::index;
 
-/// Where pages of failures, successes and observations lie, and what their rows' type is.
+/// The folders of failures, successes and observations, with the type in their rows.
 const LEARNINGS: [(&str, &str); 3] =
     [("memory/failures/", "failure"), ("memory/successes/", "success"), ("memory/observations/", "observation")];
-/// A larger file is no page.
+/// A page is never larger.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
-/// What has no counterpart.
+/// All orphans of a home.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Orphans {
-    /// How many pages and folders of the framework's were looked at.
+    /// How many of the framework's pages and folders were looked at.
     pub looked_at: u64,
     /// Files, and heuristics on pages, without a row.
     pub files: Vec<Orphan>,
     /// Rows without a file, or without an entry on their domain's page.
     pub rows: Vec<Orphan>,
-    /// Rows that share their file with another row: the later one overwrote it. They are left as they are.
+    /// Rows that share their file with a later row, which overwrote it. They are left as they are.
     pub shared: Vec<Orphan>,
 }
 
-/// One of them.
+/// One orphan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Orphan {
     /// The file; relative to the home.
     pub path: String,
-    /// Its row, as `table 12`, where it has one.
+    /// Its row, as `table 12`, if it has one.
     pub row: Option<String>,
     /// Its title, rule or name.
     pub headline: String,
     /// Why it cannot be mended, if it cannot.
     pub left: Option<String>,
-    /// What mending it takes.
+    /// What would mend it.
     #[serde(skip)]
     mend: Option<Mend>,
 }
@@ -78,10 +82,10 @@ pub struct Mended {
     pub left: Vec<String>,
 }
 
-/// Looks for orphans among the framework's files beneath `home` and the rows that `database` has.
+/// Finds orphans among the framework's files beneath `home` and the rows in `database`.
 ///
 /// # Errors
-/// What keeps files or rows from being read.
+/// Every error of reading files or rows.
 pub(super) fn find(home: &Dir, database: Option<&Connection>) -> Result<Orphans, super::Error> {
     let rows = match database {
         Some(database) => Rows::read(database).map_err(failed("read the rows"))?,
@@ -98,100 +102,6 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> super::Error {
     move |source| index::Error::Sqlite { doing, source }.into()
 }
 
-/// The rows of the framework's tables that are not ours.
-#[derive(Default)]
-struct Rows {
-    learnings: Vec<LearningRow>,
-    heuristics: Vec<HeuristicRow>,
-    experiments: Vec<ExperimentRow>,
-}
-
-struct LearningRow {
-    id: i64,
-    path: String,
-    fields: RowFields,
-}
-
-struct HeuristicRow {
-    id: i64,
-    domain: String,
-    rule: String,
-    explanation: String,
-    source: String,
-    confidence: String,
-    created_at: String,
-}
-
-struct ExperimentRow {
-    id: i64,
-    name: String,
-    hypothesis: String,
-    path: String,
-}
-
-impl Rows {
-    fn read(database: &Connection) -> Result<Rows, rusqlite::Error> {
-        let learning = |row: &Row<'_>| {
-            let (path, title, domain) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let (severity, tags, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
-            let fields = RowFields { title, domain, severity, tags, created_at, text: text(row, 7)? };
-            Ok(LearningRow { id: row.get(0)?, path, fields })
-        };
-        let heuristic = |row: &Row<'_>| {
-            let (domain, rule, explanation) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            let (source, confidence, created_at) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
-            Ok(HeuristicRow { id: row.get(0)?, domain, rule, explanation, source, confidence, created_at })
-        };
-        let experiment = |row: &Row<'_>| {
-            let (name, hypothesis, path) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
-            Ok(ExperimentRow { id: row.get(0)?, name, hypothesis, path })
-        };
-        let learnings = ["id", "filepath", "title", "domain", "severity", "tags", "created_at", "summary"];
-        let heuristics = ["id", "domain", "rule", "explanation", "source_type", "confidence", "created_at"];
-        Ok(Rows {
-            learnings: read_table(database, "learnings", "'failure', 'success', 'observation'", &learnings, learning)?,
-            heuristics: read_table(database, "heuristics", "'heuristic'", &heuristics, heuristic)?,
-            experiments: read_table(
-                database,
-                "experiments",
-                "'experiment'",
-                &["id", "name", "hypothesis", "folder_path"],
-                experiment,
-            )?,
-        })
-    }
-}
-
-/// The rows of `table` that `records` does not know as one of `kinds`.
-fn read_table<T>(
-    database: &Connection,
-    table: &str,
-    kinds: &str,
-    columns: &[&str],
-    row: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
-) -> Result<Vec<T>, rusqlite::Error> {
-    if columns_of(database, table)?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ours = match columns_of(database, "records")?.is_empty() {
-        true => "SELECT NULL WHERE 0".to_owned(),
-        false => format!("SELECT row_id FROM records WHERE kind IN ({kinds})"),
-    };
-    let columns = columns_or_null(database, table, columns)?;
-    let sql = format!("SELECT {columns} FROM {table} WHERE id NOT IN ({ours}) ORDER BY id");
-    database.prepare(&sql)?.query_map([], row)?.collect()
-}
-
-/// A value of whatever type as text.
-fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    })
-}
-
 struct Looking<'h> {
     home: &'h Dir,
     rows: Rows,
@@ -199,8 +109,7 @@ struct Looking<'h> {
 }
 
 impl Looking<'_> {
-    /// A row's path beneath the home, however it is spelt: on Windows it is with backslashes, which are part of a name
-    /// elsewhere.
+    /// A row's path, relative to the home. On Windows it can have backslashes, which are part of a name elsewhere.
     fn beneath(&self, path: &str) -> String {
         let home = self.home.path().to_string_lossy();
         let path = path.strip_prefix(&*home).unwrap_or(path);
@@ -213,7 +122,7 @@ impl Looking<'_> {
         }
     }
 
-    /// Whether something lies at `path`, as far as it can be told; a path that leaves the home leads nowhere of ours.
+    /// Whether something lies at `path`. A path that leaves the home counts as missing.
     fn is_there(&self, path: &str) -> bool {
         !path.is_empty() && !matches!(self.home.find(path), Ok(None))
     }
@@ -382,12 +291,12 @@ impl Looking<'_> {
     }
 }
 
-/// Whether a file of this name is a page, and not one about the folder.
+/// Whether a file of this name is a record's page, and not about the folder.
 fn is_page(name: &str) -> bool {
     name.ends_with(".md") && !name.starts_with(['.', '_']) && !matches!(name, "README.md" | "TEMPLATE.md" | "INDEX.md")
 }
 
-/// The content of a page; nothing for one that is no plain file or too large.
+/// The content of a page; `None` if it is not a plain file, or too large.
 fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
     match dir.content(name, READ_BYTES_MAX) {
         Err(fs::Error::Refused { .. }) => Ok(None),
@@ -396,12 +305,12 @@ fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, fs::Error> {
     }
 }
 
-/// A time as the framework's tables have it; now where it is not known.
+/// A time as the framework's tables have it; the current time if it is unknown.
 fn created_at(at: Option<Timestamp>) -> String {
     at.unwrap_or_else(Timestamp::now).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A rule on a page that no row has.
+/// A rule on a page without a row.
 fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
     let at = created_at(rule.created_at);
     let mut values = vec![
@@ -419,8 +328,8 @@ fn heuristic_row(path: &str, rule: &legacy::Rule) -> Orphan {
     Orphan { path: path.to_owned(), row: None, headline: rule.rule.clone(), left: None, mend }
 }
 
-/// Rows that no page shows. A page that is there is its owner's and never written to; where there is none, one is made of
-/// all of its domain's rows.
+/// Rows that no page shows. An existing page is its owner's and is never written to. For a missing page, one is made of all
+/// rows of its domain.
 fn heuristic_pages(rows: Vec<&HeuristicRow>, pages: &HashSet<String>) -> Vec<Orphan> {
     let mut by_page: BTreeMap<String, Vec<&HeuristicRow>> = BTreeMap::new();
     for row in rows {
@@ -468,66 +377,4 @@ fn heuristics_page(rows: &[&HeuristicRow]) -> String {
         ));
     }
     page
-}
-
-/// Mends what `orphans` lists: rows in one transaction, then files.
-///
-/// # Errors
-/// What keeps the database or the disk from being written; what is done stays, and mending again does the rest.
-pub(super) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orphans) -> Result<Mended, super::Error> {
-    let mut mended = Mended::default();
-    let all = || orphans.files.iter().chain(&orphans.rows).chain(&orphans.shared);
-    for orphan in all() {
-        if let Some(why) = &orphan.left {
-            mended.left.push(format!("{}: {why}", orphan.row.as_deref().unwrap_or(&orphan.path)));
-        }
-    }
-    let index = Index::open(path, index::PATIENCE)?;
-    insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
-    let temporary = crate::home::make_private(home)?.folder("tmp")?;
-    for orphan in all() {
-        if let Some(Mend::File(text)) = &orphan.mend {
-            crash::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
-            let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
-            match home.make_folder(folder)?.place_whole(name, text.as_bytes(), &temporary) {
-                Err(error) if error.is_already_there() => {}
-                placed => {
-                    placed?;
-                    mended.files += 1;
-                }
-            }
-        }
-    }
-    let _ = home.sync_file_system()?;
-    Ok(mended)
-}
-
-fn insert_rows<'o>(
-    connection: &Connection,
-    orphans: impl Iterator<Item = &'o Orphan>,
-    mended: &mut Mended,
-) -> Result<(), rusqlite::Error> {
-    let _held = order::take(Lock::Index);
-    connection.execute_batch("PRAGMA synchronous = FULL")?;
-    let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    for orphan in orphans {
-        if let Some(Mend::Row { table, values }) = &orphan.mend {
-            match insert_row(&transaction, table, values) {
-                Ok(()) => mended.rows += 1,
-                // One row that a table does not take is no reason against the others.
-                Err(error) => mended.left.push(format!("{}: {}", orphan.path, visible_line(&error.to_string()))),
-            }
-        }
-    }
-    transaction.commit()
-}
-
-fn insert_row(connection: &Connection, table: &str, values: &[(&str, Value)]) -> Result<(), rusqlite::Error> {
-    let there = columns_of(connection, table)?;
-    let kept: Vec<_> = values.iter().filter(|(column, _)| there.iter().any(|it| it == column)).collect();
-    let columns = kept.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
-    let places = vec!["?"; kept.len()].join(", ");
-    let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
-    let cells = kept.iter().map(|(_, cell)| cell);
-    connection.execute(&sql, params_from_iter(cells)).map(|_| ())
 }

@@ -1,0 +1,105 @@
+//! Settings as options of the library.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indelible::fs::os;
+use indelible::hook::Rules;
+use indelible::model::{Provenance, Severity};
+use indelible::record::Sources;
+use indelible::redact::Redactor;
+use indelible::target::history::HistoryOptions;
+use indelible::trust::Standing;
+use indelible::{pipeline, worker};
+
+use super::Settings;
+use crate::exit::{Exit, Failure};
+use crate::user;
+
+impl Settings {
+    /// Options of the pipeline.
+    pub fn batch(&self) -> pipeline::Options {
+        pipeline::Options {
+            records_due: self.worker.records_due,
+            records_max: self.worker.records_max,
+            segment_bytes_max: self.journal.segment_bytes_max,
+            keep: seconds(self.journal.keep_s),
+            index_wait: milliseconds(self.worker.index_wait_ms),
+            history: self.history(),
+            ..pipeline::Options::default()
+        }
+    }
+
+    /// The git program; `None` if it is switched off or missing, or this user does not trust the home.
+    fn git_program(&self) -> Option<PathBuf> {
+        let program = Some(&self.history.git_program).filter(|program| !program.is_empty())?;
+        let is_trusted = |home: &PathBuf| matches!(user::standing(home), Ok(Standing::Trusted | Standing::Moved(_)));
+        self.home.as_ref().filter(|home| is_trusted(home)).and_then(|_| os::program(Path::new(program)))
+    }
+
+    /// Options of the history.
+    pub fn history(&self) -> HistoryOptions {
+        HistoryOptions {
+            author_name: self.history.author_name.clone(),
+            author_email: self.history.author_email.clone(),
+            packs_max: self.history.packs_max,
+            pointer: self.history.pointer,
+            git_program: self.git_program(),
+            ..HistoryOptions::default()
+        }
+    }
+
+    /// How provenance is completed and which of it is kept, in a process with the provenance `process`.
+    pub fn sources(&self, process: Provenance, project_ids: Option<PathBuf>) -> Sources {
+        let label = Some(self.sync.name.trim()).filter(|name| !name.is_empty());
+        Sources { process, project_ids, host: label.map(str::to_owned), kept: self.record.provenance.clone() }
+    }
+
+    /// What hooks record.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            severity: Severity::new(self.hook.severity).unwrap_or(Severity::LOW),
+            answers: self.hook.answers.clone(),
+            events: self.hook.events.clone(),
+            tools: self.hook.tools.clone(),
+        }
+    }
+
+    /// The redactor with the built-in rules and the user's patterns.
+    ///
+    /// # Errors
+    /// Exit 78 for an invalid pattern.
+    pub fn redactor(&self) -> Result<Redactor, Failure> {
+        Redactor::new(&self.redact.patterns).map_err(|error| {
+            Failure::new(Exit::NoHome, "invalid setting").because(&error).hint("mend [redact.patterns]")
+        })
+    }
+
+    /// Why hooks cannot record anything with these settings, if they cannot.
+    pub fn hook_trouble(&self) -> Option<String> {
+        let failure = (self.hook.record && self.redact.hooks).then(|| self.redactor().err()).flatten()?;
+        Some(format!("hooks record nothing: {}: {}", failure.what, failure.causes.join(": ")))
+    }
+
+    /// Options of the worker.
+    pub fn worker(&self) -> worker::Options {
+        worker::Options {
+            batch: self.batch(),
+            age_max: milliseconds(self.worker.age_ms),
+            urgent: self.worker.urgent_severity,
+            poll: seconds(self.worker.poll_s),
+            stop: seconds(self.worker.stop_s),
+            ..worker::Options::default()
+        }
+    }
+}
+
+/// A duration in seconds, a hundred years at most: the clock cannot show much more.
+pub fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number.min(100 * 366 * 24 * 3600))
+}
+
+/// A duration in milliseconds, with the limit of [`seconds`].
+pub fn milliseconds(number: u64) -> Duration {
+    Duration::from_millis(number).min(seconds(u64::MAX))
+}

@@ -1,0 +1,196 @@
+//! The sections of the settings, with their defaults and ranges.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use indelible::hook::{Filter, Rules};
+use indelible::model::PROVENANCE;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The largest whole number in TOML.
+const MAX: u64 = i64::MAX as u64;
+
+/// `[record]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordSettings {
+    pub index_wait_ms: u64,
+    /// Which fields of [`PROVENANCE`] are kept.
+    #[serde(deserialize_with = "provenance")]
+    pub provenance: Vec<String>,
+}
+
+/// `[sync]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncSettings {
+    /// The label of this machine.
+    pub name: String,
+}
+
+/// `[worker]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    pub age_ms: u64,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub records_due: usize,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub records_max: usize,
+    #[serde(deserialize_with = "within::<_, _, 1, 6>")]
+    pub urgent_severity: u8,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub poll_s: u64,
+    pub stop_s: u64,
+    pub index_wait_ms: u64,
+    pub autostart: bool,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalSettings {
+    #[serde(deserialize_with = "within::<_, _, 4096, MAX>")]
+    pub segment_bytes_max: u64,
+    pub keep_s: u64,
+}
+
+/// `[history]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistorySettings {
+    pub author_name: String,
+    pub author_email: String,
+    #[serde(deserialize_with = "program")]
+    pub git_program: String,
+    #[serde(deserialize_with = "within::<_, _, 2, MAX>")]
+    pub packs_max: usize,
+    pub pointer: bool,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    pub level: String,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub files_max: usize,
+}
+
+/// `[hook]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HookSettings {
+    pub record: bool,
+    pub warn: bool,
+    #[serde(deserialize_with = "within::<_, _, 1, 5>")]
+    pub severity: u8,
+    pub answers: Vec<String>,
+    /// By event, as the host spells it.
+    pub events: BTreeMap<String, Filter>,
+    /// By tool, as the host spells it; `mcp__*` are all with that prefix.
+    pub tools: BTreeMap<String, Filter>,
+}
+
+/// `[redact]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedactSettings {
+    pub hooks: bool,
+    pub records: bool,
+    /// Regular expressions, by name.
+    pub patterns: BTreeMap<String, String>,
+}
+
+/// Reads a number from `LEAST` to `MOST`.
+fn within<'de, D, T, const LEAST: u64, const MOST: u64>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let number = u64::deserialize(deserializer)?;
+    let range = if MOST == MAX { format!("at least {LEAST}") } else { format!("{LEAST} to {MOST}") };
+    let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &range.as_str());
+    let number = Some(number).filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(wrong)?;
+    T::try_from(number).map_err(|_| wrong())
+}
+
+/// Reads a program: an absolute path, or a plain name that is looked up on `PATH`. So it is the same in every folder.
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let path = Path::new(&name);
+    let is_plain = path.file_name().is_some_and(|file| file == path.as_os_str());
+    match name.is_empty() || path.is_absolute() || is_plain {
+        true => Ok(name),
+        false => Err(D::Error::invalid_value(Unexpected::Str(&name), &"an absolute path or a plain name")),
+    }
+}
+
+/// Reads names of fields of [`PROVENANCE`].
+fn provenance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_one = |name: &String| PROVENANCE.iter().any(|spec| spec.name == *name);
+    match names.iter().find(|name| !is_one(name)) {
+        None => Ok(names),
+        Some(name) => Err(D::Error::invalid_value(Unexpected::Str(name), &provenance_names().join(", ").as_str())),
+    }
+}
+
+fn provenance_names() -> Vec<&'static str> {
+    PROVENANCE.iter().map(|spec| spec.name).collect()
+}
+
+impl Default for RecordSettings {
+    fn default() -> Self {
+        RecordSettings { index_wait_ms: 50, provenance: provenance_names().into_iter().map(str::to_owned).collect() }
+    }
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        WorkerSettings {
+            age_ms: 1000,
+            records_due: 1000,
+            records_max: 10_000,
+            urgent_severity: 5,
+            poll_s: 30,
+            stop_s: 20,
+            index_wait_ms: 5000,
+            autostart: false,
+        }
+    }
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        JournalSettings { segment_bytes_max: 8 << 20, keep_s: 600 }
+    }
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        let (author_name, author_email) = ("indelible".into(), "indelible@localhost".into());
+        HistorySettings { author_name, author_email, git_program: "git".into(), packs_max: 32, pointer: true }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { level: "info".into(), files_max: 7 }
+    }
+}
+
+impl Default for HookSettings {
+    fn default() -> Self {
+        let rules = Rules::default();
+        let (severity, answers) = (rules.severity.get(), rules.answers);
+        HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+    }
+}
+
+impl Default for RedactSettings {
+    fn default() -> Self {
+        RedactSettings { hooks: true, records: false, patterns: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,156 @@
+//! Open plain files: reading, writing at the end or in place, and syncing.
+//!
+//! 1. A file is opened by [`super::Dir`] alone, which refuses what is no plain file.
+//! 2. After a failed sync nothing on the descriptor is trusted again: the caller is told, and nothing is retried here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::sys::{self, Errno, Handle};
+use super::{Durable, Error, Found, Point, crash};
+
+/// An open plain file.
+#[derive(Debug)]
+pub struct File {
+    pub(super) fd: Handle,
+    pub(super) path: PathBuf,
+}
+
+impl From<File> for std::fs::File {
+    fn from(file: File) -> std::fs::File {
+        file.fd.into()
+    }
+}
+
+impl File {
+    /// The file's path when it was opened, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
+        Error::Io { doing, path: self.path.clone(), source: source.into() }
+    }
+
+    /// Says who may do what with the file. On Windows the folder says that.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        sys::set_mode(&self.fd, mode).map_err(|errno| self.error("change the mode of", errno))
+    }
+
+    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails.
+    pub(super) fn sync_if_no_later(&self) -> Result<(), Error> {
+        if sys::SYNCFS_SYNCS_FILES {
+            return Ok(());
+        }
+        sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
+    }
+
+    /// What the file is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn stat(&self) -> Result<Found, Error> {
+        let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
+        Ok(sys::found(&stat))
+    }
+
+    /// Reads from `offset` until `buffer` is full or the file ends. Returns how many bytes were read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match sys::pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", errno)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
+    /// before it are zeros, and reading them would take as long as the file says it is large.
+    pub fn data_from(&self, offset: u64) -> u64 {
+        sys::data_from(&self.fd, offset)
+    }
+
+    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
+    /// all lie together, wherever the end was.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; nothing is written then.
+    pub fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
+        loop {
+            match sys::write(&self.fd, bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(|errno| self.error("write to", errno)),
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at the file's end, in as many calls as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses; some of it may be written then.
+    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.write_once(bytes)? {
+                0 => return Err(self.error("write to", io::ErrorKind::WriteZero)),
+                written => bytes = &bytes[written..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites the bytes at `offset`. The file must not be open for appending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses or takes only some of them.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        match sys::pwrite(&self.fd, bytes, offset) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
+            Err(errno) => Err(self.error("overwrite", errno)),
+        }
+    }
+
+    /// Where the last write through this descriptor ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be told.
+    pub fn end_of_write(&self) -> Result<u64, Error> {
+        sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
+    }
+
+    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
+    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
+        crash::at(point).map_err(|source| self.error("sync", source))?;
+        self.sync_now().map(|Durable(())| Durable(value))
+    }
+
+    /// As [`File::sync`], for a file whose step has its crash points around it.
+    ///
+    /// # Errors
+    /// As [`File::sync`].
+    pub fn sync_now(&self) -> Result<Durable<()>, Error> {
+        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
+        let synced = match sys::fdatasync(&self.fd) {
+            Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
+            synced => synced,
+        };
+        synced.map_err(|errno| self.error("sync", errno))?;
+        Ok(Durable(()))
+    }
+}

@@ -1,0 +1,237 @@
+//! What the worker does next. Pure: [`next`] decides from what the worker knows and the time, and does nothing.
+//!
+//! A round begins with a look at the home, unless the home looks the same from outside and nothing is due. What was found
+//! is then dealt with, one [`Step`] at a time: first what ends the worker, then what others wait for, then what can wait.
+//! A commit, an answer, the wish to stop and a wait end the round ([`round_after`]). Each other step is taken once in a
+//! round at the most, so every round comes to an end.
+
+use std::time::{Duration, Instant};
+
+use super::program::SETTLED;
+use super::wake::Signal;
+use super::{Ended, FINGERPRINT_AGE_MAX};
+use crate::pipeline::{Backlog, Schedule};
+
+/// How often the worker looks where no watcher tells it of events.
+pub(super) const POLL_WITHOUT_WATCHER: Duration = Duration::from_millis(200);
+/// The shortest wait for a segment that has to stay for hardly any time.
+const KEEP_MIN: Duration = Duration::from_millis(10);
+
+/// What the worker knows when it decides.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// A signal that was not acted on yet.
+    pub(super) heard: Option<Signal>,
+    /// What is left to do since the worker was asked to stop.
+    pub(super) stopping: Option<Stopping>,
+    /// Whether another program lies in the place of this one.
+    pub(super) upgraded: bool,
+    /// Whether a program in its place may still change.
+    pub(super) settling: bool,
+    /// Whether the system tells of events.
+    pub(super) watching: bool,
+    /// When the home was last read, and whether it looks the same from outside since. `None` if it has to be read again.
+    pub(super) seen: Option<Seen>,
+    /// What was done since the home was read; `None` if this round has not read it.
+    pub(super) round: Option<Round>,
+    /// Whether requests wait for an answer.
+    pub(super) asked: bool,
+    /// Whether something was found that only recovery can put right.
+    pub(super) needs_recovery: bool,
+    /// What is pending.
+    pub(super) backlog: Backlog,
+    /// When it is due.
+    pub(super) schedule: Schedule,
+    /// Whether nothing has to be committed, inserted or maintained until something happens.
+    pub(super) at_rest: bool,
+    /// When to try again to insert the rows that lag; `None` if none does.
+    pub(super) rows_due: Option<Instant>,
+    /// When to try again to apply what is parked.
+    pub(super) parked_due: Instant,
+    /// When the database of an adopted home needs something; `None` if it does not, unless something happens.
+    pub(super) upkeep_due: Option<Instant>,
+    /// How often the worker looks where nothing tells it to.
+    pub(super) poll: Duration,
+    /// How long a segment stays after its last record was committed.
+    pub(super) keep: Duration,
+}
+
+/// What a worker that was asked to stop has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopping {
+    /// Until when it goes on trying.
+    pub(super) until: Instant,
+    /// Whether everything is committed that was in the journal when it was asked.
+    pub(super) goal_reached: bool,
+    /// Whether it has tried to commit anything since.
+    pub(super) tried: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) at: Instant,
+    pub(super) same: bool,
+}
+
+/// What was done since the home was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    /// Recovery ran. Where the index cannot be opened, it leaves work for later.
+    pub(super) recovered: bool,
+    /// The journal and the index were maintained.
+    pub(super) maintained: bool,
+}
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Wait until something happens, or until then.
+    Wait {
+        until: Instant,
+    },
+    /// Note where the journal ends, and from when on it is too late to go on.
+    PrepareToStop,
+    /// Do what is due for the database of an adopted home.
+    Upkeep,
+    /// Read the requests, and what was appended to the journal.
+    Look,
+    Recover,
+    /// Commit one batch.
+    Commit,
+    /// Commit everything, do what was asked for, and say so.
+    Answer,
+    /// Try to insert the rows that lag.
+    InsertRows,
+    Maintain,
+    RetryParked,
+    /// Leave the home as others like to find it, and end as [`Ended::Stopped`].
+    Finish,
+    End(Ended),
+}
+
+/// What to do at `now`.
+pub(super) fn next(view: &View, now: Instant) -> Step {
+    match view.heard {
+        // A worker that reads its settings again begins from the start, and would no longer stop.
+        Some(Signal::Reload) if view.stopping.is_none() => return Step::End(Ended::Reload),
+        Some(Signal::Stop) if view.stopping.is_none() => return Step::PrepareToStop,
+        _ => {}
+    }
+    if view.upkeep_due.is_some_and(|due| due <= now) {
+        return Step::Upkeep;
+    }
+    match view.round {
+        None if is_quiet(view, now) => Step::Wait { until: earliest(now + idle(view), [view.upkeep_due]) },
+        None => Step::Look,
+        Some(round) => within(view, round, now),
+    }
+}
+
+/// What to do once the home has been read.
+fn within(view: &View, round: Round, now: Instant) -> Step {
+    if view.upgraded && view.stopping.is_none() && !view.asked {
+        return Step::End(Ended::Replaced);
+    }
+    if view.needs_recovery && !round.recovered {
+        return Step::Recover;
+    }
+    if let Some(stopping) = view.stopping {
+        // A batch may have been too small for everything: only when nothing more is found is it all committed.
+        let finished = stopping.goal_reached || view.backlog.records == 0;
+        match finished {
+            _ if stopping.until <= now && stopping.tried => {
+                return Step::End(if finished { Ended::Stopped } else { Ended::OutOfTime });
+            }
+            true if !view.asked => return Step::Finish,
+            _ => {}
+        }
+    }
+    let due = view.schedule.clone().due(view.backlog, now);
+    if view.asked {
+        return Step::Answer;
+    }
+    if due.is_some_and(|due| due <= now || view.stopping.is_some()) {
+        return Step::Commit;
+    }
+    if view.rows_due.is_some_and(|due| due <= now) {
+        return Step::InsertRows;
+    }
+    if due.is_none() && !round.maintained {
+        return Step::Maintain;
+    }
+    if due.is_none() && view.parked_due <= now {
+        return Step::RetryParked;
+    }
+    Step::Wait { until: earliest(now + idle(view), [due, view.rows_due, view.upkeep_due]) }
+}
+
+/// The round after `step` was taken in `round`; `None` if the home has to be read again, or to look the same from outside.
+pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
+    match step {
+        Step::Look => Some(Round::default()),
+        // What was committed may have been too little, and what was read may be less than there was when it was asked to
+        // stop.
+        Step::Wait { .. } | Step::PrepareToStop | Step::Commit | Step::Answer => None,
+        Step::Recover => round.map(|round| Round { recovered: true, ..round }),
+        Step::Maintain => round.map(|round| Round { maintained: true, ..round }),
+        Step::Upkeep | Step::InsertRows | Step::RetryParked | Step::Finish | Step::End(_) => round,
+    }
+}
+
+/// Whether there is nothing to do, as far as can be told without opening anything: nothing is pending or due, and the
+/// home looks as it did before it was last read. A worker that missed an event sees it by that.
+fn is_quiet(view: &View, now: Instant) -> bool {
+    let same = |seen: Seen| seen.same && now.saturating_duration_since(seen.at) < FINGERPRINT_AGE_MAX;
+    let undisturbed = view.stopping.is_none() && !view.asked && !view.upgraded;
+    undisturbed && view.at_rest && view.seen.is_some_and(same)
+}
+
+/// How long there is nothing to do, unless something happens.
+fn idle(view: &View) -> Duration {
+    let poll = if view.watching { view.poll } else { POLL_WITHOUT_WATCHER };
+    let poll = if view.settling { poll.min(SETTLED) } else { poll };
+    if view.keep < poll { view.keep.max(KEEP_MIN) } else { poll }
+}
+
+fn earliest<const N: usize>(first: Instant, others: [Option<Instant>; N]) -> Instant {
+    others.into_iter().flatten().fold(first, Instant::min)
+}
+
+/// A session that has failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failed {
+    /// Only a person can help.
+    pub(super) needs_attention: bool,
+    /// The worker was asked to stop, and the time for that is over.
+    pub(super) out_of_time: bool,
+    /// Another program lies in the place of this one, and the worker was not asked to stop.
+    pub(super) upgraded: bool,
+    /// The index has to be rebuilt, which the next session does.
+    pub(super) index_lost: bool,
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterFailure {
+    /// Tell all who asked, and end with the error.
+    GiveUp,
+    /// Become the other program, which may know better.
+    Become,
+    /// Open everything again at once.
+    TryAtOnce,
+    /// Open everything again, after a wait that grows.
+    TryLater,
+}
+
+/// What to do after a failure.
+pub(super) fn after_failure(failed: Failed) -> AfterFailure {
+    match failed {
+        Failed { needs_attention: true, .. } | Failed { out_of_time: true, .. } => AfterFailure::GiveUp,
+        Failed { upgraded: true, .. } => AfterFailure::Become,
+        Failed { index_lost: true, .. } => AfterFailure::TryAtOnce,
+        _ => AfterFailure::TryLater,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Does what [`next`] decides: finds out what the worker knows, takes the step, and notes what came of it.
+
+use std::time::{Duration, Instant};
+
+use super::next::{Round, Seen, Step, Stopping, View, next, round_after};
+use super::request::{Answer, Asked, Want};
+use super::session::Session;
+use super::status::State;
+use super::wake::{Fingerprint, Signal, Wake};
+use super::{Ended, Error, FINGERPRINT_AGE_MAX, Options, Worker, delays, outcome};
+use crate::home;
+use crate::pipeline::Schedule;
+use crate::recover::{Report, Scope};
+
+/// How often the rows that lag are tried: only SQLite's lock is, which costs next to nothing.
+const ROWS_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the worker remembers from one step to the next.
+struct Memory {
+    /// A signal, or a request that asks for the same.
+    heard: Option<Signal>,
+    /// When the home was last read, and what it looked like just before; `None` if it has to be read again.
+    seen: Option<(Instant, Fingerprint)>,
+    round: Option<Round>,
+    /// The requests that wait for an answer, as of the last look.
+    asked: Vec<Asked>,
+    /// Whether the last look found something that only recovery can put right.
+    needs_recovery: bool,
+    schedule: Schedule,
+    rows_due: Option<Instant>,
+    parked_due: Instant,
+}
+
+impl Memory {
+    fn new(options: &Options) -> Memory {
+        let parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
+        let schedule = Schedule::new(options.age_max, options.urgent);
+        Memory {
+            heard: None,
+            seen: None,
+            round: None,
+            asked: Vec::new(),
+            needs_recovery: false,
+            schedule,
+            rows_due: None,
+            parked_due,
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Brings the home in order, and takes one step after the other.
+    pub(super) fn serve(&mut self, session: &mut Session<'_>) -> Result<Ended, Error> {
+        let report = self.recover(session, Scope::Start)?;
+        if !report.is_nothing() {
+            tracing::info!(?report, "brought the home in order");
+        }
+        session.hold_index()?;
+        self.publish(session, State::Idle);
+        let mut memory = Memory::new(self.options);
+        loop {
+            let view = self.view(session, &mut memory)?;
+            let step = next(&view, Instant::now());
+            self.take(step, session, &mut memory)?;
+            match step {
+                Step::End(ended) => return Ok(ended),
+                Step::Finish => return Ok(Ended::Stopped),
+                _ => {}
+            }
+        }
+    }
+
+    /// What the worker knows now. A signal that was heard is in one view.
+    fn view(&mut self, session: &Session<'_>, memory: &mut Memory) -> Result<View, Error> {
+        let now = Instant::now();
+        let (at_rest, begins) = (session.is_at_rest(), memory.round.is_none());
+        if begins {
+            self.check_lock()?;
+        }
+        let looks_same = |fingerprint: &Fingerprint| *fingerprint == self.events.fingerprint(session.segment());
+        let seen = memory.seen.as_ref().filter(|_| begins && at_rest);
+        let stopping = self.stopping.map(|stopping| Stopping {
+            until: stopping.until,
+            goal_reached: stopping.goal.is_some_and(|goal| session.has_committed(goal)),
+            tried: stopping.tried,
+        });
+        Ok(View {
+            // Where there is always something to commit, nothing is waited for.
+            heard: memory.heard.take().or_else(|| self.events.wait_for_signal(now)),
+            stopping,
+            seen: seen.map(|(at, fingerprint)| Seen { at: *at, same: looks_same(fingerprint) }),
+            upgraded: self.is_replaced(),
+            settling: self.program.is_settling(),
+            watching: self.events.is_watching(),
+            round: memory.round,
+            asked: !memory.asked.is_empty(),
+            needs_recovery: memory.needs_recovery,
+            backlog: session.backlog(),
+            schedule: memory.schedule,
+            at_rest,
+            rows_due: session.rows_lag().then(|| memory.rows_due.unwrap_or(now)),
+            parked_due: memory.parked_due,
+            upkeep_due: session.upkeep_due(),
+            poll: self.options.poll,
+            keep: self.options.batch.keep,
+        })
+    }
+
+    fn take(&mut self, step: Step, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
+        match step {
+            Step::Wait { until } => self.wait(until, memory),
+            Step::PrepareToStop => self.prepare_to_stop(),
+            Step::Upkeep => session.upkeep(),
+            Step::Look => self.look(session, memory)?,
+            Step::Recover => drop(self.recover(session, Scope::Start)?),
+            Step::Commit => self.commit(session, memory)?,
+            Step::Answer => self.answer(session, memory)?,
+            Step::InsertRows => self.insert_rows(session, memory)?,
+            Step::Maintain => session.maintain()?,
+            Step::RetryParked => {
+                memory.parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
+                session.retry_parked()?;
+            }
+            Step::Finish => session.finish()?,
+            Step::End(_) => {}
+        }
+        memory.round = round_after(step, memory.round);
+        Ok(())
+    }
+
+    fn wait(&self, until: Instant, memory: &mut Memory) {
+        match self.events.wait(until) {
+            Wake::Signal(signal) => memory.heard = Some(signal),
+            Wake::Event => memory.seen = None,
+            Wake::Time => {}
+        }
+    }
+
+    fn look(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
+        // Before anything is read: what comes meanwhile makes it differ.
+        memory.seen = Some((Instant::now(), self.events.fingerprint(session.segment())));
+        memory.asked = self.requests.list()?;
+        memory.needs_recovery = session.look()?;
+        memory.schedule.due(session.backlog(), Instant::now());
+        Ok(())
+    }
+
+    fn commit(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
+        self.tries();
+        self.status.publish(State::Committing);
+        if let Some(outcome) = session.commit()? {
+            self.status.committed(&outcome);
+        }
+        session.maintain()?;
+        self.committed(memory);
+        self.publish(session, State::Idle);
+        Ok(())
+    }
+
+    /// Does what was asked for, and says so.
+    fn answer(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
+        self.tries();
+        let asked = std::mem::take(&mut memory.asked);
+        if session.backlog().records > 0 {
+            self.status.publish(State::Committing);
+        }
+        let outcome = session.commit_everything()?;
+        self.status.committed(&outcome);
+        self.committed(memory);
+        let wants = |want: Want| asked.iter().any(|asked| asked.want == want);
+        let mut report = None;
+        if wants(Want::Recover) {
+            self.status.publish(State::Recovering);
+            report = Some(self.recover(session, Scope::Everything)?);
+        }
+        for asked in &asked {
+            let report = report.clone().filter(|_| asked.want == Want::Recover);
+            self.requests.answer(asked, &Answer { error: None, report })?;
+        }
+        if wants(Want::Stop) {
+            memory.heard = Some(Signal::Stop);
+        } else if wants(Want::Reload) {
+            memory.heard = Some(Signal::Reload);
+        }
+        self.publish(session, State::Idle);
+        Ok(())
+    }
+
+    fn insert_rows(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
+        let inserted = session.insert_rows()?;
+        memory.rows_due = Some(Instant::now() + ROWS_PAUSE);
+        if let Some(outcome) = inserted {
+            self.status.committed(&outcome);
+            self.publish(session, State::Idle);
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self, session: &mut Session<'_>, scope: Scope) -> Result<Report, Error> {
+        let report = session.recover(scope)?;
+        // It has committed everything there was.
+        self.status.committed(&outcome(&report));
+        Ok(report)
+    }
+
+    /// Notes that a worker that was asked to stop tries to.
+    fn tries(&mut self) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.tried = true;
+        }
+    }
+
+    /// Notes a commit. It may have been too small for everything, and no event says so again.
+    fn committed(&mut self, memory: &mut Memory) {
+        memory.seen = None;
+        memory.schedule.done();
+        self.delays = delays(self.options);
+    }
+
+    fn publish(&mut self, session: &Session<'_>, state: State) {
+        self.status.counts = session.counts();
+        self.status.publish(state);
+    }
+
+    /// A lock on a file that is gone keeps nobody out, and what is written beside it is gone as well.
+    fn check_lock(&self) -> Result<(), Error> {
+        let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
+        let broken = || home::Error::Broken { path: self.exclusive.home().path().into(), what: what() };
+        self.exclusive.is_current()?.then_some(()).ok_or_else(|| broken().into())
+    }
+}
