@@ -4,6 +4,7 @@
 //! `classify`.
 
 mod classify;
+mod revisions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound::{Included, Unbounded};
@@ -13,20 +14,21 @@ use serde::Serialize;
 
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
+use revisions::Known;
+
 use crate::fs::{self, Dir};
 use crate::home::Home;
 use crate::journal::{self, Journal, Records};
 use crate::model::path::{ROOTS, is_companion, is_domain_page, of_state_file, state_file};
 use crate::model::position::Position;
-use crate::model::{Op, RecordId, RecordPath, Revision};
-use crate::page::{self, Presence, StateFile};
+use crate::model::{Op, RecordId, RecordPath};
+use crate::page::{self, StateFile};
 use crate::pipeline::Progress;
 use crate::quarantine::Quarantine;
 use crate::target::files::is_torn;
 use crate::target::history::{self, History, TreeFile};
 use crate::target::index::{self, Index};
 
-/// Where records' files are looked for.
 /// A file larger than this is no record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
@@ -111,6 +113,13 @@ struct RowSeen {
     is_whole: bool,
 }
 
+impl Collected {
+    /// The records that file and row name.
+    fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
+        [self.row.map(|row| row.id), self.file.and_then(|file| file.id)].into_iter().flatten()
+    }
+}
+
 /// What a audit looks at.
 #[derive(Clone, Copy)]
 pub struct Stores<'s> {
@@ -181,17 +190,8 @@ struct Collecting {
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
-    /// The revisions of rows that are not the first.
-    revisions: HashMap<RecordId, Revision>,
-    /// Those of the files at these paths, and in the tree. Most records were never amended.
-    file_revisions: HashMap<Rc<str>, Revision>,
-    tree_revisions: HashMap<Rc<str>, Revision>,
-    /// What the index says became of records.
-    marks: HashMap<RecordId, StateFile>,
-    /// The state files on disk; `None` for a torn one.
-    states: HashMap<RecordId, Option<StateFile>>,
-    /// Those in the tree.
-    committed_states: HashMap<RecordId, StateFile>,
+    /// What the stores say of revisions and state files.
+    known: Known,
 }
 
 impl Collecting {
@@ -218,7 +218,7 @@ impl Collecting {
         }
         if let Some(id) = of_state_file(path) {
             let bytes = dir.content(name, READ_BYTES_MAX)?.unwrap_or_default();
-            self.states.insert(id, StateFile::parse(id, &bytes));
+            self.known.states.insert(id, StateFile::parse(id, &bytes));
             return Ok(());
         }
         let mut revision = None;
@@ -238,7 +238,7 @@ impl Collecting {
         {
             self.copied.insert(id);
         }
-        self.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
+        self.known.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
         self.paths.entry(path).or_default().file = Some(FileSeen { id });
         Ok(())
     }
@@ -248,8 +248,8 @@ impl Collecting {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
-        index.for_each_amended(|id, revision| self.revisions.extend([(id, revision)]))?;
-        index.for_each_mark(|mark| self.marks.extend([(mark.of, mark)]))?;
+        index.for_each_amended(|id, revision| self.known.revisions.extend([(id, revision)]))?;
+        index.for_each_mark(|mark| self.known.marks.extend([(mark.of, mark)]))?;
         Ok(())
     }
 
@@ -271,12 +271,12 @@ impl Collecting {
         let path = file.path();
         if let Some(id) = of_state_file(path) {
             let state = StateFile::parse(id, &file.read()?);
-            let on_disk = self.states.get(&id).and_then(Option::as_ref);
+            let on_disk = self.known.states.get(&id).and_then(Option::as_ref);
             // One on disk that is later is not committed yet.
             if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.revision < state.revision)) {
                 self.missing_companions.push(path.to_owned());
             }
-            self.committed_states.extend(state.map(|state| (id, state)));
+            self.known.committed_states.extend(state.map(|state| (id, state)));
             return Ok(());
         }
         if is_companion(path) {
@@ -293,14 +293,14 @@ impl Collecting {
             return self.tree_only(file);
         };
         collected.in_tree = true;
-        let amended = collected.row.and_then(|row| self.revisions.get(&row.id)).copied();
-        let seen = self.file_revisions.get(path);
+        let amended = collected.row.and_then(|row| self.known.revisions.get(&row.id)).copied();
+        let seen = self.known.file_revisions.get(path);
         // Where neither file nor row was amended, the tree is not asked: that would be a blob for each record.
         if let Some(id) = collected.file.and_then(|file| file.id).or(collected.row.map(|row| row.id))
             && (amended.is_some() || seen.is_some())
         {
             let revision = page::later_revision_of(id, &file.read()?);
-            self.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
+            self.known.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
         }
         match collected.file {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
@@ -357,7 +357,10 @@ impl Collecting {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
-        self.add_hidden();
+        for id in self.known.unnamed(self.paths.values().flat_map(Collected::ids)) {
+            let row = Some(RowSeen { id, is_whole: false });
+            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
+        }
         // Most records have their one file where their row is, and are not looked for by their id: a large home's would
         // take much memory.
         let file_id = |it: &Collected| it.file.and_then(|file| file.id);
@@ -390,8 +393,7 @@ impl Collecting {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
-            let id_here = collected.row.map(|row| row.id).or(file_id);
-            let (evidence, state) = self.with_revisions(evidence, path, id_here);
+            let (evidence, state) = self.known.with_revisions(evidence, path, collected.ids().next());
             let action = classify(evidence);
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
@@ -402,78 +404,6 @@ impl Collecting {
             }
         }
         Ok(audit)
-    }
-
-    /// Records that were retracted and that no file, row or tree names have a path of their own: their state file's.
-    fn add_hidden(&mut self) {
-        let named: HashSet<RecordId> = self
-            .paths
-            .values()
-            .flat_map(|it| [it.row.map(|row| row.id), it.file.and_then(|file| file.id)])
-            .flatten()
-            .filter(|id| {
-                self.marks.contains_key(id) || self.states.contains_key(id) || self.committed_states.contains_key(id)
-            })
-            .collect();
-        let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
-        let unnamed: HashSet<RecordId> = known.filter(|id| !named.contains(id)).copied().collect();
-        for id in unnamed {
-            let row = Some(RowSeen { id, is_whole: false });
-            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
-        }
-    }
-
-    /// `evidence` with what the revisions of the stores say, and the state file that is known.
-    fn with_revisions(
-        &self,
-        mut evidence: Evidence,
-        path: &str,
-        id: Option<RecordId>,
-    ) -> (Evidence, Option<StateFile>) {
-        let Some(id) = id else { return (evidence, None) };
-        let row = self.revisions.get(&id).copied();
-        let file = self.file_revisions.get(path).copied();
-        let tree = self.tree_revisions.get(path).copied();
-        let latest = row.max(file).max(tree);
-        if evidence.file == File::Current && file < latest {
-            evidence.file = File::Stale;
-        }
-        if evidence.row == Row::Present && row < latest {
-            evidence.row = Row::Stale;
-        }
-        if evidence.history == HistoryState::InTree && tree < latest {
-            evidence.history = HistoryState::Older;
-        }
-        let mark = self.marks.get(&id);
-        let on_disk = self.states.get(&id);
-        let committed = self.committed_states.get(&id);
-        // Of equal revisions the tree's counts.
-        let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
-        let state = states.max_by_key(|state| state.revision).cloned();
-        if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
-            evidence.row = Row::Marked;
-        }
-        evidence.state = match (&state, on_disk) {
-            (None, Some(None)) => State::Torn,
-            (None, _) => State::None,
-            (Some(_), None) if committed.is_none() => State::None,
-            (Some(state), _) => match state.state {
-                Presence::Restored => State::Restored,
-                Presence::Retracted => State::Retracted,
-                Presence::Erased => State::Erased,
-            },
-        };
-        let is_later = state.as_ref().is_some_and(|state| committed.is_none_or(|it| it.revision < state.revision));
-        let is_restored = evidence.state == State::Restored && evidence.history == HistoryState::Never;
-        if is_later && evidence.state != State::None && !is_restored {
-            evidence.history = HistoryState::Older;
-        }
-        // A mark of another revision is brought to this one's.
-        let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
-        if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
-            evidence.row = Row::Dangling;
-        }
-        (evidence, state)
     }
 
     /// Of all paths that the branch's tree lacks, those that it had once.

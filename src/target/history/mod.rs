@@ -41,6 +41,7 @@ mod refs;
 mod repack;
 mod setup;
 mod tree;
+mod versions;
 
 #[cfg(test)]
 mod tests;
