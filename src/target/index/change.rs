@@ -55,7 +55,7 @@ impl Index {
                     true => framework::fitted(&intent.record),
                     false => (intent.record.clone(), framework::Fitted::default()),
                 };
-                set_columns(transaction, &table, row.number, &record, changed(&amended, row.revision), change.at)?;
+                set_columns(transaction, &table, row.number, &record, changed(&amended, &row.fields), change.at)?;
                 if is_framework {
                     let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
@@ -116,7 +116,7 @@ impl Index {
             }
             let known = found(transaction, mark.of).map_err(error)?;
             let kind = known.as_ref().map(|known| known.kind).or(row.map(|row| row.record.kind()));
-            match bring_back(transaction, mark, known.filter(|known| known.number < 0), row) {
+            match bring_back(transaction, mark, known, row) {
                 Err(source) if is_refusal(&source) => {
                     Err(Error::RowRefused { id: mark.of, kind: kind.unwrap_or(Kind::Failure), source })
                 }
@@ -239,17 +239,20 @@ struct Found {
     /// Its row's number; negative if the record is hidden.
     number: i64,
     revision: Revision,
+    /// The fields that were amended.
+    fields: BTreeMap<String, Revision>,
 }
 
 fn found(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Found>, rusqlite::Error> {
-    let sql = "SELECT kind, row_id, revision FROM records WHERE id = ?1";
+    let sql = "SELECT kind, row_id, revision, amended FROM records WHERE id = ?1";
     let read = |row: &rusqlite::Row<'_>| {
         let revision = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
         let revision = revision.unwrap_or(Revision::first(id));
-        Ok(row.get::<_, String>(0)?.parse().ok().map(|kind| (kind, row.get(1), revision)))
+        let fields = Amended::fields_of_line(&row.get::<_, Option<String>>(3)?.unwrap_or_default());
+        let (kind, number) = (row.get::<_, String>(0)?.parse().ok(), row.get(1)?);
+        Ok(kind.map(|kind| Found { kind, number, revision, fields }))
     };
-    let found = transaction.query_row(sql, [id.to_string()], read).optional()?.flatten();
-    found.map(|(kind, number, revision)| Ok(Found { kind, number: number?, revision })).transpose()
+    Ok(transaction.query_row(sql, [id.to_string()], read).optional()?.flatten())
 }
 
 /// Remembers how the content of `id` came about.
@@ -273,10 +276,14 @@ fn put_mark(transaction: &Transaction<'_>, mark: &StateFile) -> Result<(), rusql
     transaction.execute(sql, values).map(|_| ())
 }
 
-/// The fields whose value is from an amendment later than `since`.
-fn changed(amended: &Amended, since: Revision) -> impl Iterator<Item = &'static FieldSpec> {
-    let later = amended.fields.iter().filter(move |(_, revision)| **revision > since);
-    later.filter_map(|(name, _)| FieldSpec::named(name))
+/// The fields whose value is from another amendment than the row's, whose fields `had` says.
+fn changed<'a>(
+    amended: &'a Amended,
+    had: &'a BTreeMap<String, Revision>,
+) -> impl Iterator<Item = &'static FieldSpec> + use<'a> {
+    // Not by the row's own revision: what joins two amendments has fields of an earlier one.
+    let other = amended.fields.iter().filter(|(name, revision)| had.get(*name) != Some(revision));
+    other.filter_map(|(name, _)| FieldSpec::named(name))
 }
 
 fn set_columns(
@@ -344,6 +351,8 @@ fn bring_back(
     put_mark(transaction, mark)?;
     transaction.execute("UPDATE marks SET kept = NULL WHERE id = ?1", [&id])?;
     match (known, kept.flatten()) {
+        // It is there: only the mark says more now.
+        (Some(known), _) if known.number > 0 => Ok(()),
         (Some(known), Some(kept)) => {
             let kept: String = kept;
             let table = table_of(known.kind);
@@ -445,9 +454,16 @@ mod tests {
         for late in [&third, &amendment(&intent, 2, "second")] {
             assert!(!bench.index.amend(late).expect("it is looked at"), "equal or older changes nothing");
         }
+        // What joins two amendments has a field of an earlier one.
+        let mut joined = amendment(&intent, 4, "second");
+        joined.record.amended.as_mut().expect("it is amended").fields =
+            BTreeMap::from([("rule".to_owned(), Revision { n: 2, op: Uuid::from_u128(2) })]);
+        assert!(bench.index.amend(&joined).expect("it is taken"));
+        assert_eq!(bench.rows()[0].1, "second");
+        let after = bench.rows();
         bench.put(&intent);
         assert_eq!(bench.rows(), after, "nor does the record again");
-        assert_eq!(bench.index.amended(intent.id).expect("readable"), third.record.amended);
+        assert_eq!(bench.index.amended(intent.id).expect("readable"), joined.record.amended);
         assert!(!bench.index.amend(&amendment(&self::intent(8, "x"), 2, "y")).expect("it is looked at"), "not known");
     }
 
@@ -493,6 +509,8 @@ mod tests {
         let row = RowImage::of(&intent, "p");
         assert!(bench.index.unhide(&mark(intent.id, 3, Presence::Restored), Some(&row)).expect("it is taken"));
         assert_eq!(bench.rows().len(), 1);
+        assert!(bench.index.unhide(&mark(intent.id, 4, Presence::Restored), Some(&row)).expect("it is taken"));
+        assert_eq!(bench.rows().len(), 1, "a row that is there stays as it is");
         let mut states = Vec::new();
         bench.index.for_each_mark(|mark| states.push(mark.state)).expect("readable");
         assert_eq!(states, [Presence::Restored]);
