@@ -75,6 +75,16 @@ pub use setup::tracks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(Oid);
 
+#[cfg(test)]
+impl CommitId {
+    /// A name for a simulated commit.
+    pub(crate) fn numbered(number: u128) -> CommitId {
+        let mut bytes = [0; 20];
+        bytes[4..].copy_from_slice(&number.to_be_bytes());
+        CommitId(Oid::from_bytes(&bytes).expect("it has as many bytes as a name"))
+    }
+}
+
 impl fmt::Display for CommitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
