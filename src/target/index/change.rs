@@ -348,7 +348,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Change, HomeId, Heuristic, Intent, Provenance};
+    use crate::model::{Change, Heuristic, HomeId, Intent, Provenance};
 
     struct Bench {
         _folder: tempfile::TempDir,
