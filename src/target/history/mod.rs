@@ -26,6 +26,7 @@
 //! | the `.keep` goes | `pack.rs` | an anchor that is one batch behind: harmless |
 //! | the anchor moves | `refs.rs` | nothing |
 
+mod check;
 mod commit;
 mod lock;
 mod message;
@@ -63,11 +64,12 @@ use crate::private;
 
 use modes::Modes;
 
+pub use check::Damage;
 pub use commit::{Batch, Changes, Committed};
 pub use message::{Trailer, parse as trailer_of};
 pub use outer::make_room;
 pub use pack::Swept;
-pub use query::{Anchor, Damage, TreeFile};
+pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
 pub use setup::tracks;
 
