@@ -1,7 +1,10 @@
 //! What is to be made of the evidence. Pure.
 //!
-//! Each of the three stores is asked about each path, and the answers are a row of one table. There is no `_` that could
-//! swallow a combination: a new state of a store does not compile until every row has an answer for it.
+//! Each store is asked about each record, and the answers are a row of one table. There is no `_` that could swallow a
+//! combination: a new state of a store does not compile until every row has an answer for it.
+//!
+//! What says that a record is hidden stands above all else, so the table has two halves. In each, the greatest revision is what
+//! the stores are brought to, and what an owner did by hand is named and left.
 
 use serde::Serialize;
 
@@ -11,12 +14,20 @@ use serde::Serialize;
 pub enum File {
     /// Nothing.
     Missing,
-    /// The record's file, edited by its owner or not.
-    Whole,
+    /// The record's file, at the greatest revision that is known.
+    Current,
+    /// The same, edited by its owner.
+    Edited,
+    /// The record's file at an earlier revision: what a power cut or a copy put back.
+    Stale,
     /// What a power cut left of it, or bytes that are not a record's.
     Torn,
     /// Nothing, but the record's file is at another path: its owner moved it.
     Moved,
+    /// Another record's file.
+    Another,
+    /// The record's file, which no longer says what it records.
+    Unreadable,
 }
 
 /// What the index says of the record.
@@ -25,10 +36,14 @@ pub enum File {
 pub enum Row {
     /// Nothing.
     Missing,
-    /// It has a row.
+    /// It has a row, at the greatest revision that is known.
     Present,
+    /// It has a row at an earlier revision.
+    Stale,
     /// It is known, and its table lacks the row.
     Dangling,
+    /// It is marked as retracted or erased, and has no row.
+    Marked,
 }
 
 /// What the history says of the path.
@@ -37,16 +52,34 @@ pub enum Row {
 pub enum History {
     /// No commit ever had it.
     Never,
-    /// It is in the branch's tree.
+    /// It is in the branch's tree, as is the record's state file if there is one, at the greatest revision that is known.
     InTree,
-    /// It was, and its owner removed it.
+    /// The branch's tree has it, or its state file, at an earlier revision; or it lacks a state file that another store has.
+    Older,
+    /// It was in the tree, and its owner, or a retraction, removed it.
     Removed,
 }
 
-/// Everything that was found out about one path.
+/// What is known of the record's state file: of those in the tree, on disk and in the index's mark, the greatest revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// There is none, and at the most the index has a mark.
+    None,
+    /// The record was restored.
+    Restored,
+    /// It was retracted.
+    Retracted,
+    /// It was erased.
+    Erased,
+    /// There is one that says nothing: its name counts.
+    Torn,
+}
+
+/// Everything that was found out about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// Whether the journal holds it and it is not committed yet.
+    /// Whether the journal holds it, or an operation on it, that is not committed yet.
     pub pending: bool,
     /// The file.
     pub file: File,
@@ -54,6 +87,8 @@ pub struct Evidence {
     pub row: Row,
     /// The history.
     pub history: History,
+    /// The state file.
+    pub state: State,
 }
 
 /// What has to be done.
@@ -66,12 +101,24 @@ pub enum Action {
     Wait,
     /// The file is there and the row is not: insert it.
     AddRow,
+    /// The row is of an earlier revision: bring it to the page's.
+    UpdateRow,
     /// The file is there and no commit ever had it: write its intent anew.
     CommitFile,
+    /// The file, or the state file, is of a later revision than the history's: write its operation anew.
+    CommitRevision,
     /// The history has it and the file is missing or torn: bring it back.
     RestoreFile,
-    /// Only the row is left: write its intent anew from that.
+    /// The file is of an earlier revision than the history's: replace it.
+    ReplaceFile,
+    /// Only the row is left, or it alone has the latest revision: write its intent anew from that.
     CommitRow,
+    /// The index says that it was retracted, and no state file does: write the retraction anew.
+    WriteState,
+    /// It was retracted, and a store still has it: write the retraction anew.
+    Hide,
+    /// Nothing is done: a person has to look.
+    Name,
     /// Nothing is left to bring it back from.
     Lost,
 }
@@ -88,9 +135,15 @@ impl Action {
             Action::Nothing => "all three stores agree",
             Action::Wait => "it waits for the worker",
             Action::AddRow => "the file has no row",
+            Action::UpdateRow => "the row is of an earlier revision than the file",
             Action::CommitFile => "the file is not in git",
+            Action::CommitRevision => "git has an earlier revision",
             Action::RestoreFile => "the file is missing or torn, and git has it",
+            Action::ReplaceFile => "the file is of an earlier revision than git has",
             Action::CommitRow => "only the row is left",
+            Action::WriteState => "the index says that it was retracted, and no state file does",
+            Action::Hide => "it was retracted, and something of it is still there",
+            Action::Name => "it is not the record's file, or it was retracted and moved: it is left as it is",
             Action::Lost => "nothing is left to bring it back from",
         }
     }
@@ -98,27 +151,90 @@ impl Action {
 
 /// What has to be done about `evidence`.
 pub fn classify(evidence: Evidence) -> Action {
-    use File::{Missing, Moved, Torn, Whole};
-    use History::{InTree, Never, Removed};
-    let Evidence { pending, file, row, history } = evidence;
-    if pending {
+    if evidence.pending {
         return Action::Wait;
     }
+    match evidence.state {
+        State::Retracted | State::Erased => hidden(evidence),
+        // It is written again, whatever else there is.
+        State::Torn => Action::Hide,
+        State::None if evidence.row == Row::Marked => Action::WriteState,
+        State::None | State::Restored => shown(evidence),
+    }
+}
+
+/// A record that was retracted or erased.
+fn hidden(Evidence { file, row, history, .. }: Evidence) -> Action {
     match (file, row, history) {
-        (Whole, Row::Present, InTree | Removed) => Action::Nothing,
-        (Whole, Row::Missing | Row::Dangling, InTree | Removed) => Action::AddRow,
-        (Whole, Row::Present | Row::Missing | Row::Dangling, Never) => Action::CommitFile,
-        (Missing | Torn, Row::Present | Row::Missing | Row::Dangling, InTree) => Action::RestoreFile,
-        (Missing | Torn, Row::Present, Never) => Action::CommitRow,
-        (Missing | Torn, Row::Dangling, Never) => Action::Lost,
-        // Whoever removed it from the history knows that the file is gone; a torn rest of it is named all the same.
-        (Missing, Row::Present | Row::Missing | Row::Dangling, Removed) => Action::Nothing,
-        (Torn, Row::Present, Removed) => Action::CommitRow,
-        (Torn, Row::Missing | Row::Dangling, Removed) => Action::Lost,
-        (Torn, Row::Missing, Never) => Action::Lost,
+        (File::Missing | File::Another, Row::Marked, History::Never | History::Removed) => Action::Nothing,
+        (File::Moved | File::Unreadable, Row::Marked, History::Never | History::Removed) => Action::Name,
+        (File::Current | File::Edited | File::Stale | File::Torn, Row::Marked, History::Never | History::Removed)
+        | (
+            File::Missing
+            | File::Current
+            | File::Edited
+            | File::Stale
+            | File::Torn
+            | File::Moved
+            | File::Another
+            | File::Unreadable,
+            Row::Marked,
+            History::InTree | History::Older,
+        )
+        | (
+            File::Missing
+            | File::Current
+            | File::Edited
+            | File::Stale
+            | File::Torn
+            | File::Moved
+            | File::Another
+            | File::Unreadable,
+            Row::Missing | Row::Present | Row::Stale | Row::Dangling,
+            History::Never | History::InTree | History::Older | History::Removed,
+        ) => Action::Hide,
+    }
+}
+
+/// A record that is there.
+fn shown(Evidence { file, row, history, state, .. }: Evidence) -> Action {
+    use History::{InTree, Never, Older, Removed};
+    use Row::{Dangling, Marked, Missing, Present, Stale};
+    match (file, row, history) {
+        (
+            File::Another | File::Unreadable,
+            Missing | Present | Stale | Dangling | Marked,
+            Never | InTree | Older | Removed,
+        ) => Action::Name,
+        (File::Moved, Missing | Present | Dangling | Marked, Never | InTree | Older | Removed) => Action::Nothing,
+        (File::Moved, Stale, Never | InTree | Older | Removed) => Action::UpdateRow,
+        (File::Current | File::Edited, Present, InTree | Removed) => Action::Nothing,
+        (File::Current | File::Edited, Missing | Dangling | Marked, InTree | Removed) => Action::AddRow,
+        (File::Current | File::Edited, Stale, InTree | Removed) => Action::UpdateRow,
+        (File::Current, Missing | Present | Stale | Dangling | Marked, Older) => Action::CommitRevision,
+        // The edit has no revision: the row has the latest, or gets it first.
+        (File::Edited | File::Stale, Present, Older) => Action::CommitRow,
+        (File::Edited, Missing | Dangling | Marked, Older) => Action::AddRow,
+        (File::Edited, Stale, Older) => Action::UpdateRow,
+        (File::Stale, Missing | Stale | Dangling | Marked, Older) => Action::ReplaceFile,
+        (File::Current | File::Edited, Missing | Present | Stale | Dangling | Marked, Never) => Action::CommitFile,
+        (File::Stale, Missing | Stale | Dangling | Marked, Never) => Action::CommitFile,
+        (File::Stale, Present, Never) => Action::CommitRow,
+        (File::Stale, Missing | Present | Stale | Dangling | Marked, InTree) => Action::ReplaceFile,
+        // What its owner took out of the history is theirs: it has a row, and that is all.
+        (File::Stale, Present | Stale, Removed) => Action::Nothing,
+        (File::Stale, Missing | Dangling | Marked, Removed) => Action::AddRow,
+        (File::Missing | File::Torn, Present, Older) => Action::CommitRow,
+        (File::Missing | File::Torn, Missing | Stale | Dangling | Marked, Older) => Action::RestoreFile,
+        (File::Missing | File::Torn, Missing | Present | Stale | Dangling | Marked, InTree) => Action::RestoreFile,
+        (File::Missing | File::Torn, Present | Stale, Never) => Action::CommitRow,
         // No store names it: nothing asks about it.
-        (Missing, Row::Missing, Never) => Action::Nothing,
-        (Moved, Row::Present | Row::Missing | Row::Dangling, Never | InTree | Removed) => Action::Nothing,
+        (File::Missing, Missing, Never) if state == State::None => Action::Nothing,
+        (File::Missing | File::Torn, Missing | Dangling | Marked, Never) => Action::Lost,
+        // Whoever removed it from the history knows that the file is gone; a torn rest of it is named all the same.
+        (File::Missing, Missing | Present | Stale | Dangling | Marked, Removed) => Action::Nothing,
+        (File::Torn, Present | Stale, Removed) => Action::CommitRow,
+        (File::Torn, Missing | Dangling | Marked, Removed) => Action::Lost,
     }
 }
 
@@ -126,16 +242,70 @@ pub fn classify(evidence: Evidence) -> Action {
 mod tests {
     use super::*;
 
-    const FILES: [File; 4] = [File::Missing, File::Whole, File::Torn, File::Moved];
-    const ROWS: [Row; 3] = [Row::Missing, Row::Present, Row::Dangling];
-    const HISTORIES: [History; 3] = [History::Never, History::InTree, History::Removed];
+    const FILES: [File; 8] = [
+        File::Missing,
+        File::Current,
+        File::Edited,
+        File::Stale,
+        File::Torn,
+        File::Moved,
+        File::Another,
+        File::Unreadable,
+    ];
+    const ROWS: [Row; 5] = [Row::Missing, Row::Present, Row::Stale, Row::Dangling, Row::Marked];
+    const HISTORIES: [History; 4] = [History::Never, History::InTree, History::Older, History::Removed];
+    const STATES: [State; 5] = [State::None, State::Restored, State::Retracted, State::Erased, State::Torn];
 
-    fn all() -> impl Iterator<Item = Evidence> {
-        FILES.into_iter().flat_map(|file| {
-            ROWS.into_iter().flat_map(move |row| {
-                HISTORIES.into_iter().map(move |history| Evidence { pending: false, file, row, history })
-            })
+    fn all() -> Vec<Evidence> {
+        let mut all = Vec::new();
+        for (file, row) in FILES.into_iter().flat_map(|file| ROWS.map(|row| (file, row))) {
+            for (history, state) in HISTORIES.into_iter().flat_map(|history| STATES.map(|state| (history, state))) {
+                all.push(Evidence { pending: false, file, row, history, state });
+            }
+        }
+        assert_eq!(all.len(), 800);
+        all
+    }
+
+    /// What the stores have after `action`; `None` if it is an end.
+    fn after(evidence: Evidence, action: Action) -> Option<Evidence> {
+        let everywhere = Evidence { file: File::Current, row: Row::Present, history: History::InTree, ..evidence };
+        Some(match action {
+            Action::Nothing | Action::Wait | Action::Name | Action::Lost => return None,
+            Action::AddRow | Action::UpdateRow => Evidence { row: Row::Present, ..evidence },
+            // The file stays as its owner has it.
+            Action::CommitFile if evidence.file == File::Edited => Evidence { file: File::Edited, ..everywhere },
+            Action::CommitRow if evidence.file == File::Edited => Evidence { file: File::Edited, ..everywhere },
+            Action::CommitFile | Action::CommitRevision | Action::RestoreFile | Action::CommitRow => everywhere,
+            Action::ReplaceFile => Evidence { file: File::Current, row: Row::Present, ..evidence },
+            Action::WriteState => Evidence { state: State::Retracted, ..evidence },
+            Action::Hide => Evidence {
+                file: match evidence.file {
+                    File::Moved | File::Another | File::Unreadable => evidence.file,
+                    _ => File::Missing,
+                },
+                row: Row::Marked,
+                history: match evidence.history {
+                    History::Never => History::Never,
+                    _ => History::Removed,
+                },
+                state: if evidence.state == State::Torn { State::Retracted } else { evidence.state },
+                ..evidence
+            },
         })
+    }
+
+    /// Where `evidence` ends, and after how many steps.
+    fn end(evidence: Evidence) -> (Evidence, Action, usize) {
+        let (mut now, mut steps) = (evidence, 0);
+        loop {
+            let action = classify(now);
+            match after(now, action) {
+                None => return (now, action, steps),
+                Some(next) => (now, steps) = (next, steps + 1),
+            }
+            assert!(steps <= 5, "{evidence:?} never ends: {now:?}");
+        }
     }
 
     #[test]
@@ -146,34 +316,47 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_lost_only_where_no_store_has_it() {
-        for evidence in all().filter(|evidence| classify(*evidence) == Action::Lost) {
-            assert_ne!(evidence.file, File::Whole, "{evidence:?}");
-            assert_ne!(evidence.row, Row::Present, "{evidence:?}");
-            assert_ne!(evidence.history, History::InTree, "{evidence:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_done_needs_no_doing_again() {
+    fn each_combination_ends_in_agreement_named_or_lost() {
         for evidence in all() {
-            let after = match classify(evidence) {
-                Action::AddRow => Evidence { row: Row::Present, ..evidence },
-                Action::CommitFile => Evidence { row: Row::Present, history: History::InTree, ..evidence },
-                Action::RestoreFile | Action::CommitRow => {
-                    Evidence { file: File::Whole, row: Row::Present, history: History::InTree, ..evidence }
-                }
-                Action::Nothing | Action::Wait | Action::Lost => continue,
-            };
-            assert_eq!(classify(after), Action::Nothing, "{evidence:?} became {after:?}");
+            let (end, action, _) = end(evidence);
+            assert!(matches!(action, Action::Nothing | Action::Name | Action::Lost), "{evidence:?}: {action:?}");
+            if action == Action::Lost {
+                // Nothing of it is current anywhere, and no state says that this is as it should be.
+                assert!(matches!(evidence.file, File::Missing | File::Torn), "{evidence:?}");
+                assert!(!matches!(evidence.row, Row::Present | Row::Stale), "{evidence:?}");
+                assert!(!matches!(evidence.history, History::InTree | History::Older), "{evidence:?}");
+            }
+            if action == Action::Nothing && end.file != File::Moved {
+                assert!(!matches!(end.history, History::Older), "{evidence:?} ends in {end:?}");
+                assert!(!(end.file == File::Torn), "{evidence:?} ends in {end:?}");
+            }
         }
     }
 
     #[test]
-    fn what_its_owner_removed_stays_removed() {
-        for row in ROWS {
-            let evidence = Evidence { pending: false, file: File::Missing, row, history: History::Removed };
-            assert_eq!(classify(evidence), Action::Nothing, "{evidence:?}");
+    fn what_was_retracted_or_erased_is_never_brought_back() {
+        for evidence in all() {
+            let hidden = matches!(evidence.state, State::Retracted | State::Erased | State::Torn);
+            let (end, ..) = end(evidence);
+            if hidden {
+                assert!(!matches!(end.file, File::Current | File::Edited | File::Stale | File::Torn), "{evidence:?}");
+                assert_eq!(end.row, Row::Marked, "{evidence:?}");
+                assert!(!matches!(end.history, History::InTree | History::Older), "{evidence:?}");
+            }
+            let kept = if evidence.state == State::Torn { State::Retracted } else { evidence.state };
+            assert!(end.state == kept || evidence.row == Row::Marked, "{evidence:?}: a state file never goes back");
+        }
+    }
+
+    #[test]
+    fn what_its_owner_removed_or_edited_stays_so() {
+        for evidence in all().into_iter().filter(|it| matches!(it.state, State::None | State::Restored)) {
+            if evidence.file == File::Missing && evidence.history == History::Removed && evidence.row != Row::Marked {
+                assert_eq!(classify(evidence), Action::Nothing, "{evidence:?}");
+            }
+            if matches!(evidence.file, File::Edited | File::Another | File::Unreadable) && evidence.row != Row::Marked {
+                assert_eq!(end(evidence).0.file, evidence.file, "{evidence:?}");
+            }
         }
     }
 }

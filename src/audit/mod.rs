@@ -12,15 +12,15 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-pub use classify::{Action, Evidence, File, History as HistoryState, Row, classify};
+pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
 use crate::fs::{self, Dir};
 use crate::home::Home;
 use crate::journal::{self, Journal, Records};
-use crate::model::path::{ROOTS, is_companion, is_domain_page};
+use crate::model::path::{ROOTS, is_companion, is_domain_page, of_state_file, state_file};
 use crate::model::position::Position;
-use crate::model::{RecordId, RecordPath};
-use crate::page;
+use crate::model::{Op, RecordId, RecordPath, Revision};
+use crate::page::{self, Presence, StateFile};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::target::commits::{CommittedFile, ReadCommits};
@@ -61,6 +61,8 @@ pub struct Finding {
     pub indexed: Option<RecordId>,
     /// What the stores say.
     pub evidence: Evidence,
+    /// What the record's state file says, as far as a store knows it.
+    pub state: Option<StateFile>,
     /// What follows.
     pub action: Action,
 }
@@ -182,6 +184,17 @@ struct Collecting {
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
+    /// The revisions of rows that are not the first.
+    revisions: HashMap<RecordId, Revision>,
+    /// Those of the files at these paths, and in the tree. Most records were never amended.
+    file_revisions: HashMap<Rc<str>, Revision>,
+    tree_revisions: HashMap<Rc<str>, Revision>,
+    /// What the index says became of records.
+    marks: HashMap<RecordId, StateFile>,
+    /// The state files on disk; `None` for a torn one.
+    states: HashMap<RecordId, Option<StateFile>>,
+    /// Those in the tree.
+    committed_states: HashMap<RecordId, StateFile>,
 }
 
 impl Collecting {
@@ -206,8 +219,18 @@ impl Collecting {
             self.companions.insert(path.to_owned());
             return Ok(());
         }
+        if let Some(id) = of_state_file(path) {
+            let bytes = dir.content(name, READ_BYTES_MAX)?.unwrap_or_default();
+            self.states.insert(id, StateFile::parse(id, &bytes));
+            return Ok(());
+        }
+        let mut revision = None;
         let id = match dir.content(name, READ_BYTES_MAX) {
-            Ok(bytes) => bytes.as_deref().and_then(page::id_of),
+            Ok(bytes) => {
+                let id = bytes.as_deref().and_then(page::id_of);
+                revision = id.zip(bytes).and_then(|(id, bytes)| page::later_revision_of(id, &bytes));
+                id
+            }
             Err(fs::Error::Refused { .. }) => None,
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => None,
             Err(error) => return Err(error.into()),
@@ -218,6 +241,7 @@ impl Collecting {
         {
             self.copied.insert(id);
         }
+        self.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
         self.paths.entry(path).or_default().file = Some(FileSeen { id });
         Ok(())
     }
@@ -227,6 +251,8 @@ impl Collecting {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
+        index.each_amended(&mut |id, revision| self.revisions.extend([(id, revision)]))?;
+        index.each_mark(&mut |mark| self.marks.extend([(mark.of, mark)]))?;
         Ok(())
     }
 
@@ -249,6 +275,16 @@ impl Collecting {
 
     fn tree_file(&mut self, home: &Home, file: &dyn CommittedFile) -> Result<(), Error> {
         let path = file.path();
+        if let Some(id) = of_state_file(path) {
+            let state = StateFile::parse(id, &file.read()?);
+            let on_disk = self.states.get(&id).and_then(Option::as_ref);
+            // One on disk that is later is not committed yet.
+            if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.revision < state.revision)) {
+                self.missing_companions.push(path.to_owned());
+            }
+            self.committed_states.extend(state.map(|state| (id, state)));
+            return Ok(());
+        }
         if is_companion(path) {
             if !self.companions.contains(path) || is_torn_companion(home, file)? {
                 let blob = file.read()?;
@@ -263,6 +299,15 @@ impl Collecting {
             return self.tree_only(file);
         };
         collected.in_tree = true;
+        let amended = collected.row.and_then(|row| self.revisions.get(&row.id)).copied();
+        let seen = self.file_revisions.get(path);
+        // Where neither file nor row was amended, the tree is not asked: that would be a blob for each record.
+        if let Some(id) = collected.file.and_then(|file| file.id).or(collected.row.map(|row| row.id))
+            && (amended.is_some() || seen.is_some())
+        {
+            let revision = page::later_revision_of(id, &file.read()?);
+            self.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
+        }
         match collected.file {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
             Some(FileSeen { id: Some(_) }) => {
@@ -318,6 +363,7 @@ impl Collecting {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
+        self.add_hidden();
         // Most records have their one file where their row is, and are not looked for by their id: a large home's would
         // take much memory.
         let file_id = |it: &Collected| it.file.and_then(|file| file.id);
@@ -350,16 +396,90 @@ impl Collecting {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
+            let id_here = collected.row.map(|row| row.id).or(file_id);
+            let (evidence, state) = self.with_revisions(evidence, path, id_here);
             let action = classify(evidence);
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
             if action.is_disagreement() {
                 let indexed = collected.row.map(|row| row.id);
                 let (path, id) = (path.to_string(), file_id.or(indexed));
-                audit.findings.push(Finding { path, id, indexed, evidence, action });
+                audit.findings.push(Finding { path, id, indexed, evidence, state, action });
             }
         }
         Ok(audit)
+    }
+
+    /// Records that were retracted and that no file, row or tree names have a path of their own: their state file's.
+    fn add_hidden(&mut self) {
+        let named: HashSet<RecordId> = self
+            .paths
+            .values()
+            .flat_map(|it| [it.row.map(|row| row.id), it.file.and_then(|file| file.id)])
+            .flatten()
+            .filter(|id| {
+                self.marks.contains_key(id) || self.states.contains_key(id) || self.committed_states.contains_key(id)
+            })
+            .collect();
+        let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
+        let unnamed: HashSet<RecordId> = known.filter(|id| !named.contains(id)).copied().collect();
+        for id in unnamed {
+            let row = Some(RowSeen { id, is_whole: false });
+            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
+        }
+    }
+
+    /// `evidence` with what the revisions of the stores say, and the state file that is known.
+    fn with_revisions(
+        &self,
+        mut evidence: Evidence,
+        path: &str,
+        id: Option<RecordId>,
+    ) -> (Evidence, Option<StateFile>) {
+        let Some(id) = id else { return (evidence, None) };
+        let row = self.revisions.get(&id).copied();
+        let file = self.file_revisions.get(path).copied();
+        let tree = self.tree_revisions.get(path).copied();
+        let latest = row.max(file).max(tree);
+        if evidence.file == File::Current && file < latest {
+            evidence.file = File::Stale;
+        }
+        if evidence.row == Row::Present && row < latest {
+            evidence.row = Row::Stale;
+        }
+        if evidence.history == HistoryState::InTree && tree < latest {
+            evidence.history = HistoryState::Older;
+        }
+        let mark = self.marks.get(&id);
+        let on_disk = self.states.get(&id);
+        let committed = self.committed_states.get(&id);
+        // Of equal revisions the tree's counts.
+        let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
+        let state = states.max_by_key(|state| state.revision).cloned();
+        if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
+            evidence.row = Row::Marked;
+        }
+        evidence.state = match (&state, on_disk) {
+            (None, Some(None)) => State::Torn,
+            (None, _) => State::None,
+            (Some(_), None) if committed.is_none() => State::None,
+            (Some(state), _) => match state.state {
+                Presence::Restored => State::Restored,
+                Presence::Retracted => State::Retracted,
+                Presence::Erased => State::Erased,
+            },
+        };
+        let is_later = state.as_ref().is_some_and(|state| committed.is_none_or(|it| it.revision < state.revision));
+        let is_restored = evidence.state == State::Restored && evidence.history == HistoryState::Never;
+        if is_later && evidence.state != State::None && !is_restored {
+            evidence.history = HistoryState::Older;
+        }
+        // A mark of another revision is brought to this one's.
+        let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
+        if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
+            evidence.row = Row::Dangling;
+        }
+        (evidence, state)
     }
 
     /// Of all paths that the branch's tree lacks, those that it had once.
@@ -388,7 +508,7 @@ fn evidence(
         None => File::Missing,
         Some(FileSeen { id: None }) => File::Torn,
         Some(FileSeen { id: Some(_) }) if collected.torn => File::Torn,
-        Some(FileSeen { id: Some(_) }) => File::Whole,
+        Some(FileSeen { id: Some(_) }) => File::Current,
     };
     let by_id = collected.file.and_then(|file| file.id).is_some_and(|id| known_ids.contains_key(&id));
     let row = match collected.row {
@@ -402,7 +522,7 @@ fn evidence(
         () if removed.contains(path) => HistoryState::Removed,
         () => HistoryState::Never,
     };
-    Evidence { pending: pending.contains(path), file, row, history }
+    Evidence { pending: pending.contains(path), file, row, history, state: State::None }
 }
 
 /// Whether a companion in the history is one that we wrote: an adopted home has logs and pages of its owner's own.
@@ -442,8 +562,14 @@ pub(crate) fn walk<E: From<fs::Error>>(
 fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
     let mut paths = HashSet::new();
     let mut records = Records::from_position_or_start(journal, committed)?;
-    while let Some(intent) = records.as_mut().map(Records::next_intent).transpose()?.flatten() {
-        paths.extend(intent.files.into_iter().next().map(|file| file.path));
+    while let Some(logged) = records.as_mut().map(Records::next_op).transpose()?.flatten() {
+        paths.insert(state_file(logged.op.of()));
+        paths.extend(match logged.op {
+            Op::Record(intent) => intent.files.into_iter().next().map(|file| file.path),
+            Op::Amend(amendment) => amendment.record.files.into_iter().next().map(|file| file.path),
+            Op::Retract(change) | Op::Restore(change) => change.path,
+            Op::Erase { .. } => None,
+        });
     }
     Ok(paths)
 }

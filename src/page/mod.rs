@@ -45,7 +45,7 @@ use crate::model::{Amended, RecordId, Request, Revision};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub(crate) use read::front_and_rest;
-pub use read::{id_of, parse};
+pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};
 pub use state::{Presence, StateFile};
 pub use write::{amended_page, files};

@@ -151,6 +151,16 @@ pub fn id_of(bytes: &[u8]) -> Option<RecordId> {
     unquoted(value).parse().ok()
 }
 
+/// The revision that the page of `id` says it is, cheaply; `None` if that is the first, or it says none.
+pub fn later_revision_of(id: RecordId, bytes: &[u8]) -> Option<Revision> {
+    let (front, _) = split(bytes)?;
+    let value = front.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        (!name.starts_with([' ', '\t']) && unquoted(name) == REVISION).then_some(value)
+    })?;
+    revision(unquoted(value), id).filter(|revision| *revision > Revision::first(id))
+}
+
 /// The front matter of a page that is no record of ours, in the shape that `F` asks for, and what follows it.
 ///
 /// `None` for a page without front matter, and for one whose front matter is not YAML, or not in that shape.

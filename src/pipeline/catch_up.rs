@@ -80,9 +80,13 @@ impl Pipeline<'_> {
             walked => walked?,
         };
         if insert {
-            changes.iter().try_for_each(|op| self.ensure_change(op, &synced))?;
+            match changes.iter().try_for_each(|op| self.ensure_change(op, &synced)) {
+                Err(error) if error.is_index_out_of_reach() => return Ok(followed),
+                ensured => ensured?,
+            }
         }
-        if check && !followed.gone {
+        // What an operation changed has been looked at only where its row could be, too.
+        if check && !followed.gone && (insert || changes.is_empty()) {
             self.lag.boot = os::boot_id();
         }
         if insert {

@@ -8,7 +8,7 @@ use super::{Error, Pipeline};
 use crate::audit::{self, Audit, Stores, audit};
 use crate::fs::{self, Point, crash, place};
 use crate::journal::Appender;
-use crate::model::{Amended, FileImage, Intent, RecordId, Request};
+use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request};
 use crate::progress::Progress;
 use crate::target::index::{self, Known, RowImage};
 use crate::target::pages::Pages;
@@ -128,16 +128,17 @@ impl Pipeline<'_> {
         Ok(self.commits.read(path)?)
     }
 
-    /// Writes `intents` to the journal, where they go the usual way.
+    /// Writes `ops` to the journal, where they go the usual way.
     ///
     /// # Errors
     /// [`Error::Journal`], [`Error::Fs`].
-    pub fn append(&mut self, intents: &[Intent]) -> Result<(), Error> {
+    pub fn append(&mut self, ops: &[Op]) -> Result<(), Error> {
         let journal = self.home.journal();
         crash::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
-        let jsons: Vec<_> = intents.iter().filter_map(|intent| serde_json::to_vec(intent).ok()).collect();
-        let mut appender = Appender::open(journal)?;
-        let _ = appender.append(&jsons)?.sync()?;
+        let has_changes = ops.iter().any(|op| op.intent().is_none());
+        let jsons: Vec<_> = ops.iter().map(Op::to_json).collect();
+        let open = if has_changes { Appender::open_for_operations } else { Appender::open };
+        let _ = open(journal)?.append(&jsons)?.sync()?;
         Ok(())
     }
 

@@ -34,8 +34,8 @@ use crate::audit::{self, Action, Finding};
 use crate::fs::{self, Durability};
 use crate::home;
 use crate::journal;
-use crate::model::path::{RecordPath, is_domain_page, split};
-use crate::model::{FileImage, Intent, Level, Op, RecordId, Request};
+use crate::model::path::{RecordPath, is_domain_page, of_state_file, split};
+use crate::model::{Amendment, Change, FileImage, Intent, Level, Op, RecordId, Request, Revision};
 use crate::page::{self, Parsed};
 use crate::pipeline::{self, Counts, Pipeline, Progress};
 use crate::quarantine::Quarantine;
@@ -300,22 +300,31 @@ struct Mending<'m, 'h> {
     pipeline: &'m mut Pipeline<'h>,
     report: &'m mut Report,
     /// Intents to be written to the journal.
-    group: Vec<Intent>,
+    group: Vec<Op>,
     group_bytes: usize,
 }
 
 impl Mending<'_, '_> {
     fn act(&mut self, finding: &Finding) -> Result<(), Error> {
         if let (Some(id), audit::Row::Dangling) = (finding.indexed, finding.evidence.row)
+            && finding.action != Action::Hide
             && !self.revive(finding, id)?
         {
             self.pipeline.forget_row(id)?;
         }
         match finding.action {
             Action::Nothing | Action::Wait => Ok(()),
+            // What a mark hides, only its restoration brings back.
+            Action::AddRow if finding.evidence.row == audit::Row::Marked => self.state_again(finding),
             Action::AddRow | Action::CommitFile => self.commit_file(finding),
+            Action::CommitRevision | Action::UpdateRow | Action::ReplaceFile => self.revision_again(finding),
+            Action::Hide | Action::WriteState => self.state_again(finding),
             Action::RestoreFile => self.restore_file(finding),
             Action::CommitRow => self.commit_row(finding),
+            Action::Name => {
+                tracing::warn!(path = finding.path, id = ?finding.id, "a person has to look: {}", finding.action.what());
+                Ok(())
+            }
             Action::Lost => {
                 self.lost(finding, finding.action.what());
                 Ok(())
@@ -327,7 +336,9 @@ impl Mending<'_, '_> {
     /// be done.
     fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
         let file = match finding.evidence.file {
-            audit::File::Whole => self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?,
+            audit::File::Current | audit::File::Edited => {
+                self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?
+            }
             _ => self.pipeline.committed_file(&finding.path)?,
         };
         let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
@@ -355,10 +366,48 @@ impl Mending<'_, '_> {
         self.report.lost.push(lost);
     }
 
+    /// The retraction or restoration that the record's state file says, once more: its revision brings every store to it, and
+    /// changes nothing where they have it. One of which nothing is left but the name of a torn state file is a retraction.
+    fn state_again(&mut self, finding: &Finding) -> Result<(), Error> {
+        let Some(of) = finding.id.or(finding.state.as_ref().map(|state| state.of)) else { return Ok(()) };
+        let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
+        let (restored, revision, at, because) = match &finding.state {
+            Some(state) => (!state.state.is_hidden(), state.revision, state.at, state.because.clone()),
+            None => (false, Revision::first(of).next(), Timestamp::now(), None),
+        };
+        let change = Change { of, revision, base: Revision::first(of), at, path, because };
+        self.group.push(if restored { Op::Restore(change) } else { Op::Retract(change) });
+        if self.group.len() == GROUP { self.append() } else { Ok(()) }
+    }
+
+    /// The latest of what file and history have of a record, once more, as the operation that it is from: its revision brings
+    /// every store to it.
+    fn revision_again(&mut self, finding: &Finding) -> Result<(), Error> {
+        if finding.evidence.state == audit::State::Restored && finding.action == Action::CommitRevision {
+            return self.state_again(finding);
+        }
+        let on_disk = self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?;
+        let in_tree = self.pipeline.committed_file(&finding.path)?;
+        let parsed = |bytes: &Vec<u8>| page::parse(bytes).ok().filter(|it| Some(it.id) == finding.id);
+        let pages =
+            [on_disk, in_tree].into_iter().flatten().filter_map(|bytes| Some((parsed(&bytes)?.amended()?, bytes)));
+        let Some((amended, bytes)) = pages.max_by_key(|(amended, _)| amended.revision) else { return Ok(()) };
+        let Ok(Parsed { id, created_at, request: Some(request), .. }) = page::parse(&bytes) else { return Ok(()) };
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+        let (revision, files) = (amended.revision, vec![FileImage { path: finding.path.clone(), text }]);
+        let Request { record, key, provenance } = request;
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        let (base, path) = (Revision::first(id), Some(finding.path.clone()));
+        let change = Change { of: id, revision, base, at: Timestamp::now(), path, because: None };
+        self.group_bytes += record.files.iter().map(|file| file.text.len()).sum::<usize>();
+        self.group.push(Op::Amend(Box::new(Amendment { change, record })));
+        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
+    }
+
     /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
     fn again(&mut self, intent: Intent) -> Result<(), Error> {
         self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
-        self.group.push(intent);
+        self.group.push(Op::Record(Box::new(intent)));
         if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
     }
 

@@ -336,3 +336,55 @@ fn a_lost_index_is_built_anew_with_every_revision_and_mark() {
         assert_eq!(Some(&seen(&home, subject)), before.get(&subject.id));
     }
 }
+
+/// Each way in which the stores can be at different revisions: `verify` names it, and `recover` brings them together.
+#[test]
+fn stores_at_different_revisions_are_named_and_brought_together() {
+    type Harm = fn(&TestHome, &Subject, &str);
+    let harms: [(&str, Harm, &str); 6] = [
+        ("amend", |home, subject, old| fs::write(home.join(&subject.path), old).expect("written"), "earlier revision"),
+        ("amend", |home, subject, _| fs::remove_file(home.join(&subject.path)).expect("removed"), "git has it"),
+        (
+            "amend",
+            |home, subject, _| {
+                let sql = "UPDATE records SET revision = NULL, amended = NULL WHERE id = ?1";
+                home.index().execute(sql, [subject.id.to_string()]).expect("changed");
+            },
+            "earlier revision",
+        ),
+        ("retract", |home, subject, old| fs::write(home.join(&subject.path), old).expect("written"), "retracted"),
+        (
+            "retract",
+            |home, subject, _| {
+                fs::write(home.join(&indelible::model::path::state_file(subject.id)), "").expect("torn");
+            },
+            "git has it",
+        ),
+        (
+            "retract",
+            |home, subject, _| {
+                home.index().execute("DELETE FROM marks WHERE id = ?1", [subject.id.to_string()]).expect("removed");
+            },
+            "retracted",
+        ),
+    ];
+    for (number, (what, harm, named)) in harms.into_iter().enumerate() {
+        let home = TestHome::new();
+        let receipt = home.record("failure", "before");
+        home.flush();
+        let subject = Subject::of(&home, &receipt);
+        let old = fs::read_to_string(home.join(&subject.path)).expect("it is there");
+        let ops = match what {
+            "amend" => vec![subject.amend(2, "title", "after")],
+            _ => vec![subject.retract(2)],
+        };
+        put(&home, &ops);
+        home.flush();
+        let before = seen(&home, &subject);
+        harm(&home, &subject, &old);
+        let verify = home.verify().exits(1);
+        assert!(verify.stdout.contains(named), "{number} {what}: {verify}");
+        home.recover_fully();
+        assert_eq!(seen(&home, &subject), before, "{number} {what}");
+    }
+}

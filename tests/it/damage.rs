@@ -454,7 +454,7 @@ fn a_segment_of_another_format_is_refused_by_name() {
         let path = &lived.segments()[which];
         let bytes = fs::read(path).expect("it can be read");
         let mut foreign = bytes.clone();
-        foreign[18] = b'2';
+        foreign[18] = b'3';
         fs::write(path, &foreign).expect("it can be written");
         for command in ["recover", "flush", "worker", "verify"] {
             let outcome = lived.home.cmd([command]).run();

@@ -19,7 +19,7 @@ use crate::fs;
 use crate::fs::simulated::Dice;
 use crate::journal::Synced;
 use crate::model::position::Position;
-use crate::model::{Amended, Amendment, Intent, JournalId, Record, RecordId, RecordPath, Request};
+use crate::model::{Amended, Amendment, Intent, JournalId, Record, RecordId, RecordPath, Request, Revision};
 use crate::page::{PageEntry, StateFile};
 use crate::target::commits::{Commits, CommittedFile, ReadCommits, latest};
 use crate::target::history::{self, CommitId, Committed};
@@ -153,6 +153,14 @@ impl ReadRows for FakeRows<'_> {
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         let rows: Vec<_> = self.stage.world().rows.rows.values().map(known).collect();
         rows.into_iter().for_each(take);
+        Ok(())
+    }
+
+    fn each_amended(&self, _: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error> {
+        Ok(())
+    }
+
+    fn each_mark(&self, _: &mut dyn FnMut(StateFile)) -> Result<(), index::Error> {
         Ok(())
     }
 }

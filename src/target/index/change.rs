@@ -192,6 +192,28 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
+    /// Hands each record that was amended to `take`, with its row's revision.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn for_each_amended(&self, mut take: impl FnMut(RecordId, Revision)) -> Result<(), Error> {
+        let mut read = || {
+            if !columns_of(&self.connection, "records")?.iter().any(|column| column == "revision") {
+                return Ok(());
+            }
+            let sql = "SELECT id, revision FROM records WHERE revision IS NOT NULL";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if let (Ok(id), Ok(revision)) = (row.get::<_, String>(0)?.parse(), row.get::<_, String>(1)?.parse()) {
+                    take(id, revision);
+                }
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
+
     /// How the record `id` came to its content; `None` if it is as it was first recorded, or not known.
     ///
     /// # Errors

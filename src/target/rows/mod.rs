@@ -25,7 +25,7 @@ use crate::home::{self, Home};
 use crate::journal::Synced;
 use crate::model::position::Position;
 use crate::model::text::chain;
-use crate::model::{Amended, Amendment, JournalId, RecordId, Request};
+use crate::model::{Amended, Amendment, JournalId, RecordId, Request, Revision};
 use crate::page::{PageEntry, StateFile};
 use crate::target::index::{self, Index, Known, Others, Revived, RowImage};
 use crate::target::{Batch, Error, Log, Target, VoidReason, Watermark};
@@ -82,11 +82,31 @@ pub trait ReadRows {
     /// # Errors
     /// [`index::Error`].
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error>;
+
+    /// Hands every record that was amended to `take`, with its revision.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error>;
+
+    /// Hands the mark of every record that was ever retracted, restored or erased to `take`.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error>;
 }
 
 impl ReadRows for Index {
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         self.for_each(take)
+    }
+
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error> {
+        self.for_each_amended(take)
+    }
+
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error> {
+        self.for_each_mark(take)
     }
 }
 
@@ -311,6 +331,14 @@ impl Target for IndexRows<'_> {
 impl ReadRows for IndexRows<'_> {
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         self.opened()?.for_each(take)
+    }
+
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error> {
+        self.opened()?.for_each_amended(take)
+    }
+
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error> {
+        self.opened()?.for_each_mark(take)
     }
 }
 
