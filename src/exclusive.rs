@@ -15,11 +15,11 @@ use crate::journal::ExclusiveJournal;
 ///
 /// ```
 /// use indelible::home::Home;
-/// use indelible::pipeline::{Committer, Options};
+/// use indelible::pipeline::{Pipeline, Options};
 ///
 /// fn commit(home: &Home) -> Result<(), Box<dyn std::error::Error>> {
 ///     match home.exclusive("an example")? {
-///         Ok(exclusive) => drop(Committer::open(&exclusive, Options::default())?.commit_everything(|_| ())?),
+///         Ok(exclusive) => drop(Pipeline::open(&exclusive, Options::default())?.commit_everything(|_| ())?),
 ///         Err(holder) => println!("{} does it", holder.0),
 ///     }
 ///     Ok(())
@@ -49,9 +49,9 @@ use crate::journal::ExclusiveJournal;
 /// To commit without the lock:
 ///
 /// ```compile_fail,E0308
-/// # use indelible::{home::Home, pipeline::{Committer, Options}};
+/// # use indelible::{home::Home, pipeline::{Pipeline, Options}};
 /// fn commit(home: &Home) {
-///     let _ = Committer::open(home, Options::default());
+///     let _ = Pipeline::open(home, Options::default());
 /// }
 /// ```
 ///
@@ -78,9 +78,9 @@ use crate::journal::ExclusiveJournal;
 /// To commit in one home with the lock of another:
 ///
 /// ```compile_fail,E0061
-/// # use indelible::{exclusive::Exclusive, home::Home, pipeline::{Committer, Options}};
+/// # use indelible::{exclusive::Exclusive, home::Home, pipeline::{Pipeline, Options}};
 /// fn commit(home: &Home, other: &Exclusive) {
-///     let _ = Committer::open(home, other, Options::default());
+///     let _ = Pipeline::open(home, other, Options::default());
 /// }
 /// ```
 ///

@@ -88,6 +88,7 @@ pub mod own;
 pub mod page;
 pub mod pipeline;
 pub mod private;
+pub mod progress;
 pub mod project;
 pub mod quarantine;
 pub mod random;

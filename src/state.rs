@@ -1,65 +1,106 @@
-//! What whoever has the worker's lock remembers from one time to the next.
+//! What the holder of the worker's lock remembers from one time to the next.
 //!
-//! It is only ever an excuse to do less: where it is missing or says something else, everything is looked at anew. (That
-//! rows are owed is no excuse, but says how much less: without a state, all rows are looked for.)
+//! A cache, and notes that say where to look less. If it is missing or stale, everything is audited. The rows' watermark is
+//! not here but in the index, and the history's in its commits (`target`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::exclusive::Exclusive;
-use crate::fs::{Dir, Durability, Error, os};
+use crate::fs::{Dir, Durability, Error};
 use crate::home;
 use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
-/// It names every segment, and while rows are owed no segment goes.
+/// It names every segment, and while rows lag few segments go.
 const BYTES_MAX: u64 = 1 << 20;
+/// The version of the content. A file without one is version 1.
+const VERSION: u32 = 2;
 
 /// The content of `.indelible/state.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// Since this boot, every file and row of the journal has been seen in place.
-    pub boot: String,
-    /// The journal that all of this is said about.
+    /// The version of this content.
+    version: u32,
+    /// The journal that all of this is about.
     pub journal: JournalId,
-    /// Whether a batch has been committed, so that a history without one has lost something.
+    /// Whether a batch has been committed: a history without a commit has lost something then.
     pub committed: bool,
-    /// How far the journal was found to be in git already, so that no commit of ours says so.
+    /// How far the history was found to have the journal already, so that no trailer says so.
     #[serde(default)]
-    pub passed: Option<Passed>,
+    pub noted: Option<Noted>,
     /// Segments of the journal, by their numbers. Where one has another number by now, what lies before a position need
     /// not be what came before it.
     #[serde(default)]
     pub segments: Vec<(u64, SegmentId)>,
-    /// Whether everything has to be looked at since a position could not be trusted, and has not been to the end. What is
-    /// committed meanwhile can be trusted again, so nothing else would say so.
+    /// An audit of everything is due, and has not been finished. What is committed meanwhile can be trusted, so nothing
+    /// else would say so.
     #[serde(default)]
-    pub distrusted: bool,
-    /// From where on records may be committed whose rows are not in the index yet, if there are any.
-    #[serde(default)]
-    pub rows_owed: Option<Position>,
+    pub audit_due: bool,
+    /// What version 1 said of the rows, which the index says now.
+    #[serde(skip)]
+    pub rows_before: Option<RowsBefore>,
 }
 
-/// A part of the journal that needed no commit.
+/// A watermark of the history that is not in a trailer. The commit validates it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
-    /// Where it ends.
+pub struct Noted {
+    /// Up to here the history has the journal.
     pub position: Position,
-    /// The commit whose history had all of it. Where the branch does not reach that, this means nothing.
+    /// The commit that has all of it. Where the branch does not reach that, this means nothing.
     pub commit: String,
+}
+
+/// What version 1 of this file said of files and rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowsBefore {
+    /// The boot since which every file and row of the journal was seen in place.
+    pub boot: String,
+    /// From here on rows were not in the index; `None` if it had all that the history had.
+    pub lag: Option<Position>,
+}
+
+/// Version 1 of the content.
+#[derive(Deserialize)]
+struct First {
+    boot: String,
+    journal: JournalId,
+    committed: bool,
+    #[serde(default)]
+    passed: Option<Noted>,
+    #[serde(default)]
+    segments: Vec<(u64, SegmentId)>,
+    #[serde(default)]
+    distrusted: bool,
+    #[serde(default)]
+    rows_owed: Option<Position>,
+}
+
+impl From<First> for State {
+    fn from(first: First) -> State {
+        State {
+            version: VERSION,
+            journal: first.journal,
+            committed: first.committed,
+            noted: first.passed,
+            segments: first.segments,
+            audit_due: first.distrusted,
+            rows_before: Some(RowsBefore { boot: first.boot, lag: first.rows_owed }),
+        }
+    }
 }
 
 impl State {
     /// The state of a home that is being made.
     pub fn of_new(journal: JournalId) -> State {
         State {
-            boot: os::boot_id(),
+            version: VERSION,
             journal,
             committed: false,
-            passed: None,
+            noted: None,
             segments: Vec::new(),
-            distrusted: false,
-            rows_owed: None,
+            audit_due: false,
+            rows_before: None,
         }
     }
 
@@ -69,7 +110,10 @@ impl State {
     /// [`Error::Io`] if it cannot be read.
     pub fn read(private: &Dir) -> Result<Option<State>, Error> {
         let text = private.content(NAME, BYTES_MAX)?;
-        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+        Ok(text.and_then(|text| {
+            let state = serde_json::from_slice::<State>(&text).ok().filter(|state| state.version == VERSION);
+            state.or_else(|| serde_json::from_slice::<First>(&text).ok().map(State::from))
+        }))
     }
 
     /// Remembers this, durably.

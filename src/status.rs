@@ -31,8 +31,9 @@ pub struct Status {
     pub home: String,
     /// The records that wait to be committed.
     pub pending: Pending,
-    /// The records that are committed and wait for their row: another process had the index's lock.
-    pub rows_owed: Pending,
+    /// The records that are committed and wait for their row: the index was locked, or could not be opened.
+    #[serde(rename = "rows_owed")]
+    pub rows_lag: Pending,
     /// The owner of the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
     /// The status that the worker last published.
@@ -96,18 +97,18 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         needs.push(chain(&error));
         None
     });
-    let reached = history.as_ref().and_then(|history| reached(home, history).ok()).unwrap_or_default();
-    let Reached { committed, rows_owed } = reached;
+    let index = open_index(home, &mut needs);
+    let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
+    let Reached { committed, rows_lag, rows_lost } = reached;
     let pending = waiting(home, committed, None, &mut needs)?;
-    let rows_owed =
-        rows_owed.map(|owed| waiting(home, Some(owed), committed, &mut needs)).transpose()?.unwrap_or_default();
+    let rows_lag = rows_lag.map(|from| waiting(home, Some(from), committed, &mut needs)).transpose()?;
+    let rows_lag = rows_lag.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
     let quarantine = Contents::of(home)?;
-    index_trouble(home, &mut needs);
     let records = counted(pending.records, "record has", "records have");
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
-    rows_trouble(&rows_owed, &mut needs);
+    rows_trouble(&rows_lag, rows_lost, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
     room_trouble(home, &mut needs);
     let hooks = count::counts(home.private())?;
@@ -117,7 +118,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     Ok(Status {
         home: home.path().display().to_string(),
         pending,
-        rows_owed,
+        rows_lag,
         worker,
         published,
         journal: JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() },
@@ -146,7 +147,7 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     let mut oldest_age_s = None;
     if !running {
         let history = History::open(home.path(), options.clone())?;
-        let committed = reached(home, &history).unwrap_or_default().committed;
+        let committed = reached(home, &history, None).unwrap_or_default().committed;
         let mut records = Records::from_position_or_start(home.journal(), committed)?;
         while oldest_age_s.is_none()
             && let Some(found) = records.as_mut().map(Records::next).transpose()?.flatten()
@@ -215,14 +216,17 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
     }
 }
 
-fn index_trouble(home: &Home, needs: &mut Vec<String>) {
-    let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite)
-        .and_then(|index| index.check_schema());
-    match opened {
-        Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
-            needs.push(format!("{}: run `indelible repair`", chain(&error)));
+/// The index, to be read; `None` if it cannot be used, with the reason in `needs` if that will not pass by itself.
+fn open_index(home: &Home, needs: &mut Vec<String>) -> Option<Index> {
+    let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite);
+    match opened.and_then(|index| index.check_schema().map(|()| index)) {
+        Ok(index) => Some(index),
+        Err(error) => {
+            if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) {
+                needs.push(format!("{}: run `indelible repair`", chain(&error)));
+            }
+            None
         }
-        _ => {}
     }
 }
 
@@ -248,11 +252,14 @@ fn worker_trouble(
     }
 }
 
-fn rows_trouble(owed: &Pending, needs: &mut Vec<String>) {
-    let waits = owed.oldest_age_s.unwrap_or(0);
+fn rows_trouble(lag: &Pending, lost: bool, needs: &mut Vec<String>) {
+    if lost {
+        needs.push("the journal no longer has all records that the index may lack: run `indelible recover`".to_owned());
+    }
+    let waits = lag.oldest_age_s.unwrap_or(0);
     let (records, waited) = (
         counted(
-            owed.records,
+            lag.records,
             "record is committed and waits for its row",
             "records are committed and wait for their rows",
         ),

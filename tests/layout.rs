@@ -19,9 +19,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("fs/os/unix.rs", "to be split"),
     ("fs/os/windows.rs", "the functions of `os::unix`, in its order, so that both can be read side by side"),
     ("fs/os/windows/calls.rs", "one table of calls, each with the unsafe code that it needs"),
-    ("pipeline/mod.rs", "to be split"),
-    ("pipeline/simulated.rs", "to be split"),
-    ("recover/mod.rs", "to be split"),
     ("target/history/mod.rs", "to be split"),
     ("target/history/pointer.rs", "to be split"),
 ];

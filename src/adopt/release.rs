@@ -29,7 +29,7 @@ use crate::home::{self, ADOPTED, Home, IDENTITY, RELEASED};
 use crate::init;
 use crate::journal::{self, Item, Reader};
 use crate::model::position::Position;
-use crate::pipeline::{self, Committer, Progress};
+use crate::pipeline::{self, Pipeline, Progress};
 use crate::private::{self, ASIDE};
 use crate::recover::{self, Scope};
 use crate::target::history::History;
@@ -199,11 +199,11 @@ fn commit_everything(
     options: &pipeline::Options,
     progress: &mut dyn Progress,
 ) -> Result<Position, Error> {
-    let mut committer = Committer::open(exclusive, options.clone()).map_err(recover::Error::from)?;
-    recover::recover(&mut committer, Scope::Start, progress)?;
-    match committer.rows_owed() {
-        None => Ok(committer.committed()),
-        Some(_) => Err(index::Error::Busy { waited: options.index_wait }.into()),
+    let mut pipeline = Pipeline::open(exclusive, options.clone()).map_err(recover::Error::from)?;
+    recover::recover(&mut pipeline, Scope::Start, progress)?;
+    match pipeline.is_lagging() {
+        false => Ok(pipeline.committed()),
+        true => Err(index::Error::Busy { waited: options.index_wait }.into()),
     }
 }
 

@@ -5,9 +5,11 @@
 
 mod classify;
 mod revisions;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound::{Included, Unbounded};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -15,6 +17,7 @@ use serde::Serialize;
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
 use revisions::Known;
+pub(crate) use walk::walk;
 
 use crate::fs::{self, Dir};
 use crate::home::Home;
@@ -23,11 +26,13 @@ use crate::model::path::{ROOTS, is_companion, is_domain_page, of_state_file, sta
 use crate::model::position::Position;
 use crate::model::{Op, RecordId, RecordPath};
 use crate::page::{self, StateFile};
-use crate::pipeline::Progress;
+use crate::progress::Progress;
 use crate::quarantine::Quarantine;
+use crate::target::commits::{CommittedFile, ReadCommits};
 use crate::target::files::is_torn;
-use crate::target::history::{self, History, TreeFile};
-use crate::target::index::{self, Index};
+use crate::target::history;
+use crate::target::index;
+use crate::target::rows::ReadRows;
 
 /// A file larger than this is no record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
@@ -126,9 +131,9 @@ pub struct Stores<'s> {
     /// The home.
     pub home: &'s Home,
     /// Its index, unless that is lost.
-    pub index: Option<&'s Index>,
+    pub index: Option<&'s dyn ReadRows>,
     /// Its history, unless that is lost.
-    pub history: Option<&'s History>,
+    pub history: Option<&'s dyn ReadCommits>,
     /// Up to where the journal is committed; `None` to take all of it for pending.
     pub committed: Option<Position>,
 }
@@ -243,31 +248,34 @@ impl Collecting {
         Ok(())
     }
 
-    fn rows(&mut self, index: &Index) -> Result<(), Error> {
-        index.for_each(|known| {
+    fn rows(&mut self, index: &dyn ReadRows) -> Result<(), Error> {
+        index.each(&mut |known| {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
-        index.for_each_amended(|id, revision| self.known.revisions.extend([(id, revision)]))?;
-        index.for_each_mark(|mark| self.known.marks.extend([(mark.of, mark)]))?;
+        index.each_amended(&mut |id, revision| self.known.revisions.extend([(id, revision)]))?;
+        index.each_mark(&mut |mark| self.known.marks.extend([(mark.of, mark)]))?;
         Ok(())
     }
 
-    fn tree(&mut self, home: &Home, history: &History, progress: &mut dyn Progress) -> Result<(), Error> {
+    fn tree(&mut self, home: &Home, history: &dyn ReadCommits, progress: &mut dyn Progress) -> Result<(), Error> {
         progress.begin("reading the history", 0);
         let mut seen = 0;
-        history.for_each_file(|file| {
+        let mut failed = None;
+        history.each_file(&mut |file| {
             seen += 1;
             if seen % 256 == 0 {
                 progress.at(seen);
             }
-            self.tree_file(home, file)
+            failed = self.tree_file(home, file).err();
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        failed.map_or(Ok(()), Err)?;
         progress.end();
         Ok(())
     }
 
-    fn tree_file(&mut self, home: &Home, file: &TreeFile<'_>) -> Result<(), Error> {
+    fn tree_file(&mut self, home: &Home, file: &dyn CommittedFile) -> Result<(), Error> {
         let path = file.path();
         if let Some(id) = of_state_file(path) {
             let state = StateFile::parse(id, &file.read()?);
@@ -345,7 +353,7 @@ impl Collecting {
     }
 
     /// A path that only the history has. It is a record's only if its blob says so.
-    fn tree_only(&mut self, file: &TreeFile<'_>) -> Result<(), Error> {
+    fn tree_only(&mut self, file: &dyn CommittedFile) -> Result<(), Error> {
         if let Some(id) = page::id_of(&file.read()?) {
             let moved = self.places.contains_key(&id);
             self.paths.insert(file.path().into(), Collected { in_tree: true, moved, ..Collected::default() });
@@ -353,7 +361,7 @@ impl Collecting {
         Ok(())
     }
 
-    fn judge(mut self, history: Option<&History>, pending: &HashSet<String>) -> Result<Audit, Error> {
+    fn judge(mut self, history: Option<&dyn ReadCommits>, pending: &HashSet<String>) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
@@ -407,12 +415,12 @@ impl Collecting {
     }
 
     /// Of all paths that the branch's tree lacks, those that it had once.
-    fn removed(&self, history: Option<&History>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
+    fn removed(&self, history: Option<&dyn ReadCommits>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
         let ours = |it: &Collected| it.row.is_some() || it.file.is_some_and(|file| file.id.is_some());
         let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(&***path));
-        let mut candidates: BTreeSet<String> = absent.map(|(path, _)| path.to_string()).collect();
+        let candidates: BTreeSet<String> = absent.map(|(path, _)| path.to_string()).collect();
         match history {
-            Some(history) if !candidates.is_empty() => Ok(history.introduced(&mut candidates, |_| ())?),
+            Some(history) if !candidates.is_empty() => Ok(history.introduced(candidates)?),
             _ => Ok(BTreeSet::new()),
         }
     }
@@ -455,31 +463,9 @@ fn is_ours(path: &str, blob: &[u8]) -> bool {
 }
 
 /// Whether a companion is what a power cut leaves: nothing of it, its first sectors, or zeros.
-fn is_torn_companion(home: &Home, file: &TreeFile<'_>) -> Result<bool, Error> {
+fn is_torn_companion(home: &Home, file: &dyn CommittedFile) -> Result<bool, Error> {
     let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
     Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
-}
-
-/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
-pub(crate) fn walk<E: From<fs::Error>>(
-    home: &Dir,
-    folder: &str,
-    visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), E>,
-) -> Result<(), E> {
-    let dir = match home.folder(folder) {
-        Err(fs::Error::Refused { .. }) => return Ok(()),
-        Err(error) if error.is_not_found() => return Ok(()),
-        dir => dir?,
-    };
-    for name in dir.names()? {
-        let path = format!("{folder}/{name}");
-        match dir.find(&name)? {
-            Some(found) if found.is_folder => walk(home, &path, visit)?,
-            Some(found) if found.is_file && name.ends_with(".md") => visit(&dir, &name, &path)?,
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The pages of the records that the journal holds behind `committed`.

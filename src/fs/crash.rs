@@ -96,12 +96,10 @@ points! {
     BatchBeforeSync,
     /// What cannot be applied is about to be parked.
     ParkBefore,
-    /// A batch will be committed without its rows, and that is not noted yet.
-    OweBeforeMark,
-    /// Rows that were owed are in the index, and their pages are neither rendered nor committed.
-    OwedBeforePages,
-    /// Nothing is owed any more, and the note that it is, is still there.
-    OwedBeforeUnmark,
+    /// Rows that lagged are in the index, and their pages are neither rendered nor committed.
+    CatchUpBeforePages,
+    /// No page lags any more, and the watermark still says that they do.
+    CatchUpBeforeMark,
     /// A batch is applied, and nothing of it is in git yet.
     CommitBeforePack,
     /// The batch's pack is written to the staging folder.

@@ -13,21 +13,24 @@
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after an operation that joins two was appended | it, once more behind itself | the revision makes the double harmless |
 
-use super::{Applied, Committer, Error, Outcome};
+use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
 use crate::model::path::{RecordPath, state_file};
 use crate::model::position::Position;
 use crate::model::{Change, FileImage, Intent, Op, RecordId};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
+use crate::target::Mark;
 use crate::target::changed_files::{ChangedFiles, Written};
-use crate::target::history::{Changes, History};
+use crate::target::commits::ReadCommits;
+use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 
-impl Committer<'_> {
+impl Pipeline<'_> {
     /// Applies and commits the operation `logged`, before which everything is committed.
     pub(super) fn commit_change(&mut self, logged: &Logged, proof: &Synced<Position>) -> Result<Outcome, Error> {
-        self.see_rows()?;
+        self.ensure_rows()?;
+        let end = Mark { segment: logged.segment, position: logged.position };
         let op = &logged.op;
         let path = self.page_path(op)?;
         let current = self.current(op.of(), path.as_deref())?;
@@ -35,7 +38,7 @@ impl Committer<'_> {
         tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
         match resolution {
             Resolution::Apply => match self.apply_change(op, path, &current, proof) {
-                Ok(changes) => return self.commit_applied(Applied::of(Some(changes)), logged.position),
+                Ok(changes) => return self.commit_op(Some(changes), end, proof),
                 Err(error) if error.is_for_good() => self.park_op(op, &crate::model::text::chain(&error))?,
                 Err(error) => return Err(error),
             },
@@ -51,17 +54,15 @@ impl Committer<'_> {
             Resolution::Append(joined) => self.append_joined(&joined)?,
             Resolution::Park(why) => self.park_op(op, why)?,
         }
-        self.commit_applied(Applied::of(None), logged.position)
+        self.commit_op(None, end, proof)
     }
 
-    /// Ensures that rows that are owed are there.
-    fn see_rows(&mut self) -> Result<(), Error> {
-        if self.rows_owed().is_some() {
-            self.insert_owed()?;
-        }
-        match self.rows_owed() {
-            Some(_) => Err(index::Error::Busy { waited: self.options.index_wait }.into()),
-            None => self.index().map(|_| ()),
+    /// Ensures that no row lags.
+    fn ensure_rows(&mut self) -> Result<(), Error> {
+        self.catch_up()?;
+        match self.is_lagging() {
+            true => Err(index::Error::Busy { waited: self.options.index_wait }.into()),
+            false => self.reach_index(),
         }
     }
 
@@ -104,12 +105,12 @@ impl Committer<'_> {
             Op::Retract(change) | Op::Restore(change) => (change.of, change.path.clone()),
             Op::Erase { of, .. } => (*of, None),
         };
-        let known = self.index()?.find(of)?.map(|known| RecordPath(&known.path).page().into_owned());
+        let known = self.row_of(of)?.map(|known| RecordPath(&known.path).page().into_owned());
         let full = said.as_deref().map(|path| RecordPath(path).with_full_id(of));
         let candidates = known.into_iter().chain(said).chain(full);
         let mut first = None;
         for path in candidates.filter(|path| crate::model::check_path(path).is_ok()) {
-            if self.history.last_of(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(of)) {
+            if self.commits.last_of(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(of)) {
                 return Ok(Some(path));
             }
             first = first.or(Some(path));
@@ -119,11 +120,11 @@ impl Committer<'_> {
 
     fn current(&self, of: RecordId, path: Option<&str>) -> Result<Current, Error> {
         let page = match path {
-            Some(path) => self.history.read(path)?.map(|bytes| (path.to_owned(), bytes)),
+            Some(path) => self.commits.read(path)?.map(|bytes| (path.to_owned(), bytes)),
             None => None,
         };
         let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
-        Ok(Current { page, state: self.history.read(&state_file(of))? })
+        Ok(Current { page, state: self.commits.read(&state_file(of))? })
     }
 
     /// Takes `op` to files, row and page, and returns what it changes in the tree.
@@ -144,7 +145,7 @@ impl Committer<'_> {
                 if current.page.is_none() {
                     self.insert_amended(&amendment.record, &file.path)?;
                 }
-                self.index()?.amend(amendment)?;
+                self.rows.amend(amendment)?;
                 changes.files.push(file);
             }
             Op::Retract(change) => self.retract(change, path.as_deref(), proof, &mut changes)?,
@@ -153,7 +154,7 @@ impl Committer<'_> {
         }
         let folder = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
         if let Some(folder) = folder {
-            let pages = self.render_folders(vec![folder.clone()])?;
+            let pages = self.render_pages(std::iter::once(folder.as_str()))?;
             if pages.is_empty() {
                 let files = ChangedFiles::new(self.home)?;
                 changes.removed.extend(files.remove_page(&folder, proof)?);
@@ -165,7 +166,7 @@ impl Committer<'_> {
 
     fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
-        let written = ChangedFiles::new(self.home)?.write(of, file, had(&self.history), proof)?;
+        let written = ChangedFiles::new(self.home)?.write(of, file, had(self.commits.as_read()), proof)?;
         self.counts.files_written += u64::from(written == Written::New);
         Ok(())
     }
@@ -173,7 +174,7 @@ impl Committer<'_> {
     /// The row of a record of which the history has nothing yet: the amendment carries all of it.
     fn insert_amended(&mut self, intent: &Intent, path: &str) -> Result<(), Error> {
         let row = RowImage::of(intent, RecordPath(path).shown());
-        self.index()?.insert(&[row])?;
+        self.rows.insert(&row)?;
         Ok(())
     }
 
@@ -189,10 +190,10 @@ impl Committer<'_> {
         files.mark(&state, proof)?;
         let log = path.and_then(|path| RecordPath(path).log());
         for path in path.map(str::to_owned).into_iter().chain(log) {
-            files.remove(change.of, &path, had(&self.history), proof)?;
+            files.remove(change.of, &path, had(self.commits.as_read()), proof)?;
             changes.removed.push(path);
         }
-        self.index()?.hide(&state)?;
+        self.rows.hide(&state)?;
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Committer<'_> {
         let state = StateFile::of_change(change, Presence::Restored);
         let log = path.and_then(|path| RecordPath(path).log());
         for path in path.map(str::to_owned).into_iter().chain(log) {
-            let text = self.history.last_of(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = self.commits.last_of(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
             changes.files.extend(text.map(|text| FileImage { path, text }));
         }
         let nowhere = || Error::Nowhere { id: change.of };
@@ -229,7 +230,7 @@ impl Committer<'_> {
             amended: amended.as_ref(),
             path,
         };
-        self.index()?.unhide(&state, Some(&row))?;
+        self.rows.unhide(&state, &row)?;
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
@@ -243,14 +244,14 @@ impl Committer<'_> {
     ) -> Result<Vec<Intent>, Error> {
         let paths: Vec<String> = intents.iter().map(|intent| state_file(intent.id)).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let missing: std::collections::HashSet<&str> = self.history.missing(&paths)?.into_iter().collect();
+        let present = self.commits.present(&paths)?;
         let mut shown = Vec::with_capacity(intents.len());
         for (intent, path) in intents.into_iter().zip(&paths) {
-            if missing.contains(path) {
+            if !present.contains(*path) {
                 shown.push(intent);
                 continue;
             }
-            let bytes = self.history.read(path)?.unwrap_or_default();
+            let bytes = self.commits.read(path)?.unwrap_or_default();
             let state = StateFile::parse(intent.id, &bytes);
             if state.as_ref().is_some_and(|state| !state.state.is_hidden()) {
                 shown.push(intent);
@@ -262,8 +263,8 @@ impl Committer<'_> {
                 let is_ours = |_: &str, bytes: &[u8]| Ok::<_, Error>(bytes == file.text.as_bytes());
                 files.remove(intent.id, &file.path, is_ours, proof)?;
             }
-            if let (Some(state), Ok(index)) = (state, self.index()) {
-                index.hide(&state)?;
+            if let Some(state) = state.filter(|_| self.rows.is_open()) {
+                self.rows.hide(&state)?;
             }
         }
         Ok(shown)
@@ -271,6 +272,6 @@ impl Committer<'_> {
 }
 
 /// Whether bytes at a path are those of a revision that `history` has or had.
-fn had(history: &History) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
+fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
     |path, bytes| Ok(history.had(path, bytes)?)
 }

@@ -23,6 +23,7 @@
 //! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker, which knows from the state that it was not finished |
 
 mod rebuild;
+mod revisions;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,18 +31,18 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{self, Action, Finding, Stores, audit};
-use crate::fs::{self, Durability, Point, crash, place};
+use crate::audit::{self, Action, Finding};
+use crate::fs::{self, Durability};
 use crate::home;
-use crate::journal::{self, Appender};
-use crate::model::path::{RecordPath, is_domain_page, of_state_file, split};
-use crate::model::{Amendment, Change, FileImage, Intent, Level, Op, RecordId, Request, Revision};
+use crate::journal;
+use crate::model::path::{RecordPath, is_domain_page, split};
+use crate::model::{FileImage, Intent, Level, Op, RecordId, Request};
 use crate::page::{self, Parsed};
-use crate::pipeline::{self, Committer, Progress};
+use crate::pipeline::{self, Counts, Pipeline, Progress};
 use crate::quarantine::Quarantine;
 use crate::target::files;
 use crate::target::history;
-use crate::target::index::{self, Index, Others, Revived, RowImage};
+use crate::target::index::{self, RowImage};
 
 /// How many intents are written anew with one sync.
 const GROUP: usize = 256;
@@ -169,117 +170,83 @@ impl Error {
     }
 }
 
-/// Brings the home of `committer` in order.
+/// Brings the home of `pipeline` in order.
 ///
 /// # Errors
 /// Every [`Error`]; what was done until then stays done.
-pub fn recover(committer: &mut Committer<'_>, scope: Scope, progress: &mut dyn Progress) -> Result<Report, Error> {
-    let before = *committer.counts();
-    let mut report = Report { distrusted: committer.void().map(|void| void.name().to_owned()), ..Report::default() };
-    report.swept = sweep(committer)?;
-    let unopenable = free_index(committer)?;
+pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Progress) -> Result<Report, Error> {
+    let before = pipeline.counts();
+    let mut report =
+        Report { distrusted: pipeline.audit_due().map(|void| void.name().to_owned()), ..Report::default() };
+    report.swept = pipeline.sweep()?;
+    let unopenable = pipeline.unblock_index()?;
     if unopenable.is_none() {
-        rebuild::if_lost(committer, scope == Scope::Everything, &mut report, progress)?;
-        committer.update_index()?;
+        rebuild::if_lost(pipeline, scope == Scope::Everything, &mut report, progress)?;
+        pipeline.update_index()?;
     }
-    let everything = scope == Scope::Everything || report.index_rebuilt || report.distrusted.is_some();
     // Before anything is committed: of several intents with one id, the one that is committed already is the record.
-    let everything = match (&unopenable, committer.is_after_boot()) {
-        (None, true) => committer.restore_rows()? || everything,
-        (Some(_), true) => committer.owe_all_rows().map(|()| everything)?,
-        (_, false) => everything,
-    };
-    report.committed = commit(committer, &mut report, progress)?;
+    let gone = pipeline.catch_up_and_check()?;
+    let everything = scope == Scope::Everything || gone || report.index_rebuilt || pipeline.audit_due().is_some();
+    report.committed = commit(pipeline, &mut report, progress)?;
     if let Some(error) = unopenable {
         // What is left to do has to wait for the index, and is begun again next time.
         tracing::warn!(error = crate::model::text::chain(&error), "going on without the index");
         return if scope == Scope::Everything { Err(error.into()) } else { Ok(report) };
     }
     // Damage is found while the journal is read.
-    if everything || committer.void().is_some() {
-        mend(committer, &mut report, progress)?;
+    let everything = everything || pipeline.audit_due().is_some();
+    if everything {
+        mend(pipeline, &mut report, progress)?;
     } else {
-        retry_parked(committer, &mut report, progress)?;
+        retry_parked(pipeline, &mut report, progress)?;
     }
-    if scope == Scope::Everything && committer.rows_owed().is_some() {
+    if scope == Scope::Everything && pipeline.is_lagging() {
         // A worker goes on without rows and inserts them later; who asked for everything is told that it is not done.
-        return Err(index::Error::Busy { waited: committer.options().index_wait }.into());
+        return Err(index::Error::Busy { waited: pipeline.options().index_wait }.into());
     }
-    committer.settled()?;
-    let after = *committer.counts();
+    pipeline.settle(everything)?;
+    count(&mut report, before, pipeline.counts());
+    Ok(report)
+}
+
+fn count(report: &mut Report, before: Counts, after: Counts) {
     report.commits = after.commits - before.commits;
     report.torn = after.torn - before.torn;
     report.damaged = after.damaged - before.damaged;
     report.parked = after.parked - before.parked;
     report.rows_added += after.rows_inserted - before.rows_inserted;
     report.files_restored += after.files_written - before.files_written;
-    Ok(report)
 }
 
-/// Sees to it that the index can be opened: its `-shm` is set aside if that is in the way, and nobody uses it. Returns what
-/// keeps it from being opened, if that is one of its files all the same.
-fn free_index(committer: &mut Committer<'_>) -> Result<Option<index::Error>, Error> {
-    let unopenable = |committer: &mut Committer<'_>| match committer.index() {
-        Err(pipeline::Error::Index(error)) if error.is_unopenable() => Some(error),
-        // Anything else is said by who comes next.
-        _ => None,
-    };
-    if unopenable(committer).is_none() {
-        return Ok(None);
-    }
-    let home = committer.home();
-    let quarantine = home.private_folder("quarantine")?;
-    let (folder, _) = home::INDEX.rsplit_once('/').unwrap_or((".", home::INDEX));
-    let aside = |name: &str| home.dir().folder(folder)?.set_aside(name, &quarantine, name).map(|_| ());
-    match Index::clear_shared_memory(&home.index_path(), aside) {
-        Ok(_) => {}
-        Err(error) => tracing::warn!(error = crate::model::text::chain(&error), "the index is left as it is"),
-    }
-    Ok(unopenable(committer))
-}
-
-/// Removes what a crash can leave behind and nobody will use. A recorder at work loses a temporary file to that at the
-/// most, and leaves its file to the worker then.
-fn sweep(committer: &Committer<'_>) -> Result<u64, Error> {
-    let temporary = committer.home().private_folder("tmp")?;
-    crash::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
-    let home = committer.home();
-    let swept = place::sweep(&temporary, &home.private_folder("quarantine")?, [home.dir(), home.private()])?;
-    let history = committer.history().sweep()?;
-    Ok(swept + history.total() as u64)
-}
-
-fn commit(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<u64, Error> {
+fn commit(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<u64, Error> {
     progress.begin("committing", 0);
-    let outcome = committer.commit_everything(|records| progress.at(records as u64))?;
+    let outcome = pipeline.commit_everything(|records| progress.at(records as u64))?;
     progress.end();
     report.last_commit = outcome.commit.or(report.last_commit.take());
     Ok(outcome.records as u64)
 }
 
 /// Holds the stores against each other and mends what differs.
-fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
-    let history = committer.history().clone();
-    let (home, committed) = (committer.home(), committer.settled_position());
-    let stores = Stores { home, index: Some(committer.index()?), history: Some(&history), committed: Some(committed) };
-    let audit = audit(&stores, progress)?;
-    let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };
+fn mend(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
+    pipeline.reach_index()?;
+    let audit = pipeline.audit(progress)?;
+    let mut mending = Mending { pipeline, report, group: Vec::new(), group_bytes: 0 };
     progress.begin("mending", audit.findings.len() as u64);
     for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
         progress.at(done as u64 + 1);
     }
-    retry_entries(mending.committer, mending.report)?;
-    let parked = Quarantine::new(mending.committer.home())?.parked()?;
+    retry_entries(mending.pipeline, mending.report)?;
+    let parked = Quarantine::new(mending.pipeline.home())?.parked()?;
     for (_, intent) in &parked {
         mending.again(intent.clone())?;
     }
     mending.append()?;
     progress.end();
     mending.companions(&audit.missing_companions)?;
-    let recommitted = commit(committer, report, progress)?;
+    let recommitted = commit(pipeline, report, progress)?;
     report.recommitted += recommitted;
-    release(committer, report, &parked)
+    release(pipeline, report, &parked)
 }
 
 /// Tries those records again that were parked since something was in the way of a file, and no longer is. A worker does so
@@ -288,64 +255,50 @@ fn mend(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn P
 /// # Errors
 /// Every [`Error`]; the records are still in quarantine then.
 pub(crate) fn retry_parked(
-    committer: &mut Committer<'_>,
+    pipeline: &mut Pipeline<'_>,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(), Error> {
-    retry_entries(committer, report)?;
-    let home = committer.home();
+    retry_entries(pipeline, report)?;
+    let home = pipeline.home();
     let mut parked = Quarantine::new(home)?.parked()?;
     parked.retain(|(name, intent)| name.ends_with("-file.json") && files::has_room(home.dir(), intent));
     if parked.is_empty() {
         return Ok(());
     }
-    let mut mending = Mending { committer, report, group: Vec::new(), group_bytes: 0 };
+    let mut mending = Mending { pipeline, report, group: Vec::new(), group_bytes: 0 };
     for (_, intent) in &parked {
         mending.again(intent.clone())?;
     }
     mending.append()?;
-    commit(committer, report, progress)?;
-    release(committer, report, &parked)
+    commit(pipeline, report, progress)?;
+    release(pipeline, report, &parked)
 }
 
 /// Gives those entries to the journal again that an older program parked since it did not know their operation, and that this
 /// one applies. Killed before they leave quarantine, the next run gives them again: the revision makes the double harmless.
-fn retry_entries(committer: &mut Committer<'_>, report: &mut Report) -> Result<(), Error> {
-    let quarantine = Quarantine::new(committer.home())?;
+fn retry_entries(pipeline: &mut Pipeline<'_>, report: &mut Report) -> Result<(), Error> {
+    let quarantine = Quarantine::new(pipeline.home())?;
     for (name, json) in quarantine.parked_entries()? {
         if !Op::of_json(&json).is_ok_and(|op| pipeline::applies(&op)) {
             continue;
         }
-        let mut appender = Appender::open_for_operations(committer.home().journal())?;
-        let written = appender.append(&[&json])?;
-        let _ = written.sync()?;
-        quarantine.release(&name)?;
-        tracing::info!(name, "an entry from quarantine is of an operation that this version knows: it is applied now");
-        committer.counts_mut().released += 1;
+        pipeline.append_again(&name, &json)?;
         report.released += 1;
     }
     Ok(())
 }
 
 /// Of the records that were parked and have been tried again, lets those go that are in all three stores by now.
-fn release(committer: &mut Committer<'_>, report: &mut Report, parked: &[(String, Intent)]) -> Result<(), Error> {
+fn release(pipeline: &mut Pipeline<'_>, report: &mut Report, parked: &[(String, Intent)]) -> Result<(), Error> {
     for (name, intent) in parked {
-        let in_history = intent.files.first().is_some_and(|file| {
-            let missing = committer.history().missing(&[&file.path]);
-            missing.is_ok_and(|missing| missing.is_empty())
-        });
-        if in_history && committer.index()?.find(intent.id)?.is_some() {
-            Quarantine::new(committer.home())?.release(name)?;
-            tracing::info!(id = %intent.id, "a record from quarantine could be applied now");
-            committer.counts_mut().released += 1;
-            report.released += 1;
-        }
+        report.released += u64::from(pipeline.release(name, intent)?);
     }
     Ok(())
 }
 
 struct Mending<'m, 'h> {
-    committer: &'m mut Committer<'h>,
+    pipeline: &'m mut Pipeline<'h>,
     report: &'m mut Report,
     /// Intents to be written to the journal.
     group: Vec<Op>,
@@ -358,7 +311,7 @@ impl Mending<'_, '_> {
             && finding.action != Action::Hide
             && !self.revive(finding, id)?
         {
-            self.committer.index()?.forget(id)?;
+            self.pipeline.forget_row(id)?;
         }
         match finding.action {
             Action::Nothing | Action::Wait => Ok(()),
@@ -385,9 +338,9 @@ impl Mending<'_, '_> {
     fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
         let file = match finding.evidence.file {
             audit::File::Current | audit::File::Edited => {
-                self.committer.home().dir().content(&finding.path, READ_BYTES_MAX)?
+                self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?
             }
-            _ => self.committer.history().read(&finding.path)?,
+            _ => self.pipeline.committed_file(&finding.path)?,
         };
         let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
         let amended = parsed.as_ref().and_then(Parsed::amended);
@@ -395,16 +348,13 @@ impl Mending<'_, '_> {
         let Request { record, key, provenance } = &request;
         let path = RecordPath(&finding.path).shown();
         let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, amended: amended.as_ref(), path };
-        let copies = self.committer.home().index_copies()?;
-        let newest = copies.first().map(|path| (path, Index::open_to_read(path, index::PATIENCE, Others::KeptOut)));
-        let copy = newest.as_ref().and_then(|(_, opened)| opened.as_ref().ok());
-        match self.committer.index()?.revive(&row, copy)? {
+        match self.pipeline.revive_row(&row)? {
             None => return Ok(false),
-            Some(Revived::AsCopied) => {
+            Some(Some(copy)) => {
                 self.report.rows_revived += 1;
-                self.report.rows_base = newest.as_ref().map(|(path, _)| Base::of(path));
+                self.report.rows_base = Some(Base::of(&copy));
             }
-            Some(Revived::Anew) => self.report.rows_anew += 1,
+            Some(None) => self.report.rows_anew += 1,
         }
         self.report.rows_added += 1;
         Ok(true)
@@ -415,44 +365,6 @@ impl Mending<'_, '_> {
         let lost = Lost { path: finding.path.clone(), id, why: why.into() };
         tracing::error!(path = lost.path, why = lost.why, "a record cannot be brought back");
         self.report.lost.push(lost);
-    }
-
-    /// The retraction or restoration that the record's state file says, once more: its revision brings every store to it, and
-    /// changes nothing where they have it. One of which nothing is left but the name of a torn state file is a retraction.
-    fn state_again(&mut self, finding: &Finding) -> Result<(), Error> {
-        let Some(of) = finding.id.or(finding.state.as_ref().map(|state| state.of)) else { return Ok(()) };
-        let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
-        let (restored, revision, at, because) = match &finding.state {
-            Some(state) => (!state.state.is_hidden(), state.revision, state.at, state.because.clone()),
-            None => (false, Revision::first(of).next(), Timestamp::now(), None),
-        };
-        let change = Change { of, revision, base: Revision::first(of), at, path, because };
-        self.group.push(if restored { Op::Restore(change) } else { Op::Retract(change) });
-        if self.group.len() == GROUP { self.append() } else { Ok(()) }
-    }
-
-    /// The latest of what file and history have of a record, once more, as the operation that it is from: its revision brings
-    /// every store to it.
-    fn revision_again(&mut self, finding: &Finding) -> Result<(), Error> {
-        if finding.evidence.state == audit::State::Restored && finding.action == Action::CommitRevision {
-            return self.state_again(finding);
-        }
-        let on_disk = self.committer.home().dir().content(&finding.path, READ_BYTES_MAX)?;
-        let in_tree = self.committer.history().read(&finding.path)?;
-        let parsed = |bytes: &Vec<u8>| page::parse(bytes).ok().filter(|it| Some(it.id) == finding.id);
-        let pages =
-            [on_disk, in_tree].into_iter().flatten().filter_map(|bytes| Some((parsed(&bytes)?.amended()?, bytes)));
-        let Some((amended, bytes)) = pages.max_by_key(|(amended, _)| amended.revision) else { return Ok(()) };
-        let Ok(Parsed { id, created_at, request: Some(request), .. }) = page::parse(&bytes) else { return Ok(()) };
-        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
-        let (revision, files) = (amended.revision, vec![FileImage { path: finding.path.clone(), text }]);
-        let Request { record, key, provenance } = request;
-        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
-        let (base, path) = (Revision::first(id), Some(finding.path.clone()));
-        let change = Change { of: id, revision, base, at: Timestamp::now(), path, because: None };
-        self.group_bytes += record.files.iter().map(|file| file.text.len()).sum::<usize>();
-        self.group.push(Op::Amend(Box::new(Amendment { change, record })));
-        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
     }
 
     /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
@@ -466,18 +378,13 @@ impl Mending<'_, '_> {
         if self.group.is_empty() {
             return Ok(());
         }
-        let journal = self.committer.home().journal();
-        crash::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
         self.group_bytes = 0;
-        let changes = self.group.iter().any(|op| op.intent().is_none());
-        let jsons: Vec<_> = self.group.drain(..).map(|op| op.to_json()).collect();
-        let open = if changes { Appender::open_for_operations } else { Appender::open };
-        let _ = open(journal)?.append(&jsons)?.sync()?;
+        self.pipeline.append(&std::mem::take(&mut self.group))?;
         Ok(())
     }
 
     fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
-        let dir = self.committer.home().dir();
+        let dir = self.pipeline.home().dir();
         let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
         let log = match log_of(&finding.path) {
             Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
@@ -487,10 +394,9 @@ impl Mending<'_, '_> {
     }
 
     fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
-        let history = self.committer.history();
-        let Some(bytes) = history.read(&finding.path)? else { return Ok(()) };
+        let Some(bytes) = self.pipeline.committed_file(&finding.path)? else { return Ok(()) };
         let log = match log_of(&finding.path) {
-            Some(path) => history.read(&path)?.map(|bytes| (path, bytes)),
+            Some(path) => self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)),
             None => None,
         };
         self.bring_back(finding, bytes, log)
@@ -528,15 +434,15 @@ impl Mending<'_, '_> {
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(id) = finding.indexed else { return Ok(()) };
-        let Some(known) = self.committer.index()?.find(id)? else { return Ok(()) };
-        let Some(request) = self.committer.index()?.record_of(&known)? else {
+        let Some(known) = self.pipeline.row_of(id)? else { return Ok(()) };
+        let Some(request) = self.pipeline.record_in(&known)? else {
             {
                 self.lost(finding, "its row is gone");
                 return Ok(());
             }
         };
         let mut files = page::files(known.id, known.created_at, &request, Level::Day);
-        let amended = self.committer.index()?.amended(id)?;
+        let amended = self.pipeline.amended(id)?;
         if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
             page.text = page::amended_page(known.id, known.created_at, &request, amended);
         }
@@ -554,21 +460,20 @@ impl Mending<'_, '_> {
 
     /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
     fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
-        let (home, history) = (self.committer.home(), self.committer.history().clone());
+        let home = self.pipeline.home();
         let temporary = home.private_folder("tmp")?;
         let mut domains = BTreeSet::new();
         for path in missing {
             let (folder, name) = split(path);
             if is_domain_page(path) {
                 domains.insert(folder.to_owned());
-            } else if let Some(bytes) = history.read(path)? {
+            } else if let Some(bytes) = self.pipeline.committed_file(path)? {
                 home.dir().make_folder(folder)?.replace(name, &bytes, &temporary, Durability::Full)?;
                 self.report.files_restored += 1;
             }
         }
         self.report.files_restored += domains.len() as u64;
-        self.committer.index()?;
-        self.committer.render_folders(domains.into_iter().collect())?;
+        self.pipeline.render_pages(domains.iter().map(String::as_str))?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //! | while it is filled | some of the rows, and that it is unfinished | the same |
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
@@ -20,8 +21,8 @@ use crate::home;
 use crate::model::path::{RETRACTED, of_state_file};
 use crate::model::{RecordId, RecordPath, Request};
 use crate::page::{self, Parsed, StateFile};
-use crate::pipeline::{Committer, Progress};
-use crate::target::index::{self, Index, RowImage};
+use crate::pipeline::{Pipeline, Progress};
+use crate::target::index::{Index, RowImage};
 
 /// How many rows are inserted in one transaction.
 const GROUP: usize = 1000;
@@ -29,37 +30,21 @@ const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
 /// Builds the index anew if it is lost, and says so in `report`. Only a `thorough` look reads all of it.
 pub(super) fn if_lost(
-    committer: &mut Committer<'_>,
+    pipeline: &mut Pipeline<'_>,
     thorough: bool,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<(), Error> {
-    committer.close_index();
-    let home = committer.home();
-    let look = || is_lost(Index::open(&home.index_path(), committer.options().index_wait), thorough);
-    // SQLite says the same of a page that it could not read once as of a damaged one.
-    if look()? && look()? {
-        rebuild(committer, report, progress)?;
+    if pipeline.is_index_lost(thorough)? {
+        rebuild(pipeline, report, progress)?;
         report.index_rebuilt = true;
     }
     Ok(())
 }
 
-/// Whether what was opened cannot be used and has to be built anew.
-fn is_lost(opened: Result<Index, index::Error>, thorough: bool) -> Result<bool, index::Error> {
-    let checked = opened.and_then(|index| {
-        index.check_schema()?;
-        Ok(!index.is_finished()? || thorough && !index.integrity()?.is_empty())
-    });
-    match checked {
-        Err(error) if error.is_lost() => Ok(true),
-        checked => checked,
-    }
-}
-
-fn rebuild(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
-    committer.close_index();
-    let home = committer.home();
+/// The new index has no watermark: until everything is audited, its rows are as far as the journal that is left begins.
+fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
+    let home = pipeline.home();
     tracing::warn!("the index is lost: building it anew from the files");
     report.index_kept = keep_a_copy(home)?;
     crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
@@ -67,8 +52,7 @@ fn rebuild(committer: &mut Committer<'_>, report: &mut Report, progress: &mut dy
     report.index_base = base;
     index.update_layout(home::is_adopted(home.private())?)?;
     crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
-    let history = committer.history().clone();
-    let stores = Stores { home, index: None, history: Some(&history), committed: None };
+    let stores = pipeline.without_index();
     // Rows get their numbers in the order of recording, as they had them.
     let mut found = Vec::new();
     for (path, in_tree) in audit_files(&stores, progress)? {
@@ -102,12 +86,16 @@ fn mark(index: &mut Index, stores: &Stores<'_>) -> Result<(), Error> {
         Ok::<_, Error>(())
     })?;
     if let Some(history) = stores.history {
-        history.for_each_file(|file| {
-            let id = of_state_file(file.path());
-            let state = id.map(|id| Ok::<_, Error>(StateFile::parse(id, &file.read()?))).transpose()?.flatten();
-            states.extend(state.map(|state| (state.of, state)));
-            Ok::<_, Error>(())
+        let mut failed = None;
+        history.each_file(&mut |file| {
+            let state = of_state_file(file.path()).map(|id| file.read().map(|bytes| StateFile::parse(id, &bytes)));
+            match state.transpose() {
+                Ok(state) => states.extend(state.flatten().map(|state| (state.of, state))),
+                Err(error) => failed = Some(error),
+            }
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        failed.map_or(Ok(()), Err)?;
     }
     for state in states.values() {
         match state.state.is_hidden() {

@@ -22,7 +22,8 @@ use crate::model::path::{DOMAIN_PAGE, split};
 use crate::model::position::Position;
 use crate::model::{FileImage, Intent, RecordPath, check_path, limits};
 use crate::page;
-use crate::target::index::{self, Index};
+use crate::target::index;
+use crate::target::{self, Batch, Log, Target, Watermark};
 
 /// A file larger than this was not written by us; it is taken for edited.
 const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
@@ -88,6 +89,7 @@ enum Found {
 #[derive(Debug)]
 pub struct Applier<'h> {
     home: &'h Dir,
+    private: &'h Dir,
     temporary: Dir,
     quarantine: Dir,
 }
@@ -99,7 +101,7 @@ impl<'h> Applier<'h> {
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home) -> Result<Applier<'h>, home::Error> {
         let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
-        Ok(Applier { home: home.dir(), temporary, quarantine })
+        Ok(Applier { home: home.dir(), private: home.private(), temporary, quarantine })
     }
 
     /// Ensures the files of `intent`, which `proof` shows to be durable in the journal.
@@ -209,18 +211,6 @@ impl<'h> Applier<'h> {
         }))
     }
 
-    /// Renders the page of the domain whose heuristics lie in `folder`, from the index. Returns its path and text;
-    /// `None` if there is no heuristic. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Error::Index`] and [`Error::Fs`]; the page is then the old one or the new one, whole.
-    pub fn domain_page(&self, index: &Index, folder: &str) -> Result<Option<FileImage>, Error> {
-        let entries = index.page_entries(folder)?;
-        let Some((domain, _)) = entries.first() else { return Ok(None) };
-        let text = page::domain_page(&domain.clone(), entries.into_iter().map(|(_, entry)| entry));
-        self.page(folder, text).map(Some)
-    }
-
     /// Ensures that the page in the domain's `folder` is `text`, durably.
     ///
     /// # Errors
@@ -248,6 +238,53 @@ impl<'h> Applier<'h> {
             dir.replace(DOMAIN_PAGE, text.as_bytes(), &self.temporary, Durability::Full)?;
         }
         Ok(FileImage { path, text })
+    }
+}
+
+impl Target for Applier<'_> {
+    fn name(&self) -> &'static str {
+        "files"
+    }
+
+    /// Files have none of their own.
+    fn watermark(&mut self, _: &Log<'_>) -> Result<Watermark, target::Error> {
+        Ok(Watermark::With("rows"))
+    }
+
+    /// Each intent of the batch has the paths after this that its files came to have.
+    fn apply(&mut self, batch: &mut Batch<'_>, synced: &Synced<Position>) -> Result<(), target::Error> {
+        let mut applied = Vec::with_capacity(batch.intents.len());
+        for intent in std::mem::take(&mut batch.intents) {
+            match self.files(&intent, Expect::Itself, synced) {
+                Ok(place) => {
+                    batch.done.files_written += place.written as u64;
+                    let images = intent.files.into_iter().zip(place.files);
+                    let files = images.map(|(file, path)| FileImage { path, ..file }).collect();
+                    applied.push(Intent { files, ..intent });
+                }
+                Err(source) if source.is_transient() => return Err(target::Error::Apply { id: intent.id, source }),
+                Err(error) => batch.park(&intent, "file", &error)?,
+            }
+        }
+        batch.intents = applied;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<bool, target::Error> {
+        for folder in self.elsewhere()?.iter().chain([self.home]) {
+            let _ = folder.sync_file_system()?;
+        }
+        Ok(true)
+    }
+}
+
+impl Applier<'_> {
+    /// The folders on other file systems than the home's that records' files can lie in.
+    ///
+    /// # Errors
+    /// [`fs::Error::Io`].
+    pub(crate) fn elsewhere(&self) -> Result<Vec<Dir>, fs::Error> {
+        fs::place::elsewhere(&self.temporary, [self.home, self.private])
     }
 }
 

@@ -12,8 +12,10 @@ use crate::journal::{self, Item, Reader};
 use crate::model::text::chain;
 use crate::pipeline::{self, Progress, reached};
 use crate::quarantine::Contents;
+use crate::target::commits::ReadCommits;
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
+use crate::target::rows::ReadRows;
 
 /// How often a disagreement must be seen before it is reported.
 const LOOKS: usize = 3;
@@ -130,8 +132,9 @@ fn look(
     history: Option<&History>,
     progress: &mut dyn Progress,
 ) -> Result<Audit, Error> {
-    // A record whose row is owed is pending, as one that is not committed.
-    let reached = history.map(|history| reached(home, history)).transpose()?.unwrap_or_default();
+    // Records whose rows lag wait for the worker as those do that are not committed.
+    let reached = history.map(|history| reached(home, history, index)).transpose()?.unwrap_or_default();
+    let (index, history) = (index.map(|it| it as &dyn ReadRows), history.map(|it| it as &dyn ReadCommits));
     Ok(audit(&Stores { home, index, history, committed: reached.settled() }, progress)?)
 }
 

@@ -5,112 +5,112 @@ use std::time::Instant;
 use super::{Error, Options};
 use crate::exclusive::Exclusive;
 use crate::journal::SegmentNumber;
-use crate::pipeline::{Backlog, Committer, Counts, Outcome};
+use crate::pipeline::{Backlog, Counts, Outcome, Pipeline};
 use crate::recover::{self, Report, Scope};
 
 /// Everything opened, from one failure to the next.
 #[derive(Debug)]
 pub(super) struct Session<'h> {
-    committer: Committer<'h>,
+    pipeline: Pipeline<'h>,
 }
 
 impl<'h> Session<'h> {
     /// Opens everything, and goes on counting from `counts`.
     pub(super) fn open(exclusive: &'h Exclusive<'h>, options: &Options, counts: Counts) -> Result<Session<'h>, Error> {
-        let mut committer = Committer::open(exclusive, options.batch.clone())?;
-        committer.keep_packs_few();
-        *committer.counts_mut() = counts;
-        Ok(Session { committer })
+        let mut pipeline = Pipeline::open(exclusive, options.batch.clone())?;
+        pipeline.keep_packs_few();
+        pipeline.count_from(counts);
+        Ok(Session { pipeline })
     }
 
     /// Brings the home in order, and commits what is pending.
     pub(super) fn recover(&mut self, scope: Scope) -> Result<Report, Error> {
-        Ok(recover::recover(&mut self.committer, scope, &mut ())?)
+        Ok(recover::recover(&mut self.pipeline, scope, &mut ())?)
     }
 
     /// Holds the index open: where no process has it open, the next to open it has to recover its log, and refuses all
     /// others meanwhile.
     pub(super) fn hold_index(&mut self) -> Result<(), Error> {
-        match self.committer.index() {
+        match self.pipeline.reach_index() {
             Err(error) if error.is_index_unopenable() => Ok(()),
-            index => Ok(index.map(|_| ())?),
+            reached => Ok(reached?),
         }
     }
 
     /// Reads what was appended to the journal. Returns whether something was found that only recovery can put right.
     pub(super) fn look(&mut self) -> Result<bool, Error> {
-        self.committer.look()?;
-        Ok(self.committer.void().is_some())
+        self.pipeline.look()?;
+        Ok(self.pipeline.wants_audit())
     }
 
     /// Commits one batch, if there is one. It may be too small for everything.
     pub(super) fn commit(&mut self) -> Result<Option<Outcome>, Error> {
-        Ok(self.committer.commit()?)
+        Ok(self.pipeline.commit()?)
     }
 
     /// Commits everything that is in the journal by now.
     pub(super) fn commit_everything(&mut self) -> Result<Outcome, Error> {
-        Ok(self.committer.commit_everything(|_| ())?)
+        Ok(self.pipeline.commit_everything(|_| ())?)
     }
 
     /// Inserts the rows that lag, unless SQLite's lock is held. `None` if they lag still.
     pub(super) fn insert_rows(&mut self) -> Result<Option<Outcome>, Error> {
-        let outcome = self.committer.insert_owed()?;
+        let outcome = self.pipeline.catch_up()?;
         Ok((!self.rows_lag()).then_some(outcome))
     }
 
     /// Checkpoints, rotates and prunes, where it is time.
     pub(super) fn maintain(&mut self) -> Result<(), Error> {
-        Ok(self.committer.maintain()?)
+        Ok(self.pipeline.maintain()?)
     }
 
     /// Applies what was parked and can be applied by now.
     pub(super) fn retry_parked(&mut self) -> Result<(), Error> {
-        Ok(recover::retry_parked(&mut self.committer, &mut Report::default(), &mut ())?)
+        Ok(recover::retry_parked(&mut self.pipeline, &mut Report::default(), &mut ())?)
     }
 
     /// Does what is due for the database of an adopted home.
     pub(super) fn upkeep(&mut self) {
-        self.committer.keep();
+        self.pipeline.upkeep();
     }
 
     /// The last thing before the process ends in good order.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
-        self.committer.insert_owed()?;
-        self.committer.fold_everything();
+        self.pipeline.catch_up()?;
+        self.pipeline.end_upkeep();
         Ok(())
     }
 
     pub(super) fn backlog(&self) -> Backlog {
-        self.committer.backlog()
+        self.pipeline.backlog()
     }
 
     /// Whether nothing has to be committed, inserted or maintained until something happens.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.committer.is_at_rest()
+        self.pipeline.is_at_rest()
     }
 
     /// Whether records are committed whose rows are not in the index.
     pub(super) fn rows_lag(&self) -> bool {
-        self.committer.rows_owed().is_some()
+        self.pipeline.is_lagging()
     }
 
     /// Whether the journal is committed up to `end`.
     pub(super) fn has_committed(&self, end: (SegmentNumber, u64)) -> bool {
-        self.committer.has_committed(end)
+        self.pipeline.has_committed(end)
     }
 
     /// When [`Session::upkeep`] is due; `None` if it is not, unless something happens.
     pub(super) fn upkeep_due(&self) -> Option<Instant> {
-        self.committer.keep_due()
+        self.pipeline.upkeep_due()
     }
 
     /// The newest segment that has been read.
     pub(super) fn segment(&self) -> SegmentNumber {
-        self.committer.segment()
+        self.pipeline.segment()
     }
 
     pub(super) fn counts(&self) -> Counts {
-        *self.committer.counts()
+        self.pipeline.counts()
     }
 }

@@ -91,7 +91,7 @@ fn a_writer_that_locks_the_index() {
             receipts.push(receipt);
         });
         worker.wait_until_committed(&home);
-        assert_eq!(rows_owed(&home), 30, "the lock was held, and rows are there");
+        assert_eq!(rows_behind(&home), 30, "the lock was held, and rows are there");
         lock.rollback().expect("it can be let go");
         wait_for_rows(&home);
         let stores = assert_exactly_once(&home, &receipts.all());
@@ -101,12 +101,12 @@ fn a_writer_that_locks_the_index() {
     home.recover_fully();
 }
 
-fn rows_owed(home: &TestHome) -> u64 {
+fn rows_behind(home: &TestHome) -> u64 {
     home.status()["rows_owed"]["records"].as_u64().expect("it is a number")
 }
 
 fn wait_for_rows(home: &TestHome) {
-    wait_for("the rows that are owed", || (rows_owed(home) == 0).then_some(()));
+    wait_for("the rows that lag", || (rows_behind(home) == 0).then_some(()));
 }
 
 fn keyed(home: &TestHome, kind: &str, headline: &str, key: &str) -> Receipt {
@@ -116,7 +116,7 @@ fn keyed(home: &TestHome, kind: &str, headline: &str, key: &str) -> Receipt {
 /// A process that does not let go of SQLite's lock, as one that was stopped: nobody waits for it, whatever is killed
 /// meanwhile.
 #[test]
-fn rows_are_owed_across_workers_that_are_killed() {
+fn rows_lag_across_workers_that_are_killed() {
     let home = TestHome::new();
     let settings = ["worker.age_ms=1", "worker.index_wait_ms=50", "journal.segment_bytes_max=4096", "journal.keep_s=0"];
     let worker = Worker::start(&home, &settings);
@@ -139,9 +139,9 @@ fn rows_are_owed_across_workers_that_are_killed() {
         receipts.extend(home.record_each(&format!("behind a killed worker, {round}")));
         worker.wait_until_committed(&home);
     }
-    let owed = rows_owed(&home);
-    assert!(owed > 20, "only {owed} rows are owed");
-    assert_eq!(home.journal()[0].0, oldest, "a segment went whose rows are owed");
+    let behind = rows_behind(&home);
+    assert!(behind > 20, "only {behind} rows lag");
+    assert_eq!(home.journal()[0].0, oldest, "a segment went whose rows lag");
     assert!(home.journal().len() > 1, "there was no second segment, so nothing was held back");
     let _ = home.verify().exits(0);
     worker.kill();
@@ -177,7 +177,7 @@ fn commands_beside_a_locked_index() {
     let _ = home.cmd(["recover", "--set", "worker.index_wait_ms=50"]).run().exits(75);
     lock.rollback().expect("it can be let go");
     let _ = flush();
-    assert_eq!(rows_owed(&home), 0);
+    assert_eq!(rows_behind(&home), 0);
     assert_exactly_once(&home, &receipts);
     home.recover_fully();
     assert_exactly_once(&home, &receipts);

@@ -34,9 +34,9 @@ enum Scenario {
     Worker,
     /// `flush` while somebody holds the index's lock.
     LockedIndex,
-    /// `flush` when the index is free again and rows are owed.
+    /// `flush` when the index is free again and rows lag.
     FreedIndex,
-    /// A worker when the index is free again and rows are owed.
+    /// A worker when the index is free again and rows lag.
     WorkerFreedIndex,
     /// `flush` where something else is in a record's place.
     TakenPlace,
@@ -149,9 +149,8 @@ const TABLE: &[Row] = &[
     row(Point::RotateAfterHeader,   &[FullSegment],                          Acknowledged, WholeOnce),
     row(Point::BatchBeforeSync,     &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::ParkBefore,          &[Unapplicable],                         Acknowledged, Parked),
-    row(Point::OweBeforeMark,       &[LockedIndex],                          Acknowledged, WholeOnce),
-    row(Point::OwedBeforePages,     &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
-    row(Point::OwedBeforeUnmark,    &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
+    row(Point::CatchUpBeforePages,  &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
+    row(Point::CatchUpBeforeMark,   &[FreedIndex, WorkerFreedIndex],         Acknowledged, WholeOnce),
     row(Point::CommitBeforePack,    &[FLUSH, Scenario::Worker, LockedIndex, FreedIndex], Acknowledged, WholeOnce),
     row(Point::CommitStaged,        &[FLUSH],                                Acknowledged, WholeOnce),
     row(Point::CommitKept,          &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),

@@ -331,10 +331,10 @@ fn a_locked_index_stops_nobody_from_recording() {
     receipts.extend(meanwhile);
     worker.wait_for_line("committing without rows");
     worker.wait_until_committed(&home);
-    receipts.push(urgent(&home, "while rows are owed"));
+    receipts.push(urgent(&home, "while rows lag"));
     worker.wait_until_committed(&home);
     lock.rollback().expect("it can be let go");
-    worker.wait_for_line("the rows that were owed are in the index");
+    worker.wait_for_line("the rows that lagged are in the index");
     assert_exactly_once(&home, &receipts);
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
 }

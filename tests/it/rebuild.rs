@@ -356,20 +356,11 @@ fn after_a_power_cut_the_journal_restores_files_and_rows() {
     for receipt in &receipts {
         fs::write(home.join(&receipt.page()), "").expect("it can be emptied");
     }
-    start_anew(&home);
+    home.start_anew();
     home.flush();
     assert_exactly_once(&home, &receipts);
     assert_same_rows(&before, &rows(&home));
     home.assert_settled();
-}
-
-/// Makes the home look as after a start of the machine.
-fn start_anew(home: &TestHome) {
-    let state = home.join(".indelible/state.json");
-    let mut value: serde_json::Value =
-        serde_json::from_slice(&fs::read(&state).expect("it is there")).expect("it is JSON");
-    value["boot"] = "another boot".into();
-    fs::write(&state, value.to_string()).expect("it can be written");
 }
 
 /// The cut takes the file and the row of a keyed record that git has; a repeat of its key finds neither, and waits in the
@@ -384,7 +375,7 @@ fn after_a_power_cut_a_repeat_of_a_key_is_not_the_record() {
     fs::remove_file(home.join(&first.page())).expect("the worker placed it");
     let repeat = home.recorder("failure", "the repeat").args(["--key", "k"]).ok().receipt();
     assert_eq!(repeat.id, first.id, "one key is one record");
-    start_anew(&home);
+    home.start_anew();
     home.flush();
     let stores = assert_exactly_once(&home, std::slice::from_ref(&first));
     assert!(stores.named("the repeat").is_empty(), "the repeat took the record's place");
@@ -576,11 +567,7 @@ fn a_pending_repeat_of_a_key_does_not_take_the_place_of_a_lost_file() {
     let flush = home.cmd(["flush"].iter().chain(&one_a_batch));
     let _ = flush.env("INDELIBLE_CRASH_AT", "CommitAfterAnchor").run().aborted();
     std::fs::remove_file(home.join(&receipts[0].path)).expect("it was placed");
-    let state = home.join(".indelible/state.json");
-    let mut value: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&state).expect("it is there")).expect("it is JSON");
-    value["boot"] = "another boot".into();
-    std::fs::write(&state, value.to_string()).expect("it can be written");
+    home.start_anew();
     let _ = home.recover();
     let file = std::fs::read_to_string(home.join(&receipts[0].path)).expect("it is back");
     let committed = home.git(["show", &format!("main:{}", receipts[0].path)]).ok().stdout;

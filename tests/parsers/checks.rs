@@ -12,7 +12,7 @@ use indelible::journal::{Item, Journal, Line, Reader, encode};
 use indelible::model::position::Position;
 use indelible::model::{HomeId, Level, Op, PROVENANCE, RecordId, Request};
 use indelible::page::{self, Parsed, id_of};
-use indelible::pipeline::{self, Committer, Progress};
+use indelible::pipeline::{self, Pipeline, Progress};
 use indelible::record::{Policy, Recorder, Redaction};
 use indelible::recover;
 use indelible::status;
@@ -271,8 +271,8 @@ fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
 fn recovered(exclusive: &Exclusive<'_>) -> Result<(), recover::Error> {
     let batch =
         pipeline::Options { history: options(), index_wait: Duration::from_millis(50), ..pipeline::Options::default() };
-    let mut committer = Committer::open(exclusive, batch)?;
-    recover::recover(&mut committer, recover::Scope::Everything, &mut Quiet).map(drop)
+    let mut pipeline = Pipeline::open(exclusive, batch)?;
+    recover::recover(&mut pipeline, recover::Scope::Everything, &mut Quiet).map(drop)
 }
 
 /// Progress that nobody looks at.

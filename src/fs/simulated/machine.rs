@@ -15,7 +15,8 @@ use super::disk::{Disk, Inode};
 const PROCESSES_MAX: usize = 8;
 
 /// The calls that change what a power cut leaves.
-const CHANGING: [&str; 8] = ["create", "mkdir", "write", "rename", "unlink", "fsync", "fdatasync", "syncfs"];
+const CHANGING: [&str; 10] =
+    ["create", "mkdir", "write", "rename", "unlink", "fsync", "fdatasync", "syncfs", "row", "commit"];
 
 thread_local! {
     /// Which process this thread is; a thread that is none is the test itself, and waits for no turn.
@@ -281,6 +282,14 @@ impl Machine {
     fn wait<'m>(&'m self, state: MutexGuard<'m, State>, process: usize) -> MutexGuard<'m, State> {
         let not_yet = |state: &mut State| state.current != process && !state.dark;
         self.turns[process].wait_while(state, not_yet).unwrap_or_else(|panicked| panicked.into_inner())
+    }
+
+    /// A step of a store that is not on the disk, `name`, at which the power may go.
+    ///
+    /// # Errors
+    /// `EIO` if the process is dead or the power is gone.
+    pub fn step(&self, name: &'static str) -> Result<(), Errno> {
+        self.call(name, super::disk::ROOT, 0).map(drop)
     }
 
     /// Lets the next write take no more than `bytes`.

@@ -26,6 +26,7 @@
 //! | the `.keep` goes | `pack.rs` | an anchor that is one batch behind: harmless |
 //! | the anchor moves | `refs.rs` | nothing |
 
+mod check;
 mod commit;
 mod lock;
 mod message;
@@ -64,17 +65,28 @@ use crate::private;
 
 use modes::Modes;
 
+pub use check::Damage;
 pub use commit::{Batch, Changes, Committed};
 pub use message::{Trailer, parse as trailer_of};
 pub use outer::make_room;
 pub use pack::Swept;
-pub use query::{Anchor, Damage, TreeFile};
+pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
 pub use setup::tracks;
 
 /// A commit's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(Oid);
+
+#[cfg(test)]
+impl CommitId {
+    /// A name for a simulated commit.
+    pub(crate) fn numbered(number: u128) -> CommitId {
+        let mut bytes = [0; 20];
+        bytes[4..].copy_from_slice(&number.to_be_bytes());
+        CommitId(Oid::from_bytes(&bytes).expect("it has as many bytes as a name"))
+    }
+}
 
 impl fmt::Display for CommitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,17 +56,6 @@ impl TreeFile<'_> {
 /// So many commits are looked behind for one that names a journal.
 const FOREIGN_COMMITS_MAX: usize = 10_000;
 
-/// Something of the branch's tree that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file or folder.
-    pub path: String,
-    /// The object's name.
-    pub object: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
 impl History {
     /// Whether the branch still has what was last finished for `journal`.
     ///
@@ -225,41 +214,7 @@ impl History {
         Ok(())
     }
 
-    /// Whether the branch's commit and its root tree can be read: what every commit of ours needs.
-    ///
-    /// # Errors
-    /// As [`History::tip`]; [`Error::Damaged`] is the finding.
-    pub fn check_tip(&self) -> Result<(), Error> {
-        let repository = self.repository()?;
-        let objects = repository.odb().doing("opening the objects")?;
-        match self.tip_tree(&repository)? {
-            None => Ok(()),
-            Some(tree) => tree::entries(tree::read(&objects, tree, "")?.data())
-                .try_for_each(|it| it.map(|_| ()))
-                .map_err(|_| tree::malformed(tree, "")),
-        }
-    }
-
-    /// What of our folders in the branch's tree cannot be read. Every object must exist; with `contents`, each is also
-    /// read and held against its name.
-    ///
-    /// # Errors
-    /// As [`History::check_tip`].
-    pub fn check_files(&self, contents: bool) -> Result<Vec<Damage>, Error> {
-        self.check_tip()?;
-        let repository = self.repository()?;
-        let objects = repository.odb().doing("opening the objects")?;
-        let mut damages = Vec::new();
-        let Some(root) = self.tip_tree(&repository)? else { return Ok(damages) };
-        for folder in ROOTS {
-            if let Some((id, Shape::Folder)) = find(&objects, root, folder)? {
-                check_folder(&objects, folder, id, contents, &mut damages);
-            }
-        }
-        Ok(damages)
-    }
-
-    fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
+    pub(super) fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
         match self.tip_id(repository)? {
             None => Ok(None),
             Some(id) => Ok(Some(refs::commit(repository, &self.reference, id)?.tree_id())),
@@ -375,7 +330,7 @@ struct News {
 }
 
 /// What the tree `root` has at `path`.
-fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(Oid, Shape)>, Error> {
+pub(super) fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(Oid, Shape)>, Error> {
     let mut at = (root, Shape::Folder);
     for part in path.split('/') {
         if at.1 != Shape::Folder {
@@ -406,7 +361,7 @@ pub(super) fn read_blob(objects: &Odb<'_>, id: Oid, path: &str) -> Result<Vec<u8
 }
 
 /// No file of ours has a longer path; a folder that has is not entered, so that no depth of theirs can be too much.
-const PATH_BYTES_MAX: usize = 1024;
+pub(super) const PATH_BYTES_MAX: usize = 1024;
 
 fn walk<E: From<Error>>(
     objects: &Odb<'_>,
@@ -429,38 +384,6 @@ fn walk<E: From<Error>>(
     Ok(())
 }
 
-fn check_folder(objects: &Odb<'_>, folder: &str, id: Oid, contents: bool, damages: &mut Vec<Damage>) {
-    let damage =
-        |path: &str, id: Oid, why: &str| Damage { path: path.to_owned(), object: id.to_string(), why: why.to_owned() };
-    let object = match tree::read(objects, id, folder) {
-        Ok(object) => object,
-        Err(error) => return damages.push(damage(folder, id, &why(&error))),
-    };
-    for entry in tree::entries(object.data()) {
-        let Ok(entry) = entry else { return damages.push(damage(folder, id, "it is malformed")) };
-        let path = join(folder, &String::from_utf8_lossy(entry.name));
-        match entry.shape() {
-            Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
-            Shape::Folder => check_folder(objects, &path, entry.id, contents, damages),
-            Shape::Submodule => {}
-            _ if contents => {
-                damages.extend(
-                    read_blob(objects, entry.id, &path).err().map(|error| damage(&path, entry.id, &why(&error))),
-                );
-            }
-            _ if !objects.exists(entry.id) => damages.push(damage(&path, entry.id, "it does not exist")),
-            _ => {}
-        }
-    }
-}
-
-fn why(error: &Error) -> String {
-    match error {
-        Error::Damaged { source: Some(source), .. } => source.message().to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn join(folder: &str, name: &str) -> String {
+pub(super) fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

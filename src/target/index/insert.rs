@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, columns_of, is_of_the_sql, migrate};
-use super::{Error, Index, change, framework};
+use super::{Error, Index, change, framework, watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
@@ -80,6 +80,14 @@ impl Index {
     /// [`Error::RowRefused`] for a row that its table does not take, [`Error::Newer`] for an index that this program does
     /// not know; nothing is inserted then. Every other [`Error`].
     pub fn insert(&mut self, rows: &[RowImage<'_>]) -> Result<Vec<Inserted>, Error> {
+        self.insert_to(rows, None)
+    }
+
+    /// As [`Index::insert`], and sets the watermark in the same transaction, if one is given.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub fn insert_to(&mut self, rows: &[RowImage<'_>], watermark: Option<&str>) -> Result<Vec<Inserted>, Error> {
         let error = self.error("insert into the index");
         let _held = order::take(Lock::Index);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
@@ -92,6 +100,9 @@ impl Index {
             let mut statements = Statements::prepare(&transaction, is_framework).map_err(&error)?;
             rows.iter().map(|row| statements.insert(row, &error)).collect::<Result<Vec<_>, _>>()?
         };
+        if let Some(watermark) = watermark {
+            watermark::put(&transaction, watermark).map_err(&error)?;
+        }
         let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
         crash::at(Point::RowBeforeCommit).map_err(named)?;
         transaction.commit().map_err(&error)?;

@@ -13,7 +13,8 @@
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the rows,
 //! `rebuild` what empties the index and begins again, `look` the connections that only read, `copy` whole copies,
-//! `revive` rows that another program has deleted, `home` the home's id. Each says what a crash leaves.
+//! `revive` rows that another program has deleted, `home` the home's id, `watermark` how far the rows follow the journal. Each
+//! says what a crash leaves.
 
 mod change;
 mod copy;
@@ -21,11 +22,13 @@ mod framework;
 mod home;
 mod insert;
 mod look;
+mod marks;
 mod open;
 mod query;
 mod rebuild;
 mod revive;
 mod schema;
+mod watermark;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -241,6 +241,12 @@ impl TestHome {
         index
     }
 
+    /// Makes the home look as after a start of the machine: the boot is in the rows' watermark.
+    pub fn start_anew(&self) {
+        let boot = "UPDATE indelible SET value = json_set(value, '$.boot', 'another boot') WHERE name = 'watermark'";
+        self.index().execute(boot, []).expect("the index can be written");
+    }
+
     /// Every byte of the journal, segment by segment.
     pub fn journal(&self) -> Vec<(String, Vec<u8>)> {
         let folder = self.join(".indelible/journal");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indelible::exclusive::Exclusive;
 use indelible::fs::lock::Holder;
 use indelible::home::Home;
-use indelible::pipeline::{Committer, Progress};
+use indelible::pipeline::{Pipeline, Progress};
 use indelible::recover::{self, Report, Scope};
 use indelible::worker::{self, Request, Want};
 use serde_json::json;
@@ -93,17 +93,17 @@ impl Job<'_> {
             Want::Recover => Scope::Everything,
         };
         let mut run = || {
-            let mut committer = Committer::open(exclusive, self.settings.batch())?;
+            let mut pipeline = Pipeline::open(exclusive, self.settings.batch())?;
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
-            *committer.counts_mut() = before.unwrap_or_default();
-            let report = recover::recover(&mut committer, scope, progress)?;
-            if let Err(error) = worker::note(self.home, *committer.counts(), &report) {
+            pipeline.count_from(before.unwrap_or_default());
+            let report = recover::recover(&mut pipeline, scope, progress)?;
+            if let Err(error) = worker::note(self.home, pipeline.counts(), &report) {
                 tracing::debug!(%error, "what was done is not counted");
             }
             // A repack takes longer than a commit. A flush does one only if no worker will.
             let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
-            committer.history().repack_from(packs_max)?;
-            committer.fold_everything();
+            pipeline.repack_from(packs_max)?;
+            pipeline.end_upkeep();
             Ok(report)
         };
         let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;

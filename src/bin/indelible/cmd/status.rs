@@ -108,9 +108,12 @@ fn say(status: &Status, folder: &Path) {
             None => "nothing".into(),
         },
     );
-    if status.rows_owed.records > 0 {
-        let (owed, age) = (status.rows_owed.records, seconds(status.rows_owed.oldest_age_s.unwrap_or(0)));
-        show("rows owed", format!("{}, the oldest {age} s old: the index is locked", count(owed, "record", "records")));
+    if status.rows_lag.records > 0 {
+        let (lag, age) = (status.rows_lag.records, seconds(status.rows_lag.oldest_age_s.unwrap_or(0)));
+        show(
+            "rows behind",
+            format!("{}, the oldest {age} s old: the index is locked", count(lag, "record", "records")),
+        );
     }
     show("worker", worker(status));
     if let Some(published) = &status.published {

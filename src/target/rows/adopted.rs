@@ -15,11 +15,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Committer, Error, LOCK_WAIT};
+use super::{IndexRows, LOCK_WAIT};
 use crate::fs::os::Stamp;
 use crate::fs::{self, Point, crash};
 use crate::home::{self, ADOPTED, DAILY, INDEX};
 use crate::model::text::chain;
+use crate::target::Error;
 use crate::target::index::{self, Index};
 
 /// How long rows may stay in the log alone, if no process reads all the time.
@@ -48,16 +49,16 @@ impl Adopted {
     }
 }
 
-impl Committer<'_> {
+impl IndexRows<'_> {
     /// When something is due for the database of an adopted home; `None` if nothing will be unless something happens.
-    pub fn keep_due(&self) -> Option<Instant> {
+    pub(super) fn keep_due(&self) -> Option<Instant> {
         let adopted = self.adopted.as_ref()?;
         let is_folded = self.log().is_none_or(|log| log.size == 0 || adopted.folded == Some(log));
         Some(if is_folded { adopted.copy_at } else { adopted.copy_at.min(adopted.fold_at) })
     }
 
     /// Does what is due for the database of an adopted home. What cannot be done now is tried again later.
-    pub fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         let now = Instant::now();
         let Some(due) = self.keep_due().filter(|due| *due <= now) else { return };
         tracing::debug!(late_ms = now.duration_since(due).as_millis(), "seeing to the database of an adopted home");
@@ -74,7 +75,7 @@ impl Committer<'_> {
 
     /// Copies all of an adopted home's log into its database and empties it, unless a reader is in the way: for a
     /// process that ends.
-    pub fn fold_everything(&mut self) {
+    pub(super) fn fold_everything(&mut self) {
         if self.adopted.is_none() || self.log().is_none_or(|log| log.size == 0) {
             return;
         }

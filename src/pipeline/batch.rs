@@ -1,0 +1,209 @@
+//! A batch: a prefix of what is pending goes through the targets, in order, and becomes one commit.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::log::Pending;
+use super::{Error, Outcome, Pipeline};
+use crate::journal::Synced;
+use crate::model::position::Position;
+use crate::model::{FileImage, Intent, RecordPath};
+use crate::state::Noted;
+use crate::target::history::{Changes, Committed};
+use crate::target::pages::Pages;
+use crate::target::{Batch, Done, Mark, Target, spread};
+
+impl Pipeline<'_> {
+    /// Applies and commits what has been read. `None` if there is nothing.
+    ///
+    /// # Errors
+    /// Every [`Error`]. What was read is still pending then, and trying again does what is left of it.
+    pub fn commit(&mut self) -> Result<Option<Outcome>, Error> {
+        let Some(end) = self.reading.end() else { return self.commit_waiting() };
+        let Some(synced) = self.sync_journal()? else { return self.commit() };
+        self.see_rows_or_go_on()?;
+        self.find_keys_in_history()?;
+        let intents = self.records()?;
+        let intents = self.without_hidden(intents, &synced)?;
+        let done = self.apply(intents, end, &synced)?;
+        let outcome = self.committed_batch(&done, end)?;
+        let files = self.reading.pending().iter().flat_map(|pending| &pending.intent.files);
+        spread::spread_full(self.home.dir(), files.map(|file| file.path.as_str()));
+        let skipped = self.reading.passed();
+        self.counts.torn += skipped.torn;
+        self.counts.voided += skipped.voided;
+        self.at = end;
+        self.last_commit = Instant::now();
+        Ok(Some(outcome))
+    }
+
+    /// Applies and commits the operation that waits for everything before it to be committed. `None` if none does.
+    fn commit_waiting(&mut self) -> Result<Option<Outcome>, Error> {
+        let Some(logged) = self.reading.change().cloned() else { return Ok(None) };
+        let Some(synced) = self.sync_journal()? else { return self.commit() };
+        let outcome = self.commit_change(&logged, &synced)?;
+        let skipped = self.reading.change_passed();
+        self.counts.torn += skipped.torn;
+        self.counts.voided += skipped.voided;
+        self.at = Mark { segment: logged.segment, position: logged.position };
+        self.last_commit = Instant::now();
+        Ok(Some(outcome))
+    }
+
+    /// Commits what an operation changes, up to `end`, where the rows are by now.
+    pub(super) fn commit_op(
+        &mut self,
+        change: Option<Changes<'_>>,
+        end: Mark,
+        synced: &Synced<Position>,
+    ) -> Result<Outcome, Error> {
+        if self.lag.follows(self.at)
+            && let Some(mark) = self.lag.mark(self.journal_id, end.position)
+        {
+            self.rows.set_mark(&mark)?;
+            self.lag.moved(end);
+        }
+        let mut batch = Batch::new(end.position, &self.quarantine);
+        batch.change = change;
+        let committed = self.commits.apply(&mut batch, synced);
+        self.counts.waits += batch.done.waits;
+        let done = committed.map(|()| batch.done)?;
+        self.committed_batch(&done, end)
+    }
+
+    /// Of everything pending, the intents that are their records: of several with one id, the first, unless the row of a later
+    /// one is in the index by now. That one was applied by a worker that read the journal from later on.
+    fn records(&mut self) -> Result<Vec<Intent>, Error> {
+        let mut seen = HashSet::new();
+        let mut intents = Vec::with_capacity(self.reading.pending().len());
+        for Pending { intent, .. } in self.reading.pending() {
+            let removed = intent.files.first().is_some_and(|file| self.removed.contains(&file.path));
+            if !removed && !seen.contains(&intent.id) && !self.is_superseded(intent)? {
+                seen.insert(intent.id);
+                intents.push(intent.clone());
+            }
+        }
+        Ok(intents)
+    }
+
+    /// Whether an intent of the same id came before it and is the record. Then it must not be applied even where the
+    /// record's file is gone: a power cut can take that, and the history has the bytes that belong there.
+    fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
+        if intent.key.is_none() {
+            return Ok(false);
+        }
+        Ok(self.place_of(intent.id)?.is_some_and(|place| {
+            if place.created_at != intent.created_at {
+                return true;
+            }
+            let full = RecordPath(&RecordPath(intent.path()).page()).with_full_id(intent.id);
+            place.path != intent.path() && place.path != RecordPath(&full).shown()
+        }))
+    }
+
+    /// Takes `intents` through the targets, up to `end`. Rows that cannot follow are left behind, and the pages with them.
+    fn apply(&mut self, intents: Vec<Intent>, end: Mark, synced: &Synced<Position>) -> Result<Done, Error> {
+        let mut batch = Batch::new(end.position, &self.quarantine);
+        batch.intents = intents;
+        let applied = self.files.apply(&mut batch, synced);
+        self.counts.files_written += batch.done.files_written;
+        let applied = applied.and_then(|()| match self.lag.follows(self.at) {
+            false => Ok(false),
+            true => {
+                batch.rows_to = self.lag.mark(self.journal_id, end.position);
+                match self.rows.apply(&mut batch, synced) {
+                    Err(error) if error.is_index_out_of_reach() => {
+                        tracing::warn!(
+                            "the index is locked or cannot be opened: committing without rows, which follow later"
+                        );
+                        self.lag.missed();
+                        Ok(false)
+                    }
+                    applied => applied.map(|()| true),
+                }
+            }
+        });
+        self.counts.parked += batch.done.parked;
+        self.counts.rows_inserted += batch.done.rows_inserted;
+        match applied? {
+            true => {
+                self.lag.moved(end);
+                Pages { files: &self.files, rows: &*self.rows }.apply(&mut batch, synced)?;
+            }
+            false => self.lag.remember(&batch.intents),
+        }
+        let parked = batch.done.parked;
+        let committed = self.commits.apply(&mut batch, synced);
+        self.counts.waits += batch.done.waits;
+        self.counts.parked += batch.done.parked - parked;
+        committed.map(|()| batch.done)
+    }
+
+    /// Counts a batch that is committed up to `end`, and notes what no trailer says of it.
+    fn committed_batch(&mut self, done: &Done, end: Mark) -> Result<Outcome, Error> {
+        match done.committed {
+            None | Some(Committed::Nothing) => {
+                if let Some(commit) = self.commits.tip()? {
+                    self.note(Some(Noted { position: end.position, commit }))?;
+                    self.stored = end;
+                }
+                Ok(Outcome::NOTHING)
+            }
+            Some(Committed::New { commit, records, .. }) => {
+                self.stored = end;
+                if !self.state.committed {
+                    self.note(None)?;
+                }
+                self.counts.commits += 1;
+                self.counts.records += records as u64;
+                tracing::info!(%commit, records, "committed");
+                Ok(Outcome { commit: Some(commit.to_string()), records })
+            }
+        }
+    }
+
+    fn note(&mut self, noted: Option<Noted>) -> Result<(), Error> {
+        self.state.committed = true;
+        self.state.noted = noted.or(self.state.noted.take());
+        self.write_state()
+    }
+
+    /// Commits `pages` alone, in which rows show that lagged.
+    pub(super) fn commit_pages(&mut self, pages: Vec<FileImage>, synced: &Synced<Position>) -> Result<Outcome, Error> {
+        if pages.is_empty() {
+            return Ok(Outcome::NOTHING);
+        }
+        let mut batch = Batch::new(self.at.position, &self.quarantine);
+        batch.pages = pages;
+        let committed = self.commits.apply(&mut batch, synced);
+        self.counts.waits += batch.done.waits;
+        let done = committed.map(|()| batch.done)?;
+        self.committed_batch(&done, self.at)
+    }
+
+    /// Reads and commits everything that is in the journal by now, and catches up with rows that lag, if it can. What is
+    /// recorded meanwhile need not be among it. Returns the last commit, and how many records all of them introduced.
+    ///
+    /// # Errors
+    /// Every [`Error`]; what is left is still in the journal.
+    pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
+        let mut all = Outcome::NOTHING;
+        // Where records keep coming there would always be more.
+        let mut end = self.home.journal().sizes()?.last().copied();
+        loop {
+            self.look()?;
+            let Some(outcome) = self.commit()? else { break };
+            all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
+            progress(all.records);
+            self.maintain()?;
+            if std::mem::take(&mut self.has_joined) {
+                end = self.home.journal().sizes()?.last().copied();
+            }
+            if end.is_some_and(|end| self.has_committed(end)) {
+                break;
+            }
+        }
+        let pages = self.catch_up()?;
+        Ok(Outcome { commit: pages.commit.or(all.commit), ..all })
+    }
+}

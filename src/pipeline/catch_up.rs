@@ -1,0 +1,278 @@
+//! Catching up with rows that lag, and looking at files after a boot.
+//!
+//! What a crash in between leaves is said in `lag`.
+
+use std::collections::BTreeSet;
+
+use super::lag::RowsAt;
+use super::{Error, Outcome, Pipeline, VoidReason};
+use crate::fs::{self, Point, crash, os};
+use crate::journal::{Found, Records, Synced};
+use crate::model::position::Position;
+use crate::model::{Intent, Op, RecordPath};
+use crate::target::pages::{Pages, domain_folders};
+use crate::target::{Batch, Mark};
+
+/// How many records of the journal are looked up at a time.
+const GROUP_RECORDS: usize = 1000;
+
+/// What was found of records that are committed.
+#[derive(Default)]
+struct Followed {
+    /// Whether a file was gone, or a row that the watermark says is there.
+    gone: bool,
+    /// The folders of the pages that show records whose rows lagged.
+    folders: BTreeSet<String>,
+    /// The pages' commit.
+    outcome: Option<Outcome>,
+}
+
+impl Pipeline<'_> {
+    /// Inserts the rows that lag, and renders and commits the pages that show them. Where the index cannot be used it does
+    /// nothing, without waiting; [`Pipeline::is_lagging`] tells. Returns the pages' commit.
+    ///
+    /// # Errors
+    /// Every [`Error`]; trying again goes on from there.
+    pub fn catch_up(&mut self) -> Result<Outcome, Error> {
+        if !self.is_lagging() {
+            return Ok(Outcome::NOTHING);
+        }
+        Ok(self.follow(false)?.outcome.unwrap_or(Outcome::NOTHING))
+    }
+
+    /// As [`Pipeline::catch_up`]; after a boot it also looks whether every record that the journal holds and the branch's tree
+    /// has is still in its files and its row, since a power cut can have taken both. Returns whether anything was gone that
+    /// should have been there: the audit brings it back, which knows what was only moved.
+    ///
+    /// # Errors
+    /// Every [`Error`].
+    pub fn catch_up_and_check(&mut self) -> Result<bool, Error> {
+        let is_after_boot = self.lag.boot.is_empty() || self.lag.boot != os::boot_id();
+        Ok(self.follow(is_after_boot)?.gone)
+    }
+
+    fn follow(&mut self, check: bool) -> Result<Followed, Error> {
+        let mut followed = Followed::default();
+        if !self.see_rows()? || !(check || self.is_lagging()) {
+            return Ok(followed);
+        }
+        let RowsAt::At { .. } = self.lag.rows else { return Ok(followed) };
+        if let Some(position) = self.lag.position()
+            && self.log().find(position)?.is_none()
+        {
+            self.lag.rows = RowsAt::Lost { missed: true };
+            self.distrust(VoidReason::RowsLost)?;
+            return Ok(followed);
+        }
+        let insert = self.rows.is_free()?;
+        if !(check || insert) {
+            return Ok(followed);
+        }
+        let synced = self.ensure_synced()?;
+        let begin = self.lag.position().filter(|_| !check);
+        let walked = self.walk(begin, check, insert.then_some(&synced), &mut followed);
+        if followed.gone {
+            // Before any segment goes, and should this process be killed, for the next.
+            self.distrust(VoidReason::FilesLost)?;
+        }
+        let changes = match walked {
+            Err(error) if error.is_index_out_of_reach() => return Ok(followed),
+            walked => walked?,
+        };
+        if insert {
+            match changes.iter().try_for_each(|op| self.ensure_change(op, &synced)) {
+                Err(error) if error.is_index_out_of_reach() => return Ok(followed),
+                ensured => ensured?,
+            }
+        }
+        // What an operation changed has been looked at only where its row could be, too.
+        if check && !followed.gone && (insert || changes.is_empty()) {
+            self.lag.boot = os::boot_id();
+        }
+        if insert {
+            self.finish_catching_up(&mut followed, &synced)?;
+        }
+        Ok(followed)
+    }
+
+    /// Goes through what is committed from `begin` on: looks at its files if it is to `check` them, and inserts rows.
+    fn walk(
+        &mut self,
+        begin: Option<Position>,
+        check: bool,
+        insert: Option<&Synced<Position>>,
+        followed: &mut Followed,
+    ) -> Result<Vec<Op>, Error> {
+        self.each_committed(begin, |pipeline, intents, end, changes| {
+            let mut missing = Vec::new();
+            let RowsAt::At { mark, pages, .. } = pipeline.lag.rows else { return Ok(()) };
+            let is_ahead = mark.is_before(&end);
+            for intent in intents {
+                let applied = pipeline.applied(&intent)?;
+                followed.gone |= check && applied.is_none();
+                let intent = applied.unwrap_or(intent);
+                if is_ahead || pages.is_some() {
+                    followed.folders.extend(domain_folders(std::slice::from_ref(&intent)).map(str::to_owned));
+                }
+                if insert.is_some() && pipeline.rows.find(intent.id)?.is_none() {
+                    missing.push(intent);
+                }
+            }
+            followed.gone |= !is_ahead && !missing.is_empty();
+            followed.folders.extend(domain_folders(&missing).map(str::to_owned));
+            match insert.filter(|_| is_ahead || !missing.is_empty()) {
+                // What an operation changes is ensured last: the watermark does not pass it before that.
+                Some(synced) => {
+                    let to = Some(end).filter(|_| is_ahead && changes.is_empty());
+                    pipeline.insert_lagging(missing, to, synced)
+                }
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Inserts the rows of `intents` and moves the watermark to `end`. Pages lag then from where rows did.
+    fn insert_lagging(
+        &mut self,
+        intents: Vec<Intent>,
+        end: Option<Mark>,
+        synced: &Synced<Position>,
+    ) -> Result<(), Error> {
+        if let (RowsAt::At { mark, pages, .. }, Some(_)) = (&mut self.lag.rows, end) {
+            *pages = pages.or(Some(*mark));
+        }
+        let mut batch = Batch::new(self.at.position, &self.quarantine);
+        batch.intents = intents;
+        batch.rows_to = end.and_then(|end| self.lag.mark(self.journal_id, end.position));
+        let inserted = self.rows.apply(&mut batch, synced);
+        self.counts.rows_inserted += batch.done.rows_inserted;
+        self.counts.parked += batch.done.parked;
+        inserted?;
+        if let Some(end) = end {
+            self.lag.moved(end);
+        }
+        Ok(())
+    }
+
+    /// Rows have caught up: renders and commits the pages, which lag until that is done.
+    fn finish_catching_up(&mut self, followed: &mut Followed, synced: &Synced<Position>) -> Result<(), Error> {
+        if !followed.folders.is_empty() {
+            self.step(Point::CatchUpBeforePages)?;
+            let folders = followed.folders.iter().map(String::as_str);
+            let pages = Pages { files: &self.files, rows: &*self.rows }.render(folders)?;
+            followed.outcome = Some(self.commit_pages(pages, synced)?);
+        }
+        self.step(Point::CatchUpBeforeMark)?;
+        let was_behind = self.is_lagging();
+        if let RowsAt::At { pages, .. } = &mut self.lag.rows {
+            *pages = None;
+        }
+        if let Some(mark) = self.lag.mark(self.journal_id, self.at.position)
+            && was_behind
+        {
+            self.rows.set_mark(&mark)?;
+            self.lag.moved(self.at);
+            self.lag.keys.clear();
+            tracing::info!("the rows that lagged are in the index");
+            self.maintain()?;
+        }
+        Ok(())
+    }
+
+    /// Rows and files are where the history is: everything that lacked was looked for, or nothing could lack. `audited` says
+    /// that everything was audited.
+    pub(super) fn settle_rows(&mut self, audited: bool) -> Result<(), Error> {
+        let memory = self.memory_identity();
+        let boot = os::boot_id();
+        match self.lag.rows {
+            RowsAt::Unknown => return Ok(()),
+            RowsAt::Lost { .. } if !audited => return Ok(()),
+            RowsAt::Lost { .. } => {
+                self.commit_all_pages()?;
+                self.lag.rows = RowsAt::At { mark: self.at, stored: self.at, pages: None };
+            }
+            RowsAt::At { .. } => {}
+        }
+        if audited {
+            (self.lag.boot, self.lag.memory) = (boot, memory);
+        }
+        let RowsAt::At { stored, .. } = self.lag.rows else { return Ok(()) };
+        let wanted = self.lag.mark(self.journal_id, stored.position);
+        if !self.see_rows()? || self.rows.mark()? == wanted {
+            return Ok(());
+        }
+        match wanted.map(|mark| self.rows.set_mark(&mark)).transpose() {
+            // Then the next start looks again.
+            Err(error) if error.is_index_out_of_reach() => Ok(()),
+            noted => noted.map(|_| ()),
+        }
+    }
+
+    /// Where the watermark was lost, so was where the pages lag from: renders and commits all of them.
+    fn commit_all_pages(&mut self) -> Result<(), Error> {
+        self.rows.reach()?;
+        let synced = self.ensure_synced()?;
+        let mut folders = BTreeSet::new();
+        self.rows.each(&mut |known| folders.extend(RecordPath(&known.path).domain_folder().map(str::to_owned)))?;
+        let folders = folders.iter().map(String::as_str);
+        let pages = Pages { files: &self.files, rows: &*self.rows }.render(folders)?;
+        self.commit_pages(pages, &synced).map(|_| ())
+    }
+
+    /// The proof that what is committed is synced.
+    fn ensure_synced(&mut self) -> Result<Synced<Position>, Error> {
+        loop {
+            if let Some(synced) = self.sync_journal()? {
+                return Ok(synced);
+            }
+        }
+    }
+
+    fn step(&self, point: Point) -> Result<(), Error> {
+        Ok(crash::at(point).map_err(fs::Error::io("insert rows into", self.home.index_path()))?)
+    }
+
+    pub(super) fn applied(&self, intent: &Intent) -> Result<Option<Intent>, Error> {
+        self.files.applied(intent).map_err(|source| Error::Apply { id: intent.id, source })
+    }
+
+    /// Hands to `visit`, in groups, the records from `begin`, or the journal's beginning, to what is committed, and where each
+    /// group ends. What is committed and no longer in the tree was removed by its owner, and stays so. Returns the other operations there.
+    pub(super) fn each_committed(
+        &mut self,
+        begin: Option<Position>,
+        mut visit: impl FnMut(&mut Self, Vec<Intent>, Mark, &[Op]) -> Result<(), Error>,
+    ) -> Result<Vec<Op>, Error> {
+        let (journal, at) = (self.home.journal(), self.at);
+        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(Vec::new()) };
+        let (mut group, mut changes) = (Vec::new(), Vec::new());
+        let mut more = true;
+        while more {
+            let found = records.next()?;
+            let here = Mark::of(records.reader());
+            // Where that is a segment's beginning, no entry ends there: the next one is read, and is not committed.
+            let is_behind = at.is_before(&here);
+            more = found.is_some() && here.is_before(&at);
+            if let Some(Found::Op(logged)) = found.filter(|_| !is_behind) {
+                match logged.op {
+                    Op::Record(intent) => group.push(*intent),
+                    op => changes.push(op),
+                }
+            }
+            if group.len() == GROUP_RECORDS || !more {
+                let in_tree = self.in_tree(std::mem::take(&mut group))?;
+                visit(self, in_tree, if is_behind { at } else { here }, &changes)?;
+            }
+        }
+        Ok(changes)
+    }
+
+    fn in_tree(&self, mut intents: Vec<Intent>) -> Result<Vec<Intent>, Error> {
+        let path = |intent: &Intent| intent.files.first().map(|file| file.path.clone());
+        let paths: Vec<String> = intents.iter().filter_map(path).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let present = self.commits.present(&paths)?;
+        intents.retain(|intent| path(intent).is_some_and(|path| present.contains(&path)));
+        Ok(intents)
+    }
+}

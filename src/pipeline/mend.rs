@@ -1,0 +1,185 @@
+//! What recovery asks of the pipeline: to look into the stores, and to mend what only recovery mends.
+//!
+//! The stores themselves stay in here. What is brought back goes through the journal (`append`), like everything else.
+
+use std::path::PathBuf;
+
+use super::{Error, Pipeline};
+use crate::audit::{self, Audit, Stores, audit};
+use crate::fs::{self, Point, crash, place};
+use crate::journal::Appender;
+use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request};
+use crate::progress::Progress;
+use crate::target::index::{self, Known, RowImage};
+use crate::target::pages::Pages;
+
+impl Pipeline<'_> {
+    /// Removes what a crash can leave behind and no process will use. A recorder at work loses a temporary file to that at the
+    /// most, and leaves its file to the worker then. Returns how much there was.
+    ///
+    /// # Errors
+    /// [`Error::Fs`], [`Error::History`], [`Error::Home`].
+    pub fn sweep(&self) -> Result<u64, Error> {
+        let home = self.home;
+        let temporary = home.private_folder("tmp")?;
+        crash::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
+        let swept = place::sweep(&temporary, &home.private_folder("quarantine")?, [home.dir(), home.private()])?;
+        Ok(swept + self.commits.sweep()?)
+    }
+
+    /// Removes what keeps the index from being opened, if that is safe. Returns what still keeps it from it.
+    ///
+    /// # Errors
+    /// [`Error::Home`].
+    pub fn unblock_index(&mut self) -> Result<Option<index::Error>, Error> {
+        self.rows.unblock()
+    }
+
+    /// Whether the index has to be rebuilt. Only a `thorough` look reads all of it.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn is_index_lost(&mut self, thorough: bool) -> Result<bool, Error> {
+        self.rows.is_lost(thorough)
+    }
+
+    /// Brings an index of an older version up to date. Where the index is locked, the next recovery does it.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    pub fn update_index(&mut self) -> Result<(), Error> {
+        self.rows.update()
+    }
+
+    /// Audits all stores, as far as they have what is settled.
+    ///
+    /// # Errors
+    /// Every [`audit::Error`].
+    pub fn audit(&mut self, progress: &mut dyn Progress) -> Result<Audit, audit::Error> {
+        self.lag.begin_audit();
+        let committed = Some(self.settled_position());
+        let (index, history) = (Some(self.rows.as_read()), Some(self.commits.as_read()));
+        audit(&Stores { home: self.home, index, history, committed }, progress)
+    }
+
+    /// Opens the index, if it is not open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn reach_index(&mut self) -> Result<(), Error> {
+        self.see_rows()?;
+        self.rows.reach()
+    }
+
+    /// The files and the history alone, for an index that is lost.
+    pub fn without_index(&self) -> Stores<'_> {
+        Stores { home: self.home, index: None, history: Some(self.commits.as_read()), committed: None }
+    }
+
+    /// The row of the record `id`, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn row_of(&mut self, id: RecordId) -> Result<Option<Known>, Error> {
+        self.rows.reach()?;
+        self.rows.find(id)
+    }
+
+    /// The record that a row holds, as far as a row holds it.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn record_in(&mut self, row: &Known) -> Result<Option<Request>, Error> {
+        self.rows.reach()?;
+        self.rows.record_of(row)
+    }
+
+    /// The last change of the record `id`, as far as the index knows of one.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn amended(&mut self, id: RecordId) -> Result<Option<Amended>, Error> {
+        self.rows.reach()?;
+        self.rows.amended(id)
+    }
+
+    /// Forgets an entry of the index whose table lacks the row, so that the record can be inserted again.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn forget_row(&mut self, id: RecordId) -> Result<(), Error> {
+        self.rows.forget(id)
+    }
+
+    /// Puts back a row that another program has deleted, under its old number, and says what it was made from: the copy of
+    /// the index that has it, if one does. `None` where that cannot be done.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    pub fn revive_row(&mut self, row: &RowImage<'_>) -> Result<Option<Option<PathBuf>>, Error> {
+        self.rows.revive(row)
+    }
+
+    /// The bytes that the history has at `path`.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    pub fn committed_file(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.commits.read(path)?)
+    }
+
+    /// Writes `ops` to the journal, where they go the usual way.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Fs`].
+    pub fn append(&mut self, ops: &[Op]) -> Result<(), Error> {
+        let journal = self.home.journal();
+        crash::at(Point::RecoverBeforeReappend).map_err(fs::Error::io("append to", journal.dir().path()))?;
+        let has_changes = ops.iter().any(|op| op.intent().is_none());
+        let jsons: Vec<_> = ops.iter().map(Op::to_json).collect();
+        let open = if has_changes { Appender::open_for_operations } else { Appender::open };
+        let _ = open(journal)?.append(&jsons)?.sync()?;
+        Ok(())
+    }
+
+    /// Gives the entry `json`, which is parked under `name`, to the journal again, and lets it go from quarantine.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Fs`]; it may be in both then, which is harmless.
+    pub fn append_again(&mut self, name: &str, json: &[u8]) -> Result<(), Error> {
+        let mut appender = Appender::open_for_operations(self.home.journal())?;
+        let _ = appender.append(&[json])?.sync()?;
+        self.quarantine.release(name)?;
+        self.counts.released += 1;
+        tracing::info!(name, "an entry from quarantine is of an operation that this version knows: it is applied now");
+        Ok(())
+    }
+
+    /// Renders the pages of the domains in `folders`.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Page`].
+    pub fn render_pages<'f>(&mut self, folders: impl Iterator<Item = &'f str>) -> Result<Vec<FileImage>, Error> {
+        self.rows.reach()?;
+        Pages { files: &self.files, rows: &*self.rows }.render(folders)
+    }
+
+    /// Lets the record of `intent`, which is parked under `name`, go from quarantine if all stores have it by now. Returns
+    /// whether they do.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    pub fn release(&mut self, name: &str, intent: &Intent) -> Result<bool, Error> {
+        let in_history = intent.files.first().is_some_and(|file| {
+            let present = self.commits.present(&[&file.path]);
+            present.is_ok_and(|present| !present.is_empty())
+        });
+        if !in_history || self.row_of(intent.id)?.is_none() {
+            return Ok(false);
+        }
+        self.quarantine.release(name)?;
+        self.counts.released += 1;
+        tracing::info!(id = %intent.id, "a record from quarantine could be applied now");
+        Ok(true)
+    }
+}

@@ -1,0 +1,184 @@
+//! Where a pipeline begins, and what it makes sure of first.
+//!
+//! Each target says by its watermark how far it is (`target`). The history's decides where reading begins; the rows' and with
+//! it the files' whether they lag. One that cannot be trusted makes an audit of everything due: that is durable before anything
+//! is committed, and so is not forgotten by a process that is killed. Where the history's is void, everything in the journal is
+//! looked up in the history.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
+
+use super::lag::Lag;
+use super::log::Reading;
+use super::{Counts, Error, Options, Pipeline, VoidReason};
+use crate::exclusive::Exclusive;
+use crate::journal::{self, Journal, Reader, Records};
+use crate::model::JournalId;
+use crate::quarantine::Quarantine;
+use crate::state::{Noted, State};
+use crate::target::commits::{Commits, GitCommits};
+use crate::target::files::Applier;
+use crate::target::rows::{IndexRows, Rows};
+use crate::target::{Log, Mark, Watermark};
+
+impl<'h> Pipeline<'h> {
+    /// The pipeline of the home of `exclusive`. Makes what the journal and the history lack to go on.
+    ///
+    /// # Errors
+    /// Every [`Error`]; what was recorded is still in the journal.
+    pub fn open(exclusive: &'h Exclusive<'h>, options: Options) -> Result<Pipeline<'h>, Error> {
+        let home = exclusive.home();
+        let rows = Box::new(IndexRows::new(home, options.index_wait)?);
+        let history = options.history.clone();
+        let commits = |journal| -> Result<Box<dyn Commits + 'h>, Error> {
+            Ok(Box::new(GitCommits::open(home, journal, history)?))
+        };
+        Pipeline::open_with(exclusive, options, rows, commits)
+    }
+
+    /// As [`Pipeline::open`], with these rows, and the commits that `open` makes for the journal's id.
+    pub(super) fn open_with(
+        exclusive: &'h Exclusive<'h>,
+        options: Options,
+        rows: Box<dyn Rows + 'h>,
+        open: impl FnOnce(JournalId) -> Result<Box<dyn Commits + 'h>, Error>,
+    ) -> Result<Pipeline<'h>, Error> {
+        let home = exclusive.home();
+        let (private, journal) = (home.private(), home.journal());
+        journal.ensure_first()?;
+        journal.ensure_header()?;
+        let journal_id = journal.ensure_id(private, &home.private_folder("tmp")?)?;
+        let mut commits = open(journal_id)?;
+        let known = State::read(private)?.filter(|state| state.journal == journal_id);
+        let log = Log { journal, id: journal_id, state: known.as_ref() };
+        let (reader, void) = begin(journal, commits.watermark(&log)?)?;
+        let at = Mark::of(&reader);
+        let mut pipeline = Pipeline {
+            home,
+            files: Applier::new(home)?,
+            quarantine: Quarantine::new(home)?,
+            rows,
+            commits,
+            journal_id,
+            state: known.unwrap_or_else(|| State::of_new(journal_id)),
+            at,
+            stored: at,
+            reading: Reading::from(Records::of(reader)),
+            lag: Lag::unknown(),
+            removed: HashSet::new(),
+            has_joined: false,
+            void: None,
+            last_commit: Instant::now(),
+            counts: Counts::default(),
+            options,
+            exclusive,
+        };
+        pipeline.void = void.or(pipeline.state.audit_due.then_some(VoidReason::Unfinished));
+        pipeline.begin_audit()?;
+        match pipeline.find_rows() {
+            // The index is damaged or of a newer program: the first to need it says so.
+            Err(Error::Index(_)) => {}
+            found => found?,
+        }
+        Ok(pipeline)
+    }
+
+    /// Where the history's watermark is void: everything in the journal is looked up in the history.
+    fn begin_audit(&mut self) -> Result<(), Error> {
+        let Some(reason) = self.void else { return Ok(()) };
+        tracing::warn!(reason = reason.name(), "everything in the journal is looked up in the history");
+        if !self.state.audit_due {
+            self.state.audit_due = true;
+            self.write_state()?;
+        }
+        self.removed = self.find_removed()?;
+        Ok(())
+    }
+
+    /// Why an audit of everything is due, if one is.
+    pub fn audit_due(&self) -> Option<VoidReason> {
+        self.void
+    }
+
+    /// Whether an audit of everything is due and can be made now.
+    pub fn wants_audit(&self) -> bool {
+        self.void.is_some() && self.lag.is_known()
+    }
+
+    /// Makes an audit of everything due; should its process be killed, the next makes it.
+    pub(super) fn distrust(&mut self, why: VoidReason) -> Result<(), Error> {
+        if self.void.is_none() {
+            tracing::warn!(reason = why.name(), "an audit of everything is due");
+        }
+        self.void = self.void.or(Some(why));
+        if !self.state.audit_due {
+            self.state.audit_due = true;
+            self.write_state()?;
+        }
+        Ok(())
+    }
+
+    /// Recovery came to its end: from now on, watermarks are trusted. `audited` says that everything was audited.
+    ///
+    /// # Errors
+    /// [`Error::Fs`], [`Error::Index`] if it cannot be remembered; then the next start looks again.
+    pub fn settle(&mut self, audited: bool) -> Result<(), Error> {
+        let was_held = self.may_lack_files();
+        // Rows that the audit brought back, and that could not be inserted, are looked for again.
+        let audited = audited && !self.lag.has_missed();
+        if audited || self.void.is_none() {
+            // What was looked up and found need not be looked up again.
+            let looked_up = self.void.map(|_| self.commits.tip()).transpose()?.flatten();
+            let noted = looked_up.map(|commit| Noted { position: self.at.position, commit });
+            if noted.is_some() {
+                self.stored = self.at;
+            }
+            let noted = noted.or(self.state.noted.clone());
+            let segments = self.home.journal().ids()?;
+            let mut state = self.state.clone();
+            (state.noted, state.segments, state.audit_due) = (noted, segments, false);
+            if state != self.state || self.void.is_some() {
+                self.state = state;
+                self.write_state()?;
+            }
+            self.void = None;
+        }
+        self.settle_rows(audited)?;
+        if let Err(error) = self.commits.forget_replaced(self.journal_id) {
+            tracing::debug!(error = crate::model::text::chain(&error), "anchors of earlier journals stay for now");
+        }
+        if was_held { self.prune() } else { Ok(()) }
+    }
+
+    /// Of all records in the journal, the paths that the history had once and has no longer.
+    fn find_removed(&self) -> Result<HashSet<String>, Error> {
+        if self.commits.tip()?.is_none() {
+            return Ok(HashSet::new());
+        }
+        let mut candidates = BTreeSet::new();
+        let mut records = Records::from_start(self.home.journal())?;
+        while let Some(intent) = records.as_mut().map(Records::next_intent).transpose()?.flatten() {
+            candidates.extend(intent.files.into_iter().next().map(|file| file.path));
+        }
+        let paths: Vec<&str> = candidates.iter().map(String::as_str).collect();
+        let present = self.commits.present(&paths)?;
+        candidates.retain(|path| !present.contains(path));
+        Ok(self.commits.introduced(candidates)?.into_iter().collect())
+    }
+}
+
+/// Where reading begins, by the history's watermark, and why that is void if it is.
+fn begin(journal: &Journal, watermark: Watermark) -> Result<(Reader<'_>, Option<VoidReason>), Error> {
+    let from = match watermark {
+        Watermark::At(mark) => Reader::from_position(journal, mark.position)?,
+        _ => None,
+    };
+    let void = match watermark {
+        Watermark::Lost(reason) => Some(reason),
+        // It was there a moment ago.
+        Watermark::At(_) if from.is_none() => Some(VoidReason::PositionVoid),
+        _ => None,
+    };
+    let reader = from.map_or_else(|| Reader::from_start(journal), |reader| Ok(Some(reader)))?;
+    Ok((reader.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?, void))
+}

@@ -1,0 +1,106 @@
+//! Housekeeping between batches: rotation, and the removal of segments.
+//!
+//! The rule: **no segment goes that the watermark of a required target lies in**, as its store has it, or that lies behind
+//! it. What is removed is durable in files and rows before that, and in git.
+//!
+//! Files go with the rows, for the boot that the rows' watermark names. So nothing goes either until they have been looked at in
+//! this boot, or while an audit is due.
+//!
+//! Rows alone can be given up: where they hold back too much of the journal, or for too long, segments go without them. Their
+//! watermark is into a part that is gone then, which is a loss: once the index can be used, everything is audited, and rows are
+//! added from the files.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | between making durable and removing a segment | a segment too many | it is removed next time |
+//! | between giving rows up and adding them | a watermark into a part that is gone | the next to use the index audits everything |
+
+use super::{Error, Pipeline, VoidReason};
+use crate::fs;
+use crate::journal::{Records, SegmentNumber};
+use crate::model::Intent;
+
+impl Pipeline<'_> {
+    /// Checkpoints the index, goes on to a new segment, removes those that are finished.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Index`], [`Error::Fs`]; nothing is lost by that, and it is tried again next time.
+    pub fn maintain(&mut self) -> Result<(), Error> {
+        self.rows.maintain()?;
+        if self.wants_rotation()? {
+            let number = self.exclusive.journal().rotate()?;
+            self.state.segments = self.home.journal().ids()?;
+            self.write_state()?;
+            tracing::debug!(segment = %number, "the journal goes on in a new segment");
+        }
+        self.prune()
+    }
+
+    fn wants_rotation(&self) -> Result<bool, Error> {
+        let sizes = self.home.journal().sizes()?;
+        let Some((newest, size)) = sizes.last() else { return Ok(false) };
+        let holds_something = *newest == self.at.segment && self.at.position.checksum != 0;
+        let finished = self.reading.is_empty() && holds_something && self.last_commit.elapsed() >= self.options.keep;
+        Ok(*size >= self.options.segment_bytes_max || finished)
+    }
+
+    /// Removes the segments before the one that the slowest required target's watermark is in.
+    pub(super) fn prune(&mut self) -> Result<(), Error> {
+        if self.exclusive.journal().finished(self.stored.segment)?.is_empty() {
+            return Ok(());
+        }
+        // Where the rows' watermark is not known, it can be anywhere.
+        let rows = self.lag.segment().unwrap_or(SegmentNumber(0));
+        let given_up = rows < self.stored.segment && self.is_too_much(rows)?;
+        if given_up {
+            // Should this process be killed, the next to use the index knows.
+            self.distrust(VoidReason::RowsLost)?;
+        } else if self.may_lack_files() {
+            return Ok(());
+        }
+        let slowest = if given_up { self.stored.segment } else { rows.min(self.stored.segment) };
+        self.remove(slowest, given_up)
+    }
+
+    /// Removes the segments before `slowest`, oldest first, after everything that was written from them is durable.
+    fn remove(&mut self, slowest: SegmentNumber, without_rows: bool) -> Result<(), Error> {
+        let finished = self.exclusive.journal().finished(slowest)?;
+        if finished.is_empty() {
+            return Ok(());
+        }
+        // What lies on other file systems goes first: the proof is of all of them.
+        let folders = self.files.elsewhere()?;
+        let (rows, commits) = (&mut self.rows, &mut self.commits);
+        let sync = || Ok::<_, Error>(commits.sync()? && (without_rows || rows.sync()?));
+        if let Some(synced) = finished.sync(folders.iter().chain([self.home.dir()]), sync)? {
+            self.counts.segments_removed += synced.prune()?;
+        }
+        Ok(())
+    }
+
+    /// Whether rows, whose watermark is in `segment`, hold back more than they may.
+    fn is_too_much(&self, segment: SegmentNumber) -> Result<bool, Error> {
+        let held = segment..self.stored.segment;
+        let sizes = self.home.journal().sizes()?;
+        let bytes: u64 = sizes.iter().filter(|(number, _)| held.contains(number)).map(|(_, bytes)| bytes).sum();
+        let is_old = self.oldest_lagging()?.is_some_and(|intent| {
+            let age = fs::now().duration_since(intent.created_at);
+            age.as_secs() > i64::try_from(self.options.rows_age_max.as_secs()).unwrap_or(i64::MAX)
+        });
+        let given_up = bytes > self.options.rows_bytes_max || is_old;
+        if given_up {
+            tracing::error!(
+                bytes,
+                "rows hold back more of the journal than they may: they are given up, and added from the files once the index \
+                 can be used"
+            );
+        }
+        Ok(given_up)
+    }
+
+    /// The first record of the journal whose row may be missing.
+    fn oldest_lagging(&self) -> Result<Option<Intent>, Error> {
+        let records = Records::from_position_or_start(self.home.journal(), self.lag.position())?;
+        Ok(records.map(|mut records| records.next_intent()).transpose()?.flatten())
+    }
+}

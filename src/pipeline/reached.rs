@@ -1,0 +1,57 @@
+//! How far the targets are, for those who only look.
+
+use crate::home::Home;
+use crate::journal::{self, Reader};
+use crate::model::position::Position;
+use crate::state::State;
+use crate::target::history::History;
+use crate::target::index::Index;
+use crate::target::rows::{RowsMark, mark_in};
+use crate::target::{Error, Log, Mark, Watermark, commits};
+
+/// How far the journal of a home has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Up to where it is in git; `None` if that is not known.
+    pub committed: Option<Position>,
+    /// From where on rows of what is in git may be missing, if any may.
+    pub rows_lag: Option<Position>,
+    /// Whether the journal no longer has all of them, so that they have to be added from the files.
+    pub rows_lost: bool,
+}
+
+impl Reached {
+    /// Up to where everything is in git and in the index; `None` if that is not known.
+    pub fn settled(self) -> Option<Position> {
+        self.rows_lag.or(self.committed)
+    }
+}
+
+/// How far the journal of `home` has got. Without its `index`, rows of all that the journal holds may be missing.
+///
+/// # Errors
+/// [`Error::Journal`], [`Error::History`], [`Error::Fs`].
+pub fn reached(home: &Home, history: &History, index: Option<&Index>) -> Result<Reached, Error> {
+    let Some(id) = journal::id(home.private())? else { return Ok(Reached::default()) };
+    let known = State::read(home.private())?.filter(|state| state.journal == id);
+    let Some(known) = known else { return Ok(Reached::default()) };
+    let log = Log { journal: home.journal(), id, state: Some(&known) };
+    let committed = commits::reached(history, &log)?;
+    let mut reached = Reached { committed: committed.map(|mark| mark.position), ..Reached::default() };
+    if let Some(before) = known.rows_before {
+        reached.rows_lag = before.lag;
+        return Ok(reached);
+    }
+    let mark = index.and_then(|index| mark_in(index).ok().flatten());
+    let rows = match RowsMark::watermark(mark.as_ref(), &log)? {
+        Watermark::At(rows) => Some(rows),
+        watermark => {
+            reached.rows_lost = index.is_some() && watermark != Watermark::Beginning;
+            Reader::from_start(home.journal())?.as_ref().map(Mark::of)
+        }
+    };
+    let pages = mark.as_ref().and_then(|mark| mark.pages);
+    let is_behind = |rows: &Mark| committed.is_some_and(|committed| rows.is_before(&committed)) || pages.is_some();
+    reached.rows_lag = rows.filter(is_behind).map(|rows| pages.unwrap_or(rows.position));
+    Ok(reached)
+}

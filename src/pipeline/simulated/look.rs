@@ -1,0 +1,145 @@
+//! What has to hold after a power cut, before and after recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Firsts, Life, World, check, lock, open, read};
+use crate::home::Home;
+use crate::journal::{Reader, Records};
+use crate::model::{FileImage, Intent};
+use crate::page;
+use crate::quarantine::Contents;
+use crate::state::State;
+
+impl Life<'_> {
+    /// Holds that every record that has to be found again is there, before anybody mends anything. Where a recorder's
+    /// sync had failed, what others were writing went with it; what of that was committed is in git alone.
+    pub(super) fn look_at_wreck(&self, sync_failed: bool) {
+        let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
+        let files = disk.files("memory").into_iter().chain(disk.files("experiments")).collect::<BTreeMap<_, _>>();
+        let intents = read(&home, &mut world);
+        self.look_at_rows(&home, &world, &intents, sync_failed);
+        let in_files = |wanted: &[FileImage]| wanted.iter().all(|it| world.is_intact(it, files.get(&it.path)));
+        for promise in &world.promised {
+            let committed = world.committed.iter().find(|intent| intent.id == promise.id);
+            let files = committed.filter(|_| promise.keyed).map_or(&promise.files, |intent| &intent.files);
+            let applied = committed.is_some() && in_files(files);
+            assert!(
+                intents.contains_key(&promise.id) || applied,
+                "{} was acknowledged and is lost: {:?}",
+                promise.id,
+                promise.files[0].path
+            );
+        }
+        for intent in world.committed.iter().filter(|_| !sync_failed) {
+            let refused = world.refused.contains(intent.record.headline());
+            let kept = refused || intents.contains_key(&intent.id) || in_files(&intent.files);
+            assert!(kept, "{} was committed before it was durable", intent.path());
+        }
+        if let Some(position) = world.history.position.filter(|_| !sync_failed && world.refused.is_empty()) {
+            let noted = State::read(home.private()).expect("readable").and_then(|state| state.noted);
+            let positions = [Some(position), noted.map(|noted| noted.position)];
+            let is_there = |position| Reader::from_position(home.journal(), position).expect("readable").is_some();
+            assert!(
+                positions.into_iter().flatten().any(is_there),
+                "the journal does not have the history's watermark {position}"
+            );
+        }
+        for (path, bytes) in files.iter().filter(|(path, _)| path.ends_with("/README.md")) {
+            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            assert!(page::is_unedited(text), "the page {path} is torn: {} bytes", bytes.len());
+        }
+    }
+
+    /// Holds that no row is lost: each is in the index, or the journal still has its record.
+    fn look_at_rows(&self, home: &Home, world: &World, intents: &Firsts, sync_failed: bool) {
+        if self.options.rows_bytes_max == 1 << 30 && !sync_failed {
+            for intent in &world.committed {
+                let refused = world.refused.contains(intent.record.headline());
+                let kept = refused || world.rows.has(intent.id) || intents.contains_key(&intent.id);
+                assert!(kept, "the row of {} is lost, and its segment is gone", intent.path());
+            }
+        }
+        for (id, first) in intents.iter().filter(|(_, intent)| intent.key.is_some()) {
+            let Some(record) = world.committed.iter().find(|intent| intent.id == *id) else { continue };
+            let is_first = record.created_at == first.created_at || !self.is_in_journal(home, record);
+            assert!(
+                is_first || !world.refused.is_empty(),
+                "a later intent of the key of {} is the record",
+                record.path()
+            );
+        }
+    }
+
+    fn is_in_journal(&self, home: &Home, record: &Intent) -> bool {
+        let mut records = Records::from_start(home.journal()).expect("readable");
+        while let Some(intent) = records.as_mut().and_then(|records| records.next_intent().expect("readable")) {
+            if intent.id == record.id && intent.created_at == record.created_at {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Holds that the rows are where the history is.
+    fn look_at_watermark(&self, home: &Home, world: &World) {
+        let Some(mark) = world.rows.mark() else { return };
+        let reader = Reader::from_position(home.journal(), mark.position).expect("readable");
+        assert!(reader.is_some(), "the rows' watermark is into a part of the journal that is gone");
+        assert_eq!(mark.pages, None, "pages lag after a recovery");
+    }
+
+    /// Holds that everything is in order.
+    pub(super) fn look(&mut self) {
+        let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
+        let mut files = disk.files("memory");
+        files.extend(disk.files("experiments"));
+        for promise in &world.promised {
+            assert!(world.is_committed(promise.id), "{} was acknowledged and is not committed", promise.id);
+        }
+        let mut headlines = BTreeSet::new();
+        let mut checked = std::mem::take(&mut world.checked);
+        for intent in &world.committed {
+            check(intent, &world.asked, &mut checked);
+            assert!(headlines.insert(intent.record.headline()), "{:?} is there twice", intent.record.headline());
+            for file in &intent.files {
+                let found = files.remove(&file.path);
+                let bytes = found.as_ref().map(Vec::len);
+                assert!(world.is_intact(file, found.as_ref()), "{} is not what was recorded: {bytes:?}", file.path);
+            }
+        }
+        world.checked = checked;
+        for intent in &world.committed {
+            // The entry of a record that was refused can have been voided before its row was inserted.
+            let row = match world.rows.get(intent.id) {
+                None if world.is_refused(intent) => continue,
+                row => row.unwrap_or_else(|| panic!("{} has no row", intent.path())),
+            };
+            let is_own = row.record == intent.record || world.is_edited(row);
+            assert!(is_own && row.path() == intent.path(), "the row of {} is another record's", intent.path());
+        }
+        self.look_at_watermark(&home, &world);
+        for folder in world.domains() {
+            let page = files.remove(&format!("{folder}/README.md")).expect("a domain has a page");
+            // A worker can have inserted the row of a record that its recorder voided after that.
+            let rows = [false, true].map(|refused| world.page(&folder, refused));
+            let is_right = rows.iter().any(|text| page == text.as_bytes());
+            assert!(is_right, "the page in {folder} is not its heuristics':\n{}", String::from_utf8_lossy(&page));
+        }
+        for (path, bytes) in files {
+            // A power cut can have torn it: it is known by its name.
+            let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
+            let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
+            assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} is nobody's");
+        }
+        assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
+        let contents = Contents::of(&home).expect("it can be listed");
+        assert!(contents.parked.is_empty(), "what was recorded can be applied: {contents:?}");
+        let edited = contents.set_aside.iter().find(|name| name.contains("edited"));
+        assert!(edited.is_none(), "a page was taken for edited: {contents:?}");
+        self.tally.damaged = contents.damaged.len() as u64;
+        self.tally.set_aside = contents.set_aside.len() as u64;
+        self.tally.segments = home.journal().newest().map_or(0, |number| number.0);
+        self.tally.acknowledged = world.promised.len() as u64;
+        self.tally.edited = world.edits.values().filter(|edit| edit.durable).count() as u64;
+    }
+}

@@ -1,0 +1,382 @@
+//! The commits, as a target: the history follows the journal.
+//!
+//! The newest commit that names the journal says in its trailer up to where the history has it. That watermark is trusted
+//! if the journal's bytes validate it, the branch still reaches the anchor, and the journal is the one that was there before.
+//! A batch that needed no commit is noted in the state file together with the commit that has it all: the note counts while
+//! the branch reaches that commit. Which records the history has, only its tree and its commits say.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the branch moves | see `target::history`; an older watermark | the next batch does the same again |
+//! | after it | commit and watermark, in one | nothing to do |
+//! | between a batch without a commit and its note | an older watermark | the next batch finds the same again |
+
+mod repacking;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+
+use crate::fs::{self, Point, crash};
+use crate::home::Home;
+use crate::journal::{self, Synced};
+use crate::model::position::{Position, SegmentId};
+use crate::model::{Intent, JournalId};
+use crate::state::State;
+use crate::target::history::{self, Anchor, History, HistoryOptions, TreeFile};
+use crate::target::{Batch, Error, Log, Mark, Target, VoidReason, Watermark};
+
+use repacking::Repacking;
+
+/// A file of the history.
+pub trait CommittedFile {
+    /// Its path beneath the home.
+    fn path(&self) -> &str;
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn read(&self) -> Result<Vec<u8>, history::Error>;
+}
+
+impl CommittedFile for TreeFile<'_> {
+    fn path(&self) -> &str {
+        TreeFile::path(self)
+    }
+
+    fn read(&self) -> Result<Vec<u8>, history::Error> {
+        TreeFile::read(self)
+    }
+}
+
+/// What an audit asks of the history.
+pub trait ReadCommits {
+    /// Hands every file of records that the history has to `visit`, until that breaks off.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn each_file(&self, visit: &mut dyn FnMut(&dyn CommittedFile) -> ControlFlow<()>) -> Result<(), history::Error>;
+
+    /// Of `candidates`, the paths that some commit has, however long ago.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn introduced(&self, candidates: BTreeSet<String>) -> Result<BTreeSet<String>, history::Error>;
+
+    /// Those of `paths` that the history has now.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn present(&self, paths: &[&str]) -> Result<HashSet<String>, history::Error>;
+
+    /// The bytes of the file `path`.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error>;
+
+    /// The last bytes that the history has or had at `path`.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn last_of(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error>;
+
+    /// Whether the history has or had exactly `bytes` at `path`.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error>;
+}
+
+/// Why a walk through the history ended.
+enum End {
+    Broken,
+    Failed(history::Error),
+}
+
+impl From<history::Error> for End {
+    fn from(error: history::Error) -> End {
+        End::Failed(error)
+    }
+}
+
+impl ReadCommits for History {
+    fn each_file(&self, visit: &mut dyn FnMut(&dyn CommittedFile) -> ControlFlow<()>) -> Result<(), history::Error> {
+        let walked = self.for_each_file(|file| match visit(file) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(End::Broken),
+        });
+        match walked {
+            Ok(()) | Err(End::Broken) => Ok(()),
+            Err(End::Failed(error)) => Err(error),
+        }
+    }
+
+    fn introduced(&self, mut candidates: BTreeSet<String>) -> Result<BTreeSet<String>, history::Error> {
+        History::introduced(self, &mut candidates, |_| ())
+    }
+
+    fn present(&self, paths: &[&str]) -> Result<HashSet<String>, history::Error> {
+        let missing: HashSet<&str> = self.missing(paths)?.into_iter().collect();
+        Ok(paths.iter().filter(|path| !missing.contains(*path)).map(|path| (*path).to_owned()).collect())
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
+        History::read(self, path)
+    }
+
+    fn last_of(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
+        History::last_of(self, path)
+    }
+
+    fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
+        History::had(self, path, bytes)
+    }
+}
+
+/// The history, for the pipeline and for recovery.
+pub trait Commits: Target + ReadCommits + Debug {
+    /// This history, for an audit.
+    fn as_read(&self) -> &dyn ReadCommits;
+
+    /// The newest commit; `None` before the first.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    fn tip(&self) -> Result<Option<String>, Error>;
+
+    /// Removes what a crash left in the repository. Returns how much.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    fn sweep(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    /// Removes what earlier ids of the journal `journal` have left in the repository.
+    ///
+    /// # Errors
+    /// [`Error::History`], [`Error::Fs`]; it is tried again next time.
+    fn forget_replaced(&self, journal: JournalId) -> Result<(), Error> {
+        let _ = journal;
+        Ok(())
+    }
+
+    /// Repacks beside the commits from now on.
+    fn keep_packs_few(&mut self) {}
+
+    /// Repacks now where there are more than `packs_max` packs.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    fn repack_from(&self, packs_max: usize) -> Result<(), Error> {
+        let _ = packs_max;
+        Ok(())
+    }
+}
+
+/// The history of a home, in git.
+#[derive(Debug)]
+pub struct GitCommits<'h> {
+    home: &'h Home,
+    history: History,
+    /// Whether the repository was made just now.
+    made: bool,
+    /// The journal that commits name.
+    journal: JournalId,
+    repacking: Option<Repacking>,
+}
+
+impl<'h> GitCommits<'h> {
+    /// That of `home`, whose commits name the journal `journal`. Makes the repository if there is none.
+    ///
+    /// # Errors
+    /// [`Error::History`], [`Error::Home`].
+    pub fn open(home: &'h Home, journal: JournalId, options: HistoryOptions) -> Result<GitCommits<'h>, Error> {
+        let temporary = home.private_folder("tmp")?;
+        let (history, made) = History::init(home.path(), temporary.path(), home.id(), options)?;
+        Ok(GitCommits { home, history, made, journal, repacking: None })
+    }
+
+    fn commit(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
+        loop {
+            let records: Vec<&Intent> = batch.intents.iter().collect();
+            let wanted = history::Batch {
+                records: &records,
+                pages: &batch.pages,
+                change: batch.change.as_ref(),
+                home: self.home.id(),
+                journal: self.journal,
+                position: batch.end,
+            };
+            let result = self.history.commit(&wanted);
+            batch.done.waits += self.history.take_waits();
+            match result {
+                Err(history::Error::Obstructed { obstacles }) if batch.change.is_none() => {
+                    park_blocked(batch, obstacles)?
+                }
+                committed => {
+                    batch.done.committed = Some(committed?);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Parks what has no room in the branch's tree.
+fn park_blocked(batch: &mut Batch<'_>, obstacles: Vec<history::Obstacle>) -> Result<(), Error> {
+    let blocked: HashSet<String> = obstacles.iter().map(|obstacle| obstacle.path.clone()).collect();
+    let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(&it.path));
+    let error = history::Error::Obstructed { obstacles };
+    let (parked, left) = std::mem::take(&mut batch.intents).into_iter().partition::<Vec<_>, _>(is_blocked);
+    batch.intents = left;
+    for intent in &parked {
+        batch.park(intent, "commit", &error)?;
+    }
+    batch.pages.retain(|page| !blocked.contains(&page.path));
+    Ok(())
+}
+
+impl Target for GitCommits<'_> {
+    fn name(&self) -> &'static str {
+        "history"
+    }
+
+    fn watermark(&mut self, log: &Log<'_>) -> Result<Watermark, Error> {
+        let lost = |reason| Ok(Watermark::Lost(reason));
+        if self.history.tip()?.is_none() {
+            // A home without a commit is a new one, unless it is known to have had some, or not known at all.
+            let is_new = log.state.is_some_and(|state| !state.committed) && !self.made;
+            return if is_new { Ok(Watermark::Beginning) } else { lost(VoidReason::HistoryLost) };
+        }
+        let Some(state) = log.state else { return lost(VoidReason::JournalUnknown) };
+        match self.history.anchor(log.id)? {
+            Anchor::Current { .. } => {}
+            // The first batch died between its branch and its anchor.
+            Anchor::Absent if !state.committed => {}
+            Anchor::Absent => return lost(VoidReason::AnchorLost),
+            Anchor::Rewound { .. } => return lost(VoidReason::BranchRewound),
+        }
+        Ok(reached(&self.history, log)?.map_or(Watermark::Lost(VoidReason::PositionVoid), Watermark::At))
+    }
+
+    fn apply(&mut self, batch: &mut Batch<'_>, _synced: &Synced<Position>) -> Result<(), Error> {
+        self.repacking.iter().for_each(Repacking::before_commit);
+        self.commit(batch)?;
+        if let Some(history::Committed::New { .. }) = batch.done.committed {
+            self.repacking.iter_mut().for_each(Repacking::after_commit);
+        }
+        Ok(())
+    }
+
+    /// A commit is durable when it is made.
+    fn sync(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
+
+impl ReadCommits for GitCommits<'_> {
+    fn each_file(&self, visit: &mut dyn FnMut(&dyn CommittedFile) -> ControlFlow<()>) -> Result<(), history::Error> {
+        self.history.each_file(visit)
+    }
+
+    fn introduced(&self, candidates: BTreeSet<String>) -> Result<BTreeSet<String>, history::Error> {
+        ReadCommits::introduced(&self.history, candidates)
+    }
+
+    fn present(&self, paths: &[&str]) -> Result<HashSet<String>, history::Error> {
+        self.history.present(paths)
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
+        self.history.read(path)
+    }
+
+    fn last_of(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
+        self.history.last_of(path)
+    }
+
+    fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
+        self.history.had(path, bytes)
+    }
+}
+
+impl Commits for GitCommits<'_> {
+    fn as_read(&self) -> &dyn ReadCommits {
+        self
+    }
+
+    fn tip(&self) -> Result<Option<String>, Error> {
+        Ok(self.history.tip()?.map(|tip| tip.commit.to_string()))
+    }
+
+    fn sweep(&self) -> Result<u64, Error> {
+        Ok(self.history.sweep()?.total() as u64)
+    }
+
+    fn forget_replaced(&self, journal: JournalId) -> Result<(), Error> {
+        let private = self.home.private();
+        let replaced = journal::replaced(private)?;
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let left = self.history.forget_anchors(journal, &replaced)?;
+        crash::at(Point::AnchorsRemoved).map_err(fs::Error::io("forget earlier ids in", private.path()))?;
+        if left != replaced {
+            journal::keep_replaced(private, &self.home.private_folder("tmp")?, left)?;
+        }
+        Ok(())
+    }
+
+    fn keep_packs_few(&mut self) {
+        self.repacking = Some(Repacking::of(&self.history));
+    }
+
+    fn repack_from(&self, packs_max: usize) -> Result<(), Error> {
+        self.history.repack_from(packs_max)?;
+        Ok(())
+    }
+}
+
+/// Up to where `history` has the journal of `log`: what the newest commit says that names it, or what is noted of a batch
+/// that needed no commit; whichever is later. `None` if the journal validates neither.
+///
+/// # Errors
+/// [`Error::History`], [`Error::Journal`].
+pub fn reached(history: &History, log: &Log<'_>) -> Result<Option<Mark>, Error> {
+    if let Some(state) = log.state
+        && are_reordered(&state.segments, &log.journal.ids()?)
+    {
+        return Ok(None);
+    }
+    let mut positions: Vec<Position> = history.newest_position(log.id)?.into_iter().collect();
+    if let Some(noted) = log.state.and_then(|state: &State| state.noted.as_ref())
+        && history.reaches(&noted.commit)?
+    {
+        positions.push(noted.position);
+    }
+    latest(log, positions)
+}
+
+/// The latest of `positions` that the journal validates.
+///
+/// # Errors
+/// [`Error::Journal`].
+pub(crate) fn latest(log: &Log<'_>, positions: impl IntoIterator<Item = Position>) -> Result<Option<Mark>, Error> {
+    let mut latest: Option<Mark> = None;
+    for position in positions {
+        let found = log.find(position)?;
+        latest = match (latest, found) {
+            (Some(latest), Some(found)) if !latest.is_before(&found) => Some(latest),
+            (latest, found) => found.or(latest),
+        };
+    }
+    Ok(latest)
+}
+
+/// Whether another segment is where a known one was: they were moved by hand.
+fn are_reordered(known: &[(u64, SegmentId)], found: &[(u64, SegmentId)]) -> bool {
+    known.iter().any(|(number, id)| found.iter().any(|(other, it)| number == other && id != it))
+}

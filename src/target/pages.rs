@@ -1,0 +1,76 @@
+//! The domains' pages, as a target: rendered from the rows, committed with the batch.
+//!
+//! A page is durable when it is rendered, and rendering it again changes nothing.
+
+use crate::journal::Synced;
+use crate::model::position::Position;
+use crate::model::{FileImage, Intent, RecordPath};
+use crate::page;
+use crate::target::files::{self, Applier};
+use crate::target::rows::Rows;
+use crate::target::{Batch, Error, Log, Target, Watermark};
+
+/// The pages of a home, which are rendered from its rows.
+pub struct Pages<'p, 'h> {
+    /// What writes them.
+    pub files: &'p Applier<'h>,
+    /// What they are rendered from.
+    pub rows: &'p dyn Rows,
+}
+
+impl Target for Pages<'_, '_> {
+    fn name(&self) -> &'static str {
+        "pages"
+    }
+
+    /// They go with the rows, whose watermark says where they lag.
+    fn watermark(&mut self, _: &Log<'_>) -> Result<Watermark, Error> {
+        Ok(Watermark::With("rows"))
+    }
+
+    fn apply(&mut self, batch: &mut Batch<'_>, _synced: &Synced<Position>) -> Result<(), Error> {
+        batch.pages = self.render(domain_folders(&batch.intents))?;
+        Ok(())
+    }
+
+    /// Each is durable when it is rendered.
+    fn sync(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
+
+impl Pages<'_, '_> {
+    /// Renders the pages in `folders`, each once. One that cannot be rendered at all is logged, and left out.
+    ///
+    /// # Errors
+    /// [`Error::Page`] for one that cannot be rendered now.
+    pub fn render<'f>(&self, folders: impl Iterator<Item = &'f str>) -> Result<Vec<FileImage>, Error> {
+        let mut folders: Vec<_> = folders.collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let mut pages = Vec::new();
+        for folder in folders {
+            match self.page(folder) {
+                Ok(page) => pages.extend(page),
+                Err(source) if source.is_transient() => return Err(Error::Page { folder: folder.to_owned(), source }),
+                Err(error) => {
+                    tracing::error!(folder, error = crate::model::text::chain(&error), "a page cannot be rendered")
+                }
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Renders the page in `folder`; `None` if there is no heuristic. Durable when it returns.
+    fn page(&self, folder: &str) -> Result<Option<FileImage>, files::Error> {
+        let entries = self.rows.page_entries(folder)?;
+        let Some((domain, _)) = entries.first() else { return Ok(None) };
+        let text = page::domain_page(&domain.clone(), entries.into_iter().map(|(_, entry)| entry));
+        self.files.page(folder, text).map(Some)
+    }
+}
+
+/// The folders of the domains whose pages show some of `intents`.
+pub fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
+    intents.iter().filter_map(|intent| RecordPath(intent.path()).domain_folder())
+}

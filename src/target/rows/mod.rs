@@ -1,0 +1,504 @@
+//! The rows, as a target: the index follows the journal.
+//!
+//! 1. The watermark lies in the index and moves in the transaction that inserts the rows. A power cut takes both or neither.
+//! 2. What a table refuses is parked, durably, before the watermark passes it.
+//! 3. A recorder inserts rows ahead of the watermark, which is idempotent: `records.id` is the record's id.
+//!
+//! SQLite lets one process write at a time, and that one may be stopped with the lock in its hands; a file of the index may
+//! be one that cannot be opened. Then rows lag: the pipeline commits without them and catches up later.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the transaction's commit | neither rows nor watermark | the next batch, which applies the same again |
+//! | after it, and before the history's | rows and watermark ahead of the history | the next batch, which finds them |
+//! | after a power cut | an older watermark, with the rows that it names | catching up from there |
+
+mod adopted;
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::home::{self, Home};
+use crate::journal::Synced;
+use crate::model::position::Position;
+use crate::model::text::chain;
+use crate::model::{Amended, Amendment, JournalId, RecordId, Request, Revision};
+use crate::page::{PageEntry, StateFile};
+use crate::target::index::{self, Index, Known, Others, Revived, RowImage};
+use crate::target::{Batch, Error, Log, Target, VoidReason, Watermark};
+
+use adopted::Adopted;
+
+/// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
+const WAL_BYTES_MAX: u64 = 1 << 20;
+/// How long SQLite's lock is waited for by what can as well be done another time.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// The rows' watermark, as the index holds it, and what goes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsMark {
+    /// The journal that the position is of.
+    pub journal: JournalId,
+    /// The rows of the journal up to here are in the index.
+    pub position: Position,
+    /// The pages' watermark where they lag behind the rows: from here on pages in the history may be stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<Position>,
+    /// The files of the journal up to the position have been seen in place since this boot.
+    pub boot: String,
+    /// The identity of `memory/` that they were seen in; `None` if the file system has none that lasts.
+    pub memory: Option<String>,
+}
+
+impl RowsMark {
+    /// What `mark`, as an index has it, says about the journal of `log`.
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn watermark(mark: Option<&RowsMark>, log: &Log<'_>) -> Result<Watermark, Error> {
+        let lost = Watermark::Lost(VoidReason::RowsLost);
+        let Some(mark) = mark else {
+            return Ok(if log.is_whole()? { Watermark::Beginning } else { lost });
+        };
+        if mark.journal != log.id {
+            return Ok(lost);
+        }
+        if let Some(pages) = mark.pages
+            && log.find(pages)?.is_none()
+        {
+            return Ok(lost);
+        }
+        Ok(log.find(mark.position)?.map_or(lost, Watermark::At))
+    }
+}
+
+/// What an audit asks of rows.
+pub trait ReadRows {
+    /// Hands every record that the index knows to `take`.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error>;
+
+    /// Hands every record that was amended to `take`, with its revision.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error>;
+
+    /// Hands the mark of every record that was ever retracted, restored or erased to `take`.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error>;
+}
+
+impl ReadRows for Index {
+    fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
+        self.for_each(take)
+    }
+
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error> {
+        self.for_each_amended(take)
+    }
+
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error> {
+        self.for_each_mark(take)
+    }
+}
+
+/// The rows, for the pipeline and for recovery.
+pub trait Rows: Target + ReadRows + Debug {
+    /// These rows, for an audit.
+    fn as_read(&self) -> &dyn ReadRows;
+
+    /// Opens the index if it is not open, or no longer the one at its path.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn reach(&mut self) -> Result<(), Error>;
+
+    /// Whether the index is open.
+    fn is_open(&self) -> bool;
+
+    /// Closes the index, so that it can be rebuilt.
+    fn close(&mut self);
+
+    /// Whether a row could be inserted now, without waiting. The index has to be open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn is_free(&mut self) -> Result<bool, Error>;
+
+    /// The watermark, as the index holds it. The index has to be open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn mark(&self) -> Result<Option<RowsMark>, Error>;
+
+    /// Sets the watermark, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn set_mark(&mut self, mark: &RowsMark) -> Result<(), Error>;
+
+    /// The record `id`, if the index knows it. The index has to be open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn find(&self, id: RecordId) -> Result<Option<Known>, Error>;
+
+    /// The records of the domain page in `folder`. The index has to be open.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, index::Error>;
+
+    /// The record that a row holds, as far as a row holds it. The index has to be open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn record_of(&self, known: &Known) -> Result<Option<Request>, Error>;
+
+    /// The last change of the record `id`, as far as the index knows of one. The index has to be open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error>;
+
+    /// Inserts the row of one record, apart from any batch.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn insert(&mut self, row: &RowImage<'_>) -> Result<(), Error>;
+
+    /// Changes a row, if the index has none of a later revision.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn amend(&mut self, amendment: &Amendment) -> Result<(), Error>;
+
+    /// Hides a record that is retracted, if the index has none of a later revision.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn hide(&mut self, state: &StateFile) -> Result<(), Error>;
+
+    /// Shows a record again, with its `row`, if the index has none of a later revision.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn unhide(&mut self, state: &StateFile, row: &RowImage<'_>) -> Result<(), Error>;
+
+    /// Forgets an entry whose table lacks the row, so that the record can be inserted again.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn forget(&mut self, id: RecordId) -> Result<(), Error>;
+
+    /// Puts back a row that another program has deleted, under its old number, and says what it was made from: the copy of
+    /// the index that has it, if one does. `None` where that cannot be done.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    fn revive(&mut self, row: &RowImage<'_>) -> Result<Option<Option<PathBuf>>, Error>;
+
+    /// Removes what keeps the index from being opened, if that is safe. Returns what still keeps it from it.
+    ///
+    /// # Errors
+    /// [`Error::Home`].
+    fn unblock(&mut self) -> Result<Option<index::Error>, Error>;
+
+    /// Brings an index of an older version up to date. Where the index is locked, the next recovery does it.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Fs`].
+    fn update(&mut self) -> Result<(), Error>;
+
+    /// Whether the index has to be rebuilt. Only a `thorough` look reads all of it. The index is closed after that.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn is_lost(&mut self, thorough: bool) -> Result<bool, Error>;
+
+    /// Checkpoints the index where its write-ahead log has grown.
+    ///
+    /// # Errors
+    /// [`Error::Fs`], [`Error::Index`].
+    fn maintain(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// When something is due for the database of an adopted home; `None` if nothing will be unless something happens.
+    fn upkeep_due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due for the database of an adopted home. What cannot be done now is done later.
+    fn upkeep(&mut self) {}
+
+    /// Does the last of it, for a process that ends.
+    fn end_upkeep(&mut self) {}
+}
+
+/// The rows of a home's index.
+#[derive(Debug)]
+pub struct IndexRows<'h> {
+    home: &'h Home,
+    /// How long SQLite's lock is waited for, before rows lag.
+    wait: Duration,
+    index: Option<Index>,
+    /// What is remembered of an adopted home's database.
+    adopted: Option<Adopted>,
+}
+
+impl<'h> IndexRows<'h> {
+    /// Those of `home`. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if it cannot be told whether the home was adopted.
+    pub fn new(home: &'h Home, wait: Duration) -> Result<IndexRows<'h>, Error> {
+        Ok(IndexRows { home, wait, index: None, adopted: Adopted::of(home.private())? })
+    }
+
+    /// The index, opened if it is not open.
+    fn index(&mut self) -> Result<&mut Index, Error> {
+        self.reach()?;
+        let path = self.home.index_path();
+        self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
+    }
+
+    /// The index, which has been opened.
+    fn opened(&self) -> Result<&Index, index::Error> {
+        self.index.as_ref().ok_or_else(|| index::Error::Missing(self.home.index_path()))
+    }
+}
+
+impl Target for IndexRows<'_> {
+    fn name(&self) -> &'static str {
+        "rows"
+    }
+
+    fn watermark(&mut self, log: &Log<'_>) -> Result<Watermark, Error> {
+        match self.reach().and_then(|()| self.mark()) {
+            Ok(mark) => RowsMark::watermark(mark.as_ref(), log),
+            Err(error) if error.is_index_out_of_reach() => Ok(Watermark::OutOfReach),
+            Err(error) if error.is_index_lost() => Ok(Watermark::StoreLost),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn apply(&mut self, batch: &mut Batch<'_>, _synced: &Synced<Position>) -> Result<(), Error> {
+        let mark = batch.rows_to.as_ref().map(text_of);
+        let rows: Vec<_> = batch.intents.iter().map(|intent| RowImage::of(intent, intent.path())).collect();
+        let index = self.index()?;
+        let (inserted, refused) = match index.insert_to(&rows, mark.as_deref()) {
+            Ok(inserted) => (inserted, Vec::new()),
+            Err(index::Error::RowRefused { .. }) => {
+                let taken = index.insert_what_is_taken(&rows)?;
+                (taken.inserted, taken.refused)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        batch.done.rows_inserted += inserted.iter().filter(|inserted| inserted.is_new).count() as u64;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for (id, error) in &refused {
+            if let Some(intent) = batch.intents.iter().find(|intent| intent.id == *id).cloned() {
+                batch.park(&intent, "row", error)?;
+            }
+        }
+        match &batch.rows_to {
+            Some(mark) => self.set_mark(mark),
+            None => Ok(()),
+        }
+    }
+
+    /// False where another process holds SQLite's lock.
+    fn sync(&mut self) -> Result<bool, Error> {
+        let index = self.index()?;
+        match index.is_free(LOCK_WAIT)?.then(|| index.sync()).transpose() {
+            Err(error) if error.is_busy() => Ok(false),
+            synced => Ok(synced?.is_some()),
+        }
+    }
+}
+
+impl ReadRows for IndexRows<'_> {
+    fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
+        self.opened()?.for_each(take)
+    }
+
+    fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error> {
+        self.opened()?.for_each_amended(take)
+    }
+
+    fn each_mark(&self, take: &mut dyn FnMut(StateFile)) -> Result<(), index::Error> {
+        self.opened()?.for_each_mark(take)
+    }
+}
+
+impl Rows for IndexRows<'_> {
+    fn as_read(&self) -> &dyn ReadRows {
+        self
+    }
+
+    fn reach(&mut self) -> Result<(), Error> {
+        if self.index.as_ref().is_none_or(Index::has_moved) {
+            self.index = None;
+            let index = Index::open(&self.home.index_path(), self.wait)?;
+            index.check_schema()?;
+            self.index = Some(index);
+        }
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| !index.has_moved())
+    }
+
+    fn close(&mut self) {
+        self.index = None;
+    }
+
+    fn is_free(&mut self) -> Result<bool, Error> {
+        Ok(self.index()?.is_free(LOCK_WAIT)?)
+    }
+
+    fn mark(&self) -> Result<Option<RowsMark>, Error> {
+        Ok(mark_in(self.opened()?)?)
+    }
+
+    fn set_mark(&mut self, mark: &RowsMark) -> Result<(), Error> {
+        Ok(self.index()?.set_watermark(&text_of(mark))?)
+    }
+
+    fn find(&self, id: RecordId) -> Result<Option<Known>, Error> {
+        Ok(self.opened()?.find(id)?)
+    }
+
+    fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, index::Error> {
+        self.opened()?.page_entries(folder)
+    }
+
+    fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
+        Ok(self.opened()?.record_of(known)?)
+    }
+
+    fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error> {
+        Ok(self.opened()?.amended(id)?)
+    }
+
+    fn insert(&mut self, row: &RowImage<'_>) -> Result<(), Error> {
+        Ok(self.index()?.insert(std::slice::from_ref(row)).map(|_| ())?)
+    }
+
+    fn amend(&mut self, amendment: &Amendment) -> Result<(), Error> {
+        Ok(self.index()?.amend(amendment).map(|_| ())?)
+    }
+
+    fn hide(&mut self, state: &StateFile) -> Result<(), Error> {
+        Ok(self.index()?.hide(state).map(|_| ())?)
+    }
+
+    fn unhide(&mut self, state: &StateFile, row: &RowImage<'_>) -> Result<(), Error> {
+        Ok(self.index()?.unhide(state, Some(row)).map(|_| ())?)
+    }
+
+    fn forget(&mut self, id: RecordId) -> Result<(), Error> {
+        Ok(self.index()?.forget(id)?)
+    }
+
+    fn revive(&mut self, row: &RowImage<'_>) -> Result<Option<Option<PathBuf>>, Error> {
+        let newest = self.home.index_copies()?.into_iter().next();
+        let copy = newest.as_ref().and_then(|path| Index::open_to_read(path, index::PATIENCE, Others::KeptOut).ok());
+        Ok(self.index()?.revive(row, copy.as_ref())?.map(|revived| match revived {
+            Revived::AsCopied => newest,
+            Revived::Anew => None,
+        }))
+    }
+
+    fn unblock(&mut self) -> Result<Option<index::Error>, Error> {
+        let unopenable = |rows: &mut Self| match rows.reach() {
+            Err(Error::Index(error)) if error.is_unopenable() => Some(error),
+            // Anything else is for the next step to say.
+            _ => None,
+        };
+        if unopenable(self).is_none() {
+            return Ok(None);
+        }
+        let home = self.home;
+        let quarantine = home.private_folder("quarantine")?;
+        let (folder, _) = home::INDEX.rsplit_once('/').unwrap_or((".", home::INDEX));
+        let aside = |name: &str| home.dir().folder(folder)?.set_aside(name, &quarantine, name).map(|_| ());
+        match Index::clear_shared_memory(&home.index_path(), aside) {
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "the index is left as it is"),
+        }
+        Ok(unopenable(self))
+    }
+
+    fn update(&mut self) -> Result<(), Error> {
+        let is_adopted = home::is_adopted(self.home.private())?;
+        match self.index().and_then(|index| Ok(index.update_layout(is_adopted)?)) {
+            Err(error) if error.is_index_busy() => Ok(()),
+            updated => updated,
+        }
+    }
+
+    fn is_lost(&mut self, thorough: bool) -> Result<bool, Error> {
+        self.close();
+        let look = || is_lost(Index::open(&self.home.index_path(), self.wait), thorough);
+        // SQLite says the same of a page that it could not read once as of a damaged one.
+        Ok(look()? && look()?)
+    }
+
+    fn maintain(&mut self) -> Result<(), Error> {
+        let wal = self.home.dir().find(&format!("{}-wal", home::INDEX))?;
+        if wal.is_some_and(|wal| wal.size > WAL_BYTES_MAX) && self.index.is_some() {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn upkeep_due(&self) -> Option<Instant> {
+        self.keep_due()
+    }
+
+    fn upkeep(&mut self) {
+        self.keep();
+    }
+
+    fn end_upkeep(&mut self) {
+        self.fold_everything();
+    }
+}
+
+/// The watermark in `index`; `None` if it holds none.
+///
+/// # Errors
+/// [`index::Error`].
+pub fn mark_in(index: &Index) -> Result<Option<RowsMark>, index::Error> {
+    Ok(index.watermark()?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// A watermark, as the index holds it.
+pub fn text_of(mark: &RowsMark) -> String {
+    serde_json::to_string(mark).expect("it is made of strings")
+}
+
+/// Whether what was opened cannot be used and has to be rebuilt.
+fn is_lost(opened: Result<Index, index::Error>, thorough: bool) -> Result<bool, index::Error> {
+    let checked = opened.and_then(|index| {
+        index.check_schema()?;
+        Ok(!index.is_finished()? || thorough && !index.integrity()?.is_empty())
+    });
+    match checked {
+        Err(error) if error.is_lost() => Ok(true),
+        checked => checked,
+    }
+}
