@@ -1,9 +1,11 @@
-//! A audit: what each of the three stores says of each record. It changes nothing.
+//! An audit: what each of the three stores says of each record. It changes nothing.
 //!
-//! `verify` lists where they disagree; `recover` and `repair` act on it. What a action follows from is a table in
-//! `classify`.
+//! `verify` lists where they disagree; `recover` and `repair` act on it. `classify` is the table of what calls for
+//! which action.
 
 mod classify;
+mod revisions;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound::{Included, Unbounded};
@@ -12,15 +14,19 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+pub(crate) use walk::walk;
+
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
+
+use revisions::Known;
 
 use crate::fs::{self, Dir};
 use crate::home::Home;
 use crate::journal::{self, Journal, Records};
 use crate::model::path::{ROOTS, is_companion, is_domain_page, of_state_file, state_file};
 use crate::model::position::Position;
-use crate::model::{Op, RecordId, RecordPath, Revision};
-use crate::page::{self, Presence, StateFile};
+use crate::model::{Op, RecordId, RecordPath};
+use crate::page::{self, StateFile};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::target::commits::{CommittedFile, ReadCommits};
@@ -29,7 +35,6 @@ use crate::target::history;
 use crate::target::index;
 use crate::target::rows::ReadRows;
 
-/// Where records' files are looked for.
 /// A file larger than this is no record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
@@ -114,6 +119,13 @@ struct RowSeen {
     is_whole: bool,
 }
 
+impl Collected {
+    /// The records that file and row name.
+    fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
+        [self.row.map(|row| row.id), self.file.and_then(|file| file.id)].into_iter().flatten()
+    }
+}
+
 /// What a audit looks at.
 #[derive(Clone, Copy)]
 pub struct Stores<'s> {
@@ -184,17 +196,8 @@ struct Collecting {
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
-    /// The revisions of rows that are not the first.
-    revisions: HashMap<RecordId, Revision>,
-    /// Those of the files at these paths, and in the tree. Most records were never amended.
-    file_revisions: HashMap<Rc<str>, Revision>,
-    tree_revisions: HashMap<Rc<str>, Revision>,
-    /// What the index says became of records.
-    marks: HashMap<RecordId, StateFile>,
-    /// The state files on disk; `None` for a torn one.
-    states: HashMap<RecordId, Option<StateFile>>,
-    /// Those in the tree.
-    committed_states: HashMap<RecordId, StateFile>,
+    /// What the stores say of revisions and state files.
+    known: Known,
 }
 
 impl Collecting {
@@ -221,7 +224,7 @@ impl Collecting {
         }
         if let Some(id) = of_state_file(path) {
             let bytes = dir.content(name, READ_BYTES_MAX)?.unwrap_or_default();
-            self.states.insert(id, StateFile::parse(id, &bytes));
+            self.known.states.insert(id, StateFile::parse(id, &bytes));
             return Ok(());
         }
         let mut revision = None;
@@ -241,7 +244,7 @@ impl Collecting {
         {
             self.copied.insert(id);
         }
-        self.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
+        self.known.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
         self.paths.entry(path).or_default().file = Some(FileSeen { id });
         Ok(())
     }
@@ -251,8 +254,8 @@ impl Collecting {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
-        index.each_amended(&mut |id, revision| self.revisions.extend([(id, revision)]))?;
-        index.each_mark(&mut |mark| self.marks.extend([(mark.of, mark)]))?;
+        index.each_amended(&mut |id, revision| self.known.revisions.extend([(id, revision)]))?;
+        index.each_mark(&mut |mark| self.known.marks.extend([(mark.of, mark)]))?;
         Ok(())
     }
 
@@ -277,12 +280,12 @@ impl Collecting {
         let path = file.path();
         if let Some(id) = of_state_file(path) {
             let state = StateFile::parse(id, &file.read()?);
-            let on_disk = self.states.get(&id).and_then(Option::as_ref);
+            let on_disk = self.known.states.get(&id).and_then(Option::as_ref);
             // One on disk that is later is not committed yet.
             if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.revision < state.revision)) {
                 self.missing_companions.push(path.to_owned());
             }
-            self.committed_states.extend(state.map(|state| (id, state)));
+            self.known.committed_states.extend(state.map(|state| (id, state)));
             return Ok(());
         }
         if is_companion(path) {
@@ -299,14 +302,14 @@ impl Collecting {
             return self.tree_only(file);
         };
         collected.in_tree = true;
-        let amended = collected.row.and_then(|row| self.revisions.get(&row.id)).copied();
-        let seen = self.file_revisions.get(path);
+        let amended = collected.row.and_then(|row| self.known.revisions.get(&row.id)).copied();
+        let seen = self.known.file_revisions.get(path);
         // Where neither file nor row was amended, the tree is not asked: that would be a blob for each record.
         if let Some(id) = collected.file.and_then(|file| file.id).or(collected.row.map(|row| row.id))
             && (amended.is_some() || seen.is_some())
         {
             let revision = page::later_revision_of(id, &file.read()?);
-            self.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
+            self.known.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
         }
         match collected.file {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
@@ -363,7 +366,10 @@ impl Collecting {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
-        self.add_hidden();
+        for id in self.known.unnamed(self.paths.values().flat_map(Collected::ids)) {
+            let row = Some(RowSeen { id, is_whole: false });
+            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
+        }
         // Most records have their one file where their row is, and are not looked for by their id: a large home's would
         // take much memory.
         let file_id = |it: &Collected| it.file.and_then(|file| file.id);
@@ -396,8 +402,7 @@ impl Collecting {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
-            let id_here = collected.row.map(|row| row.id).or(file_id);
-            let (evidence, state) = self.with_revisions(evidence, path, id_here);
+            let (evidence, state) = self.known.with_revisions(evidence, path, collected.ids().next());
             let action = classify(evidence);
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
@@ -408,78 +413,6 @@ impl Collecting {
             }
         }
         Ok(audit)
-    }
-
-    /// Records that were retracted and that no file, row or tree names have a path of their own: their state file's.
-    fn add_hidden(&mut self) {
-        let named: HashSet<RecordId> = self
-            .paths
-            .values()
-            .flat_map(|it| [it.row.map(|row| row.id), it.file.and_then(|file| file.id)])
-            .flatten()
-            .filter(|id| {
-                self.marks.contains_key(id) || self.states.contains_key(id) || self.committed_states.contains_key(id)
-            })
-            .collect();
-        let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
-        let unnamed: HashSet<RecordId> = known.filter(|id| !named.contains(id)).copied().collect();
-        for id in unnamed {
-            let row = Some(RowSeen { id, is_whole: false });
-            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
-        }
-    }
-
-    /// `evidence` with what the revisions of the stores say, and the state file that is known.
-    fn with_revisions(
-        &self,
-        mut evidence: Evidence,
-        path: &str,
-        id: Option<RecordId>,
-    ) -> (Evidence, Option<StateFile>) {
-        let Some(id) = id else { return (evidence, None) };
-        let row = self.revisions.get(&id).copied();
-        let file = self.file_revisions.get(path).copied();
-        let tree = self.tree_revisions.get(path).copied();
-        let latest = row.max(file).max(tree);
-        if evidence.file == File::Current && file < latest {
-            evidence.file = File::Stale;
-        }
-        if evidence.row == Row::Present && row < latest {
-            evidence.row = Row::Stale;
-        }
-        if evidence.history == HistoryState::InTree && tree < latest {
-            evidence.history = HistoryState::Older;
-        }
-        let mark = self.marks.get(&id);
-        let on_disk = self.states.get(&id);
-        let committed = self.committed_states.get(&id);
-        // Of equal revisions the tree's counts.
-        let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
-        let state = states.max_by_key(|state| state.revision).cloned();
-        if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
-            evidence.row = Row::Marked;
-        }
-        evidence.state = match (&state, on_disk) {
-            (None, Some(None)) => State::Torn,
-            (None, _) => State::None,
-            (Some(_), None) if committed.is_none() => State::None,
-            (Some(state), _) => match state.state {
-                Presence::Restored => State::Restored,
-                Presence::Retracted => State::Retracted,
-                Presence::Erased => State::Erased,
-            },
-        };
-        let is_later = state.as_ref().is_some_and(|state| committed.is_none_or(|it| it.revision < state.revision));
-        let is_restored = evidence.state == State::Restored && evidence.history == HistoryState::Never;
-        if is_later && evidence.state != State::None && !is_restored {
-            evidence.history = HistoryState::Older;
-        }
-        // A mark of another revision is brought to this one's.
-        let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
-        if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
-            evidence.row = Row::Dangling;
-        }
-        (evidence, state)
     }
 
     /// Of all paths that the branch's tree lacks, those that it had once.
@@ -534,28 +467,6 @@ fn is_ours(path: &str, blob: &[u8]) -> bool {
 fn is_torn_companion(home: &Home, file: &dyn CommittedFile) -> Result<bool, Error> {
     let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
     Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
-}
-
-/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
-pub(crate) fn walk<E: From<fs::Error>>(
-    home: &Dir,
-    folder: &str,
-    visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), E>,
-) -> Result<(), E> {
-    let dir = match home.folder(folder) {
-        Err(fs::Error::Refused { .. }) => return Ok(()),
-        Err(error) if error.is_not_found() => return Ok(()),
-        dir => dir?,
-    };
-    for name in dir.names()? {
-        let path = format!("{folder}/{name}");
-        match dir.find(&name)? {
-            Some(found) if found.is_folder => walk(home, &path, visit)?,
-            Some(found) if found.is_file && name.ends_with(".md") => visit(&dir, &name, &path)?,
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The pages of the records that the journal holds behind `committed`.

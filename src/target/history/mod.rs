@@ -42,6 +42,7 @@ mod refs;
 mod repack;
 mod setup;
 mod tree;
+mod versions;
 
 #[cfg(test)]
 mod tests;

@@ -194,55 +194,6 @@ impl History {
         find_file(&objects, tree, path)?.map(|id| read_blob(&objects, id, path)).transpose()
     }
 
-    /// The last bytes that the file `path` had in the branch, whether or not its tree still has it: the newest commit that has it
-    /// says so.
-    ///
-    /// # Errors
-    /// As [`History::tip`].
-    pub fn last_of(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let mut found = None;
-        self.each_version(path, |objects, id| {
-            found = Some(read_blob(objects, id, path)?);
-            Ok(false)
-        })?;
-        Ok(found)
-    }
-
-    /// Whether the branch has, or had, exactly `bytes` at `path`: they are a revision of ours, not an edit.
-    ///
-    /// # Errors
-    /// As [`History::tip`].
-    pub fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
-        let wanted = Oid::hash_object(ObjectType::Blob, bytes).doing("hashing a file")?;
-        let mut found = false;
-        self.each_version(path, |_, id| {
-            found = id == wanted;
-            Ok(!found)
-        })?;
-        Ok(found)
-    }
-
-    /// Hands every version of the file `path` to `visit`, the newest first, until it says that it has seen enough.
-    fn each_version(
-        &self,
-        path: &str,
-        mut visit: impl FnMut(&Odb<'_>, Oid) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let repository = self.repository()?;
-        let objects = repository.odb().doing("opening the objects")?;
-        let mut last = None;
-        for commit in self.commits(&repository)? {
-            let version = find_file(&objects, commit?.tree_id(), path)?;
-            if let Some(id) = version.filter(|_| version != last)
-                && !visit(&objects, id)?
-            {
-                break;
-            }
-            last = version;
-        }
-        Ok(())
-    }
-
     /// Calls `visit` for every file that the branch's tree has in our folders, in the tree's order. Files whose path is
     /// not UTF-8 are nobody's record and are passed over, as are links and submodules.
     ///
@@ -272,7 +223,7 @@ impl History {
 
     /// Every commit that the branch reaches, each before its parents where no clock was set back between two lines that
     /// were merged. Sorted, libgit2 would read all of them before it gives the first, and then go by their dates alone.
-    fn commits<'r>(
+    pub(super) fn commits<'r>(
         &self,
         repository: &'r Repository,
     ) -> Result<impl Iterator<Item = Result<Commit<'r>, Error>>, Error> {
@@ -396,7 +347,7 @@ pub(super) fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(O
     Ok(Some(at))
 }
 
-fn find_file(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<Oid>, Error> {
+pub(super) fn find_file(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<Oid>, Error> {
     Ok(find(objects, root, path)?.filter(|it| it.1 == Shape::File).map(|it| it.0))
 }
 

@@ -1,0 +1,91 @@
+//! What the stores say of revisions and state files, and what follows from them for the evidence.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::classify::{Evidence, File, History, Row, State};
+use crate::model::{RecordId, Revision};
+use crate::page::{Presence, StateFile};
+
+/// What was collected. A large home has few records that were ever amended or retracted, so all else takes no room here.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The revisions of rows that are not the first.
+    pub(super) revisions: HashMap<RecordId, Revision>,
+    /// Those of the files at these paths, and in the tree. Most records were never amended.
+    pub(super) file_revisions: HashMap<Rc<str>, Revision>,
+    pub(super) tree_revisions: HashMap<Rc<str>, Revision>,
+    /// What the index says became of records.
+    pub(super) marks: HashMap<RecordId, StateFile>,
+    /// The state files on disk; `None` for a torn one.
+    pub(super) states: HashMap<RecordId, Option<StateFile>>,
+    /// Those in the tree.
+    pub(super) committed_states: HashMap<RecordId, StateFile>,
+}
+
+impl Known {
+    /// Records that were retracted, restored or erased, and are not among `named`.
+    pub(super) fn unnamed(&self, named: impl Iterator<Item = RecordId>) -> HashSet<RecordId> {
+        let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
+        let mut unnamed: HashSet<RecordId> = known.copied().collect();
+        if !unnamed.is_empty() {
+            for id in named {
+                unnamed.remove(&id);
+            }
+        }
+        unnamed
+    }
+
+    /// `evidence` with what the revisions of the stores say, and the state file that is known.
+    pub(super) fn with_revisions(
+        &self,
+        mut evidence: Evidence,
+        path: &str,
+        id: Option<RecordId>,
+    ) -> (Evidence, Option<StateFile>) {
+        let Some(id) = id else { return (evidence, None) };
+        let row = self.revisions.get(&id).copied();
+        let file = self.file_revisions.get(path).copied();
+        let tree = self.tree_revisions.get(path).copied();
+        let latest = row.max(file).max(tree);
+        if evidence.file == File::Current && file < latest {
+            evidence.file = File::Stale;
+        }
+        if evidence.row == Row::Present && row < latest {
+            evidence.row = Row::Stale;
+        }
+        if evidence.history == History::InTree && tree < latest {
+            evidence.history = History::Older;
+        }
+        let mark = self.marks.get(&id);
+        let on_disk = self.states.get(&id);
+        let committed = self.committed_states.get(&id);
+        // Of equal revisions the tree's counts.
+        let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
+        let state = states.max_by_key(|state| state.revision).cloned();
+        if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
+            evidence.row = Row::Marked;
+        }
+        evidence.state = match (&state, on_disk) {
+            (None, Some(None)) => State::Torn,
+            (None, _) => State::None,
+            (Some(_), None) if committed.is_none() => State::None,
+            (Some(state), _) => match state.state {
+                Presence::Restored => State::Restored,
+                Presence::Retracted => State::Retracted,
+                Presence::Erased => State::Erased,
+            },
+        };
+        let is_later = state.as_ref().is_some_and(|state| committed.is_none_or(|it| it.revision < state.revision));
+        let is_restored = evidence.state == State::Restored && evidence.history == History::Never;
+        if is_later && evidence.state != State::None && !is_restored {
+            evidence.history = History::Older;
+        }
+        // A mark of another revision is brought to this one's.
+        let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
+        if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
+            evidence.row = Row::Dangling;
+        }
+        (evidence, state)
+    }
+}

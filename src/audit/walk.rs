@@ -1,0 +1,25 @@
+//! The markdown files of a home, as they lie.
+
+use crate::fs::{self, Dir};
+
+/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
+pub(crate) fn walk<E: From<fs::Error>>(
+    home: &Dir,
+    folder: &str,
+    visit: &mut dyn FnMut(&Dir, &str, &str) -> Result<(), E>,
+) -> Result<(), E> {
+    let dir = match home.folder(folder) {
+        Err(fs::Error::Refused { .. }) => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(()),
+        dir => dir?,
+    };
+    for name in dir.names()? {
+        let path = format!("{folder}/{name}");
+        match dir.find(&name)? {
+            Some(found) if found.is_folder => walk(home, &path, visit)?,
+            Some(found) if found.is_file && name.ends_with(".md") => visit(&dir, &name, &path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
