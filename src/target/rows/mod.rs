@@ -15,6 +15,8 @@
 
 mod adopted;
 mod mark;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
