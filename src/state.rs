@@ -134,3 +134,29 @@ impl State {
         private.replace(NAME, text.as_bytes(), temporary, Durability::Full)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::position::SegmentId;
+
+    /// What the program before watermarks wrote.
+    #[test]
+    fn version_1_is_understood() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let dir = Dir::open(root.path()).expect("it opens");
+        let (journal, segment) = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002");
+        let text = format!(
+            r#"{{"boot":"a boot","journal":"{journal}","committed":true,"passed":null,"segments":[[1,"{segment}"]],"distrusted":true,"rows_owed":"{segment}:57:00000000"}}"#
+        );
+        std::fs::write(root.path().join(NAME), text).expect("it can be written");
+        let state = State::read(&dir).expect("readable").expect("understood");
+        let segment = SegmentId(segment.parse().expect("an id"));
+        let lag = Some(Position { segment, offset: 57, checksum: 0 });
+        assert_eq!(state.rows_before, Some(RowsBefore { boot: "a boot".to_owned(), lag }));
+        assert!(state.committed && state.audit_due && state.segments == [(1, segment)]);
+        state.create(&dir, &dir).expect("it can be written");
+        let again = State::read(&dir).expect("readable").expect("understood");
+        assert_eq!(again, State { rows_before: None, ..state }, "version 2 says nothing of rows");
+    }
+}

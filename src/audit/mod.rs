@@ -1,7 +1,7 @@
-//! A audit: what each of the three stores says of each record. It changes nothing.
+//! An audit: what each of the three stores says of each record. It changes nothing.
 //!
-//! `verify` lists where they disagree; `recover` and `repair` act on it. What a action follows from is a table in
-//! `classify`.
+//! `verify` lists where they disagree; `recover` and `repair` act on it. `classify` is the table of what calls for
+//! which action.
 
 mod classify;
 mod revisions;

@@ -1,4 +1,4 @@
-//! Every file of records beneath a folder.
+//! The markdown files of a home, as they lie.
 
 use crate::fs::{self, Dir};
 

@@ -1,20 +1,20 @@
-//! Recovery: after a crash, everything that still exists anywhere is brought back into all three stores.
+//! Recovery: after a crash, what is left in any store is brought back into all of them.
 //!
-//! Finding out (`audit`), deciding (`audit::classify`) and doing are separate. What is brought back goes the usual
-//! way: its intent is written to the journal anew, then applied and committed like any other. So recovery can be killed
-//! anywhere and run again, and a second run does nothing.
+//! Finding out (`audit`), deciding (`audit::classify`) and doing (`mending`) are separate. What is missing goes to the
+//! journal again as an operation, and is applied and committed like any other. So recovery can be killed anywhere and run
+//! again, and a second run does nothing.
 //!
-//! 1. sweep: temporary files, staging packs, `.keep`s of ours without a branch
-//! 2. the index is built anew from the files if it is lost
+//! 1. sweep: temporary files, staging packs, our `.keep`s without a branch
+//! 2. the index is rebuilt from the files if it is lost
 //! 3. what is pending is applied and committed
-//! 4. a audit; what it finds is acted upon; what that wrote is committed
+//! 4. an audit; what it finds is acted upon; what that wrote is committed
 //!
 //! Records that were parked are tried again with that, since what was in their way may be gone; at a worker's start, and
 //! now and then while it runs, those alone of whose files that can be seen.
 //!
-//! A worker's start goes on without rows where somebody holds SQLite's lock, or a file of the index cannot be opened;
+//! A worker's start goes on without rows where another process holds SQLite's lock, or a file of the index cannot be opened;
 //! `recover` fails then, after it has committed what is pending.
-//! A worker's start does the last of these only where something is not as the worker left it.
+//! A worker's start does the audit only if something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -22,34 +22,24 @@
 //! | within 2 | an index with fewer rows than files | its missing version makes the next run build it again |
 //! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker, which knows from the state that it was not finished |
 
+mod mending;
 mod rebuild;
-mod revisions;
+mod report;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+pub use report::{Base, Lost, Report};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
-use crate::audit::{self, Action, Finding};
-use crate::fs::{self, Durability};
+use crate::audit;
+use crate::fs;
 use crate::home;
 use crate::journal;
-use crate::model::path::{RecordPath, is_domain_page, split};
-use crate::model::{FileImage, Intent, Level, Op, RecordId, Request};
-use crate::page::{self, Parsed};
+use crate::model::{Intent, Op};
 use crate::pipeline::{self, Counts, Pipeline, Progress};
 use crate::quarantine::Quarantine;
 use crate::target::files;
 use crate::target::history;
-use crate::target::index::{self, RowImage};
+use crate::target::index;
 
-/// How many intents are written anew with one sync.
-const GROUP: usize = 256;
-/// How many bytes of files are, at the most.
-const GROUP_BYTES: usize = 4 << 20;
-/// The largest file that can be brought back through the journal.
-const READ_BYTES_MAX: u64 = 16 << 20;
+use mending::Mending;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,89 +48,6 @@ pub enum Scope {
     Everything,
     /// What a worker makes sure of when it starts: all of it only if something is not as it left it.
     Start,
-}
-
-/// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Why everything in the journal had to be looked up in the history, if it had to.
-    pub distrusted: Option<String>,
-    /// Temporary files and staging packs removed.
-    pub swept: u64,
-    /// Whether the index was built anew.
-    pub index_rebuilt: bool,
-    /// The copy that it began with, in an adopted home. What other programs changed since then is not in it.
-    #[serde(default)]
-    pub index_base: Option<Base>,
-    /// Where the damaged one is kept, if there was one.
-    #[serde(default)]
-    pub index_kept: Option<String>,
-    /// Rows that another program had deleted, and that are back with what a copy of the index knows of them.
-    #[serde(default)]
-    pub rows_revived: u64,
-    /// Rows that another program had deleted, and that no copy knows: what others counted in them begins again.
-    #[serde(default)]
-    pub rows_anew: u64,
-    /// The copy that rows came back from.
-    #[serde(default)]
-    pub rows_base: Option<Base>,
-    /// Records that were pending, and are committed.
-    pub committed: u64,
-    /// Files that were missing or torn, and are back.
-    pub files_restored: u64,
-    /// Rows that were missing, and are back.
-    pub rows_added: u64,
-    /// Records that history lacked, committed from their files or rows.
-    pub recommitted: u64,
-    /// Records of which nothing is left, with where they were.
-    pub lost: Vec<Lost>,
-    /// Commits made.
-    pub commits: u64,
-    /// The last of them.
-    pub last_commit: Option<String>,
-    /// Entries whose writer died, which nobody was promised.
-    pub torn: u64,
-    /// Damaged stretches of the journal that went to quarantine.
-    pub damaged: u64,
-    /// Records that could not be applied and went to quarantine.
-    pub parked: u64,
-    /// Records that were in quarantine and could be applied now.
-    pub released: u64,
-}
-
-impl Report {
-    /// Whether there was nothing to do.
-    pub fn is_nothing(&self) -> bool {
-        Report { distrusted: None, ..self.clone() } == Report::default()
-    }
-}
-
-/// A copy of an adopted home's database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    /// The copy.
-    pub path: String,
-    /// When it was made, as far as that is known.
-    pub at: Option<Timestamp>,
-}
-
-impl Base {
-    /// The copy at `path`.
-    fn of(path: &Path) -> Base {
-        let at = std::fs::metadata(path).and_then(|it| it.modified()).ok();
-        Base { path: path.display().to_string(), at: at.and_then(|at| Timestamp::try_from(at).ok()) }
-    }
-}
-
-/// A record that could not be brought back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// Where it was; relative to the home.
-    pub path: String,
-    /// Its id, where that is known.
-    pub id: Option<String>,
-    /// Why it could not be brought back.
-    pub why: String,
 }
 
 /// Why recovery could not be finished. Running it again goes on where it was.
@@ -226,11 +133,11 @@ fn commit(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn P
     Ok(outcome.records as u64)
 }
 
-/// Holds the stores against each other and mends what differs.
+/// Audits the stores and mends where they differ.
 fn mend(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     pipeline.reach_index()?;
     let audit = pipeline.audit(progress)?;
-    let mut mending = Mending { pipeline, report, group: Vec::new(), group_bytes: 0 };
+    let mut mending = Mending::new(pipeline, report);
     progress.begin("mending", audit.findings.len() as u64);
     for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
@@ -266,7 +173,7 @@ pub(crate) fn retry_parked(
     if parked.is_empty() {
         return Ok(());
     }
-    let mut mending = Mending { pipeline, report, group: Vec::new(), group_bytes: 0 };
+    let mut mending = Mending::new(pipeline, report);
     for (_, intent) in &parked {
         mending.again(intent.clone())?;
     }
@@ -295,190 +202,4 @@ fn release(pipeline: &mut Pipeline<'_>, report: &mut Report, parked: &[(String, 
         report.released += u64::from(pipeline.release(name, intent)?);
     }
     Ok(())
-}
-
-struct Mending<'m, 'h> {
-    pipeline: &'m mut Pipeline<'h>,
-    report: &'m mut Report,
-    /// Intents to be written to the journal.
-    group: Vec<Op>,
-    group_bytes: usize,
-}
-
-impl Mending<'_, '_> {
-    fn act(&mut self, finding: &Finding) -> Result<(), Error> {
-        if let (Some(id), audit::Row::Dangling) = (finding.indexed, finding.evidence.row)
-            && finding.action != Action::Hide
-            && !self.revive(finding, id)?
-        {
-            self.pipeline.forget_row(id)?;
-        }
-        match finding.action {
-            Action::Nothing | Action::Wait => Ok(()),
-            // What a mark hides, only its restoration brings back.
-            Action::AddRow if finding.evidence.row == audit::Row::Marked => self.state_again(finding),
-            Action::AddRow | Action::CommitFile => self.commit_file(finding),
-            Action::CommitRevision | Action::UpdateRow | Action::ReplaceFile => self.revision_again(finding),
-            Action::Hide | Action::WriteState => self.state_again(finding),
-            Action::RestoreFile => self.restore_file(finding),
-            Action::CommitRow => self.commit_row(finding),
-            Action::Name => {
-                tracing::warn!(path = finding.path, id = ?finding.id, "a person has to look: {}", finding.action.what());
-                Ok(())
-            }
-            Action::Lost => {
-                self.lost(finding, finding.action.what());
-                Ok(())
-            }
-        }
-    }
-
-    /// Puts back the row of `id`, which another program has deleted, under the number that it had. False where that cannot
-    /// be done.
-    fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
-        let file = match finding.evidence.file {
-            audit::File::Current | audit::File::Edited => {
-                self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?
-            }
-            _ => self.pipeline.committed_file(&finding.path)?,
-        };
-        let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
-        let amended = parsed.as_ref().and_then(Parsed::amended);
-        let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
-        let Request { record, key, provenance } = &request;
-        let path = RecordPath(&finding.path).shown();
-        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, amended: amended.as_ref(), path };
-        match self.pipeline.revive_row(&row)? {
-            None => return Ok(false),
-            Some(Some(copy)) => {
-                self.report.rows_revived += 1;
-                self.report.rows_base = Some(Base::of(&copy));
-            }
-            Some(None) => self.report.rows_anew += 1,
-        }
-        self.report.rows_added += 1;
-        Ok(true)
-    }
-
-    fn lost(&mut self, finding: &Finding, why: impl Into<String>) {
-        let id = finding.id.map(|id| id.to_string());
-        let lost = Lost { path: finding.path.clone(), id, why: why.into() };
-        tracing::error!(path = lost.path, why = lost.why, "a record cannot be brought back");
-        self.report.lost.push(lost);
-    }
-
-    /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
-    fn again(&mut self, intent: Intent) -> Result<(), Error> {
-        self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
-        self.group.push(Op::Record(Box::new(intent)));
-        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
-    }
-
-    fn append(&mut self) -> Result<(), Error> {
-        if self.group.is_empty() {
-            return Ok(());
-        }
-        self.group_bytes = 0;
-        self.pipeline.append(&std::mem::take(&mut self.group))?;
-        Ok(())
-    }
-
-    fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
-        let dir = self.pipeline.home().dir();
-        let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
-        let log = match log_of(&finding.path) {
-            Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
-            None => None,
-        };
-        self.bring_back(finding, bytes, log)
-    }
-
-    fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
-        let Some(bytes) = self.pipeline.committed_file(&finding.path)? else { return Ok(()) };
-        let log = match log_of(&finding.path) {
-            Some(path) => self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)),
-            None => None,
-        };
-        self.bring_back(finding, bytes, log)
-    }
-
-    fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
-        let parsed = page::parse(&bytes);
-        let amended = parsed.as_ref().ok().and_then(Parsed::amended);
-        let parsed = match parsed {
-            Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
-            Ok(_) => {
-                self.lost(finding, "the file does not say what it records");
-                return Ok(());
-            }
-            Err(error) => {
-                self.lost(finding, error.to_string());
-                return Ok(());
-            }
-        };
-        let Ok(text) = String::from_utf8(bytes) else {
-            {
-                self.lost(finding, "the file is not UTF-8");
-                return Ok(());
-            }
-        };
-        let (id, created_at, Request { record, key, provenance }) = parsed;
-        let mut files = vec![FileImage { path: finding.path.clone(), text }];
-        if let Some((path, bytes)) = log
-            && let Ok(text) = String::from_utf8(bytes)
-        {
-            files.push(FileImage { path, text });
-        }
-        self.again(Intent { id, created_at, key, record, provenance, amended, files })
-    }
-
-    fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
-        let Some(id) = finding.indexed else { return Ok(()) };
-        let Some(known) = self.pipeline.row_of(id)? else { return Ok(()) };
-        let Some(request) = self.pipeline.record_in(&known)? else {
-            {
-                self.lost(finding, "its row is gone");
-                return Ok(());
-            }
-        };
-        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
-        let amended = self.pipeline.amended(id)?;
-        if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
-            page.text = page::amended_page(known.id, known.created_at, &request, amended);
-        }
-        // The row says where the record is, whatever its page would be called today.
-        let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for file in &mut files {
-            file.path = match file.path.ends_with("/log.md") {
-                true => format!("{folder}/log.md"),
-                false => finding.path.clone(),
-            };
-        }
-        let Request { record, key, provenance } = request;
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
-    }
-
-    /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
-    fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
-        let home = self.pipeline.home();
-        let temporary = home.private_folder("tmp")?;
-        let mut domains = BTreeSet::new();
-        for path in missing {
-            let (folder, name) = split(path);
-            if is_domain_page(path) {
-                domains.insert(folder.to_owned());
-            } else if let Some(bytes) = self.pipeline.committed_file(path)? {
-                home.dir().make_folder(folder)?.replace(name, &bytes, &temporary, Durability::Full)?;
-                self.report.files_restored += 1;
-            }
-        }
-        self.report.files_restored += domains.len() as u64;
-        self.pipeline.render_pages(domains.iter().map(String::as_str))?;
-        Ok(())
-    }
-}
-
-/// The log beside an experiment's page.
-fn log_of(path: &str) -> Option<String> {
-    path.strip_suffix("/hypothesis.md").map(|folder| format!("{folder}/log.md"))
 }

@@ -14,66 +14,30 @@
 //! | after a power cut | an older watermark, with the rows that it names | catching up from there |
 
 mod adopted;
+mod mark;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::home::{self, Home};
 use crate::journal::Synced;
 use crate::model::position::Position;
 use crate::model::text::chain;
-use crate::model::{Amended, Amendment, JournalId, RecordId, Request, Revision};
+use crate::model::{Amended, Amendment, RecordId, Request, Revision};
 use crate::page::{PageEntry, StateFile};
 use crate::target::index::{self, Index, Known, Others, Revived, RowImage};
-use crate::target::{Batch, Error, Log, Target, VoidReason, Watermark};
+use crate::target::{Batch, Error, Log, Target, Watermark};
 
 use adopted::Adopted;
+pub use mark::{RowsMark, mark_in, text_of};
 
 /// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
 /// How long SQLite's lock is waited for by what can as well be done another time.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
-
-/// The rows' watermark, as the index holds it, and what goes with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowsMark {
-    /// The journal that the position is of.
-    pub journal: JournalId,
-    /// The rows of the journal up to here are in the index.
-    pub position: Position,
-    /// The pages' watermark where they lag behind the rows: from here on pages in the history may be stale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pages: Option<Position>,
-    /// The files of the journal up to the position have been seen in place since this boot.
-    pub boot: String,
-    /// The identity of `memory/` that they were seen in; `None` if the file system has none that lasts.
-    pub memory: Option<String>,
-}
-
-impl RowsMark {
-    /// What `mark`, as an index has it, says about the journal of `log`.
-    ///
-    /// # Errors
-    /// [`Error::Journal`].
-    pub fn watermark(mark: Option<&RowsMark>, log: &Log<'_>) -> Result<Watermark, Error> {
-        let lost = Watermark::Lost(VoidReason::RowsLost);
-        let Some(mark) = mark else {
-            return Ok(if log.is_whole()? { Watermark::Beginning } else { lost });
-        };
-        if mark.journal != log.id {
-            return Ok(lost);
-        }
-        if let Some(pages) = mark.pages
-            && log.find(pages)?.is_none()
-        {
-            return Ok(lost);
-        }
-        Ok(log.find(mark.position)?.map_or(lost, Watermark::At))
-    }
-}
 
 /// What an audit asks of rows.
 pub trait ReadRows {
@@ -476,19 +440,6 @@ impl Rows for IndexRows<'_> {
     fn end_upkeep(&mut self) {
         self.fold_everything();
     }
-}
-
-/// The watermark in `index`; `None` if it holds none.
-///
-/// # Errors
-/// [`index::Error`].
-pub fn mark_in(index: &Index) -> Result<Option<RowsMark>, index::Error> {
-    Ok(index.watermark()?.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-/// A watermark, as the index holds it.
-pub fn text_of(mark: &RowsMark) -> String {
-    serde_json::to_string(mark).expect("it is made of strings")
 }
 
 /// Whether what was opened cannot be used and has to be rebuilt.

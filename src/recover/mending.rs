@@ -1,0 +1,251 @@
+//! Acting on what an audit found: each missing part goes to the journal again, as the operation that it is from.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Base, Error, Lost, Report};
+use crate::audit::{self, Action, Finding};
+use crate::fs::Durability;
+use crate::model::path::{RecordPath, is_domain_page, of_state_file, split};
+use crate::model::{Amendment, Change, FileImage, Intent, Level, Op, RecordId, Request, Revision};
+use crate::page::{self, Parsed};
+use crate::pipeline::Pipeline;
+use crate::target::index::RowImage;
+
+/// How many operations are appended with one sync.
+const GROUP: usize = 256;
+/// How many bytes of files are, at the most.
+const GROUP_BYTES: usize = 4 << 20;
+/// The largest file that can be brought back through the journal.
+const READ_BYTES_MAX: u64 = 16 << 20;
+
+/// What acts on findings, and what it has found so far.
+pub(super) struct Mending<'m, 'h> {
+    pub(super) pipeline: &'m mut Pipeline<'h>,
+    pub(super) report: &'m mut Report,
+    /// Intents to be written to the journal.
+    group: Vec<Op>,
+    group_bytes: usize,
+}
+
+impl<'m, 'h> Mending<'m, 'h> {
+    pub(super) fn new(pipeline: &'m mut Pipeline<'h>, report: &'m mut Report) -> Mending<'m, 'h> {
+        Mending { pipeline, report, group: Vec::new(), group_bytes: 0 }
+    }
+
+    /// Does what `finding` calls for.
+    pub(super) fn act(&mut self, finding: &Finding) -> Result<(), Error> {
+        if let (Some(id), audit::Row::Dangling) = (finding.indexed, finding.evidence.row)
+            && finding.action != Action::Hide
+            && !self.revive(finding, id)?
+        {
+            self.pipeline.forget_row(id)?;
+        }
+        match finding.action {
+            Action::Nothing | Action::Wait => Ok(()),
+            // What a mark hides, only its restoration brings back.
+            Action::AddRow if finding.evidence.row == audit::Row::Marked => self.state_again(finding),
+            Action::AddRow | Action::CommitFile => self.commit_file(finding),
+            Action::CommitRevision | Action::UpdateRow | Action::ReplaceFile => self.revision_again(finding),
+            Action::Hide | Action::WriteState => self.state_again(finding),
+            Action::RestoreFile => self.restore_file(finding),
+            Action::CommitRow => self.commit_row(finding),
+            Action::Name => {
+                tracing::warn!(path = finding.path, id = ?finding.id, "a person has to look: {}", finding.action.what());
+                Ok(())
+            }
+            Action::Lost => {
+                self.lost(finding, finding.action.what());
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts back the row of `id`, which another program has deleted, under the number that it had. False where that cannot
+    /// be done.
+    fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
+        let file = match finding.evidence.file {
+            audit::File::Current | audit::File::Edited => {
+                self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?
+            }
+            _ => self.pipeline.committed_file(&finding.path)?,
+        };
+        let parsed = file.and_then(|bytes| page::parse(&bytes).ok()).filter(|parsed| parsed.id == id);
+        let amended = parsed.as_ref().and_then(Parsed::amended);
+        let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
+        let Request { record, key, provenance } = &request;
+        let path = RecordPath(&finding.path).shown();
+        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, amended: amended.as_ref(), path };
+        match self.pipeline.revive_row(&row)? {
+            None => return Ok(false),
+            Some(Some(copy)) => {
+                self.report.rows_revived += 1;
+                self.report.rows_base = Some(Base::of(&copy));
+            }
+            Some(None) => self.report.rows_anew += 1,
+        }
+        self.report.rows_added += 1;
+        Ok(true)
+    }
+
+    fn lost(&mut self, finding: &Finding, why: impl Into<String>) {
+        let id = finding.id.map(|id| id.to_string());
+        let lost = Lost { path: finding.path.clone(), id, why: why.into() };
+        tracing::error!(path = lost.path, why = lost.why, "a record cannot be brought back");
+        self.report.lost.push(lost);
+    }
+
+    /// The retraction or restoration that the record's state file says, once more: its revision brings every store to it, and
+    /// changes nothing where they have it. One of which nothing is left but the name of a torn state file is a retraction.
+    fn state_again(&mut self, finding: &Finding) -> Result<(), Error> {
+        let Some(of) = finding.id.or(finding.state.as_ref().map(|state| state.of)) else { return Ok(()) };
+        let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
+        let (restored, revision, at, because) = match &finding.state {
+            Some(state) => (!state.state.is_hidden(), state.revision, state.at, state.because.clone()),
+            None => (false, Revision::first(of).next(), Timestamp::now(), None),
+        };
+        let change = Change { of, revision, base: Revision::first(of), at, path, because };
+        self.group.push(if restored { Op::Restore(change) } else { Op::Retract(change) });
+        if self.group.len() == GROUP { self.append() } else { Ok(()) }
+    }
+
+    /// The latest of what file and history have of a record, once more, as the operation that it is from: its revision brings
+    /// every store to it.
+    fn revision_again(&mut self, finding: &Finding) -> Result<(), Error> {
+        if finding.evidence.state == audit::State::Restored && finding.action == Action::CommitRevision {
+            return self.state_again(finding);
+        }
+        let on_disk = self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?;
+        let in_tree = self.pipeline.committed_file(&finding.path)?;
+        let parsed = |bytes: &Vec<u8>| page::parse(bytes).ok().filter(|it| Some(it.id) == finding.id);
+        let pages =
+            [on_disk, in_tree].into_iter().flatten().filter_map(|bytes| Some((parsed(&bytes)?.amended()?, bytes)));
+        let Some((amended, bytes)) = pages.max_by_key(|(amended, _)| amended.revision) else { return Ok(()) };
+        let Ok(Parsed { id, created_at, request: Some(request), .. }) = page::parse(&bytes) else { return Ok(()) };
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+        let (revision, files) = (amended.revision, vec![FileImage { path: finding.path.clone(), text }]);
+        let Request { record, key, provenance } = request;
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        let (base, path) = (Revision::first(id), Some(finding.path.clone()));
+        let change = Change { of: id, revision, base, at: Timestamp::now(), path, because: None };
+        self.group_bytes += record.files.iter().map(|file| file.text.len()).sum::<usize>();
+        self.group.push(Op::Amend(Box::new(Amendment { change, record })));
+        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
+    }
+
+    /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
+    pub(super) fn again(&mut self, intent: Intent) -> Result<(), Error> {
+        self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
+        self.group.push(Op::Record(Box::new(intent)));
+        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
+    }
+
+    pub(super) fn append(&mut self) -> Result<(), Error> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        self.group_bytes = 0;
+        self.pipeline.append(&std::mem::take(&mut self.group))?;
+        Ok(())
+    }
+
+    fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
+        let dir = self.pipeline.home().dir();
+        let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
+        let log = match log_of(&finding.path) {
+            Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
+            None => None,
+        };
+        self.bring_back(finding, bytes, log)
+    }
+
+    fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
+        let Some(bytes) = self.pipeline.committed_file(&finding.path)? else { return Ok(()) };
+        let log = match log_of(&finding.path) {
+            Some(path) => self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)),
+            None => None,
+        };
+        self.bring_back(finding, bytes, log)
+    }
+
+    fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
+        let parsed = page::parse(&bytes);
+        let amended = parsed.as_ref().ok().and_then(Parsed::amended);
+        let parsed = match parsed {
+            Ok(Parsed { id, created_at, request: Some(request), .. }) => (id, created_at, request),
+            Ok(_) => {
+                self.lost(finding, "the file does not say what it records");
+                return Ok(());
+            }
+            Err(error) => {
+                self.lost(finding, error.to_string());
+                return Ok(());
+            }
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            {
+                self.lost(finding, "the file is not UTF-8");
+                return Ok(());
+            }
+        };
+        let (id, created_at, Request { record, key, provenance }) = parsed;
+        let mut files = vec![FileImage { path: finding.path.clone(), text }];
+        if let Some((path, bytes)) = log
+            && let Ok(text) = String::from_utf8(bytes)
+        {
+            files.push(FileImage { path, text });
+        }
+        self.again(Intent { id, created_at, key, record, provenance, amended, files })
+    }
+
+    fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
+        let Some(id) = finding.indexed else { return Ok(()) };
+        let Some(known) = self.pipeline.row_of(id)? else { return Ok(()) };
+        let Some(request) = self.pipeline.record_in(&known)? else {
+            {
+                self.lost(finding, "its row is gone");
+                return Ok(());
+            }
+        };
+        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
+        let amended = self.pipeline.amended(id)?;
+        if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
+            page.text = page::amended_page(known.id, known.created_at, &request, amended);
+        }
+        // The row says where the record is, whatever its page would be called today.
+        let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for file in &mut files {
+            file.path = match file.path.ends_with("/log.md") {
+                true => format!("{folder}/log.md"),
+                false => finding.path.clone(),
+            };
+        }
+        let Request { record, key, provenance } = request;
+        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
+    }
+
+    /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
+    pub(super) fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
+        let home = self.pipeline.home();
+        let temporary = home.private_folder("tmp")?;
+        let mut domains = BTreeSet::new();
+        for path in missing {
+            let (folder, name) = split(path);
+            if is_domain_page(path) {
+                domains.insert(folder.to_owned());
+            } else if let Some(bytes) = self.pipeline.committed_file(path)? {
+                home.dir().make_folder(folder)?.replace(name, &bytes, &temporary, Durability::Full)?;
+                self.report.files_restored += 1;
+            }
+        }
+        self.report.files_restored += domains.len() as u64;
+        self.pipeline.render_pages(domains.iter().map(String::as_str))?;
+        Ok(())
+    }
+}
+
+/// The log beside an experiment's page.
+fn log_of(path: &str) -> Option<String> {
+    path.strip_suffix("/hypothesis.md").map(|folder| format!("{folder}/log.md"))
+}
