@@ -305,10 +305,12 @@ mod tests {
             made in proptest::collection::vec((2_u64..4, 1_u128..100, any::<bool>(), any::<bool>()), 1..5),
             order in proptest::collection::vec(any::<prop::sample::Index>(), 0..12)
         ) {
-            let ops: Vec<Op> = made.iter().map(|(n, op, title, domain)| {
-                let fields: Vec<_> = [("title", *title), ("domain", *domain)].into_iter().filter(|it| it.1).map(|it| it.0).collect();
+            // No two operations have one id.
+            let ids: BTreeMap<_, _> = made.iter().map(|(n, op, title, domain)| ((n, op), (title, domain))).collect();
+            let ops: Vec<Op> = ids.iter().map(|((n, op), (title, domain))| {
+                let fields: Vec<_> = [("title", **title), ("domain", **domain)].into_iter().filter(|it| it.1).map(|it| it.0).collect();
                 let text = format!("{n} {op}");
-                amendment(op_id(*n, *op), learning(if *title { &text } else { "t" }, if *domain { &text } else { "d" }), &fields)
+                amendment(op_id(**n, **op), learning(if **title { &text } else { "t" }, if **domain { &text } else { "d" }), &fields)
             }).collect();
             let once = run(&ops);
             let mut again = ops.clone();
