@@ -14,11 +14,10 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-pub(crate) use walk::walk;
-
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
 use revisions::Known;
+pub(crate) use walk::walk;
 
 use crate::fs::{self, Dir};
 use crate::home::Home;

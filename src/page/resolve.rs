@@ -9,7 +9,7 @@
 //! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
 //! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
 //! | restore | no page, now or ever | nowhere to bring it back from |
-//! | amend | a hidden record | void: it was raced |
+//! | amend | a hidden record, or one whose restoration is later | void: it was raced by the retraction |
 //! | amend | of each of its fields a later value | late: nothing |
 //! | amend | later values of other fields | merged: of each field, the later value |
 //! | any other | | applied as it is |
@@ -120,6 +120,8 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     let latest = latest.max(known.map_or(latest, |state| state.revision));
     match (taken.is_empty(), kept) {
         (true, _) => return Resolution::Late,
+        // It came, or comes again, after a restoration that is later: it was raced by the retraction before that.
+        _ if known.is_some_and(|state| state.revision > change.revision) => return Resolution::Void,
         (false, false) if change.revision > latest => return Resolution::Apply,
         (false, _) => {}
     }
@@ -290,6 +292,13 @@ mod tests {
         let restored = after(&restore, &retracted);
         assert_eq!(resolve(&retract, &restored), Resolution::Late);
         assert_eq!(resolve(&restore, &restored), Resolution::Done);
+        assert_eq!(
+            resolve(&amend, &restored),
+            Resolution::Void,
+            "again, behind the restoration, it is as void as before"
+        );
+        let later = amendment(op_id(4, 1), learning("x", "d"), &["title"]);
+        assert_eq!(resolve(&later, &restored), Resolution::Apply);
         let amended = after(&amend, &first());
         assert_eq!(resolve(&amend, &amended), Resolution::Done);
         let torn = Current { state: Some(Vec::new()), page: None };

@@ -8,6 +8,7 @@ use indelible::model::{
     Amended, Amendment, Change, FileImage, Intent, Op, Record, RecordId, RecordPath, Request, Revision,
 };
 use indelible::page::{self, Presence, StateFile};
+use proptest::prelude::*;
 
 use crate::formats::append;
 use crate::support::{Receipt, TestHome, assert_exactly_once};
@@ -386,5 +387,98 @@ fn stores_at_different_revisions_are_named_and_brought_together() {
         assert!(verify.stdout.contains(named), "{number} {what}: {verify}");
         home.recover_fully();
         assert_eq!(seen(&home, &subject), before, "{number} {what}");
+    }
+}
+
+/// Where a process can die between the stores.
+const POINTS: [&str; 9] = [
+    "ReplaceBeforeRename",
+    "HideBeforeRemove",
+    "RowBeforeCommit",
+    "RowAfterCommit",
+    "CommitBeforePack",
+    "CommitBeforeBranch",
+    "CommitAfterBranch",
+    "ChangeBeforeAppend",
+    "BatchBeforeSync",
+];
+
+/// One step of a schedule: an operation of one of two records, whose writer has not seen the last `missed` ones of it, and where
+/// the process dies that applies it, if it does.
+#[derive(Clone, Debug)]
+struct Step {
+    subject: usize,
+    what: u8,
+    missed: u64,
+    again: bool,
+    dies: Option<usize>,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let dies = proptest::option::of(0..POINTS.len());
+    let step = (0..2_usize, 0..4_u8, 0..3_u64, any::<bool>(), dies);
+    let step = step.prop_map(|(subject, what, missed, again, dies)| Step { subject, what, missed, again, dies });
+    proptest::collection::vec(step, 1..9)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
+
+    /// Whatever comes in whatever order, however often, and wherever processes die: all stores say the same in the end, and all
+    /// of it once more changes nothing.
+    #[test]
+    fn every_schedule_ends_the_same_in_all_stores(steps in steps(), rule in any::<bool>()) {
+        let home = TestHome::new();
+        let kinds = if rule { ["heuristic", "experiment"] } else { ["failure", "heuristic"] };
+        let receipts = kinds.map(|kind| home.record(kind, "the first"));
+        home.flush();
+        let subjects = receipts.map(|receipt| Subject::of(&home, &receipt));
+        let mut made: Vec<Vec<u8>> = Vec::new();
+        let mut counts = [0; 2];
+        for Step { subject: which, what, missed, again, dies } in steps {
+            let subject = &subjects[which];
+            // Who restores a record has seen that it was retracted.
+            let missed = if what == 3 { 0 } else { missed.min(counts[which]) };
+            let n = 2 + counts[which] - missed;
+            counts[which] += 1;
+            let headline = match subject.request.record {
+                Record::Heuristic(_) => "rule",
+                Record::Experiment(_) => "name",
+                _ => "title",
+            };
+            let body = match subject.request.record {
+                Record::Heuristic(_) => "explanation",
+                Record::Experiment(_) => "hypothesis",
+                _ => "summary",
+            };
+            let op = match what {
+                0 => subject.amend(n, headline, &format!("headline {n}")),
+                1 => subject.amend(n, body, &format!("body {n}")),
+                2 => subject.retract(n),
+                _ => subject.restore(n),
+            };
+            let mut entries = vec![op.to_json()];
+            if again {
+                entries.extend(made.iter().rev().take(2).cloned());
+            }
+            append(&home, &entries);
+            made.extend(entries);
+            if let Some(point) = dies {
+                let outcome = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", POINTS[point]).run();
+                if outcome.code() != Some(0) {
+                    let _ = outcome.aborted();
+                }
+            }
+        }
+        let _ = home.cmd(["recover"]).ok();
+        let ends: Vec<_> = subjects.iter().map(|subject| seen(&home, subject)).collect();
+        assert_agree(&home);
+        // All of it once more, the records as well.
+        let all: Vec<_> = home.journal().into_iter().flat_map(|(_, bytes)| entries(&bytes)).collect();
+        append(&home, &all);
+        let _ = home.cmd(["recover"]).ok();
+        let again: Vec<_> = subjects.iter().map(|subject| seen(&home, subject)).collect();
+        prop_assert_eq!(again, ends);
+        assert_agree(&home);
     }
 }

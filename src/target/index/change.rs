@@ -17,18 +17,17 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
-use serde_json::json;
 
 use super::insert::{RowImage, Statements, is_refusal};
-use super::revive::{insert, quoted};
+use super::marks::{cells, cells_of, marked, put_mark};
+use super::revive::insert;
 use super::schema::{Table, column_of, columns_of, migrate, table_of};
 use super::{Error, Index, framework};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
-use crate::page::{Presence, StateFile};
+use crate::page::StateFile;
 
 /// How a row says a time.
 const TIME: &str = "%Y-%m-%d %H:%M:%S";
@@ -55,7 +54,7 @@ impl Index {
                     true => framework::fitted(&intent.record),
                     false => (intent.record.clone(), framework::Fitted::default()),
                 };
-                set_columns(transaction, &table, row.number, &record, changed(&amended, row.revision), change.at)?;
+                set_columns(transaction, &table, row.number, &record, changed(&amended, &row.fields), change.at)?;
                 if is_framework {
                     let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
@@ -116,7 +115,7 @@ impl Index {
             }
             let known = found(transaction, mark.of).map_err(error)?;
             let kind = known.as_ref().map(|known| known.kind).or(row.map(|row| row.record.kind()));
-            match bring_back(transaction, mark, known.filter(|known| known.number < 0), row) {
+            match bring_back(transaction, mark, known, row) {
                 Err(source) if is_refusal(&source) => {
                     Err(Error::RowRefused { id: mark.of, kind: kind.unwrap_or(Kind::Failure), source })
                 }
@@ -143,53 +142,6 @@ impl Index {
         transaction.commit().map_err(&error)?;
         crash::at(Point::RowAfterCommit).map_err(named)?;
         Ok(true)
-    }
-
-    /// What became of the record `id`; `None` if it was never retracted, restored or erased, as far as the index knows.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn mark(&self, id: RecordId) -> Result<Option<StateFile>, Error> {
-        let mut found = None;
-        self.each_mark("WHERE id = ?1", &[&id.to_string()], |mark| found = Some(mark))?;
-        Ok(found)
-    }
-
-    /// Hands what became of each such record to `take`.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn for_each_mark(&self, take: impl FnMut(StateFile)) -> Result<(), Error> {
-        self.each_mark("", &[], take)
-    }
-
-    fn each_mark(
-        &self,
-        which: &str,
-        with: &[&dyn rusqlite::ToSql],
-        mut take: impl FnMut(StateFile),
-    ) -> Result<(), Error> {
-        let mut read = || {
-            // An index that an older program made, and that nothing was written to since, has no marks.
-            if columns_of(&self.connection, "marks")?.is_empty() {
-                return Ok(());
-            }
-            let sql = format!("SELECT id, state, revision, at, because FROM marks {which}");
-            let mut statement = self.connection.prepare(&sql)?;
-            let mut rows = statement.query(with)?;
-            while let Some(row) = rows.next()? {
-                let text = |at| row.get::<_, String>(at);
-                let state = Presence::ALL.into_iter().find(|it| text(1).is_ok_and(|state| state == it.name()));
-                let mark = || Some((text(0).ok()?.parse().ok()?, state?, text(2).ok()?.parse().ok()?, text(3).ok()?));
-                if let Some((of, state, revision, at)) = mark()
-                    && let Ok(at) = at.parse()
-                {
-                    take(StateFile { of, state, revision, at, because: row.get(4)? });
-                }
-            }
-            Ok(())
-        };
-        read().map_err(self.error("read the index"))
     }
 
     /// Hands each record that was amended to `take`, with its row's revision.
@@ -239,17 +191,20 @@ struct Found {
     /// Its row's number; negative if the record is hidden.
     number: i64,
     revision: Revision,
+    /// The fields that were amended.
+    fields: BTreeMap<String, Revision>,
 }
 
 fn found(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Found>, rusqlite::Error> {
-    let sql = "SELECT kind, row_id, revision FROM records WHERE id = ?1";
+    let sql = "SELECT kind, row_id, revision, amended FROM records WHERE id = ?1";
     let read = |row: &rusqlite::Row<'_>| {
         let revision = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
         let revision = revision.unwrap_or(Revision::first(id));
-        Ok(row.get::<_, String>(0)?.parse().ok().map(|kind| (kind, row.get(1), revision)))
+        let fields = Amended::fields_of_line(&row.get::<_, Option<String>>(3)?.unwrap_or_default());
+        let (kind, number) = (row.get::<_, String>(0)?.parse().ok(), row.get(1)?);
+        Ok(kind.map(|kind| Found { kind, number, revision, fields }))
     };
-    let found = transaction.query_row(sql, [id.to_string()], read).optional()?.flatten();
-    found.map(|(kind, number, revision)| Ok(Found { kind, number: number?, revision })).transpose()
+    Ok(transaction.query_row(sql, [id.to_string()], read).optional()?.flatten())
 }
 
 /// Remembers how the content of `id` came about.
@@ -259,24 +214,14 @@ pub(super) fn remember(transaction: &Transaction<'_>, id: RecordId, amended: &Am
     transaction.execute(sql, values).map(|_| ())
 }
 
-fn marked(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Revision>, rusqlite::Error> {
-    let sql = "SELECT revision FROM marks WHERE id = ?1";
-    let text: Option<String> = transaction.query_row(sql, [id.to_string()], |row| row.get(0)).optional()?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-fn put_mark(transaction: &Transaction<'_>, mark: &StateFile) -> Result<(), rusqlite::Error> {
-    let StateFile { of, state, revision, at, because } = mark;
-    let values = params![of.to_string(), state.name(), revision.to_string(), format!("{at:.3}"), because];
-    let sql = "INSERT INTO marks (id, state, revision, at, because) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (id) DO UPDATE SET state = ?2, revision = ?3, at = ?4, because = ?5";
-    transaction.execute(sql, values).map(|_| ())
-}
-
-/// The fields whose value is from an amendment later than `since`.
-fn changed(amended: &Amended, since: Revision) -> impl Iterator<Item = &'static FieldSpec> {
-    let later = amended.fields.iter().filter(move |(_, revision)| **revision > since);
-    later.filter_map(|(name, _)| FieldSpec::named(name))
+/// The fields whose value is from another amendment than the row's, whose fields `had` says.
+fn changed<'a>(
+    amended: &'a Amended,
+    had: &'a BTreeMap<String, Revision>,
+) -> impl Iterator<Item = &'static FieldSpec> + use<'a> {
+    // Not by the row's own revision: what joins two amendments has fields of an earlier one.
+    let other = amended.fields.iter().filter(|(name, revision)| had.get(*name) != Some(revision));
+    other.filter_map(|(name, _)| FieldSpec::named(name))
 }
 
 fn set_columns(
@@ -299,40 +244,6 @@ fn set_columns(
     Ok(())
 }
 
-/// All cells of a row, as a mark keeps them; `None` if there is no such row.
-fn cells(transaction: &Transaction<'_>, table: &Table, number: i64) -> Result<Option<String>, rusqlite::Error> {
-    let columns = columns_of(transaction, table.name)?;
-    let sql = format!("SELECT {} FROM {} WHERE id = ?1", quoted(&columns), table.name);
-    let cells = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|at| row.get(at)).collect();
-    let cells: Option<Vec<Value>> = transaction.query_row(&sql, [number], cells).optional()?;
-    let Some(cells) = cells else { return Ok(None) };
-    let cell = |value: Value| match value {
-        Value::Null => json!(null),
-        Value::Integer(number) => json!(number),
-        Value::Real(number) => json!({ "real": number.to_bits() }),
-        Value::Text(text) => json!(text),
-        Value::Blob(bytes) => json!({ "blob": bytes }),
-    };
-    let cells: serde_json::Map<_, _> = columns.into_iter().zip(cells.into_iter().map(cell)).collect();
-    Ok(Some(serde_json::Value::Object(cells).to_string()))
-}
-
-/// The cells in what [`cells`] made.
-fn cells_of(kept: &str) -> Vec<(String, Value)> {
-    let cell = |value: &serde_json::Value| match value {
-        serde_json::Value::Number(number) => number.as_i64().map(Value::Integer),
-        serde_json::Value::String(text) => Some(Value::Text(text.clone())),
-        serde_json::Value::Object(it) => match (it.get("real"), it.get("blob")) {
-            (Some(bits), _) => bits.as_u64().map(|bits| Value::Real(f64::from_bits(bits))),
-            (_, Some(bytes)) => serde_json::from_value(bytes.clone()).ok().map(Value::Blob),
-            _ => None,
-        },
-        _ => None,
-    };
-    let kept: serde_json::Map<_, _> = serde_json::from_str(kept).unwrap_or_default();
-    kept.iter().map(|(column, value)| (column.clone(), cell(value).unwrap_or(Value::Null))).collect()
-}
-
 fn bring_back(
     transaction: &Transaction<'_>,
     mark: &StateFile,
@@ -344,6 +255,8 @@ fn bring_back(
     put_mark(transaction, mark)?;
     transaction.execute("UPDATE marks SET kept = NULL WHERE id = ?1", [&id])?;
     match (known, kept.flatten()) {
+        // It is there: only the mark says more now.
+        (Some(known), _) if known.number > 0 => Ok(()),
         (Some(known), Some(kept)) => {
             let kept: String = kept;
             let table = table_of(known.kind);
@@ -374,6 +287,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Change, Heuristic, HomeId, Intent, Provenance};
+    use crate::page::Presence;
 
     struct Bench {
         _folder: tempfile::TempDir,
@@ -445,9 +359,16 @@ mod tests {
         for late in [&third, &amendment(&intent, 2, "second")] {
             assert!(!bench.index.amend(late).expect("it is looked at"), "equal or older changes nothing");
         }
+        // What joins two amendments has a field of an earlier one.
+        let mut joined = amendment(&intent, 4, "second");
+        joined.record.amended.as_mut().expect("it is amended").fields =
+            BTreeMap::from([("rule".to_owned(), Revision { n: 2, op: Uuid::from_u128(2) })]);
+        assert!(bench.index.amend(&joined).expect("it is taken"));
+        assert_eq!(bench.rows()[0].1, "second");
+        let after = bench.rows();
         bench.put(&intent);
         assert_eq!(bench.rows(), after, "nor does the record again");
-        assert_eq!(bench.index.amended(intent.id).expect("readable"), third.record.amended);
+        assert_eq!(bench.index.amended(intent.id).expect("readable"), joined.record.amended);
         assert!(!bench.index.amend(&amendment(&self::intent(8, "x"), 2, "y")).expect("it is looked at"), "not known");
     }
 
@@ -493,6 +414,8 @@ mod tests {
         let row = RowImage::of(&intent, "p");
         assert!(bench.index.unhide(&mark(intent.id, 3, Presence::Restored), Some(&row)).expect("it is taken"));
         assert_eq!(bench.rows().len(), 1);
+        assert!(bench.index.unhide(&mark(intent.id, 4, Presence::Restored), Some(&row)).expect("it is taken"));
+        assert_eq!(bench.rows().len(), 1, "a row that is there stays as it is");
         let mut states = Vec::new();
         bench.index.for_each_mark(|mark| states.push(mark.state)).expect("readable");
         assert_eq!(states, [Presence::Restored]);

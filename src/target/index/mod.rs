@@ -22,6 +22,7 @@ mod framework;
 mod home;
 mod insert;
 mod look;
+mod marks;
 mod open;
 mod query;
 mod rebuild;
