@@ -334,6 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn each_action_has_what_it_takes() {
+        for evidence in all() {
+            let Evidence { file, row, history, state, .. } = evidence;
+            let has_file = matches!(file, File::Current | File::Edited | File::Stale);
+            let is_there = match classify(evidence) {
+                Action::RestoreFile | Action::ReplaceFile => matches!(history, History::InTree | History::Older),
+                Action::CommitRow => matches!(row, Row::Present | Row::Stale),
+                Action::CommitFile => has_file && history == History::Never,
+                Action::CommitRevision => has_file && history == History::Older,
+                Action::AddRow => has_file && !matches!(row, Row::Present | Row::Stale),
+                Action::UpdateRow => row == Row::Stale,
+                Action::WriteState => row == Row::Marked && state == State::None,
+                Action::Hide => !matches!(state, State::None | State::Restored),
+                Action::Nothing | Action::Wait | Action::Name | Action::Lost => true,
+            };
+            assert!(is_there, "{evidence:?}: {:?}", classify(evidence));
+        }
+    }
+
+    #[test]
     fn what_was_retracted_or_erased_is_never_brought_back() {
         for evidence in all() {
             let hidden = matches!(evidence.state, State::Retracted | State::Erased | State::Torn);

@@ -177,6 +177,8 @@ fn a_retracted_record_is_nowhere_but_in_history_and_comes_back_with_its_row() {
     for subject in &subjects {
         assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Retracted), record: None });
     }
+    let aside = &home.status()["quarantine"]["set_aside"];
+    assert_eq!(aside.as_array().map(Vec::len), Some(0), "a file of ours was taken for an edit: {aside}");
     assert!(!home.join("memory/heuristics/rules-of-thumb/README.md").exists(), "a page without a record is gone");
     assert_agree(&home);
     home.recover_fully();
