@@ -1,7 +1,7 @@
 //! What the holder of the worker's lock remembers between runs.
 //!
-//! A cache, and notes that allow to check less. If it is missing or stale, everything is audited. The rows' watermark is in the index instead, and the
-//! history's in its commits (`target`).
+//! A cache, with notes that let its reader check less. If it is missing or stale, everything is audited. The rows'
+//! watermark is in the index instead, and the history's in its commits (`target`).
 
 use serde::{Deserialize, Serialize};
 

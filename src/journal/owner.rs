@@ -12,7 +12,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the new id has replaced the old one, or while it does | the old id, in a copy | the next command that opens it |
+//! | before or while the new id replaces the old one | the old id, in a copy | the next command that opens it |
 //! | after that | the new id, and the old one's anchor | the next worker, flush or recovery |
 //! | while anchors are removed, or before they are forgotten | some anchors, and all of their ids | the same |
 //!

@@ -9,7 +9,7 @@
 //! | after it is made | the segment | nothing to do |
 //! | before a segment is removed | a segment too many | it is removed next time, to no effect |
 //! | before its marker is | a marker of no segment, which means nothing | nothing to do |
-//! | while the journal is closed | the end segment or not, and a temporary file | `reopen`; recovery empties that folder |
+//! | while the journal is closed | the end segment or not, a temporary file | `reopen`; recovery empties that folder |
 //! | while it is reopened | the end segment or not | `reopen` again: its caller is not done before it returns |
 
 use super::segment::{END, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};

@@ -13,7 +13,7 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
-//! | between giving rows up and adding them | a watermark into a removed part | an audit, by the next user of the index |
+//! | between giving rows up and adding them | a watermark into a removed part | the next user of the index audits all |
 
 use super::{Error, Pipeline, VoidReason};
 use crate::fs;
