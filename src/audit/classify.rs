@@ -223,7 +223,7 @@ fn shown(Evidence { file, row, history, state, .. }: Evidence) -> Action {
         (File::Stale, Missing | Stale | Dangling | Marked, Never) => Action::CommitFile,
         (File::Stale, Present, Never) => Action::CommitRow,
         (File::Stale, Missing | Present | Stale | Dangling | Marked, InTree) => Action::ReplaceFile,
-        // The owner took it out of the history, which is their right: it has a row, and that is all.
+        // The owner took it out of the history, where it stays out: it has a row, and that is all.
         (File::Stale, Present | Stale, Removed) => Action::Nothing,
         (File::Stale, Missing | Dangling | Marked, Removed) => Action::AddRow,
         (File::Missing | File::Torn, Present, Older) => Action::CommitRow,

@@ -101,7 +101,7 @@ struct Collected {
     file: Option<FileSeen>,
     row: Option<RowSeen>,
     in_tree: bool,
-    /// What the tree's blob says, if it was read: it is when the file is torn, or at another path.
+    /// Shown by the tree's blob, if it was read: the file is torn, or it is at another path (`moved`).
     torn: bool,
     moved: bool,
 }

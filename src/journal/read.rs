@@ -59,7 +59,7 @@ pub enum Item {
 /// let mut reader = Reader::from_start(home.journal())?.expect("a home has a journal");
 /// assert_eq!(reader.next()?, None);
 ///
-/// // More can come after the end: a reader goes on.
+/// // More can come after the end: a reader continues.
 /// let mut recorder = Recorder::new(&home, Policy::new(Redaction::off()))?;
 /// recorder.record(heuristic("pin the toolchain"))?;
 /// let Some(Item::Entry { json }) = reader.next()? else { panic!("it is in the journal") };

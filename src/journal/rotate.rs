@@ -180,7 +180,7 @@ impl<'j> Finished<'j> {
         self.numbers.is_empty()
     }
 
-    /// Makes durable what was applied from the segments: every file system that `folders` lie on, then, by `sync_rows`,
+    /// Makes durable what was applied from the segments: every file system of `folders`, then, by `sync_rows`,
     /// the rows. `None` if `sync_rows` returns false.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ impl EventSource {
     /// If the system has no watch or no thread left, the worker looks on a fast timer instead.
     ///
     /// # Errors
-    /// [`std::io::Error`] if the signals cannot be had.
+    /// [`std::io::Error`] if the signals cannot be registered.
     pub fn of(home: &Home) -> std::io::Result<EventSource> {
         let (send, signals) = bounded(4);
         let heard = os::on_signals(move |signal| {

@@ -400,8 +400,8 @@ fn information(file: &File) -> io::Result<fs::BY_HANDLE_FILE_INFORMATION> {
     }
 }
 
-/// An identity that no other file has had before: the file number includes how often it was reused. The creation time
-/// proves nothing here: a new file of the same name can inherit it from the old one.
+/// An identity that no other file has had before or will have: the file number includes how often it was reused. The
+/// creation time proves nothing here: a new file of the same name can inherit it from the old one.
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let Identity { device, inode } = Stamp::of_itself(path).ok()?.identity;
     Some(format!("{device}:{inode}"))
