@@ -1,8 +1,8 @@
 //! What only the owner of the worker's lock may do to a home: commit, rotate, remove, remember.
 //!
-//! 1. The home takes its own lock and hands out [`Exclusive`]. No call takes a home and a lock side by side, so a lock of
-//!    another home fits nowhere.
-//! 2. What is exclusive asks for an [`Exclusive`], or hangs on it, and has no other entrance.
+//! 1. The home takes its own lock and hands out [`Exclusive`]. No call takes a home and a lock separately, so a lock of
+//!    another home cannot be used.
+//! 2. Every exclusive operation takes an [`Exclusive`], or is a method of it. There is no other way in.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::fs::lock::{Holder, WorkerLock};
 use crate::home::Home;
 use crate::journal::ExclusiveJournal;
 
-/// A home, and the worker's lock of it for as long as this lives.
+/// A home together with its worker's lock, which is held for as long as this lives.
 ///
 /// ```
 /// use indelible::home::Home;
@@ -28,7 +28,7 @@ use crate::journal::ExclusiveJournal;
 ///
 /// # What does not compile
 ///
-/// To rotate without the lock:
+/// Rotating without the lock:
 ///
 /// ```compile_fail,E0599
 /// # use indelible::home::Home;
@@ -37,7 +37,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To remove segments without the lock:
+/// Removing segments without the lock:
 ///
 /// ```compile_fail,E0599
 /// # use indelible::{home::Home, journal::SegmentNumber};
@@ -46,7 +46,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To commit without the lock:
+/// Committing without the lock:
 ///
 /// ```compile_fail,E0308
 /// # use indelible::{home::Home, pipeline::{Pipeline, Options}};
@@ -55,7 +55,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To remember something of a home without the lock:
+/// Writing a home's state without the lock:
 ///
 /// ```compile_fail,E0308
 /// # use indelible::{home::Home, state::State};
@@ -64,7 +64,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To go on once the lock is gone:
+/// Continuing once the lock is released:
 ///
 /// ```compile_fail,E0505
 /// # use indelible::exclusive::Exclusive;
@@ -75,7 +75,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To commit in one home with the lock of another:
+/// Committing in one home with the lock of another:
 ///
 /// ```compile_fail,E0061
 /// # use indelible::{exclusive::Exclusive, home::Home, pipeline::{Pipeline, Options}};
@@ -84,7 +84,7 @@ use crate::journal::ExclusiveJournal;
 /// }
 /// ```
 ///
-/// To pair a home with the lock of another:
+/// Pairing a home with the lock of another:
 ///
 /// ```compile_fail,E0624
 /// # use indelible::{exclusive::Exclusive, fs::lock::WorkerLock, home::Home};
@@ -107,18 +107,19 @@ pub struct Exclusive<'h> {
 }
 
 impl Home {
-    /// Takes the home's worker's lock without waiting. `purpose` and the process id tell others who has it.
+    /// Takes the lock of the home's worker without waiting. `purpose` and the process id tell others who holds it.
     ///
     /// # Errors
-    /// [`fs::Error`] if the lock's file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
+    /// [`fs::Error`] if the lock's file cannot be opened or locked. A lock held by another process is
+    /// `Ok(Err(holder))`.
     pub fn exclusive(&self, purpose: &str) -> Result<Result<Exclusive<'_>, Holder>, fs::Error> {
         let taken = WorkerLock::try_take(self.private(), purpose)?;
         Ok(taken.map(|lock| Exclusive::of(self, lock)))
     }
 
-    /// Takes the home's worker's lock for a worker. Waits for whoever has it for a while only: a flush, a recovery, a
-    /// recorder that checkpoints the index. Another worker is given up on after `patience`, in which one that is ending
-    /// can end.
+    /// Takes the lock of the home's worker for a worker. It waits for holders that need the lock only briefly: a flush,
+    /// a recovery, a recorder that checkpoints the index. It gives up on another worker after `patience`, which leaves
+    /// time for one that is ending.
     ///
     /// # Errors
     /// As [`Home::exclusive`].
@@ -129,7 +130,7 @@ impl Home {
 }
 
 impl<'h> Exclusive<'h> {
-    /// Of `home` and its own lock.
+    /// From `home` and its own lock.
     fn of(home: &'h Home, lock: WorkerLock) -> Exclusive<'h> {
         Exclusive { home, lock }
     }
@@ -144,7 +145,7 @@ impl<'h> Exclusive<'h> {
         ExclusiveJournal::of(self.home.journal(), &self.lock)
     }
 
-    /// Whether the lock is still on the file that others would lock: nobody removed or replaced it.
+    /// Whether the lock is still on the file that others would lock, so the file was not removed or replaced.
     ///
     /// # Errors
     /// [`fs::Error`] if the system does not say.
@@ -152,12 +153,12 @@ impl<'h> Exclusive<'h> {
         self.lock.is_current()
     }
 
-    /// The lock, for what is done to a private folder that is no home's at the moment.
+    /// The lock, for operations on a private folder that is not a home's at the moment.
     pub(crate) fn lock(&self) -> &WorkerLock {
         &self.lock
     }
 
-    /// A simulated home, whose lock lies on a real file system.
+    /// A simulated home, whose lock is on a real file system.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn simulated(home: &'h Home, lock: WorkerLock) -> Exclusive<'h> {
         Exclusive::of(home, lock)

@@ -1,10 +1,10 @@
-//! Progress callbacks of steps that can take long.
+//! Progress callbacks of slow steps.
 
 /// Progress callbacks.
 pub trait Progress {
-    /// A step begins that goes through `total` things; 0 if the number is unknown.
+    /// A step begins that processes `total` items; 0 if the number is unknown.
     fn begin(&mut self, step: &'static str, total: u64);
-    /// So many things have been gone through.
+    /// The number of items processed so far.
     fn at(&mut self, done: u64);
     /// The step is done.
     fn end(&mut self) {}

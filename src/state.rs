@@ -1,7 +1,7 @@
-//! What the holder of the worker's lock remembers from one time to the next.
+//! What the holder of the worker's lock remembers between runs.
 //!
-//! A cache, and notes that say where to look less. If it is missing or stale, everything is audited. The rows' watermark is
-//! not here but in the index, and the history's in its commits (`target`).
+//! A cache, with notes that let its reader check less. If it is missing or stale, everything is audited. The rows'
+//! watermark is in the index instead, and the history's in its commits (`target`).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::model::JournalId;
 use crate::model::position::{Position, SegmentId};
 
 const NAME: &str = "state.json";
-/// It names every segment, and while rows lag few segments go.
+/// It names every segment, and few segments are removed while rows lag.
 const BYTES_MAX: u64 = 1 << 20;
 /// The version of the content. A file without one is version 1.
 const VERSION: u32 = 2;
@@ -24,20 +24,20 @@ pub struct State {
     version: u32,
     /// The journal that all of this is about.
     pub journal: JournalId,
-    /// Whether a batch has been committed: a history without a commit has lost something then.
+    /// Whether a batch has been committed: then a history without a commit has lost something.
     pub committed: bool,
     /// How far the history was found to have the journal already, so that no trailer says so.
     #[serde(default)]
     pub noted: Option<Noted>,
-    /// Segments of the journal, by their numbers. Where one has another number by now, what lies before a position need
-    /// not be what came before it.
+    /// Segments of the journal, by their numbers. If one has another number by now, what lies before a position may not
+    /// be what came before it.
     #[serde(default)]
     pub segments: Vec<(u64, SegmentId)>,
-    /// An audit of everything is due, and has not been finished. What is committed meanwhile can be trusted, so nothing
-    /// else would say so.
+    /// An audit of everything is due and not finished. Meanwhile commits are trusted again, so nothing else would show
+    /// it.
     #[serde(default)]
     pub audit_due: bool,
-    /// What version 1 said of the rows, which the index says now.
+    /// What version 1 said about the rows, which the index says now.
     #[serde(skip)]
     pub rows_before: Option<RowsBefore>,
 }
@@ -45,18 +45,18 @@ pub struct State {
 /// A watermark of the history that is not in a trailer. The commit validates it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted {
-    /// Up to here the history has the journal.
+    /// The history has the journal up to here.
     pub position: Position,
-    /// The commit that has all of it. Where the branch does not reach that, this means nothing.
+    /// The commit that has all of it. If the branch does not reach that commit, this means nothing.
     pub commit: String,
 }
 
-/// What version 1 of this file said of files and rows.
+/// What version 1 of this file said about files and rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsBefore {
     /// The boot since which every file and row of the journal was seen in place.
     pub boot: String,
-    /// From here on rows were not in the index; `None` if it had all that the history had.
+    /// The position from which rows were missing in the index; `None` if it had all that the history had.
     pub lag: Option<Position>,
 }
 
@@ -91,7 +91,7 @@ impl From<First> for State {
 }
 
 impl State {
-    /// The state of a home that is being made.
+    /// The state of a home that is being created.
     pub fn of_new(journal: JournalId) -> State {
         State {
             version: VERSION,
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// What is remembered; `None` if nothing is, or nothing that can be understood.
+    /// Reads the state; `None` if it is missing or cannot be parsed.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
@@ -116,16 +116,16 @@ impl State {
         }))
     }
 
-    /// Remembers this, durably.
+    /// Writes the state, durably.
     ///
     /// # Errors
-    /// [`home::Error::Fs`] if it cannot be written; what was remembered before is then still there.
+    /// [`home::Error::Fs`] if it cannot be written; the old state is still there then.
     pub fn write(&self, home: &Exclusive<'_>) -> Result<(), home::Error> {
         let home = home.home();
         Ok(self.create(home.private(), &home.private_folder("tmp")?)?)
     }
 
-    /// Remembers this, durably, of a home that is being made, in its folders `private` and `temporary`.
+    /// Writes the state, durably, of a home that is being created, in its folders `private` and `temporary`.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::model::position::SegmentId;
 
-    /// What the program before watermarks wrote.
+    /// What the program wrote before there were watermarks.
     #[test]
     fn version_1_is_understood() {
         let root = tempfile::tempdir().expect("a temporary folder");

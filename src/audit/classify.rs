@@ -1,24 +1,24 @@
-//! What is to be made of the evidence. Pure.
+//! Turning evidence into an action. Pure.
 //!
-//! Each store is asked about each record, and the answers are a row of one table. There is no `_` that could swallow a
-//! combination: a new state of a store does not compile until every row has an answer for it.
+//! Each store is asked about each record, and the answers are a row of one table. No `_` arm can swallow a combination:
+//! a new state of a store does not compile until every row has an answer for it.
 //!
-//! What says that a record is hidden stands above all else, so the table has two halves. In each, the greatest revision is what
-//! the stores are brought to, and what an owner did by hand is named and left.
+//! Whether a record is hidden takes precedence over everything else, so the table has two halves. In each, the stores
+//! are brought to the greatest revision, and changes that an owner made by hand are reported and left alone.
 
 use serde::Serialize;
 
-/// What lies at a record's path.
+/// What is at a record's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum File {
     /// Nothing.
     Missing,
-    /// The record's file, at the greatest revision that is known.
+    /// The record's file, at the greatest known revision.
     Current,
     /// The same, edited by its owner.
     Edited,
-    /// The record's file at an earlier revision: what a power cut or a copy put back.
+    /// The record's file at an earlier revision, which a power cut or a copy put back.
     Stale,
     /// What a power cut left of it, or bytes that are not a record's.
     Torn,
@@ -30,41 +30,43 @@ pub enum File {
     Unreadable,
 }
 
-/// What the index says of the record.
+/// What the index has of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Row {
     /// Nothing.
     Missing,
-    /// It has a row, at the greatest revision that is known.
+    /// A row at the greatest known revision.
     Present,
-    /// It has a row at an earlier revision.
+    /// A row at an earlier revision.
     Stale,
-    /// It is known, and its table lacks the row.
+    /// The index knows the record, but its table lacks the row.
     Dangling,
-    /// It is marked as retracted or erased, and has no row.
+    /// The record is marked as retracted or erased, and has no row.
     Marked,
 }
 
-/// What the history says of the path.
+/// What the history has of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum History {
     /// No commit ever had it.
     Never,
-    /// It is in the branch's tree, as is the record's state file if there is one, at the greatest revision that is known.
+    /// The branch's tree has it, and the record's state file if there is one, at the greatest known revision.
     InTree,
-    /// The branch's tree has it, or its state file, at an earlier revision; or it lacks a state file that another store has.
+    /// The branch's tree has it, or its state file, at an earlier revision; or lacks a state file that another store
+    /// has.
     Older,
-    /// It was in the tree, and its owner, or a retraction, removed it.
+    /// It was in the tree, and its owner or a retraction removed it.
     Removed,
 }
 
-/// What is known of the record's state file: of those in the tree, on disk and in the index's mark, the greatest revision.
+/// The state file of the record: of those in the tree, on disk and in the index's marker, the one with the greatest
+/// revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// There is none, and at the most the index has a mark.
+    /// No state file. At most the index has a marker.
     None,
     /// The record was restored.
     Restored,
@@ -72,11 +74,11 @@ pub enum State {
     Retracted,
     /// It was erased.
     Erased,
-    /// There is one that says nothing: its name counts.
+    /// A state file that cannot be read: its name counts.
     Torn,
 }
 
-/// Everything that was found out about one record.
+/// Everything that the stores say about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     /// Whether the journal holds it, or an operation on it, that is not committed yet.
@@ -91,7 +93,7 @@ pub struct Evidence {
     pub state: State,
 }
 
-/// What has to be done.
+/// What recovery will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -101,25 +103,25 @@ pub enum Action {
     Wait,
     /// The file is there and the row is not: insert it.
     AddRow,
-    /// The row is of an earlier revision: bring it to the page's.
+    /// The row is of an earlier revision: update it to the page's.
     UpdateRow,
-    /// The file is there and no commit ever had it: write its intent anew.
+    /// The file exists and no commit ever had it: append its intent again.
     CommitFile,
-    /// The file, or the state file, is of a later revision than the history's: write its operation anew.
+    /// The file, or the state file, is of a later revision than the history's: append its operation again.
     CommitRevision,
-    /// The history has it and the file is missing or torn: bring it back.
+    /// The history has it and the file is missing or torn: restore it.
     RestoreFile,
     /// The file is of an earlier revision than the history's: replace it.
     ReplaceFile,
-    /// Only the row is left, or it alone has the latest revision: write its intent anew from that.
+    /// Only the row is left, or it alone has the latest revision: append an intent made from it.
     CommitRow,
-    /// The index says that it was retracted, and no state file does: write the retraction anew.
+    /// The index says that it was retracted, and no state file does: append the retraction again.
     WriteState,
-    /// It was retracted, and a store still has it: write the retraction anew.
+    /// It was retracted, and a store still has it: append the retraction again.
     Hide,
     /// Nothing is done: a person has to look.
     Name,
-    /// Nothing is left to bring it back from.
+    /// No store has anything to restore it from.
     Lost,
 }
 
@@ -129,7 +131,7 @@ impl Action {
         !matches!(self, Action::Nothing | Action::Wait)
     }
 
-    /// What is wrong, for a person.
+    /// What is wrong, in words for people.
     pub fn what(self) -> &'static str {
         match self {
             Action::Nothing => "all three stores agree",
@@ -149,14 +151,14 @@ impl Action {
     }
 }
 
-/// What has to be done about `evidence`.
+/// The action for `evidence`.
 pub fn classify(evidence: Evidence) -> Action {
     if evidence.pending {
         return Action::Wait;
     }
     match evidence.state {
         State::Retracted | State::Erased => hidden(evidence),
-        // It is written again, whatever else there is.
+        // It is written again, whatever else exists.
         State::Torn => Action::Hide,
         State::None if evidence.row == Row::Marked => Action::WriteState,
         State::None | State::Restored => shown(evidence),
@@ -196,7 +198,7 @@ fn hidden(Evidence { file, row, history, .. }: Evidence) -> Action {
     }
 }
 
-/// A record that is there.
+/// A record that is not hidden.
 fn shown(Evidence { file, row, history, state, .. }: Evidence) -> Action {
     use History::{InTree, Never, Older, Removed};
     use Row::{Dangling, Marked, Missing, Present, Stale};
@@ -221,17 +223,18 @@ fn shown(Evidence { file, row, history, state, .. }: Evidence) -> Action {
         (File::Stale, Missing | Stale | Dangling | Marked, Never) => Action::CommitFile,
         (File::Stale, Present, Never) => Action::CommitRow,
         (File::Stale, Missing | Present | Stale | Dangling | Marked, InTree) => Action::ReplaceFile,
-        // What its owner took out of the history is theirs: it has a row, and that is all.
+        // The owner took it out of the history, where it stays out: it has a row, and that is all.
         (File::Stale, Present | Stale, Removed) => Action::Nothing,
         (File::Stale, Missing | Dangling | Marked, Removed) => Action::AddRow,
         (File::Missing | File::Torn, Present, Older) => Action::CommitRow,
         (File::Missing | File::Torn, Missing | Stale | Dangling | Marked, Older) => Action::RestoreFile,
         (File::Missing | File::Torn, Missing | Present | Stale | Dangling | Marked, InTree) => Action::RestoreFile,
         (File::Missing | File::Torn, Present | Stale, Never) => Action::CommitRow,
-        // No store names it: nothing asks about it.
+        // No store names it, so it is never asked about.
         (File::Missing, Missing, Never) if state == State::None => Action::Nothing,
         (File::Missing | File::Torn, Missing | Dangling | Marked, Never) => Action::Lost,
-        // Whoever removed it from the history knows that the file is gone; a torn rest of it is named all the same.
+        // The owner who removed it from the history knows that the file is gone; a torn rest of it is reported all the
+        // same.
         (File::Missing, Missing | Present | Stale | Dangling | Marked, Removed) => Action::Nothing,
         (File::Torn, Present | Stale, Removed) => Action::CommitRow,
         (File::Torn, Missing | Dangling | Marked, Removed) => Action::Lost,
@@ -267,7 +270,7 @@ mod tests {
         all
     }
 
-    /// What the stores have after `action`; `None` if it is an end.
+    /// What the stores have after `action`; `None` if it is final.
     fn after(evidence: Evidence, action: Action) -> Option<Evidence> {
         let everywhere = Evidence { file: File::Current, row: Row::Present, history: History::InTree, ..evidence };
         Some(match action {
@@ -295,7 +298,7 @@ mod tests {
         })
     }
 
-    /// Where `evidence` ends, and after how many steps.
+    /// The final state of `evidence`, and the number of steps to it.
     fn end(evidence: Evidence) -> (Evidence, Action, usize) {
         let (mut now, mut steps) = (evidence, 0);
         loop {
@@ -321,7 +324,7 @@ mod tests {
             let (end, action, _) = end(evidence);
             assert!(matches!(action, Action::Nothing | Action::Name | Action::Lost), "{evidence:?}: {action:?}");
             if action == Action::Lost {
-                // Nothing of it is current anywhere, and no state says that this is as it should be.
+                // No store has it at its current revision, and no state file explains that.
                 assert!(matches!(evidence.file, File::Missing | File::Torn), "{evidence:?}");
                 assert!(!matches!(evidence.row, Row::Present | Row::Stale), "{evidence:?}");
                 assert!(!matches!(evidence.history, History::InTree | History::Older), "{evidence:?}");

@@ -1,7 +1,7 @@
-//! An audit: what each of the three stores says of each record. It changes nothing.
+//! An audit: what each of the three stores says about each record. It changes nothing.
 //!
-//! `verify` lists where they disagree; `recover` and `repair` act on it. `classify` is the table of what calls for
-//! which action.
+//! `verify` lists the disagreements; `recover` and `repair` act on them. `classify` is the table from evidence to
+//! action.
 
 mod classify;
 mod revisions;
@@ -34,10 +34,10 @@ use crate::target::history;
 use crate::target::index;
 use crate::target::rows::ReadRows;
 
-/// A file larger than this is no record's.
+/// A larger file is not a record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
-/// Why a audit could not be made.
+/// Why an audit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read.
@@ -54,7 +54,7 @@ pub enum Error {
     History(#[from] history::Error),
 }
 
-/// One path about which at least one store says something.
+/// One path that at least one store knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The record's page; relative to the home.
@@ -65,28 +65,28 @@ pub struct Finding {
     pub indexed: Option<RecordId>,
     /// What the stores say.
     pub evidence: Evidence,
-    /// What the record's state file says, as far as a store knows it.
+    /// What the record's state file says, if a store knows it.
     pub state: Option<StateFile>,
-    /// What follows.
+    /// The action that follows.
     pub action: Action,
 }
 
-/// Everything that was found.
+/// The audit's result.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// How many records the three stores know together.
+    /// How many records the three stores have together.
     pub records: u64,
     /// How many of them wait to be committed.
     pub pending: u64,
     /// Where the stores disagree, by path.
     pub findings: Vec<Finding>,
-    /// Experiments' logs and domains' pages that the history has and the disk lacks, or has only the beginning of.
+    /// Experiments' logs and domains' pages that the history has, and of which the disk has nothing or only the start.
     pub missing_companions: Vec<String>,
-    /// Files that are no record's own, though they carry the id of one.
+    /// Files that carry the id of a record but are not its own file.
     pub copies: Vec<Copied>,
 }
 
-/// A record's file that its owner copied. The copy is theirs: it is in no other store, and nothing brings it there.
+/// A record's file that its owner copied. The copy is the owner's: no other store has it, and nothing adds it there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Copied {
     /// The copy; relative to the home.
@@ -95,13 +95,13 @@ pub struct Copied {
     pub of: String,
 }
 
-/// What has been collected of one path.
+/// What was collected about one path.
 #[derive(Clone, Debug, Default)]
 struct Collected {
     file: Option<FileSeen>,
     row: Option<RowSeen>,
     in_tree: bool,
-    /// What the tree's blob says, where that was looked at: the file is torn, or lies at another path.
+    /// Shown by the tree's blob, if it was read: the file is torn, or it is at another path (`moved`).
     torn: bool,
     moved: bool,
 }
@@ -119,26 +119,26 @@ struct RowSeen {
 }
 
 impl Collected {
-    /// The records that file and row name.
+    /// The records that the file and the row name.
     fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
         [self.row.map(|row| row.id), self.file.and_then(|file| file.id)].into_iter().flatten()
     }
 }
 
-/// What a audit looks at.
+/// The input of an audit.
 #[derive(Clone, Copy)]
 pub struct Stores<'s> {
     /// The home.
     pub home: &'s Home,
-    /// Its index, unless that is lost.
+    /// Its index, unless it is lost.
     pub index: Option<&'s dyn ReadRows>,
-    /// Its history, unless that is lost.
+    /// Its history, unless it is lost.
     pub history: Option<&'s dyn ReadCommits>,
-    /// Up to where the journal is committed; `None` to take all of it for pending.
+    /// The position up to which the journal is committed; `None` to treat all of it as pending.
     pub committed: Option<Position>,
 }
 
-/// Makes a audit.
+/// Runs an audit.
 ///
 /// # Errors
 /// Every [`Error`].
@@ -151,14 +151,14 @@ pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, 
     if let Some(history) = stores.history {
         collecting.tree(stores.home, history, progress)?;
     }
-    // What was recorded meanwhile is in the journal by now: reading that last takes it for pending.
+    // What was recorded meanwhile is in the journal by now. Reading the journal last counts it as pending.
     let pending = pending_paths(stores.home.journal(), stores.committed)?;
     let mut audit = collecting.judge(stores.history, &pending)?;
     leave_given_up(stores.home, &mut audit)?;
     Ok(audit)
 }
 
-/// Takes out what a table refuses, and a person has said that it may.
+/// Leaves out records that a table refuses, if a person has given them up.
 fn leave_given_up(home: &Home, audit: &mut Audit) -> Result<(), Error> {
     let lacks_row = |it: &Finding| it.action == Action::AddRow && it.evidence.row == Row::Missing;
     if audit.findings.iter().any(lacks_row)
@@ -170,8 +170,8 @@ fn leave_given_up(home: &Home, audit: &mut Audit) -> Result<(), Error> {
     Ok(())
 }
 
-/// The pages of all records that there are files of, or that the history has, for an index that is lost; and whether the
-/// branch's tree has them, which copies of a record's file are not in.
+/// The pages of all records that have files or are in the history, for when the index is lost; and whether the branch's
+/// tree has them, which it does not for copies of a record's file.
 ///
 /// # Errors
 /// Every [`Error`].
@@ -189,13 +189,13 @@ pub fn audit_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<V
 #[derive(Default)]
 struct Collecting {
     paths: BTreeMap<Rc<str>, Collected>,
-    /// Where the file of each record is.
+    /// The path of each record's file.
     places: HashMap<RecordId, Rc<str>>,
-    /// The records that more than one file carries the id of.
+    /// The records whose id more than one file carries.
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
     missing_companions: Vec<String>,
-    /// What the stores say of revisions and state files.
+    /// What the stores say about revisions and state files.
     known: Known,
 }
 
@@ -280,7 +280,7 @@ impl Collecting {
         if let Some(id) = of_state_file(path) {
             let state = StateFile::parse(id, &file.read()?);
             let on_disk = self.known.states.get(&id).and_then(Option::as_ref);
-            // One on disk that is later is not committed yet.
+            // A later one on disk is not committed yet.
             if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.revision < state.revision)) {
                 self.missing_companions.push(path.to_owned());
             }
@@ -303,7 +303,7 @@ impl Collecting {
         collected.in_tree = true;
         let amended = collected.row.and_then(|row| self.known.revisions.get(&row.id)).copied();
         let seen = self.known.file_revisions.get(path);
-        // Where neither file nor row was amended, the tree is not asked: that would be a blob for each record.
+        // If neither file nor row was amended, the tree is not read: that would take a blob for each record.
         if let Some(id) = collected.file.and_then(|file| file.id).or(collected.row.map(|row| row.id))
             && (amended.is_some() || seen.is_some())
         {
@@ -320,8 +320,8 @@ impl Collecting {
                     collected.torn = is_torn(&bytes, &file.read()?);
                 }
             }
-            // A file without an id that git has as a record's is torn, or not the record's. One that has none there
-            // either is its owner's own, from before the home was adopted.
+            // If git has a record at this path, a file without an id is torn, or not the record's. If git's version has
+            // no id either, it is its owner's own, from before the home was adopted.
             Some(FileSeen { id: None }) => {
                 collected.torn = page::id_of(&file.read()?).is_some();
                 collected.in_tree = collected.torn || collected.row.is_some();
@@ -334,7 +334,8 @@ impl Collecting {
         Ok(())
     }
 
-    /// Whether the log at `path` belongs to an experiment whose owner moved it: the log went along, or is theirs to keep.
+    /// Whether the log at `path` belongs to an experiment that its owner moved: the log moved along, or is theirs to
+    /// keep.
     fn has_moved(&self, path: &str, log: &[u8]) -> bool {
         let Some(folder) = path.strip_suffix("/log.md") else { return false };
         let page = format!("{folder}/hypothesis.md");
@@ -369,7 +370,7 @@ impl Collecting {
             let row = Some(RowSeen { id, is_whole: false });
             self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
         }
-        // Most records have their one file where their row is, and are not looked for by their id: a large home's would
+        // Most records have one file, at the path of their row, and are not looked up by id: in a large home that would
         // take much memory.
         let file_id = |it: &Collected| it.file.and_then(|file| file.id);
         let strayed = |id: &RecordId, it: &Collected| file_id(it) != Some(*id) || self.copied.contains(id);
@@ -384,11 +385,11 @@ impl Collecting {
         let mut audit = Audit { missing_companions, ..Audit::default() };
         for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
             let file_id = file_id(collected);
-            // A file of an owner's own, which no store of ours names.
+            // An owner's own file, which none of indelible's stores names.
             if file_id.is_none() && collected.row.is_none() && !collected.in_tree && !pending.contains(path) {
                 continue;
             }
-            // A file that another store knows elsewhere: its owner copied or moved it.
+            // A file that another store has at another path: its owner copied or moved it.
             let own =
                 file_id.and_then(|id| known_ids.get(&id).or_else(|| in_tree.get(&id))).filter(|own| **own != path);
             if let Some(&own) = own
@@ -414,7 +415,7 @@ impl Collecting {
         Ok(audit)
     }
 
-    /// Of all paths that the branch's tree lacks, those that it had once.
+    /// The paths that the branch's tree lacks and once had.
     fn removed(&self, history: Option<&dyn ReadCommits>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
         let ours = |it: &Collected| it.row.is_some() || it.file.is_some_and(|file| file.id.is_some());
         let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(&***path));
@@ -457,18 +458,18 @@ fn evidence(
     Evidence { pending: pending.contains(path), file, row, history, state: State::None }
 }
 
-/// Whether a companion in the history is one that we wrote: an adopted home has logs and pages of its owner's own.
+/// Whether indelible wrote a companion in the history: an adopted home has logs and pages of its owner's own.
 fn is_ours(path: &str, blob: &[u8]) -> bool {
     if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
 }
 
-/// Whether a companion is what a power cut leaves: nothing of it, its first sectors, or zeros.
+/// Whether a companion is what a power cut leaves: nothing, its first sectors, or zeros.
 fn is_torn_companion(home: &Home, file: &dyn CommittedFile) -> Result<bool, Error> {
     let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
     Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
 }
 
-/// The pages of the records that the journal holds behind `committed`.
+/// The pages of the records that the journal holds after `committed`.
 fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
     let mut paths = HashSet::new();
     let mut records = Records::from_position_or_start(journal, committed)?;

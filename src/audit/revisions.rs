@@ -1,4 +1,4 @@
-//! What the stores say of revisions and state files, and what follows from them for the evidence.
+//! What the stores say about revisions and state files, and what follows for the evidence.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -7,19 +7,20 @@ use super::classify::{Evidence, File, History, Row, State};
 use crate::model::{RecordId, Revision};
 use crate::page::{Presence, StateFile};
 
-/// What was collected. A large home has few records that were ever amended or retracted, so all else takes no room here.
+/// The collected revisions. Even a large home has few records that were ever amended or retracted, so the others take
+/// no room here.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The revisions of rows that are not the first.
     pub(super) revisions: HashMap<RecordId, Revision>,
-    /// Those of the files at these paths, and in the tree. Most records were never amended.
+    /// The revisions of the files at these paths, and in the tree. Most records were never amended.
     pub(super) file_revisions: HashMap<Rc<str>, Revision>,
     pub(super) tree_revisions: HashMap<Rc<str>, Revision>,
-    /// What the index says became of records.
+    /// The index's markers.
     pub(super) marks: HashMap<RecordId, StateFile>,
     /// The state files on disk; `None` for a torn one.
     pub(super) states: HashMap<RecordId, Option<StateFile>>,
-    /// Those in the tree.
+    /// The state files in the tree.
     pub(super) committed_states: HashMap<RecordId, StateFile>,
 }
 
@@ -36,7 +37,7 @@ impl Known {
         unnamed
     }
 
-    /// `evidence` with what the revisions of the stores say, and the state file that is known.
+    /// `evidence`, completed with the stores' revisions and the known state file.
     pub(super) fn with_revisions(
         &self,
         mut evidence: Evidence,
@@ -60,7 +61,7 @@ impl Known {
         let mark = self.marks.get(&id);
         let on_disk = self.states.get(&id);
         let committed = self.committed_states.get(&id);
-        // Of equal revisions the tree's counts.
+        // If revisions are equal, the tree's counts.
         let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
         let state = states.max_by_key(|state| state.revision).cloned();
         if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
@@ -81,7 +82,7 @@ impl Known {
         if is_later && evidence.state != State::None && !is_restored {
             evidence.history = History::Older;
         }
-        // A mark of another revision is brought to this one's.
+        // A marker of another revision is brought to this one.
         let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
         if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
             evidence.row = Row::Dangling;

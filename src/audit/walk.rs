@@ -1,8 +1,8 @@
-//! The markdown files of a home, as they lie.
+//! The markdown files of a home.
 
 use crate::fs::{self, Dir};
 
-/// Calls `visit` with every markdown file beneath `folder`. Links are passed over.
+/// Calls `visit` with every markdown file beneath `folder`. Links are skipped.
 pub(crate) fn walk<E: From<fs::Error>>(
     home: &Dir,
     folder: &str,

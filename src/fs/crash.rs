@@ -1,20 +1,20 @@
 //! The named steps at which a crash, or a fault of the disk, changes what is left behind.
 //!
 //! Every durable step calls [`at`] with its name just before it is taken. The same name is the error's context, the
-//! field of a log event and, in builds that can crash on purpose, the place where a test makes them do so.
+//! field of a log event and, in builds that can crash on purpose, the crash point in tests.
 //!
-//! This module uses nothing but the standard library, so that every other one can use it.
+//! This module uses only the standard library, so that every other module can use it.
 
 use std::io;
 
 macro_rules! points {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A durable step. The variants are in the order of a record's life.
+        /// A durable step. The variants follow the life of a record.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Point { $($(#[$doc])* $name,)* }
 
         impl Point {
-            /// Every point there is: a test's table is held against this.
+            /// Every point: a test compares its table with this.
             pub const ALL: &'static [Point] = &[$(Point::$name,)*];
 
             /// The point's name, as environment variables and logs spell it.
@@ -26,15 +26,15 @@ macro_rules! points {
 }
 
 points! {
-    /// A private folder is about to move into somebody's git folder.
+    /// A private folder is about to move into the git folder of the user's repository.
     MoveBeforeRename,
-    /// A private folder has moved, and neither folder's names are synced.
+    /// A private folder has moved, and the names in neither folder are synced.
     MoveAfterRename,
-    /// What was committed on the branch is about to be taken in.
+    /// Commits that are on the branch are about to be taken in.
     TakeInBefore,
-    /// The branch that shows the history is about to move, and where to is noted.
+    /// The branch that shows the history is about to move, and its target is noted.
     PointerBeforeMove,
-    /// That branch has moved, and it is not known whether it was checked out meanwhile.
+    /// That branch has moved, and it may have been checked out meanwhile.
     PointerAfterMove,
     /// The home's folders are being made.
     InitFolders,
@@ -42,21 +42,21 @@ points! {
     InitIdentity,
     /// The first segment is about to appear.
     InitJournal,
-    /// The index is about to be made.
+    /// The index is about to be created.
     InitIndex,
-    /// The repository is about to be made.
+    /// The repository is about to be created.
     InitHistory,
-    /// The list of ignored files of somebody's own repository is about to be replaced.
+    /// The list of ignored files of the user's own repository is about to be replaced.
     InitIgnored,
     /// The token of a home that is to be trusted is about to be drawn into it.
     TrustBeforeToken,
-    /// A home has its token, and the user's notes do not have it yet.
+    /// A home has its token, and the user's notes do not yet have it.
     TrustBeforeNote,
     /// An entry is about to be written.
     AppendBeforeWrite,
-    /// Half of an entry is written, and no more will be.
+    /// Half of an entry is written, and the rest will not be.
     AppendShortWrite,
-    /// An entry is written and not yet synced.
+    /// An entry is written but not yet synced.
     AppendBeforeSync,
     /// An entry is synced: its record is acknowledged.
     AppendAfterSync,
@@ -90,15 +90,15 @@ points! {
     RotateBeforeCreate,
     /// The next segment exists without its header.
     RotateBeforeHeader,
-    /// The next segment has its header; the last one's size is not yet taken.
+    /// The next segment has its header, and the last one's final size is not yet taken.
     RotateAfterHeader,
     /// The journal is about to be synced, before any of it may reach git.
     BatchBeforeSync,
-    /// What cannot be applied is about to be parked.
+    /// An entry that cannot be applied is about to be parked.
     ParkBefore,
-    /// Rows that lagged are in the index, and their pages are neither rendered nor committed.
+    /// Lagging rows are in the index, and their pages are neither rendered nor committed.
     CatchUpBeforePages,
-    /// No page lags any more, and the watermark still says that they do.
+    /// No page lags any more, but the watermark still says that some do.
     CatchUpBeforeMark,
     /// A batch is applied, and nothing of it is in git yet.
     CommitBeforePack,
@@ -118,13 +118,13 @@ points! {
     CommitBeforeAnchor,
     /// The batch is finished.
     CommitAfterAnchor,
-    /// The anchors of the journal's earlier ids are removed, and the ids are still noted.
+    /// The anchors of the journal's earlier ids are removed, and the ids are still remembered.
     AnchorsRemoved,
-    /// Small packs are about to be rolled into one.
+    /// Small packs are about to be repacked into one.
     RepackBefore,
-    /// The rolled-up pack is in place, and the small ones are about to go.
+    /// The new pack is in place, and the small ones are about to be removed.
     RepackBeforeRemoval,
-    /// The small packs are gone, and the rolled-up pack's `.keep` is still there.
+    /// The small packs are removed, and the new pack's `.keep` is still there.
     RepackAfterRemoval,
     /// A finished segment's files and rows are about to be made durable.
     PruneBeforeSync,
@@ -134,52 +134,52 @@ points! {
     PruneAfterUnlink,
     /// Recovery is about to empty the folder of temporary files.
     RecoverBeforeSweep,
-    /// Recovery is about to write an intent anew for a record that history or the index lacks.
+    /// Recovery is about to rewrite the intent of a record that history or the index lacks.
     RecoverBeforeReappend,
-    /// Recovery is about to build the index anew.
+    /// Recovery is about to rebuild the index.
     RebuildBeforeReset,
-    /// Recovery has emptied the index of an adopted home, and is about to put its owner's rows in.
+    /// Recovery has emptied the index of an adopted home, and is about to insert its owner's rows.
     RebuildBeforeCopy,
     /// Recovery has emptied the index and is about to fill it.
     RebuildBeforeFill,
     /// The daily copy of an adopted home's database is about to be made.
     CopyBefore,
-    /// The daily copy is made, and about to take the place of the last one.
+    /// The daily copy is made, and is about to replace the last one.
     CopyBeforeRename,
-    /// The database of a home that is adopted is about to be copied.
+    /// The database of a home that is being adopted is about to be copied.
     AdoptBeforeBackup,
-    /// The copy is there; what the home was like is about to be noted, and nothing of it has changed yet.
+    /// The copy exists. The home's original state is about to be noted, and nothing has changed yet.
     AdoptBeforeNote,
-    /// What the home was like is noted; its database is about to be changed.
+    /// The home's original state is noted. Its database is about to be changed.
     AdoptBeforeDatabase,
-    /// A script that is to be replaced is about to be kept.
+    /// The original of a script that will be replaced is about to be kept.
     AdoptBeforeScript,
-    /// A script is about to be replaced, and what was there is kept.
+    /// A script is about to be replaced, and its original is kept.
     AdoptScriptKept,
-    /// The file of a row without one is about to be placed.
+    /// The file of a row that lacks one is about to be placed.
     AdoptBeforeMend,
     /// Everything is committed, and a script is about to be put back.
     ReleaseBeforeScript,
-    /// The home is about to stop being one.
+    /// The home's identity is about to be removed.
     ReleaseBeforeIdentity,
-    /// The database is about to go back into its journal mode.
+    /// The database is about to return to its original journal mode.
     ReleaseBeforeDatabase,
-    /// Our lines are about to go from the list of ignored files.
+    /// Indelible's lines are about to be removed from the list of ignored files.
     ReleaseBeforeExclude,
-    /// The journal is about to be ended.
+    /// The journal is about to be closed.
     ReleaseBeforeEnd,
-    /// The private folder is about to be put aside.
+    /// The private folder is about to be set aside.
     ReleaseBeforeAside,
-    /// The private folder is aside, and that is not yet synced.
+    /// The private folder is set aside, and that is not yet synced.
     ReleaseAfterAside,
 }
 
 /// Called just before the step `point` is taken.
 ///
-/// In a build that can crash on purpose (debug builds, or the feature `crash-points`), the process aborts here when
-/// `INDELIBLE_CRASH_AT` is the point's name, or `NAME:N` for the N-th time it is reached; and an error is returned when
-/// `INDELIBLE_FAIL_AT` is `NAME=ERRNO` or `NAME:N=ERRNO`. With `INDELIBLE_STOP_AT`, spelled as the first, the process
-/// stops here until somebody continues it. In other builds this is nothing.
+/// In a build that can crash on purpose (debug builds, or the feature `crash-points`), the process aborts here if
+/// `INDELIBLE_CRASH_AT` is the point's name, or `NAME:N` for the N-th time it is reached. It returns an error if
+/// `INDELIBLE_FAIL_AT` is `NAME=ERRNO` or `NAME:N=ERRNO`. If `INDELIBLE_STOP_AT` names the point, spelled as in
+/// `INDELIBLE_CRASH_AT`, the process stops here until it is continued. In other builds this does nothing.
 ///
 /// # Errors
 /// The injected error only.
@@ -194,7 +194,7 @@ pub fn at(point: Point) -> io::Result<()> {
     }
 }
 
-/// Whether a test asked for `point` to be taken in halves.
+/// Whether a test asked for `point` to be taken in two halves.
 #[inline]
 pub fn wanted(point: Point) -> bool {
     #[cfg(any(debug_assertions, feature = "crash-points"))]
@@ -215,7 +215,7 @@ mod inject {
 
     struct Trap {
         name: String,
-        /// Sprung at this visit; 0 for every visit.
+        /// The visit that triggers; 0 for every visit.
         nth: u64,
         errno: i32,
         visits: AtomicU64,
@@ -258,18 +258,18 @@ mod inject {
         }
     }
 
-    /// Stops this process until another one lets it go on.
+    /// Stops this process until another one continues it.
     #[cfg(unix)]
     fn pause() {
         const SIGSTOP: std::ffi::c_int = if cfg!(target_os = "linux") { 19 } else { 17 };
         unsafe extern "C" {
             fn raise(signal: std::ffi::c_int) -> std::ffi::c_int;
         }
-        // SAFETY: it takes a number and touches no memory of ours; no handler runs for this signal.
+        // SAFETY: it takes a number and touches no memory of this process; no handler runs for this signal.
         unsafe { raise(SIGSTOP) };
     }
 
-    /// Stops this process until another one ends it: none could let it go on.
+    /// Stops this process until another one ends it: no process could continue it.
     #[cfg(windows)]
     fn pause() {
         loop {

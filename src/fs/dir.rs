@@ -1,8 +1,8 @@
 //! Folders and files, opened beneath a folder that is already open.
 //!
-//! On Linux one `openat2` resolves a whole path with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; where the kernel has no
-//! such call, and on other systems, each part is opened on its own with `O_NOFOLLOW`, which promises the same. Windows has
-//! calls of the same names (`os::windows::calls`).
+//! On Linux one `openat2` resolves a whole path with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`. If the kernel lacks that
+//! call, and on other systems, each part is opened on its own with `O_NOFOLLOW`, which gives the same guarantee.
+//! Windows has calls of the same names (`os::windows::calls`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{Durable, Error, File};
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-/// The mode of a file that is written once and never changed: on Windows, what may not be written may not be removed.
+/// The mode of a file that is written once and never changed. On Windows, a read-only file could not be removed.
 const UNCHANGING_MODE: Mode = if cfg!(windows) { FILE_MODE } else { Mode::RUSR };
 
 /// An open folder.
@@ -25,7 +25,7 @@ pub struct Dir {
     root: usize,
 }
 
-/// What lies at a path.
+/// The metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Whether it is a folder.
@@ -36,7 +36,7 @@ pub struct Found {
     pub size: u64,
     /// Its inode, which a copy does not share.
     pub inode: u64,
-    /// How many names it has.
+    /// The number of its hard links.
     pub links: u64,
     /// The numeric id of its owner.
     pub owner: u32,
@@ -58,7 +58,7 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 impl Dir {
-    /// Opens the folder at `path`, wherever it is, following symbolic links on the way to it.
+    /// Opens the folder at `path`, wherever that is, following symbolic links on the way to it.
     ///
     /// # Errors
     /// [`Error::Io`] if there is no such folder, or it may not be read.
@@ -72,7 +72,7 @@ impl Dir {
         Ok(Dir::at(fd, real))
     }
 
-    /// The folder that `fd` is, at `path`: for what is not opened by a path.
+    /// The folder of `fd`, at `path`, for a folder that is not opened by path.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn of(fd: Handle, path: PathBuf) -> Dir {
         Dir::at(fd, path)
@@ -83,13 +83,13 @@ impl Dir {
         Dir { fd, path, root }
     }
 
-    /// The folder that `fd` is, at `path` beneath this one.
+    /// The folder of `fd`, at `path` beneath this one.
     fn beneath(&self, fd: Handle, path: &str) -> Dir {
         Dir { fd, path: self.path.join(path), root: self.root }
     }
 
-    /// Opens the folder at `path` if that is its path already, as it nearly always is: absolute, and without a symbolic
-    /// link. One call then does what takes one for each part of it otherwise.
+    /// Opens the folder at `path` if that is its real path already, as it almost always is: absolute, and without a
+    /// symbolic link. One call then replaces a call for each part.
     fn open_without_links(path: &Path) -> Option<Dir> {
         #[cfg(target_os = "linux")]
         {
@@ -104,12 +104,12 @@ impl Dir {
         None
     }
 
-    /// The folder's path when it was opened: for messages, and for libraries that open files by path.
+    /// The folder's path when it was opened, for messages and for libraries that open files by path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names that lead to it from the folder that it was opened beneath; none for that folder itself.
+    /// The names that lead to it from the folder that it was opened beneath; empty for that folder itself.
     pub(super) fn names_from_root(&self) -> Vec<String> {
         self.path.components().skip(self.root).map(|it| it.as_os_str().to_string_lossy().into_owned()).collect()
     }
@@ -122,8 +122,8 @@ impl Dir {
         Dir::open(&self.path.components().take(self.root).collect::<PathBuf>())
     }
 
-    /// Whether a file of this folder can be renamed into the folder `there`, as far as can be told without one: both are
-    /// on one file system, and by way of one mount.
+    /// Whether a file of this folder can be renamed into the folder `there`, as far as can be told without a file: both
+    /// are on one file system and one mount.
     pub(super) fn shares_names_with(&self, there: &Dir) -> bool {
         let same = |a: &Handle, b: &Handle| Ok::<_, Errno>(sys::device(a)? == sys::device(b)?);
         let name = format!("no-such-file-{}", std::process::id());
@@ -131,26 +131,26 @@ impl Dir {
         same(&self.fd, &there.fd).unwrap_or(false) && moved() != Err(Errno::XDEV)
     }
 
-    /// The descriptor, for what only the system's own calls can tell of the folder.
+    /// The descriptor, for calls that exist only on this system.
     #[cfg(unix)]
     pub(super) fn fd(&self) -> &Handle {
         &self.fd
     }
 
-    /// An error of a call that resolved `path`.
+    /// The error of a call that resolved `path`.
     pub(super) fn error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
         let path = if path == "." { self.path.clone() } else { self.path.join(path) };
         match errno {
             Errno::LOOP => Error::Refused { path, why: "a symbolic link is in the way" },
-            // Elsewhere it says that a folder has too many others in it.
+            // On other systems it means that a folder has too many subfolders.
             Errno::MLINK if cfg!(windows) => Error::Refused { path, why: "a symbolic link is in the way" },
             Errno::NOTDIR => Error::Refused { path, why: "something that is not a folder is in the way" },
             _ => Error::Io { doing, path, source: errno.into() },
         }
     }
 
-    /// An error of a call that opened `path` beneath this folder. Of such a call alone `XDEV` means an escape: from a
-    /// rename or a link it means another file system.
+    /// The error of a call that opened `path` beneath this folder. Only from such a call does `XDEV` mean an escape;
+    /// from a rename or a link it means another file system.
     pub(super) fn open_error(&self, doing: &'static str, path: &str, errno: Errno) -> Error {
         match errno {
             Errno::XDEV => Error::Refused { path: self.path.join(path), why: "it leads out of the home" },
@@ -175,7 +175,7 @@ impl Dir {
         self.open_by_parts(path, flags, mode)
     }
 
-    /// Opens each part of `path` on its own, which no symbolic link survives.
+    /// Opens each part of `path` on its own, which no symbolic link gets past.
     pub(super) fn open_by_parts(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         let (folder, name) = split(path);
         let mut at = None::<Handle>;
@@ -203,7 +203,7 @@ impl Dir {
         Ok(self.beneath(fd, path))
     }
 
-    /// Opens the folder at `path`, making whatever is missing on the way to it. Not synced.
+    /// Opens the folder at `path`, creating missing folders on the way. Not synced.
     ///
     /// # Errors
     /// As [`Dir::folder`].
@@ -229,10 +229,11 @@ impl Dir {
         Ok(self.beneath(fd, path))
     }
 
-    /// What lies at `path`, or `None`. The last part may be a symbolic link, which is then neither file nor folder.
+    /// The metadata of `path`, or `None` if nothing is there. The last part may be a symbolic link, which is then
+    /// neither file nor folder.
     ///
     /// # Errors
-    /// [`Error::Refused`] if a symbolic link is on the way, [`Error::Io`] if it cannot be told.
+    /// [`Error::Refused`] if a symbolic link is on the way, [`Error::Io`] if it cannot be read.
     pub fn find(&self, path: &str) -> Result<Option<Found>, Error> {
         let (folder, name) = split(path);
         let look = || {
@@ -252,10 +253,10 @@ impl Dir {
         }
     }
 
-    /// What the folder itself is.
+    /// The folder's own metadata.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be told.
+    /// [`Error::Io`] if it cannot be read.
     pub fn stat(&self) -> Result<Found, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
         Ok(sys::found(&stat))
@@ -272,7 +273,7 @@ impl Dir {
         let found = file.stat()?;
         let why = match found.is_file {
             false => Some("it is not a plain file"),
-            // What is written to it would be written to a file that need not be in the home.
+            // Writes to it would go to a file that may be outside the home.
             true if flags.contains(OFlags::RDWR) && found.links > 1 => Some("it has another name elsewhere"),
             true => None,
         };
@@ -287,7 +288,7 @@ impl Dir {
         self.file(path, OFlags::RDONLY, "open")
     }
 
-    /// Opens the file at `path` for reading and for writing at its end.
+    /// Opens the file at `path` for reading and appending.
     ///
     /// # Errors
     /// As [`Dir::read`].
@@ -303,7 +304,7 @@ impl Dir {
         self.file(path, OFlags::RDWR, "open for writing")
     }
 
-    /// Creates an empty file at `path`, which must not exist, for reading and for writing at its end.
+    /// Creates an empty file at `path`, which must not exist, for reading and appending.
     ///
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists`, and as [`Dir::read`].
@@ -311,7 +312,7 @@ impl Dir {
         self.file(path, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
-    /// Creates an empty file at `path`, which must not exist, for writing it once: nobody may write to it later.
+    /// Creates an empty file at `path`, which must not exist, for writing it once: it is read-only afterwards.
     ///
     /// # Errors
     /// As [`Dir::create_empty`].
@@ -328,7 +329,7 @@ impl Dir {
         self.file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "create")
     }
 
-    /// Opens the file at `path` for reading and writing, and creates it where there is none; for those who lock it.
+    /// Opens the file at `path` for reading and writing, and creates it if it is missing. For lock files.
     ///
     /// # Errors
     /// As [`Dir::read`].
@@ -336,7 +337,7 @@ impl Dir {
         self.file(path, OFlags::RDWR | OFlags::CREATE, "open").map(|file| file.fd.into())
     }
 
-    /// The whole content of the file at `path`, or `None` if there is none.
+    /// The whole content of the file at `path`, or `None` if it does not exist.
     ///
     /// # Errors
     /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
@@ -354,8 +355,8 @@ impl Dir {
         Ok(Some(content))
     }
 
-    /// The names in the folder, in no order, without `.` and `..`. Names that are not UTF-8 are left out: none of ours
-    /// is.
+    /// The names in the folder, in no order, without `.` and `..`. Names that are not UTF-8 are skipped: indelible uses
+    /// no such names.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read.
@@ -364,14 +365,14 @@ impl Dir {
     }
 
     /// Renames `from`, in this folder, to `to` in the folder `there`, which must be on the same file system, unless
-    /// something lies there already. Not synced.
+    /// something already exists there. Not synced.
     ///
-    /// Where the system or a sandbox does not know the call, the file is linked to its new name; where it knows no links
-    /// either, as on FAT, the name is looked at before the rename, and two processes must not want the same name.
+    /// If the system or a sandbox does not know the call, the file is linked to its new name. If it has no links
+    /// either, as on FAT, the name is checked before the rename, and two processes must not want the same name.
     ///
     /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there, with `CrossesDevices` if `there` is on another file
-    /// system.
+    /// [`Error::Io`] with `AlreadyExists` if something already exists there, with `CrossesDevices` if `there` is on
+    /// another file system.
     pub(super) fn rename_new(&self, from: &str, there: &Dir, to: &str) -> Result<(), Error> {
         check_name(from)?;
         check_name(to)?;
@@ -382,7 +383,8 @@ impl Dir {
             Ok(()) => return Ok(()),
         }
         match sys::linkat(&self.fd, from, &there.fd, to, AtFlags::empty()) {
-            // EMLINK: a file system whose files have one name. EPERM as well is said of a folder, which has no second one.
+            // EMLINK: a file system without hard links. EPERM is also returned for a folder, which cannot have a second
+            // name.
             Err(errno) if sys::is_unknown(errno) || errno == Errno::MLINK => {}
             Err(errno) => return error(errno),
             Ok(()) => return self.remove(from).map(|_| ()),
@@ -393,7 +395,7 @@ impl Dir {
         }
     }
 
-    /// Renames `from`, in this folder, to `to` in the folder `there`, replacing what lies there. Not synced.
+    /// Renames `from`, in this folder, to `to` in the folder `there`, replacing what is there. Not synced.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; with `CrossesDevices` if `there` is on another file system.
@@ -403,27 +405,27 @@ impl Dir {
         sys::renameat(&self.fd, from, &there.fd, to).map_err(|errno| there.error("replace", to, errno))
     }
 
-    /// Gives the file `name` in this folder the same name in the folder `there` as well, which must be on the same file
+    /// Links the file `name` in this folder to the same name in the folder `there`, which must be on the same file
     /// system and not have it. Not synced.
     ///
     /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there.
+    /// [`Error::Io`] with `AlreadyExists` if something already exists there.
     pub fn link(&self, name: &str, there: &Dir) -> Result<(), Error> {
         check_name(name)?;
         sys::linkat(&self.fd, name, &there.fd, name, AtFlags::empty())
             .map_err(|errno| there.error("give a second name", name, errno))
     }
 
-    /// Moves the file `name` out of this folder to the same name in the folder `there`, replacing what lies there. Not
+    /// Moves the file `name` out of this folder to the same name in the folder `there`, replacing what is there. Not
     /// synced.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses; both are then where they were.
+    /// [`Error::Io`] if the system refuses; both are still in their old places then.
     pub fn put_back(&self, name: &str, there: &Dir) -> Result<(), Error> {
         self.rename_over(name, there, name)
     }
 
-    /// Lets the folder be used by its owner alone, whatever the folder above it hands down.
+    /// Restricts the folder to its owner, whatever it would inherit from the folder above it.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses.
@@ -464,8 +466,7 @@ impl Dir {
         }
     }
 
-    /// Makes the names in this folder durable. Some file systems do not sync a folder; there all of the file system is
-    /// synced.
+    /// Makes the names in this folder durable. If a file system cannot sync a folder, the whole file system is synced.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
@@ -476,9 +477,9 @@ impl Dir {
         }
     }
 
-    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names. A
-    /// sandbox that refuses the call is asked to sync all file systems, which it allows to everybody; that call reports no
-    /// failure.
+    /// Makes everything on the folder's file system durable that was placed before the call: files, folders, names. If
+    /// a sandbox refuses the call, all file systems are synced instead, which every process may do; that call reports
+    /// no failure.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.

@@ -1,7 +1,7 @@
 //! Open plain files: reading, writing at the end or in place, and syncing.
 //!
-//! 1. A file is opened by [`super::Dir`] alone, which refuses what is no plain file.
-//! 2. After a failed sync nothing on the descriptor is trusted again: the caller is told, and nothing is retried here.
+//! 1. Only [`super::Dir`] opens a file, and it refuses anything but a plain file.
+//! 2. After a failed sync nothing on the descriptor is trusted again. The caller is told, and nothing is retried here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl File {
         Error::Io { doing, path: self.path.clone(), source: source.into() }
     }
 
-    /// Says who may do what with the file. On Windows the folder says that.
+    /// Sets the file's permissions. On Windows the folder decides them.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses.
@@ -40,7 +40,7 @@ impl File {
         sys::set_mode(&self.fd, mode).map_err(|errno| self.error("change the mode of", errno))
     }
 
-    /// Makes what was written to the file durable where [`Dir::sync_file_system`] would not.
+    /// Makes what was written to the file durable if [`Dir::sync_file_system`] would not.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
@@ -51,10 +51,10 @@ impl File {
         sys::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
     }
 
-    /// What the file is now.
+    /// The file's current metadata.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be told.
+    /// [`Error::Io`] if it cannot be read.
     pub fn stat(&self) -> Result<Found, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
         Ok(sys::found(&stat))
@@ -77,14 +77,14 @@ impl File {
         Ok(filled)
     }
 
-    /// Where the next byte of the file is that is not in a hole, from `offset` on; the file's end where there is none. All
-    /// before it are zeros, and reading them would take as long as the file says it is large.
+    /// The offset of the next byte outside a hole, at or after `offset`; the file's end if there is no such byte.
+    /// Everything before it is zeros, and reading those would take time in proportion to the file's apparent size.
     pub fn data_from(&self, offset: u64) -> u64 {
         sys::data_from(&self.fd, offset)
     }
 
-    /// Writes `bytes` with a single call, and returns how many the system took. On a file opened for appending they
-    /// all lie together, wherever the end was.
+    /// Writes `bytes` with a single call, and returns how many the system accepted. On a file opened for appending they
+    /// are contiguous, wherever the end was.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; nothing is written then.
@@ -123,29 +123,31 @@ impl File {
         }
     }
 
-    /// Where the last write through this descriptor ended.
+    /// The end of the last write through this descriptor.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be told.
+    /// [`Error::Io`] if it cannot be read.
     pub fn end_of_write(&self) -> Result<u64, Error> {
         sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
     }
 
-    /// Makes all that was written to the file durable, by whomever, and `value` with it. `point` names the step.
+    /// Makes everything that was written to the file durable, including by other processes, and `value` with it.
+    /// `point` names the step.
     ///
     /// # Errors
-    /// [`Error::Io`] if the sync fails. Nothing on this descriptor may be trusted after that, and no later sync of it.
+    /// [`Error::Io`] if the sync fails. After that, nothing on this descriptor may be trusted, nor any later sync of
+    /// it.
     pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
         crash::at(point).map_err(|source| self.error("sync", source))?;
         self.sync_now().map(|Durable(())| Durable(value))
     }
 
-    /// As [`File::sync`], for a file whose step has its crash points around it.
+    /// As [`File::sync`], for a step whose crash points are around it.
     ///
     /// # Errors
     /// As [`File::sync`].
     pub fn sync_now(&self) -> Result<Durable<()>, Error> {
-        // A call that the system or a sandbox does not know has done nothing: the other one is asked for the first time.
+        // A call that the system or a sandbox does not know has done nothing, so the other call is the first attempt.
         let synced = match sys::fdatasync(&self.fd) {
             Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
             synced => synced,

@@ -1,7 +1,7 @@
 //! The worker's lock, on a file that is never deleted.
 //!
-//! The order of all locks, none taken while another is waited for: the worker's lock, SQLite's, the branch's
-//! ([`super::order`] asserts it). Recorders wait for SQLite's alone; nobody holds a lock while writing to the journal.
+//! Locks are taken in this order, and none while waiting for another: the worker's lock, SQLite's, the branch's
+//! ([`super::order`] asserts it). Recorders wait for SQLite's alone. Writing to the journal takes no lock.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -13,10 +13,10 @@ use super::os::{self, Stamp};
 use super::{Dir, Error};
 
 const NAME: &str = "worker.lock";
-/// What a worker calls itself in the lock's file.
+/// How a worker is named in the lock's file.
 const WORKER: &str = "a worker";
 
-/// The right to commit, rotate and remove: one process per home has it. It goes with the process.
+/// The right to commit, rotate and remove. One process per home has it, until the process ends.
 #[derive(Debug)]
 pub struct WorkerLock {
     file: File,
@@ -24,7 +24,7 @@ pub struct WorkerLock {
     _held: Held,
 }
 
-/// Who has the lock, as far as the lock's file says.
+/// The lock's holder, according to the lock's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder(pub String);
 
@@ -43,13 +43,14 @@ impl WorkerLock {
             Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => return Err(error(source)),
         }
-        // What is written here is only told to people: a lock without it is a lock all the same.
+        // The text written here is informational: a lock without it is still a lock.
         let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}{}", std::process::id(), namespace()));
         Ok(Ok(WorkerLock { file, path: private.path().join(NAME), _held: held }))
     }
 
-    /// Takes the lock for a worker. Waits for whoever has it for a while only: a flush, a recovery, a recorder that
-    /// checkpoints the index. Another worker is given up on after `patience`, in which one that is ending can end.
+    /// Takes the lock for a worker. It waits for holders that need the lock only briefly: a flush, a recovery, a
+    /// recorder that checkpoints the index. It gives up on another worker after `patience`, which leaves time for one
+    /// that is ending.
     ///
     /// # Errors
     /// As [`WorkerLock::try_take`].
@@ -64,7 +65,7 @@ impl WorkerLock {
         }
     }
 
-    /// Whether the lock is still on the file that others would lock: nobody removed or replaced it.
+    /// Whether the lock is still on the file that others would lock, so the file was not removed or replaced.
     ///
     /// # Errors
     /// [`Error::Io`] if the system does not say.
@@ -80,13 +81,13 @@ impl WorkerLock {
         look().map_err(Error::io("look at", &self.path))
     }
 
-    /// Who has the lock now, or `None` if nobody has. It changes nothing, so it works where nothing can be written.
+    /// The current holder, or `None` if the lock is free. It changes nothing, so it works on a read-only file system.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened or asked.
+    /// [`Error::Io`] if the file cannot be opened or queried.
     pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
         let mut file: File = match private.read(NAME) {
-            // Nobody has locked what is not there.
+            // A file that does not exist is not locked.
             Err(error) if error.is_not_found() => return Ok(None),
             file => file?.into(),
         };
@@ -99,13 +100,13 @@ impl WorkerLock {
 }
 
 impl Holder {
-    /// The process id of the worker that has the lock; `None` if it is another command that has it, or if the worker is
-    /// in another PID namespace, where the number means another process.
+    /// The process id of the worker that holds the lock. `None` if another command holds it, or if the worker is in
+    /// another PID namespace, where the number means another process.
     pub fn worker(&self) -> Option<u32> {
         self.0.strip_prefix(WORKER)?.strip_prefix(", process ")?.parse().ok()
     }
 
-    /// What the lock's file says, for a process whose own line would end with `namespace`.
+    /// Parses the lock's file, for a process whose own line would end with `namespace`.
     fn of(text: &str, namespace: &str) -> Holder {
         let (who, theirs) = match text.find(NAMESPACE) {
             Some(at) => text.split_at(at),
@@ -121,7 +122,7 @@ impl Holder {
 
 const NAMESPACE: &str = ", PID namespace ";
 
-/// What says in which PID namespace a process id is one; empty where there are none.
+/// Identifies the PID namespace of a process id; empty if the system has none.
 fn namespace() -> String {
     let namespace = os::pid_namespace();
     if namespace.is_empty() { namespace } else { format!("{NAMESPACE}{namespace}") }

@@ -1,11 +1,11 @@
 //! All durable file work, other than what SQLite and libgit2 do themselves.
 //!
-//! 1. Every path is relative to an open [`Dir`] and resolved beneath it; a symbolic link anywhere in it is refused.
-//! 2. What this module makes is readable by its owner alone, whatever the umask; on Windows, by whom the folder says.
-//! 3. [`Durable`] is made here alone, after a sync has returned. What the sync was of, `journal` says with its `Synced`.
-//! 4. After a failed sync nothing on that descriptor is trusted again; the caller is told, and nothing is retried here.
+//! 1. Every path is relative to an open [`Dir`] and resolved beneath it. A symbolic link anywhere in it is refused.
+//! 2. Files made by this module are readable by their owner alone, whatever the umask. On Windows the folder decides.
+//! 3. [`Durable`] is made only here, after a sync has returned. `journal` says what was synced with its `Synced`.
+//! 4. After a failed sync nothing on that descriptor is trusted again. The caller is told, and nothing is retried here.
 //! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::create`], [`Dir::replace`]).
-//!    Whether it survives a power cut is said by each function; who repairs it, by `target::files`.
+//!    Each function says whether it survives a power cut; `target::files` says who repairs it.
 
 pub mod crash;
 mod dir;
@@ -27,13 +27,13 @@ pub use file::File;
 pub use place::Durability;
 pub(crate) use sys::now;
 
-/// The outcome of a sync that returned: the value is on the disk.
+/// The outcome of a sync that returned: the value is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Durable<T>(T);
 
 impl<T> Durable<T> {
-    /// What is durable.
+    /// The durable value.
     pub fn get(&self) -> &T {
         &self.0
     }
@@ -44,20 +44,20 @@ impl<T> Durable<T> {
     }
 }
 
-/// Why a step on the disk was not taken.
+/// Why a file operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused.
     #[error("could not {doing} {}", path.display())]
     Io {
-        /// The step, as a verb.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// What it was taken on.
+        /// The path that it was for.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The path would have led through a symbolic link, out of the home, or onto what is not ours.
+    /// The path leads through a symbolic link, out of the home, or to a file or folder that is not indelible's.
     #[error("refused {}: {why}", path.display())]
     Refused {
         /// The path.
@@ -67,7 +67,7 @@ pub enum Error {
     },
 }
 
-/// What the system said, without the step and the path: for a caller that names its own.
+/// The system's error without the operation and the path, for a caller that names its own.
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         match error {
@@ -78,13 +78,13 @@ impl From<Error> for io::Error {
 }
 
 impl Error {
-    /// An error about the step `doing` on `path`.
+    /// An error of the operation `doing` on `path`.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { doing, path, source }
     }
 
-    /// The system's error, if it was one.
+    /// The kind of the system's error, if it was one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             Error::Io { source, .. } => Some(source.kind()),
@@ -97,17 +97,17 @@ impl Error {
         self.io_kind() == Some(io::ErrorKind::NotFound)
     }
 
-    /// Whether it says nothing of what lies at the path but that it cannot be had at the moment.
+    /// Whether the error says only that the path is unavailable at the moment.
     pub fn is_passing(&self) -> bool {
         matches!(self, Error::Io { source, .. } if os::is_passing(source))
     }
 
-    /// Whether something already lies at the path.
+    /// Whether something already exists at the path.
     pub fn is_already_there(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::AlreadyExists)
     }
 
-    /// Whether trying again later can help: everything but a refusal and a name that can never be.
+    /// Whether a retry can help: true for everything but a refusal and an invalid name.
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
         match self {

@@ -1,8 +1,8 @@
 //! The order in which locks are taken, asserted in debug builds.
 //!
-//! Two processes that take the same locks in different orders can wait for each other for ever, once in a thousand times.
-//! So whoever takes a lock says so here first, and one that a thread takes out of order stops the first test that comes
-//! that way. In release builds this is nothing.
+//! Two processes that take the same locks in different orders can deadlock, once in a thousand times. So code that
+//! takes a lock first declares it here, and a lock taken out of order stops the first test that reaches it. In release
+//! builds this does nothing.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -10,11 +10,11 @@ use std::marker::PhantomData;
 /// Every lock, in the order in which they are taken. The journal has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lock {
-    /// The worker's ([`super::lock`]).
+    /// The worker's lock ([`super::lock`]).
     Worker,
-    /// SQLite's, that of writers (`target::index`).
+    /// SQLite's write lock (`target::index`).
     Index,
-    /// The branch's (`target::history`).
+    /// The branch's lock (`target::history`).
     Branch,
 }
 
@@ -22,7 +22,7 @@ thread_local! {
     static HELD: RefCell<Vec<Lock>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A lock that this thread is taking or has, until this is dropped. It stays in the thread.
+/// A lock that this thread is taking or holds, until this is dropped. It stays in the thread.
 #[derive(Debug)]
 #[must_use]
 pub struct Held {
@@ -30,10 +30,10 @@ pub struct Held {
     stays: PhantomData<*const ()>,
 }
 
-/// Says that this thread is about to take `lock`, whether or not it waits for it.
+/// Declares that this thread is about to take `lock`, whether or not it waits for it.
 ///
 /// # Panics
-/// In debug builds, if the thread has a lock that comes later, or this one.
+/// In debug builds, if the thread holds a lock that comes later, or this one.
 pub fn take(lock: Lock) -> Held {
     if cfg!(debug_assertions) {
         HELD.with_borrow_mut(|held| {

@@ -4,18 +4,19 @@
 //! | --- | --- | --- |
 //! | before the rename | a file in the folder of temporary files | recovery empties that folder |
 //! | after it | the file in its place, whole | nothing to do |
-//! | power cut after it | no file, or an empty or torn one, unless it was synced | replay of the journal (`target::files`) |
+//! | power cut after it | no file, or an empty or torn one, unless it was synced | journal replay (`target::files`) |
 //!
-//! A file cannot be renamed from one file system to another, nor from one mount, btrfs subvolume or project quota. Where
-//! the folder of temporary files is on another one than a file's place, a hidden folder ([`BESIDE`]) on the right one is
-//! used instead, in the outermost folder of the home that is on it. A note in the folder of temporary files names it.
-//! Which folders need one is found out by the rename that fails: where none does, nothing is asked and nothing costs more.
+//! A file cannot be renamed from one file system to another, nor between mounts, btrfs subvolumes or project quotas. If
+//! a file's place is on another one than the folder of temporary files, a hidden folder ([`BESIDE`]) on the right one
+//! is used instead, in the outermost folder of the home that is on it. A note in the folder of temporary files names
+//! it. A rename that fails shows which folders need one. If no rename fails, nothing is checked and there is no extra
+//! cost.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the note | perhaps an empty hidden folder | nobody: it is private, and git ignores it |
+//! | before the note | perhaps an empty hidden folder | nothing: private, git ignores it |
 //! | after it | a file in the hidden folder | recovery empties that folder ([`sweep`]) |
-//! | power cut | perhaps that file without the note, or an empty note | the next use of the folder writes the note again |
+//! | power cut | perhaps that file without the note, or an empty note | the next use of the folder rewrites the note |
 //! | while a file is set aside by copying | part of a copy, hidden, in quarantine | recovery removes it |
 //! | before the copied file is removed | the file and its copy | it is set aside again, to no effect |
 
@@ -25,31 +26,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Dir, Durable, Error, File, Point, crash};
 
-/// The folder of temporary files on another file system than the home's own.
+/// The folder of temporary files on a file system other than the home's own.
 pub const BESIDE: &str = ".indelible-tmp";
-/// How the notes begin that name such folders.
+/// The prefix of the notes that name such folders.
 const NOTE: &str = "elsewhere-";
-/// How the names begin of copies that are not whole yet.
+/// The prefix of the names of incomplete copies.
 const COPYING: &str = ".copying-";
 const NOTE_BYTES_MAX: u64 = 8192;
 const COPIED_BYTES: usize = 64 << 10;
 
-/// What a power cut leaves of a file that was just put in its place. A crash of the process alone always leaves all of it.
+/// What a power cut leaves of a file that was just put in its place. A crash of the process alone always leaves the
+/// whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Anything: the new file, part of it, an empty one, the old one or none. For what is only told, or is made again.
+    /// Anything: the new file, part of it, an empty one, the old one or no file. For files that are informational or
+    /// can be made again.
     None,
-    /// As `None`, until [`Dir::sync_file_system`] has returned: then the new file. For what the journal can do again until
-    /// then.
+    /// As `None`, until [`Dir::sync_file_system`] has returned: then the new file. For files that the journal can
+    /// replay until then.
     Later,
-    /// The new file, whole, or what was there before. For what has to be whole, and may be missing.
+    /// The new file, whole, or what was there before. For files that must be whole but may be missing.
     Whole,
     /// The new file.
     Full,
 }
 
 impl Durability {
-    /// What has to be durable before the file gets its name.
+    /// Syncs what has to be durable before the file gets its name.
     fn before_rename(self, file: &File) -> Result<(), Error> {
         match self {
             Durability::None => Ok(()),
@@ -58,7 +61,7 @@ impl Durability {
         }
     }
 
-    /// What has to be durable once it has its name, in `folder`.
+    /// Syncs what has to be durable once it has its name, in `folder`.
     fn after_rename(self, folder: &Dir) -> Result<(), Error> {
         match self {
             Durability::None | Durability::Later | Durability::Whole => Ok(()),
@@ -67,12 +70,13 @@ impl Durability {
     }
 }
 
-/// Puts files in their places by way of a folder of temporary files. Whoever looks sees all of a file or nothing of it.
+/// Puts files in their places by way of a folder of temporary files. Readers see all of a file or nothing of it.
 impl Dir {
     /// Creates the file `name` with `content` in this folder, by way of `temporary`.
     ///
     /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there, which is left alone; nothing is left behind.
+    /// [`Error::Io`] with `AlreadyExists` if something already exists there. It is left alone, and no temporary file is
+    /// left behind.
     pub fn create(&self, name: &str, content: &[u8], temporary: &Dir, durability: Durability) -> Result<(), Error> {
         let error = |source| Error::io("write", self.path().join(name))(source);
         crash::at(Point::PlaceBeforeWrite).map_err(error)?;
@@ -85,16 +89,16 @@ impl Dir {
         durability.after_rename(self)
     }
 
-    /// Replaces whatever file is `name` in this folder with one that has `content`, by way of `temporary`.
+    /// Replaces the file `name` in this folder, if there is one, with one that has `content`, by way of `temporary`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses; the old file is then still there, or, where only the last sync failed, the
-    /// new one.
+    /// [`Error::Io`] if the system refuses. The old file is still there then or, if only the last sync failed, the new
+    /// one.
     pub fn replace(&self, name: &str, content: &[u8], temporary: &Dir, durability: Durability) -> Result<(), Error> {
         self.replace_after(name, content, temporary, durability, |_| Ok(()))
     }
 
-    /// As [`Dir::replace`], for a file that its owner can run.
+    /// As [`Dir::replace`], for a file that its owner can execute.
     ///
     /// # Errors
     /// As [`Dir::replace`].
@@ -122,8 +126,8 @@ impl Dir {
         durability.after_rename(self)
     }
 
-    /// Writes `content` to a new temporary file, does `last` with it, and has `rename` move it into this folder: out of
-    /// `temporary`, or, where that is on another file system, out of a folder on this one's.
+    /// Writes `content` to a new temporary file, calls `last` with it, and has `rename` move it into this folder: out
+    /// of `temporary` or, if that is on another file system, out of a folder on this one's.
     fn by_way_of(
         &self,
         temporary: &Dir,
@@ -141,13 +145,13 @@ impl Dir {
             placed => return placed,
         }
         match place(&self.temporary_beside(temporary)?) {
-            // The quota of a project: names move within a folder alone.
+            // A project quota: names move only within a folder.
             Err(error) if crosses(&error) => place(&make_beside(self, temporary)?),
             placed => placed,
         }
     }
 
-    /// A folder of temporary files on this folder's file system: in the outermost folder on the way here that is on it.
+    /// A folder of temporary files on this folder's file system, in the outermost folder of its path that is on it.
     fn temporary_beside(&self, temporary: &Dir) -> Result<Dir, Error> {
         let (root, mut path) = (self.root()?, String::new());
         for name in self.names_from_root() {
@@ -160,14 +164,14 @@ impl Dir {
         make_beside(self, temporary)
     }
 
-    /// Moves the file `name` out of this folder to `to` in the folder `aside`, or to `to` with a number behind it where
-    /// that is taken. Returns the name it has there. Not synced.
+    /// Moves the file `name` out of this folder to `to` in the folder `aside`, or to `to` with a number appended if
+    /// that is taken. Returns its new name. Not synced.
     ///
-    /// Where `aside` is on another file system, a plain file is copied there, durably, and then removed here; anything
-    /// else, which cannot be copied as it is, gets a hidden name in this folder.
+    /// If `aside` is on another file system, a plain file is copied there, durably, and then removed here. Anything
+    /// else cannot be copied as it is, and gets a hidden name in this folder.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses; the file is then where it was.
+    /// [`Error::Io`] if the system refuses; the file is still in its old place then.
     pub fn set_aside(&self, name: &str, aside: &Dir, to: &str) -> Result<String, Error> {
         crash::at(Point::SetAsideBefore).map_err(|source| Error::io("set aside", name)(source))?;
         match self.rename_aside(name, aside, to) {
@@ -195,8 +199,8 @@ impl Dir {
         unreachable!("a folder cannot hold four thousand million files of one name")
     }
 
-    /// Moves the file `from`, in this folder, to `to` in the folder `there`, in the place of a file that has the same
-    /// content: both are named for what they hold. On Windows one that is in use cannot be replaced, and stays. Not synced.
+    /// Moves the file `from`, in this folder, to `to` in the folder `there`, replacing a file with the same content:
+    /// both are named for their content. On Windows a file in use cannot be replaced, and stays. Not synced.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses.
@@ -210,18 +214,19 @@ impl Dir {
         }
     }
 
-    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes: a file
-    /// can say that it is larger than the disk. The copy's name is not synced.
+    /// Copies the file at `path` to the new file `to` in the folder `there`, and syncs the copy. Holes stay holes,
+    /// since a file's apparent size can exceed the disk. The copy's name is not synced.
     ///
     /// # Errors
-    /// [`Error::Io`] with `AlreadyExists` if something lies there, and as [`Dir::read`]; part of the copy may be there.
+    /// [`Error::Io`] with `AlreadyExists` if something already exists there, and as [`Dir::read`]; part of the copy may
+    /// be there.
     pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
         let from = self.read(path)?;
         let size = from.stat()?.size;
         let copy = there.create_to_overwrite(to)?;
         let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], from.data_from(0));
         while offset < size {
-            // No further than the next hole: this much is read and written as a whole, and is no more than 64 KiB.
+            // Up to the next hole at most: this much is read and written as a whole, and is no more than 64 KiB.
             match from.read_at(&mut buffer, offset)? {
                 0 => break,
                 read => copy.write_at(&buffer[..read], offset)?,
@@ -234,7 +239,7 @@ impl Dir {
         copy.sync_now()
     }
 
-    /// Copies the file `name` into the folder `there`, under a hidden name, and syncs it. Returns that name.
+    /// Copies the file `name` into the folder `there` under a hidden name, and syncs it. Returns that name.
     fn copy_to(&self, name: &str, there: &Dir) -> Result<String, Error> {
         let from = self.read(name)?;
         let copy = format!("{COPYING}{}", new_name());
@@ -256,7 +261,7 @@ impl Dir {
     }
 }
 
-/// Makes the hidden folder of temporary files in the folder `above`, and its note in `temporary`.
+/// Creates the hidden folder of temporary files in the folder `above`, and its note in `temporary`.
 fn make_beside(above: &Dir, temporary: &Dir) -> Result<Dir, Error> {
     let path = above.path().as_os_str().as_encoded_bytes();
     ensure_small_file(temporary, &format!("{NOTE}{:08x}", crc32c::crc32c(path)), path)?;
@@ -265,7 +270,8 @@ fn make_beside(above: &Dir, temporary: &Dir) -> Result<Dir, Error> {
     Ok(beside)
 }
 
-/// Ensures that the file `name` is `content`, also where a power cut has emptied it. What is no file is left to [`sweep`].
+/// Ensures that the file `name` has `content`, also after a power cut has emptied it. Anything but a file is left to
+/// [`sweep`].
 fn ensure_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Error> {
     match folder.content(name, NOTE_BYTES_MAX) {
         Err(Error::Refused { .. }) => return Ok(()),
@@ -276,7 +282,7 @@ fn ensure_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Err
     folder.rename_over(&temp, folder, name).inspect_err(|_| drop(folder.remove(&temp)))
 }
 
-/// Whether `name` is what this module makes for itself beside the files that it is asked for.
+/// Whether `name` is one that this module uses internally, beside the files that it is asked for.
 pub fn is_hidden(name: &str) -> bool {
     name == BESIDE || name.starts_with(COPYING)
 }
@@ -303,14 +309,14 @@ fn path_of(noted: Vec<u8>) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&noted).into_owned())
 }
 
-/// The folder at `path`, if it is `home` or in it. A home that was moved has notes that lead nowhere.
+/// The folder at `path`, if it is `home` or in it. The notes of a home that was moved are stale.
 fn folder_within(home: &Dir, path: &Path) -> Option<Dir> {
     let within = path.strip_prefix(home.path()).ok()?.to_str()?;
     home.folder(if within.is_empty() { "." } else { within }).ok()
 }
 
-/// Removes what crashes have left among the temporary files, in `temporary` and in every hidden folder that a note there
-/// names, and copies in `aside` that are not whole. Returns how many things were removed.
+/// Removes what crashes have left among the temporary files, in `temporary` and in every hidden folder that a note
+/// there names, and incomplete copies in `aside`. Returns how many things were removed.
 ///
 /// # Errors
 /// [`Error::Io`] if the system refuses.
@@ -346,7 +352,7 @@ fn new_name() -> String {
     format!("{salt:016x}-{}-{}", std::process::id(), DRAWN.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Writes `content` to a new file in `temporary`, then does `last` with it. Returns its name, which no other process
+/// Writes `content` to a new file in `temporary`, then calls `last` with it. Returns its name, which no other process
 /// draws. Nothing is left behind on failure.
 fn write_temporary(
     temporary: &Dir,
@@ -419,7 +425,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn each_durability_leaves_what_it_says_after_a_power_cut() {
         let (old, new) = ([b'1'; 2000], [b'2'; 2000]);
-        // What 200 cuts leave: the new file, the old one, another one, none.
+        // What 200 cuts leave: the new file, the old one, another one, no file.
         let left = |durability, is_there: bool, synced: bool| {
             let (machine, dir, temporary) = simulated();
             if is_there {

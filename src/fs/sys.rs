@@ -1,6 +1,6 @@
-//! The calls into the system that recording is made of, and nothing else: rustix's, on Windows ours of the same names, or
-//! in unit tests those of `simulated`, which also know folders that only a test has. The words that they take come with
-//! them.
+//! The system calls that recording uses, and nothing else. They are rustix's; on Windows our own of the same names; in
+//! unit tests those of `simulated`, which also know folders that exist only in a test. The types that they take come
+//! with them.
 
 #[cfg(all(unix, not(all(test, target_os = "linux"))))]
 mod calls {
@@ -29,7 +29,7 @@ mod calls {
 
     pub use super::unix::unix_data_from as data_from;
 
-    /// The time.
+    /// The current time.
     pub fn now() -> jiff::Timestamp {
         jiff::Timestamp::now()
     }
@@ -45,7 +45,7 @@ pub use calls::*;
 #[cfg(unix)]
 pub use unix::*;
 
-/// What is the same for all calls of Unix.
+/// Calls that are the same on every Unix.
 #[cfg(unix)]
 mod unix {
     use rustix::fs::FileType;
@@ -55,7 +55,7 @@ mod unix {
     use super::super::Found;
     use super::calls::{Handle, Listing};
 
-    /// Whether `syncfs` makes the bytes of files durable, too.
+    /// Whether `syncfs` also makes the contents of files durable.
     pub const SYNCFS_SYNCS_FILES: bool = true;
 
     pub fn found(stat: &Stat) -> Found {
@@ -71,7 +71,7 @@ mod unix {
         }
     }
 
-    /// The names in the folder; of those that are no UTF-8, none.
+    /// The names in the folder, without those that are not UTF-8.
     pub fn names(folder: &Handle) -> Result<Vec<String>, Errno> {
         let mut names = Vec::new();
         for entry in Listing::read_from(folder)? {
@@ -83,8 +83,8 @@ mod unix {
         Ok(names)
     }
 
-    /// Where the next byte of the file is that is not in a hole, from `offset` on; its end where there is none. Where holes are
-    /// not known, `offset`.
+    /// The offset of the next byte outside a hole, at or after `offset`; the file's end if there is no such byte. If
+    /// holes cannot be queried, `offset`.
     pub fn unix_data_from(file: &impl std::os::fd::AsFd, offset: u64) -> u64 {
         match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
             Ok(data) => data,
@@ -93,24 +93,24 @@ mod unix {
         }
     }
 
-    /// Whether the system says that it does not do such a thing at all, here: an old kernel, a file system without it, or
-    /// a sandbox, which says that it is not permitted.
+    /// Whether the error means that the operation is not supported here: by an old kernel, by a file system, or by a
+    /// sandbox, which reports it as not permitted.
     pub fn is_unknown(errno: Errno) -> bool {
         matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
     }
 
-    /// The number of the file system that an open file or folder is on.
+    /// The device number of the file system that an open file or folder is on.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the field differs between systems")]
     pub fn device(open: &Handle) -> Result<u64, Errno> {
         super::calls::fstat(open).map(|stat| stat.st_dev as u64)
     }
 
-    /// Has all file systems made durable, and waits for it. It reports no failure.
+    /// Makes all file systems durable, and waits for it. It reports no failure.
     pub fn sync_all() {
         rustix::fs::sync();
     }
 
-    /// Says who may do what with the open file or folder.
+    /// Sets the permissions of the open file or folder.
     pub fn set_mode(open: &Handle, mode: u32) -> Result<(), Errno> {
         super::calls::fchmod(open, Mode::from_raw_mode(mode as _))
     }

@@ -6,8 +6,8 @@ use super::{Error, Synced};
 use crate::fs::{self, File, Point, crash};
 use crate::model::position::Position;
 
-/// How often one entry follows the journal to a newer segment before its writer gives up. More than once is rare, more
-/// than a few times is a test that rotates without a pause; there has to be an end all the same.
+/// The most often one entry follows the journal to a newer segment before its writer gives up. More than one move is
+/// rare. More than a few means a test that rotates without pause, but the loop needs an end.
 const SEGMENTS_MAX: u32 = 1000;
 
 /// Writes entries to the newest segment.
@@ -17,10 +17,10 @@ pub struct Appender<'j> {
     segment: Segment,
 }
 
-/// The segment that is written to.
+/// The segment being written.
 #[derive(Debug)]
 struct Segment {
-    /// The format that it has to have at the least.
+    /// The lowest format the segment may have.
     least: u32,
     number: SegmentNumber,
     /// The end of its header.
@@ -28,8 +28,8 @@ struct Segment {
     file: File,
 }
 
-/// Entries that are written and not yet synced. It borrows the appender: nothing is appended behind them before
-/// [`Written::sync`] has used it up.
+/// Entries that are written but not yet synced. It borrows the appender, so nothing is appended after them until
+/// [`Written::sync`] has consumed it.
 #[derive(Debug)]
 #[must_use = "what is written is not kept until it is synced"]
 pub struct Written<'a> {
@@ -42,15 +42,15 @@ pub struct Written<'a> {
 #[derive(Clone, Debug)]
 struct Entries {
     bytes: Vec<u8>,
-    /// Where each entry begins within `bytes`.
+    /// The start of each entry within `bytes`.
     starts: Vec<usize>,
-    /// Where they begin in the segment, as far as the system said so.
+    /// The start of the entries in the segment, if the system reported it.
     offset: Option<u64>,
 }
 
 impl<'j> Appender<'j> {
-    /// Opens the newest segment of `journal`, and gives it its header if whoever created it died before that. If a newer
-    /// program wrote that segment, the journal goes on in a new one behind it, of a format that this program knows.
+    /// Opens the newest segment of `journal`, and writes its header if its creator died before that. If a newer program
+    /// wrote that segment, the journal continues in a new segment behind it, in a format that this program knows.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::Format`], [`Error::Fs`]; nothing is written then.
@@ -58,8 +58,8 @@ impl<'j> Appender<'j> {
         Ok(Appender { journal, segment: Segment::newest(journal, FORMAT_OF_RECORDS)? })
     }
 
-    /// As [`Appender::open`], for entries that are other operations than `record`: the journal goes on in a segment that can
-    /// have them, if the newest cannot.
+    /// As [`Appender::open`], for operations other than `record`. If the newest segment's format does not allow them,
+    /// the journal continues in a new segment that does.
     ///
     /// # Errors
     /// As [`Appender::open`].
@@ -70,8 +70,8 @@ impl<'j> Appender<'j> {
     /// Writes one entry for each of `jsons`, all with a single call.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], and nothing is written; [`Error::Short`] and [`Error::Fs`], and what was written of it is
-    /// never taken for an entry, unless [`Error::Sync`] says so.
+    /// [`Error::TooLarge`]: nothing is written. [`Error::Short`] and [`Error::Fs`]: what was written is never read as
+    /// an entry, unless [`Error::Sync`] says so.
     pub fn append<J: AsRef<[u8]>>(&mut self, jsons: &[J]) -> Result<Written<'_>, Error> {
         let mut entries = Entries { bytes: Vec::new(), starts: Vec::new(), offset: None };
         for json in jsons {
@@ -88,12 +88,12 @@ impl<'j> Appender<'j> {
 }
 
 impl Segment {
-    /// The newest segment, or a new one behind it if that has a format below `least` or a newer program's.
+    /// The newest segment, or a new one behind it if its format is below `least` or a newer program's.
     fn newest(journal: &Journal, least: u32) -> Result<Segment, Error> {
         loop {
             let number = journal.newest()?;
             let file = match journal.dir.append(&number.file_name()) {
-                // Removed since it was listed: there is a newer one by now.
+                // Removed since the listing: a newer one exists.
                 Err(error) if error.is_not_found() => continue,
                 file => file?,
             };
@@ -103,7 +103,7 @@ impl Segment {
                     return Ok(Segment { number, least, beginning, file });
                 }
                 Ok(Some(_)) | Err(Error::Newer { .. }) => journal.create(number.next(), least)?,
-                // Read back, since the first one counts, and another writer's may come before this one's.
+                // Read the header back: the first header line counts, and another writer's may come before this one.
                 Ok(None) => write_header(&journal.dir, &file, journal.format_for(number, least)?)?,
                 Err(error) => return Err(error),
             }
@@ -119,13 +119,13 @@ impl Segment {
         crash::at(Point::AppendShortWrite).map_err(named)?;
         let bytes = entries.bytes.len();
         let taken = self.file.write_once(&entries.bytes)?;
-        // Needed to void them alone. What is written is no failure because the system does not say where.
+        // Needed only to void the entries. A write does not fail because the system does not report its offset.
         entries.offset = self.file.end_of_write().ok().map(|end| end.saturating_sub(taken as u64));
-        // A missing final line feed is written by the next entry, whose first byte is one.
+        // If the final line feed is missing, the next entry supplies it: its first byte is one.
         if taken + 1 < bytes {
             let short = Error::Short { number: self.number.0, written: taken, bytes };
-            // Of several entries, those before the cut are whole and would be taken for records. Only they are voided:
-            // behind the cut there may be somebody else's by now.
+            // The entries before the cut are whole and would be read as records. Only they are voided: behind the cut
+            // there may already be another writer's bytes.
             let whole = entries.starts.iter().skip(1).take_while(|start| **start <= taken + 1).count();
             entries.starts.truncate(whole);
             return match whole {
@@ -141,7 +141,7 @@ impl Segment {
         Ok(next.is_none() && self.file.stat()?.links > 0)
     }
 
-    /// Where the last of `entries` ends; where the segment begins if the system did not say.
+    /// The end of the last of `entries`, or the segment's beginning if the system did not report it.
     fn end_of(&self, entries: &Entries) -> Position {
         let offset = entries.offset.map(|offset| offset + entries.bytes.len() as u64);
         let checksum = entries.starts.last().and_then(|start| {
@@ -154,7 +154,7 @@ impl Segment {
         }
     }
 
-    /// Voids entries that nobody is told are kept, because of `error`, and returns what to tell.
+    /// Voids entries that were never acknowledged, because of `error`, and returns the error to report.
     fn disown(&self, journal: &Journal, entries: &Entries, error: Error) -> Error {
         match self.void(journal, entries) {
             Ok(()) => error,
@@ -162,11 +162,11 @@ impl Segment {
         }
     }
 
-    /// Overwrites the checksums of entries that nobody was promised.
+    /// Overwrites the checksums of entries that were never acknowledged.
     fn void(&self, journal: &Journal, entries: &Entries) -> Result<(), fs::Error> {
         crash::at(Point::AppendVoid).map_err(|source| fs::Error::io("void", self.file.path())(source))?;
         let file = journal.dir.overwrite(&self.number.file_name())?;
-        // The name can be another file's by now only if somebody replaced the journal; leave that one alone.
+        // The name can belong to another file only if the journal was replaced. Leave that file alone.
         if file.stat()?.inode != self.file.stat()?.inode {
             return Err(fs::Error::Refused { path: file.path().into(), why: "it is another file by now" });
         }
@@ -180,17 +180,17 @@ impl Segment {
 }
 
 impl Written<'_> {
-    /// Makes the entries durable, and sees to it that they lie where the worker will find them. Returns up to where their
+    /// Makes the entries durable, and makes sure that the worker will find them. Returns the position up to which their
     /// segment is durable.
     ///
-    /// After the sync and before anything counts as acknowledged, two things are checked in this order: that there is
-    /// no newer segment, and that this one still has a name. Whoever rotates creates the newer one first and takes this
-    /// one's final size after that; whoever removes does so later still. So if both hold, the entry lies within that
-    /// size. If not, it is appended again to the newest; records have ids, which makes the double harmless.
+    /// After the sync, before anything is acknowledged, two things are checked in this order: there is no newer
+    /// segment, and this segment still has a name. A rotation creates the newer segment first and takes this one's
+    /// final size after that; a removal comes later still. So if both checks pass, the entry lies within that size. If
+    /// not, the entry is appended again to the newest segment. The duplicate is harmless because records have ids.
     ///
     /// # Errors
-    /// [`Error::Sync`] if a sync failed: the entry is voided in place, and says whether that could be done.
-    /// Every other [`Error`] if it had to be appended again and could not be.
+    /// [`Error::Sync`] if a sync failed: the entry is voided in place, and the error says whether that worked. Any
+    /// other [`Error`] if the entry had to be appended again and could not be.
     pub fn sync(mut self) -> Result<Synced<Position>, Error> {
         loop {
             let Written { journal, segment, entries, .. } = &mut self;
@@ -209,8 +209,8 @@ impl Written<'_> {
         }
     }
 
-    /// Writes the same entries to the segment that is the newest by now. What lies in the old one is voided if that
-    /// cannot be done, since nobody is told that it is kept.
+    /// Writes the same entries to the segment that is now the newest. If that fails, the entries in the old one are
+    /// voided, since they are not acknowledged.
     fn again(&mut self) -> Result<(), Error> {
         let Written { journal, segment, entries, segments } = self;
         let retry = || {

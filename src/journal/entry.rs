@@ -9,21 +9,21 @@
 //! - `length`: the bytes of `json`, in decimal, without leading zeros.
 //! - `json`: one JSON object in UTF-8 without a line feed.
 //!
-//! The leading line feed ends whatever a dead writer left before it, so a line is one whole entry or part of one, never
-//! parts of two.
+//! The leading line feed ends anything that a dead writer left before it. So a line is one whole entry or part of one,
+//! never parts of two.
 //!
-//! A power cut can leave zeros in place of what was written and not synced, where the file system kept the new size. They
-//! are at the end of all that was synced, and so at the end of a line: there they count as not written. A line of nothing
-//! else is torn, and an entry before them is whole: its own line feed may be among what was not taken or not kept. Where a
-//! disk zeroes what was synced, what comes behind the zeros is hardly ever a line's beginning, and that is damage.
+//! A power cut can leave zeros in place of unsynced bytes if the file system kept the new size. The zeros follow
+//! everything that was synced, so they end a line, and there they count as not written. A line of zeros alone is torn.
+//! An entry before zeros is whole, although its line feed may be missing. If a disk zeroes synced bytes, what follows
+//! the zeros is hardly ever the start of a line, and that is damage.
 
 /// The largest entry, everything included: 32 MiB.
 pub const ENTRY_BYTES_MAX: usize = 32 << 20;
 
-/// Stands in place of the checksum of an entry whose writer was never sure of it.
+/// Replaces the checksum of an entry whose writer could not sync it.
 pub(super) const VOID: &[u8; 8] = b"--------";
 
-/// `json` as an entry.
+/// Encodes `json` as an entry.
 pub fn encode(json: &[u8]) -> Vec<u8> {
     debug_assert!(!json.contains(&b'\n'), "an entry is one line");
     let length = json.len().to_string();
@@ -39,28 +39,28 @@ fn checksum_of(length: &str, json: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(length.as_bytes()), b" "), json)
 }
 
-/// What one line of a segment is.
+/// The meaning of one line of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Nothing: the line feed before an entry.
+    /// Empty: the line feed before an entry.
     Blank,
-    /// A whole entry that bears out its checksum.
+    /// A whole entry whose checksum matches.
     Whole {
-        /// What it carries.
+        /// Its JSON.
         json: &'a [u8],
         /// Its checksum.
         checksum: u32,
     },
     /// An entry that its own writer voided.
     Voided,
-    /// The beginning of an entry, or the zeros that a power cut left of one: its writer died.
+    /// The start of an entry, or the zeros that a power cut left of one: its writer died.
     Torn,
-    /// Neither an entry nor the beginning of one.
+    /// Neither an entry nor the start of one.
     Damaged(&'static str),
 }
 
 impl<'a> Line<'a> {
-    /// What `line` is, its line feed not included.
+    /// Parses `line`, without its line feed.
     pub fn of(line: &'a [u8]) -> Line<'a> {
         let kept = without_zeros(line);
         match line.len() - kept.len() {
@@ -84,7 +84,7 @@ impl<'a> Line<'a> {
         let (length, json) = (&rest[..space], &rest[space + 1..]);
         let Some(bytes) = parse_length(length) else { return Line::Damaged("it has no length") };
         match json.len() {
-            // What a dead writer leaves is the beginning of an object, never all of one.
+            // A dead writer leaves the start of an object, never all of one.
             shorter if shorter < bytes && is_complete(json) => {
                 Line::Damaged("it is shorter than its length, and whole")
             }
@@ -96,7 +96,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// `line` up to the zeros that it ends with.
+/// `line` without its trailing zeros.
 fn without_zeros(line: &[u8]) -> &[u8] {
     let zeros = line.iter().rev().take_while(|byte| **byte == 0).count();
     &line[..line.len() - zeros]
@@ -114,7 +114,7 @@ fn is_complete(json: &[u8]) -> bool {
     json.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(json).is_ok()
 }
 
-/// What a line is that ends where an entry goes on: torn if what is there could be an entry's.
+/// Classifies a line that ends where an entry would go on: torn if its bytes could be an entry's.
 fn beginning(end: &[u8], fits: impl Fn(&[u8]) -> bool) -> Line<'static> {
     match end.is_empty() || fits(end) {
         true => Line::Torn,

@@ -1,17 +1,18 @@
-//! The journal's own id, which tells it from its copies.
+//! The journal's own id, which distinguishes it from its copies.
 //!
-//! A home that was copied, or restored from a backup, has a journal like another one. Were it to go on under the same
-//! id, a position in git could pass for one of its own. So the id lies beside the journal together with where it is: the
-//! folder's inode and the machine. A journal in another place is a copy, and gets a new id.
+//! A home that was copied, or restored from a backup, has the same journal as another home. If it kept the id, it could
+//! mistake the other's positions in git for its own. So the id is stored beside the journal together with its place:
+//! the folder's inode and the machine. A journal in another place is a copy, and gets a new id.
 //!
-//! 1. A place is the same if the inode is, and the machine: it has an id that it had here before, or it has not been
-//!    started since. So a home that a container and its host use in turn is no copy, though their machine ids differ.
-//! 2. A copy remembers the ids that it replaces, until the anchors that they have in git are removed. A worker or a flush
-//!    removes them once the new anchor stands.
+//! 1. A place is the same if the inode and the machine are the same. A machine is the same if it has an id that it had
+//!    here before, or has not been rebooted since. So a home that a container and its host use in turn is not a copy,
+//!    although their machine ids differ.
+//! 2. A copy remembers the ids that it replaces until their anchors in git are removed. A worker or a flush removes
+//!    them once the new anchor is set.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the new id has replaced the old one, or while it does | the old id, in a copy | the next command that opens it |
+//! | before or while the new id replaces the old one | the old id, in a copy | the next command that opens it |
 //! | after that | the new id, and the old one's anchor | the next worker, flush or recovery |
 //! | while anchors are removed, or before they are forgotten | some anchors, and all of their ids | the same |
 //!
@@ -27,9 +28,9 @@ use crate::random;
 /// The file beside the journal's folder.
 const NAME: &str = "journal.json";
 const BYTES_MAX: u64 = 16 << 10;
-/// How many machine ids of one place are remembered. Containers can have a new one each.
+/// The most machine ids remembered for one place. Containers can have a new one each.
 const MACHINES_MAX: usize = 16;
-/// How many replaced ids are remembered.
+/// The most replaced ids remembered.
 const REPLACED_MAX: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,26 +44,26 @@ struct Owner {
     /// Other ids that the machine has had here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     machines: Vec<String>,
-    /// Ids that this one has replaced, whose anchors may still be there.
+    /// Ids that this one has replaced, and whose anchors may still exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced: Vec<Replaced>,
 }
 
-/// An id that the journal, or the one that it is a copy of, has had before.
+/// An id that the journal, or the one it is a copy of, had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The id.
     pub id: JournalId,
-    /// Whether the journal lay elsewhere then, so that another home may still go by that id.
+    /// Whether the journal was elsewhere then, so that another home may still use that id.
     pub elsewhere: bool,
 }
 
 impl Journal {
-    /// The journal's id. A new one, made durable, if there is none yet or the journal is a copy. For the holder of the
-    /// worker's lock, and for `init`.
+    /// The journal's id. If it has none yet, or is a copy, a new id is made durable. For the holder of the worker's
+    /// lock, and for `init`.
     ///
     /// # Errors
-    /// [`Error::Fs`] if it can be neither read nor written.
+    /// [`Error::Fs`] if it cannot be read or written.
     pub(crate) fn ensure_id(&self, private: &Dir, temporary: &Dir) -> Result<JournalId, Error> {
         let (machine, boot, inode) = (os::machine_id(), os::boot_id(), self.dir.stat()?.inode);
         let known = owner(private)?;
@@ -78,13 +79,13 @@ impl Journal {
 }
 
 impl Owner {
-    /// Whether the journal whose folder is `inode` on this machine is the one that this was written for.
+    /// Whether this was written for the journal whose folder is `inode` on this machine.
     fn is_at(&self, machine: &String, boot: &str, inode: u64) -> bool {
         let is_same_boot = !boot.is_empty() && self.boot == boot;
         self.inode == inode && (is_same_boot || self.machine == *machine || self.machines.contains(machine))
     }
 
-    /// The same, seen on the machine that has the id `machine` in this boot.
+    /// The same, seen in this boot on the machine with the id `machine`.
     fn seen_at(&self, machine: String, boot: String) -> Owner {
         let mut machines = self.machines.clone();
         if machine != self.machine && !machines.contains(&machine) {
@@ -94,7 +95,7 @@ impl Owner {
         Owner { boot, machines, ..self.clone() }
     }
 
-    /// That of a journal that is new, or a copy of the one that `old` was written for.
+    /// The owner of a new journal, or of a copy of the one that `old` was written for.
     fn after(old: Option<&Owner>, machine: String, boot: String, inode: u64) -> Owner {
         let mut replaced = Vec::new();
         if let Some(old) = old {
@@ -112,7 +113,7 @@ impl Owner {
     }
 }
 
-/// The ids that the journal had before, and whose anchors may still be there.
+/// The ids that the journal had before, and whose anchors may still exist.
 ///
 /// # Errors
 /// [`Error::Fs`] if they cannot be read.
@@ -120,10 +121,10 @@ pub fn replaced(private: &Dir) -> Result<Vec<Replaced>, Error> {
     Ok(owner(private)?.map(|owner| owner.replaced).unwrap_or_default())
 }
 
-/// Remembers only `left` of the ids that the journal had before.
+/// Keeps only `left` of the ids that the journal had before.
 ///
 /// # Errors
-/// [`Error::Fs`] if it can be neither read nor written.
+/// [`Error::Fs`] if it cannot be read or written.
 pub(crate) fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>) -> Result<(), Error> {
     match owner(private)? {
         Some(owner) => Owner { replaced: left, ..owner }.write(private, temporary),
@@ -136,7 +137,7 @@ fn owner(private: &Dir) -> Result<Option<Owner>, fs::Error> {
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
-/// The id that the journal has now, whether or not it is a copy; for those who may not write.
+/// The journal's current id, whether or not it is a copy; for callers that may not write.
 ///
 /// # Errors
 /// [`Error::Fs`] if it cannot be read.

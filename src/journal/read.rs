@@ -10,25 +10,25 @@ use crate::model::position::{Position, SegmentId};
 
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// One thing found in the journal.
+/// One item of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A whole entry.
     Entry {
-        /// What it carries.
+        /// Its JSON.
         json: Vec<u8>,
     },
     /// An entry that its own writer voided.
     Voided,
-    /// The beginning of an entry, whose writer died.
+    /// The start of an entry whose writer died.
     Torn,
-    /// Neither: bytes that no writer leaves.
+    /// Damage: bytes that no writer leaves.
     Damaged {
-        /// The segment they lie in.
+        /// The segment that holds them.
         segment: SegmentId,
-        /// Where they begin in it.
+        /// Their offset in it.
         offset: u64,
-        /// The bytes themselves; of a line longer than any entry, its beginning.
+        /// The bytes; for a line longer than any entry, its start.
         bytes: Vec<u8>,
         /// What is wrong with them.
         why: &'static str,
@@ -37,8 +37,8 @@ pub enum Item {
 
 /// Yields what the journal holds, in order, from a position on.
 ///
-/// A reader stops at the end of what is there and can go on later. It goes on to the next segment only when that exists
-/// and has a header, and takes the size of the one it leaves after that: what is appended behind that size is appended
+/// A reader stops at the end of the journal and can continue later. It moves to the next segment only when that exists
+/// and has a header, and takes the size of the one it leaves after that. An entry appended beyond that size is appended
 /// again by its writer.
 ///
 /// ```
@@ -59,7 +59,7 @@ pub enum Item {
 /// let mut reader = Reader::from_start(home.journal())?.expect("a home has a journal");
 /// assert_eq!(reader.next()?, None);
 ///
-/// // More can come after the end: a reader goes on.
+/// // More can come after the end: a reader continues.
 /// let mut recorder = Recorder::new(&home, Policy::new(Redaction::off()))?;
 /// recorder.record(heuristic("pin the toolchain"))?;
 /// let Some(Item::Entry { json }) = reader.next()? else { panic!("it is in the journal") };
@@ -80,20 +80,20 @@ pub struct Reader<'j> {
     number: SegmentNumber,
     file: File,
     position: Position,
-    /// Up to where the segment may be read; `None` until the size is taken.
+    /// The offset up to which the segment may be read; `None` until the size is taken.
     limit: u64,
     sealed: bool,
     buffer: Vec<u8>,
-    /// Where `buffer` begins in the segment.
+    /// The offset of `buffer` in the segment.
     buffer_offset: u64,
     /// How much of `buffer` has been read.
     head: usize,
-    /// How much of `buffer` was there before the last load, and has no line feed.
+    /// The part of `buffer` that was there before the last load and has no line feed.
     searched_before_load: usize,
 }
 
 impl<'j> Reader<'j> {
-    /// A reader that begins behind the oldest segment's header, or `None` if there is no segment with one.
+    /// A reader that begins after the oldest segment's header, or `None` if no segment has one.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -106,7 +106,7 @@ impl<'j> Reader<'j> {
         Ok(None)
     }
 
-    /// A reader that begins at `position`, or `None` if the journal's bytes do not bear the position out.
+    /// A reader that begins at `position`, or `None` if the journal's bytes do not match the position.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -116,14 +116,14 @@ impl<'j> Reader<'j> {
             let mut reader = match Reader::at_segment(journal, number) {
                 Ok(Some(reader)) => reader,
                 Ok(None) => continue,
-                // What lies behind it can be a position all the same. If none is, nothing can be said of this one.
+                // A later segment can still hold the position. If none does, this position cannot be judged.
                 Err(error @ Error::Newer { .. }) => {
                     newer = newer.or(Some(error));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            // A segment that was copied by hand is there twice, under one id.
+            // A segment that was copied by hand exists twice, under one id.
             if reader.position.segment == position.segment && reader.skip_to(position)? {
                 return Ok(Some(reader));
             }
@@ -161,7 +161,7 @@ impl<'j> Reader<'j> {
         if position.offset <= self.position.offset || position.offset > size + 1 {
             return Ok(false);
         }
-        // An entry without its line feed ends one byte behind the file's end; every other one ends with it.
+        // An entry without its line feed ends one byte beyond the file's end. Every other one ends with it.
         let end = position.offset.min(size);
         let mut last = [0];
         self.file.read_at(&mut last, end - 1)?;
@@ -176,7 +176,7 @@ impl<'j> Reader<'j> {
         Ok(borne_out)
     }
 
-    /// The line that ends at `end`, its line feed not included; `None` if it is longer than an entry.
+    /// The line that ends at `end`, without its line feed; `None` if it is longer than an entry.
     fn line_ending_at(&self, end: u64) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = 512;
         loop {
@@ -197,26 +197,26 @@ impl<'j> Reader<'j> {
         }
     }
 
-    /// The end of the last entry that was read: where a batch that holds everything so far ends.
+    /// The end of the last entry that was read, which is the end of a batch that holds everything so far.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// The segment that is being read.
+    /// The segment being read.
     pub fn segment(&self) -> SegmentNumber {
         self.number
     }
 
-    /// The bytes of the segment that have been read.
+    /// The bytes of the segment read so far.
     pub fn offset(&self) -> u64 {
         self.buffer_offset + self.head as u64
     }
 
-    /// The next thing in the journal, or `None` at the end of what is there.
+    /// The next item of the journal, or `None` at its end.
     ///
     /// # Errors
-    /// [`Error::Newer`] where what comes next is a newer program's, [`Error::Format`] and [`Error::Fs`]; the reader is then
-    /// where it was.
+    /// [`Error::Newer`] if what comes next is a newer program's, [`Error::Format`] and [`Error::Fs`]; the reader does
+    /// not move then.
     #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Item>, Error> {
         loop {
@@ -231,11 +231,11 @@ impl<'j> Reader<'j> {
         }
     }
 
-    /// Lets the reader see what was appended since, and seals the segment once a newer one has its header. Returns
-    /// whether there may be more to read.
+    /// Takes notice of what was appended since, and seals the segment once a newer one has its header. Returns whether
+    /// there may be more to read.
     fn advance(&mut self) -> Result<bool, Error> {
         if self.sealed {
-            // The oldest segments go first, so what comes next is the first that is there.
+            // The oldest segments are removed first, so the first that still exists comes next.
             let newer = self.journal.segments()?.into_iter().filter(|number| *number > self.number);
             for number in newer {
                 if let Some(next) = Reader::at_segment(self.journal, number)? {
@@ -247,7 +247,7 @@ impl<'j> Reader<'j> {
         }
         let mut sealed = false;
         for number in self.journal.segments()?.into_iter().filter(|number| *number > self.number) {
-            // One of a newer format has a header, too: it is not read, and what lies before it is.
+            // A segment of a newer format has a header, too. It is not read; what lies before it is.
             sealed |= match self.journal.beginning(number) {
                 Err(Error::Newer { .. }) => true,
                 beginning => beginning?.is_some(),
@@ -259,8 +259,8 @@ impl<'j> Reader<'j> {
         Ok(grown || sealed)
     }
 
-    /// Finds the next line of the segment, as far as it may be read, and moves behind it. Of a line without an end, only
-    /// what a dead writer left in a sealed segment, or what is whole without it, is taken.
+    /// Finds the next line of the segment, within the limit, and moves past it. A line without an end is taken only if
+    /// a dead writer left it in a sealed segment, or if it is whole without its line feed.
     fn take_line(&mut self) -> Result<Option<Found>, Error> {
         let start = self.offset();
         let mut searched = self.head;
@@ -276,12 +276,12 @@ impl<'j> Reader<'j> {
             if !self.load()? {
                 return Ok(self.take_unfinished(start));
             }
-            // Loading moves what is left to the front, and what was there has no line feed.
+            // Loading moves the rest to the front, and what was there has no line feed.
             searched = self.searched_before_load;
         }
     }
 
-    /// Loads more of the segment behind what is left of the buffer. Returns whether there was more.
+    /// Loads more of the segment after the rest of the buffer. Returns whether there was more.
     fn load(&mut self) -> Result<bool, Error> {
         self.buffer.drain(..self.head);
         self.buffer_offset += self.head as u64;
@@ -297,7 +297,7 @@ impl<'j> Reader<'j> {
         Ok(read > 0)
     }
 
-    /// A line at the end of what may be read. In the newest segment its writer may still be at work.
+    /// A line at the end of the readable part. In the newest segment its writer may still be at work.
     fn take_unfinished(&mut self, start: u64) -> Option<Found> {
         let line = self.head..self.buffer.len();
         let whole = matches!(Line::of(&self.buffer[line.clone()]), Line::Whole { .. } | Line::Voided);
@@ -308,7 +308,7 @@ impl<'j> Reader<'j> {
         Some(Found { start, line, endless: false })
     }
 
-    /// Drops the rest of a line that is longer than any entry, and keeps its beginning.
+    /// Skips the rest of a line longer than any entry, and keeps its start.
     fn skip_endless_line(&mut self, start: u64) -> Result<Found, Error> {
         let mut offset = self.buffer_offset + self.buffer.len() as u64;
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -330,13 +330,13 @@ impl<'j> Reader<'j> {
         Ok(Found { start, line: 0..self.head, endless: true })
     }
 
-    /// Turns a line into an item; `None` for one that means nothing.
+    /// Turns a line into an item; `None` for a line that means nothing.
     fn judge(&mut self, found: &Found) -> Option<Item> {
         let line = &self.buffer[found.line.clone()];
         match found.judge(line) {
             Line::Blank => None,
             Line::Whole { json, checksum } => {
-                // Without its line feed, the entry ends where the next one's first byte will be that line feed.
+                // An entry without its line feed ends where the next entry's first byte will be that line feed.
                 let end = found.start + line.len() as u64 + 1;
                 self.position = Position { offset: end, checksum, ..self.position };
                 Some(Item::Entry { json: json.to_vec() })
@@ -354,17 +354,17 @@ impl<'j> Reader<'j> {
 
 /// A line in the buffer.
 struct Found {
-    /// Where it begins in the segment.
+    /// Its offset in the segment.
     start: u64,
-    /// Where it is in the buffer, its line feed not included.
+    /// Its range in the buffer, without its line feed.
     line: Range<usize>,
-    /// It is longer than any entry, and only its beginning is in the buffer.
+    /// Whether it is longer than any entry, so that only its start is in the buffer.
     endless: bool,
 }
 
 impl Found {
-    /// What it is, by the bytes of it that are in the buffer. A beginning that could be a torn entry's shows nothing where
-    /// the line goes on for longer than any.
+    /// Classifies the line by its bytes in the buffer. A start that could be a torn entry's proves nothing if the line
+    /// is longer than any entry.
     fn judge<'a>(&self, line: &'a [u8]) -> Line<'a> {
         match self.endless {
             true => Line::Damaged("it is longer than any entry"),

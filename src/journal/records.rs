@@ -1,4 +1,4 @@
-//! Entries become operations here and nowhere else. Like its reader, it never writes.
+//! Entries are decoded to operations here and nowhere else. Like its reader, it never writes.
 
 use super::Error;
 use super::read::{Item, Reader};
@@ -6,59 +6,59 @@ use super::segment::{Journal, SegmentNumber};
 use crate::model::position::{Position, SegmentId};
 use crate::model::{Intent, Op, UnknownOp};
 
-/// One operation of the journal, and where it is.
+/// One operation of the journal, and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logged {
     /// Where its entry ends.
     pub position: Position,
-    /// The segment that this is in.
+    /// The segment that holds it.
     pub segment: SegmentNumber,
-    /// How many bytes of JSON it is.
+    /// Its size as JSON, in bytes.
     pub bytes: usize,
     /// The operation.
     pub op: Op,
 }
 
-/// One thing found in the journal.
+/// One item of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// An operation.
     Op(Box<Logged>),
-    /// A whole entry that is no operation that this program knows: to be parked, never passed over.
+    /// A whole entry whose operation this program does not know. It has to be parked, never skipped.
     Unknown {
-        /// Where it ends.
+        /// The end of its entry.
         position: Position,
-        /// What it carries.
+        /// Its JSON.
         json: Vec<u8>,
-        /// Why it is none.
+        /// Why it is unknown.
         why: UnknownOp,
     },
     /// An entry that its own writer voided.
     Voided,
-    /// The beginning of an entry, whose writer died.
+    /// The start of an entry whose writer died.
     Torn,
-    /// Neither: bytes that no writer leaves.
+    /// Damage: bytes that no writer leaves.
     Damaged {
-        /// The segment they lie in.
+        /// The segment that holds them.
         segment: SegmentId,
-        /// Where they begin in it.
+        /// Their offset in it.
         offset: u64,
-        /// The bytes themselves; of a line longer than any entry, its beginning.
+        /// The bytes; for a line longer than any entry, its start.
         bytes: Vec<u8>,
         /// What is wrong with them.
         why: &'static str,
     },
 }
 
-/// Yields the journal's operations, in order, from a position on. It goes on as its [`Reader`] does: an end is not the
-/// end, more may come.
+/// Yields the journal's operations, in order, from a position on. Like its [`Reader`] it can continue after an end:
+/// more may come.
 #[derive(Debug)]
 pub struct Records<'j> {
     reader: Reader<'j>,
 }
 
 impl<'j> Records<'j> {
-    /// From the oldest segment's beginning on; `None` if there is no segment with a header.
+    /// From the oldest segment's beginning; `None` if no segment has a header.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -66,7 +66,7 @@ impl<'j> Records<'j> {
         Ok(Reader::from_start(journal)?.map(Records::of))
     }
 
-    /// From `position` on; `None` if the journal's bytes do not match it.
+    /// From `position`; `None` if the journal's bytes do not match it.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -74,7 +74,7 @@ impl<'j> Records<'j> {
         Ok(Reader::from_position(journal, position)?.map(Records::of))
     }
 
-    /// From `position` on if there is one and the journal's bytes match it, else from the oldest segment's beginning on.
+    /// From `position` if there is one and the journal's bytes match it, otherwise from the oldest segment's beginning.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -93,10 +93,10 @@ impl<'j> Records<'j> {
         Records { reader }
     }
 
-    /// The next thing in the journal, or `None` at the end of what is there.
+    /// The next item of the journal, or `None` at its end.
     ///
     /// # Errors
-    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`]; the next call goes on where this one was.
+    /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`]; the next call continues from the same place.
     #[allow(clippy::should_implement_trait, reason = "an end is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Found>, Error> {
         let Some(item) = self.reader.next()? else { return Ok(None) };
@@ -114,7 +114,7 @@ impl<'j> Records<'j> {
         }))
     }
 
-    /// The next operation, all else passed over, or `None` at the end of what is there: for readers that change nothing. A
+    /// The next operation, or `None` at the end. Skips everything else, so it is for readers that change nothing; a
     /// target has to see the rest as well.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl<'j> Records<'j> {
         Ok(None)
     }
 
-    /// The next record's intent, all else passed over, or `None` at the end of what is there.
+    /// The next record's intent, or `None` at the end. Skips everything else.
     ///
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
@@ -141,22 +141,22 @@ impl<'j> Records<'j> {
         Ok(None)
     }
 
-    /// What reads the entries: where it is, for a sync of all that it has read.
+    /// The reader of the entries. It shows how far to sync.
     pub fn reader(&self) -> &Reader<'j> {
         &self.reader
     }
 
-    /// The end of the last entry that was read: where a batch that holds everything so far ends.
+    /// The end of the last entry that was read, which is the end of a batch that holds everything so far.
     pub fn position(&self) -> Position {
         self.reader.position()
     }
 
-    /// The segment that is being read.
+    /// The segment being read.
     pub fn segment(&self) -> SegmentNumber {
         self.reader.segment()
     }
 
-    /// The bytes of the segment that have been read.
+    /// The bytes of the segment read so far.
     pub fn offset(&self) -> u64 {
         self.reader.offset()
     }

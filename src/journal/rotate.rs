@@ -1,15 +1,16 @@
-//! New segments, the removal of finished ones, and the journal's end. All but the first segment is for the owner of the
-//! worker's lock, and so hangs on [`ExclusiveJournal`], with one exception: a writer makes a new segment if the newest has
-//! a format that its entries cannot have. Creating one takes no lock, and the table below holds for it too.
+//! New segments, the removal of finished ones, and the closing of the journal. Everything but the first segment is for
+//! the owner of the worker's lock, so it is on [`ExclusiveJournal`], with one exception: a writer creates a new segment
+//! if the newest has a format that does not allow its entries. Creating one takes no lock, and the table below holds
+//! for it too.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while a segment is made | none, or one without a header | the next appender or rotation gives it one |
+//! | while a segment is made | none, or one without a header | the next appender or rotation writes its header |
 //! | after it is made | the segment | nothing to do |
 //! | before a segment is removed | a segment too many | it is removed next time, to no effect |
-//! | before its mark is | a mark of no segment, which means nothing | nobody |
-//! | while the journal is ended | no end, or all of it; a temporary file besides | `go_on`; recovery empties that folder |
-//! | while it goes on | the end, or none | `go_on` again: who asks for it is not done before it has returned |
+//! | before its marker is | a marker of no segment, which means nothing | nothing to do |
+//! | while the journal is closed | the end segment or not, a temporary file | `reopen`; recovery empties that folder |
+//! | while it is reopened | the end segment or not | `reopen` again: its caller is not done before it returns |
 
 use super::segment::{END, FORMAT_OF_RECORDS, Journal, SegmentNumber, find_header, write_header};
 use super::{Error, Reader, Synced};
@@ -17,13 +18,13 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Durability, File, Point, crash};
 use crate::model::position::Position;
 
-/// The journal of a home for the owner of its worker's lock: [`crate::exclusive::Exclusive::journal`] hands it out.
+/// The journal of a home, for the owner of its worker's lock: [`crate::exclusive::Exclusive::journal`] hands it out.
 #[derive(Clone, Copy, Debug)]
 pub struct ExclusiveJournal<'j> {
     pub(super) journal: &'j Journal,
 }
 
-/// Segments all of whose records are in git. They may go once those are durable in files and rows as well.
+/// Segments all of whose records are in git. They may be removed once those are durable in files and rows as well.
 #[derive(Debug)]
 pub struct Finished<'j> {
     journal: &'j Journal,
@@ -32,7 +33,7 @@ pub struct Finished<'j> {
 }
 
 impl Journal {
-    /// Makes the first segment if there is none. Safe to repeat, and to race.
+    /// Creates the first segment if the journal has none. Safe to repeat, and to race.
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
@@ -44,7 +45,7 @@ impl Journal {
         }
     }
 
-    /// Creates segment `number`, of the format `least` or that of the segment before it, whichever is newer.
+    /// Creates segment `number`, in format `least` or that of the segment before it, whichever is newer.
     pub(super) fn create(&self, number: SegmentNumber, least: u32) -> Result<(), Error> {
         let name = number.file_name();
         let named = |source| fs::Error::io("create", self.dir.path().join(&name))(source);
@@ -56,7 +57,7 @@ impl Journal {
         crash::at(Point::RotateBeforeHeader).map_err(named)?;
         match find_header(&file, number) {
             Ok(None) => write_header(&self.dir, &file, self.format_for(number, least)?)?,
-            // A newer program was quicker.
+            // A newer program created it first.
             Ok(Some(_)) | Err(Error::Newer { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -64,7 +65,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Gives the newest segment its header if whoever created it died before that.
+    /// Writes the header of the newest segment if its creator died before that.
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
@@ -79,30 +80,30 @@ impl Journal {
 }
 
 impl<'j> ExclusiveJournal<'j> {
-    /// The `journal` of the home whose worker's lock is `lock`. A caller that has a home asks it for both.
+    /// The `journal` of the home whose worker's lock is `lock`. A caller that has a home asks the home for both.
     pub(crate) fn of(journal: &'j Journal, lock: &'j WorkerLock) -> ExclusiveJournal<'j> {
         let WorkerLock { .. } = lock;
         ExclusiveJournal { journal }
     }
 
-    /// Creates the segment after the newest. From then on, what is appended to the old one without its writer having
-    /// seen that is appended again.
+    /// Creates the segment after the newest. From then on, a writer that appends to the old one without seeing the new
+    /// one appends again.
     ///
     /// # Errors
-    /// [`Error::Fs`] if the system refuses; recorders then go on in the old one, or in a new one without a header,
-    /// which they give it themselves.
+    /// [`Error::Fs`] if the system refuses. Recorders then continue in the old segment, or in a new one without a
+    /// header, which they write themselves.
     pub fn rotate(&self) -> Result<SegmentNumber, Error> {
         let number = self.journal.newest()?.next();
         self.journal.create(number, FORMAT_OF_RECORDS)?;
         Ok(number)
     }
 
-    /// Ends the journal: nothing that is not in it yet can be acknowledged from then on. A recorder that has begun finds a
-    /// newer segment than its own, which it cannot write to, and voids what it has appended. The segment appears whole,
-    /// by way of `temporary`, so that nobody gives it a header.
+    /// Closes the journal: from then on, no new entry can be acknowledged. A recorder at work finds a newer segment,
+    /// which it cannot write to, and voids what it has appended. The segment appears whole, by way of `temporary`, so
+    /// that no appender writes a header to it.
     ///
     /// # Errors
-    /// [`Error::Fs`] if the system refuses; the journal then goes on.
+    /// [`Error::Fs`] if the system refuses; the journal then stays open.
     pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.journal.newest()?.next();
         self.journal.dir.create(&number.file_name(), END.as_bytes(), temporary, Durability::Whole)?;
@@ -110,7 +111,7 @@ impl<'j> ExclusiveJournal<'j> {
         Ok(())
     }
 
-    /// Lets a journal go on that was ended, durably; safe to repeat.
+    /// Reopens a closed journal, durably; safe to repeat.
     ///
     /// # Errors
     /// [`Error::Fs`] if the system refuses.
@@ -121,21 +122,21 @@ impl<'j> ExclusiveJournal<'j> {
         {
             self.journal.dir.remove(&name)?;
         }
-        // Also where it is gone already: whoever removed it may not have come to this.
+        // Also if the segment is already gone: the process that removed it may have died before this step.
         let _ = self.journal.dir.sync()?;
         Ok(())
     }
 
-    /// Makes the journal durable up to where `reader` is, by whomever it was written: each segment from `from` on, before
-    /// which everything is known to be durable.
+    /// Makes the journal durable up to where `reader` is, including what other processes wrote: each segment from
+    /// `from` on. Everything before `from` is known to be durable.
     ///
-    /// After a sync that failed the system may take what it could not write for written, and the next one succeeds. So a
-    /// mark beside the segment says to all who come later that it failed. The mark need not outlive the system: what can
-    /// be read after it was started anew is what the disk has.
+    /// After a failed sync the system may treat unwritten pages as written, and then the next sync succeeds. So a
+    /// marker beside the segment records the failure for all later processes. The marker need not survive a reboot:
+    /// what can be read after one is what the disk has.
     ///
     /// # Errors
-    /// [`Error::Unsynced`] if the sync of a segment fails or has failed before; that segment is never synced again, and
-    /// what it holds has to be copied. [`Error::Fs`] if one cannot be opened, [`Error::Empty`] if there is none.
+    /// [`Error::Unsynced`] if the sync of a segment fails or has failed before. That segment is never synced again, and
+    /// its entries have to be copied. [`Error::Fs`] if one cannot be opened, [`Error::Empty`] if there is no segment.
     pub fn sync(&self, from: SegmentNumber, reader: &Reader<'_>) -> Result<Synced<Position>, Error> {
         let range = from..=reader.segment();
         let mut numbers = self.journal.segments()?;
@@ -174,16 +175,16 @@ impl<'j> ExclusiveJournal<'j> {
 }
 
 impl<'j> Finished<'j> {
-    /// Whether there is none.
+    /// Whether there are no segments.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// Makes durable what was applied from the segments: all of the file systems that `folders` lie on, then, by
-    /// `sync_rows`, the rows. `None` where that says no.
+    /// Makes durable what was applied from the segments: every file system of `folders`, then, by `sync_rows`,
+    /// the rows. `None` if `sync_rows` returns false.
     ///
     /// # Errors
-    /// What the system or `sync_rows` refuses; the segments are then still there.
+    /// What the system or `sync_rows` refuses; the segments are still there then.
     pub fn sync<'d, E: From<fs::Error>>(
         self,
         folders: impl IntoIterator<Item = &'d Dir>,
@@ -199,10 +200,10 @@ impl<'j> Finished<'j> {
 }
 
 impl Synced<Finished<'_>> {
-    /// Removes the segments, the oldest first. Returns how many.
+    /// Removes the segments, oldest first. Returns how many.
     ///
     /// # Errors
-    /// [`Error::Fs`] if the system refuses; those that are left are there to no effect.
+    /// [`Error::Fs`] if the system refuses. Segments that are left over have no effect.
     pub fn prune(self) -> Result<u64, Error> {
         let Synced(Finished { journal, numbers }) = self;
         numbers.iter().try_for_each(|number| remove(journal, *number))?;

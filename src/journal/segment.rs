@@ -1,20 +1,20 @@
 //! Segments: the files that the journal is made of.
 //!
-//! A segment is named by its number, ten digits and `.log`, so that names sort; it opens with its header line,
+//! A segment is named by its number, ten digits and `.log`, so that names sort. It opens with its header line:
 //!
 //! ```text
 //! "indelible-journal " format " " segment id "\n"
 //! ```
 //!
-//! This program reads the formats 1 and 2. In format 2 an entry can be any operation, in format 1 only a record. A journal is in
-//! format 1 until an operation has to go into it, so that the program that knows no other can use a home that has none; what
-//! comes after a segment of format 2 has that format too. A segment of a newer format is never read and never written to:
-//! recorders go on in a new one behind it, in a format that they know.
+//! This program reads formats 1 and 2. In format 2 an entry can be any operation, in format 1 only a record. A journal
+//! stays in format 1 until it has to hold an operation, so that a program that knows only format 1 can use a home
+//! without operations. Every segment after one of format 2 has that format too. A segment of a newer format is never
+//! read and never written: recorders continue in a new segment behind it, in a format that they know.
 //!
-//! The first header line in a segment is its header. Before it there can be only empty lines, the beginnings of header
-//! lines, whose writers died, and zeros, which a power cut left; a header line that comes later (two appenders found none
-//! and wrote one each) means nothing. Anything else before a header says that the first one was damaged: then reading
-//! begins there, so that damage to one line cannot hide the segment.
+//! The first header line in a segment is its header. Before it there can be only empty lines, the starts of header
+//! lines whose writers died, and zeros that a power cut left. A later header line (two appenders found no header and
+//! each wrote one) means nothing. Anything else before a header shows that the first one was damaged. Then reading
+//! begins there, so that one damaged line cannot hide the segment.
 
 use std::fmt;
 
@@ -24,22 +24,22 @@ use super::Error;
 use crate::fs::{self, Dir, File};
 use crate::model::position::{Position, SegmentId};
 
-/// The newest version of the format that this program knows. Every header line names its segment's.
+/// The newest format that this program knows. Every header line names its segment's.
 pub const FORMAT: u32 = 2;
-/// The version in which every entry is a record.
+/// The format in which every entry is a record.
 pub const FORMAT_OF_RECORDS: u32 = 1;
-/// The version from which on an entry can be any operation.
+/// The lowest format in which an entry can be any operation.
 pub const FORMAT_OF_OPERATIONS: u32 = 2;
 
 const MAGIC: &str = "indelible-journal ";
-/// All of the segment that ends a journal: a header line of a version that nobody writes to.
+/// The whole segment that closes a journal: a header line of a version that no program writes to.
 pub(super) const END: &str = "indelible-journal ended with-its-home\n";
-/// Where the search for a header ends: far beyond what dead writers of header lines can leave.
+/// How far the search for a header goes: far beyond what dead writers of header lines can leave.
 const HEADER_SEARCH_BYTES_MAX: usize = 4096;
-/// No header line is longer than this.
+/// The longest header line.
 const HEADER_BYTES_MAX: usize = 80;
 
-/// So often is the folder listed before it is said to be empty.
+/// Retries before an empty listing is trusted.
 const LISTINGS_MAX: u32 = 4;
 
 /// A segment's place in the journal, from 1.
@@ -57,7 +57,7 @@ impl SegmentNumber {
         SegmentNumber(self.0 + 1)
     }
 
-    /// The name of the mark that says that a sync of the segment failed.
+    /// The name of the marker that records a failed sync of the segment.
     pub(super) fn mark_name(self) -> String {
         format!("{:010}.unsynced", self.0)
     }
@@ -85,9 +85,9 @@ pub struct Journal {
 /// A segment's header, as found.
 pub(super) struct Header {
     pub(super) id: SegmentId,
-    /// The version that it names; that of records where it is damaged.
+    /// The format that it names; [`FORMAT_OF_RECORDS`] if it is damaged.
     pub(super) format: u32,
-    /// Where the header line ends.
+    /// The end of the header line.
     pub(super) end: u64,
 }
 
@@ -97,12 +97,12 @@ impl Journal {
         Journal { dir }
     }
 
-    /// The folder that the segments lie in.
+    /// The folder that holds the segments.
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// The numbers of the segments that there are, in order.
+    /// The numbers of the existing segments, in order.
     ///
     /// # Errors
     /// [`Error::Fs`] if the folder cannot be read.
@@ -116,10 +116,10 @@ impl Journal {
     /// The newest segment's number.
     ///
     /// # Errors
-    /// [`Error::Empty`] if there is none.
+    /// [`Error::Empty`] if there is no segment.
     pub fn newest(&self) -> Result<SegmentNumber, Error> {
-        // A listing need not show what was made or removed while it was read: between a rotation and a removal it can
-        // show none of them.
+        // A listing may miss names that were added or removed while it was read: between a rotation and a removal it
+        // can be empty.
         for _ in 0..LISTINGS_MAX {
             let names = self.dir.names()?;
             if let Some(newest) = names.iter().filter_map(|name| SegmentNumber::of_file_name(name)).max() {
@@ -132,7 +132,7 @@ impl Journal {
     /// The size in bytes of each segment, in order.
     ///
     /// # Errors
-    /// [`Error::Fs`] if one cannot be looked at.
+    /// [`Error::Fs`] if one cannot be read.
     pub fn sizes(&self) -> Result<Vec<(SegmentNumber, u64)>, Error> {
         let mut sizes = Vec::new();
         for number in self.segments()? {
@@ -143,10 +143,10 @@ impl Journal {
         Ok(sizes)
     }
 
-    /// The numbers of the segments that have a header, with their ids. One of a newer format has none that is known.
+    /// The numbers of the segments that have a header, with their ids. The id of one in a newer format is not known.
     ///
     /// # Errors
-    /// [`Error::Format`] if a header is of no version, [`Error::Fs`] if one cannot be read.
+    /// [`Error::Format`] if a header has an unknown version, [`Error::Fs`] if one cannot be read.
     pub fn ids(&self) -> Result<Vec<(u64, SegmentId)>, Error> {
         let mut ids = Vec::new();
         for number in self.segments()? {
@@ -161,20 +161,21 @@ impl Journal {
         Ok(ids)
     }
 
-    /// The end of the header of segment `number`: the position before its first entry. `None` if it has no header yet.
+    /// The end of the header of segment `number`, which is the position before its first entry. `None` if it has no
+    /// header yet.
     ///
     /// # Errors
-    /// [`Error::Newer`] if its header is of a newer version, [`Error::Format`] if it is of none, [`Error::Fs`] if it cannot
-    /// be read.
+    /// [`Error::Newer`] if its header has a newer version, [`Error::Format`] if it has an unknown one, [`Error::Fs`] if
+    /// it cannot be read.
     pub fn beginning(&self, number: SegmentNumber) -> Result<Option<Position>, Error> {
         let file = self.dir.read(&number.file_name())?;
         let header = find_header(&file, number)?;
         Ok(header.map(|header| Position { segment: header.id, offset: header.end, checksum: 0 }))
     }
 
-    /// The format of segment `number`, which is to be made or to be given a header: `least`, or that of the segment before it
-    /// where that is newer and known. So no segment behind one with operations can be read by a program that does not know
-    /// them.
+    /// The format for segment `number`, which is to be created or given a header: `least`, or that of the segment
+    /// before it if that is newer and known. So a program that does not know operations cannot read any segment after
+    /// one that has them.
     pub(super) fn format_for(&self, number: SegmentNumber, least: u32) -> Result<u32, Error> {
         let before = match number.0.checked_sub(1).map(|before| SegmentNumber(before).file_name()) {
             None => return Ok(least),
@@ -191,11 +192,11 @@ impl Journal {
     }
 }
 
-/// Finds the header of the segment in `file`. One whose header is damaged begins with the first line that no writer puts
-/// before one, and has an id that follows from that line.
+/// Finds the header of the segment in `file`. If it is damaged, the segment begins with the first line that no writer
+/// puts before a header, and its id is derived from that line.
 pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<Header>, Error> {
     let mut start = 0;
-    // The header is the first line unless a writer of one died, so a small read finds it nearly always.
+    // The header is the first line unless a writer of one died, so a small read almost always finds it.
     for bytes_max in [64, HEADER_SEARCH_BYTES_MAX] {
         let mut buffer = vec![0; bytes_max];
         let mut read = file.read_at(&mut buffer, start)?;
@@ -222,8 +223,8 @@ pub(super) fn find_header(file: &File, number: SegmentNumber) -> Result<Option<H
     Ok(None)
 }
 
-/// Where the zeros end that the segment in `file` begins with. A power cut can leave any number of them, where a large
-/// entry was not synced and the header neither; what was written behind them later counts all the same.
+/// The end of the zeros at the start of the segment in `file`. A power cut can leave any number of them if neither a
+/// large entry nor the header was synced. What was written after them still counts.
 fn end_of_zeros(file: &File) -> Result<u64, fs::Error> {
     let mut buffer = vec![0; 64 << 10];
     let mut offset = 0;
@@ -238,8 +239,8 @@ fn end_of_zeros(file: &File) -> Result<u64, fs::Error> {
     }
 }
 
-/// Whether a line before any header is one that neither a writer nor a power cut leaves there. One without a line feed
-/// may be unfinished.
+/// Whether a line before any header is one that neither a writer nor a power cut leaves there. A line without a line
+/// feed may be unfinished.
 fn is_stray(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\n");
     let ended = text.is_some() || line.len() > HEADER_BYTES_MAX;
@@ -247,13 +248,13 @@ fn is_stray(line: &[u8]) -> bool {
     ended && text.iter().any(|byte| *byte != 0) && !is_header_like(text)
 }
 
-/// The id of a segment without a header: it follows from the first line that shows that one is missing, and so stays the
-/// same whatever is written behind that.
+/// The id of a segment without a header. It is derived from the first line that shows that the header is missing, so it
+/// does not change when more is written.
 fn id_without_header(line: &[u8]) -> SegmentId {
     SegmentId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &line[..line.len().min(HEADER_BYTES_MAX)]))
 }
 
-/// The format and the segment's id in a header line, its line feed included; `None` if the line is not one.
+/// The format and the segment's id in a header line, including its line feed; `None` if the line is not a header.
 fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<(u32, SegmentId)>, Error> {
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let Some(rest) = text.and_then(|text| text.strip_prefix(MAGIC)) else { return Ok(None) };
@@ -267,7 +268,7 @@ fn parse_header(line: &[u8], number: SegmentNumber) -> Result<Option<(u32, Segme
     }
 }
 
-/// Whether a line could be a header line or the beginning of one.
+/// Whether a line could be a header line or the start of one.
 pub(super) fn is_header_like(line: &[u8]) -> bool {
     let magic = MAGIC.as_bytes();
     !line.is_empty()
@@ -275,8 +276,8 @@ pub(super) fn is_header_like(line: &[u8]) -> bool {
         && line.iter().zip(magic).all(|(byte, expected)| byte == expected)
 }
 
-/// Gives the segment in `file`, which has no header, one of `format`: syncs the folder first, so that no entry in it can be
-/// durable before its name is.
+/// Writes a header of `format` to the segment in `file`, which has none. Syncs the folder first, so that no entry in it
+/// can be durable before its name is.
 pub(super) fn write_header(dir: &Dir, file: &File, format: u32) -> Result<(), fs::Error> {
     let _named = dir.sync()?;
     let isolation = if file.stat()?.size == 0 { "" } else { "\n" };

@@ -1,16 +1,16 @@
-//! Proofs: what a sync that has returned shows to be on the disk.
+//! Proofs: what a returned sync shows to be on disk.
 
-/// The outcome of a sync that has returned. `T` names what is on the disk.
+/// The outcome of a sync that has returned. `T` names what is on disk.
 ///
-/// Only the journal makes one, so code that asks for one cannot run too early:
+/// Only the journal makes one, so code that requires one cannot run too early:
 ///
-/// - `Synced<Position>`: the journal, up to the position. [`Written::sync`](super::Written::sync) gives it for the segment
-///   that the entries lie in, and [`ExclusiveJournal::sync`](super::ExclusiveJournal::sync) for all that a batch has read.
-///   What is applied to files needs it.
-/// - `Synced<Finished>`: the files and rows of all records in some segments.
-///   [`Finished::sync`](super::Finished::sync) gives it; only that lets the segments be removed.
+/// - `Synced<Position>`: the journal, up to the position. [`Written::sync`](super::Written::sync) gives it for the
+///   segment that the entries lie in, and [`ExclusiveJournal::sync`](super::ExclusiveJournal::sync) for all that a
+///   batch has read. Applying to files requires it.
+/// - `Synced<Finished>`: the files and rows of all records in some segments. [`Finished::sync`](super::Finished::sync)
+///   gives it; only that lets the segments be removed.
 ///
-/// They are two types, because a synced journal says nothing of the files and rows that it was applied to.
+/// They are two types because a synced journal says nothing about the files and rows that it was applied to.
 ///
 /// ```
 /// use indelible::journal::{Appender, Error};
@@ -27,7 +27,7 @@
 ///
 /// # What does not compile
 ///
-/// To apply what is written and not synced:
+/// Applying what is written but not synced:
 ///
 /// ```compile_fail,E0308
 /// # use indelible::{journal::Written, model::Intent, target::files::{Applier, Expect}};
@@ -36,7 +36,7 @@
 /// }
 /// ```
 ///
-/// To apply after the sync of something else:
+/// Applying after a sync of something else:
 ///
 /// ```compile_fail,E0308
 /// # use indelible::{home::Home, model::Intent, target::files::{Applier, Expect}};
@@ -46,7 +46,7 @@
 /// }
 /// ```
 ///
-/// To say that something is synced:
+/// Claiming that something is synced:
 ///
 /// ```compile_fail,E0423
 /// # use indelible::{journal::Synced, model::position::Position};
@@ -55,7 +55,7 @@
 /// }
 /// ```
 ///
-/// To sync what was written a second time, as after a sync that failed:
+/// Syncing what was written a second time, as after a failed sync:
 ///
 /// ```compile_fail,E0382
 /// # use indelible::journal::Written;
@@ -65,7 +65,7 @@
 /// }
 /// ```
 ///
-/// To append before what was written is synced:
+/// Appending before what was written is synced:
 ///
 /// ```compile_fail,E0499
 /// # use indelible::journal::Appender;
@@ -76,7 +76,7 @@
 /// }
 /// ```
 ///
-/// To remove segments whose files and rows need not be durable:
+/// Removing segments whose files and rows may not be durable:
 ///
 /// ```compile_fail,E0599
 /// # use indelible::journal::Finished;
@@ -85,7 +85,7 @@
 /// }
 /// ```
 ///
-/// To remove segments because the journal itself is synced:
+/// Removing segments because the journal itself is synced:
 ///
 /// ```compile_fail,E0599
 /// # use indelible::{journal::Synced, model::position::Position};
@@ -98,7 +98,7 @@
 pub struct Synced<T>(pub(super) T);
 
 impl<T> Synced<T> {
-    /// What is on the disk.
+    /// What is on disk.
     pub fn get(&self) -> &T {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The journal as its users see it: what was appended is read, whatever happened around it.
+//! The journal as its users see it: what was appended is read back, whatever happened around it.
 
 use super::*;
 #[cfg(target_os = "linux")]
@@ -156,13 +156,13 @@ fn a_batch_that_is_cut_short_voids_nobody_elses_entry() {
         assert!(matches!(result, Err(Error::Short { .. })), "{taken} of {bytes} bytes: {result:?}");
         let mut found = drain(&mut Reader::from_start(&journal).expect("readable").expect("there is a segment"));
         found.retain(|item| !matches!(item.as_str(), "voided" | "torn"));
-        // Where there is nothing to void, there are fewer calls, and the other writer never comes.
+        // If there is nothing to void, there are fewer calls, and the other writer never comes.
         assert!(found.iter().eq(kept.get().iter()), "{taken} of {bytes} bytes, before call {call}: {found:?}");
     }
 }
 
-/// A worker's work, one step for each letter of `steps`: `r` goes on to a new segment and reads all there is, `x` removes
-/// all but the newest segment.
+/// A worker's work, one step for each letter of `steps`: `r` rotates and reads everything, `x` removes all but the
+/// newest segment.
 #[cfg(target_os = "linux")]
 fn rotate_and_remove(journal: &Journal, steps: &str, seen: &mut BTreeSet<String>) {
     for step in steps.chars() {
@@ -179,7 +179,7 @@ fn rotate_and_remove(journal: &Journal, steps: &str, seen: &mut BTreeSet<String>
 #[test]
 #[cfg(target_os = "linux")]
 fn wherever_a_writer_stands_still_its_entry_is_read() {
-    // More than a writer makes that is not overtaken.
+    // More than a writer creates if nothing overtakes it.
     let calls = 12;
     let steps = ["r", "rx", "x", "xrx"];
     for (first, second) in (0..calls).flat_map(|first| (first..calls).map(move |second| (first, second))) {
@@ -204,7 +204,7 @@ fn wherever_a_writer_stands_still_its_entry_is_read() {
     }
 }
 
-/// Whatever a power cut leaves of a journal's end, and of its removal, the journal goes on for good.
+/// Whatever a power cut leaves of a journal's end, and of its removal, the journal stays reopened.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_ended_journal_goes_on_whenever_the_power_fails() {
@@ -318,7 +318,8 @@ fn large_entries_and_endless_lines_are_read_across_chunks() {
     assert!(found[2].starts_with("damaged@"), "{}", &found[2][..40]);
 }
 
-/// What was kept of an endless line says too little of it: a beginning of an entry, or zeros, that entries went on behind.
+/// The kept start of an endless line proves too little: it may look like the start of an entry, or zeros, that entries
+/// follow.
 #[test]
 fn an_endless_line_is_damage_however_it_begins() {
     let entry = encode(format!("{{\"t\":\"{}\"}}", "e".repeat(ENTRY_BYTES_MAX - 100)).as_bytes());
@@ -335,8 +336,8 @@ fn an_endless_line_is_damage_however_it_begins() {
     }
 }
 
-/// An entry whose final line feed was not taken is acknowledged all the same, and what a power cut leaves of the next one
-/// can be zeros.
+/// An entry whose final line feed was not written is acknowledged all the same, and a power cut can leave zeros of the
+/// next one.
 #[test]
 fn zeros_behind_an_entry_without_its_line_feed_do_not_hide_it() {
     let bench = bench();
@@ -419,7 +420,7 @@ fn only_an_operation_makes_a_journal_one_that_older_programs_refuse() {
     assert_eq!(bench.journal.newest().expect("there is one"), SegmentNumber(3), "one segment takes all of them");
     bench.exclusive().rotate().expect("it can be rotated");
     assert_eq!(format_of(&bench, 4), "2", "what comes after operations is not for those who do not know them");
-    // Created and left without a header: the next recorder gives it one.
+    // Created and left without a header: the next recorder writes it.
     bench.journal.dir().create_empty(&SegmentNumber(5).file_name()).expect("it is new");
     bench.append("d");
     assert_eq!(format_of(&bench, 5), "2");
@@ -438,7 +439,7 @@ fn an_operation_never_stands_in_a_segment_of_records() {
     assert_eq!(drain(&mut bench.reader()), ["a", "op", "op"]);
 }
 
-/// A segment behind the newest as a newer program would write it.
+/// A segment behind the newest, as a newer program would write it.
 fn newer_segment(bench: &Bench) -> SegmentNumber {
     let number = bench.journal.newest().expect("there is one").next();
     bench.journal.dir().create_empty(&number.file_name()).expect("it is new");
@@ -460,13 +461,13 @@ fn recorders_go_on_behind_a_segment_of_a_newer_program() {
     assert_eq!(format_of(&bench, 3), "2", "both sorts of writer know it");
     assert_eq!(bench.journal.newest().expect("there is one"), SegmentNumber(3));
     assert_eq!(bench.journal.dir().content(&newer.file_name(), 1 << 20).expect("readable"), before, "it was touched");
-    // What lies before it is read, all of it, and it is not passed.
+    // All of what lies before it is read, and the reader does not pass it.
     let mut reader = bench.reader();
     assert!(matches!(reader.next(), Ok(Some(Item::Entry { .. }))));
     for _ in 0..2 {
         assert!(matches!(reader.next(), Err(Error::Newer { number: 2, found: 3 })));
     }
-    // What lies behind it can be a position, of a newer program that has read that far.
+    // A later segment can hold the position, of a newer program that has read that far.
     let start = bench.journal.beginning(SegmentNumber(3)).expect("readable").expect("it has a header");
     let mut behind = Reader::from_position(&bench.journal, start).expect("readable").expect("it is there");
     assert_eq!(drain(&mut behind), ["b", "c"]);

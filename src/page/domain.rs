@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::write::{heading, plain};
 use crate::model::{RecordId, RecordPath};
 
-/// What the first line says before the checksum.
+/// The first line before the checksum.
 const OPENING: &str =
     "<!-- indelible renders this page from its heuristics and sets edits by hand aside; edit their own files. crc32c:";
 const CLOSING: &str = " -->";
@@ -21,7 +21,7 @@ pub struct PageEntry {
     pub rule: String,
     /// The explanation, exactly; may be empty.
     pub explanation: String,
-    /// Where it comes from.
+    /// Its source.
     pub source: String,
     /// 0 to 1.
     pub confidence: f64,
@@ -33,8 +33,8 @@ pub struct PageEntry {
 
 /// Renders the page of the domain `title`, with `entries` in the order given.
 ///
-/// The same arguments always give the same page. Each entry is one H2 heading that no other entry's text can swallow, and
-/// the only H2 headings are theirs. The first line is a comment that holds a checksum of the rest, for [`is_unedited`].
+/// The same arguments always give the same page. Each entry is one H2 heading that no other entry's text can swallow,
+/// and there are no other H2 headings. The first line is a comment with a checksum of the rest, for [`is_unedited`].
 pub fn domain_page(title: &str, entries: impl Iterator<Item = PageEntry>) -> String {
     let mut shown = String::new();
     let mut count = 0_usize;
@@ -48,14 +48,14 @@ pub fn domain_page(title: &str, entries: impl Iterator<Item = PageEntry>) -> Str
     format!("{OPENING}{sum:08x}{CLOSING}\n{top}{shown}")
 }
 
-/// Whether `page` is a domain's page exactly as it was rendered. One with an edit, or without our first line, is not.
+/// Whether `page` is a domain's page exactly as it was rendered: unedited, and with the generated first line.
 pub fn is_unedited(page: &str) -> bool {
     let Some((first, rest)) = page.split_once('\n') else { return false };
     let sum = first.strip_prefix(OPENING).and_then(|first| first.strip_suffix(CLOSING));
     sum.is_some_and(|sum| sum == format!("{:08x}", crc32c::crc32c(rest.as_bytes())))
 }
 
-/// Whether `page` is a domain's page that we rendered, edited by hand or not.
+/// Whether `page` is a domain's page that indelible rendered, edited by hand or not.
 pub fn is_rendered(page: &[u8]) -> bool {
     page.starts_with(OPENING.as_bytes())
 }
@@ -78,8 +78,8 @@ fn render(out: &mut String, entry: &PageEntry) {
     out.push_str(")\n");
 }
 
-/// The text as a block quote that shows its lines and has no other markdown in it. Two spaces at the end of a line keep
-/// it a line of its own.
+/// Writes the text as a block quote that shows its lines and escapes all other markdown. Two spaces at the end of a
+/// line keep the line break.
 fn quote(out: &mut String, text: &str) {
     let text = text.trim_matches('\n');
     if text.trim().is_empty() {
@@ -98,7 +98,7 @@ fn quote(out: &mut String, text: &str) {
     }
 }
 
-/// Where the file at `path` is, seen from its domain's page; every byte that a link could stumble over is escaped.
+/// Writes the path of the file at `path`, relative to its domain's page. Every byte that could break a link is escaped.
 fn link(out: &mut String, path: &str) {
     let (up, path) = RecordPath(path).beneath_domain().map_or(("../../../", path), |rest| ("", rest));
     out.push_str(up);

@@ -1,4 +1,4 @@
-//! Pages: the markdown that people read, made from records and read back into them. Text in, text out; no I/O.
+//! Pages: the markdown that people read, made from records and parsed back into them. Text in, text out; no I/O.
 //!
 //! A record's page is
 //!
@@ -14,21 +14,23 @@
 //!
 //! and an experiment has a second one, its log, whose front matter says `kind: experiment-log`.
 //!
-//! 1. [`parse`] of a page that nobody edited gives exactly the id, time and request that [`files`] was given.
-//! 2. A string in the front matter is one line in double quotes in which nothing is unescaped that could end it, hide or
-//!    reorder it, so the front matter ends at its first line `---`, whatever the strings hold.
-//! 3. The body is its own exact copy. One with hidden characters is shown in its visible form, and the exact text is the
-//!    front matter's `body`; that counts for as long as the visible form is unedited. After an edit, what people see
-//!    counts. An experiment's criteria follow its hypothesis on the page, so whenever it has any, all three are in the
+//! 1. [`parse`] of an unedited page gives exactly the id, time and request that [`files`] was given.
+//! 2. A string in the front matter is one line in double quotes. Everything that could end, hide or reorder it is
+//!    escaped, so the front matter ends at its first line `---`, whatever the strings hold.
+//! 3. The body is shown as it is. A body with hidden characters is shown in its visible form, and the exact text is the
+//!    front matter's `body`, which counts as long as the visible form is unedited. After an edit, the visible text
+//!    counts. An experiment's criteria follow its hypothesis on the page. So if it has criteria, all three are in the
 //!    front matter too, and each counts by the same rule.
-//! 4. `tags` is a list, since that is what Obsidian and site generators expect: the items between the commas, trimmed,
-//!    without the empty ones. Reading joins it with `,`. Where that is not the exact string (`a, b`), the exact string is
-//!    `tags_exact` beside it, which counts for as long as it has the list's items.
-//! 5. No raw carriage return, no byte order mark and no NUL is ever written, so reading may take CRLF for a line end,
+//! 4. `tags` is a list, since Obsidian and site generators expect one: the items between the commas, trimmed, without
+//!    empty ones. Reading joins it with `,`. If that is not the exact string (`a, b`), the exact string is in
+//!    `tags_exact` beside it, which counts as long as it has the list's items.
+//! 5. No raw carriage return, no byte order mark and no NUL is ever written, so reading may treat CRLF as a line end,
 //!    drop the mark, and refuse NUL.
-//! 6. `revision` says which of the record's revisions the page is: `1` as it was first recorded, else the amendment's, and then
-//!    `amended` says which fields are from which amendment. A page from before there were revisions has none, and is the first.
-//! 7. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the next.
+//! 6. `revision` says which of the record's revisions the page is: `1` as it was first recorded, otherwise the
+//!    amendment's, and then `amended` says which fields are from which amendment. A page from before revisions existed
+//!    has no `revision`, and is the first.
+//! 7. A domain's page is derived. It shows each of its heuristics once, and nothing in one of them reaches into the
+//!    next.
 
 mod domain;
 mod read;
@@ -50,46 +52,45 @@ pub use resolve::{Current, Resolution, resolve};
 pub use state::{Presence, StateFile};
 pub use write::{amended_page, files};
 
-/// The longest page that [`parse`] looks at. Three texts of 1 MiB, each shown in its visible form and escaped in the front
-/// matter, need less than half of this.
+/// The longest page that [`parse`] accepts. Three texts of 1 MiB, each shown in its visible form and escaped in the
+/// front matter, need less than half of this.
 pub const PAGE_BYTES_MAX: usize = 64 << 20;
 
-/// What `kind` says in an experiment's log.
+/// The value of `kind` in an experiment's log.
 const LOG_KIND: &str = "experiment-log";
 /// The name of a page's revision.
 const REVISION: &str = "revision";
-/// What it says in the page of a record as it was first recorded.
+/// Its value in the page of a record as it was first recorded.
 const FIRST: &str = "1";
 /// The name of the fields that were amended.
 const AMENDED: &str = "amended";
 
-/// What a page turned out to hold.
+/// The content of a parsed page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
     /// The record that the page belongs to.
     pub id: RecordId,
     /// Whether it is the record's own page or its log.
     pub kind: PageKind,
-    /// When the record was made: from the front matter, or else from the id's own clock.
+    /// When the record was made: from the front matter, or otherwise from the id's own clock.
     pub created_at: Timestamp,
-    /// The revision that the page says it is; `None` where it says none, or nothing that is one. See
-    /// [`Parsed::amended`].
+    /// The page's revision; `None` if it is missing or invalid. See [`Parsed::amended`].
     pub revision: Option<Revision>,
     /// The fields that were amended, each with the amendment's revision.
     pub fields: BTreeMap<String, Revision>,
-    /// The record, its key and where it comes from; `None` for a log.
+    /// The record, its key and its provenance; `None` for a log.
     pub request: Option<Request>,
 }
 
 impl Parsed {
-    /// How the record came to its content; `None` if it is as it was first recorded, or the page does not say.
+    /// The record's amendments; `None` if it is as it was first recorded, or the page does not say.
     pub fn amended(&self) -> Option<Amended> {
         let revision = self.revision.filter(|revision| *revision > Revision::first(self.id))?;
         Some(Amended { revision, fields: self.fields.clone() })
     }
 }
 
-/// The two sorts of page that carry a record's id.
+/// The two kinds of page that carry a record's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageKind {
     /// The page that the record can be rebuilt from.
@@ -107,39 +108,39 @@ pub enum NotARecord {
         /// Its length.
         bytes: usize,
     },
-    /// It holds a NUL byte, which no page does: a torn write, or no text.
+    /// It holds a NUL byte, which no page does: a torn write, or not text.
     #[error("there is a NUL byte at byte {at}")]
     Nul {
-        /// Where the first one is.
+        /// The position of the first one.
         at: usize,
     },
     /// It is not UTF-8.
     #[error("it is not UTF-8 at byte {at}")]
     NotUtf8 {
-        /// Where it stops being so.
+        /// The position of the first invalid byte.
         at: usize,
     },
-    /// It does not begin with a line `---` that another one answers.
+    /// It does not begin with a line `---` that a second one closes.
     #[error("there is no front matter")]
     NoFrontMatter,
-    /// Its front matter is not a YAML mapping, or one of our fields in it has the wrong shape.
+    /// Its front matter is not a YAML mapping, or one of indelible's fields in it has the wrong shape.
     #[error("the front matter cannot be read: {reason}")]
     Yaml {
-        /// What the YAML reader said, shortened.
+        /// The YAML reader's message, shortened.
         reason: String,
     },
-    /// A field is not there that nothing can stand in for.
+    /// A required field is missing.
     #[error("the front matter has no {field}")]
     Missing {
         /// The field's name.
         field: &'static str,
     },
-    /// A field says something that it cannot mean.
+    /// A field has an invalid value.
     #[error("the front matter's {field} cannot be {value:?}")]
     Bad {
         /// The field's name.
         field: &'static str,
-        /// What it says, shortened.
+        /// The value, shortened.
         value: String,
     },
 }

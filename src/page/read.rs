@@ -1,4 +1,4 @@
-//! A page becomes its record again, after whatever its owner and their tools did to it.
+//! Parsing a page back into its record, whatever its owner and their tools did to it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,14 +20,14 @@ use crate::model::{
     body_of,
 };
 
-/// The front matter's values by name, each as its text: what they mean is decided after YAML has been left behind, so `4`,
-/// `"4"` and `high` are all the same to it. Names that are not ours are skipped. `T` is the shape of the tags.
+/// The front matter's values by name, each as its text. They are interpreted only after YAML is done with, so `4`,
+/// `"4"` and `high` are all the same to it. Unknown names are skipped. `T` is the shape of the tags.
 struct Front<T> {
     values: HashMap<&'static str, String>,
     tags: Option<T>,
 }
 
-/// The names that are not fields of a record and stand in the front matter all the same.
+/// The names in the front matter that are not fields of a record.
 const BESIDE: [&str; 8] = ["id", "kind", "created_at", "key", REVISION, AMENDED, TAGS_EXACT, BODY];
 /// The exact text of tags that the list does not show.
 const TAGS_EXACT: &str = "tags_exact";
@@ -78,15 +78,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FrontVisitor<T> {
 
 /// Reads a record's page, or an experiment's log.
 ///
-/// For a page as [`files`](super::files) made it the answer is exactly what it was made of. For an edited one it is what
-/// the page now says: keys in any order and any YAML style, keys that are not ours skipped, CRLF line ends, a byte order
-/// mark, severities and confidences as words, dates in the usual forms (UTC where they name no zone). A time that is
-/// missing or cannot be read is the id's own; a missing domain is empty, a missing severity 3, a missing source
-/// `observation`, a missing confidence 0.5.
+/// For a page as [`files`](super::files) made it, the result is exactly what it was made of. For an edited one it is
+/// what the page now says. It accepts keys in any order and any YAML style, CRLF line ends, a byte order mark,
+/// severities and confidences as words, and dates in the usual forms (UTC if they name no zone); unknown keys are
+/// skipped. A missing or invalid time is the id's own; a missing domain is empty, a missing severity 3, a missing
+/// source `observation`, a missing confidence 0.5.
 ///
 /// # Errors
-/// [`NotARecord`] says what is in the way. It never panics, and needs memory in proportion to the page alone, which may
-/// not be longer than [`PAGE_BYTES_MAX`].
+/// [`NotARecord`] says what is wrong. It never panics, and needs memory in proportion to the page alone, which may not
+/// be longer than [`PAGE_BYTES_MAX`].
 pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
     if bytes.len() > PAGE_BYTES_MAX {
         return Err(NotARecord::TooLong { bytes: bytes.len() });
@@ -119,14 +119,14 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
     Ok(Parsed { id, kind, created_at, revision, fields, request })
 }
 
-/// The revision that a page of `id` says it is.
+/// The revision in the page of `id`.
 fn revision(text: &str, id: RecordId) -> Option<Revision> {
     let text = text.trim();
     if text == FIRST { Some(Revision::first(id)) } else { text.parse().ok() }
 }
 
-/// The front matter of a file of ours that is no record's page: those of `names` that it has, each as its text. `None` for one
-/// that is torn.
+/// The front matter of a file that is not a record's page: the values of `names`, each as its text, as far as present.
+/// `None` if it is torn.
 pub(super) fn front_texts(bytes: &[u8], names: &[&'static str]) -> Option<HashMap<&'static str, String>> {
     (!bytes.contains(&0)).then_some(())?;
     let (front, _) = split(bytes).filter(|_| bytes.ends_with(b"\n"))?;
@@ -134,8 +134,8 @@ pub(super) fn front_texts(bytes: &[u8], names: &[&'static str]) -> Option<HashMa
     Some(names.iter().filter_map(|name| Some((*name, all.get(*name)?.clone()?))).collect())
 }
 
-/// The id in the front matter of a file, if it has one: that alone, cheaply, and also where the rest is damaged YAML or
-/// not UTF-8, since a person's slip is still that person's edit.
+/// The id in the front matter of a file, if it has one. It reads only that, cheaply, even if the rest is damaged YAML
+/// or not UTF-8, since a person's slip is still that person's edit.
 ///
 /// `None` for a file with a NUL byte anywhere, for front matter that does not end, and for an id only in the body.
 pub fn id_of(bytes: &[u8]) -> Option<RecordId> {
@@ -151,7 +151,7 @@ pub fn id_of(bytes: &[u8]) -> Option<RecordId> {
     unquoted(value).parse().ok()
 }
 
-/// The revision that the page of `id` says it is, cheaply; `None` if that is the first, or it says none.
+/// The revision in the page of `id`, cheaply; `None` if that is the first, or missing.
 pub fn later_revision_of(id: RecordId, bytes: &[u8]) -> Option<Revision> {
     let (front, _) = split(bytes)?;
     let value = front.split(|byte| *byte == b'\n').find_map(|line| {
@@ -161,7 +161,7 @@ pub fn later_revision_of(id: RecordId, bytes: &[u8]) -> Option<Revision> {
     revision(unquoted(value), id).filter(|revision| *revision > Revision::first(id))
 }
 
-/// The front matter of a page that is no record of ours, in the shape that `F` asks for, and what follows it.
+/// The front matter of a page that is not a record's, in the shape of `F`, and the text after it.
 ///
 /// `None` for a page without front matter, and for one whose front matter is not YAML, or not in that shape.
 pub(crate) fn front_and_rest<F: DeserializeOwned>(page: &str) -> Option<(F, &str)> {
@@ -176,7 +176,7 @@ fn unquoted(text: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
-/// What stands between the first line `---` and the next one, and what follows.
+/// The bytes between the first line `---` and the next one, and the bytes after that.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
@@ -193,14 +193,14 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn front_matter(yaml: &str) -> Result<Front<String>, NotARecord> {
-    // Serde asks for one shape at a time, and going by what YAML takes a plain value for would lose how it is spelt.
+    // Serde asks for one shape at a time, and interpreting a plain value by YAML's rules would lose its spelling.
     if let Ok(front) = from_yaml::<Front<Vec<Option<String>>>>(yaml) {
         return Ok(front.with_tags(|list| list.into_iter().flatten().collect::<Vec<_>>().join(",")));
     }
     if let Ok(front) = from_yaml::<Front<String>>(yaml) {
         return Ok(front);
     }
-    // Whatever the tags are, the record is not lost for them.
+    // Invalid tags do not lose the record.
     let front = from_yaml::<Front<IgnoredAny>>(yaml).map_err(|reason| NotARecord::Yaml { reason })?;
     Ok(front.with_tags(|_| String::new()))
 }
@@ -236,7 +236,7 @@ impl<T> Front<T> {
     }
 }
 
-/// The body on the page: what follows the heading, which is the first line with anything in it if that is one.
+/// The body on the page: what follows the heading, which is the first non-empty line, if that is a heading.
 fn shown_body(page: &str) -> &str {
     let mut rest = page;
     while let Some((_, after)) = rest.split_once('\n').filter(|(line, _)| line.trim().is_empty()) {
@@ -258,7 +258,7 @@ fn record(kind: Kind, front: &Front<String>, shown: &str) -> Result<Record, NotA
             (Field::FailureCriteria, Some(texts)) => Some(texts.failure_criteria.clone()),
             (field, _) if body_of(kind) == Some(field) => Some(agreed(front.get(BODY), shown)),
             (Field::Tags, _) => Some(tags(front)),
-            // A record is not lost for a domain that somebody took out.
+            // A record is not lost because its domain was removed.
             (Field::Domain, _) => Some(front.get(spec.name).unwrap_or_default().to_owned()),
             _ => front.get(spec.name).map(str::to_owned),
         })
@@ -270,7 +270,7 @@ fn record(kind: Kind, front: &Front<String>, shown: &str) -> Result<Record, NotA
     Record::build(kind, value).map_err(wrong)
 }
 
-/// Where the record comes from, as far as its page says. A record is not lost for an origin that cannot be.
+/// The record's provenance, as far as its page says. An invalid origin does not lose the record.
 fn provenance(front: &Front<String>) -> Provenance {
     let mut provenance = Provenance::default();
     for spec in &PROVENANCE {
@@ -305,14 +305,14 @@ impl Texts {
     }
 }
 
-/// The exact text while what is shown is its visible form, else what is shown.
+/// The exact text if what is shown is its visible form, otherwise what is shown.
 fn agreed(exact: Option<&str>, shown: &str) -> String {
     exact.filter(|exact| text::visible(exact) == shown).unwrap_or(shown).to_owned()
 }
 
-/// The hypothesis on the page, and the criteria after it. A hypothesis may itself have headings such as theirs, so it is
-/// known by its exact text, or else the criteria are by theirs; only where both were edited do the last such headings
-/// decide.
+/// The hypothesis on the page, and the criteria after it. A hypothesis may itself contain such headings, so it is
+/// recognised by its exact text, or otherwise the criteria are by theirs. Only if both were edited do the last such
+/// headings decide.
 fn split_hypothesis<'a>(shown: &'a str, exact: Option<&str>, criteria: &str) -> (&'a str, &'a str) {
     let after = exact.and_then(|exact| shown.strip_prefix(&*text::visible(exact)));
     if let Some(tail) = after.filter(|tail| tail.is_empty() || tail.starts_with(SUCCESS) || tail.starts_with(FAILURE)) {
@@ -325,7 +325,7 @@ fn split_hypothesis<'a>(shown: &'a str, exact: Option<&str>, criteria: &str) -> 
     (shown[..at].trim_end_matches('\n'), &shown[at..])
 }
 
-/// The success criteria and the failure criteria in what follows a hypothesis, by the same rule.
+/// The success criteria and the failure criteria after a hypothesis, by the same rule.
 fn split_criteria<'a>(tail: &'a str, success: &str, failure: &str) -> (&'a str, &'a str) {
     if let Some(rest) = tail.strip_prefix(FAILURE) {
         return ("", rest);
@@ -349,13 +349,13 @@ fn by_headings(tail: &str) -> (&str, &str) {
     (beneath(success, SUCCESS), beneath(failure, FAILURE))
 }
 
-/// What stands beneath the heading `head`, without the blank lines around it.
+/// The text beneath the heading `head`, without the blank lines around it.
 fn beneath<'a>(section: &'a str, head: &str) -> &'a str {
     let section = section.trim_matches('\n');
     section.strip_prefix(head.trim()).unwrap_or(section).trim_matches('\n')
 }
 
-/// Where the last line begins that says what `head` says.
+/// The start of the last line that equals `head`.
 fn last_line(text: &str, head: &str) -> Option<usize> {
     let mut at = 0;
     let mut found = None;
@@ -374,7 +374,7 @@ fn tags(front: &Front<String>) -> String {
     exact.unwrap_or(listed).to_owned()
 }
 
-/// A time as people and tools write it: RFC 3339, a date alone, with slashes, with a space, without a zone.
+/// Parses a time as people and tools write it: RFC 3339, a date alone, with slashes, with a space, without a zone.
 fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(time) = text.parse() {

@@ -1,21 +1,22 @@
-//! What an operation comes to for a record that need not be at the revision that it was made from. Pure.
+//! What an operation results in, for a record that may not be at the revision that the operation was made from. Pure.
 //!
-//! What counts is what the history has of the record: its page, which says the revision of its content, and its state file,
-//! which says the revision of its presence. Neither goes back.
+//! The history decides: its page says the revision of the record's content, and its state file says the revision of its
+//! presence. Neither goes back.
 //!
-//! | the operation | the history has | it comes to |
+//! | the operation | the history has | the result |
 //! | --- | --- | --- |
 //! | any | its revision | done |
 //! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
 //! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
-//! | restore | no page, now or ever | nowhere to bring it back from |
+//! | restore | no page, now or ever | cannot be brought back |
 //! | amend | a hidden record, or one whose restoration is later | void: it was raced by the retraction |
 //! | amend | of each of its fields a later value | late: nothing |
 //! | amend | later values of other fields | merged: of each field, the later value |
 //! | any other | | applied as it is |
 //!
-//! What is based on another revision, or merged, is an operation of its own: it goes into the journal, with its bytes, before it
-//! is applied. Its id follows from the two revisions that it joins, so it is the same one however often that is done.
+//! An operation based on another revision, or merged, is an operation of its own: it is appended to the journal, with
+//! its bytes, before it is applied. Its id is derived from the two revisions that it joins, so it is the same however
+//! often that is done.
 
 use std::collections::BTreeMap;
 
@@ -27,34 +28,34 @@ use crate::model::{Amended, Amendment, Change, FieldSpec, FileImage, Intent, Op,
 /// What the history has of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Current {
-    /// Its page: where it is and its bytes.
+    /// Its page: path and bytes.
     pub page: Option<(String, Vec<u8>)>,
     /// Its state file: its bytes.
     pub state: Option<Vec<u8>>,
 }
 
-/// What an operation comes to.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
     /// It is to be applied as it is.
     Apply,
     /// The history has it: files and rows may lack it.
     Done,
-    /// Later ones have overtaken it: it changes nothing.
+    /// Later operations have overtaken it: it changes nothing.
     Late,
     /// The record was retracted or erased before it came: it changes nothing, and is counted.
     Void,
-    /// This one goes into the journal in its place.
+    /// This operation is appended to the journal in its place.
     Append(Box<Op>),
-    /// It cannot be applied, and why.
+    /// It cannot be applied, for this reason.
     Park(&'static str),
 }
 
-/// What `op`, which is about a record of which the history has `current`, comes to.
+/// The result of `op` for a record of which the history has `current`.
 pub fn resolve(op: &Op, current: &Current) -> Resolution {
     let state = current.state.as_ref().map(|bytes| StateFile::parse(op.of(), bytes));
     match op {
-        // The history itself says whether it has a record.
+        // The history itself says whether it has the record.
         Op::Record(_) => Resolution::Apply,
         Op::Amend(amendment) => amend(amendment, current, state),
         Op::Retract(change) => presence(change, current, state, false),
@@ -69,8 +70,8 @@ fn content(op: &Change, current: &Current) -> Option<Revision> {
     Some(parse(bytes).ok().and_then(|parsed| parsed.amended()).map_or(Revision::first(op.of), |it| it.revision))
 }
 
-/// A retraction, or if it `restores` the opposite. A torn state file, which is `Some(None)`, says no revision: it is written
-/// again.
+/// Resolves a retraction or, if it `restores`, a restoration. A torn state file, which is `Some(None)`, has no
+/// revision: it is written again.
 fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>, restores: bool) -> Resolution {
     let known = state.as_ref().and_then(Option::as_ref);
     if let Some(state) = known {
@@ -120,7 +121,7 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     let latest = latest.max(known.map_or(latest, |state| state.revision));
     match (taken.is_empty(), kept) {
         (true, _) => return Resolution::Late,
-        // It came, or comes again, after a restoration that is later: it was raced by the retraction before that.
+        // It came, or came again, after a later restoration: it was raced by the retraction before that.
         _ if known.is_some_and(|state| state.revision > change.revision) => return Resolution::Void,
         (false, false) if change.revision > latest => return Resolution::Apply,
         (false, _) => {}
@@ -144,7 +145,7 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     Resolution::Append(Box::new(Op::Amend(Box::new(Amendment { change, record }))))
 }
 
-/// Gives `record` the value that `other` has of the field `name`. One that is not a field of its kind changes nothing.
+/// Sets the field `name` of `record` to the value in `other`. A name that is not a field of its kind changes nothing.
 fn take(record: &mut Record, other: &Record, name: &str) {
     if let Some(spec) = FieldSpec::named(name)
         && let Some(text) = other.text(spec.field)
@@ -153,7 +154,7 @@ fn take(record: &mut Record, other: &Record, name: &str) {
     }
 }
 
-/// The revision of what joins the operations of two: later than both, and the same in whichever order they came.
+/// The revision of an operation that joins two: later than both, and the same in whichever order they came.
 fn joined(one: Revision, other: Revision) -> Revision {
     let (first, second) = (one.min(other), one.max(other));
     Revision { n: second.n + 1, op: Uuid::new_v5(&first.op, second.to_string().as_bytes()) }
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// Applies `ops` as a worker does: what comes in the place of one is appended behind all others.
+    /// Applies `ops` as a worker does: an operation that replaces another is appended behind all others.
     fn run(ops: &[Op]) -> Current {
         let (mut current, mut queue) = (first(), std::collections::VecDeque::from(ops.to_vec()));
         let mut steps = 0;
@@ -308,13 +309,14 @@ mod tests {
     }
 
     proptest! {
-        /// Amendments that did not know of each other come to the same record in every order, however often each comes.
+        /// Amendments made independently of each other lead to the same record in every order, however often each
+        /// comes.
         #[test]
         fn every_order_of_amendments_comes_to_the_same_record(
             made in proptest::collection::vec((2_u64..4, 1_u128..100, any::<bool>(), any::<bool>()), 1..5),
             order in proptest::collection::vec(any::<prop::sample::Index>(), 0..12)
         ) {
-            // No two operations have one id.
+            // Every operation has its own id.
             let ids: BTreeMap<_, _> = made.iter().map(|(n, op, title, domain)| ((n, op), (title, domain))).collect();
             let ops: Vec<Op> = ids.iter().map(|((n, op), (title, domain))| {
                 let fields: Vec<_> = [("title", **title), ("domain", **domain)].into_iter().filter(|it| it.1).map(|it| it.0).collect();

@@ -1,15 +1,15 @@
-//! A record's state file: what says that it was retracted, restored or erased, once it was.
+//! A record's state file: a tombstone that says whether the record was retracted, restored or erased.
 //!
 //! ```text
 //! memory/retracted/<last 2 hex digits of the id>/<id>.md
 //! ```
 //!
-//! It has front matter alone: `of`, `state`, `revision`, `created_at`, and for a retraction `because`; nothing of the record
-//! itself. It says `of` where a record's page says `id`, so that no program takes it for the record's page.
+//! It is front matter alone: `of`, `state`, `revision`, `created_at`, and for a retraction `because`; nothing of the
+//! record itself. It says `of` where a record's page says `id`, so that no program mistakes it for the record's page.
 //!
-//! 1. It is never removed: a tombstone that was removed cannot be told from one that never came.
-//! 2. Its name alone says that the record was retracted or more. A torn one, empty after a power cut for example, counts as
-//!    that until it is written again.
+//! 1. It is never removed: a tombstone that was removed looks like one that never existed.
+//! 2. Its name alone says that the record was retracted or more. A torn one, for example empty after a power cut,
+//!    counts as that until it is written again.
 
 use jiff::Timestamp;
 
@@ -17,15 +17,15 @@ use super::read::front_texts;
 use super::yaml::Front;
 use crate::model::{Change, RecordId, Revision, path};
 
-/// What a record's state file says of it.
+/// The presence of a record, in its state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     /// It is there again.
     Restored,
-    /// It was taken out of files, rows and pages. The history has it.
+    /// It was removed from files, rows and pages. The history has it.
     Retracted,
-    /// It was taken out of everything.
+    /// It was removed from everything.
     Erased,
 }
 
@@ -42,7 +42,7 @@ impl Presence {
         }
     }
 
-    /// Whether the record is in no files, rows and pages.
+    /// Whether the record is absent from files, rows and pages.
     pub fn is_hidden(self) -> bool {
         self != Presence::Restored
     }
@@ -53,9 +53,9 @@ impl Presence {
 pub struct StateFile {
     /// The record.
     pub of: RecordId,
-    /// What became of it.
+    /// Its presence.
     pub state: Presence,
-    /// The revision of the operation that did that.
+    /// The revision of the operation that caused it.
     pub revision: Revision,
     /// When.
     pub at: Timestamp,
@@ -70,12 +70,12 @@ impl StateFile {
         StateFile { of: change.of, state, revision: change.revision, at: change.at, because }
     }
 
-    /// Where it lies, relative to the home.
+    /// Its path, relative to the home.
     pub fn path(&self) -> String {
         path::state_file(self.of)
     }
 
-    /// Every byte of it. The same state always gives the same bytes.
+    /// Its text. The same state always gives the same bytes.
     pub fn text(&self) -> String {
         let mut front = Front::default();
         front.plain("of", self.of);
@@ -88,7 +88,7 @@ impl StateFile {
         front.alone()
     }
 
-    /// Reads the state file of `of`. `None` if it is torn, or does not say what it has to: its name counts then.
+    /// Parses the state file of `of`. `None` if it is torn, or a required value is missing: then its name counts.
     pub fn parse(of: RecordId, bytes: &[u8]) -> Option<StateFile> {
         let front = front_texts(bytes, &["of", "state", "revision", "created_at", "because"])?;
         let get = |name: &str| front.get(name).map(String::as_str);

@@ -1,4 +1,4 @@
-//! A record becomes its files.
+//! Rendering a record to its files.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::model::{
     Amended, Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
 };
 
-/// What stands between a hypothesis and its success criteria.
+/// The heading between a hypothesis and its success criteria.
 pub(super) const SUCCESS: &str = "\n\n## Success criteria\n\n";
-/// What stands before the failure criteria.
+/// The heading before the failure criteria.
 pub(super) const FAILURE: &str = "\n\n## Failure criteria\n\n";
 
-/// Decides a record's files: their paths, in the folders of `level`, and every byte of them. The first is the record's own
-/// page.
+/// Renders a record's files: their paths, in the folders of `level`, and every byte of them. The first is the record's
+/// own page.
 ///
 /// The same arguments always give the same files. All paths pass [`check_path`](crate::model::check_path), and differ
 /// for ids whose last 8 digits differ. Times are kept to the millisecond.
@@ -90,7 +90,7 @@ fn opening(id: RecordId, kind: &str, created_at: Timestamp) -> Front {
     front
 }
 
-/// An experiment's body is its hypothesis, and its criteria after it.
+/// An experiment's body: its hypothesis, then its criteria.
 fn experiment_body<'a>(front: &mut Front, it: &'a Experiment) -> Cow<'a, str> {
     let criteria = criteria(&it.success_criteria, &it.failure_criteria);
     if criteria.is_empty() {
@@ -100,7 +100,7 @@ fn experiment_body<'a>(front: &mut Front, it: &'a Experiment) -> Cow<'a, str> {
     Cow::Owned(text::visible(&it.hypothesis).into_owned() + &criteria)
 }
 
-/// The body as it is shown; where that is not the exact text, the front matter gets that.
+/// The body as shown. If that is not the exact text, the front matter gets the exact text.
 fn body<'a>(front: &mut Front, exact: &'a str) -> Cow<'a, str> {
     let shown = text::visible(exact);
     if shown != exact {
@@ -109,7 +109,7 @@ fn body<'a>(front: &mut Front, exact: &'a str) -> Cow<'a, str> {
     shown
 }
 
-/// An experiment's criteria as they are shown after its hypothesis.
+/// An experiment's criteria as shown after its hypothesis.
 pub(super) fn criteria(success: &str, failure: &str) -> String {
     let mut out = String::new();
     for (head, text) in [(SUCCESS, success), (FAILURE, failure)].into_iter().filter(|(_, text)| !text.is_empty()) {
@@ -131,14 +131,13 @@ fn log(id: RecordId, created_at: Timestamp, it: &Experiment) -> String {
     front.page(&format!("Log: {}", heading(&it.name)), &started)
 }
 
-/// `text` as a heading of one line that shows it and means nothing else.
+/// `text` as a one-line heading, with all other markdown escaped.
 pub(super) fn heading(text: &str) -> String {
     let plain = plain(text);
     if plain.is_empty() { "(untitled)".to_owned() } else { plain }
 }
 
-/// `text` without any meaning in markdown. Obsidian has one more than others: `%%` opens a comment that may hide the rest
-/// of the page.
+/// `text` with all markdown escaped. Obsidian adds one rule: `%%` opens a comment that may hide the rest of the page.
 pub(super) fn plain(text: &str) -> String {
     let plain = text::plain_markdown(text);
     if plain.contains("%%") { plain.replace("%%", "\\%\\%") } else { plain }

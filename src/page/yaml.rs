@@ -9,12 +9,12 @@ use crate::model::text;
 pub(super) struct Front(String);
 
 impl Front {
-    /// A value of our own making (an id, a kind, a time, a number), which needs no quotes.
+    /// A generated value (an id, a kind, a time, a number), which needs no quotes.
     pub(super) fn plain(&mut self, name: &str, value: impl std::fmt::Display) {
         writeln!(self.0, "{name}: {value}").expect("writing to a string cannot fail");
     }
 
-    /// A string, whatever is in it.
+    /// Any string.
     pub(super) fn string(&mut self, name: &str, value: &str) {
         self.0.push_str(name);
         self.0.push_str(": ");
@@ -33,7 +33,7 @@ impl Front {
         self.0.push_str("]\n");
     }
 
-    /// The whole of a file that has no more than this front matter.
+    /// The whole of a file that is front matter alone.
     pub(super) fn alone(self) -> String {
         format!("---\n{}---\n", self.0)
     }
@@ -82,10 +82,10 @@ fn escape(out: &mut String, code: u32) {
     written.expect("writing to a string cannot fail");
 }
 
-/// Whether `c` would be there unseen. The joiners and the variation selectors of the basic plane stay as they are: emoji
+/// Whether `c` would be invisible. The joiners and the variation selectors of the basic plane stay as they are: emoji
 /// and whole scripts are spelt with them, and they change only their neighbours.
 fn is_unseen(c: char) -> bool {
-    // Most characters are ASCII, and most pages are read over and over by repairs.
+    // Most characters are ASCII, and repairs read most pages again and again.
     if c.is_ascii() {
         return c.is_ascii_control();
     }

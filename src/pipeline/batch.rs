@@ -1,4 +1,4 @@
-//! A batch: a prefix of what is pending goes through the targets, in order, and becomes one commit.
+//! A batch: a prefix of the backlog goes through the targets, in order, and becomes one commit.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -14,10 +14,10 @@ use crate::target::pages::Pages;
 use crate::target::{Batch, Done, Mark, Target, spread};
 
 impl Pipeline<'_> {
-    /// Applies and commits what has been read. `None` if there is nothing.
+    /// Applies and commits what has been read. `None` if nothing is pending.
     ///
     /// # Errors
-    /// Every [`Error`]. What was read is still pending then, and trying again does what is left of it.
+    /// Every [`Error`]. What was read is still pending then, and a retry does what is left of it.
     pub fn commit(&mut self) -> Result<Option<Outcome>, Error> {
         let Some(end) = self.reading.end() else { return self.commit_waiting() };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
@@ -37,7 +37,8 @@ impl Pipeline<'_> {
         Ok(Some(outcome))
     }
 
-    /// Applies and commits the operation that waits for everything before it to be committed. `None` if none does.
+    /// Applies and commits the operation that waits for everything before it to be committed. `None` if no operation
+    /// waits.
     fn commit_waiting(&mut self) -> Result<Option<Outcome>, Error> {
         let Some(logged) = self.reading.change().cloned() else { return Ok(None) };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
@@ -50,7 +51,7 @@ impl Pipeline<'_> {
         Ok(Some(outcome))
     }
 
-    /// Commits what an operation changes, up to `end`, where the rows are by now.
+    /// Commits what an operation changes, up to `end`, which the rows have reached by now.
     pub(super) fn commit_op(
         &mut self,
         change: Option<Changes<'_>>,
@@ -71,8 +72,9 @@ impl Pipeline<'_> {
         self.committed_batch(&done, end)
     }
 
-    /// Of everything pending, the intents that are their records: of several with one id, the first, unless the row of a later
-    /// one is in the index by now. That one was applied by a worker that read the journal from later on.
+    /// The intents of everything pending that are their records. If several share an id, the first is the record,
+    /// unless the row of a later one is already in the index: that one was applied by a worker that began to read later
+    /// in the journal.
     fn records(&mut self) -> Result<Vec<Intent>, Error> {
         let mut seen = HashSet::new();
         let mut intents = Vec::with_capacity(self.reading.pending().len());
@@ -86,8 +88,8 @@ impl Pipeline<'_> {
         Ok(intents)
     }
 
-    /// Whether an intent of the same id came before it and is the record. Then it must not be applied even where the
-    /// record's file is gone: a power cut can take that, and the history has the bytes that belong there.
+    /// Whether an earlier intent of the same id is the record. Then this one must not be applied, even if the record's
+    /// file is gone: a power cut can lose the file, and the history has the bytes that belong there.
     fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
         if intent.key.is_none() {
             return Ok(false);
@@ -101,7 +103,7 @@ impl Pipeline<'_> {
         }))
     }
 
-    /// Takes `intents` through the targets, up to `end`. Rows that cannot follow are left behind, and the pages with them.
+    /// Takes `intents` through the targets, up to `end`. Rows that cannot follow lag, and the pages with them.
     fn apply(&mut self, intents: Vec<Intent>, end: Mark, synced: &Synced<Position>) -> Result<Done, Error> {
         let mut batch = Batch::new(end.position, &self.quarantine);
         batch.intents = intents;
@@ -139,7 +141,7 @@ impl Pipeline<'_> {
         committed.map(|()| batch.done)
     }
 
-    /// Counts a batch that is committed up to `end`, and notes what no trailer says of it.
+    /// Counts a batch that is committed up to `end`, and notes the watermark if no trailer has it.
     fn committed_batch(&mut self, done: &Done, end: Mark) -> Result<Outcome, Error> {
         match done.committed {
             None | Some(Committed::Nothing) => {
@@ -168,7 +170,7 @@ impl Pipeline<'_> {
         self.write_state()
     }
 
-    /// Commits `pages` alone, in which rows show that lagged.
+    /// Commits `pages` alone, which show rows that lagged.
     pub(super) fn commit_pages(&mut self, pages: Vec<FileImage>, synced: &Synced<Position>) -> Result<Outcome, Error> {
         if pages.is_empty() {
             return Ok(Outcome::NOTHING);
@@ -181,14 +183,15 @@ impl Pipeline<'_> {
         self.committed_batch(&done, self.at)
     }
 
-    /// Reads and commits everything that is in the journal by now, and catches up with rows that lag, if it can. What is
-    /// recorded meanwhile need not be among it. Returns the last commit, and how many records all of them introduced.
+    /// Reads and commits everything that the journal holds at the moment, and catches up with lagging rows if it can.
+    /// Records that arrive meanwhile may be left for later. Returns the last commit, and how many records all of them
+    /// introduced.
     ///
     /// # Errors
     /// Every [`Error`]; what is left is still in the journal.
     pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
         let mut all = Outcome::NOTHING;
-        // Where records keep coming there would always be more.
+        // While records keep arriving there would always be more.
         let mut end = self.home.journal().sizes()?.last().copied();
         loop {
             self.look()?;

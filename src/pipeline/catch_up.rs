@@ -1,6 +1,6 @@
-//! Catching up with rows that lag, and looking at files after a boot.
+//! Catching up with rows that lag, and checking files after a boot.
 //!
-//! What a crash in between leaves is said in `lag`.
+//! What a crash in between leaves is listed in `lag`.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::target::{Batch, Mark};
 /// How many records of the journal are looked up at a time.
 const GROUP_RECORDS: usize = 1000;
 
-/// What was found of records that are committed.
+/// What was found about committed records.
 #[derive(Default)]
 struct Followed {
     /// Whether a file was gone, or a row that the watermark says is there.
@@ -28,11 +28,11 @@ struct Followed {
 }
 
 impl Pipeline<'_> {
-    /// Inserts the rows that lag, and renders and commits the pages that show them. Where the index cannot be used it does
-    /// nothing, without waiting; [`Pipeline::is_lagging`] tells. Returns the pages' commit.
+    /// Inserts the rows that lag, then renders and commits the pages that show them. If the index cannot be used it
+    /// does nothing, without waiting; see [`Pipeline::is_lagging`]. Returns the pages' commit.
     ///
     /// # Errors
-    /// Every [`Error`]; trying again goes on from there.
+    /// Every [`Error`]; a retry continues from there.
     pub fn catch_up(&mut self) -> Result<Outcome, Error> {
         if !self.is_lagging() {
             return Ok(Outcome::NOTHING);
@@ -40,9 +40,9 @@ impl Pipeline<'_> {
         Ok(self.follow(false)?.outcome.unwrap_or(Outcome::NOTHING))
     }
 
-    /// As [`Pipeline::catch_up`]; after a boot it also looks whether every record that the journal holds and the branch's tree
-    /// has is still in its files and its row, since a power cut can have taken both. Returns whether anything was gone that
-    /// should have been there: the audit brings it back, which knows what was only moved.
+    /// As [`Pipeline::catch_up`]. After a boot it also checks that every record that is in both the journal and the
+    /// branch's tree still has its file and its row, since a power cut can lose both. Returns whether anything was
+    /// missing. The audit brings it back: it knows what was only moved.
     ///
     /// # Errors
     /// Every [`Error`].
@@ -72,7 +72,7 @@ impl Pipeline<'_> {
         let begin = self.lag.position().filter(|_| !check);
         let walked = self.walk(begin, check, insert.then_some(&synced), &mut followed);
         if followed.gone {
-            // Before any segment goes, and should this process be killed, for the next.
+            // Before any segment is removed; and if this process is killed, for the next one.
             self.distrust(VoidReason::FilesLost)?;
         }
         let changes = match walked {
@@ -85,7 +85,7 @@ impl Pipeline<'_> {
                 ensured => ensured?,
             }
         }
-        // What an operation changed has been looked at only where its row could be, too.
+        // The files and rows that an operation changed have been checked only if its row could be.
         if check && !followed.gone && (insert || changes.is_empty()) {
             self.lag.boot = os::boot_id();
         }
@@ -95,7 +95,7 @@ impl Pipeline<'_> {
         Ok(followed)
     }
 
-    /// Goes through what is committed from `begin` on: looks at its files if it is to `check` them, and inserts rows.
+    /// Walks what is committed from `begin` on: checks its files if `check` says so, and inserts rows.
     fn walk(
         &mut self,
         begin: Option<Position>,
@@ -131,7 +131,7 @@ impl Pipeline<'_> {
         })
     }
 
-    /// Inserts the rows of `intents` and moves the watermark to `end`. Pages lag then from where rows did.
+    /// Inserts the rows of `intents` and moves the watermark to `end`. From then on, pages lag from where rows did.
     fn insert_lagging(
         &mut self,
         intents: Vec<Intent>,
@@ -179,8 +179,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Rows and files are where the history is: everything that lacked was looked for, or nothing could lack. `audited` says
-    /// that everything was audited.
+    /// Rows and files have reached the history: everything missing was looked for, or nothing could be missing.
+    /// `audited` says that everything was audited.
     pub(super) fn settle_rows(&mut self, audited: bool) -> Result<(), Error> {
         let memory = self.memory_identity();
         let boot = os::boot_id();
@@ -202,13 +202,13 @@ impl Pipeline<'_> {
             return Ok(());
         }
         match wanted.map(|mark| self.rows.set_mark(&mark)).transpose() {
-            // Then the next start looks again.
+            // Then the next start checks again.
             Err(error) if error.is_index_out_of_reach() => Ok(()),
             noted => noted.map(|_| ()),
         }
     }
 
-    /// Where the watermark was lost, so was where the pages lag from: renders and commits all of them.
+    /// If the watermark was lost, the point from which pages lag was lost, too: renders and commits all pages.
     fn commit_all_pages(&mut self) -> Result<(), Error> {
         self.rows.reach()?;
         let synced = self.ensure_synced()?;
@@ -236,8 +236,9 @@ impl Pipeline<'_> {
         self.files.applied(intent).map_err(|source| Error::Apply { id: intent.id, source })
     }
 
-    /// Hands to `visit`, in groups, the records from `begin`, or the journal's beginning, to what is committed, and where each
-    /// group ends. What is committed and no longer in the tree was removed by its owner, and stays so. Returns the other operations there.
+    /// Calls `visit`, in groups, with the records from `begin`, or the journal's beginning, up to what is committed,
+    /// and with the end of each group. A committed record that is no longer in the tree was removed by its owner, and
+    /// stays removed. Returns the other operations in that range.
     pub(super) fn each_committed(
         &mut self,
         begin: Option<Position>,
@@ -250,7 +251,7 @@ impl Pipeline<'_> {
         while more {
             let found = records.next()?;
             let here = Mark::of(records.reader());
-            // Where that is a segment's beginning, no entry ends there: the next one is read, and is not committed.
+            // At a segment's beginning no entry ends: the next one is read, and is not committed.
             let is_behind = at.is_before(&here);
             more = found.is_some() && here.is_before(&at);
             if let Some(Found::Op(logged)) = found.filter(|_| !is_behind) {

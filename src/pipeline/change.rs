@@ -1,17 +1,18 @@
-//! Operations that change a record: amendments, retractions, restorations. Each is a batch of its own, so that the history has
-//! each revision: a batch of records ends before it.
+//! Operations that change a record: amendments, retractions, restorations. Each is a batch of its own, so that the
+//! history has each revision. A batch of records ends before it.
 //!
-//! 1. What the history has of the record says what an operation comes to (`page::resolve`). It is the last store that an operation
-//!    reaches, so what it has, the others had, or get again.
-//! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so doing it again changes nothing.
+//! 1. The record's state in the history decides what an operation results in (`page::resolve`). The history is the last
+//!    store that an operation reaches, so what it has, the others had, or get again.
+//! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so applying it again changes
+//!    nothing.
 //! 3. An operation that joins two goes into the journal before it is applied, and waits there for its turn.
-//! 4. An operation waits for the index: a row that is inserted after its record was amended would be the one of before.
+//! 4. An operation waits for the index: a row inserted after its record was amended would be stale.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit | the operation in part of files and row | the next batch does the same again |
 //! | after it | all of it | nothing to do: its position is in git |
-//! | after an operation that joins two was appended | it, once more behind itself | the revision makes the double harmless |
+//! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
 
 use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
@@ -27,7 +28,7 @@ use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 
 impl Pipeline<'_> {
-    /// Applies and commits the operation `logged`, before which everything is committed.
+    /// Applies and commits the operation `logged`. Everything before it is already committed.
     pub(super) fn commit_change(&mut self, logged: &Logged, proof: &Synced<Position>) -> Result<Outcome, Error> {
         self.ensure_rows()?;
         let end = Mark { segment: logged.segment, position: logged.position };
@@ -66,7 +67,8 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Ensures files and rows of the operation `op`, if the history has it and nothing later: for after a power cut.
+    /// Ensures files and rows of the operation `op`, if it is the record's latest in the history. For after a power
+    /// cut.
     pub(super) fn ensure_change(&mut self, op: &Op, proof: &Synced<Position>) -> Result<(), Error> {
         let path = self.page_path(op)?;
         let current = self.current(op.of(), path.as_deref())?;
@@ -87,7 +89,7 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Puts `op`, which joins two operations, into the journal.
+    /// Appends `op`, which joins two operations, to the journal.
     fn append_joined(&mut self, op: &Op) -> Result<(), Error> {
         let journal = self.home.journal();
         crash::at(Point::ChangeBeforeAppend).map_err(fs::Error::io("append to", journal.dir().path()))?;
@@ -96,8 +98,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Where the record's page is in the history, or was: by what the operation says, else by the index. Where another
-    /// record's file was in its place, it has the full id.
+    /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
+    /// the index. If another record's file was in its place, the path has the full id.
     fn page_path(&mut self, op: &Op) -> Result<Option<String>, Error> {
         let (of, said) = match op {
             Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
@@ -127,7 +129,7 @@ impl Pipeline<'_> {
         Ok(Current { page, state: self.commits.read(&state_file(of))? })
     }
 
-    /// Takes `op` to files, row and page, and returns what it changes in the tree.
+    /// Applies `op` to files, row and page, and returns what it changes in the tree.
     fn apply_change<'o>(
         &mut self,
         op: &'o Op,
@@ -171,7 +173,7 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// The row of a record of which the history has nothing yet: the amendment carries all of it.
+    /// Inserts the row of a record that the history does not have yet: the amendment carries all of it.
     fn insert_amended(&mut self, intent: &Intent, path: &str) -> Result<(), Error> {
         let row = RowImage::of(intent, RecordPath(path).shown());
         self.rows.insert(&row)?;
@@ -235,8 +237,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Of `intents`, those whose record is not hidden: one that comes late, or again, brings nothing back. What its recorder
-    /// placed and inserted of it goes.
+    /// Those of `intents` whose record is not hidden: a late or repeated intent does not bring a record back. What its
+    /// recorder placed and inserted is removed.
     pub(super) fn without_hidden(
         &mut self,
         intents: Vec<Intent>,

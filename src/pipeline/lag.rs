@@ -1,23 +1,23 @@
 //! Rows that lag: records are committed, and the index does not have their rows yet.
 //!
-//! Nothing waits for a process that is stopped with SQLite's lock in its hands: once its lock has been waited for in vain, the
-//! batch is committed without its rows. The same where a file of the index cannot be opened; which keyed records there are
-//! is then asked of the history. After a power cut rows lag as well: the index has lost its last transactions, and their
-//! watermark with them.
+//! The pipeline does not wait for a process that is stopped while it holds SQLite's lock. Once the wait for the lock
+//! has timed out, the batch is committed without its rows. The same happens if a file of the index cannot be opened;
+//! then the history is asked which keyed records exist. After a power cut rows lag as well: the index has lost its last
+//! transactions, and their watermark with them.
 //!
-//! 1. The rows' watermark says from where on they lag. It needs no mark before the commit that goes without them.
-//! 2. Catching up inserts the rows and moves the watermark in one transaction; then the pages that show them are rendered and
-//!    committed. Until that is done, the watermark names where the pages lag from.
-//! 3. Until then the index does not know the keys of those records: the pipeline does.
-//! 4. Files go with the rows: after a boot, those of the whole journal are looked at once.
+//! 1. The rows' watermark says from where on they lag. It needs no marker before the commit that goes without them.
+//! 2. Catching up inserts the rows and moves the watermark in one transaction. Then the pages that show them are
+//!    rendered and committed. Until that is done, the watermark names where the pages lag from.
+//! 3. Until then the index does not know the keys of those records; the pipeline does.
+//! 4. Files go with the rows: after a boot, those of the whole journal are checked once.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit without rows | a batch that is not committed | the next batch, with its rows or without |
 //! | after it | a commit, and a watermark before it | the next process with the lock catches up |
 //! | while it catches up | some rows, and the watermark that names them | the same |
-//! | before the pages' commit | rows, perhaps pages, and where pages lag from | pages are rendered again and committed |
-//! | before that goes | where pages lag from | the same, and no page has changed |
+//! | before the pages' commit | rows, perhaps pages, and where pages lag from | pages are rendered and committed |
+//! | before that is cleared | where pages lag from | the same, and no page has changed |
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -38,11 +38,11 @@ use crate::target::{Mark, Watermark};
 #[derive(Debug)]
 pub(super) struct Lag {
     pub(super) rows: RowsAt,
-    /// The boot since which the files of the journal have been seen in place; empty if none is known.
+    /// The boot since which the files of the journal were seen in place; empty if unknown.
     pub(super) boot: String,
-    /// The identity of the `memory/` that they were seen in.
+    /// The identity of the `memory/` folder in which they were seen.
     pub(super) memory: Option<String>,
-    /// Keyed records that are committed and whose rows may be missing, and where each is.
+    /// Keyed records that are committed and whose rows may be missing, and the place of each.
     pub(super) keys: HashMap<RecordId, Place>,
 }
 
@@ -50,27 +50,27 @@ pub(super) struct Lag {
 pub(super) enum RowsAt {
     /// The index is out of reach.
     Unknown,
-    /// The watermark is a loss: after an audit the rows are where the history is.
+    /// The watermark is lost: after an audit the rows have reached the history.
     Lost {
-        /// Whether rows may be missing that no audit has looked for since.
+        /// Whether rows may be missing that no later audit has looked for.
         missed: bool,
     },
-    /// They have the journal up to `mark`.
+    /// They have applied the journal up to `mark`.
     At {
         mark: Mark,
-        /// The watermark, as the index has it.
+        /// The watermark, as stored in the index.
         stored: Mark,
-        /// From where on pages may be stale.
+        /// The point from which pages may be stale.
         pages: Option<Mark>,
     },
 }
 
-/// Where the record of an id is.
+/// The place of the record of an id.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// Its page, or its folder if it is an experiment; relative to the home.
+    /// The path of its page, or of its folder if it is an experiment; relative to the home.
     pub(super) path: String,
-    /// When it was recorded, which tells it from a repeat at the same path.
+    /// The time of its recording, which distinguishes it from a repeat at the same path.
     pub(super) created_at: Timestamp,
 }
 
@@ -80,7 +80,7 @@ impl Lag {
         Lag { rows: RowsAt::Unknown, boot: String::new(), memory: None, keys: HashMap::new() }
     }
 
-    /// Whether rows can be inserted of the batch that begins at `at`.
+    /// Whether the rows of the batch that begins at `at` can be inserted.
     pub(super) fn follows(&self, at: Mark) -> bool {
         match self.rows {
             RowsAt::Unknown => false,
@@ -89,7 +89,7 @@ impl Lag {
         }
     }
 
-    /// The watermark that rows have with `position`; `None` where it may not move.
+    /// The rows' watermark at `position`; `None` if it may not move.
     pub(super) fn mark(&self, journal: JournalId, position: Position) -> Option<RowsMark> {
         let RowsAt::At { pages, .. } = self.rows else { return None };
         let pages = pages.map(|mark| mark.position);
@@ -115,12 +115,12 @@ impl Lag {
         self.rows != RowsAt::Unknown
     }
 
-    /// Whether the watermark is lost, and rows may be missing that no audit has looked for since.
+    /// Whether the watermark is lost, and rows may be missing that no later audit has looked for.
     pub(super) fn has_missed(&self) -> bool {
         self.rows == RowsAt::Lost { missed: true }
     }
 
-    /// An audit begins, which finds what is missing by now.
+    /// An audit begins. It finds every row that is missing now.
     pub(super) fn begin_audit(&mut self) {
         if self.has_missed() {
             self.rows = RowsAt::Lost { missed: false };
@@ -136,12 +136,12 @@ impl Lag {
         }
     }
 
-    /// The segment that the watermark is in; `None` if that is not known.
+    /// The segment of the watermark; `None` if unknown.
     pub(super) fn segment(&self) -> Option<SegmentNumber> {
         self.slowest().map(|mark| mark.segment)
     }
 
-    /// The watermark, as the index has it; `None` if that is not known.
+    /// The watermark, as stored in the index; `None` if unknown.
     pub(super) fn position(&self) -> Option<Position> {
         self.slowest().map(|mark| mark.position)
     }
@@ -169,25 +169,24 @@ impl Lag {
 }
 
 impl Pipeline<'_> {
-    /// Whether files may be missing, since they have not been looked at in this boot, or an audit is due: what they lack may
-    /// be in the journal alone.
+    /// Whether files may be missing: they were not checked in this boot, or an audit is due. Their content may be in
+    /// the journal alone.
     pub(super) fn may_lack_files(&self) -> bool {
         self.void.is_some() || self.lag.boot.is_empty() || self.lag.boot != os::boot_id()
     }
 
-    /// Whether the index lacks rows of what is committed, or that cannot be told.
+    /// Whether the index lacks rows of committed records, or that is unknown.
     pub fn is_lagging(&self) -> bool {
         self.lag.is_behind(self.at)
     }
 
-    /// Up to where the journal is in git and in the index.
+    /// The position up to which the journal is in git and in the index.
     pub(super) fn settled_position(&self) -> Position {
         let behind = self.lag.is_behind(self.at).then(|| self.lag.position()).flatten();
         behind.unwrap_or(self.at.position)
     }
 
-    /// Reads the rows' watermark if the index is not open, or is another one than before. Returns whether the index can be
-    /// used.
+    /// Reads the rows' watermark if the index is not open, or was replaced. Returns whether the index can be used.
     pub(super) fn see_rows(&mut self) -> Result<bool, Error> {
         if self.rows.is_open() && self.lag.rows != RowsAt::Unknown {
             return Ok(true);
@@ -202,7 +201,7 @@ impl Pipeline<'_> {
         Ok(self.lag.rows != RowsAt::Unknown)
     }
 
-    /// As [`Pipeline::see_rows`], for a batch, which goes on without rows where the index cannot be used.
+    /// As [`Pipeline::see_rows`], for a batch, which continues without rows if the index cannot be used.
     pub(super) fn see_rows_or_go_on(&mut self) -> Result<(), Error> {
         self.see_rows().map(|_| ())
     }
@@ -219,8 +218,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// The rows' watermark. One that an older program kept in the state file moves to the index. `None` if the index is out
-    /// of reach.
+    /// The rows' watermark. One that an older program kept in the state file moves to the index. `None` if the index is
+    /// out of reach.
     fn upgraded_rows(&mut self) -> Result<Option<Watermark>, Error> {
         if let Some(before) = self.state.rows_before.clone() {
             let position = before.lag.unwrap_or(self.at.position);
@@ -263,7 +262,7 @@ impl Pipeline<'_> {
                 self.distrust(reason)?;
                 return Ok(RowsAt::Lost { missed: true });
             }
-            // It is rebuilt, and everything audited, by the recovery that comes next.
+            // The recovery that follows rebuilds the index, and audits everything.
             Watermark::StoreLost | Watermark::With(_) | Watermark::OutOfReach => {
                 return Ok(RowsAt::Lost { missed: true });
             }
@@ -276,20 +275,20 @@ impl Pipeline<'_> {
         os::lasting_identity(&self.home.path().join("memory"))
     }
 
-    /// Where the record `id` is, if it is known.
+    /// The place of the record `id`, if known.
     pub(super) fn place_of(&self, id: RecordId) -> Result<Option<Place>, Error> {
         if let Some(place) = self.lag.keys.get(&id) {
             return Ok(Some(place.clone()));
         }
         if !self.rows.is_open() {
-            // The history has been asked for all keys of the batch.
+            // The history was asked for all keys of the batch.
             return Ok(None);
         }
         let known = self.rows.find(id)?;
         Ok(known.map(|it| Place { path: it.path, created_at: it.created_at }))
     }
 
-    /// Learns from the history, where the index cannot tell, which of the keyed records that are pending are committed.
+    /// If the index cannot be used, learns from the history which of the pending keyed records are committed.
     pub(super) fn find_keys_in_history(&mut self) -> Result<(), Error> {
         if matches!(self.lag.rows, RowsAt::At { .. }) {
             return Ok(());
@@ -302,13 +301,13 @@ impl Pipeline<'_> {
         }
         let (mut found, mut failed) = (Vec::new(), None);
         self.commits.each_file(&mut |file| {
-            // The name of its page, or of an experiment's folder, ends in the short id, which the full one ends in, too.
+            // The name of its page, or of an experiment's folder, ends in the short id, and so does the full id.
             let stem = file.path().strip_suffix("/hypothesis.md").or_else(|| file.path().strip_suffix(".md"));
             let short = stem.and_then(|stem| stem.get(stem.len().checked_sub(8)?..));
             let Some(id) = short.and_then(|short| wanted.get(short)) else { return ControlFlow::Continue(()) };
             match file.read() {
                 Ok(bytes) if page::id_of(&bytes) == Some(*id) => {
-                    // A page that no longer says when it was recorded is the record all the same.
+                    // A page that no longer says when it was recorded is still the record.
                     let created_at = page::parse(&bytes).map_or(Timestamp::UNIX_EPOCH, |parsed| parsed.created_at);
                     found.push((*id, Place { path: RecordPath(file.path()).shown().to_owned(), created_at }));
                     ControlFlow::Continue(())

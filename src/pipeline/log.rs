@@ -14,7 +14,8 @@ const COPY_GROUP: usize = 256;
 pub(super) struct Reading<'h> {
     records: Records<'h>,
     pending: Vec<Pending>,
-    /// An operation that changes a record: it comes when all before it is committed, and nothing is read before that.
+    /// An operation that changes a record. It is applied once everything before it is committed, and nothing more is
+    /// read before that.
     change: Option<Box<Logged>>,
     bytes: usize,
     skipped: Skipped,
@@ -24,13 +25,13 @@ pub(super) struct Reading<'h> {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) intent: Intent,
-    /// Where its entry ends.
+    /// The end of its entry.
     end: Mark,
-    /// What lay before it.
+    /// The entries skipped before it.
     before: Skipped,
 }
 
-/// Entries that are no records. They are counted when the record behind them is committed, and so exactly once.
+/// Entries that are not records. They are counted when the record after them is committed, and so exactly once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Skipped {
     pub(super) torn: u64,
@@ -50,7 +51,7 @@ impl<'h> Reading<'h> {
         self.records.segment()
     }
 
-    /// Where the last pending record ends; `None` if nothing is pending.
+    /// The end of the last pending record; `None` if nothing is pending.
     pub(super) fn end(&self) -> Option<Mark> {
         self.pending.last().map(|pending| pending.end)
     }
@@ -76,13 +77,13 @@ impl<'h> Reading<'h> {
         self.change.as_deref()
     }
 
-    /// That operation is committed. Returns what lay before it.
+    /// That operation is committed. Returns the entries skipped before it.
     pub(super) fn change_passed(&mut self) -> Skipped {
         self.change = None;
         std::mem::take(&mut self.skipped)
     }
 
-    /// Everything pending is committed. Returns what lay between.
+    /// Everything pending is committed. Returns the entries skipped in between.
     pub(super) fn passed(&mut self) -> Skipped {
         let mut skipped = Skipped::default();
         for before in self.pending.drain(..).map(|pending| pending.before) {
@@ -95,8 +96,8 @@ impl<'h> Reading<'h> {
 }
 
 impl Pipeline<'_> {
-    /// Reads what was appended since, until a batch is full. What is damaged goes to quarantine. What lies before a segment
-    /// of a newer program is committed first; that segment is not passed.
+    /// Reads what was appended since, until a batch is full. Damage goes to quarantine. What lies before a newer
+    /// program's segment is committed first; that segment is not passed.
     ///
     /// # Errors
     /// [`Error::Journal`], and [`Error::Fs`] if quarantine cannot take it.
@@ -127,7 +128,7 @@ impl Pipeline<'_> {
         if self.quarantine.damage(segment, offset, bytes, why)? {
             self.counts.damaged += 1;
             tracing::error!(%segment, offset, bytes = bytes.len(), why, "a damaged entry is in quarantine");
-            // What the journal has lost may be in its file or its row.
+            // A record that the journal has lost may be in its file or its row.
             self.distrust(VoidReason::JournalDamaged)?;
         }
         Ok(())
@@ -161,8 +162,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Makes durable all that has been read and is not committed. `None` if a sync failed, and everything has been copied
-    /// to a new segment instead and read from there.
+    /// Makes durable all that has been read and is not committed. `None` if a sync failed: then everything was copied
+    /// to a new segment, and is read from there.
     pub(super) fn sync_journal(&mut self) -> Result<Option<Synced<Position>>, Error> {
         match self.exclusive.journal().sync(self.at.segment, self.reading.records.reader()) {
             Ok(synced) => Ok(Some(synced)),
@@ -177,7 +178,7 @@ impl Pipeline<'_> {
     }
 
     /// After a failed sync nothing on that file is trusted again: what is not committed is copied to a new segment, and
-    /// the old ones are read no more.
+    /// the old ones are no longer read.
     fn copy_to_new_segment(&mut self) -> Result<(), Error> {
         let journal = self.home.journal();
         let fresh = self.exclusive.journal().rotate()?;
@@ -191,7 +192,7 @@ impl Pipeline<'_> {
         {
             match reader.next()? {
                 Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
-                // The segment goes, and with it what may not have been read before.
+                // The segment will be removed, and with it what may not have been read before.
                 Some(Item::Damaged { segment, offset, bytes, why }) => {
                     self.take_damage(segment, offset, &bytes, why)?;
                 }
@@ -207,7 +208,7 @@ impl Pipeline<'_> {
         let records = Records::from_position(journal, start)?;
         self.reading = Reading::from(records.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?);
         let before = std::mem::replace(&mut self.at, Mark { segment: fresh, position: start });
-        // What lies between is not committed, so rows that were not behind are not behind now.
+        // Nothing in between is committed, so rows that did not lag do not lag now.
         self.lag.skip(before, self.at);
         tracing::warn!(entries = copied, segment = %fresh, "copied what was not committed to a new segment");
         self.look()

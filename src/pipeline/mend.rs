@@ -1,6 +1,7 @@
-//! What recovery asks of the pipeline: to look into the stores, and to mend what only recovery mends.
+//! What recovery asks of the pipeline: access to the stores, and the repairs that only recovery makes.
 //!
-//! The stores themselves stay in here. What is brought back goes through the journal (`append`), like everything else.
+//! The stores themselves are not handed out. What is brought back goes through the journal (`append`), like everything
+//! else.
 
 use std::path::PathBuf;
 
@@ -14,8 +15,8 @@ use crate::target::index::{self, Known, RowImage};
 use crate::target::pages::Pages;
 
 impl Pipeline<'_> {
-    /// Removes what a crash can leave behind and no process will use. A recorder at work loses a temporary file to that at the
-    /// most, and leaves its file to the worker then. Returns how much there was.
+    /// Removes what a crash can leave behind and no process will use. At worst a recorder at work loses a temporary
+    /// file, and leaves its file to the worker then. Returns the number of leftovers.
     ///
     /// # Errors
     /// [`Error::Fs`], [`Error::History`], [`Error::Home`].
@@ -27,7 +28,7 @@ impl Pipeline<'_> {
         Ok(swept + self.commits.sweep()?)
     }
 
-    /// Removes what keeps the index from being opened, if that is safe. Returns what still keeps it from it.
+    /// Removes what keeps the index from being opened, if that is safe. Returns what still prevents it.
     ///
     /// # Errors
     /// [`Error::Home`].
@@ -35,7 +36,7 @@ impl Pipeline<'_> {
         self.rows.unblock()
     }
 
-    /// Whether the index has to be rebuilt. Only a `thorough` look reads all of it.
+    /// Whether the index has to be rebuilt. Only a `thorough` check reads all of it.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -43,7 +44,7 @@ impl Pipeline<'_> {
         self.rows.is_lost(thorough)
     }
 
-    /// Brings an index of an older version up to date. Where the index is locked, the next recovery does it.
+    /// Migrates an index of an older version. If the index is locked, the next recovery does it.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
@@ -51,7 +52,7 @@ impl Pipeline<'_> {
         self.rows.update()
     }
 
-    /// Audits all stores, as far as they have what is settled.
+    /// Audits all stores, up to what is settled.
     ///
     /// # Errors
     /// Every [`audit::Error`].
@@ -62,7 +63,7 @@ impl Pipeline<'_> {
         audit(&Stores { home: self.home, index, history, committed }, progress)
     }
 
-    /// Opens the index, if it is not open.
+    /// Opens the index, unless it is open.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -71,7 +72,7 @@ impl Pipeline<'_> {
         self.rows.reach()
     }
 
-    /// The files and the history alone, for an index that is lost.
+    /// The files and the history alone, for when the index is lost.
     pub fn without_index(&self) -> Stores<'_> {
         Stores { home: self.home, index: None, history: Some(self.commits.as_read()), committed: None }
     }
@@ -85,7 +86,7 @@ impl Pipeline<'_> {
         self.rows.find(id)
     }
 
-    /// The record that a row holds, as far as a row holds it.
+    /// The record of a row, as far as a row holds it.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -94,7 +95,7 @@ impl Pipeline<'_> {
         self.rows.record_of(row)
     }
 
-    /// The last change of the record `id`, as far as the index knows of one.
+    /// The last change of the record `id`, if the index knows one.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -111,8 +112,8 @@ impl Pipeline<'_> {
         self.rows.forget(id)
     }
 
-    /// Puts back a row that another program has deleted, under its old number, and says what it was made from: the copy of
-    /// the index that has it, if one does. `None` where that cannot be done.
+    /// Puts back a row that another program has deleted, under its old number, and returns what it was made from: the
+    /// copy of the index that has it, if any. `None` if it cannot be put back.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
@@ -120,7 +121,7 @@ impl Pipeline<'_> {
         self.rows.revive(row)
     }
 
-    /// The bytes that the history has at `path`.
+    /// The bytes at `path` in the history.
     ///
     /// # Errors
     /// [`Error::History`].
@@ -128,7 +129,7 @@ impl Pipeline<'_> {
         Ok(self.commits.read(path)?)
     }
 
-    /// Writes `ops` to the journal, where they go the usual way.
+    /// Appends `ops` to the journal, from where they go the usual way.
     ///
     /// # Errors
     /// [`Error::Journal`], [`Error::Fs`].
@@ -142,7 +143,7 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Gives the entry `json`, which is parked under `name`, to the journal again, and lets it go from quarantine.
+    /// Appends the entry `json`, which is parked under `name`, to the journal again, and removes it from quarantine.
     ///
     /// # Errors
     /// [`Error::Journal`], [`Error::Fs`]; it may be in both then, which is harmless.
@@ -164,8 +165,8 @@ impl Pipeline<'_> {
         Pages { files: &self.files, rows: &*self.rows }.render(folders)
     }
 
-    /// Lets the record of `intent`, which is parked under `name`, go from quarantine if all stores have it by now. Returns
-    /// whether they do.
+    /// Releases the record of `intent`, which is parked under `name`, from quarantine if all stores have it by now.
+    /// Returns whether they do.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].

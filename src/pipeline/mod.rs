@@ -1,4 +1,4 @@
-//! The pipeline: the journal goes to the targets in order, their watermarks move, and finished segments go.
+//! The pipeline: the journal goes to the targets in order, their watermarks move, and finished segments are removed.
 //!
 //! ```text
 //! journal ──look──▶ pending ──sync──▶ files ─▶ rows ─▶ pages ─▶ history
@@ -7,17 +7,19 @@
 //! ```
 //!
 //! 1. Nothing reaches a target before its part of the journal is synced: `apply` takes the proof.
-//! 2. A batch is a prefix of what is pending, and becomes one commit. It is applied to files, rows and pages before that.
-//! 3. What cannot be applied is parked, durably, before its position passes. What can be later is never parked.
-//! 4. Of several intents with one id, the first in the journal's order is the record.
-//! 5. A target may lag. No segment goes before the slowest required one: not before its files and rows are durable, and all
-//!    of it is in git (`prune`).
-//! 6. A process that holds SQLite's lock holds up rows, never commits: rows lag then (`lag`). The same where a file of the
-//!    index cannot be opened.
+//! 2. A batch is a prefix of what is pending, and becomes one commit. It is applied to files, rows and pages before
+//!    that.
+//! 3. What cannot be applied is parked, durably, before its position is passed. What can be applied later is never
+//!    parked.
+//! 4. If several intents share an id, the first in the journal's order is the record.
+//! 5. A target may lag. No segment is removed before the slowest required target has passed it: its files and rows must
+//!    be durable, and all of it must be in git (`prune`).
+//! 6. A process that holds SQLite's lock delays rows, never commits: rows lag then (`lag`). The same happens if a file
+//!    of the index cannot be opened.
 //! 7. A watermark that the journal does not validate is a loss, never a beginning: everything is audited (`open`).
 //!
-//! The holder of the worker's lock does this: the worker, or `flush` and `recover` where none runs. The stores are behind
-//! the traits of `target`, and nobody outside gets hold of them: what recovery needs of them is in `mend`.
+//! The holder of the worker's lock runs it: the worker, or `flush` and `recover` if no worker runs. The stores are
+//! behind the traits of `target`, and are not handed out: what recovery needs of them is in `mend`.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -66,22 +68,22 @@ use log::Reading;
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many pending records make a batch due.
+    /// The number of pending records that makes a batch due.
     pub records_due: usize,
-    /// The most records in one commit: what is pending beyond those that made it due goes along, since many small
-    /// commits of one folder cost more than a large one.
+    /// The most records in one commit. What is pending beyond `records_due` goes along, since many small commits of one
+    /// folder cost more than a large one.
     pub records_max: usize,
     /// The most bytes of intents held in memory.
     pub bytes_max: usize,
-    /// The size in bytes from which on the journal goes on in a new segment.
+    /// The segment size in bytes at which the journal rotates.
     pub segment_bytes_max: u64,
     /// How long a segment stays after its last record was committed.
     pub keep: Duration,
-    /// How long to wait for SQLite's lock, before rows lag.
+    /// How long to wait for SQLite's lock before rows lag.
     pub index_wait: Duration,
     /// How many bytes of the journal rows may hold back. Beyond that they are given up, and added from the files later.
     pub rows_bytes_max: u64,
-    /// For how long rows may hold back segments.
+    /// How long rows may hold back segments.
     pub rows_age_max: Duration,
     /// How the history is kept.
     pub history: HistoryOptions,
@@ -103,7 +105,7 @@ impl Default for Options {
     }
 }
 
-/// What has been counted since the counting began.
+/// Counters since the counting began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -119,23 +121,23 @@ pub struct Counts {
     pub torn: u64,
     /// Entries that their writers voided.
     pub voided: u64,
-    /// Damaged stretches of the journal, each counted once.
+    /// Damaged ranges of the journal, each counted once.
     pub damaged: u64,
     /// Records parked, each counted once.
     pub parked: u64,
     /// Records that were parked and could be applied later.
     pub released: u64,
-    /// Amendments that were void, since their record had been retracted before they came.
+    /// Amendments without effect, since their record had been retracted before them.
     pub raced: u64,
     /// Segments removed.
     pub segments_removed: u64,
-    /// Attempts that failed and were made again.
+    /// Failed attempts that were retried.
     pub retries: u64,
-    /// Times that a lock on a reference was waited for.
+    /// Waits for a lock on a reference.
     pub waits: u64,
 }
 
-/// Whether this program applies `op`. Others are parked until one comes that does.
+/// Whether this program applies `op`. Other operations are parked until a program does.
 pub(crate) fn applies(op: &Op) -> bool {
     match op {
         Op::Record(_) | Op::Amend(_) | Op::Retract(_) | Op::Restore(_) => true,
@@ -168,17 +170,17 @@ pub struct Pipeline<'h> {
     files: Applier<'h>,
     rows: Box<dyn Rows + 'h>,
     commits: Box<dyn Commits + 'h>,
-    /// The journal up to here is committed.
+    /// The journal is committed up to here.
     at: Mark,
-    /// The history's watermark, as its store has it.
+    /// The history's watermark, as stored.
     stored: Mark,
-    /// How far the rows are behind that.
+    /// How far the rows lag behind that.
     lag: Lag,
     /// Why an audit of everything is due, if one is.
     void: Option<VoidReason>,
-    /// Paths that history had once and their owner removed: they stay removed.
+    /// Paths that the history once had and their owner removed: they stay removed.
     removed: HashSet<String>,
-    /// Whether an operation that joins others was put into the journal, behind what was to be committed.
+    /// Whether an operation that joins others was appended to the journal, behind what was to be committed.
     has_joined: bool,
     last_commit: Instant,
     counts: Counts,
@@ -191,13 +193,13 @@ impl<'h> Pipeline<'h> {
         self.home
     }
 
-    /// Repacks beside the commits from now on, until this is dropped. A commit that finds as many packs as may be waits for
-    /// that, though not for long.
+    /// Repacks alongside the commits from now on, until this is dropped. A commit that finds the maximum number of
+    /// packs waits for that, for a short time.
     pub fn keep_packs_few(&mut self) {
         self.commits.keep_packs_few();
     }
 
-    /// Repacks now where there are more than `packs_max` packs.
+    /// Repacks now if there are more than `packs_max` packs.
     ///
     /// # Errors
     /// [`Error::History`].
@@ -210,7 +212,7 @@ impl<'h> Pipeline<'h> {
         &self.options
     }
 
-    /// Up to where the journal is committed.
+    /// The position up to which the journal is committed.
     pub fn committed(&self) -> Position {
         self.at.position
     }
@@ -220,22 +222,22 @@ impl<'h> Pipeline<'h> {
         (self.at.segment, self.at.position.offset) >= (number, offset)
     }
 
-    /// What has been counted.
+    /// The counters.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Goes on counting from `counts`.
+    /// Continues counting from `counts`.
     pub fn count_from(&mut self, counts: Counts) {
         self.counts = counts;
     }
 
-    /// What waits to be committed, as far as it has been read.
+    /// The backlog, as far as it has been read.
     pub fn backlog(&self) -> Backlog {
         self.reading.backlog(&self.options)
     }
 
-    /// Whether there is nothing to commit, to catch up with or to maintain, unless something happens.
+    /// Whether there is nothing to commit, to catch up with or to maintain until a new event.
     pub fn is_at_rest(&self) -> bool {
         let holds_nothing = self.at.position.checksum == 0 || self.at.segment != self.reading.segment();
         self.reading.is_empty()
@@ -248,22 +250,22 @@ impl<'h> Pipeline<'h> {
         self.reading.segment()
     }
 
-    /// When something is due for the database of an adopted home; `None` if nothing will be unless something happens.
+    /// When upkeep of an adopted home's database is due; `None` if none will be until a new event.
     pub fn upkeep_due(&self) -> Option<Instant> {
         self.rows.upkeep_due()
     }
 
-    /// Does what is due for the database of an adopted home. What cannot be done now is done later.
+    /// Does the due upkeep of an adopted home's database. What cannot be done now is done later.
     pub fn upkeep(&mut self) {
         self.rows.upkeep();
     }
 
-    /// Does the last of it, for a process that ends.
+    /// Does the final upkeep, for a process that ends.
     pub fn end_upkeep(&mut self) {
         self.rows.end_upkeep();
     }
 
-    /// The journal, as watermarks are judged by it.
+    /// The journal, by which watermarks are judged.
     fn log(&self) -> Log<'_> {
         Log { journal: self.home.journal(), id: self.journal_id, state: Some(&self.state) }
     }

@@ -1,9 +1,9 @@
-//! Where a pipeline begins, and what it makes sure of first.
+//! Where a pipeline begins, and what it checks first.
 //!
-//! Each target says by its watermark how far it is (`target`). The history's decides where reading begins; the rows' and with
-//! it the files' whether they lag. One that cannot be trusted makes an audit of everything due: that is durable before anything
-//! is committed, and so is not forgotten by a process that is killed. Where the history's is void, everything in the journal is
-//! looked up in the history.
+//! Each target's watermark says how far it is (`target`). The history's decides where reading begins. The rows' decides
+//! whether rows lag, and with them the files. If a watermark cannot be trusted, an audit of everything is due. That is
+//! durable before anything is committed, so a killed process does not forget it. If the history's watermark is void,
+//! everything in the journal is looked up in the history.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
@@ -22,7 +22,7 @@ use crate::target::rows::{IndexRows, Rows};
 use crate::target::{Log, Mark, Watermark};
 
 impl<'h> Pipeline<'h> {
-    /// The pipeline of the home of `exclusive`. Makes what the journal and the history lack to go on.
+    /// The pipeline of the home of `exclusive`. Creates what the journal and the history need and lack.
     ///
     /// # Errors
     /// Every [`Error`]; what was recorded is still in the journal.
@@ -76,14 +76,14 @@ impl<'h> Pipeline<'h> {
         pipeline.void = void.or(pipeline.state.audit_due.then_some(VoidReason::Unfinished));
         pipeline.begin_audit()?;
         match pipeline.find_rows() {
-            // The index is damaged or of a newer program: the first to need it says so.
+            // The index is damaged or of a newer program: the first caller that needs it reports that.
             Err(Error::Index(_)) => {}
             found => found?,
         }
         Ok(pipeline)
     }
 
-    /// Where the history's watermark is void: everything in the journal is looked up in the history.
+    /// The history's watermark is void: everything in the journal is looked up in the history.
     fn begin_audit(&mut self) -> Result<(), Error> {
         let Some(reason) = self.void else { return Ok(()) };
         tracing::warn!(reason = reason.name(), "everything in the journal is looked up in the history");
@@ -100,12 +100,12 @@ impl<'h> Pipeline<'h> {
         self.void
     }
 
-    /// Whether an audit of everything is due and can be made now.
+    /// Whether an audit of everything is due and possible now.
     pub fn wants_audit(&self) -> bool {
         self.void.is_some() && self.lag.is_known()
     }
 
-    /// Makes an audit of everything due; should its process be killed, the next makes it.
+    /// Marks an audit of everything as due. If this process is killed, the next one does it.
     pub(super) fn distrust(&mut self, why: VoidReason) -> Result<(), Error> {
         if self.void.is_none() {
             tracing::warn!(reason = why.name(), "an audit of everything is due");
@@ -118,13 +118,13 @@ impl<'h> Pipeline<'h> {
         Ok(())
     }
 
-    /// Recovery came to its end: from now on, watermarks are trusted. `audited` says that everything was audited.
+    /// Recovery is complete: from now on, watermarks are trusted. `audited` says that everything was audited.
     ///
     /// # Errors
-    /// [`Error::Fs`], [`Error::Index`] if it cannot be remembered; then the next start looks again.
+    /// [`Error::Fs`], [`Error::Index`] if that cannot be stored; then the next start checks again.
     pub fn settle(&mut self, audited: bool) -> Result<(), Error> {
         let was_held = self.may_lack_files();
-        // Rows that the audit brought back, and that could not be inserted, are looked for again.
+        // Rows that the audit brought back but could not insert are looked for again.
         let audited = audited && !self.lag.has_missed();
         if audited || self.void.is_none() {
             // What was looked up and found need not be looked up again.
@@ -150,7 +150,7 @@ impl<'h> Pipeline<'h> {
         if was_held { self.prune() } else { Ok(()) }
     }
 
-    /// Of all records in the journal, the paths that the history had once and has no longer.
+    /// The paths of records in the journal that the history once had and no longer has.
     fn find_removed(&self) -> Result<HashSet<String>, Error> {
         if self.commits.tip()?.is_none() {
             return Ok(HashSet::new());
@@ -175,7 +175,7 @@ fn begin(journal: &Journal, watermark: Watermark) -> Result<(Reader<'_>, Option<
     };
     let void = match watermark {
         Watermark::Lost(reason) => Some(reason),
-        // It was there a moment ago.
+        // It existed a moment ago.
         Watermark::At(_) if from.is_none() => Some(VoidReason::PositionVoid),
         _ => None,
     };

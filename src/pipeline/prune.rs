@@ -1,19 +1,19 @@
-//! Housekeeping between batches: rotation, and the removal of segments.
+//! Maintenance between batches: rotation, and the removal of segments.
 //!
-//! The rule: **no segment goes that the watermark of a required target lies in**, as its store has it, or that lies behind
-//! it. What is removed is durable in files and rows before that, and in git.
+//! The rule: **no segment is removed that holds a required target's watermark**, as its store has it, or that comes
+//! after it. Before a segment is removed, its records are durable in files, rows and git.
 //!
-//! Files go with the rows, for the boot that the rows' watermark names. So nothing goes either until they have been looked at in
-//! this boot, or while an audit is due.
+//! Files go with the rows, for the boot that the rows' watermark names. So no segment is removed until the files have
+//! been checked in this boot, or while an audit is due.
 //!
-//! Rows alone can be given up: where they hold back too much of the journal, or for too long, segments go without them. Their
-//! watermark is into a part that is gone then, which is a loss: once the index can be used, everything is audited, and rows are
-//! added from the files.
+//! Only rows can be given up: if they hold back too much of the journal, or for too long, segments are removed without
+//! them. Then their watermark points into a removed part, which is a loss: once the index can be used, everything is
+//! audited, and rows are added from the files.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
-//! | between giving rows up and adding them | a watermark into a part that is gone | the next to use the index audits everything |
+//! | between giving rows up and adding them | a watermark into a removed part | the next user of the index audits all |
 
 use super::{Error, Pipeline, VoidReason};
 use crate::fs;
@@ -21,10 +21,10 @@ use crate::journal::{Records, SegmentNumber};
 use crate::model::Intent;
 
 impl Pipeline<'_> {
-    /// Checkpoints the index, goes on to a new segment, removes those that are finished.
+    /// Checkpoints the index, rotates to a new segment, and removes finished ones.
     ///
     /// # Errors
-    /// [`Error::Journal`], [`Error::Index`], [`Error::Fs`]; nothing is lost by that, and it is tried again next time.
+    /// [`Error::Journal`], [`Error::Index`], [`Error::Fs`]; nothing is lost then, and the next call retries.
     pub fn maintain(&mut self) -> Result<(), Error> {
         self.rows.maintain()?;
         if self.wants_rotation()? {
@@ -44,16 +44,16 @@ impl Pipeline<'_> {
         Ok(*size >= self.options.segment_bytes_max || finished)
     }
 
-    /// Removes the segments before the one that the slowest required target's watermark is in.
+    /// Removes the segments before the one that holds the slowest required target's watermark.
     pub(super) fn prune(&mut self) -> Result<(), Error> {
         if self.exclusive.journal().finished(self.stored.segment)?.is_empty() {
             return Ok(());
         }
-        // Where the rows' watermark is not known, it can be anywhere.
+        // If the rows' watermark is unknown, it can be anywhere.
         let rows = self.lag.segment().unwrap_or(SegmentNumber(0));
         let given_up = rows < self.stored.segment && self.is_too_much(rows)?;
         if given_up {
-            // Should this process be killed, the next to use the index knows.
+            // If this process is killed, the next one to use the index knows.
             self.distrust(VoidReason::RowsLost)?;
         } else if self.may_lack_files() {
             return Ok(());
@@ -68,7 +68,7 @@ impl Pipeline<'_> {
         if finished.is_empty() {
             return Ok(());
         }
-        // What lies on other file systems goes first: the proof is of all of them.
+        // Other file systems come first: the proof covers all of them.
         let folders = self.files.elsewhere()?;
         let (rows, commits) = (&mut self.rows, &mut self.commits);
         let sync = || Ok::<_, Error>(commits.sync()? && (without_rows || rows.sync()?));

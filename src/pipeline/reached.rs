@@ -1,4 +1,4 @@
-//! How far the targets are, for those who only look.
+//! How far the targets are, for read-only callers.
 
 use crate::home::Home;
 use crate::journal::{self, Reader};
@@ -9,25 +9,26 @@ use crate::target::index::Index;
 use crate::target::rows::{RowsMark, mark_in};
 use crate::target::{Error, Log, Mark, Watermark, commits};
 
-/// How far the journal of a home has got.
+/// How far the journal of a home has been applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// Up to where it is in git; `None` if that is not known.
+    /// The position up to which it is in git; `None` if unknown.
     pub committed: Option<Position>,
-    /// From where on rows of what is in git may be missing, if any may.
+    /// The position from which rows of what is in git may be missing, if any may.
     pub rows_lag: Option<Position>,
-    /// Whether the journal no longer has all of them, so that they have to be added from the files.
+    /// Whether the journal no longer has all of those records, so that their rows have to be added from the files.
     pub rows_lost: bool,
 }
 
 impl Reached {
-    /// Up to where everything is in git and in the index; `None` if that is not known.
+    /// The position up to which everything is in git and in the index; `None` if unknown.
     pub fn settled(self) -> Option<Position> {
         self.rows_lag.or(self.committed)
     }
 }
 
-/// How far the journal of `home` has got. Without its `index`, rows of all that the journal holds may be missing.
+/// How far the journal of `home` has been applied. Without its `index`, rows of everything in the journal may be
+/// missing.
 ///
 /// # Errors
 /// [`Error::Journal`], [`Error::History`], [`Error::Fs`].

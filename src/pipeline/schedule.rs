@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// What waits to be committed.
+/// The backlog: what waits to be committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// How many records, as far as they have been read.
     pub records: usize,
     /// Whether there are enough of them for a batch.
     pub full: bool,
-    /// The highest severity among them; 0 if there are none.
+    /// The highest severity among them; 0 if the backlog is empty.
     pub severity_max: u8,
 }
 
@@ -19,18 +19,18 @@ pub struct Backlog {
 pub struct Schedule {
     /// How long the oldest record may wait.
     pub age_max: Duration,
-    /// The severity from which on a record waits for nothing.
+    /// The lowest severity that makes a batch due at once.
     pub urgent: u8,
     oldest: Option<Instant>,
 }
 
 impl Schedule {
-    /// A schedule for which nothing is pending yet.
+    /// A schedule with nothing pending yet.
     pub fn new(age_max: Duration, urgent: u8) -> Schedule {
         Schedule { age_max, urgent, oldest: None }
     }
 
-    /// Takes note of what is pending at `now`, and says when it is due: `None` if nothing is.
+    /// Takes note of the backlog at `now`, and returns when it is due: `None` if it is empty.
     pub fn due(&mut self, backlog: Backlog, now: Instant) -> Option<Instant> {
         if backlog.records == 0 {
             self.oldest = None;
@@ -41,7 +41,7 @@ impl Schedule {
         Some(if at_once { now } else { oldest + self.age_max })
     }
 
-    /// Everything pending was committed: what is seen next is the oldest.
+    /// Everything pending was committed: the next record seen is the oldest.
     pub fn done(&mut self) {
         self.oldest = None;
     }

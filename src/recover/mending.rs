@@ -1,4 +1,5 @@
-//! Acting on what an audit found: each missing part goes to the journal again, as the operation that it is from.
+//! Acting on the audit's findings: each missing part is appended to the journal again, as the operation that it came
+//! from.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +16,16 @@ use crate::target::index::RowImage;
 
 /// How many operations are appended with one sync.
 const GROUP: usize = 256;
-/// How many bytes of files are, at the most.
+/// The most bytes of files appended with one sync.
 const GROUP_BYTES: usize = 4 << 20;
 /// The largest file that can be brought back through the journal.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
-/// What acts on findings, and what it has found so far.
+/// Acts on findings, and keeps what it has found so far.
 pub(super) struct Mending<'m, 'h> {
     pub(super) pipeline: &'m mut Pipeline<'h>,
     pub(super) report: &'m mut Report,
-    /// Intents to be written to the journal.
+    /// Intents to be appended to the journal.
     group: Vec<Op>,
     group_bytes: usize,
 }
@@ -44,7 +45,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         match finding.action {
             Action::Nothing | Action::Wait => Ok(()),
-            // What a mark hides, only its restoration brings back.
+            // A record hidden by a marker comes back only when it is restored.
             Action::AddRow if finding.evidence.row == audit::Row::Marked => self.state_again(finding),
             Action::AddRow | Action::CommitFile => self.commit_file(finding),
             Action::CommitRevision | Action::UpdateRow | Action::ReplaceFile => self.revision_again(finding),
@@ -62,8 +63,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
     }
 
-    /// Puts back the row of `id`, which another program has deleted, under the number that it had. False where that cannot
-    /// be done.
+    /// Puts back the row of `id`, which another program has deleted, under its old number. False if it cannot be put
+    /// back.
     fn revive(&mut self, finding: &Finding, id: RecordId) -> Result<bool, Error> {
         let file = match finding.evidence.file {
             audit::File::Current | audit::File::Edited => {
@@ -96,8 +97,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.report.lost.push(lost);
     }
 
-    /// The retraction or restoration that the record's state file says, once more: its revision brings every store to it, and
-    /// changes nothing where they have it. One of which nothing is left but the name of a torn state file is a retraction.
+    /// Repeats the retraction or restoration in the record's state file: its revision brings every store to it, and
+    /// changes nothing in stores that have it. If only the name of a torn state file is left, it is a retraction.
     fn state_again(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(of) = finding.id.or(finding.state.as_ref().map(|state| state.of)) else { return Ok(()) };
         let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
@@ -110,8 +111,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         if self.group.len() == GROUP { self.append() } else { Ok(()) }
     }
 
-    /// The latest of what file and history have of a record, once more, as the operation that it is from: its revision brings
-    /// every store to it.
+    /// Repeats the latest revision that file and history have of a record, as the operation that it came from: its
+    /// revision brings every store to it.
     fn revision_again(&mut self, finding: &Finding) -> Result<(), Error> {
         if finding.evidence.state == audit::State::Restored && finding.action == Action::CommitRevision {
             return self.state_again(finding);
@@ -134,7 +135,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
     }
 
-    /// Everything goes through the journal, a lone row too: applying and committing it again has no other effect.
+    /// Everything goes through the journal, even a lone row: applying and committing it again has no other effect.
     pub(super) fn again(&mut self, intent: Intent) -> Result<(), Error> {
         self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
         self.group.push(Op::Record(Box::new(intent)));
@@ -213,7 +214,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
             page.text = page::amended_page(known.id, known.created_at, &request, amended);
         }
-        // The row says where the record is, whatever its page would be called today.
+        // The row says where the record is, whatever its page would be named today.
         let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for file in &mut files {
             file.path = match file.path.ends_with("/log.md") {
@@ -225,7 +226,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
     }
 
-    /// Brings back logs, and renders pages, that the disk lacks or a power cut tore.
+    /// Brings back logs, and renders pages, that are missing or that a power cut tore.
     pub(super) fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
         let home = self.pipeline.home();
         let temporary = home.private_folder("tmp")?;

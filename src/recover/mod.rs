@@ -1,26 +1,26 @@
-//! Recovery: after a crash, what is left in any store is brought back into all of them.
+//! Recovery: after a crash, whatever any store still has is brought back into all of them.
 //!
-//! Finding out (`audit`), deciding (`audit::classify`) and doing (`mending`) are separate. What is missing goes to the
-//! journal again as an operation, and is applied and committed like any other. So recovery can be killed anywhere and run
-//! again, and a second run does nothing.
+//! Gathering evidence (`audit`), deciding (`audit::classify`) and acting (`mending`) are separate. What is missing is
+//! appended to the journal again as an operation, and is applied and committed like any other. So recovery can be
+//! killed anywhere and run again, and a second run does nothing.
 //!
 //! 1. sweep: temporary files, staging packs, our `.keep`s without a branch
 //! 2. the index is rebuilt from the files if it is lost
 //! 3. what is pending is applied and committed
-//! 4. an audit; what it finds is acted upon; what that wrote is committed
+//! 4. an audit; acting on its findings; committing what that wrote
 //!
-//! Records that were parked are tried again with that, since what was in their way may be gone; at a worker's start, and
-//! now and then while it runs, those alone of whose files that can be seen.
+//! Parked records are retried then, since the obstacle may be gone. At a worker's start, and now and then while it
+//! runs, only those are retried whose files show that.
 //!
-//! A worker's start goes on without rows where another process holds SQLite's lock, or a file of the index cannot be opened;
-//! `recover` fails then, after it has committed what is pending.
-//! A worker's start does the audit only if something is not as the worker left it.
+//! If another process holds SQLite's lock, or a file of the index cannot be opened, a worker's start continues without
+//! rows. `recover` fails then, after it has committed what is pending. A worker's start does the audit only if
+//! something is not as the worker left it.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | within 1 | fewer leftovers | the next run |
 //! | within 2 | an index with fewer rows than files | its missing version makes the next run build it again |
-//! | within 3, 4 | intents, some of them applied or committed | the next run, or the worker, which knows from the state that it was not finished |
+//! | within 3, 4 | intents, some applied or committed | the next run, or the worker: its state says "not finished" |
 
 mod mending;
 mod rebuild;
@@ -41,22 +41,22 @@ use crate::target::index;
 
 use mending::Mending;
 
-/// How much is looked at.
+/// The scope of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything there is: `recover` and `repair`.
     Everything,
-    /// What a worker makes sure of when it starts: all of it only if something is not as it left it.
+    /// What a worker checks when it starts: everything only if something is not as it left it.
     Start,
 }
 
-/// Why recovery could not be finished. Running it again goes on where it was.
+/// Why recovery could not be finished. Another run continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A batch could not be made.
     #[error(transparent)]
     Batch(#[from] pipeline::Error),
-    /// The stores could not be compared.
+    /// The audit failed.
     #[error(transparent)]
     Audit(#[from] audit::Error),
 }
@@ -71,13 +71,13 @@ macro_rules! through_batch {
 through_batch!(fs::Error, home::Error, journal::Error, index::Error, history::Error);
 
 impl Error {
-    /// Whether a person has to change something before trying again can help.
+    /// Whether a person has to change something before a retry can help.
     pub fn needs_attention(&self) -> bool {
         matches!(self, Error::Batch(error) if error.needs_attention())
     }
 }
 
-/// Brings the home of `pipeline` in order.
+/// Recovers the home of `pipeline`.
 ///
 /// # Errors
 /// Every [`Error`]; what was done until then stays done.
@@ -91,12 +91,12 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
         rebuild::if_lost(pipeline, scope == Scope::Everything, &mut report, progress)?;
         pipeline.update_index()?;
     }
-    // Before anything is committed: of several intents with one id, the one that is committed already is the record.
+    // Before anything is committed: if several intents share an id, the one that is already committed is the record.
     let gone = pipeline.catch_up_and_check()?;
     let everything = scope == Scope::Everything || gone || report.index_rebuilt || pipeline.audit_due().is_some();
     report.committed = commit(pipeline, &mut report, progress)?;
     if let Some(error) = unopenable {
-        // What is left to do has to wait for the index, and is begun again next time.
+        // The remaining steps need the index, and start over next time.
         tracing::warn!(error = crate::model::text::chain(&error), "going on without the index");
         return if scope == Scope::Everything { Err(error.into()) } else { Ok(report) };
     }
@@ -108,7 +108,8 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
         retry_parked(pipeline, &mut report, progress)?;
     }
     if scope == Scope::Everything && pipeline.is_lagging() {
-        // A worker goes on without rows and inserts them later; who asked for everything is told that it is not done.
+        // A worker continues without rows and inserts them later. A caller that asked for everything is told that it is
+        // not done.
         return Err(index::Error::Busy { waited: pipeline.options().index_wait }.into());
     }
     pipeline.settle(everything)?;
@@ -156,8 +157,8 @@ fn mend(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Pro
     release(pipeline, report, &parked)
 }
 
-/// Tries those records again that were parked since something was in the way of a file, and no longer is. A worker does so
-/// when it starts, and now and then. They go the usual way, through the journal; what is parked again stays parked.
+/// Retries parked records whose files were blocked and no longer are. A worker does so when it starts, and now and
+/// then. They go the usual way, through the journal. A record that is parked again stays parked.
 ///
 /// # Errors
 /// Every [`Error`]; the records are still in quarantine then.
@@ -182,8 +183,9 @@ pub(crate) fn retry_parked(
     release(pipeline, report, &parked)
 }
 
-/// Gives those entries to the journal again that an older program parked since it did not know their operation, and that this
-/// one applies. Killed before they leave quarantine, the next run gives them again: the revision makes the double harmless.
+/// Appends parked entries to the journal again if an older program did not know their operation and this one applies
+/// it. If it is killed before they leave quarantine, the next run appends them again: the revision makes the duplicate
+/// harmless.
 fn retry_entries(pipeline: &mut Pipeline<'_>, report: &mut Report) -> Result<(), Error> {
     let quarantine = Quarantine::new(pipeline.home())?;
     for (name, json) in quarantine.parked_entries()? {
@@ -196,7 +198,7 @@ fn retry_entries(pipeline: &mut Pipeline<'_>, report: &mut Report) -> Result<(),
     Ok(())
 }
 
-/// Of the records that were parked and have been tried again, lets those go that are in all three stores by now.
+/// Releases those parked and retried records that are in all three stores by now.
 fn release(pipeline: &mut Pipeline<'_>, report: &mut Report, parked: &[(String, Intent)]) -> Result<(), Error> {
     for (name, intent) in parked {
         report.released += u64::from(pipeline.release(name, intent)?);

@@ -1,13 +1,13 @@
-//! The index, built anew from the files, in place.
+//! Rebuilding the index from the files, in place.
 //!
-//! What is left of the old one may hold what nobody else has, in an adopted home rows of other programs above all. So a
+//! The old index may hold data that no other store has; in an adopted home, above all, rows of other programs. So a
 //! copy of it is in quarantine, durably, before it is emptied.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is emptied | the old index, and perhaps a copy of it or part of one | the next run, which makes another copy |
-//! | before it is filled | an index that is empty, or says that it is unfinished | the next run begins again |
-//! | while it is filled | some of the rows, and that it is unfinished | the same |
+//! | before it is emptied | the old index, perhaps a copy of it or part of one | the next run makes another copy |
+//! | before it is filled | an index that is empty, or marked as unfinished | the next run starts over |
+//! | while it is filled | some of the rows, and the index marked as unfinished | the same |
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -28,7 +28,7 @@ use crate::target::index::{Index, RowImage};
 const GROUP: usize = 1000;
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
 
-/// Builds the index anew if it is lost, and says so in `report`. Only a `thorough` look reads all of it.
+/// Rebuilds the index if it is lost, and notes so in `report`. Only a `thorough` check reads all of it.
 pub(super) fn if_lost(
     pipeline: &mut Pipeline<'_>,
     thorough: bool,
@@ -42,7 +42,8 @@ pub(super) fn if_lost(
     Ok(())
 }
 
-/// The new index has no watermark: until everything is audited, its rows are as far as the journal that is left begins.
+/// The new index has no watermark: until everything is audited, its rows count as being at the beginning of what is
+/// left of the journal.
 fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     let home = pipeline.home();
     tracing::warn!("the index is lost: building it anew from the files");
@@ -53,14 +54,14 @@ fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Prog
     index.update_layout(home::is_adopted(home.private())?)?;
     crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
     let stores = pipeline.without_index();
-    // Rows get their numbers in the order of recording, as they had them.
+    // Rows are numbered in the order of recording, as they were before.
     let mut found = Vec::new();
     for (path, in_tree) in audit_files(&stores, progress)? {
         if let Some(parsed) = parse(&stores, &path)? {
             found.push((parsed.created_at, parsed.id, !in_tree, path));
         }
     }
-    // Of several files of one record, the one that the history has is its own.
+    // If a record has several files, its own is the one that the history has.
     found.sort_unstable();
     found.dedup_by_key(|(_, id, ..)| *id);
     progress.begin("building the index", found.len() as u64);
@@ -74,8 +75,8 @@ fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Prog
     Ok(())
 }
 
-/// Marks the records that were ever retracted, restored or erased, as their state files say: those that the history has, and
-/// where it has none, those on disk. What an index was begun with knows less.
+/// Marks the records that were ever retracted, restored or erased, as their state files say: those in the history or,
+/// for records without one there, those on disk. The marks in a copy that the index began with are older.
 fn mark(index: &mut Index, stores: &Stores<'_>) -> Result<(), Error> {
     let mut states = BTreeMap::new();
     walk(stores.home.dir(), RETRACTED, &mut |dir, name, path| {
@@ -106,8 +107,8 @@ fn mark(index: &mut Index, stores: &Stores<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// An index to be filled, and the copy that it begins with. That of an adopted home begins with the newest copy that is
-/// sound: rows of other programs are in no file of ours.
+/// An index to be filled, and the copy that it begins with. In an adopted home it begins with the newest sound copy:
+/// rows of other programs are in none of indelible's files.
 fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
     for copy in home.index_copies()? {
         match Index::reset_to(&home.index_path(), home.id(), &copy) {
@@ -143,12 +144,12 @@ fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId,
             path,
         });
     }
-    // What an adopted table refuses is parked when the stores are held against each other.
+    // What an adopted table refuses is parked during the audit.
     index.insert_what_is_taken(&rows)?;
     Ok(())
 }
 
-/// What the file at `path` says, or what the history says of it where there is no file.
+/// Parses the file at `path` or, if it is missing, the history's version of it.
 fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
     let bytes = match stores.home.dir().content(path, READ_BYTES_MAX)? {
         Some(bytes) if page::id_of(&bytes).is_some() => Some(bytes),
@@ -161,7 +162,7 @@ fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
     Ok(parsed.filter(|parsed| parsed.request.is_some()))
 }
 
-/// Keeps what is left of a damaged index. Returns where.
+/// Keeps what is left of a damaged index. Returns its new path.
 fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
     let quarantine = home.private_folder("quarantine")?;
     let mut kept = None;

@@ -14,30 +14,30 @@ pub struct Report {
     pub swept: u64,
     /// Whether the index was rebuilt.
     pub index_rebuilt: bool,
-    /// The copy that it began with, in an adopted home. What other programs changed since then is not in it.
+    /// The copy that the index began with, in an adopted home. It lacks later changes by other programs.
     #[serde(default)]
     pub index_base: Option<Base>,
-    /// Where the damaged one is kept, if there was one.
+    /// Where the damaged index is kept, if there was one.
     #[serde(default)]
     pub index_kept: Option<String>,
-    /// Rows that another program had deleted, and that are back with what a copy of the index knows of them.
+    /// Rows that another program had deleted, put back from a copy of the index.
     #[serde(default)]
     pub rows_revived: u64,
-    /// Rows that another program had deleted, and that no copy knows: what others counted in them begins again.
+    /// Rows that another program had deleted and that no copy has: what others counted in them starts over.
     #[serde(default)]
     pub rows_anew: u64,
     /// The copy that rows came back from.
     #[serde(default)]
     pub rows_base: Option<Base>,
-    /// Records that were pending, and are committed.
+    /// Records that were pending and are now committed.
     pub committed: u64,
-    /// Files that were missing or torn, and are back.
+    /// Files that were missing or torn and are restored.
     pub files_restored: u64,
-    /// Rows that were missing, and are back.
+    /// Rows that were missing and are added.
     pub rows_added: u64,
     /// Records that history lacked, committed from their files or rows.
     pub recommitted: u64,
-    /// Records of which nothing is left, with where they were.
+    /// Records of which no store has anything left, with their paths.
     pub lost: Vec<Lost>,
     /// Commits made.
     pub commits: u64,
@@ -45,7 +45,7 @@ pub struct Report {
     pub last_commit: Option<String>,
     /// Entries whose writer died before they were acknowledged.
     pub torn: u64,
-    /// Damaged stretches of the journal that went to quarantine.
+    /// Damaged ranges of the journal that went to quarantine.
     pub damaged: u64,
     /// Records that could not be applied and went to quarantine.
     pub parked: u64,
@@ -65,7 +65,7 @@ impl Report {
 pub struct Base {
     /// The copy.
     pub path: String,
-    /// When it was made, as far as that is known.
+    /// When it was made, if known.
     pub at: Option<Timestamp>,
 }
 
@@ -80,9 +80,9 @@ impl Base {
 /// A record that could not be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// Where it was; relative to the home.
+    /// Its path, relative to the home.
     pub path: String,
-    /// Its id, where that is known.
+    /// Its id, if known.
     pub id: Option<String>,
     /// Why it could not be brought back.
     pub why: String,

@@ -9,14 +9,14 @@
 //!    └───────────── waiting, longer each time ◀───────────────────────┘ a failure
 //! ```
 //!
-//! 1. Events are hints. They say "look"; what there is to do is read from the journal. The worker also looks on a slow
-//!    timer, because watchers drop events: as long as nothing looks different from outside, without opening anything,
-//!    since that would wake the watcher, which events the processor.
-//! 2. One loop decides; the sources of events push into bounded channels and never wait. What it decides is a pure function
-//!    of what it knows and the time (`next`); `serve` gathers the one, and does the other.
-//! 3. A failure ends the session: everything is opened and judged anew after a wait that grows, so there is no state
-//!    that a failure could leave wrong. Nothing is lost by waiting: the journal has it.
-//! 4. Only what a person has to change makes the worker give up.
+//! 1. Events are hints. They say "look", and the worker reads from the journal what to do. The worker also looks on a
+//!    slow timer, because watchers drop events. As long as nothing has changed from outside it opens nothing, since
+//!    that would trigger the watcher, which wakes the processor.
+//! 2. One loop decides. The event sources push into bounded channels and never block. The decision is a pure function
+//!    of the worker's view and the time (`next`); `serve` gathers the view and takes the step.
+//! 3. A failure ends the session: after a growing wait everything is opened and judged again, so a failure cannot leave
+//!    wrong state behind. Waiting loses nothing: the journal has it.
+//! 4. The worker gives up only on errors that need a person's attention.
 
 mod next;
 mod program;
@@ -50,25 +50,25 @@ use request::Requests;
 use session::Session;
 use status::StatusFile;
 
-/// How long the worker goes by what its home looks like from outside, before it reads all of it again.
+/// How long an unchanged fingerprint of the home is trusted before the worker reads all of it again.
 const FINGERPRINT_AGE_MAX: Duration = Duration::from_secs(600);
 
-/// How a worker works.
+/// The worker's options.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How batches are made.
     pub batch: pipeline::Options,
     /// How long a record may wait for its commit.
     pub age_max: Duration,
-    /// The severity from which on a record waits for nothing.
+    /// The lowest severity that makes a batch due at once.
     pub urgent: u8,
-    /// How often the worker looks without having been told to.
+    /// How often the worker looks without an event.
     pub poll: Duration,
-    /// The first wait after a failure; it doubles with every further one.
+    /// The first wait after a failure. It doubles with each further failure.
     pub retry_min: Duration,
     /// The longest wait after a failure.
     pub retry_max: Duration,
-    /// How long the worker tries to commit what is pending when it is asked to stop.
+    /// How long the worker tries to commit the backlog when it is asked to stop.
     pub stop: Duration,
 }
 
@@ -86,25 +86,25 @@ impl Default for Options {
     }
 }
 
-/// Why a worker gave up, or a session of it ended.
+/// Why a worker gave up, or one of its sessions ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The home cannot be used.
     #[error(transparent)]
     Home(#[from] home::Error),
-    /// The disk refused.
+    /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] fs::Error),
     /// A batch could not be made.
     #[error(transparent)]
     Batch(#[from] pipeline::Error),
-    /// The home could not be brought in order.
+    /// Recovery of the home failed.
     #[error(transparent)]
     Recover(#[from] recover::Error),
 }
 
 impl Error {
-    /// Whether a person has to change something before trying again can help.
+    /// Whether a person has to change something before a retry can help.
     pub fn needs_attention(&self) -> bool {
         match self {
             Error::Home(home::Error::Fs(error)) | Error::Fs(error) => matches!(error, fs::Error::Refused { .. }),
@@ -115,24 +115,24 @@ impl Error {
     }
 }
 
-/// Why a worker ended in good order.
+/// Why a worker ended normally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was asked to stop, and everything that was recorded until then is committed.
+    /// It was asked to stop, and everything recorded until then is committed.
     Stopped,
-    /// It was asked to stop, and the time for that was over before all of that was committed. The journal keeps the rest.
+    /// It was asked to stop, and the time ran out before all of that was committed. The journal keeps the rest.
     OutOfTime,
-    /// It was asked to read its configuration anew.
+    /// It was asked to reload its configuration.
     Reload,
-    /// Another program lies where the one that runs was started from: it is time to become that one.
+    /// The running program was replaced: it is time to become the new one.
     Replaced,
 }
 
-/// Works until it is asked to stop, or `program` is replaced, or it cannot go on without a person.
+/// Works until it is asked to stop, `program` is replaced, or it needs a person's attention.
 ///
 /// # Errors
-/// What a person has to change; or, when it was asked to stop, why what is pending could not be committed. It is in the
-/// journal all the same.
+/// What a person has to change; or, if it was asked to stop, why the backlog could not be committed. The journal still
+/// has it.
 pub fn run(
     exclusive: &Exclusive<'_>,
     events: &EventSource,
@@ -176,7 +176,7 @@ pub fn run(
     }
 }
 
-/// Opens what the worker speaks through. A disk that refuses that is waited for as well, until somebody asks to stop.
+/// Opens the worker's status file and requests. If the disk refuses, it retries until it is asked to stop.
 fn open(home: &Home, events: &EventSource, options: &Options) -> Result<(StatusFile, Requests), Error> {
     let mut delays = delays(options);
     loop {
@@ -208,10 +208,10 @@ fn delays(options: &Options) -> ExponentialBackoff {
 /// A worker that was asked to stop.
 #[derive(Clone, Copy, Debug)]
 struct Stopping {
-    /// Until when it goes on trying.
+    /// When it stops trying.
     until: Instant,
-    /// Where the journal ended then; `None` if that could not be told. What comes later is for the next worker: where
-    /// records keep coming there would always be more.
+    /// The journal's end at that time; `None` if unknown. What comes later is for the next worker: while records keep
+    /// arriving there would always be more.
     goal: Option<(SegmentNumber, u64)>,
     /// Whether it has tried to commit anything since.
     tried: bool,
@@ -229,7 +229,7 @@ struct Worker<'w> {
 }
 
 impl Worker<'_> {
-    /// Opens everything, brings the home in order, and works until something fails or the worker is to end.
+    /// Opens everything, recovers the home, and works until a failure or the end.
     fn session(&mut self) -> Result<Ended, Error> {
         self.status.publish(State::Starting);
         let mut session = Session::open(self.exclusive, self.options, self.status.counts)?;
@@ -238,13 +238,13 @@ impl Worker<'_> {
         result
     }
 
-    /// Waits, longer each time. Returns whether to read the settings again: they may be what has to change.
+    /// Waits, longer each time. Returns whether to reload the settings, which may be what has to change.
     fn wait_after_failure(&mut self, error: &Error) -> bool {
         let delay = self.delays.next().unwrap_or(self.options.retry_max);
         self.status.counts.retries += 1;
         tracing::warn!(error = chain(error), delay_ms = delay.as_millis(), "trying again");
         self.status.publish(State::Retrying);
-        // A worker that fails does not answer, but it can stop.
+        // A failing worker does not answer requests, but it can stop.
         if self.requests.list().unwrap_or_default().iter().any(|asked| asked.want == Want::Stop) {
             self.prepare_to_stop();
         }
@@ -254,7 +254,7 @@ impl Worker<'_> {
             match self.events.wait_for_signal(until) {
                 _ if self.stopping.is_some() => {}
                 Some(Signal::Stop) => {
-                    // Asked now, it tries at once.
+                    // When asked now, it retries at once.
                     self.prepare_to_stop();
                     return false;
                 }
@@ -277,7 +277,7 @@ impl Worker<'_> {
         self.stopping.is_some_and(|stopping| stopping.until <= Instant::now())
     }
 
-    /// Whether an upgrade has taken place, and there is time for it.
+    /// Whether the program was upgraded, and the worker can switch to it now.
     fn is_replaced(&mut self) -> bool {
         self.stopping.is_none() && self.program.is_replaced(Instant::now())
     }
@@ -289,7 +289,7 @@ fn outcome(report: &Report) -> Outcome {
     Outcome { commit: report.last_commit.clone(), records }
 }
 
-/// The counts that the last worker published.
+/// The counters that the last worker published.
 ///
 /// # Errors
 /// [`fs::Error`] if they cannot be read.

@@ -1,9 +1,9 @@
-//! What the worker does next. Pure: [`next`] decides from what the worker knows and the time, and does nothing.
+//! What the worker does next. Pure: [`next`] decides from the worker's view and the time, and does nothing.
 //!
-//! A round begins with a look at the home, unless the home looks the same from outside and nothing is due. What was found
-//! is then dealt with, one [`Step`] at a time: first what ends the worker, then what others wait for, then what can wait.
-//! A commit, an answer, the wish to stop and a wait end the round ([`round_after`]). Each other step is taken once in a
-//! round at the most, so every round comes to an end.
+//! A round begins with a look at the home, unless the home is unchanged from outside and nothing is due. Then the
+//! findings are dealt with, one [`Step`] at a time: first what ends the worker, then what others wait for, then what
+//! can wait. A commit, an answer, a request to stop and a wait end the round ([`round_after`]). Every other step is
+//! taken at most once in a round, so every round ends.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use super::wake::Signal;
 use super::{Ended, FINGERPRINT_AGE_MAX};
 use crate::pipeline::{Backlog, Schedule};
 
-/// How often the worker looks where no watcher tells it of events.
+/// How often the worker looks if no watcher reports events.
 pub(super) const POLL_WITHOUT_WATCHER: Duration = Duration::from_millis(200);
-/// The shortest wait for a segment that has to stay for hardly any time.
+/// The shortest wait for a segment that is kept only briefly.
 const KEEP_MIN: Duration = Duration::from_millis(10);
 
 /// What the worker knows when it decides.
@@ -24,42 +24,42 @@ pub(super) struct View {
     pub(super) heard: Option<Signal>,
     /// What is left to do since the worker was asked to stop.
     pub(super) stopping: Option<Stopping>,
-    /// Whether another program lies in the place of this one.
+    /// Whether the program was replaced by another.
     pub(super) upgraded: bool,
     /// Whether a program in its place may still change.
     pub(super) settling: bool,
-    /// Whether the system tells of events.
+    /// Whether the system reports events.
     pub(super) watching: bool,
-    /// When the home was last read, and whether it looks the same from outside since. `None` if it has to be read again.
+    /// When the home was last read, and whether it is unchanged from outside since. `None` if it has to be read again.
     pub(super) seen: Option<Seen>,
     /// What was done since the home was read; `None` if this round has not read it.
     pub(super) round: Option<Round>,
     /// Whether requests wait for an answer.
     pub(super) asked: bool,
-    /// Whether something was found that only recovery can put right.
+    /// Whether something was found that needs recovery.
     pub(super) needs_recovery: bool,
-    /// What is pending.
+    /// The backlog.
     pub(super) backlog: Backlog,
     /// When it is due.
     pub(super) schedule: Schedule,
-    /// Whether nothing has to be committed, inserted or maintained until something happens.
+    /// Whether nothing has to be committed, inserted or maintained until a new event.
     pub(super) at_rest: bool,
-    /// When to try again to insert the rows that lag; `None` if none does.
+    /// When to retry inserting the rows that lag; `None` if no row lags.
     pub(super) rows_due: Option<Instant>,
-    /// When to try again to apply what is parked.
+    /// When to retry what is parked.
     pub(super) parked_due: Instant,
-    /// When the database of an adopted home needs something; `None` if it does not, unless something happens.
+    /// When the database of an adopted home needs upkeep; `None` if it needs none until a new event.
     pub(super) upkeep_due: Option<Instant>,
-    /// How often the worker looks where nothing tells it to.
+    /// How often the worker looks without an event.
     pub(super) poll: Duration,
     /// How long a segment stays after its last record was committed.
     pub(super) keep: Duration,
 }
 
-/// What a worker that was asked to stop has come to.
+/// The progress of a worker that was asked to stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopping {
-    /// Until when it goes on trying.
+    /// When it stops trying.
     pub(super) until: Instant,
     /// Whether everything is committed that was in the journal when it was asked.
     pub(super) goal_reached: bool,
@@ -76,7 +76,7 @@ pub(super) struct Seen {
 /// What was done since the home was read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Round {
-    /// Recovery ran. Where the index cannot be opened, it leaves work for later.
+    /// Recovery ran. If the index cannot be opened, it leaves work for later.
     pub(super) recovered: bool,
     /// The journal and the index were maintained.
     pub(super) maintained: bool,
@@ -85,26 +85,26 @@ pub(super) struct Round {
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Wait until something happens, or until then.
+    /// Wait for an event, or until then.
     Wait {
         until: Instant,
     },
-    /// Note where the journal ends, and from when on it is too late to go on.
+    /// Note the journal's end, and the deadline.
     PrepareToStop,
-    /// Do what is due for the database of an adopted home.
+    /// Do the due upkeep of an adopted home's database.
     Upkeep,
     /// Read the requests, and what was appended to the journal.
     Look,
     Recover,
     /// Commit one batch.
     Commit,
-    /// Commit everything, do what was asked for, and say so.
+    /// Commit everything, do what was requested, and answer.
     Answer,
     /// Try to insert the rows that lag.
     InsertRows,
     Maintain,
     RetryParked,
-    /// Leave the home as others like to find it, and end as [`Ended::Stopped`].
+    /// Leave the home as other processes expect it, and end as [`Ended::Stopped`].
     Finish,
     End(Ended),
 }
@@ -112,7 +112,7 @@ pub(super) enum Step {
 /// What to do at `now`.
 pub(super) fn next(view: &View, now: Instant) -> Step {
     match view.heard {
-        // A worker that reads its settings again begins from the start, and would no longer stop.
+        // A worker that reloads its settings starts over, and would forget to stop.
         Some(Signal::Reload) if view.stopping.is_none() => return Step::End(Ended::Reload),
         Some(Signal::Stop) if view.stopping.is_none() => return Step::PrepareToStop,
         _ => {}
@@ -136,7 +136,7 @@ fn within(view: &View, round: Round, now: Instant) -> Step {
         return Step::Recover;
     }
     if let Some(stopping) = view.stopping {
-        // A batch may have been too small for everything: only when nothing more is found is it all committed.
+        // A batch may have been too small for everything: all is committed only if nothing more is found.
         let finished = stopping.goal_reached || view.backlog.records == 0;
         match finished {
             _ if stopping.until <= now && stopping.tried => {
@@ -165,12 +165,13 @@ fn within(view: &View, round: Round, now: Instant) -> Step {
     Step::Wait { until: earliest(now + idle(view), [due, view.rows_due, view.upkeep_due]) }
 }
 
-/// The round after `step` was taken in `round`; `None` if the home has to be read again, or to look the same from outside.
+/// The round after `step` was taken in `round`; `None` if the home has to be read again, or has to be unchanged from
+/// outside.
 pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
     match step {
         Step::Look => Some(Round::default()),
-        // What was committed may have been too little, and what was read may be less than there was when it was asked to
-        // stop.
+        // The commit may have been too small, and what was read may be less than the journal held when the worker was
+        // asked to stop.
         Step::Wait { .. } | Step::PrepareToStop | Step::Commit | Step::Answer => None,
         Step::Recover => round.map(|round| Round { recovered: true, ..round }),
         Step::Maintain => round.map(|round| Round { maintained: true, ..round }),
@@ -179,14 +180,14 @@ pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
 }
 
 /// Whether there is nothing to do, as far as can be told without opening anything: nothing is pending or due, and the
-/// home looks as it did before it was last read. A worker that missed an event sees it by that.
+/// home is unchanged since just before it was last read. This also catches events that the worker missed.
 fn is_quiet(view: &View, now: Instant) -> bool {
     let same = |seen: Seen| seen.same && now.saturating_duration_since(seen.at) < FINGERPRINT_AGE_MAX;
     let undisturbed = view.stopping.is_none() && !view.asked && !view.upgraded;
     undisturbed && view.at_rest && view.seen.is_some_and(same)
 }
 
-/// How long there is nothing to do, unless something happens.
+/// How long there is nothing to do without an event.
 fn idle(view: &View) -> Duration {
     let poll = if view.watching { view.poll } else { POLL_WITHOUT_WATCHER };
     let poll = if view.settling { poll.min(SETTLED) } else { poll };
@@ -200,11 +201,11 @@ fn earliest<const N: usize>(first: Instant, others: [Option<Instant>; N]) -> Ins
 /// A session that has failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failed {
-    /// Only a person can help.
+    /// It needs a person's attention.
     pub(super) needs_attention: bool,
-    /// The worker was asked to stop, and the time for that is over.
+    /// The worker was asked to stop, and the time for that has run out.
     pub(super) out_of_time: bool,
-    /// Another program lies in the place of this one, and the worker was not asked to stop.
+    /// The program was replaced by another, and the worker was not asked to stop.
     pub(super) upgraded: bool,
     /// The index has to be rebuilt, which the next session does.
     pub(super) index_lost: bool,
@@ -213,13 +214,13 @@ pub(super) struct Failed {
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterFailure {
-    /// Tell all who asked, and end with the error.
+    /// Refuse all requests, and end with the error.
     GiveUp,
-    /// Become the other program, which may know better.
+    /// Become the new program, which may handle it better.
     Become,
     /// Open everything again at once.
     TryAtOnce,
-    /// Open everything again, after a wait that grows.
+    /// Open everything again, after a growing wait.
     TryLater,
 }
 

@@ -5,38 +5,37 @@ use std::time::{Duration, Instant};
 
 use crate::fs::os::Stamp;
 
-/// A program that has not changed for so long is there whole: not everybody who upgrades one renames it into place.
+/// How long a program must be unchanged to count as complete: not every upgrade renames it into place.
 pub(super) const SETTLED: Duration = Duration::from_secs(2);
 
-/// Where the running program was started from.
+/// The file that the running program was started from.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
-    /// What lay there when it was started; or what was refused since.
+    /// Its stamp when it was started, or that of a program refused since.
     known: Option<Stamp>,
-    /// What lies there instead, and since when.
+    /// The stamp of a different file found there, and since when.
     found: Option<(Stamp, Instant)>,
 }
 
 impl Program {
-    /// The program that was started from `path`, and still lies there.
+    /// The program that was started from `path`, and is still there.
     pub fn at(path: PathBuf) -> Program {
         Program { known: Stamp::of(&path).ok(), path, found: None }
     }
 
-    /// Where it was started from.
+    /// The path that it was started from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes what lies there now for one that cannot be used. Only yet another one is a replacement then.
+    /// Treats the file there now as unusable. Then only a different one counts as a replacement.
     pub fn refuse(&mut self) {
         self.known = Stamp::of(&self.path).ok();
         self.found = None;
     }
 
-    /// Whether another program lies there, and has not changed for a while. Where there is none at the moment, none
-    /// replaces it.
+    /// Whether a different program is there, and has not changed for a while. A missing program is not a replacement.
     pub(super) fn is_replaced(&mut self, now: Instant) -> bool {
         let found = Stamp::of(&self.path).ok().filter(|found| Some(*found) != self.known);
         match (found, self.found) {
@@ -48,7 +47,7 @@ impl Program {
         false
     }
 
-    /// Whether it will soon have to be looked at again.
+    /// Whether it has to be checked again soon.
     pub(super) fn is_settling(&self) -> bool {
         self.found.is_some()
     }

@@ -1,14 +1,14 @@
-//! Asking a running worker for something: a small file that says what, and one that answers.
+//! Requests to a running worker: a small file with the request, and one with the answer.
 //!
-//! `flush` and `recover` need the worker's lock, which a running worker has for life; so they ask it instead.
+//! `flush` and `recover` need the worker's lock, which a running worker holds for life. So they ask the worker instead.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | whoever asked | a request, or an answer that nobody reads | the worker answers all the same; the next one sweeps it |
-//! | the worker | a request without an answer | whoever asked gets the lock and does it, or the next worker does |
+//! | the asker | a request, or an answer that is never read | the worker answers all the same; the next one sweeps it |
+//! | the worker | a request without an answer | the asker gets the lock and does it, or the next worker does |
 //!
-//! A request to stop is answered before the worker ends, and is done when nobody has the lock. It is meant for the worker
-//! that runs: a worker that starts removes those that it finds, and whoever still wants none to run asks again.
+//! A request to stop is answered before the worker ends, and is complete when the lock is free. It is meant for the
+//! running worker: a worker that starts removes stale ones, and an asker that still wants no worker asks again.
 
 use std::time::{Duration, Instant};
 
@@ -20,27 +20,27 @@ use crate::home::{self, Home};
 use crate::recover::Report;
 
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
-/// So often is a request written anew whose temporary file a recovery swept away. Each sweeps once.
+/// The most times a request is rewritten after a recovery swept its temporary file away. Each recovery sweeps once.
 const ASKED_MAX: usize = 100;
 
-/// What a worker can be asked for.
+/// What a worker can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Want {
-    /// Commit everything that is in the journal by now.
+    /// Commit everything that the journal holds now.
     Flush,
     /// Do what `recover` does.
     Recover,
-    /// Read the settings again.
+    /// Reload the settings.
     Reload,
-    /// Commit everything that is in the journal by now, and end.
+    /// Commit everything that the journal holds now, and end.
     Stop,
 }
 
 /// What the worker answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Why it could not be done.
+    /// Why the request failed.
     pub error: Option<String>,
     /// What was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     id: Uuid,
-    /// What is wanted.
+    /// The request.
     pub want: Want,
 }
 
@@ -72,7 +72,7 @@ impl Requests {
         Ok(Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? })
     }
 
-    /// Removes what was for workers before this one: answers that nobody read, and requests to stop.
+    /// Removes what was meant for earlier workers: unread answers, and requests to stop.
     pub(super) fn sweep(&self) {
         for asked in self.list().unwrap_or_default().iter().filter(|asked| asked.want == Want::Stop) {
             let _ = self.dir.remove(&format!("{}.json", asked.id));
@@ -91,7 +91,7 @@ impl Requests {
             let body = self.dir.content(&name, 4096).ok().flatten();
             match body.and_then(|body| serde_json::from_slice::<Body>(&body).ok()) {
                 Some(Body { want }) => asked.push(Asked { id, want }),
-                // Not even what cannot be taken away, such as a folder, may keep the worker from its work.
+                // Nothing that cannot be removed, not even a folder, may keep the worker from its work.
                 None => drop(self.dir.remove(&name)),
             }
         }
@@ -105,7 +105,7 @@ impl Requests {
         Ok(())
     }
 
-    /// Tells whoever asked that nothing will come of it.
+    /// Tells all askers that their requests are refused.
     pub(super) fn refuse_all(&self, why: &str) {
         for asked in self.list().unwrap_or_default() {
             let _ = self.answer(&asked, &Answer { error: Some(why.to_owned()), report: None });
@@ -113,7 +113,7 @@ impl Requests {
     }
 }
 
-/// The asker's side: a request to a running worker. Taken back when dropped.
+/// The asker's side: a request to a running worker. Withdrawn when dropped.
 #[derive(Debug)]
 pub struct Request {
     dir: Dir,
@@ -138,7 +138,7 @@ impl Request {
         Ok(Request { dir, id })
     }
 
-    /// Waits for the answer, for no longer than `wait_max`; `None` if there is none by then.
+    /// Waits for the answer, for `wait_max` at the most; `None` if it has not come by then.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
@@ -159,7 +159,7 @@ impl Request {
         }
     }
 
-    /// Whether it is there, or its answer: a worker that has just started sweeps requests to stop, for they are from before.
+    /// Whether the request or its answer still exists: a worker that has just started sweeps requests to stop as stale.
     pub fn is_there(&self) -> bool {
         let has =
             |end: &str| self.dir.content(&format!("{}.{end}", self.id), ANSWER_BYTES_MAX).is_ok_and(|it| it.is_some());

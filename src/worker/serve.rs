@@ -1,4 +1,4 @@
-//! Does what [`next`] decides: finds out what the worker knows, takes the step, and notes what came of it.
+//! Does what [`next`] decides: gathers the worker's view, takes the step, and notes the outcome.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,19 @@ use crate::home;
 use crate::pipeline::Schedule;
 use crate::recover::{Report, Scope};
 
-/// How often the rows that lag are tried: only SQLite's lock is, which costs next to nothing.
+/// How often inserting lagging rows is retried. Only SQLite's lock is tried, which costs almost nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the worker remembers from one step to the next.
 struct Memory {
-    /// A signal, or a request that asks for the same.
+    /// A signal, or a request with the same meaning.
     heard: Option<Signal>,
-    /// When the home was last read, and what it looked like just before; `None` if it has to be read again.
+    /// When the home was last read, and its fingerprint just before; `None` if it has to be read again.
     seen: Option<(Instant, Fingerprint)>,
     round: Option<Round>,
     /// The requests that wait for an answer, as of the last look.
     asked: Vec<Asked>,
-    /// Whether the last look found something that only recovery can put right.
+    /// Whether the last look found something that needs recovery.
     needs_recovery: bool,
     schedule: Schedule,
     rows_due: Option<Instant>,
@@ -49,7 +49,7 @@ impl Memory {
 }
 
 impl Worker<'_> {
-    /// Brings the home in order, and takes one step after the other.
+    /// Recovers the home, and takes one step after the other.
     pub(super) fn serve(&mut self, session: &mut Session<'_>) -> Result<Ended, Error> {
         let report = self.recover(session, Scope::Start)?;
         if !report.is_nothing() {
@@ -70,7 +70,7 @@ impl Worker<'_> {
         }
     }
 
-    /// What the worker knows now. A signal that was heard is in one view.
+    /// The worker's current view. A signal appears in one view only.
     fn view(&mut self, session: &Session<'_>, memory: &mut Memory) -> Result<View, Error> {
         let now = Instant::now();
         let (at_rest, begins) = (session.is_at_rest(), memory.round.is_none());
@@ -85,7 +85,7 @@ impl Worker<'_> {
             tried: stopping.tried,
         });
         Ok(View {
-            // Where there is always something to commit, nothing is waited for.
+            // While there is always something to commit, the worker never waits.
             heard: memory.heard.take().or_else(|| self.events.wait_for_signal(now)),
             stopping,
             seen: seen.map(|(at, fingerprint)| Seen { at: *at, same: looks_same(fingerprint) }),
@@ -137,7 +137,7 @@ impl Worker<'_> {
     }
 
     fn look(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
-        // Before anything is read: what comes meanwhile makes it differ.
+        // Taken before anything is read: what arrives meanwhile changes it.
         memory.seen = Some((Instant::now(), self.events.fingerprint(session.segment())));
         memory.asked = self.requests.list()?;
         memory.needs_recovery = session.look()?;
@@ -157,7 +157,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Does what was asked for, and says so.
+    /// Does what was requested, and answers.
     fn answer(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
         self.tries();
         let asked = std::mem::take(&mut memory.asked);
@@ -198,7 +198,7 @@ impl Worker<'_> {
 
     fn recover(&mut self, session: &mut Session<'_>, scope: Scope) -> Result<Report, Error> {
         let report = session.recover(scope)?;
-        // It has committed everything there was.
+        // It has committed the whole backlog.
         self.status.committed(&outcome(&report));
         Ok(report)
     }
@@ -210,7 +210,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Notes a commit. It may have been too small for everything, and no event says so again.
+    /// Notes a commit. It may have been too small for everything, and no further event will say so.
     fn committed(&mut self, memory: &mut Memory) {
         memory.seen = None;
         memory.schedule.done();
@@ -222,7 +222,7 @@ impl Worker<'_> {
         self.status.publish(state);
     }
 
-    /// A lock on a file that is gone keeps nobody out, and what is written beside it is gone as well.
+    /// A lock on a file that was removed excludes no other process, and what is written beside it is lost as well.
     fn check_lock(&self) -> Result<(), Error> {
         let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
         let broken = || home::Error::Broken { path: self.exclusive.home().path().into(), what: what() };

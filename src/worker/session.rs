@@ -1,4 +1,4 @@
-//! The worker's way to the pipeline and to recovery: every call that it makes to either is here.
+//! The worker's access to the pipeline and to recovery: every call that it makes to either is here.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub(super) struct Session<'h> {
 }
 
 impl<'h> Session<'h> {
-    /// Opens everything, and goes on counting from `counts`.
+    /// Opens everything, and continues counting from `counts`.
     pub(super) fn open(exclusive: &'h Exclusive<'h>, options: &Options, counts: Counts) -> Result<Session<'h>, Error> {
         let mut pipeline = Pipeline::open(exclusive, options.batch.clone())?;
         pipeline.keep_packs_few();
@@ -23,13 +23,13 @@ impl<'h> Session<'h> {
         Ok(Session { pipeline })
     }
 
-    /// Brings the home in order, and commits what is pending.
+    /// Recovers the home, and commits the backlog.
     pub(super) fn recover(&mut self, scope: Scope) -> Result<Report, Error> {
         Ok(recover::recover(&mut self.pipeline, scope, &mut ())?)
     }
 
-    /// Holds the index open: where no process has it open, the next to open it has to recover its log, and refuses all
-    /// others meanwhile.
+    /// Holds the index open. If no process has it open, the next one to open it has to recover its log, and locks all
+    /// others out meanwhile.
     pub(super) fn hold_index(&mut self) -> Result<(), Error> {
         match self.pipeline.reach_index() {
             Err(error) if error.is_index_unopenable() => Ok(()),
@@ -37,7 +37,7 @@ impl<'h> Session<'h> {
         }
     }
 
-    /// Reads what was appended to the journal. Returns whether something was found that only recovery can put right.
+    /// Reads what was appended to the journal. Returns whether something was found that needs recovery.
     pub(super) fn look(&mut self) -> Result<bool, Error> {
         self.pipeline.look()?;
         Ok(self.pipeline.wants_audit())
@@ -48,33 +48,33 @@ impl<'h> Session<'h> {
         Ok(self.pipeline.commit()?)
     }
 
-    /// Commits everything that is in the journal by now.
+    /// Commits everything that the journal holds now.
     pub(super) fn commit_everything(&mut self) -> Result<Outcome, Error> {
         Ok(self.pipeline.commit_everything(|_| ())?)
     }
 
-    /// Inserts the rows that lag, unless SQLite's lock is held. `None` if they lag still.
+    /// Inserts the rows that lag, unless SQLite's lock is held. `None` if they still lag.
     pub(super) fn insert_rows(&mut self) -> Result<Option<Outcome>, Error> {
         let outcome = self.pipeline.catch_up()?;
         Ok((!self.rows_lag()).then_some(outcome))
     }
 
-    /// Checkpoints, rotates and prunes, where it is time.
+    /// Checkpoints, rotates and prunes, if due.
     pub(super) fn maintain(&mut self) -> Result<(), Error> {
         Ok(self.pipeline.maintain()?)
     }
 
-    /// Applies what was parked and can be applied by now.
+    /// Applies what was parked and can be applied now.
     pub(super) fn retry_parked(&mut self) -> Result<(), Error> {
         Ok(recover::retry_parked(&mut self.pipeline, &mut Report::default(), &mut ())?)
     }
 
-    /// Does what is due for the database of an adopted home.
+    /// Does the due upkeep of an adopted home's database.
     pub(super) fn upkeep(&mut self) {
         self.pipeline.upkeep();
     }
 
-    /// The last thing before the process ends in good order.
+    /// The last step before the process ends normally.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         self.pipeline.catch_up()?;
         self.pipeline.end_upkeep();
@@ -85,7 +85,7 @@ impl<'h> Session<'h> {
         self.pipeline.backlog()
     }
 
-    /// Whether nothing has to be committed, inserted or maintained until something happens.
+    /// Whether nothing has to be committed, inserted or maintained until a new event.
     pub(super) fn is_at_rest(&self) -> bool {
         self.pipeline.is_at_rest()
     }
@@ -100,7 +100,7 @@ impl<'h> Session<'h> {
         self.pipeline.has_committed(end)
     }
 
-    /// When [`Session::upkeep`] is due; `None` if it is not, unless something happens.
+    /// When [`Session::upkeep`] is due; `None` if it is not, until a new event.
     pub(super) fn upkeep_due(&self) -> Option<Instant> {
         self.pipeline.upkeep_due()
     }

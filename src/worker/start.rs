@@ -1,7 +1,8 @@
-//! Who may start a worker where no service manager does: one recorder a minute.
+//! Who may start a worker if no service manager does: one recorder a minute.
 //!
-//! The time of the last attempt is that of a file. Whoever finds it old and gets its lock without waiting makes the next
-//! one; everybody else goes on. Killed in between, a recorder leaves a minute without an attempt.
+//! A file's time is the time of the last attempt. A recorder that finds it old and gets its lock without waiting makes
+//! the next attempt; every other recorder continues without. If a recorder is killed in between, that minute has no
+//! attempt.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
@@ -11,11 +12,11 @@ use crate::fs::{Error, os};
 use crate::home::Home;
 
 const NAME: &str = "autostart";
-/// How long nobody tries again.
+/// The shortest time between two attempts.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Whether the caller may try to start a worker: none runs, and nobody has tried within the last minute. Where that is so
-/// it counts as tried. Waits for nobody.
+/// Whether the caller may try to start a worker: no worker runs, and the last attempt was at least a minute ago. If so,
+/// this counts as an attempt. Never waits.
 ///
 /// # Errors
 /// [`Error`] if the home's private folder refuses.
@@ -27,13 +28,13 @@ pub fn may_start(home: &Home) -> Result<bool, Error> {
         return Ok(false);
     }
     let found = file.metadata().map_err(error)?;
-    // An empty one has only just been made; a time to come is none.
+    // An empty file was only just created. A time in the future is not an attempt.
     let age = found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     if found.len() > 0 && age.is_some_and(|age| age < PAUSE) {
         return Ok(false);
     }
     file.set_len(0).and_then(|()| write!(file, "by process {}", std::process::id())).map_err(error)?;
     drop(file);
-    // Asked last: to ask takes the worker's lock for an instant, and many at once would keep a worker from it.
+    // Asked last: the check takes the worker's lock for an instant, and many at once would keep a worker from it.
     Ok(WorkerLock::holder(private)?.is_none())
 }

@@ -1,4 +1,4 @@
-//! What the worker says of itself, for `status` to read. Only told, never relied on; so it is not synced.
+//! The worker's status, for the command `status` to read. It is informational and never relied on, so it is not synced.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,17 +14,17 @@ const NAME: &str = "status.json";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Opening everything and bringing the home in order.
+    /// Opening everything and recovering the home.
     Starting,
     /// Waiting for records.
     Idle,
     /// Making a commit.
     Committing,
-    /// Doing what `recover` does, because somebody asked for it.
+    /// Doing what `recover` does, on request.
     Recovering,
-    /// Waiting before it tries again what failed.
+    /// Waiting before it retries what failed.
     Retrying,
-    /// It has ended, since it was asked to.
+    /// Ended on request.
     Stopped,
 }
 
@@ -39,7 +39,7 @@ pub struct LastCommit {
     pub records: usize,
 }
 
-/// What the worker last said of itself, or a process that had its lock for a moment and made commits.
+/// The last published status of the worker, or of a process that held its lock briefly and made commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// Its process.
@@ -48,17 +48,17 @@ pub struct Published {
     pub version: String,
     /// When it was started.
     pub started_at: Timestamp,
-    /// What it was doing.
+    /// Its state.
     pub state: State,
-    /// Since when.
+    /// Since when it is in that state.
     pub at: Timestamp,
-    /// What went wrong last, and when.
+    /// The last error, and its time.
     pub last_error: Option<(Timestamp, String)>,
-    /// How often something failed since the last commit.
+    /// The number of failures since the last commit.
     pub failures_in_a_row: u64,
     /// The last commit.
     pub last_commit: Option<LastCommit>,
-    /// What has been counted, by this worker and those before it.
+    /// The counters, of this worker and those before it.
     pub counts: Counts,
 }
 
@@ -67,11 +67,11 @@ pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
-/// Says what a process that had the worker's lock for a moment has done, if it has made commits: a flush or a recovery, as
-/// the worker says it of itself. `counts` are those of `read` and what came to them.
+/// Publishes what a process that held the worker's lock briefly has done, if it has made commits: a flush or a
+/// recovery, in the same form as the worker's own status. `counts` are those of `read` plus what was added to them.
 ///
 /// # Errors
-/// [`home::Error`] if it cannot be written. It is only told, so that may be ignored.
+/// [`home::Error`] if it cannot be written. The status is informational, so that may be ignored.
 pub fn note(home: &Home, counts: Counts, report: &Report) -> Result<(), home::Error> {
     let mut status = StatusFile::open(home)?;
     if status.counts == counts {
@@ -83,14 +83,14 @@ pub fn note(home: &Home, counts: Counts, report: &Report) -> Result<(), home::Er
     Ok(())
 }
 
-/// Where the worker says it.
+/// Where the worker publishes its status.
 #[derive(Debug)]
 pub(super) struct StatusFile {
     private: Dir,
     temporary: Dir,
     published: Published,
     pub(super) counts: Counts,
-    /// Whether the last to publish was this process, before it read its settings again.
+    /// Whether the last to publish was this process, before it reloaded its settings.
     pub(super) goes_on: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Where events come from. Each becomes "look", without data, or a signal.
+//! Event sources. Each event becomes "look", without data, or a signal.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,27 +14,27 @@ use crate::journal::SegmentNumber;
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The system asked for something.
+    /// A signal from the system.
     Signal(Signal),
-    /// Something happened in the journal or to the requests.
+    /// An event in the journal or the requests.
     Event,
-    /// Nothing did, for so long as was to be waited.
+    /// The wait timed out.
     Time,
 }
 
-/// What the journal and the requests look like from outside. Two that are the same say that nothing was recorded or asked
-/// for in between, as far as a file system's clock tells one moment from the next.
+/// The state of the journal and the requests seen from outside. Two equal fingerprints mean that nothing was recorded
+/// or requested in between, as far as the resolution of the file system's clock allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<Stamp>>);
 
-/// How often remembered signals are asked for.
+/// How often remembered signals are polled.
 const SIGNALS_EVERY: Duration = Duration::from_millis(200);
 
-/// The sources of events, for as long as it lives.
+/// The event sources, active for as long as it lives.
 pub struct EventSource {
     looks: Receiver<()>,
     signals: Receiver<Signal>,
-    /// The signals that came, where there is no thread that tells of them.
+    /// The signals that came, if no thread reports them.
     remembered: Option<Box<dyn Fn() -> Option<Signal>>>,
     watcher: Option<os::Watcher>,
     watched: [PathBuf; 2],
@@ -49,16 +49,16 @@ impl fmt::Debug for EventSource {
 impl EventSource {
     /// Watches the journal and the requests of `home`, and the signals of this process.
     ///
-    /// Where the system has no watch or no thread left to give, the worker looks on a fast timer instead.
+    /// If the system has no watch or no thread left, the worker looks on a fast timer instead.
     ///
     /// # Errors
-    /// [`std::io::Error`] if the signals cannot be had.
+    /// [`std::io::Error`] if the signals cannot be registered.
     pub fn of(home: &Home) -> std::io::Result<EventSource> {
         let (send, signals) = bounded(4);
         let heard = os::on_signals(move |signal| {
             let _ = send.try_send(signal);
         });
-        // Without a thread for them, its end of the channel is closed, and would be ready for ever.
+        // Without a thread for them, its end of the channel is closed, and would always be ready.
         let (signals, remembered) = match heard {
             Ok(()) => (signals, None),
             Err(error) => {
@@ -78,22 +78,22 @@ impl EventSource {
         Ok(EventSource { looks, signals, remembered, watcher: watcher.ok(), watched })
     }
 
-    /// Whether the system says when there is something to see.
+    /// Whether the system reports events.
     pub fn is_watching(&self) -> bool {
         self.watcher.is_some()
     }
 
-    /// Looks at the watched folders and at segment `newest` without opening them: that is an event as well, for which the
-    /// system events the watcher.
+    /// Looks at the watched folders and at segment `newest` without opening them: opening is an event as well, for
+    /// which the system would wake the watcher.
     pub fn fingerprint(&self, newest: SegmentNumber) -> Fingerprint {
         let [journal, requests] = &self.watched;
         let stamp = |path: &Path| Stamp::of_itself(path).ok();
         Fingerprint(vec![stamp(journal), stamp(&journal.join(newest.file_name())), stamp(requests)])
     }
 
-    /// Waits until something happens, or until `until`.
+    /// Waits for an event, or until `until`.
     pub fn wait(&self, until: Instant) -> Wake {
-        // A watcher that is gone has closed its channel, which would be ready for ever.
+        // A watcher that is gone has closed its channel, which would always be ready.
         let nothing = never();
         let looks = if self.is_watching() { &self.looks } else { &nothing };
         loop {
@@ -129,7 +129,7 @@ impl EventSource {
         self.remembered.as_ref().and_then(|came| came())
     }
 
-    /// When remembered signals are to be asked for again, `until` at the latest.
+    /// When to poll remembered signals again, `until` at the latest.
     fn next_look_for_signals(&self, until: Instant) -> Instant {
         match self.remembered {
             Some(_) => until.min(Instant::now() + SIGNALS_EVERY),

@@ -1,4 +1,4 @@
-//! Watching folders by inotify. Its one thread can be refused, which is an error and not the end of the process.
+//! Watching folders by inotify. If its one thread cannot be started, that is an error and not the end of the process.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-/// Every change of a folder and of the files in it. Opening, reading and listing are none.
+/// Every change of a folder and of the files in it. Opening, reading and listing do not count as changes.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MODIFY)
     .union(WatchFlags::ATTRIB)
@@ -34,7 +34,7 @@ impl fmt::Debug for Watcher {
 /// Calls `changed` whenever something changes in one of `folders`, in a thread of its own.
 ///
 /// # Errors
-/// [`io::Error`] if the system has no watch or no thread to give.
+/// [`io::Error`] if the system has no watch or no thread left.
 pub fn watch(folders: &[PathBuf], changed: impl Fn() + Send + 'static) -> io::Result<Watcher> {
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     for folder in folders {
@@ -44,7 +44,7 @@ pub fn watch(folders: &[PathBuf], changed: impl Fn() + Send + 'static) -> io::Re
     let listen = move || {
         if let Err(error) = listen(&events, &stopped, &changed) {
             tracing::warn!(%error, "the journal cannot be watched any longer: the worker looks at it now and then");
-            // `changed` stays, so that its channel does.
+            // `changed` stays, and so does its channel.
             let _ = poll(&mut [PollFd::new(&stopped, PollFlags::empty())], None);
         }
     };
@@ -52,7 +52,7 @@ pub fn watch(folders: &[PathBuf], changed: impl Fn() + Send + 'static) -> io::Re
     Ok(Watcher { _stop: stop })
 }
 
-/// Calls `changed` for what happens, until the other end of `stopped` is closed.
+/// Calls `changed` for each event, until the other end of `stopped` is closed.
 fn listen(events: &OwnedFd, stopped: &OwnedFd, changed: &impl Fn()) -> io::Result<()> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     loop {
@@ -67,7 +67,7 @@ fn listen(events: &OwnedFd, stopped: &OwnedFd, changed: &impl Fn()) -> io::Resul
         let mut reader = Reader::new(events, &mut buffer);
         loop {
             match reader.next() {
-                // Which change it was, or that too many came at once, is of no interest: it says "look".
+                // It does not matter which change it was, or that too many came at once: an event only says "look".
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}

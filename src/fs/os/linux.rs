@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::super::{Dir, Error, sys};
 use super::{AnyCall, SqliteCall, Stamp};
 
-/// An id of this machine that survives a reboot, or an empty string where there is none.
+/// An id of this machine that survives a reboot, or an empty string if it has none.
 pub fn machine_id() -> String {
     let read = |path| std::fs::read_to_string(path).ok().and_then(|text| lasting_machine_id(&text));
     match is_transient() {
@@ -22,29 +22,28 @@ pub fn machine_id() -> String {
 
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// The id in `text`, the content of a machine-id file; `None` for the words of an image that was never started.
+/// The id in `text`, the content of a machine-id file; `None` for the placeholder of an image that was never booted.
 fn lasting_machine_id(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
 }
 
-/// Whether the machine's id is another one at each boot: where `/etc` cannot be written, systemd mounts one that lies in
-/// memory over the file.
+/// Whether the machine's id changes at each boot: if `/etc` is read-only, systemd mounts one from memory over the file.
 fn is_transient() -> bool {
     const TMPFS: u64 = 0x0102_1994;
     let in_memory = |path| rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 & 0xffff_ffff == TMPFS);
     in_memory(MACHINE_ID) && !in_memory("/etc")
 }
 
-/// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
-/// after a boot.
+/// An id that differs after every boot, or an empty string if the system has none: then every start counts as one after
+/// a boot.
 pub fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }
 
-/// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network
-/// or with a host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
+/// The name of the folder's file system if it cannot keep the promises: one that is shared over a network or with a
+/// host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
 ///
 /// # Errors
 /// [`Error::Io`] if the system does not say.
@@ -58,7 +57,7 @@ pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> 
 
 const FUSE: u64 = 0x6573_5546;
 
-/// The numbers are those of the kernel's include/uapi/linux/magic.h and of its file systems' own headers.
+/// The numbers are from the kernel's include/uapi/linux/magic.h and its file systems' own headers.
 fn unsuitable(magic: u64) -> Option<&'static str> {
     match magic {
         0x6969 => Some("NFS"),
@@ -73,7 +72,7 @@ fn unsuitable(magic: u64) -> Option<&'static str> {
     }
 }
 
-/// What is mounted by way of FUSE, and lies on another machine or on a host.
+/// FUSE mounts whose files are on another machine or on a host.
 const SHARED: [&str; 18] = [
     "virtiofs",
     "blobfuse",
@@ -95,7 +94,7 @@ const SHARED: [&str; 18] = [
     "vmhgfs-fuse",
 ];
 
-/// To the kernel all of these look like any other FUSE file system but for what they are mounted as.
+/// To the kernel they look like any other FUSE file system, except for the mount's type and source.
 fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
     let stat = rustix::fs::fstat(dir.fd()).ok()?;
     let device = format!("{}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
@@ -103,8 +102,8 @@ fn shared_through_fuse(dir: &Dir) -> Option<&'static str> {
     unsuitable_fuse(&mounts, &device)
 }
 
-/// What the file system of `device` is called in `mounts`, the content of `/proc/self/mountinfo`, if it is one to refuse.
-/// It is told by its type, by its source where it gives itself no type of its own, and by a source that is a URL.
+/// The name of the file system of `device` in `mounts`, the content of `/proc/self/mountinfo`, if it must be refused.
+/// It is recognised by its type, by its source if it sets no type of its own, and by a source that is a URL.
 fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(device))?;
     let mut mounted = mount.split(" - ").nth(1)?.split(' ');
@@ -114,9 +113,9 @@ fn unsuitable_fuse(mounts: &str, device: &str) -> Option<&'static str> {
     known.or_else(|| source.contains("://").then_some("a file system of another machine"))
 }
 
-/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. Where
-/// that cannot be found out, it may: `/proc` can be missing, hide other users' processes, or show those of one PID
-/// namespace only while a bind mount lets others in.
+/// Whether some process may have a file open that `is_it` recognises, or be a git program at work in one of `folders`.
+/// If that is unknown, the answer is yes: `/proc` can be missing, hide other users' processes, or show only those of
+/// one PID namespace while a bind mount lets others in.
 pub fn may_be_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bool {
     if !shows_every_process() {
         return true;
@@ -129,12 +128,12 @@ pub fn may_be_at_work(folders: &[PathBuf], is_it: impl Fn(&Stamp) -> bool) -> bo
         .any(|process| has_open(&process, &is_it) || (may_be_git(&process) && may_work_in(&process, folders)))
 }
 
-/// The first PID namespace, which has every process of the machine in it, by its number in the kernel's
+/// The first PID namespace, which contains every process of the machine, by its number in the kernel's
 /// include/linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// Whether this process can look at every process of the machine, in `/proc`. Then that is of the first PID namespace, since this process is in that
-/// and finds itself there, and it hides nothing.
+/// Whether this process can see every process of the machine in `/proc`. That is so if this process is in the first PID
+/// namespace and finds itself in `/proc`, which then belongs to that namespace, and if `/proc` hides nothing.
 pub fn shows_every_process() -> bool {
     let read = |path| std::fs::read_link(path).unwrap_or_default();
     let is_here = read("/proc/self") == Path::new(&std::process::id().to_string());
@@ -142,9 +141,10 @@ pub fn shows_every_process() -> bool {
     is_here && read("/proc/self/ns/pid") == Path::new(FIRST_PID_NAMESPACE) && !hides_processes(&mounts)
 }
 
-/// Whether the `/proc` in `mounts`, the content of `/proc/self/mountinfo`, hides processes of other users, or there is none.
+/// Whether the `/proc` in `mounts`, the content of `/proc/self/mountinfo`, hides processes of other users, or is
+/// missing.
 fn hides_processes(mounts: &str) -> bool {
-    // Of several mounted there, the last one is seen.
+    // If several are mounted there, the last one is visible.
     let Some(mount) = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc")) else { return true };
     let Some((_, mounted)) = mount.split_once(" - ") else { return true };
     let options = mounted.split(' ').nth(2).unwrap_or_default();
@@ -152,7 +152,7 @@ fn hides_processes(mounts: &str) -> bool {
     !mounted.starts_with("proc ") || options.split(',').any(hides)
 }
 
-/// The PID namespace that this process is in, or an empty string where the system does not say.
+/// The PID namespace of this process, or an empty string if the system does not say.
 pub fn pid_namespace() -> String {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
@@ -162,13 +162,13 @@ fn is_process(path: &Path) -> bool {
     path.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What cannot be looked into counts as not open: it is then judged by its name alone.
+/// A process that cannot be inspected counts as not having it open: it is then judged by its name alone.
 fn has_open(process: &Path, is_it: &impl Fn(&Stamp) -> bool) -> bool {
     let Ok(files) = std::fs::read_dir(process.join("fd")) else { return false };
     files.flatten().filter_map(|it| Stamp::of(&it.path()).ok()).any(|it| is_it(&it))
 }
 
-/// A process whose name cannot be read may be git, unless it is gone.
+/// A process whose name cannot be read may be git, unless it has ended.
 fn may_be_git(process: &Path) -> bool {
     let name = match std::fs::read_to_string(process.join("comm")) {
         Ok(name) => name,
@@ -178,8 +178,8 @@ fn may_be_git(process: &Path) -> bool {
     matches!(name, "git" | "jj" | "tig" | "gitk" | "lazygit" | "gitui") || name.starts_with("git-")
 }
 
-/// Whether a process is in one of the folders or was told of one. One that cannot be looked into may be. The git program
-/// that writes a pack for a repack of ours takes no lock.
+/// Whether a process works in one of the folders or was given one as an argument. One that cannot be inspected may. The
+/// git program that writes a pack for indelible's repack takes no lock.
 fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
     let cwd = match std::fs::read_link(process.join("cwd")) {
         Ok(cwd) => cwd,
@@ -193,13 +193,13 @@ fn may_work_in(process: &Path, folders: &[PathBuf]) -> bool {
     folders.iter().any(|folder| cwd.starts_with(folder) || told.contains(&*folder.to_string_lossy()))
 }
 
-/// Whether `error` says that there is no such process, or one that is ending: it has closed its files by the time that it
-/// has no folder any more.
+/// Whether `error` means that the process does not exist or is ending: it has closed its files by the time its folder
+/// is gone.
 fn is_gone(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
 }
 
-/// A process that is gone, or a zombie, gives nothing back.
+/// A process that has ended, or a zombie, returns nothing.
 fn has_ended(process: &Path) -> bool {
     match std::fs::read_to_string(process.join("stat")) {
         Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X'])),
@@ -207,10 +207,10 @@ fn has_ended(process: &Path) -> bool {
     }
 }
 
-/// The calls that SQLite is to make in the place of its own: one that refuses symbolic links anywhere in a path, and those
-/// that leave no hole in what it maps.
+/// The calls that SQLite makes in place of its own: one that refuses symbolic links anywhere in a path, and those that
+/// leave no hole in mapped files.
 pub fn sqlite_calls() -> impl IntoIterator<Item = SqliteCall> {
-    // SAFETY: pointers to functions are all of one size, and whoever calls these casts them back (`target::index`).
+    // SAFETY: all function pointers have one size, and their caller casts them back (`target::index`).
     unsafe {
         [
             (c"open", transmute::<Open, AnyCall>(open_without_links)),
@@ -225,14 +225,14 @@ type Open = unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int;
 type PositionedWrite = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
 type Map = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) -> *mut c_void;
 
-/// How SQLite extends a file that it maps: by the last byte of each page of so many bytes.
+/// How SQLite extends a mapped file: by the last byte of each page of this many bytes.
 const SQLITE_PAGE: usize = 4096;
 const PROT_WRITE: c_int = 2;
 const MAP_SHARED: c_int = 1;
 
 unsafe extern "C" {
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
-    // With offsets of 64 bits, under the name that they have in each C library.
+    // With 64-bit offsets, under the name that each C library uses.
     #[cfg_attr(target_env = "gnu", link_name = "pwrite64")]
     fn pwrite(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize;
     #[cfg_attr(target_env = "gnu", link_name = "mmap64")]
@@ -245,16 +245,17 @@ fn set_errno(errno: Errno) {
     unsafe { *__errno_location() = errno.raw_os_error() };
 }
 
-/// `pwrite(2)` as SQLite calls it. To extend the file that its processes share in memory it writes the last byte of each
-/// page alone. Where the file system's blocks are smaller than a page, the rest of the page is a hole then; and on a full
-/// disk, what touches a hole in memory is ended by a signal. So all of the page is written. Nobody has mapped it yet.
+/// `pwrite(2)` as SQLite calls it. To extend the file that its processes share in memory, it writes only the last byte
+/// of each page. If the file system's blocks are smaller than a page, the rest of the page is a hole. On a full disk, a
+/// process that touches a hole in mapped memory is killed by a signal. So the whole page is written. No process has
+/// mapped it yet.
 ///
 /// # Safety
 /// `bytes` points to `count` bytes.
 unsafe extern "C" fn write_whole_page(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize {
     let end = usize::try_from(offset).map_or(0, |offset| offset.wrapping_add(1));
     if count != 1 || end == 0 || !end.is_multiple_of(SQLITE_PAGE) {
-        // SAFETY: these are the arguments that SQLite would have called it with.
+        // SAFETY: these are the arguments that SQLite would have passed to it.
         return unsafe { pwrite(fd, bytes, count, offset) };
     }
     // SAFETY: SQLite keeps the file open during the call.
@@ -276,8 +277,8 @@ unsafe extern "C" fn write_whole_page(fd: c_int, bytes: *const c_void, count: us
     1
 }
 
-/// `mmap(2)` as SQLite calls it. A hole that another program left in the file is filled first, and that the disk has no
-/// room for it is an error, not the end of this process. A file with as many blocks as bytes has none.
+/// `mmap(2)` as SQLite calls it. A hole that another program left in the file is filled first. If the disk has no room
+/// for that, it is an error and not the end of this process. A file with as many blocks as bytes has no hole.
 ///
 /// # Safety
 /// As for `mmap`.
@@ -302,26 +303,26 @@ unsafe extern "C" fn map_without_holes(
             _ => {}
         }
     }
-    // SAFETY: these are the arguments that SQLite would have called it with.
+    // SAFETY: these are the arguments that SQLite would have passed to it.
     unsafe { mmap(at, bytes, protection, flags, fd, offset) }
 }
 
-/// `open(2)` as SQLite calls it. It does not panic: nothing may unwind into C.
+/// `open(2)` as SQLite calls it. It does not panic, since nothing may unwind into C.
 ///
 /// # Safety
 /// `path` ends with a NUL.
 unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-    // A pipe in a file's place must not keep anybody waiting for its other end. To a file this is nothing.
+    // A pipe in a file's place must not block until its other end is opened. For a file this flag has no effect.
     let wanted = OFlags::from_bits_retain(flags.cast_unsigned()) | OFlags::NONBLOCK;
-    // What must not exist yet is a temporary file, in a folder that is the system's.
+    // A file that must not exist yet is a temporary file, in a folder of the system's.
     if !wanted.contains(OFlags::EXCL) {
         let create = if wanted.contains(OFlags::CREATE) { mode.cast_unsigned() } else { 0 };
-        // SAFETY: the caller gives a path that ends with a NUL, and does not change it during the call.
+        // SAFETY: the caller passes a path that ends with a NUL, and does not change it during the call.
         let name = unsafe { CStr::from_ptr(path) };
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(CWD, name, wanted, Mode::from_raw_mode(create), resolve) {
             Ok(fd) => return fd.into_raw_fd(),
-            // An old kernel, or a sandbox that knows no openat2: without it the last part alone is not followed.
+            // An old kernel, or a sandbox without openat2: then only the last part is not followed.
             Err(Errno::NOSYS | Errno::PERM) => {}
             Err(errno) => {
                 set_errno(errno);
@@ -329,8 +330,8 @@ unsafe extern "C" fn open_without_links(path: *const c_char, flags: c_int, mode:
             }
         }
     }
-    // SAFETY: these are the arguments that SQLite would have called it with, and no more flags than are harmless; a mode
-    // that is not wanted is not read.
+    // SAFETY: these are the arguments that SQLite would have passed to it, plus harmless flags; an unneeded mode is not
+    // read.
     unsafe { open(path, wanted.bits().cast_signed(), mode) }
 }
 

@@ -25,7 +25,7 @@ struct Timespec {
     nanoseconds: i64,
 }
 
-/// An id of this machine that survives a reboot, or an empty string where there is none.
+/// An id of this machine that survives a reboot, or an empty string if it has none.
 pub fn machine_id() -> String {
     let (mut id, wait) = ([0_u8; 16], Timespec { seconds: 1, nanoseconds: 0 });
     // SAFETY: it writes the sixteen bytes of an id, and reads a time.
@@ -35,8 +35,8 @@ pub fn machine_id() -> String {
     }
 }
 
-/// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
-/// after a boot.
+/// An id that differs after every boot, or an empty string if the system has none: then every start counts as one after
+/// a boot.
 pub fn boot_id() -> String {
     let (mut text, mut length) = ([0_u8; 64], 64);
     // SAFETY: it writes no more than `length` bytes, and sets nothing.
@@ -48,12 +48,12 @@ pub fn boot_id() -> String {
     text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Makes what was written to a file durable. What `fsync` promises here ends at the drive's own memory.
+/// Makes what was written to a file durable. Here, `fsync` only guarantees that it reaches the drive's own memory.
 pub fn fdatasync(file: &impl AsFd) -> Result<(), Errno> {
     rustix::fs::fcntl_fullfsync(file)
 }
 
-/// Makes the names in a folder durable. A file system that cannot flush its drive for a folder does for its files.
+/// Makes the names in a folder durable. A file system that cannot flush its drive for a folder can for its files.
 pub fn fsync(folder: &impl AsFd) -> Result<(), Errno> {
     match rustix::fs::fcntl_fullfsync(folder) {
         Err(Errno::INVAL | Errno::NOTSUP | Errno::NOTTY) => rustix::fs::fsync(folder),
@@ -71,8 +71,8 @@ pub fn syncfs(folder: &impl AsFd) -> Result<(), Errno> {
     }
 }
 
-/// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network
-/// or with a host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
+/// The name of the folder's file system if it cannot keep the promises: one that is shared over a network or with a
+/// host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
 ///
 /// # Errors
 /// [`Error::Io`] if the system does not say.
@@ -96,13 +96,13 @@ pub fn pid_namespace() -> String {
     String::new()
 }
 
-/// Whether this process can look at every process of the machine: not here.
+/// Whether this process can see every process of the machine: not here.
 pub fn shows_every_process() -> bool {
     false
 }
 
-/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. That
-/// cannot be found out here, so it may: a lock goes only if its claim or the boot shows that it is stale.
+/// Whether some process may have a file open that `is_it` recognises, or be a git program at work in one of `folders`.
+/// That is unknown here, so the answer is yes: a lock is removed only if its claim or the boot shows that it is stale.
 pub fn may_be_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }

@@ -1,8 +1,8 @@
-//! What differs between operating systems, each in a file of its own: which machine this is, since when it runs, what a
-//! file system is, what makes a write durable, who has a file open, how processes are started and asked to stop. What
-//! Linux and macOS share is in `unix`.
+//! What differs between operating systems, each in a file of its own: the machine's identity, its boot and uptime, the
+//! kind of a file system, how a write is made durable, which process has a file open, how processes are started and
+//! asked to stop. What Linux and macOS share is in `unix`.
 //!
-//! Linux is where everything is run. The Windows side has been run under Wine, and never on Windows. The macOS side is
+//! Linux is where everything is run. The Windows code has been run under Wine, and never on Windows. The macOS code is
 //! checked by the compiler and has never been run.
 
 use std::time::{Duration, SystemTime};
@@ -45,12 +45,12 @@ pub use windows::*;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!("indelible runs on Linux, and is written for macOS and Windows; no other system is supported yet");
 
-/// Who but this user and root can change a file or folder.
+/// Others, besides this user and root, who can change a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
-    /// The user of this number, whose it is.
+    /// The user with this number, who owns it.
     Owner(u32),
-    /// The members of the group of this number.
+    /// The members of the group with this number.
     Group(u32),
     /// Every user.
     Everybody,
@@ -66,16 +66,16 @@ impl std::fmt::Display for Others {
     }
 }
 
-/// What a file of the user's own says.
+/// One of the user's own files, as read.
 #[derive(Clone, Debug)]
 pub struct OwnFile {
     /// Its content.
     pub bytes: Vec<u8>,
-    /// Who else could have written it.
+    /// Others who could have written it.
     pub others: Option<Others>,
 }
 
-/// Reads the plain file at `path`, wherever links lead; `None` where there is none. It waits for nobody: a pipe is not
+/// Reads the plain file at `path`, wherever links lead; `None` if it does not exist. It never blocks: a pipe is not
 /// read.
 ///
 /// # Errors
@@ -100,9 +100,9 @@ pub fn read_own_file(path: &Path, bytes_max: u64) -> io::Result<Option<OwnFile>>
     Ok(Some(OwnFile { bytes, others }))
 }
 
-/// Where the program `name` lies: `name` itself if it is an absolute path, the first of that name on `PATH` if it is a plain
-/// name. Entries of `PATH` that are empty or relative are skipped: what they lead to depends on the working folder, and so
-/// on whoever filled that. `None` if there is no such program.
+/// The path of the program `name`: `name` itself if it is an absolute path, the first of that name on `PATH` if it is a
+/// plain name. Empty and relative entries of `PATH` are skipped: they depend on the working folder, and so on anyone
+/// who can write there. `None` if no such program is found.
 pub fn program(name: &Path) -> Option<PathBuf> {
     if name.is_absolute() {
         return Some(name.to_owned());
@@ -119,40 +119,41 @@ pub fn absolute_paths() -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect::<Vec<_>>().into_iter()
 }
 
-/// A function of C, of whatever arguments.
+/// A C function with any arguments.
 pub type AnyCall = unsafe extern "C" fn();
 
-/// A system call that SQLite is to make in the place of its own, with the name that it has in SQLite's table.
+/// A system call that SQLite makes in place of its own, and its name in SQLite's table.
 pub type SqliteCall = (&'static std::ffi::CStr, AnyCall);
 
-/// A file counts as older than the boot only if it is by this much more: clocks are set a little now and then.
+/// A file counts as older than the boot only by at least this margin: clocks are adjusted now and then.
 const BOOT_MARGIN: Duration = Duration::from_secs(60);
 
-/// Whether all of `times` lie before the boot, where it is `now`, `uptime` after the boot. A file without a time has none.
+/// Whether all of `times` are before the boot, where `now` is `uptime` after the boot. A file without a time counts as
+/// newer.
 fn is_before_boot(times: impl Iterator<Item = SystemTime>, now: SystemTime, uptime: Duration) -> bool {
     let Some(boot) = now.checked_sub(uptime + BOOT_MARGIN) else { return false };
     times.max().is_some_and(|latest| latest < boot)
 }
 
-/// Which file it is, whatever its name: no other has the same numbers while it is there.
+/// A file's identity, whatever its name: no other file has the same numbers while it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// What tells one version of a file from another.
+/// Distinguishes one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Which file it is.
+    /// The file's identity.
     pub identity: Identity,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was changed last, in the system's own two numbers.
+    /// The time of its last change, in the system's own two numbers.
     pub modified: (i64, i64),
 }
 
-/// Where a process says something.
+/// An output stream of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Stdout.
@@ -161,12 +162,12 @@ pub enum Stream {
     Errors,
 }
 
-/// What a process is asked from outside.
+/// A request to a process from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// To come to its end: SIGTERM or SIGINT.
+    /// To end: SIGTERM or SIGINT.
     Stop,
-    /// To read its settings again: SIGHUP.
+    /// To reload its settings: SIGHUP.
     Reload,
 }
 

@@ -1,4 +1,4 @@
-//! Watching folders by the library that knows the calls of macOS and Windows for it.
+//! Watching folders with the library that wraps the calls of macOS and Windows for it.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ pub type Watcher = RecommendedWatcher;
 /// Calls `changed` whenever something changes in one of `folders`, in a thread of its own.
 ///
 /// # Errors
-/// [`io::Error`] if the system has no watch to give.
+/// [`io::Error`] if the system has no watch left.
 pub fn watch(folders: &[PathBuf], changed: impl Fn() + Send + 'static) -> io::Result<Watcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading the journal is an event as well; answering it by reading would never end.
+        // Reading the journal is an event as well; if the answer were to read, it would never end.
         if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
             changed();
         }

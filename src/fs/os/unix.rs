@@ -19,12 +19,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use super::super::Dir;
 use super::{Identity, Others, Signal, Stamp, Stream};
 
-/// The priority of what must not be in anybody's way.
+/// The priority of work that must not slow down anything else.
 const LOW_PRIORITY: i32 = 10;
-/// The priority of what runs when nothing else does.
+/// The priority of work that runs only when the machine is idle.
 const LOWEST_PRIORITY: i32 = 19;
 
-/// What a program needs of the environment to work as its user expects.
+/// The environment variables that a program needs to work as its user expects.
 pub const VARIABLES: &[&str] = &[
     "PATH",
     "HOME",
@@ -38,10 +38,10 @@ pub const VARIABLES: &[&str] = &[
     "XDG_STATE_HOME",
 ];
 
-/// Who may do what with a file that is never changed: its owner, read.
+/// The mode of a file that is never changed: its owner can read it.
 pub const UNCHANGING: u32 = 0o400;
 
-/// The numeric id of the user whom this process acts for.
+/// The numeric id of the user that this process acts for.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -57,12 +57,12 @@ fn mode(raw: u32) -> rustix::fs::Mode {
     rustix::fs::Mode::from_raw_mode((raw & 0o777).try_into().unwrap_or(0o077))
 }
 
-/// The umask of this process before [`keep_private`]; more than any is, before that.
+/// The umask of this process before [`keep_private`]; before that call, a value larger than any umask.
 static UMASK_OF_USER: AtomicU32 = AtomicU32::new(u32::MAX);
-/// Held while the umask is another for a moment.
+/// Held while the umask is changed briefly.
 static UMASK: Mutex<()> = Mutex::new(());
 
-/// Lets nothing that this process makes be read by anybody but its user.
+/// Makes everything that this process creates readable by its user alone.
 pub fn keep_private() {
     let before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let _ = UMASK_OF_USER.compare_exchange(u32::MAX, raw(before), Ordering::Relaxed, Ordering::Relaxed);
@@ -72,7 +72,7 @@ pub fn keep_private() {
 pub fn umask_of_user() -> u32 {
     match UMASK_OF_USER.load(Ordering::Relaxed) {
         u32::MAX => {
-            // It can only be told by setting it.
+            // The umask can only be read by setting it.
             let _held = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
             let now = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
             rustix::process::umask(now);
@@ -82,8 +82,8 @@ pub fn umask_of_user() -> u32 {
     }
 }
 
-/// Does `write` with another umask. What other threads make meanwhile is not touched by that if it is made with its mode,
-/// as all that is private is.
+/// Calls `write` with another umask. Files that other threads create meanwhile are not affected if they are created
+/// with their mode, as all private files are.
 pub fn with_umask<T>(umask: u32, write: impl FnOnce() -> T) -> T {
     struct Restored(rustix::fs::Mode);
     impl Drop for Restored {
@@ -96,7 +96,7 @@ pub fn with_umask<T>(umask: u32, write: impl FnOnce() -> T) -> T {
     write()
 }
 
-/// The umask that the user gave this process, for one that takes its place or goes on without it.
+/// Restores the user's umask, for a program that replaces this process or that it starts.
 fn give_back_umask() {
     let umask = UMASK_OF_USER.load(Ordering::Relaxed);
     if umask != u32::MAX {
@@ -104,18 +104,18 @@ fn give_back_umask() {
     }
 }
 
-/// Lets what this process makes from now on be read by everybody: what is installed for all users.
+/// Makes everything that this process creates from now on readable by every user: files that are installed for all
+/// users.
 pub fn keep_readable() {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
 
-/// Makes of a write beyond the largest size that a file may have an error like any other, instead of the end of this
-/// process.
+/// Turns a write beyond the file size limit into an ordinary error instead of the end of this process.
 pub fn survive_file_size_limit() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// Gives way to whatever else runs on the machine. A second time changes nothing.
+/// Yields to everything else on the machine. Repeating it changes nothing.
 pub fn lower_priority() {
     if rustix::process::getpriority_process(None).is_ok_and(|priority| priority < LOW_PRIORITY) {
         let _ = rustix::process::setpriority_process(None, LOW_PRIORITY);
@@ -124,8 +124,8 @@ pub fn lower_priority() {
 
 // Processes.
 
-/// Starts `command` on its own: in a session without a terminal, in the root folder, with nothing to read from or write
-/// to, and without any file that this process has open, so that nobody who waits for one waits for it.
+/// Starts `command` on its own: in a session without a terminal, in the root folder, without input or output, and
+/// without any open file of this process, so that no process waits for one of these to be closed.
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be started.
@@ -145,22 +145,22 @@ pub fn start_detached(command: &mut Command) -> io::Result<()> {
     })
 }
 
-/// What [`Stdio::null`] opens.
+/// The file that [`Stdio::null`] opens.
 const NOTHING: &str = "/dev/null";
 
-/// What we open ourselves is never inherited; what we were given by whoever started us would be.
+/// Files that this process opens are never inherited; those that it inherited from its parent would be.
 fn keep_open_files_to_ourselves() {
     let open = ["/dev/fd", "/proc/self/fd"].into_iter().find_map(|folder| std::fs::read_dir(folder).ok());
     let open = open.into_iter().flatten().flatten();
     let numbers = open.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
-        // SAFETY: it was open a moment ago, and setting a flag on what is not is an error and no more.
+        // SAFETY: it was open a moment ago. Setting a flag on a closed descriptor is only an error.
         let file = unsafe { BorrowedFd::borrow_raw(number) };
         let _ = rustix::io::fcntl_setfd(file, rustix::io::FdFlags::CLOEXEC);
     }
 }
 
-/// Starts `command`, to be ended by [`end_background`] together with all that it starts, at the lowest priority there is.
+/// Starts `command` at the lowest priority, to be ended by [`end_background`] together with everything that it starts.
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be started.
@@ -172,7 +172,7 @@ pub fn start_in_background(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Ends what [`start_in_background`] has started, and waits for it.
+/// Ends what [`start_in_background`] started, and waits for it.
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be waited for.
@@ -183,7 +183,7 @@ pub fn end_background(child: &mut Child) -> io::Result<()> {
     child.wait().map(drop)
 }
 
-/// Goes on as `command`, in this process. Returns only where that cannot be, and why.
+/// Replaces this process by `command`. Returns only if that fails, with the reason.
 pub fn become_program(command: &mut Command) -> io::Error {
     give_back_umask();
     let error = command.exec();
@@ -191,10 +191,10 @@ pub fn become_program(command: &mut Command) -> io::Error {
     error
 }
 
-/// Asks `process` to come to its end.
+/// Asks `process` to end.
 ///
 /// # Errors
-/// [`io::Error`] if there is no such process, or it is somebody else's.
+/// [`io::Error`] if the process does not exist, or belongs to another user.
 pub fn ask_to_stop(process: u32) -> io::Result<()> {
     let process = pid(process).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::kill_process(process, rustix::process::Signal::TERM)?)
@@ -212,7 +212,7 @@ pub fn was_killed(status: ExitStatus) -> bool {
 /// Calls `hear` for each signal that this process gets from now on, in a thread of its own.
 ///
 /// # Errors
-/// [`io::Error`] if the signals cannot be had.
+/// [`io::Error`] if the signals cannot be registered.
 pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let listen = move || {
@@ -223,11 +223,11 @@ pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
 }
 
-/// Remembers signals instead of telling of them, where there is no thread to be had for [`on_signals`]: what is returned
-/// says which came since it was called last.
+/// Remembers signals instead of reporting them, if no thread can be started for [`on_signals`]. The returned function
+/// says which signal came since its last call.
 ///
 /// # Errors
-/// [`io::Error`] if the signals cannot be had.
+/// [`io::Error`] if the signals cannot be registered.
 pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
     let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload)] {
@@ -240,20 +240,20 @@ pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
     })
 }
 
-/// Has this process be asked to read its settings again, after `wait`.
+/// Asks this process to reload its settings, after `wait`.
 pub fn ask_to_read_again(wait: Duration) {
     let ask = move || {
         std::thread::sleep(wait);
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP);
     };
-    // Without a thread they are read again when somebody asks.
+    // Without a thread, settings are reloaded on request.
     let _ = std::thread::Builder::new().name("settings".into()).spawn(ask);
 }
 
-/// Has `asked` say when this process was asked to stop, or has lost its terminal, instead of ending it.
+/// Sets `asked` when this process is asked to stop, or loses its terminal, instead of ending it.
 ///
 /// # Errors
-/// [`io::Error`] if the signals cannot be had.
+/// [`io::Error`] if the signals cannot be registered.
 pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(asked))?;
@@ -261,10 +261,10 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all of `bytes` to `stream`. Waits where it is a pipe that is full, also one that does not block.
+/// Writes all of `bytes` to `stream`. Waits if it is a full pipe, even a non-blocking one.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be written. Part of it may have been.
+/// [`io::Error`] if it cannot be written. Part of it may have been written.
 pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     match stream {
         Stream::Output => write_all(io::stdout(), bytes),
@@ -272,7 +272,7 @@ pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Without the buffers of the standard library: those forget what a write that would block has left.
+/// Does not use the standard library's buffers: those lose what a write that would block has left.
 fn write_all(stream: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     use rustix::io::Errno;
     while !bytes.is_empty() {
@@ -290,7 +290,7 @@ fn write_all(stream: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether something can be read from `input`, or its end, within `wait`.
+/// Whether `input` has data, or its end, within `wait`.
 pub fn is_readable(input: &impl AsFd, wait: Duration) -> bool {
     let wait = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
     poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&wait)).is_ok_and(|ready| ready > 0)
@@ -299,27 +299,27 @@ pub fn is_readable(input: &impl AsFd, wait: Duration) -> bool {
 // Files and folders by their paths.
 
 impl Stamp {
-    /// That of the plain file at `path`, whatever links lead there.
+    /// The stamp of the plain file at `path`, wherever links lead.
     ///
     /// # Errors
-    /// [`io::Error`] if it is none, or it cannot be told.
+    /// [`io::Error`] if it is not a plain file, or cannot be read.
     pub fn of(path: &Path) -> io::Result<Stamp> {
         let found = std::fs::metadata(path)?;
         if found.is_file() { Ok(Stamp::from(&found)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// That of what lies at `path` itself, be it a link.
+    /// The stamp of what is at `path` itself, even a link.
     ///
     /// # Errors
-    /// [`io::Error`] if it cannot be told.
+    /// [`io::Error`] if it cannot be read.
     pub fn of_itself(path: &Path) -> io::Result<Stamp> {
         std::fs::symlink_metadata(path).map(|it| Stamp::from(&it))
     }
 
-    /// That of an open file.
+    /// The stamp of an open file.
     ///
     /// # Errors
-    /// [`io::Error`] if it cannot be told.
+    /// [`io::Error`] if it cannot be read.
     pub fn of_open(file: &File) -> io::Result<Stamp> {
         file.metadata().map(|it| Stamp::from(&it))
     }
@@ -332,16 +332,16 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What no file of this file system has had before the one at `path`, and none will: an inode can be given out again, but
-/// was then made at another time. The device is no part of it, since a boot can number devices differently.
+/// An identity that no other file of this file system has had before or will have: an inode can be reused, but then
+/// with another creation time. It does not include the device, since a boot can number devices differently.
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let made = found.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(format!("{}:{}", found.ino(), made.as_nanos()))
 }
 
-/// Whether the file at `path` was made and last changed before the machine was started, where `now` is the time by the
-/// clock of its file system. Where that cannot be told, or a clock was wrong and says otherwise, no.
+/// Whether the file at `path` was created and last changed before the boot, where `now` is the time by the clock of its
+/// file system. False if that is unknown, or if a wrong clock says otherwise.
 pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
     let Ok(found) = std::fs::symlink_metadata(path) else { return false };
     let changed = u64::try_from(found.ctime()).map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
@@ -349,7 +349,7 @@ pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
     super::is_before_boot(times.into_iter().flatten(), now, uptime())
 }
 
-/// For how long the machine has been running, sleep included.
+/// The time since the boot, including sleep.
 fn uptime() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;
@@ -359,12 +359,12 @@ fn uptime() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
-/// Whether the plain file at `path` has more than one name.
+/// Whether the plain file at `path` has more than one hard link.
 pub fn has_other_names(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1)
 }
 
-/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+/// Why what is at `path` is not a plain file with one hard link; `None` if it is one, or nothing is there.
 pub fn oddity(path: &Path) -> Option<&'static str> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let kind = found.file_type();
@@ -377,23 +377,23 @@ pub fn oddity(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether the open file is a plain one, and has one name.
+/// Whether the open file is plain and has one hard link.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be told.
+/// [`io::Error`] if it cannot be read.
 pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
     file.metadata().map(|found| found.is_file() && found.nlink() <= 1)
 }
 
-/// The numeric id of the owner of what lies at `path`, where the system tells.
+/// The numeric id of the owner of what is at `path`, if the system says.
 pub fn owner_of(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|found| found.uid())
 }
 
-/// Less room than this is none, in bytes: a record and its files need more.
+/// With less room than this, in bytes, a disk counts as full: a record and its files need more.
 const ROOM_BYTES_MIN: u64 = 64 << 10;
 
-/// Why nothing can be written in `folder`, as far as the system says so without a try.
+/// Why nothing can be written in `folder`, as far as the system says so without an attempt.
 pub fn why_unwritable(folder: &Dir) -> Option<io::Error> {
     use rustix::fs::{Access, AtFlags};
     let refused = rustix::fs::accessat(folder.fd(), ".", Access::WRITE_OK, AtFlags::EACCESS).err();
@@ -401,13 +401,13 @@ pub fn why_unwritable(folder: &Dir) -> Option<io::Error> {
         return Some(errno.into());
     }
     let found = rustix::fs::fstatvfs(folder.fd()).ok()?;
-    // Some file systems do not say how large they are.
+    // Some file systems do not report their size.
     let is_full = found.f_blocks > 0 && found.f_bavail.saturating_mul(found.f_frsize) < ROOM_BYTES_MIN;
     is_full.then(|| io::Error::new(io::ErrorKind::StorageFull, "no space is left on its disk"))
 }
 
-/// Why this user may not open the file at `path` for reading, or for writing too where `to_write`; `None` if they may, or
-/// the system does not say. It is not opened.
+/// Why this user may not open the file at `path` for reading or, if `to_write`, for reading and writing; `None` if they
+/// may, or if the system does not say. The file is not opened.
 pub fn refusal_to_open(path: &Path, to_write: bool) -> Option<String> {
     use rustix::fs::{Access, AtFlags, CWD};
     use rustix::io::Errno;
@@ -422,15 +422,15 @@ pub fn refusal_to_open(path: &Path, to_write: bool) -> Option<String> {
     }
 }
 
-/// The path of what is at `path`, absolute and without symbolic links.
+/// The real path of `path`: absolute and without symbolic links.
 ///
 /// # Errors
-/// [`io::Error`] if nothing is there, or it cannot be told.
+/// [`io::Error`] if nothing is there, or it cannot be resolved.
 pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }
 
-/// Makes the symbolic link `link` to the file `target`.
+/// Creates the symbolic link `link` to the file `target`.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -438,21 +438,22 @@ pub fn link_to(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
-/// Makes folders that their owner alone can use.
+/// Creates folders that only their owner can use.
 pub fn private_folders() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
 }
 
-/// Opens files; those that it makes can be used by their owner alone.
+/// Opens files; those that it creates can be used only by their owner.
 pub fn private_files() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
-/// Opens the file at `path`, which is no symbolic link, for reading and writing, and makes it where there is none.
+/// Opens the file at `path`, which must not be a symbolic link, for reading and writing, and creates it if it is
+/// missing.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -461,38 +462,38 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
     private_files().read(true).write(true).create(true).truncate(false).custom_flags(nofollow).open(path)
 }
 
-/// Whether `error` says that something is short or busy at the moment: descriptors, memory, a lock.
+/// Whether `error` means that a resource is short or busy at the moment: descriptors, memory, a lock.
 pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::INTR, Errno::BUSY];
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
-/// Whether `error` says nothing of a file but that it cannot be had at the moment: a shortage, or a fault of the disk.
+/// Whether `error` says only that a file is unavailable at the moment: a shortage, or a fault of the disk.
 pub fn is_passing(error: &io::Error) -> bool {
     is_shortage(error) || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }
 
-/// Opens the file at `path` for reading, at once: for a pipe that nobody writes to, too.
+/// Opens the file at `path` for reading, without blocking, even a pipe without a writer.
 pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
     let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("the flag is a small number");
     OpenOptions::new().read(true).custom_flags(at_once).open(path)
 }
 
-/// Who may do what with the open file.
+/// The permissions of the open file.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be told.
+/// [`io::Error`] if they cannot be read.
 pub fn mode_of(file: &File) -> io::Result<u32> {
     file.metadata().map(|found| found.permissions().mode() & 0o777)
 }
 
-/// Who may do what with what was found, and the numeric id of its owner.
+/// The permissions of what was found, and the numeric id of its owner.
 pub fn mode_and_owner(found: &Metadata) -> Option<(u32, u32)> {
     Some((found.permissions().mode() & 0o7777, found.uid()))
 }
 
-/// Says who may do what with what lies at `path`.
+/// Sets the permissions of what is at `path`.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -508,17 +509,17 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-// Locks, which go with whoever has them.
+// Locks, which end with the process that holds them.
 
-/// Takes the lock of an open file without waiting. Others can read and write the file all the same.
+/// Takes the lock of an open file without waiting. Others can still read and write the file.
 ///
 /// # Errors
-/// [`TryLockError::WouldBlock`] if somebody else has it.
+/// [`TryLockError::WouldBlock`] if another process holds it.
 pub fn try_lock(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// As [`try_lock`], a lock that others can have as well.
+/// As [`try_lock`], for a shared lock.
 ///
 /// # Errors
 /// As [`try_lock`].
@@ -526,16 +527,16 @@ pub fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
     file.try_lock_shared()
 }
 
-/// Takes the lock of the folder at `path` without waiting. It is given back with what is returned.
+/// Takes the lock of the folder at `path` without waiting. Dropping the returned file releases it.
 ///
 /// # Errors
-/// As [`try_lock`], and [`TryLockError::Error`] if there is no such folder.
+/// As [`try_lock`], and [`TryLockError::Error`] if the folder does not exist.
 pub fn try_lock_folder(path: &Path) -> Result<File, TryLockError> {
     let folder = File::open(path).map_err(TryLockError::Error)?;
     folder.try_lock().map(|()| folder)
 }
 
-/// Removes the folder at `path` and everything beneath it, and gives back its lock.
+/// Removes the folder at `path` and everything beneath it, and releases its lock.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses; some of it may be gone then.
@@ -547,16 +548,17 @@ pub fn remove_locked_folder(path: &Path, lock: File) -> io::Result<()> {
 
 // Who can change what.
 
-/// Whether a program lies at `path` that this user can run.
+/// Whether this user can run a program at `path`.
 pub(super) fn is_program(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// Who but this user and root can change what lies at `path`; `None` if only they can. On the way to something
-/// (`on_the_way`) a folder in which everybody may make names, but only owners change them, is as good as one of theirs.
+/// Others, besides this user and root, who can change what is at `path`; `None` if there are no others. On the way to
+/// something (`on_the_way`), a folder in which every user may create names but only owners change them counts as the
+/// user's own.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be told.
+/// [`io::Error`] if it cannot be read.
 pub fn others_who_can_change(path: &Path, on_the_way: bool) -> io::Result<Option<Others>> {
     const STICKY: u32 = 0o1000;
     let found = std::fs::symlink_metadata(path)?;
@@ -564,24 +566,24 @@ pub fn others_who_can_change(path: &Path, on_the_way: bool) -> io::Result<Option
     Ok(others.filter(|_| !(on_the_way && is_ours_or_roots(&found) && found.mode() & STICKY != 0)))
 }
 
-/// As [`others_who_can_change`], of an open file.
+/// As [`others_who_can_change`], for an open file.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be told.
+/// [`io::Error`] if it cannot be read.
 pub fn others_who_can_change_open(file: &File) -> io::Result<Option<Others>> {
     Ok(others_of(&file.metadata()?, || rustix::fs::fgetxattr(file, ACCESS_LIST, &mut [0_u8; 0][..]).is_ok()))
 }
 
-/// The name of a list that says who may use a file: then what stands for its group may be others.
+/// The name of an access control list: if a file has one, its group bits may stand for other users.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 fn is_ours_or_roots(found: &Metadata) -> bool {
     found.uid() == user() || found.uid() == 0 || is_nobody_here(found.uid())
 }
 
-/// Whether `owner` stands for everybody who has no number here, root among them: in the user namespace of a sandbox, which
-/// has this user and no other, `/` and `/home` are shown as theirs. Who of them it is cannot be told, and none of them can
-/// be in that namespace.
+/// Whether `owner` stands for every user without a number here, including root: in the user namespace of a sandbox that
+/// has only this user, `/` and `/home` appear as owned by it. Which of those users it is cannot be known, and none of
+/// them can be in that namespace.
 fn is_nobody_here(owner: u32) -> bool {
     let read = |path| std::fs::read_to_string(path).ok();
     let stands_in = |owner: u32| read("/proc/sys/kernel/overflowuid").is_some_and(|it| it.trim() == owner.to_string());
@@ -612,15 +614,15 @@ fn others_of(found: &Metadata, has_access_list: impl FnOnce() -> bool) -> Option
     }
 }
 
-/// Whether the user `owner` alone is in the group: many systems give each user a group of the same number, and make files
-/// that it can write to. A group that cannot be looked up is one of many.
+/// Whether the user `owner` alone is in the group: many systems give each user a group with the same number, and make
+/// files writable by it. A group that cannot be looked up counts as one with several members.
 fn is_group_of_one(group: u32, owner: u32) -> bool {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     group == owner && owner != 0 && is_alone(&read("/etc/passwd"), &read("/etc/group"), owner)
 }
 
-/// Whether `passwd` and `group`, the texts of the system's lists, have the user `owner` and no other in the group of the
-/// same number.
+/// Whether `passwd` and `group`, the texts of the system's lists, show the user `owner` as the only member of the group
+/// with the same number.
 fn is_alone(passwd: &str, group: &str, owner: u32) -> bool {
     let number = owner.to_string();
     let lines =

@@ -1,7 +1,7 @@
 //! Windows. It has been compiled, and run under Wine; never on Windows itself.
 //!
-//! What a user may do with a file is said by its folder there, so nothing here says it: what is made in a home can be used
-//! by whoever can use the home's folder.
+//! On Windows, permissions come from the folder, so nothing here sets them: everyone who can use the home's folder can
+//! use what is created in it.
 
 pub mod calls;
 
@@ -36,7 +36,7 @@ use windows_sys::Win32::System::Threading as threading;
 use super::super::{Dir, Error};
 use super::{Identity, Others, Signal, Stamp, Stream};
 
-/// What a program needs of the environment to work as its user expects.
+/// The environment variables that a program needs to work as its user expects.
 pub const VARIABLES: &[&str] = &[
     "PATH",
     "PATHEXT",
@@ -57,15 +57,16 @@ pub fn sqlite_calls() -> impl IntoIterator<Item = super::SqliteCall> {
     []
 }
 
-/// Who may do what with a file that is never changed: what may not be written may not be removed here, so all of it.
+/// The mode of a file that is never changed: a read-only file could not be removed here, so its owner may do
+/// everything.
 pub const UNCHANGING: u32 = 0o600;
 
-/// A number for the user whom this process acts for: users have none here, so it is everybody's.
+/// A number for the user that this process acts for: users have no numbers here, so all share one.
 pub fn user() -> u32 {
     0
 }
 
-/// An id of this machine that survives a reboot, or an empty string where there is none.
+/// An id of this machine that survives a reboot, or an empty string if it has none.
 pub fn machine_id() -> String {
     let mut text = [0_u16; 64];
     let length = registry(r"SOFTWARE\Microsoft\Cryptography", "MachineGuid", RRF_RT_REG_SZ, &mut text);
@@ -73,8 +74,8 @@ pub fn machine_id() -> String {
     text.trim_end_matches('\0').to_owned()
 }
 
-/// An id that differs after every boot, or an empty string where the system has none: then every start counts as one
-/// after a boot.
+/// An id that differs after every boot, or an empty string if the system has none: then every start counts as one after
+/// a boot.
 pub fn boot_id() -> String {
     let key = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters";
     let mut number = [0_u16; 2];
@@ -82,10 +83,10 @@ pub fn boot_id() -> String {
     length.map(|_| format!("{}-{}", number[1], number[0])).unwrap_or_default()
 }
 
-/// Reads a value of the whole machine. Returns how many bytes it has; `None` if there is none, or no room for it.
+/// Reads a machine-wide value. Returns its size in bytes; `None` if it is missing, or too large for `value`.
 fn registry(key: &str, name: &str, kind: u32, value: &mut [u16]) -> Option<usize> {
     let (key, name, mut bytes) = (wide(key.as_ref()), wide(name.as_ref()), size_of_val(value) as u32);
-    // SAFETY: the names end with a NUL, and no more is written than there is room for.
+    // SAFETY: the names end with a NUL, and no more is written than fits.
     let told = unsafe {
         let (kind_found, value) = (std::ptr::null_mut::<REG_VALUE_TYPE>(), value.as_mut_ptr().cast());
         RegGetValueW(HKEY_LOCAL_MACHINE, key.as_ptr(), name.as_ptr(), kind, kind_found, value, &raw mut bytes)
@@ -97,11 +98,11 @@ fn wide(text: &OsStr) -> Vec<u16> {
     text.encode_wide().chain([0]).collect()
 }
 
-/// The name of the folder's file system if it is one that cannot keep the promises: one that is shared over a network
-/// or with a host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
+/// The name of the folder's file system if it cannot keep the promises: one that is shared over a network or with a
+/// host, where appends are not serialised, locks do not hold or a sync does not reach the disk.
 ///
 /// # Errors
-/// None here.
+/// Never fails here.
 pub fn unsuitable_file_system(dir: &Dir) -> Result<Option<&'static str>, Error> {
     use std::path::Prefix::{UNC, VerbatimUNC};
     const REMOTE: u32 = 4;
@@ -119,65 +120,65 @@ pub fn pid_namespace() -> String {
     String::new()
 }
 
-/// Whether this process can look at every process of the machine: not here.
+/// Whether this process can see every process of the machine: not here.
 pub fn shows_every_process() -> bool {
     false
 }
 
-/// Whether some process may have a file open that `is_it` knows, or be a git program at work in one of `folders`. That
-/// cannot be found out here, so it may: a lock goes only if its claim or the boot shows that it is stale.
+/// Whether some process may have a file open that `is_it` recognises, or be a git program at work in one of `folders`.
+/// That is unknown here, so the answer is yes: a lock is removed only if its claim or the boot shows that it is stale.
 pub fn may_be_at_work(_: &[PathBuf], _: impl Fn(&Stamp) -> bool) -> bool {
     true
 }
 
-/// What is made can be used by whom its folder says.
+/// The folder decides who can use what is created.
 pub fn keep_private() {}
 
-/// What is made can be used by whom its folder says.
+/// The folder decides who can use what is created.
 pub fn keep_readable() {}
 
-/// There is none.
+/// Windows has no umask.
 pub fn umask_of_user() -> u32 {
     0
 }
 
-/// There is none.
+/// Windows has no umask.
 pub fn with_umask<T>(_: u32, write: impl FnOnce() -> T) -> T {
     write()
 }
 
-/// There are none.
+/// Windows has no modes or owner numbers.
 pub fn mode_and_owner(_: &std::fs::Metadata) -> Option<(u32, u32)> {
     None
 }
 
-/// There are none.
+/// Windows has no modes.
 ///
 /// # Errors
-/// None.
+/// Never fails.
 pub fn set_mode_at(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// There is no such limit.
+/// Windows has no such limit.
 pub fn survive_file_size_limit() {}
 
-/// Gives way to whatever else runs on the machine. A second time changes nothing.
+/// Yields to everything else on the machine. Repeating it changes nothing.
 pub fn lower_priority() {
-    // SAFETY: this process is there.
+    // SAFETY: this process exists.
     unsafe { threading::SetPriorityClass(threading::GetCurrentProcess(), threading::BELOW_NORMAL_PRIORITY_CLASS) };
 }
 
 // Processes.
 
-/// Starts `command` on its own: without a console, in the system's folder, with nothing to read from or write to, and
-/// without the pipes that this process was given, so that nobody who waits for one waits for it.
+/// Starts `command` on its own: without a console, in the system's folder, without input or output, and without the
+/// pipes that this process was given, so that no process waits for one of these to be closed.
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be started.
 pub fn start_detached(command: &mut Command) -> io::Result<()> {
     for handle in [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
-        // SAFETY: where there is no such handle, this is an error and no more.
+        // SAFETY: if the handle does not exist, this is only an error.
         unsafe { win::SetHandleInformation(GetStdHandle(handle), win::HANDLE_FLAG_INHERIT, 0) };
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -187,7 +188,7 @@ pub fn start_detached(command: &mut Command) -> io::Result<()> {
     command.creation_flags(threading::DETACHED_PROCESS | threading::CREATE_NEW_PROCESS_GROUP).spawn().map(drop)
 }
 
-/// Starts `command`, to be ended by [`end_background`], at the lowest priority there is.
+/// Starts `command` at the lowest priority, to be ended by [`end_background`].
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be started.
@@ -195,7 +196,7 @@ pub fn start_in_background(command: &mut Command) -> io::Result<Child> {
     command.creation_flags(threading::CREATE_NO_WINDOW | threading::IDLE_PRIORITY_CLASS).spawn()
 }
 
-/// Ends what [`start_in_background`] has started, and waits for it. What that has started goes on to its end.
+/// Ends what [`start_in_background`] started, and waits for it. Processes that it started run to their end.
 ///
 /// # Errors
 /// [`io::Error`] if it cannot be waited for.
@@ -204,17 +205,17 @@ pub fn end_background(child: &mut Child) -> io::Result<()> {
     child.wait().map(drop)
 }
 
-/// A process cannot become another here: says so.
+/// A process cannot be replaced by another program here: returns an error.
 pub fn become_program(_: &mut Command) -> io::Error {
     io::Error::other("on Windows a process cannot become another; the new program is taken up at the next start")
 }
 
-/// Asks `process` to come to its end, if it listens ([`on_signals`]).
+/// Asks `process` to end, if it listens ([`on_signals`]).
 ///
 /// # Errors
-/// [`io::Error`] if there is no such process, or it does not listen.
+/// [`io::Error`] if the process does not exist, or does not listen.
 pub fn ask_to_stop(process: u32) -> io::Result<()> {
-    // SAFETY: the name ends with a NUL, and the handle is open until it is dropped, and nobody else's.
+    // SAFETY: the name ends with a NUL, and the handle is open until it is dropped, and owned here alone.
     unsafe {
         let event = threading::OpenEventW(threading::EVENT_MODIFY_STATE, 0, stop_event(process).as_ptr());
         if event.is_null() {
@@ -225,7 +226,7 @@ pub fn ask_to_stop(process: u32) -> io::Result<()> {
     }
 }
 
-/// The name of the event with which a process is asked to stop: there are no signals from one process to another.
+/// The name of the event that asks a process to stop: processes cannot send each other signals here.
 fn stop_event(process: u32) -> Vec<u16> {
     wide(format!(r"Local\indelible-stop-{process}").as_ref())
 }
@@ -233,19 +234,19 @@ fn stop_event(process: u32) -> Vec<u16> {
 /// The event of this process, once it listens.
 static STOP: OnceLock<OwnedHandle> = OnceLock::new();
 
-/// Whether a process that ended with `status` was ended from outside, as [`Child::kill`] does it. For processes of ours,
-/// those that record: they never end in this way themselves.
+/// Whether a process that ended with `status` was ended from outside, as [`Child::kill`] does it. For indelible's own
+/// processes, those that record: they never end in this way themselves.
 pub fn was_killed(status: ExitStatus) -> bool {
     status.code() == Some(1)
 }
 
-/// Calls `hear` whenever this process is asked to stop from now on, by [`ask_to_stop`] or by its console, in a thread of
-/// its own.
+/// Calls `hear` whenever this process is asked to stop from now on, by [`ask_to_stop`] or by its console, in a thread
+/// of its own.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
 pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
-    // SAFETY: the name ends with a NUL, and the handle is nobody else's.
+    // SAFETY: the name ends with a NUL, and the handle is owned here alone.
     let event = unsafe {
         let event = threading::CreateEventW(std::ptr::null(), 0, 0, stop_event(std::process::id()).as_ptr());
         if event.is_null() {
@@ -255,7 +256,7 @@ pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     };
     let event = STOP.get_or_init(|| event);
     let listen = move || {
-        // SAFETY: the handle is open for as long as the process.
+        // SAFETY: the handle is open for as long as the process runs.
         while unsafe { threading::WaitForSingleObject(event.as_raw_handle(), threading::INFINITE) }
             == win::WAIT_OBJECT_0
         {
@@ -263,20 +264,20 @@ pub fn on_signals(hear: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen)?;
-    // SAFETY: it is a function, which is there for as long as the process.
+    // SAFETY: it is a function, which exists for as long as the process runs.
     match unsafe { SetConsoleCtrlHandler(Some(console_says), 1) } {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// What the system calls, in a thread of its own, when the console is interrupted or goes away.
+/// The system calls this, in a thread of its own, when the console is interrupted or closed.
 unsafe extern "system" fn console_says(what: u32) -> i32 {
     if let Some(event) = STOP.get() {
-        // SAFETY: the handle is open for as long as the process.
+        // SAFETY: the handle is open for as long as the process runs.
         unsafe { threading::SetEvent(event.as_raw_handle()) };
     }
-    // Where the console goes away, the process ends with this function, and after some seconds in any case.
+    // If the console is closed, the process ends when this function returns, and after some seconds in any case.
     if matches!(what, CTRL_C_EVENT | CTRL_BREAK_EVENT) {
         return 1;
     }
@@ -285,7 +286,7 @@ unsafe extern "system" fn console_says(what: u32) -> i32 {
     }
 }
 
-/// There is nothing that remembers signals without a thread: always an error.
+/// Signals cannot be remembered without a thread here: always an error.
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`].
@@ -293,7 +294,7 @@ pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
     Err::<fn() -> Option<Signal>, _>(io::ErrorKind::Unsupported.into())
 }
 
-/// Has `asked` say when this process was asked to stop, or has lost its console, instead of ending it.
+/// Sets `asked` when this process is asked to stop, or loses its console, instead of ending it.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -305,7 +306,7 @@ pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
 /// Writes all of `bytes` to `stream`.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be written. Part of it may have been.
+/// [`io::Error`] if it cannot be written. Part of it may have been written.
 pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     use io::Write as _;
     match stream {
@@ -317,7 +318,7 @@ pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether something can be read from `input`, or its end, within `wait`. Of what is no pipe it always can.
+/// Whether `input` has data, or its end, within `wait`. True at once for anything but a pipe.
 pub fn is_readable(input: &impl AsHandle, wait: Duration) -> bool {
     const LOOK: Duration = Duration::from_millis(2);
     let handle = input.as_handle().as_raw_handle();
@@ -330,7 +331,7 @@ pub fn is_readable(input: &impl AsHandle, wait: Duration) -> bool {
         loop {
             let (mut bytes, none) = (0, std::ptr::null_mut());
             let told = PeekNamedPipe(handle, none, 0, none.cast(), &raw mut bytes, none.cast());
-            // One that cannot be asked is closed at its other end.
+            // A pipe that cannot be queried is closed at its other end.
             if told == 0 || bytes > 0 {
                 return true;
             }
@@ -345,28 +346,28 @@ pub fn is_readable(input: &impl AsHandle, wait: Duration) -> bool {
 // Files and folders by their paths.
 
 impl Stamp {
-    /// That of the plain file at `path`, whatever links lead there.
+    /// The stamp of the plain file at `path`, wherever links lead.
     ///
     /// # Errors
-    /// [`io::Error`] if it is none, or it cannot be told.
+    /// [`io::Error`] if it is not a plain file, or cannot be read.
     pub fn of(path: &Path) -> io::Result<Stamp> {
         let found = information(&open_to_look(path, 0)?)?;
         let is_file = found.dwFileAttributes & fs::FILE_ATTRIBUTE_DIRECTORY == 0;
         if is_file { Ok(Stamp::from(&found)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// That of what lies at `path` itself, be it a link.
+    /// The stamp of what is at `path` itself, even a link.
     ///
     /// # Errors
-    /// [`io::Error`] if it cannot be told.
+    /// [`io::Error`] if it cannot be read.
     pub fn of_itself(path: &Path) -> io::Result<Stamp> {
         Stamp::of_open(&open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT)?)
     }
 
-    /// That of an open file.
+    /// The stamp of an open file.
     ///
     /// # Errors
-    /// [`io::Error`] if it cannot be told.
+    /// [`io::Error`] if it cannot be read.
     pub fn of_open(file: &File) -> io::Result<Stamp> {
         information(file).map(|it| Stamp::from(&it))
     }
@@ -385,7 +386,7 @@ impl From<&fs::BY_HANDLE_FILE_INFORMATION> for Stamp {
     }
 }
 
-/// Opens a file or a folder for nothing but to ask what it is.
+/// Opens a file or a folder only to query its metadata.
 fn open_to_look(path: &Path, flags: u32) -> io::Result<File> {
     File::options().access_mode(0).custom_flags(fs::FILE_FLAG_BACKUP_SEMANTICS | flags).open(path)
 }
@@ -399,15 +400,15 @@ fn information(file: &File) -> io::Result<fs::BY_HANDLE_FILE_INFORMATION> {
     }
 }
 
-/// What no file has had before the one at `path`, and none will: a number counts how often each is given out. When it was
-/// made says nothing here: a new file of the same name can have it from the one before.
+/// An identity that no other file has had before or will have: the file number includes how often it was reused. The
+/// creation time proves nothing here: a new file of the same name can inherit it from the old one.
 pub fn lasting_identity(path: &Path) -> Option<String> {
     let Identity { device, inode } = Stamp::of_itself(path).ok()?.identity;
     Some(format!("{device}:{inode}"))
 }
 
-/// Whether the file at `path` was made and last changed before the machine was started, where `now` is the time by the
-/// clock of its file system. Where that cannot be told, or a clock was wrong and says otherwise, no.
+/// Whether the file at `path` was created and last changed before the boot, where `now` is the time by the clock of its
+/// file system. False if that is unknown, or if a wrong clock says otherwise.
 pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
     let Ok(found) = std::fs::symlink_metadata(path) else { return false };
     // SAFETY: it only returns a number, of milliseconds.
@@ -415,13 +416,13 @@ pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
     super::is_before_boot([found.modified().ok(), found.created().ok()].into_iter().flatten(), now, uptime)
 }
 
-/// Whether the plain file at `path` has more than one name.
+/// Whether the plain file at `path` has more than one hard link.
 pub fn has_other_names(path: &Path) -> bool {
     let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file));
     found.is_ok_and(|found| is_plain(&found) && found.nNumberOfLinks > 1)
 }
 
-/// Why what lies at `path` is not a plain file with one name; `None` if it is, or nothing is there.
+/// Why what is at `path` is not a plain file with one hard link; `None` if it is one, or nothing is there.
 pub fn oddity(path: &Path) -> Option<&'static str> {
     let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file)).ok()?;
     match () {
@@ -431,10 +432,10 @@ pub fn oddity(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether the open file is a plain one, and has one name.
+/// Whether the open file is plain and has one hard link.
 ///
 /// # Errors
-/// [`io::Error`] if it cannot be told.
+/// [`io::Error`] if it cannot be read.
 pub fn is_plain_and_alone(file: &File) -> io::Result<bool> {
     information(file).map(|found| is_plain(&found) && found.nNumberOfLinks <= 1)
 }
@@ -443,15 +444,15 @@ fn is_plain(found: &fs::BY_HANDLE_FILE_INFORMATION) -> bool {
     found.dwFileAttributes & (fs::FILE_ATTRIBUTE_DIRECTORY | fs::FILE_ATTRIBUTE_REPARSE_POINT) == 0
 }
 
-/// Whether `error` says nothing of a file but that it cannot be had at the moment.
+/// Whether `error` says only that a file is unavailable at the moment.
 pub fn is_passing(error: &io::Error) -> bool {
     is_shortage(error)
 }
 
-/// Settings are read again when somebody asks.
+/// Settings are reloaded on request.
 pub fn ask_to_read_again(_: std::time::Duration) {}
 
-/// Whether `error` says that something is short or busy at the moment.
+/// Whether `error` means that a resource is short or busy at the moment.
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted)
 }
@@ -466,10 +467,10 @@ pub(super) fn is_program(path: &Path) -> bool {
     path.is_file()
 }
 
-/// Who can use a file is up to the folder that it is in.
+/// The folder of a file decides who can use it.
 ///
 /// # Errors
-/// None.
+/// Never fails.
 pub fn others_who_can_change(_: &Path, _: bool) -> io::Result<Option<Others>> {
     Ok(None)
 }
@@ -477,12 +478,12 @@ pub fn others_who_can_change(_: &Path, _: bool) -> io::Result<Option<Others>> {
 /// As [`others_who_can_change`].
 ///
 /// # Errors
-/// None.
+/// Never fails.
 pub fn others_who_can_change_open(_: &File) -> io::Result<Option<Others>> {
     Ok(None)
 }
 
-/// Why this user may not open the file at `path`: whoever opens it finds out.
+/// Why this user may not open the file at `path`: unknown until it is opened.
 pub fn refusal_to_open(_: &Path, _: bool) -> Option<String> {
     None
 }
@@ -492,23 +493,23 @@ pub fn owner_of(_: &Path) -> Option<u32> {
     None
 }
 
-/// The system does not say it without a try.
+/// The system does not say without an attempt.
 pub fn why_unwritable(_: &Dir) -> Option<io::Error> {
     None
 }
 
-/// The path of what is at `path`, absolute and without symbolic links. Without the beginning `\\?\`, which SQLite and
-/// libgit2 do not expect, where the path begins with a drive.
+/// The real path of `path`: absolute and without symbolic links. If the path begins with a drive, the prefix `\\?\` is
+/// removed, since SQLite and libgit2 do not expect it.
 ///
 /// # Errors
-/// [`io::Error`] if nothing is there, or it cannot be told.
+/// [`io::Error`] if nothing is there, or it cannot be resolved.
 pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     let real = std::fs::canonicalize(path)?;
     let short = real.to_str().and_then(|real| real.strip_prefix(r"\\?\")).filter(|rest| rest.get(1..3) == Some(r":\"));
     Ok(short.map(PathBuf::from).unwrap_or(real))
 }
 
-/// Makes the symbolic link `link` to the file `target`.
+/// Creates the symbolic link `link` to the file `target`.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -516,17 +517,17 @@ pub fn link_to(target: &Path, link: &Path) -> io::Result<()> {
     std::os::windows::fs::symlink_file(target, link)
 }
 
-/// Makes folders that can be used by whom the folder above says.
+/// Creates folders, with the permissions of the folder above.
 pub fn private_folders() -> DirBuilder {
     DirBuilder::new()
 }
 
-/// Opens files; those that it makes can be used by whom the folder says.
+/// Opens files; those that it creates have the permissions of the folder.
 pub fn private_files() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// Opens the file at `path`, be it a link itself, for reading and writing, and makes it where there is none.
+/// Opens the file at `path`, even a link itself, for reading and writing, and creates it if it is missing.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses.
@@ -536,10 +537,10 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).open(path)
 }
 
-/// Who may do what with the open file is not said in this way here.
+/// Windows has no modes.
 ///
 /// # Errors
-/// None here.
+/// Never fails here.
 pub fn mode_of(_: &File) -> io::Result<u32> {
     Ok(0o600)
 }
@@ -554,7 +555,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     sync_open_folder(&folder)
 }
 
-/// Where the file system cannot flush a folder, its log has the names, and is written every few seconds.
+/// If the file system cannot flush a folder, its log has the names, and is written every few seconds.
 fn sync_open_folder(folder: &File) -> io::Result<()> {
     let cannot = [win::ERROR_ACCESS_DENIED, win::ERROR_INVALID_FUNCTION, win::ERROR_INVALID_HANDLE];
     match folder.sync_all() {
@@ -563,21 +564,21 @@ fn sync_open_folder(folder: &File) -> io::Result<()> {
     }
 }
 
-// Locks, which go with whoever has them. A lock keeps others from the bytes that it is on, so these are on bytes that no
-// file has.
+// Locks, which end with the process that holds them. A lock keeps others from the bytes that it covers, so these cover
+// bytes beyond any file.
 
 const LOCK: u64 = 1 << 62;
 const APPEND_LOCK: u64 = LOCK + 1;
 
-/// Takes the lock of an open file without waiting. Others can read and write the file all the same.
+/// Takes the lock of an open file without waiting. Others can still read and write the file.
 ///
 /// # Errors
-/// [`TryLockError::WouldBlock`] if somebody else has it.
+/// [`TryLockError::WouldBlock`] if another process holds it.
 pub fn try_lock(file: &File) -> Result<(), TryLockError> {
     lock_range(file, LOCK, true)
 }
 
-/// As [`try_lock`], a lock that others can have as well.
+/// As [`try_lock`], for a shared lock.
 ///
 /// # Errors
 /// As [`try_lock`].
@@ -585,19 +586,19 @@ pub fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
     lock_range(file, LOCK, false)
 }
 
-/// Takes the lock of the folder at `path` without waiting. It is given back with what is returned. A folder has no bytes,
-/// so it is that of a file in it.
+/// Takes the lock of the folder at `path` without waiting. Dropping the returned file releases it. A folder has no
+/// bytes, so a file in it is locked.
 ///
 /// # Errors
-/// As [`try_lock`], and [`TryLockError::Error`] if there is no such folder.
+/// As [`try_lock`], and [`TryLockError::Error`] if the folder does not exist.
 pub fn try_lock_folder(path: &Path) -> Result<File, TryLockError> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
     let file = file.map_err(TryLockError::Error)?;
     try_lock(&file).map(|()| file)
 }
 
-/// Gives back the lock of the folder at `path`, and removes it and everything beneath it: not every file system here can
-/// remove a file that is open.
+/// Releases the lock of the folder at `path`, and removes it and everything beneath it: not every file system here can
+/// remove an open file.
 ///
 /// # Errors
 /// [`io::Error`] if the system refuses; some of it may be gone then.
@@ -626,7 +627,7 @@ fn lock_range(file: &File, offset: u64, exclusive: bool) -> Result<(), TryLockEr
 
 fn unlock_range(file: &File, offset: u64) {
     let mut range = overlapped(offset);
-    // SAFETY: as where it is locked. What cannot be unlocked is when the file is closed.
+    // SAFETY: as for taking the lock. If unlocking fails, closing the file unlocks it.
     unsafe { fs::UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut range) };
 }
 

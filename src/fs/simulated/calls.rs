@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::disk::Inode;
 use super::machine::Machine;
 
-/// The time, which stands still on a machine: nothing that is written may differ in length from one run to the next.
+/// The time, which stands still on a machine: what is written must have the same length in every run.
 pub fn now() -> Timestamp {
     let real = super::machine::process().is_none();
     if real { Timestamp::now() } else { Timestamp::from_second(1_800_000_000).expect("it is a time") }
@@ -26,16 +26,16 @@ pub enum Handle {
     Simulated(Open),
 }
 
-/// What is open on a machine.
+/// An open file or folder of a machine.
 #[derive(Debug)]
 pub struct Open {
     machine: Arc<Machine>,
     inode: Inode,
-    /// Where the last write ended.
+    /// The end of the last write.
     end: AtomicU64,
-    /// The failed syncs that whoever has it open knows of.
+    /// The number of failed syncs that the descriptor's owner knows of.
     failures: AtomicU64,
-    /// Whether a write took only some of its bytes.
+    /// Whether a write accepted only some of its bytes.
     full: AtomicBool,
 }
 
@@ -152,7 +152,7 @@ pub fn fstat(handle: &Handle) -> Result<Stat, Errno> {
     }
 }
 
-/// A disk here has no modes.
+/// A simulated disk has no modes.
 pub fn fchmod(handle: &Handle, mode: Mode) -> Result<(), Errno> {
     match handle {
         Handle::Real(fd) => rustix::fs::fchmod(fd, mode),
@@ -160,7 +160,7 @@ pub fn fchmod(handle: &Handle, mode: Mode) -> Result<(), Errno> {
     }
 }
 
-/// What is found on a disk, as the system would say it.
+/// Converts a simulated stat to the system's.
 fn stat(found: super::disk::Stat) -> Stat {
     static REAL: OnceLock<Stat> = OnceLock::new();
     let mut stat = *REAL.get_or_init(|| rustix::fs::stat("/").expect("there is a root folder"));
@@ -179,7 +179,7 @@ fn stat(found: super::disk::Stat) -> Stat {
 pub fn fstatfs(handle: &Handle) -> Result<StatFs, Errno> {
     match handle {
         Handle::Real(fd) => rustix::fs::fstatfs(fd),
-        // One that is no other machine's.
+        // A file system that is not on another machine.
         Handle::Simulated(_) => rustix::fs::statfs("/proc"),
     }
 }
@@ -190,7 +190,7 @@ pub enum Listing {
     Simulated(std::vec::IntoIter<String>),
 }
 
-/// One of them.
+/// One of the names.
 pub struct Entry(CString);
 
 impl Listing {

@@ -1,4 +1,4 @@
-//! What is on the disk for good, and what is only seen so far.
+//! What is durable on the disk, and what is only visible so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,17 @@ use super::Dice;
 
 pub type Inode = u64;
 
-/// The folder that all others are in.
+/// The folder that contains all others.
 pub const ROOT: Inode = 1;
 
-/// A disk, and what the system keeps in memory of it.
+/// A disk, and the system's page cache of it.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    /// What is written as a whole or not at all, in bytes.
+    /// The unit of an atomic write, in bytes.
     sector: usize,
     nodes: BTreeMap<Inode, Node>,
     next: Inode,
-    /// Changes of names that are not durable, in order.
+    /// Unsynced changes of names, in order.
     unsynced: Vec<Change>,
 }
 
@@ -38,20 +38,20 @@ struct Folder {
 struct File {
     seen: Vec<u8>,
     durable: Vec<u8>,
-    /// The sectors that may have something else than `durable` has, by their number.
+    /// The sectors that may differ from `durable`, by their number.
     unsynced: BTreeMap<usize, Sector>,
     /// The lengths since the last sync.
     lengths: Vec<usize>,
     names: u64,
-    /// How many syncs have failed.
+    /// The number of failed syncs.
     failures: u64,
 }
 
-/// What a sector has had since the last sync.
+/// A sector's versions since the last sync.
 #[derive(Clone, Debug, Default)]
 struct Sector {
     contents: Vec<Vec<u8>>,
-    /// Whether a sync would write it; not so any more after one that failed.
+    /// Whether a sync would write it; false after a failed sync.
     dirty: bool,
 }
 
@@ -71,7 +71,7 @@ impl Named {
     }
 }
 
-/// What lies at a path.
+/// The metadata of a path.
 pub struct Stat {
     pub inode: Inode,
     pub is_folder: bool,
@@ -106,7 +106,7 @@ impl File {
         }
     }
 
-    /// What may be found of it after the power was cut.
+    /// A possible version of it after a power cut.
     fn survivor(&self, sector: usize, odds: Odds, dice: &mut Dice) -> File {
         let mut length = self.durable.len();
         if let Some(longest) = self.lengths.last()
@@ -129,19 +129,19 @@ impl File {
     }
 }
 
-/// Overwrites what `bytes` has at `offset`, as far as it goes.
+/// Overwrites `bytes` at `offset` with `content`, as far as it fits.
 fn put(bytes: &mut [u8], offset: usize, content: &[u8]) {
     let start = offset.min(bytes.len());
     let end = (offset + content.len()).min(bytes.len());
     bytes[start..end].copy_from_slice(&content[..end - start]);
 }
 
-/// How much of what is not synced survives: so many in 8.
+/// How much of the unsynced data survives: so many in 8.
 #[derive(Clone, Copy)]
 struct Odds(u64);
 
 impl Odds {
-    /// From nothing to everything.
+    /// Draws from nothing to everything.
     fn draw(dice: &mut Dice) -> Odds {
         Odds(dice.below(9))
     }
@@ -186,13 +186,13 @@ impl Disk {
         }
     }
 
-    /// The folder that `path` is in, seen from the folder `at`, and its last part.
+    /// The parent folder of `path`, seen from the folder `at`, and the last part.
     fn parent<'p>(&self, at: Inode, path: &'p str) -> Result<(Inode, &'p str), Errno> {
         let Some((above, name)) = path.rsplit_once('/') else { return Ok((at, path)) };
         Ok((self.find(at, above)?, name))
     }
 
-    /// What lies at `path`, seen from the folder `at`.
+    /// The inode at `path`, seen from the folder `at`.
     pub fn find(&self, at: Inode, path: &str) -> Result<Inode, Errno> {
         path.split('/').try_fold(at, |at, part| match part {
             "." => Ok(at),
@@ -208,7 +208,7 @@ impl Disk {
         })
     }
 
-    /// The names in the folder `inode`, in the order in which what they name was made.
+    /// The names in the folder `inode`, in the order in which their files were created.
     pub fn names(&self, inode: Inode) -> Result<Vec<String>, Errno> {
         let mut names: Vec<_> = self.folder(inode)?.seen.iter().map(|(name, inode)| (*inode, name.clone())).collect();
         names.sort_unstable();
@@ -253,7 +253,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes `change` seen; it is not durable yet.
+    /// Makes `change` visible; it is not durable yet.
     fn change(&mut self, change: Change) {
         for Named { folder, name, now } in &change {
             let seen = &mut self.folder_mut(*folder).seen;
@@ -293,7 +293,7 @@ impl Disk {
         Ok(())
     }
 
-    /// A sync of the file `inode` that fails: what it was to write, no later one will.
+    /// A failed sync of the file `inode`: no later sync will write what this one should have.
     pub fn fail_sync(&mut self, inode: Inode) -> Result<(), Errno> {
         let file = self.file_mut(inode)?;
         file.unsynced.values_mut().for_each(|sector| sector.dirty = false);
@@ -301,12 +301,12 @@ impl Disk {
         Ok(())
     }
 
-    /// How many syncs of the file `inode` have failed.
+    /// The number of failed syncs of the file `inode`.
     pub fn failures(&self, inode: Inode) -> u64 {
         self.file(inode).map_or(0, |file| file.failures)
     }
 
-    /// Makes the changes of names in the folder `inode` durable, and those before them of the same names.
+    /// Makes the changes of names in the folder `inode` durable, and earlier changes of the same names.
     pub fn sync_folder(&mut self, inode: Inode) -> Result<(), Errno> {
         self.folder(inode)?;
         let mut names = BTreeSet::new();
@@ -348,7 +348,7 @@ impl Disk {
         }
     }
 
-    /// A disk that may be found after the power was cut.
+    /// A possible disk after a power cut.
     pub fn survivor(&self, dice: &mut Dice) -> Disk {
         let mut kept = self.clone();
         let names = Odds::draw(dice);
@@ -366,7 +366,7 @@ impl Disk {
         survivor
     }
 
-    /// Puts what is durable of the folder `inode`, and of all in it, on the disk `survivor`.
+    /// Copies what is durable of the folder `inode`, and of everything in it, to the disk `survivor`.
     fn revive(&self, inode: Inode, survivor: &mut Disk, odds: Odds, dice: &mut Dice) {
         let Some(Node::Folder(Folder { durable, .. })) = self.nodes.get(&inode) else { return };
         let folder = Folder { seen: durable.clone(), durable: durable.clone() };

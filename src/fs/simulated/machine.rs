@@ -1,8 +1,8 @@
 //! The machine: processes take turns at its disk, one call at a time, until the power goes.
 //!
-//! Each process is a thread, and only the one whose turn it is makes a call; who is next is drawn. So a seed gives one
-//! order of calls, whatever the real machine does. A process that is dead, or whose power is gone, gets an error from
-//! every call, and none of them does anything.
+//! Each process is a thread, and only the one whose turn it is makes a call; the next one is drawn. So a seed
+//! determines the order of calls, whatever the real machine does. If a process is dead, or the power is gone, every
+//! call returns an error and does nothing.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -19,12 +19,12 @@ const CHANGING: [&str; 10] =
     ["create", "mkdir", "write", "rename", "unlink", "fsync", "fdatasync", "syncfs", "row", "commit"];
 
 thread_local! {
-    /// Which process this thread is; a thread that is none is the test itself, and waits for no turn.
+    /// The process of this thread. A thread without one is the test itself, and does not wait for a turn.
     static PROCESS: Cell<Option<usize>> = const { Cell::new(None) };
     static INTERRUPTIONS: RefCell<Interruptions> = RefCell::default();
 }
 
-/// What happens just before a call of the thread, which is told by its number.
+/// An action just before a call of the thread, and the number of that call.
 pub type Interruption = (u64, Box<dyn FnOnce()>);
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ struct Interruptions {
     left: Vec<Interruption>,
 }
 
-/// Does `work`, which is no process's, and each of `interruptions` just before the call of it that it names.
+/// Runs `work`, outside of any process, and each of `interruptions` just before its call of that number.
 pub fn interrupted<T>(interruptions: Vec<Interruption>, work: impl FnOnce() -> T) -> T {
     INTERRUPTIONS.set(Interruptions { calls: 0, left: interruptions });
     let done = work();
@@ -50,12 +50,12 @@ fn interrupt() {
     INTERRUPTIONS.set(all);
 }
 
-/// Which of a machine's processes this thread is, if it is one.
+/// The machine's process that this thread is, if it is one.
 pub fn process() -> Option<usize> {
     PROCESS.get()
 }
 
-/// Numbers that look random, all from one seed.
+/// Pseudo-random numbers from a seed.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
@@ -78,31 +78,31 @@ impl Dice {
         self.next() % end
     }
 
-    /// Whether something happens that does so once in `times`; never if that is 0.
+    /// True once in `times`; never if that is 0.
     pub fn once_in(&mut self, times: u64) -> bool {
         times > 0 && self.below(times) == 0
     }
 
-    /// One of `these`, of which there has to be one.
+    /// One of `these`, which must not be empty.
     pub fn one_of<'t, T>(&mut self, these: &'t [T]) -> &'t T {
         &these[usize::try_from(self.below(these.len() as u64)).expect("it is an index")]
     }
 }
 
-/// How often something goes wrong without a power cut: once in so many; never if that is 0.
+/// The rate of each fault other than a power cut: once in so many; never if that is 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// A `fdatasync` fails.
     pub sync: u64,
-    /// The only process whose `fdatasync` does, if it is one alone.
+    /// The only process whose `fdatasync` fails, if it is limited to one.
     pub sync_of: Option<usize>,
-    /// A write takes only some of the bytes, and the next one on that descriptor none: the disk is full.
+    /// A write accepts only some of the bytes, and the next one on that descriptor none: the disk is full.
     pub short: u64,
     /// A process is killed, at each of its calls.
     pub kill: u64,
 }
 
-/// A call that was made: by which process, which, on what, with how many bytes.
+/// A call that was made: the process, the call's name, the inode, the number of bytes.
 pub type Call = (usize, &'static str, Inode, usize);
 
 /// A machine with one disk.
@@ -117,19 +117,19 @@ pub struct State {
     pub disk: Disk,
     pub dice: Dice,
     faults: Faults,
-    /// How many bytes the next write takes.
+    /// The number of bytes that the next write accepts.
     next_write: Option<usize>,
-    /// So many calls that change or sync something are made before the power goes; `None` while it is not to go.
+    /// The number of calls that change or sync something before the power goes; `None` if it stays on.
     left: Option<u64>,
     dark: bool,
-    /// The processes that are at work.
+    /// The processes that are running.
     working: Vec<usize>,
     current: usize,
-    /// Once in so many calls, it becomes another one's turn.
+    /// Once in so many calls, the turn passes to another process.
     switch: u64,
     /// Once in so many calls, the process that makes it falls asleep; never if that is 0.
     sleep: u64,
-    /// A process that does nothing for so many calls more.
+    /// A process that sleeps for so many more calls.
     asleep: Option<(usize, u64)>,
     dead: [bool; PROCESSES_MAX],
     failed_syncs: u64,
@@ -137,7 +137,7 @@ pub struct State {
 }
 
 impl State {
-    /// Draws whose turn it is. Where one sleeps for long, others can get far in between two of its calls.
+    /// Draws the next turn. If a process sleeps for long, others can do a lot between two of its calls.
     fn draw_turn(&mut self) {
         if let Some((_, calls)) = &mut self.asleep {
             *calls -= 1;
@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    /// How many of `bytes` a write takes.
+    /// The number of `bytes` that a write accepts.
     pub fn taken(&mut self, bytes: usize) -> usize {
         if let Some(taken) = self.next_write.take() {
             return taken.min(bytes);
@@ -182,7 +182,7 @@ impl State {
     }
 }
 
-/// Says that a process is done, also where that was a panic.
+/// Marks a process as done, also after a panic.
 struct Done<'m>(&'m Machine, usize);
 
 impl Drop for Done<'_> {
@@ -220,8 +220,8 @@ impl Machine {
         self.state.lock().unwrap_or_else(|panicked| panicked.into_inner())
     }
 
-    /// Runs `processes` until all are done, or the power goes after `calls` calls that change or sync something. Returns
-    /// whether it went.
+    /// Runs `processes` until all are done, or the power goes after `calls` calls that change or sync something.
+    /// Returns whether it went.
     pub fn run(&self, calls: Option<u64>, faults: Faults, processes: Vec<Box<dyn FnOnce() + Send + '_>>) -> bool {
         assert!(processes.len() <= PROCESSES_MAX, "a machine runs {PROCESSES_MAX} processes at the most");
         let mut state = self.state();
@@ -284,7 +284,7 @@ impl Machine {
         self.turns[process].wait_while(state, not_yet).unwrap_or_else(|panicked| panicked.into_inner())
     }
 
-    /// A step of a store that is not on the disk, `name`, at which the power may go.
+    /// A step `name` of a store that is not on the disk, at which the power may go.
     ///
     /// # Errors
     /// `EIO` if the process is dead or the power is gone.
@@ -292,12 +292,12 @@ impl Machine {
         self.call(name, super::disk::ROOT, 0).map(drop)
     }
 
-    /// Lets the next write take no more than `bytes`.
+    /// Limits the next write to `bytes`.
     pub fn cut_short(&self, bytes: usize) {
         self.state().next_write = Some(bytes);
     }
 
-    /// Lets the power go before the next call that changes or syncs something.
+    /// Cuts the power before the next call that changes or syncs something.
     pub fn cut(&self) {
         self.state().left = Some(0);
     }
@@ -307,7 +307,7 @@ impl Machine {
         self.state().dark
     }
 
-    /// Starts the calling process anew where it is dead.
+    /// Restarts the calling process if it is dead.
     pub fn revive(&self) {
         let mut state = self.state();
         if let Some(process) = PROCESS.get() {
@@ -325,7 +325,7 @@ impl Machine {
         self.state().calls.clone()
     }
 
-    /// What is seen of the disk.
+    /// The visible disk.
     pub fn disk(&self) -> Disk {
         self.state().disk.clone()
     }

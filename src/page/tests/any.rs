@@ -81,7 +81,7 @@ proptest! {
         prop_assert_eq!(&parse(files[0].text.as_bytes()).unwrap(), &wanted);
         let crlf = files[0].text.replace('\n', "\r\n");
         prop_assert_eq!(&parse(format!("\u{feff}{crlf}").as_bytes()).unwrap(), &wanted);
-        // Amended, and from before there were revisions.
+        // Amended, and from before revisions existed.
         let op = |n: u64| Revision { n, op: Uuid::from_u128(bits ^ u128::from(n)) };
         let fields = BTreeMap::from([("title".to_owned(), op(2)), ("tags".to_owned(), op(3))]);
         let amended = Amended { revision: op(3), fields };
@@ -181,7 +181,7 @@ proptest! {
     }
 }
 
-/// Not a promise, a guard against something quadratic: these take tens of milliseconds each in a release build.
+/// Not a guarantee, but a guard against quadratic time: these take tens of milliseconds each in a release build.
 #[test]
 fn large_pages_take_no_time_to_speak_of() {
     let started = std::time::Instant::now();

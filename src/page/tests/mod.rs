@@ -82,7 +82,7 @@ fn record_in(page: &str) -> Record {
     parse(page.as_bytes()).unwrap().request.unwrap().record
 }
 
-/// A page as an owner might have written it: our three opening fields, more front matter, and a body.
+/// A page as an owner might have written it: the three opening fields, more front matter, and a body.
 fn by_hand(front: &str, body: &str) -> String {
     format!("---\nid: {}\nkind: failure\ncreated_at: 2026-01-02\n{front}---\n{body}", id())
 }

@@ -1,4 +1,4 @@
-//! What reading makes of edits.
+//! How edited pages are read.
 
 use super::*;
 

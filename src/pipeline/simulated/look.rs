@@ -1,4 +1,4 @@
-//! What has to hold after a power cut, before and after recovery.
+//! What must hold after a power cut, before and after recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::quarantine::Contents;
 use crate::state::State;
 
 impl Life<'_> {
-    /// Holds that every record that has to be found again is there, before anybody mends anything. Where a recorder's
-    /// sync had failed, what others were writing went with it; what of that was committed is in git alone.
+    /// Asserts that every record that must survive is there, before any repair. If a recorder's sync had failed, other
+    /// writers' data was lost with it; what of that was committed is in git alone.
     pub(super) fn look_at_wreck(&self, sync_failed: bool) {
         let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
         let files = disk.files("memory").into_iter().chain(disk.files("experiments")).collect::<BTreeMap<_, _>>();
@@ -50,7 +50,7 @@ impl Life<'_> {
         }
     }
 
-    /// Holds that no row is lost: each is in the index, or the journal still has its record.
+    /// Asserts that no row is lost: each is in the index, or the journal still has its record.
     fn look_at_rows(&self, home: &Home, world: &World, intents: &Firsts, sync_failed: bool) {
         if self.options.rows_bytes_max == 1 << 30 && !sync_failed {
             for intent in &world.committed {
@@ -80,7 +80,7 @@ impl Life<'_> {
         false
     }
 
-    /// Holds that the rows are where the history is.
+    /// Asserts that the rows have reached the history.
     fn look_at_watermark(&self, home: &Home, world: &World) {
         let Some(mark) = world.rows.mark() else { return };
         let reader = Reader::from_position(home.journal(), mark.position).expect("readable");
@@ -88,7 +88,7 @@ impl Life<'_> {
         assert_eq!(mark.pages, None, "pages lag after a recovery");
     }
 
-    /// Holds that everything is in order.
+    /// Asserts that everything is in order.
     pub(super) fn look(&mut self) {
         let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
         let mut files = disk.files("memory");
@@ -109,7 +109,7 @@ impl Life<'_> {
         }
         world.checked = checked;
         for intent in &world.committed {
-            // The entry of a record that was refused can have been voided before its row was inserted.
+            // The entry of a refused record can have been voided before its row was inserted.
             let row = match world.rows.get(intent.id) {
                 None if world.is_refused(intent) => continue,
                 row => row.unwrap_or_else(|| panic!("{} has no row", intent.path())),
@@ -120,7 +120,7 @@ impl Life<'_> {
         self.look_at_watermark(&home, &world);
         for folder in world.domains() {
             let page = files.remove(&format!("{folder}/README.md")).expect("a domain has a page");
-            // A worker can have inserted the row of a record that its recorder voided after that.
+            // A worker can have inserted the row of a record that its recorder voided later.
             let rows = [false, true].map(|refused| world.page(&folder, refused));
             let is_right = rows.iter().any(|text| page == text.as_bytes());
             assert!(is_right, "the page in {folder} is not its heuristics':\n{}", String::from_utf8_lossy(&page));

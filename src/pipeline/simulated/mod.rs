@@ -1,18 +1,18 @@
-//! Power cuts by the thousand: the journal's, the files' and the pages' steps on a file system in memory that keeps,
-//! drops, tears and reorders whatever no sync had followed (see `fs::simulated` for what it may do).
+//! Power cuts by the thousand: the steps of journal, files and pages on a file system in memory that keeps, drops,
+//! tears and reorders unsynced writes (see `fs::simulated` for what it may do).
 //!
-//! Recorders, a worker and the home's owner take turns, call by call, until the power goes; then what a crash may leave
-//! is drawn, recovery is run on it, perhaps cut off as well, and the home is looked at. All of it is decided by a seed. A
-//! test that fails names the seed, and how to run it again:
+//! Recorders, a worker and the home's owner take turns, call by call, until the power goes. Then what a crash may leave
+//! is drawn, recovery runs on it, perhaps cut off as well, and the home is checked. A seed decides all of it. A failing
+//! test names the seed, and how to run it again:
 //!
 //! ```sh
 //! SIM_SEED=7 SIM_SCHEDULES=1 cargo test --lib simulated
 //! SIM_SEED=1 SIM_SCHEDULES=10000 cargo test --lib simulated
 //! ```
 //!
-//! The code is the real one: recorders, the pipeline and recovery. Rows and history are fakes behind the traits of `target`
-//! (see `stores`), since neither SQLite nor git writes to this file system. So what is shown is that no record, no file and
-//! no row is lost by the journal, by a watermark, or by a segment that goes.
+//! The code is the real one: recorders, the pipeline and recovery. Rows and history are fakes behind the traits of
+//! `target` (see `stores`), since neither SQLite nor git writes to this file system. So the tests show that no record,
+//! no file and no row is lost by the journal, by a watermark, or by the removal of a segment.
 
 mod look;
 mod processes;
@@ -82,7 +82,7 @@ fn a_seed_gives_the_same_schedule_again() {
     }
 }
 
-/// What happened, for people to see how much was shown.
+/// Counts of what happened, which show how much was tested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
     cuts: u64,
@@ -139,22 +139,22 @@ impl Real {
     }
 }
 
-/// What has to be found again, and the stores that are not on the disk.
+/// What must survive, and the stores that are not on the disk.
 #[derive(Default)]
 struct World {
     /// The index.
     rows: RowsStore,
     /// The history.
     history: History,
-    /// Everything that was to be recorded, by its headline.
+    /// Every requested record, by its headline.
     asked: BTreeMap<String, Record>,
-    /// Intents that were found to be exactly what their recorders wrote.
+    /// Intents that matched exactly what their recorders wrote.
     checked: HashMap<RecordId, Intent>,
-    /// What was acknowledged.
+    /// The acknowledged records.
     promised: Vec<Promise>,
-    /// What is committed, in this order.
+    /// The committed intents, in this order.
     committed: Vec<Intent>,
-    /// The headlines of what was refused: a worker can have read it before its recorder voided it.
+    /// The headlines of refused records: a worker can have read one before its recorder voided it.
     refused: BTreeSet<String>,
     /// Files that their owner edited, by path.
     edits: BTreeMap<String, Edit>,
@@ -178,7 +178,7 @@ impl World {
         self.committed.iter().any(|intent| intent.id == id)
     }
 
-    /// Whether `found` is what may lie in the place of `file`.
+    /// Whether `found` is allowed in the place of `file`.
     fn is_intact(&self, file: &FileImage, found: Option<&Vec<u8>>) -> bool {
         let original = found.is_some_and(|found| found == file.text.as_bytes());
         match self.edits.get(&file.path) {
@@ -196,7 +196,7 @@ impl World {
         intent.files.iter().any(|file| self.edits.get(&file.path).is_some_and(|it| it.text == file.text.as_bytes()))
     }
 
-    /// The page of the heuristics in `folder`, as the rows have them; without those that were `refused` and are not committed.
+    /// The page of the heuristics in `folder`, as the rows have them; without `refused` ones that are not committed.
     fn page(&self, folder: &str, refused: bool) -> String {
         let is_there = |row: &&Intent| refused || self.is_committed(row.id) || !self.is_refused(row);
         let entries = page_entries(self.rows.iter().filter(is_there), folder);
@@ -210,7 +210,7 @@ impl World {
     }
 }
 
-/// A home from its making on, through several cuts.
+/// A home from its creation on, through several cuts.
 struct Life<'r> {
     dice: Dice,
     real: &'r Real,
@@ -224,13 +224,13 @@ struct Life<'r> {
 /// What differs between homes.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// Once in so many times the rows are locked; never if that is 0.
+    /// The rows are locked once in so many times; never if that is 0.
     locked: u64,
     /// How much of the journal rows may hold back.
     rows_bytes_max: u64,
 }
 
-/// One process's view of it all.
+/// One process's view of the simulation.
 #[derive(Clone, Copy)]
 struct Stage<'s> {
     machine: &'s Machine,
@@ -262,7 +262,7 @@ impl<'r> Life<'r> {
         Stage { machine: &self.machine, home, world: &self.world, real: &self.real.dir, options: self.options }
     }
 
-    /// Uses the home until the power goes, recovers it, looks.
+    /// Uses the home until the power goes, recovers it, checks it.
     fn round(&mut self) {
         let home = open(&self.machine);
         let calls = (self.dice.below(3) > 0).then(|| self.few(10));
@@ -291,22 +291,22 @@ impl<'r> Life<'r> {
         let before = self.machine.disk().files(".");
         self.recover(None);
         let after = self.machine.disk().files(".");
-        // The state names the segments that there were before the last of them went.
+        // The state names the segments that existed before the last of them was removed.
         let paths = before.iter().chain(&after).map(|(path, _)| path).filter(|path| !path.ends_with("/state.json"));
         let changed: BTreeSet<_> = paths.collect();
         let changed: Vec<_> = changed.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
-        // A row that was refused is found by an audit of everything alone, which only one of the two may have made.
+        // Only an audit of everything finds a refused row, and only one of the two may have made one.
         let is_settled = changed.is_empty() || !lock(&self.world).refused.is_empty();
         assert!(is_settled, "a second recovery changed {changed:?}");
     }
 
-    /// A number below two to the power of `bits`, of whatever magnitude.
+    /// A number below two to the power of `bits`, of any magnitude.
     fn few(&mut self, bits: u64) -> u64 {
         let bits = 1 + self.dice.below(bits);
         self.dice.below(1 << bits)
     }
 
-    /// What goes wrong beside the power, where `worker` is the worker's number.
+    /// The faults other than power cuts, where `worker` is the worker's number.
     fn faults(&mut self, worker: usize) -> Faults {
         match self.dice.below(5) {
             0 => Faults { sync: 8, ..Faults::default() },
@@ -368,7 +368,7 @@ impl<'r> Life<'r> {
         record
     }
 
-    /// Cuts the power, and starts the machine again with what the disk has kept. Returns whether a sync had failed.
+    /// Cuts the power, and restarts the machine with what the disk has kept. Returns whether a sync had failed.
     fn restart(&mut self) -> bool {
         let failed = self.note();
         self.machine = self.machine.after_power_cut(&mut self.dice);
@@ -402,7 +402,7 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().expect("nobody panics with it in hand")
 }
 
-/// What `init` makes, other than the index and the history.
+/// Creates what `init` creates, other than the index and the history.
 fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     let _ = (dir.make_folder("memory")?, dir.make_folder("experiments/active")?);
     let private = dir.make_folder(PRIVATE)?;
@@ -416,7 +416,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Every intent in the journal; each has to be one that somebody asked for.
+/// Every intent in the journal. Each must have been requested.
 fn read(home: &Home, world: &mut World) -> Firsts {
     let mut intents = Firsts::new();
     let mut records = Records::from_start(home.journal()).expect("readable");
@@ -433,7 +433,7 @@ fn read(home: &Home, world: &mut World) -> Firsts {
     intents
 }
 
-/// Holds that `intent` is exactly what its recorder wrote.
+/// Asserts that `intent` is exactly what its recorder wrote.
 fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMap<RecordId, Intent>) {
     if checked.get(&intent.id) == Some(intent) {
         return;

@@ -15,11 +15,11 @@ use crate::record::{Policy, Recorder, Redaction};
 use crate::recover::{self, Scope};
 use crate::target::commits::Commits;
 
-/// Somebody who uses the home until the power goes.
+/// A process that uses the home until the power goes.
 pub(super) enum Process {
     /// A process for each group of requests.
     Recorder(Vec<Vec<Request>>),
-    /// A worker, started anew where it fails or dies.
+    /// A worker, restarted when it fails or dies.
     Worker { steps: u64, dice: Dice },
     /// The home's owner, who edits records by hand.
     Owner { edits: u64, dice: Dice },
@@ -74,7 +74,7 @@ impl<'s> Stage<'s> {
     fn edit(self, dice: &mut Dice) -> Result<(), Error> {
         self.machine.revive();
         let temporary = self.temporary()?;
-        // By their paths, since those that were acknowledged when the power went are in no order.
+        // Ordered by path, since those that were acknowledged when the power went have no order.
         let mut files: Vec<_> = self.world().promised.iter().map(|promise| promise.files[0].clone()).collect();
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         if files.is_empty() {
@@ -109,7 +109,7 @@ impl<'s> Stage<'s> {
                 recover::recover(&mut pipeline, Scope::Start, &mut ())?;
             }
             if pipeline.commit()?.is_some() && dice.below(6) == 0 {
-                // What is committed by now has to be durable without anybody's help.
+                // What is committed by now must be durable without further help.
                 self.machine.cut();
             }
             if dice.below(2) == 0 {
@@ -124,8 +124,8 @@ impl<'s> Stage<'s> {
     }
 
     fn lock(self) -> Result<Exclusive<'s>, Error> {
-        // A machine has one worker at a time; but a process that another test is just starting has, for an instant, every
-        // file open that this one has, and so the last worker's lock.
+        // A machine has one worker at a time. But a process that another test is just starting has, for an instant,
+        // every file open that this one has, and so the last worker's lock.
         let lock = WorkerLock::take_for_worker(self.real, Duration::from_secs(60))?;
         Ok(Exclusive::simulated(self.home, lock.expect("nobody starts a process for so long")))
     }

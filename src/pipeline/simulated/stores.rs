@@ -1,9 +1,9 @@
-//! Rows and a history that are simulated as well, behind the same traits as the real ones.
+//! Simulated rows and a simulated history, behind the same traits as the real ones.
 //!
-//! What a power cut leaves of them is what SQLite and git promise, and no more:
+//! After a power cut they keep what SQLite and git promise, and no more:
 //!
-//! 1. Rows: a transaction is whole or not at all, watermark included. One that no sync followed is kept or lost, and none is
-//!    kept behind one that is lost.
+//! 1. Rows: a transaction is whole or absent, including its watermark. An unsynced one is kept or lost, and none is
+//!    kept behind a lost one.
 //! 2. The history: a commit is durable when it is made. Its process may have died before it knew that.
 //!
 //! The rows are locked now and then, as by a process that is stopped.
@@ -27,7 +27,7 @@ use crate::target::index::{self, Known, RowImage};
 use crate::target::rows::{ReadRows, Rows, RowsMark};
 use crate::target::{Batch, Error, Log, Target, VoidReason, Watermark};
 
-/// What the index holds.
+/// The content of the index.
 #[derive(Default)]
 pub(super) struct RowsStore {
     transactions: Vec<Transaction>,
@@ -53,7 +53,7 @@ impl RowsStore {
         self.transactions.push(transaction);
     }
 
-    /// What a power cut leaves. The machine is started anew, so the boot that the watermark names is another one.
+    /// What a power cut leaves. The machine is rebooted, so the watermark names an earlier boot.
     pub(super) fn cut(&mut self, dice: &mut Dice) {
         let unsynced = (self.transactions.len() - self.synced) as u64;
         let kept = self.synced + usize::try_from(dice.below(unsynced + 1)).unwrap_or_default();
@@ -90,7 +90,7 @@ impl RowsStore {
 pub(super) struct FakeRows<'s> {
     stage: Stage<'s>,
     dice: Dice,
-    /// Once in so many times they are locked; never if that is 0.
+    /// They are locked once in so many times; never if that is 0.
     locked: u64,
 }
 
@@ -260,7 +260,7 @@ impl Rows for FakeRows<'_> {
     }
 }
 
-/// What the page in `folder` shows of `intents`, in the index's order.
+/// The entries of `intents` on the page in `folder`, in the index's order.
 pub(super) fn page_entries<'i>(intents: impl Iterator<Item = &'i Intent>, folder: &str) -> Vec<(String, PageEntry)> {
     let mut entries: Vec<_> = intents
         .filter(|intent| RecordPath(intent.path()).domain_folder() == Some(folder))
@@ -282,7 +282,7 @@ pub(super) fn page_entries<'i>(intents: impl Iterator<Item = &'i Intent>, folder
     entries
 }
 
-/// What the history holds.
+/// The content of the history.
 #[derive(Default)]
 pub(super) struct History {
     /// How many commits there are.
@@ -339,7 +339,7 @@ impl Target for FakeCommits<'_> {
 }
 
 impl World {
-    /// Commits `batch`, which is durable with that.
+    /// Commits `batch`, which makes it durable.
     fn commit(&mut self, batch: &Batch<'_>) -> Committed {
         let mut records = 0;
         let mut has_changed = false;

@@ -10,7 +10,7 @@ const KEEP: Duration = Duration::from_secs(500);
 const URGENT: u8 = 5;
 const LATER: Duration = Duration::from_secs(300);
 
-/// A worker that has read its home a moment ago, and found nothing.
+/// A worker that read its home a moment ago, and found nothing.
 fn quiet(now: Instant) -> View {
     View {
         heard: None,
@@ -33,12 +33,12 @@ fn quiet(now: Instant) -> View {
     }
 }
 
-/// A worker that has just read its home, which looked different.
+/// A worker that has just read its home, which had changed.
 fn looked(now: Instant) -> View {
     View { seen: None, round: Some(Round::default()), ..quiet(now) }
 }
 
-/// A worker that has just read `records` records of middling severity, and seen none of them before.
+/// A worker that has just read `records` records of middling severity for the first time.
 fn pending(records: usize, now: Instant) -> View {
     View { backlog: Backlog { records, full: false, severity_max: 3 }, at_rest: false, ..looked(now) }
 }
@@ -152,7 +152,7 @@ fn each_situation_has_its_step() {
         ("rows lag, a record waits", View { rows_due: Some(now), ..pending(1, now) }, InsertRows),
         ("rows lag, a record is urgent", View { rows_due: Some(now), ..urgent(now) }, Commit),
         ("rows lag, stopping", View { rows_due: Some(now), stopping: stopping(soon), ..looked(now) }, Finish),
-        // What can wait.
+        // Steps that can wait.
         ("the journal is damaged", View { needs_recovery: true, ..looked(now) }, Recover),
         (
             "the journal is damaged, records are due",
@@ -212,7 +212,7 @@ fn after_a_failure() {
     }
 }
 
-/// What a step changes of what the worker knows, at the least: recovery leaves work, and rows lag on.
+/// The least that a step changes in the worker's view: recovery leaves work, and rows still lag.
 fn after(view: &View, step: Step, now: Instant) -> View {
     let later = now + LATER;
     let mut after = View { heard: None, round: round_after(step, view.round), ..view.clone() };
@@ -234,7 +234,7 @@ fn after(view: &View, step: Step, now: Instant) -> View {
     after
 }
 
-/// Whatever the worker knows, a few steps later it waits or ends, and does nothing before it has looked.
+/// From any view, the worker waits or ends a few steps later, and does nothing before it has looked.
 #[test]
 fn every_situation_comes_to_rest() {
     let now = Instant::now() + Duration::from_secs(10_000);

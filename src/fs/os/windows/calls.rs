@@ -1,10 +1,12 @@
-//! The calls that recording is made of, spelt as those of Unix: a name is opened, made, renamed and removed beneath the
-//! handle of a folder, whatever becomes of the folder's path meanwhile. Win32 has no such calls; they are NT's own.
+//! The system calls that recording uses, named like those of Unix: a name is opened, created, renamed and removed
+//! beneath the handle of a folder, whatever happens to the folder's path meanwhile. Win32 has no such calls; they are
+//! NT's own.
 //!
-//! 1. A name is one part of a path. A reparse point (a symbolic link, a junction, a mount) is opened itself, and refused.
-//! 2. Everything is shared for deletion too, so that names come and go while files are open, as they do on Unix.
-//! 3. An append is written under a lock that lies beyond any byte of the file and goes with its process: that the system
-//!    keeps appends of several processes apart is promised nowhere.
+//! 1. A name is one part of a path. A reparse point (a symbolic link, a junction, a mount) is opened itself, and
+//!    refused.
+//! 2. Every file is opened with shared deletion, so that names come and go while files are open, as they do on Unix.
+//! 3. An append is written under a lock that is beyond any byte of the file and ends with its process: no documentation
+//!    promises that the system keeps appends of several processes apart.
 
 #![allow(missing_docs, reason = "each stands under the name of the Unix call or constant that it does the work of")]
 
@@ -25,9 +27,9 @@ use windows_sys::Win32::System::IO::{IO_STATUS_BLOCK, IO_STATUS_BLOCK_0};
 use super::super::super::Found;
 use super::{APPEND_LOCK, information, lock_range, unlock_range};
 
-/// How long an append waits for those of others, each of which is one call.
+/// How long an append waits for others, each of which is one call.
 const APPEND_WAIT: Duration = Duration::from_secs(10);
-/// How long a rename or a removal waits for whoever reads the file.
+/// How long a rename or a removal waits for processes that read the file.
 const READER_WAIT: Duration = Duration::from_millis(200);
 /// How much of a folder is listed at a time, in units of eight bytes.
 const LISTING: usize = 4096;
@@ -47,7 +49,7 @@ impl From<Handle> for File {
     }
 }
 
-/// The system's number for what went wrong.
+/// The system's error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(u32);
 
@@ -64,7 +66,7 @@ impl Errno {
     pub const OPNOTSUPP: Errno = Errno(win::ERROR_NOT_SUPPORTED);
     pub const XDEV: Errno = Errno(win::ERROR_NOT_SAME_DEVICE);
 
-    /// What several numbers mean alike is one of them.
+    /// Maps numbers with the same meaning to one of them.
     fn of(number: u32) -> Errno {
         Errno(match number {
             win::ERROR_PATH_NOT_FOUND | win::ERROR_DELETE_PENDING => win::ERROR_FILE_NOT_FOUND,
@@ -75,9 +77,9 @@ impl Errno {
 
     fn of_status(status: win::NTSTATUS) -> Errno {
         match status {
-            // A file that is about to be gone; the system would call it one that may not be opened.
+            // A file that is about to be removed; the system would report it as access denied.
             win::STATUS_DELETE_PENDING => Errno::NOENT,
-            // SAFETY: it is given a number and gives one back.
+            // SAFETY: it takes a number and returns one.
             status => Errno::of(unsafe { win::RtlNtStatusToDosError(status) }),
         }
     }
@@ -95,7 +97,7 @@ impl From<Errno> for io::Error {
     }
 }
 
-/// How something is opened.
+/// How to open a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OFlags(u32);
 
@@ -128,7 +130,7 @@ impl std::ops::BitOr for OFlags {
     }
 }
 
-/// Who may do what is not said for each file here: the folder hands it down.
+/// Permissions are not set for each file here: the folder hands them down.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode;
 
@@ -146,7 +148,7 @@ impl Mode {
     }
 }
 
-/// What a name is looked at or removed as.
+/// How a name is looked up or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtFlags(bool);
 
@@ -159,7 +161,7 @@ impl AtFlags {
     }
 }
 
-/// What a rename does where the name is taken.
+/// What a rename does if the name is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct RenameFlags;
 
@@ -173,12 +175,12 @@ pub fn found(stat: &Stat) -> Found {
     *stat
 }
 
-/// The time.
+/// The current time.
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// Opens the folder at `path`, which is no link itself.
+/// Opens the folder at `path`, which must not be a link itself.
 pub fn open(path: &Path, _: OFlags, _: Mode) -> Result<Handle, Errno> {
     let flags = fs::FILE_FLAG_BACKUP_SEMANTICS | fs::FILE_FLAG_OPEN_REPARSE_POINT;
     let open = |access| File::options().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path);
@@ -209,7 +211,7 @@ pub fn openat(at: &Handle, name: &str, flags: OFlags, _: Mode) -> Result<Handle,
     if is_link { Err(Errno::LOOP) } else { Ok(Handle { file, appends }) }
 }
 
-/// Opens a folder so that its names can be made durable, and where that may not be, so that they can be read.
+/// Opens a folder so that its names can be made durable or, if that is not permitted, so that they can be read.
 fn with_folder_access(open: impl Fn(u32) -> Result<File, Errno>) -> Result<File, Errno> {
     let read = fs::FILE_GENERIC_READ | fs::FILE_TRAVERSE;
     match open(read | fs::FILE_ADD_FILE) {
@@ -218,7 +220,7 @@ fn with_folder_access(open: impl Fn(u32) -> Result<File, Errno>) -> Result<File,
     }
 }
 
-/// Whether `name` is one part of a path, and means itself: no other folder, no stream of a file, no device.
+/// Whether `name` is one part of a path, and means itself: not another folder, a stream of a file, or a device.
 fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|', '\0'])
 }
@@ -231,7 +233,7 @@ fn wide(name: &str) -> Result<Vec<u16>, Errno> {
     }
 }
 
-/// Opens `name` in the folder `at`, or makes it.
+/// Opens `name` in the folder `at`, or creates it.
 fn open_name(at: &Handle, name: &str, access: u32, disposition: u32, options: u32) -> Result<File, Errno> {
     let mut name = wide(name)?;
     let bytes = u16::try_from(name.len() * 2).map_err(|_| Errno(win::ERROR_FILENAME_EXCED_RANGE))?;
@@ -247,7 +249,7 @@ fn open_name(at: &Handle, name: &str, access: u32, disposition: u32, options: u3
     let options = options | nt::FILE_OPEN_REPARSE_POINT | nt::FILE_SYNCHRONOUS_IO_NONALERT;
     let (mut handle, mut status) = (std::ptr::null_mut(), no_status());
     // SAFETY: everything it reads lives until it returns, and it writes the handle and the status. The handle of the
-    // folder is open, and that of the file is nobody else's.
+    // folder is open, and that of the file is owned here alone.
     unsafe {
         let done = nt::NtCreateFile(
             &raw mut handle,
@@ -287,7 +289,8 @@ fn stat(file: &File) -> Result<Found, Errno> {
     let found = information(file)?;
     let has = |attribute| found.dwFileAttributes & attribute != 0;
     let (is_link, is_folder) = (has(fs::FILE_ATTRIBUTE_REPARSE_POINT), has(fs::FILE_ATTRIBUTE_DIRECTORY));
-    // One that is removed while it is open has a name to the system until it is closed, and none to anybody else.
+    // An open file that is being removed keeps its name for the system until it is closed, but has none for other
+    // processes.
     let links = if is_being_removed(file)? { 0 } else { found.nNumberOfLinks.into() };
     Ok(Found {
         is_folder: is_folder && !is_link,
@@ -318,8 +321,8 @@ pub fn renameat_with(from: &Handle, name: &str, there: &Handle, to: &str, _: Ren
     patiently(|| rename(from, name, there, to, false))
 }
 
-/// Tries again for a while what somebody prevents who reads the file just then: a scanner for viruses, which opens what
-/// is new, or where a file system cannot replace what is open, anybody.
+/// Retries for a while if a process that reads the file just then is in the way: a virus scanner, which opens new
+/// files, or, if the file system cannot replace an open file, any process.
 fn patiently(mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     let until = Instant::now() + READER_WAIT;
     loop {
@@ -350,8 +353,8 @@ pub fn linkat(from: &Handle, name: &str, there: &Handle, to: &str, _: AtFlags) -
     give_name(&file, nt::FileLinkInformation, 0, there, to)?.unwrap_or(Err(Errno::NOSYS))
 }
 
-/// Gives the open file the name `to` in the folder `there`, in the way that `class` says; `None` where the system does
-/// not know that way. `FILE_LINK_INFORMATION` is laid out as this structure is.
+/// Gives the open file the name `to` in the folder `there`, by the method `class`; `None` if the system does not know
+/// that method. `FILE_LINK_INFORMATION` has the same layout as this structure.
 fn give_name(
     file: &File,
     class: nt::FILE_INFORMATION_CLASS,
@@ -362,10 +365,10 @@ fn give_name(
     let name = wide(to)?;
     let start = offset_of!(nt::FILE_RENAME_INFORMATION, FileName);
     let bytes = (start + name.len() * 2).max(size_of::<nt::FILE_RENAME_INFORMATION>());
-    // Units of eight bytes, so that it lies where such a structure may.
+    // Units of eight bytes, for the structure's alignment.
     let mut room = vec![0_u64; bytes.div_ceil(8)];
     let wanted = room.as_mut_ptr().cast::<nt::FILE_RENAME_INFORMATION>();
-    // SAFETY: there is room for the structure, and for all of the name behind its beginning.
+    // SAFETY: there is room for the structure, and for all of the name after its beginning.
     unsafe {
         (*wanted).Anonymous.Flags = flags;
         (*wanted).RootDirectory = there.file.as_raw_handle();
@@ -424,14 +427,14 @@ fn remove(at: &Handle, name: &str, flags: AtFlags) -> Result<(), Errno> {
     })
 }
 
-/// The names in the folder; of those that are no Unicode, none.
+/// The names in the folder, without those that are not Unicode.
 pub fn names(folder: &Handle) -> Result<Vec<String>, Errno> {
-    // A listing has its place in the handle; one of its own begins at the beginning.
+    // The handle keeps the listing's position; a handle of its own starts at the beginning.
     let folder = reopened(folder, fs::FILE_LIST_DIRECTORY)?;
     let mut names = Vec::new();
     let mut room = vec![0_u64; LISTING];
     loop {
-        // SAFETY: it writes no more than there is room for.
+        // SAFETY: it writes no more than fits.
         let told = unsafe {
             let (class, bytes) = (fs::FileFullDirectoryInfo, (LISTING * 8) as u32);
             fs::GetFileInformationByHandleEx(folder.as_raw_handle(), class, room.as_mut_ptr().cast(), bytes)
@@ -461,9 +464,9 @@ pub fn names(folder: &Handle) -> Result<Vec<String>, Errno> {
     }
 }
 
-/// Another handle of what is open, with other rights.
+/// Another handle of the open file or folder, with other rights.
 fn reopened(handle: &Handle, access: u32) -> Result<File, Errno> {
-    // SAFETY: the handle is open, and the new one is nobody else's.
+    // SAFETY: the handle is open, and the new one is owned here alone.
     unsafe {
         let new = fs::ReOpenFile(handle.file.as_raw_handle(), access, SHARE_ALL, fs::FILE_FLAG_BACKUP_SEMANTICS);
         if new == win::INVALID_HANDLE_VALUE {
@@ -478,7 +481,7 @@ pub fn pread(handle: &Handle, buffer: &mut [u8], offset: u64) -> Result<usize, E
     Ok(handle.file.seek_read(buffer, offset)?)
 }
 
-/// Holes are not known.
+/// Holes cannot be queried.
 pub fn data_from(_: &Handle, offset: u64) -> u64 {
     offset
 }
@@ -513,39 +516,40 @@ pub fn tell(handle: &Handle) -> Result<u64, Errno> {
 /// Makes what was written to a file durable.
 pub fn fdatasync(handle: &Handle) -> Result<(), Errno> {
     match handle.file.sync_all().map_err(Errno::from) {
-        // Only who may write may ask for it.
+        // Only a handle with write access may request it.
         Err(Errno(win::ERROR_ACCESS_DENIED)) => Ok(reopened(handle, fs::FILE_GENERIC_WRITE)?.sync_all()?),
         synced => synced,
     }
 }
 
-/// Makes the names in a folder durable: the file system's log up to now is written.
+/// Makes the names in a folder durable: the file system's log is written up to now.
 pub fn fsync(folder: &Handle) -> Result<(), Errno> {
     super::sync_open_folder(&folder.file).map_err(Errno::from)
 }
 
-/// Whether the system says that it does not do such a thing at all, here.
+/// Whether the error means that the operation is not supported here.
 pub fn is_unknown(errno: Errno) -> bool {
     matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
 }
 
-/// The number of the file system that an open file or folder is on: all are taken for one, and a rename tells.
+/// The device number of the file system that an open file or folder is on: all count as one, and a rename shows the
+/// difference.
 pub fn device(_: &Handle) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// There is no such call; [`syncfs`] never asks for it.
+/// Windows has no such call; [`syncfs`] never asks for it.
 pub fn sync_all() {}
 
-/// Whether [`syncfs`] makes the bytes of files durable, too: only an administrator can have that here.
+/// Whether [`syncfs`] also makes the contents of files durable: only an administrator can have that here.
 pub const SYNCFS_SYNCS_FILES: bool = false;
 
-/// Makes the names on the folder's file system durable, which are in one log.
+/// Makes the names on the folder's file system durable; they are all in one log.
 pub fn syncfs(folder: &Handle) -> Result<(), Errno> {
     fsync(folder)
 }
 
-/// Who may do what is not said in this way here.
+/// Windows has no modes.
 pub fn set_mode(_: &Handle, _: u32) -> Result<(), Errno> {
     Ok(())
 }
