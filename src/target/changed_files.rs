@@ -1,19 +1,20 @@
 //! Files of records that are amended, retracted and restored, for the holder of the worker's lock.
 //!
-//! 1. Nothing is applied that is not durable in the journal: every call takes the proof.
-//! 2. Applying again changes nothing, in whatever order and however often.
-//! 3. Bytes of an earlier revision of ours are stale: the history has had them at this path, or has them. They are replaced, or
-//!    removed. So are bytes that a power cut tore. Any other bytes with the record's id are an edit by hand: an amendment
-//!    leaves them, a retraction sets them aside in quarantine. Nothing that is not ours is overwritten or deleted.
-//! 4. A state file is written before the record's file goes, and after it is back: whatever a crash leaves, the state file never
-//!    says that a record is there while it is not to be.
+//! 1. Only what is durable in the journal is applied: every call takes the proof.
+//! 2. Applying is idempotent, in any order and any number of times.
+//! 3. Bytes of an earlier revision that we wrote are stale: the history has or had them at this path. They are
+//!    replaced or removed, and so are bytes that a power cut tore. Any other bytes with the record's id are an edit by
+//!    hand: an amendment leaves them, a retraction moves them to quarantine. Nothing that is not ours is overwritten
+//!    or deleted.
+//! 4. A state file is written before the record's file is removed, and after it is restored. So whatever a crash
+//!    leaves, the state file never says that a record exists while it should not.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the state file of a retraction | the record's files | replay of the journal |
-//! | between that and the removal | a record's file beside a state file `retracted` | the same; the audit takes it away |
-//! | before the state file of a restoration | the record's files beside a state file `retracted` | replay of the journal |
-//! | after a power cut | stale or empty files, for nothing here is synced | the same; the audit replaces them |
+//! | between that and the removal | a record's file beside a state file `retracted` | the same; the audit removes it |
+//! | before the state file of a restoration | its files beside a state file `retracted` | replay of the journal |
+//! | after a power cut | stale or empty files, since nothing here is synced | the same; the audit replaces them |
 
 use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home::{self, Home};
@@ -24,17 +25,17 @@ use crate::model::{FileImage, RecordId, limits};
 use crate::page::{self, StateFile};
 use crate::target::files::is_torn;
 
-/// A file larger than this was not written by us; it is taken for edited.
+/// We never write a file larger than this; a larger one counts as edited.
 const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
 
-/// What became of a file that an operation gives new bytes.
+/// The result of giving a file new bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It has them now.
+    /// The file has the new bytes now.
     New,
-    /// It had them.
+    /// The file already had them.
     Before,
-    /// It was edited by hand, and is as it was.
+    /// The file was edited by hand, and is unchanged.
     Edited,
 }
 
@@ -56,7 +57,7 @@ pub struct ChangedFiles<'h> {
 }
 
 impl<'h> ChangedFiles<'h> {
-    /// For `home`.
+    /// Makes one for `home`.
     ///
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
@@ -65,11 +66,11 @@ impl<'h> ChangedFiles<'h> {
         Ok(ChangedFiles { home: home.dir(), temporary, quarantine })
     }
 
-    /// Gives the file of the record `of` the bytes of `file`, unless it was edited by hand. `is_ours` says whether bytes at a
-    /// path are those of an earlier revision.
+    /// Replaces the file of the record `of` with `file`, unless it was edited by hand. `is_ours` says whether bytes at
+    /// a path are those of an earlier revision.
     ///
     /// # Errors
-    /// Those of the disk and of `is_ours`; the file is then the old one or the new one, whole.
+    /// Errors of the disk and of `is_ours`; the file is then the old one or the new one, whole.
     pub fn write<E: From<fs::Error>>(
         &self,
         of: RecordId,
@@ -100,10 +101,10 @@ impl<'h> ChangedFiles<'h> {
         Ok(Written::New)
     }
 
-    /// Puts the state file in its place, whatever is there.
+    /// Puts the state file in its place, replacing whatever is there.
     ///
     /// # Errors
-    /// Those of the disk; it is then the old one or the new one, whole.
+    /// Errors of the disk; the state file is then the old one or the new one, whole.
     pub fn mark(&self, state: &StateFile, proof: &Synced<Position>) -> Result<(), fs::Error> {
         let Synced { .. } = proof;
         let (path, text) = (state.path(), state.text());
@@ -115,11 +116,11 @@ impl<'h> ChangedFiles<'h> {
         Ok(())
     }
 
-    /// Takes the file of the record `of` at `path` away. One that was edited by hand is set aside. Returns whether there was
-    /// one.
+    /// Removes the file of the record `of` at `path`. If it was edited by hand, moves it to quarantine. Returns
+    /// whether it existed.
     ///
     /// # Errors
-    /// Those of the disk and of `is_ours`; the file is then where it was.
+    /// Errors of the disk and of `is_ours`; the file is then where it was.
     pub fn remove<E: From<fs::Error>>(
         &self,
         of: RecordId,
@@ -147,11 +148,11 @@ impl<'h> ChangedFiles<'h> {
         Ok(true)
     }
 
-    /// Takes away the page of the domain in `folder`, which no record is left in, if it is as it was rendered. Returns its
-    /// path if there is none now.
+    /// Removes the page of the domain in `folder`, which has no records left, if the page is as it was rendered.
+    /// Returns its path if no page exists now.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Errors of the disk.
     pub fn remove_page(&self, folder: &str, proof: &Synced<Position>) -> Result<Option<String>, fs::Error> {
         let Synced { .. } = proof;
         let dir = match self.home.folder(folder) {
@@ -181,7 +182,7 @@ impl<'h> ChangedFiles<'h> {
             content => content?,
         };
         let Some(bytes) = bytes else { return Ok(Found::Missing) };
-        // A log has no id if its owner took it out, and is ours all the same if the history has it so.
+        // A log whose owner removed the id is still ours if the history has the same bytes.
         Ok(match page::id_of(&bytes) {
             _ if bytes == wanted && !wanted.is_empty() => Found::Itself,
             _ if bytes.iter().all(|byte| *byte == 0) || is_torn(&bytes, wanted) => Found::Torn,

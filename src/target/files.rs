@@ -1,10 +1,11 @@
-//! Apply: ensure a record's files, for the recorder, the worker and recovery alike.
+//! Apply: ensures a record's files, for the recorder, the worker and recovery alike.
 //!
-//! 1. Nothing is applied that is not durable in the journal: every call takes the proof.
-//! 2. Applying again changes nothing, in whatever order and however often.
-//! 3. No file is overwritten but one that holds nothing: bytes that are not ours are set aside, never deleted.
+//! 1. Only what is durable in the journal is applied: every call takes the proof.
+//! 2. Applying is idempotent, in any order and any number of times.
+//! 3. No file is overwritten unless it holds nothing: bytes that are not ours are moved to quarantine, never
+//!    deleted.
 //!
-//! What is found at a record's path says what to do:
+//! The action depends on what is at a record's path:
 //!
 //! | found | it is | done |
 //! | --- | --- | --- |
@@ -25,7 +26,7 @@ use crate::page;
 use crate::target::index;
 use crate::target::{self, Batch, Log, Target, Watermark};
 
-/// A file larger than this was not written by us; it is taken for edited.
+/// We never write a file larger than this; a larger one counts as edited.
 const READ_BYTES_MAX: u64 = limits::FILE_BYTES_MAX as u64;
 
 /// Why a record's files or a page could not be ensured.
@@ -46,7 +47,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again later can help. If not, the record has to be parked.
+    /// Whether a retry can succeed later. If not, the record has to be parked.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Path(_) => false,
@@ -64,11 +65,11 @@ pub struct Place {
     pub path: String,
     /// The path of each file, in the order of the intent's.
     pub files: Vec<String>,
-    /// How many of them were not there, or torn.
+    /// How many of them were missing or torn.
     pub written: usize,
 }
 
-/// What is expected at a record's path, which decides what is tried first.
+/// What is expected at a record's path. It decides what is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// Nothing: the record is new.
@@ -95,7 +96,7 @@ pub struct Applier<'h> {
 }
 
 impl<'h> Applier<'h> {
-    /// An applier for `home`.
+    /// Makes an applier for `home`.
     ///
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
@@ -107,7 +108,7 @@ impl<'h> Applier<'h> {
     /// Ensures the files of `intent`, which `proof` shows to be durable in the journal.
     ///
     /// # Errors
-    /// [`Error::Path`] and [`Error::Fs`]; some of its files may be in place then, and applying again goes on from there.
+    /// [`Error::Path`] and [`Error::Fs`]; some files may be in place then, and a retry continues from there.
     pub fn files(&self, intent: &Intent, expect: Expect, proof: &Synced<Position>) -> Result<Place, Error> {
         let Synced { .. } = proof;
         for file in &intent.files {
@@ -124,7 +125,7 @@ impl<'h> Applier<'h> {
         }
     }
 
-    /// Ensures `files`; `None` if another record's file is in the way of one of them.
+    /// Ensures `files`; `None` if another record's file is at one of the paths.
     fn try_files(&self, intent: &Intent, expect: Expect, files: &[FileImage]) -> Result<Option<Place>, Error> {
         let mut written = 0;
         for file in files {
@@ -137,7 +138,7 @@ impl<'h> Applier<'h> {
         Ok(Some(Place { path, files: files.iter().map(|file| file.path.clone()).collect(), written }))
     }
 
-    /// Ensures one file. Returns whether it had to be written; `None` if another record's is there.
+    /// Ensures one file. Returns whether it had to be written; `None` if another record's file is there.
     fn file(&self, intent: &Intent, mut expect: Expect, file: &FileImage) -> Result<Option<bool>, Error> {
         let (folder, name) = split(&file.path);
         let folder = self.home.make_folder(folder)?;
@@ -164,8 +165,8 @@ impl<'h> Applier<'h> {
         }
     }
 
-    /// `intent` with the paths that its files are in place at, edited by their owner or not; `None` if one of them is not.
-    /// It changes nothing.
+    /// `intent` with the paths at which its files are in place, edited by their owner or not; `None` if one of them is
+    /// missing. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Path`] and [`Error::Fs`].
@@ -220,7 +221,7 @@ impl<'h> Applier<'h> {
         let dir = self.home.make_folder(folder)?;
         let old = match dir.content(DOMAIN_PAGE, READ_BYTES_MAX) {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
-            // A link, a pipe or a folder: it is moved away as it is, and never followed.
+            // A link, a pipe or a folder is moved away as it is, and never followed.
             Err(fs::Error::Refused { .. }) => {
                 let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, "not-a-README.md")?;
                 tracing::warn!(path, aside, "something that is no file was in a page's place: it is set aside");
@@ -246,12 +247,12 @@ impl Target for Applier<'_> {
         "files"
     }
 
-    /// Files have none of their own.
+    /// Files have no watermark of their own.
     fn watermark(&mut self, _: &Log<'_>) -> Result<Watermark, target::Error> {
         Ok(Watermark::With("rows"))
     }
 
-    /// Each intent of the batch has the paths after this that its files came to have.
+    /// Afterwards each intent of the batch has the final paths of its files.
     fn apply(&mut self, batch: &mut Batch<'_>, synced: &Synced<Position>) -> Result<(), target::Error> {
         let mut applied = Vec::with_capacity(batch.intents.len());
         for intent in std::mem::take(&mut batch.intents) {
@@ -279,7 +280,7 @@ impl Target for Applier<'_> {
 }
 
 impl Applier<'_> {
-    /// The folders on other file systems than the home's that records' files can lie in.
+    /// The folders for records' files that are on another file system than the home.
     ///
     /// # Errors
     /// [`fs::Error::Io`].
@@ -288,7 +289,7 @@ impl Applier<'_> {
     }
 }
 
-/// Whether nothing is in the way of `intent`'s files, as far as can be seen without writing any.
+/// Whether nothing is in the way of `intent`'s files, as far as can be checked without writing.
 pub fn has_room(home: &Dir, intent: &Intent) -> bool {
     intent.files.iter().all(|file| {
         let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
@@ -300,13 +301,13 @@ pub fn has_room(home: &Dir, intent: &Intent) -> bool {
     })
 }
 
-/// Whether `found` is what a power cut leaves of `written`: its beginning, up to a disk's sector or to none. A beginning
-/// of any other length is its owner's edit.
+/// Whether `found` is what a power cut leaves of `written`: a prefix of whole 512-byte sectors, possibly empty. A
+/// prefix of any other length is its owner's edit.
 pub fn is_torn(found: &[u8], written: &[u8]) -> bool {
     found.len().is_multiple_of(512) && found.len() < written.len() && written.starts_with(found)
 }
 
-/// Whether a page holds nothing that we did not write: unedited, or torn by a power cut.
+/// Whether a page holds only what we wrote: it is unedited, or torn by a power cut.
 fn is_replaceable(page: &[u8]) -> bool {
     page.iter().all(|byte| *byte == 0) || std::str::from_utf8(page).is_ok_and(page::is_unedited)
 }

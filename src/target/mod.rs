@@ -1,20 +1,20 @@
 //! The targets: the stores that follow the journal, each behind the trait [`Target`].
 //!
-//! The journal is a log. Files, rows, pages and history apply it, each at its own pace, and each says how far it is by a
-//! **watermark**: the position up to which it has applied the journal.
+//! The journal is a log. Files, rows, pages and history apply it, each at its own pace. Each reports how far it is by
+//! a **watermark**: the position up to which it has applied the journal.
 //!
 //! 1. A watermark lies in its own store and moves in the transaction that moves the store. One that must lie elsewhere
-//!    names something of its store that validates it.
+//!    names something in its store that validates it.
 //! 2. `apply` is idempotent, and takes the proof that the journal is synced up to the end of what is applied.
-//! 3. A target may lag. No segment goes that a required target's watermark lies in.
-//! 4. So a watermark into a segment that is gone is a loss, never a beginning: everything is audited then.
+//! 3. A target may lag. No segment is pruned while a required target's watermark lies in it.
+//! 4. So a watermark in a missing segment is a loss, never a beginning: everything is audited then.
 //!
 //! | target | its watermark |
 //! | --- | --- |
 //! | files | none of their own: they go with the rows, for the boot that the rows' watermark names |
 //! | rows | in the index, in the transaction that inserts the rows |
-//! | pages | beside the rows': from where on the pages in the history may be stale, if any are |
-//! | history | the trailer of its newest commit for this journal; a note in the state file where a batch needed no commit |
+//! | pages | beside the rows': from where on pages in the history may be stale, if any are |
+//! | history | the trailer of its newest commit for this journal; a note in the state file for a batch without one |
 
 pub mod changed_files;
 pub mod commits;
@@ -38,58 +38,58 @@ use rows::RowsMark;
 
 /// A store that follows the journal.
 pub trait Target {
-    /// What it is called in logs and errors.
+    /// Its name in logs and errors.
     fn name(&self) -> &'static str;
 
-    /// How far it has applied the journal, by what its store says.
+    /// How far it has applied the journal, according to its store.
     ///
     /// # Errors
-    /// Every [`Error`] but that the store is out of reach, which is a [`Watermark`].
+    /// Every [`Error`], except that an unreachable store is a [`Watermark`].
     fn watermark(&mut self, log: &Log<'_>) -> Result<Watermark, Error>;
 
-    /// Applies `batch`, which `synced` shows to be durable in the journal, and moves the watermark with it. What cannot be
-    /// applied is parked, durably, before that.
+    /// Applies `batch`, which `synced` shows to be durable in the journal, and moves the watermark with it. What
+    /// cannot be applied is first parked, durably.
     ///
     /// # Errors
-    /// Every [`Error`]; some of the batch may be applied, and applying it again goes on from there.
+    /// Every [`Error`]; part of the batch may be applied, and a retry continues from there.
     fn apply(&mut self, batch: &mut Batch<'_>, synced: &Synced<Position>) -> Result<(), Error>;
 
-    /// Makes durable all that was applied, and the watermark. False where that cannot be done now.
+    /// Makes everything applied durable, with the watermark. Returns false if that is impossible now.
     ///
     /// # Errors
-    /// Every [`Error`]; nothing may be taken for durable then.
+    /// Every [`Error`]; nothing counts as durable then.
     fn sync(&mut self) -> Result<bool, Error>;
 }
 
-/// The journal that watermarks are of, and what is remembered of it.
+/// The journal that watermarks refer to, and the remembered state of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Log<'l> {
     /// The journal.
     pub journal: &'l Journal,
     /// Its id.
     pub id: JournalId,
-    /// What is remembered of it; `None` if nothing is.
+    /// The remembered state; `None` if there is no such state.
     pub state: Option<&'l State>,
 }
 
 /// How far a target has applied the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watermark {
-    /// Nothing of it, and the journal holds all that there ever was.
+    /// Nothing has been applied, and the journal is complete from its beginning.
     Beginning,
     /// Up to here.
     At(Mark),
-    /// As far as the target that it goes with.
+    /// As far as the target that it follows.
     With(&'static str),
-    /// It cannot be told now: the store is locked, or cannot be opened.
+    /// Unknown for now: the store is locked, or cannot be opened.
     OutOfReach,
     /// The store itself is lost, and has to be rebuilt.
     StoreLost,
-    /// It cannot be told any more: everything has to be audited.
+    /// Unknown for good: everything has to be audited.
     Lost(VoidReason),
 }
 
-/// A position in the journal, and the segment that it is in.
+/// A position in the journal, and its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The segment.
@@ -99,7 +99,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Where `reader` is.
+    /// The position of `reader`.
     pub fn of(reader: &Reader<'_>) -> Mark {
         Mark { segment: reader.segment(), position: reader.position() }
     }
@@ -111,7 +111,7 @@ impl Mark {
 }
 
 impl Log<'_> {
-    /// Where `position` is in the journal; `None` if the journal's bytes do not validate it.
+    /// Finds `position` in the journal; `None` if the journal's bytes do not validate it.
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -119,7 +119,7 @@ impl Log<'_> {
         Ok(Reader::from_position(self.journal, position)?.as_ref().map(Mark::of))
     }
 
-    /// Whether the journal still has its first segment: then nothing of it is gone.
+    /// Whether the journal still has its first segment: then no part of it is missing.
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -131,25 +131,25 @@ impl Log<'_> {
 /// Why a watermark could not be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VoidReason {
-    /// The home's history was made anew, or has lost its commits.
+    /// The home's history was recreated, or has lost its commits.
     HistoryLost,
-    /// What says where the branch was last is gone, so it may have been moved back.
+    /// The record of where the branch was last is lost, so the branch may have been rewound.
     AnchorLost,
-    /// The branch no longer reaches what was last finished.
+    /// The branch no longer reaches the last finished batch.
     BranchRewound,
-    /// Nothing is remembered of this journal.
+    /// No state of this journal is remembered.
     JournalUnknown,
     /// No commit names the journal, or its bytes do not validate the position.
     PositionVoid,
-    /// Something in the journal is damaged.
+    /// The journal has damage.
     JournalDamaged,
-    /// The index names a part of the journal that is gone, or none though parts are gone.
+    /// The index names a missing part of the journal, or has no watermark though parts are missing.
     RowsLost,
-    /// Files of committed records are gone, as after a power cut, or rows that the watermark says are there.
+    /// Files of committed records are missing, as after a power cut, or rows that the watermark promises.
     FilesLost,
     /// `memory/` is another folder than the one that the index was filled for.
     FilesReplaced,
-    /// An audit was begun for one of these reasons, and not finished.
+    /// An audit was started for one of these reasons, and not finished.
     Unfinished,
 }
 
@@ -173,25 +173,25 @@ impl VoidReason {
     }
 }
 
-/// A prefix of what is pending, on its way through the targets.
+/// A prefix of the pending journal, on its way through the targets.
 #[derive(Debug)]
 pub struct Batch<'b> {
-    /// Its records, in the journal's order. A target takes out what it parks.
+    /// Its records, in the journal's order. A target removes those that it parks.
     pub intents: Vec<Intent>,
-    /// The pages that show them, once they are rendered.
+    /// The pages that show them, once rendered.
     pub pages: Vec<FileImage>,
-    /// What an operation changes, which is a batch of its own.
+    /// The changes of an operation other than `record`, which is a batch of its own.
     pub change: Option<Changes<'b>>,
-    /// Where it ends.
+    /// Its end in the journal.
     pub end: Position,
-    /// Where the rows' watermark moves; `None` where rows lag and this batch is not the next one for them.
+    /// The rows' next watermark; `None` if rows lag and this batch is not their next one.
     pub rows_to: Option<RowsMark>,
     /// What was done.
     pub done: Done,
     quarantine: &'b Quarantine,
 }
 
-/// What the targets have done with a batch.
+/// What the targets did with a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Done {
     /// Files that were missing or torn.
@@ -200,9 +200,9 @@ pub struct Done {
     pub rows_inserted: u64,
     /// Records parked.
     pub parked: u64,
-    /// Times that a lock on a reference was waited for.
+    /// How often a lock on a reference was waited for.
     pub waits: u64,
-    /// What came of the commit.
+    /// The result of the commit.
     pub committed: Option<Committed>,
 }
 
@@ -213,10 +213,10 @@ impl<'b> Batch<'b> {
         Batch { intents, pages, change: None, end, rows_to: None, done: Done::default(), quarantine }
     }
 
-    /// Parks `intent`, whose `part` cannot be applied. Durable when it returns.
+    /// Parks `intent`, whose `part` cannot be applied. Durable on return.
     ///
     /// # Errors
-    /// [`Error::Fs`]; the batch may not pass then.
+    /// [`Error::Fs`]; the watermark must not pass the batch then.
     pub fn park(&mut self, intent: &Intent, part: &str, error: &dyn std::error::Error) -> Result<(), Error> {
         let why = crate::model::text::chain(error);
         if self.quarantine.park(intent, part, &why)? {
@@ -227,7 +227,7 @@ impl<'b> Batch<'b> {
     }
 }
 
-/// Why a target could not do something. What was recorded is still in the journal.
+/// Why a target failed. What was recorded is still in the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The home cannot be used.
@@ -255,7 +255,7 @@ pub enum Error {
         /// Why.
         source: files::Error,
     },
-    /// A record is to be brought back, and no store has its bytes.
+    /// A record has to be restored, and no store has its bytes.
     #[error("nothing is left that the record {id} could be brought back from")]
     Nowhere {
         /// The record.
@@ -270,7 +270,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the index has a file that cannot be opened.
+    /// Whether a file of the index cannot be opened.
     pub fn is_index_unopenable(&self) -> bool {
         matches!(self, Error::Index(error) if error.is_unopenable())
     }
@@ -280,12 +280,12 @@ impl Error {
         matches!(self, Error::Index(error) if error.is_busy())
     }
 
-    /// Whether rows cannot be read or inserted for now, and nothing says that the index is lost.
+    /// Whether rows cannot be read or inserted for now, without a sign that the index is lost.
     pub fn is_index_out_of_reach(&self) -> bool {
         self.is_index_busy() || self.is_index_unopenable()
     }
 
-    /// Whether an operation that fails so is one that can never be applied, and has to be parked.
+    /// Whether an operation with this error can never be applied, and has to be parked.
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
             Error::Nowhere { .. } | Error::Index(index::Error::RowRefused { .. }) => true,
@@ -295,7 +295,7 @@ impl Error {
         }
     }
 
-    /// Whether rebuilding the index is what helps.
+    /// Whether rebuilding the index repairs this.
     pub fn is_index_lost(&self) -> bool {
         match self {
             Error::Index(error) => error.is_lost(),
@@ -305,7 +305,7 @@ impl Error {
         }
     }
 
-    /// Whether a person has to change something before a retry can help.
+    /// Whether a person has to change something before a retry can succeed.
     pub fn needs_attention(&self) -> bool {
         match self {
             Error::History(error) => error.is_unsupported(),

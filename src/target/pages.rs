@@ -1,6 +1,6 @@
 //! The domains' pages, as a target: rendered from the rows, committed with the batch.
 //!
-//! A page is durable when it is rendered, and rendering it again changes nothing.
+//! A page is durable when it is rendered; rendering is idempotent.
 
 use crate::journal::Synced;
 use crate::model::position::Position;
@@ -12,9 +12,9 @@ use crate::target::{Batch, Error, Log, Target, Watermark};
 
 /// The pages of a home, which are rendered from its rows.
 pub struct Pages<'p, 'h> {
-    /// What writes them.
+    /// The writer.
     pub files: &'p Applier<'h>,
-    /// What they are rendered from.
+    /// The source.
     pub rows: &'p dyn Rows,
 }
 
@@ -23,7 +23,7 @@ impl Target for Pages<'_, '_> {
         "pages"
     }
 
-    /// They go with the rows, whose watermark says where they lag.
+    /// Pages go with the rows, whose watermark says where pages lag.
     fn watermark(&mut self, _: &Log<'_>) -> Result<Watermark, Error> {
         Ok(Watermark::With("rows"))
     }
@@ -33,17 +33,17 @@ impl Target for Pages<'_, '_> {
         Ok(())
     }
 
-    /// Each is durable when it is rendered.
+    /// Each page is durable when it is rendered.
     fn sync(&mut self) -> Result<bool, Error> {
         Ok(true)
     }
 }
 
 impl Pages<'_, '_> {
-    /// Renders the pages in `folders`, each once. One that cannot be rendered at all is logged, and left out.
+    /// Renders the pages in `folders`, each once. A page that can never be rendered is logged and skipped.
     ///
     /// # Errors
-    /// [`Error::Page`] for one that cannot be rendered now.
+    /// [`Error::Page`] for a page that cannot be rendered now.
     pub fn render<'f>(&self, folders: impl Iterator<Item = &'f str>) -> Result<Vec<FileImage>, Error> {
         let mut folders: Vec<_> = folders.collect();
         folders.sort_unstable();
@@ -61,7 +61,7 @@ impl Pages<'_, '_> {
         Ok(pages)
     }
 
-    /// Renders the page in `folder`; `None` if there is no heuristic. Durable when it returns.
+    /// Renders the page in `folder`; `None` if it has no heuristics. Durable on return.
     fn page(&self, folder: &str) -> Result<Option<FileImage>, files::Error> {
         let entries = self.rows.page_entries(folder)?;
         let Some((domain, _)) = entries.first() else { return Ok(None) };
@@ -70,7 +70,7 @@ impl Pages<'_, '_> {
     }
 }
 
-/// The folders of the domains whose pages show some of `intents`.
+/// The folders of the domains whose pages show any of `intents`.
 pub fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
     intents.iter().filter_map(|intent| RecordPath(intent.path()).domain_folder())
 }

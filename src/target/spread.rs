@@ -1,23 +1,24 @@
-//! Keeps the folders of a day small: git writes a folder's whole tree for each commit that adds to it.
+//! Keeps the folders of a day small: git rewrites a folder's whole tree for each commit that adds to it.
 //!
-//! A folder with [`NAMES_MAX`] names or more gets all folders of the next [`Level`]; records whose paths are decided from
-//! then on go there. The worker looks after each commit, a recorder of many records after each group.
+//! A folder with [`NAMES_MAX`] names or more gets all folders of the next [`Level`]; records whose paths are chosen
+//! from then on go there. The worker checks after each commit, a recorder of many records after each group.
 //!
-//! Killed in between, some of the folders are there: records go to those, and the rest are made after the next commit. The
-//! folders are not synced. Lost with the power, or removed since they are empty, they are made again.
+//! A crash in between leaves some of the folders: records go to those, and the rest are made after the next commit.
+//! The folders are not synced. If a power cut loses them, or they are removed because they are empty, they are made
+//! again.
 
 use jiff::Timestamp;
 
 use crate::fs::{Dir, Error};
 use crate::model::{Level, RecordId};
 
-/// A folder with as many names is spread over the next level.
+/// The number of names from which on a folder is spread over the next level.
 pub const NAMES_MAX: usize = 1000;
 
-/// The deepest level that is there for a record of this time and id, beneath the folder of its day.
+/// The deepest existing level for a record of this time and id, beneath the folder of its day.
 ///
 /// # Errors
-/// [`Error::Refused`] if something that is no folder is in the way, [`Error::Io`] if it cannot be told.
+/// [`Error::Refused`] if something other than a folder is in the way, [`Error::Io`] if that cannot be read.
 pub fn level_in(day: &Dir, created_at: Timestamp, id: RecordId) -> Result<Level, Error> {
     let (mut level, mut path) = (Level::Day, String::new());
     while let Some(next) = level.next() {
@@ -31,11 +32,12 @@ pub fn level_in(day: &Dir, created_at: Timestamp, id: RecordId) -> Result<Level,
     Ok(level)
 }
 
-/// Makes the folders of the next level within `folder`, relative to the home, if it has many names. Returns whether it did.
-/// One that cannot be made, since a file has its name, keeps none of the others from being made.
+/// Makes the folders of the next level within `folder`, relative to the home, if it has too many names. Returns
+/// whether it did. If a file has one folder's name, the other folders are still made.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Refused`] if it cannot be listed, or lacks a folder of the next level; nothing depends on it.
+/// [`Error::Io`] and [`Error::Refused`] if it cannot be listed, or lacks a folder of the next level; nothing depends
+/// on it.
 pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
     let Some(level) = Level::of_folder(folder).and_then(Level::next) else { return Ok(false) };
     let folder = match home.folder(folder) {
@@ -49,7 +51,7 @@ pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
     made.map(|()| true)
 }
 
-/// Does this for the folders of all `paths`. What cannot be done is left for the next time.
+/// Does this for the folders of all `paths`. Failures are left for the next time.
 pub fn spread_full<'p>(home: &Dir, paths: impl Iterator<Item = &'p str>) {
     let mut folders: Vec<&str> = paths.map(|path| crate::model::path::split(path).0).collect();
     folders.sort_unstable();

@@ -1,15 +1,15 @@
 //! The commits, as a target: the history follows the journal.
 //!
-//! The newest commit that names the journal says in its trailer up to where the history has it. That watermark is trusted
-//! if the journal's bytes validate it, the branch still reaches the anchor, and the journal is the one that was there before.
-//! A batch that needed no commit is noted in the state file together with the commit that has it all: the note counts while
-//! the branch reaches that commit. Which records the history has, only its tree and its commits say.
+//! The trailer of the newest commit that names the journal says how far the history has it. That watermark is trusted
+//! if the journal's bytes validate it, the branch still reaches the anchor, and the journal is the same one as before.
+//! A batch that needed no commit is noted in the state file, together with the commit that has all of it: the note
+//! counts while the branch reaches that commit. Only the history's tree and its commits say which records it has.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the branch moves | see `target::history`; an older watermark | the next batch does the same again |
+//! | before the branch moves | see `target::history`; an older watermark | the next batch, which repeats it |
 //! | after it | commit and watermark, in one | nothing to do |
-//! | between a batch without a commit and its note | an older watermark | the next batch finds the same again |
+//! | between a batch without a commit and its note | an older watermark | the next batch, with the same result |
 
 mod repacking;
 
@@ -50,15 +50,15 @@ impl CommittedFile for TreeFile<'_> {
     }
 }
 
-/// What an audit asks of the history.
+/// The history, as an audit reads it.
 pub trait ReadCommits {
-    /// Hands every file of records that the history has to `visit`, until that breaks off.
+    /// Calls `visit` for every record's file in the history, until it breaks off.
     ///
     /// # Errors
     /// [`history::Error`].
     fn each_file(&self, visit: &mut dyn FnMut(&dyn CommittedFile) -> ControlFlow<()>) -> Result<(), history::Error>;
 
-    /// Of `candidates`, the paths that some commit has, however long ago.
+    /// Of `candidates`, the paths that any commit has, however old.
     ///
     /// # Errors
     /// [`history::Error`].
@@ -89,7 +89,7 @@ pub trait ReadCommits {
     fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error>;
 }
 
-/// Why a walk through the history ended.
+/// Why a walk through the history stopped.
 enum End {
     Broken,
     Failed(history::Error),
@@ -137,7 +137,7 @@ impl ReadCommits for History {
 
 /// The history, for the pipeline and for recovery.
 pub trait Commits: Target + ReadCommits + Debug {
-    /// This history, for an audit.
+    /// This history, as an audit reads it.
     fn as_read(&self) -> &dyn ReadCommits;
 
     /// The newest commit; `None` before the first.
@@ -146,7 +146,7 @@ pub trait Commits: Target + ReadCommits + Debug {
     /// [`Error::History`].
     fn tip(&self) -> Result<Option<String>, Error>;
 
-    /// Removes what a crash left in the repository. Returns how much.
+    /// Removes what a crash left in the repository. Returns the number of things removed.
     ///
     /// # Errors
     /// [`Error::History`].
@@ -157,16 +157,16 @@ pub trait Commits: Target + ReadCommits + Debug {
     /// Removes what earlier ids of the journal `journal` have left in the repository.
     ///
     /// # Errors
-    /// [`Error::History`], [`Error::Fs`]; it is tried again next time.
+    /// [`Error::History`], [`Error::Fs`]; the next call retries.
     fn forget_replaced(&self, journal: JournalId) -> Result<(), Error> {
         let _ = journal;
         Ok(())
     }
 
-    /// Repacks beside the commits from now on.
+    /// Turns on repacking in parallel with commits.
     fn keep_packs_few(&mut self) {}
 
-    /// Repacks now where there are more than `packs_max` packs.
+    /// Repacks now if there are more than `packs_max` packs.
     ///
     /// # Errors
     /// [`Error::History`].
@@ -181,7 +181,7 @@ pub trait Commits: Target + ReadCommits + Debug {
 pub struct GitCommits<'h> {
     home: &'h Home,
     history: History,
-    /// Whether the repository was made just now.
+    /// Whether the repository was just made.
     made: bool,
     /// The journal that commits name.
     journal: JournalId,
@@ -189,7 +189,8 @@ pub struct GitCommits<'h> {
 }
 
 impl<'h> GitCommits<'h> {
-    /// That of `home`, whose commits name the journal `journal`. Makes the repository if there is none.
+    /// Opens the history of `home`, whose commits name the journal `journal`. Makes the repository if it does not
+    /// exist.
     ///
     /// # Errors
     /// [`Error::History`], [`Error::Home`].
@@ -225,7 +226,7 @@ impl<'h> GitCommits<'h> {
     }
 }
 
-/// Parks what has no room in the branch's tree.
+/// Parks the records that cannot be in the branch's tree.
 fn park_blocked(batch: &mut Batch<'_>, obstacles: Vec<history::Obstacle>) -> Result<(), Error> {
     let blocked: HashSet<String> = obstacles.iter().map(|obstacle| obstacle.path.clone()).collect();
     let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(&it.path));
@@ -247,14 +248,14 @@ impl Target for GitCommits<'_> {
     fn watermark(&mut self, log: &Log<'_>) -> Result<Watermark, Error> {
         let lost = |reason| Ok(Watermark::Lost(reason));
         if self.history.tip()?.is_none() {
-            // A home without a commit is a new one, unless it is known to have had some, or not known at all.
+            // A home without a commit is new, unless its state says that it had some, or it has no state.
             let is_new = log.state.is_some_and(|state| !state.committed) && !self.made;
             return if is_new { Ok(Watermark::Beginning) } else { lost(VoidReason::HistoryLost) };
         }
         let Some(state) = log.state else { return lost(VoidReason::JournalUnknown) };
         match self.history.anchor(log.id)? {
             Anchor::Current { .. } => {}
-            // The first batch died between its branch and its anchor.
+            // The first batch died after the branch moved and before its anchor did.
             Anchor::Absent if !state.committed => {}
             Anchor::Absent => return lost(VoidReason::AnchorLost),
             Anchor::Rewound { .. } => return lost(VoidReason::BranchRewound),
@@ -340,8 +341,8 @@ impl Commits for GitCommits<'_> {
     }
 }
 
-/// Up to where `history` has the journal of `log`: what the newest commit says that names it, or what is noted of a batch
-/// that needed no commit; whichever is later. `None` if the journal validates neither.
+/// How far `history` has the journal of `log`: the position in the newest commit that names the journal, or in the
+/// note of a batch that needed no commit, whichever is later. `None` if the journal validates neither.
 ///
 /// # Errors
 /// [`Error::History`], [`Error::Journal`].
@@ -376,7 +377,7 @@ pub(crate) fn latest(log: &Log<'_>, positions: impl IntoIterator<Item = Position
     Ok(latest)
 }
 
-/// Whether another segment is where a known one was: they were moved by hand.
+/// Whether a known segment's place holds another segment: they were moved by hand.
 fn are_reordered(known: &[(u64, SegmentId)], found: &[(u64, SegmentId)]) -> bool {
     known.iter().any(|(number, id)| found.iter().any(|(other, it)| number == other && id != it))
 }

@@ -1,10 +1,11 @@
-//! Rolling packs together beside the commits: one thread at a time, begun early, and waited for when packs are many.
+//! Rolling packs together in parallel with commits: one thread at a time, started early, and waited for when there are
+//! many packs.
 //!
-//! Each commit adds a pack, and a commit takes milliseconds where a repack takes tenths of a second. So a repack begins
-//! when half as many packs are there as may be, and where commits come faster than that, the next commit waits for its
-//! end: records wait in the journal meanwhile, which recorders go on filling, and the batch after it is the larger.
+//! Each commit adds a pack, and a commit takes milliseconds where a repack takes tenths of a second. So a repack
+//! starts at half the limit on packs. If commits come faster than that, the next commit waits for it to end. Meanwhile
+//! recorders continue to append to the journal, and the next batch is larger.
 //!
-//! Nothing is written here. What a kill leaves of a repack is said in `target::history`; a commit that waits has not begun.
+//! Nothing is written here. `target::history` says what a killed repack leaves; a commit that waits has not begun.
 
 use std::thread;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use crate::model::text::chain;
 use crate::target::history::History;
 
-/// After so many commits it is worth looking whether packs pile up.
+/// The number of commits between checks whether packs pile up.
 const COMMITS_PER_CHECK: u64 = 8;
 
-/// A commit waits for a repack no longer than this, though packs become more then: whoever waits for `flush` waits for it.
+/// The limit on how long a commit waits for a repack, even if packs exceed their limit then: callers of `flush` wait
+/// along.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// Keeps packs few for as long as it lives. Dropped, it ends the repack that is under way.
+/// Keeps packs few while it lives. Dropping it ends the running repack.
 #[derive(Debug)]
 pub(super) struct Repacking {
     history: History,
@@ -32,7 +34,7 @@ pub(super) struct Repacking {
 #[derive(Debug)]
 struct Running {
     thread: thread::JoinHandle<()>,
-    /// Closed when the thread has done its work.
+    /// Closed when the thread has finished.
     done: Receiver<()>,
 }
 
@@ -41,7 +43,7 @@ impl Repacking {
         Repacking { history: history.clone(), running: None, commits: 0, wait_max: WAIT_MAX }
     }
 
-    /// Where there are as many packs as may be, waits for the repack under way.
+    /// Waits for the running repack if packs are at their limit.
     pub(super) fn before_commit(&self) {
         if let Some(running) = &self.running
             && self.history.has_packs_max()
@@ -51,7 +53,7 @@ impl Repacking {
         }
     }
 
-    /// Begins a repack if packs pile up and none is under way.
+    /// Starts a repack if packs pile up and none is running.
     pub(super) fn after_commit(&mut self) {
         self.commits += 1;
         let busy = self.running.as_ref().is_some_and(|running| !running.thread.is_finished());
@@ -63,7 +65,7 @@ impl Repacking {
     }
 }
 
-/// Begins a repack, if there is a thread to be had.
+/// Starts a repack, if a thread can be started.
 fn start(history: History) -> Option<Running> {
     let (open, done) = bounded(0);
     let work = move || {

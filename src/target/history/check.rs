@@ -7,7 +7,7 @@ use super::tree::{self, Shape};
 use super::{Doing as _, Error, History};
 use crate::model::path::ROOTS;
 
-/// Something of the branch's tree that cannot be read.
+/// A part of the branch's tree that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file or folder.
@@ -19,7 +19,7 @@ pub struct Damage {
 }
 
 impl History {
-    /// Whether the branch's commit and its root tree can be read: what every commit of ours needs.
+    /// Checks that the branch's commit and its root tree can be read: every commit needs both.
     ///
     /// # Errors
     /// As [`History::tip`]; [`Error::Damaged`] is the finding.
@@ -34,8 +34,8 @@ impl History {
         }
     }
 
-    /// What of our folders in the branch's tree cannot be read. Every object must exist; with `contents`, each is also
-    /// read and held against its name.
+    /// Lists what cannot be read of our folders in the branch's tree. Every object must exist. With `contents`, each
+    /// object is also read and its hash checked.
     ///
     /// # Errors
     /// As [`History::check_tip`].

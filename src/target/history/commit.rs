@@ -15,43 +15,43 @@ use crate::fs::crash::Point;
 use crate::model::position::Position;
 use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, Op, check_path};
 
-/// So often is a commit made anew since the branch had moved meanwhile.
+/// Attempts to make a commit while others keep moving the branch.
 const ATTEMPTS_MAX: usize = 10;
 
-/// What is to be committed.
+/// The input of a commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Records, in the journal's order. A file whose path is in the tree already stays as it is there.
+    /// Records, in the journal's order. A file whose path is already in the tree keeps its content.
     pub records: &'a [&'a Intent],
-    /// Derived pages, which replace what the tree has at their path.
+    /// Derived pages. They replace what the tree has at their path.
     pub pages: &'a [FileImage],
-    /// What an operation changes that makes no record; it has a batch of its own.
+    /// The changes of an operation other than `record`. It has a batch of its own.
     pub change: Option<&'a Changes<'a>>,
     /// The home's id.
     pub home: HomeId,
     /// The journal the batch is from.
     pub journal: JournalId,
-    /// Where in the journal it ends.
+    /// The end of the batch in the journal.
     pub position: Position,
 }
 
-/// What an operation changes in the tree.
+/// The changes that an operation makes to the tree.
 #[derive(Clone, Debug)]
 pub struct Changes<'a> {
     /// The operation.
     pub op: &'a Op,
-    /// Files that replace what the tree has at their path, or are new.
+    /// New files, or replacements for what the tree has at their path.
     pub files: Vec<FileImage>,
-    /// Paths that the tree has no longer. One that it has not is no matter.
+    /// Paths to remove from the tree. A path that it lacks is skipped.
     pub removed: Vec<String>,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// The branch had all of it: no commit was made.
+    /// The branch already had all of it: no commit was made.
     Nothing,
-    /// The branch is, or was at one moment, at this commit.
+    /// The branch is, or was at some moment, at this commit.
     New {
         /// The commit.
         commit: CommitId,
@@ -71,17 +71,17 @@ struct Base {
 }
 
 impl History {
-    /// Commits what the branch does not have of `batch`, and puts the journal's anchor at the branch's tip. On success
-    /// all of the batch is durable in the branch.
+    /// Commits what the branch lacks of `batch`, and moves the journal's anchor to the branch's tip. On success, all
+    /// of the batch is durable in the branch.
     ///
-    /// Repeating it, after an error or a crash, doubles nothing. If others move the branch meanwhile, the commit is made
-    /// anew on top of theirs.
+    /// Idempotent: a retry after an error or a crash duplicates nothing. If others move the branch concurrently, the
+    /// commit is rebuilt on top of theirs.
     ///
     /// # Errors
-    /// [`Error::Obstructed`] and [`Error::BadPath`] when files cannot be in the tree, and then nothing was committed;
-    /// [`Error::Locked`] and [`Error::Contended`] when others were in the way all the time; [`Error::Reference`],
-    /// [`Error::Damaged`], [`Error::Io`] and [`Error::Git`] for what they say. An error of the last step, the anchor's,
-    /// leaves the batch committed; the next call finds it so.
+    /// [`Error::Obstructed`] and [`Error::BadPath`] when files cannot be in the tree; nothing was committed then.
+    /// [`Error::Locked`] and [`Error::Contended`] when others were in the way for the whole time.
+    /// [`Error::Reference`], [`Error::Damaged`], [`Error::Io`] and [`Error::Git`] as they say. If the last step fails,
+    /// which moves the anchor, the batch is already committed; the next call finds it so.
     pub fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Error> {
         let wanted = Wanted::of(batch)?;
         self.take_in();
@@ -120,12 +120,12 @@ impl History {
         Err(Error::Contended { branch: self.reference.clone(), attempts: ATTEMPTS_MAX })
     }
 
-    /// What is left to do when the tree that was looked at has all of the batch. False where the branch has appeared
-    /// meanwhile.
+    /// Finishes a batch when the tree that was read already has all of it. False if the branch has appeared in the
+    /// meantime.
     fn settle_for(&self, repository: &Repository, base: &Base, batch: &Batch<'_>) -> Result<bool, Error> {
         let is_empty = batch.records.is_empty() && batch.pages.is_empty() && batch.change.is_none();
         if let (None, Some(parent), false) = (base.branch, base.parent, is_empty) {
-            // Their HEAD has it, as after a merge of a branch that they then removed: ours starts there again.
+            // Their HEAD has it, as after a merge of a branch that they then removed: ours restarts there.
             if !refs::move_to(self, repository, &self.reference, Expected::Exactly(None), parent)? {
                 return Ok(false);
             }
@@ -134,7 +134,7 @@ impl History {
         Ok(true)
     }
 
-    /// The branch; before its first commit, in somebody else's repository, what their HEAD is at.
+    /// The branch. Before its first commit in a user's repository: the commit at HEAD.
     fn base(&self, repository: &Repository) -> Result<Base, Error> {
         let branch = refs::target(repository, &self.reference)?;
         let parent = match branch {
@@ -148,7 +148,7 @@ impl History {
         Ok(Base { branch, parent, tree })
     }
 
-    /// Writes `objects` as one pack and sees to it that they can be seen.
+    /// Writes `objects` as one pack and checks that they are visible.
     pub(super) fn place(&self, journal: JournalId, objects: &[Object<'_>]) -> Result<Placed, Error> {
         let staging = Staging::create(self, &journal.to_string(), &[])?;
         let steps = [Point::CommitStaged, Point::CommitKept, Point::CommitBeforeIndex];
@@ -167,7 +167,7 @@ impl History {
     }
 }
 
-/// The commit that HEAD is at; none before the first.
+/// The commit at HEAD; `None` before the first.
 pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
     let commit = repository.head().and_then(|it| it.peel_to_commit());
     match commit {
@@ -181,7 +181,7 @@ pub(super) fn head(repository: &Repository) -> Result<Option<Oid>, Error> {
 #[derive(Default)]
 struct Wanted<'a> {
     files: BTreeMap<&'a str, Leaf<'a>>,
-    /// Files that are not to be there.
+    /// Files to remove.
     removed: BTreeSet<&'a str>,
     folders: BTreeMap<&'a str, Wanted<'a>>,
 }
@@ -197,12 +197,12 @@ enum After {
 #[derive(Clone, Copy)]
 struct Leaf<'a> {
     file: &'a FileImage,
-    /// The record's place in the batch; absent for a page, and for what an operation changes.
+    /// The record's index in the batch; `None` for a page and for an operation's change.
     record: Option<usize>,
 }
 
 impl Leaf<'_> {
-    /// What is put over whatever the tree has.
+    /// A file that replaces whatever the tree has.
     fn over(file: &FileImage) -> Leaf<'_> {
         Leaf { file, record: None }
     }
@@ -224,7 +224,7 @@ impl<'a> Wanted<'a> {
         Ok(root)
     }
 
-    /// The first record of a path wins, as in the journal; a page is put over whatever there is.
+    /// The first record of a path wins, as in the journal; a page replaces whatever is there.
     fn add(&mut self, leaf: Leaf<'a>) -> Result<(), Error> {
         let path = leaf.file.path.as_str();
         check_path(path)?;
@@ -250,7 +250,7 @@ impl<'a> Wanted<'a> {
         Ok(())
     }
 
-    /// What is at `path` goes, if it is a file.
+    /// Removes what is at `path`, if it is a file.
     fn remove(&mut self, path: &'a str) -> Result<(), Error> {
         check_path(path)?;
         let (mut folder, mut rest) = (self, path);
@@ -262,7 +262,7 @@ impl<'a> Wanted<'a> {
         Ok(())
     }
 
-    /// Every file beneath.
+    /// Visits every file beneath.
     fn leaves(&self, visit: &mut impl FnMut(Leaf<'a>)) {
         self.files.values().for_each(|leaf| visit(*leaf));
         self.folders.values().for_each(|folder| folder.leaves(visit));
@@ -273,9 +273,9 @@ fn in_the_way(path: &str, at: &str, shape: Shape) -> Error {
     Error::Obstructed { obstacles: vec![Obstacle { path: path.to_owned(), at: at.to_owned(), found: shape.name() }] }
 }
 
-/// Whether some file system would take `part` for git's own folder; `git fsck` and every clone refuse a tree with one.
+/// Whether some file system would treat `part` as `.git`; `git fsck` and every clone reject a tree with such a name.
 fn is_gits_own(part: &str) -> bool {
-    // Most names are plain and begin otherwise, and a large batch has many.
+    // A shortcut: most names are plain and begin differently, and a large batch has many.
     if part.is_ascii() && !part.starts_with(['.', 'g', 'G']) {
         return false;
     }
@@ -285,12 +285,12 @@ fn is_gits_own(part: &str) -> bool {
     matches!(plain.trim_end_matches([' ', '.']), ".git" | "git~1")
 }
 
-/// A commit in the making.
+/// A commit under construction.
 struct Draft<'r, 'a> {
     batch: &'r Batch<'a>,
     source: &'r Odb<'r>,
-    /// What the pack will hold. Whether the repository has it already is not asked: looking a new object up in every pack
-    /// there is costs more than all the rest.
+    /// The objects for the pack. They are not checked for existence: looking up a new object in every pack costs more
+    /// than all the rest.
     objects: Vec<Object<'a>>,
     ids: HashSet<Oid>,
     /// Whether each of the batch's records is new to the tree.
@@ -306,7 +306,7 @@ impl<'r, 'a> Draft<'r, 'a> {
         Draft { batch, source, objects, ids, is_new, pages: 0, obstacles: Vec::new() }
     }
 
-    /// The root tree with what is wanted in it; nothing where it had all of it.
+    /// The root tree with `wanted` applied; `None` if it already had all of it.
     fn tree(&mut self, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<Option<Oid>, Error> {
         let tree = match self.folder("", wanted, base)? {
             After::Same => None,
@@ -319,7 +319,7 @@ impl<'r, 'a> Draft<'r, 'a> {
         }
     }
 
-    /// One folder with what is wanted in it, and the folders beneath.
+    /// One folder with `wanted` applied, and the folders beneath it.
     fn folder(&mut self, path: &str, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<After, Error> {
         let object = match base {
             Some(id) => Some(tree::read(self.source, id, path)?),
@@ -355,7 +355,7 @@ impl<'r, 'a> Draft<'r, 'a> {
         }
     }
 
-    /// The blob that has to go into the tree; nothing where what is there stays.
+    /// The blob to put into the tree; `None` if the existing entry stays.
     fn file(&mut self, leaf: &Leaf<'a>, there: Option<&Entry<'_>>) -> Result<Option<Oid>, Error> {
         let (path, bytes) = (&leaf.file.path, leaf.file.text.as_bytes());
         match (leaf.record, there) {
@@ -415,7 +415,7 @@ impl<'r, 'a> Draft<'r, 'a> {
     }
 }
 
-/// What the tree `base` has of the names that are wanted.
+/// The entries of the tree `base` whose names are wanted.
 fn survey<'b>(wanted: &Wanted<'_>, base: &'b [u8]) -> Result<BTreeMap<&'b str, Entry<'b>>, tree::Malformed> {
     let mut there = BTreeMap::new();
     for entry in tree::entries(base) {

@@ -1,21 +1,21 @@
-//! Locks on references: waiting for one that is held, and taking away one that is stale.
+//! Locks on references: waiting for a held lock, and removing a stale one.
 //!
-//! Git's own programs hold such a lock for moments. A process that died with it leaves it for ever. A lock is stale if one
-//! of these shows it:
+//! Git's own programs hold such a lock for moments. If a process dies with it, the lock stays forever. A lock is stale
+//! if one of these holds:
 //!
 //! 1. The claim names it, and the claim's own lock is free: a process of this program made it and is dead.
-//! 2. No process of this program has claimed anything since the machine was started, and no process has the lock open or
-//!    is a git program at work in the repository: the lock is from before the boot. A power cut can leave a lock and take
-//!    the claim on it, which is never synced.
+//! 2. No process of this program has claimed anything since the machine was started, and no process has the lock open
+//!    or is a git program at work in the repository: the lock is from before the boot. A power cut can leave a lock
+//!    and lose the claim on it, which is never synced.
 //! 3. It has not changed for a while, and no process has it open or is a git program at work in the repository.
-//! 4. As 3, where processes cannot be looked at, if no claim was made since the boot and the lock is older than the boot by
-//!    its file system's clock.
+//! 4. As 3, where processes cannot be inspected, if no claim was made since the boot and the lock is older than the
+//!    boot by its file system's clock.
 //!
-//! Nothing here is durable, nor has to be: libgit2 and git make locks by path, and a power cut may take or leave any of
-//! them. So this is the one part of the history that works by path and not through [`crate::fs::Dir`].
+//! Nothing here is durable, nor needs to be: libgit2 and git make locks by path, and a power cut may remove or keep
+//! any of them. So this is the one part of the history that works by path and not through [`crate::fs::Dir`].
 //!
-//! Otherwise it stays. A lock of another program is moved aside and not deleted, unless it holds no more than the name of
-//! a commit.
+//! Any other lock stays. A stale lock of another program is moved aside and not deleted, unless it holds only the name
+//! of a commit.
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -29,7 +29,7 @@ use super::{DoingAt as _, Error, History, pointer};
 use crate::fs::order::{self, Held, Lock};
 use crate::fs::os::{self, Stamp};
 
-/// Calls `attempt` until it gives something, or its lock `file` was held for as long as the options allow.
+/// Retries `attempt` until it returns something, or its lock `file` was held for as long as the options allow.
 ///
 /// # Errors
 /// Those of `attempt`, and [`Error::Locked`].
@@ -71,39 +71,39 @@ pub(super) fn waiting<T>(
     Err(Error::Locked { file: file.to_owned(), waited: start.elapsed() })
 }
 
-/// Says which lock on a reference is this program's, in a file of this user that its maker has locked for as long as it
-/// lives.
+/// Records which lock on a reference is this program's: a per-user file that the claiming process keeps locked while
+/// it lives.
 ///
-/// The first line is the id of the boot in which it was written, the second the identity of the lock. Nothing syncs it: a
-/// process that dies loses nothing of it, and after a power cut its first line is not this boot's.
+/// The first line is the id of the boot in which it was written, the second the identity of the lock. It is never
+/// synced: a process that dies loses nothing of it, and after a power cut its first line is not this boot's.
 ///
 /// | killed | on disk | repaired by |
 /// | --- | --- | --- |
 /// | before [`Claim::mark`] | a lock that could be any program's | the next wait, once it is stale |
-/// | after it | a lock, and a claim on it that no process has locked | the next claim takes the lock away at once |
-/// | after the lock went | a claim on no lock | the next claim takes its place |
-/// | power cut, at any of these | a lock or none, and an older claim, an empty one or none | the first claim of the next boot |
-/// | before that one has taken all stale locks away | an older claim, or one without a boot | the next claim of that boot |
+/// | after it | a lock, and a claim on it that no process has locked | the next claim removes the lock at once |
+/// | after the lock is gone | a claim on no lock | the next claim replaces it |
+/// | power cut, at any of these | a lock or none; an older claim, an empty one or none | the next boot's first claim |
+/// | before that removed all stale locks | an older claim, or one without a boot | that boot's next claim |
 pub(super) struct Claim {
     file: fs::File,
     /// The lock that a dead process claimed.
     left_behind: String,
-    /// This boot, once no lock of an earlier one is left in the way; empty until then.
+    /// This boot, once no lock of an earlier one is left; empty until then.
     boot: String,
     _held: Held,
 }
 
 const CLAIM: &str = "indelible-lock";
 
-/// The claim in a repository that is being made: its name and what it says. There from the first commit on, it tells a
-/// lock that a power cut left from one that was just made.
+/// The claim in a new repository: its name and its content. It exists from the first commit on, so that a lock left by
+/// a power cut can be told from one that was just made.
 pub(super) fn first_claim() -> (&'static str, String) {
     (CLAIM, format!("{}\n", os::boot_id()))
 }
 
-/// Opens this user's file for claims, and says whether it was not there: where nothing was ever claimed, no lock is left
-/// from that. Where several users share a repository, it is open to its maker alone, and the others have one each. It
-/// tells locks of this user alone, and a lock of another becomes stale like that of any program.
+/// Opens this user's file for claims, and says whether it is new: if nothing was ever claimed, no lock is left from a
+/// claim. If several users share a repository, each has a file that only they can open. A claim identifies this user's
+/// locks only; another user's lock becomes stale like that of any program.
 fn open(common: &Path) -> Result<(PathBuf, bool, fs::File), Error> {
     let open = |path: PathBuf| {
         let is_first = !path.exists();
@@ -120,8 +120,8 @@ fn open(common: &Path) -> Result<(PathBuf, bool, fs::File), Error> {
 }
 
 impl Claim {
-    /// Claims the right to lock references of ours, before anything is locked. The first claim after a boot takes away
-    /// what an earlier one left.
+    /// Claims the right to lock our references, before any lock is taken. The first claim after a boot removes the
+    /// locks that an earlier boot left.
     pub(super) fn take(history: &History) -> Result<Claim, Error> {
         let held = order::take(Lock::Branch);
         let (path, is_first, mut file) = open(&history.common)?;
@@ -156,9 +156,9 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Takes away every lock of an earlier boot. Where one stays, the next claim tries again.
+    /// Removes every lock of an earlier boot. If one stays, the next claim retries.
     fn begin_boot(&mut self, history: &History) {
-        // What is written gives the claim a time, by the same clock that locks are stamped with.
+        // The write gives the claim a timestamp, by the same clock that stamps the locks.
         let this_boot = std::mem::take(&mut self.boot);
         self.write(&self.left_behind);
         let mut all_gone = true;
@@ -170,7 +170,7 @@ impl Claim {
                     }
                     all_gone &= !lock.exists();
                 }
-                // Whoever comes to it takes it away by its claim.
+                // Another process removes it by its claim.
                 _ => {}
             }
         }
@@ -179,7 +179,7 @@ impl Claim {
         }
     }
 
-    /// Claims the lock `lock`, which this process has just taken. Without a claim it is a lock all the same.
+    /// Claims the lock `lock`, which this process has just taken. Without a claim it still is a lock.
     pub(super) fn mark(&self, lock: &Path) {
         if let Some(identity) = os::lasting_identity(lock) {
             self.write(&identity);
@@ -191,19 +191,20 @@ impl Claim {
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
     }
 
-    /// Whether the lock `lock` belongs to a process of ours that is dead: the claim says so, and is in our hands.
+    /// Whether the lock `lock` belongs to a dead process of this program: the claim names it, and this process holds
+    /// the claim.
     fn is_left_behind(&self, lock: &Path) -> bool {
         !self.left_behind.is_empty() && os::lasting_identity(lock).is_some_and(|identity| identity == self.left_behind)
     }
 
-    /// Whether the lock `lock` is older than the boot that this process runs in, as far as clocks tell.
+    /// Whether the lock `lock` is older than this boot, as far as clocks can tell.
     fn is_from_before_boot(&self, lock: &Path) -> bool {
         let now = self.file.metadata().and_then(|found| found.modified());
         self.boot.is_empty() && now.is_ok_and(|now| os::is_older_than_boot(lock, now))
     }
 }
 
-/// Takes away the lock that a process of ours died with, if there is one. Returns how many there were.
+/// Removes the lock that a dead process of this program left, if any. Returns how many there were.
 pub(super) fn sweep(history: &History) -> Result<usize, Error> {
     let claim = Claim::take(history)?;
     let mut swept = 0;
@@ -214,7 +215,7 @@ pub(super) fn sweep(history: &History) -> Result<usize, Error> {
     Ok(swept)
 }
 
-/// Where the locks on our own references lie.
+/// The paths of the locks on our references.
 fn our_locks(history: &History) -> Vec<PathBuf> {
     let mut found = Vec::new();
     locks_beneath(&history.common.join("refs/indelible"), &mut found);
@@ -223,7 +224,7 @@ fn our_locks(history: &History) -> Vec<PathBuf> {
     found
 }
 
-/// The locks that a boot ends: ours, and in a repository that we made, those of git programs too.
+/// The locks that end with a boot: ours and, in a repository that we made, those of git programs too.
 fn locks(history: &History) -> Vec<PathBuf> {
     if !history.owned {
         return our_locks(history);
@@ -238,7 +239,7 @@ fn locks(history: &History) -> Vec<PathBuf> {
     found
 }
 
-/// Adds the locks in `folder` to `found`; returns the folders there.
+/// Adds the locks in `folder` to `found`; returns its subfolders.
 fn locks_in(folder: &Path, found: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -275,7 +276,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// A lock as it was seen over and over again.
+/// A lock under observation across retries.
 struct Watched {
     stamp: Option<Stamp>,
     since: Instant,
@@ -297,11 +298,11 @@ impl Watched {
     }
 }
 
-/// The most that a reference's lock holds: a commit's name, in its longer form, and the end of the line.
+/// The longest content of a reference's lock: a commit's name in its longer form, and a newline.
 const NAME_BYTES_MAX: u64 = 65;
 
-/// Moves a stale lock to where git does not look, or removes it if it has nothing to keep. What turns out to be another
-/// lock by then is put back.
+/// Moves a stale lock to where git does not look, or removes it if it holds nothing worth keeping. If it turns out to
+/// be a different lock by then, it is put back.
 fn set_aside(history: &History, file: &Path, seen: Option<Stamp>) {
     let aside = history.common.join(format!("indelible-stale-lock-{}", crate::random::timed_id().simple()));
     if let Err(error) = fs::rename(file, &aside) {
@@ -309,7 +310,7 @@ fn set_aside(history: &History, file: &Path, seen: Option<Stamp>) {
         return;
     }
     if Stamp::of_itself(&aside).ok() != seen {
-        // A link, unlike a rename, never takes the place of a newer lock.
+        // A hard link, unlike a rename, never replaces a newer lock.
         let _ = fs::hard_link(&aside, file).and_then(|()| fs::remove_file(&aside));
     } else if names_a_commit(&aside) && fs::remove_file(&aside).is_ok() {
         tracing::warn!(file = %file.display(), "removed a stale lock");
@@ -318,14 +319,14 @@ fn set_aside(history: &History, file: &Path, seen: Option<Stamp>) {
     }
 }
 
-/// Whether the file holds the name of a commit, or nothing.
+/// Whether the file holds only the name of a commit, or nothing.
 fn names_a_commit(file: &Path) -> bool {
     let is_short = fs::symlink_metadata(file).is_ok_and(|found| found.is_file() && found.len() <= NAME_BYTES_MAX);
     let is_hex = |text: Vec<u8>| text.trim_ascii_end().iter().all(u8::is_ascii_hexdigit);
     is_short && fs::read(file).is_ok_and(is_hex)
 }
 
-/// Whether no process has the lock open, and none that could give it back is at work in the repository.
+/// Whether no process has the lock open, and no process that could release it is at work in the repository.
 fn nobody_at_work(history: &History, lock: Stamp) -> bool {
     let folders = [&history.home, &history.common].into_iter().filter_map(|it| os::real_path(it).ok());
     !os::may_be_at_work(&folders.collect::<Vec<_>>(), |it| *it == lock)

@@ -1,7 +1,7 @@
-//! The commit message: what people read, and the trailer that a restart reads. No I/O.
+//! The commit message: text for people, and the trailer that a restart reads. No I/O.
 //!
-//! A title is data and can forge nothing: it stands on a line of its own that starts with `- `, without line breaks,
-//! and the trailer is looked for in the last paragraph alone, where no such line is.
+//! A title is data and cannot forge a trailer: it is on a line of its own that starts with `- `, without line breaks.
+//! The trailer is parsed from the last paragraph only, which has no such line.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,16 +14,16 @@ const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
 const POSITION: &str = "Indelible-Position: ";
 
-/// More records than this are counted, not named.
+/// Above this many, records are counted instead of listed.
 const LINES_MAX: usize = 1000;
 const TITLE_CHARS_MAX: usize = 100;
 const SUBJECT_CHARS_MAX: usize = 60;
 
-/// Up to where of which journal a commit goes: where to start looking next time, no more. And which home it is of, for
-/// one that has lost everything else that says so.
+/// The position in a journal that a commit reaches: only a hint where to start looking next time. It also names the
+/// home, for one that has lost every other copy of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// The home's id; absent in a commit that does not say.
+    /// The home's id; `None` if the commit does not name it.
     pub home: Option<HomeId>,
     /// The journal's id.
     pub journal: JournalId,
@@ -31,7 +31,7 @@ pub struct Trailer {
     pub position: Position,
 }
 
-/// The message of a commit with these records and this many pages.
+/// The message of a commit of these records and this many pages.
 pub(super) fn compose(records: &[&Intent], pages: usize, trailer: &Trailer) -> String {
     let mut text = subject(records, pages);
     text.push_str("\n\n");
@@ -52,7 +52,7 @@ pub(super) fn compose(records: &[&Intent], pages: usize, trailer: &Trailer) -> S
     text
 }
 
-/// The message of a commit of an operation that makes no record. What was retracted is named by its id alone.
+/// The message of a commit for an operation other than `record`. A retracted record is named by its id only.
 pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
     let id = op.of().short();
     let (subject, line) = match op {
@@ -99,7 +99,7 @@ fn title(intent: &Intent, chars_max: usize) -> String {
     shortened(line.trim(), chars_max).into_owned()
 }
 
-/// The trailer of a commit's message, where it has one.
+/// Parses the trailer of a commit's message, if it has one.
 pub fn parse(message: &[u8]) -> Option<Trailer> {
     let text: Cow<'_, str> = String::from_utf8_lossy(message);
     let (_, last) = text.trim_end().rsplit_once("\n\n")?;

@@ -1,19 +1,20 @@
-//! The history: every record in a commit of a branch that is ours alone, made without an index.
+//! The history: every record, in commits on a branch of our own, made without an index.
 //!
-//! 1. No index, no work tree, no HEAD and no other branch is ever read for or changed by a commit of ours. The one
-//!    exception is the very first commit in a repository that was there before us: it starts at that repository's HEAD.
-//!    There the history is a reference of the home's own, and a branch only shows it (`pointer.rs`).
-//! 2. A record is in the history when its path is in the tree of our reference, or was introduced by a commit that it
-//!    reaches. A trailer only says where to start looking. Of two homes in one repository each asks its own reference.
-//! 3. The reference moves only by comparing its old value under its lock, and only to a commit whose every object a freshly
-//!    opened repository has seen.
-//! 4. From before a pack can be seen until its commit is reachable, a `.keep` holds it against everybody's gc.
+//! 1. Our commits never read or change an index, a work tree, HEAD or any other branch. The one exception is the very
+//!    first commit in a repository that was there before us: it starts at that repository's HEAD. In such a repository
+//!    the history is a reference of the home's own, and a branch only shows it (`pointer.rs`).
+//! 2. A record is in the history if its path is in the tree of our reference, or was introduced by a commit that the
+//!    reference reaches. A trailer only says where to start looking. Two homes in one repository each query their own
+//!    reference.
+//! 3. The reference moves only by compare-and-swap under its lock, and only to a commit whose every object was visible
+//!    to a freshly opened repository.
+//! 4. From before a pack is visible until its commit is reachable, a `.keep` protects it from every gc.
 //! 5. A commit's cost depends on the batch and on the folders that it changes, on nothing else.
-//! 6. What a crash leaves behind is recognised by a `.keep` of ours that nobody has locked, and [`History::sweep`] takes
-//!    it away. No file that is not ours is ever removed, other than packs that were rolled into a larger one, stale locks on
-//!    our references (`lock.rs`) and, in a repository that we made, what killed git programs left.
-//! 7. `refs/indelible/<journal id>` is at the last finished batch; where the branch does not reach it, the branch was
-//!    rewound. Those of ids that a journal had before go when its own is there.
+//! 6. A crash's leftovers are recognised by a `.keep` of this program that no process has locked; [`History::sweep`]
+//!    removes them. No file that is not ours is ever removed, except packs that were rolled into a larger one, stale
+//!    locks on our references (`lock.rs`) and, in a repository that we made, what killed git programs left.
+//! 7. `refs/indelible/<journal id>` is at the last finished batch. If the branch does not reach it, the branch was
+//!    rewound. The anchors of a journal's earlier ids are removed once its own exists.
 //!
 //! A commit goes through these steps, and a crash in between leaves what the third column says:
 //!
@@ -21,9 +22,9 @@
 //! | --- | --- | --- |
 //! | objects in memory | `commit.rs` | nothing |
 //! | pack and index, synced, in a folder of their own | `pack.rs` | the folder: swept |
-//! | `.keep`, `.pack`, `.idx` put in place, folder synced | `pack.rs` | a `.keep` and objects nobody refers to: swept, gc'd |
-//! | the branch moves | `refs.rs` | a `.keep` too many: swept |
-//! | the `.keep` goes | `pack.rs` | an anchor that is one batch behind: harmless |
+//! | `.keep`, `.pack`, `.idx` put in place, folder synced | `pack.rs` | a `.keep`, unreachable objects: swept, gc'd |
+//! | the branch moves | `refs.rs` | a leftover `.keep`: swept |
+//! | the `.keep` is removed | `pack.rs` | an anchor that is one batch behind: harmless |
 //! | the anchor moves | `refs.rs` | nothing |
 
 mod check;
@@ -74,7 +75,7 @@ pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
 pub use setup::tracks;
 
-/// A commit's name.
+/// The name (hash) of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(Oid);
 
@@ -94,36 +95,36 @@ impl fmt::Display for CommitId {
     }
 }
 
-/// Where the branch is.
+/// The tip of the branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tip {
     /// The commit the branch points at.
     pub commit: CommitId,
-    /// What its message says of the journal; absent where somebody else made the commit.
+    /// The trailer of its message; `None` if this program did not make the commit.
     pub trailer: Option<Trailer>,
 }
 
-/// How a history is kept.
+/// Options of a history.
 #[derive(Clone, Debug)]
 pub struct HistoryOptions {
-    /// The name in our commits.
+    /// The author name of our commits.
     pub author_name: String,
-    /// The address in our commits.
+    /// The author address of our commits.
     pub author_email: String,
-    /// How many packs there may be, large ones not counted: from half as many on, [`History::repack_if_needed`] rolls
-    /// small ones together.
+    /// The limit on packs, large ones not counted. From half as many on, [`History::repack_if_needed`] rolls small
+    /// packs together.
     pub packs_max: usize,
-    /// How many objects one roll takes at the most: its memory grows with them.
+    /// The limit on objects in one roll, whose memory use grows with them.
     pub roll_objects_max: u64,
-    /// The git program that rolls packs together, by path or by name; without one the library does.
+    /// The git program that rolls packs together, by path or by name; without one, libgit2 does.
     pub git_program: Option<PathBuf>,
-    /// How long the git program may take before it is ended and the library does its work.
+    /// How long the git program may run before it is killed and libgit2 takes over.
     pub repack_wait: Duration,
-    /// Whether a branch shows people the history in their own repository.
+    /// Whether a branch shows the history in a user's own repository.
     pub pointer: bool,
-    /// How long a lock of somebody else's on a branch is waited for.
+    /// How long to wait for another program's lock on a branch.
     pub lock_wait: Duration,
-    /// A lock that has not changed for this long, within one wait, may be a dead process's.
+    /// A lock that has not changed for this long, within one wait, may be stale.
     pub lock_stale_after: Duration,
 }
 
@@ -143,27 +144,27 @@ impl Default for HistoryOptions {
     }
 }
 
-/// A path that cannot be in the tree, since something of its owner's is in its way.
+/// A path that cannot be in the tree, since something of the owner's is in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// The file that has no room.
+    /// The file that cannot be in the tree.
     pub path: String,
-    /// What is in its way: this path, or a folder above it.
+    /// The path in its way: this one, or a folder above it.
     pub at: String,
     /// What is there: `a file`, `a symbolic link`, `a submodule`, `a folder`.
     pub found: &'static str,
 }
 
-/// Why the history could not do something.
+/// Why an operation of the history failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no repository in the home.
+    /// The home has no repository.
     #[error("{} has no git repository", home.display())]
     Missing {
         /// The home.
         home: PathBuf,
     },
-    /// The repository is of a kind that we do not write to.
+    /// This program does not write to a repository of this kind.
     #[error("the git repository of {} cannot be used: {what}", home.display())]
     Unsupported {
         /// The home.
@@ -171,14 +172,14 @@ pub enum Error {
         /// What about it is not supported.
         what: String,
     },
-    /// The home is in a folder of somebody's repository, whose git commands would fail.
+    /// The home is in a folder of a user's repository, whose git commands would fail.
     #[error("{} lies in the git repository {}, whose own commands would fail then: {why}", home.display(), repository.display())]
     Inside {
         /// The home.
         home: PathBuf,
         /// The repository's work tree.
         repository: PathBuf,
-        /// Why that cannot be kept from happening, and what can be done.
+        /// Why that cannot be prevented, and what to do about it.
         why: String,
     },
     /// The repository belongs to another user.
@@ -190,7 +191,7 @@ pub enum Error {
         #[source]
         source: git2::Error,
     },
-    /// A reference of ours is something that we cannot move.
+    /// Our reference is not one that we can move.
     #[error("{reference} cannot be used: {what}")]
     Reference {
         /// Its full name.
@@ -198,39 +199,40 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// Files of the batch have no room in the branch's tree. Nothing was committed; without them the rest can be.
+    /// Files of the batch cannot be in the branch's tree. Nothing was committed. The rest can be committed without
+    /// them.
     #[error("{} of the batch cannot be in the branch's tree: {}", count(obstacles.len(), "file", "files"), first(obstacles))]
     Obstructed {
         /// Every one of them.
         obstacles: Vec<Obstacle>,
     },
-    /// A path in the batch is not one that a record can have. Nothing was committed.
+    /// The batch has a path that no record can have. Nothing was committed.
     #[error(transparent)]
     BadPath(#[from] BadPath),
-    /// Somebody held a lock all the time.
+    /// Another program held a lock for the whole wait.
     #[error("another program has had the lock {} for {:.1} s; if no git process is at work there, remove that file", file.display(), waited.as_secs_f32())]
     Locked {
         /// The lock file.
         file: PathBuf,
-        /// How long it was waited for.
+        /// How long the wait was.
         waited: Duration,
     },
-    /// The branch moved each time that we were about to move it.
+    /// The branch moved before each of our attempts to move it.
     #[error("{branch} was moved by others {attempts} times while a commit for it was being made")]
     Contended {
         /// The branch.
         branch: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: usize,
     },
-    /// An object that must be there is not, or cannot be read.
+    /// A required object is missing or cannot be read.
     #[error("git object {object} ({what}) cannot be read")]
     Damaged {
         /// The object's name.
         object: String,
-        /// What it is to us.
+        /// What this program uses it for.
         what: String,
-        /// What libgit2 said; absent where it is the content that makes no sense.
+        /// The error from libgit2; `None` if the content is invalid.
         #[source]
         source: Option<git2::Error>,
     },
@@ -241,7 +243,7 @@ pub enum Error {
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         #[source]
         source: io::Error,
     },
@@ -250,7 +252,7 @@ pub enum Error {
     Git {
         /// What was being done.
         doing: &'static str,
-        /// What libgit2 said.
+        /// The error from libgit2.
         #[source]
         source: git2::Error,
     },
@@ -260,15 +262,15 @@ fn count(n: usize, one: &str, many: &str) -> String {
     crate::model::text::counted(n as u64, one, many)
 }
 
-/// `text` as git can keep it in a name or an address, whatever a configuration says.
+/// `text` in a form that git accepts in a name or an address, whatever the configuration says.
 fn plain(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
-    // Git drops these at either end, and refuses a name that has nothing else.
+    // Git strips these at either end, and refuses a name that has nothing else.
     let kept = kept.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | ',' | ':' | ';' | '"' | '\\' | '\''));
     if kept.is_empty() { "indelible".to_owned() } else { kept.to_owned() }
 }
 
-/// Who makes a commit, at the time it is now. No time zone: where a machine stands is nobody's business.
+/// The author of a commit, at the current time. No time zone, for privacy: it would tell where a machine is.
 fn signature(options: &HistoryOptions) -> Result<Signature<'static>, Error> {
     let now = Time::new(Timestamp::now().as_second(), 0);
     Signature::new(&options.author_name, &options.author_email, &now).doing("signing")
@@ -279,12 +281,13 @@ fn first(obstacles: &[Obstacle]) -> String {
 }
 
 impl Error {
-    /// Whether trying the same again later can help without a person doing anything.
+    /// Whether a retry can succeed later without a person's help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Locked { .. } | Error::Contended { .. } | Error::Io { .. } | Error::Git { .. })
     }
 
-    /// The object `id` could not be read. That a file could not be opened is no damage: a gc may just have replaced it.
+    /// The error for the unreadable object `id`. A failure to open a file is not damage: a gc may just have replaced
+    /// the file.
     fn unreadable(id: Oid, what: String, source: git2::Error) -> Error {
         match source.class() {
             git2::ErrorClass::Os => Error::Git { doing: "reading an object", source },
@@ -292,14 +295,14 @@ impl Error {
         }
     }
 
-    /// Whether the repository, as it is, is one that we never write to: a person has to change it.
+    /// Whether this program never writes to the repository in its present state: a person has to change it.
     pub fn is_unsupported(&self) -> bool {
         let wrong = matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Inside { .. });
         wrong || matches!(self, Error::Reference { .. })
     }
 }
 
-/// Says what was being done when a call failed.
+/// Adds to an error what was being done.
 trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, Error>;
 }
@@ -310,7 +313,7 @@ impl<T> Doing<T> for Result<T, git2::Error> {
     }
 }
 
-/// Says what was being done to which path when a call failed.
+/// Adds to an error what was being done, and to which path.
 trait DoingAt<T> {
     fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
 }
@@ -327,7 +330,7 @@ impl<T> DoingAt<T> for Result<T, fs::Error> {
     }
 }
 
-/// Opens a folder of the repository. Links on the way to it are followed, as git follows them; beneath it none is.
+/// Opens a folder of the repository. Links on the way to it are followed, as by git; links beneath it are not.
 fn folder(path: &Path) -> Result<Dir, Error> {
     Dir::open(path).doing_at("opening a folder", path)
 }
@@ -337,7 +340,7 @@ fn sync(folder: &Dir) -> Result<(), Error> {
     folder.sync().map(fs::Durable::into_inner).doing_at("syncing a folder", folder.path())
 }
 
-/// The id of the home at `path`, as its private folder says.
+/// The id of the home at `path`, from its private folder.
 fn home_id(path: &Path) -> Option<HomeId> {
     let home = Dir::open(path).ok()?;
     let private = private::private_of(&home).ok()??;
@@ -348,41 +351,40 @@ fn home_id(path: &Path) -> Option<HomeId> {
     read(IDENTITY).or_else(|| read(RELEASED))
 }
 
-/// Whether the home at `home` was its owner's before it was ours. One that cannot be asked counts as ours.
+/// Whether the home at `home` was adopted: its owner had it before. If that cannot be read, it counts as ours.
 fn is_adopted(home: &Path) -> bool {
     let adopted = || home::is_adopted(&private::private_of(&Dir::open(home).ok()?).ok()??).ok();
     adopted().unwrap_or(false)
 }
 
-/// The history of one home. Holds paths only: every operation opens the repository anew, so that nothing it knows can be
-/// older than the operation.
+/// The history of one home. It holds paths only: every operation reopens the repository, so no state can be stale.
 #[derive(Clone, Debug)]
 pub struct History {
     home: PathBuf,
     /// What all worktrees of the repository share: objects, references and configuration.
     common: PathBuf,
-    /// The home's id, as far as it is known.
+    /// The home's id, if known.
     id: Option<HomeId>,
-    /// The full name of the reference that has the history.
+    /// The full name of the reference that holds the history.
     reference: String,
-    /// The full name of the branch that shows it.
+    /// The full name of the branch that shows the history.
     branch: String,
     owned: bool,
-    /// Who may read what is written.
+    /// The modes of what is written.
     modes: Modes,
     options: HistoryOptions,
-    /// How often somebody else's lock was waited for; one count for all clones.
+    /// How often another program's lock was waited for; one counter, shared by all clones.
     waits: Arc<AtomicU64>,
-    /// Whether a repack has to end where it is; one word for all clones.
+    /// Whether a running repack has to stop; one flag, shared by all clones.
     hurry: Arc<AtomicBool>,
 }
 
 impl History {
-    /// Makes a repository in `home`, whose id is `id`, or prepares the one that is there; answers whether it was made. Safe to repeat, and
-    /// after a crash at any point.
+    /// Makes a repository in `home`, whose id is `id`, or prepares the existing one. Returns whether it was made. Safe
+    /// to repeat, also after a crash at any point.
     ///
-    /// A new repository is built in `staging`, a folder on the home's file system that may be emptied when nobody is at
-    /// work, and appears whole. In one that was there, only lines are added to `info/exclude`.
+    /// A new repository is built in `staging` and appears whole. `staging` is a folder on the home's file system that
+    /// may be emptied whenever no process uses it. An existing repository only gets lines in `info/exclude`.
     ///
     /// # Errors
     /// As [`History::open`], and whatever the disk refuses.
@@ -413,11 +415,11 @@ impl History {
         Ok((history, made))
     }
 
-    /// Whether there can be a home in `home`, as far as its repository says. Makes nothing but folders that an empty one
-    /// lacks.
+    /// Checks whether `home` can hold a home, as far as its repository tells. Makes only folders that an empty
+    /// repository lacks.
     ///
     /// # Errors
-    /// What [`Error::is_unsupported`] or [`Error::is_transient`] is true of.
+    /// An error for which [`Error::is_unsupported`] or [`Error::is_transient`] is true.
     pub fn check(home: &Path, options: &HistoryOptions) -> Result<(), Error> {
         setup::remake_folders(home)?;
         match History::open(home, options.clone()) {
@@ -426,17 +428,17 @@ impl History {
         }
     }
 
-    /// The history in `home`.
+    /// Opens the history in `home`.
     ///
     /// # Errors
-    /// [`Error::Missing`] where the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
-    /// that we do not write to.
+    /// [`Error::Missing`] if the home has no repository; [`Error::Unsupported`] and [`Error::ForeignOwner`] for one
+    /// that this program does not write to.
     pub fn open(home: &Path, options: HistoryOptions) -> Result<History, Error> {
         let id = home_id(home);
         History::of(home, id, id, options)
     }
 
-    /// The history of the home `id`. `noted` is the id that its private folder has: none while the home is being made.
+    /// The history of the home `id`. `noted` is the id in its private folder; `None` while the home is being made.
     fn of(home: &Path, id: Option<HomeId>, noted: Option<HomeId>, options: HistoryOptions) -> Result<History, Error> {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
@@ -468,48 +470,48 @@ impl History {
         })
     }
 
-    /// The full name of the branch that shows the history: `refs/heads/main` in a repository of ours, `refs/heads/indelible`
-    /// or the like in somebody else's, or [`History::reference`] where no branch is wanted.
+    /// The full name of the branch that shows the history: `refs/heads/main` in a repository that we made;
+    /// `refs/heads/indelible` or the like in a user's; [`History::reference`] if no branch is wanted.
     pub fn branch(&self) -> &str {
         &self.branch
     }
 
-    /// The full name of what shows all of the history: the branch where it does, the reference otherwise.
+    /// The full name of what shows all of the history: the branch if it is current, otherwise the reference.
     pub fn shown(&self) -> &str {
         let at = |name: &str| self.repository().and_then(|it| refs::target(&it, name)).ok().flatten();
         if at(&self.branch) == at(&self.reference) { &self.branch } else { &self.reference }
     }
 
-    /// The full name of the reference that has the history. In somebody else's repository it is ours alone.
+    /// The full name of the reference that holds the history. In a user's repository only this program uses it.
     pub fn reference(&self) -> &str {
         &self.reference
     }
 
-    /// Whether the repository was made by us, and for nothing else.
+    /// Whether we made the repository, for this history only.
     pub fn is_owned(&self) -> bool {
         self.owned
     }
 
-    /// Where HEAD of a repository that was there before us is, for a person, and whether its index tracks `path`.
+    /// Where HEAD of a user's repository is, as text for a person, and whether the index tracks `path`.
     ///
     /// # Errors
-    /// [`Error::Git`] if it cannot be told.
+    /// [`Error::Git`] if that cannot be read.
     pub fn theirs(&self, path: &str) -> Result<(String, bool), Error> {
         setup::theirs(&self.repository()?, path)
     }
 
-    /// Whether the ignore rules of a guest repository keep `path` out of it.
+    /// Whether the ignore rules of a guest home's repository exclude `path`.
     ///
     /// # Errors
-    /// [`Error::Git`] if it cannot be told.
+    /// [`Error::Git`] if that cannot be read.
     pub fn ignores(&self, path: &str) -> Result<bool, Error> {
         self.repository()?.is_path_ignored(path).doing("reading what is ignored")
     }
 
-    /// Whether our branch and HEAD have a commit in common: not, where HEAD had none when ours began.
+    /// Whether our branch and HEAD have a common commit. False if HEAD had no commit when our branch began.
     ///
     /// # Errors
-    /// [`Error::Git`] if it cannot be told.
+    /// [`Error::Git`] if that cannot be read.
     pub fn meets_head(&self) -> Result<bool, Error> {
         let repository = self.repository()?;
         let (Some(head), Some(tip)) = (commit::head(&repository)?, self.tip()?) else { return Ok(false) };
@@ -519,10 +521,10 @@ impl History {
         }
     }
 
-    /// Whether HEAD has all of our history.
+    /// Whether HEAD reaches all of our history.
     ///
     /// # Errors
-    /// [`Error::Git`] if it cannot be told.
+    /// [`Error::Git`] if that cannot be read.
     pub fn is_in_head(&self) -> Result<bool, Error> {
         let repository = self.repository()?;
         let (Some(head), Some(tip)) = (commit::head(&repository)?, self.tip()?) else { return Ok(false) };
@@ -530,8 +532,7 @@ impl History {
         Ok(reaches || head == tip.commit.0)
     }
 
-    /// The repository's own list of ignored files, as it was before there was a home in any of its work trees; `None` if
-    /// there is none.
+    /// The repository's `info/exclude` as it was before any of its work trees had a home; `None` if it does not exist.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
@@ -543,12 +544,12 @@ impl History {
         })
     }
 
-    /// Takes the lines that [`History::init`] added out of the repository's own list of ignored files, which was
-    /// `before` then. Where nobody has changed it since, it is as it was, byte for byte. A home in another work tree needs them
-    /// still, and the last one takes them out.
+    /// Removes the lines that [`History::init`] added from the repository's `info/exclude`, which was `before` at that
+    /// time. If no other program has changed the file since, it is restored byte for byte. While a home in another
+    /// work tree needs the lines, they stay; the last home to go removes them.
     ///
     /// # Errors
-    /// [`Error::Io`]; the list is then the old one or the new one, whole.
+    /// [`Error::Io`]; the file is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
         if pointer::has_other_homes(&self.repository()?) {
             return Ok(());
@@ -556,15 +557,15 @@ impl History {
         setup::exclude_ours_no_more(&self.common, self.modes, before)
     }
 
-    /// How often somebody else's lock was waited for since this was last asked.
+    /// How often another program's lock was waited for since the last call.
     pub fn take_waits(&self) -> u64 {
         self.waits.swap(0, Ordering::Relaxed)
     }
 
-    /// Where the branch is; nothing before the first commit.
+    /// The tip of the branch; `None` before the first commit.
     ///
     /// # Errors
-    /// [`Error::Reference`] for a branch that is no plain reference to a commit, [`Error::Damaged`] for a commit that
+    /// [`Error::Reference`] if the branch is not a plain reference to a commit, [`Error::Damaged`] if the commit
     /// cannot be read.
     pub fn tip(&self) -> Result<Option<Tip>, Error> {
         let repository = self.repository()?;
@@ -573,7 +574,8 @@ impl History {
         Ok(Some(Tip { commit: CommitId(id), trailer: message::parse(commit.message_bytes()) }))
     }
 
-    /// The newest commit of the history. A home of before has it on the branch until a worker or `init` comes.
+    /// The newest commit of the history. In a home of an older version it is on the branch until a worker or `init`
+    /// runs.
     fn tip_id(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
         match (refs::target(repository, &self.reference)?, self.id) {
             (None, Some(id)) if !self.owned => pointer::legacy(repository, id),
@@ -589,7 +591,7 @@ impl History {
         self.common.join("objects").join("pack")
     }
 
-    /// Takes `point`'s step, or the error that a test has put there.
+    /// Runs the step `point`; returns the error that a test injected there, if any.
     fn step(&self, point: Point) -> Result<(), Error> {
         crash::at(point).doing_at(point.name(), &self.common)
     }

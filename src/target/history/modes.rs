@@ -1,9 +1,10 @@
-//! Who may read what we write into a repository.
+//! The modes of what we write into a repository.
 //!
-//! In one of ours, its owner alone. In somebody's, whoever could if git itself had written it: by the umask that this
-//! process was started with, and by `core.sharedRepository`. Others clone, fetch and collect garbage there.
+//! In our own repository, only its owner can read it. In a user's repository, the modes are those that git would set,
+//! from the umask that this process was started with and from `core.sharedRepository`: other users clone, fetch and
+//! collect garbage there.
 //!
-//! The home's private folder is no part of the repository: it is its owner's alone wherever it lies.
+//! The home's private folder is not part of the repository: only its owner can read it, wherever it lies.
 
 use std::fs;
 use std::path::Path;
@@ -13,38 +14,38 @@ use git2::{ErrorCode, Repository};
 use super::{Doing as _, Error, History};
 use crate::fs::os;
 
-/// What git calls `group`.
+/// Git's `group`.
 const GROUP: u32 = 0o660;
-/// What git calls `everybody`.
+/// Git's `everybody`.
 const EVERYBODY: u32 = 0o664;
 
-/// Which modes are given.
+/// Which modes to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Modes {
-    /// Its owner alone reads it.
+    /// Only its owner can read it.
     Private,
-    /// As git would.
+    /// The modes that git would set.
     Theirs {
         /// The umask that this process was started with.
         umask: u32,
-        /// What `core.sharedRepository` says.
+        /// The value of `core.sharedRepository`.
         shared: Shared,
     },
 }
 
-/// What `core.sharedRepository` says.
+/// The value of `core.sharedRepository`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shared {
     /// The umask alone decides.
     Umask,
-    /// These bits beside what the umask leaves.
+    /// These bits in addition to what the umask leaves.
     AtLeast(u32),
-    /// These bits and no others.
+    /// Exactly these bits.
     Exactly(u32),
 }
 
 impl Modes {
-    /// Those in a repository whose settings cannot be read.
+    /// The modes in a repository whose settings cannot be read.
     pub(super) const THEIRS: Modes = Modes::Theirs { umask: 0o022, shared: Shared::Umask };
 
     pub(super) fn of(repository: &Repository, owned: bool) -> Result<Modes, Error> {
@@ -60,7 +61,7 @@ impl Modes {
         Ok(Modes::Theirs { umask: os::umask_of_user(), shared })
     }
 
-    /// The mode of a file that git makes with `mode`.
+    /// The mode of a file for which git would request `mode`.
     pub(super) fn file(self, mode: u32) -> u32 {
         match self {
             Modes::Private => mode & 0o700,
@@ -79,7 +80,7 @@ impl Modes {
         }
     }
 
-    /// Does `write`, which has libgit2 make files and folders, so that these get their modes.
+    /// Runs `write`, in which libgit2 makes files and folders, so that these get the right modes.
     pub(super) fn apply<T>(self, write: impl FnOnce() -> T) -> T {
         match self {
             Modes::Private => write(),
@@ -87,7 +88,7 @@ impl Modes {
         }
     }
 
-    /// Gives what lies at `path`, if it is this user's, the mode that git would have given it.
+    /// Sets the mode that git would have set on what lies at `path`, if it is this user's.
     pub(super) fn mend(self, path: &Path) {
         let Modes::Theirs { .. } = self else { return };
         let Ok(found) = fs::symlink_metadata(path) else { return };
@@ -97,7 +98,7 @@ impl Modes {
             false => self.file(if mode & 0o200 == 0 { 0o444 } else { 0o666 }),
         };
         if owner == os::user() && !found.is_symlink() && mode != wanted {
-            // Where the system does not let us, it is as it was: readable by its owner.
+            // If the system refuses, it stays as it was: readable by its owner.
             let _ = os::set_mode_at(path, wanted);
         }
     }
@@ -133,13 +134,13 @@ impl Shared {
 }
 
 impl History {
-    /// Gives the reference `name`, its log and the folders above them the modes that git would.
+    /// Sets git's modes on the reference `name`, its log and the folders above them.
     pub(super) fn mend_reference(&self, name: &str) {
         for root in [self.common.clone(), self.common.join("logs")] {
             let path = root.join(name);
             self.modes.mend(&path);
             for folder in path.ancestors().skip(1).take_while(|it| it.starts_with(&root) && **it != root) {
-                // `refs` and `refs/heads` are theirs.
+                // `refs` and `refs/heads` belong to the repository.
                 if folder.ends_with("refs/indelible") || root.ends_with("logs") {
                     self.modes.mend(folder);
                 }
@@ -147,7 +148,7 @@ impl History {
         }
     }
 
-    /// Gives what a version of before wrote into somebody's repository the modes that git would have given it.
+    /// Sets git's modes on what an older version wrote into a user's repository.
     pub(super) fn mend_modes(&self) {
         if self.modes == Modes::Private {
             return;
@@ -158,7 +159,7 @@ impl History {
         };
         for name in names(&self.packs()).into_iter().filter(|it| it.starts_with("pack-")) {
             let path = self.packs().join(name);
-            // Git makes them readable by others; ours were not.
+            // Git makes them readable by others; older versions did not.
             let is_ours = fs::symlink_metadata(&path).ok().and_then(|it| os::mode_and_owner(&it));
             if is_ours.is_some_and(|(mode, _)| mode == os::UNCHANGING) {
                 self.modes.mend(&path);
@@ -170,7 +171,7 @@ impl History {
         self.mend_reference(&self.branch);
     }
 
-    /// Gives loose objects that libgit2 has just made in a shared repository their modes.
+    /// Sets the modes of loose objects that libgit2 has just made in a shared repository.
     pub(super) fn mend_loose_objects(&self) {
         let Modes::Theirs { shared: Shared::AtLeast(_) | Shared::Exactly(_), .. } = self.modes else { return };
         let folders = fs::read_dir(self.common.join("objects")).into_iter().flatten().flatten();

@@ -1,16 +1,17 @@
-//! A home with a repository of its own, in a folder of somebody's.
+//! A home with a repository of its own, in a folder of a user's repository.
 //!
-//! The home's `.git` is bare, and git takes a folder with such a one for a broken submodule: `status`, `diff`, `commit -a`
-//! and `stash` of the repository around it would fail. A line for exactly the home's folder in that repository's own list of
-//! ignored files keeps git out of it. It is there before the home's `.git` is.
+//! The home's `.git` is bare, and git treats a folder with a bare `.git` as a broken submodule: `status`, `diff`,
+//! `commit -a` and `stash` of the outer repository would fail. One line in the outer repository's `info/exclude`, for
+//! exactly the home's folder, makes git skip it. The line is written before the home's `.git` exists.
 //!
-//! It cannot be where the repository tracks something in that folder, since git would refuse to add to that; nor where its
-//! `.gitignore` says otherwise, or somebody else owns it. Then no home is made, and its owner is told what can be done.
+//! The line cannot be used if the outer repository tracks something in that folder, since git would refuse to add to
+//! that; nor if the outer repository's `.gitignore` overrides it, or another user owns the repository. In these cases
+//! no home is made, and its owner is told what to do.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the list is replaced | the old list, a new one beside it | `init` again |
-//! | after it | a line that names a folder that is not there yet | `init` again |
+//! | before the list is replaced | the old list, a new one beside it | a retry of `init` |
+//! | after it | a line for a folder that does not exist yet | a retry of `init` |
 
 use std::ffi::OsStr;
 use std::fs;
@@ -29,17 +30,17 @@ use crate::model::text;
 struct Outer {
     /// Its work tree.
     root: PathBuf,
-    /// What its work trees share.
+    /// The folder that its work trees share.
     common: PathBuf,
     /// The home, relative to the work tree, as git spells paths.
     home: String,
 }
 
-/// Sees to it that the git commands of a repository around `home` work as before once there is a home. Where there is none,
-/// or the home is in a repository itself, nothing is done.
+/// Makes sure that the git commands of a repository around `home` keep working once there is a home. Does nothing if
+/// there is no such repository, or if the home is in a repository itself.
 ///
 /// # Errors
-/// [`Error::Inside`] where that cannot be, and nothing was changed; [`Error::Io`] if the list cannot be replaced.
+/// [`Error::Inside`] if that is impossible, and nothing was changed; [`Error::Io`] if the list cannot be replaced.
 pub fn make_room(home: &Path) -> Result<(), Error> {
     let home = &real(home);
     if !is_ours_or_absent(home) {
@@ -79,8 +80,8 @@ pub fn make_room(home: &Path) -> Result<(), Error> {
     Err(refusal("its .gitignore says that nothing in that folder is ignored; take that out, or choose another folder"))
 }
 
-/// As [`make_room`], for a home that is there: what can be done is done, and what it writes is ignored by name where its
-/// folder cannot be.
+/// As [`make_room`], for an existing home: does what is possible. If the home's folder cannot be ignored, the files
+/// that the home writes are ignored by name.
 ///
 /// # Errors
 /// [`Error::Io`] if the list cannot be replaced.
@@ -89,7 +90,7 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
         Err(Error::Inside { .. }) => {
             let Some(outer) = Outer::around(&real(home))?.filter(Outer::tracks) else { return Ok(()) };
             if outer.tracks_it_as_one() {
-                // Taken out of its index, it is not added again.
+                // Once removed from the outer index, it is not added again.
                 return outer.add(&[outer.line()]);
             }
             let folder = outer.line();
@@ -101,8 +102,8 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
     }
 }
 
-/// What the owner of a repository around the home can do that added it as it is, before there was a line for it: git takes
-/// it for a submodule then, and fails. `None` where nobody did.
+/// Advice for the owner of a repository around the home who added the home before there was a line for it: git treats
+/// it as a submodule then, and fails. `None` if it was not added.
 pub(super) fn advice(home: &Path) -> Option<String> {
     let outer = Outer::around(&real(home)).ok()??;
     let git = format!("git -C {}", text::shell_path(&outer.root));
@@ -115,7 +116,7 @@ pub(super) fn advice(home: &Path) -> Option<String> {
 }
 
 impl Outer {
-    /// The nearest repository above `home` that has a work tree; ours are looked behind.
+    /// The nearest repository above `home` that has a work tree; our own are skipped.
     fn around(home: &Path) -> Result<Option<Outer>, Error> {
         for root in home.ancestors().skip(1) {
             let git = root.join(".git");
@@ -148,7 +149,7 @@ impl Outer {
         Ok(None)
     }
 
-    /// The repository; `None` where libgit2 cannot open it, or would wait for ever for what is in it.
+    /// The repository; `None` if libgit2 cannot open it, or would block forever on something in it.
     fn open(&self) -> Option<Repository> {
         setup::prepare();
         let (git, home) = (self.root.join(".git"), self.root.join(&self.home));
@@ -160,7 +161,7 @@ impl Outer {
         listed.is_none_or(|listed| !plain::is_odd(&self.root.join(listed))).then_some(repository)
     }
 
-    /// The line that names the home's folder and nothing else.
+    /// The line that matches the home's folder and nothing else.
     fn line(&self) -> String {
         let escaped = |c: char| if matches!(c, '\\' | '*' | '?' | '[') { format!("\\{c}") } else { c.to_string() };
         format!("/{}/", self.home.chars().map(escaped).collect::<String>())
@@ -169,19 +170,19 @@ impl Outer {
     fn has_line(&self) -> Result<bool, Error> {
         let list = setup::excluded(&self.common)?.unwrap_or_default();
         let line = self.line();
-        // What libgit2 cannot open cannot be asked whether its .gitignore says otherwise.
+        // If libgit2 cannot open the repository, its .gitignore cannot be checked.
         let is_there = list.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
         Ok(is_there && self.open().is_none())
     }
 
-    /// Whether git leaves the home's folder alone.
+    /// Whether git ignores the home's folder.
     fn ignores(&self) -> bool {
         let ignored = self.open().and_then(|it| it.is_path_ignored(format!("{}/", self.home)).ok()).unwrap_or(false);
         ignored && !self.is_unignored() && !self.tracks()
     }
 
-    /// Whether a `.gitignore` says that the home's folder is not ignored, which git prefers to the list of ours. libgit2
-    /// passes over such a line where nothing before it in the same file ignores the folder.
+    /// Whether a `.gitignore` un-ignores the home's folder; git prefers it to `info/exclude`. libgit2 skips such a
+    /// line if no earlier line in the same file ignores the folder.
     fn is_unignored(&self) -> bool {
         let home = self.root.join(&self.home);
         for folder in home.ancestors().skip(1).take_while(|it| it.starts_with(&self.root)) {
@@ -195,7 +196,7 @@ impl Outer {
         false
     }
 
-    /// Whether any work tree tracks something in the home's folder, or where it is.
+    /// Whether any work tree tracks something in the home's folder, or at its path.
     fn tracks(&self) -> bool {
         let folder = format!("{}/", self.home);
         let is_in = |path: &[u8]| path == self.home.as_bytes() || path.starts_with(folder.as_bytes());
@@ -203,13 +204,13 @@ impl Outer {
         let indexes = linked.map(|it| it.path()).chain([self.common.clone()]).map(|it| it.join("index"));
         indexes.filter(|path| path.is_file()).any(|path| match Index::open(&path) {
             Ok(index) => index.iter().any(|entry| is_in(&entry.path)),
-            // Of a kind that libgit2 cannot read; its paths are in it as they are.
+            // A kind of index that libgit2 cannot read; the paths in it are plain bytes.
             Err(_) => plain::content(&path)
                 .is_ok_and(|bytes| bytes.unwrap_or_default().windows(folder.len()).any(|it| it == folder.as_bytes())),
         })
     }
 
-    /// Whether its own work tree tracks the home as a repository in a repository.
+    /// Whether its own work tree tracks the home as a nested repository.
     fn tracks_it_as_one(&self) -> bool {
         let index = self.open().and_then(|it| it.index().ok());
         let entry = index.and_then(|index| index.get_path(Path::new(&self.home), 0));
@@ -221,14 +222,14 @@ impl Outer {
         modes.unwrap_or(Modes::THEIRS)
     }
 
-    /// Adds those of `lines` that the list does not have.
+    /// Adds those of `lines` that the list lacks.
     fn add(&self, lines: &[String]) -> Result<(), Error> {
         setup::sweep_excluded(&self.common)?;
         setup::add_excluded(&self.common, self.modes(), lines)
     }
 }
 
-/// Whether the rule `rule` of a `.gitignore` names the folder `path`, as far as can be told; rather too often.
+/// Whether the rule `rule` of a `.gitignore` names the folder `path`, as far as can be told; errs on the side of yes.
 fn names(rule: &str, path: &Path) -> bool {
     let rule = rule.trim_end_matches('/');
     if rule.is_empty() || rule.starts_with('#') {
@@ -239,13 +240,13 @@ fn names(rule: &str, path: &Path) -> bool {
     Pathspec::new([pattern]).is_ok_and(|it| it.matches_path(named, PathspecFlags::DEFAULT))
 }
 
-/// Whether git takes the folder `path` itself for a repository, a bare one or a `.git`. A `.git` in it would come first: what
-/// is pushed there would go into ours.
+/// Whether git takes the folder `path` itself for a repository, a bare one or a `.git`. A `.git` in it would take
+/// precedence: pushes there would go into ours.
 fn is_git_folder(path: &Path) -> bool {
     path.join("HEAD").is_file() && ["objects", "refs"].iter().all(|name| path.join(name).is_dir())
 }
 
-/// Whether the home at `path` has no repository, or one of ours.
+/// Whether the home at `path` has no repository, or one that we made.
 fn is_ours_or_absent(path: &Path) -> bool {
     match setup::is_absent(path) {
         Ok(true) => true,
@@ -253,7 +254,7 @@ fn is_ours_or_absent(path: &Path) -> bool {
     }
 }
 
-/// `path` without symbolic links, as far as it is there.
+/// `path` with symbolic links resolved, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {

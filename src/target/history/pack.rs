@@ -1,16 +1,18 @@
-//! Putting a pack into the repository, held by a `.keep`, and clearing away what a crash left of that.
+//! Moving a pack into the repository, protected by a `.keep`, and cleaning up after a crash on the way.
 //!
-//! The pack is written into a folder of its own beside its place, which is on the same file system whatever the
-//! repository looks like. Nothing of git's touches a folder there, whereas one called `tmp_*` would be gone at the next
-//! `gc --prune=now`. Folder and `.keep` are locked by their maker for as long as it lives: **a `.keep` or a folder of ours
-//! that nobody has locked is a crash's**, whoever else is at work in the repository.
+//! The pack is written into a folder of its own beside its final place, so it is always on the same file system. Git
+//! never touches a folder there; only one called `tmp_*` would be deleted at the next `gc --prune=now`. The process
+//! that makes the folder and the `.keep` keeps both locked while it lives: **a `.keep` or folder of this program
+//! that no process has locked was left by a crash**, whatever other programs are at work in the repository.
 //!
-//! What a git program was writing when it was killed, that of a repack of ours among them, is called `tmp_*`, and goes at
-//! the next `git gc`. Nobody need run that in a repository that we made: there it goes when it has not changed for a day.
-//! (`.tmp-*` is another matter: a whole pack, which git reads like any, and which can be the only one that has an object.)
+//! A git program that is killed leaves a file called `tmp_*`; so does the git program of our own repack. The next `git
+//! gc` deletes it. A repository that we made may never see a `gc`: there the sweep deletes it when it has not changed
+//! for a day. (`.tmp-*` is another matter: a whole pack, which git reads like any other, and which can be the only one
+//! that has an object.)
 //!
-//! Every durable step is made through [`Dir`], where a simulated machine sees it. By path are: what the git program and
-//! libgit2 write themselves (a rolled-up pack, synced by them before it is moved), locks on folders, and what is only read.
+//! Every durable step goes through [`Dir`], where a simulated machine sees it. By path are: what the git program and
+//! libgit2 write themselves (a rolled-up pack, which they sync before it is moved), locks on folders, and read-only
+//! access.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
@@ -26,56 +28,56 @@ use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync};
 use crate::fs::crash::Point;
 use crate::fs::{self, Dir, os};
 
-/// How a `.keep` of ours starts. The rest of the line says whose it is; further lines name the packs that this one is
-/// to replace.
+/// The prefix of our `.keep` files. The rest of the line names the owner; further lines name the packs that this pack
+/// replaces.
 const KEEP_MARK: &str = "indelible ";
-/// A `.keep` of ours is never longer.
+/// The size limit of our `.keep` files.
 const KEEP_BYTES_MAX: u64 = 1 << 20;
 const STAGING_START: &str = "indelible-";
 const STAGING_END: &str = ".staging";
-/// How the name starts of what a git program is writing.
+/// The name prefix of files that a git program is writing.
 const GITS_START: &str = "tmp_";
-/// A git program that is at work writes more often than this.
+/// A git program at work writes more often than this.
 const GITS_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// So often is a folder made again that a sweep has removed.
+/// Retries when a sweep removes a new folder before it is locked.
 const SWEPT_MAX: usize = 1000;
 
-/// A folder beside the packs, for one pack.
+/// A folder for one pack, beside the packs.
 pub(super) struct Staging {
     packs: Arc<Dir>,
     folder: Dir,
-    /// Held for as long as this lives, since the `.keep` leaves the folder before the rest does.
+    /// Held while this lives, since the `.keep` leaves the folder before the rest does.
     lock: Option<File>,
     keep: File,
 }
 
-/// A pack written and synced, in its folder.
+/// A pack that is written and synced, still in its folder.
 pub(super) struct Staged {
     staging: Staging,
     /// `pack-<hash>`.
     name: String,
 }
 
-/// A pack in the repository, held by its `.keep`.
+/// A pack in the repository, protected by its `.keep`.
 #[must_use = "a placed pack is held until it is released"]
 pub(super) struct Placed {
     packs: Arc<Dir>,
     name: String,
-    /// Locked for as long as this lives.
+    /// Locked while this lives.
     _keep: File,
     released: bool,
 }
 
 impl Staging {
-    /// Makes the folder. `whose` and `replaced` go into the `.keep`.
+    /// Makes the folder. `whose` and `replaced` are written to the `.keep`.
     pub(super) fn create(history: &History, whose: &str, replaced: &[String]) -> Result<Staging, Error> {
         let packs = Arc::new(super::folder(&history.packs())?);
         for attempt in 1.. {
             let name = format!("{STAGING_START}{}{STAGING_END}", crate::random::timed_id().simple());
             let path = packs.path().join(&name);
             let made = packs.make_folder(&name);
-            // Another process's sweep can come upon the folder in the moment before it is locked.
+            // Another process's sweep can remove the folder just before it is locked.
             if attempt < SWEPT_MAX && made.as_ref().is_err_and(fs::Error::is_not_found) {
                 continue;
             }
@@ -94,7 +96,7 @@ impl Staging {
         unreachable!("the last attempt returns")
     }
 
-    /// The settings in `text`, and no others. libgit2 reads them from files alone.
+    /// A configuration with exactly the settings in `text`. libgit2 reads settings only from files.
     pub(super) fn settings(&self, text: &str) -> Result<Config, Error> {
         const NAME: &str = "config";
         let path = self.path().join(NAME);
@@ -104,7 +106,7 @@ impl Staging {
         read
     }
 
-    /// A repository in the folder that has nothing but what makes it one.
+    /// A minimal repository in the folder.
     pub(super) fn empty_repository(&self) -> io::Result<PathBuf> {
         let folder = self.folder.make_folder("git")?;
         for name in ["objects", "refs"] {
@@ -120,13 +122,13 @@ impl Staging {
         self.folder.path()
     }
 
-    /// A new file in the folder, which goes with it.
+    /// A new file in the folder, deleted along with it.
     pub(super) fn create_file(&self, name: &str) -> io::Result<(PathBuf, File)> {
         let file = self.folder.create_empty(name)?;
         Ok((file.path().to_owned(), file.into()))
     }
 
-    /// The pack that somebody else has written and synced here, if there is one, whole.
+    /// The pack that another program has written and synced here, if there is a whole one.
     pub(super) fn written(self) -> Result<Option<Staged>, Error> {
         for name in self.folder.names().doing_at("looking for a pack", self.path())? {
             let Some(name) = name.strip_suffix(".idx").filter(|it| is_pack(it)) else { continue };
@@ -137,13 +139,13 @@ impl Staging {
         Ok(None)
     }
 
-    /// Writes `objects`, each of which is another.
+    /// Writes `objects`, which are distinct.
     pub(super) fn write_objects(self, objects: &[Object<'_>]) -> Result<Staged, Error> {
         let name = pack_writer::write(&self.folder, objects)?;
         Ok(Staged { staging: self, name })
     }
 
-    /// Writes what the builder was given. libgit2 syncs both files.
+    /// Writes the objects given to the builder. libgit2 syncs both files.
     pub(super) fn write(self, builder: &mut PackBuilder<'_>) -> Result<Staged, Error> {
         builder.write(self.path(), os::UNCHANGING).doing("writing a pack")?;
         let hash = builder.name().doing("naming a pack")?.ok_or_else(|| git2::Error::from_str("the pack has no name"));
@@ -155,7 +157,7 @@ impl Staging {
 /// Locks the folder `folder` and writes its `.keep`, which is locked too.
 fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, File)> {
     let lock = os::try_lock_folder(folder.path())?;
-    // The folder's lock is also its own, until it leaves the folder.
+    // The folder's lock covers the `.keep` until it leaves the folder.
     let keep = folder.create_empty("keep")?;
     let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
     keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
@@ -165,7 +167,7 @@ fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, Fil
     Ok((lock, keep))
 }
 
-/// Writes a file that is only for another program to read, and goes with its folder. Not synced.
+/// Writes a file that only another program reads, and that is deleted with its folder. Not synced.
 fn write_file(folder: &Dir, name: &str, text: &str) -> io::Result<()> {
     Ok(folder.create_empty(name)?.write_all(text.as_bytes())?)
 }
@@ -177,8 +179,8 @@ impl Drop for Staging {
 }
 
 impl Staged {
-    /// Moves `.keep`, pack and index into their places, in this order, and makes that durable. `steps` are the points
-    /// before the first, before the second and before the third.
+    /// Moves `.keep`, pack and index into place, in this order, and makes that durable. `steps` are the crash points
+    /// before each of the three moves.
     pub(super) fn place(self, history: &History, steps: Option<[Point; 3]>) -> Result<Placed, Error> {
         let from = &self.staging.folder;
         let keep = self.staging.keep.try_clone().doing_at("holding a pack's .keep", from.path())?;
@@ -192,9 +194,9 @@ impl Staged {
     }
 }
 
-/// Moves the files of the pack `name` from `from` to `packs`, and syncs that: after a power cut, whatever is there of the
-/// pack and its index is whole, and the `.keep` is there for as long as it is needed. What is moved was synced before.
-/// `before` is called before each.
+/// Moves the files of the pack `name` from `from` to `packs`, and syncs that folder. After a power cut, whatever
+/// exists of the pack and its index is whole, and the `.keep` exists for as long as it is needed. The files were
+/// synced before. `before` is called before each move.
 fn move_files(
     from: &Dir,
     packs: &Dir,
@@ -225,12 +227,12 @@ impl Placed {
         self.packs.path().join(format!("{}.{extension}", self.name))
     }
 
-    /// The folder that it is in.
+    /// The folder that holds the pack.
     pub(super) fn packs(&self) -> &Dir {
         &self.packs
     }
 
-    /// Removes the `.keep`: the pack is reachable, or everybody's to collect.
+    /// Removes the `.keep`: the pack is reachable, or free for any gc to collect.
     pub(super) fn release(mut self) -> Result<(), Error> {
         let was_there = remove(&self.packs, &format!("{}.keep", self.name))?;
         let gone = || io::Error::from(io::ErrorKind::NotFound);
@@ -248,7 +250,7 @@ impl Drop for Placed {
     }
 }
 
-/// Whether a freshly opened repository sees every one of `ids`.
+/// Checks that a freshly opened repository sees every one of `ids`.
 pub(super) fn check_seen(history: &History, ids: impl Iterator<Item = Oid>) -> Result<(), Error> {
     let repository = history.repository()?;
     let objects = repository.odb().doing("opening the objects")?;
@@ -261,16 +263,16 @@ pub(super) fn check_seen(history: &History, ids: impl Iterator<Item = Oid>) -> R
     Ok(())
 }
 
-/// What [`History::sweep`] took away.
+/// What [`History::sweep`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// `.keep` files whose pack is now everybody's.
+    /// `.keep` files; their packs are no longer protected from gc.
     pub keeps: usize,
-    /// Packs that had not got their index yet.
+    /// Packs that had no index yet.
     pub packs: usize,
-    /// Packs that had been rolled into another and were still there.
+    /// Packs that were rolled into another and still existed.
     pub rolled: usize,
-    /// Folders in which packs were being written.
+    /// Folders of unfinished packs.
     pub folders: usize,
     /// Locks on references.
     pub locks: usize,
@@ -279,7 +281,7 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// How many things were taken away.
+    /// The number of things removed.
     pub fn total(&self) -> usize {
         let Swept { keeps, packs, rolled, folders, locks, unfinished } = self;
         keeps + packs + rolled + folders + locks + unfinished
@@ -287,9 +289,9 @@ impl Swept {
 }
 
 impl History {
-    /// Takes away what crashes of ours left: `.keep` files, packs without their index, folders of unfinished packs; and, in
-    /// a repository that we made, what git programs were writing a day ago. Leaves alone what a living process holds, and
-    /// everything that is not ours. A second call finds nothing.
+    /// Removes what crashes of this program left: `.keep` files, packs without an index, folders of unfinished packs.
+    /// In a repository that we made, also removes files that git programs were writing a day ago. Skips what a living
+    /// process holds, and everything that is not ours. Idempotent: a second call finds nothing.
     ///
     /// # Errors
     /// [`Error::Io`] for a file that could not be removed.
@@ -345,7 +347,8 @@ fn sweep_keep(packs: &Dir, name: &str, stem: &str, swept: &mut Swept) -> Result<
     Ok(())
 }
 
-/// Whether the file has not changed for so long that nobody is writing it. One from the future may be.
+/// Whether the file has not changed for so long that no process can be writing it. A modification time in the future
+/// counts as active.
 fn is_idle(path: &Path) -> bool {
     let changed = path.symlink_metadata().and_then(|it| it.modified());
     changed.is_ok_and(|at| at.elapsed().is_ok_and(|idle| idle > GITS_IDLE_MAX))
@@ -358,8 +361,8 @@ fn is_free(file: &File) -> bool {
     }
 }
 
-/// Finishes what a `.keep` was for: a pack that lacks its index goes; a whole one, and what it replaces, stays or goes
-/// as it was meant to; the `.keep` goes last.
+/// Finishes what a `.keep` was for: removes a pack that lacks its index; for a whole pack, keeps it and removes the
+/// packs that it replaces, as planned. The `.keep` is removed last.
 fn settle(packs: &Dir, name: &str, replaced: &[String]) -> Result<Swept, Error> {
     let file = |extension: &str| format!("{name}.{extension}");
     let mut settled = Swept::default();
@@ -382,7 +385,7 @@ mod tests {
 
     const BYTES_MAX: u64 = 1 << 20;
 
-    /// A machine on which a pack was moved to its place, with its name and what its files hold.
+    /// A machine on which a pack was moved to its place, with the pack's name and the contents of its files.
     fn placed(seed: u64) -> (std::sync::Arc<Machine>, String, [Vec<u8>; 3]) {
         let machine = Machine::new(Disk::new(512), Dice::of(seed));
         let packs = root(&machine);

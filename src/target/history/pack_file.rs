@@ -1,4 +1,4 @@
-//! Packs as files: what their names say, what lies beside them, and which objects an index names.
+//! Packs as files: their names, the files beside them, and the objects in an index.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
@@ -9,32 +9,32 @@ use git2::Oid;
 use super::{DoingAt as _, Error, sync};
 use crate::fs::Dir;
 
-/// What, beside a pack, says that it is not ours to roll.
+/// Extensions of files beside a pack that exclude it from rolling.
 pub(super) const HELD: [&str; 4] = ["keep", "promisor", "mtimes", "bitmap"];
 
-/// Whether `name` is a pack's: `pack-<hash>`.
+/// Whether `name` is that of a pack: `pack-<hash>`.
 pub(super) fn is_pack(name: &str) -> bool {
     name.strip_prefix("pack-").is_some_and(|hash| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// How many objects the index (version 2) at `path` names, or almost: by its length, since it has 28 bytes for each,
-/// 8 of magic, 256 running totals of 4 and two checksums of 20. (8 more for each that lies beyond 2 GB in its pack.)
+/// The approximate number of objects in the index (version 2) at `path`, from its length: 28 bytes for each, 8 of
+/// magic, 256 running totals of 4 and two checksums of 20. (8 more for each object beyond 2 GB in its pack.)
 pub(super) fn objects(path: &Path) -> io::Result<u64> {
     Ok(fs::metadata(path)?.len().saturating_sub(8 + 256 * 4 + 2 * 20) / 28)
 }
 
-/// Removes the file `name`; whether it was there.
+/// Removes the file `name`; returns whether it existed.
 pub(super) fn remove(folder: &Dir, name: &str) -> Result<bool, Error> {
     folder.remove(name).doing_at("removing a file", &folder.path().join(name))
 }
 
-/// Whether something of that name lies in the folder.
+/// Whether the folder has an entry of that name.
 pub(super) fn is_there(folder: &Dir, name: &str) -> Result<bool, Error> {
     folder.find(name).map(|found| found.is_some()).doing_at("looking for a file", &folder.path().join(name))
 }
 
-/// Removes those of the packs `replaced` whose every object the pack `new` has too; answers how many. The index goes
-/// last: as long as it is there, a second attempt can tell the same.
+/// Removes those of the packs `replaced` whose every object is also in the pack `new`; returns how many. The index is
+/// removed last: while it exists, a retry can make the same check.
 pub(super) fn remove_replaced(packs: &Dir, new: &str, replaced: &[String]) -> Result<usize, Error> {
     let mut removed = 0;
     for name in replaced.iter().filter(|it| is_pack(it) && *it != new) {
@@ -47,7 +47,7 @@ pub(super) fn remove_replaced(packs: &Dir, new: &str, replaced: &[String]) -> Re
         if is_held || !covers(&index(new), &index(name)).unwrap_or(false) {
             continue;
         }
-        // An index over many packs, this one perhaps: its readers would look for what has gone, after a power cut too.
+        // A multi-pack index may cover this pack: its readers would look for missing packs, after a power cut too.
         if remove(packs, "multi-pack-index")? {
             sync(packs)?;
         }
@@ -62,7 +62,7 @@ pub(super) fn remove_replaced(packs: &Dir, new: &str, replaced: &[String]) -> Re
     Ok(removed)
 }
 
-/// Whether the index `large` names every object that the index `small` names. Both are in order.
+/// Whether the index `large` names every object that the index `small` names. Both are sorted.
 fn covers(large: &Path, small: &Path) -> io::Result<bool> {
     let mut large = Ids::open(large)?;
     for id in Ids::open(small)? {
@@ -75,7 +75,7 @@ fn covers(large: &Path, small: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The objects that a pack's index (version 2) names, in order: after 8 bytes of magic and 256 running totals, the
+/// The objects that a pack's index (version 2) names, sorted: after 8 bytes of magic and 256 running totals come the
 /// names, 20 bytes each.
 pub(super) struct Ids {
     from: BufReader<File>,

@@ -1,10 +1,10 @@
-//! Writing a pack: every object whole, compressed fast, compared with none.
+//! Writes a pack: every object whole, compressed fast, without deltas.
 //!
-//! The formats are those of gitformat-pack(5): a pack of version 2 and an index of version 2. What a commit writes is
-//! small and soon rolled together, by programs that compare and compress better (`repack`).
+//! The formats are those of gitformat-pack(5): a pack of version 2 and an index of version 2. A commit's pack is small
+//! and soon rolled into another, by programs that find deltas and compress better (`repack`).
 //!
-//! The files are synced, and lie in a folder of their maker's: what a kill leaves there is cleared away by
-//! [`super::History::sweep`].
+//! The files are synced, and lie in a folder of their maker's. [`super::History::sweep`] removes what a kill leaves
+//! there.
 
 use std::borrow::Cow;
 use std::io;
@@ -16,10 +16,10 @@ use sha1_smol::{Digest, Sha1};
 use super::{Doing as _, DoingAt as _, Error};
 use crate::fs::{Dir, File};
 
-/// From this offset on in a pack, its index keeps offsets in a table of their own.
+/// From this offset in a pack on, the index stores offsets in a separate table.
 const LARGE_OFFSET: u64 = 1 << 31;
 
-/// An object that is to be written.
+/// An object to be written.
 pub(super) struct Object<'a> {
     pub(super) id: Oid,
     kind: ObjectType,
@@ -37,12 +37,12 @@ impl<'a> Object<'a> {
 #[derive(Clone, Copy)]
 struct Entry {
     id: Oid,
-    /// Of the bytes that it takes there.
+    /// The CRC of the object's bytes in the pack.
     crc: u32,
     offset: u64,
 }
 
-/// Writes `objects`, each of which is another, into `folder`: `<name>.pack` and `<name>.idx`, synced. Returns the name,
+/// Writes `objects`, which are distinct, into `folder`: `<name>.pack` and `<name>.idx`, synced. Returns the name,
 /// `pack-<hash>`.
 pub(super) fn write(folder: &Dir, objects: &[Object<'_>]) -> Result<String, Error> {
     const UNNAMED: &str = "pack";
@@ -76,7 +76,7 @@ fn write_pack(folder: &Dir, name: &str, objects: &[Object<'_>]) -> io::Result<(D
     Ok((file.finish()?, entries))
 }
 
-/// The kind, and the size before it is compressed: four bits of it beside the kind, then seven at a time.
+/// The kind, and the uncompressed size: four bits of it beside the kind, then seven at a time.
 fn put_header(object: &Object<'_>, to: &mut Vec<u8>) {
     let kind = match object.kind {
         ObjectType::Commit => 1,
@@ -131,16 +131,16 @@ fn write_index(folder: &Dir, name: &str, entries: &[Entry], pack: Digest) -> io:
     file.finish().map(drop)
 }
 
-/// A new file that ends with the SHA-1 of what was put into it.
+/// A new file that ends with the SHA-1 of its content.
 struct Summed {
     file: File,
-    /// What was put and is not written yet.
+    /// Bytes not yet written.
     buffer: Vec<u8>,
     sum: Sha1,
     length: u64,
 }
 
-/// How much is written at a time, in bytes.
+/// The size of one write, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
 impl Summed {
@@ -191,7 +191,7 @@ mod tests {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Of every length at which the header or the compression does something else, compressible or not.
+    /// Objects of every length at which the header or the compression changes behaviour, compressible or not.
     #[test]
     fn git_reads_what_is_written() {
         let folder = tempfile::tempdir().expect("a temporary folder");

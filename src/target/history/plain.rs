@@ -1,13 +1,13 @@
-//! Before libgit2 opens a repository: what it would wait for for ever. It opens files by their paths, and the opening of a
-//! pipe that nobody writes to never ends.
+//! Checks for files on which libgit2 would block forever, before it opens a repository. It opens files by path, and
+//! opening a pipe that has no writer never returns.
 //!
-//! What this program opens itself goes through [`content`] for the same reason.
+//! For the same reason, this program's own reads go through [`content`].
 //!
-//! What a configuration includes, and where else objects are, can lie anywhere, and is looked at, too; so is how much of
-//! it there is to read.
+//! The files that a configuration includes and alternate object folders can lie anywhere; they are checked too, and so
+//! is the amount of data there is to read.
 //!
-//! Only what it opens without being asked for an object is looked at. A pipe in the place of a loose object, or one that is
-//! put there later, is not found; our own objects are in packs.
+//! Only what libgit2 opens without being asked for an object is checked. A pipe in the place of a loose object, or one
+//! that appears later, is not found; our own objects are in packs.
 
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
@@ -15,35 +15,35 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::fs::os;
 
-/// A larger file is not one that this program reads of a repository.
+/// The largest file of a repository that this program reads.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// A larger configuration is none, in bytes.
+/// The largest configuration that is read, in bytes.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
-/// So many files a configuration can include, each time that it does, and so many other folders of objects can be named.
-/// libgit2 knows no bound but those of depth.
+/// The limit on files that a configuration includes, each inclusion counted, and on alternate object folders. libgit2
+/// bounds only their depth.
 const NAMED_MAX: usize = 100;
 
-/// The content of the file at `path`; `None` where there is none. A pipe, a socket or a device is an error, and is not
-/// waited for.
+/// The content of the file at `path`; `None` if it does not exist. A pipe, a socket or a device is an error, without
+/// blocking.
 pub(super) fn content(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     Ok(os::read_own_file(path, BYTES_MAX)?.map(|file| file.bytes))
 }
 
-/// As [`content`], as text; nothing where it cannot be had.
+/// As [`content`], as text; empty if it cannot be read.
 pub(super) fn text(path: &Path) -> String {
     let bytes = content(path).ok().flatten().unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// The folders of a repository whose files are opened by name, and whether those beneath them are, too.
+/// The folders of a repository whose files are opened by name, and whether their subfolders' files are, too.
 const FOLDERS: [(&str, bool); 5] =
     [("", false), ("refs", true), ("objects/info", false), ("objects/pack", false), ("info", false)];
 
-/// Checks that the repository `repository` of the home `home` has plain files alone where libgit2 opens what is there.
+/// Checks that the repository `repository` of the home `home` has only plain files where libgit2 opens files.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for what is something else.
+/// [`Error::Unsupported`] for anything else.
 pub(super) fn check(home: &Path, repository: &Path) -> Result<(), Error> {
     let refused = |path: &Path, what: &str| {
         let shown = path.strip_prefix(home).unwrap_or(path).display();
@@ -63,15 +63,16 @@ pub(super) fn check(home: &Path, repository: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is wrong with most.
+/// The usual finding.
 const ODD: &str = "is a pipe, a socket or a device, and no file";
 
-/// Whether what lies at `path`, wherever links lead, is neither file nor folder.
+/// Whether `path`, with links followed, is neither file nor folder.
 pub(super) fn is_odd(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// What is odd about the folders of objects that the one at `objects` names, and what it is; `seen` were looked at before.
+/// The first odd path in the alternates of the object folder `objects`, and what is wrong with it; `seen` were checked
+/// before.
 fn odd_objects(objects: &Path, seen: &mut Vec<PathBuf>) -> Option<(PathBuf, &'static str)> {
     let listed = text(&objects.join("info/alternates"));
     for line in listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -95,8 +96,8 @@ fn odd_objects(objects: &Path, seen: &mut Vec<PathBuf>) -> Option<(PathBuf, &'st
     None
 }
 
-/// What is odd about the configuration at `path` or one that it includes, and what it is; `read` were read before. On what
-/// condition one is included does not matter.
+/// The first odd path among the configuration at `path` and those it includes, and what is wrong with it; `read`
+/// counts the files read. Conditions of an include are ignored.
 fn odd_config(path: &Path, read: &mut usize) -> Option<(PathBuf, &'static str)> {
     if is_odd(path) {
         return Some((path.to_owned(), ODD));
@@ -116,7 +117,8 @@ fn odd_config(path: &Path, read: &mut usize) -> Option<(PathBuf, &'static str)> 
     })
 }
 
-/// Every value of a key `path` in the configuration `text` (git-config(1), "Syntax"), in whichever section: rather too many.
+/// The values of every key `path` in the configuration `text` (git-config(1), "Syntax"), in any section: deliberately
+/// too many.
 fn included(text: &str) -> Vec<String> {
     let mut values = Vec::new();
     let mut rest = text.trim_start_matches('\u{feff}');
@@ -141,7 +143,7 @@ fn included(text: &str) -> Vec<String> {
     values
 }
 
-/// What follows the heading of a section, whose `[` was read.
+/// The text after the heading of a section, whose `[` was read.
 fn after_section(text: &str) -> &str {
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in text.char_indices() {
@@ -157,7 +159,7 @@ fn after_section(text: &str) -> &str {
     ""
 }
 
-/// The value that `text` begins with, and where it ends: quotes, escapes and lines that go on are what git makes of them.
+/// The value at the start of `text`, and where it ends. Quotes, escapes and continued lines are read as by git.
 fn value_of(text: &str) -> (String, usize) {
     let (mut value, mut quoted, mut comment) = (String::new(), false, false);
     let mut chars = text.char_indices();
@@ -181,7 +183,8 @@ fn value_of(text: &str) -> (String, usize) {
     (value.trim().to_owned(), text.len())
 }
 
-/// What in `folder`, and `beneath` it, is neither file nor folder. What cannot be looked at is for libgit2 to complain about.
+/// The first path in `folder`, and with `beneath` in its subfolders, that is neither file nor folder. An unreadable
+/// path is left to libgit2, which reports it.
 fn odd(folder: &Path, beneath: bool) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.into_iter().find_map(|entry| odd_entry(&entry, beneath))

@@ -1,22 +1,24 @@
-//! The branch that shows people the history of a home in their repository, and what they do with it.
+//! The branch that shows the history of a home in a user's repository, and what its owner does with the branch.
 //!
 //! The history itself is a reference of our own, `refs/indelible/<home id>`. The branch is a pointer to it.
 //!
-//! 1. It is made by us alone, under a name that nothing of theirs has: `indelible`, `indelible-2` and so on.
-//! 2. It moves forward only, by comparing it with where we left it, and only while no HEAD, rebase or bisect of any work
-//!    tree names it. It is looked at again after the move, and put back if it was checked out meanwhile.
-//! 3. Deleted, renamed or moved back by its owner, it stays as they left it ([`History::advice`] says how to have it again).
-//! 4. What they commit on it is taken in by the next batch: forward, or by path, theirs winning.
-//! 5. No batch waits for it, and none fails for its sake.
+//! 1. Only this program makes it, under a name that is free: `indelible`, `indelible-2` and so on.
+//! 2. It only moves forward, by compare-and-swap with where we left it, and only while no HEAD, rebase or bisect of
+//!    any work tree names it. It is rechecked after the move, and moved back if it was checked out meanwhile.
+//! 3. If its owner deletes, renames or rewinds it, it stays as they left it ([`History::advice`] says how to restore
+//!    it).
+//! 4. Commits that the owner makes on it are merged by the next batch: as a fast-forward, or by path, where theirs
+//!    win.
+//! 5. No batch waits for it, and none fails because of it.
 //!
-//! Its name and where we left it are noted in the private folder before it moves. The note is not synced: one that a power
-//! cut took back is made good from what the commits say of their home.
+//! Its name and where we left it are written to a note in the private folder before it moves. The note is not synced:
+//! if a power cut loses one, it is restored from what the commits say of their home.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the note | the branch one batch behind | the next batch |
-//! | after the note, or after the branch moved | a note of both places, at one of which the branch is | the next batch |
-//! | while something is taken in | objects that nothing names | git's gc; the next batch takes it in |
+//! | after the note, or after the branch moved | a note of both places; the branch is at one of them | the next batch |
+//! | while commits are merged | unreachable objects | git's gc; the next batch merges again |
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,23 +38,23 @@ use crate::model::HomeId;
 use crate::model::path::ROOTS;
 use crate::private::{IN_GIT, PRIVATE, private_of};
 
-/// The first name that is tried.
+/// The first name to try.
 const NAME: &str = "refs/heads/indelible";
-/// So many names are tried.
+/// The limit on names to try.
 const NAMES_MAX: usize = 100;
 /// The note, in the private folder.
 const NOTE: &str = "pointer.json";
-/// So many commits are looked behind for one that names a home.
+/// The limit on commits to search for one that names a home.
 const COMMITS_MAX: usize = 10_000;
 
-/// What is remembered of the branch.
+/// The note about the branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     /// The branch's full name.
     name: String,
-    /// Where it was before the last move; `None` if it was not there yet.
+    /// Where it was before the last move; `None` if it did not exist yet.
     at: Option<String>,
-    /// Where that move was to lead; `None` if there was none yet.
+    /// The destination of that move; `None` if there was no move yet.
     next: Option<String>,
 }
 
@@ -67,13 +69,13 @@ impl Note {
         [&self.at, &self.next].into_iter().flatten().any(|it| *it == id)
     }
 
-    /// Where the branch was last put, as far as is known.
+    /// Where the branch was last left, as far as is known.
     fn last(&self) -> Option<Oid> {
         self.next.as_ref().or(self.at.as_ref()).and_then(|id| Oid::from_str(id).ok())
     }
 }
 
-/// The name of the branch of `home`: the one that is noted, or the first that is free.
+/// The name of the branch of `home`: the noted one, or the first that is free.
 pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> Result<String, Error> {
     match read(home).or_else(|| id.and_then(|id| made_before(repository, id))) {
         Some(note) => Ok(note.name),
@@ -89,14 +91,14 @@ pub(super) fn has_other_homes(repository: &Repository) -> bool {
         |folder: PathBuf| folder.is_dir() && (folder.join(IDENTITY).is_file() || fs::read_dir(&folder).is_err());
     work_trees(repository).filter(|git| real(git) != own).any(|git| {
         let places = places_of(repository, &git);
-        // Of a work tree that was removed, git keeps its folder for a while.
+        // Git keeps the folder of a removed work tree for a while.
         let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
         let beside = places.iter().map(|place| place.join(PRIVATE));
         is_there && beside.chain([git.join(IN_GIT)]).any(is_home)
     })
 }
 
-/// The folders that may be the work tree of the git folder `git`.
+/// The candidate work trees of the git folder `git`.
 fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
     let above = |path: &Path| path.parent().map(Path::to_owned);
     if git != repository.commondir() {
@@ -112,7 +114,7 @@ fn real(path: &Path) -> PathBuf {
     os::real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The tip of the branch that a home of before kept its history on, if its commits say that it was this home.
+/// The tip of the branch on which a home of an older version kept its history, if its commits name this home.
 pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>, Error> {
     match refs::target(repository, NAME) {
         Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
@@ -122,8 +124,8 @@ pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>,
 }
 
 /// Whether the repository is a bare clone of a home's own one, as `clone --mirror` makes it: its branch `main` has the
-/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id: then the
-/// history may be any home's, and must hold nothing else.
+/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id; then
+/// the history may be any home's, but must hold nothing else.
 pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Result<bool, Error> {
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
@@ -140,8 +142,8 @@ pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Resul
     }
 }
 
-/// Whether the newest commit with a trailer that `tip` reaches says that it is of the home `id`. A commit of before the
-/// trailer named the home counts if an anchor of its journal is here.
+/// Whether the newest commit with a trailer that `tip` reaches names the home `id`. An older commit, whose trailer
+/// does not name the home, counts if an anchor of its journal exists here.
 fn is_of(repository: &Repository, tip: Oid, id: HomeId) -> Result<bool, Error> {
     let mut walk = repository.revwalk().doing("walking the history")?;
     walk.push(tip).doing("walking the history")?;
@@ -159,7 +161,7 @@ fn is_of(repository: &Repository, tip: Oid, id: HomeId) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The paths that commits of other homes than `id` brought to the branch, back when they shared one.
+/// The paths that commits of homes other than `id` added to the branch, when homes still shared one.
 fn recorded_by_others(repository: &Repository, tip: Oid, id: HomeId) -> Result<BTreeSet<PathBuf>, Error> {
     let doing = "looking for what other homes recorded";
     let mut walk = repository.revwalk().doing(doing)?;
@@ -180,7 +182,7 @@ fn recorded_by_others(repository: &Repository, tip: Oid, id: HomeId) -> Result<B
     Ok(paths)
 }
 
-/// A branch of ours whose note is lost: its tip is a commit of this home.
+/// A note for our branch if the note was lost: the branch's tip is a commit of this home.
 fn made_before(repository: &Repository, id: HomeId) -> Option<Note> {
     let is_ours = |tip: Oid| {
         let trailer = repository.find_commit(tip).ok().and_then(|it| message::parse(it.message_bytes()));
@@ -195,7 +197,7 @@ fn names() -> impl Iterator<Item = String> {
     (1..=NAMES_MAX).map(|number| if number == 1 { NAME.to_owned() } else { format!("{NAME}-{number}") })
 }
 
-/// The first name that no branch has, that leads to none, and that no HEAD names.
+/// The first free name: no reference has it or is in its way, and no HEAD names it.
 fn free(repository: &Repository) -> Result<String, Error> {
     for name in names() {
         if is_free(repository, &name) {
@@ -216,8 +218,8 @@ fn work_trees(repository: &Repository) -> impl Iterator<Item = PathBuf> {
     std::iter::once(repository.commondir().to_owned()).chain(linked.map(|it| it.path()))
 }
 
-/// Whether the HEAD of any work tree, or a rebase or bisect in it, names the branch `name`: then git itself would not move
-/// it either.
+/// Whether the HEAD of any work tree, or a rebase or bisect in it, names the branch `name`. Git itself would not move
+/// such a branch either.
 fn is_named(repository: &Repository, name: &str) -> bool {
     let short = name.trim_start_matches("refs/heads/");
     let is_it = |named: &str| {
@@ -234,7 +236,7 @@ fn is_named(repository: &Repository, name: &str) -> bool {
     })
 }
 
-/// Whether the symbolic reference `from` leads to `to`.
+/// Whether the symbolic reference `from` resolves to `to`.
 fn leads_to(repository: &Repository, from: &str, to: &str) -> bool {
     let mut at = from.to_owned();
     for _ in 0..5 {
@@ -271,7 +273,7 @@ fn write(home: &Path, note: &Note) -> bool {
     written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 
-/// What became of the branch, where it does not show the newest commit.
+/// Why the branch does not show the newest commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Apart {
     /// Its owner deleted or renamed it.
@@ -283,8 +285,8 @@ enum Apart {
 }
 
 impl History {
-    /// Gives a home that has none its own reference, where its history of before is; takes in what was committed on the
-    /// branch, and moves that.
+    /// Gives a home without a reference its own one, at its history of an older version. Then merges what was
+    /// committed on the branch, and moves the branch.
     pub(super) fn settle_pointer(&self) -> Result<(), Error> {
         let Some(id) = self.guest() else { return Ok(()) };
         let repository = self.repository()?;
@@ -294,7 +296,7 @@ impl History {
             let foreign = recorded_by_others(&repository, tip, id)?;
             let start = if foreign.is_empty() { tip } else { self.without(&repository, tip, foreign.iter())? };
             refs::move_to(self, &repository, &self.reference, Expected::Exactly(None), start)?;
-            // A branch that several homes committed to is none's any more.
+            // A branch that several homes committed to belongs to none of them any more.
             let note = match foreign.is_empty() {
                 true => Note::of(NAME, Some(tip), Some(tip)),
                 false => Note::of(free(&repository)?, None, None),
@@ -309,7 +311,7 @@ impl History {
         Ok(())
     }
 
-    /// A commit on top of `tip` that has none of `paths`.
+    /// A commit on top of `tip` without `paths`.
     fn without<'p>(
         &self,
         repository: &Repository,
@@ -332,7 +334,7 @@ impl History {
         commit
     }
 
-    /// The home's id, where it is in a repository of somebody's.
+    /// The home's id, if it is in a user's repository.
     fn guest(&self) -> Option<HomeId> {
         self.id.filter(|_| !self.owned)
     }
@@ -341,7 +343,7 @@ impl History {
         read(&self.home).or_else(|| made_before(repository, self.guest()?))
     }
 
-    /// Takes in what was committed on the branch and the history lacks. What cannot be is left to the next batch.
+    /// Merges what was committed on the branch and the history lacks. On failure, the next batch retries.
     pub(super) fn take_in(&self) {
         if self.guest().is_some()
             && let Err(error) = self.repository().and_then(|repository| self.try_take_in(&repository))
@@ -366,14 +368,14 @@ impl History {
         self.step(Point::TakeInBefore)?;
         if refs::move_to(self, repository, &self.reference, Expected::Exactly(Some(ours)), new)? {
             tracing::info!(branch = note.name, "took in what was committed on the branch");
-            // From here on it may move.
+            // From here on the branch may move.
             write(&self.home, &Note::of(note.name, Some(theirs), Some(theirs)));
         }
         Ok(())
     }
 
-    /// A commit on top of `ours` and `theirs`, with all that changed on their side since both went apart. What they forked
-    /// from may be older than where the branch was left, so that what was recorded since is not missing there, but unknown.
+    /// A merge of `ours` and `theirs`, with all changes on their side since the fork. The fork may be older than where
+    /// the branch was left: what was recorded since is then not missing on their side, but unknown to it.
     fn merge(&self, repository: &Repository, ours: Oid, theirs: Oid) -> Result<Oid, Error> {
         let doing = "taking in what was committed on the branch";
         let commit = |id| repository.find_commit(id).doing(doing);
@@ -410,7 +412,7 @@ impl History {
         commit
     }
 
-    /// Moves the branch to the newest commit, if it may. What keeps it from that is no concern of a batch.
+    /// Moves the branch to the newest commit, if allowed. A failure does not affect the batch.
     pub(super) fn move_pointer(&self) {
         if self.guest().is_some()
             && self.options.pointer
@@ -439,7 +441,7 @@ impl History {
             }
             Err(error) if !matches!(error, Error::Reference { .. }) => Err(error),
             _ if note.at.is_some() => Ok(()),
-            // It was never made: whoever has the name by now may keep it.
+            // The branch was never made: if another has the name by now, that one stays.
             _ => {
                 let name = if is_free(repository, &note.name) { note.name } else { free(repository)? };
                 self.point_to(repository, &name, None, tip)
@@ -447,7 +449,7 @@ impl History {
         }
     }
 
-    /// Whether the branch, which is at `there`, is where we left it and leads on to `tip`.
+    /// Whether the branch, which is at `there`, is where we left it and an ancestor of `tip`.
     fn may_move(&self, repository: &Repository, note: &Note, there: Oid, tip: Oid) -> Result<bool, Error> {
         let doing = "comparing the branch with our history";
         let reaches = |tip, commit| repository.graph_descendant_of(tip, commit).doing(doing);
@@ -457,7 +459,7 @@ impl History {
         if note.has_left_it_at(there) {
             return Ok(true);
         }
-        // The note is older than the branch after a power cut.
+        // After a power cut the note can be older than the branch.
         let trailer = message::parse(refs::commit(repository, &note.name, there)?.message_bytes());
         let is_ours = trailer.is_some_and(|it| it.home.is_some() && it.home == self.id);
         match note.last() {
@@ -466,7 +468,7 @@ impl History {
         }
     }
 
-    /// Moves the branch `name` from `from` to `to`, if nothing is in the way.
+    /// Moves the branch `name` from `from` to `to`, if nothing prevents it.
     fn point_to(&self, repository: &Repository, name: &str, from: Option<Oid>, to: Oid) -> Result<(), Error> {
         if is_named(repository, name) || !write(&self.home, &Note::of(name, from, Some(to))) {
             return Ok(());
@@ -485,11 +487,11 @@ impl History {
         Ok(())
     }
 
-    /// What its owner can do where the branch does not show the newest commit, or a repository around a home took it in;
-    /// `None` where nothing is to be done.
+    /// Advice for the owner if the branch does not show the newest commit, or if a repository around the home has
+    /// added it; `None` if nothing is to be done.
     ///
     /// # Errors
-    /// [`Error::Git`] if it cannot be told.
+    /// [`Error::Git`] if that cannot be read.
     pub fn advice(&self) -> Result<Option<String>, Error> {
         if self.owned {
             return Ok(super::outer::advice(&self.home));

@@ -1,4 +1,4 @@
-//! What the history knows: which paths it has or had, what was in them, whether it is whole.
+//! Queries of the history: which paths it has or had, their content, and whether it is whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -12,7 +12,7 @@ use crate::model::position::Position;
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, plain, refs};
 
-/// How the branch stands to the last batch that was finished for a journal.
+/// The branch, compared with the last batch that was finished for a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// No batch of that journal was ever finished here.
@@ -22,7 +22,7 @@ pub enum Anchor {
         /// The batch's commit.
         commit: CommitId,
     },
-    /// The branch no longer has the batch: somebody set it back, replaced or removed it.
+    /// The branch no longer has the batch: its owner or another program rewound, replaced or removed it.
     Rewound {
         /// The batch's commit.
         commit: CommitId,
@@ -46,18 +46,17 @@ impl TreeFile<'_> {
 
     /// Its bytes.
     ///
-    /// # Errors
-    /// [`Error::Damaged`] when they cannot be read.
+    /// [`Error::Damaged`] if they cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, Error> {
         read_blob(self.objects, self.id, self.path)
     }
 }
 
-/// So many commits are looked behind for one that names a journal.
+/// The limit on commits to search for one that names a journal.
 const FOREIGN_COMMITS_MAX: usize = 10_000;
 
 impl History {
-    /// Whether the branch still has what was last finished for `journal`.
+    /// Compares the branch with the batch that was last finished for `journal`.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -73,11 +72,12 @@ impl History {
         Ok(if reached { Anchor::Current { commit } } else { Anchor::Rewound { commit, tip: tip.map(CommitId) } })
     }
 
-    /// Removes the anchors of journals that the journal `journal` has replaced, once its own stands and reaches them.
-    /// Returns those of `replaced` whose anchors have to stay for now.
+    /// Removes the anchors of journals that the journal `journal` has replaced, once its own anchor exists
+    /// and reaches them. Returns those of `replaced` whose anchors have to stay for now.
     ///
-    /// A journal that lay elsewhere may still be another home's, where several share the repository: its anchor stays for
-    /// good. In a repository of its owner's, so does one among the packed references, whose list we do not lock.
+    /// If several homes share the repository, a journal that lay elsewhere may still be another home's: its anchor
+    /// stays for good. In a user's repository, so does an anchor among the packed references, since we do not lock
+    /// that list.
     ///
     /// # Errors
     /// As [`History::tip`], and [`Error::Locked`].
@@ -96,7 +96,7 @@ impl History {
         Ok(left)
     }
 
-    /// Whether no other home can have an anchor of this journal here, and removing it touches nothing of others.
+    /// Whether no other home can have an anchor of this journal here, and removing it affects no other program.
     fn is_ours_alone(&self, journal: &Replaced) -> bool {
         let name = refs::anchor(journal.id);
         let is_shared = || std::fs::read_dir(self.common.join("worktrees")).is_ok_and(|mut it| it.next().is_some());
@@ -114,13 +114,13 @@ impl History {
         match self.tip_id(&repository)? {
             None => Ok(false),
             Some(tip) if tip == wanted => Ok(true),
-            // A commit that is not there is reached by nobody.
+            // A missing commit is not reachable.
             Some(tip) => Ok(repository.graph_descendant_of(tip, wanted).unwrap_or(false)),
         }
     }
 
-    /// Where the journal `journal` was committed up to, as the newest commit says that names it. Commits of the branch
-    /// that its owner made are looked behind, up to ten thousand of them.
+    /// The position that the journal `journal` was committed up to, from the newest commit that names it. Commits on
+    /// the branch by its owner are skipped, up to ten thousand of them.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -135,7 +135,7 @@ impl History {
         Ok(None)
     }
 
-    /// Those of `paths` that the branch's tree does not have, in their order. Each folder's tree is read once.
+    /// Those of `paths` that the branch's tree lacks, in their order. Each folder's tree is read once.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -151,8 +151,8 @@ impl History {
         Ok(paths.iter().copied().filter(|path| !found.contains(path)).collect())
     }
 
-    /// Moves out of `candidates` every path that some commit of the branch has, however long ago, and returns them.
-    /// `progress` is told after each commit how many were looked at. Stops as soon as no candidate is left.
+    /// Moves every path that any commit of the branch has, however old, out of `candidates`, and returns these paths.
+    /// `progress` is called after each commit with the number of commits read. Stops as soon as no candidate is left.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -169,7 +169,7 @@ impl History {
                 break;
             }
             let commit = commit?;
-            // What another parent brought in is found at that parent: one comparison finds all.
+            // What another parent added is found at that parent: one comparison finds all.
             let before = match commit.parent_ids().next() {
                 None => None,
                 Some(parent) => repository.find_commit(parent).map(|it| Some(it.tree_id())).or_else(|error| {
@@ -194,11 +194,11 @@ impl History {
         find_file(&objects, tree, path)?.map(|id| read_blob(&objects, id, path)).transpose()
     }
 
-    /// Calls `visit` for every file that the branch's tree has in our folders, in the tree's order. Files whose path is
-    /// not UTF-8 are nobody's record and are passed over, as are links and submodules.
+    /// Calls `visit` for every file in our folders of the branch's tree, in the tree's order. Files whose path is not
+    /// UTF-8 cannot be records and are skipped, as are links and submodules.
     ///
     /// # Errors
-    /// As [`History::tip`], and those of `visit`, which end the walk.
+    /// As [`History::tip`], and the errors of `visit`, which end the walk.
     pub fn for_each_file<E: From<Error>>(
         &self,
         mut visit: impl FnMut(&TreeFile<'_>) -> Result<(), E>,
@@ -221,8 +221,9 @@ impl History {
         }
     }
 
-    /// Every commit that the branch reaches, each before its parents where no clock was set back between two lines that
-    /// were merged. Sorted, libgit2 would read all of them before it gives the first, and then go by their dates alone.
+    /// Every commit that the branch reaches, each before its parents unless a clock was set back between two merged
+    /// lines. If told to sort, libgit2 would read all of them before it returns the first, and then go by their dates
+    /// alone.
     pub(super) fn commits<'r>(
         &self,
         repository: &'r Repository,
@@ -239,7 +240,7 @@ impl History {
 /// Paths as a tree of folders.
 #[derive(Default)]
 struct Names<'p> {
-    /// By their last part, the whole paths.
+    /// Keyed by the last part of the path; the values are whole paths.
     files: BTreeMap<&'p str, &'p str>,
     folders: BTreeMap<&'p str, Names<'p>>,
 }
@@ -268,7 +269,7 @@ impl<'p> Names<'p> {
     }
 }
 
-/// A search for paths through many trees that are mostly the same.
+/// A search for paths through many trees that are mostly equal.
 struct Search<'r, 'c> {
     objects: Odb<'r>,
     candidates: &'c mut BTreeSet<String>,
@@ -276,7 +277,7 @@ struct Search<'r, 'c> {
 }
 
 impl Search<'_, '_> {
-    /// Looks at what the folder `path` has that it had not `before`.
+    /// Visits what the folder `path` has now that it lacked in `before`.
     fn folder(&mut self, path: &str, now: Oid, before: Option<Oid>) -> Result<(), Error> {
         if before == Some(now) {
             return Ok(());
@@ -296,7 +297,7 @@ impl Search<'_, '_> {
         self.candidates.range(start.clone()..).next().is_some_and(|it| it.starts_with(&start))
     }
 
-    /// The entries that are new or different and lead to a candidate.
+    /// The entries that are new or changed and lead to a candidate.
     fn news(&self, path: &str, now: Oid, before: Option<Oid>) -> Result<Vec<News>, Error> {
         let object = tree::read(&self.objects, now, path)?;
         let older = before.map(|id| tree::read(&self.objects, id, path)).transpose()?;
@@ -320,16 +321,16 @@ impl Search<'_, '_> {
     }
 }
 
-/// An entry that a folder has got, or that changed in it.
+/// An entry that is new in a folder, or changed.
 struct News {
     path: String,
     id: Oid,
     is_folder: bool,
-    /// The folder that was in its place.
+    /// The folder that it replaced.
     before: Option<Oid>,
 }
 
-/// What the tree `root` has at `path`.
+/// The entry at `path` in the tree `root`.
 pub(super) fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(Oid, Shape)>, Error> {
     let mut at = (root, Shape::Folder);
     for part in path.split('/') {
@@ -360,7 +361,7 @@ pub(super) fn read_blob(objects: &Odb<'_>, id: Oid, path: &str) -> Result<Vec<u8
     }
 }
 
-/// No file of ours has a longer path; a folder that has is not entered, so that no depth of theirs can be too much.
+/// Our files never have a longer path. Deeper folders are not entered, so a user's tree cannot nest too deeply for us.
 pub(super) const PATH_BYTES_MAX: usize = 1024;
 
 fn walk<E: From<Error>>(

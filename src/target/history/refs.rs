@@ -1,4 +1,4 @@
-//! Reading references, and moving ours.
+//! Reading references, and moving our own.
 
 use git2::{Commit, ErrorClass, ErrorCode, Oid, Repository};
 
@@ -6,7 +6,7 @@ use super::{Doing as _, Error, History, lock};
 use crate::fs::Point;
 use crate::model::{HomeId, JournalId};
 
-/// The full name of the reference that has the history of the home `id` in a user's repository.
+/// The full name of the reference that holds the history of the home `id` in a user's repository.
 pub(super) fn own(id: HomeId) -> String {
     format!("refs/indelible/{id}")
 }
@@ -16,7 +16,7 @@ pub(super) fn anchor(id: JournalId) -> String {
     format!("refs/indelible/{id}")
 }
 
-/// Where `name` points; nothing where it does not exist.
+/// The target of `name`; `None` if it does not exist.
 pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>, Error> {
     let unusable = |what: String| Error::Reference { reference: name.to_owned(), what };
     match repository.find_reference(name) {
@@ -27,7 +27,7 @@ pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>,
     }
 }
 
-/// The commit that `name` points at by `id`.
+/// The commit `id` that `name` points at.
 pub(super) fn commit<'r>(repository: &'r Repository, name: &str, id: Oid) -> Result<Commit<'r>, Error> {
     repository.find_commit(id).map_err(|source| {
         let other = repository.find_object(id, None).ok().and_then(|it| it.kind());
@@ -38,19 +38,19 @@ pub(super) fn commit<'r>(repository: &'r Repository, name: &str, id: Oid) -> Res
     })
 }
 
-/// What a reference has to be for us to move it.
+/// The precondition for moving a reference.
 #[derive(Clone, Copy)]
 pub(super) enum Expected {
-    /// Whatever it is.
+    /// Any value.
     Anything,
-    /// Exactly this, or absent.
+    /// Exactly this value; `None` is an absent reference.
     Exactly(Option<Oid>),
 }
 
-/// Moves `name` to `new`, under its lock, if it still is what is expected. False where it is not.
+/// Moves `name` to `new`, under its lock, if it is as expected. Returns false if it is not.
 ///
-/// The comparison is made under the lock and not by libgit2's `reference_matching`, which, for a reference that does not
-/// exist yet, looks before it locks.
+/// The comparison is made under the lock and not by libgit2's `reference_matching`: for a reference that does not
+/// exist yet, that one checks before it locks.
 pub(super) fn move_to(
     history: &History,
     repository: &Repository,
@@ -78,7 +78,7 @@ pub(super) fn move_to(
             _ if old == Some(new) => return Ok(Some(true)),
             _ => {}
         }
-        // Given a name, libgit2 need not find out whose reflog entry it would be.
+        // Given a signature, libgit2 need not look up the author of the reflog entry.
         let who = super::signature(&history.options)?;
         transaction.set_target(name, new, Some(&who), "indelible: record").doing("moving a reference")?;
         history.modes.apply(|| transaction.commit()).doing("moving a reference")?;
@@ -87,8 +87,8 @@ pub(super) fn move_to(
     })
 }
 
-/// Removes `name` if it is still at `old`, under its lock. False where it is not, or where the list of packed references
-/// is locked: that is tried another time.
+/// Removes `name` if it is still at `old`, under its lock. Returns false if it is not, or if the list of packed
+/// references is locked: the caller retries another time.
 pub(super) fn remove(history: &History, repository: &Repository, name: &str, old: Oid) -> Result<bool, Error> {
     let file = history.common.join(format!("{name}.lock"));
     let claim = lock::Claim::take(history)?;
@@ -111,8 +111,8 @@ pub(super) fn remove(history: &History, repository: &Repository, name: &str, old
     })
 }
 
-/// Moves `name` from `from` to `to`, under its lock, which is not waited for; `None` is a reference that does not exist.
-/// False where it is not at `from`, or somebody has the lock.
+/// Moves `name` from `from` to `to`, under its lock, without waiting for the lock; `None` is a reference that does not
+/// exist. Returns false if it is not at `from`, or if the lock is held.
 pub(super) fn try_move(
     history: &History,
     repository: &Repository,
@@ -143,7 +143,7 @@ pub(super) fn try_move(
     Ok(true)
 }
 
-/// A name beneath ours, packed or not, leaves no room for ours; libgit2 sees only the unpacked ones.
+/// A name beneath ours, packed or not, makes ours impossible. libgit2 checks only the unpacked ones.
 pub(super) fn has_room(repository: &Repository, name: &str) -> Result<(), Error> {
     let mut beneath = repository.references_glob(&format!("{name}/*")).doing("listing references")?;
     match beneath.next() {

@@ -1,20 +1,20 @@
-//! Keeping packs few: small ones are rolled into one when there are many.
+//! Keeps the number of packs small: rolls small ones into one when there are many.
 //!
-//! Every commit of ours adds a pack. The git program writes the objects of the small ones into one best; where it is not
-//! to be had, libgit2 does it. Either way packs that somebody keeps, or that mean more than their objects (`.promisor`,
-//! `.mtimes`, `.bitmap`), are not touched. Packs stay where each is at least twice as large as all smaller ones
-//! together, so an object is written anew as often as the number of records has doubled, and no more.
+//! Every commit adds a pack. The git program is best at rolling small packs into one; without it, libgit2 does.
+//! Neither touches packs that are kept (`.keep`), or that are more than their objects (`.promisor`, `.mtimes`,
+//! `.bitmap`). A pack stays if it is at least twice as large as all smaller ones together. So an object is rewritten
+//! only as often as the number of records has doubled.
 //!
-//! Whoever rolls packs holds all their objects in memory, some hundred bytes of each. So no more than
-//! `roll_objects_max` go into one, or a sixteenth of the history where that is more; a pack of more than half of it has
-//! grown enough and stays. That leaves some thirty of those in the largest history, beside the small ones.
+//! Rolling packs takes memory for all their objects, some hundred bytes each. So one roll takes at most
+//! `roll_objects_max` objects, or a sixteenth of the history if that is more. A pack of more than half of that has
+//! grown enough and stays. The largest history then has some thirty such packs, beside the small ones.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while the new pack is written | a folder of ours, and git's `tmp_*` | [`History::sweep`]; the latter by `gc`, where the repository is theirs |
-//! | before the old packs go | their objects twice; the new pack's `.keep` says which they are | [`History::sweep`] removes them |
-//! | while the old packs go | some of them, and no index over many packs | as above; without that index git looks into each pack |
-//! | after that | the new pack, with a `.keep` too many | [`History::sweep`] |
+//! | while the new pack is written | our folder; git's `tmp_*` | [`History::sweep`]; a user's `gc` for `tmp_*` |
+//! | before the old packs go | objects twice; the new `.keep` lists the old packs | [`History::sweep`] removes them |
+//! | while the old packs go | some of them, no multi-pack index | as above; git searches each pack meanwhile |
+//! | after that | the new pack, with a leftover `.keep` | [`History::sweep`] |
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,32 +32,32 @@ use super::{Doing as _, DoingAt as _, Error, History, tree};
 use crate::fs::crash::Point;
 use crate::fs::os;
 
-/// What rolled packs together.
+/// Which program rolled packs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repacker {
     /// The git program.
     Git,
-    /// The library, without one.
+    /// libgit2, without a git program.
     Library,
 }
 
-/// What a repack did.
+/// The result of a repack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repacked {
-    /// Who did it.
+    /// The program that did it.
     pub by: Repacker,
-    /// How many packs there were.
+    /// The number of packs before.
     pub before: usize,
-    /// How many there are.
+    /// The number of packs now.
     pub after: usize,
 }
 
-/// At most so many full packs are a history that is too large for packs of `roll_objects_max`.
+/// A history that would fill more packs than this with `roll_objects_max` objects each gets larger packs instead.
 const FULL_PACKS: u64 = 16;
-/// A larger pack is nothing that should be written anew in the background.
+/// A larger pack is not rewritten in the background.
 const PACK_BYTES_MAX: u64 = 256 << 20;
-/// Bounds for the memory that finding like objects takes. (libgit2 also takes the first for the size from which on a
-/// file is not compared with others.)
+/// Limits on the memory for finding deltas. (libgit2 also uses the first as the size above which it does not compare a
+/// file with others.)
 const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
 
 /// One pack, synced, with little memory beside the objects themselves, whatever the repository's settings say.
@@ -74,7 +74,7 @@ const GIT_SETTINGS: [&str; 10] = [
     "core.deltaBaseCacheLimit=4m",
 ];
 
-/// No configuration but ours, nobody to ask, and nothing fetched.
+/// No configuration but ours, no prompts, and no fetching.
 const GIT_ENVIRONMENT: [(&str, &str); 6] = [
     ("GIT_CONFIG_GLOBAL", NULL_DEVICE),
     ("GIT_CONFIG_NOSYSTEM", "1"),
@@ -86,21 +86,21 @@ const GIT_ENVIRONMENT: [(&str, &str); 6] = [
 const NULL_DEVICE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
 impl History {
-    /// Rolls small packs into one when there are half as many as the options allow.
+    /// Rolls small packs into one if there are half as many as the options allow.
     ///
     /// # Errors
-    /// What the disk or libgit2 refuses. Nothing is lost by an error or a crash: [`History::sweep`] and the next call
-    /// mend what it left.
+    /// Errors of the disk or of libgit2. An error or a crash loses nothing: [`History::sweep`] and the next call
+    /// repair what it left.
     pub fn repack_if_needed(&self) -> Result<Option<Repacked>, Error> {
         self.repack_from(self.options.packs_max / 2)
     }
 
-    /// Whether there are as many packs that can be rolled as the options allow. Where they cannot be counted, no.
+    /// Whether there are as many packs to roll as the options allow. False if they cannot be counted.
     pub(crate) fn has_packs_max(&self) -> bool {
         self.rollable().is_ok_and(|packs| packs.growing >= self.options.packs_max)
     }
 
-    /// As [`History::repack_if_needed`], when there are `packs` of them: for those who would rather not wait for it.
+    /// As [`History::repack_if_needed`], from `packs` of them on: for callers that would rather not wait for it.
     ///
     /// # Errors
     /// As there.
@@ -116,13 +116,13 @@ impl History {
         Ok(Some(done))
     }
 
-    /// Ends the git program of a repack that is under way: it would outlive whoever started it, and change the packs
-    /// beside whoever comes next. What it has not done is done another time.
+    /// Kills the git program of a running repack: it would outlive its parent, and change the packs under the next
+    /// process. A later repack does the rest.
     pub fn end_repack(&self) {
         self.hurry.store(true, Ordering::Relaxed);
     }
 
-    /// The packs that may be rolled. Asked after every commit, so it reads one folder and no file.
+    /// The packs that may be rolled. Called after every commit, so it reads one folder and no file.
     fn rollable(&self) -> Result<Rollable, Error> {
         let packs = self.packs();
         let mut files = BTreeMap::<String, Vec<String>>::new();
@@ -135,7 +135,7 @@ impl History {
         }
         let has = |files: &[String], extension: &str| files.iter().any(|it| it == extension);
         files.retain(|_, it| has(it, "pack") && has(it, "idx") && !HELD.iter().any(|held| has(it, held)));
-        // Whoever rolls packs beside us may have removed one meanwhile.
+        // A concurrent repack may have removed one meanwhile.
         let sized = |name: String| {
             let bytes = fs::metadata(packs.join(format!("{name}.pack"))).ok()?.len();
             let objects = objects(&packs.join(format!("{name}.idx"))).ok()?;
@@ -144,10 +144,10 @@ impl History {
         Ok(Rollable::of(files.into_keys().filter_map(sized).collect(), self.options.roll_objects_max))
     }
 
-    /// Rolls the packs `replaced` into one; `None` where there is nothing to do, or no time.
+    /// Rolls the packs `replaced` into one; `None` if there is nothing to do, or no time.
     fn repack_into_one(&self, replaced: &[String]) -> Result<Option<Repacker>, Error> {
         let packs = self.packs();
-        // A chain of indexes over many packs is git's alone to change.
+        // Only git may change a chain of multi-pack indexes.
         if replaced.len() < 2 || packs.join("multi-pack-index.d").exists() {
             return Ok(None);
         }
@@ -170,7 +170,7 @@ impl History {
         Ok(Some(by))
     }
 
-    /// Has the git program write one pack of all objects of the packs `replaced`; `None` where it did not.
+    /// Runs the git program to write all objects of the packs `replaced` as one pack; `None` if it did not.
     fn write_by_git(&self, replaced: &[String]) -> Result<Option<Staged>, Error> {
         let Some(program) = &self.options.git_program else { return Ok(None) };
         let staging = Staging::create(self, "repack", replaced)?;
@@ -189,9 +189,9 @@ impl History {
         Ok(None)
     }
 
-    /// A file that names every object of the packs `replaced`, one in a line; `None` if there is no time. A folder's line
-    /// ends with the first name in it: git compares those first whose lines end alike, and what most commits change
-    /// is a folder to which they add names.
+    /// A file that lists every object of the packs `replaced`, one per line; `None` if there is no time. A folder's
+    /// line ends with the first name in it: git first compares objects whose lines end alike, and most commits change
+    /// a folder by adding names to it.
     fn list_objects(&self, staging: &Staging, replaced: &[String]) -> Result<Option<File>, Error> {
         let doing = "listing the objects of small packs";
         let packs = self.packs();
@@ -216,10 +216,10 @@ impl History {
         File::open(&path).map(Some).doing_at(doing, &path)
     }
 
-    /// Starts the git program. It sees none of the repository but its objects: a configuration, hooks, helpers, filters or a
-    /// remote that fetches what is missing could each name a program, and the repository may be somebody else's work. So it
-    /// works in a repository of ours, made for this, that has the other's folder of objects; and its environment is built
-    /// here.
+    /// Starts the git program. It sees nothing of the repository but its objects: a configuration, hooks, helpers,
+    /// filters or a remote that fetches missing objects could each name a program to run, and the repository may be
+    /// untrusted. So git works in a temporary repository of our own that borrows the other's object folder, and its
+    /// environment is built here.
     fn spawn_git(&self, program: &Path, staging: &Staging, objects: File) -> io::Result<Child> {
         let repository = staging.empty_repository()?;
         let mut command = Command::new(program);
@@ -236,7 +236,7 @@ impl History {
         }
         command.args(["pack-objects", "-q", "--delta-base-offset"]);
         if self.owned {
-            // Our packs compare nothing when they are made, and git would take that for the best that can be done.
+            // Our packs are written without deltas; git would reuse that as the best result.
             command.arg("--no-reuse-delta");
         }
         command.arg(staging.path().join("pack"));
@@ -260,14 +260,14 @@ impl History {
     }
 }
 
-/// The first name in the tree whose bytes are `tree`, if it is one that a line can end with.
+/// The first name in the tree whose bytes are `tree`, if a line can end with it.
 fn first_name(tree: &[u8]) -> String {
     let first = tree::entries(tree).next().and_then(Result::ok);
     let name = first.and_then(|entry| std::str::from_utf8(entry.name).ok()).unwrap_or_default();
     if name.contains(['\n', '\r']) { String::new() } else { name.to_owned() }
 }
 
-/// A pack, by how much it has.
+/// A pack, ordered by its number of objects.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Pack {
     objects: u64,
@@ -275,14 +275,14 @@ struct Pack {
     name: String,
 }
 
-/// The packs that may be rolled, and how many of them are to be.
+/// The packs that may be rolled, and how many of them to roll.
 #[derive(Debug, PartialEq, Eq)]
 struct Rollable {
     /// All of them, ordered by size.
     packs: Vec<Pack>,
-    /// How many have not grown enough yet.
+    /// The number of packs that have not grown enough yet.
     growing: usize,
-    /// How many of these one roll can take.
+    /// The number of these that one roll can take.
     together: usize,
 }
 
@@ -304,7 +304,7 @@ impl Rollable {
         &self.packs[..self.together]
     }
 
-    /// The names of those to roll.
+    /// The names of the packs to roll.
     fn small(&self) -> Vec<String> {
         let together = self.together();
         let small = small_ones(&together.iter().map(|it| it.objects).collect::<Vec<_>>());
@@ -312,8 +312,8 @@ impl Rollable {
     }
 }
 
-/// How many of the packs, which are ordered by size, to roll into one, so that each that stays is at least twice as
-/// large as all smaller ones together.
+/// The number of packs, ordered by size, to roll into one, so that each remaining pack is at least twice as large as
+/// all smaller ones together.
 fn small_ones(sizes: &[u64]) -> usize {
     let mut smaller = 0;
     let mut rolled = 0;
@@ -326,7 +326,7 @@ fn small_ones(sizes: &[u64]) -> usize {
     rolled
 }
 
-/// Waits for `child`, and ends it and what it started when it takes too long or `hurry` says so. Whether it succeeded.
+/// Waits for `child`. Kills it and its children if it takes too long or `hurry` is set. Returns whether it succeeded.
 fn wait(mut child: Child, wait_max: Duration, hurry: &AtomicBool) -> io::Result<bool> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);

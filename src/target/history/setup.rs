@@ -1,15 +1,15 @@
-//! Making, finding and opening the repository, and the list of files that it ignores.
+//! Making, finding and opening the repository, and its list of ignored files (`info/exclude`).
 //!
-//! A home's own repository is built and synced among the temporary files, a new list beside the old one. Both are made
-//! through [`Dir`]. By path are: what is only read, folders that get the modes which git would give them, and what libgit2
-//! writes itself (the configuration of a clone that is taken on).
+//! A home's own repository is built and synced among the temporary files, a new list beside the old one. Both go
+//! through [`Dir`]. By path are: read-only access, folders that get the modes that git would set, and what libgit2
+//! writes itself (the configuration of a clone that is taken over).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is renamed to its place | what was there; the new one, or part of it | [`super::History::sweep`], recovery |
+//! | before it is renamed into place | the old one; the new one, or part of it | [`super::History::sweep`], recovery |
 //! | after it | the repository, the new list | nothing to do |
-//! | while the file `.git/indelible` is replaced | the old file or the new one, whole; a temporary file | the next start of a worker; recovery |
-//! | before a list with only our lines is removed | that list | releasing again |
+//! | while `.git/indelible` is replaced | the old or the new file; a temporary one | the next worker; recovery |
+//! | before a list with only our lines is removed | that list | a retry of the release |
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -30,32 +30,32 @@ use crate::private;
 /// Our branch in a repository that we made.
 pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
 
-/// What libgit2 may keep of objects it has read; its own default is 256 MB.
+/// libgit2's limit on cached objects; its default is 256 MB.
 const CACHE_BYTES_MAX: isize = 16 << 20;
-/// What libgit2 may map of packs at one time; its own default is the address space.
+/// libgit2's limit on mapped pack data; its default is the address space.
 const MAPPED_BYTES_MAX: usize = 16 << 20;
-/// How much of a pack libgit2 maps in one piece.
+/// The size of one mapped piece of a pack.
 const MAPPED_PIECE_BYTES: usize = 1 << 20;
 
-/// Settings of the whole process's libgit2, made before the first repository is opened. A program that uses libgit2 beside
+/// Process-wide settings of libgit2, made before the first repository is opened. A program that uses libgit2 beside
 /// this library shares them, and must not use it in another thread while the first history is being opened.
 pub(super) fn prepare() {
     static ONCE: Once = Once::new();
     // SAFETY:
-    // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that come
-    //   here wait. No code of ours reaches libgit2 without having come here first: what does has a `History`, or a
-    //   repository, and `open` makes the first of either.
-    // - `git_libgit2_opts` is variadic: the option says what follows, and this one is followed by one `int`. It writes a
-    //   variable, and nothing has to be initialised before it.
+    // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that
+    //   come here wait. All our code comes here before it reaches libgit2: it needs a `History` or a repository, and
+    //   `open` makes the first of either.
+    // - `git_libgit2_opts` is variadic: the option determines the further arguments, and this one takes one `int`. It
+    //   writes a variable, and needs no prior initialisation.
     ONCE.call_once(|| unsafe {
         // Without this libgit2 syncs neither packs nor references; git2 has no binding for it.
         let enabled: c_int = 1;
         let syncs = libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_ENABLE_FSYNC_GITDIR as c_int, enabled);
         assert_eq!(syncs, 0, "libgit2 is built in, and knows this option");
-        // Extensions that change nothing about how objects and references are read and written.
+        // Extensions that do not affect how objects and references are read and written.
         let extensions = ["partialclone", "worktreeconfig", "preciousobjects"];
         let mut settled = git2::opts::set_extensions(&extensions);
-        // A user's own configuration is no concern of this history, and a broken one must not stop it.
+        // The user's own configuration does not apply to this history, and a broken one must not stop it.
         for level in [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData] {
             settled = settled.and(git2::opts::set_search_path(level, ""));
         }
@@ -82,7 +82,7 @@ pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens the repository in `home`; nothing above or beneath it is looked at.
+/// Opens the repository in `home`; nothing above or beneath it is searched.
 pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     prepare();
     if home.join(".git").is_symlink() {
@@ -94,8 +94,8 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     if repository.commondir() != home.join(".git") {
         plain::check(home, repository.commondir())?;
     }
-    // libgit2 looks at the file again whenever it is asked for a value, and where the system does not let it look, it
-    // dereferences null in some places. What was read once is not looked at again, and must not change meanwhile.
+    // libgit2 rechecks the file whenever a value is requested, and if the system denies access, it dereferences null
+    // in some places. A snapshot is read once: it is not rechecked, and must not change meanwhile.
     let settings = repository.config().and_then(|mut config| config.snapshot()).doing("reading the configuration")?;
     repository.set_config(&settings).doing("reading the configuration")?;
     let object_format = config_text(&repository, "extensions.objectformat")?;
@@ -112,8 +112,8 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     Ok(repository)
 }
 
-/// Makes folders again that are empty in a new repository, and that a copy may lack: without `refs` git sees no repository.
-/// In a user's repository only `objects/pack` is made, which git makes again as well.
+/// Recreates folders that are empty in a new repository, and that a copy may lack: without `refs` git sees no
+/// repository. In a user's repository only `objects/pack` is made, which git recreates as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
     let git = home.join(".git");
     let owned = has_our_section(&plain::text(&git.join("config")));
@@ -126,7 +126,7 @@ pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
         match std::fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
-                // As readable as what it lies in.
+                // As readable as its parent folder.
                 let above = path.parent().unwrap_or(&git);
                 let made = made.and_then(|()| std::fs::set_permissions(&path, std::fs::metadata(above)?.permissions()));
                 made.doing_at("making a folder again", &path)?;
@@ -140,15 +140,15 @@ fn has_our_section(config: &str) -> bool {
     config.lines().any(|line| line.trim() == "[indelible]")
 }
 
-/// Why libgit2 did not open the repository, in our words. Without a code of its own, an error of the class `Repository` is
-/// about the format: an extension, an object format or a version that libgit2 does not know. What it could not read has
-/// the class of the file system or of the configuration.
+/// Translates libgit2's refusal to open the repository. Without a code of its own, an error of the class `Repository`
+/// is about the format: an extension, an object format or a version that libgit2 does not know. A read failure has the
+/// class of the file system or of the configuration.
 fn refusal(home: &Path, error: git2::Error) -> Error {
     let home = home.to_owned();
     let text = error.message();
     match error.code() {
         ErrorCode::Owner => Error::ForeignOwner { home, source: error },
-        // Removed since it was looked for. The history of such a home can be rebuilt.
+        // Removed since the check. The history of such a home can be rebuilt.
         ErrorCode::NotFound if is_absent(&home).unwrap_or(false) => Error::Missing { home },
         ErrorCode::NotFound if is_all_there(&home) => Error::Git { doing: "opening the repository", source: error },
         ErrorCode::NotFound => Error::Unsupported { home, what: format!("its .git is not a repository ({text})") },
@@ -157,7 +157,7 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
     }
 }
 
-/// Whether the home has all that makes a repository: then libgit2 did not find one because it could not read it.
+/// Whether the home has everything that a repository needs: then libgit2 found none because it could not read it.
 fn is_all_there(home: &Path) -> bool {
     let is_there = |name: &&str| match std::fs::metadata(home.join(".git").join(name)) {
         Ok(_) => true,
@@ -175,7 +175,7 @@ fn config_text(repository: &Repository, key: &str) -> Result<Option<String>, Err
     }
 }
 
-/// Whether the repository says that we made it.
+/// Whether the repository is marked as made by us.
 pub(super) fn is_owned(repository: &Repository) -> Result<bool, Error> {
     let config = repository.config().doing("reading the configuration")?;
     match config.get_bool("indelible.owned") {
@@ -193,8 +193,8 @@ fn names_us(repository: &Repository) -> Result<bool, Error> {
     Ok(has_our_section(&String::from_utf8(text).unwrap_or_default()))
 }
 
-/// A bare repository in `.git`: git's reading commands work, those that need an index refuse. With `sharedRepository`, what
-/// a git program adds is readable by its owner alone, whatever the umask.
+/// A bare repository in `.git`: git's reading commands work, those that need an index refuse. With `sharedRepository`,
+/// only its owner can read what a git program adds, whatever the umask.
 const CONFIG: &str = "[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -224,8 +224,9 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
     sync(&common)
 }
 
-/// Writes the marker of the home `id` (see [`private`]), by way of `staging`. In a repository of an earlier version the marker
-/// lacks the id; a clone lacks the marker. A home in another work tree of the repository leaves the marker alone.
+/// Writes the marker of the home `id` (see [`private`]), by way of `staging`. In a repository of an earlier version
+/// the marker lacks the id; a clone lacks the marker. A home in another work tree of the repository leaves the marker
+/// alone.
 pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
     let marker = private::marker(id);
     if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
@@ -238,8 +239,8 @@ pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path)
     }
 }
 
-/// Builds a repository in `staging` and puts it into `home`, whole; where `staging` is on another file system, in a hidden
-/// folder of the home. False if another repository got there first.
+/// Builds a repository in `staging` and moves it into `home`, whole. If `staging` is on another file system, builds it
+/// in a hidden folder of the home. Returns false if another repository got there first.
 pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Error> {
     let (home, staging) = (folder(home)?, folder(staging)?);
     match create_in(&home, &staging, id) {
@@ -263,13 +264,13 @@ fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
         Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(".git")),
     });
     if !matches!(placed, Ok(true)) {
-        // What is left lies in a folder that is emptied anyway.
+        // The rest lies in a folder that is emptied anyway.
         let _ = staging.remove_tree(&name);
     }
     placed
 }
 
-/// Whether a folder could not be renamed because something other than an empty folder lies there.
+/// Whether a folder could not be renamed because the destination is something other than an empty folder.
 fn is_taken(error: &fs::Error) -> bool {
     let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists];
     matches!(error, fs::Error::Refused { .. }) || error.io_kind().is_some_and(|kind| taken.contains(&kind))
@@ -311,7 +312,7 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
 
 /// The index. In an adopted home it is the owner's database, which their own programs add to git.
 const EXCLUDED_INDEX: &str = "/memory/index.db";
-/// Exactly what we write into a user's work tree. Git adds the user's own files beside it as before.
+/// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
 pub(super) const EXCLUDED: [&str; 10] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
@@ -324,13 +325,13 @@ pub(super) const EXCLUDED: [&str; 10] = [
     "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
-/// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its old
-/// place.
+/// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its
+/// old place.
 const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
-/// Adds our missing lines to the repository's own list of ignored files, and removes those of earlier versions. Other lines
-/// stay. A line that names something tracked, in any work tree, is left out: git would refuse to add to it. So is the index
-/// of an adopted home (`is_adopted`).
+/// Adds our missing lines to the repository's `info/exclude`, and removes those of earlier versions. Other lines stay.
+/// A line that matches something tracked, in any work tree, is left out: git would refuse to add to it. So is the
+/// index of an adopted home (`is_adopted`).
 pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adopted: bool) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let kept = if has_moved { without_those_of_before(&text) } else { text.clone() };
@@ -345,7 +346,7 @@ pub(super) fn exclude_ours(common: &Path, modes: Modes, has_moved: bool, is_adop
     if wanted == text { Ok(()) } else { write_excluded(common, modes, &wanted) }
 }
 
-/// Adds the missing ones of `lines` to the list of ignored files.
+/// Adds those of `lines` that the list of ignored files lacks.
 pub(super) fn add_excluded(common: &Path, modes: Modes, lines: &[String]) -> Result<(), Error> {
     let text = excluded(common)?.unwrap_or_default();
     let has = |line: &str| text.split(|&byte| byte == b'\n').any(|it| it.trim_ascii_end() == line.as_bytes());
@@ -361,7 +362,7 @@ pub(super) fn put_back_excluded(common: &Path, modes: Modes, before: Option<&[u8
     write_excluded(common, modes, before.unwrap_or_default())
 }
 
-/// `text`, a list of ignored files, with `lines` at its end.
+/// `text`, a list of ignored files, with `lines` appended.
 fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     let mut text = text.to_owned();
     if !lines.is_empty() && !text.is_empty() && !text.ends_with(b"\n") {
@@ -371,7 +372,7 @@ fn with_lines(text: &[u8], lines: &[&str]) -> Vec<u8> {
     text
 }
 
-/// `text` without the lines of earlier versions, which stand together, in their order, up to the last of them.
+/// `text` without the lines of earlier versions, which are adjacent and in order, ending with the last of them.
 fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     let [others @ .., last] = EXCLUDED_BEFORE;
@@ -388,14 +389,14 @@ fn without_those_of_before(text: &[u8]) -> Vec<u8> {
     lines.concat()
 }
 
-/// Git's index of every work tree, if it can be read.
+/// The git index of every work tree, if readable.
 fn indexes(common: &Path) -> Vec<Index> {
     let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten().map(|it| it.path());
     let folders = linked.chain([common.to_owned()]);
     folders.filter_map(|folder| Index::open(&folder.join("index")).ok()).collect()
 }
 
-/// Whether `index` has something that matches `line`, of a list of ignored files.
+/// Whether `index` has an entry that matches `line`, a line of a list of ignored files.
 fn has_beneath(index: &Index, line: &str) -> bool {
     let wanted = line.trim_start_matches('/');
     let wanted = if wanted.ends_with('/') { format!("{wanted}*") } else { wanted.to_owned() };
@@ -403,14 +404,14 @@ fn has_beneath(index: &Index, line: &str) -> bool {
     found.is_ok()
 }
 
-/// The repository's own list of ignored files, if it has one.
+/// The repository's `info/exclude`, if it exists.
 pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = common.join("info").join("exclude");
     plain::content(&path).doing_at("reading the list of ignored files", &path)
 }
 
-/// Removes our lines from the repository's own list of ignored files, which was `before` when they were added. If it was not
-/// changed since, it becomes what it was, byte for byte.
+/// Removes our lines from the repository's `info/exclude`, which was `before` when they were added. If it has not
+/// changed since, it is restored byte for byte.
 pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&[u8]>) -> Result<(), Error> {
     let Some(now) = excluded(common)? else { return Ok(()) };
     let kept = without_ours(&now, before);
@@ -436,7 +437,7 @@ pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
     lines.filter(|line| !is_ours(line.trim_ascii_end())).flatten().copied().collect()
 }
 
-/// Removes the lists that a crash left beside the list of ignored files.
+/// Removes the temporary lists that a crash left beside `info/exclude`.
 pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
     let Ok(info) = folder(&common.join("info")) else { return Ok(()) };
     let names = info.names().unwrap_or_default();
@@ -444,13 +445,13 @@ pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
     left.into_iter().try_for_each(|name| pack_file::remove(&info, name).map(drop))
 }
 
-/// The name of a list of ignored files that is about to replace another.
+/// The name prefix of a list of ignored files that is about to replace another.
 const EXCLUDE_BESIDE: &str = "exclude.indelible-";
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
     if !info.exists() {
-        // By path, with the mode that git would give it.
+        // By path, with git's mode.
         modes.apply(|| std::fs::create_dir_all(&info)).doing_at("making a folder", &info)?;
         modes.mend(&info);
     }
@@ -472,7 +473,8 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
     placed.and_then(|()| sync(&info))
 }
 
-/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. Yes if its index is unreadable.
+/// Whether the repository in `home` tracks the file `path`, or anything in the folder `path`. True if its index is
+/// unreadable.
 pub fn tracks(home: &Path, path: &str) -> bool {
     if is_absent(home).unwrap_or(false) {
         return false;
@@ -482,7 +484,7 @@ pub fn tracks(home: &Path, path: &str) -> bool {
     index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
-/// The HEAD of a user's repository, as text for a person, and whether it tracks the file `path`.
+/// The HEAD of a user's repository, as text for a person, and whether its index tracks the file `path`.
 pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, bool), Error> {
     let head = repository.find_reference("HEAD").doing("reading HEAD")?;
     let head = match head.symbolic_target().ok().flatten() {
@@ -493,7 +495,7 @@ pub(super) fn theirs(repository: &Repository, path: &str) -> Result<(String, boo
         }
         None => head.target().map_or_else(String::new, |id| format!("detached at {:.10}", id.to_string())),
     };
-    // Read only to inform its owner. A repository without an index tracks nothing.
+    // Read only to inform the owner. A repository without an index tracks nothing.
     let index = repository.index().doing("reading the index")?;
     Ok((head, index.get_path(Path::new(path), 0).is_some()))
 }

@@ -1,7 +1,7 @@
-//! Git's tree objects, by their bytes: read without loss, and written anew with some entries changed.
+//! Git's tree objects, as bytes: parsed without loss, and rewritten with some entries changed.
 //!
-//! A tree is a run of `<mode in octal> <name>\0<20 bytes of id>`, ordered by name, where a folder's name counts as if it
-//! ended in `/`. Names are bytes: what its owner put there need not be UTF-8, and is carried over as it is.
+//! A tree is a run of `<mode in octal> <name>\0<20 bytes of id>`, ordered by name, where a folder's name sorts as if
+//! it ended in `/`. Names are bytes: a user's need not be UTF-8, and are copied unchanged.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use git2::{ObjectType, Odb, OdbObject, Oid};
 
 use super::Error;
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     File,
@@ -19,7 +19,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// As a message names it.
+    /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Shape::File => "a file",
@@ -39,7 +39,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// A file of ours.
+    /// An entry for our file.
     pub(super) fn file(name: &'a str, id: Oid) -> Entry<'a> {
         Entry { mode: b"100644", name: name.as_bytes(), id }
     }
@@ -49,7 +49,7 @@ impl<'a> Entry<'a> {
         Entry { mode: b"40000", name: name.as_bytes(), id }
     }
 
-    /// That there is no such entry, nor any other of its name and shape.
+    /// A marker for removing the entry of this name and shape.
     pub(super) fn removed(of: &Entry<'a>) -> Entry<'a> {
         Entry { id: Oid::ZERO_SHA1, ..*of }
     }
@@ -86,7 +86,7 @@ pub(super) struct Malformed;
 /// The entries of a tree's bytes, in their order.
 pub(super) struct Entries<'a>(&'a [u8]);
 
-/// Reads a tree's bytes. After a [`Malformed`] nothing more comes.
+/// Parses a tree's bytes. After a [`Malformed`] the iterator ends.
 pub(super) fn entries(bytes: &[u8]) -> Entries<'_> {
     Entries(bytes)
 }
@@ -114,8 +114,8 @@ fn split_first(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     (!mode.is_empty() && !name.is_empty()).then_some((entry, rest))
 }
 
-/// The tree `base` with `changes` in it: an entry of the same name and order is replaced or removed, all others stay as they
-/// are.
+/// The tree `base` with `changes` applied: an entry of the same name and order is replaced or removed, all others
+/// stay.
 pub(super) fn with_changes(base: &[u8], mut changes: Vec<Entry<'_>>) -> Result<Vec<u8>, Malformed> {
     changes.sort_by(Entry::order);
     let mut out = Vec::with_capacity(base.len() + changes.iter().map(|it| it.name.len() + 28).sum::<usize>());
@@ -155,7 +155,7 @@ pub(super) fn read<'o>(objects: &'o Odb<'_>, id: Oid, path: &str) -> Result<OdbO
     }
 }
 
-/// The error for a tree whose bytes are none.
+/// The error for an invalid tree.
 pub(super) fn malformed(id: Oid, path: &str) -> Error {
     Error::Damaged { object: id.to_string(), what: format!("the folder {path:?}, which is malformed"), source: None }
 }

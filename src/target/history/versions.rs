@@ -1,4 +1,4 @@
-//! What a file was: every version of it that the branch has had.
+//! The versions of a file: every content that it has had in the branch.
 
 use git2::{ObjectType, Odb, Oid};
 
@@ -6,8 +6,8 @@ use super::query::{find_file, read_blob};
 use super::{Doing as _, Error, History};
 
 impl History {
-    /// The last bytes that the file `path` had in the branch, whether or not its tree still has it: the newest commit that has it
-    /// says so.
+    /// The last bytes that the file `path` had in the branch, whether or not the tree still has it: from the newest
+    /// commit that has it.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -20,7 +20,7 @@ impl History {
         Ok(found)
     }
 
-    /// Whether the branch has, or had, exactly `bytes` at `path`: they are a revision of ours, not an edit.
+    /// Whether the branch has, or had, exactly `bytes` at `path`: then they are a revision that we wrote, not an edit.
     ///
     /// # Errors
     /// As [`History::tip`].
@@ -34,7 +34,7 @@ impl History {
         Ok(found)
     }
 
-    /// Hands every version of the file `path` to `visit`, the newest first, until it says that it has seen enough.
+    /// Calls `visit` for every version of the file `path`, newest first, until it returns that it has seen enough.
     fn each_version(
         &self,
         path: &str,

@@ -1,18 +1,19 @@
 //! Rows of records that are amended, retracted and restored.
 //!
-//! 1. An operation changes a record's row only if its revision is greater than the one that the index has: again, or late, it
+//! 1. An operation changes a record's row only if its revision is greater than the index's: repeated or late, it
 //!    changes nothing. Row, revision and mark change in one transaction.
-//! 2. `marks` has what became of each record that was ever retracted, restored or erased, and is kept for ever. A record with a
-//!    hidden mark is inserted by nothing but its restoration.
-//! 3. A retracted record keeps its entry in `records`, with its row's number negative: the number is free in an adopted table, and
-//!    another row can have it by then. All of the row's cells are in its mark, other programs' columns among them, and
-//!    come back with it, under the old number if that is free.
-//! 4. An amendment sets the columns of the fields that it changed, and `updated_at`. What others count in a row stays.
+//! 2. `marks` has the state of each record that was ever retracted, restored or erased, and is kept forever. Only a
+//!    restoration inserts a record that has a hidden mark.
+//! 3. A retracted record keeps its entry in `records`, with its row's number negative: the number is free in an
+//!    adopted table, and another row may take it. The mark keeps all cells of the row, other programs' columns
+//!    included; a restoration brings them back, under the old number if that is free.
+//! 4. An amendment sets the columns of the fields that it changed, and `updated_at`. Counters that other programs keep
+//!    in a row stay.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit | the row as it was (SQLite rolls back) | replay of the journal applies the operation |
-//! | after it | the row as it is to be; after a power cut perhaps as it was | replay of the journal applies it |
+//! | after it | the new row; after a power cut perhaps the old one | replay of the journal applies it |
 
 use std::collections::BTreeMap;
 
@@ -29,15 +30,15 @@ use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
 use crate::page::StateFile;
 
-/// How a row says a time.
+/// The format of times in rows.
 const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
 impl Index {
-    /// Gives the row of a record the content of `amendment`. Returns whether it changed something: not if the row has that
-    /// revision or a greater one, nor if the record is hidden or not known.
+    /// Applies `amendment` to the row of a record. Returns whether something changed: false if the row has that
+    /// revision or a greater one, or if the record is hidden or unknown.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the table does not take it, and every other [`Error`]; nothing has changed then.
+    /// [`Error::RowRefused`] if the table rejects it, and every other [`Error`]; nothing has changed then.
     pub fn amend(&mut self, amendment: &Amendment) -> Result<bool, Error> {
         let Amendment { change, record: intent } = amendment;
         self.change("amend a row of the index", |transaction, error| {
@@ -68,8 +69,8 @@ impl Index {
         })
     }
 
-    /// Takes the row of a record out of its table and marks the record, as `mark` says. Returns whether it changed something: not
-    /// if the record has a mark of that revision or a greater one. A record that is not known is marked as well.
+    /// Removes the row of a record from its table and marks the record, as `mark` says. Returns whether something
+    /// changed: false if the record has a mark of that revision or a greater one. An unknown record is marked as well.
     ///
     /// # Errors
     /// Every [`Error`]; nothing has changed then.
@@ -77,7 +78,7 @@ impl Index {
         self.change("take a row out of the index", |transaction, error| {
             let hide = || {
                 let row = found(transaction, mark.of)?.filter(|row| row.number > 0);
-                // Its row can have come after its mark: from a recorder that was stopped before it inserted it.
+                // The row may have come after the mark, from a recorder that was stopped before it inserted the row.
                 match marked(transaction, mark.of)? {
                     Some(known) if known > mark.revision => return Ok(false),
                     Some(known) if known == mark.revision && row.is_none() => return Ok(false),
@@ -102,12 +103,12 @@ impl Index {
         })
     }
 
-    /// Brings the row of a record back, and marks the record as `mark` says: with the cells and under the number that it had, or
-    /// as `row` says where the index does not know them. Returns whether it changed something: not if the record has a mark
-    /// of that revision or a greater one.
+    /// Restores the row of a record, and marks the record as `mark` says: with its old cells and number or, if the
+    /// index does not know them, from `row`. Returns whether something changed: false if the record has a mark of that
+    /// revision or a greater one.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the table does not take it, and every other [`Error`]; nothing has changed then.
+    /// [`Error::RowRefused`] if the table rejects it, and every other [`Error`]; nothing has changed then.
     pub fn unhide(&mut self, mark: &StateFile, row: Option<&RowImage<'_>>) -> Result<bool, Error> {
         self.change("bring a row of the index back", |transaction, error| {
             if marked(transaction, mark.of).map_err(error)?.is_some_and(|known| known >= mark.revision) {
@@ -124,7 +125,7 @@ impl Index {
         })
     }
 
-    /// Changes something in one transaction.
+    /// Runs a change in one transaction.
     fn change(
         &mut self,
         doing: &'static str,
@@ -144,7 +145,7 @@ impl Index {
         Ok(true)
     }
 
-    /// Hands each record that was amended to `take`, with its row's revision.
+    /// Calls `take` for each amended record, with its row's revision.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -166,7 +167,7 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
-    /// How the record `id` came to its content; `None` if it is as it was first recorded, or not known.
+    /// How the content of the record `id` came about; `None` if it is as first recorded, or if the record is unknown.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -185,7 +186,7 @@ impl Index {
     }
 }
 
-/// What `records` says of a record.
+/// A record's entry in `records`.
 struct Found {
     kind: Kind,
     /// Its row's number; negative if the record is hidden.
@@ -207,19 +208,19 @@ fn found(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Found>, r
     Ok(transaction.query_row(sql, [id.to_string()], read).optional()?.flatten())
 }
 
-/// Remembers how the content of `id` came about.
+/// Stores how the content of `id` came about.
 pub(super) fn remember(transaction: &Transaction<'_>, id: RecordId, amended: &Amended) -> Result<(), rusqlite::Error> {
     let sql = "UPDATE records SET revision = ?2, amended = ?3 WHERE id = ?1";
     let values = params![id.to_string(), amended.revision.to_string(), amended.fields_line()];
     transaction.execute(sql, values).map(|_| ())
 }
 
-/// The fields whose value is from another amendment than the row's, whose fields `had` says.
+/// The fields whose value comes from another amendment than the row's; `had` has the row's.
 fn changed<'a>(
     amended: &'a Amended,
     had: &'a BTreeMap<String, Revision>,
 ) -> impl Iterator<Item = &'static FieldSpec> + use<'a> {
-    // Not by the row's own revision: what joins two amendments has fields of an earlier one.
+    // The row's own revision does not decide: a join of two amendments has fields of an earlier one.
     let other = amended.fields.iter().filter(|(name, revision)| had.get(*name) != Some(revision));
     other.filter_map(|(name, _)| FieldSpec::named(name))
 }
@@ -237,7 +238,7 @@ fn set_columns(
     let at = at.strftime(TIME).to_string();
     let cells: Vec<_> = fields.filter_map(text).chain([("updated_at", at)]).collect();
     for (column, text) in cells.into_iter().filter(|(column, _)| there.iter().any(|it| it == column)) {
-        // A number's column takes its text for the number, by its affinity.
+        // A numeric column converts the text to a number, by its affinity.
         let sql = format!("UPDATE {} SET {column} = ?2 WHERE id = ?1", table.name);
         transaction.execute(&sql, params![number, text])?;
     }
@@ -255,7 +256,7 @@ fn bring_back(
     put_mark(transaction, mark)?;
     transaction.execute("UPDATE marks SET kept = NULL WHERE id = ?1", [&id])?;
     match (known, kept.flatten()) {
-        // It is there: only the mark says more now.
+        // The row exists: only the mark changes.
         (Some(known), _) if known.number > 0 => Ok(()),
         (Some(known), Some(kept)) => {
             let kept: String = kept;
@@ -267,7 +268,7 @@ fn bring_back(
             let number = if is_taken { transaction.last_insert_rowid() } else { -known.number };
             transaction.execute("UPDATE records SET row_id = ?2 WHERE id = ?1", params![id, number]).map(|_| ())
         }
-        // What the row held is gone with an index that was lost: the record's own is all there is.
+        // A lost index took the row's other cells with it: only the record's own content is left.
         (known, _) => {
             let Some(row) = row else { return Ok(()) };
             if known.is_some() {
@@ -359,7 +360,7 @@ mod tests {
         for late in [&third, &amendment(&intent, 2, "second")] {
             assert!(!bench.index.amend(late).expect("it is looked at"), "equal or older changes nothing");
         }
-        // What joins two amendments has a field of an earlier one.
+        // A join of two amendments has a field of an earlier one.
         let mut joined = amendment(&intent, 4, "second");
         joined.record.amended.as_mut().expect("it is amended").fields =
             BTreeMap::from([("rule".to_owned(), Revision { n: 2, op: Uuid::from_u128(2) })]);
@@ -396,7 +397,7 @@ mod tests {
         assert!(!bench.index.unhide(&restored, None).expect("it is looked at"));
         assert_eq!(bench.rows(), before);
         assert_eq!(bench.index.find(intent.id).expect("readable").expect("it is known").row_id, Some(number));
-        // Once more, and this time another row has its number.
+        // Once more, and this time another row has taken its number.
         assert!(bench.index.hide(&mark(intent.id, 4, Presence::Retracted)).expect("it is taken"));
         let taken = format!("INSERT INTO heuristics (id, domain, rule) VALUES ({number}, 'd', 'theirs')");
         bench.index.connection.execute_batch(&taken).expect("it is free");

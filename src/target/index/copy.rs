@@ -1,12 +1,12 @@
-//! Copies of a whole database: to try things on, and to begin again from (`rebuild`).
+//! Copies of a whole database: to try changes on, and to restart from (`rebuild`).
 //!
 //! 1. A copy is the database as it was at one moment, or there is no copy.
-//! 2. SQLite writes a copy and syncs it, by its path. Its owner moves it to its place and syncs the name.
-//! 3. A temporary copy has no name, and goes with the process.
+//! 2. SQLite writes a copy and syncs it, by its path. The caller moves it into place and syncs the name.
+//! 3. A temporary copy has no name, and disappears with the process.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | while a copy is written to a file of its own | part of that file, which is temporary | its owner: `adopt`, `pipeline::adopted` |
+//! | while a copy is written to its own file | part of that temporary file | its owner: `adopt`, `pipeline::adopted` |
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 
-/// Copies all of `from` into `to`, as it is at one moment: `to` has all of it afterwards, or is as it was.
+/// Copies all of `from` into `to`, as of one moment: afterwards `to` has all of it, or is unchanged.
 ///
 /// # Errors
-/// [`Error::Busy`] if somebody has a lock on either, and what reading and writing them says.
+/// [`Error::Busy`] if another process has locked either, and errors of reading and writing them.
 pub(super) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
     let error = from.error("copy the database");
     let _held = order::take(Lock::Index);
@@ -32,23 +32,23 @@ pub(super) fn copy(from: &Index, to: &mut Connection) -> Result<(), Error> {
     }
 }
 
-/// Copies `index` to the new file `to` and checks the copy. It is one file, and synced.
+/// Copies `index` to the new file `to` and checks the copy. The copy is a single file, and synced.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if the copy is not sound, and as [`copy`].
+/// [`Error::Corrupt`] if the copy is damaged, and as [`copy`].
 pub(crate) fn copy_to(index: &Index, to: &Path) -> Result<(), Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let error = |source| Error::Sqlite { doing: "write a copy of the database", source };
     let mut copied = Connection::open_with_flags(to, flags).map_err(error)?;
     copy(index, &mut copied)?;
-    // Whatever mode it is copied in, the copy is to be one file.
+    // The copy has to be a single file, whatever the original's journal mode.
     let single = copied.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
     single.map_err(error)?;
     copied.close().map_err(|(_, source)| error(source))?;
     Index::open(to, PATIENCE)?.check_integrity()
 }
 
-/// A copy of `index` that nobody else sees, in a file without a name, which goes when it is closed.
+/// A private copy of `index`, in a file without a name that disappears when it is closed.
 ///
 /// # Errors
 /// As [`copy`].
@@ -56,19 +56,19 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
     let failed = |source| Error::Sqlite { doing: "make a temporary database", source };
     let mut connection = Connection::open("").map_err(failed)?;
     copy(index, &mut connection)?;
-    // By the path of the original, which is what is wrong if the copy is.
+    // Errors name the original's path: if the copy is damaged, so is the original.
     Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, identity: None, access: index.access })
 }
 
 impl Index {
-    /// Copies all that the write-ahead log holds into the database and empties the log. False if another process reads or
-    /// writes meanwhile; nothing is lost by that.
+    /// Copies all of the write-ahead log into the database and empties the log. Returns false if another process reads
+    /// or writes meanwhile; nothing is lost then.
     pub(crate) fn fold(&self) -> Result<bool, rusqlite::Error> {
         let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
         Ok(busy == 0)
     }
 
-    /// Closes the index as other programs do: the last one to close it takes the log away.
+    /// Closes the index as other programs do: the last one to close it removes the log.
     pub(crate) fn close_last(self) -> Result<(), Error> {
         let error = self.error("close the database");
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&error)?;

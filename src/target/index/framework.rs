@@ -1,15 +1,15 @@
-//! Rows in tables of the Emergent Learning Framework: what its readers can take, and what it lacks.
+//! Rows in tables of the Emergent Learning Framework: what its readers accept, and what it lacks.
 //!
-//! 1. In an adopted home, a row has what the framework's own programs would put there. Its tools make file names of a
-//!    heuristic's domain, split rows at line ends, and show every summary whole.
-//! 2. Where that is not the exact text, `records` has that beside it (`exact_headline`, `exact_domain`). A summary is
-//!    whole in the record's file alone.
-//! 3. Whether a home's tables are the framework's is said in the index, by `framework` in `indelible`, so that a recorder
-//!    sees it in the transaction that it inserts in.
+//! 1. In an adopted home, a row has what the framework's own programs would write. Its tools turn a heuristic's domain
+//!    into file names, split rows at line ends, and show every summary whole.
+//! 2. If that is not the exact text, `records` stores the exact text beside it (`exact_headline`, `exact_domain`).
+//!    Only the record's file has the whole summary.
+//! 3. `framework` in the table `indelible` of the index says whether a home's tables are the framework's, so that a
+//!    recorder reads it in the transaction in which it inserts.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the layout's transaction is committed | the old layout (SQLite rolls back) | `init`, `adopt`, the next worker |
+//! | before the layout's commit | the old layout (SQLite rolls back) | `init`, `adopt`, the next worker |
 //! | after it | the new layout; after a power cut perhaps the old one | the same |
 
 use std::borrow::Cow;
@@ -21,24 +21,24 @@ use super::{Error, Index};
 use crate::fs::order::{self, Lock};
 use crate::model::{Record, RecordId};
 
-/// What `indelible` says of a home whose tables are the framework's.
+/// The key in `indelible` for a home whose tables are the framework's.
 const FRAMEWORK: &str = "framework";
-/// The longest domain of the framework's, and the longest first line of a summary, in characters.
+/// The framework's limits on a domain and on the first line of a summary, in characters.
 const DOMAIN_CHARS_MAX: usize = 100;
 const SUMMARY_CHARS_MAX: usize = 500;
-/// What `records` has beside what every home's has.
+/// The columns of `records` that only these homes have.
 pub(super) const EXACT: [&str; 2] = ["exact_headline", "exact_domain"];
-/// The same, behind other columns.
+/// The same, to append to other columns.
 pub(super) const COLUMNS: &str = ", exact_headline, exact_domain";
 
-/// What a row of the framework's has in the place of a record's own text, where that differs.
+/// A record's exact texts, where a row of the framework's differs from them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fitted {
     pub headline: Option<String>,
     pub domain: Option<String>,
 }
 
-/// `record` as a row of the framework's can have it, and what of it is not the exact text.
+/// `record` fitted to a row of the framework's, and the exact texts that differ.
 pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
     let mut row = record.clone();
     let exact = match &mut row {
@@ -58,7 +58,7 @@ pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
     (row, exact)
 }
 
-/// `record`, read from the row of `id`, with the exact texts that the row does not have.
+/// `record`, read from the row of `id`, with the exact texts restored.
 pub(super) fn exactly(connection: &Connection, id: RecordId, mut record: Record) -> Result<Record, rusqlite::Error> {
     let exactly = columns_or_null(connection, "records", &EXACT)?;
     let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
@@ -76,14 +76,14 @@ pub(super) fn exactly(connection: &Connection, id: RecordId, mut record: Record)
     Ok(record)
 }
 
-/// Makes `fit` of `text`. Returns the exact text if that is another one.
+/// Replaces `text` by `fit` of it. Returns the exact text if it differs.
 fn replace(text: &mut String, fit: impl Fn(&str) -> String) -> Option<String> {
     let fitted = fit(text);
     (fitted != *text).then(|| std::mem::replace(text, fitted))
 }
 
-/// A domain as the framework spells it: lower case, dashes for spaces, nothing but `a` to `z`, digits and dashes. One of
-/// which nothing is left has a name that its checksum gives it.
+/// A domain as the framework spells it: lower case, dashes for spaces, only `a` to `z`, digits and dashes. If nothing
+/// is left, the name is made from a checksum of the domain.
 pub(super) fn domain(text: &str) -> String {
     let spelt = text.to_lowercase().replace(' ', "-");
     let mut plain: String =
@@ -95,7 +95,7 @@ pub(super) fn domain(text: &str) -> String {
     }
 }
 
-/// The line of a summary that the framework keeps in the row: the first that says something, cut to its length.
+/// The line of a summary that the framework keeps in the row: the first non-empty one, cut to its limit.
 fn summary(text: &str) -> &str {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let end = line.char_indices().nth(SUMMARY_CHARS_MAX).map_or(line.len(), |(at, _)| at);
@@ -111,7 +111,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The version of the schema, and whether the tables are the framework's, so that rows are to be as its readers take them.
+/// The version of the schema, and whether the tables are the framework's, so that rows have to fit its readers.
 pub(super) fn layout(connection: &Connection) -> Result<(Option<u32>, bool), rusqlite::Error> {
     let mut statement =
         connection.prepare("SELECT name, value FROM indelible WHERE name IN ('schema', 'framework')")?;
@@ -131,9 +131,9 @@ fn is_framework(connection: &Connection) -> Result<bool, rusqlite::Error> {
 }
 
 impl Index {
-    /// Brings the tables up to date: `experiments` that a version before made gets the column that the framework's readers
-    /// want, and in an adopted home (`is_adopted`) rows are as these can take them. It costs a look where nothing is
-    /// to do.
+    /// Brings the tables up to date: an older version's `experiments` gets the column that the framework's readers
+    /// need, and in an adopted home (`is_adopted`) rows are fitted to these readers. If nothing is to do, it costs one
+    /// check.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing has changed then.
@@ -148,7 +148,7 @@ impl Index {
         let mut update = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             if lacks_updated_at(&transaction)? {
-                // A column that is added can have no default that changes.
+                // SQLite allows no non-constant default in an added column.
                 transaction.execute_batch(
                     "ALTER TABLE experiments ADD COLUMN updated_at DATETIME;
                      UPDATE experiments SET updated_at = created_at;",
@@ -168,7 +168,7 @@ impl Index {
     }
 }
 
-/// Whether `experiments` is the table that a version before made, without the time of its last change.
+/// Whether `experiments` is an older version's table, without the time of the last change.
 fn lacks_updated_at(connection: &Connection) -> Result<bool, rusqlite::Error> {
     let columns = columns_of(connection, "experiments")?;
     const OURS: [&str; 9] =
@@ -176,14 +176,14 @@ fn lacks_updated_at(connection: &Connection) -> Result<bool, rusqlite::Error> {
     if columns != OURS {
         return Ok(false);
     }
-    // The framework had tables with these columns as well, which its programs of that age read.
+    // The framework, too, had tables with these columns, and its programs of that age read them.
     let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'experiments'";
     let made = connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional()?;
     Ok(made.is_some_and(|made| made.starts_with("CREATE TABLE experiments (\n    id INTEGER PRIMARY KEY AUTOINCREMENT,\n    name TEXT NOT NULL,\n    hypothesis TEXT,\n    status TEXT DEFAULT 'active',\n    outcome TEXT,\n    cycles_run INTEGER DEFAULT 0,\n    folder_path TEXT,\n    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,\n    completed_at DATETIME")))
 }
 
-/// Makes of the rows that a version before inserted what the framework's readers can take. A row that a trigger keeps from
-/// being changed stays as it is.
+/// Fits rows that an older version inserted to the framework's readers. A row stays as it is if a trigger prevents the
+/// change.
 fn fit_rows(connection: &Connection) -> Result<(), rusqlite::Error> {
     let rows = [
         ("heuristics", "'heuristic'", "domain", domain as fn(&str) -> String, "exact_domain"),

@@ -7,10 +7,10 @@ use crate::fs::order::{self, Lock};
 use crate::model::HomeId;
 
 impl Index {
-    /// Notes that the index is of the home `id`, whatever it said before: one that came by a clone has another home's.
+    /// Sets the index's home id to `id`, replacing any other: an index from a clone has another home's.
     ///
     /// # Errors
-    /// [`Error::Busy`], and whatever SQLite refuses.
+    /// [`Error::Busy`], and other errors of SQLite.
     pub(crate) fn set_home(&mut self, id: HomeId) -> Result<(), Error> {
         let error = self.error("note the home's id in the index");
         let _held = order::take(Lock::Index);

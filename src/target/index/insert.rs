@@ -2,12 +2,12 @@
 //!
 //! 1. A record's row in its table and its entry in `records` appear in one transaction, or neither does.
 //! 2. A record has one row, however often it is inserted: the transaction holds the write lock while it looks.
-//! 3. A transaction syncs nothing.
+//! 3. A transaction does not sync.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit | no row (SQLite rolls back) | replay of the journal inserts it |
-//! | after it | the row; after a power cut perhaps not | replay of the journal inserts it |
+//! | after it | the row; after a power cut perhaps no row | replay of the journal inserts it |
 
 use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -18,27 +18,27 @@ use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
 
-/// What a row is made from.
+/// The content of a new row.
 #[derive(Clone, Copy, Debug)]
 pub struct RowImage<'a> {
     /// The record.
     pub id: RecordId,
     /// When it was recorded.
     pub created_at: Timestamp,
-    /// Under which key.
+    /// The key it was recorded under.
     pub key: Option<&'a str>,
     /// Its fields.
     pub record: &'a Record,
     /// Where it comes from.
     pub provenance: &'a Provenance,
-    /// How it came to its content, if that is not as it was first recorded.
+    /// How its content came about, if it is not as first recorded.
     pub amended: Option<&'a Amended>,
     /// Its page, or its folder if it is an experiment; relative to the home.
     pub path: &'a str,
 }
 
 impl<'a> RowImage<'a> {
-    /// The row of `intent`, whose files came to lie at `path`.
+    /// The row of `intent`, whose files are at `path`.
     pub fn of(intent: &'a Intent, path: &'a str) -> RowImage<'a> {
         let key = intent.key.as_deref();
         RowImage {
@@ -58,32 +58,32 @@ impl<'a> RowImage<'a> {
 pub struct Inserted {
     /// The row in its table.
     pub row_id: i64,
-    /// Where the record's page or folder is, which is what an earlier insertion said.
+    /// The path of the record's page or folder, from the earlier insertion if there was one.
     pub path: String,
-    /// Whether it was not there before.
+    /// Whether this insertion made it.
     pub is_new: bool,
 }
 
-/// What became of rows that were to be inserted.
+/// The results of inserting rows.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Those that are there.
+    /// The rows that exist now.
     pub inserted: Vec<Inserted>,
-    /// The records whose rows their tables do not take, and why.
+    /// The records whose rows were rejected by their tables, and why.
     pub refused: Vec<(RecordId, Error)>,
 }
 
 impl Index {
-    /// Inserts rows in one transaction, and returns for each the row that its record has now and whether it is new.
+    /// Inserts rows in one transaction. Returns for each the row that its record has now, and whether it is new.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] for a row that its table does not take, [`Error::Newer`] for an index that this program does
-    /// not know; nothing is inserted then. Every other [`Error`].
+    /// [`Error::RowRefused`] if a table rejects a row, [`Error::Newer`] if this program does not know the index's
+    /// version; nothing is inserted then. Every other [`Error`].
     pub fn insert(&mut self, rows: &[RowImage<'_>]) -> Result<Vec<Inserted>, Error> {
         self.insert_to(rows, None)
     }
 
-    /// As [`Index::insert`], and sets the watermark in the same transaction, if one is given.
+    /// As [`Index::insert`]; also sets the watermark in the same transaction, if one is given.
     ///
     /// # Errors
     /// As [`Index::insert`].
@@ -110,8 +110,8 @@ impl Index {
         Ok(inserted)
     }
 
-    /// As [`Index::insert`], but for rows that their tables do not take: these come back, each with why. Where there are
-    /// any, each of the others has a transaction of its own.
+    /// As [`Index::insert`], but rows that their tables reject are returned, each with its error. If there are any,
+    /// each of the others is inserted in a transaction of its own.
     ///
     /// # Errors
     /// As [`Index::insert`], without [`Error::RowRefused`]; some rows may be inserted then.
@@ -132,8 +132,8 @@ impl Index {
         Ok(taken)
     }
 
-    /// Forgets what `records` knows of `id`, so that the record can be inserted again; for an entry whose table lacks
-    /// the row.
+    /// Removes the entry of `id` from `records`, so that the record can be inserted again; for an entry whose table
+    /// lacks the row.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -144,7 +144,7 @@ impl Index {
     }
 }
 
-/// The statements that insert a record, prepared when they are first wanted.
+/// The statements that insert a record, prepared on first use.
 pub(super) struct Statements<'t> {
     transaction: &'t Transaction<'t>,
     /// Whether the tables are the framework's.
@@ -155,7 +155,8 @@ pub(super) struct Statements<'t> {
 }
 
 impl Table {
-    /// Prepares the insertion of a row. An adopted table may be older than some of our columns: it gets the others.
+    /// Prepares the insertion of a row. An adopted table may be older than some of our columns: only the others are
+    /// set.
     pub(super) fn prepare<'t>(
         &self,
         transaction: &'t Transaction<'t>,
@@ -170,7 +171,7 @@ impl Table {
             return Err(error);
         }
         let kept = self.columns(true, &there).collect::<Vec<_>>().join(", ");
-        // Named values, so that it takes the same arguments however many of them it uses.
+        // Named parameters, so that it takes the same arguments however many of them it uses.
         transaction.prepare(&format!(
             "WITH given ({columns}) AS (VALUES ({values})) INSERT INTO {name} ({kept}) SELECT {kept} FROM given"
         ))
@@ -196,8 +197,8 @@ impl<'t> Statements<'t> {
         })
     }
 
-    /// Inserts `row` unless its record has one. The transaction holds the write lock, so looking first is enough; and
-    /// an `INSERT OR IGNORE` would swallow what an adopted table refuses.
+    /// Inserts `row` unless its record has one. The transaction holds the write lock, so a prior check is enough. An
+    /// `INSERT OR IGNORE` would hide rejections by an adopted table.
     fn insert(&mut self, row: &RowImage<'_>, error: &impl Fn(rusqlite::Error) -> Error) -> Result<Inserted, Error> {
         let id = row.id.to_string();
         let found = self.find.query_row([&id], |found| Ok((found.get(0)?, found.get(1)?))).optional();
@@ -213,12 +214,12 @@ impl<'t> Statements<'t> {
         }
     }
 
-    /// Inserts `row`, whose record has none.
+    /// Inserts `row`, whose record has no row yet.
     pub(super) fn insert_new(&mut self, row: &RowImage<'_>) -> Result<(), rusqlite::Error> {
         self.insert_new_row(row).map(|_| ()).map_err(|refused| refused.source)
     }
 
-    /// Inserts `row`, whose record has none. Returns its number.
+    /// Inserts `row`, whose record has no row yet. Returns its number.
     fn insert_new_row(&mut self, row: &RowImage<'_>) -> Result<i64, Refused> {
         let in_table = |source| Refused { source, by_table: true };
         let (id, created_at) = (row.id.to_string(), format!("{:.3}", row.created_at));
@@ -277,7 +278,7 @@ impl<'t> Statements<'t> {
 /// Why a row could not be inserted.
 struct Refused {
     source: rusqlite::Error,
-    /// Whether it was the table that refused it, which can be another program's.
+    /// Whether the table rejected it. The table can be another program's.
     by_table: bool,
 }
 
@@ -287,7 +288,7 @@ impl From<rusqlite::Error> for Refused {
     }
 }
 
-/// Whether it is the table that does not take the row, with its constraints and triggers, and so never will.
+/// Whether the table rejects the row by its constraints or triggers: a retry cannot succeed.
 pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
     let code = error.sqlite_error_code();

@@ -1,17 +1,18 @@
-//! Opening a database that is only to be read: it works where nothing can be written, and on a full disk.
+//! Opening a database only to read it: works on read-only storage and on a full disk.
 //!
-//! 1. No file of the database changes. None appears beside it and none goes, with one exception: a log without a `-shm`,
-//!    where others may write ([`Others::MayWrite`]).
-//! 2. What is read is what is committed. There is one exception, and the caller reads again if it finds damage: a
-//!    database without a log is read as a file that does not change, and a process may open it in the meantime.
+//! 1. No file of the database changes, appears or disappears, with one exception: a log without a `-shm`, if others
+//!    may write ([`Others::MayWrite`]).
+//! 2. Only committed data is read, with one exception: a database without a log is read as an immutable file, and a
+//!    process may open it in the meantime. The caller reads again if it finds damage.
 //!
 //! | found, in WAL mode | opened |
 //! | --- | --- |
-//! | no log; or an empty one, and no `-shm` | as a file that does not change: no process has the database open |
+//! | no log; or an empty one, and no `-shm` | as immutable: no process has the database open |
 //! | a log and a `-shm` | with the `-shm` as it is; if no process has it open, SQLite keeps one in memory |
 //! | a log and no `-shm`, as after a crash | others may write: as by a writer, which makes a `-shm`; kept out: locked |
 //!
-//! In another mode SQLite needs no file to read, unless a crash left a journal to roll back: it is opened as by a writer.
+//! In another mode SQLite needs no file to read, unless a crash left a journal to roll back: then it is opened as by a
+//! writer.
 
 use std::fs::{File, symlink_metadata};
 use std::io::Read as _;
@@ -24,10 +25,10 @@ use rusqlite::config::DbConfig;
 use super::open::{Access, beside, check_files, connection, flags, identity_of, spare_memory};
 use super::{Error, Index};
 
-/// Where a database's header says how its journal is kept: 2 and 2 in WAL mode.
+/// The offset of the journal mode in a database's header: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
 
-/// What other processes may do while a database is read whose log a crash has left.
+/// What other processes may do while a database with a crash's log is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
     /// Write to it. SQLite makes a `-shm` beside it.
@@ -57,7 +58,7 @@ impl Index {
     }
 }
 
-/// Whether the database is in WAL mode, as far as its header says so.
+/// Whether the database is in WAL mode, according to its header.
 pub(crate) fn is_in_wal_mode(path: &Path) -> bool {
     let mut header = [0; VERSIONS_AT + 2];
     let is_file = symlink_metadata(path).is_ok_and(|it| it.is_file());
@@ -81,7 +82,7 @@ fn read_only(path: &Path, wait: Duration, parameter: &str) -> Result<Index, Erro
     Index::connect_by(&PathBuf::from(uri), path, flags, wait)
 }
 
-/// Opens a database whose log a crash has left. It keeps other processes out until it is closed, and so needs no shared
+/// Opens a database with a crash's log. It locks out other processes until it is closed, and so needs no shared
 /// memory.
 fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
     let failed = |source| Error::Sqlite { doing: "open the database", source };
@@ -91,7 +92,7 @@ fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
     let set = || {
         connection.busy_timeout(wait)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        // Before anything is read.
+        // Before the first read.
         connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
     };
     set().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Marks: what became of records that were ever retracted, restored or erased. They are kept for ever.
+//! Marks: the state of every record that was ever retracted, restored or erased. They are kept forever.
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -11,7 +11,7 @@ use crate::model::{RecordId, Revision};
 use crate::page::{Presence, StateFile};
 
 impl Index {
-    /// What became of the record `id`; `None` if it was never retracted, restored or erased, as far as the index knows.
+    /// The mark of the record `id`; `None` if it was never retracted, restored or erased, as far as the index knows.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -21,7 +21,7 @@ impl Index {
         Ok(found)
     }
 
-    /// Hands what became of each such record to `take`.
+    /// Calls `take` for every mark.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -36,7 +36,7 @@ impl Index {
         mut take: impl FnMut(StateFile),
     ) -> Result<(), Error> {
         let mut read = || {
-            // An index that an older program made, and that nothing was written to since, has no marks.
+            // An older program's index lacks the table `marks` until the next write.
             if columns_of(&self.connection, "marks")?.is_empty() {
                 return Ok(());
             }
@@ -95,7 +95,7 @@ pub(super) fn cells(
     Ok(Some(serde_json::Value::Object(cells).to_string()))
 }
 
-/// The cells in what [`cells`] made.
+/// Parses the cells that [`cells`] wrote.
 pub(super) fn cells_of(kept: &str) -> Vec<(String, Value)> {
     let cell = |value: &serde_json::Value| match value {
         serde_json::Value::Number(number) => number.as_i64().map(Value::Integer),

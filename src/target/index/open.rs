@@ -1,10 +1,10 @@
-//! Connections: how the index is opened, what an error of SQLite means, and when rows are durable.
+//! Connections: how the index is opened, how SQLite's errors are mapped, and when rows are durable.
 //!
-//! 1. Every connection comes from [`connection`], so that SQLite makes its system calls our way before it opens a file.
+//! 1. Every connection comes from [`connection`], so that our system calls are installed before SQLite opens a file.
 //! 2. No symbolic link is followed, and each file of the index is a plain file with one name.
-//! 3. A connection syncs nothing but in [`Index::sync`], and makes no checkpoint when it is closed.
+//! 3. A connection syncs only in [`Index::sync`], and makes no checkpoint when it is closed.
 //! 4. SQLite opens its files itself, by path. The file layer neither sees nor simulates its writes and syncs.
-//! 5. SQLite's result code decides what an error is, never its text.
+//! 5. An error is mapped by SQLite's result code, never by its text.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -18,13 +18,13 @@ use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::model::HomeId;
 
-/// SQLite counts milliseconds in 31 bits.
+/// SQLite stores milliseconds in 31 bits.
 const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// What the names of the index's files have behind the database's.
+/// The suffixes of the index's files, after the database's name.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
-/// What SQLite looks for as well, though with a log it makes none: a journal that is to be rolled back.
+/// SQLite also looks for a rollback journal, though it makes none in WAL mode.
 const JOURNAL: &str = "-journal";
 
 /// What a connection may do.
@@ -35,8 +35,7 @@ pub(super) enum Access {
 }
 
 impl Index {
-    /// Makes the index at `path`, or the tables that it lacks, and returns the home's id that it carries: `home` if it
-    /// carried none.
+    /// Makes the index at `path`, or the tables that it lacks. Returns the home's id in it: `home` if it had none.
     ///
     /// # Errors
     /// Every [`Error`] but `Missing` and `RowRefused`.
@@ -46,10 +45,10 @@ impl Index {
         index.prepare_tables(home, false)
     }
 
-    /// Opens the index at `path`. Whoever uses it waits no longer than `wait` for another process's lock.
+    /// Opens the index at `path`. The caller waits no longer than `wait` for another process's lock.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is none; nothing is made then.
+    /// [`Error::Missing`] if it does not exist; nothing is made then.
     pub fn open(path: &Path, wait: Duration) -> Result<Index, Error> {
         Index::connect(path, flags(), wait)
     }
@@ -58,7 +57,7 @@ impl Index {
         Index::connect_by(path, path, flags, wait)
     }
 
-    /// Opens the index at `path` under the name `name`, which is its path or says more than that.
+    /// Opens the index at `path` under the name `name`: its path, or a URI with parameters.
     pub(super) fn connect_by(name: &Path, path: &Path, flags: OpenFlags, wait: Duration) -> Result<Index, Error> {
         let wait = wait.min(WAIT_MAX);
         let access = match flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
@@ -74,7 +73,7 @@ impl Index {
         check_files(path)?;
         let index = Index { connection, path: path.into(), wait, identity: identity_of(path), access };
         spare_memory(&index.connection);
-        // Checkpoints are the worker's; by default the last one to close would make one, with four syncs.
+        // The worker makes the checkpoints; by default the last connection to close would make one, with four syncs.
         let set = || {
             index.connection.busy_timeout(wait)?;
             index.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -98,7 +97,7 @@ impl Index {
         identity_of(&self.path) != self.identity
     }
 
-    /// Whether a row could be inserted now: whether nobody holds SQLite's lock for longer than `wait`.
+    /// Whether a row could be inserted now: no process holds SQLite's lock for longer than `wait`.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Sqlite`].
@@ -116,8 +115,7 @@ impl Index {
         }
     }
 
-    /// Copies what the write-ahead log holds into the database, as far as no reader is in the way. Returns whether that
-    /// was all of it.
+    /// Copies the write-ahead log into the database, as far as readers allow. Returns whether all of it was copied.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -128,20 +126,20 @@ impl Index {
         Ok(in_log == copied)
     }
 
-    /// Makes every row durable that has been inserted, by whomever. Returns whether all of them are in the database's own
-    /// file, which they are unless a reader was in the way.
+    /// Makes all inserted rows durable, including other processes' rows. Returns whether all of them are in the
+    /// database's own file; they are unless a reader was in the way.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing may be taken for durable then.
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing counts as durable then.
     pub fn sync(&self) -> Result<bool, Error> {
         let _held = order::take(Lock::Index);
-        // On macOS a plain sync ends at the drive's own memory; elsewhere this is nothing.
+        // On macOS a plain sync stops at the drive's cache; elsewhere this has no effect.
         let whole = self.connection.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;");
         whole.map_err(self.error("make the index durable"))?;
         let is_whole = self.checkpoint()?;
-        // A commit that changes no byte syncs nothing, hence the counter. It is also the first write after the
-        // checkpoint, so that no recorder has to sync the write-ahead log's new header.
-        // That write also cuts the log to what it needs.
+        // A commit that changes no byte does not sync, hence the counter. It is also the first write after the
+        // checkpoint, so that no recorder has to sync the write-ahead log's new header. It truncates the log to the
+        // size that it needs, too.
         let sync = self.connection.execute_batch(
             "PRAGMA journal_size_limit = 65536;
              PRAGMA synchronous = FULL;
@@ -154,12 +152,13 @@ impl Index {
         })
     }
 
-    /// Moves the `-shm` of the index at `path` to `aside`, if it is what keeps the index from being opened: it holds nothing
-    /// that SQLite does not make again. Nobody else may have the database open meanwhile, or there would be two of them, so
-    /// it is done under a lock that says so. Returns whether it was moved.
+    /// Moves the `-shm` of the index at `path` to `aside`, if that file keeps the index from being opened: SQLite can
+    /// recreate all of it. If another process had the database open meanwhile, there would be two of them, so it is
+    /// done under a lock that excludes other processes. Returns whether it was moved.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody has the database open, and what keeps the database or its log from being opened.
+    /// [`Error::Busy`] if another process has the database open, and whatever keeps the database or its log from being
+    /// opened.
     pub(crate) fn clear_shared_memory(
         path: &Path,
         aside: impl FnOnce(&str) -> Result<(), crate::fs::Error>,
@@ -170,7 +169,7 @@ impl Index {
         let connection = connection(path, flags()).map_err(|it| failed_to(doing, path, Access::ReadAndWrite, it))?;
         let alone = || {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            // In this mode SQLite needs no shared memory, and keeps everybody else out until it is closed.
+            // In this mode SQLite needs no shared memory, and locks out all other processes until it is closed.
             connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK;")
         };
         let _held = order::take(Lock::Index);
@@ -192,8 +191,8 @@ impl Index {
     }
 }
 
-/// Checks that each file of the index at `path` is a plain one with one name: SQLite takes a folder or a pipe for what it is
-/// not, and what it writes to a file with a name elsewhere is written there too.
+/// Checks that each file of the index at `path` is a plain file with one name: SQLite misreads a folder or a pipe, and
+/// its writes to a file with another name elsewhere appear there too.
 pub(super) fn check_files(path: &Path) -> Result<(), Error> {
     let odd = FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
     match odd {
@@ -205,7 +204,7 @@ pub(super) fn check_files(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The error that `source` is, which SQLite gave for the index at `path`: it does not say which of its files it means.
+/// Maps `source`, an error of SQLite for the index at `path`: it does not say which file failed.
 fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite::Error) -> Error {
     use ErrorCode::{CannotOpen, PermissionDenied, ReadOnly, SystemIoFailure};
     let about_a_file =
@@ -218,31 +217,31 @@ fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite:
     }
 }
 
-/// What keeps this user from opening the file at `path`, as far as can be told without opening it: SQLite's locks on a file
-/// go when the process closes it, however it came to have it open.
+/// What keeps this user from opening the file at `path`, checked without opening it: SQLite's locks on a file are
+/// released when the process closes any handle to it.
 fn obstacle(path: &Path, access: Access) -> Option<String> {
     path.symlink_metadata().ok()?;
     os::oddity(path).map(str::to_owned).or_else(|| os::refusal_to_open(path, access == Access::ReadAndWrite))
 }
 
 pub(super) fn flags() -> OpenFlags {
-    // No symbolic link on the way to the index: the home's path has none, and beneath it none is followed.
+    // No symbolic link on the way to the index: the home's path has none, and links beneath it are not followed.
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }
 
-/// Every connection there is comes from here, so that none is opened before SQLite opens files as it should.
+/// The only source of connections, so that none is opened before our system calls are installed.
 pub(super) fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     set_calls();
     Connection::open_with_flags(path, flags)
 }
 
-/// Has SQLite set aside little memory for small allocations: it writes to every page of what it sets aside, by default of
-/// 48 KB, and a recorder uses a few.
+/// Limits SQLite's preallocation for small allocations: it touches every page of it, 48 KB by default, and a recorder
+/// needs a few.
 pub(super) fn spare_memory(connection: &Connection) {
     const SLOT_BYTES: std::ffi::c_int = 512;
     const SLOTS: std::ffi::c_int = 16;
-    // SAFETY: the connection is open, nothing has been prepared with it, and these are the arguments that this setting
-    // takes. Where SQLite refuses, it goes on with its default.
+    // SAFETY: the connection is open, nothing has been prepared with it, and these are the arguments of this setting.
+    // If SQLite refuses, it continues with its default.
     unsafe {
         let own = std::ptr::null_mut::<std::ffi::c_void>();
         rusqlite::ffi::sqlite3_db_config(
@@ -255,10 +254,10 @@ pub(super) fn spare_memory(connection: &Connection) {
     }
 }
 
-/// Has SQLite make some of its system calls our way, where the system allows that (`os::sqlite_calls`): `open` refuses
-/// symbolic links anywhere in a path, and what is mapped has no holes. The home's path has no link. SQLite opens by path, its
-/// log when it first needs it: by then a folder on the way may have become one. Nothing but its own table of system calls
-/// can change that; it is one for the whole process, and there is no safe way to it.
+/// Replaces some of SQLite's system calls by ours, where the system allows that (`os::sqlite_calls`): `open` refuses
+/// symbolic links anywhere in a path, and mapped files have no holes. The home's path has no link. But SQLite opens by
+/// path, its log only when it first needs it: by then a folder on the way may have become a link. Only SQLite's own
+/// table of system calls can change that; there is one for the whole process, and no safe access to it.
 ///
 /// A program that uses SQLite beside this library shares the setting, and must not use it in another thread while the
 /// first index is being opened: SQLite reads the table without a lock.
@@ -267,12 +266,14 @@ fn set_calls() {
     ONCE.call_once(|| {
         for (name, call) in os::sqlite_calls() {
             // SAFETY:
-            // - The default VFS is null or there for as long as the process, and `xSetSystemCall` is one of its functions,
-            //   given the VFS that it belongs to and a name that ends with a NUL. A name that it does not have is refused.
-            // - It takes every call as a pointer to a function without arguments. Before it calls one, it casts the pointer
-            //   back to the type that ours has (`osOpen`, `osPwrite`, `osPwrite64`, `osMmap` in os_unix.c), none variadic.
-            // - It writes the pointer without a lock. `Once` has all others that open an index wait, and no connection of
-            //   ours exists yet.
+            // - The default VFS is null or lives as long as the process, and `xSetSystemCall` is one of its functions;
+            //   its arguments are the VFS that it belongs to and a name that ends with a NUL. It refuses unknown
+            //   names.
+            // - It takes every call as a pointer to a function without arguments. Before it calls one, it casts the
+            //   pointer back to the type that ours has (`osOpen`, `osPwrite`, `osPwrite64`, `osMmap` in os_unix.c),
+            //   none variadic.
+            // - It writes the pointer without a lock. `Once` makes all others that open an index wait, and none of our
+            //   connections exists yet.
             unsafe {
                 let vfs = rusqlite::ffi::sqlite3_vfs_find(std::ptr::null());
                 if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {

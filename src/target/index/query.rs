@@ -1,7 +1,7 @@
 //! Reading rows. Nothing here changes the index.
 //!
 //! 1. A column that the table lacks reads as NULL: tables may be older than this program, or another program's.
-//! 2. A value that no record can have, such as a severity of 7 in an adopted table, reads as the field's default.
+//! 2. A value that is invalid in a record, such as a severity of 7 in an adopted table, reads as the field's default.
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::page::PageEntry;
 
-/// Where a record's row is.
+/// The location of a record's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The record.
@@ -77,7 +77,7 @@ impl Index {
         read().map_err(self.error("read a domain's heuristics from the index"))
     }
 
-    /// Hands every record that the index knows to `take`, in the order of their ids.
+    /// Calls `take` for every record that the index knows, ordered by id.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -98,7 +98,7 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
-    /// The record that a row holds, as far as a row holds it, with its key and where it comes from.
+    /// The record in a row, as far as a row holds it, with its key and provenance.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -107,7 +107,7 @@ impl Index {
         let read = || {
             let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
             let record = framework::exactly(&self.connection, known.id, record)?;
-            // An index that an older program made, and that nothing was inserted into since, lacks these columns.
+            // An older program's index lacks these columns until the next insertion.
             let columns = columns_or_null(&self.connection, "records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
             let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
@@ -123,7 +123,7 @@ fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
         id: parsed(row, 0)?,
         kind: parsed(row, 1)?,
         path: row.get(2)?,
-        // The number of a hidden record's row is negative: there is no such row.
+        // A hidden record's row number is negative: there is no such row.
         row_id: row.get::<_, Option<i64>>(3)?.filter(|number| *number > 0),
         created_at: parsed(row, 4)?,
     })
@@ -157,7 +157,7 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
     connection.query_row(&sql, [row_id], read).optional()
 }
 
-/// Where a record comes from, in a row of `records`, after its key.
+/// A record's provenance, in a row of `records`, after its key.
 fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
     let mut provenance = Provenance::default();
     for (at, spec) in PROVENANCE.iter().enumerate() {
@@ -168,8 +168,8 @@ fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
     Ok(provenance)
 }
 
-/// A row's value as the text of its field; `None` stands for the default. Adopted tables take values that no record can
-/// have, such as a severity of 7.
+/// A row's value as its field's text; `None` stands for the default. Adopted tables accept values that are invalid in
+/// a record, such as a severity of 7.
 fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
     let text = match value {
         ValueRef::Integer(number) => number.to_string(),
@@ -183,7 +183,7 @@ fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// Why a row could not be read: SQLite refused, for every value that is there is taken.
+/// Why a row could not be read: always an error of SQLite, since every stored value is accepted.
 struct ReadError(rusqlite::Error);
 
 impl From<rusqlite::Error> for ReadError {

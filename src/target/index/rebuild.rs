@@ -1,15 +1,15 @@
-//! Emptying the index and building it again, in place, under processes that have it open.
+//! Emptying the index and refilling it, in place, while other processes have it open.
 //!
-//! 1. An index that was emptied counts as unfinished until [`Index::finish`].
-//! 2. SQLite empties and fills it, in one transaction each, and writes and syncs its files itself. They keep their
-//!    identity, but for a log that SQLite cannot read, which is removed.
+//! 1. An emptied index counts as unfinished until [`Index::finish`].
+//! 2. SQLite empties and fills it, in one transaction each, and writes and syncs its files itself. The files keep
+//!    their identity, except a log that SQLite cannot read, which is removed.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the index is emptied | it, as it was | nothing to do |
-//! | before its tables are made, or a copy is in it | an index without tables, which counts as lost | `recover::rebuild` |
+//! | before the index is emptied | the old index | nothing to do |
+//! | before its tables are made, or a copy is in it | no tables: the index counts as lost | `recover::rebuild` |
 //! | while a copy is put into it | the same: SQLite rolls back | the same |
-//! | before it is finished | an index that says that it is unfinished | the same |
+//! | before it is finished | an index marked as unfinished | the same |
 
 use std::path::Path;
 
@@ -25,10 +25,11 @@ use crate::fs::{Dir, Point, crash};
 use crate::model::HomeId;
 
 impl Index {
-    /// Empties the index, in place, under whoever has it open, and makes its tables anew. What was in it is gone.
+    /// Empties the index, in place, while other processes may have it open, and recreates its tables. Its old content
+    /// is gone.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody uses it for too long, [`Error::Sqlite`].
+    /// [`Error::Busy`] if another process uses it for too long, [`Error::Sqlite`].
     pub fn reset(path: &Path, home: HomeId) -> Result<Index, Error> {
         drop(Index::empty(path)?);
         let mut index = Index::connect(path, flags() | OpenFlags::SQLITE_OPEN_CREATE, PATIENCE)?;
@@ -36,15 +37,16 @@ impl Index {
         Ok(index)
     }
 
-    /// Makes of the index at `path`, in place, under whoever has it open, what the database `base` holds and our tables. It
-    /// counts as unfinished until [`Index::finish`].
+    /// Replaces the content of the index at `path`, in place, while other processes may have it open, by that of the
+    /// database `base` and our tables. It counts as unfinished until [`Index::finish`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. What `path` holds then is empty, or as it was.
+    /// [`Error::Corrupt`] if `base` is damaged, and as [`Index::reset`]. The index at `path` is then empty, or
+    /// unchanged.
     pub fn reset_to(path: &Path, home: HomeId, base: &Path) -> Result<Index, Error> {
         let base = Index::open(base, PATIENCE)?;
         base.check_integrity()?;
-        // That it is unfinished comes in with the rest: nobody may take it for whole.
+        // The copy already has the marker for unfinished: no process may take the index for whole.
         let mut prepared = temporary_copy(&base)?;
         prepared.prepare_tables(home, true)?;
         let mut emptied = Index::empty(path)?;
@@ -56,12 +58,12 @@ impl Index {
         Ok(index)
     }
 
-    /// Empties the database at `path`, whatever is in it.
+    /// Empties the database at `path`, whatever its content.
     fn empty(path: &Path) -> Result<Connection, Error> {
         let is_malformed = |error: &Error| matches!(error, Error::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt));
         match Index::empty_in_place(path) {
-            // The log has no first page, and the database a damaged one. What the log holds is in files and the journal; a
-            // copy of it is in quarantine by now.
+            // The log lacks the first page, and the database has a damaged one. The log's content is also in files and
+            // the journal; a copy of it is in quarantine by now.
             Err(error) if is_malformed(&error) => {
                 for end in ["-wal", "-shm"] {
                     let file = beside(path, end);
@@ -80,7 +82,7 @@ impl Index {
         let empty = || {
             let _held = order::take(Lock::Index);
             connection.busy_timeout(PATIENCE)?;
-            // SQLite has to have come upon the log before: otherwise it keeps to what is left of the header, and refuses.
+            // SQLite has to have found the log before: otherwise it uses the damaged header, and refuses.
             let _ = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
             let vacuum = connection.execute_batch("VACUUM");
@@ -91,7 +93,7 @@ impl Index {
         Ok(connection)
     }
 
-    /// Says that an index that was emptied is full again.
+    /// Marks an emptied index as full again.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -101,7 +103,7 @@ impl Index {
         finish.map(|_| ()).map_err(self.error("finish building the index"))
     }
 
-    /// Whether the index holds all it should: it is not one that was emptied and not filled again.
+    /// Whether the index is complete: it was not emptied without being refilled.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].

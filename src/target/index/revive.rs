@@ -1,7 +1,7 @@
-//! Rows that another program has deleted, put back under their old numbers.
+//! Rows that another program has deleted, restored under their old numbers.
 //!
-//! A row of the framework's has more than the record says: how often a rule was validated, what it came to. A copy of the
-//! index knows that as of its own time.
+//! A row of the framework's has more than the record does: how often a rule was validated, what came of it. A copy of
+//! the index has these values as of its own time.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -19,15 +19,15 @@ use crate::fs::order::{self, Lock};
 /// How a row came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revived {
-    /// As the copy has it.
+    /// With the copy's cells.
     AsCopied,
-    /// As the record has it: what other programs knew of it is gone.
+    /// With the record's content: what other programs stored in it is lost.
     Anew,
 }
 
 impl Index {
-    /// Puts back the row of `row`'s record, which `records` knows and its table lacks, from `copy` if that has it. `None`
-    /// if it cannot be: `records` does not know it, or its table does not take the row or the number.
+    /// Restores the row of `row`'s record, which `records` knows and its table lacks, from `copy` if that has it.
+    /// `None` if it cannot be restored: `records` does not know it, or its table rejects the row or the number.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -38,7 +38,7 @@ impl Index {
         let table = table_of(row.record.kind()).name;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
         let Some(number) = number_of(&transaction, &id).map_err(&error)? else { return Ok(None) };
-        // What a copy that cannot be read says is no reason against the row.
+        // An unreadable copy does not prevent the restoration.
         let copied = copy.and_then(|copy| row_of(&copy.connection, table, &id, number).ok().flatten());
         let revived = match copied.map(|cells| insert(&transaction, table, cells)) {
             Some(Ok(())) => Ok(Revived::AsCopied),
@@ -82,7 +82,7 @@ pub(super) fn quoted<'a>(columns: impl IntoIterator<Item = &'a String>) -> Strin
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-/// Inserts what of `cells` has a column in `table` now.
+/// Inserts those of `cells` whose column `table` has now.
 pub(super) fn insert(connection: &Connection, table: &str, cells: Vec<(String, Value)>) -> Result<(), rusqlite::Error> {
     let there = columns_of(connection, table)?;
     let (columns, cells): (Vec<_>, Vec<_>) = cells.into_iter().filter(|(column, _)| there.contains(column)).unzip();
@@ -91,7 +91,7 @@ pub(super) fn insert(connection: &Connection, table: &str, cells: Vec<(String, V
     connection.execute(&sql, params_from_iter(cells)).map(|_| ())
 }
 
-/// Inserts the record's own row, under the number that it had.
+/// Inserts a row from the record, under the old number.
 fn insert_anew(
     transaction: &rusqlite::Transaction<'_>,
     table: &str,

@@ -1,14 +1,14 @@
-//! The tables: what they are, how an older index gets what later versions added, and whether they are all there.
+//! The tables: their definition, the migration of an older index, and the check that all are there.
 //!
-//! 1. [`SCHEMA`] changes only when an older program must stop. What is only added is a numbered migration: its number is
-//!    its place in [`MIGRATIONS`], and the index counts those that it has. A migration that was released never changes.
+//! 1. [`SCHEMA`] changes only when an older program must stop. Additions are numbered migrations: the number is the
+//!    place in [`MIGRATIONS`], and the database counts those that it has. A released migration never changes.
 //! 2. Migrations run within the transaction that makes the tables or inserts rows, under SQLite's write lock.
-//! 3. `learnings`, `heuristics` and `experiments` may be another program's (`framework`), older than some of our columns.
-//!    Ask for a column before it is used ([`columns_of`]).
+//! 3. `learnings`, `heuristics` and `experiments` may be another program's (`framework`), older than some of our
+//!    columns. Check that a column exists before using it ([`columns_of`]).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before the transaction is committed | the tables as they were (SQLite rolls back) | the next insertion, or `init` |
+//! | before the transaction is committed | the old tables (SQLite rolls back) | the next insertion, or `init` |
 //! | after it | the new tables; after a power cut perhaps the old ones | the same |
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -71,17 +71,17 @@ CREATE INDEX IF NOT EXISTS records_of_pages ON records (path) WHERE kind = 'heur
 CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 ";
 
-/// What was added to the tables since the first version of the schema, in order; the index counts those that it has. A
-/// program that does not know of one goes on working beside it: none takes anything away.
+/// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
+/// program that does not know one still works beside it: no migration removes anything.
 const MIGRATIONS: [&str; 2] = [
-    // Where a record comes from.
+    // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
      ALTER TABLE records ADD COLUMN session TEXT;
      ALTER TABLE records ADD COLUMN agent TEXT;
      ALTER TABLE records ADD COLUMN host TEXT;
      ALTER TABLE records ADD COLUMN cwd TEXT;",
-    // Which of a record's revisions its row is, which fields were amended, and what became of records.
+    // The revision of a record's row, the amended fields, and the marks of records.
     "ALTER TABLE records ADD COLUMN revision TEXT;
      ALTER TABLE records ADD COLUMN amended TEXT;
      CREATE TABLE marks (
@@ -94,7 +94,7 @@ const MIGRATIONS: [&str; 2] = [
      ) WITHOUT ROWID;",
 ];
 
-/// Brings the tables up to this program's, within a transaction that holds the write lock.
+/// Migrates the tables to this program's version, within a transaction that holds the write lock.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
     let had = value_of::<u32>(transaction, "migration")?.unwrap_or(0) as usize;
     let Some(lacking) = MIGRATIONS.get(had..).filter(|lacking| !lacking.is_empty()) else { return Ok(()) };
@@ -110,7 +110,7 @@ impl Index {
     pub(crate) fn prepare_tables(&mut self, home: HomeId, rebuilding: bool) -> Result<HomeId, Error> {
         let error = self.error("make the index");
         let _held = order::take(Lock::Index);
-        // A record's transaction writes three pages or four, however little of each it changes: they are small.
+        // A record's transaction writes three or four pages, however little of each it changes: so pages are small.
         let make = |index: &mut Index| {
             index
                 .connection
@@ -137,7 +137,7 @@ impl Index {
         }
     }
 
-    /// Checks that this program can work with the index: that its tables are there, and of a version it knows.
+    /// Checks that this program can use the index: its tables exist, and have a known version.
     ///
     /// # Errors
     /// [`Error::Newer`], and [`Error::Corrupt`] if a table is missing.
@@ -160,8 +160,8 @@ impl Index {
         Error::Corrupt { path: self.path.clone(), source }
     }
 
-    /// Everything that SQLite finds wrong with the database, one line each; empty if nothing is. It says the same of a page
-    /// that it could not read as of a damaged one, so what looks wrong has to be looked at again.
+    /// Everything that SQLite finds wrong with the database, one line each; empty if it is sound. SQLite reports a
+    /// page that it could not read like a damaged one, so a finding has to be rechecked.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is too damaged to be checked.
@@ -179,7 +179,7 @@ impl Index {
     /// Checks that SQLite finds nothing wrong with the database.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with the first thing that it finds.
+    /// [`Error::Corrupt`] with the first finding.
     pub(crate) fn check_integrity(&self) -> Result<(), Error> {
         match self.integrity()?.into_iter().next() {
             None => Ok(()),
@@ -192,7 +192,7 @@ impl Index {
     }
 }
 
-/// Whether SQLite refused the statement itself (SQLITE_ERROR): a table or a column that it names is not there.
+/// Whether SQLite refused the statement itself (SQLITE_ERROR): it names a table or a column that does not exist.
 pub(super) fn is_of_the_sql(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{SqlInputError, SqliteFailure};
     let (SqlInputError { error, .. } | SqliteFailure(error, _)) = error else { return false };
@@ -212,7 +212,7 @@ pub(super) fn value_of<T: rusqlite::types::FromSql>(
     connection.query_row("SELECT value FROM indelible WHERE name = ?1", [name], |row| row.get(0)).optional()
 }
 
-/// Where the rows of a kind go: the columns that we fill, and with what.
+/// The table for a kind's rows: the columns that we fill, and their values.
 pub(crate) struct Table {
     pub(super) slot: usize,
     pub(crate) name: &'static str,
@@ -243,7 +243,7 @@ pub(super) const EXPERIMENTS: Table = Table {
 };
 
 impl Table {
-    /// The columns that we fill of those that are `there`, or that are not.
+    /// Those of our columns that are in `there` or, with `are_there` false, that are not.
     pub(crate) fn columns<'a>(
         &self,
         are_there: bool,
@@ -253,7 +253,7 @@ impl Table {
     }
 }
 
-/// The table of the rows of `kind`.
+/// The table for rows of `kind`.
 pub(super) fn table_of(kind: Kind) -> Table {
     match kind {
         Kind::Failure | Kind::Success | Kind::Observation => LEARNINGS,
@@ -262,7 +262,7 @@ pub(super) fn table_of(kind: Kind) -> Table {
     }
 }
 
-/// The column that holds a field; `None` for one that is in the record's file alone.
+/// The column of a field; `None` if only the record's file has the field.
 pub(super) fn column_of(field: Field) -> Option<&'static str> {
     Some(match field {
         Field::Title => "title",
@@ -280,13 +280,13 @@ pub(super) fn column_of(field: Field) -> Option<&'static str> {
     })
 }
 
-/// The names of the columns that `table` has; none where there is no such table.
+/// The names of the columns of `table`; empty if there is no such table.
 pub(crate) fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, rusqlite::Error> {
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
     statement.query_map([table], |row| row.get(0))?.collect()
 }
 
-/// `columns` of `table` for a SELECT, in this order; NULL for one that an adopted table lacks.
+/// `columns` of `table` for a SELECT, in this order; NULL for each that an adopted table lacks.
 pub(crate) fn columns_or_null(
     connection: &Connection,
     table: &str,

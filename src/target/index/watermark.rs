@@ -1,4 +1,4 @@
-//! The watermark: how far the rows follow the journal. It is a text that the index keeps and does not read.
+//! The watermark: how far the rows follow the journal. The index stores it as text and does not interpret it.
 
 use rusqlite::{Connection, params};
 
@@ -6,11 +6,11 @@ use super::schema::value_of;
 use super::{Error, Index};
 use crate::fs::order::{self, Lock};
 
-/// The name of its line in the table `indelible`.
+/// Its key in the table `indelible`.
 const NAME: &str = "watermark";
 
 impl Index {
-    /// The watermark; `None` if there is none.
+    /// The watermark; `None` if it was never set.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].

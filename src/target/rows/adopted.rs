@@ -1,16 +1,16 @@
-//! The database of an adopted home, in which other programs keep what is nowhere else.
+//! The database of an adopted home, in which other programs keep data that exists nowhere else.
 //!
-//! 1. What its log holds is in the database's own file soon, and when the worker stops: programs of its owner's copy that
-//!    file alone.
-//! 2. A copy of it is renewed once a day, whole and checked, since git no longer has it. It lies in the folder of the
-//!    adoption; `recover` begins with it where the database is lost.
+//! 1. The content of its log is soon copied into the database's own file, and also when the worker stops: the owner's
+//!    programs copy only that file.
+//! 2. A copy of it is renewed once a day, whole and checked, since git no longer has it. The copy lies in the folder
+//!    of the adoption; `recover` starts from it if the database is lost.
 //!
-//! Both are a service: what keeps them from being done is logged and tried again later, and stops nothing.
+//! Both are best effort: a failure is logged and retried later, and stops nothing.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | within a checkpoint | the log, and part of it in the database | SQLite |
-//! | before the copy has its place | the copy of the day before; a temporary file | the next copy, which takes that away |
+//! | before the copy is in place | the copy of the day before; a temporary file | the next copy, which removes that |
 //! | after it | the new copy | nothing to do |
 
 use std::time::{Duration, Instant, SystemTime};
@@ -23,26 +23,26 @@ use crate::model::text::chain;
 use crate::target::Error;
 use crate::target::index::{self, Index};
 
-/// How long rows may stay in the log alone, if no process reads all the time.
+/// How long rows may stay only in the log, unless a process reads all the time.
 const FOLD_PAUSE: Duration = Duration::from_secs(10);
-/// How old the copy may become.
+/// The maximum age of the copy.
 const COPY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How often it is looked how old it is.
+/// The interval between checks of the copy's age.
 const COPY_LOOK: Duration = Duration::from_secs(3600);
 
-/// What is remembered of an adopted home's database.
+/// The state of an adopted home's database.
 #[derive(Debug)]
 pub(super) struct Adopted {
-    /// The log, as it was when all of it was in the database.
+    /// The log, at the time when all of it was in the database.
     folded: Option<Stamp>,
-    /// When the log may be copied into the database next.
+    /// When to try next to copy the log into the database.
     fold_at: Instant,
-    /// When it is looked next how old the copy is.
+    /// When to check the copy's age next.
     copy_at: Instant,
 }
 
 impl Adopted {
-    /// Of the home with the private folder `private`; `None` if it was not adopted.
+    /// That of the home with the private folder `private`; `None` if the home was not adopted.
     pub(super) fn of(private: &fs::Dir) -> Result<Option<Adopted>, fs::Error> {
         let now = Instant::now();
         Ok(home::is_adopted(private)?.then_some(Adopted { folded: None, fold_at: now, copy_at: now }))
@@ -50,14 +50,14 @@ impl Adopted {
 }
 
 impl IndexRows<'_> {
-    /// When something is due for the database of an adopted home; `None` if nothing will be unless something happens.
+    /// When maintenance of an adopted home's database is due; `None` if nothing is due until something changes.
     pub(super) fn keep_due(&self) -> Option<Instant> {
         let adopted = self.adopted.as_ref()?;
         let is_folded = self.log().is_none_or(|log| log.size == 0 || adopted.folded == Some(log));
         Some(if is_folded { adopted.copy_at } else { adopted.copy_at.min(adopted.fold_at) })
     }
 
-    /// Does what is due for the database of an adopted home. What cannot be done now is tried again later.
+    /// Does the maintenance that is due for an adopted home's database. Failures are retried later.
     pub(super) fn keep(&mut self) {
         let now = Instant::now();
         let Some(due) = self.keep_due().filter(|due| *due <= now) else { return };
@@ -73,13 +73,13 @@ impl IndexRows<'_> {
         }
     }
 
-    /// Copies all of an adopted home's log into its database and empties it, unless a reader is in the way: for a
+    /// Copies all of an adopted home's log into its database and empties the log, unless a reader is in the way: for a
     /// process that ends.
     pub(super) fn fold_everything(&mut self) {
         if self.adopted.is_none() || self.log().is_none_or(|log| log.size == 0) {
             return;
         }
-        // The write after it is for the log's new header, which the next recorder would have to sync otherwise.
+        // The write afterwards makes the log's new header, which the next recorder would have to sync otherwise.
         let fold = |index: &mut Index| Ok(index.fold().map_err(index.error("checkpoint the index"))? && index.sync()?);
         match self.index().and_then(fold) {
             Ok(true) => {}
@@ -125,7 +125,7 @@ impl IndexRows<'_> {
         let private = self.home.private().path();
         let changed = |path: std::path::PathBuf| std::fs::metadata(path).and_then(|it| it.modified()).ok();
         let Some(copied) = changed(private.join(ADOPTED).join(DAILY)) else { return true };
-        // A clock that was set back makes a copy of the future.
+        // If the clock was set back, the copy is from the future.
         let is_old = SystemTime::now().duration_since(copied).map_or(true, |age| age >= COPY_AGE_MAX);
         let database = [INDEX.to_owned(), format!("{INDEX}-wal")].map(|name| changed(self.home.path().join(name)));
         is_old && database.into_iter().flatten().any(|changed| changed > copied)

@@ -1,4 +1,4 @@
-//! The rows' watermark, and what goes with it.
+//! The rows' watermark, and the state stored with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,24 +7,24 @@ use crate::model::position::Position;
 use crate::target::index::{self, Index};
 use crate::target::{Error, Log, VoidReason, Watermark};
 
-/// The rows' watermark, as the index holds it, and what goes with it.
+/// The rows' watermark, as the index stores it, and the state stored with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowsMark {
-    /// The journal that the position is of.
+    /// The journal of the position.
     pub journal: JournalId,
-    /// The rows of the journal up to here are in the index.
+    /// All rows of the journal up to here are in the index.
     pub position: Position,
     /// The pages' watermark where they lag behind the rows: from here on pages in the history may be stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<Position>,
-    /// The files of the journal up to the position have been seen in place since this boot.
+    /// The files of the journal up to the position were seen in place in this boot.
     pub boot: String,
-    /// The identity of `memory/` that they were seen in; `None` if the file system has none that lasts.
+    /// The identity of `memory/` at that time; `None` if the file system has no lasting ones.
     pub memory: Option<String>,
 }
 
 impl RowsMark {
-    /// What `mark`, as an index has it, says about the journal of `log`.
+    /// Interprets `mark`, as stored in an index, for the journal of `log`.
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -45,7 +45,7 @@ impl RowsMark {
     }
 }
 
-/// The watermark in `index`; `None` if it holds none.
+/// The watermark in `index`; `None` if it has none.
 ///
 /// # Errors
 /// [`index::Error`].
@@ -53,7 +53,7 @@ pub fn mark_in(index: &Index) -> Result<Option<RowsMark>, index::Error> {
     Ok(index.watermark()?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-/// A watermark, as the index holds it.
+/// Formats a watermark for the index.
 pub fn text_of(mark: &RowsMark) -> String {
     serde_json::to_string(mark).expect("it is made of strings")
 }

@@ -1,11 +1,12 @@
 //! The rows, as a target: the index follows the journal.
 //!
-//! 1. The watermark lies in the index and moves in the transaction that inserts the rows. A power cut takes both or neither.
-//! 2. What a table refuses is parked, durably, before the watermark passes it.
-//! 3. A recorder inserts rows ahead of the watermark, which is idempotent: `records.id` is the record's id.
+//! 1. The watermark lies in the index and moves in the transaction that inserts the rows. A power cut loses both or
+//!    neither.
+//! 2. Rows that a table rejects are parked, durably, before the watermark passes them.
+//! 3. A recorder inserts rows ahead of the watermark; inserting is idempotent: `records.id` is the record's id.
 //!
-//! SQLite lets one process write at a time, and that one may be stopped with the lock in its hands; a file of the index may
-//! be one that cannot be opened. Then rows lag: the pipeline commits without them and catches up later.
+//! SQLite lets one process write at a time. That process may be stopped while it holds the lock, or a file of the
+//! index may be impossible to open. Then rows lag: the pipeline commits without them and catches up later.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -34,26 +35,26 @@ use crate::target::{Batch, Error, Log, Target, Watermark};
 use adopted::Adopted;
 pub use mark::{RowsMark, mark_in, text_of};
 
-/// How far the index's write-ahead log may grow before it is checkpointed, in bytes.
+/// The size of the index's write-ahead log that triggers a checkpoint, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
-/// How long SQLite's lock is waited for by what can as well be done another time.
+/// How long tasks that can be postponed wait for SQLite's lock.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// What an audit asks of rows.
+/// The rows, as an audit reads them.
 pub trait ReadRows {
-    /// Hands every record that the index knows to `take`.
+    /// Calls `take` for every record that the index knows.
     ///
     /// # Errors
     /// [`index::Error`].
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error>;
 
-    /// Hands every record that was amended to `take`, with its revision.
+    /// Calls `take` for every amended record, with its revision.
     ///
     /// # Errors
     /// [`index::Error`].
     fn each_amended(&self, take: &mut dyn FnMut(RecordId, Revision)) -> Result<(), index::Error>;
 
-    /// Hands the mark of every record that was ever retracted, restored or erased to `take`.
+    /// Calls `take` for the mark of every record that was ever retracted, restored or erased.
     ///
     /// # Errors
     /// [`index::Error`].
@@ -76,10 +77,10 @@ impl ReadRows for Index {
 
 /// The rows, for the pipeline and for recovery.
 pub trait Rows: Target + ReadRows + Debug {
-    /// These rows, for an audit.
+    /// These rows, as an audit reads them.
     fn as_read(&self) -> &dyn ReadRows;
 
-    /// Opens the index if it is not open, or no longer the one at its path.
+    /// Opens the index unless it is open and still the one at its path.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -91,13 +92,13 @@ pub trait Rows: Target + ReadRows + Debug {
     /// Closes the index, so that it can be rebuilt.
     fn close(&mut self);
 
-    /// Whether a row could be inserted now, without waiting. The index has to be open.
+    /// Whether a row could be inserted now, without waiting. The index must be open.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn is_free(&mut self) -> Result<bool, Error>;
 
-    /// The watermark, as the index holds it. The index has to be open.
+    /// The watermark in the index. The index must be open.
     ///
     /// # Errors
     /// [`Error::Index`].
@@ -109,86 +110,86 @@ pub trait Rows: Target + ReadRows + Debug {
     /// [`Error::Index`].
     fn set_mark(&mut self, mark: &RowsMark) -> Result<(), Error>;
 
-    /// The record `id`, if the index knows it. The index has to be open.
+    /// The record `id`, if the index knows it. The index must be open.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn find(&self, id: RecordId) -> Result<Option<Known>, Error>;
 
-    /// The records of the domain page in `folder`. The index has to be open.
+    /// The records of the domain page in `folder`. The index must be open.
     ///
     /// # Errors
     /// [`index::Error`].
     fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, index::Error>;
 
-    /// The record that a row holds, as far as a row holds it. The index has to be open.
+    /// The record in a row, as far as a row holds it. The index must be open.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn record_of(&self, known: &Known) -> Result<Option<Request>, Error>;
 
-    /// The last change of the record `id`, as far as the index knows of one. The index has to be open.
+    /// The last change of the record `id`, if the index knows one. The index must be open.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error>;
 
-    /// Inserts the row of one record, apart from any batch.
+    /// Inserts the row of one record, outside of any batch.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn insert(&mut self, row: &RowImage<'_>) -> Result<(), Error>;
 
-    /// Changes a row, if the index has none of a later revision.
+    /// Changes a row, unless the index has a later revision.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn amend(&mut self, amendment: &Amendment) -> Result<(), Error>;
 
-    /// Hides a record that is retracted, if the index has none of a later revision.
+    /// Hides a retracted record, unless the index has a later revision.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn hide(&mut self, state: &StateFile) -> Result<(), Error>;
 
-    /// Shows a record again, with its `row`, if the index has none of a later revision.
+    /// Shows a record again, with its `row`, unless the index has a later revision.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn unhide(&mut self, state: &StateFile, row: &RowImage<'_>) -> Result<(), Error>;
 
-    /// Forgets an entry whose table lacks the row, so that the record can be inserted again.
+    /// Removes an entry whose table lacks the row, so that the record can be inserted again.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn forget(&mut self, id: RecordId) -> Result<(), Error>;
 
-    /// Puts back a row that another program has deleted, under its old number, and says what it was made from: the copy of
-    /// the index that has it, if one does. `None` where that cannot be done.
+    /// Restores a row that another program has deleted, under its old number. Returns the source: the copy of the
+    /// index that has the row, if one does. `None` if that is impossible.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
     fn revive(&mut self, row: &RowImage<'_>) -> Result<Option<Option<PathBuf>>, Error>;
 
-    /// Removes what keeps the index from being opened, if that is safe. Returns what still keeps it from it.
+    /// Removes what keeps the index from being opened, if that is safe. Returns the remaining error, if any.
     ///
     /// # Errors
     /// [`Error::Home`].
     fn unblock(&mut self) -> Result<Option<index::Error>, Error>;
 
-    /// Brings an index of an older version up to date. Where the index is locked, the next recovery does it.
+    /// Migrates an index of an older version. If the index is locked, the next recovery does it.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
     fn update(&mut self) -> Result<(), Error>;
 
-    /// Whether the index has to be rebuilt. Only a `thorough` look reads all of it. The index is closed after that.
+    /// Whether the index has to be rebuilt. Only a `thorough` check reads all of it. Closes the index.
     ///
     /// # Errors
     /// [`Error::Index`].
     fn is_lost(&mut self, thorough: bool) -> Result<bool, Error>;
 
-    /// Checkpoints the index where its write-ahead log has grown.
+    /// Checkpoints the index if its write-ahead log has grown.
     ///
     /// # Errors
     /// [`Error::Fs`], [`Error::Index`].
@@ -196,15 +197,15 @@ pub trait Rows: Target + ReadRows + Debug {
         Ok(())
     }
 
-    /// When something is due for the database of an adopted home; `None` if nothing will be unless something happens.
+    /// When maintenance of an adopted home's database is due; `None` if nothing is due until something changes.
     fn upkeep_due(&self) -> Option<Instant> {
         None
     }
 
-    /// Does what is due for the database of an adopted home. What cannot be done now is done later.
+    /// Does the maintenance that is due for an adopted home's database. Failures are retried later.
     fn upkeep(&mut self) {}
 
-    /// Does the last of it, for a process that ends.
+    /// Does the final maintenance, for a process that ends.
     fn end_upkeep(&mut self) {}
 }
 
@@ -212,30 +213,30 @@ pub trait Rows: Target + ReadRows + Debug {
 #[derive(Debug)]
 pub struct IndexRows<'h> {
     home: &'h Home,
-    /// How long SQLite's lock is waited for, before rows lag.
+    /// How long to wait for SQLite's lock before rows lag.
     wait: Duration,
     index: Option<Index>,
-    /// What is remembered of an adopted home's database.
+    /// The state of an adopted home's database.
     adopted: Option<Adopted>,
 }
 
 impl<'h> IndexRows<'h> {
-    /// Those of `home`. Nothing is opened yet.
+    /// The rows of `home`. Nothing is opened yet.
     ///
     /// # Errors
-    /// [`Error::Fs`] if it cannot be told whether the home was adopted.
+    /// [`Error::Fs`] if it is unknown whether the home was adopted.
     pub fn new(home: &'h Home, wait: Duration) -> Result<IndexRows<'h>, Error> {
         Ok(IndexRows { home, wait, index: None, adopted: Adopted::of(home.private())? })
     }
 
-    /// The index, opened if it is not open.
+    /// The index, opened on demand.
     fn index(&mut self) -> Result<&mut Index, Error> {
         self.reach()?;
         let path = self.home.index_path();
         self.index.as_mut().ok_or_else(|| index::Error::Missing(path).into())
     }
 
-    /// The index, which has been opened.
+    /// The index, which must be open.
     fn opened(&self) -> Result<&Index, index::Error> {
         self.index.as_ref().ok_or_else(|| index::Error::Missing(self.home.index_path()))
     }
@@ -282,7 +283,7 @@ impl Target for IndexRows<'_> {
         }
     }
 
-    /// False where another process holds SQLite's lock.
+    /// False if another process holds SQLite's lock.
     fn sync(&mut self) -> Result<bool, Error> {
         let index = self.index()?;
         match index.is_free(LOCK_WAIT)?.then(|| index.sync()).transpose() {
@@ -389,7 +390,7 @@ impl Rows for IndexRows<'_> {
     fn unblock(&mut self) -> Result<Option<index::Error>, Error> {
         let unopenable = |rows: &mut Self| match rows.reach() {
             Err(Error::Index(error)) if error.is_unopenable() => Some(error),
-            // Anything else is for the next step to say.
+            // The next step reports any other error.
             _ => None,
         };
         if unopenable(self).is_none() {
@@ -417,7 +418,7 @@ impl Rows for IndexRows<'_> {
     fn is_lost(&mut self, thorough: bool) -> Result<bool, Error> {
         self.close();
         let look = || is_lost(Index::open(&self.home.index_path(), self.wait), thorough);
-        // SQLite says the same of a page that it could not read once as of a damaged one.
+        // SQLite reports a page that it failed to read once like a damaged one: check twice.
         Ok(look()? && look()?)
     }
 
@@ -442,7 +443,7 @@ impl Rows for IndexRows<'_> {
     }
 }
 
-/// Whether what was opened cannot be used and has to be rebuilt.
+/// Whether the opened index is unusable and has to be rebuilt.
 fn is_lost(opened: Result<Index, index::Error>, thorough: bool) -> Result<bool, index::Error> {
     let checked = opened.and_then(|index| {
         index.check_schema()?;

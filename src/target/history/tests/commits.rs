@@ -1,4 +1,4 @@
-//! Commits: what they have, what is in their way, and what is found again.
+//! Commits: their content, their obstacles, and what is found again.
 
 use super::*;
 
@@ -92,7 +92,7 @@ fn what_others_add_while_we_write_is_kept() {
     let (home, history) = Home::ours();
     let (first, _) = keep(&history, &[record(ONE, "one\n")]);
     let (ours, _) = keep(&history, &[record(TWO, "two\n")]);
-    // Somebody moves the branch: a value that was read before does not match, and nothing is overwritten.
+    // Another process moves the branch: a stale value does not match, and nothing is overwritten.
     home.git(&["update-ref", "refs/heads/main", &first.to_string()]);
     let repository = history.repository().expect("opened");
     let stale = refs::Expected::Exactly(Some(ours.0));
@@ -171,7 +171,7 @@ fn what_its_owner_removed_was_still_introduced() {
     home.git(&["worktree", "add", "-q", "../tree", "indelible"]);
     let tree = home.path.join("../tree");
     assert!(git_in(&tree, &["rm", "-q", ONE]).0 && git_in(&tree, &["commit", "-q", "-m", "gone"]).0);
-    // A side branch brings a path in that the first parent never had.
+    // A side branch adds a path that the first parent never had.
     assert!(git_in(&tree, &["checkout", "-q", "-b", "feature", "HEAD~1"]).0);
     fs::create_dir_all(tree.join("memory/failures/2026/02")).expect("a folder");
     fs::write(tree.join("memory/failures/2026/02/side.md"), "side").expect("a file");
@@ -200,7 +200,7 @@ fn what_its_owner_removed_was_still_introduced() {
     assert_eq!(home.introductions(&history, TWO), 1);
 }
 
-/// Adds entries to the root of their HEAD as their owner might have, by mode and object.
+/// Adds entries to the root of the user's HEAD, as its owner might have, by mode and object.
 fn plant(home: &Home, entries: &[(&str, &str, &str)]) {
     let blob = home.git(&["rev-parse", "HEAD:theirs.txt"]);
     for (mode, path, object) in entries {
@@ -329,7 +329,7 @@ fn references_that_we_cannot_move_are_named() {
     assert!(matches!(commit(&history, &three_records(), &[]), Err(Error::Damaged { .. })));
 }
 
-/// Whatever the branch is to its owner, the history goes on beside it, and nothing of theirs moves.
+/// Whatever the branch is to its owner, the history continues beside it, and nothing of theirs moves.
 #[test]
 fn a_branch_that_we_cannot_move_stops_nothing() {
     let blob = |home: &Home| home.git(&["rev-parse", "HEAD:theirs.txt"]);
@@ -365,7 +365,7 @@ fn damage_is_found_and_never_a_panic() {
     keep(&history, &three_records());
     assert_eq!(history.check_files(true).expect("checked"), []);
     home.git(&["gc", "-q", "--prune=now"]);
-    // Loose objects, so that one can be removed and one spoilt.
+    // Loose objects, so that one can be removed and one corrupted.
     let pack = home.packs("pack").remove(0);
     let apart = home.path.with_file_name("apart.pack");
     fs::rename(&pack, &apart).expect("moved");

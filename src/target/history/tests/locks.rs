@@ -55,7 +55,7 @@ fn a_stale_lock_is_moved_aside_and_a_live_one_is_not() {
     home.fsck();
 }
 
-/// Makes the repository look as after a power cut: its claim is from another boot, and these locks are on disk.
+/// Makes the repository look as after a power cut: its claim is from another boot, and `locks` are on disk.
 fn cut_power(home: &Home, locks: &[&str]) -> Vec<PathBuf> {
     fs::write(home.path.join(".git/indelible-lock"), "another boot\n").expect("a claim");
     let lock = |name: &&str| {
@@ -135,7 +135,7 @@ fn after_a_boot_a_git_program_at_work_keeps_its_lock_and_a_pack_writer_of_ours_d
     home.fsck();
 }
 
-/// Of the processes that may hold it, `/proc` shows none.
+/// `/proc` shows none of the processes that may hold the lock.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_lock_stays_where_processes_cannot_be_looked_at() {
@@ -206,7 +206,7 @@ fn anchors_of_replaced_ids_go_once_the_new_one_stands() {
     }
 }
 
-/// Whether a lock can be found stale here by looking at processes.
+/// Whether stale locks can be detected here by inspecting processes.
 fn can_look_at_processes() -> bool {
     let can = crate::fs::os::shows_every_process();
     if !can {
@@ -220,7 +220,7 @@ fn stale_locks(home: &Home) -> usize {
     entries.filter(|it| it.file_name().to_string_lossy().starts_with("indelible-stale-lock-")).count()
 }
 
-/// Its holder died before the clock was set back by a year.
+/// The holder died before the clock was set back by a year.
 #[test]
 fn a_stale_lock_from_the_future_is_stale_all_the_same() {
     if !can_look_at_processes() {

@@ -1,4 +1,4 @@
-//! The history against real repositories, and against what the git program makes of them.
+//! The history tested with real repositories, and with what the git program makes of them.
 
 mod commits;
 mod locks;
@@ -31,7 +31,7 @@ struct Home {
 }
 
 impl Home {
-    /// A folder with what init guarantees, and no repository.
+    /// A folder with what `init` guarantees, and no repository.
     fn empty() -> Home {
         let root = tempfile::tempdir().expect("a folder for the test");
         let path = root.path().join("home");
@@ -46,7 +46,7 @@ impl Home {
         (home, history)
     }
 
-    /// Somebody's repository with a commit, a staged change and a branch of theirs.
+    /// A user's repository with a commit, a staged change and a branch.
     fn theirs() -> (Home, History) {
         let home = Home::empty();
         home.git(&["init", "-q", "-b", "trunk"]);
@@ -95,7 +95,7 @@ impl Home {
             .collect()
     }
 
-    /// How many files there are among the packs, whatever they are.
+    /// The number of files in the pack folder, of any kind.
     fn beside_packs(&self) -> usize {
         fs::read_dir(self.path.join(".git/objects/pack")).expect("the packs").count()
     }
@@ -104,13 +104,13 @@ impl Home {
         self.packs("staging").len()
     }
 
-    /// How many commits of the branch introduce `path`.
+    /// The number of commits on the branch that introduce `path`.
     fn introductions(&self, history: &History, path: &str) -> usize {
         self.git(&["log", "--format=%H", "--diff-filter=A", history.branch(), "--", path]).lines().count()
     }
 }
 
-/// The folder of temporary files in the private folder of the home at `path`, where that belongs.
+/// The folder of temporary files in the private folder of the home at `path`.
 fn staging(path: &Path) -> PathBuf {
     let home = crate::fs::Dir::open(path).expect("a home");
     crate::private::settle(&home, || true).expect("it can be moved");

@@ -1,4 +1,4 @@
-//! Packs: crashes while they are written and rolled together, and what is swept.
+//! Packs: crashes while they are written and rolled together, and sweeping.
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn leftovers_of_ours_are_swept_and_others_are_not() {
     assert_eq!(home.packs("pack").len(), 2);
 }
 
-/// Commits in a process that a crash point ends. Does nothing unless it is that process.
+/// Commits in a process that a crash point kills. Does nothing in any other process.
 #[test]
 fn child_that_crashes() {
     let Some(home) = std::env::var_os("HISTORY_TEST_HOME") else { return };
@@ -105,7 +105,7 @@ fn a_crash_at_any_step_of_a_commit_is_mended() {
         CommitAfterAnchor, CommitAfterBranch, CommitBeforeAnchor, CommitBeforeBranch, CommitBeforeIndex,
         CommitBeforePack, CommitKept, CommitLocked, CommitStaged,
     };
-    // Keeps, packs and folders that are left, and whether the branch has moved.
+    // The leftover keeps, packs and folders, and whether the branch has moved.
     let table = [
         (CommitBeforePack, (0, 0, 0), false),
         (CommitStaged, (0, 0, 1), false),
@@ -125,7 +125,7 @@ fn a_crash_at_any_step_of_a_commit_is_mended() {
             keep(&history, &[record("memory/first.md", "first")]);
             crash(&home, "commit", point);
             let locks = usize::from(point == CommitLocked);
-            // Until somebody sweeps, a lock that its holder died with is in gc's way as it is in everybody's.
+            // Until a sweep, the lock of a dead process blocks gc, as it blocks every program.
             if gc && locks == 0 {
                 home.git(&["gc", "-q", "--prune=now"]);
             }
@@ -224,7 +224,7 @@ fn packs_are_rolled_together_with_git_and_without() {
     }
 }
 
-/// What small batches change most is folders that grow: written whole each time, they are nearly the same.
+/// Small batches mostly change growing folders: their trees, written whole each time, are nearly equal.
 #[test]
 fn folders_that_grow_take_little_once_they_are_rolled_together() {
     let (home, history) = Home::ours();
@@ -242,7 +242,7 @@ fn folders_that_grow_take_little_once_they_are_rolled_together() {
     assert!(after * 2 < before, "{before} bytes became {after}");
 }
 
-/// An index over many packs names some that a roll removes, so it goes as well.
+/// A multi-pack index names some packs that a roll removes, so it is removed as well.
 #[test]
 fn an_index_over_many_packs_names_none_that_is_gone() {
     for program in [Some("git"), None] {
@@ -267,7 +267,7 @@ fn packs_that_have_grown_enough_are_left_alone() {
         let (home, history) = Home::ours();
         let options = HistoryOptions {
             packs_max: 8,
-            // Each commit here is of four objects: a file, two folders, itself.
+            // Each commit here has four objects: a file, two folders, the commit.
             roll_objects_max: 18,
             git_program: program.map(PathBuf::from),
             ..options()
@@ -289,7 +289,7 @@ fn packs_that_have_grown_enough_are_left_alone() {
     }
 }
 
-/// A git program that starts another, says in `hanging` which, and waits for it for ever.
+/// A git program that starts another, writes that one's id to `hanging`, and waits for it forever.
 fn hanging_git(home: &Home) -> PathBuf {
     let program = home.path.join("hanging-git");
     let said = home.path.join("hanging");
@@ -310,12 +310,12 @@ fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     found.unwrap_or_else(|| panic!("{what}: it did not come to that"))
 }
 
-/// Waits until the program that the hanging one has started is there.
+/// Waits until the hanging program's child exists.
 fn started(home: &Home) -> String {
     wait_for("a git program that hangs", || fs::read_to_string(home.path.join("hanging")).ok()).trim().to_owned()
 }
 
-/// Waits until the process is gone, or dead and nobody has asked how it ended.
+/// Waits until the process is gone, or is dead and not yet reaped.
 fn assert_dies(process: &str) {
     wait_for("what the git program has started ends with it", || {
         let state = fs::read_to_string(format!("/proc/{process}/stat")).ok();
@@ -341,7 +341,7 @@ fn a_git_program_that_hangs_is_ended() {
         history.repack_if_needed().expect("rolled"),
         Some(Repacked { by: Repacker::Library, before: 3, after: 1 })
     );
-    // Where the machine is so busy that it did not come to hang, nothing was started.
+    // On a very busy machine it may not have come to hang; then nothing was started.
     if let Ok(process) = fs::read_to_string(home.path.join("hanging")) {
         assert_dies(process.trim());
     }
@@ -349,7 +349,7 @@ fn a_git_program_that_hangs_is_ended() {
     home.fsck();
 }
 
-/// Commits go on beside a git program that hangs, and whoever ends leaves neither it nor anything of it.
+/// Commits continue beside a hanging git program, and a process that ends leaves no git program and none of its files.
 #[test]
 fn commits_go_on_beside_a_git_program_that_hangs() {
     let (home, history) = Home::ours();
@@ -374,7 +374,7 @@ fn commits_go_on_beside_a_git_program_that_hangs() {
     home.fsck();
 }
 
-/// What a git program was writing when it was killed goes where nobody runs `gc`, and only when it is long dead.
+/// A killed git program's files are removed where `gc` is never run, and only long after its death.
 #[test]
 fn what_killed_git_programs_left_is_swept_from_our_own_repository() {
     for (ours, (home, history)) in [(true, Home::ours()), (false, Home::theirs())] {

@@ -1,4 +1,4 @@
-//! Making and opening a repository, and what it ignores.
+//! Making and opening a repository, and its ignored files.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn what_we_write_is_excluded_once_and_what_is_there_stays() {
     let init = || History::init(&home.path, &staging, HOME, options()).expect("adopted");
     let exclude = home.path.join(".git/info/exclude");
     let list = || fs::read_to_string(&exclude).expect("a list");
-    // The lines of before go where they stand together; one that was there before ours stays.
+    // Adjacent lines of an earlier version are removed; a line that was there before ours stays.
     fs::write(&exclude, "mine\n/memory/\r\n*.o\n/experiments/\n/.indelible/\n").expect("their own list");
     init();
     let start = "mine\n/memory/\r\n*.o\n/memory/index.db\n";
@@ -199,7 +199,7 @@ fn extensions_that_change_nothing_for_us_are_allowed() {
 fn a_repository_of_another_user_is_refused() {
     let (home, history) = Home::theirs();
     if !rustix::process::geteuid().is_root() {
-        // Only root can give a folder away; the same check is then made on one that is root's.
+        // Only root can give a folder away; otherwise the same check is made on a folder of root's.
         assert!(matches!(setup::open(Path::new("/")), Err(Error::ForeignOwner { .. } | Error::Unsupported { .. })));
         return;
     }
