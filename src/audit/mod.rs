@@ -144,6 +144,7 @@ pub struct Stores<'s> {
 /// Every [`Error`].
 pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, Error> {
     let mut collecting = Collecting::default();
+    collecting.known.had_operations = stores.home.journal().takes_operations()?;
     collecting.files(stores.home, progress)?;
     if let Some(index) = stores.index {
         collecting.rows(index)?;
@@ -301,11 +302,9 @@ impl Collecting {
             return self.tree_only(file);
         };
         collected.in_tree = true;
-        let amended = collected.row.and_then(|row| self.known.revisions.get(&row.id)).copied();
-        let seen = self.known.file_revisions.get(path);
-        // If neither file nor row was amended, the tree is not read: that would take a blob for each record.
-        if let Some(id) = collected.file.and_then(|file| file.id).or(collected.row.map(|row| row.id))
-            && (amended.is_some() || seen.is_some())
+        // A home that never had an operation has no revisions to compare: that would be a blob for each record.
+        if let Some(id) = collected.ids().next()
+            && self.known.may_differ(id, path)
         {
             let revision = page::later_revision_of(id, &file.read()?);
             self.known.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));

@@ -11,6 +11,9 @@ use crate::page::{Presence, StateFile};
 /// no room here.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// Whether the journal ever had another operation than `record`: then any record can be of an earlier revision in two stores
+    /// at once, as after a power cut.
+    pub(super) had_operations: bool,
     /// The revisions of rows that are not the first.
     pub(super) revisions: HashMap<RecordId, Revision>,
     /// The revisions of the files at these paths, and in the tree. Most records were never amended.
@@ -25,6 +28,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Whether the tree can have another revision of the record `id` than its file at `path` and its row.
+    pub(super) fn may_differ(&self, id: RecordId, path: &str) -> bool {
+        self.had_operations || self.revisions.contains_key(&id) || self.file_revisions.contains_key(path)
+    }
+
     /// Records that were retracted, restored or erased, and are not among `named`.
     pub(super) fn unnamed(&self, named: impl Iterator<Item = RecordId>) -> HashSet<RecordId> {
         let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
@@ -86,6 +94,13 @@ impl Known {
         let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
         if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
             evidence.row = Row::Dangling;
+        }
+        // So is one that does not know of a restoration: it counts as the mark of before.
+        if evidence.state == State::Restored
+            && evidence.history != History::Never
+            && mark.is_none_or(|mark| state.as_ref().is_some_and(|state| mark.revision < state.revision))
+        {
+            evidence.row = Row::Marked;
         }
         (evidence, state)
     }

@@ -173,9 +173,27 @@ impl Journal {
         Ok(header.map(|header| Position { segment: header.id, offset: header.end, checksum: 0 }))
     }
 
-    /// The format for segment `number`, which is to be created or given a header: `least`, or that of the segment
-    /// before it if that is newer and known. So a program that does not know operations cannot read any segment after
-    /// one that has them.
+    /// Whether an operation other than `record` ever went into the journal: from then on all of its segments are for them.
+    ///
+    /// # Errors
+    /// [`Error::Format`], [`Error::Fs`].
+    pub fn takes_operations(&self) -> Result<bool, Error> {
+        let Some(number) = self.segments()?.pop() else { return Ok(false) };
+        let file = match self.dir.read(&number.file_name()) {
+            // Removed since: there is a newer one of the same format.
+            Err(error) if error.is_not_found() => return self.takes_operations(),
+            file => file?,
+        };
+        match find_header(&file, number) {
+            Ok(header) => Ok(header.is_some_and(|header| header.format >= FORMAT_OF_OPERATIONS)),
+            Err(Error::Newer { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The format of segment `number`, which is to be made or to be given a header: `least`, or that of the segment before it
+    /// where that is newer and known. So no segment behind one with operations can be read by a program that does not know
+    /// them.
     pub(super) fn format_for(&self, number: SegmentNumber, least: u32) -> Result<u32, Error> {
         let before = match number.0.checked_sub(1).map(|before| SegmentNumber(before).file_name()) {
             None => return Ok(least),

@@ -11,7 +11,7 @@ use indelible::page::{self, Presence, StateFile};
 use proptest::prelude::*;
 
 use crate::formats::append;
-use crate::support::{Receipt, TestHome, assert_exactly_once};
+use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, wait_for};
 
 /// Where operations on a record begin.
 struct Subject {
@@ -481,6 +481,71 @@ proptest! {
         let _ = home.cmd(["recover"]).ok();
         let again: Vec<_> = subjects.iter().map(|subject| seen(&home, subject)).collect();
         prop_assert_eq!(again, ends);
+        assert_agree(&home);
+    }
+}
+
+#[test]
+fn a_running_worker_applies_operations_as_they_come_and_waits_for_a_locked_index() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "before the worker");
+    home.flush();
+    let subject = Subject::of(&home, &receipt);
+    let worker = Worker::quick(&home);
+    put(&home, &[subject.amend(2, "title", "amended"), subject.amend(2, "domain", "elsewhere")]);
+    let page = || fs::read_to_string(home.join(&subject.path)).unwrap_or_default();
+    wait_for("both amendments to be merged", || {
+        (page().contains("amended") && page().contains("elsewhere")).then_some(())
+    });
+    worker.wait_until_committed(&home);
+    // What comes while the index is locked waits for it, and nothing of it is lost.
+    let mut writer = home.index();
+    let lock = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("free");
+    put(&home, &[subject.retract(9)]);
+    let late = home.record("success", "recorded meanwhile");
+    lock.rollback().expect("it can be let go");
+    drop(writer);
+    wait_for("the retraction", || (!home.join(&subject.path).exists()).then_some(()));
+    assert_eq!(worker.stop(rustix::process::Signal::TERM).code(), Some(0));
+    assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Retracted), record: None });
+    let _ = Subject::of(&home, &late);
+    assert_agree(&home);
+}
+
+/// A power cut leaves the index of a while ago, stale and empty files, and the history as it is: the journal, or the audit where
+/// its segments are gone, brings all of it to the latest revision.
+#[test]
+fn what_a_power_cut_left_behind_comes_to_the_latest_revision() {
+    for journal_has_it in [true, false] {
+        let home = TestHome::new();
+        let receipts = home.record_each("before the power cut");
+        home.flush();
+        let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+        let index = ["", "-wal"].map(|end| home.join(&format!("memory/index.db{end}")));
+        let old_index = index.each_ref().map(|path| fs::read(path).unwrap_or_default());
+        let old = fs::read(home.join(&subjects[0].path)).expect("it is there");
+        let gone = fs::read(home.join(&subjects[1].path)).expect("it is there");
+        put(&home, &[subjects[0].amend(2, "title", "amended"), subjects[1].retract(2), subjects[2].retract(2)]);
+        put(&home, &[subjects[2].restore(3), subjects[3].amend(2, "rule", "amended rule")]);
+        home.flush();
+        let before: Vec<_> = subjects.iter().map(|subject| seen(&home, subject)).collect();
+        if !journal_has_it {
+            let tiny = ["flush", "--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
+            let _ = home.record("failure", "ends the segment");
+            let _ = home.cmd(tiny).ok();
+            let _ = home.cmd(tiny).ok();
+        }
+        for (path, bytes) in index.iter().zip(&old_index) {
+            fs::write(path, bytes).expect("it can be put back");
+        }
+        let _ = fs::remove_file(home.join("memory/index.db-shm"));
+        fs::write(home.join(&subjects[0].path), &old).expect("stale");
+        fs::write(home.join(&subjects[1].path), &gone).expect("it is back");
+        fs::write(home.join(&subjects[3].path), "").expect("empty");
+        fs::write(home.join(&indelible::model::path::state_file(subjects[1].id)), "").expect("torn");
+        home.recover_fully();
+        let after: Vec<_> = subjects.iter().map(|subject| seen(&home, subject)).collect();
+        assert_eq!(after, before, "the journal has it: {journal_has_it}");
         assert_agree(&home);
     }
 }

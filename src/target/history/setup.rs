@@ -325,8 +325,7 @@ pub(super) const EXCLUDED: [&str; 10] = [
     "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
-/// The lines of earlier versions, in the order in which they were added. The last one hides the private folder in its
-/// old place.
+/// The lines of earlier versions, in the order they were added. The last one hides the private folder in its old place.
 const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
 /// Adds our missing lines to the repository's `info/exclude`, and removes those of earlier versions. Other lines stay.
