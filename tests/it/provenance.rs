@@ -126,10 +126,10 @@ fn an_index_of_an_older_program_takes_it_all_the_same() {
     let (home, deep) = home_and_project();
     let before = home.record("failure", "before");
     let index = home.index();
-    for name in ["project", "origin", "session", "agent", "host", "cwd"] {
+    for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended"] {
         index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
     }
-    index.execute_batch("DELETE FROM indelible WHERE name = 'migration'").expect("it was there");
+    index.execute_batch("DROP TABLE marks; DELETE FROM indelible WHERE name = 'migration'").expect("they were there");
     drop(index);
     assert_eq!(home.verify().exits(0).stdout.matches("agree").count(), 1);
     let after = home.recorder("failure", "after").folder(&deep).ok().receipt();
