@@ -154,7 +154,7 @@ pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, 
     }
     // What was recorded meanwhile is in the journal by now. Reading the journal last counts it as pending.
     let pending = pending_paths(stores.home.journal(), stores.committed)?;
-    let mut audit = collecting.judge(stores.history, &pending)?;
+    let mut audit = collecting.judge(stores.home, stores.history, &pending)?;
     leave_given_up(stores.home, &mut audit)?;
     Ok(audit)
 }
@@ -361,7 +361,12 @@ impl Collecting {
         Ok(())
     }
 
-    fn judge(mut self, history: Option<&dyn ReadCommits>, pending: &HashSet<String>) -> Result<Audit, Error> {
+    fn judge(
+        mut self,
+        home: &Home,
+        history: Option<&dyn ReadCommits>,
+        pending: &HashSet<String>,
+    ) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
         let removed = self.removed(history, pending)?;
@@ -401,7 +406,10 @@ impl Collecting {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
-            let (evidence, state) = self.known.with_revisions(evidence, path, collected.ids().next());
+            let (mut evidence, state) = self.known.with_revisions(evidence, path, collected.ids().next());
+            if evidence.file == File::Stale && is_edited(home, history, path)? {
+                evidence.file = File::Edited;
+            }
             let action = classify(evidence);
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
@@ -460,6 +468,13 @@ fn evidence(
 /// Whether indelible wrote a companion in the history: an adopted home has logs and pages of its owner's own.
 fn is_ours(path: &str, blob: &[u8]) -> bool {
     if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
+}
+
+/// Whether the file at `path` has bytes that the history never had there: then its owner edited it.
+fn is_edited(home: &Home, history: Option<&dyn ReadCommits>, path: &str) -> Result<bool, Error> {
+    let Some(history) = history else { return Ok(false) };
+    let bytes = home.dir().content(path, READ_BYTES_MAX)?;
+    Ok(bytes.map(|bytes| history.had(path, &bytes)).transpose()?.is_some_and(|had| !had))
 }
 
 /// Whether a companion is what a power cut leaves: nothing, its first sectors, or zeros.

@@ -28,6 +28,9 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// The greatest number that is taken for a revision's: no record is changed so often, and counting on never overflows.
+    pub const N_MAX: u64 = 1 << 48;
+
     /// The revision of the operation that made the record `id`. A record from before there were revisions has it as well.
     pub fn first(id: RecordId) -> Revision {
         Revision { n: 1, op: id.0 }
@@ -57,7 +60,7 @@ impl FromStr for Revision {
         let parse = || {
             let (n, op) = text.split_once(':')?;
             let n = n.bytes().all(|byte| byte.is_ascii_digit()).then(|| n.parse().ok()).flatten()?;
-            (n > 0 && op.len() == 36).then_some(())?;
+            ((1..=Revision::N_MAX).contains(&n) && op.len() == 36).then_some(())?;
             Some(Revision { n, op: Uuid::try_parse(op).ok()? })
         };
         parse().ok_or_else(|| ParseRevisionError(text.chars().take(80).collect()))

@@ -93,6 +93,9 @@ fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>
 
 fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFile>>) -> Resolution {
     let Amendment { change, record: theirs } = amendment;
+    if !is_its_page(amendment) {
+        return Resolution::Park("its page is not that of the record and the revision that it is about");
+    }
     let known = state.as_ref().and_then(Option::as_ref);
     if state.is_some() && known.is_none_or(|state| state.state.is_hidden()) {
         return Resolution::Void;
@@ -152,6 +155,16 @@ fn take(record: &mut Record, other: &Record, name: &str) {
     {
         let _ = record.set(spec.field, text.into_owned());
     }
+}
+
+/// Whether the page that an amendment carries says what the amendment says.
+fn is_its_page(Amendment { change, record }: &Amendment) -> bool {
+    let parsed = record.files.first().and_then(|file| parse(file.text.as_bytes()).ok());
+    parsed.is_some_and(|parsed| {
+        parsed.id == change.of
+            && parsed.amended() == record.amended
+            && parsed.request.is_some_and(|request| request.record == record.record)
+    })
 }
 
 /// The revision of an operation that joins two: later than both, and the same in whichever order they came.
