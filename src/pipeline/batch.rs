@@ -109,8 +109,11 @@ impl Pipeline<'_> {
         batch.intents = intents;
         let applied = self.files.apply(&mut batch, synced);
         self.counts.files_written += batch.done.files_written;
+        let has_rows = self.lag.has(end);
         let applied = applied.and_then(|()| match self.lag.follows(self.at) {
             false => Ok(false),
+            // An attempt before this one inserted them.
+            true if has_rows => Ok(true),
             true => {
                 batch.rows_to = self.lag.mark(self.journal_id, end.position);
                 match self.rows.apply(&mut batch, synced) {
@@ -129,10 +132,20 @@ impl Pipeline<'_> {
         self.counts.rows_inserted += batch.done.rows_inserted;
         match applied? {
             true => {
-                self.lag.moved(end);
+                if !has_rows {
+                    self.lag.moved(end);
+                }
                 Pages { files: &self.files, rows: &*self.rows }.apply(&mut batch, synced)?;
             }
-            false => self.lag.remember(&batch.intents),
+            false => {
+                self.lag.remember(&batch.intents);
+                // Rows that an attempt before this one inserted do not lag, so nothing renders their pages later.
+                if self.lag.is_ahead(self.at)
+                    && let Err(error) = (Pages { files: &self.files, rows: &*self.rows }).apply(&mut batch, synced)
+                {
+                    tracing::warn!(error = crate::model::text::chain(&error), "pages are rendered later");
+                }
+            }
         }
         let parked = batch.done.parked;
         let committed = self.commits.apply(&mut batch, synced);

@@ -208,6 +208,15 @@ impl Pipeline<'_> {
         }
     }
 
+    /// After an audit of everything: commits all pages. What made the audit due can have come between the rows of a batch
+    /// and the pages that show them.
+    pub(super) fn commit_audited_pages(&mut self) -> Result<(), Error> {
+        match self.lag.rows {
+            RowsAt::At { .. } => self.commit_all_pages(),
+            RowsAt::Unknown | RowsAt::Lost { .. } => Ok(()),
+        }
+    }
+
     /// If the watermark was lost, the point from which pages lag was lost, too: renders and commits all pages.
     fn commit_all_pages(&mut self) -> Result<(), Error> {
         self.rows.reach()?;

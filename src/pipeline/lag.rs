@@ -89,6 +89,16 @@ impl Lag {
         }
     }
 
+    /// Whether the rows of the batch that ends at `end` are there.
+    pub(super) fn has(&self, end: Mark) -> bool {
+        matches!(self.rows, RowsAt::At { mark, .. } if !mark.is_before(&end))
+    }
+
+    /// Whether rows of what comes behind `at` are there.
+    pub(super) fn is_ahead(&self, at: Mark) -> bool {
+        matches!(self.rows, RowsAt::At { mark, .. } if at.is_before(&mark))
+    }
+
     /// The rows' watermark at `position`; `None` if it may not move.
     pub(super) fn mark(&self, journal: JournalId, position: Position) -> Option<RowsMark> {
         let RowsAt::At { pages, .. } = self.rows else { return None };

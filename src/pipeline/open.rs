@@ -126,6 +126,9 @@ impl<'h> Pipeline<'h> {
         let was_held = self.may_lack_files();
         // Rows that the audit brought back but could not insert are looked for again.
         let audited = audited && !self.lag.has_missed();
+        if audited && self.void.is_some() {
+            self.commit_audited_pages()?;
+        }
         if audited || self.void.is_none() {
             // What was looked up and found need not be looked up again.
             let looked_up = self.void.map(|_| self.commits.tip()).transpose()?.flatten();

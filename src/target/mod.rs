@@ -119,6 +119,19 @@ impl Log<'_> {
         Ok(Reader::from_position(self.journal, position)?.as_ref().map(Mark::of))
     }
 
+    /// Whether the entry that ends at `newest`, the position of the newest commit, is gone from a segment that is still
+    /// there: its recorder voided it after it was committed. What a power cut took of its file, the journal does not
+    /// bring back, so an older position is no place to begin. A note made at `tip` says that it was audited since.
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn was_voided(&self, newest: Position, tip: Option<&str>) -> Result<bool, Error> {
+        let is_noted =
+            self.state.and_then(|state| state.noted.as_ref()).is_some_and(|noted| Some(&*noted.commit) == tip);
+        let has_segment = self.journal.ids()?.iter().any(|(_, id)| *id == newest.segment);
+        Ok(!is_noted && has_segment && self.find(newest)?.is_none())
+    }
+
     /// Whether the journal still has its first segment: then no part of it is missing.
     ///
     /// # Errors

@@ -318,8 +318,12 @@ impl Target for FakeCommits<'_> {
         let world = self.stage.world();
         let Some(position) = world.history.position else { return Ok(Watermark::Beginning) };
         let reached: HashSet<String> = (1..=world.history.commits).map(name_of).collect();
+        let reached_tip = (world.history.commits > 0).then(|| name_of(world.history.commits));
         drop(world);
         let Some(state) = log.state else { return Ok(Watermark::Lost(VoidReason::JournalUnknown)) };
+        if log.was_voided(position, reached_tip.as_deref())? {
+            return Ok(Watermark::Lost(VoidReason::PositionVoid));
+        }
         let noted = state.noted.as_ref().filter(|noted| reached.contains(&noted.commit));
         let found = latest(log, [Some(position), noted.map(|noted| noted.position)].into_iter().flatten())?;
         Ok(found.map_or(Watermark::Lost(VoidReason::PositionVoid), Watermark::At))

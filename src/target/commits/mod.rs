@@ -352,7 +352,14 @@ pub fn reached(history: &History, log: &Log<'_>) -> Result<Option<Mark>, Error> 
     {
         return Ok(None);
     }
-    let mut positions: Vec<Position> = history.newest_position(log.id)?.into_iter().collect();
+    let newest = history.newest_position(log.id)?;
+    let tip = history.tip()?.map(|tip| tip.commit.to_string());
+    if let Some(newest) = newest
+        && log.was_voided(newest, tip.as_deref())?
+    {
+        return Ok(None);
+    }
+    let mut positions: Vec<Position> = newest.into_iter().collect();
     if let Some(noted) = log.state.and_then(|state: &State| state.noted.as_ref())
         && history.reaches(&noted.commit)?
     {
