@@ -350,6 +350,15 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_counting_on_could_overflow_is_no_revision() {
+        let id = Uuid::nil();
+        assert!(format!("{}:{id}", Revision::N_MAX).parse::<Revision>().is_ok());
+        for n in [0, Revision::N_MAX + 1, u64::MAX] {
+            assert!(format!("{n}:{id}").parse::<Revision>().is_err(), "{n}");
+        }
+    }
+
+    #[test]
     fn every_operation_survives_its_json() {
         for op in all() {
             let json = op.to_json();

@@ -285,6 +285,21 @@ mod tests {
     }
 
     #[test]
+    fn an_amendment_with_another_page_is_parked() {
+        let other = amendment(op_id(2, 1), learning("another", "d"), &["title"]);
+        let Op::Amend(other) = other else { panic!("it amends") };
+        for text in ["garbage".to_owned(), String::from_utf8(page(&learning("x", "d"), None)).expect("it is text")]
+            .into_iter()
+            .chain(other.record.files.iter().map(|file| file.text.clone()))
+        {
+            let Op::Amend(mut op) = amendment(op_id(2, 2), learning("x", "d"), &["title"]) else { panic!("it amends") };
+            op.record.files[0].text = text;
+            let resolution = resolve(&Op::Amend(op), &first());
+            assert!(matches!(resolution, Resolution::Park(_)), "{resolution:?}");
+        }
+    }
+
+    #[test]
     fn a_retraction_raced_by_an_amendment_hides_the_record_all_the_same() {
         let amended = amendment(op_id(2, 9), learning("x", "d"), &["title"]);
         let retracted = Op::Retract(change(op_id(2, 1)));

@@ -14,6 +14,7 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit without rows | a batch that is not committed | the next batch, with its rows or without |
+//! | between rows and their commit | a watermark ahead of the history | the next batch, which renders their pages |
 //! | after it | a commit, and a watermark before it | the next process with the lock catches up |
 //! | while it catches up | some rows, and the watermark that names them | the same |
 //! | before the pages' commit | rows, perhaps pages, and where pages lag from | pages are rendered and committed |

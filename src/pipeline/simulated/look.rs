@@ -129,7 +129,7 @@ impl Life<'_> {
             // A power cut can have torn it: it is known by its name.
             let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
             let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
-            assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} is nobody's");
+            assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} belongs to no record");
         }
         assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
         let contents = Contents::of(&home).expect("it can be listed");

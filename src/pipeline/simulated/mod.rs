@@ -63,12 +63,21 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
                     && seed < end
                 {
                     let tally = live(seed, &real).0;
-                    told.lock().expect("nobody panics with it in hand").add(&tally);
+                    told.lock().expect("no thread panics while it holds it").add(&tally);
                 }
             });
         }
     });
-    eprintln!("seeds {first} to {}: {:?}", end - 1, told.into_inner().expect("nobody panics with it in hand"));
+    eprintln!("seeds {first} to {}: {:?}", end - 1, told.into_inner().expect("no thread panics while it holds it"));
+}
+
+/// Each failed once: pages that missed rows which an earlier attempt had inserted, and a torn file of a refused record.
+#[test]
+fn schedules_that_failed_once_hold() {
+    let real = Real::new();
+    for seed in [400_040, 400_043, 400_204, 400_211, 400_349] {
+        live(seed, &real);
+    }
 }
 
 #[test]
@@ -399,7 +408,7 @@ impl<'r> Life<'r> {
 }
 
 fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().expect("nobody panics with it in hand")
+    world.lock().expect("no thread panics while it holds it")
 }
 
 /// Creates what `init` creates, other than the index and the history.
@@ -439,7 +448,7 @@ fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMa
         return;
     }
     let Intent { id, created_at, record, files, key, .. } = intent;
-    assert_eq!(Some(record), asked.get(record.headline()), "nobody asked for this record");
+    assert_eq!(Some(record), asked.get(record.headline()), "this record was not requested");
     assert!(*files == files_of(*id, *created_at, record, key.as_ref()), "the files of {id} are not its own");
     checked.insert(*id, intent.clone());
 }

@@ -127,7 +127,7 @@ impl<'s> Stage<'s> {
         // A machine has one worker at a time. But a process that another test is just starting has, for an instant,
         // every file open that this one has, and so the last worker's lock.
         let lock = WorkerLock::take_for_worker(self.real, Duration::from_secs(60))?;
-        Ok(Exclusive::simulated(self.home, lock.expect("nobody starts a process for so long")))
+        Ok(Exclusive::simulated(self.home, lock.expect("no process takes so long to start")))
     }
 
     /// The real pipeline, with fakes for what is not on the disk.

@@ -10,6 +10,7 @@
 //! | before the branch moves | see `target::history`; an older watermark | the next batch, which repeats it |
 //! | after it | commit and watermark, in one | nothing to do |
 //! | between a batch without a commit and its note | an older watermark | the next batch, with the same result |
+//! | after a commit whose last entry its recorder voids | a trailer that the journal does not validate | an audit |
 
 mod repacking;
 
