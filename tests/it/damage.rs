@@ -577,6 +577,27 @@ fn drop_anchors(home: &TestHome) {
     }
 }
 
+/// Only the files have what the branch has lost, since its segments are gone: a worker's start audits everything.
+#[test]
+fn a_branch_that_is_moved_back_is_seen_by_a_worker() {
+    let home = TestHome::new();
+    let records: Vec<Receipt> = (0..3)
+        .map(|number| {
+            let receipt = home.record("failure", &format!("record {number}"));
+            let _ = home.cmd(["flush", "--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"]).ok();
+            receipt
+        })
+        .collect();
+    git_line(&home, &["update-ref", &branch_of(&home), "HEAD~2"]);
+    let worker = Worker::start(&home, &[]);
+    home.flush();
+    assert!(worker.stop(Signal::TERM).success());
+    let tree = git_line(&home, &["ls-tree", "-r", "--name-only", "HEAD"]);
+    for receipt in &records {
+        assert!(tree.contains(&receipt.path), "{} is not in {tree}", receipt.path);
+    }
+}
+
 #[test]
 fn a_branch_that_is_moved_deleted_or_rewritten() {
     type Change = fn(&TestHome);
