@@ -19,8 +19,6 @@ const FILE_LINES_MAX: usize = 500;
 const LONG_FILES: &[(&str, &str)] = &[
     ("fs/os/windows.rs", "the counterparts of `os::unix`, most of them short"),
     ("fs/os/windows/calls.rs", "one table of calls, each with the unsafe code that it needs"),
-    ("target/history/mod.rs", "to be split"),
-    ("target/history/pointer.rs", "to be split"),
 ];
 
 /// Functions that may be longer, by file and name, each with the reason.

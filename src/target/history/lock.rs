@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-use super::{DoingAt as _, Error, History, pointer};
+use super::{DoingAt as _, Error, History, note};
 use crate::fs::order::{self, Held, Lock};
 use crate::fs::os::{self, Stamp};
 use crate::model::layout::LOCK_CLAIM;
@@ -218,7 +218,7 @@ pub(super) fn sweep(history: &History) -> Result<usize, Error> {
 fn our_locks(history: &History) -> Vec<PathBuf> {
     let mut found = Vec::new();
     locks_beneath(&history.common.join("refs/indelible"), &mut found);
-    let pointer = pointer::noted(&history.home);
+    let pointer = note::noted(&history.home);
     found.extend(pointer.iter().chain([&history.branch]).map(|name| history.common.join(format!("{name}.lock"))));
     found
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::model::position::Position;
-use crate::model::text::{shortened, visible_line};
+use crate::model::text::{counted, shortened, visible_line};
 use crate::model::{HomeId, Intent, JournalId, Kind, Op};
 
 const HOME: &str = "Indelible-Home: ";
@@ -73,12 +73,14 @@ pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
 
 fn subject(records: &[&Intent], pages: usize) -> String {
     match records {
-        [] => format!("Render {}", super::count(pages, "page", "pages")),
+        [] => format!("Render {}", counted(pages as u64, "page", "pages")),
         [one] => format!("Record {}: {}", one.record.kind(), title(one, SUBJECT_CHARS_MAX)),
         many => {
             let counts = Kind::ALL.map(|kind| (kind, many.iter().filter(|it| it.record.kind() == kind).count()));
-            let counts =
-                counts.into_iter().filter(|&(_, n)| n > 0).map(|(kind, n)| super::count(n, kind.name(), plural(kind)));
+            let counts = counts
+                .into_iter()
+                .filter(|&(_, n)| n > 0)
+                .map(|(kind, n)| counted(n as u64, kind.name(), plural(kind)));
             format!("Record {}", counts.collect::<Vec<_>>().join(", "))
         }
     }

@@ -27,11 +27,15 @@
 //! | the `.keep` is removed | `pack.rs` | an anchor that is one batch behind: harmless |
 //! | the anchor moves | `refs.rs` | nothing |
 
+mod attribution;
 mod check;
 mod commit;
+mod error;
 mod lock;
 mod message;
 mod modes;
+mod note;
+mod options;
 mod outer;
 mod pack;
 mod pack_file;
@@ -44,32 +48,34 @@ mod repack;
 mod setup;
 mod tree;
 mod versions;
+mod work_trees;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use git2::{Oid, Repository, Signature, Time};
-use jiff::Timestamp;
+use git2::{Oid, Repository};
 
 use crate::fs::crash::{self, Point};
 use crate::fs::{self, Dir};
 use crate::home::{self, Identity};
+use crate::model::HomeId;
 use crate::model::layout::{IDENTITY, OWNED_BRANCH, PRIVATE, RELEASED};
-use crate::model::{BadPath, HomeId};
 use crate::private;
 
+use error::{Doing, DoingAt};
 use modes::Modes;
+use options::{name_for_git, signature};
 
 pub use check::Damage;
 pub use commit::{Batch, Changes, Committed};
+pub use error::{Error, Obstacle};
 pub use message::{Trailer, parse as trailer_of};
+pub use options::HistoryOptions;
 pub use outer::make_room;
 pub use pack::Swept;
 pub use query::{Anchor, TreeFile};
@@ -103,232 +109,6 @@ pub struct Tip {
     pub commit: CommitId,
     /// The trailer of its message; `None` if this program did not make the commit.
     pub trailer: Option<Trailer>,
-}
-
-/// Options of a history.
-#[derive(Clone, Debug)]
-pub struct HistoryOptions {
-    /// The author name of our commits.
-    pub author_name: String,
-    /// The author address of our commits.
-    pub author_email: String,
-    /// The limit on packs, large ones not counted. From half as many on, [`History::repack_if_needed`] rolls small
-    /// packs together.
-    pub packs_max: usize,
-    /// The limit on objects in one roll, whose memory use grows with them.
-    pub roll_objects_max: u64,
-    /// The git program that rolls packs together, by path or by name; without one, libgit2 does.
-    pub git_program: Option<PathBuf>,
-    /// How long the git program may run before it is killed and libgit2 takes over.
-    pub repack_wait: Duration,
-    /// Whether a branch shows the history in a user's own repository.
-    pub pointer: bool,
-    /// How long to wait for another program's lock on a branch.
-    pub lock_wait: Duration,
-    /// A lock that has not changed for this long, within one wait, may be stale.
-    pub lock_stale_after: Duration,
-}
-
-impl Default for HistoryOptions {
-    fn default() -> Self {
-        HistoryOptions {
-            author_name: "indelible".to_owned(),
-            author_email: "indelible@localhost".to_owned(),
-            packs_max: 32,
-            roll_objects_max: 100_000,
-            git_program: Some(PathBuf::from("git")),
-            repack_wait: Duration::from_secs(600),
-            pointer: true,
-            lock_wait: Duration::from_secs(10),
-            lock_stale_after: Duration::from_secs(5),
-        }
-    }
-}
-
-/// A path that cannot be in the tree, since something of the owner's is in its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// The file that cannot be in the tree.
-    pub path: String,
-    /// The path in its way: this one, or a folder above it.
-    pub at: String,
-    /// What is there: `a file`, `a symbolic link`, `a submodule`, `a folder`.
-    pub found: &'static str,
-}
-
-/// Why an operation of the history failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The home has no repository.
-    #[error("{} has no git repository", home.display())]
-    Missing {
-        /// The home.
-        home: PathBuf,
-    },
-    /// This program does not write to a repository of this kind.
-    #[error("the git repository of {} cannot be used: {what}", home.display())]
-    Unsupported {
-        /// The home.
-        home: PathBuf,
-        /// What about it is not supported.
-        what: String,
-    },
-    /// The home is in a folder of a user's repository, whose git commands would fail.
-    #[error("{} lies in the git repository {}, whose own commands would fail then: {why}", home.display(), repository.display())]
-    Inside {
-        /// The home.
-        home: PathBuf,
-        /// The repository's work tree.
-        repository: PathBuf,
-        /// Why that cannot be prevented, and what to do about it.
-        why: String,
-    },
-    /// The repository belongs to another user.
-    #[error("the git repository of {} belongs to another user", home.display())]
-    ForeignOwner {
-        /// The home.
-        home: PathBuf,
-        /// What was found.
-        #[source]
-        source: git2::Error,
-    },
-    /// Our reference is not one that we can move.
-    #[error("{reference} cannot be used: {what}")]
-    Reference {
-        /// Its full name.
-        reference: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Files of the batch cannot be in the branch's tree. Nothing was committed. The rest can be committed without
-    /// them.
-    #[error("{} of the batch cannot be in the branch's tree: {}", count(obstacles.len(), "file", "files"), first(obstacles))]
-    Obstructed {
-        /// Every one of them.
-        obstacles: Vec<Obstacle>,
-    },
-    /// The batch has a path that no record can have. Nothing was committed.
-    #[error(transparent)]
-    BadPath(#[from] BadPath),
-    /// Another program held a lock for the whole wait.
-    #[error("another program has had the lock {} for {:.1} s; if no git process is at work there, remove that file", file.display(), waited.as_secs_f32())]
-    Locked {
-        /// The lock file.
-        file: PathBuf,
-        /// How long the wait was.
-        waited: Duration,
-    },
-    /// The branch moved before each of our attempts to move it.
-    #[error("{branch} was moved by others {attempts} times while a commit for it was being made")]
-    Contended {
-        /// The branch.
-        branch: String,
-        /// The number of attempts.
-        attempts: usize,
-    },
-    /// A required object is missing or cannot be read.
-    #[error("git object {object} ({what}) cannot be read")]
-    Damaged {
-        /// The object's name.
-        object: String,
-        /// What this program uses it for.
-        what: String,
-        /// The error from libgit2; `None` if the content is invalid.
-        #[source]
-        source: Option<git2::Error>,
-    },
-    /// A file of the repository could not be read or written.
-    #[error("{doing} failed at {}", path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The error from the system.
-        #[source]
-        source: io::Error,
-    },
-    /// libgit2 refused.
-    #[error("{doing} failed in the git repository")]
-    Git {
-        /// What was being done.
-        doing: &'static str,
-        /// The error from libgit2.
-        #[source]
-        source: git2::Error,
-    },
-}
-
-fn count(n: usize, one: &str, many: &str) -> String {
-    crate::model::text::counted(n as u64, one, many)
-}
-
-/// `text` in a form that git accepts in a name or an address, whatever the configuration says.
-fn plain(text: &str) -> String {
-    let kept: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
-    // Git strips these at either end, and refuses a name that has nothing else.
-    let kept = kept.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | ',' | ':' | ';' | '"' | '\\' | '\''));
-    if kept.is_empty() { "indelible".to_owned() } else { kept.to_owned() }
-}
-
-/// The author of a commit, at the current time. No time zone, for privacy: it would tell where a machine is.
-fn signature(options: &HistoryOptions) -> Result<Signature<'static>, Error> {
-    let now = Time::new(Timestamp::now().as_second(), 0);
-    Signature::new(&options.author_name, &options.author_email, &now).doing("signing")
-}
-
-fn first(obstacles: &[Obstacle]) -> String {
-    obstacles.first().map_or_else(String::new, |it| format!("{} is in the way of {} as {}", it.at, it.path, it.found))
-}
-
-impl Error {
-    /// Whether a retry can succeed later without a person's help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Locked { .. } | Error::Contended { .. } | Error::Io { .. } | Error::Git { .. })
-    }
-
-    /// The error for the unreadable object `id`. A failure to open a file is not damage: a gc may just have replaced
-    /// the file.
-    fn unreadable(id: Oid, what: String, source: git2::Error) -> Error {
-        match source.class() {
-            git2::ErrorClass::Os => Error::Git { doing: "reading an object", source },
-            _ => Error::Damaged { object: id.to_string(), what, source: Some(source) },
-        }
-    }
-
-    /// Whether this program never writes to the repository in its present state: a person has to change it.
-    pub fn is_unsupported(&self) -> bool {
-        let wrong = matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Inside { .. });
-        wrong || matches!(self, Error::Reference { .. })
-    }
-}
-
-/// Adds to an error what was being done.
-trait Doing<T> {
-    fn doing(self, doing: &'static str) -> Result<T, Error>;
-}
-
-impl<T> Doing<T> for Result<T, git2::Error> {
-    fn doing(self, doing: &'static str) -> Result<T, Error> {
-        self.map_err(|source| Error::Git { doing, source })
-    }
-}
-
-/// Adds to an error what was being done, and to which path.
-trait DoingAt<T> {
-    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
-}
-
-impl<T> DoingAt<T> for io::Result<T> {
-    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { doing, path: path.to_owned(), source })
-    }
-}
-
-impl<T> DoingAt<T> for Result<T, fs::Error> {
-    fn doing_at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(io::Error::from).doing_at(doing, path)
-    }
 }
 
 /// Opens a folder of the repository. Links on the way to it are followed, as by git; links beneath it are not.
@@ -445,8 +225,8 @@ impl History {
             return Err(Error::Missing { home: home.to_owned() });
         }
         let repository = setup::open(home)?;
-        let owned = setup::is_owned(&repository)? || pointer::is_mirror(&repository, noted)?;
-        let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
+        let owned = setup::is_owned(&repository)? || attribution::is_mirror(&repository, noted)?;
+        let (author_name, author_email) = (name_for_git(&options.author_name), name_for_git(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
         let (reference, branch) = match owned {
             true => (OWNED_BRANCH.to_owned(), OWNED_BRANCH.to_owned()),
@@ -539,7 +319,7 @@ impl History {
     /// [`Error::Io`] if it cannot be read.
     pub fn excluded(&self) -> Result<Option<Vec<u8>>, Error> {
         let list = setup::excluded(&self.common)?;
-        Ok(match pointer::has_other_homes(&self.repository()?) {
+        Ok(match work_trees::has_other_homes(&self.repository()?) {
             true => list.map(|list| setup::without_ours(&list, None)),
             false => list,
         })
@@ -552,7 +332,7 @@ impl History {
     /// # Errors
     /// [`Error::Io`]; the file is then the old one or the new one, whole.
     pub fn exclude_ours_no_more(&self, before: Option<&[u8]>) -> Result<(), Error> {
-        if pointer::has_other_homes(&self.repository()?) {
+        if work_trees::has_other_homes(&self.repository()?) {
             return Ok(());
         }
         setup::exclude_ours_no_more(&self.common, self.modes, before)
@@ -579,7 +359,7 @@ impl History {
     /// runs.
     fn tip_id(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
         match (refs::target(repository, &self.reference)?, self.id) {
-            (None, Some(id)) if !self.owned => pointer::legacy(repository, id),
+            (None, Some(id)) if !self.owned => attribution::legacy(repository, id),
             (tip, _) => Ok(tip),
         }
     }

@@ -20,55 +20,22 @@
 //! | after the note, or after the branch moved | a note of both places; the branch is at one of them | the next batch |
 //! | while commits are merged | unreachable objects | git's gc; the next batch merges again |
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::build::TreeUpdateBuilder;
-use git2::{Delta, ErrorCode, Oid, Reference, Repository};
-use serde::{Deserialize, Serialize};
+use git2::{Delta, ErrorCode, Oid, Repository};
 
+use super::attribution::{legacy, made_before, recorded_by_others};
+use super::note::{Note, read, write};
 use super::refs::{self, Expected};
-use super::{Doing as _, Error, History, message, plain};
+use super::work_trees::is_named;
+use super::{Doing as _, Error, History, message};
 use crate::fs::crash::Point;
-use crate::fs::os;
-use crate::fs::{Dir, Durability};
 use crate::model::HomeId;
-use crate::model::layout::{GUEST_BRANCH, IDENTITY, OWNED_BRANCH, POINTER, PRIVATE, PRIVATE_IN_GIT, ROOTS, TEMPORARY};
-use crate::private::private_of;
+use crate::model::layout::GUEST_BRANCH;
 
 /// The limit on names to try.
 const NAMES_MAX: usize = 100;
-/// The limit on commits to search for one that names a home.
-const COMMITS_MAX: usize = 10_000;
-
-/// The note about the branch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
-    /// The branch's full name.
-    name: String,
-    /// Where it was before the last move; `None` if it did not exist yet.
-    at: Option<String>,
-    /// The destination of that move; `None` if there was no move yet.
-    next: Option<String>,
-}
-
-impl Note {
-    fn of(name: impl Into<String>, at: Option<Oid>, next: Option<Oid>) -> Note {
-        let text = |id: Option<Oid>| id.map(|id| id.to_string());
-        Note { name: name.into(), at: text(at), next: text(next) }
-    }
-
-    fn has_left_it_at(&self, id: Oid) -> bool {
-        let id = id.to_string();
-        [&self.at, &self.next].into_iter().flatten().any(|it| *it == id)
-    }
-
-    /// Where the branch was last left, as far as is known.
-    fn last(&self) -> Option<Oid> {
-        self.next.as_ref().or(self.at.as_ref()).and_then(|id| Oid::from_str(id).ok())
-    }
-}
 
 /// The name of the branch of `home`: the noted one, or the first that is free.
 pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> Result<String, Error> {
@@ -78,117 +45,8 @@ pub(super) fn name(repository: &Repository, home: &Path, id: Option<HomeId>) -> 
     }
 }
 
-/// Whether another work tree has a home, as far as this user can tell.
-pub(super) fn has_other_homes(repository: &Repository) -> bool {
-    let own = real(repository.path());
-    // A private folder stays in the work tree until `init` or a worker moves it to the git folder.
-    let is_home =
-        |folder: PathBuf| folder.is_dir() && (folder.join(IDENTITY).is_file() || fs::read_dir(&folder).is_err());
-    work_trees(repository).filter(|git| real(git) != own).any(|git| {
-        let places = places_of(repository, &git);
-        // Git keeps the folder of a removed work tree for a while.
-        let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
-        let beside = places.iter().map(|place| place.join(PRIVATE));
-        is_there && beside.chain([git.join(PRIVATE_IN_GIT)]).any(is_home)
-    })
-}
-
-/// The candidate work trees of the git folder `git`.
-fn places_of(repository: &Repository, git: &Path) -> Vec<PathBuf> {
-    let above = |path: &Path| path.parent().map(Path::to_owned);
-    if git != repository.commondir() {
-        let named = plain::text(&git.join("gitdir"));
-        return above(&git.join(named.trim())).into_iter().collect();
-    }
-    // Beside a bare repository, or within one that another folder's `.git` names.
-    let named = repository.config().and_then(|it| it.get_string("core.worktree")).ok().map(|it| git.join(it));
-    above(git).into_iter().chain(named).collect()
-}
-
-fn real(path: &Path) -> PathBuf {
-    os::real_path(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The tip of the branch on which a home of an older version kept its history, if its commits name this home.
-pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>, Error> {
-    match refs::target(repository, GUEST_BRANCH) {
-        Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
-        Ok(_) | Err(Error::Reference { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the repository is a bare clone of a home's own one, as `clone --mirror` makes it: its branch `main` has the
-/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id; then
-/// the history may be any home's, but must hold nothing else.
-pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Result<bool, Error> {
-    if !repository.is_bare() || repository.is_worktree() {
-        return Ok(false);
-    }
-    let Ok(Some(tip)) = refs::target(repository, OWNED_BRANCH) else { return Ok(false) };
-    let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
-    match noted {
-        Some(id) => is_of(repository, tip, id),
-        None => {
-            let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
-            let is_root = |name: &[u8]| ROOTS.iter().any(|root| root.as_bytes() == name);
-            Ok(names_a_home && commit.tree().is_ok_and(|tree| tree.iter().all(|entry| is_root(entry.name_bytes()))))
-        }
-    }
-}
-
-/// Whether the newest commit with a trailer that `tip` reaches names the home `id`. An older commit, whose trailer
-/// does not name the home, counts if an anchor of its journal exists here.
-fn is_of(repository: &Repository, tip: Oid, id: HomeId) -> Result<bool, Error> {
-    let mut walk = repository.revwalk().doing("walking the history")?;
-    walk.push(tip).doing("walking the history")?;
-    for commit in walk.take(COMMITS_MAX) {
-        let commit = commit.and_then(|commit| repository.find_commit(commit)).doing("walking the history")?;
-        if let Some(trailer) = message::parse(commit.message_bytes()) {
-            let anchored = || repository.refname_to_id(&refs::anchor(trailer.journal)).is_ok();
-            match trailer.home {
-                Some(home) if home == id => return Ok(true),
-                Some(_) => {}
-                None => return Ok(anchored()),
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// The paths that commits of homes other than `id` added to the branch, when homes still shared one.
-fn recorded_by_others(repository: &Repository, tip: Oid, id: HomeId) -> Result<BTreeSet<PathBuf>, Error> {
-    let doing = "looking for what other homes recorded";
-    let mut walk = repository.revwalk().doing(doing)?;
-    walk.push(tip).doing(doing)?;
-    let mut paths = BTreeSet::new();
-    for commit in walk.take(COMMITS_MAX) {
-        let commit = commit.and_then(|commit| repository.find_commit(commit)).doing(doing)?;
-        let trailer = message::parse(commit.message_bytes());
-        if trailer.and_then(|trailer| trailer.home).is_none_or(|home| home == id) {
-            continue;
-        }
-        let before = commit.parent(0).and_then(|parent| parent.tree()).ok();
-        let now = commit.tree().doing(doing)?;
-        let changes = repository.diff_tree_to_tree(before.as_ref(), Some(&now), None).doing(doing)?;
-        let added = changes.deltas().filter(|change| change.status() == Delta::Added);
-        paths.extend(added.filter_map(|change| change.new_file().path().map(Path::to_owned)));
-    }
-    Ok(paths)
-}
-
-/// A note for our branch if the note was lost: the branch's tip is a commit of this home.
-fn made_before(repository: &Repository, id: HomeId) -> Option<Note> {
-    let is_ours = |tip: Oid| {
-        let trailer = repository.find_commit(tip).ok().and_then(|it| message::parse(it.message_bytes()));
-        trailer.is_some_and(|trailer| trailer.home == Some(id))
-    };
-    let tips = names().map(|name| (refs::target(repository, &name).ok().flatten(), name));
-    let found = tips.take_while(|(tip, _)| tip.is_some()).find(|(tip, _)| tip.is_some_and(is_ours));
-    found.map(|(tip, name)| Note::of(name, tip, tip))
-}
-
-fn names() -> impl Iterator<Item = String> {
+/// The names to try, in order.
+pub(super) fn names() -> impl Iterator<Item = String> {
     (1..=NAMES_MAX).map(|number| if number == 1 { GUEST_BRANCH.to_owned() } else { format!("{GUEST_BRANCH}-{number}") })
 }
 
@@ -208,67 +66,6 @@ fn free(repository: &Repository) -> Result<String, Error> {
 fn is_free(repository: &Repository, name: &str) -> bool {
     let is_absent = repository.find_reference(name).is_err_and(|error| error.code() == ErrorCode::NotFound);
     is_absent && refs::has_room(repository, name).is_ok() && !is_named(repository, name)
-}
-
-/// The git folder of every work tree.
-fn work_trees(repository: &Repository) -> impl Iterator<Item = PathBuf> {
-    let linked = fs::read_dir(repository.commondir().join("worktrees")).into_iter().flatten().flatten();
-    std::iter::once(repository.commondir().to_owned()).chain(linked.map(|it| it.path()))
-}
-
-/// Whether the HEAD of any work tree, or a rebase or bisect in it, names the branch `name`. Git itself would not move
-/// such a branch either.
-fn is_named(repository: &Repository, name: &str) -> bool {
-    let short = name.trim_start_matches("refs/heads/");
-    let is_it = |named: &str| {
-        let named = named.trim();
-        named == name || named == short || leads_to(repository, named, name)
-    };
-    work_trees(repository).any(|git| {
-        let text = |path: &str| plain::text(&git.join(path));
-        let head = text("HEAD");
-        let updated = text("rebase-merge/update-refs");
-        head.strip_prefix("ref:").is_some_and(is_it)
-            || ["rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"].iter().any(|it| is_it(&text(it)))
-            || updated.lines().any(|line| line.trim() == name)
-    })
-}
-
-/// Whether the symbolic reference `from` resolves to `to`.
-fn leads_to(repository: &Repository, from: &str, to: &str) -> bool {
-    let mut at = from.to_owned();
-    for _ in 0..5 {
-        let found = repository.find_reference(&at).ok();
-        let Some(next) = found.and_then(|it| it.symbolic_target().ok().flatten().map(str::to_owned)) else { break };
-        if next == to {
-            return true;
-        }
-        at = next;
-    }
-    false
-}
-
-fn private(home: &Path) -> Option<Dir> {
-    Dir::open(home).and_then(|home| private_of(&home)).ok().flatten()
-}
-
-fn read(home: &Path) -> Option<Note> {
-    let text = private(home)?.content(POINTER, 4096).ok().flatten()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// The full name of the branch that shows the history of the home at `home`, if there is one.
-pub(super) fn noted(home: &Path) -> Option<String> {
-    let is_a_branch = |name: &String| name.starts_with("refs/heads/") && Reference::is_valid_name(name);
-    read(home).map(|note| note.name).filter(is_a_branch)
-}
-
-fn write(home: &Path, note: &Note) -> bool {
-    let Some(private) = private(home) else { return false };
-    let text = serde_json::to_vec(note).expect("it is made of strings");
-    let written =
-        private.folder(TEMPORARY).and_then(|temporary| private.replace(POINTER, &text, &temporary, Durability::None));
-    written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 
 /// Why the branch does not show the newest commit.

@@ -11,7 +11,9 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 use uuid::Uuid;
 
