@@ -118,7 +118,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
         private.replace(IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
-        let _ = home.sync()?;
+        home.sync()?;
         made.added.push("identity");
     }
     Ok(made)
@@ -171,7 +171,7 @@ pub(crate) fn become_home_again(private: &Dir, lock: &WorkerLock) -> Result<(), 
 /// [`Error::Fs`].
 pub(crate) fn rename_identity(private: &Dir, from: &str, to: &str) -> Result<(), Error> {
     private.set_aside(from, private, to)?;
-    let _ = private.sync()?;
+    private.sync()?;
     Ok(())
 }
 
@@ -189,7 +189,7 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
     make.map_err(fs::Error::io("make the folder", path))?;
     // Nothing in the home is durable before the names that lead to it are.
     for folder in path.ancestors().skip(1).take_while(|folder| above.is_some_and(|above| folder.starts_with(above))) {
-        let _ = Dir::open(folder)?.sync()?;
+        Dir::open(folder)?.sync()?;
     }
     Ok(true)
 }

@@ -147,7 +147,8 @@ pub fn settle(home: &Dir, is_local: impl FnOnce() -> bool) -> Result<bool, fs::E
     }
     step(Point::MoveAfterRename)?;
     // The new name first: a power cut may leave both, and must not leave neither.
-    let _ = (folder.sync()?, home.sync()?);
+    folder.sync()?;
+    home.sync()?;
     Ok(true)
 }
 

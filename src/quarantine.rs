@@ -213,7 +213,8 @@ impl Quarantine {
         for name in &names {
             self.dir.set_aside(name, &dismissed, name)?;
         }
-        let _ = (self.dir.sync()?, dismissed.sync()?);
+        self.dir.sync()?;
+        dismissed.sync()?;
         Ok(names.iter().filter(|name| !name.ends_with(".bin")).count())
     }
 }

@@ -283,7 +283,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
         true => Some(orphans::mend(&home, &home.path().join(INDEX), &plan.orphans)?),
         false => None,
     };
-    let _ = home.sync_file_system()?;
+    home.sync_file_system()?;
     Ok(Adopted { backup, made, scripts, mended })
 }
 
@@ -341,8 +341,8 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
     };
     let text = serde_json::to_vec_pretty(&note).expect("it is made of strings");
     adopted.replace(ADOPTION, &text, temporary, Durability::Full)?;
-    let _ = home::make_private(home)?.sync()?;
-    let _ = home.sync()?;
+    home::make_private(home)?.sync()?;
+    home.sync()?;
     Ok(note)
 }
 
@@ -350,9 +350,9 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
 fn back_up(home: &Dir, adopted: &Dir, temporary: &Dir, at: Timestamp) -> Result<String, Error> {
     let draft = format!("backup-{}.db", crate::random::id().simple());
     database::back_up(&home.path().join(INDEX), &temporary.path().join(&draft))?;
-    let _ = temporary.sync_file_system()?;
+    temporary.sync_file_system()?;
     let name =
         temporary.set_aside(&draft, adopted, &format!("{INDEX_COPY}{}{DATABASE}", at.strftime("%Y%m%dT%H%M%SZ")))?;
-    let _ = adopted.sync()?;
+    adopted.sync()?;
     Ok(format!("{}/{name}", private::shown(home, adopted)))
 }

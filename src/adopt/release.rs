@@ -122,7 +122,7 @@ pub fn release(
     };
     if remove {
         parent.remove_tree(&aside)?;
-        let _ = parent.sync()?;
+        parent.sync()?;
     }
     let aside = parent.path().join(aside);
     let aside = aside.strip_prefix(dir.path()).unwrap_or(&aside).display().to_string();
@@ -176,7 +176,7 @@ fn put_aside(
     let name = format!("{private}{RELEASED_PRIVATE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
     let aside = parent.set_aside(private, &parent, &name)?;
     step(Point::ReleaseAfterAside)?;
-    let _ = parent.sync()?;
+    parent.sync()?;
     Ok((parent, aside))
 }
 

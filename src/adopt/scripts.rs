@@ -285,7 +285,7 @@ fn keep(folder: &Dir, kept: &Dir, name: &str) -> Result<(), fs::Error> {
         }
     }
     // The folders that lead to it may be new, and an interrupted adoption may not have synced them.
-    let _ = kept.sync_file_system()?;
+    kept.sync_file_system()?;
     Ok(())
 }
 
@@ -324,7 +324,8 @@ pub(super) fn remove(home: &Dir, adopted: &Dir) -> Result<(u64, Vec<&'static str
             (Occupant::Theirs | Occupant::NoFile | Occupant::Nothing, false) => {}
         }
     }
-    let _ = (folder.sync()?, kept.sync()?);
+    folder.sync()?;
+    kept.sync()?;
     Ok((removed, replaced))
 }
 

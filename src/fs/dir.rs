@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
-use super::{Durable, Error, File};
+use super::{Error, File};
 use crate::model::layout::{parts, split};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
@@ -466,10 +466,10 @@ impl Dir {
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
-    pub fn sync(&self) -> Result<Durable<()>, Error> {
+    pub fn sync(&self) -> Result<(), Error> {
         match sys::fsync(&self.fd) {
             Err(errno) if sys::is_unknown(errno) => self.sync_file_system(),
-            synced => synced.map(Durable).map_err(|errno| self.error("sync", ".", errno)),
+            synced => synced.map_err(|errno| self.error("sync", ".", errno)),
         }
     }
 
@@ -479,11 +479,13 @@ impl Dir {
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.
-    pub fn sync_file_system(&self) -> Result<Durable<()>, Error> {
+    pub fn sync_file_system(&self) -> Result<(), Error> {
         match sys::syncfs(&self.fd) {
-            Err(errno) if sys::is_unknown(errno) => sys::sync_all(),
-            synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno))?,
+            Err(errno) if sys::is_unknown(errno) => {
+                sys::sync_all();
+                Ok(())
+            }
+            synced => synced.map_err(|errno| self.error("sync the file system of", ".", errno)),
         }
-        Ok(Durable(()))
     }
 }

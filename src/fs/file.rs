@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, Errno, Handle};
-use super::{Durable, Error, Found, Point, crash};
+use super::{Error, Found, Point, crash};
 
 /// An open plain file.
 #[derive(Debug)]
@@ -131,28 +131,27 @@ impl File {
         sys::tell(&self.fd).map_err(|errno| self.error("find the place in", errno))
     }
 
-    /// Makes everything that was written to the file durable, including by other processes, and `value` with it.
-    /// `point` names the step.
+    /// Makes everything that was written to the file durable, including by other processes. `point` names the
+    /// step.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails. After that, nothing on this descriptor may be trusted, nor any later sync of
     /// it.
-    pub fn sync<T>(&self, point: Point, value: T) -> Result<Durable<T>, Error> {
+    pub fn sync(&self, point: Point) -> Result<(), Error> {
         crash::at(point).map_err(|source| self.error("sync", source))?;
-        self.sync_now().map(|Durable(())| Durable(value))
+        self.sync_now()
     }
 
     /// As [`File::sync`], for a step whose crash points are around it.
     ///
     /// # Errors
     /// As [`File::sync`].
-    pub fn sync_now(&self) -> Result<Durable<()>, Error> {
+    pub fn sync_now(&self) -> Result<(), Error> {
         // A call that the system or a sandbox does not know has done nothing, so the other call is the first attempt.
         let synced = match sys::fdatasync(&self.fd) {
             Err(errno) if sys::is_unknown(errno) => sys::fsync(&self.fd),
             synced => synced,
         };
-        synced.map_err(|errno| self.error("sync", errno))?;
-        Ok(Durable(()))
+        synced.map_err(|errno| self.error("sync", errno))
     }
 }

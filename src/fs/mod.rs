@@ -2,7 +2,8 @@
 //!
 //! 1. Every path is relative to an open [`Dir`] and resolved beneath it. A symbolic link anywhere in it is refused.
 //! 2. Files made by this module are readable by their owner alone, whatever the umask. On Windows the folder decides.
-//! 3. [`Durable`] is made only here, after a sync has returned. `journal` says what was synced with its `Synced`.
+//! 3. A sync returns only an error or nothing: that it returned proves no more. What was synced, `journal` says with its
+//!    `Synced`.
 //! 4. After a failed sync nothing on that descriptor is trusted again. The caller is told, and nothing is retried here.
 //! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::create`], [`Dir::replace`]).
 //!    Each function says whether it survives a power cut; `target::files` says who repairs it.
@@ -26,23 +27,6 @@ pub use dir::{Dir, Found, check_name};
 pub use file::File;
 pub use place::Durability;
 pub(crate) use sys::now;
-
-/// The outcome of a sync that returned: the value is on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Durable<T>(T);
-
-impl<T> Durable<T> {
-    /// The durable value.
-    pub fn get(&self) -> &T {
-        &self.0
-    }
-
-    /// The value, without the proof.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
 
 /// Why a file operation failed.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Dir, Durable, Error, File, Point, crash};
+use super::{Dir, Error, File, Point, crash};
 use crate::model::layout::{COPYING, ELSEWHERE, GITIGNORE, TEMPORARY_BESIDE};
 
 /// The folder of temporary files on a file system other than the home's own.
@@ -55,7 +55,7 @@ impl Durability {
         match self {
             Durability::None => Ok(()),
             Durability::Later => file.sync_if_no_later(),
-            Durability::Whole | Durability::Full => file.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner),
+            Durability::Whole | Durability::Full => file.sync(Point::ReplaceBeforeRename),
         }
     }
 
@@ -63,7 +63,7 @@ impl Durability {
     fn after_rename(self, folder: &Dir) -> Result<(), Error> {
         match self {
             Durability::None | Durability::Later | Durability::Whole => Ok(()),
-            Durability::Full => folder.sync().map(Durable::into_inner),
+            Durability::Full => folder.sync(),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Dir {
         }
         let copy = self.copy_to(name, aside)?;
         let named = aside.rename_aside(&copy, aside, to)?;
-        let _ = aside.sync()?;
+        aside.sync()?;
         self.remove(name)?;
         Ok(named)
     }
@@ -218,7 +218,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] with `AlreadyExists` if something already exists there, and as [`Dir::read`]; part of the copy may
     /// be there.
-    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<Durable<()>, Error> {
+    pub fn copy_with_holes(&self, path: &str, there: &Dir, to: &str) -> Result<(), Error> {
         let from = self.read(path)?;
         let size = from.stat()?.size;
         let copy = there.create_to_overwrite(to)?;
@@ -246,7 +246,7 @@ impl Dir {
             let (mut buffer, mut offset) = (vec![0; COPIED_BYTES], 0);
             loop {
                 match from.read_at(&mut buffer, offset)? {
-                    0 => return to.sync(Point::ReplaceBeforeRename, ()).map(Durable::into_inner),
+                    0 => return to.sync(Point::ReplaceBeforeRename),
                     read => {
                         to.write_all(&buffer[..read])?;
                         offset += read as u64;
@@ -433,7 +433,7 @@ mod tests {
                 dir.create("a.md", &new, &temporary, durability).expect("the place is free");
             }
             if synced {
-                let _ = dir.sync_file_system().expect("it can be synced");
+                dir.sync_file_system().expect("it can be synced");
             }
             let mut left = [0; 4];
             for seed in 0..200 {

@@ -194,7 +194,7 @@ impl Written<'_> {
     pub fn sync(mut self) -> Result<Synced<Position>, Error> {
         loop {
             let Written { journal, segment, entries, .. } = &mut self;
-            let synced = segment.file.sync(Point::AppendBeforeSync, ()).and_then(|_| {
+            let synced = segment.file.sync(Point::AppendBeforeSync).and_then(|()| {
                 let _ = crash::at(Point::AppendAfterSync);
                 segment.is_newest(journal)
             });

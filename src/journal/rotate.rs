@@ -107,7 +107,7 @@ impl<'j> ExclusiveJournal<'j> {
     pub fn close(&self, temporary: &Dir) -> Result<(), Error> {
         let number = self.journal.newest()?.next();
         self.journal.dir.create(&number.file_name(), END.as_bytes(), temporary, Durability::Whole)?;
-        let _ = self.journal.dir.sync()?;
+        self.journal.dir.sync()?;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<'j> ExclusiveJournal<'j> {
             self.journal.dir.remove(&name)?;
         }
         // Also if the segment is already gone: the process that removed it may have died before this step.
-        let _ = self.journal.dir.sync()?;
+        self.journal.dir.sync()?;
         Ok(())
     }
 
@@ -154,8 +154,7 @@ impl<'j> ExclusiveJournal<'j> {
         if dir.find(&number.mark_name())?.is_some() {
             return Err(Error::Unsynced { number: number.0, source: None });
         }
-        let synced = file.sync(Point::BatchBeforeSync, ());
-        synced.map(|_| ()).map_err(|source| {
+        file.sync(Point::BatchBeforeSync).map_err(|source| {
             if let Err(error) = dir.create_empty(&number.mark_name()) {
                 tracing::error!(segment = %number, %error, "it could not be noted that a sync failed");
             }
@@ -193,7 +192,7 @@ impl<'j> Finished<'j> {
         let named = |source| fs::Error::io("make durable what was applied from", self.journal.dir.path())(source);
         crash::at(Point::PruneBeforeSync).map_err(named)?;
         for folder in folders {
-            let _ = folder.sync_file_system()?;
+            folder.sync_file_system()?;
         }
         Ok(sync_rows()?.then_some(Synced(self)))
     }

@@ -297,7 +297,7 @@ pub(super) fn is_header_like(line: &[u8]) -> bool {
 /// Writes a header of `format` to the segment in `file`, which has none. Syncs the folder first, so that no entry in it
 /// can be durable before its name is.
 pub(super) fn write_header(dir: &Dir, file: &File, format: u32) -> Result<(), fs::Error> {
-    let _named = dir.sync()?;
+    dir.sync()?;
     let isolation = if file.stat()?.size == 0 { "" } else { "\n" };
     let header = format!("{isolation}{MAGIC}{format} {}\n", crate::random::id());
     file.write_all(header.as_bytes())

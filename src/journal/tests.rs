@@ -218,7 +218,7 @@ fn an_ended_journal_goes_on_whenever_the_power_fails() {
     };
     journal.ensure_first().expect("it can be made");
     append(&journal, r#"{"t":"a"}"#).expect("it goes on");
-    let _ = root(&machine).sync().expect("it can be synced");
+    root(&machine).sync().expect("it can be synced");
     exclusive(&journal).close(&temporary).expect("it can be ended");
     let ended = append(&journal, r#"{"t":"nobody's"}"#);
     assert!(matches!(ended, Err(Error::Format { .. })), "{ended:?}");

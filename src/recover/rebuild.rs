@@ -172,10 +172,10 @@ fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
         if home.dir().find(&from)?.is_some_and(|found| found.is_file) {
             let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
             let to = format!("{INDEX_COPY}{stamp}{DATABASE}{suffix}");
-            let _ = home.dir().copy_with_holes(&from, &quarantine, &to)?;
+            home.dir().copy_with_holes(&from, &quarantine, &to)?;
             kept.get_or_insert_with(|| quarantine.path().join(to).display().to_string());
         }
     }
-    let _ = quarantine.sync()?;
+    quarantine.sync()?;
     Ok(kept)
 }

@@ -273,7 +273,7 @@ impl Target for Applier<'_> {
 
     fn sync(&mut self) -> Result<bool, target::Error> {
         for folder in self.elsewhere()?.iter().chain([self.home]) {
-            let _ = folder.sync_file_system()?;
+            folder.sync_file_system()?;
         }
         Ok(true)
     }

@@ -39,7 +39,7 @@ pub(in crate::adopt) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orpha
             }
         }
     }
-    let _ = home.sync_file_system()?;
+    home.sync_file_system()?;
     Ok(mended)
 }
 

@@ -422,7 +422,7 @@ fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
     let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
     private.replace(IDENTITY, &identity, &private.folder(TEMPORARY)?, Durability::Full)?;
     Journal::new(private.folder(JOURNAL)?).ensure_first()?;
-    let _ = dir.sync_file_system()?;
+    dir.sync_file_system()?;
     Ok(())
 }
 

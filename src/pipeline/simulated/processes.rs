@@ -91,7 +91,7 @@ impl<'s> Stage<'s> {
         let text = format!("{}\nEdited by hand.\n", file.text).into_bytes();
         self.world().edits.insert(file.path.clone(), Edit { text: text.clone(), durable: false });
         folder.replace(name, &text, &temporary, Durability::Full)?;
-        let _ = self.home.dir().sync_file_system()?;
+        self.home.dir().sync_file_system()?;
         self.world().edits.insert(file.path, Edit { text, durable: true });
         Ok(())
     }

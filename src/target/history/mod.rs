@@ -60,8 +60,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use git2::{Oid, Repository};
 
+use crate::fs::Dir;
 use crate::fs::crash::{self, Point};
-use crate::fs::{self, Dir};
 use crate::home::{self, Identity};
 use crate::model::HomeId;
 use crate::model::layout::{IDENTITY, OWNED_BRANCH, PRIVATE, RELEASED};
@@ -118,7 +118,7 @@ fn folder(path: &Path) -> Result<Dir, Error> {
 
 /// Makes the names in the folder durable.
 fn sync(folder: &Dir) -> Result<(), Error> {
-    folder.sync().map(fs::Durable::into_inner).doing_at("syncing a folder", folder.path())
+    folder.sync().doing_at("syncing a folder", folder.path())
 }
 
 /// The id of the home at `path`, from its private folder.

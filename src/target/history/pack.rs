@@ -160,7 +160,7 @@ fn fill(folder: &Dir, whose: &str, replaced: &[String]) -> io::Result<(File, Fil
     let keep = folder.create_empty("keep")?;
     let lines = replaced.iter().map(|name| format!("{name}\n")).collect::<String>();
     keep.write_all(format!("{KEEP_MARK}{whose}\n{lines}").as_bytes())?;
-    let _ = keep.sync_now()?;
+    keep.sync_now()?;
     let keep = File::from(keep);
     os::try_lock(&keep)?;
     Ok((lock, keep))
@@ -393,7 +393,7 @@ mod tests {
         let name = pack_writer::write(&staging, &[blob]).expect("it can be written");
         let keep = staging.create_empty("keep").expect("it can be made");
         keep.write_all(b"indelible commit\n").expect("it can be written");
-        let _ = keep.sync_now().expect("it can be synced");
+        keep.sync_now().expect("it can be synced");
         let content = |name: &str| staging.content(name, BYTES_MAX).expect("readable").expect("it is there");
         let contents = [content("keep"), content(&format!("{name}.pack")), content(&format!("{name}.idx"))];
         move_files(&staging, &packs, &name, None, |_| Ok(())).expect("it can be placed");

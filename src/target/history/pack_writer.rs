@@ -172,7 +172,7 @@ impl Summed {
         let sum = self.sum.digest();
         self.write(&sum.bytes())?;
         self.file.write_all(&self.buffer)?;
-        let _ = self.file.sync_now()?;
+        self.file.sync_now()?;
         Ok(sum)
     }
 }

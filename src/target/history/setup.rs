@@ -22,7 +22,7 @@ use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, R
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
-use crate::fs::{self, Dir, Durability, Durable, os};
+use crate::fs::{self, Dir, Durability, os};
 use crate::model::HomeId;
 use crate::model::layout::{
     EXCLUDE, EXCLUDE_DRAFT, EXCLUDED, EXCLUDED_BEFORE, EXCLUDED_INDEX, GIT, OWNED_BRANCH, PRIVATE_IN_GIT,
@@ -219,7 +219,7 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
         .set_str("core.sharedRepository", "0600")
         .and_then(|()| config.set_bool("indelible.owned", true))
         .doing(doing)?;
-    let synced = common.read("config").and_then(|file| file.sync_now()).map(Durable::into_inner);
+    let synced = common.read("config").and_then(|file| file.sync_now());
     synced.doing_at("syncing the configuration", &path)?;
     sync(&common)
 }
@@ -305,7 +305,7 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
         let file = folder.create_empty(name)?;
         file.set_mode(mode)?;
         file.write_all(bytes)?;
-        file.sync_now().map(Durable::into_inner)
+        file.sync_now()
     };
     write().doing_at("writing a file", &folder.path().join(name))
 }

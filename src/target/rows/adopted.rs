@@ -117,7 +117,7 @@ impl IndexRows<'_> {
         crash::at(Point::CopyBeforeRename).map_err(error())?;
         let adopted = self.home.private().folder(ADOPTED)?;
         temporary.put_back(DAILY, &adopted)?;
-        let _ = adopted.sync()?;
+        adopted.sync()?;
         tracing::info!(copy = %adopted.path().join(DAILY).display(), "renewed the copy of the database");
         Ok(())
     }
