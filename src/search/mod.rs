@@ -19,6 +19,7 @@ mod expand;
 mod filter;
 mod find;
 mod line;
+mod narrow;
 mod query;
 mod schema;
 mod score;
