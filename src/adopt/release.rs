@@ -2,7 +2,7 @@
 //!
 //! 1. Nothing changes before every record is in its file, its row and a commit, and the stores agree.
 //! 2. Scripts and the list of ignored files become what they were, byte for byte, unless they were changed since.
-//! 3. Files, rows and the branch of the records stay, and so do our two tables: adopting again continues from there, under the
+//! 3. Files, rows and the branch of the records stay, and so do our own tables: adopting again continues from there, under the
 //!    same id.
 //! 4. The private folder is set aside whole, with journal and copy of the database, unless it is to be removed.
 //!

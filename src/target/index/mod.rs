@@ -14,9 +14,10 @@
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
 //! rows, `rebuild` empties the index and refills it, `look` has the read-only connections, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
-//! follow the journal. Each says what a crash leaves.
+//! follow the journal, `changes` the feed of what changed. Each says what a crash leaves.
 
 mod change;
+mod changes;
 mod copy;
 mod framework;
 mod home;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use changes::{Changes, FeedMark};
 pub(crate) use copy::{copy_to, temporary_copy};
 pub use insert::{Inserted, RowImage, Taken};
 pub use look::Others;
