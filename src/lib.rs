@@ -70,6 +70,7 @@
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
+//! | [`search`] | words to records: expansion, queries, filters, ranking |
 //! | [`model`] | what a record is: kinds, fields, limits, paths, positions |
 //!
 //! Imports run one way; `docs/architecture.md` has the order. The program's own code (flags, settings, output) is in
@@ -95,6 +96,7 @@ pub mod random;
 pub mod record;
 pub mod recover;
 pub mod redact;
+pub mod search;
 mod shell;
 pub mod state;
 pub mod status;

@@ -1,0 +1,241 @@
+//! What was asked, parsed. Any text is a query.
+//!
+//! | typed | is |
+//! | --- | --- |
+//! | `word` | a word, found by any record that has it; an identifier by its parts as well |
+//! | `"some words"` | a phrase: its words, and records that have them side by side come first |
+//! | `-word`, `-"some words"` | left out: records that have it |
+//! | `kind:failure`, `domain:`, ... ([`FILTERS`]) | a filter; with `-` before it, what it takes is left out |
+//! | `--flag`, `-9`, `-d`, `note:`, anything else | words |
+//!
+//! 1. A filter's name counts at the beginning of a word and before a value alone: `kind: of` is two words.
+//! 2. A quote counts at the beginning of a word; one that is not closed is no quote.
+//! 3. The work is bounded: [`BYTES_MAX`] bytes and [`WORDS_MAX`] different words are looked at.
+
+use jiff::Zoned;
+
+use super::expand::{Role, Token, expand};
+use super::filter::{FILTERS, Filter, UnknownValue};
+use super::sequence::hash;
+use super::stem::stemmed;
+
+/// The bytes of a query that are looked at.
+pub const BYTES_MAX: usize = 64 << 10;
+/// The different words of a query that are looked at.
+pub const WORDS_MAX: usize = 64;
+/// The phrases, exclusions and excluding filters that are looked at, each.
+const ITEMS_MAX: usize = 16;
+
+/// A query.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    pub(super) words: Vec<Word>,
+    pub(super) phrases: Vec<Phrase>,
+    pub(super) without: Vec<Phrase>,
+    pub(super) without_filters: Vec<Filter>,
+    /// The filters that were typed.
+    pub filter: Filter,
+    is_cut: bool,
+}
+
+/// A word that is looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    /// As it is expanded: what a person is shown.
+    pub token: String,
+    /// As the full-text index has it.
+    pub stem: String,
+    pub hash: u32,
+    pub role: Role,
+}
+
+/// Words side by side; of exclusions, perhaps a single one.
+#[derive(Clone, Debug)]
+pub(super) struct Phrase {
+    pub stems: Vec<String>,
+    pub hashes: Vec<u32>,
+}
+
+impl Word {
+    /// How much it counts beside others of the query: an identifier's parts count less than words that were chosen one by
+    /// one, because all of them come with the whole.
+    pub fn weight(&self) -> f64 {
+        match self.role {
+            Role::Word | Role::Whole | Role::Single => 1.0,
+            Role::Part | Role::Pair => 0.7,
+            Role::Piece => 0.5,
+        }
+    }
+}
+
+impl Query {
+    /// Parses what was typed. Dates are of the zone of `now`.
+    ///
+    /// # Errors
+    /// [`UnknownValue`] of a filter with closed values.
+    pub fn parse(text: &str, now: &Zoned) -> Result<Query, UnknownValue> {
+        let mut end = text.len().min(BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut query = Query { is_cut: end < text.len(), ..Query::default() };
+        for item in Items(&text[..end]) {
+            query.add(item, now)?;
+        }
+        Ok(query)
+    }
+
+    /// Whether there is nothing to look for: no word, no phrase.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Whether the query was longer than what is looked at.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    fn add(&mut self, item: Item<'_>, now: &Zoned) -> Result<(), UnknownValue> {
+        match item {
+            Item::Words(text) => self.add_words(text),
+            Item::Phrase(text) => {
+                self.add_words(text);
+                let phrase = phrase(text);
+                if phrase.stems.len() > 1 && self.phrases.len() < ITEMS_MAX {
+                    self.phrases.push(phrase);
+                }
+            }
+            Item::Without(text) => {
+                let phrase = phrase(text);
+                if !phrase.stems.is_empty() && self.without.len() < ITEMS_MAX {
+                    self.without.push(phrase);
+                }
+            }
+            Item::Filter { name, value, without: false } => self.filter.add(name, value, now)?,
+            Item::Filter { name, value, without: true } => {
+                let mut filter = Filter::default();
+                filter.add(name, value, now)?;
+                if self.without_filters.len() < ITEMS_MAX {
+                    self.without_filters.push(filter);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_words(&mut self, text: &str) {
+        let mut found = Vec::new();
+        expand(text, |token: Token<'_>| found.push((token.text.to_owned(), token.role)));
+        for at in 0..found.len() {
+            let (token, role) = &found[at];
+            // A character counts if it stands alone; pairs say more.
+            let beside = |other: Option<&(String, Role)>| other.is_some_and(|it| it.1 == Role::Pair);
+            let in_pair =
+                beside(found.get(at + 1)) || beside(found.get(at + 2)) || (at > 0 && beside(found.get(at - 1)));
+            if *role == Role::Single && in_pair {
+                continue;
+            }
+            self.add_word(token, *role);
+        }
+    }
+
+    fn add_word(&mut self, token: &str, role: Role) {
+        let stem = stemmed(token);
+        if let Some(known) = self.words.iter_mut().find(|it| it.stem == stem) {
+            let word = Word { role, ..known.clone() };
+            if word.weight() > known.weight() {
+                *known = word;
+            }
+        } else if self.words.len() < WORDS_MAX {
+            let hash = hash(stem.as_bytes());
+            self.words.push(Word { token: token.to_owned(), stem, hash, role });
+        } else {
+            self.is_cut = true;
+        }
+    }
+}
+
+fn phrase(text: &str) -> Phrase {
+    let mut stems = Vec::new();
+    expand(text, |token| {
+        if token.role.is_base() {
+            stems.push(stemmed(token.text));
+        }
+    });
+    let hashes = stems.iter().map(|stem| hash(stem.as_bytes())).collect();
+    Phrase { stems, hashes }
+}
+
+/// A piece of what was typed.
+#[derive(Debug, PartialEq)]
+enum Item<'t> {
+    Words(&'t str),
+    Phrase(&'t str),
+    Without(&'t str),
+    Filter { name: &'static str, value: &'t str, without: bool },
+}
+
+/// The pieces, in order.
+struct Items<'t>(&'t str);
+
+impl<'t> Iterator for Items<'t> {
+    type Item = Item<'t>;
+
+    fn next(&mut self) -> Option<Item<'t>> {
+        self.0 = self.0.trim_start();
+        if self.0.is_empty() {
+            return None;
+        }
+        let (item, rest) = first_item(self.0);
+        self.0 = rest;
+        Some(item)
+    }
+}
+
+fn first_item(text: &str) -> (Item<'_>, &str) {
+    let (plain, rest) = until_space(text);
+    let inner = text.strip_prefix('-');
+    let after = inner.unwrap_or(text);
+    if let Some((name, after)) = filter_name(after) {
+        let (value, rest) = quoted(after).unwrap_or_else(|| until_space(after));
+        if !value.trim().is_empty() {
+            return (Item::Filter { name, value, without: inner.is_some() }, rest);
+        }
+    }
+    if let Some((words, rest)) = quoted(after) {
+        return (if inner.is_some() { Item::Without(words) } else { Item::Phrase(words) }, rest);
+    }
+    match plain.strip_prefix('-').filter(|word| is_exclusion(word)) {
+        Some(word) => (Item::Without(word), rest),
+        None => (Item::Words(plain), rest),
+    }
+}
+
+/// Whether what follows a dash is a word to leave out, and not a flag or a number.
+fn is_exclusion(word: &str) -> bool {
+    let first = word.chars().next();
+    first.is_some_and(char::is_alphanumeric)
+        && word.chars().nth(1).is_some()
+        && !word.bytes().all(|it| it.is_ascii_digit())
+}
+
+fn until_space(text: &str) -> (&str, &str) {
+    text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
+}
+
+/// The words in the quotes that `text` begins with.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let is_quote = |c: char| matches!(c, '"' | '\u{201c}' | '\u{201d}' | '\u{201e}');
+    let inside = text.strip_prefix(is_quote)?;
+    let end = inside.find(is_quote)?;
+    let after = inside[end..].chars().next().map_or(0, char::len_utf8);
+    Some((&inside[..end], &inside[end + after..]))
+}
+
+/// The filter that `text` begins with, and what follows the colon.
+fn filter_name(text: &str) -> Option<(&'static str, &str)> {
+    let (name, rest) = text.split_once(':')?;
+    let name = FILTERS.into_iter().find(|it| it.eq_ignore_ascii_case(name))?;
+    // `kind::of` is a path.
+    (!rest.starts_with(':')).then_some((name, rest))
+}

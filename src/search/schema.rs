@@ -1,0 +1,170 @@
+//! The tables of a search database.
+//!
+//! | table | a row is |
+//! | --- | --- |
+//! | `meta` | a small value by name: `schema`, `docs` and `words` (totals), and what the owner of the file keeps |
+//! | `names` | a domain, project, session, agent or tag, and how many records have it |
+//! | `docs` | a record, with what filters look at |
+//! | `tags` | a tag of a record |
+//! | `text` | the full-text index: title, body, and facts as words, each a character for private use and a number |
+//! | `postings` | the same by word: each place at which it stands (FTS5's own view) |
+//! | `sequences` | the words of a record in order ([`super::sequence`]) |
+//! | `sampled` | a word, and in how many of the sampled records it is: those whose number can be divided by [`SAMPLE`] |
+
+use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToSql};
+
+use crate::model::{Kind, Origin};
+
+/// The version of the tables. A database of another one is thrown away and rebuilt.
+pub const SCHEMA: u32 = 1;
+
+/// What the database's owner runs on an empty file, before [`create`].
+pub const PRAGMAS: &str = "PRAGMA page_size = 16384;";
+
+/// One record in so many is counted for the frequencies of words.
+pub(super) const SAMPLE: i64 = 16;
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE names (
+    n INTEGER PRIMARY KEY,
+    what INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    docs INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (what, name)
+);
+CREATE TABLE docs (
+    doc INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    revision TEXT,
+    created INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    severity INTEGER,
+    origin INTEGER,
+    golden INTEGER NOT NULL DEFAULT 0,
+    domain INTEGER,
+    project INTEGER,
+    session INTEGER,
+    agent INTEGER,
+    path TEXT NOT NULL,
+    words INTEGER NOT NULL
+);
+CREATE INDEX docs_created ON docs (created);
+CREATE INDEX docs_kind ON docs (kind, created);
+CREATE INDEX docs_domain ON docs (domain, created);
+CREATE INDEX docs_project ON docs (project, created);
+CREATE INDEX docs_session ON docs (session, created);
+CREATE TABLE tags (tag INTEGER, created INTEGER, doc INTEGER, PRIMARY KEY (tag, created, doc)) WITHOUT ROWID;
+CREATE INDEX tags_doc ON tags (doc);
+CREATE VIRTUAL TABLE text USING fts5(
+    title, body, facts, content='', contentless_delete=1, tokenize='porter unicode61 remove_diacritics 2'
+);
+CREATE VIRTUAL TABLE postings USING fts5vocab(text, instance);
+CREATE TABLE sequences (doc INTEGER PRIMARY KEY, words BLOB NOT NULL);
+CREATE TABLE sampled (word TEXT PRIMARY KEY, docs INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Makes the tables in an empty database.
+///
+/// # Errors
+/// SQLite's.
+pub fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    set_meta(connection, "schema", SCHEMA)
+}
+
+/// Whether these are our tables, of this version. Looks at no more than a row.
+///
+/// # Errors
+/// SQLite's: the file is damaged, or no database.
+pub fn check(connection: &Connection) -> rusqlite::Result<bool> {
+    let has_meta = "SELECT 1 FROM sqlite_schema WHERE name = 'meta' AND type = 'table'";
+    if connection.query_row(has_meta, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(false);
+    }
+    Ok(meta::<i64>(connection, "schema").unwrap_or(None) == Some(i64::from(SCHEMA)))
+}
+
+/// The value that is kept under `name`.
+///
+/// # Errors
+/// SQLite's; a value of another type is one.
+pub fn meta<T: FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+/// Keeps `value` under `name`. `schema`, `docs` and `words` are taken.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_meta(connection: &Connection, name: &str, value: impl ToSql) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
+    connection.execute(sql, params![name, value]).map(drop)
+}
+
+/// The number of a kind in `docs.kind`.
+pub(super) fn kind_number(kind: Kind) -> i64 {
+    match kind {
+        Kind::Failure => 1,
+        Kind::Success => 2,
+        Kind::Observation => 3,
+        Kind::Heuristic => 4,
+        Kind::Experiment => 5,
+    }
+}
+
+/// The number of an origin in `docs.origin`.
+pub(super) fn origin_number(origin: Origin) -> i64 {
+    match origin {
+        Origin::Person => 1,
+        Origin::Agent => 2,
+        Origin::Hook => 3,
+        Origin::Import => 4,
+    }
+}
+
+/// The kind that `docs.kind` says.
+pub fn kind_of(number: i64) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind_number(*kind) == number)
+}
+
+/// The origin that `docs.origin` says.
+pub fn origin_of(number: i64) -> Option<Origin> {
+    Origin::ALL.into_iter().find(|origin| origin_number(*origin) == number)
+}
+
+/// Facts as words of the full-text index. Text never has them: characters for private use are no words of it.
+pub(super) mod fact {
+    /// The name `n` of `names`.
+    pub fn name(n: i64) -> String {
+        format!("\u{e000}{n}")
+    }
+
+    /// A kind.
+    pub fn kind(number: i64) -> String {
+        format!("\u{e001}{number}")
+    }
+
+    /// A severity.
+    pub fn severity(number: u8) -> String {
+        format!("\u{e002}{number}")
+    }
+
+    /// An origin.
+    pub fn origin(number: i64) -> String {
+        format!("\u{e003}{number}")
+    }
+
+    /// A golden rule.
+    pub const GOLDEN: &str = "\u{e004}1";
+
+    /// The 30 days, counted from 1970, in which it was recorded.
+    pub fn period(created_ms: i64) -> String {
+        format!("\u{e005}{}", period_of(created_ms))
+    }
+
+    /// The number of those 30 days.
+    pub fn period_of(created_ms: i64) -> i64 {
+        created_ms.div_euclid(30 * 24 * 3_600_000)
+    }
+}
