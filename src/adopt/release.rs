@@ -34,6 +34,7 @@ use crate::private::{self, ASIDE};
 use crate::recover::{self, Scope};
 use crate::target::history::History;
 use crate::target::index;
+use crate::target::search;
 use crate::verify::verify;
 
 /// What a release would do, or has done.
@@ -169,6 +170,10 @@ fn put_aside(
         }
         // From a recorder that had started before the identity was renamed. Its record is committed like any other.
         exclusive.journal().reopen()?;
+    }
+    // It is derived, and follows no home any more.
+    if let Err(error) = search::remove(exclusive) {
+        tracing::warn!(error = crate::model::text::chain(&error), "the search database stays");
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;

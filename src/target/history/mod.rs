@@ -29,6 +29,7 @@
 
 mod check;
 mod commit;
+mod excluded;
 mod lock;
 mod message;
 mod modes;

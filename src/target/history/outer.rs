@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 
 use git2::{Index, Pathspec, PathspecFlags, Repository};
 
+use super::excluded::EXCLUDED;
 use super::modes::Modes;
-use super::setup::{self, EXCLUDED};
+use super::setup;
 use super::{Error, plain};
 use crate::fs::os;
 use crate::model::text;

@@ -19,6 +19,7 @@ use std::sync::Once;
 
 use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
+use super::excluded::{EXCLUDED, EXCLUDED_BEFORE, EXCLUDED_INDEX};
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
@@ -309,24 +310,6 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
     };
     write().doing_at("writing a file", &folder.path().join(name))
 }
-
-/// The index. In an adopted home it is the owner's database, which their own programs add to git.
-const EXCLUDED_INDEX: &str = "/memory/index.db";
-/// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub(super) const EXCLUDED: [&str; 10] = [
-    EXCLUDED_INDEX,
-    "/memory/index.db-wal",
-    "/memory/index.db-shm",
-    "/memory/failures/[0-9][0-9][0-9][0-9]/",
-    "/memory/successes/[0-9][0-9][0-9][0-9]/",
-    "/memory/observations/[0-9][0-9][0-9][0-9]/",
-    "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
-    "/memory/heuristics/*/README.md",
-    "/memory/retracted/[0-9a-f][0-9a-f]/",
-    "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
-];
-/// The lines of earlier versions, in the order they were added. The last one hides the private folder in its old place.
-const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
 /// Adds our missing lines to the repository's `info/exclude`, and removes those of earlier versions. Other lines stay.
 /// A line that matches something tracked, in any work tree, is left out: git would refuse to add to it. So is the

@@ -18,9 +18,9 @@
 //! | after a power cut | the index as it was earlier; marks after its last line are void | the follower walks everything |
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
-use super::schema::{has_table, value_of};
+use super::schema::{has_table, migrate, value_of};
 use super::{Error, Index};
 use crate::fs::order::{self, Lock};
 use crate::model::RecordId;
@@ -39,13 +39,13 @@ pub struct FeedMark {
     pub line: String,
 }
 
-/// A part of the feed.
+/// A change of a record's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    /// The changed records, each with the number of its line, in the feed's order.
-    pub records: Vec<(u64, RecordId)>,
-    /// The last line of this part; `None` if there is no line.
-    pub end: Option<FeedMark>,
+pub struct Change {
+    /// The record; `None` if the line names no record.
+    pub id: Option<RecordId>,
+    /// The change's line.
+    pub mark: FeedMark,
 }
 
 impl Index {
@@ -85,27 +85,25 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn changes_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, RecordId)>, Error> {
-        Ok(self.changes(seq, limit)?.records)
+        let changes = self.changes(seq, limit)?;
+        Ok(changes.into_iter().filter_map(|change| Some((change.mark.seq, change.id?))).collect())
     }
 
-    /// As [`Index::changes_after`], with the last of these lines.
+    /// As [`Index::changes_after`], with all that the lines say.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn changes(&self, seq: u64, limit: usize) -> Result<Changes, Error> {
+    pub fn changes(&self, seq: u64, limit: usize) -> Result<Vec<Change>, Error> {
         let read = || {
-            let mut changes = Changes { records: Vec::new(), end: None };
+            let mut changes = Vec::new();
             let Some(index) = feed(&self.connection)? else { return Ok(changes) };
             let sql = "SELECT seq, id, at FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
             let mut statement = self.connection.prepare(sql)?;
             let mut rows = statement.query(params![number(seq), i64::try_from(limit).unwrap_or(i64::MAX)])?;
             while let Some(row) = rows.next()? {
                 let (seq, line) = line(row)?;
-                // What is no record's id stands for no record.
-                if let Some(id) = line.split(' ').next().and_then(|id| id.parse().ok()) {
-                    changes.records.push((seq, id));
-                }
-                changes.end = Some(FeedMark { index: index.clone(), seq, line });
+                let id = line.split(' ').next().and_then(|id| id.parse().ok());
+                changes.push(Change { id, mark: FeedMark { index: index.clone(), seq, line } });
             }
             Ok(changes)
         };
@@ -126,6 +124,17 @@ impl Index {
         };
         let count = read().map_err(self.error("read the changes in the index"))?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Gives an index of an older program its feed, which begins now.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub(crate) fn ensure_feed(&mut self) -> Result<(), Error> {
+        let error = self.error("bring the index up to date");
+        let _held = order::take(Lock::Index);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
+        migrate(&transaction).and_then(|()| transaction.commit()).map_err(error)
     }
 
     /// Removes the lines before the line `seq`, which stays. Returns how many were removed.
@@ -278,8 +287,8 @@ mod tests {
         let begin = end(&index);
         insert(&mut index, 1..=10);
         let part = index.changes(begin.seq, 4).expect("readable");
-        let mark = part.end.expect("there are lines");
-        assert_eq!((part.records.len(), mark.seq), (4, 5));
+        let mark = part[3].mark.clone();
+        assert_eq!((part.len(), mark.seq), (4, 5));
         assert_eq!(index.trim_changes(mark.seq).expect("it is free"), 4);
         assert!(!index.has_line(&begin).expect("readable"));
         assert_eq!(after(&index, &mark), [5, 6, 7, 8, 9, 10]);
@@ -341,7 +350,7 @@ mod tests {
         let look = Index::open_to_read(&path, Duration::ZERO, Others::MayWrite).expect("it opens");
         look.check_schema().expect("it is whole");
         assert_eq!(look.feed_end().expect("readable"), None);
-        assert_eq!(look.changes(0, 10).expect("readable"), Changes { records: vec![], end: None });
+        assert_eq!(look.changes(0, 10).expect("readable"), []);
         assert_eq!(look.count_changes_after(0).expect("readable"), 0);
         insert(&mut index, [2]);
         let lines = index.changes_after(0, 10).expect("readable");
@@ -353,6 +362,6 @@ mod tests {
         // What is no record's id passes.
         index.connection.execute_batch("INSERT INTO changes (id, at) VALUES (x'00', 'x')").expect("it is taken");
         let part = index.changes(3, 10).expect("readable");
-        assert_eq!((part.records, part.end.expect("a line").seq), (vec![], 4));
+        assert_eq!((part[0].id, part[0].mark.seq), (None, 4));
     }
 }

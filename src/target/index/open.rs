@@ -229,13 +229,13 @@ fn obstacle(path: &Path, access: Access) -> Option<String> {
     os::oddity(path).map(str::to_owned).or_else(|| os::refusal_to_open(path, access == Access::ReadAndWrite))
 }
 
-pub(super) fn flags() -> OpenFlags {
+pub(crate) fn flags() -> OpenFlags {
     // No symbolic link on the way to the index: the home's path has none, and links beneath it are not followed.
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }
 
 /// The only source of connections, so that none is opened before our system calls are installed.
-pub(super) fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     set_calls();
     Connection::open_with_flags(path, flags)
 }
