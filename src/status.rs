@@ -17,6 +17,7 @@ use crate::pipeline::{Reached, reached};
 use crate::quarantine::Contents;
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
+use crate::target::search::{self, SearchState, SearchStatus};
 use crate::verify;
 use crate::worker::{self, Published};
 
@@ -41,6 +42,8 @@ pub struct Status {
     pub published: Option<Published>,
     /// The journal's size.
     pub journal: JournalSize,
+    /// How far search is.
+    pub search: SearchStatus,
     /// The size in bytes of the index's write-ahead log.
     pub index_wal_bytes: u64,
     /// The branch that records are committed to, and its newest commit.
@@ -106,6 +109,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let rows_lag = rows_lag.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
+    let search = search_status(home, index.as_ref(), published.as_ref());
     let quarantine = Contents::of(home)?;
     let records = counted(pending.records, "record has", "records have");
     worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
@@ -123,6 +127,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
         worker,
         published,
         journal: JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() },
+        search,
         index_wal_bytes: wal.map_or(0, |wal| wal.size),
         history: history.map(|history| HistoryStatus {
             branch: history.branch().to_owned(),
@@ -205,6 +210,16 @@ fn unless_newer<T>(error: journal::Error, needs: &mut Vec<String>) -> Result<Opt
         needs.push(need);
     }
     Ok(None)
+}
+
+/// How far search is, and why the last process that tried could not bring it up to date.
+fn search_status(home: &Home, index: Option<&Index>, published: Option<&Published>) -> SearchStatus {
+    let mut search = search::status(home, index);
+    let failed = published.and_then(|published| published.search_error.as_ref());
+    if search.state != SearchState::Current && search.error.is_none() {
+        search.error = failed.map(|(at, error)| format!("{error} ({at:.0})"));
+    }
+    search
 }
 
 /// If nothing can be written, records are refused.

@@ -2,7 +2,7 @@
 //!
 //! 1. Nothing changes before every record is in its file, its row and a commit, and the stores agree.
 //! 2. Scripts and the list of ignored files become what they were, byte for byte, unless they were changed since.
-//! 3. Files, rows and the branch of the records stay, and so do our two tables: adopting again continues from there, under the
+//! 3. Files, rows and the branch of the records stay, and so do our own tables: adopting again continues from there, under the
 //!    same id.
 //! 4. The private folder is set aside whole, with journal and copy of the database, unless it is to be removed.
 //!
@@ -35,6 +35,7 @@ use crate::private;
 use crate::recover::{self, Scope};
 use crate::target::history::History;
 use crate::target::index;
+use crate::target::search;
 use crate::verify::verify;
 
 /// What a release would do, or has done.
@@ -170,6 +171,10 @@ fn put_aside(
         }
         // From a recorder that had started before the identity was renamed. Its record is committed like any other.
         exclusive.journal().reopen()?;
+    }
+    // It is derived, and follows no home any more.
+    if let Err(error) = search::remove(exclusive) {
+        tracing::warn!(error = crate::model::text::chain(&error), "the search database stays");
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;

@@ -132,6 +132,14 @@ points! {
     PruneBeforeUnlink,
     /// A finished segment has been removed.
     PruneAfterUnlink,
+    /// The search database has a file and no tables.
+    SearchBeforeMake,
+    /// What changed is about to be committed to the search database.
+    SearchBeforeCommit,
+    /// It is committed, and the index's feed is not trimmed.
+    SearchAfterCommit,
+    /// The log of a search database that is thrown away is gone, and the database is about to go.
+    SearchBeforeRemove,
     /// Recovery is about to empty the folder of temporary files.
     RecoverBeforeSweep,
     /// Recovery is about to rewrite the intent of a record that history or the index lacks.

@@ -14,6 +14,8 @@ pub enum Lock {
     Worker,
     /// SQLite's write lock (`target::index`).
     Index,
+    /// The same, of the search database (`target::search`).
+    Search,
     /// The branch's lock (`target::history`).
     Branch,
 }

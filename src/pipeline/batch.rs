@@ -7,7 +7,7 @@ use super::log::Pending;
 use super::{Error, Outcome, Pipeline};
 use crate::journal::Synced;
 use crate::model::position::Position;
-use crate::model::{FileImage, Intent, RecordPath};
+use crate::model::{FileImage, Intent, Op, RecordPath};
 use crate::state::Noted;
 use crate::target::history::{Changes, Committed};
 use crate::target::pages::Pages;
@@ -43,6 +43,9 @@ impl Pipeline<'_> {
         let Some(logged) = self.reading.change().cloned() else { return Ok(None) };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
         let outcome = self.commit_change(&logged, &synced)?;
+        if matches!(logged.op, Op::Retract(_) | Op::Erase { .. }) {
+            self.take_out_of_search(logged.op.of());
+        }
         let skipped = self.reading.change_passed();
         self.counts.torn += skipped.torn;
         self.counts.voided += skipped.voided;
@@ -156,6 +159,7 @@ impl Pipeline<'_> {
 
     /// Counts a batch that is committed up to `end`, and notes the watermark if no trailer has it.
     fn committed_batch(&mut self, done: &Done, end: Mark) -> Result<Outcome, Error> {
+        self.search_is_behind();
         match done.committed {
             None | Some(Committed::Nothing) => {
                 if let Some(commit) = self.commits.tip()? {

@@ -145,6 +145,9 @@ impl Pipeline<'_> {
         batch.intents = intents;
         batch.rows_to = end.and_then(|end| self.lag.mark(self.journal_id, end.position));
         let inserted = self.rows.apply(&mut batch, synced);
+        if let Some(search) = &mut self.search {
+            search.changed();
+        }
         self.counts.rows_inserted += batch.done.rows_inserted;
         self.counts.parked += batch.done.parked;
         inserted?;

@@ -110,6 +110,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// [`Error::Index`].
     pub fn forget_row(&mut self, id: RecordId) -> Result<(), Error> {
+        self.search_is_behind();
         self.rows.forget(id)
     }
 
@@ -119,6 +120,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
     pub fn revive_row(&mut self, row: &RowImage<'_>) -> Result<Option<Option<PathBuf>>, Error> {
+        self.search_is_behind();
         self.rows.revive(row)
     }
 

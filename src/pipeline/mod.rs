@@ -1,7 +1,7 @@
 //! The pipeline: the journal goes to the targets in order, their watermarks move, and finished segments are removed.
 //!
 //! ```text
-//! journal ──look──▶ pending ──sync──▶ files ─▶ rows ─▶ pages ─▶ history
+//! journal ──look──▶ pending ──sync──▶ files ─▶ rows ─▶ pages ─▶ history      (search follows the rows, later)
 //!    ▲                                         │                   │
 //!    └──────── prune: no segment goes that a watermark lies in ────┘
 //! ```
@@ -38,6 +38,7 @@ mod open;
 mod prune;
 mod reached;
 mod schedule;
+mod search;
 #[cfg(all(test, target_os = "linux"))]
 mod simulated;
 
@@ -60,6 +61,7 @@ use crate::target::commits::Commits;
 use crate::target::files::Applier;
 use crate::target::history::HistoryOptions;
 use crate::target::rows::Rows;
+use crate::target::search::Search;
 use crate::target::{Log, Mark};
 
 use lag::Lag;
@@ -135,6 +137,8 @@ pub struct Counts {
     pub retries: u64,
     /// Waits for a lock on a reference.
     pub waits: u64,
+    /// Failed attempts to bring search up to date.
+    pub search_failures: u64,
 }
 
 /// Whether this program applies `op`. Other operations are parked until a program does.
@@ -170,6 +174,8 @@ pub struct Pipeline<'h> {
     files: Applier<'h>,
     rows: Box<dyn Rows + 'h>,
     commits: Box<dyn Commits + 'h>,
+    /// Follows the rows; `None` in a simulation.
+    search: Option<Search<'h>>,
     /// The journal is committed up to here.
     at: Mark,
     /// The history's watermark, as stored.

@@ -20,6 +20,7 @@ use crate::state::{Noted, State};
 use crate::target::commits::{Commits, GitCommits};
 use crate::target::files::Applier;
 use crate::target::rows::{IndexRows, Rows};
+use crate::target::search::Search;
 use crate::target::{Log, Mark, Watermark};
 
 impl<'h> Pipeline<'h> {
@@ -34,7 +35,9 @@ impl<'h> Pipeline<'h> {
         let commits = |journal| -> Result<Box<dyn Commits + 'h>, Error> {
             Ok(Box::new(GitCommits::open(home, journal, history)?))
         };
-        Pipeline::open_with(exclusive, options, rows, commits)
+        let mut pipeline = Pipeline::open_with(exclusive, options, rows, commits)?;
+        pipeline.search = Some(Search::new(exclusive));
+        Ok(pipeline)
     }
 
     /// As [`Pipeline::open`], with these rows, and the commits that `open` makes for the journal's id.
@@ -60,6 +63,7 @@ impl<'h> Pipeline<'h> {
             quarantine: Quarantine::new(home)?,
             rows,
             commits,
+            search: None,
             journal_id,
             state: known.unwrap_or_else(|| State::of_new(journal_id)),
             at,

@@ -15,6 +15,7 @@
 //! | rows | in the index, in the transaction that inserts the rows |
 //! | pages | beside the rows': from where on pages in the history may be stale, if any are |
 //! | history | the trailer of its newest commit for this journal; a note in the state file for a batch without one |
+//! | search | a line of the index's change feed, in search.db. It follows the index, not the journal, and is never required |
 
 pub mod changed_files;
 pub mod commits;
@@ -23,6 +24,7 @@ pub mod history;
 pub mod index;
 pub mod pages;
 pub mod rows;
+pub mod search;
 pub mod spread;
 
 use crate::fs;

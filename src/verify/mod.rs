@@ -16,6 +16,7 @@ use crate::target::commits::ReadCommits;
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows::ReadRows;
+use crate::target::search::SearchStatus;
 
 /// How often a disagreement must be seen before it is reported.
 const LOOKS: usize = 3;
@@ -37,6 +38,8 @@ pub struct Report {
     pub index: Vec<String>,
     /// What of the history cannot be read.
     pub history: Vec<String>,
+    /// How far search is. It is derived and never required: whatever is wrong with it is no disagreement.
+    pub search: SearchStatus,
     /// What the journal holds.
     pub journal: JournalReport,
     /// What waits in quarantine for a person.
@@ -111,6 +114,7 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
     let mut report = Report { quarantine: Contents::of(home)?, ..Report::default() };
     report.journal = journal_report(home)?;
     let index = open_index(home, &mut report)?;
+    report.search = SearchStatus::checked(home, index.as_ref());
     let history = open_history(home, options, &mut report)?;
     let mut found = look(home, index.as_ref(), history.as_ref(), progress)?;
     for _ in 1..LOOKS {

@@ -2,7 +2,7 @@
 //!
 //! A round begins with a look at the home, unless the home is unchanged from outside and nothing is due. Then the
 //! findings are dealt with, one [`Step`] at a time: first what ends the worker, then what others wait for, then what
-//! can wait. A commit, an answer, a request to stop and a wait end the round ([`round_after`]). Every other step is
+//! can wait. A commit, an answer, a request to stop, a slice of search and a wait end the round ([`round_after`]). Every other step is
 //! taken at most once in a round, so every round ends.
 
 use std::time::{Duration, Instant};
@@ -48,6 +48,8 @@ pub(super) struct View {
     pub(super) rows_due: Option<Instant>,
     /// When to retry what is parked.
     pub(super) parked_due: Instant,
+    /// When to bring search up to date, or to try again; `None` if it is up to date.
+    pub(super) search_due: Option<Instant>,
     /// When the database of an adopted home needs upkeep; `None` if it needs none until a new event.
     pub(super) upkeep_due: Option<Instant>,
     /// How often the worker looks without an event.
@@ -104,6 +106,8 @@ pub(super) enum Step {
     InsertRows,
     Maintain,
     RetryParked,
+    /// Bring search up to date, or a slice of that.
+    Search,
     /// Leave the home as other processes expect it, and end as [`Ended::Stopped`].
     Finish,
     End(Ended),
@@ -121,7 +125,9 @@ pub(super) fn next(view: &View, now: Instant) -> Step {
         return Step::Upkeep;
     }
     match view.round {
-        None if is_quiet(view, now) => Step::Wait { until: earliest(now + idle(view), [view.upkeep_due]) },
+        None if is_quiet(view, now) => {
+            Step::Wait { until: earliest(now + idle(view), [view.search_due, view.upkeep_due]) }
+        }
         None => Step::Look,
         Some(round) => within(view, round, now),
     }
@@ -162,7 +168,10 @@ fn within(view: &View, round: Round, now: Instant) -> Step {
     if due.is_none() && view.parked_due <= now {
         return Step::RetryParked;
     }
-    Step::Wait { until: earliest(now + idle(view), [due, view.rows_due, view.upkeep_due]) }
+    if view.search_due.is_some_and(|due| due <= now) {
+        return Step::Search;
+    }
+    Step::Wait { until: earliest(now + idle(view), [due, view.rows_due, view.search_due, view.upkeep_due]) }
 }
 
 /// The round after `step` was taken in `round`; `None` if the home has to be read again, or has to be unchanged from
@@ -173,6 +182,8 @@ pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
         // The commit may have been too small, and what was read may be less than the journal held when the worker was
         // asked to stop.
         Step::Wait { .. } | Step::PrepareToStop | Step::Commit | Step::Answer => None,
+        // Commits and requests do not wait for more than one slice.
+        Step::Search => None,
         Step::Recover => round.map(|round| Round { recovered: true, ..round }),
         Step::Maintain => round.map(|round| Round { maintained: true, ..round }),
         Step::Upkeep | Step::InsertRows | Step::RetryParked | Step::Finish | Step::End(_) => round,
@@ -184,7 +195,8 @@ pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
 fn is_quiet(view: &View, now: Instant) -> bool {
     let same = |seen: Seen| seen.same && now.saturating_duration_since(seen.at) < FINGERPRINT_AGE_MAX;
     let undisturbed = view.stopping.is_none() && !view.asked && !view.upgraded;
-    undisturbed && view.at_rest && view.seen.is_some_and(same)
+    let is_found = view.search_due.is_none_or(|due| due > now);
+    undisturbed && view.at_rest && is_found && view.seen.is_some_and(same)
 }
 
 /// How long there is nothing to do without an event.

@@ -101,6 +101,7 @@ impl Worker<'_> {
             at_rest,
             rows_due: session.rows_lag().then(|| memory.rows_due.unwrap_or(now)),
             parked_due: memory.parked_due,
+            search_due: session.search_due(),
             upkeep_due: session.upkeep_due(),
             poll: self.options.poll,
             keep: self.options.batch.keep,
@@ -122,6 +123,7 @@ impl Worker<'_> {
                 memory.parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
                 session.retry_parked()?;
             }
+            Step::Search => self.search(session),
             Step::Finish => session.finish()?,
             Step::End(_) => {}
         }
@@ -195,6 +197,15 @@ impl Worker<'_> {
             self.publish(session, State::Idle);
         }
         Ok(())
+    }
+
+    /// Brings search a slice further. It is not required, so a failure ends nothing.
+    fn search(&mut self, session: &mut Session<'_>) {
+        session.follow_search();
+        let (state, error) = (self.status.state(), session.search_error());
+        if self.status.search(error) {
+            self.publish(session, state);
+        }
     }
 
     fn recover(&mut self, session: &mut Session<'_>, scope: Scope) -> Result<Report, Error> {

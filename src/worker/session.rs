@@ -7,6 +7,7 @@ use crate::exclusive::Exclusive;
 use crate::journal::SegmentNumber;
 use crate::pipeline::{Backlog, Counts, Outcome, Pipeline};
 use crate::recover::{self, Report, Scope};
+use crate::target::search::{Bound, SEARCH_MAX};
 
 /// Everything opened, from one failure to the next.
 #[derive(Debug)]
@@ -25,7 +26,11 @@ impl<'h> Session<'h> {
 
     /// Recovers the home, and commits the backlog.
     pub(super) fn recover(&mut self, scope: Scope) -> Result<Report, Error> {
-        Ok(recover::recover(&mut self.pipeline, scope, &mut ())?)
+        let report = recover::recover(&mut self.pipeline, scope, &mut ())?;
+        if scope == Scope::Everything {
+            self.pipeline.check_search();
+        }
+        Ok(report)
     }
 
     /// Holds the index open. If no process has it open, the next one to open it has to recover its log, and locks all
@@ -77,8 +82,25 @@ impl<'h> Session<'h> {
     /// The last step before the process ends normally.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         self.pipeline.catch_up()?;
+        self.pipeline.follow_search(Bound::Time(SEARCH_MAX), &mut ());
+        self.pipeline.end_search();
         self.pipeline.end_upkeep();
         Ok(())
+    }
+
+    /// Brings search a slice further.
+    pub(super) fn follow_search(&mut self) {
+        self.pipeline.follow_search(Bound::Slice, &mut ());
+    }
+
+    /// When search has to be brought up to date; `None` if it is, until a new event.
+    pub(super) fn search_due(&self) -> Option<Instant> {
+        self.pipeline.search_due()
+    }
+
+    /// Why search cannot be brought up to date, if it cannot.
+    pub(super) fn search_error(&self) -> Option<&str> {
+        self.pipeline.search_error()
     }
 
     pub(super) fn backlog(&self) -> Backlog {

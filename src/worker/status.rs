@@ -55,6 +55,9 @@ pub struct Published {
     pub last_error: Option<(Timestamp, String)>,
     /// The number of failures since the last commit.
     pub failures_in_a_row: u64,
+    /// Why search cannot be brought up to date, and since when, if it cannot.
+    #[serde(default)]
+    pub search_error: Option<(Timestamp, String)>,
     /// The last commit.
     pub last_commit: Option<LastCommit>,
     /// The counters, of this worker and those before it.
@@ -67,13 +70,14 @@ pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
 }
 
 /// Publishes what a process that held the worker's lock briefly has done, if it has made commits: a flush or a
-/// recovery, in the same form as the worker's own status. `counts` are those of `read` plus what was added to them.
+/// recovery, in the same form as the worker's own status. `counts` are those of `read` plus what was added to them;
+/// `search` is why search cannot be brought up to date, if it cannot.
 ///
 /// # Errors
 /// [`home::Error`] if it cannot be written. The status is informational, so that may be ignored.
-pub fn note(home: &Home, counts: Counts, report: &Report) -> Result<(), home::Error> {
+pub fn note(home: &Home, counts: Counts, search: Option<&str>, report: &Report) -> Result<(), home::Error> {
     let mut status = StatusFile::open(home)?;
-    if status.counts == counts {
+    if !status.search(search) && status.counts == counts {
         return Ok(());
     }
     status.counts = counts;
@@ -107,6 +111,7 @@ impl StatusFile {
             at: now,
             last_error: None,
             failures_in_a_row: 0,
+            search_error: before.as_ref().and_then(|published| published.search_error.clone()),
             last_commit: before.and_then(|published| published.last_commit),
             counts,
         };
@@ -128,6 +133,21 @@ impl StatusFile {
             let (commit, at, records) = (commit.clone(), Timestamp::now(), outcome.records);
             self.published.last_commit = Some(LastCommit { commit, at, records });
         }
+    }
+
+    /// The state that was published last.
+    pub(super) fn state(&self) -> State {
+        self.published.state
+    }
+
+    /// Notes why search cannot be brought up to date, if it cannot. Returns whether that is news.
+    pub(super) fn search(&mut self, error: Option<&str>) -> bool {
+        let known = self.published.search_error.as_ref().map(|(_, error)| error.as_str());
+        let is_news = known != error;
+        if is_news {
+            self.published.search_error = error.map(|error| (Timestamp::now(), error.to_owned()));
+        }
+        is_news
     }
 
     pub(super) fn publish(&mut self, state: State) {

@@ -11,8 +11,8 @@ use rusqlite::TransactionBehavior;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Cmd, Outcome, Receipt, Stores, TestHome, Worker, assert_absent_or_whole, assert_exactly_once, has_strace,
-    record_args, wait_for,
+    Cmd, Outcome, Receipt, Stores, TestHome, Worker, assert_absent_or_whole, assert_exactly_once, assert_search_agrees,
+    has_strace, record_args, wait_for,
 };
 
 /// Which process gets to the point, and how.
@@ -60,6 +60,12 @@ enum Scenario {
     NoIndex,
     /// `repair` of a damaged index.
     Repair,
+    /// `flush` without a search database.
+    NoSearch,
+    /// A worker without a search database.
+    WorkerNoSearch,
+    /// `flush` with a search database that is garbage.
+    GarbledSearch,
     /// `adopt` and `release` of somebody else's home, and operations that change a record, which have tests of their own, in
     /// `adopt.rs` and `changes.rs`.
     Elsewhere,
@@ -101,9 +107,9 @@ const fn row(point: Point, scenarios: &'static [Scenario], saw: Saw, after: Afte
 use After::{Absent, AbsentOrWhole, Parked, WholeOnce};
 use Saw::{Acknowledged, NoPromise};
 use Scenario::{
-    Batch, Elsewhere, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, Init, LockedIndex, ManyPacks,
-    NoHistory, NoIndex, OtherMachine, Overtaken, Recorder, Recover, Repair, TakenPlace, Unapplicable,
-    WorkerFinishedSegment, WorkerFreedIndex,
+    Batch, Elsewhere, FailingSync, FinishedSegment, Flush, FreedIndex, FullSegment, GarbledSearch, Init, LockedIndex,
+    ManyPacks, NoHistory, NoIndex, NoSearch, OtherMachine, Overtaken, Recorder, Recover, Repair, TakenPlace,
+    Unapplicable, WorkerFinishedSegment, WorkerFreedIndex, WorkerNoSearch,
 };
 
 const FAILURE: Scenario = Recorder("failure");
@@ -167,6 +173,10 @@ const TABLE: &[Row] = &[
     row(Point::PruneBeforeSync,     &[FinishedSegment, WorkerFinishedSegment], Acknowledged, WholeOnce),
     row(Point::PruneBeforeUnlink,   &[FinishedSegment],                      Acknowledged, WholeOnce),
     row(Point::PruneAfterUnlink,    &[FinishedSegment, WorkerFinishedSegment], Acknowledged, WholeOnce),
+    row(Point::SearchBeforeMake,    &[NoSearch, WorkerNoSearch],             Acknowledged, WholeOnce),
+    row(Point::SearchBeforeCommit,  &[FLUSH, Scenario::Worker, NoSearch, WorkerNoSearch], Acknowledged, WholeOnce),
+    row(Point::SearchAfterCommit,   &[FLUSH, Scenario::Worker, NoSearch],    Acknowledged, WholeOnce),
+    row(Point::SearchBeforeRemove,  &[GarbledSearch],                        Acknowledged, WholeOnce),
     row(Point::RecoverBeforeSweep,  &[Recover, Scenario::Worker],            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),
@@ -217,6 +227,10 @@ const IN_RECOVERY: &[&str] = &[
     "RebuildBeforeReset",
     "RebuildBeforeFill",
     "InitHistory",
+    "SearchBeforeRemove",
+    "SearchBeforeMake",
+    "SearchBeforeCommit",
+    "SearchAfterCommit",
 ];
 
 /// The points that `init` gets to, for the second crash.
@@ -289,6 +303,11 @@ fn of_housekeeping() {
 #[test]
 fn of_recovery() {
     run(|scenario| matches!(scenario, Recover | NoHistory | NoIndex | Repair));
+}
+
+#[test]
+fn of_search() {
+    run(|scenario| matches!(scenario, NoSearch | WorkerNoSearch | GarbledSearch));
 }
 
 /// Takes every row through those of its scenarios that are `wanted`: once with a recovery that is left in peace, once
@@ -400,6 +419,20 @@ impl Case {
                 remove_index(&self.home);
                 std::fs::write(self.home.join("memory/index.db"), [7; 9000]).expect("the index can be overwritten");
                 let _ = self.dies(self.home.cmd(["repair"]));
+            }
+            NoSearch | WorkerNoSearch => {
+                self.pending();
+                remove_search(&self.home);
+                match self.scenario {
+                    WorkerNoSearch => self.worker_dies(&["worker.age_ms=0"]),
+                    _ => drop(self.dies(self.home.cmd(["flush"]))),
+                }
+            }
+            GarbledSearch => {
+                self.pending();
+                remove_search(&self.home);
+                std::fs::write(self.home.join("memory/search.db"), [7; 9000]).expect("it can be written");
+                let _ = self.dies(self.home.cmd(["flush"]));
             }
             Elsewhere => unreachable!("no test here asks for it"),
         }
@@ -521,6 +554,9 @@ impl Case {
     /// Recovers and holds what was promised.
     fn recovered(self, row: &Row) {
         let Case { home, point, scenario, mut acknowledged } = self;
+        if matches!(scenario, Flush(_) | Scenario::Worker) {
+            assert_search_agrees(&home, false);
+        }
         let at = format!("after a crash at {point:?} in {scenario:?}");
         if scenario == Init {
             let _ = home.cmd(["init"]).ok();
@@ -579,6 +615,12 @@ fn pending_path(home: &TestHome) -> String {
 
 fn remove(path: PathBuf) {
     std::fs::remove_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+fn remove_search(home: &TestHome) {
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(home.join(&format!("memory/search.db{suffix}"))).expect("it was flushed before");
+    }
 }
 
 fn remove_index(home: &TestHome) {

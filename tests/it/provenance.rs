@@ -129,7 +129,9 @@ fn an_index_of_an_older_program_takes_it_all_the_same() {
     for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended"] {
         index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
     }
-    index.execute_batch("DROP TABLE marks; DELETE FROM indelible WHERE name = 'migration'").expect("they were there");
+    let added_since = "DROP TABLE marks; DROP TABLE changes; DROP TRIGGER changes_insert; DROP TRIGGER changes_update;
+        DROP TRIGGER changes_delete; DELETE FROM indelible WHERE name IN ('migration', 'index')";
+    index.execute_batch(added_since).expect("they were there");
     drop(index);
     assert_eq!(home.verify().exits(0).stdout.matches("agree").count(), 1);
     let after = home.recorder("failure", "after").folder(&deep).ok().receipt();

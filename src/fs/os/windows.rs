@@ -424,12 +424,18 @@ pub fn has_other_names(path: &Path) -> bool {
 
 /// Why what is at `path` is not a plain file with one hard link; `None` if it is one, or nothing is there.
 pub fn oddity(path: &Path) -> Option<&'static str> {
+    found_at(path)?.1
+}
+
+/// The identity of what is at `path`, and its [`oddity`]; `None` if nothing is there.
+pub fn found_at(path: &Path) -> Option<(Identity, Option<&'static str>)> {
     let found = open_to_look(path, fs::FILE_FLAG_OPEN_REPARSE_POINT).and_then(|file| information(&file)).ok()?;
-    match () {
+    let oddity = match () {
         () if !is_plain(&found) => Some("is not a plain file"),
         () if found.nNumberOfLinks > 1 => Some("has another name elsewhere"),
         () => None,
-    }
+    };
+    Some((Stamp::from(&found).identity, oddity))
 }
 
 /// Whether the open file is plain and has one hard link.

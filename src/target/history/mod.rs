@@ -31,6 +31,7 @@ mod attribution;
 mod check;
 mod commit;
 mod error;
+mod excluded;
 mod lock;
 mod message;
 mod modes;

@@ -59,11 +59,16 @@ pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
 }
 
 /// `record`, read from the row of `id`, with the exact texts restored.
-pub(super) fn exactly(connection: &Connection, id: RecordId, mut record: Record) -> Result<Record, rusqlite::Error> {
+pub(super) fn exactly(connection: &Connection, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
     let exactly = columns_or_null(connection, "records", &EXACT)?;
     let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
     let (headline, domain): (Option<String>, Option<String>) =
         connection.query_row(&sql, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(restored(record, headline, domain))
+}
+
+/// `record`, read from a row, with these exact texts where they differ from the row's.
+pub(super) fn restored(mut record: Record, headline: Option<String>, domain: Option<String>) -> Record {
     let (its_headline, its_domain) = match &mut record {
         Record::Failure(it) | Record::Success(it) | Record::Observation(it) => (&mut it.title, Some(&mut it.domain)),
         Record::Heuristic(it) => (&mut it.rule, Some(&mut it.domain)),
@@ -73,7 +78,7 @@ pub(super) fn exactly(connection: &Connection, id: RecordId, mut record: Record)
     if let (Some(domain), Some(its_domain)) = (domain, its_domain) {
         *its_domain = domain;
     }
-    Ok(record)
+    record
 }
 
 /// Replaces `text` by `fit` of it. Returns the exact text if it differs.

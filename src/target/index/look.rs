@@ -22,7 +22,7 @@ use std::time::Duration;
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 
-use super::open::{Access, beside, check_files, connection, flags, identity_of, spare_memory};
+use super::open::{Access, beside, check_files, connection, flags, spare_memory};
 use super::{Error, Index};
 use crate::model::layout::{SHM, WAL};
 
@@ -88,7 +88,7 @@ fn read_only(path: &Path, wait: Duration, parameter: &str) -> Result<Index, Erro
 fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
     let failed = |source| Error::Sqlite { doing: "open the database", source };
     let connection = connection(path, flags()).map_err(failed)?;
-    check_files(path)?;
+    let identity = check_files(path)?;
     spare_memory(&connection);
     let set = || {
         connection.busy_timeout(wait)?;
@@ -97,5 +97,5 @@ fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
         connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
     };
     set().map_err(failed)?;
-    Ok(Index { connection, path: path.into(), wait, identity: identity_of(path), access: Access::Read })
+    Ok(Index { connection, path: path.into(), wait, identity, access: Access::Read })
 }

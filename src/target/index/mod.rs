@@ -14,10 +14,13 @@
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
 //! rows, `rebuild` empties the index and refills it, `look` has the read-only connections, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
-//! follow the journal. Each says what a crash leaves.
+//! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it. Each says
+//! what a crash leaves.
 
 mod change;
+mod changes;
 mod copy;
+mod documents;
 mod framework;
 mod home;
 mod insert;
@@ -35,10 +38,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use changes::{Change, FeedMark};
 pub(crate) use copy::{copy_to, temporary_copy};
+pub use documents::{Document, Documents};
 pub use insert::{Inserted, RowImage, Taken};
 pub use look::Others;
 pub(crate) use look::is_in_wal_mode;
+pub(crate) use open::{connection, flags};
 pub use query::Known;
 pub(crate) use revive::Revived;
 pub use schema::SCHEMA;

@@ -65,8 +65,8 @@ impl Index {
             }
             connection => connection.map_err(|source| failed_to("open the index", path, access, source))?,
         };
-        check_files(path)?;
-        let index = Index { connection, path: path.into(), wait, identity: identity_of(path), access };
+        let identity = check_files(path)?;
+        let index = Index { connection, path: path.into(), wait, identity, access };
         spare_memory(&index.connection);
         // The worker makes the checkpoints; by default the last connection to close would make one, with four syncs.
         let set = || {
@@ -187,16 +187,21 @@ impl Index {
 }
 
 /// Checks that each file of the index at `path` is a plain file with one name: SQLite misreads a folder or a pipe, and
-/// its writes to a file with another name elsewhere appear there too.
-pub(super) fn check_files(path: &Path) -> Result<(), Error> {
-    let odd = DATABASE_SUFFIXES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
-    match odd {
-        None => Ok(()),
-        Some((why, path)) => {
-            let source = Box::new(rusqlite::Error::InvalidPath(path.clone()));
-            Err(Error::Unopenable { path, why: why.to_owned(), source })
+/// its writes to a file with another name elsewhere appear there too. Returns the identity of the database.
+pub(super) fn check_files(path: &Path) -> Result<Option<Identity>, Error> {
+    let mut database = None;
+    for end in DATABASE_SUFFIXES {
+        let file = beside(path, end);
+        match os::found_at(&file) {
+            Some((_, Some(why))) => {
+                let source = Box::new(rusqlite::Error::InvalidPath(file.clone()));
+                return Err(Error::Unopenable { path: file, why: why.to_owned(), source });
+            }
+            Some((identity, None)) if end.is_empty() => database = Some(identity),
+            _ => {}
         }
     }
+    Ok(database)
 }
 
 /// Maps `source`, an error of SQLite for the index at `path`: it does not say which file failed.
@@ -219,13 +224,13 @@ fn obstacle(path: &Path, access: Access) -> Option<String> {
     os::oddity(path).map(str::to_owned).or_else(|| os::refusal_to_open(path, access == Access::ReadAndWrite))
 }
 
-pub(super) fn flags() -> OpenFlags {
+pub(crate) fn flags() -> OpenFlags {
     // No symbolic link on the way to the index: the home's path has none, and links beneath it are not followed.
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }
 
 /// The only source of connections, so that none is opened before our system calls are installed.
-pub(super) fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn connection(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     set_calls();
     Connection::open_with_flags(path, flags)
 }

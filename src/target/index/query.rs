@@ -158,7 +158,7 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
 }
 
 /// A record's provenance, in a row of `records`, after its key.
-fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
+pub(super) fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
     let mut provenance = Provenance::default();
     for (at, spec) in PROVENANCE.iter().enumerate() {
         if let Some(text) = row.get::<_, Option<String>>(at + 1)?.filter(|text| spec.check(text).is_ok()) {
@@ -170,7 +170,7 @@ fn provenance_in(row: &Row<'_>) -> Result<Provenance, rusqlite::Error> {
 
 /// A row's value as its field's text; `None` stands for the default. Adopted tables accept values that are invalid in
 /// a record, such as a severity of 7.
-fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
+pub(super) fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
     let text = match value {
         ValueRef::Integer(number) => number.to_string(),
         ValueRef::Real(number) => number.to_string(),
@@ -184,7 +184,7 @@ fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String> {
 }
 
 /// Why a row could not be read: always an error of SQLite, since every stored value is accepted.
-struct ReadError(rusqlite::Error);
+pub(super) struct ReadError(rusqlite::Error);
 
 impl From<rusqlite::Error> for ReadError {
     fn from(error: rusqlite::Error) -> Self {

@@ -14,12 +14,12 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::copy::{copy, temporary_copy};
 use super::open::{beside, connection, flags};
 use super::schema::value_of;
-use super::{Error, Index, PATIENCE};
+use super::{Error, Index, PATIENCE, changes};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Dir, Point, crash};
 use crate::model::HomeId;
@@ -94,14 +94,20 @@ impl Index {
         Ok(connection)
     }
 
-    /// Marks an emptied index as full again.
+    /// Marks an emptied index as full again. Its change feed begins here: nothing follows a feed from before.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn finish(&self) -> Result<(), Error> {
+    pub fn finish(&mut self) -> Result<(), Error> {
+        let error = self.error("finish building the index");
         let _held = order::take(Lock::Index);
-        let finish = self.connection.execute("DELETE FROM indelible WHERE name = 'rebuilding'", []);
-        finish.map(|_| ()).map_err(self.error("finish building the index"))
+        let mut finish = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM indelible WHERE name = 'rebuilding'", [])?;
+            changes::forget_all(&transaction)?;
+            transaction.commit()
+        };
+        finish().map_err(error)
     }
 
     /// Whether the index is complete: it was not emptied without being refilled.

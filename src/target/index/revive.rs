@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, 
 
 use super::insert::{RowImage, Statements, is_refusal};
 use super::schema::{columns_of, table_of};
-use super::{Error, Index, framework};
+use super::{Error, Index, changes, framework};
 use crate::fs::order::{self, Lock};
 
 /// How a row came back.
@@ -46,6 +46,7 @@ impl Index {
         };
         match revived {
             Ok(revived) => {
+                changes::note(&transaction, &id).map_err(&error)?;
                 transaction.commit().map_err(&error)?;
                 Ok(Some(revived))
             }

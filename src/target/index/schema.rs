@@ -13,7 +13,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Error, Index};
+use super::{Error, Index, changes};
 use crate::fs::order::{self, Lock};
 use crate::model::{Field, HomeId, Kind};
 
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -92,6 +92,18 @@ const MIGRATIONS: [&str; 2] = [
          because TEXT,
          kept TEXT
      ) WITHOUT ROWID;",
+    // The change feed (`changes`), and the index's own id.
+    "CREATE TABLE changes (
+         seq INTEGER PRIMARY KEY,
+         id TEXT NOT NULL,
+         at REAL NOT NULL DEFAULT (julianday('now'))
+     );
+     INSERT INTO changes (id) VALUES ('begin');
+     CREATE TRIGGER changes_insert AFTER INSERT ON records BEGIN INSERT INTO changes (id) VALUES (new.id); END;
+     CREATE TRIGGER changes_update AFTER UPDATE ON records BEGIN INSERT INTO changes (id) VALUES (new.id); END;
+     CREATE TRIGGER changes_delete AFTER DELETE ON records BEGIN INSERT INTO changes (id) VALUES (old.id); END;
+     INSERT INTO indelible VALUES ('index', lower(hex(randomblob(16))))
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
 ];
 
 /// Migrates the tables to this program's version, within a transaction that holds the write lock.
@@ -125,6 +137,9 @@ impl Index {
                 transaction.execute(put, params!["rebuilding", 1])?;
             }
             migrate(&transaction)?;
+            if rebuilding {
+                changes::draw_id(&transaction)?;
+            }
             let found = value_of::<String>(&transaction, "home")?;
             let schema = value_of::<u32>(&transaction, "schema")?;
             transaction.commit()?;
@@ -200,7 +215,7 @@ pub(super) fn is_of_the_sql(error: &rusqlite::Error) -> bool {
 }
 
 /// Whether there is a table of that name.
-fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
 }

@@ -1,6 +1,6 @@
 use super::*;
 use Step::{
-    Answer, Commit, End, Finish, InsertRows, Look, Maintain, PrepareToStop, Recover, RetryParked, Upkeep, Wait,
+    Answer, Commit, End, Finish, InsertRows, Look, Maintain, PrepareToStop, Recover, RetryParked, Search, Upkeep, Wait,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ fn quiet(now: Instant) -> View {
         at_rest: true,
         rows_due: None,
         parked_due: now + LATER,
+        search_due: None,
         upkeep_due: None,
         poll: POLL,
         keep: KEEP,
@@ -168,6 +169,17 @@ fn each_situation_has_its_step() {
             View { round: maintained, parked_due: now, ..pending(1, now) },
             wait(AGE_MAX),
         ),
+        // Search, which is never required.
+        ("search is behind, quiet", View { search_due: Some(now), ..quiet(now) }, Look),
+        ("search is behind", View { search_due: Some(now), round: maintained, ..looked(now) }, Search),
+        ("search is behind, not maintained", View { search_due: Some(now), ..looked(now) }, Maintain),
+        ("search is behind, a record waits", View { search_due: Some(now), ..pending(1, now) }, Search),
+        ("search is behind, a record is urgent", View { search_due: Some(now), ..urgent(now) }, Commit),
+        ("search is behind, a request", View { search_due: Some(now), asked: true, ..looked(now) }, Answer),
+        ("search is behind, rows lag", View { search_due: Some(now), rows_due: Some(now), ..looked(now) }, InsertRows),
+        ("search is behind, stopping", View { search_due: Some(now), stopping: stopping(soon), ..looked(now) }, Finish),
+        ("search failed, quiet", View { search_due: Some(soon), ..quiet(now) }, wait(SECOND)),
+        ("search failed, looked", View { search_due: Some(soon), round: maintained, ..looked(now) }, wait(SECOND)),
         ("the adopted database's upkeep", View { upkeep_due: Some(now), ..quiet(now) }, Upkeep),
         ("upkeep while busy", View { upkeep_due: Some(past), asked: true, ..pending(9, now) }, Upkeep),
         ("upkeep soon, quiet", View { upkeep_due: Some(soon), ..quiet(now) }, wait(SECOND)),
@@ -193,7 +205,7 @@ fn a_record_is_due_once_it_has_waited() {
 #[test]
 fn a_wish_to_stop_and_a_commit_begin_a_new_round() {
     let round = Some(Round { recovered: true, maintained: true });
-    for step in [PrepareToStop, Commit, Answer, Wait { until: Instant::now() }] {
+    for step in [PrepareToStop, Commit, Answer, Search, Wait { until: Instant::now() }] {
         assert!(round_after(step, round).is_none(), "{step:?}: what was read before is not all there is");
     }
 }
@@ -229,6 +241,7 @@ fn after(view: &View, step: Step, now: Instant) -> View {
         }
         InsertRows => after.rows_due = Some(later),
         RetryParked => after.parked_due = later,
+        Search => after.search_due = Some(later),
         Recover | Maintain | Wait { .. } | Finish | End(_) => {}
     }
     after
@@ -256,6 +269,7 @@ fn every_situation_comes_to_rest() {
     vary(|view, _| (view.backlog, view.at_rest) = (Backlog { records: 9, full: true, severity_max: 3 }, false));
     vary(|view, now| (view.rows_due, view.at_rest) = (Some(now), false));
     vary(|view, now| view.parked_due = now);
+    vary(|view, now| view.search_due = Some(now));
     vary(|view, now| view.upkeep_due = Some(now));
     vary(|view, _| view.seen = None);
     vary(|view, _| view.round = Some(Round::default()));

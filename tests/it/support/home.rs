@@ -191,6 +191,7 @@ impl TestHome {
             assert!(nothing || name == "reapplied", "a second recovery still found something to do: {report}");
         }
         self.assert_sound();
+        super::assert_search_agrees(self, true);
         let _ = self.verify().exits(0);
     }
 

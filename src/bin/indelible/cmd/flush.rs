@@ -7,6 +7,7 @@ use indelible::fs::lock::Holder;
 use indelible::home::Home;
 use indelible::pipeline::{Pipeline, Progress};
 use indelible::recover::{self, Report, Scope};
+use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::worker::{self, Request, Want};
 use serde_json::json;
 
@@ -24,7 +25,7 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
-    let job = Job { home: &home, settings: &settings, want: Want::Flush, what: WHAT };
+    let job = Job { home: &home, settings: &settings, want: Want::Flush, what: WHAT, search: Bound::Time(SEARCH_MAX) };
     let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     if context.json {
         output::json(
@@ -47,6 +48,8 @@ pub struct Job<'j> {
     pub want: Want,
     /// What was not done if it fails.
     pub what: &'static str,
+    /// How far this process brings search up to date afterwards, if it does the job itself.
+    pub search: Bound,
 }
 
 /// The result of a job.
@@ -97,7 +100,8 @@ impl Job<'_> {
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
             pipeline.count_from(before.unwrap_or_default());
             let report = recover::recover(&mut pipeline, scope, progress)?;
-            if let Err(error) = worker::note(self.home, pipeline.counts(), &report) {
+            self.search(&mut pipeline, progress);
+            if let Err(error) = worker::note(self.home, pipeline.counts(), pipeline.search_error(), &report) {
                 tracing::debug!(%error, "what was done is not counted");
             }
             // A repack takes longer than a commit. A flush does one only if no worker will.
@@ -108,6 +112,17 @@ impl Job<'_> {
         };
         let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;
         Ok(Done { by: "this process".into(), report: Some(report) })
+    }
+
+    /// Brings search up to date, which is never a failure of the job.
+    fn search(&self, pipeline: &mut Pipeline<'_>, progress: &mut dyn Progress) {
+        if matches!(self.search, Bound::Everything)
+            && let Some(wrong) = pipeline.check_search()
+        {
+            tracing::warn!(wrong, "search is rebuilt");
+        }
+        pipeline.follow_search(self.search, progress);
+        pipeline.end_search();
     }
 
     fn too_late(&self, holder: &Holder) -> Failure {

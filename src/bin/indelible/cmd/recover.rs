@@ -7,6 +7,7 @@ use indelible::init::init;
 use indelible::model::layout::{INDEX, MEMORY, PRIVATE, PRIVATE_FOLDERS};
 use indelible::model::text;
 use indelible::recover::{Base, Report};
+use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::worker::Want;
 
 use super::Context;
@@ -22,7 +23,8 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let home = open_or_mend(context, WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
-    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
+    let job =
+        Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT, search: Bound::Time(SEARCH_MAX) };
     let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     let report = done.report.unwrap_or_default();
     say(context, &report);

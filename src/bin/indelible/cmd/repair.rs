@@ -2,6 +2,7 @@
 
 use indelible::hook::count;
 use indelible::quarantine::Quarantine;
+use indelible::target::search::Bound;
 use indelible::verify::verify;
 use indelible::worker::Want;
 use serde_json::json;
@@ -20,7 +21,7 @@ pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Fai
     let home = open_or_mend(context, WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
-    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
+    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT, search: Bound::Everything };
     let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     let mended = done.report.unwrap_or_default();
     let (dismissed, lost) = match dismiss {

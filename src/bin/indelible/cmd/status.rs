@@ -123,6 +123,7 @@ fn say(status: &Status, folder: &Path) {
     let journal = &status.journal;
     show("journal", format!("{}, {}", count(journal.segments as u64, "segment", "segments"), bytes(journal.bytes)));
     show("index", format!("{} of write-ahead log", bytes(status.index_wal_bytes)));
+    show("search", status.search.line());
     if let Some(history) = &status.history {
         let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
         show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));

@@ -9,6 +9,7 @@ use indelible::adopt::{self, Orphan, Orphans, Wishes};
 use indelible::audit::Action;
 use indelible::model::layout::{EXPERIMENTS, FAILURES, HEURISTICS, OBSERVATIONS, SUCCESSES};
 use indelible::model::text::visible_line;
+use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::verify::{Report, verify};
 use indelible::worker::Want;
 
@@ -70,7 +71,8 @@ fn mend(context: &Context) -> Result<(), Failure> {
     let settings = Settings::at(home.path(), &context.overrides)?;
     let wishes = Wishes { mend: true, ..Wishes::default() };
     adopt::adopt(home.path(), &wishes, settings.history(), TEMPLATE).map_err(|error| Failure::of(WHAT, &error))?;
-    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT };
+    let search = Bound::Time(SEARCH_MAX);
+    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT, search };
     job.run(crate::settings::seconds(WAIT_S), &mut ()).map(|_| ())
 }
 

@@ -1,5 +1,6 @@
 //! `verify`: where journal, files, rows and history disagree.
 
+use indelible::target::search::{SearchState, SearchStatus};
 use indelible::verify::{Report, verify};
 
 use indelible::model::text::number;
@@ -35,6 +36,9 @@ pub fn say(context: &Context, report: &Report) {
     }
     for notice in &report.notices {
         output::line(&format!("notice: {notice}"));
+    }
+    if report.search.state != SearchState::Current && report.search != SearchStatus::default() {
+        output::line(&format!("notice: search: {}", indelible::model::text::visible_line(&report.search.line())));
     }
     for line in &report.index {
         output::line(&format!("index: {line}"));

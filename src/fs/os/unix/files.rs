@@ -80,15 +80,21 @@ pub fn has_other_names(path: &Path) -> bool {
 
 /// Why what is at `path` is not a plain file with one hard link; `None` if it is one, or nothing is there.
 pub fn oddity(path: &Path) -> Option<&'static str> {
+    found_at(path)?.1
+}
+
+/// The identity of what is at `path`, and its [`oddity`]; `None` if nothing is there. One call of the system.
+pub fn found_at(path: &Path) -> Option<(Identity, Option<&'static str>)> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let kind = found.file_type();
-    match () {
+    let oddity = match () {
         () if kind.is_dir() => Some("is a folder"),
         () if kind.is_symlink() => Some("is a symbolic link"),
         () if !kind.is_file() => Some("is not a plain file"),
         () if found.nlink() > 1 => Some("has another name elsewhere"),
         () => None,
-    }
+    };
+    Some((Stamp::from(&found).identity, oddity))
 }
 
 /// Whether the open file is plain and has one hard link.

@@ -1,0 +1,62 @@
+//! Search follows the rows, after the batches and for as long as the caller has time.
+//!
+//! It is not required: no failure of it is an error here. What it does and leaves is in `target::search`.
+
+use std::time::Instant;
+
+use super::Pipeline;
+use crate::model::RecordId;
+use crate::progress::Progress;
+use crate::target::search::{Bound, Following, Search};
+
+impl Pipeline<'_> {
+    /// When search has to be brought up to date, or tried again; `None` if it is up to date until a new event.
+    pub fn search_due(&self) -> Option<Instant> {
+        self.search.as_ref().and_then(Search::due)
+    }
+
+    /// Brings search up to date, as far as `bound` lets it.
+    pub fn follow_search(&mut self, bound: Bound, progress: &mut dyn Progress) -> Following {
+        let Some(search) = &mut self.search else { return Following::UpToDate };
+        let before = search.failures();
+        let following = search.follow(bound, progress);
+        self.counts.search_failures += search.failures() - before;
+        following
+    }
+
+    /// Reads all of the search database, and throws it away if something is wrong with it. Returns what was.
+    pub fn check_search(&mut self) -> Option<String> {
+        self.search.as_mut().and_then(Search::check)
+    }
+
+    /// Why search cannot be brought up to date, if it cannot.
+    pub fn search_error(&self) -> Option<&str> {
+        self.search.as_ref().and_then(Search::error)
+    }
+
+    /// The last step with search of a process that ends.
+    pub fn end_search(&mut self) {
+        if let Some(search) = &mut self.search {
+            search.end();
+        }
+    }
+
+    /// Rows may have changed.
+    pub(super) fn search_is_behind(&mut self) {
+        if let Some(search) = &mut self.search {
+            search.changed();
+        }
+    }
+
+    /// Takes the record `id` out of search if it is hidden, before its batch is reported as done.
+    pub(super) fn take_out_of_search(&mut self, id: RecordId) {
+        // A retraction that came too late hides nothing. If the index cannot be used, the feed tells later.
+        let is_hidden =
+            self.rows.is_open() && self.rows.find(id).is_ok_and(|it| it.is_none_or(|it| it.row_id.is_none()));
+        if let Some(search) = self.search.as_mut().filter(|_| is_hidden) {
+            let before = search.failures();
+            search.take_out(&[id]);
+            self.counts.search_failures += search.failures() - before;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Whole records, one by one, for those that follow the change feed. Nothing here changes the index.
+//!
+//! 1. A row holds less than a record's file where the tables are the framework's (a summary is one line there), and where
+//!    the record is an experiment (its criteria are in the file alone). [`Document::is_whole`] says so.
+//! 2. An entry that does not make sense, in a damaged or foreign table, stands for no record.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, Statement};
+
+use super::query::{ReadError, field_text, provenance_in};
+use super::schema::{column_of, columns_or_null, table_of};
+use super::{Error, Index, framework};
+use crate::model::{FieldSpec, Kind, PROVENANCE, Provenance, Record, RecordId, Revision, fields_of};
+
+/// A record, as its row holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// The record.
+    pub id: RecordId,
+    /// Its revision; `None` if it is as first recorded.
+    pub revision: Option<Revision>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// Its page, or its folder if it is an experiment; relative to the home.
+    pub path: String,
+    /// Its fields, as far as the row holds them.
+    pub record: Record,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Whether it is a golden rule.
+    pub golden: bool,
+    /// Whether the row holds all of it. Otherwise the rest is in its file.
+    pub is_whole: bool,
+}
+
+/// Reads documents. What columns the tables have is looked up once.
+#[derive(Debug)]
+pub struct Documents<'i> {
+    index: &'i Index,
+    is_framework: bool,
+    entry: Statement<'i>,
+    /// One query for each kind, in the order of [`Kind::ALL`].
+    rows: Vec<Statement<'i>>,
+}
+
+/// The columns of `records` after the provenance, in a document's query.
+const BESIDE: [&str; 6] = ["path", "row_id", "created_at", "revision", framework::EXACT[0], framework::EXACT[1]];
+
+impl Index {
+    /// A reader of documents, for as long as the tables stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn documents(&self) -> Result<Documents<'_>, Error> {
+        let prepare = || {
+            let provenance: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
+            let provenance = columns_or_null(&self.connection, "records", &provenance)?;
+            let beside = columns_or_null(&self.connection, "records", &BESIDE)?;
+            let row = |kind: &Kind| {
+                let table = table_of(*kind).name;
+                let names: Vec<&str> = columns(*kind).map(|(_, column)| column).chain(["is_golden"]).collect();
+                let columns = columns_or_null(&self.connection, table, &names)?;
+                self.connection.prepare(&format!("SELECT {columns} FROM {table} WHERE id = ?1"))
+            };
+            let (_, is_framework) = framework::layout(&self.connection)?;
+            Ok(Documents {
+                index: self,
+                is_framework,
+                entry: self
+                    .connection
+                    .prepare(&format!("SELECT kind, {provenance}, {beside} FROM records WHERE id = ?1"))?,
+                rows: Kind::ALL.iter().map(row).collect::<Result<_, rusqlite::Error>>()?,
+            })
+        };
+        prepare().map_err(self.error("read the index"))
+    }
+
+    /// The ids of the records that have rows, ordered, from the first after `after` on, `limit` at most.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn ids_after(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let read = || {
+            let sql = "SELECT id FROM records WHERE id > ?1 AND row_id > 0 ORDER BY id LIMIT ?2";
+            let mut statement = self.connection.prepare(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            statement.query_map(rusqlite::params![after, limit], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// How many records have rows. Reads all of `records`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn count_records(&self) -> Result<u64, Error> {
+        let sql = "SELECT count(*) FROM records WHERE row_id > 0";
+        let count = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        Ok(u64::try_from(count.map_err(self.error("read the index"))?).unwrap_or(0))
+    }
+
+    /// Begins to read the index as it is now: what others change meanwhile is not seen, until this is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub(crate) fn snapshot(&self) -> Result<rusqlite::Transaction<'_>, Error> {
+        self.connection.unchecked_transaction().map_err(self.error("read the index"))
+    }
+}
+
+impl Documents<'_> {
+    /// The document of the record `id`; `None` if it has no row.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn find(&mut self, id: RecordId) -> Result<Option<Document>, Error> {
+        let mut read = || {
+            let entry = self.entry.query_row([id.to_string()], |row| Ok(Entry::of(row))).optional()?;
+            let Some(entry) = entry.flatten() else { return Ok(None) };
+            let Some(at) = Kind::ALL.iter().position(|kind| *kind == entry.kind) else { return Ok(None) };
+            let row = self.rows[at].query_row([entry.number], |row| content(entry.kind, row)).optional()?;
+            let Some((Some(record), golden)) = row else { return Ok(None) };
+            Ok(Some(Document {
+                id,
+                revision: entry.revision,
+                created_at: entry.created_at,
+                path: entry.path,
+                record: framework::restored(record, entry.headline, entry.domain),
+                provenance: entry.provenance,
+                golden,
+                is_whole: !self.is_framework && entry.kind != Kind::Experiment,
+            }))
+        };
+        read().map_err(self.index.error("read a record from the index"))
+    }
+}
+
+/// A record's entry in `records`.
+struct Entry {
+    kind: Kind,
+    provenance: Provenance,
+    path: String,
+    number: i64,
+    created_at: Timestamp,
+    revision: Option<Revision>,
+    headline: Option<String>,
+    domain: Option<String>,
+}
+
+impl Entry {
+    /// `None` if it makes no sense, or the record is hidden.
+    fn of(row: &Row<'_>) -> Option<Entry> {
+        let text = |at: usize| row.get::<_, String>(at).ok();
+        let beside = PROVENANCE.len() + 1;
+        Some(Entry {
+            kind: text(0)?.parse().ok()?,
+            provenance: provenance_in(row).unwrap_or_default(),
+            path: text(beside)?,
+            number: row.get(beside + 1).ok().filter(|number| *number > 0)?,
+            created_at: text(beside + 2)?.parse().ok()?,
+            revision: text(beside + 3).and_then(|text| text.parse().ok()),
+            headline: text(beside + 4),
+            domain: text(beside + 5),
+        })
+    }
+}
+
+/// The fields of `kind` that its table has columns for.
+fn columns(kind: Kind) -> impl Iterator<Item = (&'static FieldSpec, &'static str)> {
+    fields_of(kind).filter_map(|spec| Some((spec, column_of(spec.field)?)))
+}
+
+/// The record in a row, unless it makes no sense, and whether it is golden.
+fn content(kind: Kind, row: &Row<'_>) -> Result<(Option<Record>, bool), rusqlite::Error> {
+    let record = Record::build(kind, |spec| {
+        let Some(at) = columns(kind).position(|(its, _)| its.field == spec.field) else { return Ok(None) };
+        Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
+    });
+    let golden = row.get_ref(columns(kind).count())?.as_i64().is_ok_and(|golden| golden != 0);
+    Ok((record.ok(), golden))
+}

@@ -1,0 +1,100 @@
+//! Opening search.db to read it, for those who do not write it.
+
+use rusqlite::Connection;
+
+use super::{Error, SEARCH, WAIT, Watermark, file};
+use crate::home::Home;
+use crate::model::text::chain;
+use crate::search;
+use crate::target::index::{self, FeedMark, Index, Others};
+
+/// The search database, as it was at one moment: what its writer commits meanwhile is not seen.
+#[derive(Debug)]
+pub struct SearchDb {
+    database: Index,
+    watermark: Watermark,
+}
+
+/// Opens the search database of `home` to read it. `None` if there is none that can be used: it does not exist, is of
+/// another version, is damaged, or something else is in its place. It changes no file.
+///
+/// # Errors
+/// [`Error::Busy`] if another process has locked it, [`Error::Sqlite`] if it cannot be opened.
+pub fn open_to_read(home: &Home) -> Result<Option<SearchDb>, Error> {
+    match SearchDb::open(home) {
+        Err(error) if error.is_unusable() => {
+            tracing::debug!(error = chain(&error), "there is no usable search database");
+            Ok(None)
+        }
+        opened => opened,
+    }
+}
+
+impl SearchDb {
+    /// As [`open_to_read`], but what cannot be used is an error.
+    pub(super) fn open(home: &Home) -> Result<Option<SearchDb>, Error> {
+        let database = match Index::open_to_read(&home.path().join(SEARCH), WAIT, Others::MayWrite) {
+            Err(index::Error::Missing(_)) => return Ok(None),
+            Err(index::Error::Busy { .. }) => return Err(Error::Busy),
+            Err(index::Error::Sqlite { source, .. }) => return Err(file::error("read")(source)),
+            // A folder, a link or a file with another name; or a file that this user may not read.
+            Err(error) => return Err(Error::Unusable(chain(&error))),
+            Ok(database) => database,
+        };
+        let connection = database.connection();
+        let read = || {
+            connection.execute_batch("BEGIN")?;
+            Ok(match search::check(connection)? {
+                true => file::watermark(connection)?,
+                false => None,
+            })
+        };
+        match read().map_err(file::error("read"))? {
+            Some(watermark) => Ok(Some(SearchDb { database, watermark })),
+            None => Err(Error::Unusable("it is of another version, or was not finished".to_owned())),
+        }
+    }
+
+    /// The connection, to search in.
+    pub fn connection(&self) -> &Connection {
+        self.database.connection()
+    }
+
+    /// What it has: everything up to this line of the index's feed, if [it is complete](SearchDb::is_complete) and [the
+    /// index bears it out](SearchDb::is_of).
+    pub fn watermark(&self) -> &FeedMark {
+        &self.watermark.feed
+    }
+
+    /// Whether it has every record up to its watermark. It does not while it is being built: then records with ids up to
+    /// [a cursor](SearchDb::cursor) are in it.
+    pub fn is_complete(&self) -> bool {
+        self.watermark.cursor.is_none()
+    }
+
+    /// How far the walk is, if it is being built: records with ids up to this one were walked.
+    pub fn cursor(&self) -> Option<&str> {
+        self.watermark.cursor.as_deref()
+    }
+
+    /// Whether it follows `index` as that is now. Otherwise it is about another index, or one from another time, and
+    /// nothing that it finds may be shown.
+    ///
+    /// # Errors
+    /// [`index::Error`] if the index cannot be read.
+    pub fn is_of(&self, index: &Index) -> Result<bool, index::Error> {
+        index.has_line(&self.watermark.feed)
+    }
+
+    /// How many records it has.
+    pub(super) fn records(&self) -> u64 {
+        let docs = search::meta::<Option<i64>>(self.connection(), "docs").ok().flatten().flatten();
+        docs.and_then(|docs| u64::try_from(docs).ok()).unwrap_or(0)
+    }
+
+    /// What SQLite finds wrong with it at a look that does not read the content; `None` if it is sound.
+    pub(super) fn damage(&self) -> Result<Option<String>, Error> {
+        let first = self.connection().query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        Ok(Some(first.map_err(file::error("check"))?).filter(|line| line != "ok"))
+    }
+}

@@ -1,0 +1,224 @@
+//! Search, as a target: the file `memory/search.db` follows the index.
+//!
+//! ```text
+//! index.db: records ──walk, by id──▶ ┐
+//!           changes ──follow───────▶ ┴─ documents (rows, and files where a row is not whole) ──▶ search.db
+//! ```
+//!
+//! 1. It is derived, lags, and is never required: no batch waits for it, no error of it is a batch's. Losing it loses
+//!    nothing.
+//! 2. Only the holder of the worker's lock writes it. Everybody else opens it to read ([`open_to_read`]).
+//! 3. Its watermark is a line of the index's change feed ([`FeedMark`]). It lies in search.db and moves in the transaction
+//!    that moves the documents. A watermark that the index does not bear out, another version, or damage: the file is
+//!    thrown away, and everything is walked.
+//! 4. The walk goes by id, with a cursor in search.db. What changes meanwhile is in the feed, behind the line at which the
+//!    walk began, and is followed afterwards.
+//! 5. Work is cut into slices, each one transaction with bounded time and memory.
+//! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
+//! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | while the file is made | a file without tables | the next slice throws it away |
+//! | before a slice is committed | search.db as before (SQLite rolls back) | the next slice does it again |
+//! | after it, before the feed is trimmed | lines that are not needed | the next trim |
+//! | while it is thrown away | an older search.db without its log, or none | its watermark tells; else the next slice |
+//! | after a power cut | an older search.db, with its watermark | the next slice follows from there |
+
+mod documents;
+mod file;
+mod follow;
+mod look;
+mod status;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use look::{SearchDb, open_to_read};
+pub use status::{SearchState, SearchStatus, status};
+
+use crate::exclusive::Exclusive;
+use crate::fs;
+use crate::model::RecordId;
+use crate::model::text::chain;
+use crate::target::index::{self, FeedMark};
+
+use file::SearchFile;
+
+/// Removes the search database of the home of `exclusive`, which is derived.
+///
+/// # Errors
+/// [`Error::Fs`], [`Error::InItsPlace`]; it is still there then.
+pub fn remove(exclusive: &Exclusive<'_>) -> Result<(), Error> {
+    file::remove(exclusive.home())
+}
+
+/// The file, relative to the home.
+pub const SEARCH: &str = "memory/search.db";
+/// How long a process that brings it up to date before it ends does so.
+pub const SEARCH_MAX: Duration = Duration::from_secs(2);
+/// How long a writer or a reader waits for another process's lock.
+const WAIT: Duration = Duration::from_millis(100);
+/// The first wait after a failure, and the longest.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Why search could not be brought up to date or read. It is never a batch's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has locked it.
+    #[error("{SEARCH} is locked by another process")]
+    Busy,
+    /// It cannot be used for searching, and has to be made anew.
+    #[error("{SEARCH} is not usable: {0}")]
+    Unusable(String),
+    /// Something else than a file is in its place.
+    #[error("{} {why}", path.display())]
+    InItsPlace {
+        /// The file.
+        path: PathBuf,
+        /// What is in its place.
+        why: &'static str,
+    },
+    /// SQLite could not write or read it.
+    #[error("could not {doing} {SEARCH}")]
+    Sqlite {
+        /// The step, as a verb.
+        doing: &'static str,
+        /// The error from SQLite.
+        source: rusqlite::Error,
+    },
+    /// The index could not be read.
+    #[error("the index could not be followed")]
+    Index(#[from] index::Error),
+    /// The index is being rebuilt, or has no feed.
+    #[error("the index is not complete")]
+    IndexUnfinished,
+    /// The disk refused.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+impl Error {
+    /// Whether what is in the file's place has to be thrown away, and the file made anew.
+    fn is_unusable(&self) -> bool {
+        matches!(self, Error::Unusable(_) | Error::InItsPlace { .. })
+    }
+}
+
+/// How far search follows the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// Everything up to this line of the feed is in search.db.
+    pub feed: FeedMark,
+    /// While it is being built: records with ids up to this one have been walked.
+    pub cursor: Option<String>,
+}
+
+/// What became of an attempt to bring search up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// It has everything that the index has.
+    UpToDate,
+    /// There is more to do.
+    Behind,
+    /// It failed, and is tried again later.
+    Failed,
+}
+
+/// How much of it is done before it returns.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// One slice.
+    Slice,
+    /// As many slices as fit into this time.
+    Time(Duration),
+    /// All of it.
+    Everything,
+}
+
+/// Brings search up to date, for the holder of the worker's lock.
+#[derive(Debug)]
+pub struct Search<'h> {
+    exclusive: &'h Exclusive<'h>,
+    file: Option<SearchFile>,
+    /// Whether the index may have changed since search was last up to date.
+    is_behind: bool,
+    failures: u64,
+    failures_in_a_row: u32,
+    retry: Option<Instant>,
+    error: Option<String>,
+}
+
+impl<'h> Search<'h> {
+    /// Search in the home of `exclusive`. Nothing is opened yet.
+    pub fn new(exclusive: &'h Exclusive<'h>) -> Search<'h> {
+        Search { exclusive, file: None, is_behind: true, failures: 0, failures_in_a_row: 0, retry: None, error: None }
+    }
+
+    /// The index may have changed.
+    pub fn changed(&mut self) {
+        self.is_behind = true;
+    }
+
+    /// When there is something to do; `None` if there is nothing until the index changes.
+    pub fn due(&self) -> Option<Instant> {
+        self.is_behind.then(|| self.retry.unwrap_or_else(Instant::now))
+    }
+
+    /// How often it failed.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Why it cannot be brought up to date, if it cannot.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Takes the records `ids` out, which are retracted or erased. If that is impossible now, readers find them changed in
+    /// the feed, and do not show them.
+    pub fn take_out(&mut self, ids: &[RecordId]) {
+        self.is_behind = true;
+        let taken = self.reach().and_then(|file| file.map_or(Ok(()), |file| file.take_out(ids)));
+        match taken {
+            Err(error) if error.is_unusable() => self.throw_away(&error),
+            Err(error) => self.failed(&error),
+            Ok(()) => {}
+        }
+    }
+
+    /// Removes the file with all that was ever written to it: for text that was erased. What is left is walked again.
+    ///
+    /// # Errors
+    /// [`Error::Fs`] if it is still there.
+    pub fn forget_all(&mut self) -> Result<(), Error> {
+        (self.file, self.is_behind) = (None, true);
+        file::remove(self.exclusive.home())
+    }
+
+    fn throw_away(&mut self, why: &Error) {
+        tracing::warn!(why = chain(why), "search is built anew");
+        if let Err(error) = self.forget_all() {
+            self.failed(&error);
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        let wait = RETRY_MIN.saturating_mul(1 << self.failures_in_a_row.min(8)).min(RETRY_MAX);
+        self.retry = Some(Instant::now() + wait);
+        self.failures += 1;
+        self.failures_in_a_row += 1;
+        // What was opened is opened and judged again.
+        self.file = None;
+        let why = chain(error);
+        if self.error.as_ref() != Some(&why) {
+            tracing::warn!(error = why, "search cannot be brought up to date: trying again later");
+        }
+        self.error = Some(why);
+    }
+
+    fn succeeded(&mut self) {
+        (self.failures_in_a_row, self.retry, self.error) = (0, None, None);
+    }
+}
