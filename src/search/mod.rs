@@ -20,6 +20,7 @@ mod filter;
 mod find;
 mod line;
 mod listing;
+mod narrow;
 mod query;
 mod schema;
 mod score;
