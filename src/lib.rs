@@ -66,7 +66,7 @@
 //! | [`page`] | records as markdown, and back |
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
-//! | [`adopt`] | takes over a home of the Emergent Learning Framework |
+//! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
@@ -78,6 +78,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod exclusive;
+pub mod framework;
 pub mod fs;
 pub mod home;
 pub mod hook;

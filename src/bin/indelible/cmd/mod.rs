@@ -10,6 +10,7 @@ mod hook;
 mod hooks;
 mod init;
 mod manual;
+pub mod query;
 mod record;
 mod recover;
 mod release;
@@ -141,6 +142,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check } => status::run(&context, check),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
+        Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
         Command::Trust(args) => trust::run(&context, &args),
