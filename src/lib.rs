@@ -67,7 +67,7 @@
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
-//! | [`adopt`] | takes over a home of the Emergent Learning Framework |
+//! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
@@ -80,6 +80,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod exclusive;
+pub mod framework;
 pub mod fs;
 pub mod home;
 pub mod hook;

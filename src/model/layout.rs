@@ -57,6 +57,8 @@ pub const LOG: &str = "log.md";
 
 /// The index, relative to the home. It lies in [`MEMORY`].
 pub const INDEX: &str = "memory/index.db";
+/// The search database, relative to the home.
+pub const SEARCH: &str = "memory/search.db";
 /// The suffix of a database's write-ahead log.
 pub const WAL: &str = "-wal";
 /// The suffix of a database's shared memory.
@@ -90,10 +92,13 @@ pub const STAGING_END: &str = ".staging";
 /// programs add to git.
 pub const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub const EXCLUDED: [&str; 10] = [
+pub const EXCLUDED: [&str; 13] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
+    "/memory/search.db",
+    "/memory/search.db-wal",
+    "/memory/search.db-shm",
     "/memory/failures/[0-9][0-9][0-9][0-9]/",
     "/memory/successes/[0-9][0-9][0-9][0-9]/",
     "/memory/observations/[0-9][0-9][0-9][0-9]/",

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::cmp::Reverse;
 
-use crate::model::path::{self, of_state_file};
+use crate::model::layout::RETRACTED;
+use crate::model::path::of_state_file;
 use crate::model::{Kind, RecordId};
 use crate::page::{Presence, StateFile};
 use crate::search::Filter;
@@ -72,9 +73,9 @@ pub fn retracted(view: &View<'_>, filter: &Filter) -> Result<Vec<Retracted>, Err
 fn of_files(view: &View<'_>) -> Vec<(RecordId, Option<StateFile>)> {
     let names = |folder: &str| view.home.dir().folder(folder).and_then(|it| it.names()).unwrap_or_default();
     let mut found = Vec::new();
-    for folder in names(path::RETRACTED) {
-        for name in names(&format!("{}/{folder}", path::RETRACTED)) {
-            if let Some(id) = of_state_file(&format!("{}/{folder}/{name}", path::RETRACTED))
+    for folder in names(RETRACTED) {
+        for name in names(&format!("{}/{folder}", RETRACTED)) {
+            if let Some(id) = of_state_file(&format!("{}/{folder}/{name}", RETRACTED))
                 && let Mark::Hidden(mark) = files::mark(view.home, id)
             {
                 found.push((id, mark));

@@ -30,6 +30,7 @@ mod places;
 #[cfg(target_os = "linux")]
 mod power;
 mod provenance;
+mod query_py;
 mod reading;
 mod reading_terminal;
 mod rebuild;

@@ -70,7 +70,7 @@ impl Args {
 }
 
 /// Reads a path: `~` at its beginning is the user's own folder, as in `--home=~/notes`, which no shell expands.
-fn path() -> impl TypedValueParser<Value = PathBuf> {
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(user::expanded)
 }
 
@@ -227,6 +227,18 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)
+    ///
+    /// The first of these that is given is answered: --validate, --health-check, --context, --golden-rules, --decisions,
+    /// --spikes, --assumptions, --invariants, --domain, --tags, --recent, --experiments, --ceo-reviews, --stats, --violations,
+    /// --accountability-banner. Exit codes are query.py's: 1 for an invalid value (QS001) and a database that is not sound,
+    /// 2 if the database cannot be read (QS002), 3 if it takes too long (QS003). Bad flags exit 64.
+    #[command(
+        args_override_self = true,
+        infer_long_args = true,
+        after_help = "Examples:\n  indelible query --context --domain ci --task 'speed up the build'\n  indelible query --domain ci --limit 5 --format json"
+    )]
+    Query(Box<crate::cmd::query::args::QueryArgs>),
     /// Read one hook event from stdin and record it if it is worth keeping (always exits 0)
     ///
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.

@@ -11,13 +11,18 @@ use indelible::{
 };
 use target::{files, history, index};
 
-/// The exit code of the process. Never 2, which agents' hook runners read as "block the tool call"; never 101.
+/// The exit code of the process. Never 101, and never 2, which agents' hook runners read as "block the tool call"; but
+/// `query` has the codes of the framework's `query.py`, 2 and 3 among them: no hook runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The intent is on disk; file, row and commit follow, whatever happens next. Or: the command did what it was asked.
     Done = 0,
     /// `verify` found disagreement, `status --check` found something that needs attention, or a reader found nothing.
     Disagreement = 1,
+    /// `query` could not read the database.
+    Database = 2,
+    /// `query` took longer than it was given.
+    Timeout = 3,
     /// Invalid flags. Nothing was recorded.
     Usage = 64,
     /// An invalid field. Nothing was recorded.

@@ -31,7 +31,6 @@ mod attribution;
 mod check;
 mod commit;
 mod error;
-mod excluded;
 mod lock;
 mod log;
 mod message;

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 
 use git2::{Index, Pathspec, PathspecFlags, Repository};
 
-use super::excluded::EXCLUDED;
 use super::modes::Modes;
 use super::setup;
 use super::{Error, plain};

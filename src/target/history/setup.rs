@@ -19,7 +19,6 @@ use std::sync::Once;
 
 use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, Repository};
 
-use super::excluded::{EXCLUDED, EXCLUDED_BEFORE, EXCLUDED_INDEX};
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};

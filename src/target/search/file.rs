@@ -5,12 +5,13 @@
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Error, SEARCH, WAIT, Watermark};
+use super::{Error, WAIT, Watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity};
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::model::RecordId;
+use crate::model::layout::SEARCH;
 use crate::search::{self, Writer, meta, set_meta};
 use crate::target::index::{FeedMark, connection, flags};
 

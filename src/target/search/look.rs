@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{Error, SEARCH, WAIT, Watermark, file};
+use super::{Error, WAIT, Watermark, file};
 use crate::home::Home;
+use crate::model::layout::SEARCH;
 use crate::model::text::chain;
 use crate::search;
 use crate::target::index::{self, FeedMark, Index, Others};

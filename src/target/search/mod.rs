@@ -40,6 +40,7 @@ pub use status::{SearchState, SearchStatus, status};
 use crate::exclusive::Exclusive;
 use crate::fs;
 use crate::model::RecordId;
+use crate::model::layout::SEARCH;
 use crate::model::text::chain;
 use crate::target::index::{self, FeedMark};
 
@@ -53,8 +54,6 @@ pub fn remove(exclusive: &Exclusive<'_>) -> Result<(), Error> {
     file::remove(exclusive.home())
 }
 
-/// The file, relative to the home.
-pub const SEARCH: &str = "memory/search.db";
 /// How long a process that brings it up to date before it ends does so.
 pub const SEARCH_MAX: Duration = Duration::from_secs(2);
 /// How long a writer or a reader waits for another process's lock.

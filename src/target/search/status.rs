@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, SEARCH, SearchDb};
+use super::{Error, SearchDb};
 use crate::home::Home;
+use crate::model::layout::SEARCH;
 use crate::model::text::{chain, number};
 use crate::target::index::Index;
 

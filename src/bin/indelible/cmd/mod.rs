@@ -12,6 +12,7 @@ mod hooks;
 mod init;
 mod list;
 mod manual;
+pub mod query;
 mod recall;
 mod record;
 mod recover;
@@ -150,6 +151,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
+        Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
         Command::Trust(args) => trust::run(&context, &args),
