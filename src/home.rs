@@ -10,25 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::fs::{self, Dir, os};
 use crate::journal::Journal;
 use crate::model::HomeId;
+use crate::model::layout::{ADOPTED, ADOPTION, DAILY, DATABASE, IDENTITY, INDEX, INDEX_COPY, JOURNAL};
 use crate::private;
-pub use crate::private::{PRIVATE, make_private, private_of};
+pub use crate::private::{make_private, private_of};
 
-/// What makes a folder a home, in its private folder.
-pub const IDENTITY: &str = "home.json";
-/// The name of the identity while the home is being released, and afterwards.
-pub(crate) const RELEASED: &str = "released.json";
-/// The folder of the journal, in the private one.
-pub const JOURNAL: &str = "journal";
-/// The folders inside the private one.
-pub const PRIVATE_FOLDERS: [&str; 5] = [JOURNAL, "tmp", "quarantine", "logs", "requests"];
-/// The folder of an adoption, in the private folder of an adopted home.
-pub const ADOPTED: &str = "adopted";
-/// The note of what the home was before its adoption, in that folder. A home is adopted once it is there.
-pub const ADOPTION: &str = "adoption.json";
-/// The daily copy of the database, in that folder; the worker makes it.
-pub const DAILY: &str = "daily.db";
-/// The index, relative to the home.
-pub const INDEX: &str = "memory/index.db";
 /// The longest path of a home, in bytes. SQLite takes 512 for an index, and needs some of them for the names of the files
 /// beside it. Everything else in a home is opened beneath its open folder, or by paths far shorter than a system allows.
 pub const PATH_BYTES_MAX: usize = 500 - 1 - INDEX.len();
@@ -265,7 +250,8 @@ impl Home {
         self.id
     }
 
-    /// One of the [`PRIVATE_FOLDERS`]. A missing one is made again: some tools do not copy empty folders.
+    /// One of the [`PRIVATE_FOLDERS`](crate::model::layout::PRIVATE_FOLDERS). A missing one is made again: some tools do not
+    /// copy empty folders.
     ///
     /// # Errors
     /// [`Error::Broken`] if the journal is missing, [`Error::Fs`] if another folder cannot be made.
@@ -290,7 +276,7 @@ impl Home {
         };
         let names = folder.names()?;
         let daily = names.iter().filter(|name| *name == DAILY);
-        let adopted = names.iter().filter(|name| name.starts_with("index-") && name.ends_with(".db")).max();
+        let adopted = names.iter().filter(|name| name.starts_with(INDEX_COPY) && name.ends_with(DATABASE)).max();
         Ok(daily.chain(adopted).map(|name| folder.path().join(name)).collect())
     }
 

@@ -21,18 +21,17 @@ use serde::Serialize;
 
 use crate::fs::lock::{Holder, WorkerLock};
 use crate::fs::{self, Dir, Durability, Point, crash, os};
-use crate::home::{self, Identity, PRIVATE_FOLDERS, RELEASED, VERSION};
+use crate::home::{self, Identity, VERSION};
 use crate::journal::{self, ExclusiveJournal, Journal};
 use crate::model::HomeId;
+use crate::model::layout::{
+    CONFIG, EXPERIMENTS_ACTIVE, GITIGNORE, IDENTITY, INDEX, JOURNAL, MEMORY, PRIVATE, PRIVATE_FOLDERS, RELEASED,
+    TEMPORARY,
+};
 use crate::private;
 use crate::state::State;
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index};
-
-/// The name of the configuration file in the private folder.
-pub const CONFIG: &str = "config.toml";
-/// The list of files that git ignores; here it names all of the private folder.
-const IGNORED: &str = ".gitignore";
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -91,15 +90,15 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         made.added.push("folder");
     }
     let home = home::open_folder(path)?;
-    private::settle(&home, || !history::tracks(home.path(), home::PRIVATE))?;
+    private::settle(&home, || !history::tracks(home.path(), PRIVATE))?;
     let private = make_folders(&home, &mut made)?;
     if take_back(&private)? {
         made.added.push("identity");
     }
-    let temporary = private.folder("tmp")?;
-    if private.find(IGNORED)?.is_none() {
+    let temporary = private.folder(TEMPORARY)?;
+    if private.find(GITIGNORE)?.is_none() {
         // A repository further up does not add the journal, and git does not show the folder after a release either.
-        private.replace(IGNORED, b"*\n", &temporary, Durability::Full)?;
+        private.replace(GITIGNORE, b"*\n", &temporary, Durability::Full)?;
     }
     let identity = home::identity(&home, &private)?;
     let known = match identity {
@@ -118,7 +117,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
         crash::at(Point::InitIdentity).map_err(fs::Error::io("make", path))?;
         let identity = Identity { version: VERSION, id };
         let text = serde_json::to_string(&identity).expect("it is made of numbers and an id");
-        private.replace(home::IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
+        private.replace(IDENTITY, text.as_bytes(), &temporary, Durability::Full)?;
         let _ = home.sync()?;
         made.added.push("identity");
     }
@@ -132,7 +131,7 @@ pub fn init(path: &Path, history: HistoryOptions, config: &str) -> Result<Made, 
 /// # Errors
 /// [`Error::Busy`] if a release is running, and [`Error::Fs`].
 pub(crate) fn take_back(private: &Dir) -> Result<bool, Error> {
-    let is_released = || Ok::<_, Error>(private.find(home::IDENTITY)?.is_none() && private.find(RELEASED)?.is_some());
+    let is_released = || Ok::<_, Error>(private.find(IDENTITY)?.is_none() && private.find(RELEASED)?.is_some());
     if !is_released()? {
         return Ok(false);
     }
@@ -161,9 +160,9 @@ pub(crate) fn lock(private: &Dir, purpose: &str) -> Result<WorkerLock, Error> {
 /// # Errors
 /// [`Error::Fs`] and [`Error::Journal`]; it can be taken back again then.
 pub(crate) fn become_home_again(private: &Dir, lock: &WorkerLock) -> Result<(), Error> {
-    let journal = Journal::new(private.folder("journal")?);
+    let journal = Journal::new(private.folder(JOURNAL)?);
     ExclusiveJournal::of(&journal, lock).reopen()?;
-    rename_identity(private, RELEASED, home::IDENTITY)
+    rename_identity(private, RELEASED, IDENTITY)
 }
 
 /// Renames a home's identity. The rename is durable when this returns.
@@ -198,10 +197,10 @@ fn make_home_folder(path: &Path) -> Result<bool, Error> {
 fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
     crash::at(Point::InitFolders).map_err(fs::Error::io("make folders in", home.path()))?;
     let missing = |path: &str| home.find(path).map(|found| found.is_none());
-    if missing("memory")? {
+    if missing(MEMORY)? {
         made.added.push("memory");
     }
-    for folder in ["memory", "experiments/active"] {
+    for folder in [MEMORY, EXPERIMENTS_ACTIVE] {
         // Each can be a mount of its own.
         home::check_file_system(&home.make_folder(folder)?)?;
     }
@@ -220,8 +219,8 @@ fn make_folders(home: &Dir, made: &mut Made) -> Result<Dir, Error> {
 /// new one. The index has that id then. A damaged index is left alone: `repair` rebuilds it.
 fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made) -> Result<HomeId, Error> {
     crash::at(Point::InitIndex).map_err(fs::Error::io("make the index in", home.path()))?;
-    let missing = home.find(home::INDEX)?.is_none();
-    let path = home.path().join(home::INDEX);
+    let missing = home.find(INDEX)?.is_none();
+    let path = home.path().join(INDEX);
     let is_adopted = home::is_adopted(private)?;
     let id = known.unwrap_or_else(|| HomeId(crate::random::id()));
     let make = || -> Result<(Index, HomeId), index::Error> {
@@ -251,7 +250,7 @@ fn make_index(home: &Dir, private: &Dir, known: Option<HomeId>, made: &mut Made)
 /// Whether the index, which has the id `found`, belongs to the home in this folder. An index that the repository tracks may
 /// have come with a clone or a pull, so it counts only if a home with that id was released here.
 fn is_index_ours(home: &Dir, found: HomeId) -> Result<bool, Error> {
-    if !history::tracks(home.path(), home::INDEX) {
+    if !history::tracks(home.path(), INDEX) {
         return Ok(true);
     }
     for released in private::released(home)? {
@@ -283,7 +282,7 @@ fn make_history(
 
 fn make_journal(private: &Dir, temporary: &Dir, made: &mut Made) -> Result<(), Error> {
     crash::at(Point::InitJournal).map_err(fs::Error::io("make the journal in", private.path()))?;
-    let journal = Journal::new(private.folder("journal")?);
+    let journal = Journal::new(private.folder(JOURNAL)?);
     let id = journal.ensure_id(private, temporary)?;
     if journal.ensure_first()? {
         made.added.push("journal");

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::fs::os::{self, Others};
 use crate::fs::{self, Dir, Durability};
+use crate::model::layout::GITIGNORE;
 
-/// The name of the list of files that git leaves alone.
-const IGNORED: &str = ".gitignore";
 /// Larger files are not ours.
 const BYTES_MAX: u64 = 4 << 20;
 
@@ -96,7 +95,7 @@ pub fn folder(path: &Path) -> Result<Dir, Error> {
 /// As [`folder`].
 pub fn notes_folder(path: &Path) -> Result<Dir, Error> {
     let folder = folder(path)?;
-    match folder.create_empty(IGNORED) {
+    match folder.create_empty(GITIGNORE) {
         Err(error) if error.is_already_there() => {}
         file => file?.write_all(b"*\n")?,
     }

@@ -21,19 +21,12 @@ use std::path::Path;
 use crate::fs::lock::WorkerLock;
 use crate::fs::{self, Dir, Point, crash};
 use crate::model::HomeId;
+use crate::model::layout::{EXCLUDE, EXCLUDED_PRIVATE, GIT, PRIVATE, PRIVATE_FIRST, PRIVATE_IN_GIT, RELEASED_PRIVATE};
 
-/// The private folder of a home with a repository of its own, relative to the home.
-pub const PRIVATE: &str = ".indelible";
-/// The private folder in the git folder of a user's repository. In a home's own repository, the marker.
-pub const IN_GIT: &str = "indelible";
 /// The first line of the marker.
 const MARKER: &str = "The private folder of this home is .indelible, beside this folder.";
 /// How its second line begins, before the home's id. In a home of an earlier version the next `init` or worker adds it.
 const MARKER_ID: &str = "The id of this home is ";
-/// A released private folder has this in its name, then a time.
-pub const ASIDE: &str = "-released-";
-/// The path that is looked at first.
-const FIRST: &str = ".git/indelible";
 /// Git's own small files are never longer.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -42,10 +35,10 @@ const BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// [`fs::Error`] if it cannot be opened.
 pub fn private_of(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    let found = match home.folder(FIRST) {
+    let found = match home.folder(PRIVATE_FIRST) {
         Ok(private) => return Ok(Some(private)),
         // The marker, if `.git` is a folder.
-        Err(fs::Error::Refused { .. }) if home.find(".git")?.is_some_and(|git| git.is_folder) => local(home)?,
+        Err(fs::Error::Refused { .. }) if home.find(GIT)?.is_some_and(|git| git.is_folder) => local(home)?,
         Err(error) if is_no_folder(&error) => elsewhere(home)?,
         Err(error) => return Err(error),
     };
@@ -65,7 +58,7 @@ pub fn make_private(home: &Dir) -> Result<Dir, fs::Error> {
         return Ok(private);
     }
     match Git::of(home)? {
-        Git::Theirs { folder, .. } => folder.make_folder(IN_GIT),
+        Git::Theirs { folder, .. } => folder.make_folder(PRIVATE_IN_GIT),
         Git::Absent | Git::Ours => home.make_folder(PRIVATE),
     }
 }
@@ -86,10 +79,10 @@ pub(crate) fn marker(id: HomeId) -> String {
 /// # Errors
 /// [`fs::Error`] if it cannot be read.
 pub(crate) fn marked_id(home: &Dir) -> Result<Option<HomeId>, fs::Error> {
-    match home.find(FIRST) {
+    match home.find(PRIVATE_FIRST) {
         Err(error) if is_no_folder(&error) => Ok(None),
         found => match found? {
-            Some(found) if found.is_file => Ok(id_in(&text(home, FIRST)?)),
+            Some(found) if found.is_file => Ok(id_in(&text(home, PRIVATE_FIRST)?)),
             _ => Ok(None),
         },
     }
@@ -107,7 +100,7 @@ fn id_in(marker: &str) -> Option<HomeId> {
 /// [`fs::Error`] if they cannot be listed or opened.
 pub(crate) fn released(home: &Dir) -> Result<Vec<Dir>, fs::Error> {
     let (parent, name) = parent_of(home)?;
-    let is_one = |it: &String| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(ASIDE));
+    let is_one = |it: &String| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(RELEASED_PRIVATE));
     parent.names()?.iter().filter(|it| is_one(it)).map(|it| parent.folder(it)).collect()
 }
 
@@ -117,7 +110,7 @@ pub(crate) fn released(home: &Dir) -> Result<Vec<Dir>, fs::Error> {
 /// [`fs::Error`] if it cannot be opened.
 pub(crate) fn parent_of(home: &Dir) -> Result<(Dir, &'static str), fs::Error> {
     match (in_git(home)?, Git::of(home)?) {
-        (Some(_), Git::Theirs { folder, .. }) => Ok((folder, IN_GIT)),
+        (Some(_), Git::Theirs { folder, .. }) => Ok((folder, PRIVATE_IN_GIT)),
         _ => Ok((Dir::open(home.path())?, PRIVATE)),
     }
 }
@@ -147,7 +140,7 @@ pub fn settle(home: &Dir, is_local: impl FnOnce() -> bool) -> Result<bool, fs::E
     }
     let step = |point| crash::at(point).map_err(fs::Error::io("move the private folder of", home.path()));
     step(Point::MoveBeforeRename)?;
-    match home.rename_over(PRIVATE, &folder, IN_GIT) {
+    match home.rename_over(PRIVATE, &folder, PRIVATE_IN_GIT) {
         // Another file system: it stays in use where it is.
         Err(error) if error.io_kind() == Some(std::io::ErrorKind::CrossesDevices) => return Ok(false),
         moved => moved?,
@@ -169,7 +162,7 @@ pub fn has(path: &Path, name: &str) -> bool {
     if path.join(PRIVATE).join(name).is_file() {
         return confirmed();
     }
-    match std::fs::metadata(path.join(FIRST).join(name)) {
+    match std::fs::metadata(path.join(PRIVATE_FIRST).join(name)) {
         Ok(found) => found.is_file(),
         // `.git` is a file that names another folder, or `.git/indelible` is the marker.
         Err(error) if error.kind() == NotADirectory => confirmed(),
@@ -184,7 +177,7 @@ fn is_no_folder(error: &fs::Error) -> bool {
 
 /// The private folder of a home without a folder or a file `.git/indelible`.
 fn elsewhere(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    if home.find(".git")?.is_none() {
+    if home.find(GIT)?.is_none() {
         return local(home);
     }
     if let Some(private) = in_git(home)? {
@@ -201,7 +194,7 @@ fn elsewhere(home: &Dir) -> Result<Option<Dir>, fs::Error> {
 /// The private folder in the git folder, if it is there.
 fn in_git(home: &Dir) -> Result<Option<Dir>, fs::Error> {
     let looked = match git_folder(home)? {
-        Some(git) => git.folder(IN_GIT),
+        Some(git) => git.folder(PRIVATE_IN_GIT),
         None => return Ok(None),
     };
     match looked {
@@ -250,7 +243,7 @@ impl Git {
 /// Whether the list of ignored files has our line for `.indelible`, which earlier versions wrote. A clone does not copy that
 /// list.
 fn says_it_is_ours(common: &Dir) -> Result<bool, fs::Error> {
-    Ok(text(common, "info/exclude")?.lines().any(|line| line.trim() == "/.indelible/"))
+    Ok(text(common, EXCLUDE)?.lines().any(|line| line.trim() == EXCLUDED_PRIVATE))
 }
 
 /// Whether git's index of the work tree whose git folder is `folder` may have `.indelible`, or something in it. It is
@@ -269,10 +262,10 @@ fn is_tracked(folder: &Dir, common: &Dir) -> Result<bool, fs::Error> {
 
 /// The git folder of the work tree `home`, if it has one that can be found.
 fn git_folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    match home.find(".git")? {
-        Some(found) if found.is_folder => home.folder(".git").map(Some),
+    match home.find(GIT)? {
+        Some(found) if found.is_folder => home.folder(GIT).map(Some),
         Some(found) if found.is_file => {
-            let named = text(home, ".git")?;
+            let named = text(home, GIT)?;
             let Some(named) = named.lines().next().and_then(|line| line.strip_prefix("gitdir:")) else {
                 return Ok(None);
             };

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::fs::os;
+use crate::model::layout::GIT;
 use crate::own;
 
 /// How much of a git configuration is read, in bytes.
@@ -27,7 +28,7 @@ const POINTER_BYTES_MAX: u64 = 16 << 10;
 /// The project of `folder`. `None` outside of a git repository, and in one that this program made. `ids` is the folder for the
 /// ids of repositories without an origin; without that folder they have no id.
 pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
-    let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(".git"))?)))?;
+    let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(GIT))?)))?;
     let config = content(&common.join("config"), CONFIG_BYTES_MAX)?;
     let config = Config::parse(&config);
     if config.is_ours {
@@ -181,7 +182,7 @@ mod tests {
         let deep = root.join("a/b");
         fs::create_dir_all(&deep).expect("folders");
         assert_eq!(of(&deep, Some(&ids)), None);
-        fs::create_dir(root.join(".git")).expect("a folder");
+        fs::create_dir(root.join(GIT)).expect("a folder");
         fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").expect("written");
         fs::write(root.join(".git/config"), "[core]\n").expect("written");
         let id = of(&deep, Some(&ids)).expect("it has an id");
@@ -199,8 +200,7 @@ mod tests {
         fs::create_dir_all(root.join(".git/worktrees/w")).expect("folders");
         fs::create_dir(&tree).expect("a folder");
         fs::write(root.join(".git/worktrees/w/commondir"), "../..\n").expect("written");
-        fs::write(tree.join(".git"), format!("gitdir: {}\n", root.join(".git/worktrees/w").display()))
-            .expect("written");
+        fs::write(tree.join(GIT), format!("gitdir: {}\n", root.join(".git/worktrees/w").display())).expect("written");
         fs::write(root.join(".git/config"), "[remote \"origin\"]\n\turl = git@h:o/p.git\n").expect("written");
         assert_eq!(of(&tree, Some(&ids)).as_deref(), Some("h/o/p"));
     }

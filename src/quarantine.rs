@@ -20,12 +20,10 @@ use serde_json::json;
 use crate::fs::place::is_hidden;
 use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
+use crate::model::layout::{APPLIED, DAMAGED, DISMISSED, EVENT, PARKED, PARKED_ROW, QUARANTINE, TEMPORARY};
 use crate::model::position::SegmentId;
 use crate::model::{Intent, Op, RecordId};
 
-const DISMISSED: &str = "dismissed";
-/// The prefix of hook events that could not be parsed. `hook::kept` puts them here.
-pub const EVENT: &str = "event-";
 const PARKED_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(serde::Deserialize)]
@@ -59,7 +57,7 @@ impl Contents {
     /// # Errors
     /// [`Error::Io`] if it cannot be listed.
     pub fn of(home: &Home) -> Result<Contents, Error> {
-        match home.private().folder("quarantine") {
+        match home.private().folder(QUARANTINE) {
             Err(error) if error.is_not_found() => Ok(Contents::default()),
             dir => Contents::within(&dir?),
         }
@@ -69,8 +67,8 @@ impl Contents {
         let mut names = dir.names()?;
         names.retain(|name| name != DISMISSED && !name.ends_with(".bin") && !is_hidden(name));
         names.sort_unstable();
-        let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with("damaged-"));
-        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with("parked-"));
+        let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(DAMAGED));
+        let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with(PARKED));
         let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
         Ok(Contents { damaged, parked, set_aside, events })
     }
@@ -87,7 +85,7 @@ impl Quarantine {
     /// # Errors
     /// [`home::Error::Broken`] if it is missing.
     pub fn new(home: &Home) -> Result<Quarantine, home::Error> {
-        Ok(Quarantine { dir: home.private_folder("quarantine")?, temporary: home.private_folder("tmp")? })
+        Ok(Quarantine { dir: home.private_folder(QUARANTINE)?, temporary: home.private_folder(TEMPORARY)? })
     }
 
     /// Keeps damaged `bytes`, found at `offset` in a segment. Returns whether they are new here.
@@ -95,7 +93,7 @@ impl Quarantine {
     /// # Errors
     /// [`Error::Io`]; the bytes are then only where they were found.
     pub fn damage(&self, segment: SegmentId, offset: u64, bytes: &[u8], why: &str) -> Result<bool, Error> {
-        let name = format!("damaged-{segment}-{offset}");
+        let name = format!("{DAMAGED}{segment}-{offset}");
         let reason = json!({ "segment": segment, "offset": offset, "bytes": bytes.len(), "why": why });
         self.keep(&format!("{name}.bin"), bytes)?;
         self.keep(&format!("{name}.json"), reason.to_string().as_bytes())
@@ -106,7 +104,7 @@ impl Quarantine {
     /// # Errors
     /// [`Error::Io`]; the committed position must not pass the intent then.
     pub fn park(&self, intent: &Intent, part: &str, why: &str) -> Result<bool, Error> {
-        let name = format!("parked-{}-{part}.json", intent.id);
+        let name = format!("{PARKED}{}-{part}.json", intent.id);
         self.keep(&name, json!({ "why": why, "part": part, "intent": intent }).to_string().as_bytes())
     }
 
@@ -115,7 +113,7 @@ impl Quarantine {
     /// # Errors
     /// [`Error::Io`]; the position may not pass then.
     pub fn park_op(&self, op: &Op, why: &str) -> Result<bool, Error> {
-        let name = format!("parked-{}-{}-{}.json", op.of(), op.name(), op.revision().op);
+        let name = format!("{PARKED}{}-{}-{}.json", op.of(), op.name(), op.revision().op);
         let operation = String::from_utf8_lossy(&op.to_json()).into_owned();
         self.keep(&name, json!({ "why": why, "operation": operation }).to_string().as_bytes())
     }
@@ -125,7 +123,7 @@ impl Quarantine {
     /// # Errors
     /// [`Error::Io`]; the committed position must not pass the entry then.
     pub fn park_entry(&self, segment: SegmentId, offset: u64, json: &[u8], why: &str) -> Result<bool, Error> {
-        let name = format!("parked-{segment}-{offset}");
+        let name = format!("{PARKED}{segment}-{offset}");
         self.keep(&format!("{name}.bin"), json)?;
         self.keep(&format!("{name}.json"), json!({ "why": why }).to_string().as_bytes())
     }
@@ -184,7 +182,7 @@ impl Quarantine {
     /// [`Error::Io`] if they cannot be listed.
     pub fn rows_given_up(&self) -> Result<HashSet<RecordId>, Error> {
         let names = self.dismissed()?.map_or(Ok(Vec::new()), |dir| dir.names())?;
-        let id = |name: &String| name.strip_prefix("parked-")?.strip_suffix("-row.json")?.parse().ok();
+        let id = |name: &String| name.strip_prefix(PARKED)?.strip_suffix(PARKED_ROW)?.parse().ok();
         Ok(names.iter().filter_map(id).collect())
     }
 
@@ -198,7 +196,7 @@ impl Quarantine {
         let bytes = name.strip_suffix(".json").map(|name| format!("{name}.bin"));
         for name in bytes.iter().map(String::as_str).chain([name]) {
             if self.dir.find(name)?.is_some() {
-                self.dir.set_aside(name, &dismissed, &format!("applied-{name}"))?;
+                self.dir.set_aside(name, &dismissed, &format!("{APPLIED}{name}"))?;
             }
         }
         Ok(())

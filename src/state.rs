@@ -9,9 +9,9 @@ use crate::exclusive::Exclusive;
 use crate::fs::{Dir, Durability, Error};
 use crate::home;
 use crate::model::JournalId;
+use crate::model::layout::{STATE, TEMPORARY};
 use crate::model::position::{Position, SegmentId};
 
-const NAME: &str = "state.json";
 /// It names every segment, and few segments are removed while rows lag.
 const BYTES_MAX: u64 = 1 << 20;
 /// The version of the content. A file without one is version 1.
@@ -109,7 +109,7 @@ impl State {
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn read(private: &Dir) -> Result<Option<State>, Error> {
-        let text = private.content(NAME, BYTES_MAX)?;
+        let text = private.content(STATE, BYTES_MAX)?;
         Ok(text.and_then(|text| {
             let state = serde_json::from_slice::<State>(&text).ok().filter(|state| state.version == VERSION);
             state.or_else(|| serde_json::from_slice::<First>(&text).ok().map(State::from))
@@ -122,7 +122,7 @@ impl State {
     /// [`home::Error::Fs`] if it cannot be written; the old state is still there then.
     pub fn write(&self, home: &Exclusive<'_>) -> Result<(), home::Error> {
         let home = home.home();
-        Ok(self.create(home.private(), &home.private_folder("tmp")?)?)
+        Ok(self.create(home.private(), &home.private_folder(TEMPORARY)?)?)
     }
 
     /// Writes the state, durably, of a home that is being created, in its folders `private` and `temporary`.
@@ -131,7 +131,7 @@ impl State {
     /// [`Error::Io`] if it cannot be written.
     pub(crate) fn create(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings");
-        private.replace(NAME, text.as_bytes(), temporary, Durability::Full)
+        private.replace(STATE, text.as_bytes(), temporary, Durability::Full)
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
         let text = format!(
             r#"{{"boot":"a boot","journal":"{journal}","committed":true,"passed":null,"segments":[[1,"{segment}"]],"distrusted":true,"rows_owed":"{segment}:57:00000000"}}"#
         );
-        std::fs::write(root.path().join(NAME), text).expect("it can be written");
+        std::fs::write(root.path().join(STATE), text).expect("it can be written");
         let state = State::read(&dir).expect("readable").expect("understood");
         let segment = SegmentId(segment.parse().expect("an id"));
         let lag = Some(Position { segment, offset: 57, checksum: 0 });

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::fs::lock::WorkerLock;
 use crate::fs::os;
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::hook::count::{self, Counts};
 use crate::journal::{self, Found, Records};
+use crate::model::layout::{INDEX, INDEX_WAL, QUARANTINE};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
 use crate::pipeline::{Reached, reached};
@@ -114,7 +115,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let hooks = count::counts(home.private())?;
     needs.extend(hooks.as_ref().and_then(Counts::trouble));
     let sizes = home.journal().sizes()?;
-    let wal = home.dir().find(&format!("{}-wal", home::INDEX))?;
+    let wal = home.dir().find(INDEX_WAL)?;
     Ok(Status {
         home: home.path().display().to_string(),
         pending,
@@ -269,13 +270,13 @@ fn rows_trouble(lag: &Pending, lost: bool, needs: &mut Vec<String>) {
         needs.push(format!(
             "{records}, for up to {waited} s: end the process that holds the lock of {}, or mend its file that is named \
              here, and run `indelible worker --detach` or `indelible flush`",
-            home::INDEX
+            INDEX
         ));
     }
 }
 
 fn quarantine_trouble(home: &Home, quarantine: &Contents, needs: &mut Vec<String>) {
-    let folder = text::path(&home.private().path().join("quarantine"));
+    let folder = text::path(&home.private().path().join(QUARANTINE));
     if !quarantine.damaged.is_empty() {
         let found = counted(
             quarantine.damaged.len() as u64,

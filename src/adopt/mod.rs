@@ -31,22 +31,23 @@ pub use orphans::{Mended, Orphan, Orphans};
 pub use scripts::{Occupant, Replaced, Script};
 
 use crate::fs::{self, Dir, Durability, Point, crash};
-use crate::home::{self, ADOPTED, ADOPTION, Home, INDEX};
+use crate::home::{self, Home};
 use crate::init::{self, Made, init};
 use crate::journal::{self, Journal};
-use crate::private::{self, PRIVATE};
+use crate::model::layout::{
+    ADOPTED, ADOPTED_EXCLUDE, ADOPTION, DATABASE, EXPERIMENTS, INDEX, INDEX_COPY, JOURNAL, MEMORY, PRIVATE, TEMPORARY,
+};
+use crate::private;
 use crate::state::State;
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index};
 
-/// The repository's list of ignored files, as it was.
-const EXCLUDE: &str = "exclude";
 /// The version of the note.
 const VERSION: u32 = 1;
 /// A note, or a list of ignored files, is never longer.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// A home of the framework has at least one of these.
-const SIGNS: [&str; 4] = ["memory", "scripts/record-failure.sh", "scripts/record-heuristic.sh", "experiments"];
+const SIGNS: [&str; 4] = [MEMORY, "scripts/record-failure.sh", "scripts/record-heuristic.sh", EXPERIMENTS];
 
 /// A path for asking whether git would ignore a record's file. No home has it.
 const PAGE: &str = "memory/failures/2000/01/01/a-record.md";
@@ -249,7 +250,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let home = home::open_folder(path)?;
     private::settle(&home, || !history::tracks(home.path(), PRIVATE))?;
     let private = home::make_private(&home)?;
-    let (temporary, adopted) = (private.make_folder("tmp")?, private.make_folder(ADOPTED)?);
+    let (temporary, adopted) = (private.make_folder(TEMPORARY)?, private.make_folder(ADOPTED)?);
     init::take_back(&private)?;
     // A home that is one already may have a worker; nothing that is done to it gets in its way.
     let lock = match home::identity(&home, &private)? {
@@ -271,7 +272,7 @@ pub fn adopt(path: &Path, wishes: &Wishes, options: HistoryOptions, config: &str
     let made = init(home.path(), options, config)?;
     if lock.is_some() && plan.database.as_ref().is_some_and(|database| !database.has_records) {
         // Neither the database nor a journal has known a record before: nothing has to be looked for.
-        let journal = Journal::new(private.folder("journal")?).ensure_id(&private, &temporary)?;
+        let journal = Journal::new(private.folder(JOURNAL)?).ensure_id(&private, &temporary)?;
         State::of_new(journal).create(&private, &temporary)?;
     }
     let scripts = match &wishes.scripts {
@@ -304,7 +305,7 @@ pub fn replaced_scripts(home: &Home) -> Result<Vec<Replaced>, Error> {
 pub fn dismiss_replaced_scripts(home: &Home) -> Result<usize, Error> {
     match home.private().folder(ADOPTED) {
         Err(error) if error.is_not_found() => Ok(0),
-        adopted => Ok(scripts::dismiss(home.dir(), &adopted?, &home.private_folder("tmp")?)?),
+        adopted => Ok(scripts::dismiss(home.dir(), &adopted?, &home.private_folder(TEMPORARY)?)?),
     }
 }
 
@@ -328,7 +329,7 @@ fn prepare(home: &Dir, plan: &Plan, adopted: &Dir, temporary: &Dir, options: &Hi
     if plan.repository.as_ref().is_some_and(|repository| !repository.is_ours)
         && let Some(excluded) = History::open(home.path(), options.clone())?.excluded()?
     {
-        adopted.replace(EXCLUDE, &excluded, temporary, Durability::Full)?;
+        adopted.replace(ADOPTED_EXCLUDE, &excluded, temporary, Durability::Full)?;
     }
     step(Point::AdoptBeforeNote)?;
     let note = Note {
@@ -350,7 +351,8 @@ fn back_up(home: &Dir, adopted: &Dir, temporary: &Dir, at: Timestamp) -> Result<
     let draft = format!("backup-{}.db", crate::random::id().simple());
     database::back_up(&home.path().join(INDEX), &temporary.path().join(&draft))?;
     let _ = temporary.sync_file_system()?;
-    let name = temporary.set_aside(&draft, adopted, &format!("index-{}.db", at.strftime("%Y%m%dT%H%M%SZ")))?;
+    let name =
+        temporary.set_aside(&draft, adopted, &format!("{INDEX_COPY}{}{DATABASE}", at.strftime("%Y%m%dT%H%M%SZ")))?;
     let _ = adopted.sync()?;
     Ok(format!("{}/{name}", private::shown(home, adopted)))
 }

@@ -22,15 +22,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{EXCLUDE, Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
+use super::{Error, NOTE_BYTES_MAX, Note, PAGE, database, note, scripts};
 use crate::exclusive::Exclusive;
 use crate::fs::{self, Dir, Point, crash};
-use crate::home::{self, ADOPTED, Home, IDENTITY, RELEASED};
+use crate::home::{self, Home};
 use crate::init;
 use crate::journal::{self, Item, Reader};
+use crate::model::layout::{ADOPTED, ADOPTED_EXCLUDE, IDENTITY, RELEASED, RELEASED_PRIVATE, TEMPORARY};
 use crate::model::position::Position;
 use crate::pipeline::{self, Pipeline, Progress};
-use crate::private::{self, ASIDE};
+use crate::private;
 use crate::recover::{self, Scope};
 use crate::target::history::History;
 use crate::target::index;
@@ -150,9 +151,9 @@ fn put_aside(
 ) -> Result<(Dir, String), Error> {
     let home = exclusive.home();
     let dir = home.dir();
-    let excluded_before = home.private().folder(ADOPTED)?.content(EXCLUDE, NOTE_BYTES_MAX)?;
+    let excluded_before = home.private().folder(ADOPTED)?.content(ADOPTED_EXCLUDE, NOTE_BYTES_MAX)?;
     let step = |point| crash::at(point).map_err(fs::Error::io("release", home.path()));
-    let temporary = home.private_folder("tmp")?;
+    let temporary = home.private_folder(TEMPORARY)?;
     loop {
         // A commit adds our lines to the list of ignored files, so they are removed after it.
         let committed = commit_everything(exclusive, options, progress)?;
@@ -172,7 +173,7 @@ fn put_aside(
     }
     step(Point::ReleaseBeforeAside)?;
     let (parent, private) = private::parent_of(dir)?;
-    let name = format!("{private}{ASIDE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    let name = format!("{private}{RELEASED_PRIVATE}{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
     let aside = parent.set_aside(private, &parent, &name)?;
     step(Point::ReleaseAfterAside)?;
     let _ = parent.sync()?;

@@ -18,11 +18,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::fs::{self, Dir, Durability, Point, crash};
+use crate::model::layout::{SCRIPTS, SCRIPTS_NOTE};
 
-/// Where the scripts lie, relative to the home.
-const FOLDER: &str = "scripts";
-/// The folder of the old scripts, relative to the folder of the adoption.
-const KEPT: &str = "scripts";
 /// A script is never larger.
 const READ_BYTES_MAX: u64 = 4 << 20;
 /// A line that every drop-in has.
@@ -46,8 +43,6 @@ const NAMES: [&str; 6] = [
 ];
 /// It is placed only where the framework has one: not every user has Python, and older versions lack this script.
 const PYTHON: &str = "record-heuristic.py";
-/// The note of the placed scripts, in the folder of the adoption.
-const NOTE: &str = "scripts.json";
 const NOTE_BYTES_MAX: u64 = 1 << 16;
 
 /// One script, and what lies in its place.
@@ -85,11 +80,11 @@ struct Installed {
 impl Installed {
     /// Reads the note. If it is missing, the old scripts that were kept stand for it.
     fn read(adopted: &Dir) -> Result<Installed, fs::Error> {
-        let noted = adopted.content(NOTE, NOTE_BYTES_MAX)?.and_then(|text| serde_json::from_slice(&text).ok());
+        let noted = adopted.content(SCRIPTS_NOTE, NOTE_BYTES_MAX)?.and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(noted) = noted {
             return Ok(noted);
         }
-        let kept = match adopted.folder(KEPT) {
+        let kept = match adopted.folder(SCRIPTS) {
             Err(error) if error.is_not_found() => Vec::new(),
             kept => kept?.names()?,
         };
@@ -99,7 +94,7 @@ impl Installed {
 
     fn write(&self, adopted: &Dir, temporary: &Dir) -> Result<(), fs::Error> {
         let text = serde_json::to_vec(self).expect("it is made of strings and numbers");
-        adopted.replace(NOTE, &text, temporary, Durability::Full)
+        adopted.replace(SCRIPTS_NOTE, &text, temporary, Durability::Full)
     }
 }
 
@@ -150,7 +145,7 @@ pub(super) fn find(home: &Dir) -> Result<Vec<Script>, fs::Error> {
 }
 
 fn folder(home: &Dir) -> Result<Option<Dir>, fs::Error> {
-    match home.folder(FOLDER) {
+    match home.folder(SCRIPTS) {
         Err(error) if error.is_not_found() => Ok(None),
         folder => folder.map(Some),
     }
@@ -252,7 +247,7 @@ fn checksum(content: Option<&[u8]>) -> u32 {
 /// # Errors
 /// [`fs::Error`]; installing again continues from there.
 pub(super) fn install(home: &Dir, adopted: &Dir, temporary: &Dir, binary: &Path) -> Result<u64, fs::Error> {
-    let (folder, kept) = (home.make_folder(FOLDER)?, adopted.make_folder(KEPT)?);
+    let (folder, kept) = (home.make_folder(SCRIPTS)?, adopted.make_folder(SCRIPTS)?);
     let mut written = 0;
     let scripts: Vec<_> =
         find(home)?.into_iter().filter(|it| !(it.name == PYTHON && it.found == Occupant::Nothing)).collect();
@@ -305,7 +300,7 @@ fn step(point: Point, name: &str) -> Result<(), fs::Error> {
 /// [`fs::Error`]; removing again continues from there.
 pub(super) fn remove(home: &Dir, adopted: &Dir) -> Result<(u64, Vec<&'static str>), fs::Error> {
     let Some(folder) = folder(home)? else { return Ok((0, Vec::new())) };
-    let kept = adopted.make_folder(KEPT)?;
+    let kept = adopted.make_folder(SCRIPTS)?;
     let (mut removed, mut replaced) = (0, Vec::new());
     for Script { name, found } in find(home)? {
         let was_kept = kept.find(name)?.is_some();

@@ -22,7 +22,8 @@ pub(crate) use walk::walk;
 use crate::fs::{self, Dir};
 use crate::home::Home;
 use crate::journal::{self, Journal, Records};
-use crate::model::path::{ROOTS, is_companion, is_domain_page, of_state_file, state_file};
+use crate::model::layout::{DOMAIN_PAGE, ROOTS};
+use crate::model::path::{is_companion, is_domain_page, of_state_file, page_beside, state_file};
 use crate::model::position::Position;
 use crate::model::{Op, RecordId, RecordPath};
 use crate::page::{self, StateFile};
@@ -336,8 +337,7 @@ impl Collecting {
     /// Whether the log at `path` belongs to an experiment that its owner moved: the log moved along, or is theirs to
     /// keep.
     fn has_moved(&self, path: &str, log: &[u8]) -> bool {
-        let Some(folder) = path.strip_suffix("/log.md") else { return false };
-        let page = format!("{folder}/hypothesis.md");
+        let Some(page) = page_beside(path) else { return false };
         let Some(id) = page::id_of(log) else { return false };
         let is_here = self.paths.get(&*page).and_then(|it| it.file).is_some_and(|file| file.id == Some(id));
         !is_here && self.places.contains_key(&id)
@@ -345,7 +345,7 @@ impl Collecting {
 
     /// Whether the owner moved all heuristics that the domain's page at `path` shows.
     fn have_moved(&self, path: &str) -> bool {
-        let Some(folder) = path.strip_suffix("README.md").filter(|_| is_domain_page(path)) else { return false };
+        let Some(folder) = path.strip_suffix(DOMAIN_PAGE).filter(|_| is_domain_page(path)) else { return false };
         let beneath =
             self.paths.range::<str, _>((Included(folder), Unbounded)).take_while(|(path, _)| path.starts_with(folder));
         let mut beneath = beneath.map(|(_, it)| it).filter(|it| it.in_tree || it.file.is_some()).peekable();

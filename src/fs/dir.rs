@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
 use super::{Durable, Error, File};
+use crate::model::layout::{parts, split};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
@@ -50,11 +51,6 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
     let refused = || Error::Refused { path: name.into(), why: "it is not a plain name" };
     plain.then_some(()).ok_or_else(refused)
-}
-
-/// Splits `a/b/c` into the folder `a/b` and the name `c`.
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or((".", path))
 }
 
 impl Dir {
@@ -179,7 +175,7 @@ impl Dir {
     pub(super) fn open_by_parts(&self, path: &str, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         let (folder, name) = split(path);
         let mut at = None::<Handle>;
-        for part in folder.split('/').filter(|part| *part != ".") {
+        for part in parts(folder).filter(|part| *part != ".") {
             if matches!(part, "" | "..") {
                 return Err(Errno::XDEV);
             }
@@ -214,7 +210,7 @@ impl Dir {
             Err(errno) => return Err(self.open_error("open the folder", path, errno)),
         }
         let mut at = None::<Handle>;
-        for part in path.split('/') {
+        for part in parts(path) {
             check_name(part)?;
             let here = at.as_ref().unwrap_or(&self.fd);
             match sys::mkdirat(here, part, FOLDER_MODE) {

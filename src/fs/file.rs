@@ -40,7 +40,7 @@ impl File {
         sys::set_mode(&self.fd, mode).map_err(|errno| self.error("change the mode of", errno))
     }
 
-    /// Makes what was written to the file durable if [`Dir::sync_file_system`] would not.
+    /// Makes what was written to the file durable if [`Dir::sync_file_system`](crate::fs::Dir::sync_file_system) would not.
     ///
     /// # Errors
     /// [`Error::Io`] if the sync fails.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::order::{self, Held, Lock};
 use super::os::{self, Stamp};
 use super::{Dir, Error};
+use crate::model::layout::WORKER_LOCK;
 
-const NAME: &str = "worker.lock";
 /// How a worker is named in the lock's file.
 const WORKER: &str = "a worker";
 
@@ -36,8 +36,8 @@ impl WorkerLock {
     /// [`Error::Io`] if the file cannot be opened or locked. A lock held by another process is `Ok(Err(holder))`.
     pub(crate) fn try_take(private: &Dir, purpose: &str) -> Result<Result<WorkerLock, Holder>, Error> {
         let held = order::take(Lock::Worker);
-        let mut file = private.open_or_create(NAME)?;
-        let error = |source| Error::io("lock", private.path().join(NAME))(source);
+        let mut file = private.open_or_create(WORKER_LOCK)?;
+        let error = |source| Error::io("lock", private.path().join(WORKER_LOCK))(source);
         match os::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
@@ -45,7 +45,7 @@ impl WorkerLock {
         }
         // The text written here is informational: a lock without it is still a lock.
         let _ = file.set_len(0).and_then(|()| write!(file, "{purpose}, process {}{}", std::process::id(), namespace()));
-        Ok(Ok(WorkerLock { file, path: private.path().join(NAME), _held: held }))
+        Ok(Ok(WorkerLock { file, path: private.path().join(WORKER_LOCK), _held: held }))
     }
 
     /// Takes the lock for a worker. It waits for holders that need the lock only briefly: a flush, a recovery, a
@@ -86,7 +86,7 @@ impl WorkerLock {
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or queried.
     pub fn holder(private: &Dir) -> Result<Option<Holder>, Error> {
-        let mut file: File = match private.read(NAME) {
+        let mut file: File = match private.read(WORKER_LOCK) {
             // A file that does not exist is not locked.
             Err(error) if error.is_not_found() => return Ok(None),
             file => file?.into(),
@@ -94,7 +94,7 @@ impl WorkerLock {
         match os::try_lock_shared(&file) {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(NAME))(source)),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(WORKER_LOCK))(source)),
         }
     }
 }

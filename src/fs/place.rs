@@ -7,7 +7,7 @@
 //! | power cut after it | no file, or an empty or torn one, unless it was synced | journal replay (`target::files`) |
 //!
 //! A file cannot be renamed from one file system to another, nor between mounts, btrfs subvolumes or project quotas. If
-//! a file's place is on another one than the folder of temporary files, a hidden folder ([`BESIDE`]) on the right one
+//! a file's place is on another one than the folder of temporary files, a hidden folder ([`TEMPORARY_BESIDE`]) on the right one
 //! is used instead, in the outermost folder of the home that is on it. A note in the folder of temporary files names
 //! it. A rename that fails shows which folders need one. If no rename fails, nothing is checked and there is no extra
 //! cost.
@@ -25,13 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Dir, Durable, Error, File, Point, crash};
+use crate::model::layout::{COPYING, ELSEWHERE, GITIGNORE, TEMPORARY_BESIDE};
 
 /// The folder of temporary files on a file system other than the home's own.
-pub const BESIDE: &str = ".indelible-tmp";
 /// The prefix of the notes that name such folders.
-const NOTE: &str = "elsewhere-";
 /// The prefix of the names of incomplete copies.
-const COPYING: &str = ".copying-";
 const NOTE_BYTES_MAX: u64 = 8192;
 const COPIED_BYTES: usize = 64 << 10;
 
@@ -264,9 +262,9 @@ impl Dir {
 /// Creates the hidden folder of temporary files in the folder `above`, and its note in `temporary`.
 fn make_beside(above: &Dir, temporary: &Dir) -> Result<Dir, Error> {
     let path = above.path().as_os_str().as_encoded_bytes();
-    ensure_small_file(temporary, &format!("{NOTE}{:08x}", crc32c::crc32c(path)), path)?;
-    let beside = above.make_folder(BESIDE)?;
-    ensure_small_file(&beside, ".gitignore", b"*\n")?;
+    ensure_small_file(temporary, &format!("{ELSEWHERE}{:08x}", crc32c::crc32c(path)), path)?;
+    let beside = above.make_folder(TEMPORARY_BESIDE)?;
+    ensure_small_file(&beside, GITIGNORE, b"*\n")?;
     Ok(beside)
 }
 
@@ -284,7 +282,7 @@ fn ensure_small_file(folder: &Dir, name: &str, content: &[u8]) -> Result<(), Err
 
 /// Whether `name` is one that this module uses internally, beside the files that it is asked for.
 pub fn is_hidden(name: &str) -> bool {
-    name == BESIDE || name.starts_with(COPYING)
+    name == TEMPORARY_BESIDE || name.starts_with(COPYING)
 }
 
 /// The folders of a home that have a hidden folder of temporary files, since they are on another file system than
@@ -294,7 +292,7 @@ pub fn is_hidden(name: &str) -> bool {
 /// [`Error::Io`] if the notes cannot be read.
 pub fn elsewhere(temporary: &Dir, homes: [&Dir; 2]) -> Result<Vec<Dir>, Error> {
     let mut paths = BTreeSet::new();
-    for name in temporary.names()?.into_iter().filter(|name| name.starts_with(NOTE)) {
+    for name in temporary.names()?.into_iter().filter(|name| name.starts_with(ELSEWHERE)) {
         let noted = temporary.content(&name, NOTE_BYTES_MAX)?.unwrap_or_default();
         paths.insert(path_of(noted));
     }
@@ -322,12 +320,12 @@ fn folder_within(home: &Dir, path: &Path) -> Option<Dir> {
 /// [`Error::Io`] if the system refuses.
 pub fn sweep(temporary: &Dir, aside: &Dir, homes: [&Dir; 2]) -> Result<u64, Error> {
     let is_file = |name: &str| matches!(temporary.find(name), Ok(Some(found)) if found.is_file);
-    let mut swept = remove_all(temporary, |name| !name.starts_with(NOTE) || !is_file(name))?;
+    let mut swept = remove_all(temporary, |name| !name.starts_with(ELSEWHERE) || !is_file(name))?;
     swept += remove_all(aside, |name| name.starts_with(COPYING))?;
     for above in elsewhere(temporary, homes)? {
-        match above.folder(BESIDE) {
+        match above.folder(TEMPORARY_BESIDE) {
             Err(error) if error.is_not_found() => {}
-            beside => swept += remove_all(&beside?, |name| name != ".gitignore")?,
+            beside => swept += remove_all(&beside?, |name| name != GITIGNORE)?,
         }
     }
     Ok(swept)

@@ -23,9 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, Skipped};
 use crate::fs::{self, Dir, Durability};
+use crate::model::layout::{HOOKS_ERROR, HOOKS_TALLY, TEMPORARY};
 
-const NAME: &str = "hooks.tally";
-const ERROR_NAME: &str = "hooks.error";
 /// The prefix of the outcome of lost events that a person has dismissed.
 const SEEN: &str = "seen:";
 /// The size at which the file is folded, in bytes.
@@ -119,9 +118,9 @@ pub struct LastError {
 /// [`fs::Error`] if the count could not be written. The caller goes on as before.
 pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
     let host = host.map_or("unknown", Host::name);
-    let file = match private.append(NAME) {
-        Err(error) if error.is_not_found() => match private.create_empty(NAME) {
-            Err(error) if error.is_already_there() => private.append(NAME)?,
+    let file = match private.append(HOOKS_TALLY) {
+        Err(error) if error.is_not_found() => match private.create_empty(HOOKS_TALLY) {
+            Err(error) if error.is_already_there() => private.append(HOOKS_TALLY)?,
             created => created?,
         },
         opened => opened?,
@@ -141,7 +140,7 @@ pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
     let error = crate::model::text::shortened(&crate::model::text::visible_line(error), 500).into_owned();
     let last = LastError { at: Timestamp::now(), error };
     let text = serde_json::to_vec(&last).expect("it is made of a time and a string");
-    private.replace(ERROR_NAME, &text, &private.folder("tmp")?, Durability::None)
+    private.replace(HOOKS_ERROR, &text, &private.folder(TEMPORARY)?, Durability::None)
 }
 
 /// All counts of the home whose private folder is `private`; `None` if no hook ever ran.
@@ -149,8 +148,8 @@ pub fn remember(private: &Dir, error: &str) -> Result<(), fs::Error> {
 /// # Errors
 /// [`fs::Error`] if it cannot be read.
 pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
-    let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(None) };
-    let error = private.content(ERROR_NAME, 1 << 16)?;
+    let Some(text) = private.content(HOOKS_TALLY, BYTES_MAX)? else { return Ok(None) };
+    let error = private.content(HOOKS_ERROR, 1 << 16)?;
     let last_error = error.and_then(|text| serde_json::from_slice(&text).ok());
     let mut counts = Counts { last_error, ..Counts::default() };
     for ((host, outcome), count) in lines(&text) {
@@ -216,10 +215,10 @@ fn fold(private: &Dir) -> Result<(), fs::Error> {
 
 /// Folds the file, and renames each outcome by `outcome`.
 fn fold_with(private: &Dir, outcome: impl Fn(&str) -> String) -> Result<(), fs::Error> {
-    let Some(text) = private.content(NAME, BYTES_MAX)? else { return Ok(()) };
+    let Some(text) = private.content(HOOKS_TALLY, BYTES_MAX)? else { return Ok(()) };
     let line = |((host, name), count): ((String, String), u64)| format!("{host} {} {count}\n", outcome(&name));
     let folded: String = lines(&text).into_iter().map(line).collect();
-    private.replace(NAME, folded.as_bytes(), &private.folder("tmp")?, Durability::None)
+    private.replace(HOOKS_TALLY, folded.as_bytes(), &private.folder(TEMPORARY)?, Durability::None)
 }
 
 /// How often each host and outcome is in `text`.
@@ -249,7 +248,7 @@ mod tests {
 
     fn private() -> (tempfile::TempDir, Dir) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::create_dir(folder.path().join("tmp")).expect("it is empty");
+        std::fs::create_dir(folder.path().join(TEMPORARY)).expect("it is empty");
         let dir = Dir::open(folder.path()).expect("it was just made");
         (folder, dir)
     }
@@ -273,7 +272,7 @@ mod tests {
         for _ in 0..10_000 {
             count(&private, Some(Host::OpenCode), Outcome::Skipped(Skipped::Nothing)).expect("counted");
         }
-        let size = std::fs::metadata(folder.path().join(NAME)).expect("it is there").len();
+        let size = std::fs::metadata(folder.path().join(HOOKS_TALLY)).expect("it is there").len();
         assert!(size <= BYTES_FOLDED, "{size} bytes");
         assert_eq!(counts(&private).expect("readable").expect("hooks ran").seen, 10_000);
     }
@@ -303,7 +302,7 @@ mod tests {
     fn what_is_no_line_of_ours_is_passed_over() {
         let (folder, private) = private();
         std::fs::write(
-            folder.path().join(NAME),
+            folder.path().join(HOOKS_TALLY),
             b"claude recorded 7\nclaud\n\xff\xff x\n\nclaude recorded\na b c d\nx y -1\nclaude reco",
         )
         .expect("written");

@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use crate::fs::{self, Dir, Durability};
-use crate::quarantine::EVENT;
+use crate::model::layout::{EVENT, QUARANTINE, TEMPORARY};
 use crate::redact::Redactor;
 
 /// The most events that are kept; further ones are only counted.
@@ -19,7 +19,7 @@ const BYTES_MAX: usize = 64 << 10;
 /// # Errors
 /// [`fs::Error`] if it could not be written. The caller goes on as before.
 pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs::Error> {
-    let folder = private.folder("quarantine")?;
+    let folder = private.folder(QUARANTINE)?;
     let name = format!("{EVENT}{}.txt", Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes));
     let names = folder.names()?;
     if names.contains(&name) || names.iter().filter(|name| name.starts_with(EVENT)).count() >= KEPT_MAX {
@@ -29,7 +29,7 @@ pub fn keep(private: &Dir, bytes: &[u8], redactor: &Redactor) -> Result<bool, fs
     // Cut after redaction: half a secret has no shape to find it by.
     let text = redactor.text(&text);
     let text = &text[..text.floor_char_boundary(BYTES_MAX)];
-    folder.replace(&name, text.as_bytes(), &private.folder("tmp")?, Durability::None)?;
+    folder.replace(&name, text.as_bytes(), &private.folder(TEMPORARY)?, Durability::None)?;
     Ok(true)
 }
 
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn few_are_kept_and_none_with_a_secret() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for name in ["tmp", "quarantine"] {
+        for name in [TEMPORARY, QUARANTINE] {
             std::fs::create_dir(folder.path().join(name)).expect("it is empty");
         }
         let private = Dir::open(folder.path()).expect("it was just made");
@@ -52,7 +52,7 @@ mod tests {
         for number in 1..100 {
             let _ = keep(&private, &event(number), &redactor).expect("kept, or not");
         }
-        let kept: Vec<_> = std::fs::read_dir(folder.path().join("quarantine")).expect("there").collect();
+        let kept: Vec<_> = std::fs::read_dir(folder.path().join(QUARANTINE)).expect("there").collect();
         assert_eq!(kept.len(), KEPT_MAX);
         for file in kept {
             let text = std::fs::read_to_string(file.expect("listed").path()).expect("text");

@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Journal};
 use crate::fs::{self, Dir, Durability, os};
 use crate::model::JournalId;
+use crate::model::layout::JOURNAL_ID;
 use crate::random;
 
 /// The file beside the journal's folder.
-const NAME: &str = "journal.json";
 const BYTES_MAX: u64 = 16 << 10;
 /// The most machine ids remembered for one place. Containers can have a new one each.
 const MACHINES_MAX: usize = 16;
@@ -109,7 +109,7 @@ impl Owner {
 
     fn write(&self, private: &Dir, temporary: &Dir) -> Result<(), Error> {
         let text = serde_json::to_string(self).expect("it is made of strings and numbers");
-        private.replace(NAME, text.as_bytes(), temporary, Durability::Full).map_err(Into::into)
+        private.replace(JOURNAL_ID, text.as_bytes(), temporary, Durability::Full).map_err(Into::into)
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn keep_replaced(private: &Dir, temporary: &Dir, left: Vec<Replaced>)
 }
 
 fn owner(private: &Dir) -> Result<Option<Owner>, fs::Error> {
-    let text = private.content(NAME, BYTES_MAX)?;
+    let text = private.content(JOURNAL_ID, BYTES_MAX)?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 

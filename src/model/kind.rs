@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::layout;
+
 /// The five kinds of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,11 +43,11 @@ impl Kind {
     /// The folder, relative to the home, that all files of this kind lie beneath.
     pub const fn folder(self) -> &'static str {
         match self {
-            Kind::Failure => "memory/failures",
-            Kind::Success => "memory/successes",
-            Kind::Observation => "memory/observations",
-            Kind::Heuristic => "memory/heuristics",
-            Kind::Experiment => "experiments/active",
+            Kind::Failure => layout::FAILURES,
+            Kind::Success => layout::SUCCESSES,
+            Kind::Observation => layout::OBSERVATIONS,
+            Kind::Heuristic => layout::HEURISTICS,
+            Kind::Experiment => layout::EXPERIMENTS_ACTIVE,
         }
     }
 }

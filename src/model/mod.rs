@@ -8,6 +8,7 @@
 //! - [`Severity`] and [`Confidence`] are parsed here and nowhere else.
 //! - [`Intent`] is a record with everything decided: id, time, paths and the final bytes of its files.
 //! - [`Op`] is what an entry of the journal does: it makes a record, or changes one. [`Revision`]s decide which counts.
+//! - [`layout`] has every name in a home and in its private folder; [`split`](layout::split) and the like take paths apart.
 //! - [`path`] says where a record's files lie, and what a path says of the file that lies there.
 
 mod confidence;
@@ -15,6 +16,7 @@ mod field;
 mod id;
 mod intent;
 mod kind;
+pub mod layout;
 mod op;
 pub mod path;
 pub mod position;

@@ -17,18 +17,8 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
+use super::layout::{self, DOMAIN_PAGE, EXPERIMENTS, HYPOTHESIS, LOG, RETRACTED, ROOTS, split};
 use super::{Kind, Record, RecordId};
-
-/// The folders that all records' files lie beneath.
-pub const ROOTS: [&str; 2] = ["memory", "experiments"];
-/// The folder of the state files.
-pub const RETRACTED: &str = "memory/retracted";
-/// The name of a domain's page, in its folder.
-pub const DOMAIN_PAGE: &str = "README.md";
-/// The name of an experiment's own page, in its folder.
-const HYPOTHESIS: &str = "hypothesis.md";
-/// The name of an experiment's log, in its folder.
-const LOG: &str = "log.md";
 
 /// The longest slug, of a title or of a domain.
 const SLUG_BYTES_MAX: usize = 60;
@@ -94,14 +84,9 @@ impl<'p> RecordPath<'p> {
     /// A heuristic's path as its domain's folder and the rest: year, month, day, what the day is spread over, and name.
     fn in_domain(self) -> Option<(&'p str, &'p str)> {
         check_path(self.0).ok()?;
-        let (domain, rest) = self.0.strip_prefix(Kind::Heuristic.folder())?.strip_prefix('/')?.split_once('/')?;
-        (4..4 + Level::ALL.len()).contains(&rest.split('/').count()).then_some((domain, rest))
+        let (domain, rest) = layout::split_first(self.0.strip_prefix(Kind::Heuristic.folder())?.strip_prefix('/')?)?;
+        (4..4 + Level::ALL.len()).contains(&layout::parts(rest).count()).then_some((domain, rest))
     }
-}
-
-/// Splits `a/b/c` into the folder `a/b` and the name `c`.
-pub fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or((".", path))
 }
 
 /// Whether `path` is where a domain's page is rendered to.
@@ -111,7 +96,28 @@ pub fn is_domain_page(path: &str) -> bool {
 
 /// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
 pub fn is_companion(path: &str) -> bool {
-    is_domain_page(path) || split(path).1 == LOG && path.starts_with("experiments/")
+    let is_experiments = || layout::split_first(path).is_some_and(|(root, _)| root == EXPERIMENTS);
+    is_domain_page(path) || split(path).1 == LOG && is_experiments()
+}
+
+/// The part of a page's path that ends in its record's id: an experiment's folder, or a page without `.md`.
+pub fn up_to_id(page: &str) -> Option<&str> {
+    match split(page) {
+        (folder, HYPOTHESIS) => Some(folder),
+        _ => page.strip_suffix(".md"),
+    }
+}
+
+/// The log beside the page of an experiment, wherever its owner keeps it; `None` for any other page.
+pub fn log_beside(page: &str) -> Option<String> {
+    let (folder, name) = split(page);
+    (name == HYPOTHESIS).then(|| layout::join(folder, LOG))
+}
+
+/// The page of an experiment beside its log, wherever its owner keeps it; `None` for any other file.
+pub fn page_beside(log: &str) -> Option<String> {
+    let (folder, name) = split(log);
+    (name == LOG).then(|| layout::join(folder, HYPOTHESIS))
 }
 
 /// The path of the state file of the record `id`.
@@ -141,8 +147,8 @@ pub struct BadPath {
 /// [`BadPath`] for anything else; a journal line from elsewhere is judged by this before it is applied.
 pub fn check_path(path: &str) -> Result<(), BadPath> {
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0', ':']) && part.len() <= 255;
-    let rooted = path.split_once('/').is_some_and(|(root, _)| ROOTS.contains(&root));
-    let fine = rooted && path.len() <= PATH_BYTES_MAX && path.ends_with(".md") && path.split('/').all(plain);
+    let rooted = layout::split_first(path).is_some_and(|(root, _)| ROOTS.contains(&root));
+    let fine = rooted && path.len() <= PATH_BYTES_MAX && path.ends_with(".md") && layout::parts(path).all(plain);
     fine.then_some(()).ok_or_else(|| BadPath { path: path.chars().take(200).collect() })
 }
 
@@ -174,7 +180,7 @@ impl Level {
         let kind = Kind::ALL
             .into_iter()
             .find(|kind| folder.strip_prefix(kind.folder()).is_some_and(|rest| rest.starts_with('/')))?;
-        let mut parts = folder[kind.folder().len() + 1..].split('/');
+        let mut parts = layout::parts(&folder[kind.folder().len() + 1..]);
         match kind {
             Kind::Experiment => return None,
             Kind::Heuristic => drop(parts.next()?),
@@ -420,7 +426,7 @@ mod tests {
         let heuristic = Heuristic { domain: long.clone(), rule: long, ..Heuristic::default() };
         for record in [Record::Experiment(experiment), Record::Heuristic(heuristic)] {
             let path = files_of(id, &record, at, Level::Id).remove(0);
-            for name in RecordPath(&path).with_full_id(id).split('/') {
+            for name in layout::parts(&RecordPath(&path).with_full_id(id)) {
                 assert!(name.len() <= BYTES_MAX, "{name} has {} bytes", name.len());
             }
         }

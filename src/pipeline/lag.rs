@@ -29,6 +29,7 @@ use super::log::Pending;
 use super::{Error, Pipeline, VoidReason};
 use crate::fs::os;
 use crate::journal::{Reader, SegmentNumber};
+use crate::model::path::up_to_id;
 use crate::model::position::Position;
 use crate::model::{Intent, JournalId, RecordId, RecordPath};
 use crate::page;
@@ -313,7 +314,7 @@ impl Pipeline<'_> {
         let (mut found, mut failed) = (Vec::new(), None);
         self.commits.each_file(&mut |file| {
             // The name of its page, or of an experiment's folder, ends in the short id, and so does the full id.
-            let stem = file.path().strip_suffix("/hypothesis.md").or_else(|| file.path().strip_suffix(".md"));
+            let stem = up_to_id(file.path());
             let short = stem.and_then(|stem| stem.get(stem.len().checked_sub(8)?..));
             let Some(id) = short.and_then(|short| wanted.get(short)) else { return ControlFlow::Continue(()) };
             match file.read() {

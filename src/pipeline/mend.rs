@@ -9,6 +9,7 @@ use super::{Error, Pipeline};
 use crate::audit::{self, Audit, Stores, audit};
 use crate::fs::{self, Point, crash, place};
 use crate::journal::Appender;
+use crate::model::layout::{QUARANTINE, TEMPORARY};
 use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request};
 use crate::progress::Progress;
 use crate::target::index::{self, Known, RowImage};
@@ -22,9 +23,9 @@ impl Pipeline<'_> {
     /// [`Error::Fs`], [`Error::History`], [`Error::Home`].
     pub fn sweep(&self) -> Result<u64, Error> {
         let home = self.home;
-        let temporary = home.private_folder("tmp")?;
+        let temporary = home.private_folder(TEMPORARY)?;
         crash::at(Point::RecoverBeforeSweep).map_err(fs::Error::io("sweep", temporary.path()))?;
-        let swept = place::sweep(&temporary, &home.private_folder("quarantine")?, [home.dir(), home.private()])?;
+        let swept = place::sweep(&temporary, &home.private_folder(QUARANTINE)?, [home.dir(), home.private()])?;
         Ok(swept + self.commits.sweep()?)
     }
 

@@ -14,6 +14,7 @@ use super::{Counts, Error, Options, Pipeline, VoidReason};
 use crate::exclusive::Exclusive;
 use crate::journal::{self, Journal, Reader, Records};
 use crate::model::JournalId;
+use crate::model::layout::TEMPORARY;
 use crate::quarantine::Quarantine;
 use crate::state::{Noted, State};
 use crate::target::commits::{Commits, GitCommits};
@@ -47,7 +48,7 @@ impl<'h> Pipeline<'h> {
         let (private, journal) = (home.private(), home.journal());
         journal.ensure_first()?;
         journal.ensure_header()?;
-        let journal_id = journal.ensure_id(private, &home.private_folder("tmp")?)?;
+        let journal_id = journal.ensure_id(private, &home.private_folder(TEMPORARY)?)?;
         let mut commits = open(journal_id)?;
         let known = State::read(private)?.filter(|state| state.journal == journal_id);
         let log = Log { journal, id: journal_id, state: known.as_ref() };

@@ -1,8 +1,8 @@
 //! Apply: what the worker would do otherwise. Readers see the record at once, and nothing depends on it.
 
 use crate::fs::lock::WorkerLock;
-use crate::home;
 use crate::journal::Synced;
+use crate::model::layout::INDEX_WAL;
 use crate::model::position::Position;
 use crate::model::text;
 use crate::target::files::Expect;
@@ -80,7 +80,7 @@ impl Recorder<'_> {
     /// Keeps the write-ahead log small while no worker runs.
     fn checkpoint_without_worker(&self, index: &Index) {
         let large = || {
-            let wal = self.home.dir().find(&format!("{}-wal", home::INDEX)).ok()??;
+            let wal = self.home.dir().find(INDEX_WAL).ok()??;
             (wal.size > WAL_BYTES_MAX).then_some(())
         };
         if large().is_some()

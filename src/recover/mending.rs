@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::{Base, Error, Lost, Report};
 use crate::audit::{self, Action, Finding};
 use crate::fs::Durability;
-use crate::model::path::{RecordPath, is_domain_page, of_state_file, split};
+use crate::model::layout::{LOG, TEMPORARY, join, split};
+use crate::model::path::{RecordPath, is_domain_page, log_beside, of_state_file};
 use crate::model::{Amendment, Change, FileImage, Intent, Level, Op, RecordId, Request, Revision};
 use crate::page::{self, Parsed};
 use crate::pipeline::Pipeline;
@@ -154,7 +155,7 @@ impl<'m, 'h> Mending<'m, 'h> {
     fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let dir = self.pipeline.home().dir();
         let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
-        let log = match log_of(&finding.path) {
+        let log = match log_beside(&finding.path) {
             Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
             None => None,
         };
@@ -163,7 +164,7 @@ impl<'m, 'h> Mending<'m, 'h> {
 
     fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(bytes) = self.pipeline.committed_file(&finding.path)? else { return Ok(()) };
-        let log = match log_of(&finding.path) {
+        let log = match log_beside(&finding.path) {
             Some(path) => self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)),
             None => None,
         };
@@ -215,10 +216,10 @@ impl<'m, 'h> Mending<'m, 'h> {
             page.text = page::amended_page(known.id, known.created_at, &request, amended);
         }
         // The row says where the record is, whatever its page would be named today.
-        let folder = finding.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = split(&finding.path).0;
         for file in &mut files {
-            file.path = match file.path.ends_with("/log.md") {
-                true => format!("{folder}/log.md"),
+            file.path = match split(&file.path).1 == LOG {
+                true => join(folder, LOG),
                 false => finding.path.clone(),
             };
         }
@@ -229,7 +230,7 @@ impl<'m, 'h> Mending<'m, 'h> {
     /// Brings back logs, and renders pages, that are missing or that a power cut tore.
     pub(super) fn companions(&mut self, missing: &[String]) -> Result<(), Error> {
         let home = self.pipeline.home();
-        let temporary = home.private_folder("tmp")?;
+        let temporary = home.private_folder(TEMPORARY)?;
         let mut domains = BTreeSet::new();
         for path in missing {
             let (folder, name) = split(path);
@@ -244,9 +245,4 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.pipeline.render_pages(domains.iter().map(String::as_str))?;
         Ok(())
     }
-}
-
-/// The log beside an experiment's page.
-fn log_of(path: &str) -> Option<String> {
-    path.strip_suffix("/hypothesis.md").map(|folder| format!("{folder}/log.md"))
 }

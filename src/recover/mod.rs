@@ -32,6 +32,7 @@ use crate::audit;
 use crate::fs;
 use crate::home;
 use crate::journal;
+use crate::model::layout::PARKED_FILE;
 use crate::model::{Intent, Op};
 use crate::pipeline::{self, Counts, Pipeline, Progress};
 use crate::quarantine::Quarantine;
@@ -170,7 +171,7 @@ pub(crate) fn retry_parked(
     retry_entries(pipeline, report)?;
     let home = pipeline.home();
     let mut parked = Quarantine::new(home)?.parked()?;
-    parked.retain(|(name, intent)| name.ends_with("-file.json") && files::has_room(home.dir(), intent));
+    parked.retain(|(name, intent)| name.ends_with(PARKED_FILE) && files::has_room(home.dir(), intent));
     if parked.is_empty() {
         return Ok(());
     }

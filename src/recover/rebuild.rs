@@ -18,7 +18,8 @@ use super::{Base, Error, Report};
 use crate::audit::{Stores, audit_files, walk};
 use crate::fs::{self, Point, crash};
 use crate::home;
-use crate::model::path::{RETRACTED, of_state_file};
+use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL};
+use crate::model::path::of_state_file;
 use crate::model::{RecordId, RecordPath, Request};
 use crate::page::{self, Parsed, StateFile};
 use crate::pipeline::{Pipeline, Progress};
@@ -164,13 +165,13 @@ fn parse(stores: &Stores<'_>, path: &str) -> Result<Option<Parsed>, Error> {
 
 /// Keeps what is left of a damaged index. Returns its new path.
 fn keep_a_copy(home: &home::Home) -> Result<Option<String>, Error> {
-    let quarantine = home.private_folder("quarantine")?;
+    let quarantine = home.private_folder(QUARANTINE)?;
     let mut kept = None;
-    for suffix in ["", "-wal"] {
-        let from = format!("{}{suffix}", home::INDEX);
+    for suffix in ["", WAL] {
+        let from = format!("{INDEX}{suffix}");
         if home.dir().find(&from)?.is_some_and(|found| found.is_file) {
             let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
-            let to = format!("index-{stamp}.db{suffix}");
+            let to = format!("{INDEX_COPY}{stamp}{DATABASE}{suffix}");
             let _ = home.dir().copy_with_holes(&from, &quarantine, &to)?;
             kept.get_or_insert_with(|| quarantine.path().join(to).display().to_string());
         }

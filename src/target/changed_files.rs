@@ -19,7 +19,7 @@
 use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home::{self, Home};
 use crate::journal::Synced;
-use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::layout::{DOMAIN_PAGE, EDITED, QUARANTINE, TEMPORARY, split};
 use crate::model::position::Position;
 use crate::model::{FileImage, RecordId, limits};
 use crate::page::{self, StateFile};
@@ -62,7 +62,7 @@ impl<'h> ChangedFiles<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home) -> Result<ChangedFiles<'h>, home::Error> {
-        let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
+        let (temporary, quarantine) = (home.private_folder(TEMPORARY)?, home.private_folder(QUARANTINE)?);
         Ok(ChangedFiles { home: home.dir(), temporary, quarantine })
     }
 
@@ -137,7 +137,7 @@ impl<'h> ChangedFiles<'h> {
         match self.look(&dir, name, of, &[], path, is_ours)? {
             Found::Missing | Found::Other => return Ok(false),
             Found::Edited => {
-                let aside = dir.set_aside(name, &self.quarantine, &format!("edited-{name}"))?;
+                let aside = dir.set_aside(name, &self.quarantine, &format!("{EDITED}{name}"))?;
                 tracing::warn!(path, aside, "the file of a retracted record was edited by hand: it is set aside");
             }
             Found::Itself | Found::Stale | Found::Torn => {

@@ -19,7 +19,7 @@
 use crate::fs::{self, Dir, Durability};
 use crate::home::{self, Home};
 use crate::journal::Synced;
-use crate::model::path::{DOMAIN_PAGE, split};
+use crate::model::layout::{DOMAIN_PAGE, EDITED, QUARANTINE, TEMPORARY, split};
 use crate::model::position::Position;
 use crate::model::{FileImage, Intent, RecordPath, check_path, limits};
 use crate::page;
@@ -101,7 +101,7 @@ impl<'h> Applier<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home) -> Result<Applier<'h>, home::Error> {
-        let (temporary, quarantine) = (home.private_folder("tmp")?, home.private_folder("quarantine")?);
+        let (temporary, quarantine) = (home.private_folder(TEMPORARY)?, home.private_folder(QUARANTINE)?);
         Ok(Applier { home: home.dir(), private: home.private(), temporary, quarantine })
     }
 
@@ -223,7 +223,7 @@ impl<'h> Applier<'h> {
             Err(error) if error.io_kind() == Some(std::io::ErrorKind::FileTooLarge) => Some(Vec::new()),
             // A link, a pipe or a folder is moved away as it is, and never followed.
             Err(fs::Error::Refused { .. }) => {
-                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, "not-a-README.md")?;
+                let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, &format!("not-a-{DOMAIN_PAGE}"))?;
                 tracing::warn!(path, aside, "something that is no file was in a page's place: it is set aside");
                 None
             }
@@ -232,7 +232,7 @@ impl<'h> Applier<'h> {
         if old.as_deref() != Some(text.as_bytes()) {
             let kept = old.is_none_or(|old| is_replaceable(&old));
             if !kept {
-                let name = format!("edited-{}-README.md", folder.rsplit('/').next().unwrap_or("domain"));
+                let name = format!("{EDITED}{}-{DOMAIN_PAGE}", split(folder).1);
                 let aside = dir.set_aside(DOMAIN_PAGE, &self.quarantine, &name)?;
                 tracing::warn!(path, aside, "a rendered page was edited by hand: the edited page is set aside");
             }
@@ -292,7 +292,7 @@ impl Applier<'_> {
 /// Whether nothing is in the way of `intent`'s files, as far as can be checked without writing.
 pub fn has_room(home: &Dir, intent: &Intent) -> bool {
     intent.files.iter().all(|file| {
-        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let (folder, name) = split(&file.path);
         let found = match home.folder(folder) {
             Err(error) if error.is_not_found() => return true,
             folder => folder.and_then(|folder| folder.find(name)),

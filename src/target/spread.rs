@@ -53,7 +53,7 @@ pub fn spread_if_full(home: &Dir, folder: &str) -> Result<bool, Error> {
 
 /// Does this for the folders of all `paths`. Failures are left for the next time.
 pub fn spread_full<'p>(home: &Dir, paths: impl Iterator<Item = &'p str>) {
-    let mut folders: Vec<&str> = paths.map(|path| crate::model::path::split(path).0).collect();
+    let mut folders: Vec<&str> = paths.map(|path| crate::model::layout::split(path).0).collect();
     folders.sort_unstable();
     folders.dedup();
     for folder in folders {

@@ -32,10 +32,9 @@ use crate::fs::os::Others;
 use crate::fs::{self, Dir, Durability, Point, crash, os};
 use crate::home::{self, private_of};
 use crate::model::HomeId;
+use crate::model::layout::{TEMPORARY, TRUST_TOKEN};
 use crate::own;
 
-/// The token, in the private folder.
-const TOKEN: &str = "token";
 /// The notes, in the state folder.
 const NOTES: &str = "homes.json";
 /// With more homes than this, those that no longer exist are forgotten.
@@ -168,7 +167,7 @@ fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
     let read = || {
         let Some(private) = private_of(&Dir::open(path)?)? else { return Ok(None) };
         let is_ours = private.stat()?.owner == os::user();
-        let token = private.content(TOKEN, 64)?.filter(|token| is_ours && !token.is_empty());
+        let token = private.content(TRUST_TOKEN, 64)?.filter(|token| is_ours && !token.is_empty());
         Ok(token.map(|token| hash(&token)))
     };
     read().or_else(|error: fs::Error| if error.is_passing() { Err(error) } else { Ok(None) })
@@ -266,7 +265,7 @@ pub fn trust(state: Option<&Path>, path: &Path) -> Result<Trusted, Error> {
         None => {
             let token = draw();
             crash::at(Point::TrustBeforeToken).map_err(fs::Error::io("write the token of", path))?;
-            private.replace(TOKEN, token.as_bytes(), &private.folder("tmp")?, Durability::Full)?;
+            private.replace(TRUST_TOKEN, token.as_bytes(), &private.folder(TEMPORARY)?, Durability::Full)?;
             hash(token.as_bytes())
         }
     };

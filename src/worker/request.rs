@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::fs::{Dir, Durability, Error};
 use crate::home::{self, Home};
+use crate::model::layout::{ANSWER, REQUEST, REQUESTS, TEMPORARY};
 use crate::recover::Report;
 
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
@@ -69,16 +70,16 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn open(home: &Home) -> Result<Requests, home::Error> {
-        Ok(Requests { dir: home.private_folder("requests")?, temporary: home.private_folder("tmp")? })
+        Ok(Requests { dir: home.private_folder(REQUESTS)?, temporary: home.private_folder(TEMPORARY)? })
     }
 
     /// Removes what was meant for earlier workers: unread answers, and requests to stop.
     pub(super) fn sweep(&self) {
         for asked in self.list().unwrap_or_default().iter().filter(|asked| asked.want == Want::Stop) {
-            let _ = self.dir.remove(&format!("{}.json", asked.id));
+            let _ = self.dir.remove(&format!("{}{REQUEST}", asked.id));
         }
         for name in self.dir.names().unwrap_or_default() {
-            if name.ends_with(".done") {
+            if name.ends_with(ANSWER) {
                 let _ = self.dir.remove(&name);
             }
         }
@@ -87,7 +88,7 @@ impl Requests {
     pub(super) fn list(&self) -> Result<Vec<Asked>, Error> {
         let mut asked = Vec::new();
         for name in self.dir.names()? {
-            let Some(id) = name.strip_suffix(".json").and_then(|id| Uuid::try_parse(id).ok()) else { continue };
+            let Some(id) = name.strip_suffix(REQUEST).and_then(|id| Uuid::try_parse(id).ok()) else { continue };
             let body = self.dir.content(&name, 4096).ok().flatten();
             match body.and_then(|body| serde_json::from_slice::<Body>(&body).ok()) {
                 Some(Body { want }) => asked.push(Asked { id, want }),
@@ -100,8 +101,8 @@ impl Requests {
 
     pub(super) fn answer(&self, asked: &Asked, answer: &Answer) -> Result<(), Error> {
         let text = serde_json::to_vec(answer).expect("an answer is made of strings and numbers");
-        self.dir.replace(&format!("{}.done", asked.id), &text, &self.temporary, Durability::None)?;
-        self.dir.remove(&format!("{}.json", asked.id))?;
+        self.dir.replace(&format!("{}{ANSWER}", asked.id), &text, &self.temporary, Durability::None)?;
+        self.dir.remove(&format!("{}{REQUEST}", asked.id))?;
         Ok(())
     }
 
@@ -126,10 +127,11 @@ impl Request {
     /// # Errors
     /// [`home::Error`] if the request cannot be written.
     pub fn ask(home: &Home, want: Want) -> Result<Request, home::Error> {
-        let (dir, temporary, id) = (home.private_folder("requests")?, home.private_folder("tmp")?, crate::random::id());
+        let (dir, temporary, id) =
+            (home.private_folder(REQUESTS)?, home.private_folder(TEMPORARY)?, crate::random::id());
         let text = serde_json::to_vec(&Body { want }).expect("a request is made of a word");
         let mut left = ASKED_MAX;
-        while let Err(error) = dir.replace(&format!("{id}.json"), &text, &temporary, Durability::None) {
+        while let Err(error) = dir.replace(&format!("{id}{REQUEST}"), &text, &temporary, Durability::None) {
             left -= 1;
             if left == 0 || !error.is_not_found() {
                 return Err(error.into());
@@ -144,7 +146,7 @@ impl Request {
     /// [`Error::Io`] if it cannot be read.
     pub fn wait(&self, wait_max: Duration) -> Result<Option<Answer>, Error> {
         let (name, until, mut pause) =
-            (format!("{}.done", self.id), Instant::now() + wait_max, Duration::from_millis(2));
+            (format!("{}{ANSWER}", self.id), Instant::now() + wait_max, Duration::from_millis(2));
         loop {
             if let Some(text) = self.dir.content(&name, ANSWER_BYTES_MAX)? {
                 let garbled = || Answer { error: Some("the worker's answer is garbled".into()), report: None };
@@ -162,14 +164,14 @@ impl Request {
     /// Whether the request or its answer still exists: a worker that has just started sweeps requests to stop as stale.
     pub fn is_there(&self) -> bool {
         let has =
-            |end: &str| self.dir.content(&format!("{}.{end}", self.id), ANSWER_BYTES_MAX).is_ok_and(|it| it.is_some());
-        has("json") || has("done")
+            |end: &str| self.dir.content(&format!("{}{end}", self.id), ANSWER_BYTES_MAX).is_ok_and(|it| it.is_some());
+        has(REQUEST) || has(ANSWER)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        let _ = self.dir.remove(&format!("{}.json", self.id));
-        let _ = self.dir.remove(&format!("{}.done", self.id));
+        let _ = self.dir.remove(&format!("{}{REQUEST}", self.id));
+        let _ = self.dir.remove(&format!("{}{ANSWER}", self.id));
     }
 }

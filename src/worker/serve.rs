@@ -9,6 +9,7 @@ use super::status::State;
 use super::wake::{Fingerprint, Signal, Wake};
 use super::{Ended, Error, FINGERPRINT_AGE_MAX, Options, Worker, delays, outcome};
 use crate::home;
+use crate::model::layout::PRIVATE;
 use crate::pipeline::Schedule;
 use crate::recover::{Report, Scope};
 
@@ -224,7 +225,7 @@ impl Worker<'_> {
 
     /// A lock on a file that was removed excludes no other process, and what is written beside it is lost as well.
     fn check_lock(&self) -> Result<(), Error> {
-        let what = || format!("{} was removed or replaced under the worker", home::PRIVATE);
+        let what = || format!("{} was removed or replaced under the worker", PRIVATE);
         let broken = || home::Error::Broken { path: self.exclusive.home().path().into(), what: what() };
         self.exclusive.is_current()?.then_some(()).ok_or_else(|| broken().into())
     }

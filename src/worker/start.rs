@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use crate::fs::lock::WorkerLock;
 use crate::fs::{Error, os};
 use crate::home::Home;
+use crate::model::layout::AUTOSTART;
 
-const NAME: &str = "autostart";
 /// The shortest time between two attempts.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// [`Error`] if the home's private folder refuses.
 pub fn may_start(home: &Home) -> Result<bool, Error> {
     let private = home.private();
-    let mut file = private.open_or_create(NAME)?;
-    let error = |source| Error::io("note the attempt in", private.path().join(NAME))(source);
+    let mut file = private.open_or_create(AUTOSTART)?;
+    let error = |source| Error::io("note the attempt in", private.path().join(AUTOSTART))(source);
     if os::try_lock(&file).is_err() {
         return Ok(false);
     }

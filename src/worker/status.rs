@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::{Dir, Durability, Error};
 use crate::home::{self, Home};
+use crate::model::layout::{STATUS, TEMPORARY};
 use crate::pipeline::{Counts, Outcome};
 use crate::recover::Report;
-
-const NAME: &str = "status.json";
 
 /// What the worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +62,7 @@ pub struct Published {
 }
 
 pub(super) fn read(home: &Home) -> Result<Option<Published>, Error> {
-    let text = home.private().content(NAME, 1 << 20)?;
+    let text = home.private().content(STATUS, 1 << 20)?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
@@ -112,7 +111,7 @@ impl StatusFile {
             counts,
         };
         let private = home.private().folder(".")?;
-        Ok(StatusFile { private, temporary: home.private_folder("tmp")?, published, counts, goes_on })
+        Ok(StatusFile { private, temporary: home.private_folder(TEMPORARY)?, published, counts, goes_on })
     }
 
     pub(super) fn failed(&mut self, error: &str) {
@@ -135,7 +134,7 @@ impl StatusFile {
         let (at, counts) = (Timestamp::now(), self.counts);
         self.published = Published { state, at, counts, ..self.published.clone() };
         let text = serde_json::to_vec(&self.published).expect("a status is made of strings and numbers");
-        if let Err(error) = self.private.replace(NAME, &text, &self.temporary, Durability::None) {
+        if let Err(error) = self.private.replace(STATUS, &text, &self.temporary, Durability::None) {
             tracing::debug!(%error, "the worker's status could not be published");
         }
     }

@@ -10,6 +10,7 @@ pub use crate::fs::os::Signal;
 use crate::fs::os::{self, Stamp};
 use crate::home::Home;
 use crate::journal::SegmentNumber;
+use crate::model::layout::{JOURNAL, REQUESTS};
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl EventSource {
             }
         };
         let (look, looks) = bounded(1);
-        let watched = ["journal", "requests"].map(|name| home.private().path().join(name));
+        let watched = [JOURNAL, REQUESTS].map(|name| home.private().path().join(name));
         let watcher = os::watch(&watched, move || {
             // A full channel says "look" already.
             let _ = look.try_send(());

@@ -7,6 +7,7 @@ use super::{Mend, Mended, Orphan, Orphans};
 use crate::adopt;
 use crate::fs::order::{self, Lock};
 use crate::fs::{self, Dir, Durability, Point, crash};
+use crate::model::layout::{TEMPORARY, split};
 use crate::model::text::visible_line;
 use crate::target::index::{self, Index, columns_of};
 
@@ -24,11 +25,11 @@ pub(in crate::adopt) fn mend(home: &Dir, path: &std::path::Path, orphans: &Orpha
     }
     let index = Index::open(path, index::PATIENCE)?;
     insert_rows(index.connection(), all(), &mut mended).map_err(|source| index.error("insert rows")(source))?;
-    let temporary = crate::home::make_private(home)?.folder("tmp")?;
+    let temporary = crate::home::make_private(home)?.folder(TEMPORARY)?;
     for orphan in all() {
         if let Some(Mend::File(text)) = &orphan.mend {
             crash::at(Point::AdoptBeforeMend).map_err(fs::Error::io("mend", home.path()))?;
-            let (folder, name) = orphan.path.rsplit_once('/').unwrap_or((".", &orphan.path));
+            let (folder, name) = split(&orphan.path);
             match home.make_folder(folder)?.create(name, text.as_bytes(), &temporary, Durability::Whole) {
                 Err(error) if error.is_already_there() => {}
                 placed => {

@@ -24,13 +24,16 @@ use super::legacy;
 use crate::audit::walk;
 use crate::fs::{self, Dir};
 use crate::model::check_path;
+use crate::model::layout::{
+    DOMAIN_PAGE, EXPERIMENTS_ACTIVE, EXPERIMENTS_COMPLETED, FAILURES, HEURISTICS, HYPOTHESIS, OBSERVATIONS, SUCCESSES,
+    join,
+};
 use crate::model::text::visible_line;
 use crate::page;
 use crate::target::index;
 
 /// The folders of failures, successes and observations, with the type in their rows.
-const LEARNINGS: [(&str, &str); 3] =
-    [("memory/failures/", "failure"), ("memory/successes/", "success"), ("memory/observations/", "observation")];
+const LEARNINGS: [(&str, &str); 3] = [(FAILURES, "failure"), (SUCCESSES, "success"), (OBSERVATIONS, "observation")];
 /// A page is never larger.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
@@ -211,7 +214,7 @@ impl Looking<'_> {
     }
 
     fn heuristics(&mut self) -> Result<(), super::Error> {
-        let dir = match self.home.folder("memory/heuristics") {
+        let dir = match self.home.folder(HEURISTICS) {
             Err(_) => None,
             dir => dir.ok(),
         };
@@ -224,9 +227,7 @@ impl Looking<'_> {
             self.orphans.looked_at += 1;
             pages.insert(stem.to_owned());
             let bytes = read(dir, &name)?.unwrap_or_default();
-            rules.extend(
-                legacy::rules(&bytes, stem).into_iter().map(|rule| (format!("memory/heuristics/{name}"), rule)),
-            );
+            rules.extend(legacy::rules(&bytes, stem).into_iter().map(|rule| (join(HEURISTICS, &name), rule)));
         }
         let by_id: HashMap<i64, &HeuristicRow> = self.rows.heuristics.iter().map(|row| (row.id, row)).collect();
         let by_rule: HashSet<&str> = self.rows.heuristics.iter().map(|row| row.rule.trim()).collect();
@@ -250,14 +251,14 @@ impl Looking<'_> {
     fn experiments(&mut self) -> Result<(), super::Error> {
         let known: HashSet<String> = self.rows.experiments.iter().map(|row| self.beneath(&row.path)).collect();
         let names: HashSet<String> = self.rows.experiments.iter().map(|row| row.name.clone()).collect();
-        for (above, status) in [("experiments/active", "active"), ("experiments/completed", "success")] {
+        for (above, status) in [(EXPERIMENTS_ACTIVE, "active"), (EXPERIMENTS_COMPLETED, "success")] {
             let Ok(dir) = self.home.folder(above) else { continue };
             for folder in dir.names()? {
                 let path = format!("{above}/{folder}");
                 if !dir.find(&folder)?.is_some_and(|found| found.is_folder) {
                     continue;
                 }
-                let bytes = dir.folder(&folder)?.content("hypothesis.md", READ_BYTES_MAX).ok().flatten();
+                let bytes = dir.folder(&folder)?.content(HYPOTHESIS, READ_BYTES_MAX).ok().flatten();
                 let Some(bytes) = bytes.filter(|bytes| page::id_of(bytes).is_none()) else { continue };
                 self.orphans.looked_at += 1;
                 let (name, hypothesis) = legacy::experiment(&bytes, &folder);
@@ -279,7 +280,7 @@ impl Looking<'_> {
             if folder.is_empty() || self.is_there(&folder) {
                 continue;
             }
-            let path = format!("{folder}/hypothesis.md");
+            let path = join(&folder, HYPOTHESIS);
             let (left, mend) = match check_path(&path) {
                 Ok(()) => (None, Some(Mend::File(legacy::experiment_page(row.id, &row.name, &row.hypothesis)))),
                 Err(_) => (Some("its path is not one of a folder beneath the home".to_owned()), None),
@@ -293,7 +294,7 @@ impl Looking<'_> {
 
 /// Whether a file of this name is a record's page, and not about the folder.
 fn is_page(name: &str) -> bool {
-    name.ends_with(".md") && !name.starts_with(['.', '_']) && !matches!(name, "README.md" | "TEMPLATE.md" | "INDEX.md")
+    name.ends_with(".md") && !name.starts_with(['.', '_']) && !matches!(name, DOMAIN_PAGE | "TEMPLATE.md" | "INDEX.md")
 }
 
 /// The content of a page; `None` if it is not a plain file, or too large.
@@ -348,7 +349,7 @@ fn heuristic_pages(rows: Vec<&HeuristicRow>, pages: &HashSet<String>) -> Vec<Orp
                 Ok(_) => (None, None),
                 Err(why) => (Some((*why).to_owned()), None),
             };
-            let path = format!("memory/heuristics/{stem}.md");
+            let path = format!("{HEURISTICS}/{stem}.md");
             let (row, headline) = (Some(format!("heuristics {}", row.id)), row.rule.clone());
             orphans.push(Orphan { path, row, headline, left, mend });
         }

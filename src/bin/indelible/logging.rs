@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
+use indelible::model::layout::LOGS;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 
@@ -75,7 +76,7 @@ fn to_stderr(filter: EnvFilter) -> Result<(), String> {
 
 /// The file in the home's folder of logs.
 fn folder(home: &Home, files_max: usize) -> Result<RollingFileAppender, Failure> {
-    let folder = home.private_folder("logs").map_err(|error| Failure::of(WHAT, &error))?;
+    let folder = home.private_folder(LOGS).map_err(|error| Failure::of(WHAT, &error))?;
     refuse_links(&folder)?;
     RollingFileAppender::builder()
         .rotation(Rotation::DAILY)

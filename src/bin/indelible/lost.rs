@@ -5,8 +5,8 @@
 
 use indelible::fs::Dir;
 use indelible::hook::count::{self, Counts, Outcome};
+use indelible::model::layout::{DISMISSED, EVENT, QUARANTINE, TEMPORARY};
 use indelible::own;
-use indelible::quarantine::EVENT;
 
 use crate::user;
 
@@ -21,7 +21,7 @@ pub fn open() -> Option<Dir> {
 pub fn make() -> Option<Dir> {
     let state = user::state_folder()?;
     let hooks = own::notes_folder(&state).ok()?.make_folder(FOLDER).ok()?;
-    hooks.make_folder("tmp").and_then(|_| hooks.make_folder("quarantine")).ok()?;
+    hooks.make_folder(TEMPORARY).and_then(|_| hooks.make_folder(QUARANTINE)).ok()?;
     Some(hooks)
 }
 
@@ -42,7 +42,7 @@ pub fn counts() -> Option<Counts> {
 
 /// The folder of unreadable events.
 pub fn kept() -> Vec<String> {
-    let names = || open()?.folder("quarantine").ok()?.names().ok();
+    let names = || open()?.folder(QUARANTINE).ok()?.names().ok();
     names().unwrap_or_default().into_iter().filter(|name| name.starts_with(EVENT)).collect()
 }
 
@@ -50,8 +50,8 @@ pub fn kept() -> Vec<String> {
 pub fn dismiss() -> u64 {
     let Some(folder) = open() else { return 0 };
     let moved = || -> Result<(), indelible::fs::Error> {
-        let quarantine = folder.folder("quarantine")?;
-        let dismissed = quarantine.make_folder("dismissed")?;
+        let quarantine = folder.folder(QUARANTINE)?;
+        let dismissed = quarantine.make_folder(DISMISSED)?;
         kept().iter().try_for_each(|name| quarantine.set_aside(name, &dismissed, name).map(|_| ()))
     };
     let _ = moved();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustix::io::Errno;
 
 use super::Dice;
+use crate::model::layout::parts;
 
 pub type Inode = u64;
 
@@ -194,7 +195,7 @@ impl Disk {
 
     /// The inode at `path`, seen from the folder `at`.
     pub fn find(&self, at: Inode, path: &str) -> Result<Inode, Errno> {
-        path.split('/').try_fold(at, |at, part| match part {
+        parts(path).try_fold(at, |at, part| match part {
             "." => Ok(at),
             "" | ".." => Err(Errno::XDEV),
             part => self.folder(at)?.seen.get(part).copied().ok_or(Errno::NOENT),

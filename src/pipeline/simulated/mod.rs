@@ -28,8 +28,9 @@ use jiff::Timestamp;
 
 use crate::fs::simulated::{Call, Dice, Disk, Faults, Machine, root};
 use crate::fs::{Dir, Durability};
-use crate::home::{Home, IDENTITY, Identity, PRIVATE, PRIVATE_FOLDERS, VERSION};
+use crate::home::{Home, Identity, VERSION};
 use crate::journal::{Found, Journal, Records};
+use crate::model::layout::{EXPERIMENTS_ACTIVE, IDENTITY, JOURNAL, MEMORY, PRIVATE, PRIVATE_FOLDERS, TEMPORARY};
 use crate::model::{
     Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, Learning, Level, Record, RecordId, Request, Severity,
 };
@@ -413,14 +414,14 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
 
 /// Creates what `init` creates, other than the index and the history.
 fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
-    let _ = (dir.make_folder("memory")?, dir.make_folder("experiments/active")?);
+    let _ = (dir.make_folder(MEMORY)?, dir.make_folder(EXPERIMENTS_ACTIVE)?);
     let private = dir.make_folder(PRIVATE)?;
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
     let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
-    private.replace(IDENTITY, &identity, &private.folder("tmp")?, Durability::Full)?;
-    Journal::new(private.folder("journal")?).ensure_first()?;
+    private.replace(IDENTITY, &identity, &private.folder(TEMPORARY)?, Durability::Full)?;
+    Journal::new(private.folder(JOURNAL)?).ensure_first()?;
     let _ = dir.sync_file_system()?;
     Ok(())
 }

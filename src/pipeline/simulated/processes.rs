@@ -10,6 +10,7 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::Dice;
 use crate::fs::{Dir, Durability};
 use crate::model::Request;
+use crate::model::layout::{TEMPORARY, split};
 use crate::pipeline::{Error, Options, Pipeline};
 use crate::record::{Policy, Recorder, Redaction};
 use crate::recover::{self, Scope};
@@ -50,7 +51,7 @@ impl<'s> Stage<'s> {
     }
 
     fn temporary(&self) -> Result<Dir, Error> {
-        Ok(self.home.private_folder("tmp")?)
+        Ok(self.home.private_folder(TEMPORARY)?)
     }
 
     fn record(self, requests: Vec<Request>) {
@@ -81,7 +82,7 @@ impl<'s> Stage<'s> {
             return Ok(());
         }
         let file = dice.one_of(&files).clone();
-        let (folder, name) = file.path.rsplit_once('/').expect("it is in a folder");
+        let (folder, name) = split(&file.path);
         let folder = self.home.dir().folder(folder)?;
         let found = folder.content(name, u64::MAX)?;
         if found.is_none_or(|found| found != file.text.as_bytes()) {

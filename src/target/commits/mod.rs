@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::journal::{self, Synced};
+use crate::model::layout::TEMPORARY;
 use crate::model::position::{Position, SegmentId};
 use crate::model::{Intent, JournalId};
 use crate::state::State;
@@ -196,7 +197,7 @@ impl<'h> GitCommits<'h> {
     /// # Errors
     /// [`Error::History`], [`Error::Home`].
     pub fn open(home: &'h Home, journal: JournalId, options: HistoryOptions) -> Result<GitCommits<'h>, Error> {
-        let temporary = home.private_folder("tmp")?;
+        let temporary = home.private_folder(TEMPORARY)?;
         let (history, made) = History::init(home.path(), temporary.path(), home.id(), options)?;
         Ok(GitCommits { home, history, made, journal, repacking: None })
     }
@@ -327,7 +328,7 @@ impl Commits for GitCommits<'_> {
         let left = self.history.forget_anchors(journal, &replaced)?;
         crash::at(Point::AnchorsRemoved).map_err(fs::Error::io("forget earlier ids in", private.path()))?;
         if left != replaced {
-            journal::keep_replaced(private, &self.home.private_folder("tmp")?, left)?;
+            journal::keep_replaced(private, &self.home.private_folder(TEMPORARY)?, left)?;
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use git2::{Odb, Oid};
 
-use super::query::{PATH_BYTES_MAX, find, join, read_blob};
+use super::query::{PATH_BYTES_MAX, find, read_blob};
 use super::tree::{self, Shape};
 use super::{Doing as _, Error, History};
-use crate::model::path::ROOTS;
+use crate::model::layout::{ROOTS, join};
 
 /// A part of the branch's tree that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::refs::{self, Expected};
 use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle};
 use crate::fs::crash::Point;
+use crate::model::layout::{self, join};
 use crate::model::position::Position;
 use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, Op, check_path};
 
@@ -228,11 +229,11 @@ impl<'a> Wanted<'a> {
     fn add(&mut self, leaf: Leaf<'a>) -> Result<(), Error> {
         let path = leaf.file.path.as_str();
         check_path(path)?;
-        if path.split('/').any(is_gits_own) {
+        if layout::parts(path).any(is_gits_own) {
             return Err(BadPath { path: path.to_owned() }.into());
         }
         let (mut folder, mut rest) = (self, path);
-        while let Some((part, beneath)) = rest.split_once('/') {
+        while let Some((part, beneath)) = layout::split_first(rest) {
             if let Some(file) = folder.files.get(part) {
                 return Err(in_the_way(path, &file.file.path, Shape::File));
             }
@@ -254,7 +255,7 @@ impl<'a> Wanted<'a> {
     fn remove(&mut self, path: &'a str) -> Result<(), Error> {
         check_path(path)?;
         let (mut folder, mut rest) = (self, path);
-        while let Some((part, beneath)) = rest.split_once('/') {
+        while let Some((part, beneath)) = layout::split_first(rest) {
             folder = folder.folders.entry(part).or_default();
             rest = beneath;
         }
@@ -426,10 +427,6 @@ fn survey<'b>(wanted: &Wanted<'_>, base: &'b [u8]) -> Result<BTreeMap<&'b str, E
         }
     }
     Ok(there)
-}
-
-fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 #[cfg(test)]

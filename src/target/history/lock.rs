@@ -28,6 +28,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use super::{DoingAt as _, Error, History, pointer};
 use crate::fs::order::{self, Held, Lock};
 use crate::fs::os::{self, Stamp};
+use crate::model::layout::LOCK_CLAIM;
 
 /// Retries `attempt` until it returns something, or its lock `file` was held for as long as the options allow.
 ///
@@ -93,12 +94,10 @@ pub(super) struct Claim {
     _held: Held,
 }
 
-const CLAIM: &str = "indelible-lock";
-
 /// The claim in a new repository: its name and its content. It exists from the first commit on, so that a lock left by
 /// a power cut can be told from one that was just made.
 pub(super) fn first_claim() -> (&'static str, String) {
-    (CLAIM, format!("{}\n", os::boot_id()))
+    (LOCK_CLAIM, format!("{}\n", os::boot_id()))
 }
 
 /// Opens this user's file for claims, and says whether it is new: if nothing was ever claimed, no lock is left from a
@@ -109,10 +108,10 @@ fn open(common: &Path) -> Result<(PathBuf, bool, fs::File), Error> {
         let is_first = !path.exists();
         os::open_itself(&path).map(|file| (path, is_first, file))
     };
-    let path = common.join(CLAIM);
+    let path = common.join(LOCK_CLAIM);
     match open(path.clone()) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
-            let path = common.join(format!("{CLAIM}-{}", os::user()));
+            let path = common.join(format!("{LOCK_CLAIM}-{}", os::user()));
             open(path.clone()).doing_at("claiming a lock", &path)
         }
         opened => opened.doing_at("claiming a lock", &path),
@@ -128,7 +127,7 @@ impl Claim {
         if !os::is_plain_and_alone(&file).doing_at("claiming a lock", &path)? {
             return Err(Error::Unsupported {
                 home: history.home.clone(),
-                what: format!("its {CLAIM} is not a plain file of its own"),
+                what: format!("its {LOCK_CLAIM} is not a plain file of its own"),
             });
         }
         let start = Instant::now();

@@ -60,7 +60,8 @@ use jiff::Timestamp;
 
 use crate::fs::crash::{self, Point};
 use crate::fs::{self, Dir};
-use crate::home::{self, IDENTITY, Identity, RELEASED};
+use crate::home::{self, Identity};
+use crate::model::layout::{IDENTITY, OWNED_BRANCH, PRIVATE, RELEASED};
 use crate::model::{BadPath, HomeId};
 use crate::private;
 
@@ -406,7 +407,7 @@ impl History {
                 }
             }
             false => {
-                let has_moved = !home.join(private::PRIVATE).exists();
+                let has_moved = !home.join(PRIVATE).exists();
                 setup::exclude_ours(&history.common, history.modes, has_moved, is_adopted(home))?;
             }
         }
@@ -448,7 +449,7 @@ impl History {
         let (author_name, author_email) = (plain(&options.author_name), plain(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
         let (reference, branch) = match owned {
-            true => (setup::OWNED_BRANCH.to_owned(), setup::OWNED_BRANCH.to_owned()),
+            true => (OWNED_BRANCH.to_owned(), OWNED_BRANCH.to_owned()),
             // Without an id there is no history yet.
             false => {
                 let reference = refs::own(id.unwrap_or_default());

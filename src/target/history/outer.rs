@@ -20,9 +20,10 @@ use std::path::{Path, PathBuf};
 use git2::{Index, Pathspec, PathspecFlags, Repository};
 
 use super::modes::Modes;
-use super::setup::{self, EXCLUDED};
+use super::setup;
 use super::{Error, plain};
 use crate::fs::os;
+use crate::model::layout::{EXCLUDED, EXCLUDED_PRIVATE, GIT, GITIGNORE};
 use crate::model::text;
 
 /// The repository that a home lies in.
@@ -95,7 +96,7 @@ pub(super) fn keep_room(home: &Path) -> Result<(), Error> {
             }
             let folder = outer.line();
             let folder = folder.trim_end_matches('/');
-            let lines = EXCLUDED.iter().chain(&["/.indelible/"]).map(|line| format!("{folder}{line}"));
+            let lines = EXCLUDED.iter().chain([&EXCLUDED_PRIVATE]).map(|line| format!("{folder}{line}"));
             outer.add(&lines.collect::<Vec<_>>())
         }
         done => done,
@@ -119,7 +120,7 @@ impl Outer {
     /// The nearest repository above `home` that has a work tree; our own are skipped.
     fn around(home: &Path) -> Result<Option<Outer>, Error> {
         for root in home.ancestors().skip(1) {
-            let git = root.join(".git");
+            let git = root.join(GIT);
             let Ok(found) = fs::metadata(&git) else { continue };
             let folder = match found.is_dir() {
                 true => git,
@@ -152,10 +153,10 @@ impl Outer {
     /// The repository; `None` if libgit2 cannot open it, or would block forever on something in it.
     fn open(&self) -> Option<Repository> {
         setup::prepare();
-        let (git, home) = (self.root.join(".git"), self.root.join(&self.home));
+        let (git, home) = (self.root.join(GIT), self.root.join(&self.home));
         let mut folders = home.ancestors().take_while(|it| it.starts_with(&self.root));
         let is_plain = [&git, &self.common].iter().all(|folder| plain::check(&self.root, folder).is_ok())
-            && !folders.any(|folder| plain::is_odd(&folder.join(".gitignore")));
+            && !folders.any(|folder| plain::is_odd(&folder.join(GITIGNORE)));
         let repository = if is_plain { Repository::open(&self.root).ok()? } else { return None };
         let listed = repository.config().and_then(|config| config.get_path("core.excludesfile")).ok();
         listed.is_none_or(|listed| !plain::is_odd(&self.root.join(listed))).then_some(repository)
@@ -186,7 +187,7 @@ impl Outer {
     fn is_unignored(&self) -> bool {
         let home = self.root.join(&self.home);
         for folder in home.ancestors().skip(1).take_while(|it| it.starts_with(&self.root)) {
-            let rules = plain::content(&folder.join(".gitignore")).ok().flatten().unwrap_or_default();
+            let rules = plain::content(&folder.join(GITIGNORE)).ok().flatten().unwrap_or_default();
             let rules = String::from_utf8_lossy(&rules);
             let path = home.strip_prefix(folder).unwrap_or(&home);
             if let Some(last) = rules.lines().rev().find(|line| names(line.trim_start_matches('!').trim_end(), path)) {

@@ -27,14 +27,13 @@ use super::pack_writer::{self, Object};
 use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync};
 use crate::fs::crash::Point;
 use crate::fs::{self, Dir, os};
+use crate::model::layout::{STAGING_END, STAGING_START};
 
 /// The prefix of our `.keep` files. The rest of the line names the owner; further lines name the packs that this pack
 /// replaces.
 const KEEP_MARK: &str = "indelible ";
 /// The size limit of our `.keep` files.
 const KEEP_BYTES_MAX: u64 = 1 << 20;
-const STAGING_START: &str = "indelible-";
-const STAGING_END: &str = ".staging";
 /// The name prefix of files that a git program is writing.
 const GITS_START: &str = "tmp_";
 /// A git program at work writes more often than this.

@@ -33,17 +33,12 @@ use super::{Doing as _, Error, History, message, plain};
 use crate::fs::crash::Point;
 use crate::fs::os;
 use crate::fs::{Dir, Durability};
-use crate::home::IDENTITY;
 use crate::model::HomeId;
-use crate::model::path::ROOTS;
-use crate::private::{IN_GIT, PRIVATE, private_of};
+use crate::model::layout::{GUEST_BRANCH, IDENTITY, OWNED_BRANCH, POINTER, PRIVATE, PRIVATE_IN_GIT, ROOTS, TEMPORARY};
+use crate::private::private_of;
 
-/// The first name to try.
-const NAME: &str = "refs/heads/indelible";
 /// The limit on names to try.
 const NAMES_MAX: usize = 100;
-/// The note, in the private folder.
-const NOTE: &str = "pointer.json";
 /// The limit on commits to search for one that names a home.
 const COMMITS_MAX: usize = 10_000;
 
@@ -94,7 +89,7 @@ pub(super) fn has_other_homes(repository: &Repository) -> bool {
         // Git keeps the folder of a removed work tree for a while.
         let is_there = places.iter().any(|place| !matches!(place.try_exists(), Ok(false)));
         let beside = places.iter().map(|place| place.join(PRIVATE));
-        is_there && beside.chain([git.join(IN_GIT)]).any(is_home)
+        is_there && beside.chain([git.join(PRIVATE_IN_GIT)]).any(is_home)
     })
 }
 
@@ -116,7 +111,7 @@ fn real(path: &Path) -> PathBuf {
 
 /// The tip of the branch on which a home of an older version kept its history, if its commits name this home.
 pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>, Error> {
-    match refs::target(repository, NAME) {
+    match refs::target(repository, GUEST_BRANCH) {
         Ok(Some(tip)) if repository.find_commit(tip).is_ok() && is_of(repository, tip, id)? => Ok(Some(tip)),
         Ok(_) | Err(Error::Reference { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -130,7 +125,7 @@ pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Resul
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
     }
-    let Ok(Some(tip)) = refs::target(repository, super::setup::OWNED_BRANCH) else { return Ok(false) };
+    let Ok(Some(tip)) = refs::target(repository, OWNED_BRANCH) else { return Ok(false) };
     let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
     match noted {
         Some(id) => is_of(repository, tip, id),
@@ -194,7 +189,7 @@ fn made_before(repository: &Repository, id: HomeId) -> Option<Note> {
 }
 
 fn names() -> impl Iterator<Item = String> {
-    (1..=NAMES_MAX).map(|number| if number == 1 { NAME.to_owned() } else { format!("{NAME}-{number}") })
+    (1..=NAMES_MAX).map(|number| if number == 1 { GUEST_BRANCH.to_owned() } else { format!("{GUEST_BRANCH}-{number}") })
 }
 
 /// The first free name: no reference has it or is in its way, and no HEAD names it.
@@ -204,7 +199,10 @@ fn free(repository: &Repository) -> Result<String, Error> {
             return Ok(name);
         }
     }
-    Err(Error::Reference { reference: NAME.to_owned(), what: format!("it and {NAMES_MAX} names like it are taken") })
+    Err(Error::Reference {
+        reference: GUEST_BRANCH.to_owned(),
+        what: format!("it and {NAMES_MAX} names like it are taken"),
+    })
 }
 
 fn is_free(repository: &Repository, name: &str) -> bool {
@@ -255,7 +253,7 @@ fn private(home: &Path) -> Option<Dir> {
 }
 
 fn read(home: &Path) -> Option<Note> {
-    let text = private(home)?.content(NOTE, 4096).ok().flatten()?;
+    let text = private(home)?.content(POINTER, 4096).ok().flatten()?;
     serde_json::from_slice(&text).ok()
 }
 
@@ -269,7 +267,7 @@ fn write(home: &Path, note: &Note) -> bool {
     let Some(private) = private(home) else { return false };
     let text = serde_json::to_vec(note).expect("it is made of strings");
     let written =
-        private.folder("tmp").and_then(|temporary| private.replace(NOTE, &text, &temporary, Durability::None));
+        private.folder(TEMPORARY).and_then(|temporary| private.replace(POINTER, &text, &temporary, Durability::None));
     written.inspect_err(|error| tracing::debug!(%error, "the branch's place cannot be noted")).is_ok()
 }
 
@@ -298,7 +296,7 @@ impl History {
             refs::move_to(self, &repository, &self.reference, Expected::Exactly(None), start)?;
             // A branch that several homes committed to belongs to none of them any more.
             let note = match foreign.is_empty() {
-                true => Note::of(NAME, Some(tip), Some(tip)),
+                true => Note::of(GUEST_BRANCH, Some(tip), Some(tip)),
                 false => Note::of(free(&repository)?, None, None),
             };
             write(&self.home, &note);

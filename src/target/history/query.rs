@@ -6,7 +6,7 @@ use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 
 use crate::journal::Replaced;
 use crate::model::JournalId;
-use crate::model::path::ROOTS;
+use crate::model::layout::{self, ROOTS, join};
 use crate::model::position::Position;
 
 use super::tree::{self, Shape};
@@ -248,7 +248,7 @@ struct Names<'p> {
 impl<'p> Names<'p> {
     fn add(&mut self, path: &'p str) {
         let (mut folder, mut rest) = (self, path);
-        while let Some((part, beneath)) = rest.split_once('/') {
+        while let Some((part, beneath)) = layout::split_first(rest) {
             folder = folder.folders.entry(part).or_default();
             rest = beneath;
         }
@@ -333,7 +333,7 @@ struct News {
 /// The entry at `path` in the tree `root`.
 pub(super) fn find(objects: &Odb<'_>, root: Oid, path: &str) -> Result<Option<(Oid, Shape)>, Error> {
     let mut at = (root, Shape::Folder);
-    for part in path.split('/') {
+    for part in layout::parts(path) {
         if at.1 != Shape::Folder {
             return Ok(None);
         }
@@ -383,8 +383,4 @@ fn walk<E: From<Error>>(
         }
     }
     Ok(())
-}
-
-pub(super) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

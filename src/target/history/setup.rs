@@ -22,13 +22,13 @@ use git2::{ConfigLevel, ErrorClass, ErrorCode, Index, Pathspec, PathspecFlags, R
 use super::modes::Modes;
 use super::{Doing as _, DoingAt as _, Error, folder, lock, pack_file, plain, sync};
 use crate::fs::crash::{self, Point};
-use crate::fs::place::BESIDE;
 use crate::fs::{self, Dir, Durability, Durable, os};
 use crate::model::HomeId;
+use crate::model::layout::{
+    EXCLUDE, EXCLUDE_DRAFT, EXCLUDED, EXCLUDED_BEFORE, EXCLUDED_INDEX, GIT, OWNED_BRANCH, PRIVATE_IN_GIT,
+    TEMPORARY_BESIDE, split,
+};
 use crate::private;
-
-/// Our branch in a repository that we made.
-pub(super) const OWNED_BRANCH: &str = "refs/heads/main";
 
 /// libgit2's limit on cached objects; its default is 256 MB.
 const CACHE_BYTES_MAX: isize = 16 << 20;
@@ -71,7 +71,7 @@ pub(super) fn prepare() {
 
 /// Whether `home` has no repository: no `.git`, or an empty folder of that name.
 pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
-    let path = home.join(".git");
+    let path = home.join(GIT);
     match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(source) => Err(Error::Io { doing: "looking for a repository", path, source }),
@@ -85,13 +85,13 @@ pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
 /// Opens the repository in `home`; nothing above or beneath it is searched.
 pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     prepare();
-    if home.join(".git").is_symlink() {
+    if home.join(GIT).is_symlink() {
         let what = "its .git is a symbolic link, and may lead anywhere".to_owned();
         return Err(Error::Unsupported { home: home.to_owned(), what });
     }
-    plain::check(home, &home.join(".git"))?;
+    plain::check(home, &home.join(GIT))?;
     let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
-    if repository.commondir() != home.join(".git") {
+    if repository.commondir() != home.join(GIT) {
         plain::check(home, repository.commondir())?;
     }
     // libgit2 rechecks the file whenever a value is requested, and if the system denies access, it dereferences null
@@ -115,7 +115,7 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
 /// Recreates folders that are empty in a new repository, and that a copy may lack: without `refs` git sees no
 /// repository. In a user's repository only `objects/pack` is made, which git recreates as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {
-    let git = home.join(".git");
+    let git = home.join(GIT);
     let owned = has_our_section(&plain::text(&git.join("config")));
     let is_one = !git.is_symlink() && git.join("HEAD").is_file() && (owned || git.join("objects").is_dir());
     if !is_one {
@@ -159,7 +159,7 @@ fn refusal(home: &Path, error: git2::Error) -> Error {
 
 /// Whether the home has everything that a repository needs: then libgit2 found none because it could not read it.
 fn is_all_there(home: &Path) -> bool {
-    let is_there = |name: &&str| match std::fs::metadata(home.join(".git").join(name)) {
+    let is_there = |name: &&str| match std::fs::metadata(home.join(GIT).join(name)) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     };
@@ -229,11 +229,11 @@ pub(super) fn take_on(repository: &Repository) -> Result<(), Error> {
 /// alone.
 pub(super) fn mark_owned(home: &Path, common: &Path, id: HomeId, staging: &Path) {
     let marker = private::marker(id);
-    if common != home.join(".git") || plain::text(&common.join(private::IN_GIT)) == marker {
+    if common != home.join(GIT) || plain::text(&common.join(PRIVATE_IN_GIT)) == marker {
         return;
     }
     let replace =
-        || Dir::open(common)?.replace(private::IN_GIT, marker.as_bytes(), &Dir::open(staging)?, Durability::Full);
+        || Dir::open(common)?.replace(PRIVATE_IN_GIT, marker.as_bytes(), &Dir::open(staging)?, Durability::Full);
     if let Err(error) = replace() {
         tracing::warn!(%error, "the repository of the home could not be marked with its id");
     }
@@ -248,20 +248,20 @@ pub(super) fn create(home: &Path, staging: &Path, id: HomeId) -> Result<bool, Er
         created => return created,
     }
     // Leftovers of a crash. A home without a repository needs nothing else in that folder.
-    let _ = home.remove_tree(BESIDE);
-    let beside = home.make_folder(BESIDE).doing_at("making a folder", &home.path().join(BESIDE))?;
+    let _ = home.remove_tree(TEMPORARY_BESIDE);
+    let beside = home.make_folder(TEMPORARY_BESIDE).doing_at("making a folder", &home.path().join(TEMPORARY_BESIDE))?;
     let created = create_in(&home, &beside, id);
-    let _ = home.remove_tree(BESIDE);
+    let _ = home.remove_tree(TEMPORARY_BESIDE);
     created
 }
 
 fn create_in(home: &Dir, staging: &Dir, id: HomeId) -> Result<bool, Error> {
     let name = format!("git-{}", crate::random::timed_id().simple());
     crash::at(Point::InitHistory).doing_at("making the repository", &staging.path().join(&name))?;
-    let placed = build(staging, &name, id).and_then(|()| match staging.rename_over(&name, home, ".git") {
+    let placed = build(staging, &name, id).and_then(|()| match staging.rename_over(&name, home, GIT) {
         Ok(()) => sync(home).map(|()| true),
         Err(error) if is_taken(&error) => Ok(false),
-        Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(".git")),
+        Err(error) => Err(error).doing_at("putting the repository in its place", &home.path().join(GIT)),
     });
     if !matches!(placed, Ok(true)) {
         // The rest lies in a folder that is emptied anyway.
@@ -291,7 +291,7 @@ fn build(staging: &Dir, name: &str, id: HomeId) -> Result<(), Error> {
         ("HEAD", format!("ref: {OWNED_BRANCH}\n").into_bytes()),
         ("config", CONFIG.as_bytes().to_vec()),
         (claim, first_claim.into_bytes()),
-        (private::IN_GIT, private::marker(id).into_bytes()),
+        (PRIVATE_IN_GIT, private::marker(id).into_bytes()),
     ];
     for (name, text) in files {
         write_synced(&root, name, &text, 0o600)?;
@@ -309,24 +309,6 @@ fn write_synced(folder: &Dir, name: &str, bytes: &[u8], mode: u32) -> Result<(),
     };
     write().doing_at("writing a file", &folder.path().join(name))
 }
-
-/// The index. In an adopted home it is the owner's database, which their own programs add to git.
-const EXCLUDED_INDEX: &str = "/memory/index.db";
-/// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub(super) const EXCLUDED: [&str; 10] = [
-    EXCLUDED_INDEX,
-    "/memory/index.db-wal",
-    "/memory/index.db-shm",
-    "/memory/failures/[0-9][0-9][0-9][0-9]/",
-    "/memory/successes/[0-9][0-9][0-9][0-9]/",
-    "/memory/observations/[0-9][0-9][0-9][0-9]/",
-    "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
-    "/memory/heuristics/*/README.md",
-    "/memory/retracted/[0-9a-f][0-9a-f]/",
-    "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
-];
-/// The lines of earlier versions, in the order they were added. The last one hides the private folder in its old place.
-const EXCLUDED_BEFORE: [&str; 3] = ["/memory/", "/experiments/", "/.indelible/"];
 
 /// Adds our missing lines to the repository's `info/exclude`, and removes those of earlier versions. Other lines stay.
 /// A line that matches something tracked, in any work tree, is left out: git would refuse to add to it. So is the
@@ -405,7 +387,7 @@ fn has_beneath(index: &Index, line: &str) -> bool {
 
 /// The repository's `info/exclude`, if it exists.
 pub(super) fn excluded(common: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let path = common.join("info").join("exclude");
+    let path = common.join(EXCLUDE);
     plain::content(&path).doing_at("reading the list of ignored files", &path)
 }
 
@@ -418,7 +400,7 @@ pub(super) fn exclude_ours_no_more(common: &Path, modes: Modes, before: Option<&
     match before {
         None if kept.is_empty() => {
             let info = folder(&common.join("info"))?;
-            pack_file::remove(&info, "exclude")?;
+            pack_file::remove(&info, split(EXCLUDE).1)?;
             sync(&info)
         }
         Some(before) if before != now && is_as_before(before) => write_excluded(common, modes, before),
@@ -440,12 +422,9 @@ pub(super) fn without_ours(now: &[u8], before: Option<&[u8]>) -> Vec<u8> {
 pub(super) fn sweep_excluded(common: &Path) -> Result<(), Error> {
     let Ok(info) = folder(&common.join("info")) else { return Ok(()) };
     let names = info.names().unwrap_or_default();
-    let left = names.iter().filter(|name| name.starts_with(EXCLUDE_BESIDE));
+    let left = names.iter().filter(|name| name.starts_with(EXCLUDE_DRAFT));
     left.into_iter().try_for_each(|name| pack_file::remove(&info, name).map(drop))
 }
-
-/// The name prefix of a list of ignored files that is about to replace another.
-const EXCLUDE_BESIDE: &str = "exclude.indelible-";
 
 fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error> {
     let info = common.join("info");
@@ -455,11 +434,11 @@ fn write_excluded(common: &Path, modes: Modes, text: &[u8]) -> Result<(), Error>
         modes.mend(&info);
     }
     // A link is followed, so that it stays a link.
-    let named = info.join("exclude");
+    let named = common.join(EXCLUDE);
     let path = std::fs::canonicalize(&named).unwrap_or(named);
     let mode = File::open(&path).and_then(|it| os::mode_of(&it)).unwrap_or_else(|_| modes.file(0o666));
     let info = folder(path.parent().unwrap_or(&info))?;
-    let beside = format!("{EXCLUDE_BESIDE}{}", crate::random::timed_id().simple());
+    let beside = format!("{EXCLUDE_DRAFT}{}", crate::random::timed_id().simple());
     let unnameable = || io::Error::from(io::ErrorKind::InvalidFilename);
     let name = path.file_name().and_then(|it| it.to_str()).ok_or_else(unnameable);
     let name = name.doing_at("replacing the list of ignored files", &path)?;

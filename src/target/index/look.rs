@@ -24,6 +24,7 @@ use rusqlite::config::DbConfig;
 
 use super::open::{Access, beside, check_files, connection, flags, identity_of, spare_memory};
 use super::{Error, Index};
+use crate::model::layout::{SHM, WAL};
 
 /// The offset of the journal mode in a database's header: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
@@ -47,8 +48,8 @@ impl Index {
             return Index::open(path, wait);
         }
         let size = |end| symlink_metadata(beside(path, end)).ok().map(|found| found.len());
-        let has_shared = size("-shm").is_some_and(|bytes| bytes > 0);
-        match (size("-wal"), has_shared) {
+        let has_shared = size(SHM).is_some_and(|bytes| bytes > 0);
+        match (size(WAL), has_shared) {
             (None, _) | (Some(0), false) => read_only(path, wait, "immutable=1"),
             (Some(_), true) if cfg!(windows) => Index::open(path, wait),
             (Some(_), true) => read_only(path, wait, "readonly_shm=1"),

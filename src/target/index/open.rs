@@ -17,15 +17,10 @@ use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
 use crate::model::HomeId;
+use crate::model::layout::{DATABASE_SUFFIXES, ROLLBACK_JOURNAL, SHM};
 
 /// SQLite stores milliseconds in 31 bits.
 const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
-
-/// The suffixes of the index's files, after the database's name.
-const FILES: [&str; 3] = ["", "-wal", "-shm"];
-
-/// SQLite also looks for a rollback journal, though it makes none in WAL mode.
-const JOURNAL: &str = "-journal";
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +158,7 @@ impl Index {
         path: &Path,
         aside: impl FnOnce(&str) -> Result<(), crate::fs::Error>,
     ) -> Result<bool, Error> {
-        let shared = beside(path, "-shm");
+        let shared = beside(path, SHM);
         let Some(why) = obstacle(&shared, Access::ReadAndWrite) else { return Ok(false) };
         let doing = "lock the index";
         let connection = connection(path, flags()).map_err(|it| failed_to(doing, path, Access::ReadAndWrite, it))?;
@@ -194,7 +189,7 @@ impl Index {
 /// Checks that each file of the index at `path` is a plain file with one name: SQLite misreads a folder or a pipe, and
 /// its writes to a file with another name elsewhere appear there too.
 pub(super) fn check_files(path: &Path) -> Result<(), Error> {
-    let odd = FILES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
+    let odd = DATABASE_SUFFIXES.iter().map(|end| beside(path, end)).find_map(|it| Some((os::oddity(&it)?, it)));
     match odd {
         None => Ok(()),
         Some((why, path)) => {
@@ -209,7 +204,7 @@ fn failed_to(doing: &'static str, path: &Path, access: Access, source: rusqlite:
     use ErrorCode::{CannotOpen, PermissionDenied, ReadOnly, SystemIoFailure};
     let about_a_file =
         matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly | SystemIoFailure));
-    let mut files = FILES.iter().chain([&JOURNAL]).map(|end| beside(path, end));
+    let mut files = DATABASE_SUFFIXES.iter().chain([&ROLLBACK_JOURNAL]).map(|end| beside(path, end));
     let obstacle = || files.find_map(|it| Some((obstacle(&it, access)?, it)));
     match about_a_file.then(obstacle).flatten() {
         Some((why, path)) => Error::Unopenable { path, why, source: Box::new(source) },

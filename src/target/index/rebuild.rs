@@ -23,6 +23,7 @@ use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Dir, Point, crash};
 use crate::model::HomeId;
+use crate::model::layout::DATABASE_SUFFIXES;
 
 impl Index {
     /// Empties the index, in place, while other processes may have it open, and recreates its tables. Its old content
@@ -65,7 +66,7 @@ impl Index {
             // The log lacks the first page, and the database has a damaged one. The log's content is also in files and
             // the journal; a copy of it is in quarantine by now.
             Err(error) if is_malformed(&error) => {
-                for end in ["-wal", "-shm"] {
+                for end in &DATABASE_SUFFIXES[1..] {
                     let file = beside(path, end);
                     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                     let _ = Dir::open(path.parent().unwrap_or(path)).and_then(|folder| folder.remove(name));

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{IndexRows, LOCK_WAIT};
 use crate::fs::os::Stamp;
 use crate::fs::{self, Point, crash};
-use crate::home::{self, ADOPTED, DAILY, INDEX};
+use crate::home;
+use crate::model::layout::{ADOPTED, DAILY, INDEX, TEMPORARY};
 use crate::model::text::chain;
 use crate::target::Error;
 use crate::target::index::{self, Index};
@@ -108,7 +109,7 @@ impl IndexRows<'_> {
         if !is_due || !self.is_copy_old() {
             return Ok(());
         }
-        let temporary = self.home.private_folder("tmp")?;
+        let temporary = self.home.private_folder(TEMPORARY)?;
         let error = || fs::Error::io("copy the database to", temporary.path().join(DAILY));
         crash::at(Point::CopyBefore).map_err(error())?;
         temporary.remove(DAILY)?;

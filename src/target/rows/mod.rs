@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::home::{self, Home};
 use crate::journal::Synced;
+use crate::model::layout::{INDEX_WAL, MEMORY, QUARANTINE};
 use crate::model::position::Position;
 use crate::model::text::chain;
 use crate::model::{Amended, Amendment, RecordId, Request, Revision};
@@ -397,9 +398,8 @@ impl Rows for IndexRows<'_> {
             return Ok(None);
         }
         let home = self.home;
-        let quarantine = home.private_folder("quarantine")?;
-        let (folder, _) = home::INDEX.rsplit_once('/').unwrap_or((".", home::INDEX));
-        let aside = |name: &str| home.dir().folder(folder)?.set_aside(name, &quarantine, name).map(|_| ());
+        let quarantine = home.private_folder(QUARANTINE)?;
+        let aside = |name: &str| home.dir().folder(MEMORY)?.set_aside(name, &quarantine, name).map(|_| ());
         match Index::clear_shared_memory(&home.index_path(), aside) {
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "the index is left as it is"),
@@ -423,7 +423,7 @@ impl Rows for IndexRows<'_> {
     }
 
     fn maintain(&mut self) -> Result<(), Error> {
-        let wal = self.home.dir().find(&format!("{}-wal", home::INDEX))?;
+        let wal = self.home.dir().find(INDEX_WAL)?;
         if wal.is_some_and(|wal| wal.size > WAL_BYTES_MAX) && self.index.is_some() {
             self.sync()?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indelible::fs::Durability;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
-use indelible::init::CONFIG;
+use indelible::model::layout::{CONFIG, TEMPORARY};
 use indelible::model::text::{self, chain};
 use indelible::own;
 use indelible::redact::Redactor;
@@ -148,7 +148,7 @@ fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, F
     }
     let text = edited(&text, &[], key, value).map_err(|why| wrong(key, &why))?;
     toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(key, error.message()))?;
-    let temporary = home.private_folder("tmp").map_err(|error| Failure::of(NOT_SET, &error))?;
+    let temporary = home.private_folder(TEMPORARY).map_err(|error| Failure::of(NOT_SET, &error))?;
     let written = home.private().replace(CONFIG, text.as_bytes(), &temporary, Durability::Full);
     written.map_err(|error| Failure::of(NOT_SET, &error))?;
     Ok(settings::path_of(home))

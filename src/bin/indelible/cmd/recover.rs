@@ -4,6 +4,7 @@ use std::path::Path;
 
 use indelible::home::{self, Home};
 use indelible::init::init;
+use indelible::model::layout::{INDEX, MEMORY, PRIVATE, PRIVATE_FOLDERS};
 use indelible::model::text;
 use indelible::recover::{Base, Report};
 use indelible::worker::Want;
@@ -45,14 +46,14 @@ pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failu
 /// Opens the home only if all of its private folders are there.
 fn open_whole(path: &Path) -> Result<Home, home::Error> {
     let home = Home::open(path)?;
-    for folder in home::PRIVATE_FOLDERS {
+    for folder in PRIVATE_FOLDERS {
         home.private_folder(folder)?;
     }
     Ok(home)
 }
 
 fn looks_like_a_home(path: &Path) -> bool {
-    path.join(home::INDEX).is_file() || path.join(home::PRIVATE).is_dir() || path.join("memory").is_dir()
+    path.join(INDEX).is_file() || path.join(PRIVATE).is_dir() || path.join(MEMORY).is_dir()
 }
 
 pub fn say(context: &Context, report: &Report) {

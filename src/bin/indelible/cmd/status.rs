@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indelible::hook::count::Counts;
+use indelible::model::layout::QUARANTINE;
 use indelible::model::text::{self, number, visible_line};
 use indelible::quarantine::Contents;
 use indelible::status::{Status, status};
@@ -39,7 +40,7 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
             passed: passed.all().map(PassedHome::of).collect(),
         });
     } else {
-        say(&status, &home.private().path().join("quarantine"));
+        say(&status, &home.private().path().join(QUARANTINE));
         let show = |name: &str, text: &str| output::line(&format!("{name:<11} {text}"));
         notices.iter().for_each(|notice| show("settings", notice));
         passed.all().for_each(|(path, records)| show("passed by", &which::told_of_passed(path, records)));

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use indelible::adopt::{self, Orphan, Orphans, Wishes};
 use indelible::audit::Action;
+use indelible::model::layout::{EXPERIMENTS, FAILURES, HEURISTICS, OBSERVATIONS, SUCCESSES};
 use indelible::model::text::visible_line;
 use indelible::verify::{Report, verify};
 use indelible::worker::Want;
@@ -91,11 +92,11 @@ struct Said<'l> {
 impl Said<'_> {
     fn sections(&mut self, found: &Look, verbose: bool) {
         let sections = [
-            ("Failures", "memory/failures/"),
-            ("Successes", "memory/successes/"),
-            ("Observations", "memory/observations/"),
-            ("Heuristics", "memory/heuristics/"),
-            ("Experiments", "experiments/"),
+            ("Failures", FAILURES),
+            ("Successes", SUCCESSES),
+            ("Observations", OBSERVATIONS),
+            ("Heuristics", HEURISTICS),
+            ("Experiments", EXPERIMENTS),
             ("Others", ""),
         ];
         let mut seen = HashSet::new();

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use indelible::fs::{Dir, Error as FsError, os};
-use indelible::home::{Home, PRIVATE};
-use indelible::init::CONFIG;
+use indelible::home::Home;
 use indelible::model::HomeId;
+use indelible::model::layout::{CONFIG, PRIVATE};
 use indelible::model::text;
 use indelible::model::{FieldSpec, PROVENANCE};
 use indelible::own;

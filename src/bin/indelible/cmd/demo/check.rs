@@ -8,15 +8,15 @@
 
 use std::collections::HashMap;
 
-use indelible::model::Kind;
+use indelible::model::layout::{DOMAIN_PAGE, LOG, split};
 use indelible::model::text::visible_line;
+use indelible::model::{Kind, RecordPath};
 
 use super::evidence::{CommitSeen, Entry, Evidence, Files, Front, Row, front};
 use super::fire::{Receipt, Shot};
 use super::plan::{Planned, Tokens};
 
 const LOG_KIND: &str = "experiment-log";
-const PAGE: &str = "/README.md";
 
 /// The result of the check.
 #[derive(Default)]
@@ -143,7 +143,7 @@ fn sort_files<'e>(
     problems: &mut Vec<String>,
     mut take: impl FnMut(usize, &'e str, Front),
 ) {
-    for (path, bytes) in files.iter().filter(|(path, _)| !path.ends_with(PAGE)) {
+    for (path, bytes) in files.iter().filter(|(path, _)| split(path).1 != DOMAIN_PAGE) {
         let found = front(bytes).and_then(|front| Some((tokens.find(&front.headline)?, front)));
         match found {
             Some((number, front)) => take(number, path, front),
@@ -172,7 +172,7 @@ fn sort_rows<'e>(evidence: &'e Evidence, tokens: &Tokens<'_>, problems: &mut Vec
 }
 
 fn sort_headings<'e>(disk: &'e Files, tokens: &Tokens<'_>, seen: &mut [Seen<'e>]) {
-    for (path, bytes) in disk.iter().filter(|(path, _)| path.ends_with(PAGE)) {
+    for (path, bytes) in disk.iter().filter(|(path, _)| split(path).1 == DOMAIN_PAGE) {
         let text = String::from_utf8_lossy(bytes);
         for number in text.lines().filter(|line| line.starts_with("## ")).filter_map(|line| tokens.find(line)) {
             seen[number].pages.push(path);
@@ -185,7 +185,7 @@ fn sort_commits(commits: &[CommitSeen], problems: &mut Vec<String>, seen: &mut [
     let mut added: HashMap<&str, usize> = HashMap::new();
     for commit in commits {
         commit.added.iter().for_each(|path| *added.entry(path).or_default() += 1);
-        let touched = commit.changed.iter().filter(|path| !path.ends_with(PAGE)).chain(&commit.removed);
+        let touched = commit.changed.iter().filter(|path| split(path).1 != DOMAIN_PAGE).chain(&commit.removed);
         problems.extend(touched.map(|path| format!("the commit {} changes or removes {path}", commit.id)));
     }
     for seen in seen {
@@ -231,7 +231,7 @@ impl Seen<'_> {
             return Vec::new();
         };
         let place = match kind {
-            Kind::Experiment => path.strip_suffix("/hypothesis.md").unwrap_or(path),
+            Kind::Experiment => RecordPath(path).shown(),
             _ => path,
         };
         let mut differences = Vec::new();
@@ -248,8 +248,8 @@ impl Seen<'_> {
         let everything = self.logs.iter().chain([path]);
         let equal = everything.clone().all(|path| evidence.disk.get(*path) == evidence.tree.get(*path));
         same(equal, "git has other bytes than the file");
-        same(self.logs.iter().all(|log| log.strip_suffix("/log.md") == Some(place)), "its log is elsewhere");
-        let on_page = |page: &&str| path.starts_with(page.trim_end_matches("README.md"));
+        same(self.logs.iter().all(|log| split(log) == (place, LOG)), "its log is elsewhere");
+        let on_page = |page: &&str| path.starts_with(page.trim_end_matches(DOMAIN_PAGE));
         same(self.pages.iter().all(on_page), "it is on another domain's page");
         same(
             self.pages.iter().all(|page| evidence.disk.get(*page) == evidence.tree.get(*page)),

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::path::Path;
 
 use git2::{Commit, ObjectType, Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
+use indelible::model::layout::{GIT, INDEX, PRIVATE, QUARANTINE, ROOTS, TEMPORARY, join};
 use rusqlite::{Connection, OpenFlags};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -75,13 +76,13 @@ pub fn gather(home: &Path) -> Evidence {
             trouble.push(format!("{what} cannot be read: {error}"));
         }
     };
-    for folder in ["memory", "experiments"] {
+    for folder in ROOTS {
         note(folder, read_folder(home, folder, &mut evidence.disk));
     }
     note("the index", read_index(home, &mut evidence));
     note("the history", read_history(home, &mut evidence));
-    for folder in [".indelible/tmp", ".indelible/quarantine", ".git/objects/pack"] {
-        note(folder, find_leftovers(home, folder, &mut evidence.trouble));
+    for folder in [join(PRIVATE, TEMPORARY), join(PRIVATE, QUARANTINE), ".git/objects/pack".to_owned()] {
+        note(&folder, find_leftovers(home, &folder, &mut evidence.trouble));
     }
     evidence.trouble.extend(trouble);
     evidence
@@ -93,7 +94,7 @@ fn read_folder(home: &Path, folder: &str, files: &mut Files) -> Outcome<()> {
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             read_folder(home, &path, files)?;
-        } else if !path.starts_with("memory/index.db") {
+        } else if !path.starts_with(INDEX) {
             files.insert(path, std::fs::read(entry.path())?);
         }
     }
@@ -118,7 +119,7 @@ const ENTRIES: &str = "SELECT kind, id, path, row_id FROM records";
 
 fn read_index(home: &Path, evidence: &mut Evidence) -> Outcome<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(home.join("memory/index.db"), flags)?;
+    let connection = Connection::open_with_flags(home.join(INDEX), flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     for line in statement.query_map([], |row| row.get::<_, String>(0))? {
@@ -140,7 +141,7 @@ fn read_index(home: &Path, evidence: &mut Evidence) -> Outcome<()> {
 
 /// The commit of the branch, from git's ref files.
 pub fn tip(home: &Path) -> std::io::Result<String> {
-    let git = home.join(".git");
+    let git = home.join(GIT);
     let head = std::fs::read_to_string(git.join("HEAD"))?;
     let branch = head.trim().strip_prefix("ref: ").unwrap_or("HEAD");
     Ok(std::fs::read_to_string(git.join(branch))?.trim().to_owned())

@@ -24,6 +24,7 @@ use clap::Parser as _;
 use indelible::framework::{Row, Select, Tables};
 use indelible::fs::os::Stream;
 use indelible::home::{self, Home};
+use indelible::model::layout;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use self::args::{Format, QueryArgs};
@@ -141,7 +142,7 @@ fn open(context: &Context, args: &QueryArgs) -> Result<Home, Failure> {
     Home::open(&path).map_err(|error| {
         let failure = Failure::of(what, &error);
         match error {
-            home::Error::Missing(path) if path.join(home::INDEX).is_file() => {
+            home::Error::Missing(path) if path.join(layout::INDEX).is_file() => {
                 let path = indelible::model::text::shell_path(&path);
                 failure.hint(format!("a home of the framework: take it over with `indelible adopt {path}` first"))
             }
