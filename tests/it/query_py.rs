@@ -238,7 +238,11 @@ fn errors_have_the_frameworks_exit_codes_and_bad_flags_have_ours() {
     assert_eq!((&json["exit"], &json["error"]), (&Value::from(3), &Value::from(said.trim_end())));
     fs::write(home.join("memory/index.db"), vec![b'x'; 8192]).expect("it can be damaged");
     let damaged = query(&home, &["--stats"]).exits(2);
-    assert!(damaged.stderr.contains("[QS002]"), "{damaged}");
+    assert!(damaged.stderr.starts_with("DATABASE ERROR: ") && damaged.stderr.contains(" [QS002]\n"), "{damaged}");
+    let hint = format!("hint: `indelible --home {} recover` brings it back\n", home.path().display());
+    assert!(damaged.stderr.ends_with(&hint), "{damaged}");
+    let _ = home.cmd(["recover"]).ok();
+    let _ = query(&home, &["--stats"]).exits(0);
 }
 
 #[test]

@@ -138,6 +138,9 @@ fn answer(context: &Context, args: &QueryArgs) -> Result<Exit, Problem> {
 /// The home that is asked about.
 fn open(context: &Context, args: &QueryArgs) -> Result<Home, Failure> {
     let what = "the query has no answer";
+    if let Some(path) = &args.base_path {
+        output::hints_name(path);
+    }
     let path = args.base_path.clone().map_or_else(|| context.home_path(), Ok)?;
     Home::open(&path).map_err(|error| {
         let failure = Failure::of(what, &error);

@@ -35,6 +35,7 @@ impl From<Failure> for Problem {
 impl Problem {
     /// Writes it to stderr. Returns the exit code, or the failure that every command has.
     pub fn say(self, timeout: i64, as_json: bool) -> Result<Exit, Failure> {
+        let mut hint = None;
         let (exit, line) = match self {
             Problem::NoHome(failure) => return Err(failure),
             Problem::Invalid(why) => (Exit::Disagreement, format!("VALIDATION ERROR: {why} [QS001]")),
@@ -43,11 +44,19 @@ impl Problem {
                 let advice = "Try reducing --limit or increasing --timeout.";
                 (Exit::Timeout, format!("TIMEOUT ERROR: {what}. {advice} [QS003]"))
             }
-            Problem::Database(error) => (Exit::Database, format!("DATABASE ERROR: {} [QS002]", text::chain(&error))),
+            Problem::Database(error) => {
+                hint = error.is_lost().then_some("`indelible recover` brings it back");
+                (Exit::Database, format!("DATABASE ERROR: {} [QS002]", text::chain(&error)))
+            }
         };
-        match as_json {
-            true => output::failure(&Failure::new(exit, line), true),
-            false => output::say(&line),
+        if as_json {
+            let hint = hint.map(str::to_owned);
+            output::failure(&Failure { hint, ..Failure::new(exit, line) }, true);
+            return Ok(exit);
+        }
+        output::say(&line);
+        if let Some(hint) = hint {
+            output::say(&format!("hint: {}", output::hint(hint)));
         }
         Ok(exit)
     }
