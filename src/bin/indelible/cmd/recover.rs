@@ -36,7 +36,7 @@ pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failu
         Err(home::Error::Missing(_) | home::Error::Broken { .. }) if looks_like_a_home(&path) => {
             let settings = Settings::at(&path, &context.overrides)?;
             init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of(what, &error))?;
-            output::warn(&format!("{}: what was missing of the home was made again", text::path(&path)));
+            output::warn(&format!("{}: recreated the missing parts of the home", text::path(&path)));
             Home::open(&path).map_err(|error| Failure::of(what, &error))
         }
         opened => opened.map_err(|error| Failure::of(what, &error)),
