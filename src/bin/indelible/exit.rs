@@ -395,7 +395,7 @@ macro_rules! promise_of_their_cause {
 promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
     audit::Error: Fs Journal Index History;
-    recover::Error: Batch Audit;
+    recover::Error: Pipeline Audit;
     verify::Error: Home Fs Journal Index History Audit Pipeline;
-    worker::Error: Home Fs Batch Recover;
+    worker::Error: Home Fs Pipeline Recover;
 }

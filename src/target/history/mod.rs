@@ -72,7 +72,7 @@ use modes::Modes;
 use options::{name_for_git, signature};
 
 pub use check::Damage;
-pub use commit::{Batch, Changes, Committed};
+pub use commit::{Changes, Committed, NewCommit};
 pub use error::{Error, Obstacle};
 pub use message::{Trailer, parse as trailer_of};
 pub use options::HistoryOptions;
