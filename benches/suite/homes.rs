@@ -32,7 +32,7 @@ const SEGMENT_BYTES: usize = 8 << 20;
 pub enum Layout {
     /// In a folder for each day and kind, as recorders place them.
     Dated,
-    /// 10,000 to a folder, as in a home that was somebody's before.
+    /// 10,000 to a folder, as in an adopted home.
     Flat,
 }
 

@@ -45,7 +45,7 @@ impl Lab {
     }
 
     /// A path at which there is nothing; it lies on the disk that the homes are on. What was there is removed, and the
-    /// disk has done so: whoever is measured next has not to wait for that.
+    /// disk has done so, and the next program that is measured does not wait for it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let path = self.root.join("scratch").join(name);
         if std::fs::remove_dir_all(&path).is_ok() || std::fs::remove_file(&path).is_ok() {

@@ -76,5 +76,5 @@ fn leave_cargos_environment() {
     let kept = std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG"].iter().any(|kept| name == kept));
     let this = std::env::current_exe().expect("it runs");
     let error = Command::new(this).args(std::env::args_os().skip(1)).env_clear().envs(kept).exec();
-    panic!("the benchmarks could not be started anew: {error}");
+    panic!("the benchmarks could not be restarted: {error}");
 }

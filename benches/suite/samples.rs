@@ -24,7 +24,7 @@ pub struct Turns {
 }
 
 /// Runs every contender in every round, one after the other, so that the machine's moods hit all of them alike. Their
-/// order is drawn anew for each round: whoever syncs pays for some of what the one before it left unsynced. `warm` rounds
+/// order is shuffled for each round: a program that syncs pays for some of what its predecessor left unsynced. `warm` rounds
 /// come before those that count.
 pub fn interleave(rounds: usize, warm: usize, contenders: &mut [Contender<'_>]) -> Turns {
     let mut turns = Turns {

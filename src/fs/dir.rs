@@ -28,7 +28,7 @@ pub struct Dir {
 
 /// The metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Metadata {
     /// Whether it is a folder.
     pub is_folder: bool,
     /// Whether it is a plain file.
@@ -230,7 +230,7 @@ impl Dir {
     ///
     /// # Errors
     /// [`Error::Refused`] if a symbolic link is on the way, [`Error::Io`] if it cannot be read.
-    pub fn find(&self, path: &str) -> Result<Option<Found>, Error> {
+    pub fn find(&self, path: &str) -> Result<Option<Metadata>, Error> {
         let (folder, name) = split(path);
         let look = || {
             let parent;
@@ -253,7 +253,7 @@ impl Dir {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
-    pub fn stat(&self) -> Result<Found, Error> {
+    pub fn stat(&self) -> Result<Metadata, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", ".", errno))?;
         Ok(sys::found(&stat))
     }
@@ -262,7 +262,13 @@ impl Dir {
         self.file_found(path, flags, FILE_MODE, doing).map(|(file, _)| file)
     }
 
-    fn file_found(&self, path: &str, flags: OFlags, mode: Mode, doing: &'static str) -> Result<(File, Found), Error> {
+    fn file_found(
+        &self,
+        path: &str,
+        flags: OFlags,
+        mode: Mode,
+        doing: &'static str,
+    ) -> Result<(File, Metadata), Error> {
         let fd =
             self.open_at(path, flags | OFlags::NONBLOCK, mode).map_err(|errno| self.open_error(doing, path, errno))?;
         let file = File { fd, path: self.path.join(path) };

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, Errno, Handle};
-use super::{Error, Found, Point, crash};
+use super::{Error, Metadata, Point, crash};
 
 /// An open plain file.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl File {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
-    pub fn stat(&self) -> Result<Found, Error> {
+    pub fn stat(&self) -> Result<Metadata, Error> {
         let stat = sys::fstat(&self.fd).map_err(|errno| self.error("look at", errno))?;
         Ok(sys::found(&stat))
     }

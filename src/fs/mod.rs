@@ -23,7 +23,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crash::Point;
-pub use dir::{Dir, Found, check_name};
+pub use dir::{Dir, Metadata, check_name};
 pub use file::File;
 pub use place::Durability;
 pub(crate) use sys::now;

@@ -52,16 +52,16 @@ mod unix {
     pub use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
     pub use rustix::io::Errno;
 
-    use super::super::Found;
+    use super::super::Metadata;
     use super::calls::{Handle, Listing};
 
     /// Whether `syncfs` also makes the contents of files durable.
     pub const SYNCFS_SYNCS_FILES: bool = true;
 
-    pub fn found(stat: &Stat) -> Found {
+    pub fn found(stat: &Stat) -> Metadata {
         let kind = FileType::from_raw_mode(stat.st_mode as _);
         #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the fields differ between systems")]
-        Found {
+        Metadata {
             is_folder: kind == FileType::Directory,
             is_file: kind == FileType::RegularFile,
             size: stat.st_size as u64,

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_told_until_it_is_dismissed() {
+    fn lost_events_are_reported_until_they_are_dismissed() {
         let (_folder, private) = private();
         let read = || counts(&private).expect("readable").expect("hooks ran");
         for outcome in [
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_of_ours_is_passed_over() {
+    fn foreign_lines_are_skipped() {
         let (folder, private) = private();
         std::fs::write(
             folder.path().join(HOOKS_TALLY),

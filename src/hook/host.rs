@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn hosts_are_told_apart() {
+    fn hosts_are_distinguished() {
         let cases = [
             (json!({"hook_event_name": "Stop", "session_id": "s"}), Host::Claude),
             (json!({"hook_event_name": "Stop", "turn_id": "t"}), Host::Codex),

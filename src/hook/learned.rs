@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_told_from_observations() {
+    fn rules_and_observations_are_distinguished() {
         for rule in [
             "Always x",
             "you must y",

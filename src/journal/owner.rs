@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_told_by_its_folder_and_its_machine() {
+    fn a_place_is_its_folder_and_its_machine() {
         let owner = Owner::after(None, "host".to_owned(), "boot 1".to_owned(), 7);
         let is_at = |owner: &Owner, machine: &str, boot, inode| owner.is_at(&machine.to_owned(), boot, inode);
         assert!(is_at(&owner, "host", "boot 2", 7), "the machine was started anew");

@@ -134,7 +134,7 @@ fn a_writer_whose_segment_was_removed_appends_again() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_batch_that_is_cut_short_voids_nobody_elses_entry() {
+fn a_batch_that_is_cut_short_voids_only_its_own_entries() {
     let batch = ["1", "2", "3"].map(|text| format!("{{\"t\":\"{text}\"}}"));
     let bytes: usize = batch.iter().map(|json| encode(json.as_bytes()).len()).sum();
     for (taken, call) in (0..bytes - 1).flat_map(|taken| (1..6).map(move |call| (taken, call))) {

@@ -56,7 +56,7 @@ pub enum Scope {
 pub enum Error {
     /// A batch could not be made.
     #[error(transparent)]
-    Batch(#[from] pipeline::Error),
+    Pipeline(#[from] pipeline::Error),
     /// The audit failed.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -65,7 +65,7 @@ pub enum Error {
 macro_rules! through_batch {
     ($($error:ty),*) => { $(impl From<$error> for Error {
         fn from(error: $error) -> Error {
-            Error::Batch(error.into())
+            Error::Pipeline(error.into())
         }
     })* };
 }
@@ -74,7 +74,7 @@ through_batch!(fs::Error, home::Error, journal::Error, index::Error, history::Er
 impl Error {
     /// Whether a person has to change something before a retry can help.
     pub fn needs_attention(&self) -> bool {
-        matches!(self, Error::Batch(error) if error.needs_attention())
+        matches!(self, Error::Pipeline(error) if error.needs_attention())
     }
 }
 

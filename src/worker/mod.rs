@@ -97,7 +97,7 @@ pub enum Error {
     Fs(#[from] fs::Error),
     /// A batch could not be made.
     #[error(transparent)]
-    Batch(#[from] pipeline::Error),
+    Pipeline(#[from] pipeline::Error),
     /// Recovery of the home failed.
     #[error(transparent)]
     Recover(#[from] recover::Error),
@@ -109,7 +109,7 @@ impl Error {
         match self {
             Error::Home(home::Error::Fs(error)) | Error::Fs(error) => matches!(error, fs::Error::Refused { .. }),
             Error::Home(_) => true,
-            Error::Batch(error) => error.needs_attention(),
+            Error::Pipeline(error) => error.needs_attention(),
             Error::Recover(error) => error.needs_attention(),
         }
     }
@@ -195,7 +195,7 @@ fn open(home: &Home, events: &EventSource, options: &Options) -> Result<(StatusF
 
 fn is_index_lost(error: &Error) -> bool {
     match error {
-        Error::Batch(error) | Error::Recover(recover::Error::Batch(error)) => error.is_index_lost(),
+        Error::Pipeline(error) | Error::Recover(recover::Error::Pipeline(error)) => error.is_index_lost(),
         _ => false,
     }
 }

@@ -1,5 +1,5 @@
-//! A home that somebody tampers with: links that lead out of it, files that are no files, a planted journal, planted
-//! settings, planted hooks. Nothing outside is written, nothing hangs, and nobody is told a falsehood.
+//! A home that another program tampers with: links that lead out of it, files that are no files, a planted journal, planted
+//! settings, planted hooks. Nothing outside is written, nothing hangs, and every report is true.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
@@ -24,7 +24,7 @@ enum Trick {
     Dangling,
     /// The file gets a second name outside.
     HardLink,
-    /// A pipe, which nobody ever writes to.
+    /// A pipe, without a writer.
     Pipe,
     /// A folder in the place of a file, a file in the place of a folder.
     Other,
@@ -155,7 +155,7 @@ fn withstands(trick: Trick, paths: &[&str]) {
             let _ = ends(home.cmd(args));
         }
         receipts.extend(record_or_refuse(&home, &what));
-        // A worker that can go on serves until it is told not to, and tries for a second then.
+        // A worker that can go on serves until it is stopped, and tries for a second then.
         let mut worker = Worker::launch(&home, &["worker.age_ms=1", "worker.stop_s=1"], &[]);
         wait_for("the worker to serve, to fail or to end", || {
             let file = home.join(".indelible/status.json");
@@ -175,11 +175,11 @@ fn withstands(trick: Trick, paths: &[&str]) {
         undo(&home, trick, path, &outside);
         let _ = ends(home.cmd(["init"]));
         let _ = home.recover();
-        // What could not be applied meanwhile was parked, and named; by now somebody has looked.
+        // What could not be applied meanwhile was parked, and named; by now a person has looked.
         let _ = home.cmd(["repair", "--dismiss"]).run();
         home.recover_fully();
         let stores = assert_exactly_once(&home, &receipts);
-        assert_eq!(stores.ids().len(), receipts.len(), "{what}: there is a record that nobody was promised");
+        assert_eq!(stores.ids().len(), receipts.len(), "{what}: there is a record without a receipt");
     }
 }
 
@@ -305,7 +305,7 @@ fn a_link_in_the_place_of_a_log() {
     }
 }
 
-/// Somebody who swaps folders for links as fast as they can, while recorders run.
+/// A process that swaps folders for links as fast as it can, while recorders run.
 #[test]
 fn folders_swapped_for_links_in_a_race() {
     for path in ["memory/failures", "memory", "DAY", ".indelible/journal", ".indelible/tmp", ".indelible"] {
@@ -315,7 +315,7 @@ fn folders_swapped_for_links_in_a_race() {
         let path = resolved(&home, path);
         let (here, outside) = (home.join(&path), home.user().join("outside"));
         std::fs::create_dir(&outside).expect("it can be made");
-        // A decoy that has everything, so that whoever follows the link finds what it looks for.
+        // A decoy that has everything, so that a program that follows the link finds what it looks for.
         let decoy = outside.join("decoy");
         let _ = Cmd::new("cp", home.user()).args(["-a".as_ref(), here.as_os_str(), decoy.as_os_str()]).ok();
         let before = everything(&outside);
@@ -326,7 +326,7 @@ fn folders_swapped_for_links_in_a_race() {
             in_parallel(160, 4, |number| {
                 let outcome = ends(home.recorder(KINDS[number % KINDS.len()], &format!("in a race {number}")));
                 match outcome.code() {
-                    Some(0) => kept.lock().expect("nobody panicked").push(outcome.receipt()),
+                    Some(0) => kept.lock().expect("no thread panicked").push(outcome.receipt()),
                     Some(74 | 75 | 77 | 78) => {}
                     _ => panic!("neither kept nor refused: {outcome}"),
                 }
@@ -342,10 +342,10 @@ fn folders_swapped_for_links_in_a_race() {
         let after = everything(&outside);
         let changed: Vec<_> = after.iter().filter(|(path, bytes)| before.get(*path) != Some(*bytes)).collect();
         assert!(changed.is_empty(), "{path}: written outside: {:?}", changed.iter().map(|it| it.0).collect::<Vec<_>>());
-        receipts.extend(kept.into_inner().expect("nobody panicked"));
+        receipts.extend(kept.into_inner().expect("no thread panicked"));
         home.recover_fully();
         let stores = assert_exactly_once(&home, &receipts);
-        assert_eq!(stores.ids().len(), receipts.len(), "{path}: there is a record that nobody was promised");
+        assert_eq!(stores.ids().len(), receipts.len(), "{path}: there is a record without a receipt");
     }
 }
 
@@ -443,7 +443,7 @@ fn planted_damage_is_kept_and_what_is_behind_it_read() {
     assert_eq!(stores.ids().len(), receipts.len(), "something planted was applied");
 }
 
-/// Numbers that no journal of ours reaches, and names that are none.
+/// Numbers that our journals never reach, and invalid names.
 #[test]
 fn planted_segments() {
     for name in ["18446744073709551615.log", "99999999999999999999.log", "0000000000.log", "-000000001.log", "x.log"] {

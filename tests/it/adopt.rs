@@ -31,7 +31,7 @@ fn status(home: &TestHome) -> String {
 
 /// What docs/adopting.md tells a newcomer to type works as it stands there.
 #[test]
-fn the_whole_way_is_as_told() {
+fn the_whole_way_is_as_documented() {
     let home = framework(Tables::Usual, Git::Dirty, 50);
     let theirs = home.user().join(".claude/emergent-learning");
     std::fs::create_dir(home.user().join(".claude")).expect("it can be made");

@@ -808,7 +808,7 @@ fn printed_commands_can_be_pasted_whatever_the_path() {
     }
 }
 
-/// A home whose owner keeps records out of git is told that the branch has them.
+/// A home whose owner keeps records out of git gets a notice that the branch has them.
 #[test]
 fn ignored_records_are_spoken_of() {
     let home = framework(Tables::Usual, Git::Clean, 10);

@@ -184,7 +184,7 @@ fn a_retracted_record_is_nowhere_but_in_history_and_comes_back_with_its_row() {
         assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Retracted), record: None });
     }
     let aside = &home.status()["quarantine"]["set_aside"];
-    assert_eq!(aside.as_array().map(Vec::len), Some(0), "a file of ours was taken for an edit: {aside}");
+    assert_eq!(aside.as_array().map(Vec::len), Some(0), "one of our files was taken for an edit: {aside}");
     assert!(!home.join("memory/heuristics/rules-of-thumb/README.md").exists(), "a page without a record is gone");
     assert_agree(&home);
     home.recover_fully();
@@ -227,7 +227,7 @@ fn two_amendments_of_one_revision_are_merged_and_an_edit_by_hand_is_left() {
     assert_eq!((it.title.as_str(), it.domain.as_str()), ("the new title", "elsewhere"));
     let log = home.git(["log", "--format=%s", "--", &subject.path]).ok();
     assert_eq!(log.stdout.lines().count(), 3, "the history has each revision: {log}");
-    // Bytes that no revision of ours had are an edit: row and history go on without them.
+    // Bytes of no revision are an edit: row and history go on without them.
     let path = home.join(&subject.path);
     let edited = fs::read_to_string(&path).expect("it is there").replace("What happened.", "What really happened.");
     fs::write(&path, &edited).expect("it can be edited");
@@ -323,7 +323,7 @@ fn operations_survive_a_crash_at_each_of_their_steps() {
 }
 
 #[test]
-fn a_lost_index_is_built_anew_with_every_revision_and_mark() {
+fn a_lost_index_is_rebuilt_with_every_revision_and_mark() {
     let home = TestHome::new();
     let receipts = home.record_each("kept");
     home.flush();

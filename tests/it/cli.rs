@@ -1,4 +1,4 @@
-//! The command line as a contract: exit codes, what is refused and how, what is kept exactly, and what nobody else sees.
+//! The command line as a contract: exit codes, what is refused and how, what is kept exactly, and what other users cannot see.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -221,7 +221,7 @@ fn a_batch_whose_index_is_replaced_goes_on_in_the_new_one() {
     let after = record("after");
     let count = "SELECT count(*) FROM records WHERE id = ?1";
     let rows: u32 = home.index().query_row(count, [&after.id], |row| row.get(0)).expect("the index answers");
-    assert_eq!(rows, 1, "its row went to an index that nobody will find");
+    assert_eq!(rows, 1, "its row went to an index that no program will find");
     drop(stdin);
     assert!(child.wait().expect("it is our child").success(), "the batch failed");
     home.flush();
@@ -261,7 +261,7 @@ fn bad_usage_is_64_and_no_home_is_78() {
     ];
     for args in usages {
         let outcome = home.cmd(args).run().exits(64);
-        assert_eq!(outcome.stdout, "", "usage is told on stderr: {outcome}");
+        assert_eq!(outcome.stdout, "", "usage goes to stderr: {outcome}");
         assert!(!outcome.stderr.is_empty(), "it does not say what is wrong: {outcome}");
     }
     let absent = TestHome::absent();
@@ -296,7 +296,7 @@ fn json_has_the_shape_that_is_promised() {
     for kind in KINDS {
         let receipt = home.record(kind, "shape");
         assert_eq!((receipt.kind.as_str(), receipt.duplicate), (kind, false));
-        assert!(receipt.row_id.is_some(), "nobody was in the way of its row: {receipt:?}");
+        assert!(receipt.row_id.is_some(), "nothing was in the way of its row: {receipt:?}");
         assert!(home.join(&receipt.path).exists(), "its path is relative to the home: {receipt:?}");
         assert_eq!(home.join(&receipt.path).is_dir(), kind == "experiment", "{receipt:?}");
     }
@@ -405,7 +405,7 @@ fn a_reader_that_has_gone_costs_no_record() {
         child.wait().expect("it is our child").code()
     };
     let record = ["record", "failure", "--title", "t", "--domain", "d", "--json"];
-    assert_eq!(close(&record, ""), Some(0), "the record is kept, whoever reads the receipt");
+    assert_eq!(close(&record, ""), Some(0), "the record is kept, even if the receipt is not read");
     let line = "{\"kind\":\"failure\",\"title\":\"t\",\"domain\":\"d\"}\n";
     assert_eq!(close(&["record", "batch"], &line.repeat(300)), Some(0), "so are those of a batch");
     for args in [&["flush"][..], &["status"], &["verify"], &["recover"], &["completions", "bash"], &["--help"]] {
@@ -492,10 +492,10 @@ fn plain(kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_home_of_somebody_else_is_refused() {
+fn a_home_of_another_user_is_refused() {
     let home = TestHome::new();
     if !rustix::process::geteuid().is_root() {
-        skipped("only root can give a folder to somebody else");
+        skipped("only root can give a folder to another user");
         return;
     }
     let journal = home.journal();
@@ -519,7 +519,7 @@ fn a_home_of_somebody_else_is_refused() {
     assert!(stderr.contains("belongs to user 12345"), "it does not say whose home it is: {stderr}");
 }
 
-/// A title is one line by its nature, and yet data: nothing of it is lost, and whoever gave it is told.
+/// A title is one line by its nature, and yet data: nothing of it is lost, and its author is warned.
 #[test]
 fn a_title_of_several_lines_is_kept_and_warned_of() {
     let home = TestHome::new();
@@ -659,7 +659,7 @@ fn hundreds_of_one_title_in_one_second_are_as_many_records() {
 }
 
 #[test]
-fn nobody_else_can_read_anything() {
+fn no_other_user_can_read_anything() {
     let home = TestHome::absent();
     let run = |args: &[&str]| home.under(&["sh", "-c", "umask 000; exec \"$@\"", "sh"], args).ok();
     let _ = run(&["init"]);

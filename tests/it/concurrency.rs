@@ -19,7 +19,7 @@ fn a_thousand_recorders_at_once_beside_a_worker_and_readers() {
     let reads = beside(
         || receipts = recorders_at_once(&home, &["failure", "success", "observation", "heuristic"], 1000),
         || {
-            // As a tool of somebody else's would: without a timeout.
+            // As a foreign tool would: without a timeout.
             let path = home.join("memory/index.db");
             let index = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the index opens");
             index.busy_timeout(std::time::Duration::ZERO).expect("SQLite takes a timeout");
@@ -27,12 +27,12 @@ fn a_thousand_recorders_at_once_beside_a_worker_and_readers() {
             read.expect("a reader is never refused");
         },
     );
-    assert!(reads > 0, "nobody read meanwhile");
+    assert!(reads > 0, "nothing was read meanwhile");
     home.flush();
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     let stores = assert_exactly_once(&home, &receipts);
     assert_eq!(receipts.len(), 1000);
-    assert_eq!(stores.ids().len(), 1000, "there is a record that nobody recorded");
+    assert_eq!(stores.ids().len(), 1000, "there is a record that was never recorded");
     home.assert_settled();
 }
 
@@ -123,7 +123,7 @@ fn flushes_and_recorders_beside_recoveries_are_not_swept_away() {
         });
     };
     let times = beside(work, || drop(home.recover()));
-    assert!(times > 0, "nobody recovered meanwhile");
+    assert!(times > 0, "no recovery ran meanwhile");
     home.flush();
     assert_exactly_once(&home, &receipts.into_inner().expect("no recorder panicked"));
 }
@@ -186,5 +186,5 @@ fn workers_and_recorders_killed_at_random_lose_and_double_nothing() {
     let unpromised = stores.ids().len() - acknowledged.len();
     let killed = killed.into_inner();
     assert!(killed > 0, "no recorder was killed in time, so nothing was tested");
-    assert!(unpromised <= killed, "{unpromised} records are there that nobody recorded");
+    assert!(unpromised <= killed, "{unpromised} records are there that were never recorded");
 }

@@ -240,7 +240,7 @@ fn a_slip_in_the_settings_does_not_switch_redaction_off() {
 }
 
 #[test]
-fn a_running_worker_is_told() {
+fn a_running_worker_gets_the_change() {
     let home = TestHome::new();
     let _ = home.cmd(["config", "set", "worker.age_ms", "3600000"]).ok();
     let mut worker = Worker::start(&home, &[]);
@@ -257,7 +257,7 @@ fn a_running_worker_is_told() {
     assert_exactly_once(&home, &[receipt, later]);
 }
 
-/// Whoever comes last wins; nobody ever sees half a file.
+/// The last writer wins; no reader ever sees half a file.
 #[test]
 fn changes_at_once_leave_a_whole_file() {
     let home = TestHome::new();

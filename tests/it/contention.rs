@@ -1,5 +1,5 @@
 //! Everybody in everybody's way: one domain, one index, one journal, two homes, and processes that are stopped in the
-//! middle of what they do. Nobody waits for them, and nothing is lost or doubled.
+//! middle of what they do. No other process waits for them, and nothing is lost or doubled.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -38,7 +38,7 @@ fn five_hundred_heuristics_of_one_domain_at_once() {
     home.flush();
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     let stores = assert_exactly_once(&home, &receipts);
-    assert_eq!(stores.ids().len(), 500, "there is a rule that nobody recorded");
+    assert_eq!(stores.ids().len(), 500, "there is a rule that was never recorded");
     let page =
         std::fs::read_to_string(home.join("memory/heuristics/rules-of-thumb/README.md")).expect("it is rendered");
     for number in 0..500 {
@@ -48,7 +48,7 @@ fn five_hundred_heuristics_of_one_domain_at_once() {
     home.recover_fully();
 }
 
-/// A reader that never ends its transaction keeps the log from being cut, and nobody from writing.
+/// A reader that never ends its transaction keeps the log from being cut, but does not keep others from writing.
 #[test]
 fn a_reader_that_holds_its_transaction_open() {
     let home = TestHome::new();
@@ -83,7 +83,7 @@ fn a_writer_that_locks_the_index() {
         [("exclusive", TransactionBehavior::Exclusive), ("immediate", TransactionBehavior::Immediate)]
     {
         let mut writer = home.index();
-        let lock = writer.transaction_with_behavior(behavior).expect("nobody else writes for long");
+        let lock = writer.transaction_with_behavior(behavior).expect("no other process writes for long");
         let receipts = Receipts::default();
         in_parallel(30, 6, |number| {
             let receipt = home.record(KINDS[number % KINDS.len()], &format!("{name} {number}"));
@@ -113,7 +113,7 @@ fn keyed(home: &TestHome, kind: &str, headline: &str, key: &str) -> Receipt {
     home.recorder(kind, headline).args(["--key", key]).ok().receipt()
 }
 
-/// A process that does not let go of SQLite's lock, as one that was stopped: nobody waits for it, whatever is killed
+/// A process that does not let go of SQLite's lock, as one that was stopped: no other process waits for it, whatever is killed
 /// meanwhile.
 #[test]
 fn rows_lag_across_workers_that_are_killed() {
@@ -123,7 +123,8 @@ fn rows_lag_across_workers_that_are_killed() {
     let mut receipts = home.record_each("before");
     home.flush();
     let mut writer = home.index();
-    let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes for long");
+    let lock =
+        writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("no other process writes for long");
     let oldest = home.journal()[0].0.clone();
     let first = keyed(&home, "failure", "keyed, the first", "one");
     receipts.extend(home.record_each("while it is locked"));
@@ -151,7 +152,7 @@ fn rows_lag_across_workers_that_are_killed() {
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     receipts.push(first);
     let stores = assert_exactly_once(&home, &receipts);
-    assert_eq!(stores.ids().len(), receipts.len(), "there is a record that nobody recorded");
+    assert_eq!(stores.ids().len(), receipts.len(), "there is a record that was never recorded");
     let _ = home.verify().exits(0);
     home.recover_fully();
     assert!(home.journal()[0].0 > oldest, "the segments stay for ever");
@@ -164,7 +165,8 @@ fn commands_beside_a_locked_index() {
     let mut receipts = home.record_each("before");
     home.flush();
     let mut writer = home.index();
-    let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes for long");
+    let lock =
+        writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("no other process writes for long");
     receipts.push(keyed(&home, "heuristic", "keyed", "one"));
     receipts.extend(home.record_each("while it is locked"));
     let flush = || home.cmd(["flush", "--set", "worker.index_wait_ms=50"]).ok();
@@ -183,7 +185,7 @@ fn commands_beside_a_locked_index() {
     assert_exactly_once(&home, &receipts);
 }
 
-/// The lock in its oldest form: another program's connection that lets nobody in at all, not even readers.
+/// The lock in its oldest form: another program's connection that lets no other connection in at all, not even readers.
 #[test]
 fn a_program_that_keeps_the_index_to_itself() {
     let home = TestHome::new();
@@ -191,7 +193,7 @@ fn a_program_that_keeps_the_index_to_itself() {
     let mut writer = home.index();
     let mode = writer.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |row| row.get::<_, String>(0));
     assert_eq!(mode.as_deref(), Ok("exclusive"));
-    let taken = writer.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else has it open");
+    let taken = writer.transaction_with_behavior(TransactionBehavior::Exclusive).expect("no other process has it open");
     taken.commit().expect("there is nothing to commit");
     let mut receipts = Vec::new();
     for kind in KINDS {
@@ -275,7 +277,7 @@ fn recorders_stopped_while_segments_rotate() {
         let mut stopped: Vec<_> = (0..5).map(|number| stopped_at(&home, stop, number, &receipts)).collect();
         let newest = home.journal().last().map(|(name, _)| name.clone());
         wait_for("the segments that there were to be gone", || {
-            // Nobody waits for those that are stopped.
+            // No process waits for the stopped ones.
             in_parallel(4, 4, |number| {
                 receipts.push(home.record(KINDS[number % KINDS.len()], &format!("beside the stopped, {stop}")));
             });
@@ -296,7 +298,7 @@ fn recorders_stopped_while_segments_rotate() {
     let count = receipts.count();
     // Before anything is recovered, which would find a file that the journal lost.
     let stores = assert_exactly_once(&home, &receipts.all());
-    assert_eq!(stores.ids().len(), count, "there is a record that nobody recorded");
+    assert_eq!(stores.ids().len(), count, "there is a record that was never recorded");
     home.recover_fully();
 }
 
@@ -330,7 +332,7 @@ fn a_recorder_stopped_while_it_writes_its_row() {
     assert_exactly_once(&home, &receipts.all());
 }
 
-/// A worker that is stopped is nobody's concern but its own: its lock is not waited for.
+/// A worker that is stopped holds up no other process: its lock is not waited for.
 #[test]
 fn a_worker_stopped_at_random() {
     let home = TestHome::new();
@@ -354,7 +356,7 @@ fn a_worker_stopped_at_random() {
     home.recover_fully();
     let count = receipts.count();
     let stores = assert_exactly_once(&home, &receipts.all());
-    assert_eq!(stores.ids().len(), count, "there is a record that nobody recorded");
+    assert_eq!(stores.ids().len(), count, "there is a record that was never recorded");
 }
 
 /// A batch of many, stopped again and again, beside a journal that goes on to new segments all the time.

@@ -32,7 +32,7 @@ enum Scenario {
     Flush(u32),
     /// A worker that commits pending records.
     Worker,
-    /// `flush` while somebody holds the index's lock.
+    /// `flush` while another process holds the index's lock.
     LockedIndex,
     /// `flush` when the index is free again and rows lag.
     FreedIndex,
@@ -66,7 +66,7 @@ enum Scenario {
     WorkerNoSearch,
     /// `flush` with a search database that is garbage.
     GarbledSearch,
-    /// `adopt` and `release` of somebody else's home, and operations that change a record, which have tests of their own, in
+    /// `adopt` and `release` of another user's home, and operations that change a record, which have tests of their own, in
     /// `adopt.rs` and `changes.rs`.
     Elsewhere,
 }
@@ -80,7 +80,7 @@ enum After {
     AbsentOrWhole,
     /// It is everywhere once.
     WholeOnce,
-    /// It is in quarantine, and a person is told.
+    /// It is in quarantine, and it is reported.
     Parked,
 }
 
@@ -353,7 +353,7 @@ impl Case {
         command.env("INDELIBLE_CRASH_AT", point).run().aborted()
     }
 
-    /// Records one of each kind, which the caller is told are kept.
+    /// Records one of each kind, which are acknowledged.
     fn acknowledge(&mut self, headline: &str) {
         self.acknowledged.extend(self.home.record_each(headline));
     }
@@ -482,10 +482,10 @@ impl Case {
         let _ = recorder.wait().aborted();
     }
 
-    /// Somebody holds the index's lock for as long as it takes: a batch is committed without its rows.
+    /// Another process holds the index's lock throughout: a batch is committed without its rows.
     fn locked_index(&mut self) {
         let mut writer = self.home.index();
-        let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("nobody else writes");
+        let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).expect("no other process writes");
         self.pending();
         if self.scenario == LockedIndex {
             let _ = self.dies(self.home.cmd(["flush"].iter().chain(&IMPATIENT)));
@@ -499,7 +499,7 @@ impl Case {
         }
     }
 
-    /// The journal has the record, and at its path lies something that is nobody's.
+    /// The journal has the record, and at its path lies something that belongs to no record.
     fn taken_place(&self) {
         let _ = self.dies_at(self.home.recorder("failure", CRASHED), "AppendAfterSync");
         let path = self.home.join(&pending_path(&self.home));
@@ -572,7 +572,7 @@ impl Case {
         let crashed = assert_absent_or_whole(&home, CRASHED);
         let recorded_in_the_crash = matches!(scenario, Recorder(_) | Batch | FailingSync | Overtaken | TakenPlace);
         match (recorded_in_the_crash, row.after) {
-            (false, _) => assert_eq!(crashed, 0, "{at}: nobody recorded it"),
+            (false, _) => assert_eq!(crashed, 0, "{at}: it was never recorded"),
             (true, Absent) => assert_eq!(crashed, 0, "{at}: nothing of it was whole in the journal"),
             (true, WholeOnce) => assert_eq!(crashed, 1, "{at}: the journal had it, synced"),
             (true, AbsentOrWhole | Parked) => {}
@@ -590,7 +590,7 @@ fn extension(name: &std::ffi::OsString) -> &str {
     name.to_str().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension)
 }
 
-/// What cannot be applied is kept aside once, everything else is whole, and a person is told until they dismiss it.
+/// What cannot be applied is kept aside once, everything else is whole, and it is reported until a person dismisses it.
 fn parked(home: &TestHome, acknowledged: &[Receipt], at: &str) {
     let _ = home.recover();
     let status = home.status();
@@ -670,5 +670,5 @@ fn of_recovery_time_and_again() {
     home.recover_fully();
     let stores = assert_exactly_once(&home, &acknowledged);
     assert_eq!(stores.named(CRASHED).len(), 1, "the journal had it, synced");
-    assert_eq!(Stores::read(&home).ids().len(), acknowledged.len() + 1, "something is there that nobody recorded");
+    assert_eq!(Stores::read(&home).ids().len(), acknowledged.len() + 1, "something is there that was never recorded");
 }

@@ -53,7 +53,7 @@ fn asked_to_stop_it_commits_what_is_pending() {
 
 /// Its log lines are lost then, and nothing else.
 #[test]
-fn a_log_that_cannot_be_written_stops_nobody() {
+fn a_log_that_cannot_be_written_stops_no_command() {
     let (reader, closed_pipe) = std::io::pipe().expect("a pipe can be had");
     drop(reader);
     let full_disk = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has one");
@@ -155,7 +155,7 @@ fn asked_to_stop_it_does_not_wait_for_the_index() {
     let home = TestHome::new();
     let mut worker = Worker::start(&home, &[PATIENT, "worker.index_wait_ms=1"]);
     let mut holder = home.index();
-    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
+    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("no other process writes");
     let receipt = home.record("failure", "while the index is locked");
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait().code(), Some(0), "it waited for a row: {}", worker.said());
@@ -202,7 +202,7 @@ fn asked_to_stop_while_records_keep_coming() {
     assert_exactly_once(&home, &receipts.into_inner().expect("no recorder panicked"));
 }
 
-/// Where nobody has the index open, whoever opens it next recovers its log, and everybody else is refused meanwhile.
+/// If no process has the index open, the next one to open it recovers its log, and all others are refused meanwhile.
 #[test]
 fn it_holds_the_index_open_from_the_start() {
     let home = TestHome::new();
@@ -248,7 +248,7 @@ fn with_nothing_to_do_it_looks_and_opens_nothing() {
 
 /// Watches are given, and nothing ever comes of them.
 #[test]
-fn what_it_is_not_told_of_it_sees_by_itself() {
+fn a_worker_notices_changes_without_an_event() {
     if !has_strace() {
         return;
     }
@@ -267,7 +267,7 @@ fn what_it_is_not_told_of_it_sees_by_itself() {
     assert_exactly_once(&home, &receipts);
 }
 
-/// One batch for each record, and nobody who says that there is more to do.
+/// One batch for each record, and no event that says that there is more to do.
 #[test]
 fn a_backlog_is_committed_batch_after_batch() {
     let home = TestHome::new();
@@ -316,13 +316,13 @@ fn sighup_reads_the_settings_again() {
 }
 
 #[test]
-fn a_locked_index_stops_nobody_from_recording() {
+fn a_locked_index_does_not_stop_recorders() {
     let home = TestHome::new();
     let mut receipts = home.record_each("before");
     home.flush();
     let mut worker = Worker::start(&home, &["worker.age_ms=50", "worker.index_wait_ms=50"]);
     let mut holder = home.index();
-    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("nobody else writes");
+    let lock = holder.transaction_with_behavior(TransactionBehavior::Exclusive).expect("no other process writes");
     let meanwhile = home.record_each("while it is locked");
     for receipt in &meanwhile {
         assert_eq!(receipt.row_id, None, "the index was locked, so the row is left to the worker: {receipt:?}");
@@ -360,7 +360,7 @@ fn a_locked_branch_is_waited_for() {
 }
 
 #[test]
-fn a_lock_that_nobody_holds_is_moved_aside() {
+fn a_lock_without_a_holder_is_moved_aside() {
     if !indelible::fs::os::shows_every_process() {
         skipped("no lock is found stale where not every process is seen");
         return;
@@ -392,7 +392,7 @@ fn survives_the_loss_of(path: &str, remove: fn(&Path)) {
     remove(&home.join(path));
     receipts.extend(home.record_each("after the loss"));
     let outcome = home.cmd(["flush", "--timeout", "60"]).run();
-    assert_eq!(outcome.code(), Some(0), "the worker makes {path} anew and goes on: {outcome}");
+    assert_eq!(outcome.code(), Some(0), "the worker makes {path} again and goes on: {outcome}");
     assert!(worker.is_running(), "the worker did not survive the loss of {path}");
     assert_exactly_once(&home, &receipts);
     home.assert_sound();

@@ -47,7 +47,7 @@ struct Read {
     refused: Option<String>,
 }
 
-/// A journal of `segments` beside which nobody is at work, all of them sealed by a newer one.
+/// A journal of `segments` that no process uses; a newer segment seals them all.
 struct Bench {
     root: tempfile::TempDir,
     journal: Journal,
@@ -157,7 +157,7 @@ fn flips(step: usize) {
             }
             let struck: Vec<_> = spans.iter().filter(|span| hit(span) && given(span) == 0).collect();
             let strange = read.entries.iter().filter(|json| !spans.iter().any(|span| span.json == **json)).count();
-            assert_eq!(strange, 0, "{at}: something was read that nobody wrote");
+            assert_eq!(strange, 0, "{at}: something was read that was never written");
             // What ends a torn line is the next entry's, and joins the two.
             let joined = struck.iter().any(|span| span.behind_torn && span.start == byte) && read.torn > 0;
             if !struck.is_empty() && read.damaged == 0 && !joined {
@@ -221,7 +221,7 @@ fn a_journal_is_cut_at_every_byte() {
 }
 
 /// Zeros are what a power cut can leave of what was never finished, at the end of a line. What a disk loses of what was
-/// finished ends in the middle of a line, all but always, and is told of.
+/// finished almost always ends in the middle of a line, and is reported.
 #[test]
 fn ranges_of_a_journal_are_zeroed() {
     let segments = realistic();
@@ -243,7 +243,10 @@ fn ranges_of_a_journal_are_zeroed() {
             let given = |span: &Span| read.entries.contains(&span.json);
             let hit = |span: &Span| span.segment == segment && span.start < end && start < span.end;
             assert!(spans.iter().all(|span| given(span) || hit(span)), "{at}: an entry that was not hit is gone");
-            assert!(read.entries.iter().all(|it| spans.iter().any(|span| span.json == *it)), "{at}: nobody wrote it");
+            assert!(
+                read.entries.iter().all(|it| spans.iter().any(|span| span.json == *it)),
+                "{at}: it was never written"
+            );
             let gone = spans.iter().any(|span| !given(span));
             // With all that came before its line feed, or up to the end of all, a line looks like one never finished.
             let unfinished = zeroed.get(end).is_none_or(|byte| *byte == b'\n') || bytes[end - 1] == b'\n';
@@ -377,7 +380,7 @@ fn recovery_from_flipped_bits() {
         );
         let check = lived.home.cmd(["status", "--check"]).run();
         sane(&check);
-        assert!(gone.is_empty() || check.code() == Some(1), "a record is gone, and nobody is told: {check}");
+        assert!(gone.is_empty() || check.code() == Some(1), "a record is gone, and `verify` does not say so: {check}");
         let _ = lived.home.cmd(["repair", "--dismiss"]).ok();
         let rest: Vec<_> = lived.all().into_iter().filter(|it| !gone.contains(it)).collect();
         goes_on(&lived.home, &rest, "a flipped bit");
@@ -492,14 +495,14 @@ fn an_index_of_a_newer_schema_is_refused_by_name() {
         let outcome = outcome.exits(78);
         assert!(outcome.stderr.contains("schema version 99"), "{command} does not say what is wrong: {outcome}");
     }
-    // A recorder needs no index: it keeps the record, and leaves the row to whoever knows that schema.
+    // A recorder needs no index: it keeps the record, and leaves the row to a program that knows that schema.
     let late = home.record("failure", "beside a newer index");
     assert_eq!(late.row_id, None, "a row was put into an index that this program does not know");
     assert_eq!((rows(), validated(home)), (before, marks), "an index of a newer schema was changed");
     index.execute("UPDATE indelible SET value = 1 WHERE name = 'schema'", []).expect("it can be written to");
     drop(index);
     comes_back(home, &[&lived.all()[..], &[late]].concat(), "the index was of a newer schema for a while");
-    assert_eq!(validated(home), marks, "the index was built anew, and nothing was wrong with it");
+    assert_eq!(validated(home), marks, "the index was rebuilt although nothing was wrong with it");
 }
 
 #[test]
@@ -537,7 +540,7 @@ fn an_index_that_is_replaced_under_a_worker() {
         let home = &lived.home;
         let path = home.join("memory/index.db");
         let index = home.index();
-        index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("nobody else uses it");
+        index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("no other process uses it");
         drop(index);
         fs::copy(&path, home.user().join("old.db")).expect("it can be copied");
         let mut receipts = lived.all();
@@ -741,7 +744,7 @@ fn packs_and_objects_that_are_missing() {
 }
 
 #[test]
-fn a_repository_that_is_made_anew_by_its_owner() {
+fn a_repository_that_its_owner_recreates() {
     for settled in [false, true] {
         for how in [&["init", "-q"][..], &["init", "-q", "--bare", ".git"]] {
             let lived = if settled { Lived::settled() } else { Lived::new() };
@@ -765,7 +768,7 @@ fn private_files_that_are_gone_or_garbage() {
                 false => drop(fs::remove_file(&path)),
             }
             if garbage && matches!(name, "home.json" | "config.toml") {
-                // It is somebody's word, and not ours to replace.
+                // The user wrote it, so it is not replaced.
                 let outcome = lived.home.cmd(["recover"]).run();
                 sane(&outcome);
                 let outcome = outcome.exits(78);

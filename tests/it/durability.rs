@@ -1,4 +1,4 @@
-//! What a record costs: exactly one sync, whatever its kind and whoever else is at work.
+//! What a record costs: exactly one sync, whatever its kind and whatever other processes do.
 
 use crate::support::{KINDS, TestHome, Worker, assert_exactly_once, has_strace, record_args};
 

@@ -1,5 +1,5 @@
 //! The disk says no: at every call that a recorder, `flush`, `recover` or a worker makes, one error after the other. What
-//! was acknowledged is everywhere once afterwards, what was refused is nowhere, whoever was refused is told why, and a
+//! was acknowledged is everywhere once afterwards, what was refused is nowhere, every refusal says why, and a
 //! worker goes on by itself once the disk does.
 //!
 //! A run under strace counts the calls that there are; in each run after that, one of them fails. The tests that are
@@ -156,7 +156,7 @@ fn told(outcome: &Outcome, site: &str) -> bool {
     let code = outcome.code().unwrap_or_else(|| panic!("{site}\nended by a signal: {outcome}"));
     assert!(CODES.contains(&code), "{site}\nan exit code that is not promised: {outcome}");
     let says = outcome.stderr.lines().any(|line| line.len() > 20) || outcome.stdout.contains("\"error\"");
-    assert!(code == 0 || says, "{site}\nnobody is told why: {outcome}");
+    assert!(code == 0 || says, "{site}\nno message says why: {outcome}");
     assert!(!outcome.stderr.contains("panicked"), "{site}\nit panicked: {outcome}");
     code == 0
 }
@@ -404,7 +404,7 @@ impl Work {
     }
 }
 
-/// A mark of another program in the index, which only an index that is built anew loses.
+/// A mark of another program in the index, which only an index that is rebuilt loses.
 fn mark(home: &TestHome) {
     let marked = home.index().execute("UPDATE heuristics SET times_validated = 7", []).expect("it can be written to");
     assert!(marked > 0, "there is no heuristic to mark");
@@ -445,8 +445,11 @@ fn of_work(work: Work, depth: Depth) {
             if number % 10 == 9 || number + 1 == some.len() {
                 home.recover_fully();
                 assert_exactly_once(&home, &kept);
-                let anew = work == Work::NoIndex;
-                assert!(anew || is_marked(&home), "{named}\nthe index was built anew, and nothing was wrong with it");
+                let rebuilt = work == Work::NoIndex;
+                assert!(
+                    rebuilt || is_marked(&home),
+                    "{named}\nthe index was rebuilt although nothing was wrong with it"
+                );
             } else {
                 let _ = home.cmd(["recover"]).ok();
             }
@@ -513,7 +516,7 @@ fn of_recovery() {
 }
 
 /// SQLite says the same of a page that it could not read once as of a damaged one, and what other programs wrote into an
-/// index is gone when it is built anew.
+/// index is gone once it is rebuilt.
 #[test]
 fn of_reads_of_a_whole_index() {
     if !has_strace() {
@@ -533,7 +536,7 @@ fn of_reads_of_a_whole_index() {
     for site in &sites {
         let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &Work::Recover.args()).run();
         let _ = told(&outcome, &site.to_string());
-        assert!(is_marked(&home), "{site}\nthe index was built anew, and nothing was wrong with it");
+        assert!(is_marked(&home), "{site}\nthe index was rebuilt although nothing was wrong with it");
     }
     home.recover_fully();
     assert_exactly_once(&home, &kept);
@@ -651,7 +654,7 @@ fn of_worker(depth: Depth, times: usize) {
             assert_exactly_once(&home, &kept);
         }
     }
-    assert!(is_marked(&home), "the index was built anew, and nothing was wrong with it");
+    assert!(is_marked(&home), "the index was rebuilt although nothing was wrong with it");
     home.recover_fully();
     assert_exactly_once(&home, &kept);
     eprintln!("worker: {} faults", sites.len());
@@ -727,7 +730,7 @@ fn short_writes_to_the_journal_at_every_byte() {
     short_writes(Recorder::Experiment, 1);
 }
 
-/// Of several entries with one sync, those before the cut are whole, and all the same nobody was promised any.
+/// Of several entries with one sync, those before the cut are whole, and yet none of them was acknowledged.
 #[test]
 fn a_short_write_of_a_batch_keeps_none_of_it() {
     let home = TestHome::new();
@@ -789,7 +792,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None`, loudly, where the system lets nobody mount one.
+    /// `None`, loudly, where the system lets no user mount one.
     fn of(root: &Path, kilobytes: usize) -> Option<Disk> {
         let folder = root.join("disk");
         std::fs::create_dir(&folder).expect("it can be made");

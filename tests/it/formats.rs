@@ -1,4 +1,4 @@
-//! Formats: what a program makes of a newer one's, and an older one of ours. What was acknowledged is never lost for it, and
+//! Formats: what a program makes of newer and older formats. What was acknowledged is never lost for it, and
 //! recorders go on.
 
 use std::fs;
@@ -142,7 +142,7 @@ fn a_home_of_the_program_before_operations_opens_upgrades_in_place_and_loses_not
 }
 
 #[test]
-fn a_home_of_the_program_before_operations_is_built_anew_from_its_files() {
+fn a_home_of_the_program_before_operations_is_rebuilt_from_its_files() {
     for lost in ["memory/index.db", ".git", ".indelible/state.json"] {
         let home = v1();
         let path = home.join(lost);

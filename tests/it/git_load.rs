@@ -1,5 +1,5 @@
-//! Somebody at work in their own repository while recorders and a worker are at work in it too. What they do there has
-//! the same outcome as in a twin of the repository that nobody records in, and every record is committed exactly once.
+//! A user works in their own repository while recorders and a worker work in it too. What they do there has
+//! the same outcome as in a twin of the repository without recorders, and every record is committed exactly once.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ fn files(root: &Path, folder: &str, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Records things for as long as `work` takes, and holds that somebody did meanwhile.
+/// Records things for as long as `work` takes, and checks that something was recorded meanwhile.
 fn beside_recorders(home: &TestHome, work: impl FnOnce()) -> Vec<Receipt> {
     let receipts = Mutex::new(Vec::new());
     let times = beside(work, || {
@@ -123,7 +123,7 @@ fn beside_recorders(home: &TestHome, work: impl FnOnce()) -> Vec<Receipt> {
             receipts.lock().expect("no recorder panicked").push(receipt);
         });
     });
-    assert!(times > 0, "nobody recorded meanwhile");
+    assert!(times > 0, "nothing was recorded meanwhile");
     receipts.into_inner().expect("no recorder panicked")
 }
 
@@ -285,18 +285,18 @@ fn worktrees_beside() {
     });
 }
 
-/// Whoever holds it, for however long: it is theirs, and no commit of ours waits for it.
+/// Another program's lock, held for however long: none of our commits waits for it.
 #[test]
 fn an_index_lock_held_and_one_left_behind() {
     let (home, _) = same_with_and_without(nothing, |owner| {
         owner.write(".git/index.lock", "");
         owner.write("a.txt", "text\n");
         let _ = owner.git(&["add", "a.txt"]).exits(128);
-        std::fs::remove_file(owner.home.join(".git/index.lock")).expect("nobody took it away");
+        std::fs::remove_file(owner.home.join(".git/index.lock")).expect("it was not removed");
         owner.ok(&["add", "a.txt"]);
         owner.write(".git/index.lock", "left by the dead");
     });
-    let left = std::fs::read(home.join(".git/index.lock")).expect("nobody took it away");
+    let left = std::fs::read(home.join(".git/index.lock")).expect("it was not removed");
     assert_eq!(left, b"left by the dead", "the lock is theirs");
 }
 
@@ -326,7 +326,7 @@ fn hooks_that_fail() {
     });
 }
 
-/// A hook that does not end: the commit that it is of hangs, and none of ours does.
+/// A hook that does not end: the commit that it is of hangs, and our commits do not.
 #[test]
 fn hooks_that_hang() {
     let home = repository();
@@ -353,7 +353,7 @@ fn hooks_that_hang() {
     assert_eq!(worker.stop(Signal::TERM).code(), Some(0));
     assert_exactly_once(&home, &receipts);
     let calls = std::fs::read_to_string(&called).expect("it was written");
-    assert_eq!(calls.lines().count(), 1, "a hook of theirs was called for something of ours: {calls}");
+    assert_eq!(calls.lines().count(), 1, "a hook of theirs was called for our commit: {calls}");
     end_hanging(theirs, &gate);
 }
 
@@ -519,7 +519,7 @@ fn a_partial_clone() {
     }
 }
 
-/// A file that nobody can change, not even root; `None` where the system has no such thing.
+/// A file that no user can change, not even root; `None` where the system has no such thing.
 struct Immutable(PathBuf);
 
 impl Immutable {
@@ -570,7 +570,7 @@ fn a_repository_that_cannot_be_written_to_fills_the_journal() {
     assert_exactly_once(&home, &receipts);
 }
 
-/// A home in somebody's repository, with records committed to its branch.
+/// A home in a user's repository, with records committed to its branch.
 fn with_a_branch() -> (TestHome, Vec<Receipt>) {
     let home = repository_of_a_day();
     let _ = home.cmd(["init"]).ok();
@@ -642,7 +642,7 @@ fn our_branch_merged_and_pushed() {
     assert!(!sound.stderr.contains("error"), "what was pushed is not sound: {sound}");
 }
 
-/// Somebody else's clone of our branch goes on, and comes back by a fetch, while records are committed here.
+/// Another user's clone of our branch goes on, and comes back by a fetch, while records are committed here.
 #[test]
 fn our_branch_fetched_over() {
     for diverged in [false, true] {

@@ -783,7 +783,7 @@ fn a_home_that_would_break_the_repository_around_it_is_refused() {
     }
 }
 
-/// A repository that was made around a home, and took it in, is told how to let go of it, and does not take it in again.
+/// A repository that was made around a home, and took it in, gets the commands to let go of it, and does not take it in again.
 #[test]
 fn a_repository_that_took_a_home_in_lets_go_of_it() {
     let home = TestHome::named("around/knowledge");

@@ -142,7 +142,7 @@ fn what_each_host_sends_becomes_what_it_means() {
     let recorded = cases.iter().filter(|(_, records)| !records.is_empty()).count();
     assert_eq!(counts["recorded"], recorded + 1, "the first was sent again at the end: {counts}");
     let hosts = json!({"claude": 14, "codex": 5, "gemini": 5, "cursor": 7, "opencode": 5});
-    assert_eq!(counts["by_host"], hosts, "each host is told by what it sends: {counts}");
+    assert_eq!(counts["by_host"], hosts, "each host is recognised by what it sends: {counts}");
 }
 
 #[test]
@@ -634,14 +634,14 @@ fn what_could_not_be_recorded_is_counted_with_the_reason() {
     assert_eq!(settled(&home), 0, "what might have held a secret was not recorded");
 }
 
-/// What a session is told when it starts, by a hook under `wrapper`; empty if nothing.
+/// The notice to a session when it starts, by a hook under `wrapper`; empty if nothing.
 fn told_under(home: &TestHome, wrapper: &[&str]) -> String {
     let outcome = home.under(wrapper, &["hook"]).stdin(fixture("claude/SessionStart")).ok();
     assert_eq!(outcome.stderr, "", "{outcome}");
     outcome.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap_or_default().to_owned()
 }
 
-/// What a session is told when it starts.
+/// The notice to a session when it starts.
 fn told(home: &TestHome) -> String {
     told_under(home, &["env"])
 }
@@ -659,7 +659,7 @@ fn elsewhere(home: &TestHome) -> String {
 }
 
 #[test]
-fn hooks_without_a_home_are_counted_and_told_of() {
+fn hooks_without_a_home_are_counted_and_reported() {
     let home = TestHome::absent();
     assert!(told(&home).contains("there is no home at"), "{}", told(&home));
     quiet(&home, fixture("claude/PostToolUse-quiet"));
@@ -682,7 +682,7 @@ fn hooks_without_a_home_are_counted_and_told_of() {
 }
 
 #[test]
-fn hooks_in_a_broken_or_foreign_home_are_counted_and_told_of() {
+fn hooks_in_a_broken_or_foreign_home_are_counted_and_reported() {
     let home = TestHome::new();
     let identity = home.join(".indelible/home.json");
     let whole = std::fs::read(&identity).expect("init wrote it");
@@ -703,7 +703,7 @@ fn hooks_in_a_broken_or_foreign_home_are_counted_and_told_of() {
 }
 
 #[test]
-fn settings_that_stop_hooks_are_told_of_before_anything_is_lost() {
+fn settings_that_stop_hooks_are_reported_before_anything_is_lost() {
     let home = TestHome::new();
     let configure = |text: &str| std::fs::write(home.join(".indelible/config.toml"), text).expect("it is ours");
     configure("[redact.patterns]\nours = \"(\"\n");
@@ -740,7 +740,7 @@ pub fn with_mounts(script: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn hooks_on_a_read_only_disk_are_counted_and_told_of() {
+fn hooks_on_a_read_only_disk_are_counted_and_reported() {
     let home = TestHome::new();
     let path = home.path().display();
     let Some(wrapper) = with_mounts(&format!("mount --bind {path} {path} && mount -o remount,bind,ro {path}")) else {
@@ -759,7 +759,7 @@ fn hooks_on_a_read_only_disk_are_counted_and_told_of() {
 }
 
 #[test]
-fn hooks_on_a_full_disk_are_counted_and_told_of() {
+fn hooks_on_a_full_disk_are_counted_and_reported() {
     let home = TestHome::absent();
     let path = home.path().display();
     let program = env!("CARGO_BIN_EXE_indelible");
@@ -953,14 +953,14 @@ fn with_every_lock_taken_a_hook_records_all_the_same() {
     let worker = worker.expect("it can be opened");
     worker.lock().expect("no worker runs");
     for lock in [".git/index.lock", ".git/HEAD.lock", ".git/refs/heads/main.lock", ".git/packed-refs.lock"] {
-        std::fs::write(home.join(lock), "").expect("nobody has it");
+        std::fs::write(home.join(lock), "").expect("no process has it");
     }
     let index = home.index();
-    index.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").expect("nobody else has it open");
+    index.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").expect("no other process has it open");
     in_parallel(50, 50, |number| quiet(&home, call(number)));
     drop((index, worker));
     for lock in [".git/index.lock", ".git/HEAD.lock", ".git/refs/heads/main.lock", ".git/packed-refs.lock"] {
-        std::fs::remove_file(home.join(lock)).expect("nobody took it");
+        std::fs::remove_file(home.join(lock)).expect("it was not removed");
     }
     assert_eq!(counts(&home)["recorded"], 51, "{}", counts(&home));
     assert_eq!(settled(&home), 52);
@@ -993,7 +993,7 @@ fn what_has_nothing_to_record_opens_no_index_and_syncs_nothing() {
 }
 
 #[test]
-fn a_session_is_told_when_a_person_is_needed_and_only_then() {
+fn a_session_gets_a_notice_only_if_something_needs_attention() {
     let home = TestHome::new();
     quiet(&home, fixture("claude/SessionStart"));
     std::fs::write(home.join(".indelible/quarantine/parked-01a1fbd1-96f4-735e-9444-a3c84ac5c8c8.json"), "x")
@@ -1015,7 +1015,7 @@ fn a_session_is_told_when_a_person_is_needed_and_only_then() {
 }
 
 #[test]
-fn a_session_is_told_when_records_wait_for_a_worker() {
+fn a_session_gets_a_notice_if_records_wait_for_a_worker() {
     let home = TestHome::new();
     quiet(&home, fixture("claude/SubagentStop"));
     quiet(&home, fixture("claude/SessionStart"));

@@ -1,4 +1,4 @@
-//! Installing hooks into settings that belong to somebody else: what is not ours keeps its bytes, through everything.
+//! Installing hooks into settings that belong to the user: what we did not write keeps its bytes, through everything.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -141,7 +141,7 @@ fn a_file_that_is_not_as_it_must_be_is_refused_and_left_alone() {
 }
 
 #[test]
-fn nobody_agreeing_is_no() {
+fn no_answer_means_no() {
     let home = TestHome::new();
     let path = settings(&home, "claude");
     put(&path, "{}");
@@ -449,7 +449,7 @@ fn a_shim_is_called_and_not_the_version_behind_it() {
 }
 
 #[test]
-fn a_plugin_is_told_from_nothing() {
+fn a_plugin_is_detected() {
     let home = TestHome::new();
     let status = || home.cmd(["hooks", "status"]).ok().stdout;
     let event = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
@@ -474,11 +474,11 @@ fn codex_is_asked_whether_it_trusts_the_hooks() {
 #[test]
 fn codex_is_said_to_want_trust() {
     let home = TestHome::new();
-    assert!(install(&home, "codex").stdout.contains("trust"), "nobody would know why nothing is recorded");
+    assert!(install(&home, "codex").stdout.contains("trust"), "the user would not know why nothing is recorded");
 }
 
 #[test]
-fn a_plugin_of_somebody_else_is_left_alone() {
+fn a_foreign_plugin_is_left_alone() {
     let home = TestHome::new();
     let path = settings(&home, "opencode");
     put(&path, "export const Theirs = async () => ({});\n");

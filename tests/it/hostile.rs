@@ -1,5 +1,5 @@
-//! Hostile homes: every file of a home is replaced by each of what somebody else could put there. Whatever it is, every
-//! command ends soon and with a code of ours, nothing outside of the home is touched, no program is run, no secret is
+//! Hostile homes: every file of a home is replaced by each of what another user could put there. Whatever it is, every
+//! command ends soon and with a promised code, nothing outside of the home is touched, no program is run, no secret is
 //! recorded, and nothing panics.
 
 use std::fs;
@@ -159,7 +159,7 @@ impl Stage {
             }
             let outcome = running.wait();
             if !outcome.code().is_some_and(|code| [0, 1, 64, 65, 74, 75, 77, 78].contains(&code)) {
-                return Err(format!("not a code of ours: {outcome}"));
+                return Err(format!("not a promised code: {outcome}"));
             }
             if outcome.stderr.contains("panicked") || outcome.stderr.contains("bug of its own") {
                 return Err(format!("it panicked: {outcome}"));
@@ -197,11 +197,14 @@ fn hold(stage: &Stage, files: &[String], plants: &[Plant]) {
         let (file, plant) = (&files[number / plants.len()], plants[number % plants.len()]);
         let home = stage.planted(number, file, plant);
         if let Err(error) = stage.attempt(&home) {
-            wrong.lock().expect("nobody panics with it").push(format!("{file} by {plant:?}: {error}"));
+            wrong
+                .lock()
+                .expect("no thread panics while it holds the lock")
+                .push(format!("{file} by {plant:?}: {error}"));
         }
         let _ = fs::remove_dir_all(&home);
     });
-    let wrong = wrong.into_inner().expect("nobody panics with it");
+    let wrong = wrong.into_inner().expect("no thread panics while it holds the lock");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 

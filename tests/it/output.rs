@@ -258,7 +258,7 @@ fn a_byte_order_mark_is_no_part_of_what_is_recorded() {
 }
 
 #[test]
-fn bad_usage_is_told_as_json_where_json_is_asked_for() {
+fn bad_usage_is_reported_as_json_with_json() {
     let home = TestHome::new();
     for args in [
         &["--json", "recrod"][..],
@@ -285,7 +285,7 @@ fn bad_usage_is_told_as_json_where_json_is_asked_for() {
 fn a_batch_that_is_stopped_says_where_to_go_on() {
     for (signal, sent) in [(Signal::TERM, 3), (Signal::INT, 1), (Signal::HUP, 2000)] {
         let home = TestHome::new();
-        // Whoever starts the tests in the background may have them ignore what Ctrl-C sends.
+        // A shell that starts the tests in the background may have them ignore what Ctrl-C sends.
         let batch = home.under(&["env", "--default-signal=INT,HUP"], &["record", "batch"]);
         let mut command = batch.into_command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -332,7 +332,7 @@ fn a_quiet_batch_answers_what_it_refuses() {
     assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
     let answer: Value = serde_json::from_str(outcome.stdout.trim()).expect("an answer is JSON");
     assert_eq!((&answer["line"], &answer["exit"]), (&json!(2), &json!(65)));
-    assert_eq!(outcome.stderr, "", "nobody sits there: {outcome}");
+    assert_eq!(outcome.stderr, "", "no person sits at a terminal: {outcome}");
     assert_eq!(pending(&home), 2);
 }
 

@@ -92,7 +92,7 @@ fn run(seed: u64, cuts: u64, kind: Option<&str>) {
     eprintln!("the power was cut {made} times, with seed {seed}");
 }
 
-/// What happened that somebody waits for.
+/// Events that a test waits for.
 enum Event {
     /// The power was cut; so many records had been promised by then.
     Cut { promised: usize },
@@ -140,7 +140,7 @@ impl Order {
     }
 }
 
-/// Somebody who uses the home until the power goes.
+/// A user of the home until the power goes.
 enum Actor {
     /// One process for each.
     Recorder(Vec<Order>),
@@ -148,7 +148,7 @@ enum Actor {
     Batch(Vec<Order>),
     /// A worker that commits all the time.
     Worker,
-    /// Somebody who does these, one after the other.
+    /// A user who does these, one after the other.
     Keeper(Vec<Chore>),
 }
 
@@ -171,7 +171,7 @@ struct Stage<'l> {
 }
 
 impl Stage<'_> {
-    /// Runs `command`, unless the power is gone. What comes of it counts only where nobody killed it.
+    /// Runs `command`, unless the power is gone. What comes of it counts only if it was not killed.
     fn run(&self, command: Cmd) -> Option<Outcome> {
         if self.dark.load(Ordering::SeqCst) {
             return None;
@@ -181,7 +181,7 @@ impl Stage<'_> {
     }
 
     fn promise(&self, receipts: impl IntoIterator<Item = Receipt>) {
-        self.promised.lock().expect("nobody panics with it in hand").extend(receipts);
+        self.promised.lock().expect("no thread panics while it holds the lock").extend(receipts);
     }
 }
 
@@ -381,7 +381,7 @@ impl Life {
         let (send, happened) = channel();
         let (promised, cut) = (Arc::clone(&self.promised), send.clone());
         self.machine.disk.cut_when(when, move || {
-            let promised = promised.lock().expect("nobody panics with it in hand").len();
+            let promised = promised.lock().expect("no thread panics while it holds the lock").len();
             let _ = cut.send(Event::Cut { promised });
         });
         let stage = Stage { home: &self.home, promised: &self.promised, dark: AtomicBool::new(false) };
@@ -424,7 +424,10 @@ impl Life {
             Ok(Event::Cut { promised }) => Some(promised),
             _ => None,
         });
-        self.promised.lock().expect("nobody panics with it in hand").truncate(kept.expect("the power was cut"));
+        self.promised
+            .lock()
+            .expect("no thread panics while it holds the lock")
+            .truncate(kept.expect("the power was cut"));
         self.restart();
     }
 
@@ -435,7 +438,7 @@ impl Life {
         let cut = self.machine.disk.take_cut();
         let (medium, kept) = cut.survivor(self.flavour.sector, &mut self.dice);
         self.shuffled |= ["sectors of", "most of"].iter().any(|way| kept.starts_with(way));
-        let promised = self.promised.lock().expect("nobody panics with it in hand").len();
+        let promised = self.promised.lock().expect("no thread panics while it holds the lock").len();
         eprintln!("  cut {}: {promised} records promised; unsynced writes: {kept}", self.cuts);
         self.machine = Machine::start(medium, self.flavour);
         self.home = TestHome::at(self.machine.home());
@@ -486,14 +489,14 @@ impl Life {
             assert_eq!(mended["lost"], json!([]), "nothing is lost by a power cut: {mended}");
         }
         self.home.assert_settled();
-        let promised = self.promised.lock().expect("nobody panics with it in hand");
+        let promised = self.promised.lock().expect("no thread panics while it holds the lock");
         let stores = assert_exactly_once(&self.home, &promised);
         let mut there = BTreeMap::<&str, usize>::new();
         for row in stores.rows.values() {
             *there.entry(row.headline.as_deref().unwrap_or_default()).or_default() += 1;
         }
         for (headline, count) in there {
-            assert!(self.asked.contains(headline), "{headline:?} was recorded by nobody");
+            assert!(self.asked.contains(headline), "{headline:?} was never recorded");
             assert_eq!(count, 1, "{headline:?} was recorded once");
         }
     }
@@ -510,7 +513,7 @@ fn locks_beneath(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Makes the home and its repository believe that the machine was started anew.
+/// Makes the home and its repository believe that the machine was rebooted.
 fn be_booted(home: &TestHome) {
     let claim = home.join(".git/indelible-lock");
     if let Ok(text) = std::fs::read_to_string(&claim)

@@ -67,7 +67,7 @@ fn what_is_said_counts_more_than_what_is_found_out() {
     let id = answered.json()["id"].as_str().expect("it has one").to_owned();
     assert_eq!(row(&home, &id)["project"], "git.example/team/project");
     assert_eq!(row(&home, &id)["session"], "s-2");
-    // Outside of a repository there is none.
+    // Outside of a repository there is no origin.
     let outside = home.record("observation", "outside");
     assert_eq!(row(&home, &outside.id)["project"], Value::Null);
     for bad in [&["--origin", "robot"][..], &["--session", &"x".repeat(501)]] {
@@ -76,7 +76,7 @@ fn what_is_said_counts_more_than_what_is_found_out() {
     }
 }
 
-/// Somebody else may have named the folder, and the origin of the repository in it.
+/// Another user may have named the folder, and the origin of the repository in it.
 #[test]
 fn what_is_found_out_and_does_not_fit_is_left_out() {
     let (home, deep) = home_and_project();

@@ -132,7 +132,7 @@ fn remove_index(home: &TestHome) {
 /// The index as one file, with everything in it.
 fn whole_index(home: &TestHome) -> Vec<u8> {
     let index = home.index();
-    index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("nobody else uses the index");
+    index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("no other process uses the index");
     drop(index);
     fs::read(home.join("memory/index.db")).expect("it can be read")
 }
@@ -168,7 +168,7 @@ fn a_worker_that_is_killed_after_its_first_commit_of_a_new_history_leaves_the_re
 
 /// The position passes damage with the next commit, and what the damage took is in its file and its row all the same.
 #[test]
-fn damage_that_was_found_by_somebody_killed_is_made_up_for_by_the_next() {
+fn damage_found_by_a_killed_worker_is_repaired_by_the_next() {
     let home = TestHome::new();
     let receipts = ["one", "two", "three"].map(|title| home.record("failure", title));
     let segment = home.join(".indelible/journal/0000000001.log");
@@ -272,7 +272,7 @@ fn a_key_names_the_same_record_after_all_that_says_which_home_it_is_is_gone() {
 }
 
 #[test]
-fn an_emptied_journal_costs_only_what_nobody_else_had() {
+fn an_emptied_journal_costs_only_what_no_other_store_had() {
     type Emptied = fn(&Path);
     let ways: [(&str, Emptied); 3] = [
         ("truncated", |segment| fs::write(segment, "").expect("it can be truncated")),
@@ -343,7 +343,7 @@ fn without_files_and_history_the_rows_are_enough() {
     home.assert_settled();
 }
 
-/// The machine was started anew, and of what was not synced nothing is left.
+/// After a reboot by a power cut: everything that was not synced is lost.
 #[test]
 fn after_a_power_cut_the_journal_restores_files_and_rows() {
     let home = TestHome::new();
@@ -356,7 +356,7 @@ fn after_a_power_cut_the_journal_restores_files_and_rows() {
     for receipt in &receipts {
         fs::write(home.join(&receipt.page()), "").expect("it can be emptied");
     }
-    home.start_anew();
+    home.simulate_reboot();
     home.flush();
     assert_exactly_once(&home, &receipts);
     assert_same_rows(&before, &rows(&home));
@@ -375,7 +375,7 @@ fn after_a_power_cut_a_repeat_of_a_key_is_not_the_record() {
     fs::remove_file(home.join(&first.page())).expect("the worker placed it");
     let repeat = home.recorder("failure", "the repeat").args(["--key", "k"]).ok().receipt();
     assert_eq!(repeat.id, first.id, "one key is one record");
-    home.start_anew();
+    home.simulate_reboot();
     home.flush();
     let stores = assert_exactly_once(&home, std::slice::from_ref(&first));
     assert!(stores.named("the repeat").is_empty(), "the repeat took the record's place");
@@ -502,7 +502,7 @@ fn what_its_owner_removed_stays_removed() {
 #[test]
 fn what_was_parked_is_tried_again() {
     let home = TestHome::new();
-    let mut receipts = vec![home.record("failure", "in nobody's way")];
+    let mut receipts = vec![home.record("failure", "in no file's way")];
     receipts.push(home.recorder("success", "parked").args(["--key", "k"]).ok().receipt());
     let folder = home.join("memory/successes");
     let elsewhere = home.user().join("elsewhere");
@@ -523,14 +523,14 @@ fn what_was_parked_is_tried_again() {
     let dismissed = fs::read_dir(home.join(".indelible/quarantine/dismissed")).expect("it is there");
     let names: Vec<_> = dismissed.map(|it| it.expect("it can be listed").file_name()).collect();
     let applied = names.iter().filter(|name| name.to_string_lossy().starts_with("applied-parked-"));
-    assert_eq!((applied.count(), names.len()), (1, 1), "nobody has dismissed it: {names:?}");
+    assert_eq!((applied.count(), names.len()), (1, 1), "it was not dismissed: {names:?}");
     assert_exactly_once(&home, &receipts);
     let _ = home.cmd(["status", "--check"]).ok();
     let _ = home.verify().exits(0);
     home.assert_settled();
 }
 
-/// A damaged index may hold what nobody else has: what is left of it is durable before anything is written to it.
+/// A damaged index may hold the only copy of something: its copy is durable before anything is written to it.
 #[test]
 fn a_damaged_index_is_kept_before_it_is_emptied() {
     if !has_strace() {
@@ -567,7 +567,7 @@ fn a_pending_repeat_of_a_key_does_not_take_the_place_of_a_lost_file() {
     let flush = home.cmd(["flush"].iter().chain(&one_a_batch));
     let _ = flush.env("INDELIBLE_CRASH_AT", "CommitAfterAnchor").run().aborted();
     std::fs::remove_file(home.join(&receipts[0].path)).expect("it was placed");
-    home.start_anew();
+    home.simulate_reboot();
     let _ = home.recover();
     let file = std::fs::read_to_string(home.join(&receipts[0].path)).expect("it is back");
     let committed = home.git(["show", &format!("main:{}", receipts[0].path)]).ok().stdout;

@@ -1,6 +1,6 @@
 //! File systems of other machines, really mounted: they are refused by name, and nothing is written to them.
 //!
-//! What the kernel calls them is all that there is to see, so a FUSE file system of ours is mounted under their names.
+//! What the kernel calls them is all that a program sees, so our own FUSE file system is mounted under their names.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -182,7 +182,7 @@ fn a_container_on_the_same_kernel_is_no_other_machine() {
 }
 
 #[test]
-fn a_worker_in_another_pid_namespace_is_told_apart() {
+fn a_worker_in_another_pid_namespace_is_recognised() {
     let wrapper = ["unshare", "-pf", "--kill-child", "--mount-proc"];
     let tried = std::process::Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
     if !tried.is_ok_and(|output| output.status.success()) {

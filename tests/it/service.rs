@@ -16,7 +16,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_indelible");
 /// Everything in a path that some service manager gives a meaning to.
 const ODD: &str = "a b%n $HOME 'q' \"q\" \\n & <ü>";
 
-/// `service ...` with nobody's service manager in reach: neither a bus nor a folder for one.
+/// `service ...` without a reachable service manager: neither a bus nor a folder for one.
 fn service(home: &TestHome, args: &[&str]) -> Cmd {
     home.cmd(["service"]).args(args).env("XDG_RUNTIME_DIR", home.user().join("no-run"))
 }
@@ -82,7 +82,7 @@ fn files_beneath(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_somebody_else_wrote_is_left_alone() {
+fn foreign_files_are_left_alone() {
     let home = TestHome::new();
     for manager in ["systemd", "xdg"] {
         let shown = service(&home, &["install", "--manager", manager, "--print", "--json"]).ok().json();
@@ -97,7 +97,7 @@ fn what_somebody_else_wrote_is_left_alone() {
         }
         assert_eq!(installed(&home, manager)["foreign"], true);
         assert_eq!(std::fs::read_to_string(&file).expect("it is there"), "[Unit]\nDescription=mine\n");
-        // A link is somebody else's as well, wherever it leads.
+        // A link is foreign as well, wherever it leads.
         std::fs::write(folder.join("elsewhere"), shown["definition"].as_str().expect("it is text")).expect("written");
         std::fs::remove_file(&file).expect("it is there");
         std::os::unix::fs::symlink("elsewhere", &file).expect("it can be made");
@@ -235,7 +235,7 @@ impl UserManager {
         done
         exec /lib/systemd/systemd --user"#;
 
-    /// Starts one for the user of `home`, or says why there is none.
+    /// Starts one for the user of `home`, or says why it cannot.
     fn start(home: &TestHome) -> Option<UserManager> {
         let why = "a service under a real user manager";
         if !["/lib/systemd/systemd", "systemctl", "unshare"].iter().all(|program| has(program, why)) {
@@ -332,7 +332,7 @@ fn a_real_user_manager_runs_it() {
     let shown = manager.systemctl(&home, &["show", "--property=Nice,IOSchedulingPriority,UMask", "--", unit]).ok();
     assert_eq!(shown.stdout, "UMask=0077\nNice=10\nIOSchedulingPriority=7\n");
     assert_eq!(manager.service(&home, &program, &["install", "--json"]).ok().json()["changed"], false);
-    assert_eq!(manager.status(&home)["process"], first, "installing it again started it anew");
+    assert_eq!(manager.status(&home)["process"], first, "installing it again restarted it");
 
     // It is started again when it dies. The pause is not what is tested.
     let pause = manager.run.join("systemd/user").join(format!("{unit}.d"));
@@ -497,7 +497,7 @@ impl Drop for Autostart {
 }
 
 #[test]
-fn nobody_starts_a_worker_unasked() {
+fn no_command_starts_a_worker_unasked() {
     let home = TestHome::new();
     let _ = home.record_each("quietly");
     assert!(!home.join(".indelible/autostart").exists());
@@ -509,7 +509,7 @@ fn a_worker_is_started_on_its_own_when_asked_for() {
     let it = Autostart::new();
     let _ = it.home.cmd(["worker", "--detach"]).ok();
     let process = it.wait_for_process();
-    assert_eq!(getsid(Some(process)).expect("it runs"), process, "it is in somebody else's session");
+    assert_eq!(getsid(Some(process)).expect("it runs"), process, "it is in another process's session");
     let again = it.home.cmd(["worker", "--detach"]).run().exits(75);
     assert!(again.stderr.contains("another has the lock"), "{again}");
     let receipt = it.home.record("failure", "to be committed by it");
@@ -541,9 +541,9 @@ fn a_recorder_starts_a_worker_that_shares_nothing_with_it() {
     let group = i32::try_from(hook.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
     assert!(hook.wait().expect("it is our child").success());
     let _ = kill_process_group(group, Signal::KILL);
-    assert!(input.write_all(b"x").is_err(), "somebody still has the hook's input");
+    assert!(input.write_all(b"x").is_err(), "a process still has the hook's input open");
 
-    assert_eq!(getsid(Some(process)).expect("it runs"), process, "it is in somebody else's session");
+    assert_eq!(getsid(Some(process)).expect("it runs"), process, "it is in another process's session");
     let about = PathBuf::from(format!("/proc/{}", process.as_raw_nonzero()));
     assert_eq!(std::fs::read_link(about.join("cwd")).expect("it runs"), Path::new("/"));
     for number in ["0", "1", "2"] {
@@ -580,7 +580,7 @@ fn a_worker_is_started_at_most_once_a_minute() {
 
 /// A recorder's promise does not depend on what becomes of the worker.
 #[test]
-fn a_worker_that_cannot_be_started_is_nobodys_failure() {
+fn a_worker_that_cannot_be_started_fails_no_recorder() {
     let it = Autostart::new();
     std::fs::create_dir(it.attempt()).expect("nothing is there");
     let outcome = it.home.recorder("failure", "kept all the same").ok();

@@ -65,12 +65,12 @@ fn record(home: &TestHome, dice: &mut Dice, tally: &Tally, round: u64, number: u
     }
     let outcome = running.wait();
     match outcome.code() {
-        Some(0) => tally.kept.lock().expect("nobody panicked").push(outcome.receipt()),
+        Some(0) => tally.kept.lock().expect("no thread panicked").push(outcome.receipt()),
         None => drop(tally.unpromised.fetch_add(1, Ordering::Relaxed)),
         // A sync that failed says itself that its record may appear.
         Some(74) if fate == 0 => drop(tally.unpromised.fetch_add(1, Ordering::Relaxed)),
         Some(74 | 75) if fate == 0 => drop(tally.refused.fetch_add(1, Ordering::Relaxed)),
-        _ => panic!("a recorder that nobody harmed failed: {outcome}"),
+        _ => panic!("a recorder failed without a fault: {outcome}"),
     }
 }
 
@@ -127,7 +127,7 @@ fn soak() {
                 record(&home, &mut dice, &tally, round, number);
             });
         };
-        let _ = beside(work, || git(&home, &mut gits.lock().expect("nobody panicked")));
+        let _ = beside(work, || git(&home, &mut gits.lock().expect("no thread panicked")));
         if dice.below(4) == 0 {
             let _ = home.cmd(["recover", "--timeout", "20"]).run();
         }
@@ -146,10 +146,10 @@ fn check(home: &TestHome, tally: &Tally, round: u64) {
     let _ = home.recover();
     let _ = home.cmd(["repair", "--dismiss"]).run();
     home.recover_fully();
-    let kept = tally.kept.lock().expect("nobody panicked");
+    let kept = tally.kept.lock().expect("no thread panicked");
     let stores = assert_exactly_once(home, &kept);
     let unpromised = tally.unpromised.load(Ordering::Relaxed);
     let beyond = stores.ids().len() - kept.len();
     println!("round {round}: {} kept, {unpromised} unpromised, of which {beyond} are there", kept.len());
-    assert!(beyond <= unpromised, "{beyond} records are there that nobody recorded");
+    assert!(beyond <= unpromised, "{beyond} records are there that were never recorded");
 }

@@ -1,4 +1,4 @@
-//! The command line with somebody sitting before it.
+//! The command line at a terminal.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -249,7 +249,7 @@ fn who_goes_away_instead_has_recorded_nothing() {
 }
 
 #[test]
-fn nobody_is_asked_where_nobody_sits() {
+fn no_prompt_without_a_terminal() {
     let home = TestHome::new();
     let before = home.journal();
     // JSON is for programs, even at a terminal.
@@ -266,7 +266,7 @@ fn nobody_is_asked_where_nobody_sits() {
     assert_eq!(home.journal(), before);
 }
 
-/// What runs a program in a session of its own at the terminal. Whoever starts the tests in the background may have them
+/// What runs a program in a session of its own at the terminal. A shell that starts the tests in the background may have them
 /// ignore what Ctrl-C sends.
 const IN_SESSION: [&str; 4] = ["env", "--default-signal=INT", "setsid", "--ctty"];
 

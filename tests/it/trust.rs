@@ -124,7 +124,7 @@ fn a_cloned_home_is_passed_by_and_decides_nothing() {
     assert!(!user.join("RAN").exists(), "the clone's program was run");
     assert_eq!(journal(&clone), before, "something is in its journal");
 
-    // It is told how much came from within, where a person or an agent looks.
+    // The user sees how many records came from within, where a person or an agent looks.
     let status = user.within(&user.join(""), &["status", "--json"]).ok().json();
     assert_eq!(status["passed"], json!([{ "path": clone, "records": 9 }]));
     let start = json!({"hook_event_name": "SessionStart", "session_id": "s"}).to_string();
@@ -692,7 +692,7 @@ fn settings_that_cannot_be_read_at_the_moment_are_not_called_bad() {
         let strace = Cmd::new("strace", other.home.user()).args(["-qq", "-o", "/dev/null", "-P"]).args([&notes]);
         let strace = strace.args(["-e", "trace=openat,openat2", "-e", &inject, binary]);
         let said = strace.args(["record", "failure", "--title", "t", "--domain", "d"]).folder(&home).run().exits(75);
-        assert!(said.stderr.contains("it cannot be told whether you trust the home at"), "{said}");
+        assert!(said.stderr.contains("cannot determine whether you trust the home at"), "{said}");
     }
     assert_eq!((other.pending(&home), other.in_default()), (0, 0));
 }

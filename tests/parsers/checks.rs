@@ -113,7 +113,7 @@ fn page(bytes: &[u8]) {
 
 fn is_read_as_written(id: RecordId, created_at: jiff::Timestamp, request: &Request) {
     let files = page::files(id, created_at, request, Level::Day);
-    let again = page::parse(files[0].text.as_bytes()).expect("a page of ours");
+    let again = page::parse(files[0].text.as_bytes()).expect("one of our pages");
     assert_eq!((again.id, again.request.as_ref()), (id, Some(request)));
     assert_eq!(again.created_at.as_millisecond(), created_at.as_millisecond());
     assert_eq!(id_of(files[0].text.as_bytes()), Some(id));
@@ -173,7 +173,7 @@ fn config(bytes: &[u8]) {
         let options = settings.worker();
         for wait in [options.age_max, options.poll, options.stop, options.batch.keep, options.batch.index_wait] {
             let now = std::time::Instant::now();
-            assert!(now.checked_add(wait).is_some(), "nobody can wait for {wait:?}");
+            assert!(now.checked_add(wait).is_some(), "{wait:?} is too long to wait");
         }
         assert!(options.batch.records_max > 0 && options.batch.segment_bytes_max > 0, "nothing could be committed");
     }
@@ -275,7 +275,7 @@ fn recovered(exclusive: &Exclusive<'_>) -> Result<(), recover::Error> {
     recover::recover(&mut pipeline, recover::Scope::Everything, &mut Quiet).map(drop)
 }
 
-/// Progress that nobody looks at.
+/// Progress callbacks that do nothing.
 struct Quiet;
 
 impl Progress for Quiet {

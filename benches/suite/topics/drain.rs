@@ -11,7 +11,7 @@ use crate::process::{MIB, Usage, measured};
 use crate::report::Report;
 use crate::samples::{Samples, grouped, number};
 
-/// What git is told to sync: everything that a commit of ours syncs, or nothing.
+/// What git has to sync: everything that our commits sync, or nothing.
 const SYNCED: [&str; 4] = ["-c", "core.fsync=all", "-c", "core.fsyncMethod=fsync"];
 const UNSYNCED: [&str; 2] = ["-c", "core.fsync=none"];
 /// Where a sync costs nothing, this many records are enough to see what is left.

@@ -106,11 +106,11 @@ fn fire(home: &Path, all: usize, rate: usize, start: Instant) -> (Vec<(String, I
                 output(&mut indelible(home, &["--json", "record", "failure", "--domain", "bench", "--title", &title]));
             let receipt: serde_json::Value = serde_json::from_str(&said).expect("a receipt is JSON");
             let path = receipt["path"].as_str().expect("a receipt has a path").to_owned();
-            recorded.lock().expect("nobody panicked").push((path, at));
+            recorded.lock().expect("no thread panicked").push((path, at));
         }
     };
     std::thread::scope(|scope| (0..RECORDERS.min(all)).for_each(|_| drop(scope.spawn(work))));
-    (recorded.into_inner().expect("nobody panicked"), late.into_inner())
+    (recorded.into_inner().expect("no thread panicked"), late.into_inner())
 }
 
 /// Notes each commit that the branch comes to hold, with when that was seen.

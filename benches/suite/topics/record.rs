@@ -110,7 +110,7 @@ fn table(report: &mut Report, turns: &Turns) {
     report.table(&["one record", "p50", "p95", "p99", "/ bare floor", "/ full floor", "runs"], rows);
 }
 
-/// Everything is read from the disk anew.
+/// Drops the caches: everything is read from the disk again.
 fn cold(lab: &Lab, report: &mut Report) {
     if !drop_caches() {
         report.skip("cold caches (only root may drop the system's)");
@@ -265,7 +265,7 @@ fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Sampl
     })
 }
 
-/// Somebody else records all the time, and the worker commits it all the time.
+/// Other recorders and a worker run all the time.
 fn beside_a_busy_worker(lab: &Lab, report: &mut Report) {
     report.heading("Beside a busy worker");
     let home = homes::new(&lab.scratch("busy-home"));

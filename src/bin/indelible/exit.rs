@@ -231,7 +231,7 @@ impl Promise for index::Error {
     fn advice(&self) -> Option<String> {
         match self {
             index::Error::Unopenable { path, .. } => Some(format!(
-                "records are kept and committed all the same. Where `indelible repair` does not mend it, give {} to this \
+                "records are kept and committed all the same. If `indelible repair` does not fix it, give {} to this \
                  user, or move it away",
                 path.display()
             )),
@@ -258,7 +258,7 @@ impl Promise for history::Error {
             }
             history::Error::Inside { .. } => Some("nothing was changed".into()),
             error if error.is_unsupported() => {
-                Some("records are kept in the journal until a repository is there that can take them".into())
+                Some("records stay in the journal until there is a repository that can take them".into())
             }
             _ => None,
         }
@@ -337,12 +337,12 @@ impl Promise for adopt::Error {
             }
             Error::NotAdopted(_) => Some("there is nothing to release".into()),
             Error::Newer(_) => Some("use the version of the program that adopted it, or a newer one".into()),
-            Error::Damaged(_) => Some("mend it first (sqlite3's .recover, or a copy); nothing was changed".into()),
+            Error::Damaged(_) => Some("repair it first (sqlite3's .recover, or a copy); nothing was changed".into()),
             Error::Conflict(_) => {
                 Some("one of its tables or views has a name that indelible needs; nothing was changed".into())
             }
             Error::Unsettled { .. } => {
-                Some("see `indelible verify`; `indelible repair` mends it, or with --dismiss takes it as seen".into())
+                Some("see `indelible verify`; `indelible repair` fixes it; with --dismiss it stops reporting it".into())
             }
             Error::Index(index::Error::Busy { .. }) => Some(
                 "some process has the database open; wait for it, or end it, and run the same command again".into(),
@@ -429,7 +429,7 @@ macro_rules! promise_of_their_cause {
 promise_of_their_cause! {
     init::Error: Busy Home Fs Journal Index History;
     audit::Error: Fs Journal Index History;
-    recover::Error: Batch Audit;
+    recover::Error: Pipeline Audit;
     verify::Error: Home Fs Journal Index History Audit Pipeline;
-    worker::Error: Home Fs Batch Recover;
+    worker::Error: Home Fs Pipeline Recover;
 }

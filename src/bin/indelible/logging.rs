@@ -105,7 +105,7 @@ fn refuse_links(folder: &Dir) -> Result<(), Failure> {
             let path = folder.path().join(name);
             return Err(Failure::new(
                 Exit::Refused,
-                format!("refused {}: it is not a plain file of its own", path.display()),
+                format!("refused {}: it is not a plain file with a single name", path.display()),
             ));
         }
     }

@@ -59,7 +59,7 @@ fn run() -> Exit {
         Ok(Ok(exit)) => return if records { exit } else { said(exit, json) },
         Ok(Err(failure)) => failure,
         // The panic has printed its message on stderr. Records that were durable before have been acknowledged.
-        Err(_) => Failure::new(Exit::Io, "the program met a bug of its own and stopped")
+        Err(_) => Failure::new(Exit::Io, "a bug in indelible stopped the program")
             .hint("please report the lines above; every acknowledged record is kept"),
     };
     output::failure(&failure, json);

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_one_version_are_told_apart() {
+    fn folders_of_one_version_are_distinguished() {
         for path in [
             "/opt/homebrew/Cellar/indelible/0.1.0/bin/indelible",
             "/home/ada/.local/share/mise/installs/indelible/0.1.0/indelible",

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_folders_of_ours() {
+    fn all_are_our_folders() {
         for folder in [config_folder(), state_folder(), data_folder()].into_iter().flatten() {
             assert!(folder.is_absolute() && folder.ends_with(OURS), "{}", folder.display());
         }

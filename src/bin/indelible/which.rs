@@ -107,7 +107,7 @@ fn found() -> Result<Found, Failure> {
             return Ok(found);
         }
         let unknown = |error| {
-            let what = format!("it cannot be told whether you trust the home at {}", text::path(folder));
+            let what = format!("cannot determine whether you trust the home at {}", text::path(folder));
             Failure::of(&what, &error).hint("nothing was done; run the same command again")
         };
         match user::standing(folder).map_err(unknown)? {

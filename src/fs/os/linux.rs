@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proc_that_hides_processes_is_told_by_its_mount() {
+    fn a_proc_that_hides_processes_is_detected_by_its_mount() {
         let shown = "22 27 0:21 / /proc rw,relatime - proc proc rw\n";
         assert!(!hides_processes(shown));
         for (options, hides) in

@@ -205,7 +205,7 @@ impl<'h> GitCommits<'h> {
     fn commit(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
         loop {
             let records: Vec<&Intent> = batch.intents.iter().collect();
-            let wanted = history::Batch {
+            let wanted = history::NewCommit {
                 records: &records,
                 pages: &batch.pages,
                 change: batch.change.as_ref(),

@@ -21,7 +21,7 @@ const ATTEMPTS_MAX: usize = 10;
 
 /// The input of a commit.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct NewCommit<'a> {
     /// Records, in the journal's order. A file whose path is already in the tree keeps its content.
     pub records: &'a [&'a Intent],
     /// Derived pages. They replace what the tree has at their path.
@@ -83,7 +83,7 @@ impl History {
     /// [`Error::Locked`] and [`Error::Contended`] when others were in the way for the whole time.
     /// [`Error::Reference`], [`Error::Damaged`], [`Error::Io`] and [`Error::Git`] as they say. If the last step fails,
     /// which moves the anchor, the batch is already committed; the next call finds it so.
-    pub fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Error> {
+    pub fn commit(&self, batch: &NewCommit<'_>) -> Result<Committed, Error> {
         let wanted = Wanted::of(batch)?;
         self.take_in();
         let committed = self.commit_wanted(batch, &wanted)?;
@@ -91,7 +91,7 @@ impl History {
         Ok(committed)
     }
 
-    fn commit_wanted(&self, batch: &Batch<'_>, wanted: &Wanted<'_>) -> Result<Committed, Error> {
+    fn commit_wanted(&self, batch: &NewCommit<'_>, wanted: &Wanted<'_>) -> Result<Committed, Error> {
         for _ in 0..ATTEMPTS_MAX {
             let repository = self.repository()?;
             let base = self.base(&repository)?;
@@ -123,7 +123,7 @@ impl History {
 
     /// Finishes a batch when the tree that was read already has all of it. False if the branch has appeared in the
     /// meantime.
-    fn settle_for(&self, repository: &Repository, base: &Base, batch: &Batch<'_>) -> Result<bool, Error> {
+    fn settle_for(&self, repository: &Repository, base: &Base, batch: &NewCommit<'_>) -> Result<bool, Error> {
         let is_empty = batch.records.is_empty() && batch.pages.is_empty() && batch.change.is_none();
         if let (None, Some(parent), false) = (base.branch, base.parent, is_empty) {
             // Their HEAD has it, as after a merge of a branch that they then removed: ours restarts there.
@@ -210,7 +210,7 @@ impl Leaf<'_> {
 }
 
 impl<'a> Wanted<'a> {
-    fn of(batch: &Batch<'a>) -> Result<Wanted<'a>, Error> {
+    fn of(batch: &NewCommit<'a>) -> Result<Wanted<'a>, Error> {
         let mut root = Wanted::default();
         for (number, record) in batch.records.iter().enumerate() {
             for file in &record.files {
@@ -288,7 +288,7 @@ fn is_gits_own(part: &str) -> bool {
 
 /// A commit under construction.
 struct Draft<'r, 'a> {
-    batch: &'r Batch<'a>,
+    batch: &'r NewCommit<'a>,
     source: &'r Odb<'r>,
     /// The objects for the pack. They are not checked for existence: looking up a new object in every pack costs more
     /// than all the rest.
@@ -301,7 +301,7 @@ struct Draft<'r, 'a> {
 }
 
 impl<'r, 'a> Draft<'r, 'a> {
-    fn new(source: &'r Odb<'r>, batch: &'r Batch<'a>) -> Draft<'r, 'a> {
+    fn new(source: &'r Odb<'r>, batch: &'r NewCommit<'a>) -> Draft<'r, 'a> {
         let is_new = vec![false; batch.records.len()];
         let (objects, ids) = (Vec::new(), HashSet::new());
         Draft { batch, source, objects, ids, is_new, pages: 0, obstacles: Vec::new() }
@@ -438,7 +438,7 @@ pub(super) mod tests {
         let repository = history.repository().expect("opened");
         let position =
             Position { segment: crate::model::position::SegmentId(uuid::Uuid::nil()), offset: 0, checksum: 0 };
-        let batch = Batch {
+        let batch = NewCommit {
             records,
             pages: &[],
             change: None,

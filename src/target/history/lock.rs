@@ -164,7 +164,7 @@ impl Claim {
         for lock in locks(history) {
             match Stamp::of_itself(&lock) {
                 Ok(stamp) if !self.is_left_behind(&lock) => {
-                    if nobody_at_work(history, stamp) {
+                    if no_process_at_work(history, stamp) {
                         set_aside(history, &lock, Some(stamp));
                     }
                     all_gone &= !lock.exists();
@@ -293,7 +293,7 @@ impl Watched {
         let enough = history.options.lock_stale_after;
         let Some(stamp) = self.stamp.filter(|_| self.since.elapsed() >= enough) else { return false };
         Stamp::of_itself(file).is_ok_and(|now| now == stamp)
-            && (nobody_at_work(history, stamp) || claim.is_from_before_boot(file))
+            && (no_process_at_work(history, stamp) || claim.is_from_before_boot(file))
     }
 }
 
@@ -326,7 +326,7 @@ fn names_a_commit(file: &Path) -> bool {
 }
 
 /// Whether no process has the lock open, and no process that could release it is at work in the repository.
-fn nobody_at_work(history: &History, lock: Stamp) -> bool {
+fn no_process_at_work(history: &History, lock: Stamp) -> bool {
     let folders = [&history.home, &history.common].into_iter().filter_map(|it| os::real_path(it).ok());
     !os::may_be_at_work(&folders.collect::<Vec<_>>(), |it| *it == lock)
 }

@@ -73,7 +73,7 @@ use modes::Modes;
 use options::{name_for_git, signature};
 
 pub use check::Damage;
-pub use commit::{Batch, Changes, Committed};
+pub use commit::{Changes, Committed, NewCommit};
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};

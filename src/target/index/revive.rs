@@ -42,7 +42,7 @@ impl Index {
         let copied = copy.and_then(|copy| row_of(&copy.connection, table, &id, number).ok().flatten());
         let revived = match copied.map(|cells| insert(&transaction, table, cells)) {
             Some(Ok(())) => Ok(Revived::AsCopied),
-            _ => insert_anew(&transaction, table, row, number).map(|()| Revived::Anew),
+            _ => reinsert(&transaction, table, row, number).map(|()| Revived::Anew),
         };
         match revived {
             Ok(revived) => {
@@ -93,7 +93,7 @@ pub(super) fn insert(connection: &Connection, table: &str, cells: Vec<(String, V
 }
 
 /// Inserts a row from the record, under the old number.
-fn insert_anew(
+fn reinsert(
     transaction: &rusqlite::Transaction<'_>,
     table: &str,
     row: &RowImage<'_>,

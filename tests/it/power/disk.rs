@@ -201,7 +201,7 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the disk in hand")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 
     /// Puts the disk's file into the folder `there`.

@@ -1,7 +1,7 @@
-//! A machine to pull the plug of: a real file system on a disk of ours, and the processes that use it.
+//! A machine to pull the plug of: a real file system on our own disk, and the processes that use it.
 //!
-//! All of it lives in a mount namespace of its own. So every process that was started on it can be found, whoever
-//! started it, and whatever is mounted goes with the last of them, even where the tests themselves are killed.
+//! All of it lives in a mount namespace of its own. So every process that was started on it can be found, whatever
+//! process started it, and whatever is mounted goes with the last of them, even where the tests themselves are killed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -205,7 +205,7 @@ fn is_ours(process: Pid) -> bool {
     theirs.is_ok_and(|theirs| theirs == ours)
 }
 
-/// Kills `process` if it still is one of ours.
+/// Kills `process` if it is still one of our processes.
 fn kill(process: &Pid) -> Option<OwnedFd> {
     let held = pidfd_open(*process, PidfdFlags::empty()).ok()?;
     // Held, its number cannot become another's; so it is asked again.

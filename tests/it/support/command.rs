@@ -19,7 +19,7 @@ pub struct Cmd {
 }
 
 impl Cmd {
-    /// The program `program` for somebody whose own folder is `user`.
+    /// The program `program` for a user whose home folder is `user`.
     pub fn new(program: impl AsRef<OsStr>, user: &Path) -> Cmd {
         let mut command = Command::new(program.as_ref());
         command.env_clear().env("HOME", user).current_dir(user);

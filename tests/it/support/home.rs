@@ -243,7 +243,7 @@ impl TestHome {
     }
 
     /// Makes the home look as after a start of the machine: the boot is in the rows' watermark.
-    pub fn start_anew(&self) {
+    pub fn simulate_reboot(&self) {
         let boot = "UPDATE indelible SET value = json_set(value, '$.boot', 'another boot') WHERE name = 'watermark'";
         self.index().execute(boot, []).expect("the index can be written");
     }

@@ -61,7 +61,7 @@ pub fn recorders_at_once(home: &TestHome, kinds: &[&str], count: usize) -> Vec<R
     };
     let mut running: Vec<_> = (0..count).map(start).collect();
     let waits = |it: &mut Child| it.try_wait().expect("it is our child").is_none();
-    assert!(running.iter_mut().all(waits), "somebody did not wait");
+    assert!(running.iter_mut().all(waits), "a recorder did not wait");
     drop(gate);
     let receipt = |(number, mut recorder): (usize, Child)| {
         let status = recorder.wait().expect("it is our child");

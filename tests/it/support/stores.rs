@@ -145,7 +145,7 @@ impl Stores {
         wrong
     }
 
-    /// What is wrong with the stores as a whole: what nobody recorded, and what is there twice.
+    /// What is wrong with the stores as a whole: records that were never recorded, and duplicates.
     pub fn general_problems(&self) -> Vec<String> {
         let mut wrong: Vec<_> = self.doubled.iter().map(|path| format!("two rows say {path}")).collect();
         for (table, there, known) in &self.tables {
@@ -190,7 +190,7 @@ pub fn assert_exactly_once(home: &TestHome, receipts: &[Receipt]) -> Stores {
     stores
 }
 
-/// Holds that what was recorded as `headline`, which nobody was promised, is in each store once or in none. Returns how
+/// Holds that what was recorded as `headline`, which was not acknowledged, is in each store once or in none. Returns how
 /// many records of that name there are.
 #[track_caller]
 pub fn assert_absent_or_whole(home: &TestHome, headline: &str) -> usize {

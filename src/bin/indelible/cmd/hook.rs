@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
     let answer = said.unwrap_or_else(|_| {
-        let panicked = || count_one(context, None, Outcome::Failed, Some("the hook met a bug of its own and stopped"));
+        let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         None
     });

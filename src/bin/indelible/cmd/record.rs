@@ -40,7 +40,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
     }
     if receipt.headline_has_lines {
-        output::warn("what names the record has several lines: it is kept as given, and shown as one");
+        output::warn("the headline has several lines: it is stored as given, and shown as one line");
     }
     context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);

@@ -19,26 +19,44 @@ use crate::settings::{Settings, TEMPLATE};
 const WHAT: &str = "recovery is not finished";
 
 pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
-    context.name_home()?;
-    let home = open_or_mend(context, WHAT)?;
-    let settings = context.settings(&home)?;
-    let mut bars = Bars::new(context.json);
-    let job =
-        Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT, search: Bound::Time(SEARCH_MAX) };
-    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
-    let report = done.report.unwrap_or_default();
+    let Recovered { report, .. } = recovered(context, timeout_s, WHAT, Bound::Time(SEARCH_MAX))?;
     say(context, &report);
     Ok(if report.lost.is_empty() { Exit::Done } else { Exit::Disagreement })
 }
 
+/// A home after its recovery.
+pub struct Recovered {
+    pub home: Home,
+    pub settings: Settings,
+    pub bars: Bars,
+    pub report: Report,
+}
+
+/// Opens the home and recovers it, or has its worker do so. `what` says what is not done if that fails,
+/// `search` how long the search database is brought up to date.
+pub fn recovered(
+    context: &Context,
+    timeout_s: u64,
+    what: &'static str,
+    search: Bound,
+) -> Result<Recovered, Failure> {
+    context.name_home()?;
+    let home = open_or_mend(context, what)?;
+    let settings = context.settings(&home)?;
+    let mut bars = Bars::new(context.json);
+    let job = Job { home: &home, settings: &settings, want: Want::Recover, what, search };
+    let report = job.run(crate::settings::seconds(timeout_s), &mut bars)?.report.unwrap_or_default();
+    Ok(Recovered { home, settings, bars, report })
+}
+
 /// Opens the home. If its private folder is missing or incomplete and the rest is there, makes that folder first.
-pub fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failure> {
+fn open_or_mend(context: &Context, what: &'static str) -> Result<Home, Failure> {
     let path = context.home_path()?;
     match open_whole(&path) {
         Err(home::Error::Missing(_) | home::Error::Broken { .. }) if looks_like_a_home(&path) => {
             let settings = Settings::at(&path, &context.overrides)?;
             init(&path, settings.history(), TEMPLATE).map_err(|error| Failure::of(what, &error))?;
-            output::warn(&format!("{}: what was missing of the home was made again", text::path(&path)));
+            output::warn(&format!("{}: recreated the missing parts of the home", text::path(&path)));
             Home::open(&path).map_err(|error| Failure::of(what, &error))
         }
         opened => opened.map_err(|error| Failure::of(what, &error)),

@@ -112,7 +112,7 @@ fn say_done(done: &Released) {
         line(&format!("{} put back", output::count(done.scripts, "script", "scripts")));
     }
     for name in &done.replaced {
-        line(&format!("scripts/{name} is not ours any more and was left alone; the one before is kept"));
+        line(&format!("scripts/{name} is no longer ours and was left alone; the original is kept"));
     }
     if let Some(aside) = &done.aside {
         line(&format!("the private folder is {aside}; remove it when you like"));

@@ -4,26 +4,18 @@ use indelible::hook::count;
 use indelible::quarantine::Quarantine;
 use indelible::target::search::Bound;
 use indelible::verify::verify;
-use indelible::worker::Want;
 use serde_json::json;
 
-use super::flush::Job;
-use super::recover::open_or_mend;
+use super::recover::{Recovered, recovered};
 use super::{Context, recover};
 use crate::exit::{Exit, Failure};
 use crate::lost;
-use crate::output::{self, Bars};
+use crate::output;
 
 const WHAT: &str = "the home is not repaired";
 
 pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Failure> {
-    context.name_home()?;
-    let home = open_or_mend(context, WHAT)?;
-    let settings = context.settings(&home)?;
-    let mut bars = Bars::new(context.json);
-    let job = Job { home: &home, settings: &settings, want: Want::Recover, what: WHAT, search: Bound::Everything };
-    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
-    let mended = done.report.unwrap_or_default();
+    let Recovered { home, settings, mut bars, report: mended } = recovered(context, timeout_s, WHAT, Bound::Everything)?;
     let (dismissed, lost) = match dismiss {
         true => {
             let quarantine = Quarantine::new(&home).map_err(|error| Failure::of(WHAT, &error))?;

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::user;
 use crate::which;
 
-const WHAT: &str = "the home's status could not be told";
+const WHAT: &str = "the home's status could not be read";
 
 pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;

@@ -54,7 +54,7 @@ pub fn say(context: &Context, report: &Report) {
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
         false => {
-            let what = format!("{records}; what is listed above disagrees: `indelible repair` mends it");
+            let what = format!("{records}; the stores disagree as listed above: run `indelible repair`");
             output::line(&output::hint(&what));
         }
     }

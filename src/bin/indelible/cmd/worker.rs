@@ -48,7 +48,7 @@ pub fn run(context: &Context, log: LogTo) -> Result<Exit, Failure> {
     loop {
         match worker::run(&lock, &events, &mut program, &options) {
             Ok(Ended::Stopped) => {
-                tracing::info!("worker stopped: what was recorded before it was asked to is committed");
+                tracing::info!("worker stopped: everything recorded before the request is committed");
                 return Ok(Exit::Done);
             }
             Ok(Ended::OutOfTime) => {

@@ -23,7 +23,7 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// If the notes of trusted homes cannot be read.
 pub fn id_of(home: &Dir, id: Option<HomeId>) -> Result<Option<HomeId>, Failure> {
     let Some(id) = id else { return Ok(None) };
-    let what = "your own settings of single homes cannot be told apart";
+    let what = "cannot determine which of your own settings are for this home";
     let notes = user::state_folder().map(|state| Notes::read(&state)).transpose();
     let notes = notes.map_err(|error| Failure::of(what, &error))?.unwrap_or_default();
     Ok(notes.id_of(home.path(), id))
@@ -91,7 +91,7 @@ pub fn may_redact(home: &Home) -> bool {
 /// A failure to parse the settings in the file at `path`.
 pub(super) fn mend(path: &Path) -> Failure {
     Failure::new(Exit::NoHome, format!("the settings in {} cannot be read", text::path(path)))
-        .hint("mend the file, or move it away to go on with the defaults")
+        .hint("fix the file, or move it away to use the defaults")
 }
 
 /// A failure to read the file at `path`. Unless it is a folder or too large, its content may be valid, and it only cannot be

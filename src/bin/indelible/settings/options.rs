@@ -71,7 +71,7 @@ impl Settings {
     /// Exit 78 for an invalid pattern.
     pub fn redactor(&self) -> Result<Redactor, Failure> {
         Redactor::new(&self.redact.patterns).map_err(|error| {
-            Failure::new(Exit::NoHome, "invalid setting").because(&error).hint("mend [redact.patterns]")
+            Failure::new(Exit::NoHome, "invalid setting").because(&error).hint("fix [redact.patterns]")
         })
     }
 

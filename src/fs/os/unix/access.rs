@@ -38,13 +38,13 @@ pub fn others_who_can_change_open(file: &File) -> io::Result<Option<Others>> {
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 fn is_ours_or_roots(found: &Metadata) -> bool {
-    found.uid() == user() || found.uid() == 0 || is_nobody_here(found.uid())
+    found.uid() == user() || found.uid() == 0 || is_overflow_user_here(found.uid())
 }
 
 /// Whether `owner` stands for every user without a number here, including root: in the user namespace of a sandbox that
 /// has only this user, `/` and `/home` appear as owned by it. Which of those users it is cannot be known, and none of
 /// them can be in that namespace.
-fn is_nobody_here(owner: u32) -> bool {
+fn is_overflow_user_here(owner: u32) -> bool {
     let read = |path| std::fs::read_to_string(path).ok();
     let stands_in = |owner: u32| read("/proc/sys/kernel/overflowuid").is_some_and(|it| it.trim() == owner.to_string());
     stands_in(owner) && read("/proc/self/uid_map").is_some_and(|map| has_neither(&map, 0, owner))
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_nobody_only_in_a_namespace_without_either() {
+    fn root_is_the_overflow_user_only_in_a_namespace_without_either() {
         for (map, is_so) in [
             ("         0          0 4294967295\n", false),
             ("      1000       1000          1\n", true),

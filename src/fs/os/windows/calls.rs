@@ -24,7 +24,7 @@ use windows_sys::Win32::Foundation as win;
 use windows_sys::Win32::Storage::FileSystem as fs;
 use windows_sys::Win32::System::IO::{IO_STATUS_BLOCK, IO_STATUS_BLOCK_0};
 
-use super::super::super::Found;
+use super::super::super::Metadata;
 use super::{APPEND_LOCK, information, lock_range, unlock_range};
 
 /// How long an append waits for others, each of which is one call.
@@ -169,9 +169,9 @@ impl RenameFlags {
     pub const NOREPLACE: RenameFlags = RenameFlags;
 }
 
-pub type Stat = Found;
+pub type Stat = Metadata;
 
-pub fn found(stat: &Stat) -> Found {
+pub fn found(stat: &Stat) -> Metadata {
     *stat
 }
 
@@ -285,14 +285,14 @@ pub fn fstat(handle: &Handle) -> Result<Stat, Errno> {
     stat(&handle.file)
 }
 
-fn stat(file: &File) -> Result<Found, Errno> {
+fn stat(file: &File) -> Result<Metadata, Errno> {
     let found = information(file)?;
     let has = |attribute| found.dwFileAttributes & attribute != 0;
     let (is_link, is_folder) = (has(fs::FILE_ATTRIBUTE_REPARSE_POINT), has(fs::FILE_ATTRIBUTE_DIRECTORY));
     // An open file that is being removed keeps its name for the system until it is closed, but has none for other
     // processes.
     let links = if is_being_removed(file)? { 0 } else { found.nNumberOfLinks.into() };
-    Ok(Found {
+    Ok(Metadata {
         is_folder: is_folder && !is_link,
         is_file: !is_folder && !is_link,
         size: u64::from(found.nFileSizeHigh) << 32 | u64::from(found.nFileSizeLow),

@@ -101,7 +101,7 @@ fn after_a_boot_the_locks_of_others_stay_in_their_repository() {
 }
 
 #[test]
-fn after_a_boot_a_git_program_at_work_keeps_its_lock_and_a_pack_writer_of_ours_does_not() {
+fn after_a_boot_a_git_program_at_work_keeps_its_lock_and_our_pack_writer_does_not() {
     if !can_look_at_processes() {
         return;
     }

@@ -167,7 +167,7 @@ fn position(offset: u64) -> Position {
 fn commit(history: &History, records: &[Intent], pages: &[FileImage]) -> Result<Committed, Error> {
     let records: Vec<&Intent> = records.iter().collect();
     let position = position(records.len() as u64);
-    history.commit(&Batch { records: &records, pages, change: None, home: HOME, journal: JOURNAL, position })
+    history.commit(&NewCommit { records: &records, pages, change: None, home: HOME, journal: JOURNAL, position })
 }
 
 fn keep(history: &History, records: &[Intent]) -> (CommitId, usize) {

@@ -41,7 +41,7 @@ fn gc_after_a_staged_pack_does_not_touch_it() {
 }
 
 #[test]
-fn leftovers_of_ours_are_swept_and_others_are_not() {
+fn our_leftovers_are_swept_and_others_are_not() {
     let (home, history) = Home::ours();
     keep(&history, &three_records());
     let packs = home.path.join(".git/objects/pack");

@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presence_is_told_from_how_often_a_record_is_where() {
+    fn presence_follows_from_the_number_of_places() {
         let of = |counts: &[usize]| presence(counts.iter().copied());
         assert_eq!(of(&[1, 1, 1]), Presence::Whole);
         assert_eq!(of(&[0, 0, 0]), Presence::Nowhere);

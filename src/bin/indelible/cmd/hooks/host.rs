@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plugin_calls_what_it_is_told_to() {
+    fn the_plugin_calls_the_configured_command() {
         let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()) };
         assert!(plugin(&call).contains("const COMMAND = [\"/a \\\"b\\\"/indelible\",\"--home\",\"/h\"];"));
         assert_eq!(called_by(&plugin(&call)), call.program);

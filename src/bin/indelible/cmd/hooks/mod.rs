@@ -137,7 +137,10 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     if restored {
         file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
     } else if kept.is_some() && !context.json {
-        output::line(&format!("how it was before the hooks were installed is still in {}", text::path(&copy)));
+        output::line(&format!(
+            "the settings as they were before the hooks were installed are still in {}",
+            text::path(&copy)
+        ));
     }
     if context.json {
         output::json(&change.told(true));
@@ -245,7 +248,7 @@ fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
 
 /// This program, and the home, if one was named. Without it a hook finds its home as every command does.
 fn call(context: &Context) -> Result<Call, Failure> {
-    let what = "it cannot be told which program the hooks are to call";
+    let what = "cannot determine which program the hooks should call";
     let text = |path: PathBuf| {
         path.into_os_string().into_string().map_err(|_| Failure::new(Exit::Usage, what).hint("its path is not UTF-8"))
     };
@@ -266,7 +269,7 @@ fn refused(what: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
     let error = io::Error::other(format!("{}: {error}", text::path(path)));
     Failure::new(Exit::Input, what)
         .because(&error)
-        .hint("nothing was changed; mend the file and run the same command again")
+        .hint("nothing was changed; fix the file and run the same command again")
 }
 
 fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
@@ -352,7 +355,7 @@ pub fn troubles() -> Vec<String> {
 }
 
 fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
-    const WHAT: &str = "the hooks' status could not be told";
+    const WHAT: &str = "the hooks' status could not be read";
     let user = user(WHAT)?;
     let project = project.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let project = os::real_path(&project).map_err(|error| unwritten(WHAT, &project, &error))?;

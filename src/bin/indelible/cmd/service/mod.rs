@@ -258,7 +258,7 @@ fn uninstall(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
 }
 
 fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
-    const WHAT: &str = "the service's status could not be told";
+    const WHAT: &str = "the service's status could not be read";
     let service = Service::of_path(&context.home_path()?, WHAT)?;
     let manager = manager_here(name, WHAT)?;
     let file = manager.file(&service)?;
