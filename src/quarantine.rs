@@ -9,7 +9,7 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the rename | the thing is where it was, not passed yet | it is found again |
-//! | after it | the thing, here | it is found again, to no effect |
+//! | after it | the thing, here, under a name that is not synced | it is found again, and the name is synced |
 //! | before it moves to `dismissed/` | the thing, here | a person dismisses it again; recovery moves it if it is applied |
 //! | power cut after that | the thing, here or there (a dismissal syncs both folders) | the same |
 
@@ -129,8 +129,12 @@ impl Quarantine {
     }
 
     fn keep(&self, name: &str, content: &[u8]) -> Result<bool, Error> {
-        if self.dir.find(name)?.is_some() || self.dismissed()?.is_some_and(|dir| matches!(dir.find(name), Ok(Some(_))))
-        {
+        if self.dir.find(name)?.is_some() {
+            // A process that was killed before it had synced the name may have put it here.
+            let _ = self.dir.sync()?;
+            return Ok(false);
+        }
+        if self.dismissed()?.is_some_and(|dir| matches!(dir.find(name), Ok(Some(_)))) {
             return Ok(false);
         }
         crash::at(Point::ParkBefore).map_err(|source| Error::io("park", self.dir.path().join(name))(source))?;

@@ -31,9 +31,7 @@ use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::target::commits::{CommittedFile, ReadCommits};
 use crate::target::files::is_torn;
-use crate::target::history;
-use crate::target::index;
-use crate::target::rows::ReadRows;
+use crate::target::{history, index, rows::ReadRows};
 
 /// A larger file is not a record's.
 const READ_BYTES_MAX: u64 = page::PAGE_BYTES_MAX as u64;
@@ -137,6 +135,8 @@ pub struct Stores<'s> {
     pub history: Option<&'s dyn ReadCommits>,
     /// The position up to which the journal is committed; `None` to treat all of it as pending.
     pub committed: Option<Position>,
+    /// Whether the journal may come from a backup: then it does not say whether there were operations.
+    pub is_journal_doubted: bool,
 }
 
 /// Runs an audit.
@@ -145,7 +145,7 @@ pub struct Stores<'s> {
 /// Every [`Error`].
 pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, Error> {
     let mut collecting = Collecting::default();
-    collecting.known.had_operations = stores.home.journal().takes_operations()?;
+    collecting.known.had_operations = stores.is_journal_doubted || stores.home.journal().takes_operations()?;
     collecting.files(stores.home, progress)?;
     if let Some(index) = stores.index {
         collecting.rows(index)?;

@@ -13,17 +13,19 @@
 //! | before the commit | the operation in part of files and row | the next batch does the same again |
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
+//! | after one that has to wait was appended | see `order` | |
 
 use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
 use crate::model::path::{RecordPath, state_file};
 use crate::model::position::Position;
-use crate::model::{Change, FileImage, Intent, Op, RecordId};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::target::Mark;
 use crate::target::changed_files::{ChangedFiles, Written};
 use crate::target::commits::ReadCommits;
+use crate::target::files::is_torn;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 
@@ -35,6 +37,10 @@ impl Pipeline<'_> {
         let op = &logged.op;
         let path = self.page_path(op)?;
         let current = self.current(op.of(), path.as_deref())?;
+        if self.must_wait(logged, &current)? {
+            self.append_behind(op)?;
+            return self.commit_op(None, end, proof);
+        }
         let resolution = page::resolve(op, &current);
         tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
         match resolution {
@@ -52,7 +58,7 @@ impl Pipeline<'_> {
                 self.counts.raced += 1;
                 tracing::warn!(of = %op.of(), op = op.name(), "the record was retracted before: the operation is void");
             }
-            Resolution::Append(joined) => self.append_joined(&joined)?,
+            Resolution::Append(joined) => self.append_behind(&joined)?,
             Resolution::Park(why) => self.park_op(op, why)?,
         }
         self.commit_op(None, end, proof)
@@ -89,8 +95,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Appends `op`, which joins two operations, to the journal.
-    fn append_joined(&mut self, op: &Op) -> Result<(), Error> {
+    /// Appends `op`, which joins two operations or has to wait, to the journal.
+    fn append_behind(&mut self, op: &Op) -> Result<(), Error> {
         let journal = self.home.journal();
         crash::at(Point::ChangeBeforeAppend).map_err(fs::Error::io("append to", journal.dir().path()))?;
         let _ = Appender::open_for_operations(journal)?.append(&[op.to_json()])?.sync()?;
@@ -233,6 +239,14 @@ impl Pipeline<'_> {
             path,
         };
         self.rows.unhide(&state, &row)?;
+        if let Some(amended) = amended {
+            // The row that comes back can be of an earlier revision: after a power cut, while it was hidden.
+            let change = Change { revision: amended.revision, ..change.clone() };
+            let (Request { record, key, provenance }, files) = (request, changes.files.clone());
+            let (id, amended) = (change.of, Some(amended));
+            let record = Intent { id, created_at, key, record, provenance, amended, files };
+            self.rows.amend(&Amendment { change, record })?;
+        }
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
@@ -273,7 +287,10 @@ impl Pipeline<'_> {
     }
 }
 
-/// Whether bytes at a path are those of a revision that `history` has or had.
+/// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of its last one.
 fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
-    |path, bytes| Ok(history.had(path, bytes)?)
+    |path, bytes| {
+        let is_torn = |last: Vec<u8>| is_torn(bytes, &last);
+        Ok(history.had(path, bytes)? || history.last_of(path)?.is_some_and(is_torn))
+    }
 }

@@ -1,5 +1,8 @@
 //! Reading the journal, and making durable what was read.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
 use super::{Backlog, Error, Options, Pipeline, VoidReason, applies};
 use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
 use crate::model::position::{Position, SegmentId};
@@ -95,6 +98,19 @@ impl<'h> Reading<'h> {
     }
 }
 
+/// Entries that were seen already, by two hashes of each. Their keys are random, so no text is made to collide.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<(u64, u64)>,
+    keys: (RandomState, RandomState),
+}
+
+impl Seen {
+    fn is_new(&mut self, json: &[u8]) -> bool {
+        self.hashes.insert((self.keys.0.hash_one(json), self.keys.1.hash_one(json)))
+    }
+}
+
 impl Pipeline<'_> {
     /// Reads what was appended since, until a batch is full. Damage goes to quarantine. What lies before a newer
     /// program's segment is committed first; that segment is not passed.
@@ -186,12 +202,17 @@ impl Pipeline<'_> {
         let mut copied = 0_usize;
         let from = Reader::from_position(journal, self.at.position)?;
         let mut reader = from.map_or_else(|| Reader::from_start(journal), |reader| Ok(Some(reader)))?;
-        let mut group = Vec::new();
+        let (mut group, mut seen) = (Vec::new(), Seen::default());
         while let Some(reader) = reader.as_mut()
             && reader.segment() < fresh
         {
             match reader.next()? {
-                Some(Item::Entry { json }) if reader.segment() < fresh => group.push(json),
+                Some(Item::Entry { json }) if reader.segment() < fresh => {
+                    // An earlier copy can lie beside what it was made of: without this, each one would double the next.
+                    if seen.is_new(&json) {
+                        group.push(json);
+                    }
+                }
                 // The segment will be removed, and with it what may not have been read before.
                 Some(Item::Damaged { segment, offset, bytes, why }) => {
                     self.take_damage(segment, offset, &bytes, why)?;
@@ -204,6 +225,7 @@ impl Pipeline<'_> {
             }
         }
         copied += copy(&mut appender, &mut group)?;
+        self.has_joined = true;
         let start = journal.beginning(fresh)?.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?;
         let records = Records::from_position(journal, start)?;
         self.reading = Reading::from(records.ok_or_else(|| journal::Error::Empty(journal.dir().path().into()))?);

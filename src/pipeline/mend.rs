@@ -61,7 +61,8 @@ impl Pipeline<'_> {
         self.lag.begin_audit();
         let committed = Some(self.settled_position());
         let (index, history) = (Some(self.rows.as_read()), Some(self.commits.as_read()));
-        audit(&Stores { home: self.home, index, history, committed }, progress)
+        let is_journal_doubted = self.void.is_some();
+        audit(&Stores { home: self.home, index, history, committed, is_journal_doubted }, progress)
     }
 
     /// Opens the index, unless it is open.
@@ -75,7 +76,8 @@ impl Pipeline<'_> {
 
     /// The files and the history alone, for when the index is lost.
     pub fn without_index(&self) -> Stores<'_> {
-        Stores { home: self.home, index: None, history: Some(self.commits.as_read()), committed: None }
+        let history = Some(self.commits.as_read());
+        Stores { home: self.home, index: None, history, committed: None, is_journal_doubted: self.void.is_some() }
     }
 
     /// The row of the record `id`, if it has one.

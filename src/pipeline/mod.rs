@@ -35,6 +35,7 @@ mod lag;
 mod log;
 mod mend;
 mod open;
+mod order;
 mod prune;
 mod reached;
 mod schedule;
@@ -186,7 +187,8 @@ pub struct Pipeline<'h> {
     void: Option<VoidReason>,
     /// Paths that the history once had and their owner removed: they stay removed.
     removed: HashSet<String>,
-    /// Whether an operation that joins others was appended to the journal, behind what was to be committed.
+    /// Whether entries were appended to the journal behind what was to be committed: an operation that joins others or
+    /// waits, or copies.
     has_joined: bool,
     last_commit: Instant,
     counts: Counts,

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use super::{Base, Error, Lost, Report};
 use crate::audit::{self, Action, Finding};
 use crate::fs::Durability;
@@ -105,7 +103,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
         let (restored, revision, at, because) = match &finding.state {
             Some(state) => (!state.state.is_hidden(), state.revision, state.at, state.because.clone()),
-            None => (false, Revision::first(of).next(), Timestamp::now(), None),
+            None => (false, Revision::first(of).next(), crate::fs::now(), None),
         };
         let change = Change { of, revision, base: Revision::first(of), at, path, because };
         self.group.push(if restored { Op::Restore(change) } else { Op::Retract(change) });
@@ -130,7 +128,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         let Request { record, key, provenance } = request;
         let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
         let (base, path) = (Revision::first(id), Some(finding.path.clone()));
-        let change = Change { of: id, revision, base, at: Timestamp::now(), path, because: None };
+        let change = Change { of: id, revision, base, at: crate::fs::now(), path, because: None };
         self.group_bytes += record.files.iter().map(|file| file.text.len()).sum::<usize>();
         self.group.push(Op::Amend(Box::new(Amendment { change, record })));
         if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
@@ -243,6 +241,10 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         self.report.files_restored += domains.len() as u64;
         self.pipeline.render_pages(domains.iter().map(String::as_str))?;
+        if !missing.is_empty() {
+            // They can lie in new folders, and no entry of the journal brings them back after a power cut.
+            let _ = home.dir().sync_file_system()?;
+        }
         Ok(())
     }
 }

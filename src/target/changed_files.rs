@@ -45,7 +45,10 @@ enum Found {
     Stale,
     Torn,
     Edited,
+    /// Another record's file.
     Other,
+    /// No record's file: it has no id, or a power cut tore it so that its id is gone.
+    Unknown,
 }
 
 /// Changes the files of records in one home.
@@ -92,7 +95,7 @@ impl<'h> ChangedFiles<'h> {
                 dir.replace(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
                 return Ok(Written::New);
             }
-            Found::Other => {
+            Found::Other | Found::Unknown => {
                 let aside = dir.set_aside(name, &self.quarantine, &format!("unknown-{name}"))?;
                 tracing::warn!(path = file.path, aside, "a file in a record's place is not its own: set aside");
             }
@@ -116,8 +119,8 @@ impl<'h> ChangedFiles<'h> {
         Ok(())
     }
 
-    /// Removes the file of the record `of` at `path`. If it was edited by hand, moves it to quarantine. Returns
-    /// whether it existed.
+    /// Removes the file of the record `of` at `path`. If it was edited by hand, or is no record's, moves it to
+    /// quarantine. Returns whether it existed.
     ///
     /// # Errors
     /// Errors of the disk and of `is_ours`; the file is then where it was.
@@ -136,6 +139,10 @@ impl<'h> ChangedFiles<'h> {
         };
         match self.look(&dir, name, of, &[], path, is_ours)? {
             Found::Missing | Found::Other => return Ok(false),
+            Found::Unknown => {
+                let aside = dir.set_aside(name, &self.quarantine, &format!("unknown-{name}"))?;
+                tracing::warn!(path, aside, "a file in a retracted record's place is not its own: set aside");
+            }
             Found::Edited => {
                 let aside = dir.set_aside(name, &self.quarantine, &format!("{EDITED}{name}"))?;
                 tracing::warn!(path, aside, "the file of a retracted record was edited by hand: it is set aside");
@@ -189,7 +196,7 @@ impl<'h> ChangedFiles<'h> {
             _ if is_ours(path, &bytes)? => Found::Stale,
             Some(id) if id == of => Found::Edited,
             Some(_) => Found::Other,
-            None => Found::Other,
+            None => Found::Unknown,
         })
     }
 }

@@ -139,7 +139,9 @@ fn look(
     // Records whose rows lag wait for the worker as those do that are not committed.
     let reached = history.map(|history| reached(home, history, index)).transpose()?.unwrap_or_default();
     let (index, history) = (index.map(|it| it as &dyn ReadRows), history.map(|it| it as &dyn ReadCommits));
-    Ok(audit(&Stores { home, index, history, committed: reached.settled() }, progress)?)
+    let committed = reached.settled();
+    let is_journal_doubted = history.is_some() && reached.committed.is_none();
+    Ok(audit(&Stores { home, index, history, committed, is_journal_doubted }, progress)?)
 }
 
 /// The findings of a second audit that the first one has too.
