@@ -42,7 +42,7 @@ pub(crate) use look::is_in_wal_mode;
 pub use query::Known;
 pub(crate) use revive::Revived;
 pub use schema::SCHEMA;
-pub(crate) use schema::{RECORD_TABLES, Table, columns_of, columns_or_null};
+pub(crate) use schema::{RECORD_TABLES, Table, column_of, columns_of, columns_or_null};
 
 use crate::fs::os::Identity;
 use crate::model::{Kind, RecordId};

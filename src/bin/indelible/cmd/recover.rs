@@ -6,6 +6,7 @@ use indelible::home::{self, Home};
 use indelible::init::init;
 use indelible::model::text;
 use indelible::recover::{Base, Report};
+use indelible::status::removed_trouble;
 use indelible::worker::Want;
 
 use super::Context;
@@ -69,6 +70,12 @@ pub fn say(context: &Context, report: &Report) {
         (report.committed, "pending record was committed", "pending records were committed"),
         (report.files_restored, "file was restored", "files were restored"),
         (report.rows_added, "row was added", "rows were added"),
+        (report.operations, "operation took effect", "operations took effect"),
+        (
+            report.reconciled,
+            "record was brought to its latest revision in all stores",
+            "records were brought to their latest revision in all stores",
+        ),
         (
             report.recommitted,
             "record was committed again from its file or row",
@@ -102,8 +109,19 @@ pub fn say(context: &Context, report: &Report) {
     for lost in &report.lost {
         output::line(&format!("lost: {}: {}", text::visible_line(&lost.path), lost.why));
     }
+    say_left(report);
     if report.is_nothing() {
         output::line("nothing to do");
+    }
+}
+
+/// Says what is left to a person.
+fn say_left(report: &Report) {
+    for path in &report.named {
+        output::line(&format!("left as it is: {}: see `indelible verify`", text::visible_line(path)));
+    }
+    if report.removed > 0 {
+        output::line(&output::hint(&removed_trouble(report.removed)));
     }
 }
 
