@@ -25,6 +25,12 @@ use crate::model::position::SegmentId;
 use crate::model::{Intent, Op, RecordId};
 
 const PARKED_BYTES_MAX: u64 = 64 << 20;
+/// The part of an operation's name here: it was refused, and is retried by `recover`.
+pub(crate) const REFUSED: &str = "refused";
+/// The part of an operation's name here: what it needs was not there, and it is retried once that is.
+pub(crate) const TOO_EARLY: &str = "early";
+/// How many parked operations are read to be named.
+const NAMED_MAX: usize = 100;
 
 #[derive(serde::Deserialize)]
 struct Parked {
@@ -43,12 +49,48 @@ pub struct Quarantine {
 pub struct Contents {
     /// Damaged stretches of the journal.
     pub damaged: Vec<String>,
-    /// Records that could not be applied.
+    /// Records and operations that could not be applied.
     pub parked: Vec<String>,
+    /// The first of those operations.
+    pub operations: Vec<ParkedOp>,
     /// Files of the user's that lay in the place of a record or a page.
     pub set_aside: Vec<String>,
     /// Hook events that could not be parsed.
     pub events: Vec<String>,
+}
+
+/// An operation that could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ParkedOp {
+    /// Its name; `None` if it could not be read.
+    pub op: Option<String>,
+    /// The id of its record, if known.
+    pub of: Option<String>,
+    /// Why it could not be applied.
+    pub why: String,
+}
+
+impl std::fmt::Display for ParkedOp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ParkedOp { op, of, why } = self;
+        match (op, of) {
+            (Some(op), Some(of)) => write!(f, "`{op}` of {of}: {why}"),
+            _ => f.write_str(why),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct ParkedOpFile {
+    why: String,
+    #[serde(default)]
+    operation: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct OpHead {
+    op: Option<String>,
+    of: Option<String>,
 }
 
 impl Contents {
@@ -70,7 +112,9 @@ impl Contents {
         let (damaged, rest): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(DAMAGED));
         let (parked, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name.starts_with(PARKED));
         let (events, set_aside) = rest.into_iter().partition(|name| name.starts_with(EVENT));
-        Ok(Contents { damaged, parked, set_aside, events })
+        let operations = parked.iter().filter(|name| is_op(name)).take(NAMED_MAX);
+        let operations = operations.filter_map(|name| parked_op(dir, name).transpose()).collect::<Result<_, _>>()?;
+        Ok(Contents { damaged, parked, operations, set_aside, events })
     }
 
     /// Whether a person must look.
@@ -108,12 +152,13 @@ impl Quarantine {
         self.keep(&name, json!({ "why": why, "part": part, "intent": intent }).to_string().as_bytes())
     }
 
-    /// Keeps an operation on a record that cannot be applied. Returns whether it was not here yet.
+    /// Keeps an operation on a record that cannot be applied; `part` says when it is retried. Returns whether it was not
+    /// here yet.
     ///
     /// # Errors
     /// [`Error::Io`]; the position may not pass then.
-    pub fn park_op(&self, op: &Op, why: &str) -> Result<bool, Error> {
-        let name = format!("{PARKED}{}-{}-{}.json", op.of(), op.name(), op.revision().op);
+    pub fn park_op(&self, op: &Op, part: &str, why: &str) -> Result<bool, Error> {
+        let name = format!("{PARKED}{}-{}-{}-{part}.json", op.of(), op.name(), op.revision().op);
         let operation = String::from_utf8_lossy(&op.to_json()).into_owned();
         self.keep(&name, json!({ "why": why, "operation": operation }).to_string().as_bytes())
     }
@@ -180,6 +225,27 @@ impl Quarantine {
         Ok(parked)
     }
 
+    /// The operations that are parked here, each with the name of its file: with `everything`, those that were refused, too.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read.
+    pub fn parked_ops(&self, everything: bool) -> Result<Vec<(String, Op)>, Error> {
+        let mut parked = Vec::new();
+        for name in Contents::within(&self.dir)?.parked {
+            let is_retried = name.ends_with(&format!("-{TOO_EARLY}.json"))
+                || everything && name.ends_with(&format!("-{REFUSED}.json"));
+            if !is_retried {
+                continue;
+            }
+            let text = self.dir.content(&name, PARKED_BYTES_MAX)?.unwrap_or_default();
+            let operation = serde_json::from_slice::<ParkedOpFile>(&text).ok().and_then(|file| file.operation);
+            if let Some(op) = operation.and_then(|json| Op::of_json(json.as_bytes()).ok()) {
+                parked.push((name, op));
+            }
+        }
+        Ok(parked)
+    }
+
     /// The records whose rows their table refuses, and which a person has dismissed.
     ///
     /// # Errors
@@ -221,4 +287,22 @@ impl Quarantine {
         dismissed.sync()?;
         Ok(names.iter().filter(|name| !name.ends_with(".bin")).count())
     }
+}
+
+/// Whether the parked thing `name` is an operation, or an entry that could not be decoded, rather than a record.
+fn is_op(name: &str) -> bool {
+    !["-file.json", "-row.json", "-commit.json"].iter().any(|end| name.ends_with(end))
+}
+
+/// The operation that is parked under `name`; `None` if it is gone, or cannot be read.
+fn parked_op(dir: &Dir, name: &str) -> Result<Option<ParkedOp>, Error> {
+    let text = dir.content(name, PARKED_BYTES_MAX)?.unwrap_or_default();
+    let Ok(ParkedOpFile { why, operation }) = serde_json::from_slice(&text) else { return Ok(None) };
+    let json = match operation {
+        Some(operation) => operation.into_bytes(),
+        None => dir.content(&name.replace(".json", ".bin"), PARKED_BYTES_MAX)?.unwrap_or_default(),
+    };
+    let head = serde_json::from_slice::<OpHead>(&json).ok();
+    let (op, of) = head.map_or((None, None), |head| (head.op, head.of));
+    Ok(Some(ParkedOp { op, of, why }))
 }

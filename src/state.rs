@@ -37,9 +37,23 @@ pub struct State {
     /// it.
     #[serde(default)]
     pub audit_due: bool,
+    /// What the last audit left to a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// What version 1 said about the rows, which the index says now.
     #[serde(skip)]
     pub rows_before: Option<RowsBefore>,
+}
+
+/// What an audit left to a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// How many files are not the records' that belong there, or cannot be read.
+    pub named: u64,
+    /// The first of them.
+    pub first: Option<String>,
+    /// How many records commits removed from git, with their files gone: too many to be retracted unasked.
+    pub removed: u64,
 }
 
 /// A watermark of the history that is not in a trailer. The commit validates it.
@@ -85,6 +99,7 @@ impl From<First> for State {
             noted: first.passed,
             segments: first.segments,
             audit_due: first.distrusted,
+            left: None,
             rows_before: Some(RowsBefore { boot: first.boot, lag: first.rows_owed }),
         }
     }
@@ -100,6 +115,7 @@ impl State {
             noted: None,
             segments: Vec::new(),
             audit_due: false,
+            left: None,
             rows_before: None,
         }
     }

@@ -9,12 +9,14 @@ use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::Home;
 use crate::hook::count::{self, Counts};
-use crate::journal::{self, Found, Records};
+use crate::journal::{Found, Records};
+use crate::model::Op;
 use crate::model::layout::{INDEX, INDEX_WAL, QUARANTINE};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
-use crate::pipeline::{Reached, reached};
+use crate::pipeline::{Reached, reached, waiting};
 use crate::quarantine::Contents;
+use crate::state::{Left, State};
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::search::{self, SearchState, SearchStatus};
@@ -61,9 +63,9 @@ pub struct Status {
 /// What waits to be committed, or for its row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pending {
-    /// How many records.
+    /// How many records, and operations on records.
     pub records: u64,
-    /// How many seconds ago the oldest was recorded.
+    /// How many seconds ago the oldest was made.
     pub oldest_age_s: Option<i64>,
 }
 
@@ -104,17 +106,23 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let index = open_index(home, &mut needs);
     let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
     let Reached { committed, rows_lag, rows_lost } = reached;
-    let pending = waiting(home, committed, None, &mut needs)?;
-    let rows_lag = rows_lag.map(|from| waiting(home, Some(from), committed, &mut needs)).transpose()?;
+    let waits = pending(home, committed, None, |_| true, &mut needs)?;
+    // A recorder inserts most rows before the watermark passes them.
+    let lacks_row = |op: &Op| {
+        let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
+        op.intent().is_some() && !index.as_ref().is_some_and(has_row)
+    };
+    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lacks_row, &mut needs)).transpose()?;
     let rows_lag = rows_lag.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
     let search = search_status(home, index.as_ref(), published.as_ref());
     let quarantine = Contents::of(home)?;
-    let records = counted(pending.records, "record has", "records have");
-    worker_trouble(&records, pending.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
+    let records = counted(waits.records, "record has", "records have");
+    worker_trouble(&records, waits.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
     rows_trouble(&rows_lag, rows_lost, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
+    left_trouble(home, &mut needs)?;
     room_trouble(home, &mut needs);
     let hooks = count::counts(home.private())?;
     needs.extend(hooks.as_ref().and_then(Counts::trouble));
@@ -122,7 +130,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let wal = home.dir().find(INDEX_WAL)?;
     Ok(Status {
         home: home.path().display().to_string(),
-        pending,
+        pending: waits,
         rows_lag,
         worker,
         published,
@@ -158,7 +166,10 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
         while oldest_age_s.is_none()
             && let Some(found) = records.as_mut().map(Records::next).transpose()?.flatten()
         {
-            oldest_age_s = age_s(&found);
+            oldest_age_s = match &found {
+                Found::Op(logged) => logged.op.at().map(age_s),
+                _ => None,
+            };
         }
     }
     worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
@@ -168,48 +179,28 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     Ok(needs)
 }
 
-/// How long ago the record was recorded that `found` holds.
-fn age_s(found: &Found) -> Option<i64> {
-    let Found::Op(logged) = found else { return None };
-    let intent = logged.op.intent()?;
-    Some((Timestamp::now().as_second() - intent.created_at.as_second()).max(0))
+/// How long ago `at` was, in seconds.
+fn age_s(at: Timestamp) -> i64 {
+    (Timestamp::now().as_second() - at.as_second()).max(0)
 }
 
-/// What the journal holds from `begin`, or its beginning, to `end`, or its end; or to where a newer program went on with it,
-/// which goes to `needs`.
-fn waiting(
+/// What the journal holds from `begin`, or its beginning, to `end`, or its end. A segment of a newer program goes to
+/// `needs`.
+fn pending(
     home: &Home,
     begin: Option<Position>,
     end: Option<Position>,
+    counts: impl FnMut(&Op) -> bool,
     needs: &mut Vec<String>,
 ) -> Result<Pending, verify::Error> {
-    let mut pending = Pending::default();
-    let mut records =
-        Records::from_position_or_start(home.journal(), begin).or_else(|error| unless_newer(error, needs))?;
-    let is_end = |records: &Records<'_>| end.is_some_and(|end| records.position() == end);
-    while let Some(records) = records.as_mut().filter(|records| !is_end(records)) {
-        let Some(found) = records.next().or_else(|error| unless_newer(error, needs))? else { break };
-        if !matches!(found, Found::Op(_) | Found::Unknown { .. }) {
-            continue;
-        }
-        pending.records += 1;
-        if pending.oldest_age_s.is_none() {
-            pending.oldest_age_s = age_s(&found);
+    let waiting = waiting(home.journal(), begin, end, counts)?;
+    if let Some(error) = waiting.newer {
+        let need = format!("{error}: what is recorded is kept; run the newer indelible to have it committed");
+        if !needs.contains(&need) {
+            needs.push(need);
         }
     }
-    Ok(pending)
-}
-
-/// Nothing, where a newer program went on with the journal, which goes to `needs`; any other error.
-fn unless_newer<T>(error: journal::Error, needs: &mut Vec<String>) -> Result<Option<T>, journal::Error> {
-    if !matches!(error, journal::Error::Newer { .. }) {
-        return Err(error);
-    }
-    let need = format!("{error}: what is recorded is kept; run the newer indelible to have it committed");
-    if !needs.contains(&need) {
-        needs.push(need);
-    }
-    Ok(None)
+    Ok(Pending { records: waiting.operations, oldest_age_s: waiting.oldest.map(age_s) })
 }
 
 /// How far search is, and why the last process that tried could not bring it up to date.
@@ -230,6 +221,31 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
             home.private().path().display()
         ));
     }
+}
+
+/// What the last audit left to a person.
+fn left_trouble(home: &Home, needs: &mut Vec<String>) -> Result<(), verify::Error> {
+    let Some(Left { named, first, removed }) = State::read(home.private())?.and_then(|state| state.left) else {
+        return Ok(());
+    };
+    if named > 0 {
+        let files = counted(named, "file is not the record's", "files are not the records'");
+        let first = text::visible_line(first.as_deref().unwrap_or_default()).into_owned();
+        needs.push(format!("{files} that belongs there, or cannot be read, the first {first}: see `indelible verify`"));
+    }
+    if removed > 0 {
+        needs.push(removed_trouble(removed));
+    }
+    Ok(())
+}
+
+/// What to do about `removed` records that commits removed from git.
+pub fn removed_trouble(removed: u64) -> String {
+    let records = counted(removed, "record was", "records were");
+    format!(
+        "{records} removed from git by commits, and the files are gone, too: revert the commits to keep the records, or retract \
+         them by `indelible config set history.removals_max {removed}` and `indelible recover`"
+    )
 }
 
 /// The index, to be read; `None` if it cannot be used, with the reason in `needs` if that will not pass by itself.
@@ -300,12 +316,21 @@ fn quarantine_trouble(home: &Home, quarantine: &Contents, needs: &mut Vec<String
         );
         needs.push(format!("{found} in {folder}: `indelible repair --dismiss` once seen"));
     }
-    if !quarantine.parked.is_empty() {
+    let records = quarantine.parked.len().saturating_sub(quarantine.operations.len());
+    if let Some(first) = quarantine.operations.first() {
         let found = counted(
-            quarantine.parked.len() as u64,
-            "record could not be applied and is",
-            "records could not be applied and are",
+            quarantine.operations.len() as u64,
+            "operation could not be applied and is",
+            "operations could not be applied and are",
         );
+        needs.push(format!(
+            "{found} in {folder}, the first: {first}: it is tried again once a program or a record is here that it needs; \
+             `indelible repair --dismiss` says that you have seen it"
+        ));
+    }
+    if records > 0 {
+        let found =
+            counted(records as u64, "record could not be applied and is", "records could not be applied and are");
         needs.push(format!(
             "{found} in {folder}, each with the reason: a worker and `indelible repair` try them again, `indelible repair --dismiss` \
              says that you have seen them"

@@ -119,6 +119,8 @@ pub enum Action {
     WriteState,
     /// It was retracted, and a store still has it: append the retraction again.
     Hide,
+    /// A commit of its owner's removed it from the history, and its file is gone, too: append a retraction.
+    Retract,
     /// Nothing is done: a person has to look.
     Name,
     /// No store has anything to restore it from.
@@ -129,6 +131,16 @@ impl Action {
     /// Whether the stores disagree.
     pub fn is_disagreement(self) -> bool {
         !matches!(self, Action::Nothing | Action::Wait)
+    }
+
+    /// Whether recovery makes something of the record's file.
+    pub fn takes_the_file(self) -> bool {
+        matches!(self, Action::AddRow | Action::UpdateRow | Action::CommitFile | Action::CommitRevision)
+    }
+
+    /// Whether recovery does something about it.
+    pub fn is_repaired(self) -> bool {
+        !matches!(self, Action::Nothing | Action::Wait | Action::Name | Action::Lost)
     }
 
     /// What is wrong, in words for people.
@@ -145,6 +157,7 @@ impl Action {
             Action::CommitRow => "only the row is left",
             Action::WriteState => "the index says that it was retracted, and no state file does",
             Action::Hide => "it was retracted, and something of it is still there",
+            Action::Retract => "a commit removed it from git, and its file is gone, too",
             Action::Name => "it is not the record's file, or it was retracted and moved: it is left as it is",
             Action::Lost => "nothing is left to bring it back from",
         }
@@ -233,9 +246,10 @@ fn shown(Evidence { file, row, history, state, .. }: Evidence) -> Action {
         // No store names it, so it is never asked about.
         (File::Missing, Missing, Never) if state == State::None => Action::Nothing,
         (File::Missing | File::Torn, Missing | Dangling | Marked, Never) => Action::Lost,
+        (File::Missing, Missing, Removed) => Action::Nothing,
         // The owner who removed it from the history knows that the file is gone; a torn rest of it is reported all the
         // same.
-        (File::Missing, Missing | Present | Stale | Dangling | Marked, Removed) => Action::Nothing,
+        (File::Missing, Present | Stale | Dangling | Marked, Removed) => Action::Retract,
         (File::Torn, Present | Stale, Removed) => Action::CommitRow,
         (File::Torn, Missing | Dangling | Marked, Removed) => Action::Lost,
     }
@@ -282,6 +296,7 @@ mod tests {
             Action::CommitFile | Action::CommitRevision | Action::RestoreFile | Action::CommitRow => everywhere,
             Action::ReplaceFile => Evidence { file: File::Current, row: Row::Present, ..evidence },
             Action::WriteState => Evidence { state: State::Retracted, ..evidence },
+            Action::Retract => Evidence { state: State::Retracted, row: Row::Marked, ..evidence },
             Action::Hide => Evidence {
                 file: match evidence.file {
                     File::Moved | File::Another | File::Unreadable => evidence.file,
@@ -350,6 +365,7 @@ mod tests {
                 Action::UpdateRow => row == Row::Stale,
                 Action::WriteState => row == Row::Marked && state == State::None,
                 Action::Hide => !matches!(state, State::None | State::Restored),
+                Action::Retract => file == File::Missing && history == History::Removed,
                 Action::Nothing | Action::Wait | Action::Name | Action::Lost => true,
             };
             assert!(is_there, "{evidence:?}: {:?}", classify(evidence));
@@ -367,7 +383,8 @@ mod tests {
                 assert!(!matches!(end.history, History::InTree | History::Older), "{evidence:?}");
             }
             let kept = if evidence.state == State::Torn { State::Retracted } else { evidence.state };
-            assert!(end.state == kept || evidence.row == Row::Marked, "{evidence:?}: a state file never goes back");
+            let is_later = end.state == State::Retracted;
+            assert!(end.state == kept || is_later, "{evidence:?}: a state file never goes back");
         }
     }
 
@@ -375,7 +392,9 @@ mod tests {
     fn what_its_owner_removed_or_edited_stays_so() {
         for evidence in all().into_iter().filter(|it| matches!(it.state, State::None | State::Restored)) {
             if evidence.file == File::Missing && evidence.history == History::Removed && evidence.row != Row::Marked {
-                assert_eq!(classify(evidence), Action::Nothing, "{evidence:?}");
+                let (end, action, _) = end(evidence);
+                assert_eq!((action, end.file, end.history), (Action::Nothing, File::Missing, History::Removed));
+                assert_eq!(end.state == State::Retracted, evidence.row != Row::Missing, "{evidence:?}");
             }
             if matches!(evidence.file, File::Edited | File::Another | File::Unreadable) && evidence.row != Row::Marked {
                 assert_eq!(end(evidence).0.file, evidence.file, "{evidence:?}");

@@ -4,11 +4,13 @@
 //! action.
 
 mod classify;
+mod companions;
+mod content;
+mod pending;
 mod revisions;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Bound::{Included, Unbounded};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -16,16 +18,18 @@ use serde::Serialize;
 
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
+use companions::{is_ours, is_torn_companion};
+use pending::pending_paths;
 use revisions::Known;
 pub(crate) use walk::walk;
 
 use crate::fs::{self, Dir};
 use crate::home::Home;
-use crate::journal::{self, Journal, Records};
-use crate::model::layout::{DOMAIN_PAGE, ROOTS};
-use crate::model::path::{is_companion, is_domain_page, of_state_file, page_beside, state_file};
+use crate::journal;
+use crate::model::layout::ROOTS;
+use crate::model::path::{is_companion, of_state_file, state_file};
 use crate::model::position::Position;
-use crate::model::{Op, RecordId, RecordPath};
+use crate::model::{RecordId, RecordPath};
 use crate::page::{self, StateFile};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
@@ -66,6 +70,8 @@ pub struct Finding {
     pub evidence: Evidence,
     /// What the record's state file says, if a store knows it.
     pub state: Option<StateFile>,
+    /// Whether the history lacks that state file, or has an earlier one.
+    pub state_is_later: bool,
     /// The action that follows.
     pub action: Action,
 }
@@ -83,6 +89,15 @@ pub struct Audit {
     pub missing_companions: Vec<String>,
     /// Files that carry the id of a record but are not its own file.
     pub copies: Vec<Copied>,
+    /// Whether a record was ever amended, retracted, restored or erased here, as far as any store knows.
+    pub has_operations: bool,
+}
+
+impl Audit {
+    /// Whether recovery can do something about the findings.
+    pub fn has_something_to_do(&self) -> bool {
+        !self.missing_companions.is_empty() || self.findings.iter().any(|it| it.action.is_repaired())
+    }
 }
 
 /// A record's file that its owner copied. The copy is the owner's: no other store has it, and nothing adds it there.
@@ -100,6 +115,8 @@ struct Collected {
     file: Option<FileSeen>,
     row: Option<RowSeen>,
     in_tree: bool,
+    /// The record that the tree, or a state file, names, if no row at this path does.
+    named: Option<RecordId>,
     /// Shown by the tree's blob, if it was read: the file is torn, or it is at another path (`moved`).
     torn: bool,
     moved: bool,
@@ -118,9 +135,16 @@ struct RowSeen {
 }
 
 impl Collected {
-    /// The records that the file and the row name.
+    /// The records of this path: normally one.
     fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
-        [self.row.map(|row| row.id), self.file.and_then(|file| file.id)].into_iter().flatten()
+        [self.row.map(|row| row.id), self.named, self.file.and_then(|file| file.id)].into_iter().flatten()
+    }
+
+    /// Whether the file is another record's than the row's, or than the tree's.
+    fn has_anothers_file(&self) -> bool {
+        let owner = self.row.map(|row| row.id).or(self.named);
+        let file = self.file.and_then(|file| file.id);
+        owner.zip(file).is_some_and(|(owner, file)| owner != file)
     }
 }
 
@@ -196,6 +220,8 @@ struct Collecting {
     /// The records whose id more than one file carries.
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
+    /// Whether the rows were read.
+    has_rows: bool,
     missing_companions: Vec<String>,
     /// What the stores say about revisions and state files.
     known: Known,
@@ -251,6 +277,7 @@ impl Collecting {
     }
 
     fn rows(&mut self, index: &dyn ReadRows) -> Result<(), Error> {
+        self.has_rows = true;
         index.each(&mut |known| {
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
@@ -304,11 +331,13 @@ impl Collecting {
         };
         collected.in_tree = true;
         // A home that never had an operation has no revisions to compare: that would be a blob for each record.
-        if let Some(id) = collected.ids().next()
-            && self.known.may_differ(id, path)
-        {
-            let revision = page::later_revision_of(id, &file.read()?);
+        let id = collected.ids().next().filter(|id| self.known.may_differ(*id, path));
+        if let Some(revision) = id.map(|id| Ok::<_, Error>(page::later_revision_of(id, &file.read()?))).transpose()? {
             self.known.tree_revisions.extend(revision.map(|revision| (path.into(), revision)));
+        }
+        // Only a record without a row is worth a blob.
+        if collected.row.is_none() && self.has_rows && collected.file.is_some_and(|file| file.id.is_some()) {
+            collected.named = page::id_of(&file.read()?);
         }
         match collected.file {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
@@ -323,7 +352,8 @@ impl Collecting {
             // If git has a record at this path, a file without an id is torn, or not the record's. If git's version has
             // no id either, it is its owner's own, from before the home was adopted.
             Some(FileSeen { id: None }) => {
-                collected.torn = page::id_of(&file.read()?).is_some();
+                collected.named = page::id_of(&file.read()?);
+                collected.torn = collected.named.is_some();
                 collected.in_tree = collected.torn || collected.row.is_some();
             }
             None => {
@@ -334,29 +364,13 @@ impl Collecting {
         Ok(())
     }
 
-    /// Whether the log at `path` belongs to an experiment that its owner moved: the log moved along, or is theirs to
-    /// keep.
-    fn has_moved(&self, path: &str, log: &[u8]) -> bool {
-        let Some(page) = page_beside(path) else { return false };
-        let Some(id) = page::id_of(log) else { return false };
-        let is_here = self.paths.get(&*page).and_then(|it| it.file).is_some_and(|file| file.id == Some(id));
-        !is_here && self.places.contains_key(&id)
-    }
-
-    /// Whether the owner moved all heuristics that the domain's page at `path` shows.
-    fn have_moved(&self, path: &str) -> bool {
-        let Some(folder) = path.strip_suffix(DOMAIN_PAGE).filter(|_| is_domain_page(path)) else { return false };
-        let beneath =
-            self.paths.range::<str, _>((Included(folder), Unbounded)).take_while(|(path, _)| path.starts_with(folder));
-        let mut beneath = beneath.map(|(_, it)| it).filter(|it| it.in_tree || it.file.is_some()).peekable();
-        beneath.peek().is_some() && beneath.all(|it| it.file.is_none() && it.moved)
-    }
-
     /// A path that only the history has. It is a record's only if its blob says so.
     fn tree_only(&mut self, file: &dyn CommittedFile) -> Result<(), Error> {
         if let Some(id) = page::id_of(&file.read()?) {
             let moved = self.places.contains_key(&id);
-            self.paths.insert(file.path().into(), Collected { in_tree: true, moved, ..Collected::default() });
+            let named = Some(id).filter(|_| !moved);
+            let collected = Collected { in_tree: true, named, moved, ..Collected::default() };
+            self.paths.insert(file.path().into(), collected);
         }
         Ok(())
     }
@@ -369,11 +383,8 @@ impl Collecting {
     ) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
+        self.unnamed(history)?;
         let removed = self.removed(history, pending)?;
-        for id in self.known.unnamed(self.paths.values().flat_map(Collected::ids)) {
-            let row = Some(RowSeen { id, is_whole: false });
-            self.paths.insert(state_file(id).into(), Collected { row, ..Collected::default() });
-        }
         // Most records have one file, at the path of their row, and are not looked up by id: in a large home that would
         // take much memory.
         let file_id = |it: &Collected| it.file.and_then(|file| file.id);
@@ -386,11 +397,13 @@ impl Collecting {
             .filter_map(|(path, it)| Some((file_id(it)?, &**path)))
             .filter(|(id, _)| self.copied.contains(id))
             .collect();
-        let mut audit = Audit { missing_companions, ..Audit::default() };
+        let has_operations = self.known.has_operations();
+        let mut audit = Audit { missing_companions, has_operations, ..Audit::default() };
         for (path, collected) in self.paths.iter().map(|(path, it)| (&**path, it)) {
             let file_id = file_id(collected);
             // An owner's own file, which none of indelible's stores names.
-            if file_id.is_none() && collected.row.is_none() && !collected.in_tree && !pending.contains(path) {
+            let is_known = collected.row.is_some() || collected.named.is_some() || collected.in_tree;
+            if file_id.is_none() && !is_known && !pending.contains(path) {
                 continue;
             }
             // A file that another store has at another path: its owner copied or moved it.
@@ -406,25 +419,34 @@ impl Collecting {
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
-            let (mut evidence, state) = self.known.with_revisions(evidence, path, collected.ids().next());
-            if evidence.file == File::Stale && is_edited(home, history, path)? {
-                evidence.file = File::Edited;
-            }
-            let action = classify(evidence);
+            let id = collected.ids().next();
+            let (evidence, state, action) = self.classified(home, history, path, id, evidence)?;
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
             if action.is_disagreement() {
-                let indexed = collected.row.map(|row| row.id);
-                let (path, id) = (path.to_string(), file_id.or(indexed));
-                audit.findings.push(Finding { path, id, indexed, evidence, state, action });
+                let state_is_later = state.as_ref().is_some_and(|state| self.known.is_later(state));
+                let (path, indexed) = (path.to_string(), collected.row.map(|row| row.id));
+                audit.findings.push(Finding { path, id, indexed, evidence, state, state_is_later, action });
             }
         }
         Ok(audit)
     }
 
+    /// Adds the records that only a state file or a mark names. One that was restored is where the history had it.
+    fn unnamed(&mut self, history: Option<&dyn ReadCommits>) -> Result<(), Error> {
+        for id in self.known.unnamed(self.paths.values().flat_map(Collected::ids)) {
+            let path = match history {
+                Some(history) if self.known.is_restored(id) => history.page_before_retraction(id)?,
+                _ => None,
+            };
+            self.paths.entry(path.unwrap_or_else(|| state_file(id)).into()).or_default().named.get_or_insert(id);
+        }
+        Ok(())
+    }
+
     /// The paths that the branch's tree lacks and once had.
     fn removed(&self, history: Option<&dyn ReadCommits>, pending: &HashSet<String>) -> Result<BTreeSet<String>, Error> {
-        let ours = |it: &Collected| it.row.is_some() || it.file.is_some_and(|file| file.id.is_some());
+        let ours = |it: &Collected| it.ids().next().is_some();
         let absent = self.paths.iter().filter(|(path, it)| !it.in_tree && ours(it) && !pending.contains(&***path));
         let candidates: BTreeSet<String> = absent.map(|(path, _)| path.to_string()).collect();
         match history {
@@ -446,6 +468,10 @@ fn evidence(
     let file = match collected.file {
         None if collected.moved || moved => File::Moved,
         None => File::Missing,
+        Some(_) if collected.has_anothers_file() => match collected.ids().next().and_then(|id| places.get(&id)) {
+            Some(_) => File::Moved,
+            None => File::Another,
+        },
         Some(FileSeen { id: None }) => File::Torn,
         Some(FileSeen { id: Some(_) }) if collected.torn => File::Torn,
         Some(FileSeen { id: Some(_) }) => File::Current,
@@ -463,38 +489,4 @@ fn evidence(
         () => HistoryState::Never,
     };
     Evidence { pending: pending.contains(path), file, row, history, state: State::None }
-}
-
-/// Whether indelible wrote a companion in the history: an adopted home has logs and pages of its owner's own.
-fn is_ours(path: &str, blob: &[u8]) -> bool {
-    if is_domain_page(path) { page::is_rendered(blob) } else { page::id_of(blob).is_some() }
-}
-
-/// Whether the file at `path` has bytes that the history never had there: then its owner edited it.
-fn is_edited(home: &Home, history: Option<&dyn ReadCommits>, path: &str) -> Result<bool, Error> {
-    let Some(history) = history else { return Ok(false) };
-    let bytes = home.dir().content(path, READ_BYTES_MAX)?;
-    Ok(bytes.map(|bytes| history.had(path, &bytes)).transpose()?.is_some_and(|had| !had))
-}
-
-/// Whether a companion is what a power cut leaves: nothing, its first sectors, or zeros.
-fn is_torn_companion(home: &Home, file: &dyn CommittedFile) -> Result<bool, Error> {
-    let bytes = home.dir().content(file.path(), READ_BYTES_MAX)?.unwrap_or_default();
-    Ok(bytes.contains(&0) || bytes.len().is_multiple_of(512) && is_torn(&bytes, &file.read()?))
-}
-
-/// The pages of the records that the journal holds after `committed`.
-fn pending_paths(journal: &Journal, committed: Option<Position>) -> Result<HashSet<String>, Error> {
-    let mut paths = HashSet::new();
-    let mut records = Records::from_position_or_start(journal, committed)?;
-    while let Some(logged) = records.as_mut().map(Records::next_op).transpose()?.flatten() {
-        paths.insert(state_file(logged.op.of()));
-        paths.extend(match logged.op {
-            Op::Record(intent) => intent.files.into_iter().next().map(|file| file.path),
-            Op::Amend(amendment) => amendment.record.files.into_iter().next().map(|file| file.path),
-            Op::Retract(change) | Op::Restore(change) => change.path,
-            Op::Erase { .. } => None,
-        });
-    }
-    Ok(paths)
 }

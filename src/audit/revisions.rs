@@ -33,6 +33,13 @@ impl Known {
         self.had_operations || self.revisions.contains_key(&id) || self.file_revisions.contains_key(path)
     }
 
+    /// Whether any store knows of another operation than `record`.
+    pub(super) fn has_operations(&self) -> bool {
+        self.had_operations
+            || !(self.revisions.is_empty() && self.file_revisions.is_empty() && self.tree_revisions.is_empty())
+            || !(self.marks.is_empty() && self.states.is_empty() && self.committed_states.is_empty())
+    }
+
     /// Records that were retracted, restored or erased, and are not among `named`.
     pub(super) fn unnamed(&self, named: impl Iterator<Item = RecordId>) -> HashSet<RecordId> {
         let known = self.marks.keys().chain(self.states.keys()).chain(self.committed_states.keys());
@@ -43,6 +50,18 @@ impl Known {
             }
         }
         unnamed
+    }
+
+    /// Whether the latest state file of `id` says that it was restored.
+    pub(super) fn is_restored(&self, id: RecordId) -> bool {
+        let (mark, on_disk) = (self.marks.get(&id), self.states.get(&id).and_then(Option::as_ref));
+        let states = [mark, on_disk, self.committed_states.get(&id)].into_iter().flatten();
+        states.max_by_key(|state| state.revision).is_some_and(|state| state.state == Presence::Restored)
+    }
+
+    /// Whether the tree lacks `state`, or has an earlier one.
+    pub(super) fn is_later(&self, state: &StateFile) -> bool {
+        self.committed_states.get(&state.of).is_none_or(|it| it.revision < state.revision)
     }
 
     /// `evidence`, completed with the stores' revisions and the known state file.
@@ -78,14 +97,15 @@ impl Known {
         evidence.state = match (&state, on_disk) {
             (None, Some(None)) => State::Torn,
             (None, _) => State::None,
-            (Some(_), None) if committed.is_none() => State::None,
+            // A mark alone: the row tells that it was retracted, and a restoration is repeated.
+            (Some(state), None) if committed.is_none() && state.state.is_hidden() => State::None,
             (Some(state), _) => match state.state {
                 Presence::Restored => State::Restored,
                 Presence::Retracted => State::Retracted,
                 Presence::Erased => State::Erased,
             },
         };
-        let is_later = state.as_ref().is_some_and(|state| committed.is_none_or(|it| it.revision < state.revision));
+        let is_later = state.as_ref().is_some_and(|state| self.is_later(state));
         let is_restored = evidence.state == State::Restored && evidence.history == History::Never;
         if is_later && evidence.state != State::None && !is_restored {
             evidence.history = History::Older;

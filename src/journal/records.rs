@@ -93,6 +93,48 @@ impl<'j> Records<'j> {
         Records { reader }
     }
 
+    /// Calls `visit` with what lies between `begin`, or the journal's beginning, and `end`, or its end. Segments of newer
+    /// programs are passed; the first of them is returned. For readers that change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Format`] and [`Error::Fs`].
+    pub fn survey(
+        journal: &'j Journal,
+        begin: Option<Position>,
+        end: Option<Position>,
+        visit: &mut dyn FnMut(Found),
+    ) -> Result<Option<Error>, Error> {
+        let mut newer = None;
+        let mut behind = |error: Error| match error {
+            Error::Newer { number, .. } => {
+                newer.get_or_insert(error);
+                Records::behind(journal, number)
+            }
+            error => Err(error),
+        };
+        let mut records = Records::from_position_or_start(journal, begin).or_else(&mut behind)?;
+        while let Some(it) = records.as_mut().filter(|it| end != Some(it.position())) {
+            match it.next() {
+                Ok(Some(found)) => visit(found),
+                Ok(None) => break,
+                Err(error) => records = behind(error)?,
+            }
+        }
+        Ok(newer)
+    }
+
+    /// From the first segment behind segment `number` that this program knows.
+    fn behind(journal: &'j Journal, number: u64) -> Result<Option<Records<'j>>, Error> {
+        for segment in journal.segments()?.into_iter().filter(|segment| segment.0 > number) {
+            match journal.beginning(segment) {
+                Ok(Some(beginning)) => return Records::from_position(journal, beginning),
+                Ok(None) | Err(Error::Newer { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// The next item of the journal, or `None` at its end.
     ///
     /// # Errors

@@ -235,6 +235,16 @@ impl Op {
         }
     }
 
+    /// When it was made; `None` if it does not say.
+    pub fn at(&self) -> Option<Timestamp> {
+        match self {
+            Op::Record(intent) => Some(intent.created_at),
+            Op::Amend(amendment) => Some(amendment.change.at),
+            Op::Retract(change) | Op::Restore(change) => Some(change.at),
+            Op::Erase { .. } => None,
+        }
+    }
+
     /// The intent of a record's own operation.
     pub fn intent(&self) -> Option<&Intent> {
         match self {

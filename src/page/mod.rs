@@ -49,6 +49,7 @@ pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};
+pub(crate) use resolve::{is_later, joined, take};
 pub use state::{Presence, StateFile};
 pub use write::{amended_page, files};
 

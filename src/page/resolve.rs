@@ -9,7 +9,9 @@
 //! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
 //! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
 //! | restore | no page, now or ever | cannot be brought back |
-//! | amend | a hidden record, or one whose restoration is later | void: it was raced by the retraction |
+//! | amend | a hidden record | void: it was raced by the retraction |
+//! | amend, based on a later restoration | a hidden record | parked until that restoration comes |
+//! | amend, not knowing its last retraction | a record whose restoration is later | void, as before that restoration |
 //! | amend | of each of its fields a later value | late: nothing |
 //! | amend | later values of other fields | merged: of each field, the later value |
 //! | any other | | applied as it is |
@@ -32,6 +34,8 @@ pub struct Current {
     pub page: Option<(String, Vec<u8>)>,
     /// Its state file: its bytes.
     pub state: Option<Vec<u8>>,
+    /// The revision of its last retraction, if it was restored since.
+    pub retraction: Option<Revision>,
 }
 
 /// The result of an operation.
@@ -98,7 +102,7 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     }
     let known = state.as_ref().and_then(Option::as_ref);
     if state.is_some() && known.is_none_or(|state| state.state.is_hidden()) {
-        return Resolution::Void;
+        return of_hidden(change, known);
     }
     let Some((path, bytes)) = &current.page else { return Resolution::Apply };
     let Ok(ours) = parse(bytes) else { return Resolution::Park("the record's page in the history cannot be read") };
@@ -115,9 +119,6 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     }
     let ours = ours.map(|ours| ours.fields).unwrap_or_default();
     let Some(Amended { fields: of_theirs, .. }) = &theirs.amended else { return Resolution::Late };
-    let is_later = |fields: &BTreeMap<String, Revision>, name: &String, revision: &Revision| {
-        fields.get(name).is_none_or(|known| known < revision)
-    };
     let taken: Vec<&String> =
         of_theirs.iter().filter(|(name, revision)| is_later(&ours, name, revision)).map(|(name, _)| name).collect();
     let kept = ours.iter().any(|(name, revision)| is_later(of_theirs, name, revision));
@@ -125,7 +126,11 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     match (taken.is_empty(), kept) {
         (true, _) => return Resolution::Late,
         // It came, or came again, after a later restoration: it was raced by the retraction before that.
-        _ if known.is_some_and(|state| state.revision > change.revision) => return Resolution::Void,
+        _ if known.is_some_and(|state| state.revision > change.revision)
+            && current.retraction.is_none_or(|retraction| change.base < retraction) =>
+        {
+            return Resolution::Void;
+        }
         (false, false) if change.revision > latest => return Resolution::Apply,
         (false, _) => {}
     }
@@ -148,8 +153,22 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     Resolution::Append(Box::new(Op::Amend(Box::new(Amendment { change, record }))))
 }
 
+/// The result of an amendment for a hidden record. It never brings the record back by itself: revisions alone do not prove
+/// that its author saw a restoration.
+fn of_hidden(change: &Change, state: Option<&StateFile>) -> Resolution {
+    match state.is_some_and(|state| state.state == Presence::Retracted && state.revision < change.base) {
+        true => Resolution::Park("the restoration of the record that it is based on is not here yet"),
+        false => Resolution::Void,
+    }
+}
+
+/// Whether the value of the field `name` with `revision` is later than that in `fields`.
+pub(crate) fn is_later(fields: &BTreeMap<String, Revision>, name: &str, revision: &Revision) -> bool {
+    fields.get(name).is_none_or(|known| known < revision)
+}
+
 /// Sets the field `name` of `record` to the value in `other`. A name that is not a field of its kind changes nothing.
-fn take(record: &mut Record, other: &Record, name: &str) {
+pub(crate) fn take(record: &mut Record, other: &Record, name: &str) {
     if let Some(spec) = FieldSpec::named(name)
         && let Some(text) = other.text(spec.field)
     {
@@ -168,7 +187,7 @@ fn is_its_page(Amendment { change, record }: &Amendment) -> bool {
 }
 
 /// The revision of an operation that joins two: later than both, and the same in whichever order they came.
-fn joined(one: Revision, other: Revision) -> Revision {
+pub(crate) fn joined(one: Revision, other: Revision) -> Revision {
     let (first, second) = (one.min(other), one.max(other));
     Revision { n: second.n + 1, op: Uuid::new_v5(&first.op, second.to_string().as_bytes()) }
 }
@@ -225,7 +244,7 @@ mod tests {
     }
 
     fn first() -> Current {
-        Current { page: Some(("p.md".into(), page(&learning("t", "d"), None))), state: None }
+        Current { page: Some(("p.md".into(), page(&learning("t", "d"), None))), ..Current::default() }
     }
 
     /// What the history has after `op` was applied to `current`.
@@ -234,13 +253,14 @@ mod tests {
         match op {
             Op::Amend(it) => {
                 let file = &it.record.files[0];
-                Current {
-                    page: Some((file.path.clone(), file.text.clone().into_bytes())),
-                    state: current.state.clone(),
-                }
+                Current { page: Some((file.path.clone(), file.text.clone().into_bytes())), ..current.clone() }
             }
-            Op::Retract(change) => Current { page: None, state: state(change, Presence::Retracted) },
-            Op::Restore(change) => Current { state: state(change, Presence::Restored), ..first() },
+            Op::Retract(change) => Current { page: None, state: state(change, Presence::Retracted), retraction: None },
+            Op::Restore(change) => {
+                let retracted = current.state.as_ref().and_then(|bytes| StateFile::parse(id(), bytes));
+                let retraction = retracted.map(|state| state.revision);
+                Current { state: state(change, Presence::Restored), retraction, ..first() }
+            }
             Op::Record(_) | Op::Erase { .. } => current.clone(),
         }
     }
@@ -312,6 +332,31 @@ mod tests {
     }
 
     #[test]
+    fn an_amendment_is_void_only_if_it_did_not_know_of_the_retraction() {
+        let (retract, restore) = (Op::Retract(change(op_id(2, 5))), Op::Restore(change(op_id(3, 5))));
+        let based_on = |base: Revision, op: Op| match op {
+            Op::Amend(mut it) => {
+                it.change.base = base;
+                Op::Amend(it)
+            }
+            op => op,
+        };
+        let amend = |n| amendment(op_id(n, 7), learning("x", "d"), &["title"]);
+        let knowing = based_on(op_id(3, 5), amend(4));
+        let retracted = after(&retract, &first());
+        assert!(matches!(resolve(&knowing, &retracted), Resolution::Park(_)), "it is kept, and brings nothing back");
+        let restored = after(&restore, &retracted);
+        assert_eq!(resolve(&knowing, &restored), Resolution::Apply);
+        // Another restoration is joined to a later revision; nothing was retracted in between.
+        let rejoined =
+            Current { retraction: Some(op_id(2, 5)), ..after(&Op::Restore(change(op_id(5, 1))), &retracted) };
+        assert!(matches!(resolve(&knowing, &rejoined), Resolution::Append(_)), "it knew of the only retraction");
+        assert_eq!(resolve(&amend(2), &rejoined), Resolution::Void);
+        let Resolution::Append(joined) = resolve(&knowing, &rejoined) else { panic!("it is joined") };
+        assert_eq!(resolve(&joined, &rejoined), Resolution::Apply);
+    }
+
+    #[test]
     fn what_was_done_is_done_and_what_is_older_is_late() {
         let (retract, restore) = (Op::Retract(change(op_id(2, 1))), Op::Restore(change(op_id(3, 1))));
         let amend = amendment(op_id(2, 1), learning("x", "d"), &["title"]);
@@ -330,7 +375,7 @@ mod tests {
         assert_eq!(resolve(&later, &restored), Resolution::Apply);
         let amended = after(&amend, &first());
         assert_eq!(resolve(&amend, &amended), Resolution::Done);
-        let torn = Current { state: Some(Vec::new()), page: None };
+        let torn = Current { state: Some(Vec::new()), ..Current::default() };
         assert_eq!((resolve(&retract, &torn), resolve(&amend, &torn)), (Resolution::Apply, Resolution::Void));
         assert!(matches!(resolve(&restore, &Current::default()), Resolution::Park(_)));
         assert_eq!(resolve(&retract, &Current::default()), Resolution::Apply, "of an unknown record too");

@@ -15,6 +15,8 @@
 //! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
+use std::ops::ControlFlow;
+
 use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
@@ -22,6 +24,7 @@ use crate::model::path::{RecordPath, state_file};
 use crate::model::position::Position;
 use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
+use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::Mark;
 use crate::target::changed_files::{ChangedFiles, Written};
 use crate::target::commits::ReadCommits;
@@ -36,7 +39,7 @@ impl Pipeline<'_> {
         let end = Mark { segment: logged.segment, position: logged.position };
         let op = &logged.op;
         let path = self.page_path(op)?;
-        let current = self.current(op.of(), path.as_deref())?;
+        let current = self.current(op, path.as_deref())?;
         if self.must_wait(logged, &current)? {
             self.append_behind(op)?;
             return self.commit_op(None, end, proof);
@@ -45,8 +48,12 @@ impl Pipeline<'_> {
         tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
         match resolution {
             Resolution::Apply => match self.apply_change(op, path, &current, proof) {
-                Ok(changes) => return self.commit_op(Some(changes), end, proof),
-                Err(error) if error.is_for_good() => self.park_op(op, &crate::model::text::chain(&error))?,
+                Ok(changes) => {
+                    let outcome = self.commit_op(Some(changes), end, proof)?;
+                    self.counts.operations += 1;
+                    return Ok(outcome);
+                }
+                Err(error) if error.is_for_good() => self.park_op(op, REFUSED, &crate::model::text::chain(&error))?,
                 Err(error) => return Err(error),
             },
             Resolution::Done => match self.apply_change(op, path, &current, proof) {
@@ -59,7 +66,7 @@ impl Pipeline<'_> {
                 tracing::warn!(of = %op.of(), op = op.name(), "the record was retracted before: the operation is void");
             }
             Resolution::Append(joined) => self.append_behind(&joined)?,
-            Resolution::Park(why) => self.park_op(op, why)?,
+            Resolution::Park(why) => self.park_op(op, TOO_EARLY, why)?,
         }
         self.commit_op(None, end, proof)
     }
@@ -77,7 +84,7 @@ impl Pipeline<'_> {
     /// cut.
     pub(super) fn ensure_change(&mut self, op: &Op, proof: &Synced<Position>) -> Result<(), Error> {
         let path = self.page_path(op)?;
-        let current = self.current(op.of(), path.as_deref())?;
+        let current = self.current(op, path.as_deref())?;
         match page::resolve(op, &current) {
             Resolution::Done => match self.apply_change(op, path, &current, proof) {
                 Err(error) if !error.is_for_good() => Err(error),
@@ -87,8 +94,8 @@ impl Pipeline<'_> {
         }
     }
 
-    fn park_op(&mut self, op: &Op, why: &str) -> Result<(), Error> {
-        if self.quarantine.park_op(op, why)? {
+    fn park_op(&mut self, op: &Op, part: &str, why: &str) -> Result<(), Error> {
+        if self.quarantine.park_op(op, part, why)? {
             self.counts.parked += 1;
             tracing::error!(of = %op.of(), op = op.name(), why, "an operation cannot be applied: parked");
         }
@@ -105,7 +112,8 @@ impl Pipeline<'_> {
     }
 
     /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
-    /// the index. If another record's file was in its place, the path has the full id.
+    /// the index, and for a restoration from the history. If another record's file was in its place, the path has the
+    /// full id.
     fn page_path(&mut self, op: &Op) -> Result<Option<String>, Error> {
         let (of, said) = match op {
             Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
@@ -123,16 +131,66 @@ impl Pipeline<'_> {
             }
             first = first.or(Some(path));
         }
-        Ok(first)
+        match op {
+            // A rebuilt index does not know where a retracted record was.
+            Op::Restore(_) => Ok(self.commits.page_before_retraction(of)?.or(first)),
+            _ => Ok(first),
+        }
     }
 
-    fn current(&self, of: RecordId, path: Option<&str>) -> Result<Current, Error> {
+    fn current(&self, op: &Op, path: Option<&str>) -> Result<Current, Error> {
+        let of = op.of();
         let page = match path {
             Some(path) => self.commits.read(path)?.map(|bytes| (path.to_owned(), bytes)),
             None => None,
         };
         let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
-        Ok(Current { page, state: self.commits.read(&state_file(of))? })
+        let state = self.commits.read(&state_file(of))?;
+        let known = state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
+        let is_earlier = known.is_some_and(|it| it.state == Presence::Restored && op.revision() < it.revision);
+        let mut retraction = None;
+        if is_earlier && let Op::Amend(_) = op {
+            self.commits.each_version(&state_file(of), &mut |bytes| {
+                let known = StateFile::parse(of, bytes).filter(|known| known.state == Presence::Retracted);
+                retraction = known.map(|known| known.revision);
+                if retraction.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        Ok(Current { page, state, retraction })
+    }
+
+    /// Whether the parked operation `op` can be applied now.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::History`].
+    pub fn can_apply(&mut self, op: &Op) -> Result<bool, Error> {
+        let path = self.page_path(op)?;
+        let current = self.current(op, path.as_deref())?;
+        Ok(match (page::resolve(op, &current), op) {
+            (Resolution::Park(_), _) => false,
+            (Resolution::Apply | Resolution::Append(_), Op::Restore(_)) => {
+                let bytes = path.map(|path| self.commits.last_of(&path)).transpose()?.flatten();
+                bytes.is_some_and(|bytes| page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_some()))
+            }
+            _ => true,
+        })
+    }
+
+    /// Releases the parked operation `op`, which is parked under `name`, if it was applied, or has no effect any more.
+    /// Returns whether it was.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::History`], [`Error::Fs`].
+    pub fn release_op(&mut self, name: &str, op: &Op) -> Result<bool, Error> {
+        let path = self.page_path(op)?;
+        let current = self.current(op, path.as_deref())?;
+        if !matches!(page::resolve(op, &current), Resolution::Done | Resolution::Late | Resolution::Void) {
+            return Ok(false);
+        }
+        self.quarantine.release(name)?;
+        self.counts.released += 1;
+        tracing::info!(name, "an operation from quarantine could be applied now");
+        Ok(true)
     }
 
     /// Applies `op` to files, row and page, and returns what it changes in the tree.

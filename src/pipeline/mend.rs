@@ -3,6 +3,7 @@
 //! The stores themselves are not handed out. What is brought back goes through the journal (`append`), like everything
 //! else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::{Error, Pipeline};
@@ -132,6 +133,14 @@ impl Pipeline<'_> {
     /// [`Error::History`].
     pub fn committed_file(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.commits.read(path)?)
+    }
+
+    /// The newest commit that removed each of `paths` from the history, as far as there is one.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    pub fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+        Ok(self.commits.removed_by(paths)?)
     }
 
     /// Appends `ops` to the journal, from where they go the usual way.

@@ -48,7 +48,7 @@ use std::time::{Duration, Instant};
 
 pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
-pub use reached::{Reached, reached};
+pub use reached::{Reached, Waiting, reached, waiting};
 pub use schedule::{Backlog, Schedule};
 
 use crate::exclusive::Exclusive;
@@ -88,6 +88,8 @@ pub struct Options {
     pub rows_bytes_max: u64,
     /// How long rows may hold back segments.
     pub rows_age_max: Duration,
+    /// How many records that commits of their owner's removed are retracted at once without being asked.
+    pub removals_max: usize,
     /// How the history is kept.
     pub history: HistoryOptions,
 }
@@ -103,6 +105,7 @@ impl Default for Options {
             index_wait: Duration::from_secs(5),
             rows_bytes_max: 256 << 20,
             rows_age_max: Duration::from_secs(7 * 24 * 3600),
+            removals_max: 50,
             history: HistoryOptions::default(),
         }
     }
@@ -116,6 +119,8 @@ pub struct Counts {
     pub commits: u64,
     /// Records committed.
     pub records: u64,
+    /// Operations on records that took effect.
+    pub operations: u64,
     /// Files that a recorder had not placed, or that were torn.
     pub files_written: u64,
     /// Rows that a recorder had not inserted.

@@ -12,11 +12,11 @@ use super::lag::Lag;
 use super::log::Reading;
 use super::{Counts, Error, Options, Pipeline, VoidReason};
 use crate::exclusive::Exclusive;
-use crate::journal::{self, Journal, Reader, Records};
+use crate::journal::{self, Appender, Journal, Reader, Records};
 use crate::model::JournalId;
 use crate::model::layout::TEMPORARY;
 use crate::quarantine::Quarantine;
-use crate::state::{Noted, State};
+use crate::state::{Left, Noted, State};
 use crate::target::commits::{Commits, GitCommits};
 use crate::target::files::Applier;
 use crate::target::rows::{IndexRows, Rows};
@@ -56,6 +56,10 @@ impl<'h> Pipeline<'h> {
         let known = State::read(private)?.filter(|state| state.journal == journal_id);
         let log = Log { journal, id: journal_id, state: known.as_ref() };
         let (reader, void) = begin(journal, commits.watermark(&log)?)?;
+        if void.is_some() && !journal.takes_operations()? && commits.has_operations()? {
+            // The journal is new, and records have revisions: a program that does not know them must not go on with it.
+            Appender::open_for_operations(journal)?;
+        }
         let at = Mark::of(&reader);
         let mut pipeline = Pipeline {
             home,
@@ -118,6 +122,19 @@ impl<'h> Pipeline<'h> {
         self.void = self.void.or(Some(why));
         if !self.state.audit_due {
             self.state.audit_due = true;
+            self.write_state()?;
+        }
+        Ok(())
+    }
+
+    /// Notes what an audit of everything left to a person, for `status`.
+    ///
+    /// # Errors
+    /// [`Error::Fs`].
+    pub fn leave(&mut self, left: Left) -> Result<(), Error> {
+        let left = Some(left).filter(|left| *left != Left::default());
+        if self.state.left != left {
+            self.state.left = left;
             self.write_state()?;
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! How far the targets are, for read-only callers.
 
+use jiff::Timestamp;
+
 use crate::home::Home;
-use crate::journal::{self, Reader};
+use crate::journal::{self, Found, Journal, Reader, Records};
+use crate::model::Op;
 use crate::model::position::Position;
 use crate::state::State;
 use crate::target::history::History;
@@ -55,4 +58,38 @@ pub fn reached(home: &Home, history: &History, index: Option<&Index>) -> Result<
     let is_behind = |rows: &Mark| committed.is_some_and(|committed| rows.is_before(&committed)) || pages.is_some();
     reached.rows_lag = rows.filter(is_behind).map(|rows| pages.unwrap_or(rows.position));
     Ok(reached)
+}
+
+/// What the journal holds that is not applied yet.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Records and operations, also behind segments of newer programs. Entries that this program does not know count.
+    pub operations: u64,
+    /// When the oldest was made.
+    pub oldest: Option<Timestamp>,
+    /// The first segment of a newer program.
+    pub newer: Option<journal::Error>,
+}
+
+/// What the journal holds from `begin`, or its beginning, to `end`, or its end. `counts` says which operations count.
+///
+/// # Errors
+/// [`journal::Error`], except for segments of newer programs.
+pub fn waiting(
+    journal: &Journal,
+    begin: Option<Position>,
+    end: Option<Position>,
+    mut counts: impl FnMut(&Op) -> bool,
+) -> Result<Waiting, journal::Error> {
+    let mut waiting = Waiting::default();
+    let newer = Records::survey(journal, begin, end, &mut |found| {
+        let at = match &found {
+            Found::Op(logged) if counts(&logged.op) => logged.op.at(),
+            Found::Unknown { .. } => None,
+            _ => return,
+        };
+        waiting.operations += 1;
+        waiting.oldest = waiting.oldest.or(at);
+    })?;
+    Ok(Waiting { newer, ..waiting })
 }

@@ -203,7 +203,7 @@ impl OfRecord {
         former: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Seen {
         let page = stored.as_ref().map(|it| (RecordPath(&it.path).page().into_owned(), it.page()));
-        let mut current = Current { page, state: mark.as_ref().map(|mark| mark.text().into_bytes()) };
+        let mut current = Current { page, state: mark.as_ref().map(|mark| mark.text().into_bytes()), retraction: None };
         let mut hidden = None;
         let mut at = None;
         let mut queue: VecDeque<Op> = self.ops.iter().cloned().collect();
@@ -250,6 +250,7 @@ fn apply(
         Op::Retract(change) => {
             *hidden = current.page.take();
             current.state = state(change, Presence::Retracted);
+            current.retraction = Some(change.revision);
         }
         Op::Restore(change) => {
             let bytes = |path: &String| former(path).map(|bytes| (path.clone(), bytes));

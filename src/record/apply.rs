@@ -30,7 +30,7 @@ impl Recorder<'_> {
         if placed.len() >= SPREAD_RECORDS {
             spread::spread_full(self.home.dir(), placed.iter().map(|ready| ready.intent.path()));
         }
-        let rows: Vec<_> = placed.iter().map(|ready| RowImage::of(&ready.intent, &ready.receipt.path)).collect();
+        let rows: Vec<_> = placed.iter().map(|ready| RowImage::of(&ready.intent, ready.path())).collect();
         if rows.is_empty() {
             return index;
         }
@@ -60,7 +60,7 @@ impl Recorder<'_> {
         for ready in validated.iter_mut().filter_map(Validated::ready).filter(|ready| ready.intent.key.is_none()) {
             match self.applier.files(&ready.intent, Expect::Nothing, synced) {
                 Ok(place) => {
-                    ready.receipt.path.clone_from(&place.path);
+                    ready.receipt.path = Some(place.path);
                     placed.push(ready);
                 }
                 Err(error) => tracing::debug!(id = %ready.intent.id, %error, "the file is left to the worker"),

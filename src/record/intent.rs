@@ -9,7 +9,7 @@ use super::{Error, Receipt, Recorder, Redacted};
 use crate::fs;
 use crate::journal;
 use crate::model::path;
-use crate::model::{FileImage, Intent, Level, RecordId, RecordPath, Request};
+use crate::model::{FileImage, Intent, Kind, Level, RecordId, RecordPath, Request};
 use crate::page;
 use crate::target::index::Index;
 use crate::target::spread;
@@ -29,6 +29,13 @@ pub(super) struct Ready {
     pub(super) intent: Intent,
     pub(super) receipt: Receipt,
     json: Vec<u8>,
+}
+
+impl Ready {
+    /// Where the record is.
+    pub(super) fn path(&self) -> &str {
+        self.receipt.path.as_deref().unwrap_or_else(|| self.intent.path())
+    }
 }
 
 impl Validated {
@@ -92,7 +99,7 @@ impl Recorder<'_> {
         let headline_has_lines = request.record.headline().trim_end().contains('\n');
         if let Some(key) = &request.key {
             let id = RecordId::of_key(self.home.id(), key);
-            if let Some(receipt) = self.known(id, index) {
+            if let Some(receipt) = self.known(id, request.record.kind(), index) {
                 return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
             }
         }
@@ -107,26 +114,41 @@ impl Recorder<'_> {
         let receipt = Receipt {
             id,
             kind: intent.record.kind(),
-            path: intent.path().to_owned(),
+            path: Some(intent.path().to_owned()),
             row_id: None,
             created_at,
             duplicate: false,
+            state: None,
             row_refused: None,
             headline_has_lines,
         };
         Ok(Validated::Ready(Box::new(Ready { intent, receipt, json })))
     }
 
-    /// The record that has the id of a key, if the index has it.
-    fn known(&self, id: RecordId, index: &mut Option<Index>) -> Option<Receipt> {
-        let known = self.index(index)?.find(id).ok()??;
+    /// The record that has the id of a key, if the index has it, or knows that it was retracted or erased. An index that
+    /// was rebuilt since knows only the latter: then its kind is that of the request.
+    fn known(&self, id: RecordId, kind: Kind, index: &mut Option<Index>) -> Option<Receipt> {
+        let index = self.index(index)?;
+        let known = index.find(id).ok()?;
+        let row_id = known.as_ref().and_then(|known| known.row_id);
+        let mark = match row_id {
+            Some(_) => None,
+            None => index.mark(id).ok()?.filter(|mark| mark.state.is_hidden()),
+        };
+        let (kind, created_at) = match (&known, &mark) {
+            (Some(known), _) => (known.kind, known.created_at),
+            (None, Some(mark)) => (kind, mark.at),
+            (None, None) => return None,
+        };
+        let (state, path) = (mark.map(|mark| mark.state), known.map(|known| known.path));
         Some(Receipt {
             id,
-            kind: known.kind,
-            path: known.path,
-            row_id: known.row_id,
-            created_at: known.created_at,
+            kind,
+            path: path.filter(|_| state.is_none()),
+            row_id,
+            created_at,
             duplicate: true,
+            state,
             row_refused: None,
             headline_has_lines: false,
         })

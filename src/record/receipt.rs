@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{Kind, RecordId};
+use crate::page::Presence;
 
 /// What a caller is told about a record that is kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -12,15 +13,19 @@ pub struct Receipt {
     pub id: RecordId,
     /// Its kind.
     pub kind: Kind,
-    /// Its page, or its folder if it is an experiment; relative to the home.
-    pub path: String,
+    /// Its page, or its folder if it is an experiment; relative to the home. `None` if it was retracted or erased.
+    pub path: Option<String>,
     /// Its row in the index; `None` if the worker will insert it.
     pub row_id: Option<i64>,
-    /// When it was recorded, to the millisecond.
+    /// When it was recorded, to the millisecond. If it was retracted or erased, and the index does not know that any
+    /// more: when that happened.
     #[serde(serialize_with = "with_milliseconds")]
     pub created_at: Timestamp,
     /// Whether the key was recorded before, and this is that record.
     pub duplicate: bool,
+    /// Whether that record was retracted or erased since. Then nothing was recorded, and nothing is applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Presence>,
     /// Why an adopted table refused its row, in one line. It will never have a row there. Not part of the JSON.
     #[serde(skip)]
     pub row_refused: Option<String>,

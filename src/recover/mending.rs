@@ -3,15 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use super::{Base, Error, Lost, Report};
 use crate::audit::{self, Action, Finding};
 use crate::fs::Durability;
 use crate::model::layout::{LOG, TEMPORARY, join, split};
 use crate::model::path::{RecordPath, is_domain_page, log_beside, of_state_file};
-use crate::model::{Amendment, Change, FileImage, Intent, Level, Op, RecordId, Request, Revision};
+use crate::model::{
+    Amended, Amendment, Change, FieldSpec, FileImage, Intent, Level, Op, Record, RecordId, Request, Revision,
+};
 use crate::page::{self, Parsed};
 use crate::pipeline::Pipeline;
-use crate::target::index::RowImage;
+use crate::quarantine::Quarantine;
+use crate::target::index::{self, RowImage};
 
 /// How many operations are appended with one sync.
 const GROUP: usize = 256;
@@ -27,11 +33,13 @@ pub(super) struct Mending<'m, 'h> {
     /// Intents to be appended to the journal.
     group: Vec<Op>,
     group_bytes: usize,
+    /// Records that commits of their owner's removed.
+    removed: Vec<Finding>,
 }
 
 impl<'m, 'h> Mending<'m, 'h> {
     pub(super) fn new(pipeline: &'m mut Pipeline<'h>, report: &'m mut Report) -> Mending<'m, 'h> {
-        Mending { pipeline, report, group: Vec::new(), group_bytes: 0 }
+        Mending { pipeline, report, group: Vec::new(), group_bytes: 0, removed: Vec::new() }
     }
 
     /// Does what `finding` calls for.
@@ -44,14 +52,21 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         match finding.action {
             Action::Nothing | Action::Wait => Ok(()),
+            // Only a restoration brings back what a retraction took out of the history.
+            action if action.is_repaired() && self.is_restoration(finding) => self.state_again(finding),
             // A record hidden by a marker comes back only when it is restored.
             Action::AddRow if finding.evidence.row == audit::Row::Marked => self.state_again(finding),
             Action::AddRow | Action::CommitFile => self.commit_file(finding),
             Action::CommitRevision | Action::UpdateRow | Action::ReplaceFile => self.revision_again(finding),
             Action::Hide | Action::WriteState => self.state_again(finding),
             Action::RestoreFile => self.restore_file(finding),
+            Action::Retract => {
+                self.removed.push(finding.clone());
+                Ok(())
+            }
             Action::CommitRow => self.commit_row(finding),
             Action::Name => {
+                self.report.named.push(finding.path.clone());
                 tracing::warn!(path = finding.path, id = ?finding.id, "a person has to look: {}", finding.action.what());
                 Ok(())
             }
@@ -89,6 +104,14 @@ impl<'m, 'h> Mending<'m, 'h> {
         Ok(true)
     }
 
+    /// Whether the history has the record, and lacks its restoration.
+    fn is_restoration(&self, finding: &Finding) -> bool {
+        let evidence = finding.evidence;
+        evidence.state == audit::State::Restored
+            && finding.state_is_later
+            && evidence.history != audit::HistoryState::Never
+    }
+
     fn lost(&mut self, finding: &Finding, why: impl Into<String>) {
         let id = finding.id.map(|id| id.to_string());
         let lost = Lost { path: finding.path.clone(), id, why: why.into() };
@@ -106,16 +129,46 @@ impl<'m, 'h> Mending<'m, 'h> {
             None => (false, Revision::first(of).next(), crate::fs::now(), None),
         };
         let change = Change { of, revision, base: Revision::first(of), at, path, because };
-        self.group.push(if restored { Op::Restore(change) } else { Op::Retract(change) });
-        if self.group.len() == GROUP { self.append() } else { Ok(()) }
+        self.push(if restored { Op::Restore(change) } else { Op::Retract(change) })
+    }
+
+    /// Retracts the records that commits of their owner's removed, unless there are too many: then a person decides.
+    pub(super) fn retract_removed(&mut self) -> Result<(), Error> {
+        let removed = std::mem::take(&mut self.removed);
+        if removed.len() > self.pipeline.options().removals_max {
+            self.report.removed = removed.len() as u64;
+            tracing::warn!(records = removed.len(), "commits removed many records from git: a person has to decide");
+            return Ok(());
+        }
+        let paths = removed.iter().map(|finding| finding.path.clone()).collect();
+        let commits = self.pipeline.removed_by(paths)?;
+        for finding in removed {
+            let (Some(of), Some(commit)) = (finding.id, commits.get(&finding.path)) else { continue };
+            let state = finding.state.map(|state| state.revision);
+            let content = self.pipeline.amended(of)?.map(|amended| amended.revision);
+            let base = state.max(content).unwrap_or(Revision::first(of));
+            // The same whoever finds it, however often.
+            let revision = Revision { n: base.n + 1, op: Uuid::new_v5(&of.0, commit.as_bytes()) };
+            let because = Some(format!("removed from git by the commit {commit}"));
+            let change = Change { of, revision, base, at: Timestamp::now(), path: Some(finding.path), because };
+            self.push(Op::Retract(change))?;
+        }
+        Ok(())
+    }
+
+    /// Takes an operation on a record that the audit found.
+    fn push(&mut self, op: Op) -> Result<(), Error> {
+        if let Op::Amend(amendment) = &op {
+            self.group_bytes += amendment.record.files.iter().map(|file| file.text.len()).sum::<usize>();
+        }
+        self.report.reconciled += 1;
+        self.group.push(op);
+        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
     }
 
     /// Repeats the latest revision that file and history have of a record, as the operation that it came from: its
     /// revision brings every store to it.
     fn revision_again(&mut self, finding: &Finding) -> Result<(), Error> {
-        if finding.evidence.state == audit::State::Restored && finding.action == Action::CommitRevision {
-            return self.state_again(finding);
-        }
         let on_disk = self.pipeline.home().dir().content(&finding.path, READ_BYTES_MAX)?;
         let in_tree = self.pipeline.committed_file(&finding.path)?;
         let parsed = |bytes: &Vec<u8>| page::parse(bytes).ok().filter(|it| Some(it.id) == finding.id);
@@ -124,14 +177,10 @@ impl<'m, 'h> Mending<'m, 'h> {
         let Some((amended, bytes)) = pages.max_by_key(|(amended, _)| amended.revision) else { return Ok(()) };
         let Ok(Parsed { id, created_at, request: Some(request), .. }) = page::parse(&bytes) else { return Ok(()) };
         let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
-        let (revision, files) = (amended.revision, vec![FileImage { path: finding.path.clone(), text }]);
+        let files = vec![FileImage { path: finding.path.clone(), text }];
         let Request { record, key, provenance } = request;
         let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
-        let (base, path) = (Revision::first(id), Some(finding.path.clone()));
-        let change = Change { of: id, revision, base, at: crate::fs::now(), path, because: None };
-        self.group_bytes += record.files.iter().map(|file| file.text.len()).sum::<usize>();
-        self.group.push(Op::Amend(Box::new(Amendment { change, record })));
-        if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
+        self.amendment(finding, record, Revision::first(id))
     }
 
     /// Everything goes through the journal, even a lone row: applying and committing it again has no other effect.
@@ -139,6 +188,19 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.group_bytes += intent.files.iter().map(|file| file.text.len()).sum::<usize>();
         self.group.push(Op::Record(Box::new(intent)));
         if self.group.len() == GROUP || self.group_bytes > GROUP_BYTES { self.append() } else { Ok(()) }
+    }
+
+    /// Repeats the parked operations that can be applied by now; with `everything`, those that were refused, too.
+    /// Returns them. What is parked again stays parked.
+    pub(super) fn retry_ops(&mut self, everything: bool) -> Result<Vec<(String, Op)>, Error> {
+        let mut ops = Vec::new();
+        for (name, op) in Quarantine::new(self.pipeline.home())?.parked_ops(everything)? {
+            if self.pipeline.can_apply(&op)? {
+                self.group.push(op.clone());
+                ops.push((name, op));
+            }
+        }
+        Ok(ops)
     }
 
     pub(super) fn append(&mut self) -> Result<(), Error> {
@@ -208,8 +270,15 @@ impl<'m, 'h> Mending<'m, 'h> {
                 return Ok(());
             }
         };
-        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
         let amended = self.pipeline.amended(id)?;
+        if let Some(amended) = &amended
+            && let Some(page) = self.pipeline.committed_file(&finding.path)?
+            && let Ok(page) = page::parse(&page)
+            && page.id == id
+        {
+            return self.amend_again(finding, page, &request.record, amended);
+        }
+        let mut files = page::files(known.id, known.created_at, &request, Level::Day);
         if let (Some(amended), Some(page)) = (&amended, files.first_mut()) {
             page.text = page::amended_page(known.id, known.created_at, &request, amended);
         }
@@ -223,6 +292,48 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         let Request { record, key, provenance } = request;
         self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
+    }
+
+    /// Repeats the amendment that only the row of a record has. A row does not hold every field: the others are as in
+    /// `page`, which the history has.
+    fn amend_again(&mut self, finding: &Finding, page: Parsed, row: &Record, amended: &Amended) -> Result<(), Error> {
+        let (base, before) = (page.amended().map(|it| it.revision), page.fields);
+        let Some(Request { mut record, key, provenance }) = page.request else { return Ok(()) };
+        for (name, revision) in &amended.fields {
+            let is_in_row = FieldSpec::named(name).is_some_and(|spec| index::column_of(spec.field).is_some());
+            if is_in_row && page::is_later(&before, name, revision) {
+                page::take(&mut record, row, name);
+            }
+        }
+        let request = Request { record, key, provenance };
+        let text = page::amended_page(page.id, page.created_at, &request, amended);
+        let (id, created_at, amended) = (page.id, page.created_at, Some(amended.clone()));
+        let files = vec![FileImage { path: finding.path.clone(), text }];
+        let Request { record, key, provenance } = request;
+        let base = base.unwrap_or(Revision::first(id));
+        self.amendment(finding, Intent { id, created_at, key, record, provenance, amended, files }, base)
+    }
+
+    /// Appends the amendment to `record`, which was made from the revision `base`. If the history lacks it, and has a
+    /// later restoration, the amendment is based on that: otherwise it would count as raced by the retraction before.
+    fn amendment(&mut self, finding: &Finding, mut record: Intent, mut base: Revision) -> Result<(), Error> {
+        let is_lacking = finding.evidence.history == audit::HistoryState::Older;
+        let state = finding.state.as_ref().filter(|_| is_lacking).map(|state| state.revision);
+        if let (Some(state), Some(amended)) = (state.filter(|state| *state > record.revision()), &mut record.amended) {
+            (base, amended.revision) = (state, page::joined(amended.revision, state));
+            let request = Request {
+                record: record.record.clone(),
+                key: record.key.clone(),
+                provenance: record.provenance.clone(),
+            };
+            if let Some(file) = record.files.first_mut() {
+                file.text = page::amended_page(record.id, record.created_at, &request, amended);
+            }
+        }
+        let path = record.files.first().map(|file| file.path.clone());
+        let (of, revision) = (record.id, record.revision());
+        let change = Change { of, revision, base, at: Timestamp::now(), path, because: None };
+        self.push(Op::Amend(Box::new(Amendment { change, record })))
     }
 
     /// Brings back logs, and renders pages, that are missing or that a power cut tore.

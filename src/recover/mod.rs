@@ -7,7 +7,7 @@
 //! 1. sweep: temporary files, staging packs, our `.keep`s without a branch
 //! 2. the index is rebuilt from the files if it is lost
 //! 3. what is pending is applied and committed
-//! 4. an audit; acting on its findings; committing what that wrote
+//! 4. an audit; acting on its findings; committing what that wrote; in a home with operations, until nothing is left
 //!
 //! Parked records are retried then, since the obstacle may be gone. At a worker's start, and now and then while it
 //! runs, only those are retried whose files show that.
@@ -28,7 +28,7 @@ mod report;
 
 pub use report::{Base, Lost, Report};
 
-use crate::audit;
+use crate::audit::{self, Audit};
 use crate::fs;
 use crate::home;
 use crate::journal;
@@ -36,11 +36,16 @@ use crate::model::layout::PARKED_FILE;
 use crate::model::{Intent, Op};
 use crate::pipeline::{self, Counts, Pipeline, Progress};
 use crate::quarantine::Quarantine;
+use crate::state::Left;
 use crate::target::files;
 use crate::target::history;
 use crate::target::index;
 
 use mending::Mending;
+
+/// How often the stores are audited and mended. Each combination of what they can have ends in fewer steps: the tests of
+/// `audit::classify` walk all of them.
+const ROUNDS_MAX: usize = 5;
 
 /// The scope of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +125,7 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
 
 fn count(report: &mut Report, before: Counts, after: Counts) {
     report.commits = after.commits - before.commits;
+    report.operations = after.operations - before.operations;
     report.torn = after.torn - before.torn;
     report.damaged = after.damaged - before.damaged;
     report.parked = after.parked - before.parked;
@@ -135,30 +141,65 @@ fn commit(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn P
     Ok(outcome.records as u64)
 }
 
-/// Audits the stores and mends where they differ.
+/// Audits the stores and mends where they differ. An operation that is appended again brings all stores to one revision,
+/// and only the next audit shows whether a store has a later one of its own: so in a home with operations it is repeated
+/// until nothing is left to do.
 fn mend(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     pipeline.reach_index()?;
-    let audit = pipeline.audit(progress)?;
+    let mut audit = pipeline.audit(progress)?;
+    let parked = mend_once(pipeline, &audit, true, report, progress)?;
+    release(pipeline, report, &parked)?;
+    for _ in 1..ROUNDS_MAX {
+        if !audit.has_operations || !audit.has_something_to_do() || pipeline.is_lagging() {
+            break;
+        }
+        audit = pipeline.audit(progress)?;
+        mend_once(pipeline, &audit, false, report, progress)?;
+    }
+    let left = Left { named: report.named.len() as u64, first: report.named.first().cloned(), removed: report.removed };
+    pipeline.leave(left)?;
+    Ok(())
+}
+
+/// Acts on the findings of `audit`, and commits what that appended. The `first` time, what is parked is retried as well;
+/// the records among that are returned.
+fn mend_once(
+    pipeline: &mut Pipeline<'_>,
+    audit: &Audit,
+    first: bool,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<Vec<(String, Intent)>, Error> {
+    // The last audit says what is lost: what an earlier one missed may have come back.
+    report.lost.clear();
+    report.named.clear();
+    report.removed = 0;
     let mut mending = Mending::new(pipeline, report);
     progress.begin("mending", audit.findings.len() as u64);
     for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
         progress.at(done as u64 + 1);
     }
-    retry_entries(mending.pipeline, mending.report)?;
-    let parked = Quarantine::new(mending.pipeline.home())?.parked()?;
-    for (_, intent) in &parked {
-        mending.again(intent.clone())?;
+    mending.retract_removed()?;
+    let (mut parked, mut ops) = (Vec::new(), Vec::new());
+    if first {
+        retry_entries(mending.pipeline, mending.report)?;
+        ops = mending.retry_ops(true)?;
+        parked = Quarantine::new(mending.pipeline.home())?.parked()?;
+        for (_, intent) in &parked {
+            mending.again(intent.clone())?;
+        }
     }
     mending.append()?;
     progress.end();
     mending.companions(&audit.missing_companions)?;
     let recommitted = commit(pipeline, report, progress)?;
     report.recommitted += recommitted;
-    release(pipeline, report, &parked)
+    release_ops(pipeline, report, &ops)?;
+    Ok(parked)
 }
 
-/// Retries parked records whose files were blocked and no longer are. A worker does so when it starts, and now and
+/// Retries parked records whose files were blocked and no longer are, and operations whose record is there by now. A worker does so when it starts, and now and
 /// then. They go the usual way, through the journal. A record that is parked again stays parked.
 ///
 /// # Errors
@@ -172,15 +213,17 @@ pub(crate) fn retry_parked(
     let home = pipeline.home();
     let mut parked = Quarantine::new(home)?.parked()?;
     parked.retain(|(name, intent)| name.ends_with(PARKED_FILE) && files::has_room(home.dir(), intent));
-    if parked.is_empty() {
+    let mut mending = Mending::new(pipeline, report);
+    let ops = mending.retry_ops(false)?;
+    if parked.is_empty() && ops.is_empty() {
         return Ok(());
     }
-    let mut mending = Mending::new(pipeline, report);
     for (_, intent) in &parked {
         mending.again(intent.clone())?;
     }
     mending.append()?;
     commit(pipeline, report, progress)?;
+    release_ops(pipeline, report, &ops)?;
     release(pipeline, report, &parked)
 }
 
@@ -195,6 +238,14 @@ fn retry_entries(pipeline: &mut Pipeline<'_>, report: &mut Report) -> Result<(),
         }
         pipeline.append_again(&name, &json)?;
         report.released += 1;
+    }
+    Ok(())
+}
+
+/// Releases those parked and retried operations that have been applied by now.
+fn release_ops(pipeline: &mut Pipeline<'_>, report: &mut Report, ops: &[(String, Op)]) -> Result<(), Error> {
+    for (name, op) in ops {
+        report.released += u64::from(pipeline.release_op(name, op)?);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
-//! | before it is emptied | the old index, perhaps a copy of it or part of one | the next run makes another copy |
+//! | before it is emptied | the old index, perhaps a copy of it or part of one; or an empty folder | the next run makes another copy |
 //! | before it is filled | an index that is empty, or marked as unfinished | the next run starts over |
 //! | while it is filled | some of the rows, and the index marked as unfinished | the same |
 
@@ -18,7 +18,7 @@ use super::{Base, Error, Report};
 use crate::audit::{Stores, audit_files, walk};
 use crate::fs::{self, Point, crash};
 use crate::home;
-use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL};
+use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL, split};
 use crate::model::path::of_state_file;
 use crate::model::{RecordId, RecordPath, Request};
 use crate::page::{self, Parsed, StateFile};
@@ -48,6 +48,10 @@ pub(super) fn if_lost(
 fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     let home = pipeline.home();
     tracing::warn!("the index is lost: building it anew from the files");
+    // Its folder is gone where `memory/` was moved away.
+    let (folder, _) = split(INDEX);
+    home.dir().make_folder(folder)?;
+    let _ = home.dir().sync()?;
     report.index_kept = keep_a_copy(home)?;
     crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
     let (mut index, base) = empty_index(home)?;

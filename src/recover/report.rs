@@ -31,12 +31,24 @@ pub struct Report {
     pub rows_base: Option<Base>,
     /// Records that were pending and are now committed.
     pub committed: u64,
+    /// Operations on records that took effect.
+    #[serde(default)]
+    pub operations: u64,
     /// Files that were missing or torn and are restored.
     pub files_restored: u64,
     /// Rows that were missing and are added.
     pub rows_added: u64,
     /// Records that history lacked, committed from their files or rows.
     pub recommitted: u64,
+    /// Operations that were repeated, so that a store that was at an earlier revision has the latest one.
+    #[serde(default)]
+    pub reconciled: u64,
+    /// The paths of what a person has to look at, and is left as it is.
+    #[serde(default)]
+    pub named: Vec<String>,
+    /// Records that commits removed from git and whose files are gone, if they are too many to be retracted unasked.
+    #[serde(default)]
+    pub removed: u64,
     /// Records of which no store has anything left, with their paths.
     pub lost: Vec<Lost>,
     /// Commits made.
@@ -56,7 +68,8 @@ pub struct Report {
 impl Report {
     /// Whether there was nothing to do.
     pub fn is_nothing(&self) -> bool {
-        Report { distrusted: None, ..self.clone() } == Report::default()
+        let told = Report { distrusted: None, named: Vec::new(), removed: 0, ..self.clone() };
+        told == Report::default()
     }
 }
 

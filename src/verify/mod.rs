@@ -5,12 +5,13 @@
 
 use serde::Serialize;
 
-use crate::audit::{self, Audit, Copied, Stores, audit};
+use crate::audit::{self, Audit, Copied, State, Stores, audit};
 use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
+use crate::model::path::of_state_file;
 use crate::model::text::chain;
-use crate::pipeline::{self, Progress, reached};
+use crate::pipeline::{self, Progress, reached, waiting};
 use crate::quarantine::Contents;
 use crate::target::commits::ReadCommits;
 use crate::target::history::{self, History, HistoryOptions};
@@ -26,8 +27,10 @@ const LOOKS: usize = 3;
 pub struct Report {
     /// Records that any store knows.
     pub records: u64,
-    /// How many of them wait for the worker.
+    /// How many records, and operations on records, wait to be committed.
     pub pending: u64,
+    /// The first segment of the journal that only a newer program can read.
+    pub newer: Option<String>,
     /// Where the stores disagree.
     pub disagreements: Vec<Disagreement>,
     /// Copies that the user made of records' files. They are left alone and are no disagreement.
@@ -74,6 +77,7 @@ impl Report {
     /// Whether everything agrees, and nothing waits for a person.
     pub fn is_clean(&self) -> bool {
         self.disagreements.is_empty()
+            && self.newer.is_none()
             && self.index.is_empty()
             && self.history.is_empty()
             && !self.quarantine.is_alarming()
@@ -124,7 +128,10 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
         let again = look(home, index.as_ref(), history.as_ref(), progress)?;
         found = both(&found, again);
     }
-    (report.records, report.pending) = (found.records, found.pending);
+    let committed = history.as_ref().map(|history| reached(home, history, index.as_ref())).transpose()?;
+    let waiting = waiting(home.journal(), committed.unwrap_or_default().committed, None, |_| true)?;
+    (report.records, report.pending) = (found.records, waiting.operations);
+    report.newer = waiting.newer.map(|error| error.to_string());
     report.copies = std::mem::take(&mut found.copies);
     report.disagreements = disagreements(found);
     Ok(report)
@@ -155,12 +162,17 @@ fn disagreements(found: Audit) -> Vec<Disagreement> {
     let records = found.findings.into_iter().map(|finding| Disagreement {
         path: finding.path,
         id: finding.id.map(|id| id.to_string()),
-        what: finding.action.what().to_owned(),
+        what: match finding.evidence.state {
+            State::Torn => "its state file is torn, so that it counts as retracted".to_owned(),
+            _ => finding.action.what().to_owned(),
+        },
     });
-    let companions = found.missing_companions.into_iter().map(|path| Disagreement {
-        path,
-        id: None,
-        what: "the file beside a record is missing, and git has it".to_owned(),
+    let companions = found.missing_companions.into_iter().map(|path| {
+        let what = match of_state_file(&path) {
+            Some(_) => "the state file of a record is missing, torn or of an earlier revision, and git has it",
+            None => "the file beside a record is missing, and git has it",
+        };
+        Disagreement { id: of_state_file(&path).map(|id| id.to_string()), what: what.to_owned(), path }
     });
     records.chain(companions).collect()
 }
@@ -168,7 +180,13 @@ fn disagreements(found: Audit) -> Vec<Disagreement> {
 fn journal_report(home: &Home) -> Result<JournalReport, Error> {
     let mut report = JournalReport::default();
     let mut reader = Reader::from_start(home.journal())?;
-    while let Some(item) = reader.as_mut().map(Reader::next).transpose()?.flatten() {
+    loop {
+        let item = match reader.as_mut().map(Reader::next).transpose() {
+            // The report names it elsewhere.
+            Err(journal::Error::Newer { .. }) => break,
+            item => item?.flatten(),
+        };
+        let Some(item) = item else { break };
         match item {
             Item::Entry { .. } => report.entries += 1,
             Item::Torn => report.torn += 1,

@@ -11,15 +11,16 @@ use indelible::page::{self, Presence, StateFile};
 use proptest::prelude::*;
 
 use crate::formats::append;
+use crate::rebuild::remove_from_branch;
 use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, wait_for};
 
 /// Where operations on a record begin.
 pub struct Subject {
     pub id: RecordId,
     /// Its page, relative to the home.
-    path: String,
+    pub path: String,
     created_at: jiff::Timestamp,
-    request: Request,
+    pub request: Request,
     amended: Option<Amended>,
 }
 
@@ -343,6 +344,234 @@ fn a_lost_index_is_rebuilt_with_every_revision_and_mark() {
     home.recover_fully();
     for subject in &subjects {
         assert_eq!(Some(&seen(&home, subject)), before.get(&subject.id));
+    }
+}
+
+/// A key whose record was retracted names that record, for ever: nothing is recorded under it again.
+#[test]
+fn a_repeat_of_a_retracted_key_is_a_duplicate_without_a_path() {
+    for index_lost in [false, true] {
+        let home = TestHome::new();
+        let keyed = |headline: &str| home.recorder("failure", headline).args(["--key", "the key"]).ok();
+        let first = keyed("the first").receipt();
+        home.flush();
+        let subject = Subject::of(&home, &first);
+        put(&home, &[subject.retract(2)]);
+        home.flush();
+        if index_lost {
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+            }
+            let _ = home.recover();
+        }
+        let line = r#"{"kind": "failure", "title": "the third", "domain": "d", "key": "the key"}"#;
+        let batch = home.cmd(["record", "batch", "--json"]).stdin(format!("{line}\n")).ok();
+        let batch = serde_json::from_str(batch.stdout.lines().next().expect("an answer")).expect("JSON");
+        for receipt in [keyed("the second").json(), batch] {
+            assert_eq!(receipt["id"], first.id.as_str());
+            assert_eq!((&receipt["duplicate"], &receipt["state"]), (&true.into(), &"retracted".into()), "{receipt}");
+            assert_eq!((&receipt["path"], &receipt["row_id"]), (&().into(), &().into()), "{receipt}");
+        }
+        let status = home.status();
+        assert_eq!(status["pending"]["records"], 0, "nothing of it went into the journal: {status}");
+        let text = home.cmd(["record", "failure", "--title", "t", "--domain", "d", "--key", "the key"]).ok();
+        assert!(text.stdout.contains("already recorded, and retracted since"), "{text}");
+        home.flush();
+        assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Retracted), record: None });
+        put(&home, &[subject.restore(3)]);
+        home.flush();
+        let again = keyed("the fourth").receipt();
+        assert_eq!((again.path, again.duplicate), (first.path, true), "it is there again");
+    }
+}
+
+#[test]
+fn what_a_commit_removed_and_whose_file_is_gone_is_retracted_and_names_the_commit() {
+    let home = TestHome::new();
+    let receipts = home.record_each("removed");
+    home.flush();
+    let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+    let paths: Vec<_> = receipts[..4].iter().map(|receipt| receipt.path.clone()).collect();
+    remove_from_branch(&home, &paths);
+    let commit = home.git(["rev-parse", home.branch()]).ok().stdout.trim().to_owned();
+    for receipt in &receipts[..3] {
+        fs::remove_file(home.join(&receipt.path)).expect("it is there");
+    }
+    // Too many to do it unasked.
+    let few = ["--set", "history.removals_max=2"];
+    let asked = home.cmd(["recover"].into_iter().chain(few)).ok();
+    assert!(asked.stdout.contains("3 records were removed from git"), "{asked}");
+    let verify = home.verify().exits(1);
+    assert!(verify.stdout.contains("a commit removed it from git"), "{verify}");
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("config set history.removals_max 3"), "{status}");
+    let state = |subject: &Subject| {
+        let bytes = fs::read(home.join(&indelible::model::path::state_file(subject.id))).ok()?;
+        StateFile::parse(subject.id, &bytes)
+    };
+    assert!(subjects.iter().all(|subject| state(subject).is_none()), "nobody was asked");
+    home.recover_fully();
+    for subject in &subjects[..3] {
+        assert_eq!(seen(&home, subject), Seen { presence: Some(Presence::Retracted), record: None });
+        let because = state(subject).and_then(|state| state.because).unwrap_or_default();
+        assert!(because.contains(&commit), "{because:?} does not name {commit}");
+    }
+    assert_eq!(state(&subjects[3]), None, "its file is there: it is its owner's");
+    assert_eq!(home.index().query_row("SELECT count(*) FROM heuristics", [], |row| row.get(0)), Ok(1), "its row stays");
+    let _ = home.cmd(["status", "--check"]).ok();
+    put(&home, &[subjects[0].restore(9)]);
+    home.flush();
+    assert_eq!(seen(&home, &subjects[0]).record, Some(subjects[0].request.record.clone()));
+}
+
+/// What is not the record's, or cannot be read, is named and left as it is.
+#[test]
+fn a_file_that_is_not_the_records_is_named_and_left() {
+    let home = TestHome::new();
+    let [overwritten, other, broken] = ["overwritten", "other", "broken"].map(|title| home.record("failure", title));
+    home.flush();
+    fs::copy(home.join(&other.path), home.join(&overwritten.path)).expect("it can be overwritten");
+    let index = home.index();
+    index.execute("DELETE FROM learnings WHERE title = 'broken'", []).expect("removed");
+    index.execute("DELETE FROM records WHERE id = ?1", [&broken.id]).expect("removed");
+    let text = fs::read_to_string(home.join(&broken.path)).expect("it is there");
+    let bytes = text.replacen("kind: failure", "kind: [", 1);
+    fs::write(home.join(&broken.path), &bytes).expect("it can be edited");
+    let named = |outcome: &crate::support::Outcome| {
+        for receipt in [&overwritten, &broken] {
+            let line = outcome.stdout.lines().find(|line| line.contains(&receipt.path));
+            assert!(line.is_some_and(|line| line.contains("left as it is")), "{outcome}");
+        }
+        assert!(!outcome.stdout.contains(&format!("{}:", other.path)), "{outcome}");
+    };
+    named(&home.verify().exits(1));
+    for _ in 0..2 {
+        named(&home.cmd(["recover"]).ok());
+        assert_eq!(fs::read_to_string(home.join(&broken.path)).expect("there"), bytes);
+        assert_eq!(fs::read(home.join(&overwritten.path)).ok(), fs::read(home.join(&other.path)).ok());
+    }
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("2 files are not the records'"), "{status}");
+    // Removed, they come back from git, and nothing is named any more.
+    for receipt in [&overwritten, &broken] {
+        fs::remove_file(home.join(&receipt.path)).expect("it is there");
+    }
+    home.recover_fully();
+    assert_exactly_once(&home, &[overwritten, other, broken]);
+    let _ = home.cmd(["status", "--check"]).ok();
+}
+
+#[test]
+fn pending_operations_are_counted_alike_everywhere() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "counted");
+    home.flush();
+    let subject = Subject::of(&home, &receipt);
+    let retract = Op::Retract(Change { at: jiff::Timestamp::now(), ..subject.change(2) });
+    put(&home, &[retract, subject.amend(2, "title", "raced")]);
+    assert_eq!(home.status()["pending"]["records"], 2);
+    let status = home.cmd(["status"]).ok();
+    assert!(status.stdout.contains("pending     2 records, the oldest"), "{status}");
+    assert_eq!(home.cmd(["verify", "--json"]).run().exits(0).json()["pending"], 2);
+    let flush = home.cmd(["flush"]).ok();
+    assert!(flush.stdout.contains("0 records were committed, 1 operation was applied"), "{flush}");
+    let status = home.cmd(["status"]).ok();
+    assert!(status.stdout.contains("pending     nothing") && status.stdout.contains("1 void"), "{status}");
+    // What recovery did to the stores, it says.
+    let state = home.join(&indelible::model::path::state_file(subject.id));
+    fs::write(&state, "").expect("torn");
+    let verify = home.verify().exits(1);
+    assert!(verify.stdout.contains("the state file of a record is missing, torn"), "{verify}");
+    home.index().execute("DELETE FROM marks", []).expect("removed");
+    let recover = home.cmd(["recover"]).ok();
+    assert!(!recover.stdout.contains("nothing to do"), "{recover}");
+    assert_agree(&home);
+}
+
+/// A parked operation is named, and applied once what it needs is there; what no program here applies stays parked.
+#[test]
+fn parked_operations_are_named_and_retried() {
+    let (home, other) = (TestHome::new(), TestHome::new());
+    let receipt = other.record("failure", "comes later");
+    let subject = Subject::of(&other, &receipt);
+    let restore = subject.restore(3);
+    let (of, revision) = (subject.id, subject.change(9).revision);
+    put(&home, &[restore, Op::Erase { of, revision }]);
+    home.flush();
+    let parked = |home: &TestHome| {
+        let status = home.status();
+        let operations = status["quarantine"]["operations"].as_array().cloned().expect("a list");
+        operations.iter().map(|it| it["op"].as_str().expect("named").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(parked(&home), ["restore", "erase"].map(str::to_owned));
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains(&format!("`restore` of {of}")), "{status}");
+    let named = home.verify().exits(1);
+    assert!(named.stdout.contains("`erase`"), "{named}");
+    let _ = home.recover();
+    assert_eq!(parked(&home), ["restore", "erase"].map(str::to_owned), "nothing that they need has come");
+    // The record comes, and is retracted: then it can be brought back.
+    append(&home, &entries(&other.journal()[0].1));
+    put(&home, &[subject.retract(2)]);
+    home.flush();
+    assert_eq!(parked(&home), ["erase".to_owned()], "it was applied once its record was there");
+    let record = Some(subject.request.record.clone());
+    assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Restored), record });
+}
+
+/// An amendment that is based on a restoration waits for it: it neither brings the record back nor gets lost.
+#[test]
+fn an_amendment_of_a_restored_record_survives_coming_first() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "before");
+    home.flush();
+    let subject = Subject::of(&home, &receipt);
+    let (retract, restore) = (subject.retract(2), subject.restore(3));
+    let Op::Amend(mut amend) = subject.amend(4, "title", "after the restoration") else { panic!("it amends") };
+    amend.change.base = restore.revision();
+    put(&home, &[retract, Op::Amend(amend)]);
+    home.flush();
+    assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Retracted), record: None });
+    put(&home, &[restore]);
+    home.flush();
+    home.flush();
+    assert_eq!(seen(&home, &subject).record.expect("it is there").headline(), "after the restoration");
+    assert_agree(&home);
+}
+
+/// The old page, put back, has no claim against the history, also where no row says which is the later one.
+#[test]
+fn an_old_page_and_a_lost_index_end_with_the_amended_text_everywhere() {
+    for journal_has_it in [true, false] {
+        let home = TestHome::new();
+        let receipts = home.record_each("before");
+        home.flush();
+        let subjects: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+        let old: Vec<_> = subjects.iter().map(|subject| fs::read(home.join(&subject.path)).expect("there")).collect();
+        let field = |subject: &Subject| match subject.request.record {
+            Record::Heuristic(_) => "rule",
+            Record::Experiment(_) => "name",
+            _ => "title",
+        };
+        put(&home, &subjects.iter().map(|it| it.amend(2, field(it), "the amended one")).collect::<Vec<_>>());
+        home.flush();
+        if !journal_has_it {
+            fs::remove_dir_all(home.join(".indelible")).expect("removed");
+        }
+        for (subject, old) in subjects.iter().zip(&old) {
+            fs::write(home.join(&subject.path), old).expect("it can be put back");
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+        }
+        home.recover_fully();
+        for subject in &subjects {
+            let record = seen(&home, subject).record.expect("it is there");
+            assert_eq!(record.headline(), "the amended one", "the journal has it: {journal_has_it}");
+        }
+        // A new journal of a home with operations is for them as well: an older program must not go on with it.
+        let (_, newest) = home.journal().pop().expect("a segment");
+        assert!(newest.starts_with(b"indelible-journal 2 "), "{:?}", String::from_utf8_lossy(&newest));
     }
 }
 

@@ -8,6 +8,7 @@ mod changes;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clock;
+mod combinations;
 mod concurrency;
 mod config;
 mod contention;

@@ -445,7 +445,22 @@ fn what_its_owner_copied_is_named_and_left_alone() {
     assert_exactly_once(&home, &receipts);
 }
 
-fn remove_from_branch(home: &TestHome, paths: &[String]) {
+/// Without the folder of files and index, both come back from git, by whichever command looks first.
+#[test]
+fn a_folder_of_files_that_was_moved_away_is_made_again() {
+    for command in ["flush", "recover"] {
+        let home = TestHome::new();
+        let receipts = home.record_each("moved away");
+        home.flush();
+        fs::rename(home.join("memory"), home.user().join("away")).expect("it can be moved");
+        let _ = home.cmd([command]).ok();
+        home.recover_fully();
+        assert_exactly_once(&home, &receipts);
+    }
+}
+
+/// Removes `paths` from the branch, as its owner does, in a commit of their own.
+pub fn remove_from_branch(home: &TestHome, paths: &[String]) {
     let folder = home.user().join("worktree");
     let path = folder.to_str().expect("the temporary folder's name is UTF-8");
     let _ = home.git(["worktree", "add", "-q", "--detach", path, home.branch()]).ok();
@@ -484,7 +499,7 @@ fn what_its_owner_removed_stays_removed() {
         let path = home.join(&receipt.path);
         let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
     }
-    home.assert_settled();
+    home.recover_fully();
     let stores = assert_removed("after a recovery without the files");
     assert!(removed.iter().all(|receipt| !stores.files.contains_key(&receipt.id)), "a removed file is back");
     // Where nothing is trusted any more, the history itself still says that they were removed.

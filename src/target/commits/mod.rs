@@ -14,7 +14,7 @@
 
 mod repacking;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ use crate::home::Home;
 use crate::journal::{self, Synced};
 use crate::model::layout::TEMPORARY;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{Intent, JournalId};
+use crate::model::{Intent, JournalId, RecordId};
 use crate::state::State;
 use crate::target::history::{self, Anchor, History, HistoryOptions, TreeFile};
 use crate::target::{Batch, Error, Log, Mark, Target, VoidReason, Watermark};
@@ -89,6 +89,35 @@ pub trait ReadCommits {
     /// # Errors
     /// [`history::Error`].
     fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error>;
+
+    /// Calls `visit` with the bytes of every version of the file `path`, newest first, until it breaks off.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn each_version(&self, path: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), history::Error> {
+        if let Some(bytes) = self.last_of(path)? {
+            let _ = visit(&bytes);
+        }
+        Ok(())
+    }
+
+    /// The newest commit that removed each of `paths`, as far as there is one.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
+        let _ = paths;
+        Ok(BTreeMap::new())
+    }
+
+    /// The path of the page of the record `of` before it was retracted, if the history had it.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn page_before_retraction(&self, of: RecordId) -> Result<Option<String>, history::Error> {
+        let _ = of;
+        Ok(None)
+    }
 }
 
 /// Why a walk through the history stopped.
@@ -135,6 +164,18 @@ impl ReadCommits for History {
     fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
         History::had(self, path, bytes)
     }
+
+    fn each_version(&self, path: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), history::Error> {
+        self.each_version_of(path, visit)
+    }
+
+    fn page_before_retraction(&self, of: RecordId) -> Result<Option<String>, history::Error> {
+        History::page_before_retraction(self, of)
+    }
+
+    fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
+        History::removed_by(self, paths)
+    }
 }
 
 /// The history, for the pipeline and for recovery.
@@ -147,6 +188,14 @@ pub trait Commits: Target + ReadCommits + Debug {
     /// # Errors
     /// [`Error::History`].
     fn tip(&self) -> Result<Option<String>, Error>;
+
+    /// Whether a record was ever amended, retracted, restored or erased.
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    fn has_operations(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     /// Removes what a crash left in the repository. Returns the number of things removed.
     ///
@@ -304,6 +353,18 @@ impl ReadCommits for GitCommits<'_> {
     fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
         self.history.had(path, bytes)
     }
+
+    fn each_version(&self, path: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), history::Error> {
+        self.history.each_version_of(path, visit)
+    }
+
+    fn page_before_retraction(&self, of: RecordId) -> Result<Option<String>, history::Error> {
+        self.history.page_before_retraction(of)
+    }
+
+    fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
+        self.history.removed_by(paths)
+    }
 }
 
 impl Commits for GitCommits<'_> {
@@ -313,6 +374,10 @@ impl Commits for GitCommits<'_> {
 
     fn tip(&self) -> Result<Option<String>, Error> {
         Ok(self.history.tip()?.map(|tip| tip.commit.to_string()))
+    }
+
+    fn has_operations(&self) -> Result<bool, Error> {
+        Ok(self.history.has_operations()?)
     }
 
     fn sweep(&self) -> Result<u64, Error> {

@@ -71,6 +71,12 @@ pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
     format!("{subject}\n\n{line}\n\n{trailer}")
 }
 
+/// Whether `message` is that of a commit for an operation other than `record`.
+pub(super) fn is_of_change(message: &[u8]) -> bool {
+    let subjects = ["Amend ", "Retract ", "Restore ", "Erase "];
+    subjects.iter().any(|subject| message.starts_with(subject.as_bytes())) && parse(message).is_some()
+}
+
 fn subject(records: &[&Intent], pages: usize) -> String {
     match records {
         [] => format!("Render {}", counted(pages as u64, "page", "pages")),
@@ -180,7 +186,13 @@ mod tests {
         assert!(!retracted.contains("secret"), "{retracted}");
         for text in [text, retracted] {
             assert_eq!(parse(text.as_bytes()), Some(trailer()));
+            assert!(is_of_change(text.as_bytes()), "{text}");
         }
+        for op in [Op::Restore(change(&one)), Op::Erase { of: one.id, revision: Revision::first(one.id) }] {
+            assert!(is_of_change(of_change(&op, &trailer()).as_bytes()), "{op:?}");
+        }
+        assert!(!is_of_change(compose(&[&one], 0, &trailer()).as_bytes()));
+        assert!(!is_of_change(b"Amend the build\n\nby hand"), "a commit of somebody else's");
     }
 
     #[test]

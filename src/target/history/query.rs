@@ -205,13 +205,7 @@ impl History {
     ) -> Result<(), E> {
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
-        let Some(root) = self.tip_tree(&repository)? else { return Ok(()) };
-        for folder in ROOTS {
-            if let Some(id) = find(&objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0) {
-                walk(&objects, folder, id, &mut visit)?;
-            }
-        }
-        Ok(())
+        self.tip_tree(&repository)?.map_or(Ok(()), |root| files_of(&objects, root, &mut visit))
     }
 
     pub(super) fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
@@ -363,6 +357,20 @@ pub(super) fn read_blob(objects: &Odb<'_>, id: Oid, path: &str) -> Result<Vec<u8
 
 /// Our files never have a longer path. Deeper folders are not entered, so a user's tree cannot nest too deeply for us.
 pub(super) const PATH_BYTES_MAX: usize = 1024;
+
+/// Calls `visit` for every file in our folders of the tree `root`.
+pub(super) fn files_of<E: From<Error>>(
+    objects: &Odb<'_>,
+    root: Oid,
+    mut visit: impl FnMut(&TreeFile<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    for folder in ROOTS {
+        if let Some(id) = find(objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0) {
+            walk(objects, folder, id, &mut visit)?;
+        }
+    }
+    Ok(())
+}
 
 fn walk<E: From<Error>>(
     objects: &Odb<'_>,

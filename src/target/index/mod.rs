@@ -51,7 +51,7 @@ pub use query::Known;
 pub use read::{Facts, Stored};
 pub(crate) use revive::Revived;
 pub use schema::SCHEMA;
-pub(crate) use schema::{RECORD_TABLES, Table, columns_of, columns_or_null};
+pub(crate) use schema::{RECORD_TABLES, Table, column_of, columns_of, columns_or_null};
 
 use crate::fs::os::Identity;
 use crate::model::{Kind, RecordId};

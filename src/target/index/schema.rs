@@ -278,7 +278,7 @@ pub(super) fn table_of(kind: Kind) -> Table {
 }
 
 /// The column of a field; `None` if only the record's file has the field.
-pub(super) fn column_of(field: Field) -> Option<&'static str> {
+pub(crate) fn column_of(field: Field) -> Option<&'static str> {
     Some(match field {
         Field::Title => "title",
         Field::Domain => "domain",

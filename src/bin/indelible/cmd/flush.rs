@@ -28,13 +28,21 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
     let job = Job { home: &home, settings: &settings, want: Want::Flush, what: WHAT, search: Bound::Time(SEARCH_MAX) };
     let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
     if context.json {
-        output::json(
-            &json!({ "flushed": true, "by": done.by, "committed": done.report.as_ref().map(|it| it.committed) }),
-        );
+        output::json(&json!({
+            "flushed": true,
+            "by": done.by,
+            "committed": done.report.as_ref().map(|it| it.committed),
+            "operations": done.report.as_ref().map(|it| it.operations),
+        }));
         return Ok(Exit::Done);
     }
     output::line(&match done.report {
-        Some(report) if report.committed == 0 => "nothing was pending".into(),
+        Some(report) if report.committed == 0 && report.operations == 0 => "nothing was pending".into(),
+        Some(report) if report.operations > 0 => format!(
+            "{} committed, {} applied",
+            output::count(report.committed, "record was", "records were"),
+            output::count(report.operations, "operation was", "operations were")
+        ),
         Some(report) => format!("{} committed", output::count(report.committed, "record was", "records were")),
         None => format!("everything pending is committed, by {}", done.by),
     });

@@ -183,7 +183,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
     let mut said = Vec::new();
     for outcome in recorder.record_redacted(requests) {
         match outcome {
-            Ok(receipt) => said.push(receipt.path),
+            Ok(receipt) => said.extend(receipt.path),
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }

@@ -68,9 +68,12 @@ pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result
 }
 
 fn said(receipt: &Receipt) -> String {
-    match receipt.duplicate {
-        true => format!("already recorded: {} {} in {}", receipt.kind, receipt.id, receipt.path),
-        false => format!("recorded: {} {} in {}", receipt.kind, receipt.id, receipt.path),
+    let Receipt { kind, id, path, .. } = receipt;
+    let path = path.as_deref().unwrap_or_default();
+    match (receipt.state, receipt.duplicate) {
+        (Some(state), _) => format!("already recorded, and {} since: {kind} {id}", state.name()),
+        (None, true) => format!("already recorded: {kind} {id} in {path}"),
+        (None, false) => format!("recorded: {kind} {id} in {path}"),
     }
 }
 

@@ -7,6 +7,7 @@ use indelible::init::init;
 use indelible::model::layout::{INDEX, MEMORY, PRIVATE, PRIVATE_FOLDERS};
 use indelible::model::text;
 use indelible::recover::{Base, Report};
+use indelible::status::removed_trouble;
 use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::worker::Want;
 
@@ -34,12 +35,7 @@ pub struct Recovered {
 
 /// Opens the home and recovers it, or has its worker do so. `what` says what is not done if that fails,
 /// `search` how long the search database is brought up to date.
-pub fn recovered(
-    context: &Context,
-    timeout_s: u64,
-    what: &'static str,
-    search: Bound,
-) -> Result<Recovered, Failure> {
+pub fn recovered(context: &Context, timeout_s: u64, what: &'static str, search: Bound) -> Result<Recovered, Failure> {
     context.name_home()?;
     let home = open_or_mend(context, what)?;
     let settings = context.settings(&home)?;
@@ -90,6 +86,12 @@ pub fn say(context: &Context, report: &Report) {
         (report.committed, "pending record was committed", "pending records were committed"),
         (report.files_restored, "file was restored", "files were restored"),
         (report.rows_added, "row was added", "rows were added"),
+        (report.operations, "operation took effect", "operations took effect"),
+        (
+            report.reconciled,
+            "record was brought to its latest revision in all stores",
+            "records were brought to their latest revision in all stores",
+        ),
         (
             report.recommitted,
             "record was committed again from its file or row",
@@ -123,8 +125,19 @@ pub fn say(context: &Context, report: &Report) {
     for lost in &report.lost {
         output::line(&format!("lost: {}: {}", text::visible_line(&lost.path), lost.why));
     }
+    say_left(report);
     if report.is_nothing() {
         output::line("nothing to do");
+    }
+}
+
+/// Says what is left to a person.
+fn say_left(report: &Report) {
+    for path in &report.named {
+        output::line(&format!("left as it is: {}: see `indelible verify`", text::visible_line(path)));
+    }
+    if report.removed > 0 {
+        output::line(&output::hint(&removed_trouble(report.removed)));
     }
 }
 

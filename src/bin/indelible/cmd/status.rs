@@ -76,7 +76,7 @@ const NAMES_SHOWN: usize = 5;
 
 fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String)) {
     let many = |names: &[String]| number(names.len() as u64);
-    let Contents { damaged, parked, set_aside, events } = quarantine;
+    let Contents { damaged, parked, operations: _, set_aside, events } = quarantine;
     let mut line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
     if !events.is_empty() {
         line.push_str(&format!(", {}", count(events.len() as u64, "unreadable event", "unreadable events")));
@@ -103,10 +103,11 @@ fn say(status: &Status, folder: &Path) {
     show(
         "pending",
         match status.pending.oldest_age_s {
+            _ if status.pending.records == 0 => "nothing".into(),
             Some(age) => {
                 format!("{}, the oldest {} s old", count(status.pending.records, "record", "records"), seconds(age))
             }
-            None => "nothing".into(),
+            None => count(status.pending.records, "record", "records"),
         },
     );
     if status.rows_lag.records > 0 {
@@ -177,7 +178,7 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
         "counted",
         format!(
             "{}, {}, {}, {}, {} and {} left to the worker, {} torn, {} voided, {} damaged, {} parked, \
-             {} applied after all",
+             {} applied after all, {} void",
             count(counts.commits, "commit", "commits"),
             count(counts.records, "record", "records"),
             count(counts.retries, "retry", "retries"),
@@ -188,7 +189,8 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
             number(counts.voided),
             number(counts.damaged),
             number(counts.parked),
-            number(counts.released)
+            number(counts.released),
+            number(counts.raced)
         ),
     );
     if let Some((at, error)) = &published.last_error {

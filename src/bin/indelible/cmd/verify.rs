@@ -46,8 +46,14 @@ pub fn say(context: &Context, report: &Report) {
     for line in &report.history {
         output::line(&format!("history: {line}"));
     }
+    if let Some(newer) = &report.newer {
+        output::line(&format!("journal: {newer}"));
+    }
     for name in report.quarantine.damaged.iter().chain(&report.quarantine.parked) {
         output::line(&format!("quarantine: {}", indelible::model::text::visible_line(name)));
+    }
+    for operation in &report.quarantine.operations {
+        output::line(&format!("quarantine: {}", indelible::model::text::visible_line(&operation.to_string())));
     }
     let records = count(report.records, "record", "records");
     let pending = number(report.pending);

@@ -25,6 +25,7 @@ impl Settings {
             segment_bytes_max: self.journal.segment_bytes_max,
             keep: seconds(self.journal.keep_s),
             index_wait: milliseconds(self.worker.index_wait_ms),
+            removals_max: self.history.removals_max,
             history: self.history(),
             ..pipeline::Options::default()
         }

@@ -67,6 +67,7 @@ pub struct HistorySettings {
     #[serde(deserialize_with = "within::<_, _, 2, MAX>")]
     pub packs_max: usize,
     pub pointer: bool,
+    pub removals_max: usize,
 }
 
 /// `[log]`
@@ -171,7 +172,14 @@ impl Default for JournalSettings {
 impl Default for HistorySettings {
     fn default() -> Self {
         let (author_name, author_email) = ("indelible".into(), "indelible@localhost".into());
-        HistorySettings { author_name, author_email, git_program: "git".into(), packs_max: 32, pointer: true }
+        HistorySettings {
+            author_name,
+            author_email,
+            git_program: "git".into(),
+            packs_max: 32,
+            pointer: true,
+            removals_max: 50,
+        }
     }
 }
 

@@ -1,0 +1,45 @@
+//! What the bytes of a record's file say.
+
+use super::classify::{Action, Evidence, File, classify};
+use super::{Collecting, Error, READ_BYTES_MAX};
+use crate::home::Home;
+use crate::model::RecordId;
+use crate::page::{self, StateFile};
+use crate::target::commits::ReadCommits;
+
+impl Collecting {
+    /// `evidence` of the record `id` at `path`, with what the revisions and the file's bytes say; the record's state file;
+    /// and the action that follows.
+    pub(super) fn classified(
+        &self,
+        home: &Home,
+        history: Option<&dyn ReadCommits>,
+        path: &str,
+        id: Option<RecordId>,
+        evidence: Evidence,
+    ) -> Result<(Evidence, Option<StateFile>, Action), Error> {
+        let (mut evidence, state) = self.known.with_revisions(evidence, path, id);
+        if evidence.file == File::Stale && is_edited(home, history, path)? {
+            evidence.file = File::Edited;
+        }
+        // A file is read whole only if something is to be made of it.
+        if classify(evidence).takes_the_file() && !is_readable(home, path)? {
+            evidence.file = File::Unreadable;
+        }
+        Ok((evidence, state, classify(evidence)))
+    }
+}
+
+/// Whether the file at `path` says what it records.
+pub(super) fn is_readable(home: &Home, path: &str) -> Result<bool, Error> {
+    let bytes = home.dir().content(path, READ_BYTES_MAX)?;
+    let parsed = bytes.map(|bytes| page::parse(&bytes));
+    Ok(parsed.is_none_or(|parsed| parsed.is_ok_and(|parsed| parsed.request.is_some())))
+}
+
+/// Whether the file at `path` has bytes that the history never had there: then its owner edited it.
+pub(super) fn is_edited(home: &Home, history: Option<&dyn ReadCommits>, path: &str) -> Result<bool, Error> {
+    let Some(history) = history else { return Ok(false) };
+    let bytes = home.dir().content(path, READ_BYTES_MAX)?;
+    Ok(bytes.map(|bytes| history.had(path, &bytes)).transpose()?.is_some_and(|had| !had))
+}
