@@ -66,6 +66,7 @@
 //! | [`page`] | records as markdown, and back |
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
+//! | [`query`] | reads a home: lists, shows and finds what was recorded |
 //! | [`adopt`] | takes over a home of the Emergent Learning Framework |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
@@ -92,6 +93,7 @@ pub mod private;
 pub mod progress;
 pub mod project;
 pub mod quarantine;
+pub mod query;
 pub mod random;
 pub mod record;
 pub mod recover;

@@ -27,6 +27,15 @@ const POINTER_BYTES_MAX: u64 = 16 << 10;
 /// The project of `folder`. `None` outside of a git repository, and in one that this program made. `ids` is the folder for the
 /// ids of repositories without an origin; without that folder they have no id.
 pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
+    named(folder, |root| id_of(root, ids?))
+}
+
+/// As [`of`], but a repository that has no id yet gets none: nothing is written.
+pub fn known(folder: &Path, ids: Option<&Path>) -> Option<String> {
+    named(folder, |root| Some(kept_id(&place_of(root, ids?)?)?.to_string()))
+}
+
+fn named(folder: &Path, id: impl FnOnce(&Path) -> Option<String>) -> Option<String> {
     let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(".git"))?)))?;
     let config = content(&common.join("config"), CONFIG_BYTES_MAX)?;
     let config = Config::parse(&config);
@@ -34,7 +43,7 @@ pub fn of(folder: &Path, ids: Option<&Path>) -> Option<String> {
         return None;
     }
     let named = config.origin.as_deref().and_then(name_of);
-    named.or_else(|| id_of(root, ids?))
+    named.or_else(|| id(root))
 }
 
 /// The folder that all work trees of a repository share. `git` is a work tree's `.git`: that folder, or a file that names it.
@@ -119,10 +128,8 @@ fn name_of(address: &str) -> Option<String> {
 
 /// The id of the repository at `root`, kept in `ids` by its real path. Draws one if the repository has no id yet.
 fn id_of(root: &Path, ids: &Path) -> Option<String> {
-    let real = fs::canonicalize(root).ok()?;
-    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, real.as_os_str().as_encoded_bytes()).simple().to_string();
-    let place = ids.join(&name);
-    let kept = || content(&place, 100).and_then(|text| Uuid::try_parse(text.trim()).ok());
+    let place = place_of(root, ids)?;
+    let kept = || kept_id(&place);
     let id = kept().or_else(|| {
         let _ = own::notes_folder(ids).ok()?;
         let mut file = tempfile::NamedTempFile::new_in(ids).ok()?;
@@ -136,6 +143,18 @@ fn id_of(root: &Path, ids: &Path) -> Option<String> {
         kept()
     });
     id.map(|id| id.to_string())
+}
+
+/// The file with the id of the repository at `root`.
+fn place_of(root: &Path, ids: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(root).ok()?;
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, real.as_os_str().as_encoded_bytes()).simple().to_string();
+    Some(ids.join(name))
+}
+
+/// The id in the file `place`.
+fn kept_id(place: &Path) -> Option<Uuid> {
+    content(place, 100).and_then(|text| Uuid::try_parse(text.trim()).ok())
 }
 
 #[cfg(test)]

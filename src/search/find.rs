@@ -1,12 +1,14 @@
 //! The plan of a search: which records are looked at, in bounded work, and their order.
 //!
-//! 1. The words that few records have are read first, posting by posting, as long as all together have no more than
+//! 1. The words that few records have are read, posting by posting, rarest first, as long as all together have no more than
 //!    [`POSTINGS_MAX`]. How many records have a frequent word is known beforehand, about, from a sample.
 //! 2. If fewer than [`CANDIDATES_MIN`] records were found, the frequent words are looked for together: the three rarest, then
 //!    two, then one, newest first.
 //! 3. Phrases are looked for as such.
 //! 4. The best [`CANDIDATES_MAX`] of all these are scored in full ([`super::score`]).
-//! 5. If a filter takes few records, these are the candidates, and nothing is read by word.
+//! 5. If the filters take no more than [`FEW`] records, these are the candidates instead. Otherwise candidates are held
+//!    against the filters one by one, and the full-text index is asked for words and filters together where that yields
+//!    too few.
 //!
 //! FTS5's own `bm25()` is never used: it counts all records that have a word before it gives the first one its score.
 
@@ -17,7 +19,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::filter::Filter;
-use super::query::{Phrase, Query, Word};
+use super::query::{Query, Word};
 use super::score::{self, Parts, Scored, Scorer, Totals};
 use super::source::Source;
 use crate::model::{RecordId, Revision};
@@ -30,8 +32,12 @@ const CANDIDATES_MIN: usize = 200;
 const CANDIDATES_MAX: usize = 400;
 /// A word that more records have is frequent.
 const FREQUENT: f64 = 1_000.0;
-/// The candidates that are held against a filter.
-const LOOKED_AT_MAX: usize = 20_000;
+/// The candidates that are held against a filter, before the full-text index is asked for both.
+const LOOKED_AT_MAX: usize = 5_000;
+/// The records that a filter may take for all of them to be candidates.
+const FEW: usize = 1_000;
+/// What a record is worth, before it is scored, that has a phrase of the query: more than all words together.
+const PHRASE: f64 = 1e6;
 
 /// What a search may be told besides the query.
 #[derive(Clone, Copy, Debug)]
@@ -102,31 +108,27 @@ type Place = (usize, i64);
 /// # Errors
 /// SQLite's.
 pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &Options<'_>) -> rusqlite::Result<Hits> {
-    let sources = sources.iter().map(|it| Source::open(it)).collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut search = Search { sources, query, filter, looked: Looked::default(), approximate: HashMap::new() };
-    search.looked.words = query.words.iter().map(|it| it.token.clone()).collect();
-    search.looked.is_cut = query.is_cut();
-    let rarities = search.read()?;
-    let totals = search.totals();
-    let scorer = Scorer::new(query, rarities, totals);
+    let opened = sources.iter().map(|it| Source::open(it, query, filter, options.project));
+    let sources = opened.collect::<rusqlite::Result<Vec<_>>>()?;
+    let words = query.words.iter().map(|it| it.token.clone()).collect();
+    let looked = Looked { words, is_cut: query.is_cut(), ..Looked::default() };
+    let mut search = Search { sources, query, looked, found: Vec::new() };
+    let rarities = search.gather()?;
+    let scorer = Scorer::new(query, rarities, search.totals());
     search.rank(&scorer, options)
 }
 
 struct Search<'q, 'c> {
     sources: Vec<Source<'c>>,
     query: &'q Query,
-    filter: &'q Filter,
     looked: Looked,
-    approximate: HashMap<Place, f64>,
+    /// Candidates, with what each is about worth.
+    found: Vec<(Place, f64)>,
 }
 
-/// A string of the full-text index's own syntax.
-fn quoted(word: &str) -> String {
-    format!("\"{word}\"")
-}
-
-fn phrase_expression(phrase: &Phrase) -> String {
-    quoted(&phrase.stems.join(" "))
+/// Words as a string of the full-text index's own syntax. A stem has letters and digits only.
+fn quoted(words: &str) -> String {
+    format!("\"{words}\"")
 }
 
 impl Search<'_, '_> {
@@ -136,146 +138,224 @@ impl Search<'_, '_> {
     }
 
     /// Finds the candidates; returns how rare each word of the query is.
-    fn read(&mut self) -> rusqlite::Result<Vec<f64>> {
+    fn gather(&mut self) -> rusqlite::Result<Vec<f64>> {
         let totals = self.totals();
-        let words = &self.query.words;
-        let mut frequencies = Vec::with_capacity(words.len());
-        for word in words {
-            let mut docs = 0.0;
-            for source in &mut self.sources {
-                docs += source.frequency(word)?;
+        let (frequencies, unread) = self.read_words()?;
+        let rarities = frequencies.into_iter().map(|docs| totals.rarity(docs)).collect();
+        self.merge();
+        if let Some(few) = self.few()? {
+            self.found = few;
+            return Ok(rarities);
+        }
+        if self.found.len() < CANDIDATES_MIN && !unread.is_empty() {
+            self.find_frequent(&unread)?;
+        }
+        self.looked.is_bounded |= !unread.is_empty();
+        for phrase in &self.query.phrases {
+            self.find_matching(&quoted(&phrase.stems.join(" ")), PHRASE)?;
+        }
+        if self.query.is_empty() {
+            for number in 0..self.sources.len() {
+                let newest = self.sources[number].matching(None, LOOKED_AT_MAX)?;
+                self.found.extend(newest.into_iter().map(|doc| ((number, doc), 0.0)));
             }
-            frequencies.push(docs);
+        }
+        self.merge();
+        Ok(rarities)
+    }
+
+    /// Reads the postings of rare words; returns how many records have each word, and which words were not read, the rarest
+    /// first.
+    fn read_words(&mut self) -> rusqlite::Result<(Vec<f64>, Vec<usize>)> {
+        let words = &self.query.words;
+        let mut frequencies = vec![0.0; words.len()];
+        for (word, docs) in words.iter().zip(&mut frequencies) {
+            for source in &mut self.sources {
+                *docs += source.frequency(word)?;
+            }
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
         order.sort_by(|a, b| frequencies[*a].total_cmp(&frequencies[*b]));
         let mut unread = Vec::new();
         for at in order {
-            let left = POSTINGS_MAX - self.looked.postings;
-            if frequencies[at] > FREQUENT && frequencies[at] > left as f64 || left == 0 {
+            let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
+            let is_frequent = frequencies[at] > FREQUENT && frequencies[at] > left as f64;
+            if is_frequent || left == 0 {
                 self.looked.frequent.push(words[at].token.clone());
                 unread.push(at);
-                continue;
+            } else {
+                frequencies[at] = self.read_word(&words[at])?;
             }
-            frequencies[at] = self.read_word(&words[at], totals)?.max(frequencies[at].min(1.0));
         }
-        if self.approximate.len() < CANDIDATES_MIN && !unread.is_empty() {
-            self.read_frequent(&unread)?;
-        }
-        self.looked.is_bounded |= !unread.is_empty();
-        self.read_phrases()?;
-        Ok(frequencies.into_iter().map(|docs| totals.rarity(docs)).collect())
+        Ok((frequencies, unread))
     }
 
     /// Reads the postings of a word in all sources; returns how many records have it.
-    fn read_word(&mut self, word: &Word, totals: Totals) -> rusqlite::Result<f64> {
-        let mut docs = 0_usize;
-        let mut found = Vec::new();
-        for source in &mut self.sources {
-            let (postings, read) = source.postings(word, POSTINGS_MAX - self.looked.postings)?;
+    fn read_word(&mut self, word: &Word) -> rusqlite::Result<f64> {
+        let before = self.found.len();
+        for number in 0..self.sources.len() {
+            let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
+            let (postings, read) = self.sources[number].postings(word, left)?;
             self.looked.postings += read;
-            docs += postings.len();
-            found.push(postings);
+            self.looked.is_bounded |= read == left;
+            self.found.extend(postings.into_iter().map(|(doc, frequency)| ((number, doc), frequency)));
         }
-        let rarity = totals.rarity(docs as f64) * word.weight();
-        for (source, postings) in found.into_iter().enumerate() {
-            for (doc, frequency) in postings {
-                *self.approximate.entry((source, doc)).or_default() += rarity * frequency / (frequency + 1.0);
-            }
+        let docs = (self.found.len() - before) as f64;
+        let rarity = self.totals().rarity(docs) * word.weight();
+        for (_, value) in &mut self.found[before..] {
+            *value = score::about(rarity, *value);
         }
-        Ok(docs as f64)
+        Ok(docs)
     }
 
-    fn read_frequent(&mut self, words: &[usize]) -> rusqlite::Result<()> {
-        for count in (1..=words.len().min(3)).rev() {
-            let together: Vec<_> = words[..count].iter().map(|at| quoted(&self.query.words[*at].stem)).collect();
-            self.add_matching(&together.join(" AND "), count as f64 / 100.0)?;
-            if self.approximate.len() >= CANDIDATES_MIN {
+    /// Makes one candidate of those that are at one place.
+    fn merge(&mut self) {
+        self.found.sort_unstable_by_key(|it| it.0);
+        self.found.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            kept.1 += if is_same { next.1 } else { 0.0 };
+            is_same
+        });
+    }
+
+    /// All records that the filters take, if they are few.
+    fn few(&mut self) -> rusqlite::Result<Option<Vec<(Place, f64)>>> {
+        if !self.sources.iter().any(Source::has_filter) {
+            return Ok(None);
+        }
+        let mut few = Vec::new();
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            let docs = source.matching(None, FEW + 1)?;
+            few.extend(docs.into_iter().map(|doc| ((number, doc), 0.0)));
+        }
+        Ok((few.len() <= FEW).then_some(few))
+    }
+
+    /// Looks for frequent words, the rarest of them first, by twos and threes.
+    fn find_frequent(&mut self, words: &[usize]) -> rusqlite::Result<()> {
+        let stems: Vec<_> = words.iter().take(3).map(|at| quoted(&self.query.words[*at].stem)).collect();
+        for count in (1..=stems.len()).rev() {
+            if count == 1 {
+                self.find_matching(&format!("title : {}", stems[0]), 0.0)?;
+            }
+            self.find_matching(&stems[..count].join(" AND "), 0.0)?;
+            self.merge();
+            if self.found.len() >= CANDIDATES_MIN {
                 break;
             }
         }
         Ok(())
     }
 
-    fn read_phrases(&mut self) -> rusqlite::Result<()> {
-        for phrase in &self.query.phrases {
-            self.add_matching(&phrase_expression(phrase), 1_000.0)?;
-        }
-        Ok(())
-    }
-
-    fn add_matching(&mut self, expression: &str, value: f64) -> rusqlite::Result<()> {
+    fn find_matching(&mut self, words: &str, value: f64) -> rusqlite::Result<()> {
         for (number, source) in self.sources.iter_mut().enumerate() {
-            for doc in source.matching(expression, CANDIDATES_MAX)? {
-                *self.approximate.entry((number, doc)).or_default() += value;
-            }
+            let docs = source.matching(Some(words), CANDIDATES_MAX)?;
+            self.found.extend(docs.into_iter().map(|doc| ((number, doc), value)));
         }
         Ok(())
     }
 
     fn rank(mut self, scorer: &Scorer<'_>, options: &Options<'_>) -> rusqlite::Result<Hits> {
-        let mut places: Vec<(Place, f64)> = self.approximate.drain().collect();
-        if self.query.is_empty() {
-            places = self.newest()?;
+        let mut ranked = Ranked::default();
+        let most = if self.query.is_empty() { LOOKED_AT_MAX } else { CANDIDATES_MAX.max(self.found.len().min(FEW)) };
+        self.score_found(scorer, options, most, &mut ranked)?;
+        let has_filter = self.sources.iter().any(Source::has_filter);
+        if has_filter && self.looked.is_bounded && ranked.hits.len() < options.limit && !self.query.is_empty() {
+            let any: Vec<_> = self.query.words.iter().map(|it| quoted(&it.stem)).collect();
+            self.find_matching(&any.join(" OR "), 0.0)?;
+            self.score_found(scorer, options, most, &mut ranked)?;
         }
-        places.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-        let mut hits = HashMap::<RecordId, (Hit, i64)>::new();
-        for (looked_at, (place, _)) in places.into_iter().enumerate() {
-            if self.looked.candidates >= CANDIDATES_MAX || looked_at >= LOOKED_AT_MAX {
+        let mut hits = ranked.in_order();
+        hits.truncate(options.limit);
+        for hit in &mut hits {
+            (hit.hit.path, hit.hit.revision) = self.sources[hit.hit.source].page(hit.doc)?;
+        }
+        Ok(Hits { hits: hits.into_iter().map(|it| it.hit).collect(), looked: self.looked })
+    }
+
+    /// Scores the best of the candidates, at most `most`, and forgets all.
+    fn score_found(
+        &mut self,
+        scorer: &Scorer<'_>,
+        options: &Options<'_>,
+        most: usize,
+        ranked: &mut Ranked,
+    ) -> rusqlite::Result<()> {
+        let mut found = std::mem::take(&mut self.found);
+        let by_value = |a: &(Place, f64), b: &(Place, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
+        if found.len() > LOOKED_AT_MAX {
+            self.looked.is_bounded = true;
+            found.select_nth_unstable_by(LOOKED_AT_MAX, by_value);
+            found.truncate(LOOKED_AT_MAX);
+        }
+        found.sort_unstable_by(by_value);
+        let mut left = most;
+        for (place, _) in found {
+            if left == 0 {
                 self.looked.is_bounded = true;
                 break;
             }
-            if let Some((hit, created)) = self.candidate(place, scorer, options)? {
-                let known = hits.get(&hit.id);
-                if known.is_none_or(|(other, _)| other.source < hit.source) {
-                    hits.insert(hit.id, (hit, created));
-                }
-            }
+            left -= usize::from(self.score(place, scorer, options, ranked)?);
         }
-        let mut hits: Vec<(Hit, i64)> = hits.into_values().collect();
-        let tier = |hit: &Hit| Reverse((hit.parts.phrases, hit.parts.identifiers));
-        hits.sort_by(|(a, a_created), (b, b_created)| {
-            let by_score = || b.score.total_cmp(&a.score).then(b_created.cmp(a_created)).then(b.id.cmp(&a.id));
-            tier(a).cmp(&tier(b)).then_with(by_score)
-        });
-        let hits = hits.into_iter().map(|it| it.0).take(options.limit).collect();
-        Ok(Hits { hits, looked: self.looked })
+        Ok(())
     }
 
-    fn newest(&mut self) -> rusqlite::Result<Vec<(Place, f64)>> {
-        let mut found = Vec::new();
-        for (number, source) in self.sources.iter_mut().enumerate() {
-            found.extend(source.newest(LOOKED_AT_MAX)?.into_iter().map(|(doc, created)| ((number, doc), created)));
-        }
-        Ok(found)
-    }
-
-    /// The candidate at `place` with its score, and when it was recorded; `None` if it is no hit.
-    fn candidate(
+    /// Scores the record at `place`; whether the filters take it.
+    fn score(
         &mut self,
         place: Place,
         scorer: &Scorer<'_>,
         options: &Options<'_>,
-    ) -> rusqlite::Result<Option<(Hit, i64)>> {
-        let source = &mut self.sources[place.0];
-        let Some(row) = source.row(place.1)? else { return Ok(None) };
-        if place.0 == 0 && options.gone.is_some_and(|gone| gone.contains(&row.id)) {
-            return Ok(None);
+        ranked: &mut Ranked,
+    ) -> rusqlite::Result<bool> {
+        let (number, doc) = place;
+        let (sources, later) = self.sources.split_at_mut(number + 1);
+        let Some(source) = sources.last_mut() else { return Ok(false) };
+        let Some(row) = source.row(doc)? else { return Ok(false) };
+        if number == 0 && options.gone.is_some_and(|gone| gone.contains(&row.id)) {
+            return Ok(false);
         }
-        let accepted = |filter: &Filter| row.is_accepted(filter);
-        let is_left_out = self.query.without_filters.iter().any(accepted);
-        if is_left_out || !accepted(self.filter) || !accepted(&self.query.filter) {
-            return Ok(None);
+        for source in later {
+            if source.has(row.id)? {
+                return Ok(false);
+            }
         }
         self.looked.candidates += 1;
         let words = row.words as f64;
-        let scored = source.sequence(place.1, |sequence| scorer.score(sequence, words))?.flatten();
-        let Some(mut scored) = scored else { return Ok(None) };
-        let of_project = options.project.is_some() && options.project == row.project.as_deref();
-        score::add_context(&mut scored, of_project, row.created_at(), options.now);
+        let Some(mut scored) = source.sequence(doc, |sequence| scorer.score(sequence, words))?.flatten() else {
+            return Ok(true);
+        };
+        score::add_context(&mut scored, source.is_of_project(&row), row.created_at(), options.now);
         let Scored { score, parts, matched } = scored;
         let matched = matched.into_iter().map(|at| self.query.words[at].token.clone()).collect();
-        let hit = Hit { id: row.id, source: place.0, revision: row.revision, path: row.path, score, parts, matched };
-        Ok(Some((hit, row.created)))
+        let hit = Hit { id: row.id, source: number, revision: None, path: String::new(), score, parts, matched };
+        ranked.hits.insert(row.id, Candidate { hit, doc, created: row.created });
+        Ok(true)
+    }
+}
+
+struct Candidate {
+    hit: Hit,
+    doc: i64,
+    created: i64,
+}
+
+/// The hits so far. A record that was found twice is there once.
+#[derive(Default)]
+struct Ranked {
+    hits: HashMap<RecordId, Candidate>,
+}
+
+impl Ranked {
+    /// The hits, the best first: those with most of the phrases, of these those with most of the identifiers, then by score.
+    fn in_order(self) -> Vec<Candidate> {
+        let mut hits: Vec<_> = self.hits.into_values().collect();
+        let tier = |it: &Candidate| Reverse((it.hit.parts.phrases, it.hit.parts.identifiers));
+        hits.sort_by(|a, b| {
+            let by_score = b.hit.score.total_cmp(&a.hit.score);
+            let by_age = || b.created.cmp(&a.created).then(b.hit.id.cmp(&a.hit.id));
+            tier(a).cmp(&tier(b)).then(by_score).then_with(by_age)
+        });
+        hits
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! 1. A filter's name counts at the beginning of a word and before a value alone: `kind: of` is two words.
 //! 2. A quote counts at the beginning of a word; one that is not closed is no quote.
-//! 3. The work is bounded: [`BYTES_MAX`] bytes and [`WORDS_MAX`] different words are looked at.
+//! 3. A query that only leaves out words is these words: `-fwrapv`.
+//! 4. The work is bounded: [`BYTES_MAX`] bytes and [`WORDS_MAX`] different words are looked at.
 
 use jiff::Zoned;
 
@@ -81,6 +82,11 @@ impl Query {
         let mut query = Query { is_cut: end < text.len(), ..Query::default() };
         for item in Items(&text[..end]) {
             query.add(item, now)?;
+        }
+        let leaves_out_only = query.words.is_empty() && query.filter.is_empty() && query.without_filters.is_empty();
+        if leaves_out_only && !query.without.is_empty() {
+            query.without.clear();
+            query.add_words(&text[..end]);
         }
         Ok(query)
     }
@@ -156,12 +162,16 @@ impl Query {
 }
 
 fn phrase(text: &str) -> Phrase {
-    let mut stems = Vec::new();
-    expand(text, |token| {
-        if token.role.is_base() {
-            stems.push(stemmed(token.text));
-        }
+    let (mut stems, mut wholes) = (Vec::new(), Vec::new());
+    expand(text, |token| match token.role {
+        Role::Whole => wholes.push(stemmed(token.text)),
+        role if role.is_base() => stems.push(stemmed(token.text)),
+        _ => {}
     });
+    // `C++` is not `C`.
+    if stems.len() == 1 && !wholes.is_empty() {
+        stems = wholes;
+    }
     let hashes = stems.iter().map(|stem| hash(stem.as_bytes())).collect();
     Phrase { stems, hashes }
 }

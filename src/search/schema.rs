@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `meta` | a small value by name: `schema`, `docs` and `words` (totals), and what the owner of the file keeps |
 //! | `names` | a domain, project, session, agent or tag, and how many records have it |
-//! | `docs` | a record, with what filters look at |
+//! | `docs` | a record, with what filters look at; names by their numbers, of tags several with spaces between |
 //! | `tags` | a tag of a record |
 //! | `text` | the full-text index: title, body, and facts as words, each a character for private use and a number |
 //! | `postings` | the same by word: each place at which it stands (FTS5's own view) |
@@ -46,6 +46,7 @@ CREATE TABLE docs (
     project INTEGER,
     session INTEGER,
     agent INTEGER,
+    tags TEXT,
     path TEXT NOT NULL,
     words INTEGER NOT NULL
 );
@@ -55,7 +56,6 @@ CREATE INDEX docs_domain ON docs (domain, created);
 CREATE INDEX docs_project ON docs (project, created);
 CREATE INDEX docs_session ON docs (session, created);
 CREATE TABLE tags (tag INTEGER, created INTEGER, doc INTEGER, PRIMARY KEY (tag, created, doc)) WITHOUT ROWID;
-CREATE INDEX tags_doc ON tags (doc);
 CREATE VIRTUAL TABLE text USING fts5(
     title, body, facts, content='', contentless_delete=1, tokenize='porter unicode61 remove_diacritics 2'
 );
@@ -158,13 +158,13 @@ pub(super) mod fact {
     /// A golden rule.
     pub const GOLDEN: &str = "\u{e004}1";
 
-    /// The 30 days, counted from 1970, in which it was recorded.
-    pub fn period(created_ms: i64) -> String {
-        format!("\u{e005}{}", period_of(created_ms))
+    /// The period in which it was recorded, by its number.
+    pub fn period(number: i64) -> String {
+        format!("\u{e005}{number}")
     }
 
-    /// The number of those 30 days.
+    /// The number of a period: 30 days, counted from 1970; what is older is in the first.
     pub fn period_of(created_ms: i64) -> i64 {
-        created_ms.div_euclid(30 * 24 * 3_600_000)
+        (created_ms / (30 * 24 * 3_600_000)).max(0)
     }
 }

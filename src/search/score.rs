@@ -206,6 +206,11 @@ fn saturated(frequency: f64, length: f64) -> f64 {
     frequency * (K1 + 1.0) / (frequency + K1 * (1.0 - B + B * length))
 }
 
+/// About what a word is worth in a record of usual length that has it `frequency` times.
+pub(super) fn about(rarity: f64, frequency: f64) -> f64 {
+    rarity * saturated(frequency, 1.0)
+}
+
 /// Adds what is known of the record.
 pub(super) fn add_context(scored: &mut Scored, of_project: bool, created_at: Timestamp, now: Timestamp) {
     let days = (now.as_second() - created_at.as_second()).max(0) as f64 / 86_400.0;

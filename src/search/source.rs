@@ -4,50 +4,74 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use uuid::Uuid;
 
-use super::filter::{Facts, Filter};
-use super::query::Word;
-use super::schema::{SAMPLE, kind_of, meta, origin_of};
+use super::filter::{Filter, Name};
+use super::narrow::{Narrow, names};
+use super::query::{Query, Word};
+use super::schema::{SAMPLE, meta};
 use super::score::{TITLE, Totals};
-use crate::model::{RecordId, Revision, Severity};
+use super::write::numbers;
+use crate::model::{RecordId, Revision};
 
-/// One source, with what is known of it.
+/// One source, with what is known of it, and the search's filters in its numbers.
 pub(super) struct Source<'c> {
-    connection: &'c Connection,
     /// How much there is in it.
     pub totals: Totals,
+    connection: &'c Connection,
     sampled: Statement<'c>,
     postings: Statement<'c>,
     matching: Statement<'c>,
     row: Statement<'c>,
-    tags: Statement<'c>,
     sequence: Statement<'c>,
+    has: Statement<'c>,
+    /// Each has to take a row.
+    with: Vec<Narrow>,
+    /// None may take it.
+    without: Vec<Narrow>,
+    /// What the full-text index is asked for the filters.
+    filter: Option<String>,
+    /// The numbers of the project whose records come earlier.
+    projects: Vec<i64>,
 }
 
-const ROW: &str = "
-SELECT id, revision, path, created, words, kind, severity, origin, golden,
-    (SELECT name FROM names WHERE n = domain),
-    (SELECT name FROM names WHERE n = project),
-    (SELECT name FROM names WHERE n = session),
-    (SELECT name FROM names WHERE n = agent)
-FROM docs WHERE doc = ?1";
+const ROW: &str =
+    "SELECT id, created, words, kind, severity, origin, golden, domain, project, session, agent, tags FROM docs
+    WHERE doc = ?1";
 
 fn limit_of(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl<'c> Source<'c> {
-    pub fn open(c: &'c Connection) -> rusqlite::Result<Source<'c>> {
+    pub fn open(
+        c: &'c Connection,
+        query: &Query,
+        filter: &Filter,
+        project: Option<&str>,
+    ) -> rusqlite::Result<Source<'c>> {
         let number = |name| Ok::<_, rusqlite::Error>(meta::<f64>(c, name)?.unwrap_or(0.0));
+        let filters = [filter, &query.filter].into_iter().filter(|it| !it.is_empty());
+        let with = filters.map(|it| Narrow::resolve(c, it)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let without = query.without_filters.iter().map(|it| Narrow::resolve(c, it)).collect::<rusqlite::Result<_>>()?;
+        let projects = project.map_or(Ok(None), |it| names(c, Name::Project, &[it.to_owned()]))?;
         Ok(Source {
-            connection: c,
             totals: Totals { docs: number("docs")?, words: number("words")? },
+            connection: c,
             sampled: c.prepare("SELECT docs FROM sampled WHERE word = ?1")?,
             postings: c.prepare("SELECT doc, col FROM postings WHERE term = ?1 LIMIT ?2")?,
             matching: c.prepare("SELECT rowid FROM text WHERE text MATCH ?1 ORDER BY rowid DESC LIMIT ?2")?,
             row: c.prepare(ROW)?,
-            tags: c.prepare("SELECT name FROM tags JOIN names ON n = tag WHERE doc = ?1")?,
             sequence: c.prepare("SELECT words FROM sequences WHERE doc = ?1")?,
+            has: c.prepare("SELECT 1 FROM docs WHERE id = ?1")?,
+            filter: expression(c, &with)?,
+            with,
+            without,
+            projects: projects.unwrap_or_default(),
         })
+    }
+
+    /// Whether there is a filter that the full-text index knows of.
+    pub fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     /// About how many records have the word, if they are many.
@@ -76,17 +100,22 @@ impl<'c> Source<'c> {
         Ok((found, read))
     }
 
-    /// The newest records that `expression`, in the full-text index's own syntax, finds.
-    pub fn matching(&mut self, expression: &str, limit: usize) -> rusqlite::Result<Vec<i64>> {
-        let rows = self.matching.query_map(params![expression, limit_of(limit)], |row| row.get(0))?;
-        rows.collect()
+    /// The newest records that have `words` (in the full-text index's own syntax; `None`: any) and that the filters take, as
+    /// far as the index knows them.
+    pub fn matching(&mut self, words: Option<&str>, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let expression = match (words, &self.filter) {
+            (None, None) => return self.newest(limit),
+            (Some(words), Some(filter)) => format!("({words}) AND {filter}"),
+            (Some(one), None) => one.to_owned(),
+            (None, Some(one)) => one.clone(),
+        };
+        self.matching.query_map(params![expression, limit_of(limit)], |row| row.get(0))?.collect()
     }
 
-    /// The newest records, with when they were recorded.
-    pub fn newest(&mut self, limit: usize) -> rusqlite::Result<Vec<(i64, f64)>> {
-        let mut statement = self.connection.prepare("SELECT doc, created FROM docs ORDER BY created DESC LIMIT ?1")?;
-        let rows = statement.query_map([limit_of(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
+    /// The newest records of all.
+    fn newest(&mut self, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let mut statement = self.connection.prepare("SELECT doc FROM docs ORDER BY created DESC LIMIT ?1")?;
+        statement.query_map([limit_of(limit)], |row| row.get(0))?.collect()
     }
 
     /// What `read` makes of the record's words in order; `None` if there is no such record.
@@ -95,71 +124,84 @@ impl<'c> Source<'c> {
         self.sequence.query_row([doc], found).optional()
     }
 
-    /// The row of a record.
+    /// The row of a record; `None` if there is no such record, or the filters do not take it.
     pub fn row(&mut self, doc: i64) -> rusqlite::Result<Option<Row>> {
-        let Some(mut row) = self.row.query_row([doc], Row::of).optional()? else { return Ok(None) };
-        row.tags = self.tags.query_map([doc], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        Ok(Some(row))
+        let row = self.row.query_row([doc], Row::of).optional()?;
+        let is_taken =
+            |row: &Row| self.with.iter().all(|it| it.accepts(row)) && !self.without.iter().any(|it| it.accepts(row));
+        Ok(row.filter(is_taken))
+    }
+
+    /// Whether it has the record.
+    pub fn has(&mut self, id: RecordId) -> rusqlite::Result<bool> {
+        self.has.exists([id.0.as_bytes()])
+    }
+
+    /// Whether the record is of the project whose records come earlier.
+    pub fn is_of_project(&self, row: &Row) -> bool {
+        row.project.is_some_and(|it| self.projects.contains(&it))
+    }
+
+    /// The record's page, and the revision that was indexed.
+    pub fn page(&self, doc: i64) -> rusqlite::Result<(String, Option<Revision>)> {
+        self.connection.query_row("SELECT path, revision FROM docs WHERE doc = ?1", [doc], |row| {
+            let revision: Option<String> = row.get(1)?;
+            Ok((row.get(0)?, revision.and_then(|it| it.parse().ok())))
+        })
     }
 }
 
-/// A row of `docs`, with its names.
+/// What the full-text index is asked for all of `filters`.
+fn expression(c: &Connection, filters: &[Narrow]) -> rusqlite::Result<Option<String>> {
+    if filters.is_empty() {
+        return Ok(None);
+    }
+    let created = c.query_row(
+        "SELECT coalesce((SELECT min(created) FROM docs), 0), coalesce((SELECT max(created) FROM docs), 0)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let all: Vec<_> = filters.iter().flat_map(|it| it.expressions(created)).collect();
+    Ok((!all.is_empty()).then(|| all.join(" AND ")))
+}
+
+/// A row of `docs`.
 pub(super) struct Row {
     pub id: RecordId,
-    pub revision: Option<Revision>,
-    pub path: String,
     pub created: i64,
     pub words: i64,
-    kind: i64,
-    severity: Option<u8>,
-    origin: Option<i64>,
-    golden: bool,
-    domain: Option<String>,
-    pub project: Option<String>,
-    session: Option<String>,
-    agent: Option<String>,
-    tags: Vec<String>,
+    pub kind: i64,
+    pub severity: Option<u8>,
+    pub origin: Option<i64>,
+    pub golden: bool,
+    pub domain: Option<i64>,
+    pub project: Option<i64>,
+    pub session: Option<i64>,
+    pub agent: Option<i64>,
+    pub tags: Vec<i64>,
 }
 
 impl Row {
     fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-        let id: Vec<u8> = row.get(0)?;
-        let revision: Option<String> = row.get(1)?;
+        let id = Uuid::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
+        let tags = row.get_ref(11)?.as_str_or_null().unwrap_or_default();
         Ok(Row {
-            id: RecordId(Uuid::from_slice(&id).unwrap_or_default()),
-            revision: revision.and_then(|it| it.parse().ok()),
-            path: row.get(2)?,
-            created: row.get(3)?,
-            words: row.get(4)?,
-            kind: row.get(5)?,
-            severity: row.get(6)?,
-            origin: row.get(7)?,
-            golden: row.get(8)?,
-            domain: row.get(9)?,
-            project: row.get(10)?,
-            session: row.get(11)?,
-            agent: row.get(12)?,
-            tags: Vec::new(),
+            id: RecordId(id.unwrap_or_default()),
+            created: row.get(1)?,
+            words: row.get(2)?,
+            kind: row.get(3)?,
+            severity: row.get(4)?,
+            origin: row.get(5)?,
+            golden: row.get(6)?,
+            domain: row.get(7)?,
+            project: row.get(8)?,
+            session: row.get(9)?,
+            agent: row.get(10)?,
+            tags: numbers(tags.unwrap_or_default()).collect(),
         })
     }
 
     pub fn created_at(&self) -> Timestamp {
         Timestamp::from_millisecond(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
-
-    pub fn is_accepted(&self, filter: &Filter) -> bool {
-        let Some(kind) = kind_of(self.kind) else { return false };
-        filter.accepts(&Facts {
-            kind,
-            severity: self.severity.and_then(|it| Severity::new(it).ok()),
-            origin: self.origin.and_then(origin_of),
-            golden: self.golden,
-            created_at: self.created_at(),
-            domain: self.domain.as_deref(),
-            tags: &self.tags,
-            project: self.project.as_deref(),
-            session: self.session.as_deref(),
-            agent: self.agent.as_deref(),
-        })
     }
 }

@@ -61,6 +61,11 @@ pub(super) fn body_fields(record: &Record) -> impl Iterator<Item = std::borrow::
     fields_of(record.kind()).map(|spec| spec.field).filter(is_body).filter_map(|field| record.text(field))
 }
 
+/// The numbers in `docs.tags`.
+pub(super) fn numbers(tags: &str) -> impl Iterator<Item = i64> {
+    tags.split(' ').filter_map(|it| it.parse().ok())
+}
+
 /// Writes into a search database, in one transaction. [`finish`](Writer::finish) it before the transaction is committed.
 pub struct Writer<'t> {
     connection: &'t Connection,
@@ -86,11 +91,10 @@ struct Statements<'t> {
     insert_text: Statement<'t>,
     insert_sequence: Statement<'t>,
     insert_tag: Statement<'t>,
-    tags_of: Statement<'t>,
     delete: Statement<'t>,
     delete_text: Statement<'t>,
     delete_sequence: Statement<'t>,
-    delete_tags: Statement<'t>,
+    delete_tag: Statement<'t>,
     name: Statement<'t>,
     insert_name: Statement<'t>,
 }
@@ -99,19 +103,18 @@ impl<'t> Statements<'t> {
     fn prepare(c: &'t Connection) -> rusqlite::Result<Statements<'t>> {
         Ok(Statements {
             find: c.prepare("SELECT doc FROM docs WHERE id = ?1")?,
-            names_of: c.prepare("SELECT words, domain, project, session, agent FROM docs WHERE doc = ?1")?,
+            names_of: c.prepare("SELECT words, domain, project, session, agent, tags, created FROM docs WHERE doc = ?1")?,
             insert: c.prepare(
                 "INSERT INTO docs (doc, id, revision, created, kind, severity, origin, golden, domain, project, session, \
-                 agent, path, words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 agent, tags, path, words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
             insert_text: c.prepare("INSERT INTO text (rowid, title, body, facts) VALUES (?1, ?2, ?3, ?4)")?,
             insert_sequence: c.prepare("INSERT INTO sequences (doc, words) VALUES (?1, ?2)")?,
             insert_tag: c.prepare("INSERT OR IGNORE INTO tags (tag, created, doc) VALUES (?1, ?2, ?3)")?,
-            tags_of: c.prepare("SELECT tag FROM tags WHERE doc = ?1")?,
             delete: c.prepare("DELETE FROM docs WHERE doc = ?1")?,
             delete_text: c.prepare("DELETE FROM text WHERE rowid = ?1")?,
             delete_sequence: c.prepare("DELETE FROM sequences WHERE doc = ?1")?,
-            delete_tags: c.prepare("DELETE FROM tags WHERE doc = ?1")?,
+            delete_tag: c.prepare("DELETE FROM tags WHERE tag = ?1 AND created = ?2 AND doc = ?3")?,
             name: c.prepare("SELECT n FROM names WHERE what = ?1 AND name = ?2")?,
             insert_name: c.prepare("INSERT INTO names (what, name) VALUES (?1, ?2)")?,
         })
@@ -183,23 +186,26 @@ impl<'t> Writer<'t> {
         let origin = provenance.origin.map(origin_number);
         let kind = kind_number(record.kind());
         let revision = doc.revision.map(|it| it.to_string());
-        let id = doc.id.0.as_bytes();
-        self.statements.insert.execute(params![
-            number, id, revision, created, kind, severity, origin, doc.golden, domain, project, session, agent,
-            doc.path, words
-        ])?;
-        let mut facts = vec![fact::kind(kind), fact::period(created)];
-        facts.extend(severity.map(fact::severity));
-        facts.extend(origin.map(fact::origin));
-        facts.extend(doc.golden.then(|| fact::GOLDEN.to_owned()));
-        facts.extend([domain, project, session, agent].into_iter().flatten().map(fact::name));
+        let mut tags = Vec::new();
         for tag in doc.tags() {
             let Some(tag) = self.name(Name::Tag, Some(tag))? else { continue };
             match self.statements.insert_tag.execute(params![tag, created, number])? {
                 0 => *self.counts.entry(tag).or_default() -= 1,
-                _ => facts.push(fact::name(tag)),
+                _ => tags.push(tag),
             }
         }
+        let tag_column = tags.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+        let tag_column = Some(tag_column).filter(|it| !it.is_empty());
+        let id = doc.id.0.as_bytes();
+        self.statements.insert.execute(params![
+            number, id, revision, created, kind, severity, origin, doc.golden, domain, project, session, agent,
+            tag_column, doc.path, words
+        ])?;
+        let mut facts = vec![fact::kind(kind), fact::period(fact::period_of(created))];
+        facts.extend(severity.map(fact::severity));
+        facts.extend(origin.map(fact::origin));
+        facts.extend(doc.golden.then(|| fact::GOLDEN.to_owned()));
+        facts.extend([domain, project, session, agent].into_iter().flatten().chain(tags).map(fact::name));
         Ok(facts.join(" "))
     }
 
@@ -230,20 +236,20 @@ impl<'t> Writer<'t> {
     }
 
     fn delete(&mut self, number: i64) -> rusqlite::Result<()> {
-        let (words, names) = self.statements.names_of.query_row([number], |row| {
+        let (words, mut names, tags, created) = self.statements.names_of.query_row([number], |row| {
             let names: [Option<i64>; 4] = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
-            Ok((row.get::<_, i64>(0)?, names))
+            let names: Vec<i64> = names.into_iter().flatten().collect();
+            Ok((row.get::<_, i64>(0)?, names, row.get::<_, Option<String>>(5)?, row.get::<_, i64>(6)?))
         })?;
-        for name in names.into_iter().flatten() {
+        for tag in numbers(tags.as_deref().unwrap_or_default()) {
+            self.statements.delete_tag.execute([tag, created, number])?;
+            names.push(tag);
+        }
+        for name in names {
             *self.counts.entry(name).or_default() -= 1;
         }
-        let tags: Vec<i64> =
-            self.statements.tags_of.query_map([number], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        for tag in tags {
-            *self.counts.entry(tag).or_default() -= 1;
-        }
-        let Statements { delete, delete_text, delete_sequence, delete_tags, .. } = &mut self.statements;
-        for statement in [delete, delete_text, delete_sequence, delete_tags] {
+        let Statements { delete, delete_text, delete_sequence, .. } = &mut self.statements;
+        for statement in [delete, delete_text, delete_sequence] {
             statement.execute([number])?;
         }
         self.docs -= 1;

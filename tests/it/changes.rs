@@ -14,8 +14,8 @@ use crate::formats::append;
 use crate::support::{Receipt, TestHome, Worker, assert_exactly_once, wait_for};
 
 /// Where operations on a record begin.
-struct Subject {
-    id: RecordId,
+pub struct Subject {
+    pub id: RecordId,
     /// Its page, relative to the home.
     path: String,
     created_at: jiff::Timestamp,
@@ -25,7 +25,7 @@ struct Subject {
 
 impl Subject {
     /// The record of `receipt`, as its page says.
-    fn of(home: &TestHome, receipt: &Receipt) -> Subject {
+    pub fn of(home: &TestHome, receipt: &Receipt) -> Subject {
         let path = RecordPath(&receipt.path).page().into_owned();
         let parsed = page::parse(&fs::read(home.join(&path)).expect("it is there")).expect("it is a page");
         let amended = parsed.amended();
@@ -50,16 +50,16 @@ impl Subject {
         }
     }
 
-    fn retract(&self, n: u64) -> Op {
+    pub fn retract(&self, n: u64) -> Op {
         Op::Retract(self.change(n))
     }
 
-    fn restore(&self, n: u64) -> Op {
+    pub fn restore(&self, n: u64) -> Op {
         Op::Restore(self.change(n))
     }
 
     /// An amendment that changes `field` to `text`.
-    fn amend(&self, n: u64, field: &str, text: &str) -> Op {
+    pub fn amend(&self, n: u64, field: &str, text: &str) -> Op {
         let change = self.change(n);
         let mut fields = self.amended.as_ref().map(|amended| amended.fields.clone()).unwrap_or_default();
         fields.insert(field.to_owned(), change.revision);
@@ -76,7 +76,7 @@ impl Subject {
     }
 }
 
-fn put(home: &TestHome, ops: &[Op]) {
+pub fn put(home: &TestHome, ops: &[Op]) {
     append(home, &ops.iter().map(Op::to_json).collect::<Vec<_>>());
 }
 

@@ -725,7 +725,7 @@ fn settings_that_stop_hooks_are_told_of_before_anything_is_lost() {
 }
 
 /// A wrapper that runs a command after `script`, with mounts of its own; `None` where that is not allowed.
-fn with_mounts(script: &str) -> Option<Vec<String>> {
+pub fn with_mounts(script: &str) -> Option<Vec<String>> {
     let wrapper = ["unshare", "-rm", "sh", "-c"].map(str::to_owned).to_vec();
     let tried = std::process::Command::new("unshare").args(["-rm", "true"]).output();
     match tried {

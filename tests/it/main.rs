@@ -30,6 +30,8 @@ mod places;
 #[cfg(target_os = "linux")]
 mod power;
 mod provenance;
+mod reading;
+mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;

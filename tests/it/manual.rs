@@ -52,17 +52,39 @@ fn completions_are_found_by_their_shells() {
     let home = TestHome::absent();
     let files = written(&home.homeless(["completions", "--install", "--json"]).ok().json());
     assert_eq!(files.len(), 3);
-    let source = format!("source '{}' && complete -p indelible", files[0].display());
-    let completes = Cmd::new("bash", home.user()).args(["--norc", "-c", &source]).ok();
+    // The scripts ask the program that was typed.
+    let folder = Path::new(env!("CARGO_BIN_EXE_indelible")).parent().expect("it has one").to_owned();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&paths))).expect("no colons");
+    let bash = |script: &str| {
+        let script = format!("source '{}'; {script}", files[0].display());
+        Cmd::new("bash", home.user()).args(["--norc", "-c", &script]).env("PATH", &path).ok()
+    };
+    let completes = bash("complete -p indelible");
     assert!(completes.stdout.contains("_indelible"), "{completes}");
-    let words = "COMP_WORDS=(indelible hooks install ''); COMP_CWORD=3; _indelible indelible '' install";
-    let offered = format!("source '{}'; {words}; echo ${{COMPREPLY[@]}}", files[0].display());
-    let offered = Cmd::new("bash", home.user()).args(["--norc", "-c", &offered]).ok();
-    assert!(offered.stdout.contains("claude codex gemini cursor opencode"), "{offered}");
+    let offered = |words: &str, at: usize| {
+        let line = format!("COMP_WORDS=({words}); COMP_CWORD={at}; _indelible; printf '%s\\n' \"${{COMPREPLY[@]}}\"");
+        let outcome = bash(&line);
+        assert_eq!(outcome.stderr, "", "{words}");
+        outcome.stdout
+    };
+    let hosts = offered("indelible hooks install ''", 3);
+    for host in ["claude", "codex", "gemini", "cursor", "opencode"] {
+        assert!(hosts.lines().any(|line| line == host), "{host} is not offered: {hosts}");
+    }
+    assert!(!offered("indelible hooks ''", 2).contains("claude"), "a host is offered for a command");
+    assert!(offered("indelible record failure --sev", 3).contains("--severity"));
+    let _ = home.cmd(["init"]).ok();
+    let _ = home.cmd(["record", "failure", "--title", "x:y", "--domain", "in bash", "--tags", "a:b,a:c"]).ok();
+    let named = |rest: &str| format!("indelible --home '{}' {rest}", home.path().display());
+    assert_eq!(offered(&named("list --domain ''"), 5), "'in bash'\n", "quoted for the line");
+    assert_eq!(offered(&named("list --domain = in"), 6), "'in bash'\n", "bash splits at the sign");
+    assert_eq!(offered(&named("list --severity = hi"), 6), "high\n");
+    assert_eq!(offered(&named("list --tag a : b"), 7), "b\n", "bash splits at the colon");
     if has("fish", "what it offers") {
         let offered = |line: &str| {
             let script = format!("source '{}'; complete -C '{line}'", files[1].display());
-            Cmd::new("fish", home.user()).args(["--no-config", "-c", &script]).ok().stdout
+            Cmd::new("fish", home.user()).args(["--no-config", "-c", &script]).env("PATH", &path).ok().stdout
         };
         let hosts = offered("indelible hooks install ");
         for host in ["claude\tClaude Code", "codex", "gemini", "cursor", "opencode"] {
@@ -70,6 +92,12 @@ fn completions_are_found_by_their_shells() {
         }
         assert!(offered("indelible completions ").contains("zsh"), "no shell is offered");
         assert!(!offered("indelible hooks ").contains("claude"), "a host is offered for a command");
+    }
+    if has("zsh", "whether it reads its script") {
+        let script =
+            format!("autoload -Uz compinit; compinit -u -D; source '{}'; which _indelible", files[2].display());
+        let read = Cmd::new("zsh", home.user()).args(["-f", "-c", &script]).env("PATH", &path).ok();
+        assert!(read.stdout.contains("complete --with-help"), "{read}");
     }
     let prefix = home.user().join("prefix");
     let args = ["completions", "fish", "--install", "--json", "--prefix", prefix.to_str().expect("it is text")];
@@ -90,6 +118,4 @@ fn completions_are_found_by_their_shells() {
     assert!(said(&["completions", "--install"]).contains("site-functions $fpath)"));
     assert!(!said(&["completions", "bash", "--install"]).contains("fpath"));
     assert!(said(&["man", "--install"]).contains("MANPATH="));
-    let text = std::fs::read_to_string(&files[1]).expect("it can be read");
-    assert!(text.contains("severity"), "it does not know the options");
 }

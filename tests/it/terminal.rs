@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::{Cmd, Git, PATIENCE, Tables, TestHome, framework, wait_for};
 
 /// A program at a terminal of its own.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: File,
     screen: Receiver<String>,
@@ -28,13 +28,29 @@ impl Terminal {
         Terminal::run_but(command, |_| ())
     }
 
+    /// Runs `command` at a terminal of that size.
+    pub fn run_sized(command: Command, rows: u16, columns: u16) -> Terminal {
+        Terminal::run_at(command, Some((rows, columns)), |_| ())
+    }
+
     /// Runs `command` at a terminal, but for what `but` arranges otherwise.
-    fn run_but(mut command: Command, but: impl FnOnce(&mut Command)) -> Terminal {
+    fn run_but(command: Command, but: impl FnOnce(&mut Command)) -> Terminal {
+        Terminal::run_at(command, None, but)
+    }
+
+    fn run_at(mut command: Command, size: Option<(u16, u16)>, but: impl FnOnce(&mut Command)) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
         let name = ptsname(&master, Vec::new()).expect("it has a name");
         let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens");
-        command.env("TERM", "xterm").stdin(open()).stdout(open()).stderr(open());
+        if let Some((ws_row, ws_col)) = size {
+            let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+            rustix::termios::tcsetwinsize(&master, size).expect("it takes a size");
+        }
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
+        command.stdin(open()).stdout(open()).stderr(open());
         but(&mut command);
         let child = command.spawn().expect("it starts");
         // Ours would keep the terminal open after the program has ended.
@@ -81,7 +97,7 @@ impl Terminal {
 
     /// Waits until it ends with exit code `code`, and returns all that was on the screen.
     #[track_caller]
-    fn exits(self, code: i32) -> String {
+    pub fn exits(self, code: i32) -> String {
         let (status, screen) = self.ends();
         assert_eq!(status.code(), Some(code), "{status}: {screen}");
         screen

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
+use crate::cmd::complete;
 use crate::field_args::RecordCommand;
+use crate::reading::args;
 use crate::user;
 
 const EXAMPLES: &str = "\
@@ -41,6 +44,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// This process's command line.
+    pub fn try_read() -> Result<Args, clap::Error> {
+        Args::try_parse_from(args::with_exclusions_apart(std::env::args_os().collect()))
+    }
+
     /// Whether `words`, the arguments of a command line that makes no sense, ask for JSON.
     pub fn want_json(words: impl IntoIterator<Item = OsString>) -> bool {
         words.into_iter().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
@@ -207,6 +215,18 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// List what was recorded, the newest first
+    #[command(after_help = args::LIST)]
+    List(args::ListArgs),
+    /// Find records by words, the best first
+    #[command(after_help = args::SEARCH)]
+    Search(args::SearchArgs),
+    /// Say what happened the last times that a command failed or an error came, and what followed
+    #[command(after_help = args::RECALL)]
+    Recall(args::RecallArgs),
+    /// Show a record: its fields, its file, its row, its commit, and how it was amended
+    #[command(after_help = args::SHOW)]
+    Show(args::ShowArgs),
     /// Read one hook event from stdin and record it if it is worth keeping (always exits 0)
     ///
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
@@ -239,6 +259,9 @@ pub enum Command {
         #[command(flatten)]
         to: InstallArgs,
     },
+    /// What shells call to complete a word
+    #[command(hide = true)]
+    Complete(args::CompleteArgs),
     /// Print the manual page, or install a page for each command
     #[command(after_help = "Example:\n  indelible man --install && man indelible-record\n  indelible man | man -l -")]
     Man {
@@ -309,7 +332,7 @@ pub enum ConfigCommand {
     #[command(after_help = "Example:\n  indelible config get worker.age_ms")]
     Get {
         /// The setting, as `config list` spells it
-        #[arg(value_name = "SECTION.KEY")]
+        #[arg(value_name = "SECTION.KEY", add = ArgValueCandidates::new(complete::settings))]
         key: String,
     },
     /// Change one setting of a home, keeping comments and order
@@ -322,10 +345,10 @@ pub enum ConfigCommand {
     )]
     Set {
         /// The setting, as `config list` spells it
-        #[arg(value_name = "SECTION.KEY")]
+        #[arg(value_name = "SECTION.KEY", add = ArgValueCandidates::new(complete::settings))]
         key: String,
         /// Its new value
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::setting_values))]
         value: String,
     },
 }

@@ -6,7 +6,9 @@ use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
 use indelible::model::text;
 use indelible::model::text::shell_path;
-use indelible::{adopt, audit, home, init, journal, own, pipeline, record, recover, target, trust, verify, worker};
+use indelible::{
+    adopt, audit, home, init, journal, own, pipeline, query, record, recover, target, trust, verify, worker,
+};
 use target::{files, history, index};
 
 /// The exit code of the process. Never 2, which agents' hook runners read as "block the tool call"; never 101.
@@ -14,7 +16,7 @@ use target::{files, history, index};
 pub enum Exit {
     /// The intent is on disk; file, row and commit follow, whatever happens next. Or: the command did what it was asked.
     Done = 0,
-    /// `verify` found disagreement, or `status --check` found something that needs attention.
+    /// `verify` found disagreement, `status --check` found something that needs attention, or a reader found nothing.
     Disagreement = 1,
     /// Invalid flags. Nothing was recorded.
     Usage = 64,
@@ -28,6 +30,11 @@ pub enum Exit {
     Refused = 77,
     /// No home, a broken one, or one that cannot keep the promises. Nothing was recorded.
     NoHome = 78,
+}
+
+impl Exit {
+    /// `search`, `recall` and `show` found nothing.
+    pub const NOTHING_FOUND: Exit = Exit::Disagreement;
 }
 
 /// Why a command did not do what it was asked.
@@ -181,6 +188,28 @@ impl Promise for record::Error {
             record::Error::Home(error) => error.advice(),
             record::Error::Fs(error) => error.advice(),
             record::Error::Journal(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for query::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            query::Error::Index(error) => error.exit(),
+            query::Error::Search(_) => Exit::Io,
+            query::Error::History(error) => error.exit(),
+            query::Error::Fs(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            query::Error::Index(error) => error.advice(),
+            query::Error::Search(_) => {
+                Some("`indelible repair` throws search.db away, and a worker makes it again".into())
+            }
+            query::Error::History(error) => error.advice(),
+            query::Error::Fs(error) => error.advice(),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
 use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
+
+use crate::cmd::complete;
 
 /// What `record` records.
 #[derive(Debug)]
@@ -52,7 +55,11 @@ fn command_of(kind: Kind) -> Command {
     let flag = |spec: &FieldSpec| {
         let arg = Arg::new(spec.name).long(spec.flag()).value_name(spec.name.to_uppercase()).help(help_of(spec, kind));
         let arg = arg.allow_hyphen_values(true).value_parser(value_parser!(OsString));
-        if spec.is_provenance() { arg.help_heading("Provenance") } else { arg }
+        let arg = if spec.is_provenance() { arg.help_heading("Provenance") } else { arg };
+        match candidates_of(spec.field) {
+            Some(candidates) => arg.add(ArgValueCandidates::new(candidates)),
+            None => arg,
+        }
     };
     let key = Arg::new(KEY).long(KEY).allow_hyphen_values(true).value_parser(value_parser!(OsString));
     Command::new(kind.name())
@@ -61,6 +68,18 @@ fn command_of(kind: Kind) -> Command {
         .args(fields_of(kind).map(flag))
         .args(PROVENANCE.iter().map(flag))
         .arg(key.help("A name that you choose: a repeat with the same key is the same record"))
+}
+
+/// What a shell offers for a field.
+fn candidates_of(field: Field) -> Option<fn() -> Vec<CompletionCandidate>> {
+    Some(match field {
+        Field::Domain => complete::domains,
+        Field::Tags => complete::tags,
+        Field::Severity => complete::severities,
+        Field::Origin => complete::origins,
+        Field::Project => complete::projects,
+        _ => return None,
+    })
 }
 
 /// The help of a flag: its value, its default, and the environment variable that stands in for it.

@@ -11,6 +11,7 @@ mod output;
 mod policy;
 mod program;
 mod prompt;
+mod reading;
 mod recorder_args;
 mod settings;
 mod usage;
@@ -19,8 +20,6 @@ mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::Args;
 use exit::{Exit, Failure};
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
 fn run() -> Exit {
     indelible::fs::os::keep_private();
     indelible::fs::os::survive_file_size_limit();
-    let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_parse, Ok) {
+    let args = match recorder_args::read(std::env::args_os().skip(1)).map_or_else(Args::try_read, Ok) {
         Ok(args) => args,
         Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => {
             lost::misspelt(&error);

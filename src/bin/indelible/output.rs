@@ -45,8 +45,10 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 9] =
-    ["config", "flush", "record", "recover", "repair", "service", "status", "verify", "worker"];
+const ON_A_HOME: [&str; 13] = [
+    "config", "flush", "list", "recall", "record", "recover", "repair", "search", "service", "show", "status",
+    "verify", "worker",
+];
 
 /// Why stdout could not be written.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
@@ -63,10 +65,15 @@ pub fn failed() -> Option<&'static std::io::Error> {
 
 /// Writes `text` as it is.
 pub fn write(stream: Stream, text: &str) {
+    write_bytes(stream, text.as_bytes());
+}
+
+/// Writes `bytes` as they are.
+pub fn write_bytes(stream: Stream, bytes: &[u8]) {
     if stream == Stream::Output && lost().is_some() {
         return;
     }
-    if let Err(error) = os::write_to(stream, text.as_bytes())
+    if let Err(error) = os::write_to(stream, bytes)
         && stream == Stream::Output
     {
         let _ = LOST.set(error);

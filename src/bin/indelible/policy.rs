@@ -65,6 +65,6 @@ fn of_process(project_ids: Option<&Path>) -> Provenance {
 }
 
 /// Where this machine keeps the ids of repositories without an origin.
-fn project_ids() -> Option<PathBuf> {
+pub fn project_ids() -> Option<PathBuf> {
     user::state_folder().map(|state| state.join("projects"))
 }

@@ -1,6 +1,7 @@
 //! Search as a whole: small collections, real databases.
 
 mod terms;
+mod tricky;
 mod whole;
 
 use jiff::{Timestamp, Zoned};

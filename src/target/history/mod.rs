@@ -31,6 +31,7 @@ mod check;
 mod commit;
 mod excluded;
 mod lock;
+mod log;
 mod message;
 mod modes;
 mod outer;
@@ -69,6 +70,7 @@ use modes::Modes;
 
 pub use check::Damage;
 pub use commit::{Batch, Changes, Committed};
+pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};
 pub use outer::make_room;
 pub use pack::Swept;

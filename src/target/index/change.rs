@@ -31,7 +31,7 @@ use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revisi
 use crate::page::StateFile;
 
 /// The format of times in rows.
-const TIME: &str = "%Y-%m-%d %H:%M:%S";
+pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
 impl Index {
     /// Applies `amendment` to the row of a record. Returns whether something changed: false if the row has that

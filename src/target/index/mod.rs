@@ -12,7 +12,8 @@
 //! and `indelible` are ours.
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
-//! rows, `rebuild` empties the index and refills it, `look` has the read-only connections, `copy` whole copies,
+//! rows, `rebuild` empties the index and refills it, `look` has the read-only connections,
+//! `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
 //! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it. Each says
 //! what a crash leaves.
@@ -28,6 +29,7 @@ mod look;
 mod marks;
 mod open;
 mod query;
+mod read;
 mod rebuild;
 mod revive;
 mod schema;
@@ -46,6 +48,7 @@ pub use look::Others;
 pub(crate) use look::is_in_wal_mode;
 pub(crate) use open::{connection, flags};
 pub use query::Known;
+pub use read::{Facts, Stored};
 pub(crate) use revive::Revived;
 pub use schema::SCHEMA;
 pub(crate) use schema::{RECORD_TABLES, Table, columns_of, columns_or_null};

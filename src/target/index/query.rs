@@ -129,7 +129,7 @@ fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
     })
 }
 
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error>
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error>
 where
     T::Err: std::fmt::Display,
 {

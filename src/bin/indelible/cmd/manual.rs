@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::CommandFactory as _;
 use clap_complete::Shell;
 use indelible::model::text::{self, shell_path};
 use serde_json::json;
@@ -19,16 +19,23 @@ const SHELLS: [(Shell, &str); 3] = [
     (Shell::Fish, "share/fish/vendor_completions.d/indelible.fish"),
     (Shell::Zsh, "share/zsh/site-functions/_indelible"),
 ];
+/// The scripts ask the program that is being typed, so what they offer is never older than it. The others, which
+/// `clap_complete` generates, know commands and flags alone.
+const BASH: &str = include_str!("completions.bash");
+const FISH: &str = include_str!("completions.fish");
+const ZSH: &str = include_str!("completions.zsh");
 const MANUALS: &str = "share/man/man1";
 
 pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) -> Result<Exit, Failure> {
-    let script = |shell| {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), NAME, &mut script);
-        if shell == Shell::Fish {
-            script.extend(fish_words(&Args::command(), None).into_bytes());
+    let script = |shell| match shell {
+        Shell::Bash => BASH.as_bytes().to_vec(),
+        Shell::Fish => FISH.as_bytes().to_vec(),
+        Shell::Zsh => ZSH.as_bytes().to_vec(),
+        shell => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), NAME, &mut script);
+            script
         }
-        script
     };
     if let (Some(shell), false) = (shell, to.install) {
         output::line(String::from_utf8_lossy(&script(shell)).trim_end());
@@ -52,24 +59,6 @@ pub fn completions(context: &Context, shell: Option<Shell>, to: &InstallArgs) ->
         advise(context, &why);
     }
     Ok(Exit::Done)
-}
-
-/// For fish, completions of arguments with possible values in `command`: `clap_complete` has only flags there. `within` is the
-/// condition that `command` was typed.
-fn fish_words(command: &Command, within: Option<&str>) -> String {
-    let mut lines = String::new();
-    for command in command.get_subcommands() {
-        let typed = match within {
-            None => format!("__fish_{NAME}_using_subcommand {}", command.get_name()),
-            Some(within) => format!("{within}; and __fish_seen_subcommand_from {}", command.get_name()),
-        };
-        for word in command.get_positionals().flat_map(Arg::get_possible_values) {
-            let help = word.get_help().map(|help| help.to_string().replace('\'', "\\'")).unwrap_or_default();
-            lines.push_str(&format!("complete -c {NAME} -n \"{typed}\" -f -a {} -d '{help}'\n", word.get_name()));
-        }
-        lines.push_str(&fish_words(command, Some(&typed)));
-    }
-    lines
 }
 
 pub fn man(context: &Context, dir: Option<&Path>, to: &InstallArgs) -> Result<Exit, Failure> {

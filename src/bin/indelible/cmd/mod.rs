@@ -3,18 +3,23 @@
 mod adopt;
 mod autostart;
 mod batch;
+pub mod complete;
 mod config;
 mod demo;
 mod flush;
 mod hook;
 mod hooks;
 mod init;
+mod list;
 mod manual;
+mod recall;
 mod record;
 mod recover;
 mod release;
 mod repair;
+mod search;
 mod service;
+mod show;
 mod status;
 mod sync_report;
 mod trust;
@@ -119,7 +124,7 @@ fn not_on_windows() -> Failure {
 /// # Errors
 /// Why the command did not do what it was asked.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let quiet = matches!(args.command, Command::Hook(_));
+    let quiet = matches!(args.command, Command::Hook(_) | Command::Complete(_));
     let context = Context { home: args.home, json: args.json, overrides: args.set, quiet, meant: OnceCell::new() };
     if !matches!(args.command, Command::Worker { .. }) {
         crate::logging::start_if_asked();
@@ -140,12 +145,20 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check } => status::run(&context, check),
+        Command::List(args) => list::run(&context, &args),
+        Command::Show(args) => show::run(&context, &args),
+        Command::Search(args) => search::run(&context, &args),
+        Command::Recall(args) => recall::run(&context, &args),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
         Command::Trust(args) => trust::run(&context, &args),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell, to } => manual::completions(&context, shell, &to),
+        Command::Complete(args) => {
+            complete::run(args);
+            Ok(Exit::Done)
+        }
         Command::Man { dir, to } => manual::man(&context, dir.as_deref(), &to),
     }
 }

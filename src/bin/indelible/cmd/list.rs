@@ -1,0 +1,154 @@
+//! `list`: what was recorded, filtered and in an order.
+
+use indelible::fs::os::Stream;
+use indelible::model::text::{counted, number};
+use indelible::query::{self, Listing, Recorded, Retracted, Sort, View, list, retracted};
+use indelible::search::{Filter, UnknownValue};
+use serde_json::json;
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::reading::args::ListArgs;
+use crate::reading::screen::{Screen, line_of};
+use crate::reading::{self, csv, pager};
+
+const WHAT: &str = "the records could not be listed";
+
+/// The state of records that are not shown, only counted with when and why.
+const RETRACTED: &str = "retracted";
+
+pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
+    let sort = sort_of(&args.sort)?;
+    let is_retracted = args.filter.state.iter().any(|state| state.eq_ignore_ascii_case(RETRACTED));
+    let states: Vec<String> =
+        args.filter.state.iter().filter(|it| !it.eq_ignore_ascii_case(RETRACTED)).cloned().collect();
+    if is_retracted && !states.is_empty() {
+        let why = std::io::Error::other("--state: retracted stands alone");
+        return Err(Failure::new(Exit::Usage, WHAT).because(&why));
+    }
+    let filter = reading::filter(&args.filter, &states, &args.kind, WHAT)?;
+    let home = context.open(WHAT)?;
+    let view = reading::view(context, &home)?;
+    if is_retracted {
+        let only_kind_and_time =
+            Filter { kinds: filter.kinds.clone(), since: filter.since, until: filter.until, ..Filter::default() };
+        if filter != only_kind_and_time {
+            let why = std::io::Error::other(
+                "of a retracted record only id, kind, time and reason are kept for reading: filter by kind, --since, --until",
+            );
+            return Err(Failure::new(Exit::Usage, WHAT).because(&why));
+        }
+        let found = retracted(&view, &filter).map_err(reading::failed(WHAT))?;
+        say_retracted(context, args, &found, view.notes());
+        return Ok(Exit::Done);
+    }
+    let listing = list(&view, &filter, sort, args.limit).map_err(reading::failed(WHAT))?;
+    let notes: Vec<String> = view.notes().iter().chain(&listing.notes).cloned().collect();
+    reading::say_notes(context, &notes);
+    say(context, args, listing, &view, sort, &notes).map_err(reading::failed(WHAT))?;
+    Ok(Exit::Done)
+}
+
+fn sort_of(text: &str) -> Result<Sort, Failure> {
+    let found = Sort::ALL.into_iter().find(|sort| sort.name().eq_ignore_ascii_case(text.trim()));
+    let known = Sort::ALL.map(Sort::name).to_vec();
+    found.ok_or_else(|| reading::unknown(WHAT, &UnknownValue { filter: "sort", value: text.into(), known }))
+}
+
+fn say(
+    context: &Context,
+    args: &ListArgs,
+    listing: Listing,
+    view: &View<'_>,
+    sort: Sort,
+    notes: &[String],
+) -> Result<(), query::Error> {
+    let (count, shown) = (listing.count, listing.len());
+    if args.jsonl {
+        listing.for_each(view, |it| output::json(&it))?;
+    } else if args.csv {
+        let is_terminal = Screen::of_stdout().is_terminal();
+        say_csv(is_terminal, &csv::names());
+        listing.for_each(view, |it| say_csv(is_terminal, &csv::of(&it)))?;
+    } else if context.json {
+        output::json(&json!({ "count": count, "records": listing.records(view)?, "notes": notes }));
+    } else {
+        let screen = Screen::of_stdout();
+        let text = format!("{}\n{}", heading(count, shown, sort), lines(&screen, &listing.records(view)?));
+        pager::show(&screen, &text);
+    }
+    Ok(())
+}
+
+/// How many there are, and which of them follow.
+fn heading(count: u64, shown: usize, sort: Sort) -> String {
+    let records = counted(count, "record", "records");
+    let order = match sort {
+        Sort::Newest => "the newest",
+        Sort::Oldest => "the oldest",
+        Sort::Severity => "the most serious",
+    };
+    match shown as u64 {
+        shown if shown == count => records,
+        1 => format!("{records}, {order}:"),
+        shown => format!("{records}, {order} {}:", number(shown)),
+    }
+}
+
+/// A line for each record.
+pub fn lines(screen: &Screen, records: &[Recorded]) -> String {
+    let line = |it: &Recorded| {
+        vec![
+            screen.dim(&screen.time(it.created_at)),
+            screen.kind(it.kind()),
+            screen.severity(it.severity()),
+            line_of(&it.domain().unwrap_or_default()),
+            line_of(it.title()),
+            screen.dim(&it.id.short()),
+        ]
+    };
+    screen.table(&records.iter().map(line).collect::<Vec<_>>(), 4)
+}
+
+fn say_retracted(context: &Context, args: &ListArgs, found: &[Retracted], notes: &[String]) {
+    reading::say_notes(context, notes);
+    let count = found.len() as u64;
+    let shown = &found[..if args.limit == 0 { found.len() } else { args.limit.min(found.len()) }];
+    let data = |it: &Retracted| {
+        let mut data = json!(it);
+        data["state"] = RETRACTED.into();
+        data
+    };
+    if args.jsonl {
+        shown.iter().for_each(|it| output::json(&data(it)));
+    } else if args.csv {
+        let is_terminal = Screen::of_stdout().is_terminal();
+        say_csv(is_terminal, &csv::names_of_retracted());
+        shown.iter().for_each(|it| say_csv(is_terminal, &csv::of_retracted(it)));
+    } else if context.json {
+        let records: Vec<_> = shown.iter().map(data).collect();
+        output::json(&json!({ "count": count, "records": records, "notes": notes }));
+    } else {
+        let screen = Screen::of_stdout();
+        let line = |it: &Retracted| {
+            vec![
+                screen.dim(&it.at.map(|at| screen.time(at)).unwrap_or_default()),
+                it.kind.map(|kind| screen.kind(kind)).unwrap_or_default(),
+                line_of(it.because.as_deref().unwrap_or("no reason given")),
+                it.id.to_string(),
+            ]
+        };
+        let records = counted(count, "retracted record", "retracted records");
+        let table = screen.table(&shown.iter().map(line).collect::<Vec<_>>(), 2);
+        pager::show(&screen, &format!("{records}\n{table}"));
+    }
+}
+
+/// Writes a line of CSV: exact for a program, and safe to look at.
+fn say_csv(is_terminal: bool, line: &str) {
+    match is_terminal {
+        true => output::line(line.trim_end()),
+        false => output::write(Stream::Output, line),
+    }
+}

@@ -1,0 +1,112 @@
+//! `recall`: what happened the last times that a command failed, or an error came, and what followed.
+
+use std::io::Read as _;
+
+use indelible::model::text::{counted, visible_line};
+use indelible::query::{Recall, Recalled, Recorded, Time, recall};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::output;
+use crate::reading::args::RecallArgs;
+use crate::reading::screen::{Screen, line_of};
+use crate::reading::{self, pager};
+
+const WHAT: &str = "nothing was recalled";
+/// How much is read from stdin, in bytes.
+const INPUT_BYTES_MAX: u64 = 4 << 20;
+
+pub fn run(context: &Context, args: &RecallArgs) -> Result<Exit, Failure> {
+    let asked = match (&args.error, &args.command) {
+        (Some(error), _) => Recall::Error(given(error)?),
+        (None, command) => Recall::Command(given(command.as_deref().unwrap_or_default())?),
+    };
+    let home = context.open(WHAT)?;
+    let view = reading::view(context, &home)?;
+    let recalled = recall(&view, &asked, args.limit, Timestamp::now()).map_err(reading::failed(WHAT))?;
+    let notes: Vec<String> = view.notes().iter().chain(&recalled.notes).cloned().collect();
+    reading::say_notes(context, &notes);
+    match context.json {
+        true => output::json(&data(&asked, &recalled, &notes)),
+        false => say(&recalled),
+    }
+    Ok(if recalled.count == 0 { Exit::NOTHING_FOUND } else { Exit::Done })
+}
+
+/// The text, or all of stdin for `-`.
+fn given(text: &str) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut bytes = Vec::new();
+    let read = input::stdin().take(INPUT_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn data(asked: &Recall, recalled: &Recalled, notes: &[String]) -> Value {
+    let asked = match asked {
+        Recall::Command(text) => json!({ "command": text }),
+        Recall::Error(text) => json!({ "error": text }),
+    };
+    let time = |time: &Time| {
+        let mut data = json!(time.recorded);
+        data["followed"] = json!(time.followed);
+        data
+    };
+    let at = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}"));
+    json!({
+        "asked": asked,
+        "count": recalled.count,
+        "at_least": recalled.at_least,
+        "sessions": recalled.sessions,
+        "first": at(recalled.between.map(|it| it.0)),
+        "last": at(recalled.between.map(|it| it.1)),
+        "times": recalled.times.iter().map(time).collect::<Vec<_>>(),
+        "notes": notes,
+    })
+}
+
+fn say(recalled: &Recalled) {
+    let Some((first, last)) = recalled.between else {
+        output::line("nothing is known of it");
+        return;
+    };
+    let screen = Screen::of_stdout();
+    let times = counted(recalled.count as u64, "time", "times");
+    let at_least = if recalled.at_least { "at least " } else { "" };
+    let sessions = match recalled.sessions {
+        0 => String::new(),
+        sessions => format!(" in {}", counted(sessions as u64, "session", "sessions")),
+    };
+    let between = match recalled.count {
+        1 => format!("on {}", screen.time(last)),
+        _ => format!("between {} and {}", screen.time(first), screen.time(last)),
+    };
+    let mut text = format!("it failed {at_least}{times}{sessions}, {between}\n");
+    for Time { recorded, followed } in &recalled.times {
+        text.push_str(&format!("\n{}\n", line(&screen, recorded)));
+        for later in followed {
+            text.push_str(&format!("    then {}\n", line(&screen, later)));
+        }
+        if followed.is_empty() {
+            text.push_str("    nothing of its session was recorded after it\n");
+        }
+    }
+    pager::show(&screen, &text);
+}
+
+fn line(screen: &Screen, recorded: &Recorded) -> String {
+    let session = recorded.provenance().session.as_deref().map(|it| format!("  {}", visible_line(it)));
+    format!(
+        "{}  {}  {}  {}{}",
+        screen.dim(&screen.time(recorded.created_at)),
+        screen.dim(&recorded.id.short()),
+        screen.kind(recorded.kind()),
+        line_of(recorded.title()),
+        screen.dim(&session.unwrap_or_default())
+    )
+}

@@ -1,0 +1,191 @@
+//! `show`: one record, from all stores.
+
+use indelible::fs::os::Stream;
+use indelible::model::text::{path, visible};
+use indelible::model::{Field, FieldSpec, PROVENANCE, RecordId, body_of, fields_of};
+use indelible::page::{Presence, StateFile};
+use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};
+use indelible::target::history::FileCommit;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::reading::args::ShowArgs;
+use crate::reading::screen::{Screen, line_of, word_of};
+use crate::reading::{self, pager};
+
+const WHAT: &str = "the record could not be shown";
+
+pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+    let home = context.open(WHAT)?;
+    let view = reading::view(context, &home)?;
+    let folder = std::env::current_dir().ok();
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for text in &args.ids {
+        match lookup(&view, text, folder.as_deref()).map_err(reading::failed(WHAT))? {
+            Named::One { id, path } => {
+                match show(&view, id, path.as_deref(), args.history).map_err(reading::failed(WHAT))? {
+                    Shown::Visible(details) => found.push(*details),
+                    Shown::Hidden(mark) => missing.push(hidden(id, mark.as_ref())),
+                    Shown::Unknown => missing.push(unknown(text)),
+                }
+            }
+            Named::Several(ids) => return Err(ambiguous(&view, text, &ids)),
+            Named::Nothing => missing.push(unknown(text)),
+        }
+    }
+    reading::say_notes(context, view.notes());
+    match (args.raw, context.json) {
+        (true, _) => say_raw(&view, &found)?,
+        (false, true) => {
+            let records: Vec<Value> = found.iter().map(|it| data(it)).collect();
+            if missing.is_empty() || !records.is_empty() {
+                output::json(&json!({ "count": records.len(), "records": records, "notes": view.notes() }));
+            }
+        }
+        (false, false) => {
+            let screen = Screen::of_stdout();
+            let texts: Vec<String> = found.iter().map(|it| text_of(&screen, it)).collect();
+            pager::show(&screen, &texts.join("\n"));
+        }
+    }
+    let mut missing = missing.into_iter();
+    let Some(last) = missing.next_back() else { return Ok(Exit::Done) };
+    missing.for_each(|failure| output::failure(&failure, context.json));
+    Err(last)
+}
+
+/// The failure for a text that names no record.
+fn unknown(text: &str) -> Failure {
+    let why = std::io::Error::other(format!("{text} is the id, the end of an id, or the path of no record here"));
+    let hint = "`indelible list` shows the newest records, and `indelible search` finds words in them";
+    Failure::new(Exit::NOTHING_FOUND, WHAT).because(&why).hint(hint)
+}
+
+fn hidden(id: RecordId, mark: Option<&StateFile>) -> Failure {
+    let state = mark.map_or(Presence::Retracted, |mark| mark.state).name();
+    let at = mark.map(|mark| format!(" at {:.0}", mark.at)).unwrap_or_default();
+    let because = mark.and_then(|mark| mark.because.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
+    let why = std::io::Error::other(format!("{id} was {state}{at}{because}"));
+    let failure = Failure::new(Exit::NOTHING_FOUND, WHAT).because(&why);
+    failure.hint("`indelible list --state retracted` lists what was retracted; the history keeps it")
+}
+
+fn ambiguous(view: &View<'_>, text: &str, ids: &[RecordId]) -> Failure {
+    let mut failure = Failure::new(Exit::Input, format!("{text} is the end of several ids; name more of one"));
+    for id in ids {
+        let title = view.get(*id, None).ok().and_then(|seen| seen.visible());
+        let title = title.map(|it| format!("  {}: {}", it.kind(), line_of(it.title()))).unwrap_or_default();
+        failure.causes.push(format!("{id}{title}"));
+    }
+    failure
+}
+
+/// The bytes of the pages. On a terminal what would steer it is made visible.
+fn say_raw(view: &View<'_>, found: &[Details]) -> Result<(), Failure> {
+    let screen = Screen::of_stdout();
+    for details in found {
+        let bytes = raw(view, &details.recorded).map_err(reading::failed(WHAT))?;
+        match screen.is_terminal() {
+            true => pager::show(&screen, &visible(&String::from_utf8_lossy(&bytes))),
+            false => output::write_bytes(Stream::Output, &bytes),
+        }
+    }
+    Ok(())
+}
+
+/// A record as data, with what the other stores have of it.
+fn data(details: &Details) -> Value {
+    let Details { recorded, file, commit, history } = details;
+    let mut data = json!(recorded);
+    data["file"] = json!(file);
+    data["commit"] = commit.as_ref().map_or(Value::Null, commit_data);
+    let amendments = recorded.amended_fields();
+    let amendments = amendments.iter().map(|(field, revision)| {
+        let at = RecordId(revision.op).time().map(|at| format!("{at:.3}"));
+        json!({ "field": field, "revision": revision, "at": at })
+    });
+    data["amendments"] = amendments.collect();
+    if let Some(history) = history {
+        data["history"] = history.iter().map(commit_data).collect();
+    }
+    data
+}
+
+fn commit_data(commit: &FileCommit) -> Value {
+    let FileCommit { commit, at, subject, change } = commit;
+    json!({ "commit": commit.to_string(), "at": format!("{at:.3}"), "subject": subject, "change": change })
+}
+
+/// A record for people.
+fn text_of(screen: &Screen, details: &Details) -> String {
+    let Details { recorded, file, commit, history } = details;
+    let mut text =
+        format!("{} {}\n{}\n\n", screen.kind(recorded.kind()), recorded.id, screen.bold(&line_of(recorded.title())));
+    let mut show =
+        |name: &str, value: &str| text.push_str(&format!("{} {value}\n", screen.dim(&format!("{name:<11}"))));
+    for spec in fields_of(recorded.kind()).chain(&PROVENANCE) {
+        if let Some(value) = shown(recorded, spec) {
+            show(&spec.name.replace('_', " "), &value);
+        }
+    }
+    show("recorded", &screen.whole_time(recorded.created_at));
+    if let Some(key) = &recorded.request.key {
+        show("key", &line_of(key));
+    }
+    show("state", recorded.state.name());
+    for (field, revision) in recorded.amended_fields() {
+        let at = RecordId(revision.op).time().map(|at| screen.whole_time(at)).unwrap_or_default();
+        show("amended", &format!("{} {at}", line_of(&field)));
+    }
+    let place = path(std::path::Path::new(&recorded.path));
+    match file {
+        Place::There => show("file", &place),
+        Place::Missing => show("file", &format!("{place} (not there)")),
+        Place::Other => show("file", &format!("{place} (something else is there)")),
+    }
+    show("row", &recorded.row_id.map_or_else(|| "none yet".into(), |row| row.to_string()));
+    match commit {
+        Some(it) => show("commit", &commit_line(screen, it)),
+        None => show("commit", "none found: it waits for the worker, or its history is long"),
+    }
+    for commit in history.iter().flatten() {
+        let change = format!("{:?}", commit.change).to_lowercase();
+        show(&change, &format!("{}  {}", commit_line(screen, commit), line_of(&commit.subject)));
+    }
+    for field in bodies(recorded) {
+        let body = recorded.field(field).unwrap_or_default();
+        if !body.trim().is_empty() {
+            text.push_str(&format!("\n{}\n", visible(body.trim_end())));
+        }
+    }
+    text
+}
+
+fn commit_line(screen: &Screen, commit: &FileCommit) -> String {
+    format!("{}  {}", &commit.commit.to_string()[..12], screen.whole_time(commit.at))
+}
+
+/// The value of a field that is one line; `None` for others, and for one that is not known.
+fn shown(recorded: &Recorded, spec: &FieldSpec) -> Option<String> {
+    if [Field::Title, Field::Rule, Field::Name].contains(&spec.field) || bodies(recorded).contains(&spec.field) {
+        return None;
+    }
+    let value = recorded.field(spec.field).or_else(|| recorded.provenance().text(spec.field));
+    let value = value.filter(|value| !value.trim().is_empty())?;
+    match (spec.field, recorded.severity()) {
+        (Field::Severity, Some(severity)) if word_of(severity) != *value => {
+            Some(format!("{value}, {}", word_of(severity)))
+        }
+        _ => Some(line_of(&value)),
+    }
+}
+
+/// The fields that are texts of many lines.
+fn bodies(recorded: &Recorded) -> Vec<Field> {
+    let criteria = [Field::SuccessCriteria, Field::FailureCriteria];
+    let has = |field: &Field| recorded.field(*field).is_some();
+    body_of(recorded.kind()).into_iter().chain(criteria.into_iter().filter(has)).collect()
+}

@@ -1,0 +1,142 @@
+//! What text for people has to fit: width, colours, local time.
+
+use std::io::IsTerminal as _;
+
+use dialoguer::console::{Style, Term, measure_text_width, truncate_str};
+use indelible::fs::os::Stream;
+use indelible::model::text::visible_line;
+use indelible::model::{Kind, Severity};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::output;
+
+/// The narrowest screen that text is fitted to.
+const COLUMNS_MIN: usize = 40;
+
+/// Where text for people is shown.
+pub struct Screen {
+    /// The columns of the terminal; `None` if stdout is none. Nothing is shortened there.
+    pub columns: Option<usize>,
+    /// The lines of the terminal.
+    pub rows: Option<usize>,
+    /// Whether there are colours.
+    pub colours: bool,
+    zone: TimeZone,
+}
+
+impl Screen {
+    /// The screen that stdout is shown on.
+    pub fn of_stdout() -> Screen {
+        let size = std::io::stdout().is_terminal().then(|| Term::stdout().size_checked()).flatten();
+        Screen {
+            columns: size.map(|(_, columns)| usize::from(columns).max(COLUMNS_MIN)),
+            rows: size.map(|(rows, _)| usize::from(rows)),
+            colours: output::has_colours(Stream::Output),
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// Whether stdout is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.columns.is_some()
+    }
+
+    /// `at` in local time, to the minute.
+    pub fn time(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
+    /// `at` in local time, to the second, with the zone.
+    pub fn whole_time(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z").to_string()
+    }
+
+    /// `text`, which is safe to show, in `style` if there are colours.
+    pub fn styled(&self, style: Style, text: &str) -> String {
+        match self.colours {
+            true => style.force_styling(true).apply_to(text).to_string(),
+            false => text.to_owned(),
+        }
+    }
+
+    /// `text` in bold.
+    pub fn bold(&self, text: &str) -> String {
+        self.styled(Style::new().bold(), text)
+    }
+
+    /// `text`, less bright.
+    pub fn dim(&self, text: &str) -> String {
+        self.styled(Style::new().dim(), text)
+    }
+
+    /// The name of `kind`, in its colour.
+    pub fn kind(&self, kind: Kind) -> String {
+        let style = Style::new();
+        let style = match kind {
+            Kind::Failure => style.red(),
+            Kind::Success => style.green(),
+            Kind::Observation => style.cyan(),
+            Kind::Heuristic => style.yellow(),
+            Kind::Experiment => style.magenta(),
+        };
+        self.styled(style, kind.name())
+    }
+
+    /// The word for `severity`, bold from high on; blank without one.
+    pub fn severity(&self, severity: Option<Severity>) -> String {
+        let Some(severity) = severity else { return String::new() };
+        let word = word_of(severity);
+        if severity.get() >= 4 { self.bold(&word) } else { word }
+    }
+
+    /// How many lines `text` takes.
+    pub fn lines_of(&self, text: &str) -> usize {
+        let columns = self.columns.unwrap_or(usize::MAX);
+        text.lines().map(|line| measure_text_width(line).div_ceil(columns).max(1)).sum()
+    }
+
+    /// `text`, shortened on a terminal if it does not fit behind `indent` columns.
+    pub fn fitted(&self, text: &str, indent: usize) -> String {
+        match self.columns {
+            Some(columns) => truncate_str(text, columns.saturating_sub(indent), "…").into_owned(),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Lines of cells in columns, two blanks between them. On a terminal the cell `long` is shortened where its line is
+    /// too wide for the screen.
+    pub fn table(&self, lines: &[Vec<String>], long: usize) -> String {
+        let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|it| measure_text_width(it)).max();
+        let mut widths: Vec<usize> = (0..columns).map(|at| widest(at).unwrap_or(0)).collect();
+        if let (Some(room), Some(width)) = (self.columns, widths.get(long).copied()) {
+            let others: usize = widths.iter().sum::<usize>() - width + 2 * (columns - 1);
+            widths[long] = width.min(room.saturating_sub(others).max(COLUMNS_MIN / 2));
+        }
+        let mut text = String::new();
+        for line in lines {
+            let mut row = String::new();
+            for (at, cell) in line.iter().enumerate() {
+                let cell = if at == long { truncate_str(cell, widths[at], "…") } else { cell.into() };
+                let blanks = widths[at].saturating_sub(measure_text_width(&cell)) + 2;
+                row.push_str(&cell);
+                row.extend(std::iter::repeat_n(' ', blanks));
+            }
+            text.push_str(row.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The word for a severity.
+pub fn word_of(severity: Severity) -> String {
+    let word = Severity::WORDS.iter().find(|(_, it)| *it == severity).map(|(word, _)| *word);
+    word.map_or_else(|| severity.to_string(), str::to_owned)
+}
+
+/// `text` on one line, safe to show, without blanks around it.
+pub fn line_of(text: &str) -> String {
+    visible_line(text.trim()).into_owned()
+}

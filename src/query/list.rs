@@ -1,0 +1,368 @@
+//! `list`: the records that a filter accepts, in an order.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use rusqlite::Connection;
+
+use super::search::ROWS_MAX;
+use crate::model::{Field, RecordId, Revision};
+use crate::search;
+use crate::search::{Filter, Order, State};
+use crate::target::index::Facts;
+
+use super::{Error, Recorded, Seen, View, files};
+
+/// How long files are read where there is no index.
+const FILES_FOR: Duration = Duration::from_millis(700);
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+    /// The most serious first, the newest of equals first. A record without a severity comes last.
+    Severity,
+}
+
+impl Sort {
+    /// All of them.
+    pub const ALL: [Sort; 3] = [Sort::Newest, Sort::Oldest, Sort::Severity];
+
+    /// Its name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sort::Newest => "newest",
+            Sort::Oldest => "oldest",
+            Sort::Severity => "severity",
+        }
+    }
+
+    /// Greater is listed first.
+    fn key(self, facts: &Facts) -> Key {
+        let severity = facts.severity.map_or(0, |it| i64::from(it.get()));
+        self.key_of(facts.created_at.as_millisecond(), severity, facts.id)
+    }
+
+    fn key_of(self, at: i64, severity: i64, id: RecordId) -> Key {
+        match self {
+            Sort::Newest => (at, 0, id),
+            Sort::Oldest => (-at, 0, RecordId(uuid::Uuid::from_u128(!id.0.as_u128()))),
+            Sort::Severity => (severity, at, id),
+        }
+    }
+
+    fn order(self) -> Order {
+        match self {
+            Sort::Newest => Order::Newest,
+            Sort::Oldest => Order::Oldest,
+            Sort::Severity => Order::Severity,
+        }
+    }
+}
+
+type Key = (i64, i64, RecordId);
+
+/// A list: its records are read one by one, so that a long one takes no memory.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// How many records the filter accepts.
+    pub count: u64,
+    /// What could not be looked at, beside the view's own notes.
+    pub notes: Vec<String>,
+    /// The first of them.
+    entries: Vec<Entry>,
+}
+
+/// A record of a list.
+#[derive(Debug)]
+enum Entry {
+    /// It was read already.
+    Read(Box<Recorded>),
+    /// search.db has it.
+    Listed(search::Listed),
+    /// The index has it.
+    Row(RecordId),
+}
+
+impl Listing {
+    /// How many records follow; fewer if some change meanwhile.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no record follows.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Calls `take` for each record, in the list's order.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn for_each(self, view: &View<'_>, mut take: impl FnMut(Recorded)) -> Result<(), Error> {
+        for entry in self.entries {
+            match entry {
+                Entry::Read(recorded) => take(*recorded),
+                Entry::Row(id) => view.get(id, None)?.visible().into_iter().for_each(&mut take),
+                Entry::Listed(it) => {
+                    let recorded = view.get(it.id, Some(&it.path))?.visible();
+                    let revision = it.revision.unwrap_or(Revision::first(it.id));
+                    recorded.filter(|recorded| recorded.revision() == revision).into_iter().for_each(&mut take);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All of its records.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn records(self, view: &View<'_>) -> Result<Vec<Recorded>, Error> {
+        let mut records = Vec::with_capacity(self.len());
+        self.for_each(view, |recorded| records.push(recorded))?;
+        Ok(records)
+    }
+}
+
+/// Lists the first `limit` records that `filter` accepts, in the order `sort`; 0 is all of them.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn list(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Result<Listing, Error> {
+    match (&view.index, &view.search) {
+        (Some(_), Some(search)) if search.is_complete() => {
+            let beside = view.rows_beside(ROWS_MAX)?;
+            if beside.len() <= ROWS_MAX {
+                return list_search(view, search.connection(), &beside, filter, sort, limit);
+            }
+        }
+        (None, Some(search)) => return list_search(view, search.connection(), &[], filter, sort, limit),
+        (None, None) => return Ok(list_files(view, filter, sort, limit)),
+        (Some(_), _) => {}
+    }
+    list_index(view, filter, sort, limit)
+}
+
+/// Lists what search.db has, and beside it what it does not have: the rows of `beside`, and what the journal has.
+fn list_search(
+    view: &View<'_>,
+    search: &Connection,
+    beside: &[RecordId],
+    filter: &Filter,
+    sort: Sort,
+    limit: usize,
+) -> Result<Listing, Error> {
+    let beside: HashSet<RecordId> = beside.iter().copied().chain(view.pending.ids()).collect();
+    let mut count = search::count(search, filter)?;
+    let mut found: Vec<(Key, Entry)> = Vec::new();
+    for id in &beside {
+        count -= u64::from(search::is_listed(search, filter, *id)?);
+        if let Seen::Visible(recorded) = view.get(*id, view.pending.path_of(*id))? {
+            let facts = facts_of(&recorded);
+            if accepts(filter, &facts) {
+                count += 1;
+                found.push((sort.key(&facts), Entry::Read(recorded)));
+            }
+        }
+    }
+    let wanted = if limit == 0 { usize::MAX } else { limit };
+    for it in search::listed(search, filter, sort.order(), wanted.saturating_add(beside.len()))? {
+        if !beside.contains(&it.id) {
+            found.push((sort.key_of(it.created_ms, it.severity, it.id), Entry::Listed(it)));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| other.cmp(one));
+    found.truncate(wanted);
+    let entries = found.into_iter().map(|(_, entry)| entry).collect();
+    Ok(Listing { count, notes: Vec::new(), entries })
+}
+
+/// Lists what index and journal have, without search.db.
+fn list_index(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Result<Listing, Error> {
+    let mut top = Top::new(sort, limit);
+    let mut with_row = HashSet::new();
+    if let Some(index) = &view.index {
+        index.for_each_facts(|facts| {
+            if view.pending.has(facts.id) {
+                with_row.insert(facts.id);
+            }
+            if !view.pending.changes(facts.id) && accepts(filter, &facts) {
+                top.add(&facts);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    let mut changed = HashMap::new();
+    for id in view.pending.ids().filter(|id| view.pending.changes(*id) || !with_row.contains(id)) {
+        if let Seen::Visible(recorded) = view.get(id, None)? {
+            let facts = facts_of(&recorded);
+            if accepts(filter, &facts) {
+                top.add(&facts);
+                changed.insert(id, recorded);
+            }
+        }
+    }
+    let (count, ids) = top.in_order();
+    let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
+    let entries = ids.into_iter().map(entry).collect();
+    let notes = vec!["search.db is not finished, so this was slower: a worker makes it".into()];
+    Ok(Listing { count, notes, entries })
+}
+
+/// Lists what files and journal have.
+fn list_files(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Listing {
+    let deadline = Instant::now() + FILES_FOR;
+    let mut top = Top::new(sort, limit);
+    let mut found: HashMap<RecordId, Box<Recorded>> = HashMap::new();
+    let mut take = |recorded: Recorded| {
+        let facts = facts_of(&recorded);
+        if accepts(filter, &facts) {
+            top.add(&facts);
+            found.insert(recorded.id, Box::new(recorded));
+        }
+    };
+    let mut seen = 0_u64;
+    let is_whole = files::for_each(view.home, |path| {
+        if Instant::now() > deadline {
+            return ControlFlow::Break(());
+        }
+        seen += 1;
+        if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
+            take(recorded);
+        }
+        ControlFlow::Continue(())
+    });
+    for id in view.pending.ids() {
+        // Its file may be older than the operations on it, and the view reads both.
+        if let Ok(Seen::Visible(recorded)) = view.get_from_files(id) {
+            take(*recorded);
+        }
+    }
+    let (count, ids) = top.in_order();
+    let entries = ids.into_iter().filter_map(|id| found.remove(&id)).map(Entry::Read).collect();
+    let notes = match is_whole {
+        true => Vec::new(),
+        false => vec![format!("only the newest {} were looked at", crate::model::text::counted(seen, "file", "files"))],
+    };
+    Listing { count, notes, entries }
+}
+
+/// Whether `filter` accepts the record of `facts`.
+pub(super) fn accepts(filter: &Filter, facts: &Facts) -> bool {
+    let tags = facts.tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    let tags: Vec<String> = if filter.tags.is_empty() { Vec::new() } else { tags.map(str::to_owned).collect() };
+    filter.accepts(&search::Facts {
+        kind: facts.kind,
+        severity: facts.severity,
+        origin: facts.origin,
+        golden: facts.is_golden,
+        created_at: facts.created_at,
+        domain: facts.domain.as_deref(),
+        tags: &tags,
+        project: facts.project.as_deref(),
+        session: facts.session.as_deref(),
+        agent: facts.agent.as_deref(),
+    })
+}
+
+/// What filters look at, of a record that was read.
+pub(super) fn facts_of(recorded: &Recorded) -> Facts {
+    let provenance = recorded.provenance();
+    Facts {
+        id: recorded.id,
+        kind: recorded.kind(),
+        created_at: recorded.created_at,
+        domain: recorded.domain().map(Into::into),
+        tags: recorded.field(Field::Tags).unwrap_or_default().into_owned(),
+        severity: recorded.severity(),
+        project: provenance.project.clone(),
+        origin: provenance.origin,
+        session: provenance.session.clone(),
+        agent: provenance.agent.clone(),
+        is_golden: recorded.state == State::Golden,
+    }
+}
+
+/// The greatest keys of all that were added.
+struct Top {
+    sort: Sort,
+    limit: usize,
+    count: u64,
+    /// The least of them is on top.
+    keys: BinaryHeap<Reverse<Key>>,
+}
+
+impl Top {
+    fn new(sort: Sort, limit: usize) -> Top {
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Top { sort, limit, count: 0, keys: BinaryHeap::new() }
+    }
+
+    fn add(&mut self, facts: &Facts) {
+        self.count += 1;
+        let key = self.sort.key(facts);
+        if self.keys.len() >= self.limit {
+            match self.keys.peek() {
+                Some(Reverse(least)) if *least < key => {
+                    self.keys.pop();
+                }
+                _ => return,
+            }
+        }
+        self.keys.push(Reverse(key));
+    }
+
+    /// How many were added, and the ids of the greatest in their order.
+    fn in_order(self) -> (u64, Vec<RecordId>) {
+        let sort = self.sort;
+        let id = |Reverse((_, _, id)): Reverse<Key>| match sort {
+            Sort::Oldest => RecordId(uuid::Uuid::from_u128(!id.0.as_u128())),
+            Sort::Newest | Sort::Severity => id,
+        };
+        (self.count, self.keys.into_sorted_vec().into_iter().map(id).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Severity};
+
+    fn facts(n: u128, at: i64, severity: Option<u8>) -> Facts {
+        Facts {
+            id: RecordId(uuid::Uuid::from_u128(n)),
+            kind: Kind::Failure,
+            created_at: jiff::Timestamp::from_millisecond(at).expect("a time"),
+            domain: None,
+            tags: String::new(),
+            severity: severity.map(|it| Severity::new(it).expect("a severity")),
+            project: None,
+            origin: None,
+            session: None,
+            agent: None,
+            is_golden: false,
+        }
+    }
+
+    #[test]
+    fn the_first_of_each_order_are_kept() {
+        let all = [facts(1, 10, Some(2)), facts(2, 30, None), facts(3, 20, Some(5)), facts(4, 20, Some(5))];
+        for (sort, wanted) in [(Sort::Newest, [2, 4, 3]), (Sort::Oldest, [1, 3, 4]), (Sort::Severity, [4, 3, 1])] {
+            let mut top = Top::new(sort, 3);
+            all.iter().for_each(|facts| top.add(facts));
+            let (count, ids) = top.in_order();
+            let ids: Vec<u128> = ids.into_iter().map(|id| id.0.as_u128()).collect();
+            assert_eq!((count, ids), (4, wanted.to_vec()), "{sort:?}");
+        }
+    }
+}

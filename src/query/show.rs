@@ -1,0 +1,97 @@
+//! `show`: all that the stores have of one record.
+
+use std::time::Duration;
+
+use crate::model::{RecordId, RecordPath, limits};
+use crate::page::{self, StateFile};
+use crate::target::history::FileCommit;
+
+use super::{Error, Recorded, Seen, View};
+
+/// How long the commit that introduced a record is searched for.
+const COMMIT_WITHIN: Duration = Duration::from_millis(500);
+
+/// What is at the place of a record's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The record's page.
+    There,
+    /// Nothing yet, or no more.
+    Missing,
+    /// Something else: another record's page, or a file that cannot be read.
+    Other,
+}
+
+/// All that the stores have of a record.
+#[derive(Clone, Debug)]
+pub struct Details {
+    /// The record.
+    pub recorded: Recorded,
+    /// What is at its place.
+    pub file: Place,
+    /// The commit that introduced it; `None` if there is none yet, or it was not found in time.
+    pub commit: Option<FileCommit>,
+    /// Every commit that changed its page, newest first, if they were asked for.
+    pub history: Option<Vec<FileCommit>>,
+}
+
+/// One record, or why it is not shown.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// It is there.
+    Visible(Box<Details>),
+    /// It was retracted or erased.
+    Hidden(Option<StateFile>),
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// All that the stores have of the record `id`, whose page is at `path` if that is known. `with_history`: with every commit
+/// that changed its page.
+///
+/// # Errors
+/// [`Error::Index`], [`Error::History`].
+pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: bool) -> Result<Shown, Error> {
+    let recorded = match view.get(id, path)? {
+        Seen::Visible(recorded) => *recorded,
+        Seen::Hidden(mark) => return Ok(Shown::Hidden(mark)),
+        Seen::Unknown => return Ok(Shown::Unknown),
+    };
+    let page = RecordPath(&recorded.path).page().into_owned();
+    let file = match view.home.dir().content(&page, limits::FILE_BYTES_MAX as u64) {
+        Ok(Some(bytes)) if page::id_of(&bytes) == Some(id) => Place::There,
+        Ok(None) => Place::Missing,
+        Err(error) if error.is_not_found() => Place::Missing,
+        Ok(Some(_)) | Err(_) => Place::Other,
+    };
+    let (mut commit, mut history) = (None, None);
+    match (view.history(), with_history) {
+        (None, _) => {}
+        (Some(commits), true) => {
+            let all = commits.commits_of(&page)?;
+            commit = all.last().cloned();
+            history = Some(all);
+        }
+        (Some(commits), false) => commit = commits.introduced_by(&page, recorded.created_at, COMMIT_WITHIN)?,
+    }
+    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history })))
+}
+
+/// Every byte of the page of `recorded`: of its file, or as the history has it, or as it will be placed.
+///
+/// # Errors
+/// [`Error::Fs`], [`Error::History`].
+pub fn raw(view: &View<'_>, recorded: &Recorded) -> Result<Vec<u8>, Error> {
+    let page = RecordPath(&recorded.path).page();
+    let bytes = view.home.dir().content(&page, limits::FILE_BYTES_MAX as u64);
+    match bytes {
+        Ok(Some(bytes)) if page::id_of(&bytes) == Some(recorded.id) => Ok(bytes),
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => {
+            let committed = view.history().map(|history| history.read(&page)).transpose()?.flatten();
+            let committed = committed.filter(|bytes| page::id_of(bytes) == Some(recorded.id));
+            Ok(committed.unwrap_or_else(|| recorded.page()))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A home at one moment.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use crate::home::Home;
+use crate::journal;
+use crate::model::RecordId;
+use crate::model::position::Position;
+use crate::model::text::chain;
+use crate::page::StateFile;
+use crate::target::history::{History, HistoryOptions};
+use crate::target::index::{self, Index, Others};
+use crate::target::rows;
+use crate::target::search::{self, SearchDb};
+
+use super::files::{self, Mark};
+use super::pending::{From, Pending, Seen};
+use super::{Error, Recorded};
+
+/// How often a view is opened again because the journal was pruned in between.
+const OPENED_MAX: usize = 4;
+
+/// A home at one moment, to be read.
+#[derive(Debug)]
+pub struct View<'h> {
+    pub(super) home: &'h Home,
+    pub(super) index: Option<Index>,
+    /// search.db, if it follows this index.
+    pub(super) search: Option<SearchDb>,
+    pub(super) pending: Pending,
+    pub(super) notes: Vec<String>,
+    options: HistoryOptions,
+    history: OnceCell<Option<History>>,
+}
+
+impl<'h> View<'h> {
+    /// Opens `home` to read it. The caller waits no longer than `wait` for another program's lock. A store that cannot be
+    /// read is named in [`View::notes`].
+    pub fn open(home: &'h Home, options: HistoryOptions, wait: Duration) -> View<'h> {
+        let (mut index, mut search, mut notes, mut pending) = (None, None, Vec::new(), Pending::default());
+        let mut before = None;
+        for _ in 0..OPENED_MAX {
+            // First, so that the index is never older than what follows it.
+            search = search::open_to_read(home).ok().flatten();
+            (index, notes) = match open_index(home, wait) {
+                Ok(index) => (Some(index), Vec::new()),
+                Err(error) => (None, vec![note_of(&error)]),
+            };
+            if let (Some(index), Some(database)) = (&index, &search)
+                && !database.is_of(index).unwrap_or(false)
+            {
+                // A worker has trimmed the feed in between; or it is about another index.
+                search = None;
+            }
+            let position = index.as_ref().and_then(|index| begin_of(home, index));
+            let (read, from) = Pending::read(home.journal(), position);
+            pending = read;
+            // The index is older than the journal: a worker has pruned what this view of the index lacks. A newer view
+            // names a later position.
+            if from == From::Asked || before == Some(position) {
+                break;
+            }
+            before = Some(position);
+        }
+        notes.append(&mut pending.notes);
+        View { home, index, search, pending, notes, options, history: OnceCell::new() }
+    }
+
+    /// What could not be looked at, a line each, for people.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Whether the index can be read.
+    pub fn has_index(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// What the journal has and the stores may lack.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// The home's history; `None` if it cannot be opened.
+    pub fn history(&self) -> Option<&History> {
+        let open = || History::open(self.home.path(), self.options.clone()).ok();
+        self.history.get_or_init(open).as_ref()
+    }
+
+    /// The records that search.db has in an older form, or not; at most one more than `max`. Empty without an index or
+    /// search.db.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub(super) fn rows_beside(&self, max: usize) -> Result<Vec<RecordId>, Error> {
+        let (Some(index), Some(search)) = (&self.index, &self.search) else { return Ok(Vec::new()) };
+        let changes = index.changes_after(search.watermark().seq, max + 1)?;
+        Ok(changes.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// The record `id`. Without an index it is read from its file at `path`, if that is known.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn get(&self, id: RecordId, path: Option<&str>) -> Result<Seen, Error> {
+        let (stored, mark) = match &self.index {
+            Some(index) => {
+                let mark = index.mark(id)?;
+                let stored = index.stored(id)?.map(|stored| {
+                    let is_cut = stored.is_cut;
+                    let recorded = Recorded::of_row(stored);
+                    if is_cut { self.with_file(recorded) } else { recorded }
+                });
+                (stored, mark)
+            }
+            None => match files::mark(self.home, id) {
+                Mark::Hidden(mark) => return Ok(Seen::Hidden(mark)),
+                Mark::Visible => {
+                    let recorded = path.and_then(|path| files::at(self.home, path)).filter(|it| it.id == id);
+                    (recorded, None)
+                }
+            },
+        };
+        Ok(self.overlaid(id, stored, mark))
+    }
+
+    /// The record `id`, of which something is pending, where there is no index: its file is where the journal says.
+    pub(super) fn get_from_files(&self, id: RecordId) -> Result<Seen, Error> {
+        let path = self.pending.path_of(id);
+        self.get(id, path)
+    }
+
+    /// The record `id` after its pending operations.
+    fn overlaid(&self, id: RecordId, stored: Option<Recorded>, mark: Option<StateFile>) -> Seen {
+        self.pending.seen(id, stored, mark, |path| self.history()?.last_of(path).ok().flatten())
+    }
+
+    /// `recorded`, whose row may lack some of it, with all that its file says, if that is of the same revision.
+    fn with_file(&self, recorded: Recorded) -> Recorded {
+        let page = files::parsed(self.home, &recorded.path).filter(|page| page.id == recorded.id);
+        let page = page.filter(|page| {
+            page.amended().as_ref().map(|it| it.revision) == recorded.amended.as_ref().map(|it| it.revision)
+        });
+        match page.and_then(|page| page.request) {
+            Some(request) => Recorded { request, ..recorded },
+            None => recorded,
+        }
+    }
+}
+
+/// The index of `home`, in a transaction that reads. A lock is waited for once.
+fn open_index(home: &Home, wait: Duration) -> Result<Index, index::Error> {
+    let index = Index::open_to_read(&home.index_path(), wait, Others::MayWrite)?;
+    index.begin_to_read()?;
+    index.check_schema()?;
+    Ok(index)
+}
+
+/// Where in the journal records begin that the index may lack; `None` if that is its start.
+fn begin_of(home: &Home, index: &Index) -> Option<Position> {
+    let mark = rows::mark_in(index).ok().flatten()?;
+    (journal::id(home.private()).ok().flatten() == Some(mark.journal)).then_some(mark.position)
+}
+
+fn note_of(error: &index::Error) -> String {
+    match error {
+        index::Error::Missing(_) => "there is no index: `indelible repair` rebuilds it".into(),
+        error if error.is_busy() => {
+            "another program has locked the index: answers come from files and journal, and may lack the newest changes"
+                .into()
+        }
+        error if error.is_lost() => format!("{}: `indelible repair` rebuilds it", chain(error)),
+        error => chain(error),
+    }
+}

@@ -1,0 +1,116 @@
+//! The commits of a file: which one introduced it, and which ones changed it.
+
+use std::time::{Duration, Instant};
+
+use git2::{Commit, Oid};
+use jiff::Timestamp;
+
+use super::query::find_file;
+use super::{CommitId, Doing as _, Error, History};
+
+/// A record is committed after it was made, but the clocks of two machines may differ.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
+
+/// What a commit did to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileChange {
+    /// The file was not there before.
+    Added,
+    /// It has other bytes than before.
+    Changed,
+    /// It was taken out of the tree.
+    Removed,
+}
+
+/// One commit that changed a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileCommit {
+    /// The commit.
+    pub commit: CommitId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The first line of its message.
+    pub subject: String,
+    /// What it did to the file.
+    pub change: FileChange,
+}
+
+impl History {
+    /// The commit that introduced the file `path`, which is of a record made at `created_at`; `None` if the branch has no
+    /// such commit, or the search took longer than `within`.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn introduced_by(
+        &self,
+        path: &str,
+        created_at: Timestamp,
+        within: Duration,
+    ) -> Result<Option<FileCommit>, Error> {
+        let deadline = Instant::now() + within;
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let before = created_at.as_second() - i64::try_from(CLOCKS_DIFFER_BY.as_secs()).unwrap_or(0);
+        let mut after: Vec<Commit<'_>> = Vec::new();
+        for commit in self.commits(&repository)? {
+            let commit = commit?;
+            if commit.time().seconds() < before || Instant::now() > deadline {
+                break;
+            }
+            after.push(commit);
+        }
+        for commit in after.iter().rev() {
+            if Instant::now() > deadline {
+                break;
+            }
+            if find_file(&objects, commit.tree_id(), path)?.is_some() {
+                return Ok(Some(file_commit(commit, FileChange::Added)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every commit that changed the file `path`, newest first.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn commits_of(&self, path: &str) -> Result<Vec<FileCommit>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut found = Vec::new();
+        // What a commit did is known once the one before it was read.
+        let mut newer: Option<(Commit<'_>, Option<Oid>)> = None;
+        for commit in self.commits(&repository)? {
+            let commit = commit?;
+            let version = find_file(&objects, commit.tree_id(), path)?;
+            if let Some((newer, its)) = newer.take() {
+                found.extend(change_of(its, version).map(|change| file_commit(&newer, change)));
+            }
+            newer = Some((commit, version));
+        }
+        if let Some((first, its)) = newer {
+            found.extend(change_of(its, None).map(|change| file_commit(&first, change)));
+        }
+        Ok(found)
+    }
+}
+
+fn change_of(now: Option<Oid>, before: Option<Oid>) -> Option<FileChange> {
+    match (now, before) {
+        (Some(_), None) => Some(FileChange::Added),
+        (Some(now), Some(before)) if now != before => Some(FileChange::Changed),
+        (None, Some(_)) => Some(FileChange::Removed),
+        _ => None,
+    }
+}
+
+fn file_commit(commit: &Commit<'_>, change: FileChange) -> FileCommit {
+    let message = String::from_utf8_lossy(commit.message_bytes());
+    FileCommit {
+        commit: CommitId(commit.id()),
+        at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+        subject: message.lines().next().unwrap_or_default().to_owned(),
+        change,
+    }
+}
