@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 
 use git2::{Commit, ObjectType, Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
-use indelible::model::layout::{GIT, INDEX, PRIVATE, QUARANTINE, ROOTS, TEMPORARY, join};
+use indelible::model::layout::{GIT, INDEX, PRIVATE, QUARANTINE, ROOTS, TEMPORARY, join, SEARCH};
 use rusqlite::{Connection, OpenFlags};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -94,7 +94,7 @@ fn read_folder(home: &Path, folder: &str, files: &mut Files) -> Outcome<()> {
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             read_folder(home, &path, files)?;
-        } else if !path.starts_with(INDEX) {
+        } else if ![INDEX, SEARCH].iter().any(|database| path.starts_with(database)) {
             files.insert(path, std::fs::read(entry.path())?);
         }
     }
