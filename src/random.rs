@@ -89,6 +89,10 @@ pub fn prepare() -> io::Result<()> {
 /// # Panics
 /// If the system has no random bytes; [`prepare`] would have returned an error.
 pub fn id() -> Uuid {
+    #[cfg(test)]
+    if let Some(random) = seeded::next() {
+        return uuid::Builder::from_random_bytes(random.to_ne_bytes()).into_uuid();
+    }
     uuid::Builder::from_random_bytes(source().draw()).into_uuid()
 }
 
@@ -99,10 +103,35 @@ pub fn id() -> Uuid {
 pub fn timed_id() -> Uuid {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) & 0xffff_ffff_ffff;
+    #[cfg(test)]
+    if let Some(random) = seeded::next() {
+        return Timed { milliseconds: now, tail: random & TAIL_MAX }.id();
+    }
     let mut source = source();
     let random = u128::from_ne_bytes(source.draw());
     source.last = Timed::after(source.last, now, random);
     source.last.id()
+}
+
+/// Ids of a test that has to be the same again: they follow from a seed, all but their time.
+#[cfg(test)]
+pub mod seeded {
+    use std::cell::RefCell;
+
+    type Bits = Box<dyn FnMut() -> u128>;
+
+    thread_local! {
+        static BITS: RefCell<Option<Bits>> = const { RefCell::new(None) };
+    }
+
+    /// From now on, this thread's ids have `bits`.
+    pub fn from(bits: impl FnMut() -> u128 + 'static) {
+        BITS.set(Some(Box::new(bits)));
+    }
+
+    pub(super) fn next() -> Option<u128> {
+        BITS.with_borrow_mut(|bits| bits.as_mut().map(|next| next()))
+    }
 }
 
 fn source() -> std::sync::MutexGuard<'static, Source> {

@@ -385,6 +385,39 @@ impl Disk {
         }
     }
 
+    /// Replaces the folder `path` by that of the disk `older`, durably, as a restored backup does. If it is restored `in_place`,
+    /// the folders that were there stay the same ones; the files do not.
+    pub fn restore(&mut self, older: &Disk, path: &str, in_place: bool) -> Result<(), Errno> {
+        self.sync_all();
+        let (folder, name) = self.parent(ROOT, path)?;
+        let restored = self.copy(older, older.find(ROOT, path)?, in_place);
+        let folder = self.folder_mut(folder);
+        for names in [&mut folder.seen, &mut folder.durable] {
+            names.insert(name.to_owned(), restored);
+        }
+        Ok(())
+    }
+
+    /// Copies the inode `inode` of the disk `older`, and all beneath it. Returns the copy.
+    fn copy(&mut self, older: &Disk, inode: Inode, in_place: bool) -> Inode {
+        let node = older.nodes[&inode].clone();
+        let (is_folder, fresh) = (matches!(node, Node::Folder(_)), self.next);
+        let to = if is_folder && in_place { inode } else { fresh };
+        self.next += 1;
+        let node = match node {
+            Node::Folder(Folder { seen, .. }) => {
+                let seen: BTreeMap<String, Inode> =
+                    seen.into_iter().map(|(name, inner)| (name, self.copy(older, inner, in_place))).collect();
+                Node::Folder(Folder { durable: seen.clone(), seen })
+            }
+            Node::File(File { seen, .. }) => {
+                Node::File(File { durable: seen.clone(), seen, names: 1, ..File::default() })
+            }
+        };
+        self.nodes.insert(to, node);
+        to
+    }
+
     /// Every file beneath `path`, with its bytes.
     pub fn files(&self, path: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();

@@ -330,6 +330,11 @@ impl Machine {
         self.state().disk.clone()
     }
 
+    /// Replaces the folder `path` by that of the disk `older`.
+    pub fn restore(&self, older: &Disk, path: &str, in_place: bool) {
+        self.state().disk.restore(older, path, in_place).expect("every home has the folder");
+    }
+
     /// A machine with the same disk, as the power cut may have left it.
     pub fn after_power_cut(&self, dice: &mut Dice) -> Arc<Machine> {
         Machine::new(self.state().disk.survivor(dice), Dice::of(dice.next()))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Firsts, Life, World, check, lock, open, read};
 use crate::home::Home;
 use crate::journal::{Reader, Records};
+use crate::model::path::state_file;
 use crate::model::{FileImage, Intent};
 use crate::page;
 use crate::quarantine::Contents;
@@ -18,11 +19,13 @@ impl Life<'_> {
         let files = disk.files("memory").into_iter().chain(disk.files("experiments")).collect::<BTreeMap<_, _>>();
         let intents = read(&home, &mut world);
         self.look_at_rows(&home, &world, &intents, sync_failed);
-        let in_files = |wanted: &[FileImage]| wanted.iter().all(|it| world.is_intact(it, files.get(&it.path)));
+        self.look_at_ops_in_wreck(&home, &world, &files, sync_failed);
+        let in_files = |id, wanted: &[FileImage]| wanted.iter().all(|it| world.is_intact(id, it, files.get(&it.path)));
         for promise in &world.promised {
             let committed = world.committed.iter().find(|intent| intent.id == promise.id);
             let files = committed.filter(|_| promise.keyed).map_or(&promise.files, |intent| &intent.files);
-            let applied = committed.is_some() && in_files(files);
+            // What an operation changed is looked at by its own.
+            let applied = committed.is_some() && (world.is_changed(promise.id) || in_files(promise.id, files));
             assert!(
                 intents.contains_key(&promise.id) || applied,
                 "{} was acknowledged and is lost: {:?}",
@@ -30,12 +33,12 @@ impl Life<'_> {
                 promise.files[0].path
             );
         }
-        for intent in world.committed.iter().filter(|_| !sync_failed) {
+        for intent in world.committed.iter().filter(|intent| !sync_failed && !world.is_changed(intent.id)) {
             let refused = world.refused.contains(intent.record.headline());
-            let kept = refused || intents.contains_key(&intent.id) || in_files(&intent.files);
+            let kept = refused || intents.contains_key(&intent.id) || in_files(intent.id, &intent.files);
             assert!(kept, "{} was committed before it was durable", intent.path());
         }
-        if let Some(position) = world.history.position.filter(|_| !sync_failed && world.refused.is_empty()) {
+        if let Some((_, position)) = world.history.position.filter(|_| !sync_failed && world.refused.is_empty()) {
             let noted = State::read(home.private()).expect("readable").and_then(|state| state.noted);
             let positions = [Some(position), noted.map(|noted| noted.position)];
             let is_there = |position| Reader::from_position(home.journal(), position).expect("readable").is_some();
@@ -53,9 +56,9 @@ impl Life<'_> {
     /// Asserts that no row is lost: each is in the index, or the journal still has its record.
     fn look_at_rows(&self, home: &Home, world: &World, intents: &Firsts, sync_failed: bool) {
         if self.options.rows_bytes_max == 1 << 30 && !sync_failed {
-            for intent in &world.committed {
+            for intent in world.committed.iter().filter(|intent| !world.is_changed(intent.id)) {
                 let refused = world.refused.contains(intent.record.headline());
-                let kept = refused || world.rows.has(intent.id) || intents.contains_key(&intent.id);
+                let kept = refused || world.rows.get(intent.id).is_some() || intents.contains_key(&intent.id);
                 assert!(kept, "the row of {} is lost, and its segment is gone", intent.path());
             }
         }
@@ -99,46 +102,65 @@ impl Life<'_> {
         let mut headlines = BTreeSet::new();
         let mut checked = std::mem::take(&mut world.checked);
         for intent in &world.committed {
-            check(intent, &world.asked, &mut checked);
+            if !world.is_forgotten(intent.id) {
+                check(intent, &world.asked, &mut checked);
+            }
             assert!(headlines.insert(intent.record.headline()), "{:?} is there twice", intent.record.headline());
             for file in &intent.files {
                 let found = files.remove(&file.path);
                 let bytes = found.as_ref().map(Vec::len);
-                assert!(world.is_intact(file, found.as_ref()), "{} is not what was recorded: {bytes:?}", file.path);
+                // A log alone is not looked for: no store but the lost journal says that it has to go.
+                let is_late =
+                    world.is_journal_restored && world.is_changed(intent.id) && file.path.ends_with("/log.md");
+                let is_intact = is_late || world.is_intact(intent.id, file, found.as_ref());
+                let in_tree = world.history.tree.get(&file.path).map(Vec::len);
+                assert!(is_intact, "{} is not what was recorded: {bytes:?} bytes, and {in_tree:?} in git", file.path);
+            }
+            if let Some(found) = files.remove(&state_file(intent.id)) {
+                let wanted = world.history.tree.get(&state_file(intent.id));
+                assert_eq!(Some(&found), wanted, "the state file of {} is not the one in the history", intent.path());
             }
         }
         world.checked = checked;
-        for intent in &world.committed {
+        self.look_at_changes(&world, &disk);
+        let is_plain = |intent: &&Intent| !world.is_changed(intent.id) && !world.is_forgotten(intent.id);
+        for intent in world.committed.iter().filter(is_plain) {
             // The entry of a refused record can have been voided before its row was inserted.
             let row = match world.rows.get(intent.id) {
                 None if world.is_refused(intent) => continue,
                 row => row.unwrap_or_else(|| panic!("{} has no row", intent.path())),
             };
-            let is_own = row.record == intent.record || world.is_edited(row);
-            assert!(is_own && row.path() == intent.path(), "the row of {} is another record's", intent.path());
+            let is_own = row.request.record == intent.record || world.edits.contains_key(&intent.files[0].path);
+            assert!(is_own && row.path == intent.path(), "the row of {} is another record's", intent.path());
         }
         self.look_at_watermark(&home, &world);
         for folder in world.domains() {
-            let page = files.remove(&format!("{folder}/README.md")).expect("a domain has a page");
+            let page = files.remove(&format!("{folder}/README.md"));
             // A worker can have inserted the row of a record that its recorder voided later.
             let rows = [false, true].map(|refused| world.page(&folder, refused));
-            let is_right = rows.iter().any(|text| page == text.as_bytes());
-            assert!(is_right, "the page in {folder} is not its heuristics':\n{}", String::from_utf8_lossy(&page));
+            let is_right = rows.iter().any(|text| page.as_deref() == text.as_ref().map(String::as_bytes));
+            let text = page.map(|page| String::from_utf8_lossy(&page).into_owned());
+            assert!(is_right, "the page in {folder} is not its heuristics': {text:?}");
         }
         for (path, bytes) in files {
             // A power cut can have torn it: it is known by its name.
             let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
+            let is_uncommitted = |headline: &String| !world.committed.iter().any(|it| it.record.headline() == headline);
+            let mut asked = world.asked.keys().filter(|headline| path.contains(&headline.replace(' ', "-")));
+            let refused = refused || world.is_journal_restored && asked.any(is_uncommitted);
             let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} belongs to no record");
         }
         assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
         let contents = Contents::of(&home).expect("it can be listed");
-        assert!(contents.parked.is_empty(), "what was recorded can be applied: {contents:?}");
+        self.look_at_parked(&world, &disk, &contents);
         let edited = contents.set_aside.iter().find(|name| name.contains("edited"));
         assert!(edited.is_none(), "a page was taken for edited: {contents:?}");
         self.tally.damaged = contents.damaged.len() as u64;
         self.tally.set_aside = contents.set_aside.len() as u64;
         self.tally.segments = home.journal().newest().map_or(0, |number| number.0);
+        let acknowledged = world.made.iter().filter(|made| made.acknowledged.is_some());
+        self.tally.changed = acknowledged.count() as u64;
         self.tally.acknowledged = world.promised.len() as u64;
         self.tally.edited = world.edits.values().filter(|edit| edit.durable).count() as u64;
     }

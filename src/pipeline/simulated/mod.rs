@@ -1,9 +1,11 @@
 //! Power cuts by the thousand: the steps of journal, files and pages on a file system in memory that keeps, drops,
 //! tears and reorders unsynced writes (see `fs::simulated` for what it may do).
 //!
-//! Recorders, a worker and the home's owner take turns, call by call, until the power goes. Then what a crash may leave
-//! is drawn, recovery runs on it, perhaps cut off as well, and the home is checked. A seed decides all of it. A failing
-//! test names the seed, and how to run it again:
+//! Recorders, writers of operations, a worker and the home's owner take turns, call by call, until the power goes. Then
+//! what a crash may leave is drawn, a store may come back from a backup, recovery runs on it, perhaps cut off as well,
+//! and the home is checked. A seed decides all of it: an even one's home has records alone, an odd one's also has
+//! operations on them. With `SIM_BACKUPS`, every fourth one's stores come back from backups. A failing test names the
+//! seed, and how to run it again:
 //!
 //! ```sh
 //! SIM_SEED=7 SIM_SCHEDULES=1 cargo test --lib simulated
@@ -11,12 +13,18 @@
 //! ```
 //!
 //! The code is the real one: recorders, the pipeline and recovery. Rows and history are fakes behind the traits of
-//! `target` (see `stores`), since neither SQLite nor git writes to this file system. So the tests show that no record,
-//! no file and no row is lost by the journal, by a watermark, or by the removal of a segment.
+//! `target` (see `rows` and `commits`), since neither SQLite nor git writes to this file system. So the tests show that
+//! no record, no revision, no file and no row is lost by the journal, by a watermark, or by the removal of a segment,
+//! and that files, rows, history and state files come to the same revision of each record (see `look_at_changes`).
 
+mod changes;
+mod commits;
 mod look;
+mod look_at_changes;
 mod processes;
-mod stores;
+mod restore;
+mod rows;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -35,11 +43,15 @@ use crate::model::{
     Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, Learning, Level, Record, RecordId, Request, Severity,
 };
 use crate::page;
+use crate::random::seeded;
 use crate::recover::Scope;
-use crate::target::pages::domain_folders;
 
 use processes::Process;
-use stores::{Firsts, History, RowsStore, page_entries};
+use restore::Backup;
+use world::World;
+
+/// The first intent of each id, in the journal's order.
+type Firsts = HashMap<RecordId, Intent>;
 
 /// How many power cuts every `cargo test` makes.
 const SCHEDULES: u64 = 1500;
@@ -63,7 +75,7 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
                 while let seed = next.fetch_add(1, Ordering::Relaxed)
                     && seed < end
                 {
-                    let tally = live(seed, &real).0;
+                    let tally = live(seed, Ops::of(seed), &real).0;
                     told.lock().expect("no thread panics while it holds it").add(&tally);
                 }
             });
@@ -77,7 +89,7 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
 fn schedules_that_failed_once_hold() {
     let real = Real::new();
     for seed in [400_040, 400_043, 400_204, 400_211, 400_349] {
-        live(seed, &real);
+        live(seed, Ops::Records, &real);
     }
 }
 
@@ -85,7 +97,8 @@ fn schedules_that_failed_once_hold() {
 fn a_seed_gives_the_same_schedule_again() {
     let real = Real::new();
     for seed in 1..=10 {
-        let ((once, calls), (again, calls_again)) = (live(seed, &real), live(seed, &real));
+        let ops = Ops::of(seed);
+        let ((once, calls), (again, calls_again)) = (live(seed, ops, &real), live(seed, ops, &real));
         let differing = calls.iter().zip(&calls_again).find(|(once, again)| once != again);
         assert_eq!(differing, None, "seed {seed} gave two schedules");
         assert_eq!(once, again, "seed {seed} gave two schedules");
@@ -104,6 +117,11 @@ struct Tally {
     segments: u64,
     set_aside: u64,
     damaged: u64,
+    /// Acknowledged operations on records.
+    changed: u64,
+    /// Operations that are joins of two.
+    joined: u64,
+    restored: u64,
 }
 
 impl Tally {
@@ -117,13 +135,35 @@ impl Tally {
         self.segments += other.segments;
         self.set_aside += other.set_aside;
         self.damaged += other.damaged;
+        self.changed += other.changed;
+        self.joined += other.joined;
+        self.restored += other.restored;
+    }
+}
+
+/// The operations that a home's processes append.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ops {
+    Records,
+    All,
+    /// All, and stores come back from backups.
+    AllAndBackups,
+}
+
+impl Ops {
+    fn of(seed: u64) -> Ops {
+        match seed % 4 {
+            0 | 2 => Ops::Records,
+            3 if std::env::var_os("SIM_BACKUPS").is_some() => Ops::AllAndBackups,
+            _ => Ops::All,
+        }
     }
 }
 
 /// Lives through one seed's cuts. Returns what happened, and every call that was made.
-fn live(seed: u64, real: &Real) -> (Tally, Vec<Call>) {
+fn live(seed: u64, ops: Ops, real: &Real) -> (Tally, Vec<Call>) {
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        let mut life = Life::begin(seed, real);
+        let mut life = Life::begin(seed, ops, real);
         for _ in 0..CUTS_OF_A_LIFE {
             life.round();
         }
@@ -149,77 +189,6 @@ impl Real {
     }
 }
 
-/// What must survive, and the stores that are not on the disk.
-#[derive(Default)]
-struct World {
-    /// The index.
-    rows: RowsStore,
-    /// The history.
-    history: History,
-    /// Every requested record, by its headline.
-    asked: BTreeMap<String, Record>,
-    /// Intents that matched exactly what their recorders wrote.
-    checked: HashMap<RecordId, Intent>,
-    /// The acknowledged records.
-    promised: Vec<Promise>,
-    /// The committed intents, in this order.
-    committed: Vec<Intent>,
-    /// The headlines of refused records: a worker can have read one before its recorder voided it.
-    refused: BTreeSet<String>,
-    /// Files that their owner edited, by path.
-    edits: BTreeMap<String, Edit>,
-}
-
-struct Promise {
-    id: RecordId,
-    /// Whether it has a key: then an earlier intent may be the record.
-    keyed: bool,
-    files: Vec<FileImage>,
-}
-
-struct Edit {
-    text: Vec<u8>,
-    /// Whether it was durable when the power went.
-    durable: bool,
-}
-
-impl World {
-    fn is_committed(&self, id: RecordId) -> bool {
-        self.committed.iter().any(|intent| intent.id == id)
-    }
-
-    /// Whether `found` is allowed in the place of `file`.
-    fn is_intact(&self, file: &FileImage, found: Option<&Vec<u8>>) -> bool {
-        let original = found.is_some_and(|found| found == file.text.as_bytes());
-        match self.edits.get(&file.path) {
-            Some(edit) => found == Some(&edit.text) || !edit.durable && original,
-            None => original,
-        }
-    }
-
-    fn is_refused(&self, intent: &Intent) -> bool {
-        self.refused.contains(intent.record.headline())
-    }
-
-    /// Whether `intent` is one that recovery made of a file that its owner had edited.
-    fn is_edited(&self, intent: &Intent) -> bool {
-        intent.files.iter().any(|file| self.edits.get(&file.path).is_some_and(|it| it.text == file.text.as_bytes()))
-    }
-
-    /// The page of the heuristics in `folder`, as the rows have them; without `refused` ones that are not committed.
-    fn page(&self, folder: &str, refused: bool) -> String {
-        let is_there = |row: &&Intent| refused || self.is_committed(row.id) || !self.is_refused(row);
-        let entries = page_entries(self.rows.iter().filter(is_there), folder);
-        let title = entries.first().map(|(domain, _)| domain.clone()).unwrap_or_default();
-        page::domain_page(&title, entries.into_iter().map(|(_, entry)| entry))
-    }
-
-    /// The folders of all domains that have a heuristic.
-    fn domains(&self) -> BTreeSet<String> {
-        domain_folders(&self.committed).map(str::to_owned).collect()
-    }
-}
-
 /// A home from its creation on, through several cuts.
 struct Life<'r> {
     dice: Dice,
@@ -229,6 +198,11 @@ struct Life<'r> {
     options: Limits,
     tally: Tally,
     calls: Vec<Call>,
+    ops: Ops,
+    /// What the home was at the end of earlier rounds.
+    backups: Vec<Backup>,
+    /// Whether a store came back from a backup, and no recovery has ended since.
+    is_restored: bool,
 }
 
 /// What differs between homes.
@@ -249,6 +223,7 @@ struct Stage<'s> {
     /// A real folder, for the worker's lock.
     real: &'s Dir,
     options: Limits,
+    ops: Ops,
 }
 
 fn open(machine: &Arc<Machine>) -> Home {
@@ -256,20 +231,28 @@ fn open(machine: &Arc<Machine>) -> Home {
 }
 
 impl<'r> Life<'r> {
-    fn begin(seed: u64, real: &'r Real) -> Life<'r> {
+    fn begin(seed: u64, ops: Ops, real: &'r Real) -> Life<'r> {
         let mut dice = Dice::of(seed);
         let disk = Disk::new(*dice.one_of(&[512, 512, 4096]));
         let machine = Machine::new(disk, Dice::of(dice.next()));
-        make_home(&root(&machine)).expect("nothing goes wrong yet");
+        make_home(&root(&machine), HomeId(uuid::Uuid::from_u128(seed.into()))).expect("nothing goes wrong yet");
         let world = Mutex::default();
         let locked = *dice.one_of(&[0, 0, 3, 10]);
         let gives_up = locked > 0 && dice.below(4) == 0;
         let options = Limits { locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 } };
-        Life { dice, real, machine, world, options, tally: Tally::default(), calls: Vec::new() }
+        let (tally, calls, backups) = (Tally::default(), Vec::new(), Vec::new());
+        Life { dice, real, machine, world, options, tally, calls, ops, backups, is_restored: false }
     }
 
     fn stage<'s>(&'s self, home: &'s Home) -> Stage<'s> {
-        Stage { machine: &self.machine, home, world: &self.world, real: &self.real.dir, options: self.options }
+        Stage {
+            machine: &self.machine,
+            home,
+            world: &self.world,
+            real: &self.real.dir,
+            options: self.options,
+            ops: self.ops,
+        }
     }
 
     /// Uses the home until the power goes, recovers it, checks it.
@@ -280,13 +263,21 @@ impl<'r> Life<'r> {
         let worker = processes.iter().position(|process| matches!(process, Process::Worker { .. }));
         let faults = self.faults(worker.expect("there is one"));
         let stage = self.stage(&home);
-        let run = processes
-            .into_iter()
-            .map(|process| -> Box<dyn FnOnce() + Send + '_> { Box::new(move || process.run(stage)) });
+        let run = processes.into_iter().enumerate().map(|(number, process)| -> Box<dyn FnOnce() + Send + '_> {
+            let ids = Ids::of(&self.dice, number);
+            Box::new(move || {
+                ids.draw();
+                process.run(stage);
+            })
+        });
         self.machine.run(calls, faults, run.collect());
         self.tally.cuts += 1;
+        self.look_at_order();
         let failed = self.restart() && faults.sync_of.is_none();
         self.look_at_wreck(failed);
+        if self.ops == Ops::AllAndBackups && self.dice.below(4) == 0 {
+            self.restore();
+        }
         while self.dice.below(3) == 0 {
             let calls = self.few(7);
             if !self.recover(Some(calls)) {
@@ -294,11 +285,15 @@ impl<'r> Life<'r> {
             }
             self.tally.cuts_of_recoveries += 1;
             self.restart();
-            self.look_at_wreck(failed);
+            if !self.is_restored {
+                self.look_at_wreck(failed);
+            }
         }
         self.recover(None);
+        self.is_restored = false;
         self.look();
         let before = self.machine.disk().files(".");
+        let stores = lock(&self.world).stores();
         self.recover(None);
         let after = self.machine.disk().files(".");
         // The state names the segments that existed before the last of them was removed.
@@ -308,6 +303,9 @@ impl<'r> Life<'r> {
         // Only an audit of everything finds a refused row, and only one of the two may have made one.
         let is_settled = changed.is_empty() || !lock(&self.world).refused.is_empty();
         assert!(is_settled, "a second recovery changed {changed:?}");
+        let is_same = lock(&self.world).stores() == stores || !lock(&self.world).refused.is_empty();
+        assert!(is_same, "a second recovery changed rows or history");
+        self.back_up();
     }
 
     /// A number below two to the power of `bits`, of any magnitude.
@@ -335,6 +333,11 @@ impl<'r> Life<'r> {
         processes.push(Process::Worker { steps: 1 + self.dice.below(16), dice: Dice::of(self.dice.next()) });
         if self.dice.below(2) == 0 {
             processes.push(Process::Owner { edits: 1 + self.dice.below(3), dice: Dice::of(self.dice.next()) });
+        }
+        if self.ops != Ops::Records {
+            for _ in 0..1 + self.dice.below(2) {
+                processes.push(Process::Writer { ops: 1 + self.dice.below(8), dice: Dice::of(self.dice.next()) });
+            }
         }
         processes
     }
@@ -400,11 +403,32 @@ impl<'r> Life<'r> {
         let home = open(&self.machine);
         let scope = if self.dice.below(2) == 0 { Scope::Start } else { Scope::Everything };
         let stage = self.stage(&home);
-        let process = move || match stage.recover(scope) {
-            Err(error) if !stage.machine.is_dark() => panic!("recovery failed: {}", crate::model::text::chain(&error)),
-            _ => {}
+        let ids = Ids::of(&self.dice, 0);
+        let process = move || {
+            ids.draw();
+            match stage.recover(scope) {
+                Err(error) if !stage.machine.is_dark() => {
+                    panic!("recovery failed: {}", crate::model::text::chain(&error))
+                }
+                _ => {}
+            }
         };
         self.machine.run(calls, Faults::default(), vec![Box::new(process)])
+    }
+}
+
+/// What a process draws its ids from. They are not among a life's own numbers, so that older seeds give the same lives.
+struct Ids(Dice);
+
+impl Ids {
+    fn of(dice: &Dice, process: usize) -> Ids {
+        Ids(Dice::of(!dice.clone().next() ^ process as u64))
+    }
+
+    /// The thread draws its ids from them from now on.
+    fn draw(self) {
+        let Ids(mut dice) = self;
+        seeded::from(move || u128::from(dice.next()) << 64 | u128::from(dice.next()));
     }
 }
 
@@ -413,28 +437,33 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
 }
 
 /// Creates what `init` creates, other than the index and the history.
-fn make_home(dir: &Dir) -> Result<(), Box<dyn std::error::Error>> {
+fn make_home(dir: &Dir, id: HomeId) -> Result<(), Box<dyn std::error::Error>> {
     let _ = (dir.make_folder(MEMORY)?, dir.make_folder(EXPERIMENTS_ACTIVE)?);
     let private = dir.make_folder(PRIVATE)?;
     for folder in PRIVATE_FOLDERS {
         private.make_folder(folder)?;
     }
-    let identity = serde_json::to_vec(&Identity { version: VERSION, id: HomeId(crate::random::id()) })?;
+    let identity = serde_json::to_vec(&Identity { version: VERSION, id })?;
     private.replace(IDENTITY, &identity, &private.folder(TEMPORARY)?, Durability::Full)?;
     Journal::new(private.folder(JOURNAL)?).ensure_first()?;
     dir.sync_file_system()?;
     Ok(())
 }
 
-/// Every intent in the journal. Each must have been requested.
+/// The first intent of every record in the journal. Each must have been requested.
 fn read(home: &Home, world: &mut World) -> Firsts {
     let mut intents = Firsts::new();
     let mut records = Records::from_start(home.journal()).expect("readable");
     while let Some(found) = records.as_mut().and_then(|records| records.next().expect("readable")) {
-        assert!(!matches!(found, Found::Unknown { .. }), "a whole entry is an intent");
-        if let Found::Op(logged) = found {
-            let intent = logged.op.into_intent().expect("recorders record, and nothing else");
-            if !world.is_edited(&intent) {
+        if let Found::Unknown { json, .. } = &found {
+            assert!(String::from_utf8_lossy(json).contains("frobnicate"), "a whole entry is an operation");
+        }
+        if let Found::Op(logged) = found
+            && let Some(intent) = logged.op.into_intent()
+        {
+            // What is left of a file whose entry is lost can be whole by chance.
+            let is_made_up = world.is_edited(&intent) || intent.amended.is_some() || world.is_forgotten(intent.id);
+            if !is_made_up {
                 check(&intent, &world.asked, &mut world.checked);
             }
             intents.entry(intent.id).or_insert(intent);
@@ -450,7 +479,11 @@ fn check(intent: &Intent, asked: &BTreeMap<String, Record>, checked: &mut HashMa
     }
     let Intent { id, created_at, record, files, key, .. } = intent;
     assert_eq!(Some(record), asked.get(record.headline()), "this record was not requested");
-    assert!(*files == files_of(*id, *created_at, record, key.as_ref()), "the files of {id} are not its own");
+    let own = files_of(*id, *created_at, record, key.as_ref());
+    // Recovery goes on with what it has found: perhaps without the log, or with what a power cut left of it.
+    assert!(files.first().is_some_and(|page| own.contains(page)), "the page of {id} is not its own");
+    let mut paths = files.iter().map(|file| &file.path);
+    assert!(paths.all(|path| own.iter().any(|own| own.path == *path)), "the files of {id} are not its own");
     checked.insert(*id, intent.clone());
 }
 

@@ -1,10 +1,12 @@
-//! The processes that use a home: recorders, a worker and its owner. All run the real code.
+//! The processes that use a home: recorders, writers of operations, a worker and its owner. All run the real code.
 
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use super::stores::{FakeCommits, FakeRows};
-use super::{Edit, Promise, Stage, World, files_of, lock};
+use super::commits::FakeCommits;
+use super::rows::FakeRows;
+use super::world::{Edit, Promise, World};
+use super::{Ops, Stage, files_of, lock};
 use crate::exclusive::Exclusive;
 use crate::fs::lock::WorkerLock;
 use crate::fs::simulated::Dice;
@@ -24,6 +26,8 @@ pub(super) enum Process {
     Worker { steps: u64, dice: Dice },
     /// The home's owner, who edits records by hand.
     Owner { edits: u64, dice: Dice },
+    /// A process that amends, retracts and restores records.
+    Writer { ops: u64, dice: Dice },
 }
 
 impl Process {
@@ -38,7 +42,16 @@ impl Process {
             }
             Process::Owner { edits, mut dice } => {
                 for _ in 0..edits {
+                    if stage.ops != Ops::Records {
+                        stage.wait();
+                    }
                     let _ = stage.edit(&mut dice);
+                }
+            }
+            Process::Writer { ops, mut dice } => {
+                for _ in 0..ops {
+                    stage.wait();
+                    let _ = stage.change(&mut dice);
                 }
             }
         }
@@ -48,6 +61,11 @@ impl Process {
 impl<'s> Stage<'s> {
     pub(super) fn world(&self) -> MutexGuard<'s, World> {
         lock(self.world)
+    }
+
+    /// Waits for the process's turn: what it looks at until its next call does not change meanwhile.
+    fn wait(&self) {
+        let _ = self.machine.step("wait");
     }
 
     fn temporary(&self) -> Result<Dir, Error> {
@@ -76,7 +94,10 @@ impl<'s> Stage<'s> {
         self.machine.revive();
         let temporary = self.temporary()?;
         // Ordered by path, since those that were acknowledged when the power went have no order.
-        let mut files: Vec<_> = self.world().promised.iter().map(|promise| promise.files[0].clone()).collect();
+        let world = self.world();
+        let unchanged = world.promised.iter().filter(|promise| !world.is_changed(promise.id));
+        let mut files: Vec<_> = unchanged.map(|promise| promise.files[0].clone()).collect();
+        drop(world);
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         if files.is_empty() {
             return Ok(());
@@ -89,7 +110,13 @@ impl<'s> Stage<'s> {
             return Ok(());
         }
         let text = format!("{}\nEdited by hand.\n", file.text).into_bytes();
-        self.world().edits.insert(file.path.clone(), Edit { text: text.clone(), durable: false });
+        {
+            let mut world = self.world();
+            if world.promised.iter().any(|it| it.files[0].path == file.path && world.is_changed(it.id)) {
+                return Ok(());
+            }
+            world.edits.insert(file.path.clone(), Edit { text: text.clone(), durable: false });
+        }
         folder.replace(name, &text, &temporary, Durability::Full)?;
         self.home.dir().sync_file_system()?;
         self.world().edits.insert(file.path, Edit { text, durable: true });

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 
 use git2::{Commit, ObjectType, Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
-use indelible::model::layout::{GIT, INDEX, PRIVATE, QUARANTINE, ROOTS, TEMPORARY, join, SEARCH};
+use indelible::model::layout::{GIT, INDEX, PRIVATE, QUARANTINE, ROOTS, SEARCH, TEMPORARY, join};
 use rusqlite::{Connection, OpenFlags};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
