@@ -60,6 +60,7 @@
 //! | [`record`] | the front door: redact, validate, append, sync, apply |
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
+//! | [`signature`] | says what two failures have in common |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
 //! | [`journal`] | the write-ahead log: append, read, rotate |
 //! | [`target`] | what the journal is applied to: files, index, history |
@@ -101,6 +102,7 @@ pub mod recover;
 pub mod redact;
 pub mod search;
 mod shell;
+pub mod signature;
 pub mod state;
 pub mod status;
 pub mod target;

@@ -15,6 +15,7 @@ use indelible::page::{self, Parsed, id_of};
 use indelible::pipeline::{self, Pipeline, Progress};
 use indelible::record::{Policy, Recorder, Redaction};
 use indelible::recover;
+use indelible::signature::{self, TEXT_CHARS_MAX};
 use indelible::status;
 use indelible::target::history::{HistoryOptions, trailer_of};
 use indelible::trust::{self, Notes, Passed, Standing};
@@ -27,7 +28,7 @@ use crate::settings::{Own, Settings};
 pub type Check = fn(&[u8]);
 
 /// Every parser of what comes from outside.
-pub const CHECKS: [(&str, Check); 7] = [
+pub const CHECKS: [(&str, Check); 8] = [
     ("journal", journal),
     ("page", page),
     ("position", position),
@@ -35,6 +36,7 @@ pub const CHECKS: [(&str, Check); 7] = [
     ("batch", batch),
     ("config", config),
     ("notes", notes),
+    ("signature", signature),
 ];
 
 /// What takes too long to be held against everything that is made up.
@@ -326,5 +328,20 @@ fn use_home(path: &Path) {
     }
     if let Ok(Ok(lock)) = home.exclusive("a test") {
         let _ = recovered(&lock);
+    }
+}
+
+/// The signature of a failure: of the first line as the command, and the rest as the output.
+fn signature(bytes: &[u8]) {
+    let (command, output) =
+        bytes.iter().position(|byte| *byte == b'\n').map_or((bytes, bytes), |at| bytes.split_at(at));
+    let command = String::from_utf8_lossy(command);
+    for (exit, was_cut) in [(Some(1), false), (Some(0), false), (None, true)] {
+        let Some(found) = signature::signature(&command, "/srv/a b", exit, output, was_cut) else { continue };
+        assert!(found.text.chars().count() <= TEXT_CHARS_MAX, "the text is too long");
+        assert!(!found.text.contains(char::is_control), "the text has control characters");
+        let again = signature::signature(&command, "/srv/a b", exit, output, was_cut);
+        assert_eq!(again.as_ref(), Some(&found));
+        assert_eq!(found.key(b"one"), found.key(b"one"));
     }
 }
