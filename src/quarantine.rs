@@ -176,7 +176,7 @@ impl Quarantine {
     fn keep(&self, name: &str, content: &[u8]) -> Result<bool, Error> {
         if self.dir.find(name)?.is_some() {
             // A process that was killed before it had synced the name may have put it here.
-            let _ = self.dir.sync()?;
+            self.dir.sync()?;
             return Ok(false);
         }
         if self.dismissed()?.is_some_and(|dir| matches!(dir.find(name), Ok(Some(_)))) {

@@ -354,7 +354,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.pipeline.render_pages(domains.iter().map(String::as_str))?;
         if !missing.is_empty() {
             // They can lie in new folders, and no entry of the journal brings them back after a power cut.
-            let _ = home.dir().sync_file_system()?;
+            home.dir().sync_file_system()?;
         }
         Ok(())
     }
