@@ -54,7 +54,7 @@ impl View {
             (Resolution::Append(joined), _) => self.lay(&joined),
             (Resolution::Apply, Op::Amend(amendment)) => self.show(amendment.record.files[0].text.as_bytes().to_vec()),
             (Resolution::Apply, Op::Retract(change)) => {
-                self.current = Current { page: None, state: state(change, Presence::Retracted) };
+                self.current = Current { page: None, state: state(change, Presence::Retracted), retraction: Some(change.revision) };
             }
             (Resolution::Apply, Op::Restore(change)) => {
                 self.current.state = state(change, Presence::Restored);
@@ -178,7 +178,7 @@ impl Stage<'_> {
             None => Some(first.files[0].text.clone().into_bytes()),
         };
         let page = page.or(shown.clone()).unwrap_or_default();
-        let current = Current { page: shown.map(|page| (path.clone(), page)), state };
+        let current = Current { page: shown.map(|page| (path.clone(), page)), state, retraction: None };
         let mut view = View { id, path, page, current, greatest: Revision::first(id) };
         view.greatest = view.base();
         ops.iter().for_each(|op| view.lay(op));

@@ -2,7 +2,7 @@
 
 use super::{Life, lock};
 use crate::fs::simulated::Disk;
-use crate::home::PRIVATE;
+use crate::model::layout::PRIVATE;
 
 use super::rows::RowsStore;
 
