@@ -54,7 +54,7 @@ use world::World;
 type Firsts = HashMap<RecordId, Intent>;
 
 /// How many power cuts every `cargo test` makes.
-const SCHEDULES: u64 = 1500;
+const SCHEDULES: u64 = 1000;
 /// How many of them one home lives through.
 const CUTS_OF_A_LIFE: u64 = 4;
 /// Domains of heuristics, each of which has a page.
