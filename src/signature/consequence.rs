@@ -1,5 +1,7 @@
 //! Lines that are never the error line: they only say that there was an error, warn, explain, or quote the source.
 
+use super::words::begins_with;
+
 /// How such a line begins.
 const BEGINS: &[&str] = &[
     "error: could not compile",
@@ -134,7 +136,7 @@ pub(super) fn is_never_the_error(line: &str) -> bool {
     if let Some(rest) = behind_npm(line) {
         return rest.is_empty() || OF_NPM.iter().any(|begin| rest.starts_with(begin));
     }
-    BEGINS.iter().any(|begin| line.starts_with(begin))
+    begins_with(line, BEGINS)
         || CONTAINS.iter().any(|part| line.contains(part))
         || line.ends_with("Connection closed")
         || line.starts_with("0 errors")

@@ -162,7 +162,7 @@ fn says_that_a_part_is_missing(line: &str) -> bool {
 }
 
 fn is_of_host(line: &str) -> bool {
-    HOST_LINES.iter().any(|begin| line.starts_with(begin))
+    words::begins_with(line, &HOST_LINES)
 }
 
 /// Whether the line only says how far something is.

@@ -72,7 +72,7 @@ pub(super) fn fatal(view: &View<'_>) -> Option<Found> {
 }
 
 fn is_fatal(line: &str) -> bool {
-    if behind_npm(line).is_some() || FATAL.iter().any(|begin| line.starts_with(begin)) {
+    if behind_npm(line).is_some() || words::begins_with(line, &FATAL) {
         return true;
     }
     // `==123==ERROR: AddressSanitizer: ...`

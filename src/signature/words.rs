@@ -238,6 +238,12 @@ pub(super) const ECHOED: &[&str] = &[
     "python3", "node", "npm", "npx", "cargo", "go", "sh", "bash", "git", "find", "tee",
 ];
 
+/// Whether `line` begins with one of `begins`. Most lines are told apart by their first byte.
+pub(super) fn begins_with(line: &str, begins: &[&str]) -> bool {
+    let Some(first) = line.as_bytes().first() else { return false };
+    begins.iter().any(|begin| begin.as_bytes()[0] == *first && line.starts_with(begin))
+}
+
 /// Whether `text` has a word of an error, as a word of its own: `error_list`, `error.log`, `-Werror` and `/error` are none.
 pub(super) fn has_bad(text: &str) -> bool {
     if !text.is_ascii() && BAD_ANYWHERE.iter().any(|bad| text.contains(bad)) {

@@ -205,6 +205,8 @@ fn a_test_that_passed_is_not_the_error() {
         "ok 3 - error: cannot connect\n",
         "PASS error_invalid.test.js\n",
         "a.py::test_error_denied PASSED\n",
+        "a.py::test_x[no error: denied] PASSED\n",
+        "test a - says error: not found ... ok\n",
         "✓ shows error: not found\n",
         "INFO  errors=0, no failures\n",
     ] {

@@ -105,6 +105,7 @@ fn an_exit_code_alone_is_no_signature() {
         ("./a", 137, "Killed\n"),
         ("./a", 139, "Segmentation fault (core dumped)\n"),
         ("bash a.sh", 139, "a.sh: line 3: 4711 Segmentation fault      (core dumped) ./a\n"),
+        ("bash a.sh", 137, "a.sh: line 3: 4711 Killed                  python3 train.py --epochs 3\n"),
         ("python3 a.py", 1, "AssertionError\n"),
         ("python3 a.py", 1, "Traceback (most recent call last):\nAssertionError\n"),
         ("npm run build", 1, "Build failed\n"),
