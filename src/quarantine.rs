@@ -20,7 +20,9 @@ use serde_json::json;
 use crate::fs::place::is_hidden;
 use crate::fs::{Dir, Durability, Error, Point, crash};
 use crate::home::{self, Home};
-use crate::model::layout::{APPLIED, DAMAGED, DISMISSED, EVENT, PARKED, PARKED_ROW, QUARANTINE, TEMPORARY};
+use crate::model::layout::{
+    APPLIED, DAMAGED, DISMISSED, EVENT, PARKED, PARKED_COMMIT, PARKED_FILE, PARKED_ROW, QUARANTINE, TEMPORARY,
+};
 use crate::model::position::SegmentId;
 use crate::model::{Intent, Op, RecordId};
 
@@ -291,7 +293,7 @@ impl Quarantine {
 
 /// Whether the parked thing `name` is an operation, or an entry that could not be decoded, rather than a record.
 fn is_op(name: &str) -> bool {
-    !["-file.json", "-row.json", "-commit.json"].iter().any(|end| name.ends_with(end))
+    ![PARKED_FILE, PARKED_ROW, PARKED_COMMIT].iter().any(|end| name.ends_with(end))
 }
 
 /// The operation that is parked under `name`; `None` if it is gone, or cannot be read.

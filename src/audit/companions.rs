@@ -4,7 +4,8 @@ use std::ops::Bound::{Included, Unbounded};
 
 use super::{Collecting, Error, READ_BYTES_MAX};
 use crate::home::Home;
-use crate::model::path::is_domain_page;
+use crate::model::layout::DOMAIN_PAGE;
+use crate::model::path::{is_domain_page, page_beside};
 use crate::page;
 use crate::target::commits::CommittedFile;
 use crate::target::files::is_torn;
@@ -13,8 +14,7 @@ impl Collecting {
     /// Whether the log at `path` belongs to an experiment that its owner moved: the log moved along, or is theirs to
     /// keep.
     pub(super) fn has_moved(&self, path: &str, log: &[u8]) -> bool {
-        let Some(folder) = path.strip_suffix("/log.md") else { return false };
-        let page = format!("{folder}/hypothesis.md");
+        let Some(page) = page_beside(path) else { return false };
         let Some(id) = page::id_of(log) else { return false };
         let is_here = self.paths.get(&*page).and_then(|it| it.file).is_some_and(|file| file.id == Some(id));
         !is_here && self.places.contains_key(&id)
@@ -22,7 +22,7 @@ impl Collecting {
 
     /// Whether the owner moved all heuristics that the domain's page at `path` shows.
     pub(super) fn have_moved(&self, path: &str) -> bool {
-        let Some(folder) = path.strip_suffix("README.md").filter(|_| is_domain_page(path)) else { return false };
+        let Some(folder) = path.strip_suffix(DOMAIN_PAGE).filter(|_| is_domain_page(path)) else { return false };
         let beneath =
             self.paths.range::<str, _>((Included(folder), Unbounded)).take_while(|(path, _)| path.starts_with(folder));
         let mut beneath = beneath.map(|(_, it)| it).filter(|it| it.in_tree || it.file.is_some()).peekable();

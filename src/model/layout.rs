@@ -179,6 +179,8 @@ pub const PARKED: &str = "parked-";
 pub const PARKED_FILE: &str = "-file.json";
 /// The name suffix of a parked record whose row the table refuses.
 pub const PARKED_ROW: &str = "-row.json";
+/// The name of a parked record ends with this if it could not be committed.
+pub const PARKED_COMMIT: &str = "-commit.json";
 /// The name prefix of a hook event that could not be parsed.
 pub const EVENT: &str = "event-";
 /// The name prefix of a file that its owner edited, and that was in the way.

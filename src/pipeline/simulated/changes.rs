@@ -54,7 +54,11 @@ impl View {
             (Resolution::Append(joined), _) => self.lay(&joined),
             (Resolution::Apply, Op::Amend(amendment)) => self.show(amendment.record.files[0].text.as_bytes().to_vec()),
             (Resolution::Apply, Op::Retract(change)) => {
-                self.current = Current { page: None, state: state(change, Presence::Retracted), retraction: Some(change.revision) };
+                self.current = Current {
+                    page: None,
+                    state: state(change, Presence::Retracted),
+                    retraction: Some(change.revision),
+                };
             }
             (Resolution::Apply, Op::Restore(change)) => {
                 self.current.state = state(change, Presence::Restored);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Firsts, Life, World, check, lock, open, read};
+use super::{Firsts, Life, Tally, World, check, lock, open, read};
 use crate::home::Home;
 use crate::journal::{Reader, Records};
 use crate::model::path::state_file;
@@ -142,6 +142,16 @@ impl Life<'_> {
             let text = page.map(|page| String::from_utf8_lossy(&page).into_owned());
             assert!(is_right, "the page in {folder} is not its heuristics': {text:?}");
         }
+        self.look_at_others(&world, files);
+        assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
+        let contents = Contents::of(&home).expect("it can be listed");
+        self.look_at_parked(&world, &disk, &contents);
+        let edited = contents.set_aside.iter().find(|name| name.contains("edited"));
+        assert!(edited.is_none(), "a page was taken for edited: {contents:?}");
+        count(&mut self.tally, &world, &home, &contents);
+    }
+    /// Asserts that `files`, which no committed record has, are those of refused records, or pages without a record.
+    fn look_at_others(&self, world: &World, files: BTreeMap<String, Vec<u8>>) {
         for (path, bytes) in files {
             // A power cut can have torn it: it is known by its name.
             let refused = world.refused.iter().any(|headline| path.contains(&headline.replace(' ', "-")));
@@ -151,17 +161,16 @@ impl Life<'_> {
             let without_record = page::parse(&bytes).is_ok_and(|parsed| parsed.request.is_none());
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} belongs to no record");
         }
-        assert!(disk.files(".indelible/tmp").is_empty(), "temporary files are left");
-        let contents = Contents::of(&home).expect("it can be listed");
-        self.look_at_parked(&world, &disk, &contents);
-        let edited = contents.set_aside.iter().find(|name| name.contains("edited"));
-        assert!(edited.is_none(), "a page was taken for edited: {contents:?}");
-        self.tally.damaged = contents.damaged.len() as u64;
-        self.tally.set_aside = contents.set_aside.len() as u64;
-        self.tally.segments = home.journal().newest().map_or(0, |number| number.0);
-        let acknowledged = world.made.iter().filter(|made| made.acknowledged.is_some());
-        self.tally.changed = acknowledged.count() as u64;
-        self.tally.acknowledged = world.promised.len() as u64;
-        self.tally.edited = world.edits.values().filter(|edit| edit.durable).count() as u64;
     }
+}
+
+/// Counts what the life has come to.
+fn count(tally: &mut Tally, world: &World, home: &Home, contents: &Contents) {
+    tally.damaged = contents.damaged.len() as u64;
+    tally.set_aside = contents.set_aside.len() as u64;
+    tally.segments = home.journal().newest().map_or(0, |number| number.0);
+    let acknowledged = world.made.iter().filter(|made| made.acknowledged.is_some());
+    tally.changed = acknowledged.count() as u64;
+    tally.acknowledged = world.promised.len() as u64;
+    tally.edited = world.edits.values().filter(|edit| edit.durable).count() as u64;
 }

@@ -11,12 +11,12 @@ use crate::fs::os::{self, Identity};
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::model::RecordId;
-use crate::model::layout::SEARCH;
+use crate::model::layout::{ROLLBACK_JOURNAL, SEARCH, SHM, WAL, split};
 use crate::search::{self, Writer, meta, set_meta};
 use crate::target::index::{FeedMark, connection, flags};
 
 /// The names of its files after the database's, in the order in which they are removed.
-const FILES: [&str; 4] = ["-wal", "-shm", "-journal", ""];
+const FILES: [&str; 4] = [WAL, SHM, ROLLBACK_JOURNAL, ""];
 /// The size of its write-ahead log that triggers a checkpoint, in bytes.
 const WAL_BYTES_MAX: u64 = 4 << 20;
 
@@ -181,7 +181,7 @@ fn look_at(home: &Home) -> Result<Option<Identity>, Error> {
 /// # Errors
 /// [`Error::Fs`], [`Error::InItsPlace`] if something is there that cannot be removed like a file.
 pub(super) fn remove(home: &Home) -> Result<(), Error> {
-    let (folder, name) = SEARCH.rsplit_once('/').unwrap_or((".", SEARCH));
+    let (folder, name) = split(SEARCH);
     let folder = match home.dir().folder(folder) {
         Err(error) if error.is_not_found() => return Ok(()),
         folder => folder?,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, SearchDb};
 use crate::home::Home;
-use crate::model::layout::SEARCH;
+use crate::model::layout::{SEARCH, WAL};
 use crate::model::text::{chain, number};
 use crate::target::index::Index;
 
@@ -70,7 +70,7 @@ impl SearchStatus {
 
 fn look(home: &Home, index: Option<&Index>, check: bool) -> SearchStatus {
     let size = |end: &str| home.dir().find(&format!("{SEARCH}{end}")).ok().flatten().map_or(0, |found| found.size);
-    let bytes = ["", "-wal"].into_iter().map(size).sum();
+    let bytes = ["", WAL].into_iter().map(size).sum();
     let of = |state, error: Option<String>| SearchStatus { state, bytes, error, ..SearchStatus::default() };
     let found = match SearchDb::open(home) {
         Ok(None) => return of(SearchState::None, None),
