@@ -23,7 +23,7 @@ mod search;
 mod show;
 mod view;
 
-pub use list::{Listing, Sort, list};
+pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
 pub use pending::{Pending, Seen};

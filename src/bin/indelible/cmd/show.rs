@@ -40,7 +40,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     match (args.raw, context.json) {
         (true, _) => say_raw(&view, &found)?,
         (false, true) => {
-            let records: Vec<Value> = found.iter().map(|it| data(it)).collect();
+            let records: Vec<Value> = found.iter().map(data).collect();
             if missing.is_empty() || !records.is_empty() {
                 output::json(&json!({ "count": records.len(), "records": records, "notes": view.notes() }));
             }
