@@ -128,10 +128,16 @@ fn seen(home: &TestHome, subject: &Subject) -> Seen {
     Seen { presence, record: parsed.and_then(|parsed| parsed.request).map(|request| request.record) }
 }
 
+/// Retracts the record of `receipt`, as a command would.
+pub fn retract(home: &TestHome, receipt: &Receipt) {
+    put(home, &[Subject::of(home, receipt).retract(2)]);
+}
+
 #[track_caller]
 fn assert_agree(home: &TestHome) {
     let _ = home.verify().exits(0);
     home.assert_sound();
+    crate::support::assert_search_agrees(home, false);
 }
 
 #[test]

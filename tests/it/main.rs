@@ -37,6 +37,7 @@ mod rebuild;
 mod remote;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod search_db;
 mod service;
 mod soak;
 mod spread;

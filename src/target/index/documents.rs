@@ -75,13 +75,16 @@ impl Index {
         prepare().map_err(self.error("read the index"))
     }
 
-    /// The ids of the records that have rows, ordered, from the first after `after` on, `limit` at most.
+    /// The ids of the records that have rows, ordered, from the first after `after` on, `limit` at most. What cannot be an
+    /// id is left out, so that each is greater than the one before.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn ids_after(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
         let read = || {
-            let sql = "SELECT id FROM records WHERE id > ?1 AND row_id > 0 ORDER BY id LIMIT ?2";
+            let sql = "SELECT id FROM records
+                       WHERE id > ?1 AND row_id > 0 AND typeof(id) = 'text' AND id NOT GLOB '*[^0-9a-f-]*'
+                       ORDER BY id LIMIT ?2";
             let mut statement = self.connection.prepare(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             statement.query_map(rusqlite::params![after, limit], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()

@@ -11,12 +11,13 @@ use crate::progress::Progress;
 use crate::search::Writer;
 use crate::target::index::{Document, FeedMark, Index};
 
-/// The most records of a slice, the most text in bytes, and about how long it may take.
+/// The most records of a slice, the most text in bytes, and about how long it may take: while others wait, and alone.
 const RECORDS_MAX: usize = 5000;
 const BYTES_MAX: usize = 8 << 20;
 const TIME_MAX: Duration = Duration::from_millis(50);
-/// The feed is trimmed, after a checkpoint, once it has so many lines that are not needed.
-const LINES_MAX: u64 = 500;
+const TIME_MAX_ALONE: Duration = Duration::from_millis(500);
+/// The feed is trimmed, after a checkpoint, once it has so many lines: more than a page of it costs each recorder a read.
+const LINES_MAX: u64 = 12;
 
 /// What a slice does.
 struct Part {
@@ -94,8 +95,9 @@ impl Search<'_> {
         index.check_schema()?;
         let (mut done, total) = (0, until.is_none().then(|| index.count_records()).transpose()?.unwrap_or(0));
         progress.begin("building search", total);
+        let time_max = if until.is_none() { TIME_MAX_ALONE } else { TIME_MAX };
         let following = loop {
-            let (records, is_last) = self.slice(&mut index)?;
+            let (records, is_last) = self.slice(&mut index, time_max)?;
             done += records;
             progress.at(done.min(total));
             match is_last {
@@ -112,7 +114,7 @@ impl Search<'_> {
     }
 
     /// Does one slice. Returns how many records were looked at, and whether it was the last.
-    fn slice(&mut self, index: &mut Index) -> Result<(u64, bool), Error> {
+    fn slice(&mut self, index: &mut Index, time_max: Duration) -> Result<(u64, bool), Error> {
         let home = self.exclusive.home();
         let newest = feed_end(index)?;
         let watermark = self.begin(index, newest)?;
@@ -122,7 +124,7 @@ impl Search<'_> {
         if part.end == watermark {
             return Ok((0, part.is_last));
         }
-        let done = write(home, index, file, &part)?;
+        let done = write(home, index, file, &part, time_max)?;
         drop(snapshot);
         if file.checkpoint(home, false)? {
             trim(index, file)?;
@@ -235,7 +237,7 @@ fn part(index: &Index, watermark: &Watermark) -> Result<Part, Error> {
 
 /// Puts the records of `part` in, or takes those out that have no row, in one transaction. Returns how many it did before
 /// the slice was full.
-fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part) -> Result<usize, Error> {
+fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part, time_max: Duration) -> Result<usize, Error> {
     let mut documents = index.documents()?;
     let begun = Instant::now();
     let mut failed = None;
@@ -253,7 +255,7 @@ fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part) -> Resu
                 }
             }
             done += 1;
-            if bytes >= BYTES_MAX || begun.elapsed() >= TIME_MAX {
+            if bytes >= BYTES_MAX || begun.elapsed() >= time_max {
                 break;
             }
         }

@@ -93,7 +93,7 @@ fn read_folder(home: &Path, folder: &str, files: &mut Files) -> Outcome<()> {
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             read_folder(home, &path, files)?;
-        } else if !path.starts_with("memory/index.db") {
+        } else if !["memory/index.db", "memory/search.db"].iter().any(|database| path.starts_with(database)) {
             files.insert(path, std::fs::read(entry.path())?);
         }
     }
