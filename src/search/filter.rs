@@ -33,6 +33,9 @@ impl State {
     }
 }
 
+/// The values of a filter; what is typed beyond them is not looked at.
+const VALUES_MAX: usize = 64;
+
 /// The filters by name, in the order of the manual.
 pub const FILTERS: [&str; 11] =
     ["kind", "domain", "tag", "project", "severity", "state", "agent", "session", "origin", "since", "until"];
@@ -114,15 +117,15 @@ impl Filter {
     pub fn add(&mut self, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
         let text = || value.trim().to_owned();
         match name {
-            "kind" => self.kinds.push(known("kind", value, &Kind::ALL, Kind::name)?),
-            "state" => self.states.push(known("state", value, &State::ALL, State::name)?),
-            "origin" => self.origins.push(known("origin", value, &Origin::ALL, Origin::name)?),
-            "severity" => self.severities.extend(severities(value)?),
-            "domain" => self.domains.push(text()),
-            "tag" => self.tags.push(text()),
-            "project" => self.projects.push(text()),
-            "agent" => self.agents.push(text()),
-            "session" => self.sessions.push(text()),
+            "kind" => add(&mut self.kinds, known("kind", value, &Kind::ALL, Kind::name)?),
+            "state" => add(&mut self.states, known("state", value, &State::ALL, State::name)?),
+            "origin" => add(&mut self.origins, known("origin", value, &Origin::ALL, Origin::name)?),
+            "severity" => severities(value)?.into_iter().for_each(|it| add(&mut self.severities, it)),
+            "domain" => add(&mut self.domains, text()),
+            "tag" => add(&mut self.tags, text()),
+            "project" => add(&mut self.projects, text()),
+            "agent" => add(&mut self.agents, text()),
+            "session" => add(&mut self.sessions, text()),
             "since" => self.since = self.since.max(Some(period("since", value, now)?.0)),
             "until" => {
                 let until = period("until", value, now)?.1;
@@ -189,6 +192,13 @@ impl Name {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Adds a value that the filter does not have, up to [`VALUES_MAX`].
+fn add<T: PartialEq>(values: &mut Vec<T>, value: T) {
+    if values.len() < VALUES_MAX && !values.contains(&value) {
+        values.push(value);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The plan of a search: which records are looked at, in bounded work, and their order.
 //!
 //! 1. The words that few records have are read, posting by posting, rarest first, as long as all together have no more than
-//!    [`POSTINGS_MAX`]. How many records have a frequent word is known beforehand, about, from a sample.
+//!    [`POSTINGS_MAX`], and until [`CANDIDATES_MAX`] records were found and only frequent words are left. How many records
+//!    have a frequent word is known beforehand, about, from a sample.
 //! 2. If fewer than [`CANDIDATES_MIN`] records were found, the frequent words are looked for together: the three rarest, then
 //!    two, then one, newest first.
 //! 3. Phrases are looked for as such.
@@ -20,7 +21,7 @@ use rusqlite::Connection;
 
 use super::filter::Filter;
 use super::query::{Query, Word};
-use super::score::{self, Parts, Scored, Scorer, Totals};
+use super::score::{self, Parts, Places, Score, Scorer, Totals};
 use super::source::Source;
 use crate::model::{RecordId, Revision};
 
@@ -112,7 +113,7 @@ pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &O
     let sources = opened.collect::<rusqlite::Result<Vec<_>>>()?;
     let words = query.words.iter().map(|it| it.token.clone()).collect();
     let looked = Looked { words, is_cut: query.is_cut(), ..Looked::default() };
-    let mut search = Search { sources, query, looked, found: Vec::new() };
+    let mut search = Search { sources, query, looked, found: Vec::new(), is_few: false };
     let rarities = search.gather()?;
     let scorer = Scorer::new(query, rarities, search.totals());
     search.rank(&scorer, options)
@@ -124,6 +125,8 @@ struct Search<'q, 'c> {
     looked: Looked,
     /// Candidates, with what each is about worth.
     found: Vec<(Place, f64)>,
+    /// Whether these are all that the filters take.
+    is_few: bool,
 }
 
 /// Words as a string of the full-text index's own syntax. A stem has letters and digits only.
@@ -144,7 +147,7 @@ impl Search<'_, '_> {
         let rarities = frequencies.into_iter().map(|docs| totals.rarity(docs)).collect();
         self.merge();
         if let Some(few) = self.few()? {
-            self.found = few;
+            (self.found, self.is_few) = (few, true);
             return Ok(rarities);
         }
         if self.found.len() < CANDIDATES_MIN && !unread.is_empty() {
@@ -156,7 +159,7 @@ impl Search<'_, '_> {
         }
         if self.query.is_empty() {
             for number in 0..self.sources.len() {
-                let newest = self.sources[number].matching(None, LOOKED_AT_MAX)?;
+                let newest = self.sources[number].matching(None, FEW)?;
                 self.found.extend(newest.into_iter().map(|doc| ((number, doc), 0.0)));
             }
         }
@@ -168,6 +171,7 @@ impl Search<'_, '_> {
     /// first.
     fn read_words(&mut self) -> rusqlite::Result<(Vec<f64>, Vec<usize>)> {
         let words = &self.query.words;
+        let all = self.totals().docs;
         let mut frequencies = vec![0.0; words.len()];
         for (word, docs) in words.iter().zip(&mut frequencies) {
             for source in &mut self.sources {
@@ -179,8 +183,10 @@ impl Search<'_, '_> {
         let mut unread = Vec::new();
         for at in order {
             let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
+            // Records with rarer words are enough by then; in these, the frequent word counts all the same.
+            let is_enough = self.found.len() >= CANDIDATES_MAX && frequencies[at] > FREQUENT.min(all / 8.0);
             let is_frequent = frequencies[at] > FREQUENT && frequencies[at] > left as f64;
-            if is_frequent || left == 0 {
+            if is_enough || is_frequent || left == 0 {
                 self.looked.frequent.push(words[at].token.clone());
                 unread.push(at);
             } else {
@@ -257,7 +263,7 @@ impl Search<'_, '_> {
 
     fn rank(mut self, scorer: &Scorer<'_>, options: &Options<'_>) -> rusqlite::Result<Hits> {
         let mut ranked = Ranked::default();
-        let most = if self.query.is_empty() { LOOKED_AT_MAX } else { CANDIDATES_MAX.max(self.found.len().min(FEW)) };
+        let most = if self.query.is_empty() || self.is_few { FEW } else { CANDIDATES_MAX };
         self.score_found(scorer, options, most, &mut ranked)?;
         let has_filter = self.sources.iter().any(Source::has_filter);
         if has_filter && self.looked.is_bounded && ranked.hits.len() < options.limit && !self.query.is_empty() {
@@ -265,12 +271,10 @@ impl Search<'_, '_> {
             self.find_matching(&any.join(" OR "), 0.0)?;
             self.score_found(scorer, options, most, &mut ranked)?;
         }
-        let mut hits = ranked.in_order();
-        hits.truncate(options.limit);
-        for hit in &mut hits {
-            (hit.hit.path, hit.hit.revision) = self.sources[hit.hit.source].page(hit.doc)?;
-        }
-        Ok(Hits { hits: hits.into_iter().map(|it| it.hit).collect(), looked: self.looked })
+        let mut best = ranked.in_order(self.query.is_of_identifiers());
+        best.truncate(options.limit);
+        let hits = best.iter().map(|it| self.hit(it, scorer)).collect::<rusqlite::Result<_>>()?;
+        Ok(Hits { hits, looked: self.looked })
     }
 
     /// Scores the best of the candidates, at most `most`, and forgets all.
@@ -311,49 +315,66 @@ impl Search<'_, '_> {
         let (number, doc) = place;
         let (sources, later) = self.sources.split_at_mut(number + 1);
         let Some(source) = sources.last_mut() else { return Ok(false) };
-        let Some(row) = source.row(doc)? else { return Ok(false) };
-        if number == 0 && options.gone.is_some_and(|gone| gone.contains(&row.id)) {
+        let places = &mut ranked.places;
+        let read = source.read(doc, |row, sequence| {
+            let words = row.words as f64;
+            (row.id, row.project, row.created_at(), words, scorer.score(sequence, words, places))
+        })?;
+        let Some((id, project, created_at, words, score)) = read else { return Ok(false) };
+        if number == 0 && options.gone.is_some_and(|gone| gone.contains(&id)) {
             return Ok(false);
         }
         for source in later {
-            if source.has(row.id)? {
+            if source.has(id)? {
                 return Ok(false);
             }
         }
         self.looked.candidates += 1;
-        let words = row.words as f64;
-        let Some(mut scored) = source.sequence(doc, |sequence| scorer.score(sequence, words))?.flatten() else {
-            return Ok(true);
-        };
-        score::add_context(&mut scored, source.is_of_project(&row), row.created_at(), options.now);
-        let Scored { score, parts, matched } = scored;
-        let matched = matched.into_iter().map(|at| self.query.words[at].token.clone()).collect();
-        let hit = Hit { id: row.id, source: number, revision: None, path: String::new(), score, parts, matched };
-        ranked.hits.insert(row.id, Candidate { hit, doc, created: row.created });
+        if let Some(mut score) = score {
+            score.add_context(source.is_of_project(project), created_at, options.now);
+            ranked.hits.insert(id, Candidate { id, place, words, created_at, score });
+        }
         Ok(true)
+    }
+
+    /// A candidate as it is returned.
+    fn hit(&mut self, candidate: &Candidate, scorer: &Scorer<'_>) -> rusqlite::Result<Hit> {
+        let Candidate { id, place: (number, doc), words, score, .. } = candidate;
+        let source = &mut self.sources[*number];
+        let parts = source.read(*doc, |_, sequence| scorer.explain(sequence, *words, score))?.unwrap_or_default();
+        let (path, revision) = source.page(*doc)?;
+        let matched = parts.words.iter().map(|it| it.word.clone()).collect();
+        Ok(Hit { id: *id, source: *number, revision, path, score: score.sum(), parts, matched })
     }
 }
 
+/// A record that was scored.
 struct Candidate {
-    hit: Hit,
-    doc: i64,
-    created: i64,
+    id: RecordId,
+    place: Place,
+    words: f64,
+    created_at: Timestamp,
+    score: Score,
 }
 
 /// The hits so far. A record that was found twice is there once.
 #[derive(Default)]
 struct Ranked {
     hits: HashMap<RecordId, Candidate>,
+    /// Used again for each.
+    places: Places,
 }
 
 impl Ranked {
-    /// The hits, the best first: those with most of the phrases, of these those with most of the identifiers, then by score.
-    fn in_order(self) -> Vec<Candidate> {
+    /// The hits, the best first: those with most of the phrases, of these (if identifiers are all that was asked for) those
+    /// with most of them, then by score.
+    fn in_order(self, identifiers_first: bool) -> Vec<Candidate> {
         let mut hits: Vec<_> = self.hits.into_values().collect();
-        let tier = |it: &Candidate| Reverse((it.hit.parts.phrases, it.hit.parts.identifiers));
+        let identifiers = |it: &Candidate| if identifiers_first { it.score.identifiers } else { 0 };
+        let tier = |it: &Candidate| Reverse((it.score.phrases, identifiers(it)));
         hits.sort_by(|a, b| {
-            let by_score = b.hit.score.total_cmp(&a.hit.score);
-            let by_age = || b.created.cmp(&a.created).then(b.hit.id.cmp(&a.hit.id));
+            let by_score = b.score.sum().total_cmp(&a.score.sum());
+            let by_age = || b.created_at.cmp(&a.created_at).then(b.id.cmp(&a.id));
             tier(a).cmp(&tier(b)).then(by_score).then_with(by_age)
         });
         hits

@@ -62,7 +62,8 @@ impl Word {
     /// one, because all of them come with the whole.
     pub fn weight(&self) -> f64 {
         match self.role {
-            Role::Word | Role::Whole | Role::Single => 1.0,
+            Role::Whole => 1.5,
+            Role::Word | Role::Single => 1.0,
             Role::Part | Role::Pair => 0.7,
             Role::Piece => 0.5,
         }
@@ -94,6 +95,12 @@ impl Query {
     /// Whether there is nothing to look for: no word, no phrase.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// Whether identifiers are all that was asked for. Among other words, an identifier counts by being rare: a sentence has
+    /// words with a hyphen that are not what it is about.
+    pub(super) fn is_of_identifiers(&self) -> bool {
+        !self.words.iter().any(|it| it.role == Role::Word)
     }
 
     /// Whether the query was longer than what is looked at.
@@ -244,8 +251,12 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 
 /// The filter that `text` begins with, and what follows the colon.
 fn filter_name(text: &str) -> Option<(&'static str, &str)> {
-    let (name, rest) = text.split_once(':')?;
-    let name = FILTERS.into_iter().find(|it| it.eq_ignore_ascii_case(name))?;
+    let has_name = |name: &&str| {
+        let start = text.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name)) && text[name.len()..].starts_with(':')
+    };
+    let name = FILTERS.into_iter().find(has_name)?;
+    let rest = &text[name.len() + 1..];
     // `kind::of` is a path.
     (!rest.starts_with(':')).then_some((name, rest))
 }

@@ -90,19 +90,50 @@ pub(super) struct Scorer<'q> {
     seen: [u64; 64],
 }
 
-/// What a record has of the query's words.
-#[derive(Clone, Default)]
+/// How often a record has a word of the query.
+#[derive(Clone, Copy, Default)]
 struct Counts {
     title: u32,
     body: u32,
 }
 
-/// A scored record.
-pub(super) struct Scored {
-    pub score: f64,
-    pub parts: Parts,
-    /// The query's words that it has, by their place in the query.
-    pub matched: Vec<usize>,
+/// Where a record has the query's words. Used again for the next record: most of them never become a hit.
+#[derive(Default)]
+pub(super) struct Places {
+    /// By word of the query.
+    counts: Vec<Counts>,
+    /// Places in the body, in order, each with the word.
+    body: Vec<(usize, usize)>,
+    /// The places of the body.
+    length: usize,
+    /// By word of the query: how often a passage has it.
+    in_passage: Vec<u32>,
+}
+
+/// What a record is worth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Score {
+    pub text: f64,
+    pub passage: f64,
+    pub project: f64,
+    pub age: f64,
+    pub phrases: usize,
+    pub identifiers: usize,
+}
+
+impl Score {
+    /// All of it.
+    pub fn sum(&self) -> f64 {
+        self.text + PASSAGE_WEIGHT * self.passage + self.project + self.age
+    }
+
+    /// Adds what is known of the record.
+    pub fn add_context(&mut self, of_project: bool, created_at: Timestamp, now: Timestamp) {
+        let days = (now.as_second() - created_at.as_second()).max(0) as f64 / 86_400.0;
+        let words = self.sum();
+        self.project = if of_project { words * PROJECT } else { 0.0 };
+        self.age = words * AGE * 0.5_f64.powf(days / AGE_HALF_DAYS);
+    }
 }
 
 impl<'q> Scorer<'q> {
@@ -125,77 +156,93 @@ impl<'q> Scorer<'q> {
     }
 
     /// Scores a record by its sequence; `None` if it has none of the words, or what the query leaves out.
-    pub fn score(&self, bytes: &[u8], words: f64) -> Option<Scored> {
+    pub fn score(&self, bytes: &[u8], words: f64, places: &mut Places) -> Option<Score> {
         let is_plain = self.query.without.is_empty() && self.query.phrases.is_empty();
         let placed = if is_plain { Vec::new() } else { placed(bytes) };
         if self.query.without.iter().any(|it| has(bytes, &placed, it)) {
             return None;
         }
-        let mut counts = vec![Counts::default(); self.query.words.len()];
-        let mut body = Vec::new();
-        let mut place = 0_usize;
-        for item in sequence::items(bytes) {
-            place += usize::from(item.is_base && !item.in_title);
-            let Some(word) = self.word_of(item.hash) else { continue };
-            if item.in_title {
-                counts[word].title += 1;
-            } else {
-                counts[word].body += 1;
-                body.push((place, word));
-            }
+        self.find(bytes, places);
+        let mut score = Score::default();
+        let mut is_found = self.query.is_empty();
+        for (at, count) in places.counts.iter().enumerate().filter(|(_, count)| count.title + count.body > 0) {
+            is_found = true;
+            score.text += self.word_score(at, *count, words);
+            score.identifiers += usize::from(self.query.words[at].role == Role::Whole);
         }
-        let mut parts = Parts::default();
-        let mut matched = Vec::new();
-        for (at, count) in counts.iter().enumerate().filter(|(_, count)| count.title + count.body > 0) {
-            let frequency = TITLE * f64::from(count.title) + f64::from(count.body);
-            let word = &self.query.words[at];
-            let score = word.weight() * self.rarities[at] * saturated(frequency, words / self.totals.average());
-            parts.text += score;
-            matched.push((score, at));
-            let (in_title, in_body) = (count.title, count.body);
-            parts.words.push(WordScore {
-                word: word.token.clone(),
-                rarity: self.rarities[at],
-                in_title,
-                in_body,
-                score,
-            });
-            parts.identifiers += usize::from(word.role == Role::Whole);
-        }
-        if matched.is_empty() && !self.query.is_empty() {
-            return None;
-        }
-        parts.words.sort_by(|a, b| b.score.total_cmp(&a.score));
-        matched.sort_by(|a, b| b.0.total_cmp(&a.0));
-        parts.passage = self.passage(&body, &counts, place);
-        parts.phrases = self.query.phrases.iter().filter(|it| has(bytes, &placed, it)).count();
-        let score = parts.text + PASSAGE_WEIGHT * parts.passage;
-        Some(Scored { score, parts, matched: matched.into_iter().map(|it| it.1).collect() })
+        score.passage = self.passage(places);
+        score.phrases = self.query.phrases.iter().filter(|it| has(bytes, &placed, it)).count();
+        is_found.then_some(score)
     }
 
-    /// The score of the best passage. `body` has the places of the query's words, in order. The title is part of each.
-    fn passage(&self, body: &[(usize, usize)], counts: &[Counts], places: usize) -> f64 {
-        let length = PASSAGE.min(places.max(1)) as f64;
-        let average = self.totals.average().min(PASSAGE as f64);
-        let score_of = |window: &[(usize, usize)]| -> f64 {
-            let mut in_window = vec![0_u32; counts.len()];
-            window.iter().for_each(|(_, word)| in_window[*word] += 1);
-            let score = |(at, count): (usize, &u32)| {
-                let frequency = TITLE * f64::from(counts[at].title) + f64::from(*count);
-                let score = self.query.words[at].weight() * self.rarities[at] * saturated(frequency, length / average);
-                if frequency > 0.0 { score } else { 0.0 }
-            };
-            in_window.iter().enumerate().map(score).sum()
+    /// How the score of a record came about, and which words of the query it has, the most telling first.
+    pub fn explain(&self, bytes: &[u8], words: f64, score: &Score) -> Parts {
+        let mut places = Places::default();
+        self.find(bytes, &mut places);
+        let found = places.counts.iter().enumerate().filter(|(_, count)| count.title + count.body > 0);
+        let word = |(at, count): (usize, &Counts)| WordScore {
+            word: self.query.words[at].token.clone(),
+            rarity: self.rarities[at],
+            in_title: count.title,
+            in_body: count.body,
+            score: self.word_score(at, *count, words),
         };
+        let mut words: Vec<_> = found.map(word).collect();
+        words.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let Score { text, passage, project, age, phrases, identifiers } = *score;
+        Parts { words, text, passage, project, age, phrases, identifiers }
+    }
+
+    /// Finds where the record has the query's words.
+    fn find(&self, bytes: &[u8], places: &mut Places) {
+        places.counts.clear();
+        places.counts.resize(self.query.words.len(), Counts::default());
+        places.body.clear();
+        places.length = 0;
+        for item in sequence::items(bytes) {
+            places.length += usize::from(item.is_base && !item.in_title);
+            let Some(word) = self.word_of(item.hash) else { continue };
+            if item.in_title {
+                places.counts[word].title += 1;
+            } else {
+                places.counts[word].body += 1;
+                places.body.push((places.length, word));
+            }
+        }
+    }
+
+    /// What the word at `at` of the query adds to the score of a record of `words` words.
+    fn word_score(&self, at: usize, count: Counts, words: f64) -> f64 {
+        let frequency = TITLE * f64::from(count.title) + f64::from(count.body);
+        self.query.words[at].weight() * self.rarities[at] * saturated(frequency, words / self.totals.average())
+    }
+
+    /// The score of the best passage. The title is part of each.
+    fn passage(&self, places: &mut Places) -> f64 {
+        let Places { counts, body, length, in_passage } = places;
+        let average = self.totals.average().min(PASSAGE as f64);
+        let words = (*length).clamp(1, PASSAGE) as f64 / average;
+        let mut score_of = |passage: &[(usize, usize)]| -> f64 {
+            in_passage.clear();
+            in_passage.resize(counts.len(), 0);
+            passage.iter().for_each(|(_, word)| in_passage[*word] += 1);
+            let score = |(at, body): (usize, &u32)| {
+                let frequency = TITLE * f64::from(counts[at].title) + f64::from(*body);
+                let score = || self.query.words[at].weight() * self.rarities[at] * saturated(frequency, words);
+                if frequency > 0.0 { score() } else { 0.0 }
+            };
+            in_passage.iter().enumerate().map(score).sum()
+        };
+        if *length <= PASSAGE {
+            return score_of(body);
+        }
         let mut best = score_of(&[]);
-        let mut start = 0;
-        while start <= places {
+        for start in (0..=*length).step_by(PASSAGE / 2) {
             let from = body.partition_point(|(place, _)| *place < start);
             let to = body.partition_point(|(place, _)| *place < start + PASSAGE);
             if to > from {
                 best = best.max(score_of(&body[from..to]));
             }
-            start += PASSAGE / 2;
         }
         best
     }
@@ -209,15 +256,6 @@ fn saturated(frequency: f64, length: f64) -> f64 {
 /// About what a word is worth in a record of usual length that has it `frequency` times.
 pub(super) fn about(rarity: f64, frequency: f64) -> f64 {
     rarity * saturated(frequency, 1.0)
-}
-
-/// Adds what is known of the record.
-pub(super) fn add_context(scored: &mut Scored, of_project: bool, created_at: Timestamp, now: Timestamp) {
-    let days = (now.as_second() - created_at.as_second()).max(0) as f64 / 86_400.0;
-    let score = scored.score;
-    scored.parts.project = if of_project { score * PROJECT } else { 0.0 };
-    scored.parts.age = score * AGE * 0.5_f64.powf(days / AGE_HALF_DAYS);
-    scored.score += scored.parts.project + scored.parts.age;
 }
 
 /// The words of a sequence that have a place, with a gap between title and body.

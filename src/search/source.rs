@@ -21,7 +21,6 @@ pub(super) struct Source<'c> {
     postings: Statement<'c>,
     matching: Statement<'c>,
     row: Statement<'c>,
-    sequence: Statement<'c>,
     has: Statement<'c>,
     /// Each has to take a row.
     with: Vec<Narrow>,
@@ -33,9 +32,9 @@ pub(super) struct Source<'c> {
     projects: Vec<i64>,
 }
 
-const ROW: &str =
-    "SELECT id, created, words, kind, severity, origin, golden, domain, project, session, agent, tags FROM docs
-    WHERE doc = ?1";
+const ROW: &str = "
+SELECT id, created, docs.words, kind, severity, origin, golden, domain, project, session, agent, tags, sequences.words
+FROM docs JOIN sequences ON sequences.doc = docs.doc WHERE docs.doc = ?1";
 
 fn limit_of(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
@@ -60,7 +59,6 @@ impl<'c> Source<'c> {
             postings: c.prepare("SELECT doc, col FROM postings WHERE term = ?1 LIMIT ?2")?,
             matching: c.prepare("SELECT rowid FROM text WHERE text MATCH ?1 ORDER BY rowid DESC LIMIT ?2")?,
             row: c.prepare(ROW)?,
-            sequence: c.prepare("SELECT words FROM sequences WHERE doc = ?1")?,
             has: c.prepare("SELECT 1 FROM docs WHERE id = ?1")?,
             filter: expression(c, &with)?,
             with,
@@ -118,18 +116,16 @@ impl<'c> Source<'c> {
         statement.query_map([limit_of(limit)], |row| row.get(0))?.collect()
     }
 
-    /// What `read` makes of the record's words in order; `None` if there is no such record.
-    pub fn sequence<T>(&mut self, doc: i64, read: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<Option<T>> {
-        let found = |row: &rusqlite::Row<'_>| Ok(read(row.get_ref(0)?.as_blob().unwrap_or_default()));
-        self.sequence.query_row([doc], found).optional()
-    }
-
-    /// The row of a record; `None` if there is no such record, or the filters do not take it.
-    pub fn row(&mut self, doc: i64) -> rusqlite::Result<Option<Row>> {
-        let row = self.row.query_row([doc], Row::of).optional()?;
-        let is_taken =
-            |row: &Row| self.with.iter().all(|it| it.accepts(row)) && !self.without.iter().any(|it| it.accepts(row));
-        Ok(row.filter(is_taken))
+    /// What `read` makes of a record's row and its words in order; `None` if there is no such record, or the filters do not
+    /// take it.
+    pub fn read<T>(&mut self, doc: i64, read: impl FnOnce(&Row, &[u8]) -> T) -> rusqlite::Result<Option<T>> {
+        let Source { row, with, without, .. } = self;
+        let mut rows = row.query([doc])?;
+        let Some(found) = rows.next()? else { return Ok(None) };
+        let row = Row::of(found)?;
+        let sequence = found.get_ref(12)?.as_blob().unwrap_or_default();
+        let is_taken = with.iter().all(|it| it.accepts(&row)) && !without.iter().any(|it| it.accepts(&row));
+        Ok(is_taken.then(|| read(&row, sequence)))
     }
 
     /// Whether it has the record.
@@ -138,8 +134,8 @@ impl<'c> Source<'c> {
     }
 
     /// Whether the record is of the project whose records come earlier.
-    pub fn is_of_project(&self, row: &Row) -> bool {
-        row.project.is_some_and(|it| self.projects.contains(&it))
+    pub fn is_of_project(&self, project: Option<i64>) -> bool {
+        project.is_some_and(|it| self.projects.contains(&it))
     }
 
     /// The record's page, and the revision that was indexed.

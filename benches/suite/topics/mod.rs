@@ -12,6 +12,7 @@ mod latency;
 mod record;
 mod recovery;
 mod repository;
+mod search;
 mod worker;
 
 /// Something that is measured.
@@ -22,7 +23,7 @@ pub struct Topic {
 }
 
 /// All topics, in the order of the document. The last is read off the others.
-pub const ALL: [Topic; 9] = [
+pub const ALL: [Topic; 10] = [
     Topic { name: "record", title: "One record", run: record::run },
     Topic { name: "anatomy", title: "Where a recorder's time goes", run: anatomy::run },
     Topic { name: "batch", title: "Many records from one process", run: batch::run },
@@ -31,5 +32,6 @@ pub const ALL: [Topic; 9] = [
     Topic { name: "recovery", title: "Recovery", run: recovery::run },
     Topic { name: "latency", title: "A steady load", run: latency::run },
     Topic { name: "repository", title: "The repository after many small batches", run: repository::run },
+    Topic { name: "search", title: "Search", run: search::run },
     Topic { name: "goals", title: "Goals", run: goals::run },
 ];

@@ -1,5 +1,6 @@
 //! Search as a whole: small collections, real databases.
 
+mod properties;
 mod terms;
 mod tricky;
 mod whole;
