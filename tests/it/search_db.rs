@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     Git, Receipt, SEARCH, SearchDb, Tables, TestHome, Worker, assert_exactly_once, assert_search_agrees, framework,
-    has_strace, opened_search, wait_for,
+    has_strace, in_parallel, opened_search, wait_for,
 };
 
 /// A home with records that are committed and searched, and one that is not.
@@ -314,4 +314,29 @@ fn release_removes_it() {
     let _ = home.homeless(["release", path, "--yes"]).ok();
     let left: Vec<_> = search_files(&home).into_iter().filter(|file| file.exists()).collect();
     assert_eq!(left, Vec::<PathBuf>::new());
+}
+
+/// Twenty searches at once, beside two hundred recorders and a worker that commits and follows: each finds what was
+/// recorded before it began.
+#[test]
+fn searches_beside_recorders_and_a_worker() {
+    let home = TestHome::new();
+    let worker = Worker::quick(&home);
+    let known = home.record("failure", "zanzibar cache");
+    in_parallel(220, 40, |number| {
+        if number % 11 != 0 {
+            let _ = home.record("failure", &format!("beside number {number}"));
+            return;
+        }
+        let own = home.record("failure", &format!("searched word{number}x"));
+        for (words, receipt) in [("zanzibar", &known), (&*format!("word{number}x"), &own)] {
+            let found = home.cmd(["search", words, "--json"]).ok().json();
+            let ids: Vec<_> = found["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].clone()).collect();
+            assert!(ids.contains(&receipt.id.clone().into()), "{words} is not found: {found}");
+        }
+    });
+    worker.wait_until_committed(&home);
+    wait_for("search to be up to date", || (status(&home)["state"] == "current").then_some(()));
+    drop(worker);
+    assert_search_agrees(&home, true);
 }
