@@ -76,6 +76,8 @@ type Key = (i64, i64, RecordId);
 pub struct Listing {
     /// How many records the filter accepts.
     pub count: u64,
+    /// Whether there are more: no more were counted.
+    pub is_more: bool,
     /// What could not be looked at, beside the view's own notes.
     pub notes: Vec<String>,
     /// The first of them.
@@ -134,23 +136,36 @@ impl Listing {
     }
 }
 
-/// Lists the first `limit` records that `filter` accepts, in the order `sort`; 0 is all of them.
+/// What a list is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'f> {
+    /// What is left out.
+    pub filter: &'f Filter,
+    /// The order.
+    pub sort: Sort,
+    /// The most records; 0 is all of them.
+    pub limit: usize,
+    /// How many records are counted, at least; `None` is all of them.
+    pub count_max: Option<u64>,
+}
+
+/// Lists records.
 ///
 /// # Errors
 /// [`Error::Index`].
-pub fn list(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Result<Listing, Error> {
+pub fn list(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
     match (&view.index, &view.search) {
         (Some(_), Some(search)) if search.is_complete() => {
             let beside = view.rows_beside(ROWS_MAX)?;
             if beside.len() <= ROWS_MAX {
-                return list_search(view, search.connection(), &beside, filter, sort, limit);
+                return list_search(view, search.connection(), &beside, wanted);
             }
         }
-        (None, Some(search)) => return list_search(view, search.connection(), &[], filter, sort, limit),
-        (None, None) => return Ok(list_files(view, filter, sort, limit)),
+        (None, Some(search)) => return list_search(view, search.connection(), &[], wanted),
+        (None, None) => return Ok(list_files(view, wanted)),
         (Some(_), _) => {}
     }
-    list_index(view, filter, sort, limit)
+    list_index(view, wanted)
 }
 
 /// Lists what search.db has, and beside it what it does not have: the rows of `beside`, and what the journal has.
@@ -158,19 +173,18 @@ fn list_search(
     view: &View<'_>,
     search: &Connection,
     beside: &[RecordId],
-    filter: &Filter,
-    sort: Sort,
-    limit: usize,
+    wanted: Selection<'_>,
 ) -> Result<Listing, Error> {
+    let Selection { filter, sort, limit, count_max } = wanted;
     let beside: HashSet<RecordId> = beside.iter().copied().chain(view.pending.ids()).collect();
-    let mut count = search::count(search, filter)?;
+    let (mut count, is_more) = search::count(search, filter, count_max)?;
     let mut found: Vec<(Key, Entry)> = Vec::new();
     for id in &beside {
-        count -= u64::from(search::is_listed(search, filter, *id)?);
+        count = count.saturating_sub(u64::from(!is_more && search::is_listed(search, filter, *id)?));
         if let Seen::Visible(recorded) = view.get(*id, view.pending.path_of(*id))? {
             let facts = facts_of(&recorded);
             if accepts(filter, &facts) {
-                count += 1;
+                count += u64::from(!is_more);
                 found.push((sort.key(&facts), Entry::Read(recorded)));
             }
         }
@@ -184,11 +198,12 @@ fn list_search(
     found.sort_by(|(one, _), (other, _)| other.cmp(one));
     found.truncate(wanted);
     let entries = found.into_iter().map(|(_, entry)| entry).collect();
-    Ok(Listing { count, notes: Vec::new(), entries })
+    Ok(Listing { count, is_more, notes: Vec::new(), entries })
 }
 
 /// Lists what index and journal have, without search.db.
-fn list_index(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Result<Listing, Error> {
+fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
+    let Selection { filter, sort, limit, .. } = wanted;
     let mut top = Top::new(sort, limit);
     let mut with_row = HashSet::new();
     if let Some(index) = &view.index {
@@ -216,11 +231,12 @@ fn list_index(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Res
     let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
     let entries = ids.into_iter().map(entry).collect();
     let notes = vec!["search.db is not finished, so this was slower: a worker makes it".into()];
-    Ok(Listing { count, notes, entries })
+    Ok(Listing { count, is_more: false, notes, entries })
 }
 
 /// Lists what files and journal have.
-fn list_files(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Listing {
+fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
+    let Selection { filter, sort, limit, .. } = wanted;
     let deadline = Instant::now() + FILES_FOR;
     let mut top = Top::new(sort, limit);
     let mut found: HashMap<RecordId, Box<Recorded>> = HashMap::new();
@@ -254,7 +270,7 @@ fn list_files(view: &View<'_>, filter: &Filter, sort: Sort, limit: usize) -> Lis
         true => Vec::new(),
         false => vec![format!("only the newest {} were looked at", crate::model::text::counted(seen, "file", "files"))],
     };
-    Listing { count, notes, entries }
+    Listing { count, is_more: false, notes, entries }
 }
 
 /// Whether `filter` accepts the record of `facts`.

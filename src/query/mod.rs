@@ -9,7 +9,8 @@
 //! 5. A record that was retracted or erased is never shown. A hit whose revision the index does not have is not shown.
 //!
 //! [`View`] is a home at one moment. `pending` reads the journal, `files` the records' files where there is no index,
-//! `lookup` resolves what a person calls a record by, `list`, `search` and `recall` are the commands of these names.
+//! `lookup` resolves what a person calls a record by, `names` says which names records have. `list`, `retracted`, `show`,
+//! `search` and `recall` are what the commands of these names answer.
 
 mod files;
 mod list;
@@ -23,7 +24,7 @@ mod search;
 mod show;
 mod view;
 
-pub use list::{Listing, Sort, list};
+pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
 pub use pending::{Pending, Seen};

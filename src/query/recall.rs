@@ -16,12 +16,14 @@ use crate::model::{Field, Kind};
 use crate::search::{Filter, Query};
 
 use super::search::{Ask as SearchAsk, search};
-use super::{Error, Recorded, Sort, View, list};
+use super::{Error, Recorded, Selection, Sort, View, list};
 
 /// The candidates that are compared with what is asked for.
 const CANDIDATES_MAX: usize = 400;
 /// The records that followed, of each time.
 const FOLLOWED_MAX: usize = 3;
+/// The records after a failure that are looked at.
+const LATER_MAX: usize = 50;
 /// The lines of an error that are compared.
 const LINES_MAX: usize = 200;
 /// The characters that are searched for.
@@ -96,7 +98,9 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
 fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error> {
     let Some(session) = &failure.provenance().session else { return Ok(Vec::new()) };
     let filter = Filter { sessions: vec![session.clone()], since: Some(failure.created_at), ..Filter::default() };
-    let mut later = list(view, &filter, Sort::Oldest, 50)?.records(view)?;
+    let mut later =
+        list(view, Selection { filter: &filter, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) })?
+            .records(view)?;
     let is_later = |it: &Recorded| {
         (it.created_at, it.id) > (failure.created_at, failure.id) && it.provenance().session.as_ref() == Some(session)
     };

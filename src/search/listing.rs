@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use uuid::Uuid;
 
 use super::filter::{Filter, Name, State};
-use super::schema::{kind_number, origin_number};
+use super::schema::{kind_number, meta, origin_number};
 use crate::model::{RecordId, Revision};
 
 /// The order of a list.
@@ -59,15 +59,26 @@ pub fn listed(c: &Connection, filter: &Filter, order: Order, limit: usize) -> ru
     rows.collect()
 }
 
-/// How many records `filter` accepts.
+/// How many records `filter` accepts, and whether there are more: no more than `max` are counted.
 ///
 /// # Errors
 /// SQLite's.
-pub fn count(c: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
-    let Some(condition) = Condition::of(c, filter)? else { return Ok(0) };
-    let sql = format!("SELECT count(*) FROM docs {}", condition.sql);
-    let count: i64 = c.query_row(&sql, params_from_iter(condition.values), |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or(0))
+pub fn count(c: &Connection, filter: &Filter, max: Option<u64>) -> rusqlite::Result<(u64, bool)> {
+    let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+    if filter.is_empty() {
+        return Ok((unsigned(meta::<Option<i64>>(c, "docs")?.flatten().unwrap_or(0)), false));
+    }
+    let Some(condition) = Condition::of(c, filter)? else { return Ok((0, false)) };
+    if let Some(docs) = condition.known {
+        return Ok((unsigned(docs), false));
+    }
+    let most = max.map_or(i64::MAX, |max| i64::try_from(max).unwrap_or(i64::MAX).saturating_add(1));
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM docs {} LIMIT {most})", condition.sql);
+    let count = unsigned(c.query_row(&sql, params_from_iter(condition.values), |row| row.get(0))?);
+    Ok(match max {
+        Some(max) if count > max => (max, true),
+        _ => (count, false),
+    })
 }
 
 /// Whether the database has the record `id`, and `filter` accepts it as it is there.
@@ -93,17 +104,34 @@ pub fn names(c: &Connection, name: Name, limit: usize) -> rusqlite::Result<Vec<S
     statement.query_map(values, |row| row.get(0))?.collect()
 }
 
-/// The records whose id ends with the hex digits `end`, with their paths.
+/// The records whose id ends with the hex digits `end`, with their paths. Eight digits and more are found by an index.
 ///
 /// # Errors
 /// SQLite's.
 pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<Vec<(RecordId, String)>> {
-    // The first query reads the index of ids alone.
-    let sql =
-        "SELECT id, path FROM docs WHERE id IN (SELECT id FROM docs WHERE substr(hex(id), -?2) = upper(?1)) LIMIT ?3";
-    let mut statement = c.prepare(sql)?;
-    let (digits, limit) = (i64::try_from(end.len()).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
-    statement.query_map((end, digits, limit), |row| Ok((id_in(row)?, row.get(1)?)))?.collect()
+    let end = end.to_ascii_lowercase();
+    // Whole bytes of the end, at most the four that have an index.
+    let bytes = (end.len() / 2).min(4);
+    let digits = &end[end.len() - 2 * bytes..];
+    let bytes: Vec<u8> =
+        (0..bytes).filter_map(|at| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()).collect();
+    let condition = match bytes.len() {
+        0 => String::new(),
+        4 => "WHERE substr(id, 13) = ?1".to_owned(),
+        bytes => format!("WHERE substr(id, {}) = ?1", 17 - bytes),
+    };
+    // The ids have an index of their own, which is read where the end has none.
+    let mut statement = c.prepare(&format!("SELECT id FROM docs {condition}"))?;
+    let mut rows = if bytes.is_empty() { statement.query([])? } else { statement.query([bytes])? };
+    let mut path = c.prepare("SELECT path FROM docs WHERE id = ?1")?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?.filter(|_| found.len() < limit) {
+        let id = id_in(row)?;
+        if id.0.simple().to_string().ends_with(&end) {
+            found.push((id, path.query_row([id.0.as_bytes().as_slice()], |row| row.get(0))?));
+        }
+    }
+    Ok(found)
 }
 
 fn id_in(row: &Row<'_>) -> rusqlite::Result<RecordId> {
@@ -112,17 +140,28 @@ fn id_in(row: &Row<'_>) -> rusqlite::Result<RecordId> {
 }
 
 /// A filter as SQL.
+///
+/// Of a column with an index, one value or few records are looked up there, and sorted. Several values that many records
+/// have are met soon in the order of the list, so their index is not used: a `+` before the column says so.
+#[derive(Default)]
 struct Condition {
     sql: String,
     values: Vec<Value>,
+    /// How many records it accepts, if the names say it.
+    known: Option<i64>,
+    parts: usize,
 }
+
+/// So many records are sorted rather than met in the order of the list.
+const SORTED_MAX: i64 = 5_000;
 
 impl Condition {
     /// `None` if a name is asked for that no record has.
     fn of(c: &Connection, filter: &Filter) -> rusqlite::Result<Option<Condition>> {
-        let mut condition = Condition { sql: String::new(), values: Vec::new() };
+        let mut condition = Condition::default();
         let numbers = |numbers: Vec<i64>| numbers.into_iter().map(Value::Integer).collect::<Vec<_>>();
-        condition.one_of("kind", numbers(filter.kinds.iter().map(|it| kind_number(*it)).collect()));
+        let kinds: Vec<i64> = filter.kinds.iter().map(|it| kind_number(*it)).collect();
+        condition.one_of(if kinds.len() > 1 { "+kind" } else { "kind" }, numbers(kinds));
         condition.one_of("severity", numbers(filter.severities.iter().map(|it| i64::from(it.get())).collect()));
         condition.one_of("origin", numbers(filter.origins.iter().map(|it| origin_number(*it)).collect()));
         let golden = filter.states.iter().map(|it| i64::from(*it == State::Golden)).collect();
@@ -147,18 +186,37 @@ impl Condition {
             if found.is_empty() {
                 return Ok(None);
             }
-            match name {
-                Name::Domain => condition.one_of("domain", numbers(found)),
-                Name::Project => condition.one_of("project", numbers(found)),
-                Name::Session => condition.one_of("session", numbers(found)),
-                Name::Agent => condition.one_of("agent", numbers(found)),
-                Name::Tag => {
-                    let sql = format!("doc IN (SELECT doc FROM tags WHERE tag IN ({}))", places(found.len()));
-                    condition.and(&sql, numbers(found));
-                }
-            }
+            let docs = found.iter().map(|(_, docs)| docs).sum();
+            let (is_one, is_few) = (found.len() == 1, docs <= SORTED_MAX);
+            condition.named(name, numbers(found.into_iter().map(|(n, _)| n).collect()), is_one, is_few);
+            condition.known = Some(docs).filter(|_| is_one && condition.parts == 1);
         }
         Ok(Some(condition))
+    }
+
+    /// The records that have one of the names `numbers`.
+    fn named(&mut self, name: Name, numbers: Vec<Value>, is_one: bool, is_few: bool) {
+        let column = match name {
+            Name::Domain => "domain",
+            Name::Project => "project",
+            Name::Session => "session",
+            Name::Agent => "agent",
+            Name::Tag => {
+                let places = places(numbers.len());
+                let sql = match is_few {
+                    true => format!("doc IN (SELECT doc FROM tags WHERE tag IN ({places}))"),
+                    false => format!(
+                        "EXISTS (SELECT 1 FROM tags WHERE tags.tag IN ({places}) AND tags.created = docs.created \
+                         AND tags.doc = docs.doc)"
+                    ),
+                };
+                return self.and(&sql, numbers);
+            }
+        };
+        match is_one || is_few {
+            true => self.one_of(column, numbers),
+            false => self.one_of(&format!("+{column}"), numbers),
+        }
     }
 
     fn one_of(&mut self, column: &str, values: Vec<Value>) {
@@ -171,6 +229,8 @@ impl Condition {
         self.sql.push_str(if self.sql.is_empty() { "WHERE " } else { " AND " });
         self.sql.push_str(sql);
         self.values.extend(values);
+        self.known = None;
+        self.parts += 1;
     }
 }
 
@@ -178,16 +238,105 @@ fn places(count: usize) -> String {
     vec!["?"; count].join(", ")
 }
 
-/// The numbers of the names of the sort `name` that are asked for.
-fn matching(c: &Connection, name: Name, wanted: &[String]) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = c.prepare("SELECT n, name FROM names WHERE what = ?1 AND docs > 0")?;
+/// The names of the sort `name` that are asked for: their numbers, and how many records have each.
+fn matching(c: &Connection, name: Name, wanted: &[String]) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut statement = c.prepare("SELECT n, name, docs FROM names WHERE what = ?1 AND docs > 0")?;
     let mut rows = statement.query([name as i64])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let is: String = row.get(1)?;
         if wanted.iter().any(|wanted| name.matches(&is, wanted)) {
-            found.push(row.get(0)?);
+            found.push((row.get(0)?, row.get(2)?));
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Doc, Writer, create};
+    use super::*;
+    use crate::model::{Kind, Learning, Origin, Provenance, Record, Severity};
+
+    /// Records 1 to 40: every second a failure, every third in `ci`, with the tags `a` and sometimes `b`.
+    fn database() -> Connection {
+        let mut c = Connection::open_in_memory().expect("there is memory");
+        create(&c).expect("it is empty");
+        let transaction = c.transaction().expect("it is free");
+        let mut writer = Writer::open(&transaction).expect("it has its tables");
+        for n in 1..=40_u8 {
+            let learning = Learning {
+                title: format!("number {n}"),
+                domain: if n % 3 == 0 { "ci".into() } else { "ops".into() },
+                severity: Severity::new(n % 5 + 1).expect("1 to 5"),
+                tags: if n % 4 == 0 { "a,b".into() } else { "a".into() },
+                ..Learning::default()
+            };
+            let record = if n % 2 == 0 { Record::Failure(learning) } else { Record::Success(learning) };
+            let provenance = Provenance { origin: Some(Origin::Hook), ..Provenance::default() };
+            writer.put(&doc(n, &record, &provenance)).expect("it is taken");
+        }
+        writer.finish().expect("it is taken");
+        transaction.commit().expect("it is taken");
+        c
+    }
+
+    fn doc<'a>(n: u8, record: &'a Record, provenance: &'a Provenance) -> Doc<'a> {
+        Doc {
+            id: RecordId(Uuid::from_u128(u128::from(n) << 64 | u128::from(n))),
+            revision: None,
+            created_at: jiff::Timestamp::from_second(i64::from(n)).expect("a time"),
+            path: "p.md",
+            record,
+            provenance,
+            golden: false,
+        }
+    }
+
+    fn numbers(c: &Connection, filter: &Filter, order: Order, limit: usize) -> Vec<u8> {
+        let listed = listed(c, filter, order, limit).expect("readable");
+        listed.into_iter().map(|it| it.id.0.as_u128() as u8).collect()
+    }
+
+    #[test]
+    fn each_condition_takes_what_its_filter_accepts() {
+        let c = database();
+        let wanted = |is: fn(u8) -> bool| (1..=40).rev().filter(|n| is(*n)).collect::<Vec<u8>>();
+        let none = Filter::default();
+        type Case = (Filter, fn(u8) -> bool);
+        let cases: [Case; 9] = [
+            (none.clone(), |_| true),
+            (Filter { kinds: vec![Kind::Failure], ..none.clone() }, |n| n % 2 == 0),
+            (Filter { kinds: vec![Kind::Failure, Kind::Success], ..none.clone() }, |_| true),
+            (Filter { domains: vec!["CI".into()], ..none.clone() }, |n| n % 3 == 0),
+            (Filter { domains: vec!["ci".into(), "ops".into()], ..none.clone() }, |_| true),
+            (Filter { tags: vec!["b".into()], kinds: vec![Kind::Failure], ..none.clone() }, |n| n % 4 == 0),
+            (Filter { severities: vec![Severity::LEAST], ..none.clone() }, |n| n % 5 == 0),
+            (Filter { origins: vec![Origin::Person], ..none.clone() }, |_| false),
+            (Filter { sessions: vec!["s".into()], ..none.clone() }, |_| false),
+        ];
+        for (filter, is) in cases {
+            let wanted = wanted(is);
+            assert_eq!(numbers(&c, &filter, Order::Newest, 100), wanted, "{filter:?}");
+            assert_eq!(count(&c, &filter, None).expect("readable"), (wanted.len() as u64, false), "{filter:?}");
+            let oldest: Vec<u8> = wanted.iter().rev().take(3).copied().collect();
+            assert_eq!(numbers(&c, &filter, Order::Oldest, 3), oldest, "{filter:?}");
+        }
+        let some = Filter { kinds: vec![Kind::Failure], ..none };
+        assert_eq!(count(&c, &some, Some(5)).expect("readable"), (5, true));
+        assert_eq!(numbers(&c, &some, Order::Severity, 3), [34, 24, 14]);
+    }
+
+    #[test]
+    fn names_and_ends_of_ids_are_found() {
+        let c = database();
+        assert_eq!(names(&c, Name::Tag, 10).expect("readable"), ["a", "b"]);
+        assert_eq!(names(&c, Name::Domain, 1).expect("readable"), ["ops"]);
+        for (end, wanted) in
+            [("0000000a", 1), ("a", 2), ("0a", 1), ("00a", 1), ("000000000000000a000000000000000a", 1), ("ff", 0)]
+        {
+            assert_eq!(ids_ending(&c, end, 10).expect("readable").len(), wanted, "{end}");
+        }
+        assert_eq!(ids_ending(&c, "0", 1).expect("readable").len(), 1);
+    }
 }

@@ -51,6 +51,7 @@ CREATE TABLE docs (
     words INTEGER NOT NULL
 );
 CREATE INDEX docs_created ON docs (created);
+CREATE INDEX docs_end ON docs (substr(id, 13));
 CREATE INDEX docs_kind ON docs (kind, created);
 CREATE INDEX docs_domain ON docs (domain, created);
 CREATE INDEX docs_project ON docs (project, created);

@@ -137,10 +137,14 @@ impl Stage {
     /// Runs every command on `home`. Returns what was wrong.
     fn attempt(&self, home: &Path) -> Result<(), String> {
         let title = format!("with {}", self.secret);
-        let commands: [&[&str]; 8] = [
+        let commands: [&[&str]; 12] = [
             &["record", "failure", "--title", &title, "--domain", "d"],
             &["hook"],
             &["status"],
+            &["list", "--json"],
+            &["search", "t"],
+            &["show", "memory/failures", "aa", "--history"],
+            &["recall", "--command", "t"],
             &["flush", "--timeout", "5", "--set", "history.packs_max=2"],
             &["verify"],
             &["recover", "--timeout", "5"],

@@ -1,4 +1,4 @@
-//! Reading with somebody sitting before it: width, colours, the pager.
+//! Reading at a terminal: width, colours, the pager.
 
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use indelible::fs::os::Stream;
 use indelible::home::Home;
 use indelible::model::text::{shell_word, shortened, visible_line};
 use indelible::model::{Kind, Origin, Severity};
-use indelible::query::{Sort, View, known};
+use indelible::query::{Recorded, Selection, Sort, View, known, list};
 use indelible::search::{Filter, Name, State};
 use indelible::target::history::HistoryOptions;
 
@@ -113,11 +113,13 @@ fn values<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<CompletionCandid
 /// The newest records, each by the end of its id.
 pub fn ids() -> Vec<CompletionCandidate> {
     let newest = |view: &View<'_>| {
-        let listing = indelible::query::list(view, &Filter::default(), Sort::Newest, RECORDS_MAX).ok()?;
+        let filter = Filter::default();
+        let wanted = Selection { filter: &filter, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
+        let listing = list(view, wanted).ok()?;
         listing.records(view).ok()
     };
     let records = read(newest).unwrap_or_default();
-    let candidate = |(at, it): (usize, indelible::query::Recorded)| {
+    let candidate = |(at, it): (usize, Recorded)| {
         let help = format!("{}: {}", it.kind(), shortened(&visible_line(it.title()), TITLE_CHARS_MAX));
         CompletionCandidate::new(it.id.short()).help(Some(help.into())).display_order(Some(at))
     };

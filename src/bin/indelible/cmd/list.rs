@@ -2,7 +2,7 @@
 
 use indelible::fs::os::Stream;
 use indelible::model::text::{counted, number};
-use indelible::query::{self, Listing, Recorded, Retracted, Sort, View, list, retracted};
+use indelible::query::{self, Listing, Recorded, Retracted, Selection, Sort, View, list, retracted};
 use indelible::search::{Filter, UnknownValue};
 use serde_json::json;
 
@@ -15,6 +15,8 @@ use crate::reading::{self, csv, pager};
 
 const WHAT: &str = "the records could not be listed";
 
+/// So many records are counted for people; to count a million takes longer than to list the first.
+const COUNT_MAX: u64 = 10_000;
 /// The state of records that are not shown, only counted with when and why.
 const RETRACTED: &str = "retracted";
 
@@ -43,7 +45,10 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
         say_retracted(context, args, &found, view.notes());
         return Ok(Exit::Done);
     }
-    let listing = list(&view, &filter, sort, args.limit).map_err(reading::failed(WHAT))?;
+    let is_text = !(context.json || args.jsonl || args.csv);
+    let count_max = is_text.then_some(COUNT_MAX);
+    let wanted = Selection { filter: &filter, sort, limit: args.limit, count_max };
+    let listing = list(&view, wanted).map_err(reading::failed(WHAT))?;
     let notes: Vec<String> = view.notes().iter().chain(&listing.notes).cloned().collect();
     reading::say_notes(context, &notes);
     say(context, args, listing, &view, sort, &notes).map_err(reading::failed(WHAT))?;
@@ -64,7 +69,7 @@ fn say(
     sort: Sort,
     notes: &[String],
 ) -> Result<(), query::Error> {
-    let (count, shown) = (listing.count, listing.len());
+    let (count, is_more, shown) = (listing.count, listing.is_more, listing.len());
     if args.jsonl {
         listing.for_each(view, |it| output::json(&it))?;
     } else if args.csv {
@@ -75,22 +80,23 @@ fn say(
         output::json(&json!({ "count": count, "records": listing.records(view)?, "notes": notes }));
     } else {
         let screen = Screen::of_stdout();
-        let text = format!("{}\n{}", heading(count, shown, sort), lines(&screen, &listing.records(view)?));
+        let text = format!("{}\n{}", heading(count, is_more, shown, sort), lines(&screen, &listing.records(view)?));
         pager::show(&screen, &text);
     }
     Ok(())
 }
 
 /// How many there are, and which of them follow.
-fn heading(count: u64, shown: usize, sort: Sort) -> String {
-    let records = counted(count, "record", "records");
+fn heading(count: u64, is_more: bool, shown: usize, sort: Sort) -> String {
+    let more = if is_more { "more than " } else { "" };
+    let records = format!("{more}{}", counted(count, "record", "records"));
     let order = match sort {
         Sort::Newest => "the newest",
         Sort::Oldest => "the oldest",
         Sort::Severity => "the most serious",
     };
     match shown as u64 {
-        shown if shown == count => records,
+        shown if shown == count && !is_more => records,
         1 => format!("{records}, {order}:"),
         shown => format!("{records}, {order} {}:", number(shown)),
     }
