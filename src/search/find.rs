@@ -109,6 +109,9 @@ type Place = (usize, i64);
 /// # Errors
 /// SQLite's.
 pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &Options<'_>) -> rusqlite::Result<Hits> {
+    // One snapshot of each, and no lock taken for every row that is read.
+    let outside = sources.iter().filter(|it| it.is_autocommit());
+    let _snapshots = outside.map(|it| it.unchecked_transaction()).collect::<rusqlite::Result<Vec<_>>>()?;
     let opened = sources.iter().map(|it| Source::open(it, query, filter, options.project));
     let sources = opened.collect::<rusqlite::Result<Vec<_>>>()?;
     let words = query.words.iter().map(|it| it.token.clone()).collect();
@@ -294,13 +297,17 @@ impl Search<'_, '_> {
         }
         found.sort_unstable_by(by_value);
         let mut left = most;
-        for (place, _) in found {
-            if left == 0 {
-                self.looked.is_bounded = true;
-                break;
+        let mut rest = found.as_mut_slice();
+        while left > 0 && !rest.is_empty() {
+            let (next, others) = rest.split_at_mut(left.min(rest.len()));
+            // In the order of the tables: neighbours lie on one page, which is read once.
+            next.sort_unstable_by_key(|it| it.0);
+            for (place, _) in next {
+                left -= usize::from(self.score(*place, scorer, options, ranked)?);
             }
-            left -= usize::from(self.score(place, scorer, options, ranked)?);
+            rest = others;
         }
+        self.looked.is_bounded |= !rest.is_empty();
         Ok(())
     }
 

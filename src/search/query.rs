@@ -114,14 +114,14 @@ impl Query {
             Item::Phrase(text) => {
                 self.add_words(text);
                 let phrase = phrase(text);
-                if phrase.stems.len() > 1 && self.phrases.len() < ITEMS_MAX {
-                    self.phrases.push(phrase);
+                if phrase.stems.len() > 1 {
+                    add_phrase(&mut self.phrases, phrase);
                 }
             }
             Item::Without(text) => {
                 let phrase = phrase(text);
-                if !phrase.stems.is_empty() && self.without.len() < ITEMS_MAX {
-                    self.without.push(phrase);
+                if !phrase.stems.is_empty() {
+                    add_phrase(&mut self.without, phrase);
                 }
             }
             Item::Filter { name, value, without: false } => self.filter.add(name, value, now)?,
@@ -168,6 +168,12 @@ impl Query {
     }
 }
 
+fn add_phrase(phrases: &mut Vec<Phrase>, phrase: Phrase) {
+    if phrases.len() < ITEMS_MAX && phrases.iter().all(|it| it.stems != phrase.stems) {
+        phrases.push(phrase);
+    }
+}
+
 fn phrase(text: &str) -> Phrase {
     let (mut stems, mut wholes) = (Vec::new(), Vec::new());
     expand(text, |token| match token.role {
@@ -210,7 +216,6 @@ impl<'t> Iterator for Items<'t> {
 }
 
 fn first_item(text: &str) -> (Item<'_>, &str) {
-    let (plain, rest) = until_space(text);
     let inner = text.strip_prefix('-');
     let after = inner.unwrap_or(text);
     if let Some((name, after)) = filter_name(after) {
@@ -222,6 +227,8 @@ fn first_item(text: &str) -> (Item<'_>, &str) {
     if let Some((words, rest)) = quoted(after) {
         return (if inner.is_some() { Item::Without(words) } else { Item::Phrase(words) }, rest);
     }
+    // Not before it is needed: many quotes without a space would be read through for each of them.
+    let (plain, rest) = until_space(text);
     match plain.strip_prefix('-').filter(|word| is_exclusion(word)) {
         Some(word) => (Item::Without(word), rest),
         None => (Item::Words(plain), rest),
