@@ -51,7 +51,7 @@ fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Prog
     // Its folder is gone where `memory/` was moved away.
     let (folder, _) = split(INDEX);
     home.dir().make_folder(folder)?;
-    let _ = home.dir().sync()?;
+    home.dir().sync()?;
     report.index_kept = keep_a_copy(home)?;
     crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
     let (mut index, base) = empty_index(home)?;

@@ -360,7 +360,8 @@ fn one_recovery_brings_every_combination_to_agreement_and_a_second_does_nothing(
         (State::Restored, OnDisk::Torn),
         (State::Restored, OnDisk::Older),
     ];
-    let with_journal = states.into_iter().filter(|(_, on_disk)| *on_disk == OnDisk::Intact).map(|it| (it, true));
+    // With the journal there, all of it is applied again: one home shows that.
+    let with_journal = [((State::Restored, OnDisk::Intact), true)];
     let cases: Vec<_> = states.into_iter().map(|it| (it, false)).chain(with_journal).collect();
     in_parallel(cases.len(), 2, |number| {
         let ((state, on_disk), kept) = cases[number];
