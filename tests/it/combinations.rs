@@ -165,7 +165,9 @@ fn harm(home: &TestHome, case: &Case, on_disk: OnDisk, state: State, number: usi
             let _ = fs::remove_file(&path);
             Ok(())
         }
-        File::Torn => fs::write(&path, if number % 2 == 0 { String::new() } else { "\0".repeat(case.current.len()) }),
+        File::Torn => {
+            fs::write(&path, if number.is_multiple_of(2) { String::new() } else { "\0".repeat(case.current.len()) })
+        }
         File::Edited => fs::write(&path, &case.edited),
     }
     .expect("the file can be changed");
