@@ -57,7 +57,7 @@ fn behind_a_segment_of_a_newer_program_records_are_kept_until_one_comes_that_rea
     assert!(log.stdout.contains("before the newer program") && !log.stdout.contains("behind it"), "{log}");
     // What lies behind it is counted alike.
     assert_eq!(home.status()["pending"]["records"], 5);
-    let verify = home.verify().exits(1);
+    let verify = home.verify().exits(78);
     assert!(verify.stdout.contains("segment 2 has format 3"), "{verify}");
     assert_eq!(home.cmd(["verify", "--json"]).run().json()["pending"], 5);
     let worker = home.cmd(["worker"]).run().exits(78);
