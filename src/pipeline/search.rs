@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Pipeline;
 use crate::model::RecordId;
+use crate::model::text::chain;
 use crate::progress::Progress;
 use crate::target::search::{Bound, Following, Search};
 
@@ -38,6 +39,10 @@ impl Pipeline<'_> {
     pub fn end_search(&mut self) {
         if let Some(search) = &mut self.search {
             search.end();
+        }
+        // What was trimmed from the feed is in the index's log, which a reader beside no other process reads whole.
+        if let Err(error) = self.rows.maintain() {
+            tracing::warn!(error = chain(&error), "the index's log stays as it is");
         }
     }
 

@@ -177,7 +177,7 @@ impl Index {
             let sql = format!("SELECT {columns} FROM records WHERE id = ?1");
             let texts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let found: Option<(Option<String>, Option<String>)> =
-                self.connection.query_row(&sql, [id.to_string()], texts).optional()?;
+                self.connection.prepare_cached(&sql)?.query_row([id.to_string()], texts).optional()?;
             let Some((Some(revision), fields)) = found else { return Ok(None) };
             let fields = Amended::fields_of_line(&fields.unwrap_or_default());
             Ok(revision.parse().ok().map(|revision| Amended { revision, fields }))

@@ -62,8 +62,9 @@ pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
 pub(super) fn exactly(connection: &Connection, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
     let exactly = columns_or_null(connection, "records", &EXACT)?;
     let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
     let (headline, domain): (Option<String>, Option<String>) =
-        connection.query_row(&sql, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        statement.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(restored(record, headline, domain))
 }
 
@@ -119,7 +120,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
 /// The version of the schema, and whether the tables are the framework's, so that rows have to fit its readers.
 pub(super) fn layout(connection: &Connection) -> Result<(Option<u32>, bool), rusqlite::Error> {
     let mut statement =
-        connection.prepare("SELECT name, value FROM indelible WHERE name IN ('schema', 'framework')")?;
+        connection.prepare_cached("SELECT name, value FROM indelible WHERE name IN ('schema', 'framework')")?;
     let mut rows = statement.query([])?;
     let (mut schema, mut is_framework) = (None, false);
     while let Some(row) = rows.next()? {

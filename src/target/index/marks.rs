@@ -41,7 +41,7 @@ impl Index {
                 return Ok(());
             }
             let sql = format!("SELECT id, state, revision, at, because FROM marks {which}");
-            let mut statement = self.connection.prepare(&sql)?;
+            let mut statement = self.connection.prepare_cached(&sql)?;
             let mut rows = statement.query(with)?;
             while let Some(row) = rows.next()? {
                 let text = |at| row.get::<_, String>(at);

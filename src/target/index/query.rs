@@ -36,7 +36,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn find(&self, id: RecordId) -> Result<Option<Known>, Error> {
         let sql = "SELECT id, kind, path, row_id, created_at FROM records WHERE id = ?1";
-        let find = || self.connection.query_row(sql, [id.to_string()], known).optional();
+        let find = || self.connection.prepare_cached(sql)?.query_row([id.to_string()], known).optional();
         find().map_err(self.error("look up a record in the index"))
     }
 
@@ -111,7 +111,7 @@ impl Index {
             let columns = columns_or_null(&self.connection, "records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
             let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
-            let found = self.connection.query_row(&sql, [known.id.to_string()], read).optional()?;
+            let found = self.connection.prepare_cached(&sql)?.query_row([known.id.to_string()], read).optional()?;
             Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
         };
         read().map_err(self.error("read a record from the index"))
@@ -154,7 +154,7 @@ fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>,
         })
         .map_err(|ReadError(error)| error)
     };
-    connection.query_row(&sql, [row_id], read).optional()
+    connection.prepare_cached(&sql)?.query_row([row_id], read).optional()
 }
 
 /// A record's provenance, in a row of `records`, after its key.

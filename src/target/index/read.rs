@@ -82,7 +82,7 @@ impl Index {
             let columns = columns_or_null(&self.connection, table, &["updated_at", "is_golden"])?;
             let sql = format!("SELECT {columns} FROM {table} WHERE id = ?1");
             let columns = |row: &Row<'_>| Ok((row.get::<_, Value>(0)?, row.get::<_, Value>(1)?));
-            let row = self.connection.query_row(&sql, [known.row_id], columns).optional()?;
+            let row = self.connection.prepare_cached(&sql)?.query_row([known.row_id], columns).optional()?;
             Ok((row.unwrap_or((Value::Null, Value::Null)), framework::layout(&self.connection)?.1))
         };
         let ((updated, golden), is_framework) = read().map_err(self.error("read a record from the index"))?;

@@ -224,7 +224,8 @@ pub(super) fn value_of<T: rusqlite::types::FromSql>(
     connection: &Connection,
     name: &str,
 ) -> Result<Option<T>, rusqlite::Error> {
-    connection.query_row("SELECT value FROM indelible WHERE name = ?1", [name], |row| row.get(0)).optional()
+    let mut statement = connection.prepare_cached("SELECT value FROM indelible WHERE name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
 }
 
 /// The table for a kind's rows: the columns that we fill, and their values.
@@ -297,7 +298,7 @@ pub(crate) fn column_of(field: Field) -> Option<&'static str> {
 
 /// The names of the columns of `table`; empty if there is no such table.
 pub(crate) fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, rusqlite::Error> {
-    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let mut statement = connection.prepare_cached("SELECT name FROM pragma_table_info(?1)")?;
     statement.query_map([table], |row| row.get(0))?.collect()
 }
 
