@@ -326,6 +326,26 @@ fn two_amendments_that_knew_nothing_of_each_other_are_merged_as_the_worker_merge
 }
 
 #[test]
+fn an_amendment_from_before_a_restoration_counts_if_it_knew_of_the_retraction() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "t");
+    let subject = Subject::of(&home, &receipt);
+    put(&home, &[subject.retract(2), subject.restore(5)]);
+    home.flush();
+    let mut amendments = Vec::new();
+    for (n, base, field) in [(4, 3, "title"), (3, 1, "domain")] {
+        let Op::Amend(mut it) = subject.amend(n, field, "new text") else { panic!("it amends") };
+        it.change.base.n = base;
+        amendments.push(Op::Amend(it));
+    }
+    put(&home, &amendments);
+    assert_now_and_later(&home, || {
+        let shown = shown(&home, &receipt.id);
+        assert_eq!((&shown["title"], &shown["domain"]), (&"new text".into(), &"ci".into()));
+    });
+}
+
+#[test]
 fn a_record_is_named_by_its_id_the_end_of_it_or_a_path() {
     let home = TestHome::new();
     let receipts = home.record_each("named");
