@@ -143,7 +143,7 @@ pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             break;
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };
-        let line = best_line(ask.query, recorded.record());
+        let line = best_line(ask.query, recorded.record(), &hit.parts);
         hits.push(Hit { recorded, score: hit.score, parts: hit.parts, matched: hit.matched, line });
     }
     let search::Looked { words, frequent, candidates, .. } = found.looked;

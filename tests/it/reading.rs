@@ -585,10 +585,11 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         let by_command = recall(&["--command", "cargo test"]).exits(0).json();
         assert_eq!((&by_command["count"], &by_command["sessions"]), (&2.into(), &2.into()), "{by_command}");
         let times = by_command["times"].as_array().expect("a list");
-        assert_eq!(times[0]["session"], "two", "the newest first");
+        assert_eq!((&times[0]["session"], &times[0]["same"]), (&"two".into(), &"command".into()), "the newest first");
         assert_eq!(times[1]["followed"][0]["title"], "cloned it");
         let by_error = recall(&["--error", &format!("   Compiling x\n{error}\nsome more")]).exits(0).json();
         assert_eq!(by_error["count"], 2, "numbers and folders do not count: {by_error}");
+        assert_eq!(by_error["times"][0]["same"], "failure", "{by_error}");
         let by_stdin = home.cmd(["recall", "--error", "-", "--json"]).stdin(error).ok().json();
         assert_eq!(by_stdin["count"], 2);
         assert_eq!(recall(&["--error", "use of moved value: `b`"]).exits(0).json()["count"], 1, "a part of the line");
@@ -596,8 +597,12 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         assert_eq!(recall(&["--command", "cargo testing"]).exits(1).json()["count"], 0);
         let _ = recall(&["--error", "error[E0502]: cannot borrow `b` as mutable"]).exits(1);
         let _ = recall(&["--error", "severity:x -y \" kind:none"]).exits(1);
+        let text = home.cmd(["recall", "--error", error]).ok().stdout;
+        assert!(text.contains("the same failure came 2 times in 2 sessions"), "{text}");
+        let text = home.cmd(["recall", "--error", "use of moved value: `b`"]).ok().stdout;
+        assert!(text.contains("the same error line came 1 time in 1 session, on "), "{text}");
         let text = home.cmd(["recall", "--command", "cargo test"]).ok().stdout;
-        assert!(text.contains("it failed 2 times in 2 sessions") && text.contains("then "), "{text}");
+        assert!(text.contains("the same command failed 2 times in 2 sessions") && text.contains("then "), "{text}");
     }
 }
 
