@@ -24,6 +24,8 @@ const RECORDS_FOR: Duration = Duration::from_millis(1_200);
 const FILES_FOR: Duration = Duration::from_millis(600);
 /// The most rows above search.db's watermark that are read.
 pub(super) const ROWS_MAX: usize = 10_000;
+/// So many rows are read without it being noticed.
+pub(super) const ROWS_QUICK: usize = 1_000;
 /// So many hits more are looked for, since some may turn out to be of an older revision.
 const SPARE: usize = 50;
 
@@ -221,7 +223,7 @@ impl Beside {
                 self.records.insert(id, *recorded);
             }
         }
-        if is_whole {
+        if is_whole && self.rows > ROWS_QUICK {
             notes.push("search.db is not finished, so this was slower: a worker makes it".into());
         }
         Ok(is_whole)

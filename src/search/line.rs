@@ -20,6 +20,8 @@ pub struct BestLine {
     pub text: String,
     /// What matched, in bytes of `text`, in order and apart from each other.
     pub marks: Vec<Range<usize>>,
+    /// Whether it begins inside of its line.
+    pub is_cut: bool,
 }
 
 /// What a word of the headline counts in another line: a hit is shown with its headline, and the line has to say more.
@@ -53,7 +55,7 @@ pub fn best_line(query: &Query, record: &Record, parts: &Parts) -> BestLine {
             (text, line) = (tags.trim().to_owned(), of_tags);
         }
     }
-    shortened(BestLine { text, marks: line.marks })
+    shortened(BestLine { text, marks: line.marks, is_cut: false })
 }
 
 /// How rare a word is that the record has. One that its score does not know counts as usual.
@@ -99,9 +101,14 @@ fn shortened(line: BestLine) -> BestLine {
         return line;
     }
     let first = line.marks.first().map_or(0, |it| it.start);
-    let before = line.text[..first].char_indices().rev().nth(CHARS_MAX / 4).map_or(0, |it| it.0);
+    let mut before = line.text[..first].char_indices().rev().nth(CHARS_MAX / 4).map_or(0, |it| it.0);
+    if before > 0 {
+        // Where a word begins, if there is one.
+        let blank = line.text[before..first].char_indices().find(|it| it.1.is_whitespace());
+        before += blank.map_or(0, |(at, blank)| at + blank.len_utf8());
+    }
     let end = line.text[before..].char_indices().nth(CHARS_MAX).map_or(line.text.len(), |it| before + it.0);
     let inside = line.marks.into_iter().filter(|it| it.start >= before && it.end <= end);
     let marks = inside.map(|it| it.start - before..it.end - before).collect();
-    BestLine { text: line.text[before..end].to_owned(), marks }
+    BestLine { text: line.text[before..end].to_owned(), marks, is_cut: before > 0 }
 }

@@ -52,8 +52,9 @@ fn rare_words_count_more_than_many_common_ones() {
 
 #[test]
 fn a_long_line_is_shown_around_what_matched() {
-    let long = format!("{}needle{}", "word ".repeat(100), " word".repeat(100));
+    let long = format!("{}needle{}", "a word ".repeat(100), " word".repeat(100));
     let (line, marked) = line("needle", ["a thing", "", &long]);
     assert_eq!(marked, ["needle"]);
     assert!(line.chars().count() <= 160 && line.contains("word needle word"), "{line}");
+    assert!(line.starts_with("word ") || line.starts_with("a word "), "it begins with a word: {line}");
 }

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output;
 use crate::reading::args::RecallArgs;
-use crate::reading::screen::{Screen, line_of};
+use crate::reading::screen::{Screen, line_of, width_of};
 use crate::reading::{self, pager};
 
 const WHAT: &str = "nothing was recalled";
@@ -100,9 +100,9 @@ fn say(recalled: &Recalled) {
     };
     let mut text = format!("the same {what} {at_least}{times}{sessions}, {between}\n");
     for Time { recorded, followed, .. } in &recalled.times {
-        text.push_str(&format!("\n{}\n", line(&screen, recorded)));
+        text.push_str(&format!("\n{}\n", line(&screen, recorded, 0)));
         for later in followed {
-            text.push_str(&format!("    then {}\n", line(&screen, later)));
+            text.push_str(&format!("    then {}\n", line(&screen, later, 9)));
         }
         if followed.is_empty() {
             text.push_str("    nothing of its session was recorded after it\n");
@@ -111,14 +111,16 @@ fn say(recalled: &Recalled) {
     pager::show(&screen, &text);
 }
 
-fn line(screen: &Screen, recorded: &Recorded) -> String {
+/// A line for `recorded`, which is shown behind `indent` columns.
+fn line(screen: &Screen, recorded: &Recorded, indent: usize) -> String {
     let session = recorded.provenance().session.as_deref().map(|it| format!("  {}", visible_line(it)));
-    format!(
-        "{}  {}  {}  {}{}",
+    let session = session.unwrap_or_default();
+    let before = format!(
+        "{}  {}  {}  ",
         screen.dim(&screen.time(recorded.created_at)),
         screen.dim(&recorded.id.short()),
         screen.kind(recorded.kind()),
-        line_of(recorded.title()),
-        screen.dim(&session.unwrap_or_default())
-    )
+    );
+    let title = screen.fitted(&line_of(recorded.title()), indent + width_of(&before) + width_of(&session));
+    format!("{before}{title}{}", screen.dim(&session))
 }
