@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn signatures_decide_where_both_sides_have_one() {
-        let pytest = "test_a.py F\n=== FAILURES ===\nE   assert 1 == 2\nFAILED tests/test_a.py::test_sum - assert 1 == 2\n=== 1 failed in 0.12s ===";
+        let pytest = "ERROR: the suite has failed tests\ntest_a.py F\n=== FAILURES ===\nE   assert 1 == 2\nFAILED tests/test_a.py::test_sum - assert 1 == 2\n=== 1 failed in 0.12s ===";
         let stored = ("cd app && pytest -q", "hook,exit-1", pytest);
         let again = pytest.replace("0.12", "3.40").replace("E   assert", ">   x\nE   assert");
         assert_eq!(same(stored, &again), Some(Same::Failure));
