@@ -24,7 +24,7 @@ const RECORDS_FOR: Duration = Duration::from_millis(1_200);
 const FILES_FOR: Duration = Duration::from_millis(600);
 /// The most rows above search.db's watermark that are read.
 pub(super) const ROWS_MAX: usize = 10_000;
-/// So many rows are read without it being noticed.
+/// So many rows are read however long it takes: that is not noticed, but where the machine is overloaded.
 pub(super) const ROWS_QUICK: usize = 1_000;
 /// So many hits more are looked for, since some may turn out to be of an older revision.
 const SPARE: usize = 50;
@@ -207,11 +207,13 @@ impl Beside {
             if after.is_none_or(|after| id.to_string().as_str() > after) {
                 ids.push(id);
             }
-            if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            // One more than is read in any case, so that the rest is known to be missing.
+            let goes_on = ids.len() <= ROWS_QUICK || Instant::now() < deadline;
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let mut is_whole = true;
         for (at, id) in ids.into_iter().enumerate() {
-            if Instant::now() >= deadline {
+            if at >= ROWS_QUICK && Instant::now() >= deadline {
                 is_whole = false;
                 let (newest, all) = (number(at as u64), counted(index.count()?, "record", "records"));
                 notes
