@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use rusqlite::Connection;
 
-use super::search::ROWS_MAX;
+use super::search::{ROWS_MAX, ROWS_QUICK};
 use crate::model::{Field, RecordId, Revision};
 use crate::search;
 use crate::search::{Filter, Order, State};
@@ -206,8 +206,10 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     let Selection { filter, sort, limit, .. } = wanted;
     let mut top = Top::new(sort, limit);
     let mut with_row = HashSet::new();
+    let mut rows = 0;
     if let Some(index) = &view.index {
         index.for_each_facts(|facts| {
+            rows += 1;
             if view.pending.has(facts.id) {
                 with_row.insert(facts.id);
             }
@@ -230,7 +232,8 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     let (count, ids) = top.in_order();
     let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
     let entries = ids.into_iter().map(entry).collect();
-    let notes = vec!["search.db is not finished, so this was slower: a worker makes it".into()];
+    let slower = || "search.db is not finished, so this was slower: a worker makes it".into();
+    let notes = (rows > ROWS_QUICK).then(slower).into_iter().collect();
     Ok(Listing { count, is_more: false, notes, entries })
 }
 

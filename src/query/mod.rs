@@ -28,7 +28,7 @@ pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
 pub use pending::{Pending, Seen};
-pub use recall::{Recall, Recalled, Time, recall};
+pub use recall::{Recall, Recalled, Same, Time, recall};
 pub use recorded::Recorded;
 pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};

@@ -2,20 +2,29 @@
 //!
 //! An operation is resolved as the worker will resolve it, by `page::resolve`, from the page and the state file that the
 //! stores have. So readers see what the stores will have, merges included, and an operation that the stores have changes
-//! nothing.
+//! nothing. What else the worker asks the history for, [`Former`] reads.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::journal::{self, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::text::{chain, counted};
-use crate::model::{Amendment, Change, Intent, Kind, Op, RecordId, RecordPath};
+use crate::model::{Amendment, Change, Intent, Kind, Op, RecordId, RecordPath, Revision};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 
 use super::recorded::Recorded;
 
 /// The most steps that the operations of one record take. Each is resolved once, and few pairs of them are joined.
 const STEPS_MAX: usize = 10_000;
+
+/// What the history had of a record.
+pub(super) trait Former {
+    /// The last bytes of the page at `path`.
+    fn page(&self, path: &str) -> Option<Vec<u8>>;
+
+    /// The revision of the record's last retraction.
+    fn retraction(&self, of: RecordId) -> Option<Revision>;
+}
 
 /// The pending records and operations, by record.
 #[derive(Debug, Default)]
@@ -157,14 +166,13 @@ impl Pending {
         self.by_record.get(&id).is_some_and(|it| it.is_erased || !it.ops.is_empty())
     }
 
-    /// The record `id` after its pending operations. `stored` and `mark` are what the stores have of it; `former` reads
-    /// the last bytes of a page that the history has or had.
+    /// The record `id` after its pending operations. `stored` and `mark` are what the stores have of it.
     pub(super) fn seen(
         &self,
         id: RecordId,
         stored: Option<Recorded>,
         mark: Option<StateFile>,
-        former: impl Fn(&str) -> Option<Vec<u8>>,
+        former: &impl Former,
     ) -> Seen {
         let Some(of) = self.by_record.get(&id) else { return of_stores(stored, mark) };
         if of.is_erased {
@@ -196,12 +204,7 @@ fn of_stores(stored: Option<Recorded>, mark: Option<StateFile>) -> Seen {
 
 impl OfRecord {
     /// The record after its operations, which are resolved as the worker resolves them.
-    fn resolved(
-        &self,
-        stored: Option<Recorded>,
-        mark: Option<StateFile>,
-        former: impl Fn(&str) -> Option<Vec<u8>>,
-    ) -> Seen {
+    fn resolved(&self, stored: Option<Recorded>, mark: Option<StateFile>, former: &impl Former) -> Seen {
         let page = stored.as_ref().map(|it| (RecordPath(&it.path).page().into_owned(), it.page()));
         let mut current = Current { page, state: mark.as_ref().map(|mark| mark.text().into_bytes()), retraction: None };
         let mut hidden = None;
@@ -210,12 +213,15 @@ impl OfRecord {
         let mut steps = 0;
         while let Some(op) = queue.pop_front().filter(|_| steps < STEPS_MAX) {
             steps += 1;
+            if current.retraction.is_none() && is_before_restoration(&op, &current) {
+                current.retraction = former.retraction(op.of());
+            }
             match page::resolve(&op, &current) {
                 Resolution::Apply => {
                     if let Op::Amend(amendment) = &op {
                         at = Some(amendment.change.at);
                     }
-                    apply(&op, &mut current, &mut hidden, &former);
+                    apply(&op, &mut current, &mut hidden, former);
                 }
                 Resolution::Append(joined) => queue.push_back(*joined),
                 Resolution::Done | Resolution::Late | Resolution::Void | Resolution::Park(_) => {}
@@ -237,13 +243,14 @@ impl OfRecord {
     }
 }
 
+/// Whether `op` amends a record that was restored later: then it counts only if it knew of the last retraction.
+fn is_before_restoration(op: &Op, current: &Current) -> bool {
+    let state = current.state.as_deref().and_then(|bytes| StateFile::parse(op.of(), bytes));
+    matches!(op, Op::Amend(_)) && state.is_some_and(|it| it.state == Presence::Restored && op.revision() < it.revision)
+}
+
 /// Applies `op` to what the stores have. `hidden` is the page that a retraction took away.
-fn apply(
-    op: &Op,
-    current: &mut Current,
-    hidden: &mut Option<(String, Vec<u8>)>,
-    former: &impl Fn(&str) -> Option<Vec<u8>>,
-) {
+fn apply(op: &Op, current: &mut Current, hidden: &mut Option<(String, Vec<u8>)>, former: &impl Former) {
     let state = |change: &Change, state| Some(StateFile::of_change(change, state).text().into_bytes());
     match op {
         Op::Amend(amendment) => current.page = page_of_amendment(amendment),
@@ -253,7 +260,7 @@ fn apply(
             current.retraction = Some(change.revision);
         }
         Op::Restore(change) => {
-            let bytes = |path: &String| former(path).map(|bytes| (path.clone(), bytes));
+            let bytes = |path: &String| former.page(path).map(|bytes| (path.clone(), bytes));
             current.page = hidden.take().or_else(|| change.path.as_ref().and_then(bytes));
             current.state = state(change, Presence::Restored);
         }

@@ -5,15 +5,20 @@
 //!
 //! - A command is the same if the words that are asked for are its first ones, or the first ones of one of its parts
 //!   (`cargo test` is in `cd x && cargo test -p y`).
-//! - An error is the same if the line that says what went wrong is equal, numbers and folders apart.
+//! - A failure is the same if its signature is the one that the text would have, had the recorded command put it out.
+//!   Records have no signature: it is computed from what a hook stored. The signatures decide if both sides have one.
+//! - If one side has none, or the text is a single line, an error is the same if the line that says what went wrong is
+//!   equal, numbers and folders apart.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::model::{Field, Kind};
 use crate::search::{Filter, Query};
+use crate::signature::{Signature, signature};
 
 use super::search::{Ask as SearchAsk, search};
 use super::{Error, Recorded, Selection, Sort, View, list};
@@ -34,13 +39,34 @@ const CHARS_MAX: usize = 2_000;
 pub enum Recall {
     /// A command that failed.
     Command(String),
-    /// The output of what failed, or its error line.
-    Error(String),
+    /// What failed.
+    Error {
+        /// Its output, or its error line.
+        text: String,
+        /// The folder that it ran in.
+        cwd: String,
+    },
+}
+
+/// What is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Same {
+    /// The command.
+    #[serde(rename = "command")]
+    Command,
+    /// The failure, by its signature.
+    #[serde(rename = "failure")]
+    Failure,
+    /// The error line.
+    #[serde(rename = "error line")]
+    ErrorLine,
 }
 
 /// One of the times.
 #[derive(Clone, Debug)]
 pub struct Time {
+    /// What it has in common with what was asked for.
+    pub same: Same,
     /// The failure.
     pub recorded: Recorded,
     /// What the same session recorded afterwards, successes first, at most three.
@@ -52,6 +78,8 @@ pub struct Time {
 pub struct Recalled {
     /// How often it failed, as far as records say.
     pub count: usize,
+    /// What these times have in common with what was asked for, each once.
+    pub same: Vec<Same>,
     /// In how many sessions.
     pub sessions: usize,
     /// When it failed first, and last.
@@ -69,7 +97,7 @@ pub struct Recalled {
 /// # Errors
 /// [`Error::Index`], [`Error::Search`].
 pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> Result<Recalled, Error> {
-    let wanted = Wanted::of(asked);
+    let mut wanted = Wanted::of(asked);
     let filter = Filter { kinds: vec![Kind::Failure], ..Filter::default() };
     // No filter can be typed here, and no exclusion: every sign that could begin one is a blank.
     let Ok(query) = Query::parse(&wanted.words(), &jiff::Zoned::new(now, jiff::tz::TimeZone::UTC)) else {
@@ -81,17 +109,20 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
     let ask = SearchAsk { query: &query, filter: &filter, limit: CANDIDATES_MAX, project: None, now };
     let found = search(view, &ask)?;
     let at_least = found.hits.len() >= CANDIDATES_MAX || !found.looked.complete;
-    let mut times: Vec<Recorded> = found.hits.into_iter().map(|hit| hit.recorded).filter(|it| wanted.is(it)).collect();
-    times.sort_by_key(|it| Reverse((it.created_at, it.id)));
-    let sessions: HashSet<&str> = times.iter().filter_map(|it| it.provenance().session.as_deref()).collect();
+    let recorded = found.hits.into_iter().map(|hit| hit.recorded);
+    let mut times: Vec<_> = recorded.filter_map(|it| wanted.same(&it).map(|same| (same, it))).collect();
+    times.sort_by_key(|(_, it)| Reverse((it.created_at, it.id)));
+    let sessions: HashSet<&str> = times.iter().filter_map(|(_, it)| it.provenance().session.as_deref()).collect();
     let (count, sessions) = (times.len(), sessions.len());
-    let between = times.last().map(|it| it.created_at).zip(times.first().map(|it| it.created_at));
+    let between = times.last().map(|it| it.1.created_at).zip(times.first().map(|it| it.1.created_at));
+    let is_there = |same: &Same| times.iter().any(|it| it.0 == *same);
+    let same = [Same::Command, Same::Failure, Same::ErrorLine].into_iter().filter(is_there).collect();
     let mut shown = Vec::new();
-    for recorded in times.into_iter().take(limit) {
+    for (same, recorded) in times.into_iter().take(limit) {
         let followed = followed(view, &recorded)?;
-        shown.push(Time { recorded, followed });
+        shown.push(Time { same, recorded, followed });
     }
-    Ok(Recalled { count, sessions, between, at_least, times: shown, notes: found.notes })
+    Ok(Recalled { count, same, sessions, between, at_least, times: shown, notes: found.notes })
 }
 
 /// What the session of `failure` recorded after it.
@@ -111,22 +142,30 @@ fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error>
 }
 
 /// What is asked for, to be compared with.
-enum Wanted {
+enum Wanted<'a> {
     Command(Vec<String>),
-    Lines { all: Vec<String>, is_one: bool, text: String },
+    Error(WantedError<'a>),
 }
 
-impl Wanted {
-    fn of(asked: &Recall) -> Wanted {
+/// An error that is asked for.
+struct WantedError<'a> {
+    text: &'a str,
+    cwd: &'a str,
+    /// Its error line, made equal.
+    key: Vec<String>,
+    /// Whether it is a single line: perhaps only a part of one.
+    is_one: bool,
+    /// The words to find candidates by.
+    words: String,
+    /// The text's signature, had it been put out by a command.
+    signatures: HashMap<String, Option<Signature>>,
+}
+
+impl Wanted<'_> {
+    fn of(asked: &Recall) -> Wanted<'_> {
         match asked {
             Recall::Command(text) => Wanted::Command(words(text)),
-            Recall::Error(text) => {
-                let text: String = plain(text).chars().take(CHARS_MAX * 10).collect();
-                let key = key_lines(&text);
-                let is_one = text.lines().filter(|line| !line.trim().is_empty()).count() == 1;
-                let words = text.lines().filter(|line| key.contains(&equalised(line))).collect::<Vec<_>>().join(" ");
-                Wanted::Lines { all: key, is_one, text: words }
-            }
+            Recall::Error { text, cwd } => Wanted::Error(WantedError::of(text, cwd)),
         }
     }
 
@@ -134,29 +173,87 @@ impl Wanted {
     fn words(&self) -> String {
         let text = match self {
             Wanted::Command(words) => words.join(" "),
-            Wanted::Lines { text, .. } => text.clone(),
+            Wanted::Error(error) => error.words.clone(),
         };
         let text: String = text.chars().take(CHARS_MAX).map(|c| if ":\"'".contains(c) { ' ' } else { c }).collect();
         let words = text.split_whitespace().map(|word| word.trim_start_matches('-'));
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    fn is(&self, recorded: &Recorded) -> bool {
-        let summary = recorded.field(Field::Summary).unwrap_or_default();
+    /// What `recorded` has in common with it, if it is the same.
+    fn same(&mut self, recorded: &Recorded) -> Option<Same> {
         match self {
             Wanted::Command(wanted) => {
-                let command = block(&summary, "Command").unwrap_or_else(|| without_ending(recorded.title()).to_owned());
-                begins_a_part(&words(&command), wanted)
+                let command =
+                    Stored::of(recorded).command.unwrap_or_else(|| without_ending(recorded.title()).to_owned());
+                begins_a_part(&words(&command), wanted).then_some(Same::Command)
             }
-            Wanted::Lines { all, is_one, .. } => {
-                let error = block(&summary, "Error").unwrap_or_else(|| format!("{}\n{summary}", recorded.title()));
-                let lines: Vec<String> = plain(&error).lines().take(LINES_MAX).map(equalised).collect();
-                let has = |wanted: &String| {
-                    lines.iter().any(|line| line == wanted || *is_one && line.contains(wanted.as_str()))
-                };
-                all.iter().any(has)
-            }
+            Wanted::Error(error) => error.same(recorded),
         }
+    }
+}
+
+impl WantedError<'_> {
+    fn of<'a>(text: &'a str, cwd: &'a str) -> WantedError<'a> {
+        let start: String = plain(text).chars().take(CHARS_MAX * 10).collect();
+        let key = key_lines(&start);
+        let mut words: Vec<&str> = start.lines().filter(|line| key.contains(&equalised(line))).collect();
+        // The signature's line can be another one.
+        let signature = signature("", cwd, None, text.as_bytes(), false);
+        words.extend(signature.iter().flat_map(|it| it.text.split(' ')).filter(|word| !word.contains(['<', '>'])));
+        let words = words.join(" ");
+        let is_one = text.lines().filter(|line| !line.trim().is_empty()).count() == 1;
+        WantedError { text, cwd, key, is_one, words, signatures: HashMap::new() }
+    }
+
+    fn same(&mut self, recorded: &Recorded) -> Option<Same> {
+        let stored = Stored::of(recorded);
+        let command = stored.command.as_deref().unwrap_or_default();
+        let (text, cwd) = (self.text.as_bytes(), self.cwd);
+        let made = || signature(command, cwd, None, text, false);
+        let ours = self.signatures.entry(command.to_owned()).or_insert_with(made);
+        match (ours, stored.signature(recorded)) {
+            (Some(ours), Some(theirs)) if *ours == theirs => return Some(Same::Failure),
+            (Some(ours), Some(theirs)) if !self.is_one || is_certain(ours) && ours.class == theirs.class => {
+                // A single line lacks what belongs to it.
+                let begins = |it: &str| it.strip_prefix(&ours.text).is_some_and(|rest| rest.starts_with(" | "));
+                return (self.is_one && begins(&theirs.text)).then_some(Same::ErrorLine);
+            }
+            _ => {}
+        }
+        let error = stored.error.unwrap_or_else(|| format!("{}\n{}", recorded.title(), stored.summary));
+        let lines: Vec<String> = plain(&error).lines().take(LINES_MAX).map(equalised).collect();
+        let has =
+            |wanted: &String| lines.iter().any(|line| line == wanted || self.is_one && line.contains(wanted.as_str()));
+        self.key.iter().any(has).then_some(Same::ErrorLine)
+    }
+}
+
+/// Whether the class says what the line is: then a single line has the class that it has in the whole output.
+fn is_certain(signature: &Signature) -> bool {
+    !["generic", "last"].contains(&signature.class)
+}
+
+/// What a hook stored of a failure.
+struct Stored {
+    summary: String,
+    command: Option<String>,
+    error: Option<String>,
+}
+
+impl Stored {
+    fn of(recorded: &Recorded) -> Stored {
+        let summary = recorded.field(Field::Summary).unwrap_or_default().into_owned();
+        Stored { command: block(&summary, "Command"), error: block(&summary, "Error"), summary }
+    }
+
+    /// The failure's signature, if it has one.
+    fn signature(&self, recorded: &Recorded) -> Option<Signature> {
+        let (command, error) = (self.command.as_ref()?, self.error.as_ref()?);
+        let exit = recorded.tags().iter().find_map(|tag| tag.strip_prefix("exit-")?.parse().ok());
+        let cwd = recorded.provenance().cwd.as_deref().unwrap_or_default();
+        let was_cut = error.lines().any(|line| line.starts_with("… ") && line.ends_with(" bytes are left out …"));
+        signature(command, cwd, exit, error.as_bytes(), was_cut)
     }
 }
 
@@ -259,6 +356,8 @@ fn equalised(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Learning, Record, RecordId, Request};
+    use crate::search::State;
 
     #[test]
     fn a_command_is_the_same_if_it_begins_alike() {
@@ -287,6 +386,71 @@ mod tests {
         assert_ne!(equalised("error[E0502]: cannot borrow `b` at x.rs:12:5"), key[0]);
         assert_eq!(key_lines("a\nb"), ["a"]);
         assert!(key_lines("\n \n").is_empty());
+    }
+
+    /// What a failure that a hook stored has in common with `text`.
+    fn same(stored: (&str, &str, &str), text: &str) -> Option<Same> {
+        let (command, tags, output) = stored;
+        let summary =
+            format!("**Tool**: Bash\n\n**Command**\n\n```\n{command}\n```\n\n**Error**\n\n```\n{output}\n```\n\n");
+        let learning = Learning {
+            title: "t".into(),
+            domain: "d".into(),
+            tags: tags.into(),
+            summary: if command.is_empty() { output.into() } else { summary },
+            ..Learning::default()
+        };
+        let (id, at) = (RecordId(uuid::Uuid::from_u128(1)), Timestamp::UNIX_EPOCH);
+        let mut request = Request::new(Record::Failure(learning));
+        request.provenance.cwd = Some("/home/me/x".into());
+        let recorded = Recorded {
+            id,
+            created_at: at,
+            updated_at: at,
+            amended: None,
+            state: State::Active,
+            path: "p.md".into(),
+            row_id: None,
+            request,
+        };
+        WantedError::of(text, "/srv/y").same(&recorded)
+    }
+
+    #[test]
+    fn signatures_decide_where_both_sides_have_one() {
+        let pytest = "ERROR: the suite has failed tests\ntest_a.py F\n=== FAILURES ===\nE   assert 1 == 2\nFAILED tests/test_a.py::test_sum - assert 1 == 2\n=== 1 failed in 0.12s ===";
+        let stored = ("cd app && pytest -q", "hook,exit-1", pytest);
+        let again = pytest.replace("0.12", "3.40").replace("E   assert", ">   x\nE   assert");
+        assert_eq!(same(stored, &again), Some(Same::Failure));
+        let other = again.replace("test_sum", "test_product");
+        assert_eq!(
+            same(stored, &other),
+            None,
+            "the line that looks like an error first is the same, the failure is not"
+        );
+        // The program's name tells which line it is, and the recorded command knows the program.
+        let git = ("git push", "exit-1", "hint: x\nfatal: unable to access 'https://a.b/c': timed out");
+        assert_eq!(same(git, "fatal: unable to access 'https://a.b/d': timed out"), Some(Same::Failure));
+        assert_eq!(same(git, "fatal: unable to access 'https://other.b/c': timed out"), None);
+    }
+
+    #[test]
+    fn error_lines_decide_where_a_side_has_no_signature() {
+        let error = "error: the lock file is missing at /a/b.lock";
+        let by_hand = ("", "", "It said:\nerror: the lock file is missing at /c/b.lock\nand stopped.");
+        assert_eq!(same(by_hand, error), Some(Same::ErrorLine));
+        assert_eq!(same(by_hand, "error: the lock file is stale"), None);
+        // What a hook had cut has no certain signature.
+        let cut = ("make x", "exit-2", "a\n… 70000 bytes are left out …\nthe disk was denied to us");
+        assert_eq!(same(cut, "b\nc\nd\nthe disk was denied to us"), Some(Same::ErrorLine));
+        // A single line can be a part of one, or lack what belongs to it.
+        let rust =
+            "error[E0382]: use of moved value: `b`\n --> src/a.rs:1:2\n  |\n1 | b\n  | ^ value used here after move";
+        let stored = ("cargo check", "exit-101", rust);
+        assert_eq!(same(stored, rust), Some(Same::Failure));
+        assert_eq!(same(stored, "error[E0382]: use of moved value: `b`"), Some(Same::ErrorLine));
+        assert_eq!(same(stored, "use of moved value"), Some(Same::ErrorLine));
+        assert_eq!(same(stored, "error[E0383]: use of moved value: `b`"), None, "another code");
     }
 
     #[test]

@@ -24,6 +24,8 @@ const RECORDS_FOR: Duration = Duration::from_millis(1_200);
 const FILES_FOR: Duration = Duration::from_millis(600);
 /// The most rows above search.db's watermark that are read.
 pub(super) const ROWS_MAX: usize = 10_000;
+/// So many rows are read however long it takes: that is not noticed, but where the machine is overloaded.
+pub(super) const ROWS_QUICK: usize = 1_000;
 /// So many hits more are looked for, since some may turn out to be of an older revision.
 const SPARE: usize = 50;
 
@@ -143,7 +145,7 @@ pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             break;
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };
-        let line = best_line(ask.query, recorded.record());
+        let line = best_line(ask.query, recorded.record(), &hit.parts);
         hits.push(Hit { recorded, score: hit.score, parts: hit.parts, matched: hit.matched, line });
     }
     let search::Looked { words, frequent, candidates, .. } = found.looked;
@@ -205,11 +207,13 @@ impl Beside {
             if after.is_none_or(|after| id.to_string().as_str() > after) {
                 ids.push(id);
             }
-            if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            // One more than is read in any case, so that the rest is known to be missing.
+            let goes_on = ids.len() <= ROWS_QUICK || Instant::now() < deadline;
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let mut is_whole = true;
         for (at, id) in ids.into_iter().enumerate() {
-            if Instant::now() >= deadline {
+            if at >= ROWS_QUICK && Instant::now() >= deadline {
                 is_whole = false;
                 let (newest, all) = (number(at as u64), counted(index.count()?, "record", "records"));
                 notes
@@ -221,7 +225,7 @@ impl Beside {
                 self.records.insert(id, *recorded);
             }
         }
-        if is_whole {
+        if is_whole && self.rows > ROWS_QUICK {
             notes.push("search.db is not finished, so this was slower: a worker makes it".into());
         }
         Ok(is_whole)

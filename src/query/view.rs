@@ -1,21 +1,23 @@
 //! A home at one moment.
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::home::Home;
 use crate::journal;
-use crate::model::RecordId;
+use crate::model::path::state_file;
 use crate::model::position::Position;
 use crate::model::text::chain;
-use crate::page::StateFile;
+use crate::model::{RecordId, Revision};
+use crate::page::{Presence, StateFile};
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows;
 use crate::target::search::{self, SearchDb};
 
 use super::files::{self, Mark};
-use super::pending::{From, Pending, Seen};
+use super::pending::{Former, From, Pending, Seen};
 use super::{Error, Recorded};
 
 /// How often a view is opened again because the journal was pruned in between.
@@ -133,7 +135,7 @@ impl<'h> View<'h> {
 
     /// The record `id` after its pending operations.
     fn overlaid(&self, id: RecordId, stored: Option<Recorded>, mark: Option<StateFile>) -> Seen {
-        self.pending.seen(id, stored, mark, |path| self.history()?.last_of(path).ok().flatten())
+        self.pending.seen(id, stored, mark, self)
     }
 
     /// `recorded`, whose row may lack some of it, with all that its file says, if that is of the same revision.
@@ -146,6 +148,23 @@ impl<'h> View<'h> {
             Some(request) => Recorded { request, ..recorded },
             None => recorded,
         }
+    }
+}
+
+impl Former for View<'_> {
+    fn page(&self, path: &str) -> Option<Vec<u8>> {
+        self.history()?.last_of(path).ok().flatten()
+    }
+
+    fn retraction(&self, of: RecordId) -> Option<Revision> {
+        let mut found = None;
+        let visit = &mut |bytes: &[u8]| {
+            let retracted = StateFile::parse(of, bytes).filter(|it| it.state == Presence::Retracted);
+            found = retracted.map(|it| it.revision);
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.history()?.each_version_of(&state_file(of), visit).ok()?;
+        found
     }
 }
 

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use super::expand::expand;
 use super::query::Query;
+use super::score::Parts;
 use super::sequence::hash;
 use super::stem::stemmed;
 use super::write::body_fields;
-use crate::model::Record;
+use crate::model::{Field, Record};
 
 /// The characters of a line that is shown.
 const CHARS_MAX: usize = 160;
@@ -19,46 +20,79 @@ pub struct BestLine {
     pub text: String,
     /// What matched, in bytes of `text`, in order and apart from each other.
     pub marks: Vec<Range<usize>>,
+    /// Whether it begins inside of its line.
+    pub is_cut: bool,
 }
 
-/// The line of `record` that has most of the query's words; of a record that has none, its headline.
-pub fn best_line(query: &Query, record: &Record) -> BestLine {
-    let mut best = (0.0, BestLine { text: record.headline().to_owned(), marks: marks(query, record.headline()).1 });
-    for field in body_fields(record) {
-        for line in field.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (value, marks) = marks(query, line);
+/// What a word of the headline counts in another line: a hit is shown with its headline, and the line has to say more.
+const IN_HEADLINE: f64 = 0.5;
+
+/// The line of `record` that says most of why `query` found it: the one with most of its words, each counted by how rare it
+/// is, which `parts` say. Tags are taken only if they have more of the words than any sentence. A record that has none of
+/// the words is shown by its headline.
+pub fn best_line(query: &Query, record: &Record, parts: &Parts) -> BestLine {
+    let headline = Line::of(query, record.headline());
+    let known = headline.words.clone();
+    let value = |line: &Line| -> f64 {
+        let value = |at: &usize| query.words[*at].weight() * rarity(parts, &query.words[*at].token);
+        line.words.iter().map(|at| value(at) * if known.contains(at) { IN_HEADLINE } else { 1.0 }).sum()
+    };
+    let mut best = (value(&headline), record.headline().to_owned(), headline);
+    for field in body_fields(record.kind()).filter(|field| !matches!(field, Field::Domain | Field::Tags)) {
+        let Some(text) = record.text(field) else { continue };
+        for text in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let line = Line::of(query, text);
+            let value = value(&line);
             if value > best.0 {
-                best = (value, BestLine { text: line.to_owned(), marks });
+                best = (value, text.to_owned(), line);
             }
         }
     }
-    shortened(best.1)
+    let (_, mut text, mut line) = best;
+    if let Some(tags) = record.text(Field::Tags) {
+        let of_tags = Line::of(query, tags.trim());
+        if of_tags.words.len() > line.words.len() {
+            (text, line) = (tags.trim().to_owned(), of_tags);
+        }
+    }
+    shortened(BestLine { text, marks: line.marks, is_cut: false })
 }
 
-/// What the line is worth, and what matched.
-fn marks(query: &Query, line: &str) -> (f64, Vec<Range<usize>>) {
-    let mut marks = Vec::<Range<usize>>::new();
-    let mut seen = Vec::new();
-    expand(line, |token| {
-        let number = hash(stemmed(token.text).as_bytes());
-        if let Some(word) = query.words.iter().find(|it| it.hash == number) {
-            marks.push(token.range);
-            if !seen.contains(&number) {
-                seen.push(number);
-                let _ = word;
+/// How rare a word is that the record has. One that its score does not know counts as usual.
+fn rarity(parts: &Parts, word: &str) -> f64 {
+    parts.words.iter().find(|it| it.word == word).map_or(1.0, |it| it.rarity)
+}
+
+/// What matched in a line.
+struct Line {
+    marks: Vec<Range<usize>>,
+    /// Which words of the query it has.
+    words: Vec<usize>,
+}
+
+impl Line {
+    fn of(query: &Query, text: &str) -> Line {
+        let mut marks = Vec::<Range<usize>>::new();
+        let mut words = Vec::new();
+        expand(text, |token| {
+            let number = hash(stemmed(token.text).as_bytes());
+            if let Some(word) = query.words.iter().position(|it| it.hash == number) {
+                marks.push(token.range);
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+        });
+        marks.sort_by_key(|it| (it.start, it.end));
+        let mut apart: Vec<Range<usize>> = Vec::new();
+        for mark in marks {
+            match apart.last_mut() {
+                Some(last) if mark.start <= last.end => last.end = last.end.max(mark.end),
+                _ => apart.push(mark),
             }
         }
-    });
-    marks.sort_by_key(|it| (it.start, it.end));
-    let mut apart: Vec<Range<usize>> = Vec::new();
-    for mark in marks {
-        match apart.last_mut() {
-            Some(last) if mark.start <= last.end => last.end = last.end.max(mark.end),
-            _ => apart.push(mark),
-        }
+        Line { marks: apart, words }
     }
-    let words = query.words.iter().filter(|it| seen.contains(&it.hash));
-    (words.map(|it| it.weight() * it.token.chars().count().min(8) as f64).sum(), apart)
 }
 
 /// The part of the line around its first mark.
@@ -67,9 +101,14 @@ fn shortened(line: BestLine) -> BestLine {
         return line;
     }
     let first = line.marks.first().map_or(0, |it| it.start);
-    let before = line.text[..first].char_indices().rev().nth(CHARS_MAX / 4).map_or(0, |it| it.0);
+    let mut before = line.text[..first].char_indices().rev().nth(CHARS_MAX / 4).map_or(0, |it| it.0);
+    if before > 0 {
+        // Where a word begins, if there is one.
+        let blank = line.text[before..first].char_indices().find(|it| it.1.is_whitespace());
+        before += blank.map_or(0, |(at, blank)| at + blank.len_utf8());
+    }
     let end = line.text[before..].char_indices().nth(CHARS_MAX).map_or(line.text.len(), |it| before + it.0);
     let inside = line.marks.into_iter().filter(|it| it.start >= before && it.end <= end);
     let marks = inside.map(|it| it.start - before..it.end - before).collect();
-    BestLine { text: line.text[before..end].to_owned(), marks }
+    BestLine { text: line.text[before..end].to_owned(), marks, is_cut: before > 0 }
 }

@@ -6,12 +6,14 @@
 //! | `"some words"` | a phrase: its words, and records that have them side by side come first |
 //! | `-word`, `-"some words"` | left out: records that have it |
 //! | `kind:failure`, `domain:`, ... ([`FILTERS`]) | a filter; with `-` before it, what it takes is left out |
-//! | `--flag`, `-9`, `-d`, `note:`, anything else | words |
+//! | `--flag`, `-9`, `-rf`, `note:`, anything else | words |
 //!
 //! 1. A filter's name counts at the beginning of a word and before a value alone: `kind: of` is two words.
 //! 2. A quote counts at the beginning of a word; one that is not closed is no quote.
 //! 3. A query that only leaves out words is these words: `-fwrapv`.
-//! 4. The work is bounded: [`BYTES_MAX`] bytes and [`WORDS_MAX`] different words are looked at.
+//! 4. After a dash, one or two letters are options, as in `rm -rf build`: to leave out what was asked for would be worse
+//!    than to look for what was to be left out. `-"ci"` leaves out so short a word.
+//! 5. The work is bounded: [`BYTES_MAX`] bytes and [`WORDS_MAX`] different words are looked at.
 
 use jiff::Zoned;
 
@@ -24,6 +26,8 @@ use super::stem::stemmed;
 pub const BYTES_MAX: usize = 64 << 10;
 /// The different words of a query that are looked at.
 pub const WORDS_MAX: usize = 64;
+/// So many letters and digits after a dash are options.
+const OPTIONS_MAX: usize = 2;
 /// The phrases, exclusions and excluding filters that are looked at, each.
 const ITEMS_MAX: usize = 16;
 
@@ -235,11 +239,12 @@ fn first_item(text: &str) -> (Item<'_>, &str) {
     }
 }
 
-/// Whether what follows a dash is a word to leave out, and not a flag or a number.
+/// Whether what follows a dash is a word to leave out, and not options or a number.
 fn is_exclusion(word: &str) -> bool {
-    let first = word.chars().next();
-    first.is_some_and(char::is_alphanumeric)
+    let is_options = word.len() <= OPTIONS_MAX && word.bytes().all(|it| it.is_ascii_alphanumeric());
+    word.starts_with(char::is_alphanumeric)
         && word.chars().nth(1).is_some()
+        && !is_options
         && !word.bytes().all(|it| it.is_ascii_digit())
 }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 use super::filter::Name;
 use super::schema::{SAMPLE, fact, kind_number, meta, origin_number, set_meta};
 use super::sequence::Builder;
-use crate::model::{Field, Provenance, Record, RecordId, Revision, fields_of};
+use crate::model::{Field, Kind, Provenance, Record, RecordId, Revision, fields_of};
 
 /// A record as it is searched.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +53,12 @@ impl Doc<'_> {
     }
 }
 
-/// The fields of `record` that are its body, in order.
-pub(super) fn body_fields(record: &Record) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+/// The fields that are the body of a record of `kind`, in order.
+pub(super) fn body_fields(kind: Kind) -> impl Iterator<Item = Field> {
     let is_body = |field: &Field| {
         !matches!(field, Field::Title | Field::Rule | Field::Name | Field::Severity | Field::Confidence | Field::Source)
     };
-    fields_of(record.kind()).map(|spec| spec.field).filter(is_body).filter_map(|field| record.text(field))
+    fields_of(kind).map(|spec| spec.field).filter(is_body)
 }
 
 /// The numbers in `docs.tags`.
@@ -167,7 +167,7 @@ impl<'t> Writer<'t> {
         builder.clear();
         builder.stems = (number % SAMPLE == 0).then(Vec::new);
         builder.title(record.headline());
-        body_fields(record).for_each(|text| builder.body(&text));
+        body_fields(record.kind()).filter_map(|field| record.text(field)).for_each(|text| builder.body(&text));
         i64::try_from(builder.built().1).unwrap_or(i64::MAX)
     }
 

@@ -326,6 +326,26 @@ fn two_amendments_that_knew_nothing_of_each_other_are_merged_as_the_worker_merge
 }
 
 #[test]
+fn an_amendment_from_before_a_restoration_counts_if_it_knew_of_the_retraction() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "t");
+    let subject = Subject::of(&home, &receipt);
+    put(&home, &[subject.retract(2), subject.restore(5)]);
+    home.flush();
+    let mut amendments = Vec::new();
+    for (n, base, field) in [(4, 3, "title"), (3, 1, "domain")] {
+        let Op::Amend(mut it) = subject.amend(n, field, "new text") else { panic!("it amends") };
+        it.change.base.n = base;
+        amendments.push(Op::Amend(it));
+    }
+    put(&home, &amendments);
+    assert_now_and_later(&home, || {
+        let shown = shown(&home, &receipt.id);
+        assert_eq!((&shown["title"], &shown["domain"]), (&"new text".into(), &"ci".into()));
+    });
+}
+
+#[test]
 fn a_record_is_named_by_its_id_the_end_of_it_or_a_path() {
     let home = TestHome::new();
     let receipts = home.record_each("named");
@@ -565,10 +585,11 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         let by_command = recall(&["--command", "cargo test"]).exits(0).json();
         assert_eq!((&by_command["count"], &by_command["sessions"]), (&2.into(), &2.into()), "{by_command}");
         let times = by_command["times"].as_array().expect("a list");
-        assert_eq!(times[0]["session"], "two", "the newest first");
+        assert_eq!((&times[0]["session"], &times[0]["same"]), (&"two".into(), &"command".into()), "the newest first");
         assert_eq!(times[1]["followed"][0]["title"], "cloned it");
         let by_error = recall(&["--error", &format!("   Compiling x\n{error}\nsome more")]).exits(0).json();
         assert_eq!(by_error["count"], 2, "numbers and folders do not count: {by_error}");
+        assert_eq!(by_error["times"][0]["same"], "failure", "{by_error}");
         let by_stdin = home.cmd(["recall", "--error", "-", "--json"]).stdin(error).ok().json();
         assert_eq!(by_stdin["count"], 2);
         assert_eq!(recall(&["--error", "use of moved value: `b`"]).exits(0).json()["count"], 1, "a part of the line");
@@ -576,8 +597,12 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         assert_eq!(recall(&["--command", "cargo testing"]).exits(1).json()["count"], 0);
         let _ = recall(&["--error", "error[E0502]: cannot borrow `b` as mutable"]).exits(1);
         let _ = recall(&["--error", "severity:x -y \" kind:none"]).exits(1);
+        let text = home.cmd(["recall", "--error", error]).ok().stdout;
+        assert!(text.contains("the same failure came 2 times in 2 sessions"), "{text}");
+        let text = home.cmd(["recall", "--error", "use of moved value: `b`"]).ok().stdout;
+        assert!(text.contains("the same error line came 1 time in 1 session, on "), "{text}");
         let text = home.cmd(["recall", "--command", "cargo test"]).ok().stdout;
-        assert!(text.contains("it failed 2 times in 2 sessions") && text.contains("then "), "{text}");
+        assert!(text.contains("the same command failed 2 times in 2 sessions") && text.contains("then "), "{text}");
     }
 }
 

@@ -79,6 +79,36 @@ fn lines_fit_the_screen_and_colours_are_where_they_are_wanted() {
 }
 
 #[test]
+fn wide_letters_and_long_domains_fit_the_screen_in_columns() {
+    let home = TestHome::new();
+    let domain = "infrastructure-and-deployment-of-things";
+    let records = [("数据库", "数据库连接超时".repeat(20)), (domain, "a rule ".repeat(20)), ("d", "ファイル".into())];
+    for (domain, title) in &records {
+        let _ = home.cmd(["record", "failure", "--domain", domain, "--title", title, "--session", "one"]).ok();
+    }
+    let width = |line: &str| line.chars().map(|c| if c >= '\u{3000}' { 2 } else { 1 }).sum::<usize>();
+    let lines = |args: &[&str]| -> Vec<String> {
+        let screen = at(&home, args, &[("NO_COLOR", "1")]).exits(0);
+        let lines: Vec<_> = screen.lines().map(|line| line.trim_end().to_owned()).collect();
+        for line in &lines {
+            assert!(width(line) <= 80, "{line}");
+        }
+        lines
+    };
+    let listed = lines(&["list"]);
+    let ids = |line: &&String| line.starts_with("20");
+    let widths: Vec<usize> = listed.iter().filter(ids).map(|line| width(line)).collect();
+    assert_eq!(widths, [widths[0]; 3], "the last column is not below itself: {listed:?}");
+    assert!(listed.iter().any(|line| line.contains("  infrastru…  a rule a")), "{listed:?}");
+    let recalled = lines(&["recall", "--command", "a rule"]);
+    assert!(recalled.iter().any(|line| line.ends_with("…  one")), "{recalled:?}");
+    let found = lines(&["search", "things"]);
+    assert!(!found.is_empty());
+    let whole = home.cmd(["list"]).ok().stdout;
+    assert!(whole.contains(domain) && whole.contains(&records[0].1), "nothing is shortened in a pipe: {whole}");
+}
+
+#[test]
 fn recorded_text_steers_no_terminal() {
     let home = TestHome::new();
     let title = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}title";

@@ -107,6 +107,8 @@ fn damage_within_it_is_found_by_repair() {
     fs::write(home.join(SEARCH), &bytes).expect("it can be written");
     let verified = home.cmd(["verify", "--json"]).run().exits(0).json();
     assert_eq!(verified["search"]["state"], "none", "{verified}");
+    let said = home.cmd(["verify"]).run().exits(0).stdout;
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("notice: search: ")), "{said}");
     let _ = home.cmd(["repair"]).ok();
     assert_search_agrees(&home, true);
 }

@@ -1,6 +1,8 @@
 //! Search as a whole: small collections, real databases.
 
+mod lines;
 mod properties;
+mod sources;
 mod terms;
 mod tricky;
 mod whole;

@@ -101,8 +101,9 @@ proptest! {
         let sample = failure(1, "a title", &record);
         put(&mut connection, std::slice::from_ref(&sample));
         let options = Options { limit: 10, project: None, now: noon(), gone: None };
-        find(&[&connection], &query, &Filter::default(), &options).expect("an answer");
-        let line = best_line(&query, &sample.record);
+        let hits = find(&[&connection], &query, &Filter::default(), &options).expect("an answer").hits;
+        let parts = hits.into_iter().next().map(|hit| hit.parts).unwrap_or_default();
+        let line = best_line(&query, &sample.record, &parts);
         let mut end = 0;
         for mark in line.marks {
             prop_assert!(mark.start >= end && line.text.get(mark.clone()).is_some_and(|it| !it.is_empty()), "{mark:?}");

@@ -37,3 +37,17 @@ fn a_record_is_found_by_its_words_until_it_is_taken_out() {
         .expect("counts");
     assert_eq!(counts, (2, 2));
 }
+
+#[test]
+fn options_of_a_command_are_looked_for_and_longer_words_are_left_out() {
+    let mut connection = empty();
+    let records = [failure(1, "rm -rf build", "it was the wrong folder"), failure(2, "build of windows", "in the db")];
+    put(&mut connection, &records);
+    assert_eq!(found(&connection, "rm -rf build"), [1, 2]);
+    assert_eq!(found(&connection, "build -windows"), [1]);
+    assert_eq!(found(&connection, "build -\"db\""), [1]);
+    assert_eq!(found(&connection, "build -db").len(), 2);
+    assert_eq!(found(&connection, "build -2024 -x").len(), 2);
+    put(&mut connection, &[failure(3, "build 数据", "")]);
+    assert_eq!(found(&connection, "build -数据").len(), 2);
+}

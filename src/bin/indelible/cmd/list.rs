@@ -114,7 +114,8 @@ pub fn lines(screen: &Screen, records: &[Recorded]) -> String {
             screen.dim(&it.id.short()),
         ]
     };
-    screen.table(&records.iter().map(line).collect::<Vec<_>>(), 4)
+    // Long domains give way to titles.
+    screen.table(&records.iter().map(line).collect::<Vec<_>>(), &[(4, 30), (3, 10), (4, 10)])
 }
 
 fn say_retracted(context: &Context, args: &ListArgs, found: &[Retracted], notes: &[String]) {
@@ -146,7 +147,7 @@ fn say_retracted(context: &Context, args: &ListArgs, found: &[Retracted], notes:
             ]
         };
         let records = counted(count, "retracted record", "retracted records");
-        let table = screen.table(&shown.iter().map(line).collect::<Vec<_>>(), 2);
+        let table = screen.table(&shown.iter().map(line).collect::<Vec<_>>(), &[(2, 10)]);
         pager::show(&screen, &format!("{records}\n{table}"));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use indelible::model::text::{counted, visible_line};
-use indelible::query::{Recall, Recalled, Recorded, Time, recall};
+use indelible::query::{Recall, Recalled, Recorded, Same, Time, recall};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output;
 use crate::reading::args::RecallArgs;
-use crate::reading::screen::{Screen, line_of};
+use crate::reading::screen::{Screen, line_of, width_of};
 use crate::reading::{self, pager};
 
 const WHAT: &str = "nothing was recalled";
@@ -21,7 +21,7 @@ const INPUT_BYTES_MAX: u64 = 4 << 20;
 
 pub fn run(context: &Context, args: &RecallArgs) -> Result<Exit, Failure> {
     let asked = match (&args.error, &args.command) {
-        (Some(error), _) => Recall::Error(given(error)?),
+        (Some(error), _) => Recall::Error { text: given(error)?, cwd: cwd() },
         (None, command) => Recall::Command(given(command.as_deref().unwrap_or_default())?),
     };
     let home = context.open(WHAT)?;
@@ -34,6 +34,11 @@ pub fn run(context: &Context, args: &RecallArgs) -> Result<Exit, Failure> {
         false => say(&recalled),
     }
     Ok(if recalled.count == 0 { Exit::NOTHING_FOUND } else { Exit::Done })
+}
+
+/// The folder that what failed ran in, as far as is known: this one.
+fn cwd() -> String {
+    std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The text, or all of stdin for `-`.
@@ -50,10 +55,11 @@ fn given(text: &str) -> Result<String, Failure> {
 fn data(asked: &Recall, recalled: &Recalled, notes: &[String]) -> Value {
     let asked = match asked {
         Recall::Command(text) => json!({ "command": text }),
-        Recall::Error(text) => json!({ "error": text }),
+        Recall::Error { text, .. } => json!({ "error": text }),
     };
     let time = |time: &Time| {
         let mut data = json!(time.recorded);
+        data["same"] = json!(time.same);
         data["followed"] = json!(time.followed);
         data
     };
@@ -86,11 +92,17 @@ fn say(recalled: &Recalled) {
         1 => format!("on {}", screen.time(last)),
         _ => format!("between {} and {}", screen.time(first), screen.time(last)),
     };
-    let mut text = format!("it failed {at_least}{times}{sessions}, {between}\n");
-    for Time { recorded, followed } in &recalled.times {
-        text.push_str(&format!("\n{}\n", line(&screen, recorded)));
+    let what = match recalled.same.as_slice() {
+        [Same::Command] => "command failed",
+        [Same::Failure] => "failure came",
+        [Same::ErrorLine] => "error line came",
+        _ => "failure, or at least the same error line, came",
+    };
+    let mut text = format!("the same {what} {at_least}{times}{sessions}, {between}\n");
+    for Time { recorded, followed, .. } in &recalled.times {
+        text.push_str(&format!("\n{}\n", line(&screen, recorded, 0)));
         for later in followed {
-            text.push_str(&format!("    then {}\n", line(&screen, later)));
+            text.push_str(&format!("    then {}\n", line(&screen, later, 9)));
         }
         if followed.is_empty() {
             text.push_str("    nothing of its session was recorded after it\n");
@@ -99,14 +111,16 @@ fn say(recalled: &Recalled) {
     pager::show(&screen, &text);
 }
 
-fn line(screen: &Screen, recorded: &Recorded) -> String {
+/// A line for `recorded`, which is shown behind `indent` columns.
+fn line(screen: &Screen, recorded: &Recorded, indent: usize) -> String {
     let session = recorded.provenance().session.as_deref().map(|it| format!("  {}", visible_line(it)));
-    format!(
-        "{}  {}  {}  {}{}",
+    let session = session.unwrap_or_default();
+    let before = format!(
+        "{}  {}  {}  ",
         screen.dim(&screen.time(recorded.created_at)),
         screen.dim(&recorded.id.short()),
         screen.kind(recorded.kind()),
-        line_of(recorded.title()),
-        screen.dim(&session.unwrap_or_default())
-    )
+    );
+    let title = screen.fitted(&line_of(recorded.title()), indent + width_of(&before) + width_of(&session));
+    format!("{before}{title}{}", screen.dim(&session))
 }

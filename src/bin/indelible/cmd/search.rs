@@ -19,6 +19,8 @@ use crate::reading::{self, pager};
 const WHAT: &str = "nothing was searched";
 /// The most characters of a query that are repeated in a message.
 const QUERY_CHARS_MAX: usize = 80;
+/// The columns that the line about a hit has beside the domain: id, kind, severity, time, and blanks.
+const BESIDE_DOMAIN: usize = 51;
 
 pub fn run(context: &Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let text = words_of(&args.words);
@@ -103,9 +105,9 @@ fn text_of(screen: &Screen, hit: &Hit, explain: bool) -> String {
     let Hit { recorded, line, matched, .. } = hit;
     let mut about = vec![screen.dim(&recorded.id.short()), screen.kind(recorded.kind())];
     about.extend(Some(screen.severity(recorded.severity())).filter(|it| !it.is_empty()));
-    about.extend(recorded.domain().map(|domain| line_of(&domain)));
+    about.extend(recorded.domain().map(|domain| screen.fitted(&line_of(&domain), BESIDE_DOMAIN)));
     about.push(screen.dim(&screen.time(recorded.created_at)));
-    let is_title = line.text.trim() == recorded.title().trim();
+    let is_title = recorded.title().trim().starts_with(line.text.trim());
     let title = if is_title { marked(screen, line) } else { screen.bold(&line_of(recorded.title())) };
     let mut text = format!("{}\n    {}\n", about.join("  "), screen.fitted(&title, 4));
     if !is_title {
@@ -137,7 +139,8 @@ fn marked(screen: &Screen, line: &BestLine) -> String {
         at = mark.end;
     }
     text.push_str(&visible_line(line.text.get(at..).unwrap_or_default()));
-    text.trim().to_owned()
+    let before = if line.is_cut { "… " } else { "" };
+    format!("{before}{}", text.trim())
 }
 
 /// What a hit's place comes from, for people.

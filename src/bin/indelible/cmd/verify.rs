@@ -41,9 +41,6 @@ pub fn say(context: &Context, report: &Report) {
     for notice in &report.notices {
         output::line(&format!("notice: {notice}"));
     }
-    if report.search.state != SearchState::Current && report.search != SearchStatus::default() {
-        output::line(&format!("notice: search: {}", indelible::model::text::visible_line(&report.search.line())));
-    }
     for line in &report.index {
         output::line(&format!("index: {line}"));
     }
@@ -68,4 +65,14 @@ pub fn say(context: &Context, report: &Report) {
             output::line(&output::hint(&what));
         }
     }
+    if is_search_odd(report) {
+        output::line(&format!("notice: search: {}", indelible::model::text::visible_line(&report.search.line())));
+    }
+}
+
+/// Whether something is wrong with search. It lags while records are pending, and nothing is missing from an answer then.
+fn is_search_odd(report: &Report) -> bool {
+    let SearchStatus { state, error, .. } = &report.search;
+    let lags = *state != SearchState::Current && report.search != SearchStatus::default();
+    error.is_some() || lags && report.pending == 0
 }

@@ -104,21 +104,28 @@ impl Screen {
         }
     }
 
-    /// Lines of cells in columns, two blanks between them. On a terminal the cell `long` is shortened where its line is
-    /// too wide for the screen.
-    pub fn table(&self, lines: &[Vec<String>], long: usize) -> String {
+    /// Lines of cells in columns, two blanks between them. On a terminal cells are shortened where lines are too wide for the
+    /// screen: for each of `shorter`, in order, those of a column, to no fewer than so many columns of the screen.
+    pub fn table(&self, lines: &[Vec<String>], shorter: &[(usize, usize)]) -> String {
         let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|it| measure_text_width(it)).max();
         let mut widths: Vec<usize> = (0..columns).map(|at| widest(at).unwrap_or(0)).collect();
-        if let (Some(room), Some(width)) = (self.columns, widths.get(long).copied()) {
-            let others: usize = widths.iter().sum::<usize>() - width + 2 * (columns - 1);
-            widths[long] = width.min(room.saturating_sub(others).max(COLUMNS_MIN / 2));
+        let room = self.columns.unwrap_or(usize::MAX);
+        let mut above = (widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1)).saturating_sub(room);
+        for (at, least) in shorter.iter().copied().filter(|it| it.0 < columns) {
+            let less = above.min(widths[at].saturating_sub(least));
+            widths[at] -= less;
+            above -= less;
         }
         let mut text = String::new();
         for line in lines {
             let mut row = String::new();
             for (at, cell) in line.iter().enumerate() {
-                let cell = if at == long { truncate_str(cell, widths[at], "…") } else { cell.into() };
+                let cell = if measure_text_width(cell) > widths[at] {
+                    truncate_str(cell, widths[at], "…")
+                } else {
+                    cell.into()
+                };
                 let blanks = widths[at].saturating_sub(measure_text_width(&cell)) + 2;
                 row.push_str(&cell);
                 row.extend(std::iter::repeat_n(' ', blanks));
@@ -134,6 +141,11 @@ impl Screen {
 pub fn word_of(severity: Severity) -> String {
     let word = Severity::WORDS.iter().find(|(_, it)| *it == severity).map(|(word, _)| *word);
     word.map_or_else(|| severity.to_string(), str::to_owned)
+}
+
+/// How many columns `text` takes.
+pub fn width_of(text: &str) -> usize {
+    measure_text_width(text)
 }
 
 /// `text` on one line, safe to show, without blanks around it.

@@ -1,0 +1,83 @@
+//! Several sources are one collection.
+
+use std::collections::HashSet;
+
+use super::*;
+
+/// A source with `samples`.
+fn source(samples: &[Sample]) -> Connection {
+    let mut connection = empty();
+    put(&mut connection, samples);
+    connection
+}
+
+/// Each hit's number, source and score, in order.
+fn hits(sources: &[&Connection], text: &str, gone: &[u128]) -> Vec<(u128, usize, f64)> {
+    let query = Query::parse(text, &now()).expect("a query");
+    let gone: HashSet<RecordId> = gone.iter().map(|it| RecordId(Uuid::from_u128(*it))).collect();
+    let options = Options { limit: 10, project: None, now: noon(), gone: Some(&gone) };
+    let hits = find(sources, &query, &Filter::default(), &options).expect("an answer").hits;
+    hits.into_iter().map(|hit| (hit.id.0.as_u128(), hit.source, hit.score)).collect()
+}
+
+fn numbers(hits: &[(u128, usize, f64)]) -> Vec<(u128, usize)> {
+    hits.iter().map(|hit| (hit.0, hit.1)).collect()
+}
+
+/// Records of which each has some of a few words, and more of others.
+fn samples() -> Vec<Sample> {
+    let words = ["stale", "cache", "flaky", "upload", "borrow"];
+    let text = |number: usize| {
+        let words: Vec<&str> = (0..=number % 7).map(|at| words[(number + at * at) % 5]).collect();
+        failure(number as u128, words[0], &words.join(" "))
+    };
+    (1..=20).map(text).collect()
+}
+
+#[test]
+fn a_score_is_the_same_wherever_a_record_is() {
+    let samples = samples();
+    let whole = source(&samples);
+    for at in [1, 7, 19] {
+        let parts = [source(&samples[..at]), source(&samples[at..])];
+        for text in ["stale", "flaky borrow", "\"stale cache\" upload", "upload -flaky", "domain:ci borrow"] {
+            let expected = hits(&[&whole], text, &[]);
+            let found = hits(&[&parts[0], &parts[1]], text, &[]);
+            assert!(!found.is_empty());
+            assert_eq!(found.len(), expected.len(), "{text}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!((found.0, found.1), (expected.0, usize::from(expected.0 > at as u128)), "{text}");
+                assert!((found.2 - expected.2).abs() < 1e-9, "{text}: {found:?}, {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_later_source_wins_and_what_is_gone_is_of_the_first_alone() {
+    let first = source(&[failure(1, "old words", ""), failure(2, "old words", ""), failure(3, "old words", "")]);
+    let second = source(&[failure(2, "new words", "")]);
+    let third = source(&[failure(3, "newest words", ""), failure(2, "newest words", "")]);
+    let all = [&first, &second, &third];
+    assert_eq!(numbers(&hits(&all, "old", &[])), [(1, 0)], "the other two say something else now");
+    assert_eq!(numbers(&hits(&all, "new", &[])), []);
+    let mut words = numbers(&hits(&all, "words", &[]));
+    words.sort_unstable();
+    assert_eq!(words, [(1, 0), (2, 2), (3, 2)], "each once");
+    assert_eq!(numbers(&hits(&[&first, &second], "words kind:failure", &[1, 2])), [(3, 0), (2, 1)]);
+    assert_eq!(numbers(&hits(&[&first], "words", &[1, 2, 3])), []);
+    assert_eq!(numbers(&hits(&[], "words", &[])), []);
+}
+
+#[test]
+fn a_name_that_one_source_does_not_know_is_found_in_the_other() {
+    let mut other = failure(2, "upload", "");
+    let Record::Failure(it) = &mut other.record else { panic!("it is a failure") };
+    it.domain = "ops".into();
+    let (first, second) = (source(&[failure(1, "upload", "")]), source(&[other]));
+    for (text, expected) in
+        [("domain:ops", &[(2, 1)][..]), ("upload domain:ci", &[(1, 0)]), ("upload -domain:ci", &[(2, 1)])]
+    {
+        assert_eq!(numbers(&hits(&[&first, &second], text, &[])), expected, "{text}");
+    }
+}
