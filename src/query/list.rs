@@ -154,7 +154,11 @@ pub struct Selection<'f> {
 /// # Errors
 /// [`Error::Index`].
 pub fn list(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
-    match (&view.index, &view.search) {
+    view.even_without_search(|| list_in(view, wanted))
+}
+
+fn list_in(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
+    match (&view.index, view.search()) {
         (Some(_), Some(search)) if search.is_complete() => {
             let beside = view.rows_beside(ROWS_MAX)?;
             if beside.len() <= ROWS_MAX {
@@ -230,7 +234,7 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     let (count, ids) = top.in_order();
     let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
     let entries = ids.into_iter().map(entry).collect();
-    let notes = vec!["search.db is not finished, so this was slower: a worker makes it".into()];
+    let notes = vec![view.without_search().was_slower()];
     Ok(Listing { count, is_more: false, notes, entries })
 }
 

@@ -106,9 +106,13 @@ pub struct Found {
 /// # Errors
 /// [`Error::Index`], [`Error::Search`].
 pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+    view.even_without_search(|| search_in(view, ask))
+}
+
+fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     let mut beside = Beside::new()?;
     let mut notes = Vec::new();
-    let database = view.search.as_ref();
+    let database = view.search();
     let (standing, complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {
             let behind = view.rows_beside(ROWS_MAX)?;
@@ -212,8 +216,10 @@ impl Beside {
             if Instant::now() >= deadline {
                 is_whole = false;
                 let (newest, all) = (number(at as u64), counted(index.count()?, "record", "records"));
-                notes
-                    .push(format!("search.db is not finished: beside it, the newest {newest} of {all} were looked at"));
+                notes.push(format!(
+                    "{}: beside it, the newest {newest} of {all} were looked at",
+                    view.without_search().says()
+                ));
                 break;
             }
             if let Seen::Visible(recorded) = view.get(id, None)? {
@@ -222,7 +228,7 @@ impl Beside {
             }
         }
         if is_whole {
-            notes.push("search.db is not finished, so this was slower: a worker makes it".into());
+            notes.push(view.without_search().was_slower());
         }
         Ok(is_whole)
     }
@@ -230,17 +236,20 @@ impl Beside {
     /// Adds what files have, the newest first.
     fn put_files(&mut self, view: &View<'_>, notes: &mut Vec<String>) -> bool {
         let deadline = Instant::now() + FILES_FOR;
+        let mut read = 0_u64;
         let is_whole = files::for_each(view.home, |path| {
+            read += 1;
             if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
                 self.rows += 1;
                 self.records.insert(recorded.id, recorded);
             }
             if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        let files = counted(self.rows as u64, "file", "files");
+        let files = counted(read, "file", "files");
+        let why = view.without_search().says();
         notes.push(match is_whole {
-            true => format!("there is no search.db: all {files} were read"),
-            false => format!("there is no search.db: only the newest {files} were read"),
+            true => format!("{why}: all {files} were read"),
+            false => format!("{why}: only the newest {files} were read"),
         });
         is_whole
     }

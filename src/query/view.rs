@@ -1,6 +1,6 @@
 //! A home at one moment.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use crate::home::Home;
@@ -21,13 +21,49 @@ use super::{Error, Recorded};
 /// How often a view is opened again because the journal was pruned in between.
 const OPENED_MAX: usize = 4;
 
+/// Why search.db cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WithoutSearch {
+    /// There is none, or it is not finished.
+    Unfinished,
+    /// Another program has locked it.
+    Locked,
+    /// It cannot be opened.
+    Unreadable,
+    /// It failed while it was being read.
+    Damaged,
+}
+
+impl WithoutSearch {
+    /// That it is so, for people.
+    pub fn says(self) -> &'static str {
+        match self {
+            WithoutSearch::Unfinished => "search.db is not finished",
+            WithoutSearch::Locked => "another program has locked search.db",
+            WithoutSearch::Unreadable => "search.db cannot be opened",
+            WithoutSearch::Damaged => "search.db is damaged",
+        }
+    }
+
+    /// The note of an answer that is whole, but took longer.
+    pub fn was_slower(self) -> String {
+        let end = match self {
+            WithoutSearch::Unfinished => ": a worker makes it",
+            WithoutSearch::Locked | WithoutSearch::Unreadable => "",
+            WithoutSearch::Damaged => ": `indelible repair` makes it again",
+        };
+        format!("{}, so this was slower{end}", self.says())
+    }
+}
+
 /// A home at one moment, to be read.
 #[derive(Debug)]
 pub struct View<'h> {
     pub(super) home: &'h Home,
     pub(super) index: Option<Index>,
     /// search.db, if it follows this index.
-    pub(super) search: Option<SearchDb>,
+    search: Option<SearchDb>,
+    without_search: Cell<WithoutSearch>,
     pub(super) pending: Pending,
     pub(super) notes: Vec<String>,
     options: HistoryOptions,
@@ -39,10 +75,15 @@ impl<'h> View<'h> {
     /// read is named in [`View::notes`].
     pub fn open(home: &'h Home, options: HistoryOptions, wait: Duration) -> View<'h> {
         let (mut index, mut search, mut notes, mut pending) = (None, None, Vec::new(), Pending::default());
+        let mut without_search = WithoutSearch::Unfinished;
         let mut before = None;
         for _ in 0..OPENED_MAX {
             // First, so that the index is never older than what follows it.
-            search = search::open_to_read(home).ok().flatten();
+            (search, without_search) = match search::open_to_read(home) {
+                Ok(search) => (search, WithoutSearch::Unfinished),
+                Err(search::Error::Busy) => (None, WithoutSearch::Locked),
+                Err(_) => (None, WithoutSearch::Unreadable),
+            };
             (index, notes) = match open_index(home, wait) {
                 Ok(index) => (Some(index), Vec::new()),
                 Err(error) => (None, vec![note_of(&error)]),
@@ -64,7 +105,8 @@ impl<'h> View<'h> {
             before = Some(position);
         }
         notes.append(&mut pending.notes);
-        View { home, index, search, pending, notes, options, history: OnceCell::new() }
+        let without_search = Cell::new(without_search);
+        View { home, index, search, without_search, pending, notes, options, history: OnceCell::new() }
     }
 
     /// What could not be looked at, a line each, for people.
@@ -75,6 +117,29 @@ impl<'h> View<'h> {
     /// Whether the index can be read.
     pub fn has_index(&self) -> bool {
         self.index.is_some()
+    }
+
+    /// search.db, if it can be used.
+    pub(super) fn search(&self) -> Option<&SearchDb> {
+        self.search.as_ref().filter(|_| self.without_search.get() != WithoutSearch::Damaged)
+    }
+
+    /// Why search.db cannot be used, for a view that does without it.
+    pub(super) fn without_search(&self) -> WithoutSearch {
+        self.without_search.get()
+    }
+
+    /// What `read` answers; if search.db fails in it, what it answers without search.db. Damage within the file shows only
+    /// when the damaged part is read.
+    pub(super) fn even_without_search<T>(&self, read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        match read() {
+            Err(Error::Search(error)) if self.search().is_some() => {
+                tracing::debug!(error = chain(&error), "search.db is not used any more");
+                self.without_search.set(WithoutSearch::Damaged);
+                read()
+            }
+            answer => answer,
+        }
     }
 
     /// What the journal has and the stores may lack.
@@ -94,7 +159,7 @@ impl<'h> View<'h> {
     /// # Errors
     /// [`Error::Index`].
     pub(super) fn rows_beside(&self, max: usize) -> Result<Vec<RecordId>, Error> {
-        let (Some(index), Some(search)) = (&self.index, &self.search) else { return Ok(Vec::new()) };
+        let (Some(index), Some(search)) = (&self.index, self.search()) else { return Ok(Vec::new()) };
         let changes = index.changes_after(search.watermark().seq, max + 1)?;
         Ok(changes.into_iter().map(|(_, id)| id).collect())
     }

@@ -184,6 +184,51 @@ fn what_search_db_lacks_is_read_beside_it_and_it_is_never_needed() {
     assert_eq!(looked("needle")["rows_beside"], 0);
 }
 
+#[test]
+fn damage_within_search_db_is_no_failure_wherever_it_is() {
+    let home = TestHome::new();
+    let line = |n: usize| {
+        let (domain, summary) = (["ci", "ops"][n % 2], "several words of a summary ".repeat(30));
+        let fields = serde_json::json!({
+            "kind": "failure", "title": format!("needle {n}"), "domain": domain, "tags": ["one", "two"], "summary": summary,
+        });
+        fields.to_string()
+    };
+    let _ = home.cmd(["record", "batch", "--quiet"]).stdin((0..40).map(line).collect::<Vec<_>>().join("\n")).ok();
+    home.flush();
+    let id = listed(&home, &["--limit", "1"])["records"][0]["id"].as_str().expect("text").to_owned();
+    let commands: [(&[&str], usize); 7] = [
+        (&["list", "--limit", "0"], 40),
+        (&["list", "--domain", "ci"], 20),
+        (&["list", "--tag", "one", "--limit", "0"], 40),
+        (&["search", "needle", "--limit", "0"], 40),
+        (&["search", "summary", "domain:ops", "--limit", "0"], 20),
+        (&["show", &id[28..]], 1),
+        (&["recall", "--error", "needle 1", "--limit", "40"], 40),
+    ];
+    let file = home.join("memory/search.db");
+    let sound = fs::read(&file).expect("it is there");
+    let mut noted = 0;
+    // The first page has the schema: without it the file is not opened at all.
+    for at in (16_384..sound.len()).step_by(16_384) {
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/search.db{end}")));
+        }
+        let mut bytes = sound.clone();
+        bytes[at..at + 16_384].fill(0);
+        fs::write(&file, bytes).expect("it can be written");
+        for (args, wanted) in commands {
+            let answer = home.cmd(args.iter().chain(&["--json"])).ok().json();
+            let found = ["records", "hits", "times"].iter().find_map(|name| answer[name].as_array()).expect("a list");
+            assert_eq!(found.len(), wanted, "{args:?}, damage at {at}: {}", answer["notes"]);
+            noted += usize::from(answer["notes"].to_string().contains("search.db is damaged"));
+        }
+    }
+    assert!(noted > 10, "damage was met {noted} times");
+    let _ = home.cmd(["repair"]).ok();
+    assert_eq!(listed(&home, &["--domain", "ci"])["notes"], serde_json::json!([]));
+}
+
 /// Every file below the home, with its bytes and when it was changed.
 fn everything(home: &TestHome) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     fn add(folder: PathBuf, found: &mut BTreeMap<PathBuf, (Vec<u8>, SystemTime)>) {
