@@ -34,7 +34,7 @@ pub struct Ask<'a> {
     pub query: &'a Query,
     /// What is left out, beside what the query says.
     pub filter: &'a Filter,
-    /// The most hits.
+    /// The most hits; 0 is as many as are looked for at all.
     pub limit: usize,
     /// The project whose records come a little earlier.
     pub project: Option<&'a str>,
@@ -139,11 +139,12 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     let (memory, records, gone) = beside.finish()?;
     let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain([&memory]).collect();
     let gone = database.is_some().then_some(&gone);
-    let options = search::Options { limit: ask.limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
+    let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
+    let options = search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
     let found = search::find(&sources, ask.query, ask.filter, &options)?;
     let mut hits = Vec::new();
     for hit in found.hits {
-        if hits.len() >= ask.limit {
+        if hits.len() >= limit {
             break;
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -493,6 +494,19 @@ fn filters_join_values_by_or_and_each_other_by_and() {
         home.flush();
     }
     assert_eq!(listed(&home, &["--limit", "1", "failure"])["count"], 2);
+    for (words, wanted) in [
+        ("kind:failure,success domain:ci", "c a"),
+        ("domain:ops,web", "d b"),
+        ("domain:\"ops,web\"", "d b"),
+        ("-kind:failure,success since:1h", "d"),
+        ("since:1h severity:low,high", "b a"),
+    ] {
+        let mut titles = found(&home, words);
+        titles.sort_by(|one, other| other.cmp(one));
+        assert_eq!(titles.join(" "), wanted, "{words}");
+    }
+    let all = home.cmd(["search", "since:1h", "--limit", "0", "--json"]).ok().json();
+    assert_eq!(titles_in(&all).len(), 4, "0 is no limit for `search` either");
 }
 
 #[test]
@@ -621,6 +635,9 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         assert_eq!(recall(&["--command", "cargo testing"]).exits(1).json()["count"], 0);
         let _ = recall(&["--error", "error[E0502]: cannot borrow `b` as mutable"]).exits(1);
         let _ = recall(&["--error", "severity:x -y \" kind:none"]).exits(1);
+        let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe use of moved value: `b` here");
+        let by_bytes = home.cmd(["recall", "--json", "--error"]).args([bytes]).run();
+        assert_ne!(by_bytes.exits(1).json()["count"], serde_json::Value::Null, "what a program said may be no UTF-8");
         let text = home.cmd(["recall", "--command", "cargo test"]).ok().stdout;
         assert!(text.contains("it failed 2 times in 2 sessions") && text.contains("then "), "{text}");
     }
