@@ -115,7 +115,10 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     let database = view.search();
     let (standing, complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {
-            let behind = view.rows_beside(ROWS_MAX)?;
+            let mut behind = view.rows_beside(ROWS_MAX)?;
+            if ask.query.asks_for_states() || !ask.filter.states.is_empty() {
+                behind.extend(view.states_beside()?);
+            }
             let is_all = behind.len() <= ROWS_MAX;
             beside.put_rows(view, behind)?;
             // While it is being built, records with ids after the cursor are not in it.

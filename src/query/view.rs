@@ -1,6 +1,7 @@
 //! A home at one moment.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::home::Home;
@@ -9,6 +10,7 @@ use crate::model::RecordId;
 use crate::model::position::Position;
 use crate::model::text::chain;
 use crate::page::StateFile;
+use crate::search::golden;
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows;
@@ -164,6 +166,17 @@ impl<'h> View<'h> {
         Ok(changes.into_iter().map(|(_, id)| id).collect())
     }
 
+    /// The records whose state is not the one that search.db has: it follows no change that another program makes to a row.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Search`].
+    pub(super) fn states_beside(&self) -> Result<Vec<RecordId>, Error> {
+        let (Some(index), Some(search)) = (&self.index, self.search()) else { return Ok(Vec::new()) };
+        let is: HashSet<RecordId> = index.golden()?.into_iter().collect();
+        let was: HashSet<RecordId> = golden(search.connection())?.into_iter().collect();
+        Ok(is.symmetric_difference(&was).copied().collect())
+    }
+
     /// The record `id`. Without an index it is read from its file at `path`, if that is known.
     ///
     /// # Errors
@@ -177,7 +190,7 @@ impl<'h> View<'h> {
                     let recorded = Recorded::of_row(stored);
                     if is_cut { self.with_file(recorded) } else { recorded }
                 });
-                (stored, mark)
+                (stored.or_else(|| self.of_file(index, id)), mark)
             }
             None => match files::mark(self.home, id) {
                 Mark::Hidden(mark) => return Ok(Seen::Hidden(mark)),
@@ -199,6 +212,13 @@ impl<'h> View<'h> {
     /// The record `id` after its pending operations.
     fn overlaid(&self, id: RecordId, stored: Option<Recorded>, mark: Option<StateFile>) -> Seen {
         self.pending.seen(id, stored, mark, |path| self.history()?.last_of(path).ok().flatten())
+    }
+
+    /// The record `id`, which has no row, from its file: the index knows where that is if another program has deleted the
+    /// row.
+    fn of_file(&self, index: &Index, id: RecordId) -> Option<Recorded> {
+        let known = index.find(id).ok()??;
+        files::at(self.home, &known.path).filter(|recorded| recorded.id == id)
     }
 
     /// `recorded`, whose row may lack some of it, with all that its file says, if that is of the same revision.

@@ -97,6 +97,11 @@ impl Query {
         self.words.is_empty()
     }
 
+    /// Whether it asks for records of some states, or leaves some out.
+    pub fn asks_for_states(&self) -> bool {
+        self.without_filters.iter().chain([&self.filter]).any(|filter| !filter.states.is_empty())
+    }
+
     /// Whether identifiers are all that was asked for. Among other words, an identifier counts by being rare: a sentence has
     /// words with a hyphen that are not what it is about.
     pub(super) fn is_of_identifiers(&self) -> bool {

@@ -186,6 +186,49 @@ fn what_search_db_lacks_is_read_beside_it_and_it_is_never_needed() {
 }
 
 #[test]
+fn what_another_program_does_to_rows_is_seen_and_loses_no_record() {
+    let home = TestHome::new();
+    for rule in ["one", "two"] {
+        let _ = home.cmd(["record", "heuristic", "--domain", "ci", "--rule", rule]).ok();
+    }
+    let _ = home.record("failure", "three");
+    let four = home.record("failure", "four");
+    home.flush();
+    let change = |sql: &str| home.index().execute_batch(sql).expect("it can be changed");
+    let sorted = |words: &str| {
+        let mut titles = found(&home, words);
+        titles.sort();
+        titles.join(" ")
+    };
+    for has_search in [true, false] {
+        if !has_search {
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/search.db{end}")));
+            }
+        }
+        change("UPDATE heuristics SET is_golden = 1 WHERE rule = 'one'");
+        assert_eq!(titles(&home, &["--state", "golden"]), ["one"], "with search.db: {has_search}");
+        assert_eq!(titles(&home, &["--state", "active"]), ["four", "three", "two"], "with search.db: {has_search}");
+        assert_eq!(listed(&home, &["--state", "active", "--limit", "1"])["count"], 3);
+        assert_eq!(sorted("state:golden domain:ci"), "one", "with search.db: {has_search}");
+        assert_eq!(sorted("-state:golden since:1h"), "four three two", "with search.db: {has_search}");
+        change("UPDATE heuristics SET is_golden = 0");
+        assert_eq!(titles(&home, &["--state", "golden"]), [""; 0], "with search.db: {has_search}");
+        change("DELETE FROM learnings WHERE title = 'four'");
+        assert_eq!(titles(&home, &["--limit", "1"]), ["four"], "with search.db: {has_search}");
+        assert_eq!(listed(&home, &["failure"])["count"], 2);
+        assert_eq!(sorted("four"), "four", "with search.db: {has_search}");
+        let it = shown(&home, &four.id[28..]);
+        assert_eq!((&it["title"], &it["row_id"]), (&"four".into(), &Value::Null));
+    }
+    put(&home, &[Subject::of(&home, &four).retract(2)]);
+    assert_now_and_later(&home, || {
+        assert_eq!(listed(&home, &["failure"])["count"], 1, "it was retracted, row or none");
+        assert_eq!(sorted("four"), "");
+    });
+}
+
+#[test]
 fn damage_within_search_db_is_no_failure_wherever_it_is() {
     let home = TestHome::new();
     let line = |n: usize| {
