@@ -58,6 +58,10 @@ impl WithoutSearch {
     }
 }
 
+/// The note about an index that is not used because it is older than the journal.
+const OLDER: &str = "the index is older than what the journal still has: until a worker has brought it up to date, answers \
+                     come from files and journal";
+
 /// A home at one moment, to be read.
 #[derive(Debug)]
 pub struct View<'h> {
@@ -78,7 +82,7 @@ impl<'h> View<'h> {
     pub fn open(home: &'h Home, options: HistoryOptions, wait: Duration) -> View<'h> {
         let (mut index, mut search, mut notes, mut pending) = (None, None, Vec::new(), Pending::default());
         let mut without_search = WithoutSearch::Unfinished;
-        let mut before = None;
+        let (mut before, mut is_older) = (None, false);
         for _ in 0..OPENED_MAX {
             // First, so that the index is never older than what follows it.
             (search, without_search) = match search::open_to_read(home) {
@@ -99,12 +103,18 @@ impl<'h> View<'h> {
             let position = index.as_ref().and_then(|index| begin_of(home, index));
             let (read, from) = Pending::read(home.journal(), position);
             pending = read;
+            is_older = from == From::Start;
             // The index is older than the journal: a worker has pruned what this view of the index lacks. A newer view
             // names a later position.
-            if from == From::Asked || before == Some(position) {
+            if !is_older || before == Some(position) {
                 break;
             }
             before = Some(position);
+        }
+        if is_older {
+            // It was restored, or was locked for days: it lacks records, and has some that were retracted since.
+            (index, search) = (None, None);
+            notes.push(OLDER.to_owned());
         }
         notes.append(&mut pending.notes);
         let without_search = Cell::new(without_search);

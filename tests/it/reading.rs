@@ -229,6 +229,49 @@ fn what_another_program_does_to_rows_is_seen_and_loses_no_record() {
 }
 
 #[test]
+fn an_older_index_that_was_restored_hides_nothing_and_shows_nothing_retracted() {
+    let tiny = ["flush", "--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
+    for with_search in [false, true] {
+        let home = TestHome::new();
+        let gone = home.record("failure", "retracted since");
+        let _ = home.record("failure", "as it was");
+        home.flush();
+        let ends = ["", "-wal", "-shm"];
+        let paths = |store: &str| ends.map(|end| home.join(&format!("memory/{store}.db{end}")));
+        let stores: &[&str] = if with_search { &["index", "search"] } else { &["index"] };
+        let paths: Vec<PathBuf> = stores.iter().flat_map(|store| paths(store)).collect();
+        let older: Vec<Option<Vec<u8>>> = paths.iter().map(|path| fs::read(path).ok()).collect();
+        put(&home, &[Subject::of(&home, &gone).retract(2)]);
+        let since = home.record("failure", "recorded since");
+        let _ = home.cmd(tiny).ok();
+        // What is pruned is a segment that was left.
+        let long = "word ".repeat(1_000);
+        for _ in 0..3 {
+            let _ = home.cmd(["record", "failure", "--title", "more", "--domain", "ci", "--summary", &long]).ok();
+            let _ = home.cmd(tiny).ok();
+        }
+        for (path, bytes) in paths.iter().zip(&older) {
+            match bytes {
+                Some(bytes) if !path.ends_with("-shm") => fs::write(path, bytes).expect("it can be written"),
+                _ => fs::remove_file(path).unwrap_or_default(),
+            }
+        }
+        let titles_now = titles(&home, &["--limit", "0"]);
+        assert!(!titles_now.contains(&"retracted since".to_owned()), "search.db too: {with_search}: {titles_now:?}");
+        assert!(titles_now.contains(&"recorded since".to_owned()), "search.db too: {with_search}: {titles_now:?}");
+        assert_eq!(found(&home, "retracted"), [""; 0], "search.db too: {with_search}");
+        assert_eq!(found(&home, "recorded"), ["recorded since"], "search.db too: {with_search}");
+        let _ = home.cmd(["show", &gone.id]).run().exits(1);
+        assert_eq!(shown(&home, &since.id[28..])["title"], "recorded since");
+        let noted = listed(&home, &[])["notes"].to_string();
+        assert!(noted.contains("the index is older"), "{noted}");
+        home.flush();
+        assert_eq!(listed(&home, &[])["notes"], serde_json::json!([]), "a worker brings it up to date");
+        assert_eq!(titles(&home, &["--limit", "0"]), titles_now);
+    }
+}
+
+#[test]
 fn damage_within_search_db_is_no_failure_wherever_it_is() {
     let home = TestHome::new();
     let line = |n: usize| {
