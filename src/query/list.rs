@@ -154,9 +154,16 @@ pub struct Selection<'f> {
 /// # Errors
 /// [`Error::Index`].
 pub fn list(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
-    match (&view.index, &view.search) {
+    view.even_without_search(|| list_in(view, wanted))
+}
+
+fn list_in(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
+    match (&view.index, view.search()) {
         (Some(_), Some(search)) if search.is_complete() => {
-            let beside = view.rows_beside(ROWS_MAX)?;
+            let mut beside = view.rows_beside(ROWS_MAX)?;
+            if !wanted.filter.states.is_empty() {
+                beside.extend(view.states_beside()?);
+            }
             if beside.len() <= ROWS_MAX {
                 return list_search(view, search.connection(), &beside, wanted);
             }
@@ -205,11 +212,15 @@ fn list_search(
 fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
     let Selection { filter, sort, limit, .. } = wanted;
     let mut top = Top::new(sort, limit);
-    let mut with_row = HashSet::new();
+    let (mut with_row, mut without_row) = (HashSet::new(), Vec::new());
     let mut rows = 0;
     if let Some(index) = &view.index {
         index.for_each_facts(|facts| {
             rows += 1;
+            if !facts.has_row {
+                without_row.push(facts.id);
+                return ControlFlow::Continue(());
+            }
             if view.pending.has(facts.id) {
                 with_row.insert(facts.id);
             }
@@ -220,7 +231,9 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
         })?;
     }
     let mut changed = HashMap::new();
-    for id in view.pending.ids().filter(|id| view.pending.changes(*id) || !with_row.contains(id)) {
+    without_row.retain(|id| !view.pending.has(*id));
+    let pending = view.pending.ids().filter(|id| view.pending.changes(*id) || !with_row.contains(id));
+    for id in pending.chain(without_row) {
         if let Seen::Visible(recorded) = view.get(id, None)? {
             let facts = facts_of(&recorded);
             if accepts(filter, &facts) {
@@ -232,8 +245,7 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     let (count, ids) = top.in_order();
     let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
     let entries = ids.into_iter().map(entry).collect();
-    let slower = || "search.db is not finished, so this was slower: a worker makes it".into();
-    let notes = (rows > ROWS_QUICK).then(slower).into_iter().collect();
+    let notes = (rows > ROWS_QUICK).then(|| view.without_search().was_slower()).into_iter().collect();
     Ok(Listing { count, is_more: false, notes, entries })
 }
 
@@ -309,6 +321,7 @@ pub(super) fn facts_of(recorded: &Recorded) -> Facts {
         session: provenance.session.clone(),
         agent: provenance.agent.clone(),
         is_golden: recorded.state == State::Golden,
+        has_row: recorded.row_id.is_some(),
     }
 }
 
@@ -370,6 +383,7 @@ mod tests {
             session: None,
             agent: None,
             is_golden: false,
+            has_row: true,
         }
     }
 

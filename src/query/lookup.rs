@@ -43,7 +43,7 @@ pub fn lookup(view: &View<'_>, text: &str, folder: Option<&Path>) -> Result<Name
         return Ok(Named::One { id, path: path_of(view, id) });
     }
     match end_of(text) {
-        Some(end) => by_end(view, &end),
+        Some(end) => view.even_without_search(|| by_end(view, &end)),
         None => by_path(view, text, folder),
     }
 }
@@ -67,7 +67,7 @@ fn end_of(text: &str) -> Option<String> {
 
 fn by_end(view: &View<'_>, end: &str) -> Result<Named, Error> {
     let digits = end.replace('-', "");
-    let of_search = match &view.search {
+    let of_search = match view.search() {
         Some(search) if search.is_complete() => {
             Some(search::ids_ending(search.connection(), &digits, CANDIDATES_MAX + 1)?)
         }
@@ -105,7 +105,7 @@ fn path_of(view: &View<'_>, id: RecordId) -> Option<String> {
     if view.index.is_some() {
         return None;
     }
-    if let Some(search) = &view.search
+    if let Some(search) = view.search()
         && let Ok(found) = search::ids_ending(search.connection(), &id.0.simple().to_string(), 1)
         && let Some((_, path)) = found.into_iter().next()
     {

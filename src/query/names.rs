@@ -17,13 +17,17 @@ const ROWS_MAX: usize = 50_000;
 /// # Errors
 /// [`Error::Index`].
 pub fn known(view: &View<'_>, name: Name, max: usize) -> Result<Vec<String>, Error> {
+    view.even_without_search(|| known_in(view, name, max))
+}
+
+fn known_in(view: &View<'_>, name: Name, max: usize) -> Result<Vec<String>, Error> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut add = |facts: &Facts| {
         for text in names_of(facts, name) {
             *counts.entry(text.to_owned()).or_default() += 1;
         }
     };
-    if let Some(search) = &view.search {
+    if let Some(search) = view.search() {
         return Ok(search::names(search.connection(), name, max)?);
     }
     let mut left = ROWS_MAX;

@@ -36,7 +36,7 @@ pub struct Ask<'a> {
     pub query: &'a Query,
     /// What is left out, beside what the query says.
     pub filter: &'a Filter,
-    /// The most hits.
+    /// The most hits; 0 is as many as are looked for at all.
     pub limit: usize,
     /// The project whose records come a little earlier.
     pub project: Option<&'a str>,
@@ -108,12 +108,19 @@ pub struct Found {
 /// # Errors
 /// [`Error::Index`], [`Error::Search`].
 pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+    view.even_without_search(|| search_in(view, ask))
+}
+
+fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     let mut beside = Beside::new()?;
     let mut notes = Vec::new();
-    let database = view.search.as_ref();
+    let database = view.search();
     let (standing, complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {
-            let behind = view.rows_beside(ROWS_MAX)?;
+            let mut behind = view.rows_beside(ROWS_MAX)?;
+            if ask.query.asks_for_states() || !ask.filter.states.is_empty() {
+                behind.extend(view.states_beside()?);
+            }
             let is_all = behind.len() <= ROWS_MAX;
             beside.put_rows(view, behind)?;
             // While it is being built, records with ids after the cursor are not in it.
@@ -137,11 +144,12 @@ pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     let (memory, records, gone) = beside.finish()?;
     let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain([&memory]).collect();
     let gone = database.is_some().then_some(&gone);
-    let options = search::Options { limit: ask.limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
+    let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
+    let options = search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
     let found = search::find(&sources, ask.query, ask.filter, &options)?;
     let mut hits = Vec::new();
     for hit in found.hits {
-        if hits.len() >= ask.limit {
+        if hits.len() >= limit {
             break;
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };
@@ -216,8 +224,10 @@ impl Beside {
             if at >= ROWS_QUICK && Instant::now() >= deadline {
                 is_whole = false;
                 let (newest, all) = (number(at as u64), counted(index.count()?, "record", "records"));
-                notes
-                    .push(format!("search.db is not finished: beside it, the newest {newest} of {all} were looked at"));
+                notes.push(format!(
+                    "{}: beside it, the newest {newest} of {all} were looked at",
+                    view.without_search().says()
+                ));
                 break;
             }
             if let Seen::Visible(recorded) = view.get(id, None)? {
@@ -226,7 +236,7 @@ impl Beside {
             }
         }
         if is_whole && self.rows > ROWS_QUICK {
-            notes.push("search.db is not finished, so this was slower: a worker makes it".into());
+            notes.push(view.without_search().was_slower());
         }
         Ok(is_whole)
     }
@@ -234,17 +244,20 @@ impl Beside {
     /// Adds what files have, the newest first.
     fn put_files(&mut self, view: &View<'_>, notes: &mut Vec<String>) -> bool {
         let deadline = Instant::now() + FILES_FOR;
+        let mut read = 0_u64;
         let is_whole = files::for_each(view.home, |path| {
+            read += 1;
             if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
                 self.rows += 1;
                 self.records.insert(recorded.id, recorded);
             }
             if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        let files = counted(self.rows as u64, "file", "files");
+        let files = counted(read, "file", "files");
+        let why = view.without_search().says();
         notes.push(match is_whole {
-            true => format!("there is no search.db: all {files} were read"),
-            false => format!("there is no search.db: only the newest {files} were read"),
+            true => format!("{why}: all {files} were read"),
+            false => format!("{why}: only the newest {files} were read"),
         });
         is_whole
     }

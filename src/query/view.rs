@@ -1,6 +1,7 @@
 //! A home at one moment.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::model::position::Position;
 use crate::model::text::chain;
 use crate::model::{RecordId, Revision};
 use crate::page::{Presence, StateFile};
+use crate::search::golden;
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows;
@@ -23,13 +25,53 @@ use super::{Error, Recorded};
 /// How often a view is opened again because the journal was pruned in between.
 const OPENED_MAX: usize = 4;
 
+/// Why search.db cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WithoutSearch {
+    /// There is none, or it is not finished.
+    Unfinished,
+    /// Another program has locked it.
+    Locked,
+    /// It cannot be opened.
+    Unreadable,
+    /// It failed while it was being read.
+    Damaged,
+}
+
+impl WithoutSearch {
+    /// That it is so, for people.
+    pub fn says(self) -> &'static str {
+        match self {
+            WithoutSearch::Unfinished => "search.db is not finished",
+            WithoutSearch::Locked => "another program has locked search.db",
+            WithoutSearch::Unreadable => "search.db cannot be opened",
+            WithoutSearch::Damaged => "search.db is damaged",
+        }
+    }
+
+    /// The note of an answer that is whole, but took longer.
+    pub fn was_slower(self) -> String {
+        let end = match self {
+            WithoutSearch::Unfinished => ": a worker makes it",
+            WithoutSearch::Locked | WithoutSearch::Unreadable => "",
+            WithoutSearch::Damaged => ": `indelible repair` makes it again",
+        };
+        format!("{}, so this was slower{end}", self.says())
+    }
+}
+
+/// The note about an index that is not used because it is older than the journal.
+const OLDER: &str = "the index is older than what the journal still has: until a worker has brought it up to date, answers \
+                     come from files and journal";
+
 /// A home at one moment, to be read.
 #[derive(Debug)]
 pub struct View<'h> {
     pub(super) home: &'h Home,
     pub(super) index: Option<Index>,
     /// search.db, if it follows this index.
-    pub(super) search: Option<SearchDb>,
+    search: Option<SearchDb>,
+    without_search: Cell<WithoutSearch>,
     pub(super) pending: Pending,
     pub(super) notes: Vec<String>,
     options: HistoryOptions,
@@ -41,10 +83,15 @@ impl<'h> View<'h> {
     /// read is named in [`View::notes`].
     pub fn open(home: &'h Home, options: HistoryOptions, wait: Duration) -> View<'h> {
         let (mut index, mut search, mut notes, mut pending) = (None, None, Vec::new(), Pending::default());
-        let mut before = None;
+        let mut without_search = WithoutSearch::Unfinished;
+        let (mut before, mut is_older) = (None, false);
         for _ in 0..OPENED_MAX {
             // First, so that the index is never older than what follows it.
-            search = search::open_to_read(home).ok().flatten();
+            (search, without_search) = match search::open_to_read(home) {
+                Ok(search) => (search, WithoutSearch::Unfinished),
+                Err(search::Error::Busy) => (None, WithoutSearch::Locked),
+                Err(_) => (None, WithoutSearch::Unreadable),
+            };
             (index, notes) = match open_index(home, wait) {
                 Ok(index) => (Some(index), Vec::new()),
                 Err(error) => (None, vec![note_of(&error)]),
@@ -58,15 +105,22 @@ impl<'h> View<'h> {
             let position = index.as_ref().and_then(|index| begin_of(home, index));
             let (read, from) = Pending::read(home.journal(), position);
             pending = read;
+            is_older = from == From::Start;
             // The index is older than the journal: a worker has pruned what this view of the index lacks. A newer view
             // names a later position.
-            if from == From::Asked || before == Some(position) {
+            if !is_older || before == Some(position) {
                 break;
             }
             before = Some(position);
         }
+        if is_older {
+            // It was restored, or was locked for days: it lacks records, and has some that were retracted since.
+            (index, search) = (None, None);
+            notes.push(OLDER.to_owned());
+        }
         notes.append(&mut pending.notes);
-        View { home, index, search, pending, notes, options, history: OnceCell::new() }
+        let without_search = Cell::new(without_search);
+        View { home, index, search, without_search, pending, notes, options, history: OnceCell::new() }
     }
 
     /// What could not be looked at, a line each, for people.
@@ -77,6 +131,29 @@ impl<'h> View<'h> {
     /// Whether the index can be read.
     pub fn has_index(&self) -> bool {
         self.index.is_some()
+    }
+
+    /// search.db, if it can be used.
+    pub(super) fn search(&self) -> Option<&SearchDb> {
+        self.search.as_ref().filter(|_| self.without_search.get() != WithoutSearch::Damaged)
+    }
+
+    /// Why search.db cannot be used, for a view that does without it.
+    pub(super) fn without_search(&self) -> WithoutSearch {
+        self.without_search.get()
+    }
+
+    /// What `read` answers; if search.db fails in it, what it answers without search.db. Damage within the file shows only
+    /// when the damaged part is read.
+    pub(super) fn even_without_search<T>(&self, read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        match read() {
+            Err(Error::Search(error)) if self.search().is_some() => {
+                tracing::debug!(error = chain(&error), "search.db is not used any more");
+                self.without_search.set(WithoutSearch::Damaged);
+                read()
+            }
+            answer => answer,
+        }
     }
 
     /// What the journal has and the stores may lack.
@@ -96,9 +173,20 @@ impl<'h> View<'h> {
     /// # Errors
     /// [`Error::Index`].
     pub(super) fn rows_beside(&self, max: usize) -> Result<Vec<RecordId>, Error> {
-        let (Some(index), Some(search)) = (&self.index, &self.search) else { return Ok(Vec::new()) };
+        let (Some(index), Some(search)) = (&self.index, self.search()) else { return Ok(Vec::new()) };
         let changes = index.changes_after(search.watermark().seq, max + 1)?;
         Ok(changes.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// The records whose state is not the one that search.db has: it follows no change that another program makes to a row.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Search`].
+    pub(super) fn states_beside(&self) -> Result<Vec<RecordId>, Error> {
+        let (Some(index), Some(search)) = (&self.index, self.search()) else { return Ok(Vec::new()) };
+        let is: HashSet<RecordId> = index.golden()?.into_iter().collect();
+        let was: HashSet<RecordId> = golden(search.connection())?.into_iter().collect();
+        Ok(is.symmetric_difference(&was).copied().collect())
     }
 
     /// The record `id`. Without an index it is read from its file at `path`, if that is known.
@@ -114,7 +202,7 @@ impl<'h> View<'h> {
                     let recorded = Recorded::of_row(stored);
                     if is_cut { self.with_file(recorded) } else { recorded }
                 });
-                (stored, mark)
+                (stored.or_else(|| self.of_file(index, id)), mark)
             }
             None => match files::mark(self.home, id) {
                 Mark::Hidden(mark) => return Ok(Seen::Hidden(mark)),
@@ -136,6 +224,13 @@ impl<'h> View<'h> {
     /// The record `id` after its pending operations.
     fn overlaid(&self, id: RecordId, stored: Option<Recorded>, mark: Option<StateFile>) -> Seen {
         self.pending.seen(id, stored, mark, self)
+    }
+
+    /// The record `id`, which has no row, from its file: the index knows where that is if another program has deleted the
+    /// row.
+    fn of_file(&self, index: &Index, id: RecordId) -> Option<Recorded> {
+        let known = index.find(id).ok()??;
+        files::at(self.home, &known.path).filter(|recorded| recorded.id == id)
     }
 
     /// `recorded`, whose row may lack some of it, with all that its file says, if that is of the same revision.

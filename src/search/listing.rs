@@ -134,6 +134,14 @@ pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<V
     Ok(found)
 }
 
+/// The records that were golden rules when they were last looked at.
+///
+/// # Errors
+/// SQLite's.
+pub fn golden(c: &Connection) -> rusqlite::Result<Vec<RecordId>> {
+    c.prepare("SELECT id FROM docs WHERE golden <> 0")?.query_map([], id_in)?.collect()
+}
+
 fn id_in(row: &Row<'_>) -> rusqlite::Result<RecordId> {
     let bytes: [u8; 16] = row.get(0)?;
     Ok(RecordId(Uuid::from_bytes(bytes)))

@@ -32,7 +32,7 @@ mod write;
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
 pub use find::{Hit, Hits, Looked, Options, find};
 pub use line::{BestLine, best_line};
-pub use listing::{Listed, Order, count, ids_ending, is_listed, listed, names};
+pub use listing::{Listed, Order, count, golden, ids_ending, is_listed, listed, names};
 pub use query::Query;
 pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};

@@ -5,7 +5,7 @@
 //! | `word` | a word, found by any record that has it; an identifier by its parts as well |
 //! | `"some words"` | a phrase: its words, and records that have them side by side come first |
 //! | `-word`, `-"some words"` | left out: records that have it |
-//! | `kind:failure`, `domain:`, ... ([`FILTERS`]) | a filter; with `-` before it, what it takes is left out |
+//! | `kind:failure`, `domain:ci,ops`, ... ([`FILTERS`]) | a filter; with `-` before it, what it takes is left out |
 //! | `--flag`, `-9`, `-rf`, `note:`, anything else | words |
 //!
 //! 1. A filter's name counts at the beginning of a word and before a value alone: `kind: of` is two words.
@@ -101,6 +101,11 @@ impl Query {
         self.words.is_empty()
     }
 
+    /// Whether it asks for records of some states, or leaves some out.
+    pub fn asks_for_states(&self) -> bool {
+        self.without_filters.iter().chain([&self.filter]).any(|filter| !filter.states.is_empty())
+    }
+
     /// Whether identifiers are all that was asked for. Among other words, an identifier counts by being rare: a sentence has
     /// words with a hyphen that are not what it is about.
     pub(super) fn is_of_identifiers(&self) -> bool {
@@ -128,10 +133,10 @@ impl Query {
                     add_phrase(&mut self.without, phrase);
                 }
             }
-            Item::Filter { name, value, without: false } => self.filter.add(name, value, now)?,
+            Item::Filter { name, value, without: false } => add_values(&mut self.filter, name, value, now)?,
             Item::Filter { name, value, without: true } => {
                 let mut filter = Filter::default();
-                filter.add(name, value, now)?;
+                add_values(&mut filter, name, value, now)?;
                 if self.without_filters.len() < ITEMS_MAX {
                     self.without_filters.push(filter);
                 }
@@ -170,6 +175,15 @@ impl Query {
             self.is_cut = true;
         }
     }
+}
+
+/// Adds the values that commas separate.
+fn add_values(filter: &mut Filter, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
+    values(value).try_for_each(|value| filter.add(name, value, now))
+}
+
+fn values(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').filter(|value| !value.trim().is_empty())
 }
 
 fn add_phrase(phrases: &mut Vec<Phrase>, phrase: Phrase) {
@@ -224,7 +238,7 @@ fn first_item(text: &str) -> (Item<'_>, &str) {
     let after = inner.unwrap_or(text);
     if let Some((name, after)) = filter_name(after) {
         let (value, rest) = quoted(after).unwrap_or_else(|| until_space(after));
-        if !value.trim().is_empty() {
+        if values(value).next().is_some() {
             return (Item::Filter { name, value, without: inner.is_some() }, rest);
         }
     }

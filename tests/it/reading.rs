@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -182,6 +183,137 @@ fn what_search_db_lacks_is_read_beside_it_and_it_is_never_needed() {
     home.flush();
     check("it is there again");
     assert_eq!(looked("needle")["rows_beside"], 0);
+}
+
+#[test]
+fn what_another_program_does_to_rows_is_seen_and_loses_no_record() {
+    let home = TestHome::new();
+    for rule in ["one", "two"] {
+        let _ = home.cmd(["record", "heuristic", "--domain", "ci", "--rule", rule]).ok();
+    }
+    let _ = home.record("failure", "three");
+    let four = home.record("failure", "four");
+    home.flush();
+    let change = |sql: &str| home.index().execute_batch(sql).expect("it can be changed");
+    let sorted = |words: &str| {
+        let mut titles = found(&home, words);
+        titles.sort();
+        titles.join(" ")
+    };
+    for has_search in [true, false] {
+        if !has_search {
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/search.db{end}")));
+            }
+        }
+        change("UPDATE heuristics SET is_golden = 1 WHERE rule = 'one'");
+        assert_eq!(titles(&home, &["--state", "golden"]), ["one"], "with search.db: {has_search}");
+        assert_eq!(titles(&home, &["--state", "active"]), ["four", "three", "two"], "with search.db: {has_search}");
+        assert_eq!(listed(&home, &["--state", "active", "--limit", "1"])["count"], 3);
+        assert_eq!(sorted("state:golden domain:ci"), "one", "with search.db: {has_search}");
+        assert_eq!(sorted("-state:golden since:1h"), "four three two", "with search.db: {has_search}");
+        change("UPDATE heuristics SET is_golden = 0");
+        assert_eq!(titles(&home, &["--state", "golden"]), [""; 0], "with search.db: {has_search}");
+        change("DELETE FROM learnings WHERE title = 'four'");
+        assert_eq!(titles(&home, &["--limit", "1"]), ["four"], "with search.db: {has_search}");
+        assert_eq!(listed(&home, &["failure"])["count"], 2);
+        assert_eq!(sorted("four"), "four", "with search.db: {has_search}");
+        let it = shown(&home, &four.id[28..]);
+        assert_eq!((&it["title"], &it["row_id"]), (&"four".into(), &Value::Null));
+    }
+    put(&home, &[Subject::of(&home, &four).retract(2)]);
+    assert_now_and_later(&home, || {
+        assert_eq!(listed(&home, &["failure"])["count"], 1, "it was retracted, row or none");
+        assert_eq!(sorted("four"), "");
+    });
+}
+
+#[test]
+fn an_older_index_that_was_restored_hides_nothing_and_shows_nothing_retracted() {
+    let tiny = ["flush", "--set", "journal.segment_bytes_max=4096", "--set", "journal.keep_s=0"];
+    for with_search in [false, true] {
+        let home = TestHome::new();
+        let gone = home.record("failure", "retracted since");
+        let _ = home.record("failure", "as it was");
+        home.flush();
+        let ends = ["", "-wal", "-shm"];
+        let paths = |store: &str| ends.map(|end| home.join(&format!("memory/{store}.db{end}")));
+        let stores: &[&str] = if with_search { &["index", "search"] } else { &["index"] };
+        let paths: Vec<PathBuf> = stores.iter().flat_map(|store| paths(store)).collect();
+        let older: Vec<Option<Vec<u8>>> = paths.iter().map(|path| fs::read(path).ok()).collect();
+        put(&home, &[Subject::of(&home, &gone).retract(2)]);
+        let since = home.record("failure", "recorded since");
+        let _ = home.cmd(tiny).ok();
+        // What is pruned is a segment that was left.
+        let long = "word ".repeat(1_000);
+        for _ in 0..3 {
+            let _ = home.cmd(["record", "failure", "--title", "more", "--domain", "ci", "--summary", &long]).ok();
+            let _ = home.cmd(tiny).ok();
+        }
+        for (path, bytes) in paths.iter().zip(&older) {
+            match bytes {
+                Some(bytes) if !path.ends_with("-shm") => fs::write(path, bytes).expect("it can be written"),
+                _ => fs::remove_file(path).unwrap_or_default(),
+            }
+        }
+        let titles_now = titles(&home, &["--limit", "0"]);
+        assert!(!titles_now.contains(&"retracted since".to_owned()), "search.db too: {with_search}: {titles_now:?}");
+        assert!(titles_now.contains(&"recorded since".to_owned()), "search.db too: {with_search}: {titles_now:?}");
+        assert_eq!(found(&home, "retracted"), [""; 0], "search.db too: {with_search}");
+        assert_eq!(found(&home, "recorded"), ["recorded since"], "search.db too: {with_search}");
+        let _ = home.cmd(["show", &gone.id]).run().exits(1);
+        assert_eq!(shown(&home, &since.id[28..])["title"], "recorded since");
+        let noted = listed(&home, &[])["notes"].to_string();
+        assert!(noted.contains("the index is older"), "{noted}");
+        home.flush();
+        assert_eq!(listed(&home, &[])["notes"], serde_json::json!([]), "a worker brings it up to date");
+        assert_eq!(titles(&home, &["--limit", "0"]), titles_now);
+    }
+}
+
+#[test]
+fn damage_within_search_db_is_no_failure_wherever_it_is() {
+    let home = TestHome::new();
+    let line = |n: usize| {
+        let (domain, summary) = (["ci", "ops"][n % 2], "several words of a summary ".repeat(30));
+        let fields = serde_json::json!({
+            "kind": "failure", "title": format!("needle {n}"), "domain": domain, "tags": ["one", "two"], "summary": summary,
+        });
+        fields.to_string()
+    };
+    let _ = home.cmd(["record", "batch", "--quiet"]).stdin((0..40).map(line).collect::<Vec<_>>().join("\n")).ok();
+    home.flush();
+    let id = listed(&home, &["--limit", "1"])["records"][0]["id"].as_str().expect("text").to_owned();
+    let commands: [(&[&str], usize); 7] = [
+        (&["list", "--limit", "0"], 40),
+        (&["list", "--domain", "ci"], 20),
+        (&["list", "--tag", "one", "--limit", "0"], 40),
+        (&["search", "needle", "--limit", "0"], 40),
+        (&["search", "summary", "domain:ops", "--limit", "0"], 20),
+        (&["show", &id[28..]], 1),
+        (&["recall", "--error", "needle 1", "--limit", "40"], 40),
+    ];
+    let file = home.join("memory/search.db");
+    let sound = fs::read(&file).expect("it is there");
+    let mut noted = 0;
+    // The first page has the schema: without it the file is not opened at all.
+    for at in (16_384..sound.len()).step_by(16_384) {
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/search.db{end}")));
+        }
+        let mut bytes = sound.clone();
+        bytes[at..at + 16_384].fill(0);
+        fs::write(&file, bytes).expect("it can be written");
+        for (args, wanted) in commands {
+            let answer = home.cmd(args.iter().chain(&["--json"])).ok().json();
+            let found = ["records", "hits", "times"].iter().find_map(|name| answer[name].as_array()).expect("a list");
+            assert_eq!(found.len(), wanted, "{args:?}, damage at {at}: {}", answer["notes"]);
+            noted += usize::from(answer["notes"].to_string().contains("search.db is damaged"));
+        }
+    }
+    assert!(noted > 10, "damage was met {noted} times");
+    let _ = home.cmd(["repair"]).ok();
+    assert_eq!(listed(&home, &["--domain", "ci"])["notes"], serde_json::json!([]));
 }
 
 /// Every file below the home, with its bytes and when it was changed.
@@ -468,6 +600,19 @@ fn filters_join_values_by_or_and_each_other_by_and() {
         home.flush();
     }
     assert_eq!(listed(&home, &["--limit", "1", "failure"])["count"], 2);
+    for (words, wanted) in [
+        ("kind:failure,success domain:ci", "c a"),
+        ("domain:ops,web", "d b"),
+        ("domain:\"ops,web\"", "d b"),
+        ("-kind:failure,success since:1h", "d"),
+        ("since:1h severity:low,high", "b a"),
+    ] {
+        let mut titles = found(&home, words);
+        titles.sort_by(|one, other| other.cmp(one));
+        assert_eq!(titles.join(" "), wanted, "{words}");
+    }
+    let all = home.cmd(["search", "since:1h", "--limit", "0", "--json"]).ok().json();
+    assert_eq!(titles_in(&all).len(), 4, "0 is no limit for `search` either");
 }
 
 #[test]
@@ -601,6 +746,9 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
         assert!(text.contains("the same failure came 2 times in 2 sessions"), "{text}");
         let text = home.cmd(["recall", "--error", "use of moved value: `b`"]).ok().stdout;
         assert!(text.contains("the same error line came 1 time in 1 session, on "), "{text}");
+        let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe use of moved value: `b` here");
+        let by_bytes = home.cmd(["recall", "--json", "--error"]).args([bytes]).run();
+        assert_ne!(by_bytes.exits(1).json()["count"], serde_json::Value::Null, "what a program said may be no UTF-8");
         let text = home.cmd(["recall", "--command", "cargo test"]).ok().stdout;
         assert!(text.contains("the same command failed 2 times in 2 sessions") && text.contains("then "), "{text}");
     }

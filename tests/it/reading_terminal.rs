@@ -117,6 +117,13 @@ fn recorded_text_steers_no_terminal() {
         let id = home.cmd(["list", "--json"]).ok().json()["records"][0]["id"].as_str().expect("text").to_owned();
         let args: Vec<&str> = args.iter().map(|arg| if *arg == "memory" { id.as_str() } else { arg }).collect();
         let screen = at(&home, &args, &[("PAGER", "cat")]).exits(0);
+        // A terminal that does not say how large it is, is one.
+        let mut command = home.cmd(&args).into_command();
+        command.env("PAGER", "cat");
+        let unsized_screen = Terminal::run_sized(command, 0, 0).exits(0);
+        for sign in ["\u{1b}]", "\u{7}", "\u{202e}"] {
+            assert!(!unsized_screen.contains(sign), "{args:?}: {unsized_screen:?}");
+        }
         assert!(
             !screen.contains("\u{1b}]") && !screen.contains("\u{1b}[2J") && !screen.contains('\u{202e}'),
             "{screen:?}"

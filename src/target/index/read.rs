@@ -56,6 +56,8 @@ pub struct Facts {
     pub agent: Option<String>,
     /// Whether a person promoted it to a golden rule.
     pub is_golden: bool,
+    /// Whether its row is there. If another program has deleted it, only the record's file has its fields.
+    pub has_row: bool,
 }
 
 impl Index {
@@ -91,7 +93,31 @@ impl Index {
         Ok(Some(Stored { known, request, amended, updated_at, is_golden, is_cut }))
     }
 
-    /// Calls `take` with the facts of each record with a row, in no order, until it breaks.
+    /// The golden rules. Other programs promote rules too, and no line of the feed says so.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn golden(&self) -> Result<Vec<RecordId>, Error> {
+        let read = || {
+            let golden = columns_or_null(&self.connection, "heuristics", &["is_golden"])?;
+            let sql = format!(
+                "SELECT records.id, {golden} FROM records CROSS JOIN heuristics ON heuristics.id = records.row_id
+                 WHERE records.kind = 'heuristic' AND {golden} <> 0"
+            );
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if is_true(&row.get(1)?) {
+                    found.push(parsed(row, 0)?);
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// Calls `take` with the facts of each record that has or had a row, in no order, until it breaks.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
@@ -102,12 +128,13 @@ impl Index {
             let heuristic = columns("heuristics", &["domain", "is_golden"])?;
             let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;
             let sql = format!(
-                "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours} FROM records
+                "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours},
+                     coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL FROM records
                  LEFT JOIN learnings ON records.kind IN ('failure', 'success', 'observation')
                      AND learnings.id = records.row_id
                  LEFT JOIN heuristics ON records.kind = 'heuristic' AND heuristics.id = records.row_id
                  LEFT JOIN experiments ON records.kind = 'experiment' AND experiments.id = records.row_id
-                 WHERE coalesce(learnings.id, heuristics.id, experiments.id) > 0"
+                 WHERE records.row_id > 0"
             );
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
@@ -187,6 +214,7 @@ fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
         session: row.get(11)?,
         agent: row.get(12)?,
         is_golden: is_true(&row.get(7)?),
+        has_row: row.get(13)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! `recall`: what happened the last times that a command failed, or an error came, and what followed.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
 
 use indelible::model::text::{counted, visible_line};
@@ -41,10 +42,10 @@ fn cwd() -> String {
     std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The text, or all of stdin for `-`.
-fn given(text: &str) -> Result<String, Failure> {
+/// The text, or all of stdin for `-`. What a program has said may be no UTF-8.
+fn given(text: &OsStr) -> Result<String, Failure> {
     if text != "-" {
-        return Ok(text.to_owned());
+        return Ok(text.to_string_lossy().into_owned());
     }
     let mut bytes = Vec::new();
     let read = input::stdin().take(INPUT_BYTES_MAX).read_to_end(&mut bytes);

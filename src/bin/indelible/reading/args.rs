@@ -190,7 +190,7 @@ pub struct SearchArgs {
     pub kind: Vec<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// At most so many
+    /// At most so many; 0: all that are looked at
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub limit: usize,
     /// Say what each hit's place comes from
@@ -206,10 +206,10 @@ pub struct SearchArgs {
 pub struct RecallArgs {
     /// The output of what failed, or its error line; `-` reads it from stdin
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub error: Option<String>,
+    pub error: Option<OsString>,
     /// The command that failed; `-` reads it from stdin
     #[arg(long, value_name = "CMD", allow_hyphen_values = true)]
-    pub command: Option<String>,
+    pub command: Option<OsString>,
     /// Show at most so many of the times
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub limit: usize,

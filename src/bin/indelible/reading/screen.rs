@@ -13,10 +13,13 @@ use crate::output;
 
 /// The narrowest screen that text is fitted to.
 const COLUMNS_MIN: usize = 40;
+/// The columns of a terminal that does not say how many it has.
+const COLUMNS_UNKNOWN: usize = 80;
 
 /// Where text for people is shown.
 pub struct Screen {
-    /// The columns of the terminal; `None` if stdout is none. Nothing is shortened there.
+    /// The columns of the terminal, [`COLUMNS_UNKNOWN`] if it does not say; `None` if stdout is none. Nothing is shortened
+    /// there.
     pub columns: Option<usize>,
     /// The lines of the terminal.
     pub rows: Option<usize>,
@@ -28,9 +31,12 @@ pub struct Screen {
 impl Screen {
     /// The screen that stdout is shown on.
     pub fn of_stdout() -> Screen {
-        let size = std::io::stdout().is_terminal().then(|| Term::stdout().size_checked()).flatten();
+        // A terminal is one even if it does not know its size: what is written to it must not steer it.
+        let is_terminal = std::io::stdout().is_terminal();
+        let size = is_terminal.then(|| Term::stdout().size_checked()).flatten();
+        let columns = size.map_or(COLUMNS_UNKNOWN, |(_, columns)| usize::from(columns).max(COLUMNS_MIN));
         Screen {
-            columns: size.map(|(_, columns)| usize::from(columns).max(COLUMNS_MIN)),
+            columns: is_terminal.then_some(columns),
             rows: size.map(|(rows, _)| usize::from(rows)),
             colours: output::has_colours(Stream::Output),
             zone: TimeZone::system(),
