@@ -104,12 +104,16 @@ impl Committed<'_> {
         }
     }
 
+    /// Whether `made` was joined with an amendment that raced it, and whose writer `later` did not see either. The join
+    /// has a revision of its own, which can be greater than that of `later`, whose writer saw `made` alone.
+    fn is_overtaken(&self, later: &Made, made: &Made) -> bool {
+        let is_join = self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5);
+        let mut amendments = self.made.iter().filter(|other| matches!(other.op, Op::Amend(_)));
+        is_join && amendments.any(|amendment| !made.is_before(amendment) && !amendment.is_before(later))
+    }
+
     /// Asserts that the record is as its last retraction or restoration says.
     fn check_presence(&self) {
-        // A join has a revision of its own, which can be greater than that of an operation whose writer saw one of the two.
-        if self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5) {
-            return;
-        }
         let shows = |made: &Made| match made.op {
             Op::Retract(_) => Some(false),
             Op::Restore(_) => Some(true),
@@ -119,7 +123,8 @@ impl Committed<'_> {
         let mut wanted = self.made.iter().filter(|made| shows(made) == Some(is_shown));
         let others: Vec<_> = self.made.iter().filter(|made| shows(made) == Some(!is_shown)).collect();
         let acknowledged = |made: &&&&Made| made.acknowledged.is_some();
-        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| made.is_before(other));
+        let overrules = |other: &Made, made: &Made| made.is_before(other) && !self.is_overtaken(other, made);
+        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| overrules(other, made));
         let is_right = match (&self.state, others.iter().any(|made| made.acknowledged.is_some())) {
             (None, others) => !others,
             (Some(_), _) => wanted.any(is_last),
