@@ -177,14 +177,21 @@ impl Life<'_> {
         assert!(left.is_empty(), "what was recorded can be applied: {left:?}");
     }
 
-    /// Asserts that nothing on the visible disk says that a record exists while its row is marked as retracted.
+    /// Asserts that nothing on the visible disk says that a record exists while its row is marked as retracted, or its
+    /// file is gone.
     pub(super) fn look_at_order(&self) {
         let (world, disk) = (lock(&self.world), self.machine.disk());
+        let (files, experiments) = (disk.files("memory"), disk.files("experiments"));
+        let state_of = |of| files.get(&state_file(of)).and_then(|bytes| StateFile::parse(of, bytes));
         for mark in world.rows.marks().values().filter(|mark| mark.state.is_hidden()) {
-            let state = disk.files("memory/retracted").remove(&mark.path());
-            let state = state.and_then(|bytes| StateFile::parse(mark.of, &bytes));
-            let is_there = state.is_some_and(|state| state.revision >= mark.revision);
+            let is_there = state_of(mark.of).is_some_and(|state| state.revision >= mark.revision);
             assert!(is_there, "the row of {} is marked, and its state file is not written", mark.of);
+        }
+        for Committed { first, page, .. } in world.changed() {
+            let path = &first.files[0].path;
+            let is_gone = page.is_some() && !files.contains_key(path) && !experiments.contains_key(path);
+            let is_hidden = || state_of(first.id).is_some_and(|state| state.state.is_hidden());
+            assert!(!is_gone || is_hidden(), "{path} is gone, and its state file is not written");
         }
     }
 
