@@ -37,9 +37,10 @@ pub(super) fn is_readable(home: &Home, path: &str) -> Result<bool, Error> {
     Ok(parsed.is_none_or(|parsed| parsed.is_ok_and(|parsed| parsed.request.is_some())))
 }
 
-/// Whether the file at `path` has bytes that the history never had there: then its owner edited it.
+/// Whether the file at `path` has bytes that the history never had there, and that no power cut left of them: then its
+/// owner edited it.
 pub(super) fn is_edited(home: &Home, history: Option<&dyn ReadCommits>, path: &str) -> Result<bool, Error> {
     let Some(history) = history else { return Ok(false) };
     let bytes = home.dir().content(path, READ_BYTES_MAX)?;
-    Ok(bytes.map(|bytes| history.had(path, &bytes)).transpose()?.is_some_and(|had| !had))
+    Ok(bytes.map(|bytes| history.wrote(path, &bytes)).transpose()?.is_some_and(|wrote| !wrote))
 }

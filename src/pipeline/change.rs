@@ -28,7 +28,6 @@ use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::Mark;
 use crate::target::changed_files::{ChangedFiles, Written};
 use crate::target::commits::ReadCommits;
-use crate::target::files::is_torn;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 
@@ -345,10 +344,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of its last one.
+/// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.
 fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
-    |path, bytes| {
-        let is_torn = |last: Vec<u8>| is_torn(bytes, &last);
-        Ok(history.had(path, bytes)? || history.last_of(path)?.is_some_and(is_torn))
-    }
+    |path, bytes| Ok(history.wrote(path, bytes)?)
 }

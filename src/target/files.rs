@@ -304,7 +304,12 @@ pub fn has_room(home: &Dir, intent: &Intent) -> bool {
 /// Whether `found` is what a power cut leaves of `written`: a prefix of whole 512-byte sectors, possibly empty. A
 /// prefix of any other length is its owner's edit.
 pub fn is_torn(found: &[u8], written: &[u8]) -> bool {
-    found.len().is_multiple_of(512) && found.len() < written.len() && written.starts_with(found)
+    may_be_torn(found) && found.len() < written.len() && written.starts_with(found)
+}
+
+/// Whether `found` has a length that a power cut can leave.
+pub fn may_be_torn(found: &[u8]) -> bool {
+    found.len().is_multiple_of(512)
 }
 
 /// Whether a page holds only what we wrote: it is unedited, or torn by a power cut.

@@ -13,6 +13,8 @@ use super::disk::{Disk, Inode};
 
 /// The most processes that a machine runs at a time.
 const PROCESSES_MAX: usize = 8;
+/// For how many calls of others a process stops before its sync.
+const STOP: u64 = 1 << 12;
 
 /// The calls that change what a power cut leaves.
 const CHANGING: [&str; 10] =
@@ -100,6 +102,8 @@ pub struct Faults {
     pub short: u64,
     /// A process is killed, at each of its calls.
     pub kill: u64,
+    /// A process stops just before its `fdatasync`, until no other one has anything to do, or for very long.
+    pub stop: u64,
 }
 
 /// A call that was made: the process, the call's name, the inode, the number of bytes.
@@ -151,6 +155,16 @@ impl State {
         if falls_asleep || self.dice.once_in(self.switch) {
             self.pass_turn();
         }
+    }
+
+    /// Whether the process whose turn it is stops before the call `name`; then the turn passes.
+    fn stops_before(&mut self, name: &str) -> bool {
+        let stops = name == "fdatasync" && self.dice.once_in(self.faults.stop);
+        if stops {
+            self.asleep = Some((self.current, STOP));
+            self.pass_turn();
+        }
+        stops
     }
 
     fn pass_turn(&mut self) {
@@ -255,7 +269,9 @@ impl Machine {
         };
         let mut state = self.wait(self.state(), process);
         if !state.dark && !state.dead[process] {
-            state.draw_turn();
+            if !state.stops_before(name) {
+                state.draw_turn();
+            }
             if state.current != process {
                 self.turns[state.current].notify_all();
                 state = self.wait(state, process);

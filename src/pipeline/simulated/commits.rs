@@ -8,12 +8,12 @@ use std::ops::ControlFlow;
 use super::{Stage, World};
 use crate::fs;
 use crate::journal::Synced;
-use crate::model::path::of_state_file;
+use crate::model::path::{is_companion, of_state_file, state_file};
 use crate::model::position::Position;
-use crate::model::{JournalId, Revision};
+use crate::model::{JournalId, RecordId, Revision};
 use crate::page::{self, StateFile};
 use crate::target::commits::{Commits, CommittedFile, ReadCommits, latest};
-use crate::target::history::{self, CommitId, Committed};
+use crate::target::history::{self, Changes, CommitId, Committed};
 use crate::target::{Batch, Error, Log, Target, VoidReason, Watermark};
 
 /// The content of the history.
@@ -26,6 +26,12 @@ pub(super) struct History {
     pub(super) tree: BTreeMap<String, Vec<u8>>,
     /// All that a file ever was, the newest last.
     pub(super) versions: BTreeMap<String, Vec<Vec<u8>>>,
+    /// The newest commit that removed each path.
+    removed: BTreeMap<String, u128>,
+    /// Where the page of each record was before the record got a state file.
+    before_retraction: BTreeMap<RecordId, Option<String>>,
+    /// Whether a commit has an operation.
+    has_operations: bool,
 }
 
 impl History {
@@ -37,6 +43,31 @@ impl History {
         self.tree.insert(path.to_owned(), bytes.to_vec());
         self.versions.entry(path.to_owned()).or_default().push(bytes.to_vec());
         true
+    }
+
+    /// Puts and removes what an operation changes, in the next commit. Returns whether something changed.
+    fn change(&mut self, changes: &Changes<'_>) -> bool {
+        let of = changes.op.of();
+        if !self.tree.contains_key(&state_file(of)) {
+            let is_its_page = |(path, bytes): &(&String, &Vec<u8>)| {
+                !is_companion(path) && of_state_file(path).is_none() && page::id_of(bytes) == Some(of)
+            };
+            let path = self.tree.iter().find(is_its_page).map(|(path, _)| path.clone());
+            self.before_retraction.insert(of, path);
+        }
+        let mut has_changed = false;
+        for file in &changes.files {
+            self.check_revision(&file.path, file.text.as_bytes());
+            has_changed |= self.put(&file.path, file.text.as_bytes());
+        }
+        for path in &changes.removed {
+            if self.tree.remove(path).is_some() {
+                self.removed.insert(path.clone(), self.commits + 1);
+                has_changed = true;
+            }
+        }
+        self.has_operations |= has_changed;
+        has_changed
     }
 
     /// Asserts that what an operation puts at `path` is not older than what was ever there.
@@ -132,13 +163,7 @@ impl World {
         }
         if let Some(changes) = &batch.change {
             assert!(batch.intents.is_empty(), "a commit has an operation and records before it");
-            for file in &changes.files {
-                self.history.check_revision(&file.path, file.text.as_bytes());
-                has_changed |= self.history.put(&file.path, file.text.as_bytes());
-            }
-            for path in &changes.removed {
-                has_changed |= self.history.tree.remove(path).is_some();
-            }
+            has_changed |= self.history.change(changes);
         }
         if !has_changed && pages == 0 {
             return Committed::Nothing;
@@ -195,6 +220,25 @@ impl ReadCommits for FakeCommits<'_> {
         Ok(world.history.versions.get(path).and_then(|versions| versions.last()).cloned())
     }
 
+    fn each_version(&self, path: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), history::Error> {
+        let versions = self.stage.world().history.versions.get(path).cloned().unwrap_or_default();
+        let _ = versions.iter().rev().try_for_each(|version| visit(version));
+        Ok(())
+    }
+
+    fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
+        let world = self.stage.world();
+        let removed = paths.into_iter().filter_map(|path| Some((name_of(*world.history.removed.get(&path)?), path)));
+        Ok(removed.map(|(commit, path)| (path, commit)).collect())
+    }
+
+    fn page_before_retraction(&self, of: RecordId) -> Result<Option<String>, history::Error> {
+        let world = self.stage.world();
+        let History { tree, before_retraction, .. } = &world.history;
+        let is_there = tree.contains_key(&state_file(of));
+        Ok(before_retraction.get(&of).filter(|_| is_there).cloned().flatten())
+    }
+
     fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
         let world = self.stage.world();
         Ok(world.history.versions.get(path).into_iter().flatten().any(|version| version == bytes))
@@ -209,6 +253,10 @@ impl Commits for FakeCommits<'_> {
     fn tip(&self) -> Result<Option<String>, Error> {
         let commits = self.stage.world().history.commits;
         Ok((commits > 0).then(|| name_of(commits)))
+    }
+
+    fn has_operations(&self) -> Result<bool, Error> {
+        Ok(self.stage.world().history.has_operations)
     }
 }
 

@@ -104,12 +104,16 @@ impl Committed<'_> {
         }
     }
 
+    /// Whether `made` was joined with an amendment that raced it, and whose writer `later` did not see either. The join
+    /// has a revision of its own, which can be greater than that of `later`, whose writer saw `made` alone.
+    fn is_overtaken(&self, later: &Made, made: &Made) -> bool {
+        let is_join = self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5);
+        let mut amendments = self.made.iter().filter(|other| matches!(other.op, Op::Amend(_)));
+        is_join && amendments.any(|amendment| !made.is_before(amendment) && !amendment.is_before(later))
+    }
+
     /// Asserts that the record is as its last retraction or restoration says.
     fn check_presence(&self) {
-        // A join has a revision of its own, which can be greater than that of an operation whose writer saw one of the two.
-        if self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5) {
-            return;
-        }
         let shows = |made: &Made| match made.op {
             Op::Retract(_) => Some(false),
             Op::Restore(_) => Some(true),
@@ -119,7 +123,8 @@ impl Committed<'_> {
         let mut wanted = self.made.iter().filter(|made| shows(made) == Some(is_shown));
         let others: Vec<_> = self.made.iter().filter(|made| shows(made) == Some(!is_shown)).collect();
         let acknowledged = |made: &&&&Made| made.acknowledged.is_some();
-        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| made.is_before(other));
+        let overrules = |other: &Made, made: &Made| made.is_before(other) && !self.is_overtaken(other, made);
+        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| overrules(other, made));
         let is_right = match (&self.state, others.iter().any(|made| made.acknowledged.is_some())) {
             (None, others) => !others,
             (Some(_), _) => wanted.any(is_last),
@@ -172,14 +177,21 @@ impl Life<'_> {
         assert!(left.is_empty(), "what was recorded can be applied: {left:?}");
     }
 
-    /// Asserts that nothing on the visible disk says that a record exists while its row is marked as retracted.
+    /// Asserts that nothing on the visible disk says that a record exists while its row is marked as retracted, or its
+    /// file is gone.
     pub(super) fn look_at_order(&self) {
         let (world, disk) = (lock(&self.world), self.machine.disk());
+        let (files, experiments) = (disk.files("memory"), disk.files("experiments"));
+        let state_of = |of| files.get(&state_file(of)).and_then(|bytes| StateFile::parse(of, bytes));
         for mark in world.rows.marks().values().filter(|mark| mark.state.is_hidden()) {
-            let state = disk.files("memory/retracted").remove(&mark.path());
-            let state = state.and_then(|bytes| StateFile::parse(mark.of, &bytes));
-            let is_there = state.is_some_and(|state| state.revision >= mark.revision);
+            let is_there = state_of(mark.of).is_some_and(|state| state.revision >= mark.revision);
             assert!(is_there, "the row of {} is marked, and its state file is not written", mark.of);
+        }
+        for Committed { first, page, .. } in world.changed() {
+            let path = &first.files[0].path;
+            let is_gone = page.is_some() && !files.contains_key(path) && !experiments.contains_key(path);
+            let is_hidden = || state_of(first.id).is_some_and(|state| state.state.is_hidden());
+            assert!(!is_gone || is_hidden(), "{path} is gone, and its state file is not written");
         }
     }
 

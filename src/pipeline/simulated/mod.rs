@@ -84,12 +84,16 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
     eprintln!("seeds {first} to {}: {:?}", end - 1, told.into_inner().expect("no thread panics while it holds it"));
 }
 
-/// Each failed once: pages that missed rows which an earlier attempt had inserted, and a torn file of a refused record.
+/// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
+/// earlier revisions. 106 is one of few that lose a row if a segment is removed before its rows are inserted.
 #[test]
 fn schedules_that_failed_once_hold() {
     let real = Real::new();
-    for seed in [400_040, 400_043, 400_204, 400_211, 400_349] {
+    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349] {
         live(seed, Ops::Records, &real);
+    }
+    for seed in [371, 419] {
+        live(seed, Ops::All, &real);
     }
 }
 
@@ -212,6 +216,8 @@ struct Limits {
     locked: u64,
     /// How much of the journal rows may hold back.
     rows_bytes_max: u64,
+    /// A process stops before a sync once in so many; never if that is 0.
+    stop: u64,
 }
 
 /// One process's view of the simulation.
@@ -239,7 +245,8 @@ impl<'r> Life<'r> {
         let world = Mutex::default();
         let locked = *dice.one_of(&[0, 0, 3, 10]);
         let gives_up = locked > 0 && dice.below(4) == 0;
-        let options = Limits { locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 } };
+        let stop = if matches!(seed % 16, 1 | 2) { 4 } else { 0 };
+        let options = Limits { locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 }, stop };
         let (tally, calls, backups) = (Tally::default(), Vec::new(), Vec::new());
         Life { dice, real, machine, world, options, tally, calls, ops, backups, is_restored: false }
     }
@@ -316,11 +323,12 @@ impl<'r> Life<'r> {
 
     /// The faults other than power cuts, where `worker` is the worker's number.
     fn faults(&mut self, worker: usize) -> Faults {
+        let faults = Faults { stop: self.options.stop, ..Faults::default() };
         match self.dice.below(5) {
-            0 => Faults { sync: 8, ..Faults::default() },
-            1 => Faults { sync: 3, sync_of: Some(worker), ..Faults::default() },
-            2 => Faults { short: 12, kill: 200, ..Faults::default() },
-            _ => Faults::default(),
+            0 => Faults { sync: 8, ..faults },
+            1 => Faults { sync: 3, sync_of: Some(worker), ..faults },
+            2 => Faults { short: 12, kill: 200, ..faults },
+            _ => faults,
         }
     }
 

@@ -7,7 +7,6 @@ use super::commits::History;
 use super::rows::{Row, RowsStore, page_entries};
 use crate::model::{FileImage, Intent, Record, RecordId};
 use crate::page;
-use crate::target::files::is_torn;
 use crate::target::pages::domain_folders;
 
 /// What must survive, and the stores that are not on the disk.
@@ -97,12 +96,7 @@ impl World {
     /// Whether `found` is allowed in the place of `file`, which belongs to the record `id`.
     pub(super) fn is_intact(&self, id: RecordId, file: &FileImage, found: Option<&Vec<u8>>) -> bool {
         if self.is_changed(id) {
-            // What a power cut left of a revision before the last is taken for an edit: a known fault (seed 371).
-            let is_known = |bytes: &Vec<u8>| {
-                let versions = self.history.versions.get(&file.path).into_iter().flatten().rev().skip(1);
-                self.history.tree.contains_key(&file.path) && versions.into_iter().any(|it| is_torn(bytes, it))
-            };
-            return found == self.history.tree.get(&file.path) || found.is_some_and(is_known);
+            return found == self.history.tree.get(&file.path);
         }
         let original = found.is_some_and(|found| found == file.text.as_bytes());
         match self.edits.get(&file.path) {

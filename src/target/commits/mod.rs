@@ -25,6 +25,7 @@ use crate::model::layout::TEMPORARY;
 use crate::model::position::{Position, SegmentId};
 use crate::model::{Intent, JournalId, RecordId};
 use crate::state::State;
+use crate::target::files::{is_torn, may_be_torn};
 use crate::target::history::{self, Anchor, History, HistoryOptions, TreeFile};
 use crate::target::{Batch, Error, Log, Mark, Target, VoidReason, Watermark};
 
@@ -99,6 +100,22 @@ pub trait ReadCommits {
             let _ = visit(&bytes);
         }
         Ok(())
+    }
+
+    /// Whether `bytes` at `path` are those of a version that the history has or had, or what a power cut left of one:
+    /// then they are no edit.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn wrote(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
+        let mut wrote = self.had(path, bytes)?;
+        if !wrote && may_be_torn(bytes) {
+            self.each_version(path, &mut |version| {
+                wrote = is_torn(bytes, version);
+                if wrote { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        Ok(wrote)
     }
 
     /// The newest commit that removed each of `paths`, as far as there is one.
