@@ -1,9 +1,9 @@
 //! The signature of a failure: what two failures must have in common to be the same one. Pure: bytes in, text out.
 //!
-//! `docs/signature.md` has the function in full. In short: the output becomes clean lines ([`cut`]), the command becomes
-//! programs ([`program`]), the first class of the table ([`classes`]) that has an error line wins, and its text is
-//! normalised ([`normalise`]), so that folders, numbers and times do not matter. A text that tells nothing is no signature
-//! ([`telling`]): a wrong match is worse than none.
+//! `docs/signature.md` has the function in full. In short: the output becomes clean lines (`cut`), the command becomes
+//! programs (`program`), the first class of the table (`classes`) that has an error line wins, and its text is
+//! normalised (`normalise`), so that folders, numbers and times do not matter. A text that tells nothing is no signature
+//! (`telling`): a wrong match is worse than none.
 //!
 //! Everything is scanned by hand, in one pass over at most 256 KB: a hook has no time to compile patterns. Input is data from
 //! anywhere: no bytes make this panic, and time and memory grow with the input alone.

@@ -15,7 +15,7 @@ pub struct HistoryOptions {
     pub author_name: String,
     /// The author address of our commits.
     pub author_email: String,
-    /// The limit on packs, large ones not counted. From half as many on, [`History::repack_if_needed`] rolls small
+    /// The limit on packs, large ones not counted. From half as many on, [`History::repack_if_needed`](super::History::repack_if_needed) rolls small
     /// packs together.
     pub packs_max: usize,
     /// The limit on objects in one roll, whose memory use grows with them.
