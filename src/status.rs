@@ -10,10 +10,10 @@ use crate::fs::os;
 use crate::home::Home;
 use crate::hook::count::{self, Counts};
 use crate::journal::{Found, Records};
-use crate::model::Op;
 use crate::model::layout::{INDEX, INDEX_WAL, QUARANTINE};
 use crate::model::position::Position;
 use crate::model::text::{self, chain, counted, number};
+use crate::model::{Intent, Kind, Op};
 use crate::pipeline::{Reached, reached, waiting};
 use crate::quarantine::Contents;
 use crate::state::{Left, State};
@@ -107,12 +107,13 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
     let Reached { committed, rows_lag, rows_lost } = reached;
     let waits = pending(home, committed, None, |_| true, &mut needs)?;
-    // A recorder inserts most rows before the watermark passes them.
-    let lacks_row = |op: &Op| {
+    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too.
+    let lags = |op: &Op| {
         let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
-        op.intent().is_some() && !index.as_ref().is_some_and(has_row)
+        let is_whole = |intent: &Intent| intent.record.kind() != Kind::Heuristic && index.as_ref().is_some_and(has_row);
+        op.intent().is_some_and(|intent| !is_whole(intent))
     };
-    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lacks_row, &mut needs)).transpose()?;
+    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lags, &mut needs)).transpose()?;
     let rows_lag = rows_lag.unwrap_or_default();
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
