@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use rusqlite::Connection;
 
-use super::search::{ROWS_MAX, ROWS_QUICK};
+use super::search::ROWS_MAX;
 use crate::model::{Field, RecordId, Revision};
 use crate::search;
 use crate::search::{Filter, Order, State};
@@ -245,7 +245,7 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     let (count, ids) = top.in_order();
     let entry = |id: RecordId| changed.remove(&id).map_or(Entry::Row(id), Entry::Read);
     let entries = ids.into_iter().map(entry).collect();
-    let notes = (rows > ROWS_QUICK).then(|| view.without_search().was_slower()).into_iter().collect();
+    let notes = view.without_search().note(rows).into_iter().collect();
     Ok(Listing { count, is_more: false, notes, entries })
 }
 

@@ -235,8 +235,8 @@ impl Beside {
                 self.records.insert(id, *recorded);
             }
         }
-        if is_whole && self.rows > ROWS_QUICK {
-            notes.push(view.without_search().was_slower());
+        if is_whole {
+            notes.extend(view.without_search().note(self.rows));
         }
         Ok(is_whole)
     }

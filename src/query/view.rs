@@ -20,6 +20,7 @@ use crate::target::search::{self, SearchDb};
 
 use super::files::{self, Mark};
 use super::pending::{Former, From, Pending, Seen};
+use super::search::ROWS_QUICK;
 use super::{Error, Recorded};
 
 /// How often a view is opened again because the journal was pruned in between.
@@ -49,8 +50,13 @@ impl WithoutSearch {
         }
     }
 
-    /// The note of an answer that is whole, but took longer.
-    pub fn was_slower(self) -> String {
+    /// The note of an answer that is whole, but for which `rows` were read. A file that is merely not finished is worth a
+    /// note only if that was many.
+    pub fn note(self, rows: usize) -> Option<String> {
+        (self != WithoutSearch::Unfinished || rows > ROWS_QUICK).then(|| self.was_slower())
+    }
+
+    fn was_slower(self) -> String {
         let end = match self {
             WithoutSearch::Unfinished => ": a worker makes it",
             WithoutSearch::Locked | WithoutSearch::Unreadable => "",
