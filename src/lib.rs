@@ -41,7 +41,8 @@
 //! };
 //! let receipt = recorder.record(Request::new(Record::Failure(failure)))?;
 //! // From here on the record is durable, and its file is there for readers.
-//! assert!(path.join(&receipt.path).is_file());
+//! let page = receipt.path.expect("a new record has a page");
+//! assert!(path.join(page).is_file());
 //!
 //! let mut records = Records::from_start(home.journal())?.expect("a home has a journal");
 //! let intent = records.next_intent()?.expect("one record was made");
