@@ -147,7 +147,7 @@ impl<'m, 'h> Mending<'m, 'h> {
             let state = finding.state.map(|state| state.revision);
             let content = self.pipeline.amended(of)?.map(|amended| amended.revision);
             let base = state.max(content).unwrap_or(Revision::first(of));
-            // The same whoever finds it, however often.
+            // Deterministic: every process that finds the commit makes the same operation.
             let revision = Revision { n: base.n + 1, op: Uuid::new_v5(&of.0, commit.as_bytes()) };
             let because = Some(format!("removed from git by the commit {commit}"));
             let change = Change { of, revision, base, at: Timestamp::now(), path: Some(finding.path), because };

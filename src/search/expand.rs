@@ -19,7 +19,7 @@ use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 const PARTS_MAX: usize = 12;
 /// The bytes of a word that was joined; a longer one is left out.
 const JOINED_BYTES_MAX: usize = 60;
-/// The bytes of a word; a longer one is cut. (Nobody types base64.)
+/// The bytes of a word; a longer one is cut: it is encoded data, not a word.
 const WORD_BYTES_MAX: usize = 120;
 /// The characters that may lie between two parts of a compound.
 const CONNECTOR_CHARS_MAX: usize = 3;

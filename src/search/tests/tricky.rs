@@ -15,7 +15,7 @@ const FAILURES: [(u128, &str, &str); 34] = [
     (2, "Parsing a file of the config is slow", "We parse it twice. A config file of 2 MB took 3 seconds."),
     (3, "error[E0502]: cannot borrow `x` as mutable", "The borrow checker refused; split the struct."),
     (4, "error[E0499]: cannot borrow twice", "Two mutable borrows of one vector."),
-    (5, "git commit --no-verify skipped the hook", "Somebody ran it with --no-verify and secrets got in."),
+    (5, "git commit --no-verify skipped the hook", "A developer ran it with --no-verify and secrets got in."),
     (6, "verify that no hook is skipped", "The hook did not run, because core.hooksPath pointed elsewhere."),
     (7, "src/fs/mod.rs: rename without fsync", "The directory was not synced after rename(2)."),
     (8, "src/net/mod.rs: timeout of the socket", "connect() hung for 75 seconds."),

@@ -192,7 +192,7 @@ mod tests {
             assert!(is_of_change(of_change(&op, &trailer()).as_bytes()), "{op:?}");
         }
         assert!(!is_of_change(compose(&[&one], 0, &trailer()).as_bytes()));
-        assert!(!is_of_change(b"Amend the build\n\nby hand"), "a commit of somebody else's");
+        assert!(!is_of_change(b"Amend the build\n\nby hand"), "another author's commit");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Revived {
     /// With the copy's cells.
     AsCopied,
     /// With the record's content: what other programs stored in it is lost.
-    Anew,
+    Reinserted,
 }
 
 impl Index {
@@ -42,7 +42,7 @@ impl Index {
         let copied = copy.and_then(|copy| row_of(&copy.connection, table, &id, number).ok().flatten());
         let revived = match copied.map(|cells| insert(&transaction, table, cells)) {
             Some(Ok(())) => Ok(Revived::AsCopied),
-            _ => reinsert(&transaction, table, row, number).map(|()| Revived::Anew),
+            _ => reinsert(&transaction, table, row, number).map(|()| Revived::Reinserted),
         };
         match revived {
             Ok(revived) => {

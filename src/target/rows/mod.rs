@@ -384,7 +384,7 @@ impl Rows for IndexRows<'_> {
         let copy = newest.as_ref().and_then(|path| Index::open_to_read(path, index::PATIENCE, Others::KeptOut).ok());
         Ok(self.index()?.revive(row, copy.as_ref())?.map(|revived| match revived {
             Revived::AsCopied => newest,
-            Revived::Anew => None,
+            Revived::Reinserted => None,
         }))
     }
 
