@@ -1,9 +1,13 @@
 //! Acting on the audit's findings: each missing part is appended to the journal again, as the operation that it came
 //! from.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the append | nothing new | the next audit finds the same |
+//! | after it, before the commit | the operation, pending | the worker or the next run; a repeat has the same or a later revision, and changes nothing twice |
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Base, Error, Lost, Report};
@@ -150,7 +154,7 @@ impl<'m, 'h> Mending<'m, 'h> {
             // Deterministic: every process that finds the commit makes the same operation.
             let revision = Revision { n: base.n + 1, op: Uuid::new_v5(&of.0, commit.as_bytes()) };
             let because = Some(format!("removed from git by the commit {commit}"));
-            let change = Change { of, revision, base, at: Timestamp::now(), path: Some(finding.path), because };
+            let change = Change { of, revision, base, at: crate::fs::now(), path: Some(finding.path), because };
             self.push(Op::Retract(change))?;
         }
         Ok(())
@@ -332,7 +336,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         let path = record.files.first().map(|file| file.path.clone());
         let (of, revision) = (record.id, record.revision());
-        let change = Change { of, revision, base, at: Timestamp::now(), path, because: None };
+        let change = Change { of, revision, base, at: crate::fs::now(), path, because: None };
         self.push(Op::Amend(Box::new(Amendment { change, record })))
     }
 
