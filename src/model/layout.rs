@@ -67,7 +67,7 @@ pub const SHM: &str = "-shm";
 pub const INDEX_WAL: &str = "memory/index.db-wal";
 /// The suffixes of a database's files, after its name.
 pub const DATABASE_SUFFIXES: [&str; 3] = ["", WAL, SHM];
-/// SQLite also looks for a rollback journal, though it makes none in WAL mode.
+/// SQLite also looks for a rollback journal. It makes one while a new database gets its mode, and none in WAL mode.
 pub const ROLLBACK_JOURNAL: &str = "-journal";
 
 /// The git folder of a repository, or a file that names it.
@@ -92,13 +92,15 @@ pub const STAGING_END: &str = ".staging";
 /// programs add to git.
 pub const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub const EXCLUDED: [&str; 13] = [
+pub const EXCLUDED: [&str; 15] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
+    "/memory/index.db-journal",
     "/memory/search.db",
     "/memory/search.db-wal",
     "/memory/search.db-shm",
+    "/memory/search.db-journal",
     "/memory/failures/[0-9][0-9][0-9][0-9]/",
     "/memory/successes/[0-9][0-9][0-9][0-9]/",
     "/memory/observations/[0-9][0-9][0-9][0-9]/",
@@ -237,8 +239,11 @@ mod tests {
         assert_eq!(PRIVATE_FIRST, join(GIT, PRIVATE_IN_GIT));
         assert_eq!(EXCLUDED_INDEX, format!("/{INDEX}"));
         assert_eq!(EXCLUDED_PRIVATE, format!("/{PRIVATE}/"));
-        for (line, suffix) in EXCLUDED.iter().zip(DATABASE_SUFFIXES) {
-            assert_eq!(*line, format!("/{INDEX}{suffix}"));
+        for database in [INDEX, SEARCH] {
+            for suffix in DATABASE_SUFFIXES.into_iter().chain([ROLLBACK_JOURNAL]) {
+                let line = format!("/{database}{suffix}");
+                assert!(EXCLUDED.contains(&line.as_str()), "git would see {line}");
+            }
         }
         for folder in Kind::ALL.map(Kind::folder).iter().chain([&RETRACTED]) {
             assert!(ROOTS.contains(&split(folder).0), "{folder} is beneath no root");
