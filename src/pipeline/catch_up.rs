@@ -16,6 +16,15 @@ use crate::target::{Batch, Mark};
 /// How many records of the journal are looked up at a time.
 const GROUP_RECORDS: usize = 1000;
 
+/// What was walked over beside the records.
+pub(super) struct Walked {
+    /// The other operations.
+    pub(super) changes: Vec<Op>,
+    /// Whether an entry was voided. Its record may be committed: a recorder whose sync failed voids an entry that a worker
+    /// may have applied.
+    pub(super) has_voided: bool,
+}
+
 /// What was found about committed records.
 #[derive(Default)]
 struct Followed {
@@ -95,7 +104,8 @@ impl Pipeline<'_> {
         Ok(followed)
     }
 
-    /// Walks what is committed from `begin` on: checks its files if `check` says so, and inserts rows.
+    /// Walks what is committed from `begin` on: checks its files if `check` says so, and inserts rows. A record whose
+    /// entry was voided after its commit counts as gone: its file and its row cannot be checked from here.
     fn walk(
         &mut self,
         begin: Option<Position>,
@@ -103,7 +113,7 @@ impl Pipeline<'_> {
         insert: Option<&Synced<Position>>,
         followed: &mut Followed,
     ) -> Result<Vec<Op>, Error> {
-        self.each_committed(begin, |pipeline, intents, end, changes| {
+        let walked = self.each_committed(begin, |pipeline, intents, end, changes| {
             let mut missing = Vec::new();
             let RowsAt::At { mark, pages, .. } = pipeline.lag.rows else { return Ok(()) };
             let is_ahead = mark.is_before(&end);
@@ -128,7 +138,10 @@ impl Pipeline<'_> {
                 }
                 None => Ok(()),
             }
-        })
+        })?;
+        followed.gone |= walked.has_voided;
+        self.lag.has_voided |= walked.has_voided;
+        Ok(walked.changes)
     }
 
     /// Inserts the rows of `intents` and moves the watermark to `end`. From then on, pages lag from where rows did.
@@ -198,6 +211,7 @@ impl Pipeline<'_> {
         }
         if audited {
             (self.lag.boot, self.lag.memory) = (boot, memory);
+            self.lag.has_voided = false;
         }
         let RowsAt::At { stored, .. } = self.lag.rows else { return Ok(()) };
         let wanted = self.lag.mark(self.journal_id, stored.position);
@@ -250,15 +264,16 @@ impl Pipeline<'_> {
 
     /// Calls `visit`, in groups, with the records from `begin`, or the journal's beginning, up to what is committed,
     /// and with the end of each group. A committed record that is no longer in the tree was removed by its owner, and
-    /// stays removed. Returns the other operations in that range.
+    /// stays removed. Returns what else is in that range.
     pub(super) fn each_committed(
         &mut self,
         begin: Option<Position>,
         mut visit: impl FnMut(&mut Self, Vec<Intent>, Mark, &[Op]) -> Result<(), Error>,
-    ) -> Result<Vec<Op>, Error> {
+    ) -> Result<Walked, Error> {
         let (journal, at) = (self.home.journal(), self.at);
-        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(Vec::new()) };
-        let (mut group, mut changes) = (Vec::new(), Vec::new());
+        let mut walked = Walked { changes: Vec::new(), has_voided: false };
+        let Some(mut records) = Records::from_position_or_start(journal, begin)? else { return Ok(walked) };
+        let mut group = Vec::new();
         let mut more = true;
         while more {
             let found = records.next()?;
@@ -266,18 +281,20 @@ impl Pipeline<'_> {
             // At a segment's beginning no entry ends: the next one is read, and is not committed.
             let is_behind = at.is_before(&here);
             more = found.is_some() && here.is_before(&at);
-            if let Some(Found::Op(logged)) = found.filter(|_| !is_behind) {
-                match logged.op {
+            match found.filter(|_| !is_behind) {
+                Some(Found::Op(logged)) => match logged.op {
                     Op::Record(intent) => group.push(*intent),
-                    op => changes.push(op),
-                }
+                    op => walked.changes.push(op),
+                },
+                Some(Found::Voided) => walked.has_voided = true,
+                _ => {}
             }
             if group.len() == GROUP_RECORDS || !more {
                 let in_tree = self.in_tree(std::mem::take(&mut group))?;
-                visit(self, in_tree, if is_behind { at } else { here }, &changes)?;
+                visit(self, in_tree, if is_behind { at } else { here }, &walked.changes)?;
             }
         }
-        Ok(changes)
+        Ok(walked)
     }
 
     fn in_tree(&self, mut intents: Vec<Intent>) -> Result<Vec<Intent>, Error> {

@@ -10,6 +10,8 @@
 //!    rendered and committed. Until that is done, the watermark names where the pages lag from.
 //! 3. Until then the index does not know the keys of those records; the pipeline does.
 //! 4. Files go with the rows: after a boot, those of the whole journal are checked once.
+//! 5. A recorder whose sync failed voids its entry, and the worker may have committed that record by then. Where rows or
+//!    files of a voided entry may be missing, everything is audited, and until then keys are looked up in the history.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -46,6 +48,9 @@ pub(super) struct Lag {
     pub(super) memory: Option<String>,
     /// Keyed records that are committed and whose rows may be missing, and the place of each.
     pub(super) keys: HashMap<RecordId, Place>,
+    /// Whether an entry of the journal was voided that may be of a committed keyed record; then neither the journal nor
+    /// the index may know its key, until everything was audited.
+    pub(super) has_voided: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +84,7 @@ pub(super) struct Place {
 impl Lag {
     /// Nothing is known.
     pub(super) fn unknown() -> Lag {
-        Lag { rows: RowsAt::Unknown, boot: String::new(), memory: None, keys: HashMap::new() }
+        Lag { rows: RowsAt::Unknown, boot: String::new(), memory: None, keys: HashMap::new(), has_voided: false }
     }
 
     /// Whether the rows of the batch that begins at `at` can be inserted.
@@ -300,9 +305,10 @@ impl Pipeline<'_> {
         Ok(known.map(|it| Place { path: it.path, created_at: it.created_at }))
     }
 
-    /// If the index cannot be used, learns from the history which of the pending keyed records are committed.
+    /// If the index cannot be used, or may lack the row of a voided entry, learns from the history which of the pending
+    /// keyed records are committed.
     pub(super) fn find_keys_in_history(&mut self) -> Result<(), Error> {
-        if matches!(self.lag.rows, RowsAt::At { .. }) {
+        if matches!(self.lag.rows, RowsAt::At { .. }) && !self.lag.has_voided {
             return Ok(());
         }
         let pending = self.reading.pending().iter().map(|Pending { intent, .. }| intent);
@@ -337,14 +343,15 @@ impl Pipeline<'_> {
 
     /// Learns from the journal which keyed records are committed and may lack their rows.
     fn find_lagging_keys(&mut self) -> Result<(), Error> {
-        self.each_committed(self.lag.position(), |pipeline, mut intents, _, _| {
+        let walked = self.each_committed(self.lag.position(), |pipeline, mut intents, _, _| {
             intents.retain(|intent| intent.key.is_some());
             for intent in &mut intents {
                 *intent = pipeline.applied(intent)?.unwrap_or_else(|| intent.clone());
             }
             pipeline.lag.remember(&intents);
             Ok(())
-        })
-        .map(|_| ())
+        })?;
+        self.lag.has_voided |= walked.has_voided;
+        Ok(())
     }
 }

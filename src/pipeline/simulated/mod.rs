@@ -85,14 +85,14 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
 }
 
 /// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
-/// earlier revisions. 106 is one of few that lose a row if a segment is removed before its rows are inserted.
+/// earlier revisions, files and keys of records that were refused after their commit. 106 is one of few that lose a row if a segment is removed before its rows are inserted.
 #[test]
 fn schedules_that_failed_once_hold() {
     let real = Real::new();
-    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349] {
+    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384] {
         live(seed, Ops::Records, &real);
     }
-    for seed in [371, 419] {
+    for seed in [371, 419, 701_183] {
         live(seed, Ops::All, &real);
     }
 }
@@ -307,11 +307,13 @@ impl<'r> Life<'r> {
         let paths = before.iter().chain(&after).map(|(path, _)| path).filter(|path| !path.ends_with("/state.json"));
         let changed: BTreeSet<_> = paths.collect();
         let changed: Vec<_> = changed.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
-        // Only an audit of everything finds a refused row, and only one of the two may have made one.
-        let is_settled = changed.is_empty() || !lock(&self.world).refused.is_empty();
-        assert!(is_settled, "a second recovery changed {changed:?}");
-        let is_same = lock(&self.world).stores() == stores || !lock(&self.world).refused.is_empty();
-        assert!(is_same, "a second recovery changed rows or history");
+        let world = lock(&self.world);
+        // Only an audit of everything finds a refused row, and only one of the two may have made one. Without a commit no
+        // position is kept, and each start copies a segment that cannot be synced.
+        let may_change = !world.refused.is_empty() || world.history.commits == 0;
+        assert!(changed.is_empty() || may_change, "a second recovery changed {changed:?}");
+        assert!(world.stores() == stores || may_change, "a second recovery changed rows or history");
+        drop(world);
         self.back_up();
     }
 
