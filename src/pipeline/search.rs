@@ -8,6 +8,8 @@ use super::Pipeline;
 use crate::model::RecordId;
 use crate::model::text::chain;
 use crate::progress::Progress;
+use crate::search::CommitNote;
+use crate::target::history::{CommitId, Standing};
 use crate::target::search::{Bound, Following, Search};
 
 impl Pipeline<'_> {
@@ -50,6 +52,14 @@ impl Pipeline<'_> {
     pub(super) fn search_is_behind(&mut self) {
         if let Some(search) = &mut self.search {
             search.changed();
+        }
+    }
+
+    /// A commit was made: search notes it, so that readers find it.
+    pub(super) fn note_for_search(&mut self, commit: CommitId, stands: Standing) {
+        let Standing { parent, tree, at } = stands;
+        if let Some(search) = &mut self.search {
+            search.committed(CommitNote { id: commit.bytes(), parent, tree, at: at.as_second() });
         }
     }
 
