@@ -80,6 +80,7 @@ fn failure(
         severity,
         tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
         summary,
+        ..Learning::default()
     };
     context.request(Record::Failure(it), key)
 }
@@ -112,6 +113,7 @@ pub(super) fn of_learned(context: &Context<'_>, found: Learned) -> Redacted {
             severity: LEARNED,
             tags: format!("hook,{}", context.event.host.name()),
             summary: body,
+            ..Learning::default()
         }),
     };
     context.request(record, key)
