@@ -143,7 +143,7 @@ impl<'h> Trail<'h> {
         if self.open.is_empty() || tool.end == End::Stopped || rules::only_looks(tool) {
             return course;
         }
-        let worked = subject.as_ref().filter(|_| tool.end == End::Well);
+        let worked = subject.as_ref().filter(|_| tool.exited_well);
         let (paired, rest): (Vec<&Open>, Vec<&Open>) = self.open.iter().partition(|open| {
             worked.is_some_and(|worked| open.subject().is_some_and(|failed| worked.repeats(&failed)))
         });
@@ -183,8 +183,8 @@ impl<'h> Trail<'h> {
             let before = called(context, tool, None, &open.opened.root, |called| before(called).unwrap_or_default());
             steps.extend(before);
             let prompt = context.event.prompt.as_deref().filter(|_| !open.opened.prompt.is_empty());
-            let another_prompt = prompt.is_some_and(|prompt| digest_of(prompt) != open.opened.prompt);
-            let followed = Followed::of(&steps, open.spoke || another_prompt);
+            let spoke = prompt.map_or(open.spoke, |prompt| digest_of(prompt) != open.opened.prompt);
+            let followed = Followed::of(&steps, spoke);
             compose::of_success(context, tool, open.opened.failure, &followed, rules.severity)
         };
         let mut successes: Vec<Redacted> = firsts.map(success).collect();

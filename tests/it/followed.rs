@@ -284,6 +284,23 @@ fn other_hosts_have_the_same_trail() {
 }
 
 #[test]
+fn of_codex_only_an_exit_code_in_its_transcript_is_believed() {
+    let project = Project::new();
+    let transcript = project.home.user().join("rollout.jsonl");
+    let ran = |call: &str, exit_code: Option<i64>| {
+        let item = json!({"type": "CommandExecution", "id": call, "exit_code": exit_code});
+        let line = json!({"type": "event_msg", "payload": {"type": "item_completed", "item": item}});
+        std::fs::write(&transcript, format!("{line}\n")).expect("written");
+        project.hook(&project.event("codex/PostToolUse-failed", call, |it| it["transcript_path"] = json!(transcript)));
+    };
+    ran("1", Some(1));
+    ran("2", None);
+    assert!(project.successes().is_empty(), "nothing says how it ended");
+    ran("3", Some(0));
+    assert_eq!(project.successes()[0]["title"], json!("npm test: worked later, without a change"));
+}
+
+#[test]
 fn no_log_and_no_success_ever_holds_a_secret() {
     let project = Project::new();
     let secret = "hunter2horse";
