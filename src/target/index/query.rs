@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row};
 
 use super::schema::{column_of, table_of};
-use super::{Error, Index, framework};
+use super::{Error, Index, framework, resolves};
 use crate::model::{
     Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, fields_of,
 };
@@ -107,6 +107,7 @@ impl Index {
         let read = || {
             let Some(record) = self.read_record(known)? else { return Ok(None) };
             let record = self.exactly(known.id, record)?;
+            let record = resolves::exactly(&self.connection, known.id, record)?;
             // An older program's index lacks these columns until the next insertion.
             let columns = self.columns_or_null("records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
@@ -190,7 +191,9 @@ pub(super) fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String
         ValueRef::Null => String::new(),
     };
     match spec.shape {
-        Shape::Severity | Shape::Confidence | Shape::Origin => Some(text).filter(|text| spec.check(text).is_ok()),
+        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Id => {
+            Some(text).filter(|text| spec.check(text).is_ok())
+        }
         _ => Some(text),
     }
 }
