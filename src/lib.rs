@@ -61,7 +61,7 @@
 //! | [`record`] | the front door: redact, validate, append, sync, apply |
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
-//! | [`signature`] | says what two failures have in common |
+//! | [`signature`], [`known`] | say what two failures have in common; what is known of a failure |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
 //! | [`journal`] | the write-ahead log: append, read, rotate |
 //! | [`target`] | what the journal is applied to: files, index, history |
@@ -88,6 +88,7 @@ pub mod home;
 pub mod hook;
 pub mod init;
 pub mod journal;
+pub mod known;
 pub mod model;
 pub mod own;
 pub mod page;

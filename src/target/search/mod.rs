@@ -25,7 +25,7 @@
 //! | while it is thrown away | an older search.db without its log, or none | its watermark tells; else the next slice |
 //! | after a power cut | an older search.db, with its watermark | the next slice follows from there |
 
-mod documents;
+pub(in crate::target) mod documents;
 mod file;
 mod follow;
 mod look;
@@ -147,17 +147,33 @@ pub struct Search<'h> {
     failures_in_a_row: u32,
     retry: Option<Instant>,
     error: Option<String>,
+    /// The first line of the feed that another follower needs.
+    kept: Option<u64>,
 }
 
 impl<'h> Search<'h> {
     /// Search in the home of `exclusive`. Nothing is opened yet.
     pub fn new(exclusive: &'h Exclusive<'h>) -> Search<'h> {
-        Search { exclusive, file: None, is_behind: true, failures: 0, failures_in_a_row: 0, retry: None, error: None }
+        Search {
+            exclusive,
+            file: None,
+            is_behind: true,
+            failures: 0,
+            failures_in_a_row: 0,
+            retry: None,
+            error: None,
+            kept: None,
+        }
     }
 
     /// The index may have changed.
     pub fn changed(&mut self) {
         self.is_behind = true;
+    }
+
+    /// Trims no line of the index's feed from `seq` on: another follower needs it.
+    pub fn keep_feed_from(&mut self, seq: Option<u64>) {
+        self.kept = seq;
     }
 
     /// When there is something to do; `None` if there is nothing until the index changes.
