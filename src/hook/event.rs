@@ -8,6 +8,8 @@ use super::Host;
 use super::payload::{
     clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
 };
+use crate::home::Home;
+use crate::session::SessionLog;
 
 /// One event of a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,12 @@ pub struct Event {
     pub session: String,
     /// The kind of the sub-agent, if it happened in one.
     pub agent: Option<String>,
+    /// The id of the sub-agent, if it happened in one and the host names it.
+    pub agent_id: Option<String>,
+    /// The id of the prompt or the turn that it belongs to, if the host names it.
+    pub prompt: Option<String>,
+    /// Why a session starts: `startup`, `resume`, `clear`, `compact`, `fork`.
+    pub source: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
@@ -82,6 +90,11 @@ pub enum End {
 }
 
 impl Event {
+    /// The log of the session and the agent in which it happened. Touches no file.
+    pub fn log<'h>(&self, home: &'h Home) -> SessionLog<'h> {
+        SessionLog::of(home, &self.session, self.agent_id.as_deref().or(self.agent.as_deref()))
+    }
+
     /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
@@ -92,6 +105,9 @@ impl Event {
             kind: kind_of(payload, &name),
             session: text_of(payload, &["session_id", "sessionId", "conversation_id", "sessionID"]).unwrap_or_default(),
             agent: text_of(payload, &["agent_type", "subagent_type", "agent_id"]),
+            agent_id: text_of(payload, &["agent_id", "subagent_id"]),
+            prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
+            source: text_of(payload, &["source"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,
