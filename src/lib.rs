@@ -70,6 +70,7 @@
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
+//! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
@@ -91,6 +92,7 @@ pub mod init;
 pub mod journal;
 pub mod model;
 pub mod own;
+pub mod pack;
 pub mod page;
 pub mod pipeline;
 pub mod private;

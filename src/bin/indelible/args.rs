@@ -224,6 +224,9 @@ pub enum Command {
     /// Say what happened the last times that a command failed or an error came, and what followed
     #[command(after_help = args::RECALL)]
     Recall(args::RecallArgs),
+    /// Print what a session that starts in this folder is told
+    #[command(after_help = args::CONTEXT)]
+    Context(args::ContextArgs),
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
