@@ -27,6 +27,8 @@ mod identity;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]
+mod pack;
+#[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]
 mod power;

@@ -433,6 +433,9 @@ pub struct HookArgs {
     /// Only say on stderr what would be done with the event; record and count nothing
     #[arg(long)]
     pub explain: bool,
+    /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it
+    #[arg(long, value_name = "WHEN")]
+    pub context: Option<String>,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing
     #[arg(long, hide = true)]
     pub installed: bool,
@@ -469,12 +472,26 @@ pub struct HooksArgs {
     /// The project [default: this folder]
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub dir: Option<PathBuf>,
+    /// When agents are told of what was recorded [default: start,failure for a new installation, else as before]
+    #[arg(long, value_enum, value_name = "WHEN", value_delimiter = ',')]
+    pub context: Vec<ContextName>,
     /// Make the change without asking
     #[arg(long)]
     pub yes: bool,
     /// Only show the change
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// When agents are told of what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ContextName {
+    /// When a session starts
+    Start,
+    /// When something fails that failed before
+    Failure,
+    /// Never
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

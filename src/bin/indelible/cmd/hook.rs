@@ -7,6 +7,8 @@
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
 
+mod start;
+
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -77,7 +79,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
         Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
+        Ok(events) => events.iter().map(|event| one(context, event, args.context.as_deref())).collect(),
     };
     if args.explain {
         for done in &done {
@@ -101,8 +103,8 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
     done
 }
 
-/// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
+fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
         Err(failure) => Done::lost(event, failure),
@@ -110,14 +112,18 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.kind != EventKind::Start {
-        return done;
-    }
-    let answer = match (&home, counted) {
-        (Err(failure), _) => told(&[reason(failure)], event.host),
-        (Ok(home), counted) => warning(context, home, event.host, counted.err()),
+    let notice = match (&home, counted) {
+        _ if event.kind != EventKind::Start => String::new(),
+        (Err(failure), _) => notice(&[reason(failure)]),
+        (Ok(home), counted) => warning(context, home, counted.err()),
     };
-    Done { answer, ..done }
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
+        // Damaged settings may switch it off.
+        let settings = context.settings(home).ok()?;
+        Some(start::told(home, &settings, event, installed, true))
+    });
+    Done { answer: start::answer(event, &[pack.unwrap_or_default(), notice]), ..done }
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
@@ -193,11 +199,11 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
-/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
 /// session could not be counted in the home.
-fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
+fn warning(context: &Context, home: &Home, uncounted: Option<indelible::fs::Error>) -> String {
     let needs = match context.settings(home) {
-        Ok(settings) if !settings.hook.warn => return None,
+        Ok(settings) if !settings.hook.warn => return String::new(),
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
@@ -209,21 +215,17 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     };
     let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
-    told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
+    notice(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>())
 }
 
-/// `needs` as an answer that `host` understands; `None` without needs.
-fn told(needs: &[String], host: Host) -> Option<Value> {
+/// The notice about `needs`; empty without needs.
+fn notice(needs: &[String]) -> String {
     if needs.is_empty() {
-        return None;
+        return String::new();
     }
     let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
-    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
-    Some(match host {
-        Host::Cursor => json!({ "additional_context": text }),
-        _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),
-    })
+    indelible::model::text::shortened(&text, WARNING_CHARS_MAX).into_owned()
 }
 
 fn reason(failure: &Failure) -> String {
