@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
 use serde::de::{Error as _, Unexpected};
@@ -91,6 +92,12 @@ pub struct HookSettings {
     /// When agents are told something: names of [`Telling`], or [`AS_INSTALLED`].
     #[serde(deserialize_with = "tellings")]
     pub context: Vec<String>,
+    /// How many steps a failure waits for its command to succeed; 0: none is waited for.
+    #[serde(deserialize_with = "within::<_, _, 0, 500>")]
+    pub fix_calls: usize,
+    /// And how long.
+    #[serde(deserialize_with = "within::<_, _, 0, 1440>")]
+    pub fix_minutes: u64,
     /// By event, as the host spells it.
     pub events: BTreeMap<String, Filter>,
     /// By tool, as the host spells it; `mcp__*` are all with that prefix.
@@ -238,12 +245,14 @@ impl Default for LogSettings {
 impl Default for HookSettings {
     fn default() -> Self {
         let rules = Rules::default();
-        let (severity, answers) = (rules.severity.get(), rules.answers);
+        let Limits { calls, time } = Limits::default();
         HookSettings {
             record: true,
             warn: true,
-            severity,
-            answers,
+            severity: rules.severity.get(),
+            answers: rules.answers,
+            fix_calls: calls,
+            fix_minutes: time.as_secs() / 60,
             context: vec![AS_INSTALLED.to_owned()],
             events: BTreeMap::new(),
             tools: BTreeMap::new(),

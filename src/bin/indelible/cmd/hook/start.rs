@@ -39,11 +39,6 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
     let was_told = match event.source.as_deref() {
         Some("fork") if parent_was_told(home, event) => return String::new(),
         Some("resume") => told_in(&log),
-        // The agent's context is empty now.
-        Some("clear" | "compact") if is_noted => {
-            log.reset();
-            HashSet::new()
-        }
         _ => HashSet::new(),
     };
     let Some(pack) = made(home.path(), settings, event) else { return String::new() };
