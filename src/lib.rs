@@ -62,6 +62,7 @@
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
 //! | [`signature`], [`known`] | say what two failures have in common; what is known of a failure |
+//! | [`followed`] | says what followed a failure: which success belongs to it, and the steps |
 //! | [`session`] | what an agent was told in a session, and which failures are open there |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
 //! | [`journal`] | the write-ahead log: append, read, rotate |
@@ -70,6 +71,7 @@
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
+//! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
@@ -83,6 +85,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod exclusive;
+pub mod followed;
 pub mod framework;
 pub mod fs;
 pub mod home;
@@ -92,6 +95,7 @@ pub mod journal;
 pub mod known;
 pub mod model;
 pub mod own;
+pub mod pack;
 pub mod page;
 pub mod pipeline;
 pub mod private;

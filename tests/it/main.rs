@@ -17,6 +17,7 @@ mod daemon;
 mod damage;
 mod durability;
 mod faults;
+mod followed;
 mod formats;
 mod git_load;
 mod guest;
@@ -26,6 +27,8 @@ mod hostile;
 mod identity;
 mod manual;
 mod output;
+#[cfg(target_os = "linux")]
+mod pack;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]

@@ -7,6 +7,8 @@
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
 
+mod start;
+
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::trail::{self, Course, Trail};
 use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
@@ -77,7 +81,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
         Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
+        Ok(events) => events.iter().map(|event| one(context, event, args.context.as_deref())).collect(),
     };
     if args.explain {
         for done in &done {
@@ -101,8 +105,8 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
     done
 }
 
-/// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
+fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
         Err(failure) => Done::lost(event, failure),
@@ -110,27 +114,37 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.kind != EventKind::Start {
-        return done;
+    if let Ok(home) = &home
+        && trail::forgets(event)
+    {
+        event.log(home).reset();
     }
-    let answer = match (&home, counted) {
-        (Err(failure), _) => told(&[reason(failure)], event.host),
-        (Ok(home), counted) => warning(context, home, event.host, counted.err()),
+    let notice = match (&home, counted) {
+        _ if event.kind != EventKind::Start => String::new(),
+        (Err(failure), _) => notice(&[reason(failure)]),
+        (Ok(home), counted) => warning(context, home, counted.err()),
     };
-    Done { answer, ..done }
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
+        // Damaged settings may switch it off.
+        let settings = context.settings(home).ok()?;
+        Some(start::told(home, &settings, event, installed, true))
+    });
+    Done { answer: start::answer(event, &[pack.unwrap_or_default(), notice]), ..done }
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
 fn explained(context: &Context, event: &Event) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        judged(&settings, event)
+        judged(&settings, event, &Trail::of(&home, event, settings.trail()))
     });
     let host = Some(event.host);
     match judged {
         Err(failure) => Done::lost(event, &failure),
         Ok(Err(done)) => done,
-        Ok(Ok((requests, _))) => {
+        Ok(Ok(Judged { requests: Err(why), .. })) => skipped(event, why),
+        Ok(Ok(Judged { requests: Ok(requests), .. })) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
@@ -144,11 +158,18 @@ fn explained(context: &Context, event: &Event) -> Done {
     }
 }
 
-/// The records to make of an event, and the redaction that they have passed; or why there are none.
-type Judged = Result<(Vec<Redacted>, Redaction), Done>;
+/// What is to be done with an event.
+struct Judged {
+    /// The records to make of it, or why there are none.
+    requests: Result<Vec<Redacted>, Skipped>,
+    /// The redaction that they have passed.
+    redaction: Redaction,
+    /// What it means for the failures that are open in its session.
+    course: Course,
+}
 
-/// Judges `event`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
+/// Judges `event`, in a session with this `trail`. Fails if the settings are invalid.
+fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -157,9 +178,19 @@ fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
         return Ok(Err(Done::new(host, Outcome::Off, "hook.record is false")));
     }
     let redaction = policy::redaction_of_hook(settings)?;
-    let judged = judge(event, &settings.rules(), &redaction);
-    let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
-    Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
+    let rules = settings.rules();
+    let requests = judge(event, &rules, &redaction);
+    let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
+    let successes = std::mem::take(&mut course.successes);
+    let requests = match requests {
+        Err(why) if successes.is_empty() => Err(why),
+        requests => Ok(requests.unwrap_or_default().into_iter().chain(successes).collect()),
+    };
+    Ok(Ok(Judged { requests, redaction, course }))
+}
+
+fn skipped(event: &Event, why: Skipped) -> Done {
+    Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
 /// Records what is worth keeping of `event`.
@@ -170,34 +201,48 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
-    let (requests, redaction) = match judged(&settings, event) {
+    let trail = Trail::of(home, event, settings.trail());
+    let Judged { requests, redaction, course } = match judged(&settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => return done,
         Ok(Ok(judged)) => judged,
     };
+    let requests = match requests {
+        Err(why) => {
+            trail.note(course, None);
+            return skipped(event, why);
+        }
+        Ok(requests) => requests,
+    };
     let host = Some(event.host);
+    let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
+    let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
     let mut said = Vec::new();
-    for outcome in recorder.record_redacted(requests) {
+    for (kind, outcome) in kinds.into_iter().zip(recorder.record_redacted(requests)) {
         match outcome {
-            Ok(receipt) => said.extend(receipt.path),
+            Ok(receipt) => {
+                failure = failure.or((kind == Kind::Failure).then_some(receipt.id));
+                said.extend(receipt.path);
+            }
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
+    trail.note(course, failure);
     context.count_passed(said.len());
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
 
-/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
 /// session could not be counted in the home.
-fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
+fn warning(context: &Context, home: &Home, uncounted: Option<indelible::fs::Error>) -> String {
     let needs = match context.settings(home) {
-        Ok(settings) if !settings.hook.warn => return None,
+        Ok(settings) if !settings.hook.warn => return String::new(),
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
@@ -209,21 +254,17 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     };
     let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
-    told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
+    notice(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>())
 }
 
-/// `needs` as an answer that `host` understands; `None` without needs.
-fn told(needs: &[String], host: Host) -> Option<Value> {
+/// The notice about `needs`; empty without needs.
+fn notice(needs: &[String]) -> String {
     if needs.is_empty() {
-        return None;
+        return String::new();
     }
     let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
-    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
-    Some(match host {
-        Host::Cursor => json!({ "additional_context": text }),
-        _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),
-    })
+    indelible::model::text::shortened(&text, WARNING_CHARS_MAX).into_owned()
 }
 
 fn reason(failure: &Failure) -> String {
