@@ -67,7 +67,7 @@ export const Indelible = async ({ client, directory }) => {
       if (text) output?.system?.push(text);
     },
     "tool.execute.after": async (input, output) => {
-      await send({
+      const text = await send({
         ...base("tool.execute.after", input.sessionID),
         tool_name: input.tool,
         tool_use_id: input.callID,
@@ -75,6 +75,8 @@ export const Indelible = async ({ client, directory }) => {
         // All else that is in `metadata` repeats the output or holds whole files.
         tool_response: { output: output?.output, metadata: { exit: output?.metadata?.exit } },
       });
+      // The model gets it as the end of the output.
+      if (text && typeof output?.output === "string") output.output += `\n${text}\n`;
     },
     event: async ({ event }) => {
       const { type, properties = {} } = event;

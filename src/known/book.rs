@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::bytes::{Frame, HEADER_BYTES, Header, Mark, Reader, put_case};
-use super::{Case, Failure, Odd, Time};
+use super::{Case, Failure, Odd, Success, Time};
 use crate::model::RecordId;
 use crate::signature::Key;
 
@@ -90,11 +90,11 @@ impl Book {
                 let cases = self.cases.entry(key).or_default();
                 if let Some(at) = cases.iter().position(|it| it.place == case.place && is_same(it, &case)) {
                     let replaced = cases.swap_remove(at);
-                    for time in &replaced.times {
-                        self.records.remove(&time.record);
+                    for record in records_of(&replaced) {
+                        self.records.remove(&record);
                     }
                 }
-                self.records.extend(case.times.iter().map(|time| (time.record, key)));
+                self.records.extend(records_of(&case).map(|record| (record, key)));
                 if !case.is_empty() {
                     cases.push(case);
                 }
@@ -137,6 +137,18 @@ impl Book {
 
     /// Adds that `failure` happened in `place` at `time`.
     pub fn add(&mut self, failure: &Failure, place: String, time: Time) {
+        let record = time.record;
+        self.change(record, failure, place, |case| case.add(time));
+    }
+
+    /// Adds that `success` followed `failure` in `place`.
+    pub fn add_success(&mut self, failure: &Failure, place: String, success: Success) {
+        let record = success.record;
+        self.change(record, failure, place, |case| case.add_success(success));
+    }
+
+    /// Changes the case of `failure` in `place`, which has `record` then.
+    fn change(&mut self, record: RecordId, failure: &Failure, place: String, change: impl FnOnce(&mut Case)) {
         let signature = &failure.signature;
         let key = signature.key(&self.secret);
         let cases = self.cases.entry(key).or_default();
@@ -144,8 +156,7 @@ impl Book {
             cases.push(Case::new(signature, key, place.clone()));
             cases.len() - 1
         });
-        let record = time.record;
-        cases[at].add(time);
+        change(&mut cases[at]);
         self.records.insert(record, key);
         self.changed.insert((key, place));
         if self.cases.len() > CASES_MAX + CASES_MAX / 4 {
@@ -248,6 +259,12 @@ impl Default for Book {
     fn default() -> Self {
         Book::new()
     }
+}
+
+/// The records that `case` knows.
+fn records_of(case: &Case) -> impl Iterator<Item = RecordId> {
+    let (times, successes) = (case.times.iter().map(|it| it.record), case.successes.iter().map(|it| it.record));
+    times.chain(successes)
 }
 
 fn is_same(one: &Case, other: &Case) -> bool {

@@ -14,7 +14,8 @@
 
 use uuid::Uuid;
 
-use super::{Case, Odd, Session, Time};
+use super::{Case, Odd, Session, Success, Time};
+use crate::followed::Followed;
 use crate::model::RecordId;
 use crate::signature::{self, Key};
 
@@ -132,7 +133,7 @@ pub(super) fn put_case(case: &Case, out: &mut Vec<u8>) {
         }
         body.extend(case.earlier.to_le_bytes());
         body.extend(case.first.to_le_bytes());
-        body.push(u8::try_from(case.times.len()).unwrap_or(u8::MAX));
+        body.push(count(case.times.len()));
         for time in &case.times {
             body.extend(time.record.0.as_bytes());
             body.extend(time.at.to_le_bytes());
@@ -142,7 +143,26 @@ pub(super) fn put_case(case: &Case, out: &mut Vec<u8>) {
             put_text(body, session.map_or("", |it| &it.short));
             put_text(body, &time.host);
         }
+        body.push(count(case.successes.len()));
+        case.successes.iter().for_each(|success| put_success(success, body));
     });
+}
+
+fn put_success(success: &Success, body: &mut Vec<u8>) {
+    body.extend(success.record.0.as_bytes());
+    body.extend(success.failure.0.as_bytes());
+    body.extend(success.at.to_le_bytes());
+    body.extend(success.session.digest.to_le_bytes());
+    put_text(body, &success.session.short);
+    let Followed { count: steps, steps: spelled, only_tests, spoke } = &success.followed;
+    body.extend(u32::try_from(*steps).unwrap_or(u32::MAX).to_le_bytes());
+    body.extend([u8::from(*only_tests), u8::from(*spoke), count(spelled.len())]);
+    spelled.iter().for_each(|step| put_text(body, step));
+}
+
+/// A number of things, of which there are few.
+fn count(count: usize) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX)
 }
 
 fn put_mark(mark: &Mark, out: &mut Vec<u8>) {
@@ -199,7 +219,21 @@ fn case(reader: &mut Reader<'_>) -> Option<Case> {
         Some(Time { record, at, session, host: reader.text()? })
     };
     let times = (0..count).map(time).collect::<Option<Vec<_>>>()?;
-    Some(Case { key, class, program, text, place, times, earlier, first })
+    let [count] = reader.array()?;
+    let successes = (0..count).map(|_| success(reader)).collect::<Option<Vec<_>>>()?;
+    Some(Case { key, class, program, text, place, times, earlier, first, successes })
+}
+
+fn success(reader: &mut Reader<'_>) -> Option<Success> {
+    let mut id = || Some(RecordId(Uuid::from_bytes(reader.array()?)));
+    let (record, failure) = (id()?, id()?);
+    let at = reader.i64()?;
+    let session = Session { digest: reader.u64()?, short: reader.text()? };
+    let count = usize::try_from(reader.u32()?).ok()?;
+    let [only_tests, spoke, spelled] = reader.array()?;
+    let steps = (0..spelled).map(|_| reader.text()).collect::<Option<Vec<_>>>()?;
+    let followed = Followed { count, steps, only_tests: only_tests != 0, spoke: spoke != 0 };
+    Some(Success { record, failure, at, session, followed })
 }
 
 /// Bytes that are still to be read.

@@ -4,6 +4,7 @@ use sha1_smol::Sha1;
 use uuid::Uuid;
 
 use super::Stored;
+use crate::followed::Followed;
 use crate::model::{Learning, Origin, Provenance, Record, RecordId};
 use crate::signature::{Key, Signature, TEXT_CHARS_MAX, VERSION};
 
@@ -18,6 +19,9 @@ const SHORT_CHARS_MAX: usize = 8;
 const HOST_CHARS_MAX: usize = 40;
 /// The most times that are kept one by one. Earlier ones are only counted.
 pub(super) const TIMES_MAX: usize = 16;
+/// The most successes that followed, and the most steps of each.
+const FOLLOWED_MAX: usize = 8;
+const STEPS_MAX: usize = 12;
 
 /// By what a failure is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,36 @@ impl Time {
     }
 }
 
+/// A success that followed a failure in its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success {
+    /// Its record.
+    pub record: RecordId,
+    /// The failure's record.
+    pub failure: RecordId,
+    /// When it was recorded, in seconds since 1970.
+    pub at: i64,
+    /// The session.
+    pub session: Session,
+    /// What was done in between.
+    pub followed: Followed,
+}
+
+impl Success {
+    /// What a hook recorded of a success as `record`, at `at` seconds since 1970; `None` if the record names no failure, or is not
+    /// a hook's.
+    pub fn of(id: RecordId, at: i64, record: &Record, provenance: &Provenance) -> Option<Success> {
+        let Record::Success(Learning { resolves: Some(failure), summary, .. }) = record else { return None };
+        if provenance.origin.is_some_and(|origin| origin != Origin::Hook) {
+            return None;
+        }
+        let session = Session::of(provenance.session.as_deref()?);
+        let mut followed = Followed::of_text(summary)?;
+        followed.steps.truncate(STEPS_MAX);
+        Some(Success { record: id, failure: *failure, at, session, followed })
+    }
+}
+
 /// What is known of one failure in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -125,13 +159,25 @@ pub struct Case {
     pub earlier: u32,
     /// When it was recorded first, in seconds since 1970.
     pub first: i64,
+    /// What followed, oldest first.
+    pub successes: Vec<Success>,
 }
 
 impl Case {
     /// A case of `signature`, of which nothing is known yet.
     pub(super) fn new(signature: &Signature, key: Key, place: String) -> Case {
         let Signature { class, program, text, .. } = signature.clone();
-        Case { key, class: class.to_owned(), program, text, place, times: Vec::new(), earlier: 0, first: i64::MAX }
+        Case {
+            key,
+            class: class.to_owned(),
+            program,
+            text,
+            place,
+            times: Vec::new(),
+            earlier: 0,
+            first: i64::MAX,
+            successes: Vec::new(),
+        }
     }
 
     /// Whether it is of a failure with this signature.
@@ -165,14 +211,26 @@ impl Case {
         }
     }
 
-    /// Takes the time of `record` out. Returns whether it had it.
+    /// Adds a success, unless it has it. If there are too many, the oldest goes.
+    pub(super) fn add_success(&mut self, success: Success) {
+        self.successes.retain(|it| it.record != success.record);
+        let at = self.successes.partition_point(|it| (it.at, it.record) < (success.at, success.record));
+        self.successes.insert(at, success);
+        if self.successes.len() > FOLLOWED_MAX {
+            self.successes.remove(0);
+        }
+    }
+
+    /// Takes `record` out, which is a time of it or a success that followed. With a failure goes what followed it. Returns whether
+    /// it had it.
     pub(super) fn remove(&mut self, record: RecordId) -> bool {
-        let before = self.times.len();
+        let before = self.times.len() + self.successes.len();
         self.times.retain(|time| time.record != record);
+        self.successes.retain(|it| it.record != record && it.failure != record);
         if self.earlier == 0 {
             self.first = self.times.first().map_or(i64::MAX, |time| time.at);
         }
-        self.times.len() < before
+        self.times.len() + self.successes.len() < before
     }
 
     /// Whether nothing is left of it that could be told.

@@ -18,7 +18,8 @@
 //! 4. The file is derived: the worker makes it from the index's rows (`target::known`), which also says who repairs what a
 //!    crash leaves. The mark says how far it follows them.
 //! 5. It never holds what a tool put out, but for the normalised error line that a signature is, after redaction. A text for an
-//!    agent ([`told`]) has counts, dates, the first letters of sessions and the labels of machines, nothing else.
+//!    agent ([`told`]) has counts, dates, the first letters of sessions, the labels of machines, and steps as `followed` spells
+//!    them, nothing else.
 
 mod book;
 mod bytes;
@@ -29,7 +30,7 @@ mod told;
 
 pub use book::{Book, CASES_MAX, FILE_BYTES_MAX, TAIL_BYTES_MAX};
 pub use bytes::Mark;
-pub use case::{Case, Failure, Session, Time};
+pub use case::{Case, Failure, Session, Success, Time};
 pub use look::look_up;
 pub use stored::Stored;
 pub use told::{TOLD_CHARS_MAX, told};

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{Case, Session, Time};
+use crate::followed::Followed;
 use crate::model::text::{counted, quoted};
 
 /// The most characters of all lines.
@@ -24,15 +25,31 @@ pub fn told(case: &Case, session: &Session, host: Option<&str>) -> Option<String
     let others: Vec<&Time> = case.times.iter().filter(is_other).collect();
     let last = others.last()?;
     let first = if case.earlier > 0 { case.first } else { others[0].at };
-    let lines = [Some(summary(case, &others, first, last.at)), elsewhere(&others, host)];
-    let mut text = String::new();
-    for line in lines.into_iter().flatten() {
-        let with = if text.is_empty() { format!("{BEGINNING}{line}") } else { format!("{text}\n{BEGINNING}{line}") };
-        if with.chars().count() <= TOLD_CHARS_MAX {
-            text = with;
+    let mut text = format!("{BEGINNING}{}", summary(case, &others, first, last.at));
+    for line in [followed(case, session, left(&text)), elsewhere(&others, host)].into_iter().flatten() {
+        if line.chars().count() <= left(&text) {
+            text.push_str(&format!("\n{BEGINNING}{line}"));
         }
     }
-    (!text.is_empty()).then_some(text)
+    (text.chars().count() <= TOLD_CHARS_MAX).then_some(text)
+}
+
+/// How many characters another line of `text` can have.
+fn left(text: &str) -> usize {
+    TOLD_CHARS_MAX.saturating_sub(text.chars().count() + BEGINNING.len() + 1)
+}
+
+/// What followed in other sessions, the newest success of each, in at most `chars_max` characters.
+fn followed(case: &Case, session: &Session, chars_max: usize) -> Option<String> {
+    let mut seen: Vec<&Session> = vec![session];
+    let mut each: Vec<Followed> = Vec::new();
+    for success in case.successes.iter().rev() {
+        if !seen.contains(&&success.session) {
+            seen.push(&success.session);
+            each.push(success.followed.clone());
+        }
+    }
+    crate::followed::summary(&each, chars_max.checked_sub(1)?).map(|line| format!("{line}."))
 }
 
 /// How often, in which sessions and when it was recorded.
@@ -102,6 +119,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::known::Success;
     use crate::model::RecordId;
     use crate::signature::{Signature, VERSION};
 
@@ -160,6 +178,43 @@ mod tests {
         let told = text(&case("fatal", "project p", &days)).expect("it is told");
         let wanted = "20 times, in at least 1 other session (a), first on 2024-10-04, last on 2024-10-23.";
         assert!(told.ends_with(wanted), "{told}");
+    }
+
+    #[test]
+    fn what_followed_in_other_sessions_is_told_once_for_each() {
+        let mut known = case("fatal", "project p", &[("a", 0, ""), ("b", 1, ""), ("mine", 2, "")]);
+        let mut number = 100;
+        let mut add = |known: &mut Case, session: &str, count: usize, steps: &[&str]| {
+            number += 1;
+            let steps = steps.iter().map(|step| (*step).to_owned()).collect();
+            known.add_success(Success {
+                record: RecordId(Uuid::from_u128(number)),
+                failure: RecordId(Uuid::from_u128(1)),
+                at: i64::try_from(number).expect("it is small"),
+                session: Session::of(session),
+                followed: Followed { count, steps, ..Followed::default() },
+            });
+        };
+        let second = |known: &Case| text(known).expect("it is told").lines().nth(1).map(str::to_owned);
+        add(&mut known, "mine", 1, &["edited `mine.rs`"]);
+        assert_eq!(second(&known), None, "the session knows its own");
+        add(&mut known, "a", 9, &["ran `cargo clean`"]);
+        add(&mut known, "a", 2, &["edited `src/cart.rs`", "ran `cargo update`"]);
+        let one = "indelible: the same command worked later in that session, after 2 steps: edited `src/cart.rs`.";
+        assert_eq!(second(&known).as_deref(), Some(one));
+        add(&mut known, "b", 1, &["ran `cargo update`"]);
+        let shared = "steps that they share: ran `cargo update` (2 of 2 times).";
+        assert!(second(&known).is_some_and(|line| line.ends_with(shared)), "{:?}", second(&known));
+        let longest = format!("edited `{}`", "x".repeat(120));
+        for session in ["c", "d", "e", "f"] {
+            add(&mut known, session, 8, &[&longest, "ran `cargo update`"]);
+        }
+        let told = text(&known).expect("it is told");
+        assert!(told.chars().count() <= TOLD_CHARS_MAX && told.lines().all(|line| line.starts_with("indelible: ")));
+        assert!(
+            known.remove(RecordId(Uuid::from_u128(1))) && known.successes.is_empty(),
+            "with a failure goes what followed"
+        );
     }
 
     #[test]

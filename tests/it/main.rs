@@ -25,6 +25,7 @@ mod hook;
 mod hooks_settings;
 mod hostile;
 mod identity;
+mod known;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Error, Known, Open, WAIT, Walk};
 use crate::home::Home;
-use crate::known::{Book, Failure, Mark, Time};
+use crate::known::{Book, Failure, Mark, Success, Time};
 use crate::model::layout::KNOWN;
 use crate::model::{Kind, RecordId};
 use crate::target::index::{Document, Documents, FeedMark, Index};
@@ -21,8 +21,9 @@ const CASES_KEPT_MAX: usize = 1000;
 impl Known<'_> {
     /// Brings the file up to date, as far as `bound` lets it. A failure is noted, and tried again later.
     pub fn follow(&mut self, bound: Bound) -> Following {
+        let due = self.due();
         let now = Instant::now();
-        if self.due().is_none_or(|due| due > now) && !matches!(bound, Bound::Everything) {
+        if due.is_none_or(|due| due > now) && !matches!(bound, Bound::Everything) {
             return if self.retry.is_some() { Following::Failed } else { Following::UpToDate };
         }
         let until = match bound {
@@ -128,7 +129,7 @@ impl Open {
             if let Ok(record) = id.parse()
                 && let Some(document) = documents.find(record)?
             {
-                put(&mut self.book, home, document);
+                put(&mut self.book, home, &mut documents, document)?;
             }
             walk.cursor.clone_from(id);
             if begun.elapsed() >= TIME_MAX {
@@ -179,7 +180,7 @@ impl Open {
     ) -> Result<bool, Error> {
         let was_known = self.book.remove(id);
         match documents.find(id)? {
-            Some(document) => put(&mut self.book, home, document),
+            Some(document) => put(&mut self.book, home, documents, document)?,
             None if was_known || !self.book.has_counted() => {}
             None => return Ok(index.find(id)?.is_none_or(|gone| gone.kind != Kind::Failure)),
         }
@@ -187,16 +188,35 @@ impl Open {
     }
 }
 
-/// Puts a record in, if it is a failure that can be known again.
-fn put(book: &mut Book, home: &Home, document: Document) {
-    if document.record.kind() != Kind::Failure {
-        return;
+/// Puts a record in, if it is a failure that can be known again, or a success that followed one.
+fn put(book: &mut Book, home: &Home, documents: &mut Documents<'_>, document: Document) -> Result<(), Error> {
+    match document.record.kind() {
+        Kind::Failure => {
+            let document = documents::whole(home, document);
+            let time = Time::of(document.id, document.created_at.as_second(), &document.provenance);
+            if let Some((failure, place)) = known(&document) {
+                book.add(&failure, place, time);
+            }
+        }
+        Kind::Success => {
+            let document = documents::whole(home, document);
+            let Document { id, created_at, record, provenance, .. } = &document;
+            let Some(success) = Success::of(*id, created_at.as_second(), record, provenance) else { return Ok(()) };
+            let failed = documents.find(success.failure)?.map(|failed| documents::whole(home, failed));
+            if let Some((failure, place)) = failed.as_ref().and_then(known) {
+                book.add_success(&failure, place, success);
+            }
+        }
+        _ => {}
     }
-    let document = documents::whole(home, document);
-    let Some(failure) = Failure::of(&document.record, &document.provenance) else { return };
-    let Some(place) = failure.place(&document.provenance) else { return };
-    let time = Time::of(document.id, document.created_at.as_second(), &document.provenance);
-    book.add(&failure, place, time);
+    Ok(())
+}
+
+/// By what the failure is known, and where.
+fn known(document: &Document) -> Option<(Failure, String)> {
+    let failure = Failure::of(&document.record, &document.provenance)?;
+    let place = failure.place(&document.provenance)?;
+    Some((failure, place))
 }
 
 fn feed_mark(mark: &Mark) -> FeedMark {
