@@ -119,6 +119,23 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
+    /// Whether the experiment `id` is under way, as far as its row says.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn is_open(&self, id: RecordId) -> Result<bool, Error> {
+        let read = || {
+            let status = columns_or_null(&self.connection, "experiments", &["status"])?;
+            let sql = format!(
+                "SELECT coalesce({status}, 'active') = 'active' FROM records
+                 JOIN experiments ON experiments.id = records.row_id WHERE records.id = ?1"
+            );
+            self.connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| row.get(0)).optional()
+        };
+        // One that has no row yet was just begun.
+        Ok(read().map_err(self.error("read an experiment from the index"))?.unwrap_or(true))
+    }
+
     /// Calls `take` with the facts of each record that has or had a row, in no order, until it breaks.
     ///
     /// # Errors

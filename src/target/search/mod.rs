@@ -27,7 +27,7 @@
 //! | while it is thrown away | an older search.db without its log, or none | its watermark tells; else the next slice |
 //! | after a power cut | an older search.db, with its watermark | the next slice follows from there |
 
-mod documents;
+pub(in crate::target) mod documents;
 mod file;
 mod follow;
 mod look;
@@ -154,6 +154,8 @@ pub struct Search<'h> {
     error: Option<String>,
     /// Commits that are not in the file yet.
     commits: Vec<CommitNote>,
+    /// The first line of the feed that another follower needs.
+    kept: Option<u64>,
 }
 
 impl<'h> Search<'h> {
@@ -168,6 +170,7 @@ impl<'h> Search<'h> {
             retry: None,
             error: None,
             commits: Vec::new(),
+            kept: None,
         }
     }
 
@@ -184,6 +187,11 @@ impl<'h> Search<'h> {
     /// The index may have changed.
     pub fn changed(&mut self) {
         self.is_behind = true;
+    }
+
+    /// Trims no line of the index's feed from `seq` on: another follower needs it.
+    pub fn keep_feed_from(&mut self, seq: Option<u64>) {
+        self.kept = seq;
     }
 
     /// When there is something to do; `None` if there is nothing until the index changes.
