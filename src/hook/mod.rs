@@ -1,16 +1,16 @@
 //! Hooks: an agent's host sends an event, and what is worth keeping of it becomes records. Pure, except for `count`,
-//! `kept` and `transcript`.
+//! `kept`, `transcript` and `turn`.
 //!
 //! ```text
-//! bytes ─ Event::of, transcript::complete ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
-//!                                                     └─▶ why nothing is recorded ─────────▶ count
+//! bytes ─ Event::of, transcript::complete, Turn::read ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
+//!                                                                  └─▶ why nothing is recorded ─────────▶ count
 //! ```
 //!
 //! 1. [`Rules`] and the content of an event decide what is recorded, never when or how often a host sends it: each request
 //!    has a key made of the session and the call, or of the session and what was learned. Two copies of one hook, or a
 //!    marker that both a tool and the agent repeat, make one record.
-//! 2. What a tool prints is never a rule. Markers count in what an agent wrote: its messages and a sub-agent's answer,
-//!    except what they quote, and what it has a shell print (`spoken`).
+//! 2. What a tool prints is never a rule. Markers count in what an agent wrote: all its messages in a turn (`turn`) and a
+//!    sub-agent's answer, except what they quote and what we told it, and what it has a shell print (`spoken`).
 //! 3. Every text is redacted before a title, a path, a key or an excerpt is made of it. So [`judge`] returns [`Redacted`]
 //!    requests, and [`Recorder::record_redacted`](crate::record::Recorder::record_redacted) takes them.
 
@@ -26,6 +26,7 @@ mod payload;
 mod rules;
 mod spoken;
 pub mod transcript;
+pub mod turn;
 
 use crate::record::{Redacted, Redaction};
 
@@ -83,8 +84,10 @@ pub fn judge(event: &Event, rules: &Rules, redaction: &Redaction) -> Result<Vec<
                 Some(_) if !of_event.failures => Err(Skipped::Unwanted),
                 Some(error) => Ok(compose::of_agent_stop(&context, error, rules.severity)),
             };
-            together(failed, context.learned(learned_in_message(said), of_event))
+            let learned = learned_in_message(said).into_iter().chain(event.learned.iter().cloned());
+            together(failed, context.learned(learned.collect(), of_event))
         }
+        EventKind::Over => context.learned(event.learned.clone(), of_event),
     }
 }
 

@@ -46,4 +46,5 @@ mod spread;
 mod support;
 mod terminal;
 mod trust;
+mod turn;
 mod user_git;

@@ -15,6 +15,7 @@ use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::turn::Turn;
 use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -76,8 +77,8 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let host = args.host.as_deref().and_then(Host::of_name);
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
+        Ok(events) if args.explain => events.into_iter().map(|event| explained(context, event)).collect(),
+        Ok(events) => events.into_iter().map(|event| one(context, event)).collect(),
     };
     if args.explain {
         for done in &done {
@@ -102,11 +103,11 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
 }
 
 /// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+fn one(context: &Context, mut event: Event) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
-        Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(home) => take(context, home, &mut event),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
@@ -121,14 +122,15 @@ fn one(context: &Context, event: &Event) -> Done {
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event) -> Done {
+fn explained(context: &Context, mut event: Event) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        judged(&settings, event)
+        let _ = turn_of(&home, &settings, &mut event);
+        judged(&settings, &event)
     });
     let host = Some(event.host);
     match judged {
-        Err(failure) => Done::lost(event, &failure),
+        Err(failure) => Done::lost(&event, &failure),
         Ok(Err(done)) => done,
         Ok(Ok((requests, _))) => {
             let said = requests.iter().map(|it| {
@@ -162,17 +164,33 @@ fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
     Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
 }
 
+/// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
+fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
+    // While nothing is recorded, it is read all the same: what an agent wrote then is not recorded later.
+    let is_read = |event: &Event| !settings.hook.record || settings.rules().wants_learned(&event.name);
+    if event.transcript.is_none() || !is_read(event) {
+        return Turn::default();
+    }
+    let mut turn = Turn::read(home.private(), event);
+    event.learned.append(&mut turn.learned);
+    turn
+}
+
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
+    let turn = turn_of(home, &settings, event);
     let (requests, redaction) = match judged(&settings, event) {
         Err(failure) => return Done::lost(event, &failure),
-        Ok(Err(done)) => return done,
+        Ok(Err(done)) => {
+            turn.keep(home.private());
+            return done;
+        }
         Ok(Ok(judged)) => judged,
     };
     let host = Some(event.host);
@@ -189,6 +207,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             }
         }
     }
+    turn.keep(home.private());
     context.count_passed(said.len());
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
