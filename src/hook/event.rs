@@ -8,6 +8,8 @@ use super::payload::{
     clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
 };
 use super::{Host, Learned, learned_in_message};
+use crate::home::Home;
+use crate::session::SessionLog;
 
 /// The most markers that are taken from the messages that a plugin hands over.
 const HANDED_OVER_MAX: usize = 100;
@@ -25,6 +27,12 @@ pub struct Event {
     pub session: String,
     /// The kind of the sub-agent, if it happened in one.
     pub agent: Option<String>,
+    /// The id of the sub-agent, if it happened in one and the host names it.
+    pub agent_id: Option<String>,
+    /// The id of the prompt or the turn that it belongs to, if the host names it.
+    pub prompt: Option<String>,
+    /// Why a session starts: `startup`, `resume`, `clear`, `compact`, `fork`.
+    pub source: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
     /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
@@ -91,6 +99,11 @@ pub enum End {
 }
 
 impl Event {
+    /// The log of the session and the agent in which it happened. Touches no file.
+    pub fn log<'h>(&self, home: &'h Home) -> SessionLog<'h> {
+        SessionLog::of(home, &self.session, self.agent_id.as_deref().or(self.agent.as_deref()))
+    }
+
     /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
@@ -101,6 +114,9 @@ impl Event {
             kind: kind_of(payload, &name),
             session: text_of(payload, &["session_id", "sessionId", "conversation_id", "sessionID"]).unwrap_or_default(),
             agent: text_of(payload, &["agent_type", "subagent_type", "agent_id"]),
+            agent_id: text_of(payload, &["agent_id", "subagent_id"]),
+            prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
+            source: text_of(payload, &["source"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             transcript: transcript_of(payload, host, &name),
             learned: handed_over(payload, host),
