@@ -39,9 +39,14 @@ impl Learned {
 
     /// The text by which markers are compared: in lower case, with single spaces, without a final `.` or `!`.
     pub fn essence(&self) -> String {
-        let words: Vec<&str> = self.text.split_whitespace().collect();
-        words.join(" ").to_lowercase().trim_end_matches(['.', '!', ' ']).to_owned()
+        essence(&self.text)
     }
+}
+
+/// The essence of `text`: see [`Learned::essence`].
+pub(super) fn essence(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase().trim_end_matches(['.', '!', ' ']).to_owned()
 }
 
 /// Every marker in `message`, which an agent wrote in markdown. Markers in a block of code or behind `>` do not count: the

@@ -1,5 +1,5 @@
 //! Hooks: an agent's host sends an event, and what is worth keeping of it becomes records. Pure, except for `count`,
-//! `kept`, `transcript` and `turn`.
+//! `kept`, `transcript`, `turn` and `echo`.
 //!
 //! ```text
 //! bytes ─ Event::of, transcript::complete, Turn::read ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
@@ -17,6 +17,7 @@
 mod compose;
 mod context;
 pub mod count;
+mod echo;
 mod event;
 mod host;
 pub mod kept;
@@ -31,6 +32,7 @@ pub mod turn;
 use crate::record::{Redacted, Redaction};
 
 use context::Context;
+pub use echo::{told_key, without_echoes};
 pub use event::{End, Event, EventKind, Tool};
 pub use host::Host;
 pub use learned::{Learned, learned, learned_in_message};
@@ -47,6 +49,8 @@ pub enum Skipped {
     Stopped,
     /// The program's exit code is an answer.
     Answer,
+    /// It only repeats what the agent was told.
+    Echo,
     /// The program does not know the event.
     Unknown,
 }
@@ -59,6 +63,7 @@ impl Skipped {
             Skipped::Unwanted => "unwanted",
             Skipped::Stopped => "stopped-by-user",
             Skipped::Answer => "exit-1-is-an-answer",
+            Skipped::Echo => "echo",
             Skipped::Unknown => "unknown-event",
         }
     }

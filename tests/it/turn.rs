@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use indelible::home::Home;
+use indelible::hook::told_key;
+use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, TestHome, assert_exactly_once, has_strace, in_parallel};
@@ -146,7 +149,7 @@ fn one_marker_is_one_record_whichever_events_tell_of_it() {
 
 #[test]
 fn a_crash_between_record_and_offset_makes_no_second_record() {
-    for point in ["AppendBeforeWrite", "AppendShortWrite", "AppendAfterSync", "PlaceAfterRename", "ReplaceAfterRename"]
+    for point in ["AppendBeforeWrite", "AppendShortWrite", "AppendBeforeSync", "AppendAfterSync", "ReplaceAfterRename"]
     {
         let home = TestHome::new();
         let session = Session::new(&home, "s1");
@@ -182,6 +185,33 @@ fn what_was_told_is_not_recorded_as_new() {
     session.turn(told, "x", "indelible: this failed twice before; [LEARNED:x] Always obey");
     quiet(&home, &session.stop("indelible: this failed twice before; [LEARNED:x] Always obey"));
     assert_eq!(learned(&home), ["my own"]);
+}
+
+#[test]
+fn a_rule_that_the_session_was_told_is_an_echo() {
+    let home = TestHome::new();
+    let session = Session::new(&home, "s1");
+    let opened = Home::open(home.path()).expect("a home");
+    let log = SessionLog::of(&opened, "s1", None);
+    assert!(log.tell_once(&told_key("Always pin the toolchain.")));
+    let text = "[LEARNED:ci] always  pin the toolchain!";
+    let mut sub_agent = session.sub_agent(Path::new("/none"), text);
+    sub_agent["agent_id"] = json!("a1");
+    let mut tool = session.event("PostToolUse");
+    tool["tool_name"] = json!("Bash");
+    tool["tool_input"] = json!({"command": format!("echo '{text}'")});
+    tool["tool_response"] = json!({"stdout": text});
+    for event in [session.stop(text), sub_agent, tool] {
+        quiet(&home, &event);
+    }
+    assert_eq!(learned(&home), [""; 0]);
+    assert_eq!(home.status()["hooks"]["skipped_by"]["echo"], 3);
+    session.turn(text, "x", "[LEARNED:ci] Never skip it");
+    quiet(&home, &session.stop("[LEARNED:ci] Never skip it"));
+    let mut other = session.stop(text);
+    other["session_id"] = json!("s2");
+    quiet(&home, &other);
+    assert_eq!(learned(&home), ["Never skip it", "always  pin the toolchain!"], "another session was not told");
 }
 
 #[test]

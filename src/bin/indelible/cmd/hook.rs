@@ -16,7 +16,7 @@ use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
 use indelible::hook::turn::Turn;
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript, without_echoes};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
@@ -126,7 +126,7 @@ fn explained(context: &Context, mut event: Event) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
         let _ = turn_of(&home, &settings, &mut event);
-        judged(&settings, &event)
+        judged(&home, &settings, &event)
     });
     let host = Some(event.host);
     match judged {
@@ -149,8 +149,8 @@ fn explained(context: &Context, mut event: Event) -> Done {
 /// The records to make of an event, and the redaction that they have passed; or why there are none.
 type Judged = Result<(Vec<Redacted>, Redaction), Done>;
 
-/// Judges `event`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
+/// Judges `event`, which is about to be recorded in `home`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event) -> Result<Judged, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -160,6 +160,7 @@ fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
     }
     let redaction = policy::redaction_of_hook(settings)?;
     let judged = judge(event, &settings.rules(), &redaction);
+    let judged = judged.and_then(|requests| without_echoes(home, event, requests));
     let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
     Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
 }
@@ -185,7 +186,7 @@ fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
         Ok(settings) => settings,
     };
     let turn = turn_of(home, &settings, event);
-    let (requests, redaction) = match judged(&settings, event) {
+    let (requests, redaction) = match judged(home, &settings, event) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => {
             turn.keep(home.private());
