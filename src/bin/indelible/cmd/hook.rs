@@ -15,8 +15,10 @@ use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::trail::{self, Course, Trail};
 use indelible::hook::turn::Turn;
 use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript, without_echoes};
+use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
@@ -111,6 +113,11 @@ fn one(context: &Context, mut event: Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
+    if let Ok(home) = &home
+        && trail::forgets(&event)
+    {
+        event.log(home).reset();
+    }
     if event.kind != EventKind::Start {
         return done;
     }
@@ -126,13 +133,14 @@ fn explained(context: &Context, mut event: Event) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
         let _ = turn_of(&home, &settings, &mut event);
-        judged(&home, &settings, &event)
+        judged(&home, &settings, &event, &Trail::of(&home, &event, settings.trail()))
     });
     let host = Some(event.host);
     match judged {
         Err(failure) => Done::lost(&event, &failure),
         Ok(Err(done)) => done,
-        Ok(Ok((requests, _))) => {
+        Ok(Ok(Judged { requests: Err(why), .. })) => skipped(&event, why),
+        Ok(Ok(Judged { requests: Ok(requests), .. })) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
@@ -146,11 +154,18 @@ fn explained(context: &Context, mut event: Event) -> Done {
     }
 }
 
-/// The records to make of an event, and the redaction that they have passed; or why there are none.
-type Judged = Result<(Vec<Redacted>, Redaction), Done>;
+/// What is to be done with an event.
+struct Judged {
+    /// The records to make of it, or why there are none.
+    requests: Result<Vec<Redacted>, Skipped>,
+    /// The redaction that they have passed.
+    redaction: Redaction,
+    /// What it means for the failures that are open in its session.
+    course: Course,
+}
 
-/// Judges `event`, which is about to be recorded in `home`. Fails if the settings are invalid.
-fn judged(home: &Home, settings: &Settings, event: &Event) -> Result<Judged, Failure> {
+/// Judges `event`, in a session of `home` with this `trail`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -159,10 +174,20 @@ fn judged(home: &Home, settings: &Settings, event: &Event) -> Result<Judged, Fai
         return Ok(Err(Done::new(host, Outcome::Off, "hook.record is false")));
     }
     let redaction = policy::redaction_of_hook(settings)?;
-    let judged = judge(event, &settings.rules(), &redaction);
-    let judged = judged.and_then(|requests| without_echoes(home, event, requests));
-    let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
-    Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
+    let rules = settings.rules();
+    let requests = judge(event, &rules, &redaction);
+    let requests = requests.and_then(|requests| without_echoes(home, event, requests));
+    let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
+    let successes = std::mem::take(&mut course.successes);
+    let requests = match requests {
+        Err(why) if successes.is_empty() => Err(why),
+        requests => Ok(requests.unwrap_or_default().into_iter().chain(successes).collect()),
+    };
+    Ok(Ok(Judged { requests, redaction, course }))
+}
+
+fn skipped(event: &Event, why: Skipped) -> Done {
+    Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
 /// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
@@ -186,7 +211,8 @@ fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
         Ok(settings) => settings,
     };
     let turn = turn_of(home, &settings, event);
-    let (requests, redaction) = match judged(home, &settings, event) {
+    let trail = Trail::of(home, event, settings.trail());
+    let Judged { requests, redaction, course } = match judged(home, &settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => {
             turn.keep(home.private());
@@ -194,21 +220,35 @@ fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
         }
         Ok(Ok(judged)) => judged,
     };
+    let requests = match requests {
+        Err(why) => {
+            turn.keep(home.private());
+            trail.note(course, None);
+            return skipped(event, why);
+        }
+        Ok(requests) => requests,
+    };
     let host = Some(event.host);
+    let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
+    let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
     let mut said = Vec::new();
-    for outcome in recorder.record_redacted(requests) {
+    for (kind, outcome) in kinds.into_iter().zip(recorder.record_redacted(requests)) {
         match outcome {
-            Ok(receipt) => said.extend(receipt.path),
+            Ok(receipt) => {
+                failure = failure.or((kind == Kind::Failure).then_some(receipt.id));
+                said.extend(receipt.path);
+            }
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
     turn.keep(home.private());
+    trail.note(course, failure);
     context.count_passed(said.len());
     Done::new(host, Outcome::Recorded, said.join(", "))
 }
