@@ -12,7 +12,9 @@
 //! 2. Everything that can refuse a record is checked before the journal is written.
 //! 3. Once the intent is durable the outcome is a [`Receipt`], whatever happens next. If apply fails or panics, the worker
 //!    applies the intent.
-//! 4. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
+//! 4. A rule that the home has already, in the same domain, becomes a verdict that it came again (`again`), one a day at most. Where
+//!    the index cannot be asked, it becomes a second record, and readers take both for one.
+//! 5. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
 //!    [`Policy::index_wait`].
 //!
 //! | killed | on disk | what becomes of the record |
@@ -21,6 +23,7 @@
 //! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: replayed |
 //! | after the sync | the intent, and perhaps file and row | the worker, or recovery, does the rest |
 
+mod again;
 mod apply;
 mod intent;
 mod line;
@@ -99,6 +102,8 @@ pub struct Recorder<'h> {
     applier: Applier<'h>,
     /// Open since the last call that inserted rows.
     index: Option<Index>,
+    /// Whether a rule that is there already becomes a verdict.
+    joins: bool,
 }
 
 /// What is asked to be kept.
@@ -132,7 +137,13 @@ impl<'h> Recorder<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home, policy: Policy) -> Result<Recorder<'h>, home::Error> {
-        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None })
+        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None, joins: true })
+    }
+
+    /// The same recorder, but a rule that is there already becomes a second record, and not a verdict that it came again.
+    #[must_use]
+    pub fn as_new(self) -> Recorder<'h> {
+        Recorder { joins: false, ..self }
     }
 
     /// Records one request.

@@ -315,3 +315,99 @@ fn an_index_without_verdicts_stays_one_that_older_programs_use() {
     let stores = Stores::read(&home);
     assert_eq!(stores.named("validated").len(), 1);
 }
+
+/// The rows of rules, and of verdicts that a rule came again.
+fn rules_and_again(home: &TestHome) -> (i64, i64) {
+    let count = |sql: &str| home.index().query_row(sql, [], |row| row.get(0)).expect("readable");
+    (
+        count("SELECT count(*) FROM heuristics"),
+        count(
+            "SELECT count(*) FROM verdicts JOIN records ON records.id = given WHERE verdict = 'again' AND row_id > 0",
+        ),
+    )
+}
+
+#[test]
+fn the_same_rule_again_is_a_verdict_once_a_day_and_never_a_validation() {
+    let (home, rule) = with_rule();
+    let again = home.recorder("heuristic", "sync  the Folder.").ok().json();
+    assert_eq!((&again["kind"], &again["again_of"]), (&json!("verdict"), &json!(rule.id)));
+    assert_eq!(again["duplicate"], false);
+    home.flush();
+    let third = home.recorder("heuristic", "Sync the folder!").ok().json();
+    assert_eq!((&third["id"], &third["duplicate"], &third["again_of"]), (&again["id"], &json!(true), &json!(rule.id)));
+    let said = home.cmd(["record", "heuristic", "--domain", "Rules of thumb", "--rule", "Sync the folder"]).ok();
+    assert!(said.stdout.starts_with(&format!("recorded again: heuristic {}", rule.id)), "{said}");
+    // Case that means something, another domain, and another kind are others.
+    for (domain, text) in [("Rules of thumb", "Sync the `Folder`"), ("other", "Sync the folder")] {
+        let other = home.cmd(["record", "heuristic", "--json", "--domain", domain, "--rule", text]).ok().json();
+        assert_eq!((&other["kind"], other.get("again_of")), (&json!("heuristic"), None), "{text:?}");
+    }
+    home.flush();
+    assert_eq!(rules_and_again(&home), (3, 1));
+    assert_eq!(counts(&home, &rule.id), (0, 0, 0));
+    let page_text = fs::read_to_string(home.join(again["path"].as_str().expect("a page"))).expect("it is there");
+    assert!(page_text.contains("\nsync  the Folder.\n"), "the text as it came: {page_text}");
+    let page = page(&home);
+    assert!(page.contains("- **Verdicts**: recorded again 1 time\n"), "{page}");
+
+    // Said otherwise, it is a record of its own, and shown with the first.
+    let new = home.recorder("heuristic", "Sync the folder").args(["--new"]).ok().receipt();
+    assert_eq!(new.kind, "heuristic");
+    home.flush();
+    assert_exactly_once(&home, &[rule.clone(), new.clone()]);
+    let page = self::page(&home);
+    assert_eq!(page.matches("\n## H-").count(), 2, "{page}");
+    assert!(page.contains("and recorded again: [2]("), "{page}");
+    let review = home.cmd(["review", "--json"]).ok().json();
+    assert_eq!(review["twice"][0][0]["id"], rule.id);
+    // Without the first, the next one is the first.
+    change(&home, &rule.id, 2, &rule.path);
+    let again = home.recorder("heuristic", "Sync the folder").ok().json();
+    assert_eq!(again["again_of"], json!(new.id));
+    home.flush();
+    home.recover_fully();
+}
+
+#[test]
+fn many_sessions_that_learn_one_rule_make_one_rule() {
+    let home = TestHome::new();
+    let learned = |session: usize| {
+        json!({
+            "hook_event_name": "Stop", "session_id": format!("session {session}"), "cwd": home.user(),
+            "last_assistant_message": "Done.\n[LEARNED:ci] Never skip the tests",
+        })
+        .to_string()
+    };
+    for session in 0..34 {
+        // The same event twice, as two copies of one hook send it.
+        for _ in 0..2 {
+            let _ = home.cmd(["hook"]).stdin(learned(session)).run().exits(0);
+        }
+        if session == 0 {
+            home.flush();
+        }
+    }
+    home.flush();
+    // A copy that comes late is the record that it was.
+    let _ = home.cmd(["hook"]).stdin(learned(0)).run().exits(0);
+    home.flush();
+    assert_eq!(rules_and_again(&home), (1, 1));
+    let page = fs::read_to_string(home.join("memory/heuristics/ci/README.md")).expect("it is rendered");
+    assert_eq!(page.matches("\n## H-").count(), 1, "{page}");
+    assert_exactly_once(&home, &[]);
+    home.recover_fully();
+}
+
+#[test]
+fn rules_of_an_older_index_are_known_again_after_a_workers_start() {
+    let (home, rule) = with_rule();
+    home.index().execute_batch("UPDATE records SET alike = NULL").expect("it can be changed");
+    let second = home.record("heuristic", "Sync the folder");
+    assert_eq!(second.kind, "heuristic", "an index that does not know yet loses nothing");
+    home.index().execute_batch("UPDATE records SET alike = NULL").expect("it can be changed");
+    let _ = home.recover();
+    let again = home.recorder("heuristic", "Sync the folder").ok().json();
+    assert_eq!(again["again_of"], json!(rule.id));
+    home.recover_fully();
+}
