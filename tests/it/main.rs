@@ -52,3 +52,4 @@ mod terminal;
 mod trust;
 mod turn;
 mod user_git;
+mod verdicts;

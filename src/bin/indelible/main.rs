@@ -17,6 +17,7 @@ mod recorder_args;
 mod settings;
 mod usage;
 mod user;
+mod verdict_args;
 mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

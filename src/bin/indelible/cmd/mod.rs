@@ -11,6 +11,7 @@ mod flush;
 mod hook;
 mod hooks;
 mod init;
+mod judge;
 mod list;
 mod manual;
 pub mod query;
@@ -19,6 +20,7 @@ mod record;
 mod recover;
 mod release;
 mod repair;
+mod review;
 mod search;
 mod service;
 mod show;
@@ -40,6 +42,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::Settings;
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 use crate::which::{self, By, Meant};
 
 /// The context of every command.
@@ -152,6 +155,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
         Command::Context(args) => context::run(&context, &args),
+        Command::Verdict(VerdictCommand::Review { limit }) => review::run(&context, limit),
+        Command::Verdict(verdict) => match verdict.ruling() {
+            Some((ruling, args)) => judge::run(&context, ruling, args),
+            None => Ok(Exit::Done),
+        },
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
