@@ -25,6 +25,7 @@ mod hooks_settings;
 mod hostile;
 mod identity;
 mod manual;
+mod mcp;
 mod output;
 #[cfg(target_os = "linux")]
 mod places;

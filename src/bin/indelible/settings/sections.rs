@@ -94,6 +94,14 @@ pub struct HookSettings {
     pub tools: BTreeMap<String, Filter>,
 }
 
+/// `[mcp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpSettings {
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub idle_s: u64,
+}
+
 /// `[redact]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -194,6 +202,12 @@ impl Default for HookSettings {
         let rules = Rules::default();
         let (severity, answers) = (rules.severity.get(), rules.answers);
         HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+    }
+}
+
+impl Default for McpSettings {
+    fn default() -> Self {
+        McpSettings { idle_s: 24 * 3600 }
     }
 }
 
