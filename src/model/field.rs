@@ -1,6 +1,6 @@
 //! The fields of records: one table. All code that reads, checks or shows fields walks it.
 
-use super::{Confidence, Kind, Origin, Severity};
+use super::{Confidence, Kind, Origin, RecordId, Ruling, Severity};
 use crate::model::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
@@ -55,6 +55,12 @@ pub enum Field {
     SuccessCriteria,
     /// When it counts as refuted.
     FailureCriteria,
+    /// What a verdict says.
+    Verdict,
+    /// The record that a verdict is about.
+    Of,
+    /// Why a verdict was given.
+    Because,
     /// The project it comes from.
     Project,
     /// Who it is by.
@@ -90,6 +96,10 @@ pub enum Shape {
     Confidence,
     /// See [`Origin`].
     Origin,
+    /// See [`Ruling`].
+    Ruling,
+    /// The whole id of a record.
+    Id,
 }
 
 /// One row of [`FIELDS`].
@@ -113,13 +123,14 @@ pub struct FieldSpec {
 
 const HEURISTIC: &[Kind] = &[Kind::Heuristic];
 const EXPERIMENT: &[Kind] = &[Kind::Experiment];
+const VERDICT: &[Kind] = &[Kind::Verdict];
 const LEARNINGS: &[Kind] = &Kind::LEARNINGS;
 const WITH_DOMAIN: &[Kind] = &[Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic];
 const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
-pub const FIELDS: [FieldSpec; 13] = [
+pub const FIELDS: [FieldSpec; 16] = [
     FieldSpec::required(Field::Title, "title", LEARNINGS, HEADLINE, "one line that names it"),
     FieldSpec::required(Field::Rule, "rule", HEURISTIC, HEADLINE, "the rule, in one line"),
     FieldSpec::required(Field::Name, "name", EXPERIMENT, HEADLINE, "one line that names it"),
@@ -181,6 +192,15 @@ pub const FIELDS: [FieldSpec; 13] = [
         "",
         "when it counts as refuted",
     ),
+    FieldSpec::required(
+        Field::Verdict,
+        "verdict",
+        VERDICT,
+        Shape::Ruling,
+        "validated, violated, again, promoted, demoted, retired or revived",
+    ),
+    FieldSpec::required(Field::Of, "of", VERDICT, Shape::Id, "the id of the record that it is about"),
+    FieldSpec::optional(Field::Because, "because", VERDICT, Shape::Body, "", "why, in markdown"),
 ];
 
 /// Where a record comes from: what every kind has beside its fields, if it is known.
@@ -272,7 +292,7 @@ pub fn fields_of(kind: Kind) -> impl Iterator<Item = &'static FieldSpec> {
 
 /// The field that is the body of a page of `kind`; the others stand in its front matter.
 pub fn body_of(kind: Kind) -> Option<Field> {
-    let bodies = [Field::Summary, Field::Explanation, Field::Hypothesis];
+    let bodies = [Field::Summary, Field::Explanation, Field::Hypothesis, Field::Because];
     fields_of(kind).map(|spec| spec.field).find(|field| bodies.contains(field))
 }
 
@@ -289,8 +309,15 @@ impl Shape {
             Shape::Severity => text.parse::<Severity>().map(|_| ()),
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
             Shape::Origin => text.parse::<Origin>().map(|_| ()),
+            Shape::Ruling => text.parse::<Ruling>().map(|_| ()),
+            Shape::Id => id_in(name, text).map(|_| ()),
         }
     }
+}
+
+/// The record's id that `text`, the value of the field `name`, is.
+pub(super) fn id_in(name: &'static str, text: &str) -> Result<RecordId, Invalid> {
+    text.trim().parse().map_err(|_| Invalid::new(name, format!("the whole id of a record; {} given", quoted(text))))
 }
 
 /// An invalid field.

@@ -4,6 +4,7 @@
 //! <home>/
 //!   memory/
 //!     failures/ successes/ observations/ heuristics/   records' pages; `path` says where a record's page lies
+//!     verdicts/                   what became of rules: verdicts, a page each
 //!     retracted/                  state files of records that were retracted, restored or erased
 //!     index.db  -wal  -shm        the index
 //!   experiments/active/           experiments, a folder each
@@ -43,6 +44,8 @@ pub const SUCCESSES: &str = "memory/successes";
 pub const OBSERVATIONS: &str = "memory/observations";
 /// The folder of heuristics, with a folder for each domain.
 pub const HEURISTICS: &str = "memory/heuristics";
+/// The folder of verdicts.
+pub const VERDICTS: &str = "memory/verdicts";
 /// The folder of experiments that are recorded.
 pub const EXPERIMENTS_ACTIVE: &str = "experiments/active";
 /// The folder that the framework moves completed experiments to.
@@ -93,7 +96,7 @@ pub const STAGING_END: &str = ".staging";
 /// programs add to git.
 pub const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub const EXCLUDED: [&str; 15] = [
+pub const EXCLUDED: [&str; 16] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
@@ -107,6 +110,7 @@ pub const EXCLUDED: [&str; 15] = [
     "/memory/observations/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/README.md",
+    "/memory/verdicts/[0-9][0-9][0-9][0-9]/",
     "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];

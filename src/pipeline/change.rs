@@ -22,7 +22,7 @@ use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
 use crate::model::path::{RecordPath, state_file};
 use crate::model::position::Position;
-use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Request};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::Mark;
@@ -30,6 +30,7 @@ use crate::target::changed_files::{ChangedFiles, Written};
 use crate::target::commits::ReadCommits;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
+use crate::target::pages::folder_of;
 
 impl Pipeline<'_> {
     /// Applies and commits the operation `logged`. Everything before it is already committed.
@@ -217,8 +218,14 @@ impl Pipeline<'_> {
             Op::Restore(change) => self.restore(change, path.as_deref(), proof, &mut changes)?,
             Op::Record(_) | Op::Erase { .. } => {}
         }
-        let folder = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
-        if let Some(folder) = folder {
+        let own = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
+        let pages = [current.page.as_ref().map(|(_, bytes)| bytes.as_slice())];
+        let pages = pages.into_iter().flatten().chain(changes.files.iter().map(|file| file.text.as_bytes()));
+        let mut folders: Vec<String> = own.into_iter().collect();
+        for rule in pages.filter_map(rule_in).collect::<Vec<_>>() {
+            folders.extend(folder_of(rule, &*self.rows)?);
+        }
+        for folder in folders {
             let pages = self.render_pages(std::iter::once(folder.as_str()))?;
             if pages.is_empty() {
                 let files = ChangedFiles::new(self.home)?;
@@ -341,6 +348,14 @@ impl Pipeline<'_> {
             }
         }
         Ok(shown)
+    }
+}
+
+/// The rule that the verdict on a page is about.
+fn rule_in(page: &[u8]) -> Option<RecordId> {
+    match page::parse(page).ok()?.request?.record {
+        Record::Verdict(verdict) => Some(verdict.of),
+        _ => None,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crate::model::{RecordId, RecordPath, limits};
+use crate::model::{Kind, RecordId, RecordPath, limits};
 use crate::page::{self, StateFile};
+use crate::rules::Standing;
 use crate::target::history::FileCommit;
+use crate::target::index::Judged;
 
-use super::{Error, Recorded, Seen, View};
+use super::judged::{judged, newest};
+use super::{Error, Recorded, Ruled, Seen, View};
 
 /// How long the commit that introduced a record is searched for.
 const COMMIT_WITHIN: Duration = Duration::from_millis(500);
@@ -34,6 +37,10 @@ pub struct Details {
     pub commit: Option<FileCommit>,
     /// Every commit that changed its page, newest first, if they were asked for.
     pub history: Option<Vec<FileCommit>>,
+    /// The verdicts on it.
+    pub judged: Judged,
+    /// How sure it is by now, against the newest record of the home; `None` if it is no rule.
+    pub standing: Option<Standing>,
 }
 
 /// One record, or why it is not shown.
@@ -75,7 +82,15 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
         }
         (Some(commits), false) => commit = commits.introduced_by(&page, recorded.created_at, COMMIT_WITHIN)?,
     }
-    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history })))
+    let judged = judged(view, id)?;
+    let standing = match recorded.kind() {
+        Kind::Heuristic => {
+            let ruled = Ruled { recorded: recorded.clone(), judged: judged.clone() };
+            Some(ruled.standing(newest(view)?.unwrap_or(recorded.created_at)))
+        }
+        _ => None,
+    };
+    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, standing })))
 }
 
 /// Every byte of the page of `recorded`: of its file, or as the history has it, or as it will be placed.

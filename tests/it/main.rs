@@ -48,3 +48,4 @@ mod support;
 mod terminal;
 mod trust;
 mod user_git;
+mod verdicts;

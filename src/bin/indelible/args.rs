@@ -13,6 +13,7 @@ use crate::mcp_args::McpCommands;
 use crate::reading::args;
 pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +81,7 @@ impl Command {
     /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
     /// error would record the same again.
     pub fn records(&self) -> bool {
-        matches!(self, Command::Record { .. } | Command::Hook(_))
+        matches!(self, Command::Record { .. } | Command::Verdict(_) | Command::Hook(_))
     }
 }
 
@@ -229,6 +230,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)
     ///
     /// The first of these that is given is answered: --validate, --health-check, --context, --golden-rules, --decisions,

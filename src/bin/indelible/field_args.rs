@@ -47,6 +47,8 @@ fn described(kind: Kind) -> (&'static str, &'static str) {
         Kind::Observation => ("Something noticed", "--title 'Tests are slower on Mondays' --domain ci"),
         Kind::Heuristic => ("A rule of thumb", "--domain git --rule 'Never rebase a shared branch' --confidence high"),
         Kind::Experiment => ("An experiment under way", "--name 'Smaller batches' --hypothesis 'Latency halves'"),
+        // Commands of their own give verdicts.
+        Kind::Verdict => ("What became of a record", ""),
     }
 }
 
@@ -134,7 +136,7 @@ impl Subcommand for RecordCommand {
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",
             );
-        command.subcommands(Kind::ALL.map(command_of)).subcommand(batch)
+        command.subcommands(Kind::LEARNED.map(command_of)).subcommand(batch)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -142,6 +144,6 @@ impl Subcommand for RecordCommand {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == BATCH || name.parse::<Kind>().is_ok()
+        name == BATCH || name.parse().is_ok_and(|kind| Kind::LEARNED.contains(&kind))
     }
 }

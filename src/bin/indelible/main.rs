@@ -18,6 +18,7 @@ mod service_args;
 mod settings;
 mod usage;
 mod user;
+mod verdict_args;
 mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

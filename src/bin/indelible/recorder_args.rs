@@ -102,7 +102,7 @@ impl Line {
     }
 
     fn record(mut self, kind: &str) -> Option<Args> {
-        let kind: Kind = kind.parse().ok()?;
+        let kind: Kind = kind.parse().ok().filter(|kind| Kind::LEARNED.contains(kind))?;
         let fields = fields_of(kind).chain(&PROVENANCE);
         let given = fields.filter_map(|spec| Some((spec.field, self.take_field(spec.name)?))).collect();
         let what = RecordCommand::One(FieldArgs { kind, given, key: self.take("--key") });

@@ -10,6 +10,7 @@ mod flush;
 mod hook;
 mod hooks;
 mod init;
+mod judge;
 mod list;
 mod manual;
 mod mcp;
@@ -19,6 +20,7 @@ mod record;
 mod recover;
 mod release;
 mod repair;
+mod review;
 mod search;
 mod service;
 mod show;
@@ -41,6 +43,7 @@ use crate::mcp_args::McpCommands;
 use crate::output;
 use crate::settings::Settings;
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 use crate::which::{self, By, Meant};
 
 /// The context of every command.
@@ -158,6 +161,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
+        Command::Verdict(VerdictCommand::Review { limit }) => review::run(&context, limit),
+        Command::Verdict(verdict) => match verdict.ruling() {
+            Some((ruling, args)) => judge::run(&context, ruling, args),
+            None => Ok(Exit::Done),
+        },
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
