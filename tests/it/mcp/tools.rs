@@ -228,14 +228,14 @@ fn an_agent_records_twenty_times_a_session_and_two_hundred_times_a_day() {
         assert!(!record(&mut client).0);
     }
     let (is_error, said) = record(&mut client);
-    assert!(is_error && said.starts_with("20 records were made in this session"), "{said}");
+    assert!(is_error && said.starts_with("20 records and verdicts were made in this session"), "{said}");
     let tally = home.join(".indelible/mcp.tally");
     let today = fs::read_to_string(&tally).expect("it counts").lines().next().expect("a line").to_owned();
     fs::write(&tally, format!("{today}\n").repeat(199)).expect("written");
     let mut client = Client::new(&home);
     assert!(!record(&mut client).0, "the two hundredth");
     let (is_error, said) = record(&mut client);
-    assert!(is_error && said.starts_with("200 records were made by this tool today"), "{said}");
+    assert!(is_error && said.starts_with("200 records and verdicts were made by these tools today"), "{said}");
     // Another day's lines, garbage, and a file that is too large are not counted, and go.
     for text in ["2001-01-01\n".repeat(300), "\u{0}garbage".into(), "x".repeat(1 << 20)] {
         fs::write(&tally, &text).expect("written");
@@ -327,4 +327,40 @@ fn golden_rules_are_those_of_this_project_and_of_none() {
     home.index().execute("UPDATE heuristics SET is_golden = 1", []).expect("it is there");
     let text = read(&mut client);
     assert!(text.starts_with("- `Always 'test'` (heuristic ") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn a_rule_is_judged_by_an_agent_and_promoted_by_none() {
+    let home = TestHome::new();
+    let (rule, failure) = (home.record("heuristic", "Run `it` twice").id, home.record("failure", "It broke").id);
+    let mut client = Client::new(&home);
+    let judge = |id: &str, verdict: &str| json!({ "id": id, "verdict": verdict, "because": "it held" });
+    let said = client.ok("judge", judge(&rule, "validated"));
+    assert!(
+        said.contains(": validated ") && said.contains("`Run 'it' twice`") && said.contains("validated 1, violated 0."),
+        "{said}"
+    );
+    let again = client.ok("judge", judge(&rule[28..], "validated"));
+    assert!(again.contains("validated 1, violated 0. Kept, but not counted"), "{again}");
+    let said = client.ok("judge", judge(&rule, "violated"));
+    assert!(said.contains("validated 1, violated 1."), "{said}");
+    let listed = home.cmd(["list", "verdict", "--json"]).ok().json();
+    assert_eq!((&listed["count"], &listed["records"][0]["origin"]), (&json!(3), &json!("agent")), "{listed}");
+    let before = home.journal_bytes();
+    for (arguments, said) in [
+        (judge(&rule, "promoted"), "verdict: has to be validated or violated; promoted given"),
+        (judge(&failure, "validated"), "id: "),
+        (judge("00000000", "validated"), "id: 00000000 is not known"),
+        (judge("memory/x", "validated"), "id: memory/x is no id"),
+        (json!({ "id": rule, "verdict": "validated" }), "because: is required"),
+        (json!({ "id": rule, "verdict": "validated", "because": "x", "session": "s" }), "session: no such parameter"),
+    ] {
+        let refused = client.refused("judge", arguments);
+        assert!(refused.starts_with(said), "{refused}");
+    }
+    let refused = client.refused("record", json!({ "kind": "verdict", "title": "t", "domain": "d" }));
+    assert!(refused.starts_with("kind: "), "{refused}");
+    assert_eq!(home.journal_bytes(), before);
+    home.flush();
+    home.assert_settled();
 }

@@ -1,4 +1,4 @@
-//! How much an agent may record by this tool: 20 records in the life of a server, 200 a day in a home.
+//! How much an agent may record: 20 records and verdicts in the life of a server, 200 a day in a home.
 //!
 //! `mcp.tally` in the private folder has a line for each record that was asked for: the day, in UTC. A line is appended
 //! before the lines are counted, so that servers at once count each other's lines. It is not synced.
@@ -30,14 +30,16 @@ const BYTES_MAX: u64 = 64 << 10;
 /// A limit is reached.
 pub fn count(private: &Dir, recorded: u32) -> Result<u32, Refusal> {
     if recorded >= SESSION_MAX {
-        return Err(Refusal(format!("{SESSION_MAX} records were made in this session; that is the limit")));
+        return Err(Refusal(format!(
+            "{SESSION_MAX} records and verdicts were made in this session; that is the limit"
+        )));
     }
     let today = Timestamp::now().strftime("%Y-%m-%d").to_string();
     // Without the file, the limit of the session is left.
     match count_today(private, &today) {
-        Ok(count) if count > DAY_MAX => {
-            Err(Refusal(format!("{DAY_MAX} records were made by this tool today (UTC); that is the limit")))
-        }
+        Ok(count) if count > DAY_MAX => Err(Refusal(format!(
+            "{DAY_MAX} records and verdicts were made by these tools today (UTC); that is the limit"
+        ))),
         _ => Ok(recorded + 1),
     }
 }

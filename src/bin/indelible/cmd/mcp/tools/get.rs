@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::protocol::shown;
 use super::super::quoting;
 use super::arguments::{Arguments, wrong};
-use super::{Refusal, Session, Tool};
+use super::{Refusal, Session, Tool, is_id};
 use crate::reading;
 
 /// The longest answer, in bytes.
@@ -66,9 +66,7 @@ fn fitted(record: &str, id: &str, bytes_max: usize) -> String {
 
 /// The text of the record that `id` names, or why there is none.
 pub fn record(view: &View<'_>, id: &str, here: Option<&str>) -> Result<Result<String, String>, Refusal> {
-    // A path is not an id: a client names no file.
-    let is_id = !id.is_empty() && id.len() <= 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if !is_id {
+    if !is_id(id) {
         return Ok(Err(format!("{} is no id", shown(id))));
     }
     Ok(match lookup(view, id, None).map_err(reading::failed(WHAT))? {

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod get;
+mod judge;
 mod record;
 mod search;
 
@@ -32,7 +33,7 @@ struct Tool {
 }
 
 /// Every tool, in the order of the list.
-const TOOLS: [Tool; 3] = [search::TOOL, get::TOOL, record::TOOL];
+const TOOLS: [Tool; 4] = [search::TOOL, get::TOOL, record::TOOL, judge::TOOL];
 
 /// What lasts from call to call: nothing of the home.
 pub struct Session {
@@ -65,6 +66,11 @@ impl From<Failure> for Refusal {
         let parts = [failure.what].into_iter().chain(failure.causes).chain(failure.hint);
         Refusal(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "))
     }
+}
+
+/// Whether `text` is an id, or can be the end of one. A path is none: a client names no file.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// The tools as `tools/list` shows them.
