@@ -21,6 +21,7 @@
 //!     pointer.json                where the branch of a user's repository was moved
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
+//!     mcp.tally                   the day of each record that an agent made by the tool `record`
 //!     tmp/                        temporary files; `elsewhere-*` names folders on other file systems
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
 //!     requests/                   requests to the worker, and its answers
@@ -153,6 +154,8 @@ pub const HOOKS_TALLY: &str = "hooks.tally";
 pub const HOOKS_ERROR: &str = "hooks.error";
 /// The file of known failures.
 pub const KNOWN: &str = "known.bin";
+/// How many records agents made today by the tool `record`.
+pub const MCP_TALLY: &str = "mcp.tally";
 /// By this token the user's list of trusted homes knows a home.
 pub const TRUST_TOKEN: &str = "token";
 /// The folder of the journal's segments.
