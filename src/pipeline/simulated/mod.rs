@@ -17,6 +17,7 @@
 //! no record, no revision, no file and no row is lost by the journal, by a watermark, or by the removal of a segment,
 //! and that files, rows, history and state files come to the same revision of each record (see `look_at_changes`).
 
+mod as_git;
 mod changes;
 mod commits;
 mod look;
