@@ -149,11 +149,9 @@ impl Pipeline<'_> {
             }
             false => {
                 self.lag.remember(&batch.intents);
-                // Rows that an attempt before this one inserted do not lag, so nothing renders their pages later.
-                if self.lag.is_ahead(self.at)
-                    && let Err(error) = (Pages { files: &self.files, rows: &*self.rows }).apply(&mut batch, synced)
-                {
-                    tracing::warn!(error = crate::model::text::chain(&error), "pages are rendered later");
+                // Rows that an attempt before this one inserted do not lag, so nothing else renders their pages later.
+                if self.lag.is_ahead(self.at) {
+                    Pages { files: &self.files, rows: &*self.rows }.apply(&mut batch, synced)?;
                 }
             }
         }
