@@ -30,6 +30,8 @@ pub struct Event {
     pub prompt: Option<String>,
     /// Why a session starts: `startup`, `resume`, `clear`, `compact`, `fork`.
     pub source: Option<String>,
+    /// The session that this one was forked from, if the host names it.
+    pub parent: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
@@ -111,6 +113,7 @@ impl Event {
             agent_id: text_of(payload, &["agent_id", "subagent_id"]),
             prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
             source: text_of(payload, &["source"]),
+            parent: text_of(payload, &["parent_session_id", "parentSessionId", "forked_from", "parent_session"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,

@@ -7,6 +7,8 @@
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
 
+mod start;
+
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -14,9 +16,9 @@ use std::time::{Duration, Instant};
 use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
-use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::{Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript};
 use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -26,6 +28,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
+use crate::recalled::{Asked, Recalled};
 use crate::settings::Settings;
 use crate::{lost, output, policy};
 
@@ -45,7 +48,9 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
     let answer = said.unwrap_or_else(|_| {
-        let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
+        let panicked = || {
+            count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
+        };
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         None
     });
@@ -59,11 +64,23 @@ struct Done {
     outcome: Outcome,
     explanation: String,
     answer: Option<Value>,
+    note: Option<Note>,
 }
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, note: None }
+    }
+
+    /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
+    fn told(self, recalled: Recalled, home: &Home, event: &Event) -> Done {
+        match recalled {
+            Recalled::Text { text, key } if event.log(home).tell_once(&key) => {
+                Done { answer: answer::beside_result(event, &text), note: Some(Note::Told), ..self }
+            }
+            Recalled::Odd(_) => Done { note: Some(Note::OddKnown), ..self },
+            Recalled::Nothing | Recalled::Text { .. } => self,
+        }
     }
 
     /// An `event` that was lost to `failure`, unless there was nothing in it to record.
@@ -78,8 +95,10 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let host = args.host.as_deref().and_then(Host::of_name);
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
+        Ok(events) if args.explain => {
+            events.iter().map(|event| explained(context, event, args.context.as_deref())).collect()
+        }
+        Ok(events) => events.iter().map(|event| one(context, event, args.context.as_deref())).collect(),
     };
     if args.explain {
         for done in &done {
@@ -95,7 +114,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
 fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
     if !explain {
-        count_one(context, host, done.outcome, None);
+        count_one(context, &done, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
         }
@@ -103,42 +122,48 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
     done
 }
 
-/// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
+fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
         Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event),
+        Ok(home) => take(context, home, event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-    let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
+    let counted = count_in(home.as_ref().ok(), &done, error);
     if let Ok(home) = &home
         && trail::forgets(event)
     {
         event.log(home).reset();
     }
-    if event.kind != EventKind::Start {
-        return done;
-    }
-    let answer = match (&home, counted) {
-        (Err(failure), _) => told(&[reason(failure)], event.host),
-        (Ok(home), counted) => warning(context, home, event.host, counted.err()),
+    let notice = match (&home, counted) {
+        _ if event.kind != EventKind::Start => String::new(),
+        (Err(failure), _) => notice(&[reason(failure)]),
+        (Ok(home), counted) => warning(context, home, counted.err()),
     };
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
+        // Damaged settings may switch it off.
+        let settings = context.settings(home).ok()?;
+        Some(start::told(home, &settings, event, installed, true))
+    });
+    let answer = start::answer(event, &[pack.unwrap_or_default(), notice]).or(done.answer);
     Done { answer, ..done }
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event) -> Done {
+fn explained(context: &Context, event: &Event, installed: Option<&str>) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        judged(&settings, event, &Trail::of(&home, event, settings.trail()))
+        let judged = judged(&settings, event, &Trail::of(&home, event, settings.trail()))?;
+        Ok((judged, settings, home))
     });
     let host = Some(event.host);
     match judged {
         Err(failure) => Done::lost(event, &failure),
-        Ok(Err(done)) => done,
-        Ok(Ok(Judged { requests: Err(why), .. })) => skipped(event, why),
-        Ok(Ok(Judged { requests: Ok(requests), .. })) => {
+        Ok((Err(done), ..)) => done,
+        Ok((Ok(Judged { requests: Err(why), .. }), ..)) => skipped(event, why),
+        Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home)) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
@@ -146,9 +171,24 @@ fn explained(context: &Context, event: &Event) -> Done {
             Done::new(
                 host,
                 Outcome::Recorded,
-                format!("nothing was recorded; this would be: {}", said.collect::<Vec<_>>().join("; ")),
+                format!(
+                    "nothing was recorded; this would be: {}{}",
+                    said.collect::<Vec<_>>().join("; "),
+                    would_be_told(&settings, &home, event, Asked::of(&settings, event, &requests, installed))
+                ),
             )
         }
+    }
+}
+
+/// What the agent of `event` would be told of its failure.
+fn would_be_told(settings: &Settings, home: &Home, event: &Event, asked: Option<Asked>) -> String {
+    let Some(asked) = asked else { return String::new() };
+    match asked.look(home, settings) {
+        Recalled::Nothing => "; nothing is known of it to tell".to_owned(),
+        Recalled::Odd(why) => format!("; {why}, so nothing would be told"),
+        Recalled::Text { key, .. } if event.log(home).was_told(&key) => "; the agent was told of it before".to_owned(),
+        Recalled::Text { text, .. } => format!("; the agent would be told:\n{text}"),
     }
 }
 
@@ -188,7 +228,7 @@ fn skipped(event: &Event, why: Skipped) -> Done {
 }
 
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event) -> Done {
+fn take(context: &Context, home: &Home, event: &Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
@@ -209,6 +249,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         Ok(requests) => requests,
     };
     let host = Some(event.host);
+    let asked = Asked::of(&settings, event, &requests, installed);
     let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
     let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
@@ -229,14 +270,18 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
     }
     trail.note(course, failure);
     context.count_passed(said.len());
-    Done::new(host, Outcome::Recorded, said.join(", "))
+    let done = Done::new(host, Outcome::Recorded, said.join(", "));
+    match asked {
+        Some(asked) => done.told(asked.look(home, &settings), home, event),
+        None => done,
+    }
 }
 
-/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
 /// session could not be counted in the home.
-fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
+fn warning(context: &Context, home: &Home, uncounted: Option<indelible::fs::Error>) -> String {
     let needs = match context.settings(home) {
-        Ok(settings) if !settings.hook.warn => return None,
+        Ok(settings) if !settings.hook.warn => return String::new(),
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
@@ -248,30 +293,26 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     };
     let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
-    told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
+    notice(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>())
 }
 
-/// `needs` as an answer that `host` understands; `None` without needs.
-fn told(needs: &[String], host: Host) -> Option<Value> {
+/// The notice about `needs`; empty without needs.
+fn notice(needs: &[String]) -> String {
     if needs.is_empty() {
-        return None;
+        return String::new();
     }
     let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
-    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
-    Some(match host {
-        Host::Cursor => json!({ "additional_context": text }),
-        _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),
-    })
+    indelible::model::text::shortened(&text, WARNING_CHARS_MAX).into_owned()
 }
 
 fn reason(failure: &Failure) -> String {
     [failure.what.as_str()].into_iter().chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>().join(": ")
 }
 
-fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Option<&str>) {
+fn count_one(context: &Context, done: &Done, error: Option<&str>) {
     let home = context.open("the event was not counted");
-    let _ = count_in(home.as_ref().ok(), host, outcome, error);
+    let _ = count_in(home.as_ref().ok(), done, error);
 }
 
 /// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
@@ -279,25 +320,21 @@ fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Opt
 ///
 /// # Errors
 /// Why the home could not be written.
-fn count_in(
-    home: Option<&Home>,
-    host: Option<Host>,
-    outcome: Outcome,
-    error: Option<&str>,
-) -> Result<(), indelible::fs::Error> {
+fn count_in(home: Option<&Home>, done: &Done, error: Option<&str>) -> Result<(), indelible::fs::Error> {
+    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note);
     let remembered = |folder: &Dir| error.map_or(Ok(()), |error| count::remember(folder, error));
     let Some(home) = home else {
         if let Some(folder) = lost::make() {
-            let _ = count::count(&folder, host, outcome);
+            let _ = count(&folder);
             let _ = remembered(&folder);
         }
         return Ok(());
     };
-    let counted = count::count(home.private(), host, outcome);
+    let counted = count(home.private());
     if counted.is_err()
         && let Some(folder) = lost::make()
     {
-        let _ = count::count(&folder, host, outcome);
+        let _ = count(&folder);
         let _ = remembered(&folder);
     } else if remembered(home.private()).is_err()
         && let Some(folder) = lost::make()
