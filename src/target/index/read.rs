@@ -125,7 +125,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn is_open(&self, id: RecordId) -> Result<bool, Error> {
         let read = || {
-            let status = columns_or_null(&self.connection, "experiments", &["status"])?;
+            let status = self.columns_or_null("experiments", &["status"])?;
             let sql = format!(
                 "SELECT coalesce({status}, 'active') = 'active' FROM records
                  JOIN experiments ON experiments.id = records.row_id WHERE records.id = ?1"
