@@ -9,6 +9,8 @@ use super::Pipeline;
 use crate::model::RecordId;
 use crate::model::text::chain;
 use crate::progress::Progress;
+use crate::search::CommitNote;
+use crate::target::history::{CommitId, Standing};
 use crate::target::known::Known;
 use crate::target::search::{Bound, Following, Search};
 
@@ -71,6 +73,14 @@ impl Pipeline<'_> {
         }
         if let Some(known) = &mut self.known {
             known.changed();
+        }
+    }
+
+    /// A commit was made: search notes it, so that readers find it.
+    pub(super) fn note_for_search(&mut self, commit: CommitId, stands: Standing) {
+        let Standing { parent, tree, at } = stands;
+        if let Some(search) = &mut self.search {
+            search.committed(CommitNote { id: commit.bytes(), parent, tree, at: at.as_second() });
         }
     }
 

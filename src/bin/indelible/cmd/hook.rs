@@ -18,7 +18,10 @@ use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript};
+use indelible::hook::turn::Turn;
+use indelible::hook::{
+    Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript, without_echoes,
+};
 use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -96,9 +99,9 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
         Ok(events) if args.explain => {
-            events.iter().map(|event| explained(context, event, args.context.as_deref())).collect()
+            events.into_iter().map(|event| explained(context, event, args.context.as_deref())).collect()
         }
-        Ok(events) => events.iter().map(|event| one(context, event, args.context.as_deref())).collect(),
+        Ok(events) => events.into_iter().map(|event| one(context, event, args.context.as_deref())).collect(),
     };
     if args.explain {
         for done in &done {
@@ -123,16 +126,16 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
 }
 
 /// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
-fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
+fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
-        Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event, installed),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(home) => take(context, home, &mut event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), &done, error);
     if let Ok(home) = &home
-        && trail::forgets(event)
+        && trail::forgets(&event)
     {
         event.log(home).reset();
     }
@@ -141,28 +144,29 @@ fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
         (Err(failure), _) => notice(&[reason(failure)]),
         (Ok(home), counted) => warning(context, home, counted.err()),
     };
-    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(&event);
     let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
         // Damaged settings may switch it off.
         let settings = context.settings(home).ok()?;
-        Some(start::told(home, &settings, event, installed, true))
+        Some(start::told(home, &settings, &event, installed, true))
     });
-    let answer = start::answer(event, &[pack.unwrap_or_default(), notice]).or(done.answer);
+    let answer = start::answer(&event, &[pack.unwrap_or_default(), notice]).or(done.answer);
     Done { answer, ..done }
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event, installed: Option<&str>) -> Done {
+fn explained(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        let judged = judged(&settings, event, &Trail::of(&home, event, settings.trail()))?;
+        let _ = turn_of(&home, &settings, &mut event);
+        let judged = judged(&home, &settings, &event, &Trail::of(&home, &event, settings.trail()))?;
         Ok((judged, settings, home))
     });
     let host = Some(event.host);
     match judged {
-        Err(failure) => Done::lost(event, &failure),
+        Err(failure) => Done::lost(&event, &failure),
         Ok((Err(done), ..)) => done,
-        Ok((Ok(Judged { requests: Err(why), .. }), ..)) => skipped(event, why),
+        Ok((Ok(Judged { requests: Err(why), .. }), ..)) => skipped(&event, why),
         Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home)) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
@@ -174,7 +178,7 @@ fn explained(context: &Context, event: &Event, installed: Option<&str>) -> Done 
                 format!(
                     "nothing was recorded; this would be: {}{}",
                     said.collect::<Vec<_>>().join("; "),
-                    would_be_told(&settings, &home, event, Asked::of(&settings, event, &requests, installed))
+                    would_be_told(&settings, &home, &event, Asked::of(&settings, &event, &requests, installed))
                 ),
             )
         }
@@ -202,8 +206,8 @@ struct Judged {
     course: Course,
 }
 
-/// Judges `event`, in a session with this `trail`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
+/// Judges `event`, in a session of `home` with this `trail`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -214,6 +218,7 @@ fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Resul
     let redaction = policy::redaction_of_hook(settings)?;
     let rules = settings.rules();
     let requests = judge(event, &rules, &redaction);
+    let requests = requests.and_then(|requests| without_echoes(home, event, requests));
     let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
     let successes = std::mem::take(&mut course.successes);
     let requests = match requests {
@@ -227,22 +232,39 @@ fn skipped(event: &Event, why: Skipped) -> Done {
     Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
+/// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
+fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
+    // While nothing is recorded, it is read all the same: what an agent wrote then is not recorded later.
+    let is_read = |event: &Event| !settings.hook.record || settings.rules().wants_learned(&event.name);
+    if event.transcript.is_none() || !is_read(event) {
+        return Turn::default();
+    }
+    let mut turn = Turn::read(home.private(), event);
+    event.learned.append(&mut turn.learned);
+    turn
+}
+
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event, installed: Option<&str>) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
+    let turn = turn_of(home, &settings, event);
     let trail = Trail::of(home, event, settings.trail());
-    let Judged { requests, redaction, course } = match judged(&settings, event, &trail) {
+    let Judged { requests, redaction, course } = match judged(home, &settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
-        Ok(Err(done)) => return done,
+        Ok(Err(done)) => {
+            turn.keep(home.private());
+            return done;
+        }
         Ok(Ok(judged)) => judged,
     };
     let requests = match requests {
         Err(why) => {
+            turn.keep(home.private());
             trail.note(course, None);
             return skipped(event, why);
         }
@@ -268,6 +290,7 @@ fn take(context: &Context, home: &Home, event: &Event, installed: Option<&str>) 
             }
         }
     }
+    turn.keep(home.private());
     trail.note(course, failure);
     context.count_passed(said.len());
     let done = Done::new(host, Outcome::Recorded, said.join(", "));
