@@ -61,7 +61,7 @@
 //! | [`record`] | the front door: redact, validate, append, sync, apply |
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
-//! | [`signature`] | says what two failures have in common |
+//! | [`signature`], [`known`] | say what two failures have in common; what is known of a failure |
 //! | [`followed`] | says what followed a failure: which success belongs to it, and the steps |
 //! | [`session`] | what an agent was told in a session, and which failures are open there |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
@@ -92,6 +92,7 @@ pub mod home;
 pub mod hook;
 pub mod init;
 pub mod journal;
+pub mod known;
 pub mod model;
 pub mod own;
 pub mod pack;

@@ -25,6 +25,7 @@ mod hook;
 mod hooks_settings;
 mod hostile;
 mod identity;
+mod known;
 mod manual;
 mod output;
 #[cfg(target_os = "linux")]
@@ -49,4 +50,5 @@ mod spread;
 mod support;
 mod terminal;
 mod trust;
+mod turn;
 mod user_git;

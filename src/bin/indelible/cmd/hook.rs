@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
-use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::turn::Turn;
+use indelible::hook::{
+    Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript, without_echoes,
+};
 use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -28,6 +31,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
+use crate::recalled::{Asked, Recalled};
 use crate::settings::Settings;
 use crate::{lost, output, policy};
 
@@ -47,7 +51,9 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
     let answer = said.unwrap_or_else(|_| {
-        let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
+        let panicked = || {
+            count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
+        };
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         None
     });
@@ -61,11 +67,23 @@ struct Done {
     outcome: Outcome,
     explanation: String,
     answer: Option<Value>,
+    note: Option<Note>,
 }
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, note: None }
+    }
+
+    /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
+    fn told(self, recalled: Recalled, home: &Home, event: &Event) -> Done {
+        match recalled {
+            Recalled::Text { text, key } if event.log(home).tell_once(&key) => {
+                Done { answer: answer::beside_result(event, &text), note: Some(Note::Told), ..self }
+            }
+            Recalled::Odd(_) => Done { note: Some(Note::OddKnown), ..self },
+            Recalled::Nothing | Recalled::Text { .. } => self,
+        }
     }
 
     /// An `event` that was lost to `failure`, unless there was nothing in it to record.
@@ -80,8 +98,10 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
     let host = args.host.as_deref().and_then(Host::of_name);
     let done = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event, args.context.as_deref())).collect(),
+        Ok(events) if args.explain => {
+            events.into_iter().map(|event| explained(context, event, args.context.as_deref())).collect()
+        }
+        Ok(events) => events.into_iter().map(|event| one(context, event, args.context.as_deref())).collect(),
     };
     if args.explain {
         for done in &done {
@@ -97,7 +117,7 @@ fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
 fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
     if !explain {
-        count_one(context, host, done.outcome, None);
+        count_one(context, &done, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
         }
@@ -106,16 +126,16 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
 }
 
 /// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
-fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
+fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
-        Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(home) => take(context, home, &mut event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-    let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
+    let counted = count_in(home.as_ref().ok(), &done, error);
     if let Ok(home) = &home
-        && trail::forgets(event)
+        && trail::forgets(&event)
     {
         event.log(home).reset();
     }
@@ -124,27 +144,30 @@ fn one(context: &Context, event: &Event, installed: Option<&str>) -> Done {
         (Err(failure), _) => notice(&[reason(failure)]),
         (Ok(home), counted) => warning(context, home, counted.err()),
     };
-    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(&event);
     let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
         // Damaged settings may switch it off.
         let settings = context.settings(home).ok()?;
-        Some(start::told(home, &settings, event, installed, true))
+        Some(start::told(home, &settings, &event, installed, true))
     });
-    Done { answer: start::answer(event, &[pack.unwrap_or_default(), notice]), ..done }
+    let answer = start::answer(&event, &[pack.unwrap_or_default(), notice]).or(done.answer);
+    Done { answer, ..done }
 }
 
 /// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event) -> Done {
+fn explained(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let judged = context.open("the event would not be recorded").and_then(|home| {
         let settings = context.settings(&home)?;
-        judged(&settings, event, &Trail::of(&home, event, settings.trail()))
+        let _ = turn_of(&home, &settings, &mut event);
+        let judged = judged(&home, &settings, &event, &Trail::of(&home, &event, settings.trail()))?;
+        Ok((judged, settings, home))
     });
     let host = Some(event.host);
     match judged {
-        Err(failure) => Done::lost(event, &failure),
-        Ok(Err(done)) => done,
-        Ok(Ok(Judged { requests: Err(why), .. })) => skipped(event, why),
-        Ok(Ok(Judged { requests: Ok(requests), .. })) => {
+        Err(failure) => Done::lost(&event, &failure),
+        Ok((Err(done), ..)) => done,
+        Ok((Ok(Judged { requests: Err(why), .. }), ..)) => skipped(&event, why),
+        Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home)) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
@@ -152,9 +175,24 @@ fn explained(context: &Context, event: &Event) -> Done {
             Done::new(
                 host,
                 Outcome::Recorded,
-                format!("nothing was recorded; this would be: {}", said.collect::<Vec<_>>().join("; ")),
+                format!(
+                    "nothing was recorded; this would be: {}{}",
+                    said.collect::<Vec<_>>().join("; "),
+                    would_be_told(&settings, &home, &event, Asked::of(&settings, &event, &requests, installed))
+                ),
             )
         }
+    }
+}
+
+/// What the agent of `event` would be told of its failure.
+fn would_be_told(settings: &Settings, home: &Home, event: &Event, asked: Option<Asked>) -> String {
+    let Some(asked) = asked else { return String::new() };
+    match asked.look(home, settings) {
+        Recalled::Nothing => "; nothing is known of it to tell".to_owned(),
+        Recalled::Odd(why) => format!("; {why}, so nothing would be told"),
+        Recalled::Text { key, .. } if event.log(home).was_told(&key) => "; the agent was told of it before".to_owned(),
+        Recalled::Text { text, .. } => format!("; the agent would be told:\n{text}"),
     }
 }
 
@@ -168,8 +206,8 @@ struct Judged {
     course: Course,
 }
 
-/// Judges `event`, in a session with this `trail`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
+/// Judges `event`, in a session of `home` with this `trail`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -180,6 +218,7 @@ fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Resul
     let redaction = policy::redaction_of_hook(settings)?;
     let rules = settings.rules();
     let requests = judge(event, &rules, &redaction);
+    let requests = requests.and_then(|requests| without_echoes(home, event, requests));
     let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
     let successes = std::mem::take(&mut course.successes);
     let requests = match requests {
@@ -193,28 +232,46 @@ fn skipped(event: &Event, why: Skipped) -> Done {
     Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
+/// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
+fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
+    // While nothing is recorded, it is read all the same: what an agent wrote then is not recorded later.
+    let is_read = |event: &Event| !settings.hook.record || settings.rules().wants_learned(&event.name);
+    if event.transcript.is_none() || !is_read(event) {
+        return Turn::default();
+    }
+    let mut turn = Turn::read(home.private(), event);
+    event.learned.append(&mut turn.learned);
+    turn
+}
+
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
+    let turn = turn_of(home, &settings, event);
     let trail = Trail::of(home, event, settings.trail());
-    let Judged { requests, redaction, course } = match judged(&settings, event, &trail) {
+    let Judged { requests, redaction, course } = match judged(home, &settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
-        Ok(Err(done)) => return done,
+        Ok(Err(done)) => {
+            turn.keep(home.private());
+            return done;
+        }
         Ok(Ok(judged)) => judged,
     };
     let requests = match requests {
         Err(why) => {
+            turn.keep(home.private());
             trail.note(course, None);
             return skipped(event, why);
         }
         Ok(requests) => requests,
     };
     let host = Some(event.host);
+    let asked = Asked::of(&settings, event, &requests, installed);
     let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
     let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
@@ -233,9 +290,14 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
             }
         }
     }
+    turn.keep(home.private());
     trail.note(course, failure);
     context.count_passed(said.len());
-    Done::new(host, Outcome::Recorded, said.join(", "))
+    let done = Done::new(host, Outcome::Recorded, said.join(", "));
+    match asked {
+        Some(asked) => done.told(asked.look(home, &settings), home, event),
+        None => done,
+    }
 }
 
 /// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
@@ -271,9 +333,9 @@ fn reason(failure: &Failure) -> String {
     [failure.what.as_str()].into_iter().chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>().join(": ")
 }
 
-fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Option<&str>) {
+fn count_one(context: &Context, done: &Done, error: Option<&str>) {
     let home = context.open("the event was not counted");
-    let _ = count_in(home.as_ref().ok(), host, outcome, error);
+    let _ = count_in(home.as_ref().ok(), done, error);
 }
 
 /// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
@@ -281,25 +343,21 @@ fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Opt
 ///
 /// # Errors
 /// Why the home could not be written.
-fn count_in(
-    home: Option<&Home>,
-    host: Option<Host>,
-    outcome: Outcome,
-    error: Option<&str>,
-) -> Result<(), indelible::fs::Error> {
+fn count_in(home: Option<&Home>, done: &Done, error: Option<&str>) -> Result<(), indelible::fs::Error> {
+    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note);
     let remembered = |folder: &Dir| error.map_or(Ok(()), |error| count::remember(folder, error));
     let Some(home) = home else {
         if let Some(folder) = lost::make() {
-            let _ = count::count(&folder, host, outcome);
+            let _ = count(&folder);
             let _ = remembered(&folder);
         }
         return Ok(());
     };
-    let counted = count::count(home.private(), host, outcome);
+    let counted = count(home.private());
     if counted.is_err()
         && let Some(folder) = lost::make()
     {
-        let _ = count::count(&folder, host, outcome);
+        let _ = count(&folder);
         let _ = remembered(&folder);
     } else if remembered(home.private()).is_err()
         && let Some(folder) = lost::make()
