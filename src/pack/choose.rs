@@ -197,7 +197,8 @@ impl Choice<'_> {
             let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
             let line = format!("- {} ({about})", span(brief.record.headline()));
             let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
-            self.add(Entry { section, id: brief.id, line, weight: confidence * factor, why }, brief.created_at);
+            let (title, weight) = (brief.record.headline().to_owned(), confidence * factor);
+            self.add(Entry { section, id: brief.id, title, line, weight, why }, brief.created_at);
         }
     }
 
@@ -228,7 +229,8 @@ impl Choice<'_> {
                 if group.followed.is_empty() { "" } else { "something followed, " }
             );
             let (id, line) = (group.last().id, group.line(self.scope.host));
-            self.add(Entry { section: Section::Failures, id, line, weight, why }, group.last().created_at);
+            let title = group.last().record.headline().to_owned();
+            self.add(Entry { section: Section::Failures, id, title, line, weight, why }, group.last().created_at);
         }
     }
 
@@ -245,10 +247,14 @@ impl Choice<'_> {
                 self.leave_out(brief, "it has ended");
             } else {
                 let (weight, said) = self.factor(brief.id, brief.created_at);
+                let title = brief.record.headline().to_owned();
                 let about = format!("begun {}, {}", date(brief.created_at), brief.id.short());
                 let line = format!("- {} ({about})", span(brief.record.headline()));
                 let why = format!("an experiment that has not ended: {said}");
-                self.add(Entry { section: Section::Experiments, id: brief.id, line, weight, why }, brief.created_at);
+                self.add(
+                    Entry { section: Section::Experiments, id: brief.id, title, line, weight, why },
+                    brief.created_at,
+                );
             }
         }
         Ok(())
@@ -296,7 +302,7 @@ const fn share(section: Section) -> f64 {
 }
 
 fn crowded_out(entry: &Entry, why: &'static str) -> LeftOut {
-    LeftOut { id: entry.id, title: entry.line.clone(), why }
+    LeftOut { id: entry.id, title: entry.title.clone(), why }
 }
 
 /// Failures with one title.
