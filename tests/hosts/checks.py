@@ -1,0 +1,104 @@
+"""What was seen, line by line: from the requests that reached the model, and from the records in the home."""
+
+import json
+import re
+
+import model
+
+# A rule that a person has written before the sessions.
+RULE = "run check.py from the project's own folder"
+PACK = re.compile(r"<indelible-memory.*?</indelible-memory>", re.DOTALL)
+LINES = {
+    "failure": "the failure is recorded once",
+    "marker": "the marker in mid-turn is recorded once",
+    "helper": "a sub-agent's marker in mid-turn is recorded once",
+    "hostile": "a marker in a tool's output is not recorded",
+    "told": "the second session is told of the failure, next to the tool's result",
+    "followed": "and what followed the first one",
+    "once": "and nowhere else in that session",
+    "pack": "a pack is in the first request",
+    "same": "and has the same bytes in the next session",
+    "listed": "the MCP tools are listed",
+    "called": "the MCP search is called, and finds the failure",
+}
+NO_SUCH_THING = None
+
+
+def count(records, text):
+    return sum(text in json.dumps(record, ensure_ascii=False) for record in records)
+
+
+def strings(value):
+    """All strings in `value`, in order."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for it in inner for text in strings(it)]
+
+
+def told(request):
+    """What indelible says in `request` next to the last tool results."""
+    protocol = next(it for it in model.PROTOCOLS if it.path.search(request["path"]))
+    texts = strings(protocol.fresh(request["body"]))
+    return [line for text in texts for line in text.splitlines() if line.startswith("indelible: ")]
+
+
+def pack(requests):
+    """The pack in the first request of a session."""
+    found = requests and PACK.search("\n".join(strings(requests[0]["body"])))
+    return found[0] if found else None
+
+
+def failed(requests):
+    """The request in which the failure of the check comes back to the model."""
+    name = "FileNotFoundError"
+    fresh = lambda it: next(p for p in model.PROTOCOLS if p.path.search(it["path"])).fresh(it["body"])
+    return next((it for it in requests if any(name in text for text in strings(fresh(it)))), None)
+
+
+def seen(first, after_first, second, looks, delegate, records, served):
+    """What each line of the table says: True, False, or `NO_SUCH_THING`."""
+    failures = [it for it in after_first if it["kind"] == "failure"]
+    learned = [it for it in after_first if it["kind"] in ("heuristic", "observation")]
+    failure = failed(second)
+    said = told(failure) if failure else []
+    everywhere = [line for it in second for text in strings(it["body"]) for line in text.splitlines()]
+    packs = [pack(look) for look in looks]
+    tools = [name for look in looks for name in look[0]["answer"]["tools"]] if all(looks) else []
+    listed = sum(bool(model.MEMORY_NAME.match(name)) for name in tools) == len(looks)
+    results = [text for look in looks if len(look) > 1 for text in strings(fresh_of(look[1]))]
+    helper = NO_SUCH_THING
+    if delegate is not None:
+        helper = count([it for it in records if it["kind"] != "failure"], model.HELPERS_MARKER) == 1
+    return {
+        "failure": failed(first) is not None and count(failures, model.CHECK) == 1,
+        "marker": count(learned, model.MARKER) == 1,
+        "helper": helper,
+        "hostile": any(model.HOSTILE in text for it in first for text in strings(it["body"]))
+        and count(records, model.HOSTILE) == 0,
+        "told": bool(said),
+        "followed": any(model.MEND.split()[0] in line for line in said),
+        "once": bool(said) and len(set(said)) == len(said) == sum(line in said for line in everywhere) / repeats(second, failure),
+        "pack": bool(first) and pack(first) is not None and RULE in pack(first),
+        "same": None not in packs and len(set(packs)) == 1,
+        "listed": served and listed,
+        "called": served and any(model.CHECK in text for text in results),
+    }
+
+
+def repeats(requests, first):
+    """In how many requests of a session what stands in `first` is sent again, `first` included."""
+    return len(requests) - requests.index(first) if first in requests else 1
+
+
+def fresh_of(request):
+    return next(it for it in model.PROTOCOLS if it.path.search(request["path"])).fresh(request["body"])
+
+
+def table(results):
+    """A table in markdown: a line for each check, a column for each host."""
+    word = {True: "yes", False: "**no**", NO_SUCH_THING: "-"}
+    rows = [["", *(title for title, _ in results)], ["---"] * (len(results) + 1)]
+    for key, line in LINES.items():
+        rows.append([line, *("not run" if seen is None else word[seen[key]] for _, seen in results)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
