@@ -1,5 +1,6 @@
 """What was seen, line by line: from the requests that reached the model, and from the records in the home."""
 
+import html
 import json
 import re
 
@@ -7,6 +8,7 @@ import model
 
 # A rule that a person has written before the sessions.
 RULE = "run check.py from the project's own folder"
+SAID = re.compile(r"\bindelible: .*")
 PACK = re.compile(r"<indelible-memory.*?</indelible-memory>", re.DOTALL)
 LINES = {
     "failure": "the failure is recorded once",
@@ -15,7 +17,7 @@ LINES = {
     "hostile": "a marker in a tool's output is not recorded",
     "told": "the second session is told of the failure, next to the tool's result",
     "followed": "and what followed the first one",
-    "once": "and nowhere else in that session",
+    "once": "once, and nowhere else in that session",
     "pack": "a pack is in the first request",
     "same": "and has the same bytes in the next session",
     "listed": "the MCP tools are listed",
@@ -29,18 +31,22 @@ def count(records, text):
 
 
 def strings(value):
-    """All strings in `value`, in order."""
+    """All strings in `value`, in order. Gemini CLI escapes what hooks say as HTML."""
     if isinstance(value, str):
-        return [value]
+        return [html.unescape(value)]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for it in inner for text in strings(it)]
 
 
-def told(request):
-    """What indelible says in `request` next to the last tool results."""
+def fresh(request):
+    """What is new in `request`: the last tool results, and what stands next to them."""
     protocol = next(it for it in model.PROTOCOLS if it.path.search(request["path"]))
-    texts = strings(protocol.fresh(request["body"]))
-    return [line for text in texts for line in text.splitlines() if line.startswith("indelible: ")]
+    return protocol.fresh(request["body"])
+
+
+def told(value):
+    """The lines that indelible says at a failure, wherever they stand in `value`."""
+    return [found[0] for text in strings(value) for found in SAID.finditer(text)]
 
 
 def pack(requests):
@@ -52,7 +58,6 @@ def pack(requests):
 def failed(requests):
     """The request in which the failure of the check comes back to the model."""
     name = "FileNotFoundError"
-    fresh = lambda it: next(p for p in model.PROTOCOLS if p.path.search(it["path"])).fresh(it["body"])
     return next((it for it in requests if any(name in text for text in strings(fresh(it)))), None)
 
 
@@ -61,12 +66,12 @@ def seen(first, after_first, second, looks, delegate, records, served):
     failures = [it for it in after_first if it["kind"] == "failure"]
     learned = [it for it in after_first if it["kind"] in ("heuristic", "observation")]
     failure = failed(second)
-    said = told(failure) if failure else []
-    everywhere = [line for it in second for text in strings(it["body"]) for line in text.splitlines()]
+    said = told(fresh(failure)) if failure else []
+    in_all = told(second[-1]["body"]) if second else []
     packs = [pack(look) for look in looks]
     tools = [name for look in looks for name in look[0]["answer"]["tools"]] if all(looks) else []
     listed = sum(bool(model.MEMORY_NAME.match(name)) for name in tools) == len(looks)
-    results = [text for look in looks if len(look) > 1 for text in strings(fresh_of(look[1]))]
+    results = [text for look in looks if len(look) > 1 for text in strings(fresh(look[1]))]
     helper = NO_SUCH_THING
     if delegate is not None:
         helper = count([it for it in records if it["kind"] != "failure"], model.HELPERS_MARKER) == 1
@@ -78,21 +83,12 @@ def seen(first, after_first, second, looks, delegate, records, served):
         and count(records, model.HOSTILE) == 0,
         "told": bool(said),
         "followed": any(model.MEND.split()[0] in line for line in said),
-        "once": bool(said) and len(set(said)) == len(said) == sum(line in said for line in everywhere) / repeats(second, failure),
+        "once": bool(said) and in_all == said and len(set(said)) == len(said),
         "pack": bool(first) and pack(first) is not None and RULE in pack(first),
         "same": None not in packs and len(set(packs)) == 1,
         "listed": served and listed,
         "called": served and any(model.CHECK in text for text in results),
     }
-
-
-def repeats(requests, first):
-    """In how many requests of a session what stands in `first` is sent again, `first` included."""
-    return len(requests) - requests.index(first) if first in requests else 1
-
-
-def fresh_of(request):
-    return next(it for it in model.PROTOCOLS if it.path.search(request["path"])).fresh(request["body"])
 
 
 def table(results):
