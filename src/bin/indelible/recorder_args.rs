@@ -12,7 +12,7 @@ use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
 
 /// Flags without a value.
-const SWITCHES: [&str; 3] = ["--json", "--explain", "--installed"];
+const SWITCHES: [&str; 3] = ["--json", "--dry-run", "--installed"];
 
 /// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
@@ -97,7 +97,7 @@ impl Line {
 
     fn hook(mut self) -> Option<Args> {
         let host = self.take("--host").map(OsString::into_string).transpose().ok()?;
-        let args = HookArgs { host, explain: self.switch("--explain"), installed: self.switch("--installed") };
+        let args = HookArgs { host, dry_run: self.switch("--dry-run"), installed: self.switch("--installed") };
         self.args(Command::Hook(args))
     }
 
@@ -151,7 +151,7 @@ mod tests {
             &["record", "experiment", "--failure-criteria", "f", "--key", "k"],
             &["hook"],
             &["--home", "h", "hook", "--host", "claude", "--installed"],
-            &["hook", "--explain", "--json"],
+            &["hook", "--dry-run", "--json"],
         ] {
             assert!(read_words(words).is_some(), "left to clap: {words:?}");
             assert_same(words);
@@ -196,6 +196,7 @@ mod tests {
         let pair = (prop::sample::select(flags.to_vec()), value).prop_map(|(flag, value)| vec![flag, value]);
         let alone = prop::sample::select(vec![
             "--json",
+            "--dry-run",
             "--explain",
             "--installed",
             "--help",

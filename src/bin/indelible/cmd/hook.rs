@@ -6,6 +6,9 @@
 //!
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
+//!
+//! Where `worker.autostart` is set, a hook that has recorded something starts a worker if none runs, once the host has its
+//! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
 
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +24,7 @@ use indelible::redact::Redactor;
 use indelible::status;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, autostart};
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
@@ -42,12 +45,17 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     // A panic would be printed on stderr, which hosts show to people.
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
-    let answer = said.unwrap_or_else(|_| {
+    let done = said.unwrap_or_else(|_| {
         let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
         let _ = catch_unwind(AssertUnwindSafe(panicked));
-        None
+        Vec::new()
     });
-    output::json(&answer.unwrap_or_else(|| json!({})));
+    let answer = done.iter().find_map(|done| done.answer.as_ref());
+    output::json(answer.unwrap_or(&json!({})));
+    let to_commit = done.iter().filter(|done| done.starts).find_map(|done| done.home.as_ref());
+    if let Some(home) = to_commit {
+        let _ = catch_unwind(AssertUnwindSafe(|| autostart::unless_one_runs(home)));
+    }
     Exit::Done
 }
 
@@ -57,11 +65,15 @@ struct Done {
     outcome: Outcome,
     explanation: String,
     answer: Option<Value>,
+    /// Whether something was recorded, and hooks may start a worker to commit it.
+    starts: bool,
+    /// The home that it was recorded in.
+    home: Option<Home>,
 }
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, starts: false, home: None }
     }
 
     /// An `event` that was lost to `failure`, unless there was nothing in it to record.
@@ -72,27 +84,36 @@ impl Done {
     }
 }
 
-fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
+fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
-    let done = match read_events(host) {
-        Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
+    let done: Vec<Done> = match read_events(host) {
+        Err(unread) => vec![unreadable(context, host, &unread, args.dry_run)],
+        Ok(events) if args.dry_run => events.iter().map(|event| tried(context, event)).collect(),
         Ok(events) => events.iter().map(|event| one(context, event)).collect(),
     };
-    if args.explain {
-        for done in &done {
-            let host = done.host.map_or("unknown host", Host::name);
-            let explained = format!("{host}: {}: {}\n", done.outcome.word(), done.explanation);
-            output::write(Stream::Errors, &indelible::model::text::visible(&explained));
-        }
+    if args.dry_run {
+        done.iter().for_each(show);
     }
-    done.into_iter().find_map(|done| done.answer)
+    done
 }
 
-/// Counts input that is not an event, and keeps it for a person. With `explain`, it does neither.
-fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
+/// Shows on stderr what would become of an event, and what the host would be told.
+fn show(done: &Done) {
+    let what = match done.outcome {
+        Outcome::Recorded => format!("would record {}", done.explanation),
+        Outcome::Failed => format!("would fail: {}", done.explanation),
+        other => format!("would record nothing ({}): {}", other.word(), done.explanation),
+    };
+    let host = done.host.map_or("unknown host", Host::name);
+    let told = done.answer.as_ref().map_or("nothing".into(), Value::to_string);
+    let shown = format!("{host}: {what}\n{host}: would tell {told}\n");
+    output::write(Stream::Errors, &indelible::model::text::visible(&shown));
+}
+
+/// Counts input that is not an event, and keeps it for a person. In a dry run, it does neither.
+fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
-    if !explain {
+    if !dry_run {
         count_one(context, host, done.outcome, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
@@ -110,38 +131,47 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.kind != EventKind::Start {
-        return done;
-    }
-    let answer = match (&home, counted) {
-        (Err(failure), _) => told(&[reason(failure)], event.host),
-        (Ok(home), counted) => warning(context, home, event.host, counted.err()),
+    let answer = match event.kind {
+        EventKind::Start => at_start(context, &home, event.host, counted.err()),
+        _ => None,
     };
-    Done { answer, ..done }
+    Done { answer, home: home.ok(), ..done }
 }
 
-/// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event) -> Done {
-    let judged = context.open("the event would not be recorded").and_then(|home| {
-        let settings = context.settings(&home)?;
-        judged(&settings, event)
-    });
-    let host = Some(event.host);
-    match judged {
-        Err(failure) => Done::lost(event, &failure),
-        Ok(Err(done)) => done,
-        Ok(Ok((requests, _))) => {
+/// What the host is told when a session starts. `uncounted` is why that could not be counted in the home.
+fn at_start(
+    context: &Context,
+    home: &Result<Home, Failure>,
+    host: Host,
+    uncounted: Option<indelible::fs::Error>,
+) -> Option<Value> {
+    match home {
+        Err(failure) => told(&[reason(failure)], host),
+        Ok(home) => warning(context, home, host, uncounted),
+    }
+}
+
+/// What `hook` would do with `event`, and tell its host. Nothing is recorded or counted.
+fn tried(context: &Context, event: &Event) -> Done {
+    let home = context.open("the event would not be recorded");
+    let answer = match event.kind {
+        EventKind::Start => at_start(context, &home, event.host, None),
+        _ => None,
+    };
+    let judged = |home| context.settings(home).and_then(|settings| judged(&settings, event));
+    let done = match home.as_ref().map(judged) {
+        Err(failure) => Done::lost(event, failure),
+        Ok(Err(failure)) => Done::lost(event, &failure),
+        Ok(Ok(Err(done))) => done,
+        Ok(Ok(Ok((requests, _)))) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
             });
-            Done::new(
-                host,
-                Outcome::Recorded,
-                format!("nothing was recorded; this would be: {}", said.collect::<Vec<_>>().join("; ")),
-            )
+            Done::new(Some(event.host), Outcome::Recorded, said.collect::<Vec<_>>().join("; "))
         }
-    }
+    };
+    Done { answer, ..done }
 }
 
 /// The records to make of an event, and the redaction that they have passed; or why there are none.
@@ -190,7 +220,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         }
     }
     context.count_passed(said.len());
-    Done::new(host, Outcome::Recorded, said.join(", "))
+    Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) }
 }
 
 /// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
