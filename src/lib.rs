@@ -62,6 +62,8 @@
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
 //! | [`signature`] | says what two failures have in common |
+//! | [`followed`] | says what followed a failure: which success belongs to it, and the steps |
+//! | [`session`] | what an agent was told in a session, and which failures are open there |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
 //! | [`journal`] | the write-ahead log: append, read, rotate |
 //! | [`target`] | what the journal is applied to: files, index, history |
@@ -82,6 +84,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod exclusive;
+pub mod followed;
 pub mod framework;
 pub mod fs;
 pub mod home;
@@ -102,6 +105,7 @@ pub mod record;
 pub mod recover;
 pub mod redact;
 pub mod search;
+pub mod session;
 mod shell;
 pub mod signature;
 pub mod state;

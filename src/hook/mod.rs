@@ -1,9 +1,10 @@
 //! Hooks: an agent's host sends an event, and what is worth keeping of it becomes records. Pure, except for `count`,
-//! `kept` and `transcript`.
+//! `kept`, `transcript` and `trail`.
 //!
 //! ```text
 //! bytes ─ Event::of, transcript::complete ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
 //!                                                     └─▶ why nothing is recorded ─────────▶ count
+//!                         Trail::follow: what followed an earlier failure ─▶ more requests
 //! ```
 //!
 //! 1. [`Rules`] and the content of an event decide what is recorded, never when or how often a host sends it: each request
@@ -14,6 +15,7 @@
 //! 3. Every text is redacted before a title, a path, a key or an excerpt is made of it. So [`judge`] returns [`Redacted`]
 //!    requests, and [`Recorder::record_redacted`](crate::record::Recorder::record_redacted) takes them.
 
+mod checkout;
 mod compose;
 mod context;
 pub mod count;
@@ -25,6 +27,7 @@ pub mod lenient;
 mod payload;
 mod rules;
 mod spoken;
+pub mod trail;
 pub mod transcript;
 
 use crate::record::{Redacted, Redaction};

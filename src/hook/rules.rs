@@ -134,8 +134,15 @@ const LOOKING: [&str; 25] = [
     "codebase_search",
     "file_search",
 ];
+/// Tools that keep an agent's own list of what to do.
+const KEEPING_LISTS: [&str; 6] = ["TodoWrite", "TodoRead", "todowrite", "todoread", "write_todos", "update_plan"];
 /// Tools that are agents.
 const AGENTS: [&str; 6] = ["Task", "Agent", "task", "agent", "spawn_agent", "delegate_to_agent"];
+
+/// Whether `tool` only looks.
+pub(super) fn only_looks(tool: &Tool) -> bool {
+    LOOKING.contains(&tool.name.as_str()) || KEEPING_LISTS.contains(&tool.name.as_str())
+}
 
 /// Whether `tool` is an agent.
 pub(super) fn is_agent(tool: &Tool) -> bool {

@@ -1,6 +1,6 @@
 //! The fields of records: one table. All code that reads, checks or shows fields walks it.
 
-use super::{Confidence, Kind, Origin, Severity};
+use super::{Confidence, Kind, Origin, RecordId, Severity};
 use crate::model::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
@@ -55,6 +55,8 @@ pub enum Field {
     SuccessCriteria,
     /// When it counts as refuted.
     FailureCriteria,
+    /// The failure that a success followed.
+    Resolves,
     /// The project it comes from.
     Project,
     /// Who it is by.
@@ -90,6 +92,8 @@ pub enum Shape {
     Confidence,
     /// See [`Origin`].
     Origin,
+    /// The whole id of a record; may be empty unless the field is required.
+    Id,
 }
 
 /// One row of [`FIELDS`].
@@ -113,13 +117,14 @@ pub struct FieldSpec {
 
 const HEURISTIC: &[Kind] = &[Kind::Heuristic];
 const EXPERIMENT: &[Kind] = &[Kind::Experiment];
+const SUCCESS: &[Kind] = &[Kind::Success];
 const LEARNINGS: &[Kind] = &Kind::LEARNINGS;
 const WITH_DOMAIN: &[Kind] = &[Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic];
 const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
-pub const FIELDS: [FieldSpec; 13] = [
+pub const FIELDS: [FieldSpec; 14] = [
     FieldSpec::required(Field::Title, "title", LEARNINGS, HEADLINE, "one line that names it"),
     FieldSpec::required(Field::Rule, "rule", HEURISTIC, HEADLINE, "the rule, in one line"),
     FieldSpec::required(Field::Name, "name", EXPERIMENT, HEADLINE, "one line that names it"),
@@ -180,6 +185,14 @@ pub const FIELDS: [FieldSpec; 13] = [
         Shape::Body,
         "",
         "when it counts as refuted",
+    ),
+    FieldSpec::optional(
+        Field::Resolves,
+        "resolves",
+        SUCCESS,
+        Shape::Id,
+        "",
+        "the whole id of the failure after which the same command worked",
     ),
 ];
 
@@ -289,8 +302,15 @@ impl Shape {
             Shape::Severity => text.parse::<Severity>().map(|_| ()),
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
             Shape::Origin => text.parse::<Origin>().map(|_| ()),
+            Shape::Id if text.is_empty() => Ok(()),
+            Shape::Id => id_in(name, text).map(|_| ()),
         }
     }
+}
+
+/// The record's id that `text`, the value of the field `name`, is.
+pub(super) fn id_in(name: &'static str, text: &str) -> Result<RecordId, Invalid> {
+    text.trim().parse().map_err(|_| Invalid::new(name, format!("the whole id of a record; {} given", quoted(text))))
 }
 
 /// An invalid field.
@@ -389,6 +409,7 @@ mod tests {
             ("confidence", "1.2"),
             ("summary", "\0"),
             ("hypothesis", " "),
+            ("resolves", "0198f3a2"),
         ] {
             let checked = FieldSpec::named(name).expect("there is one").check(text);
             assert_eq!(checked.map_err(|error| error.field), Err(name), "{text:?}");

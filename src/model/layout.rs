@@ -23,6 +23,7 @@
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
 //!     requests/                   requests to the worker, and its answers
 //!     logs/                       the worker's log
+//!     sessions/                   what agents were told, and what failed since; a log for each agent of each session
 //!     adopted/                    what the home was before its adoption
 //! ```
 //!
@@ -155,6 +156,8 @@ pub const TEMPORARY: &str = "tmp";
 pub const QUARANTINE: &str = "quarantine";
 /// The folder of the worker's log.
 pub const LOGS: &str = "logs";
+/// The folder of session logs. It is made when the first log is.
+pub const SESSIONS: &str = "sessions";
 /// The folder of requests to the worker.
 pub const REQUESTS: &str = "requests";
 /// The name suffix of a request, after its id.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confidence, Field, FieldSpec, Invalid, Kind, Severity, fields_of};
+use super::field::id_in;
+use super::{Confidence, Field, FieldSpec, Invalid, Kind, RecordId, Severity, fields_of};
 
 /// What was learned: the fields, exactly as given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Learning {
     /// The whole story in markdown; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
+    /// Of a success: the failure after which the same command worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolves: Option<RecordId>,
 }
 
 /// A rule of thumb. [`FIELDS`](super::FIELDS) has the limits.
@@ -113,6 +117,12 @@ impl Record {
             (Record::Failure(it) | Record::Success(it) | Record::Observation(it), Field::Severity) => {
                 it.severity = text.parse()?;
             }
+            (Record::Success(it), Field::Resolves) => {
+                it.resolves = Some(text)
+                    .filter(|text| !text.trim().is_empty())
+                    .map(|text| id_in("resolves", &text))
+                    .transpose()?;
+            }
             (Record::Heuristic(it), Field::Confidence) => it.confidence = text.parse()?,
             (record, field) => *record.text_mut(field).expect("the table says which kinds have the field") = text,
         }
@@ -122,6 +132,9 @@ impl Record {
     /// The record's `field` as text; `None` if its kind has no such field.
     pub fn text(&self, field: Field) -> Option<Cow<'_, str>> {
         let text: &str = match (self, field) {
+            (Record::Success(it), Field::Resolves) => {
+                return Some(it.resolves.map(|id| id.to_string()).unwrap_or_default().into());
+            }
             (Record::Failure(it) | Record::Success(it) | Record::Observation(it), field) => match field {
                 Field::Title => &it.title,
                 Field::Domain => &it.domain,
@@ -223,6 +236,7 @@ mod tests {
             Ok::<_, Invalid>(Some(match spec.shape {
                 Shape::Severity => "4".to_owned(),
                 Shape::Confidence => "0.25".to_owned(),
+                Shape::Id => "0198f3a2-7c1e-7b3d-9a4f-5566778899aa".to_owned(),
                 _ => format!("the {}", spec.name),
             }))
         };
@@ -240,7 +254,7 @@ mod tests {
                 let text = record.text(spec.field).expect("the kind has it").into_owned();
                 let written = json[spec.name].as_str().map_or_else(|| json[spec.name].to_string(), str::to_owned);
                 assert_eq!(text, written, "{kind} {}", spec.name);
-                let is_number = matches!(spec.shape, Shape::Severity | Shape::Confidence);
+                let is_number = matches!(spec.shape, Shape::Severity | Shape::Confidence | Shape::Id);
                 assert_eq!(record.clone().text_mut(spec.field).is_none(), is_number, "{kind} {}", spec.name);
             }
             assert_eq!(serde_json::from_value::<Record>(json).expect("it was just written"), record);

@@ -69,7 +69,8 @@ fn fields(front: &mut Front, record: &Record) {
         match spec.shape {
             Shape::Line { .. } => front.string(spec.name, &text),
             Shape::Severity | Shape::Confidence | Shape::Origin => front.plain(spec.name, text),
-            Shape::List { .. } | Shape::Body if text.is_empty() => {}
+            Shape::List { .. } | Shape::Body | Shape::Id if text.is_empty() => {}
+            Shape::Id => front.plain(spec.name, text),
             Shape::Body => front.string(spec.name, &text),
             Shape::List { .. } => {
                 let items: Vec<_> = tag_items(&text).collect();

@@ -324,7 +324,7 @@ mod tests {
         let secret = format!("ghp_{}", "a1B2".repeat(9));
         for kind in Kind::ALL {
             let value = |spec: &FieldSpec| {
-                let is_text = !matches!(spec.shape, Shape::Severity | Shape::Confidence);
+                let is_text = !matches!(spec.shape, Shape::Severity | Shape::Confidence | Shape::Id);
                 Ok::<_, Invalid>(is_text.then(|| secret.clone()))
             };
             let record = Record::build(kind, value).expect("every text is there");

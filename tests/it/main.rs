@@ -17,6 +17,7 @@ mod daemon;
 mod damage;
 mod durability;
 mod faults;
+mod followed;
 mod formats;
 mod git_load;
 mod guest;

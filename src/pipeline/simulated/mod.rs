@@ -40,7 +40,7 @@ use crate::home::{Home, Identity, VERSION};
 use crate::journal::{Found, Journal, Records};
 use crate::model::layout::{EXPERIMENTS_ACTIVE, IDENTITY, JOURNAL, MEMORY, PRIVATE, PRIVATE_FOLDERS, TEMPORARY};
 use crate::model::{
-    Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, Learning, Level, Record, RecordId, Request, Severity,
+    Confidence, Experiment, FileImage, Heuristic, HomeId, Intent, Learning, Level, Record, RecordId, Request,
 };
 use crate::page;
 use crate::random::seeded;
@@ -382,9 +382,9 @@ impl<'r> Life<'r> {
             _ => Record::Failure(Learning {
                 title: headline.clone(),
                 domain: "ci".to_owned(),
-                severity: Severity::DEFAULT,
                 tags: "a,b".to_owned(),
                 summary: body,
+                ..Learning::default()
             }),
         };
         world.asked.insert(headline, record.clone());

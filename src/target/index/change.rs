@@ -24,7 +24,7 @@ use super::insert::{RowImage, Statements, is_refusal};
 use super::marks::{cells, cells_of, marked, put_mark};
 use super::revive::insert;
 use super::schema::{Table, column_of, columns_of, migrate, table_of};
-use super::{Error, Index, framework};
+use super::{Error, Index, framework, resolves};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
@@ -60,6 +60,7 @@ impl Index {
                     let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
                 }
+                resolves::remember(transaction, change.of, &intent.record)?;
                 remember(transaction, change.of, &amended)
             };
             match set() {

@@ -31,6 +31,7 @@ mod open;
 mod query;
 mod read;
 mod rebuild;
+mod resolves;
 mod revive;
 mod schema;
 mod watermark;

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::schema::{column_of, columns_or_null, table_of};
-use super::{Error, Index, framework};
+use super::{Error, Index, framework, resolves};
 use crate::model::{
     Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, fields_of,
 };
@@ -107,6 +107,7 @@ impl Index {
         let read = || {
             let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
             let record = framework::exactly(&self.connection, known.id, record)?;
+            let record = resolves::exactly(&self.connection, known.id, record)?;
             // An older program's index lacks these columns until the next insertion.
             let columns = columns_or_null(&self.connection, "records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
@@ -178,7 +179,9 @@ pub(super) fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String
         ValueRef::Null => String::new(),
     };
     match spec.shape {
-        Shape::Severity | Shape::Confidence | Shape::Origin => Some(text).filter(|text| spec.check(text).is_ok()),
+        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Id => {
+            Some(text).filter(|text| spec.check(text).is_ok())
+        }
         _ => Some(text),
     }
 }

@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -104,6 +104,8 @@ const MIGRATIONS: [&str; 3] = [
      CREATE TRIGGER changes_delete AFTER DELETE ON records BEGIN INSERT INTO changes (id) VALUES (old.id); END;
      INSERT INTO indelible VALUES ('index', lower(hex(randomblob(16))))
          ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
+    // The failure that a success followed.
+    "ALTER TABLE records ADD COLUMN resolves TEXT;",
 ];
 
 /// Migrates the tables to this program's version, within a transaction that holds the write lock.

@@ -18,7 +18,9 @@ use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::trail::{self, Course, Trail};
 use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
@@ -131,6 +133,11 @@ fn one(context: &Context, event: &Event) -> Done {
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
+    if let Ok(home) = &home
+        && trail::forgets(event)
+    {
+        event.log(home).reset();
+    }
     let answer = match event.kind {
         EventKind::Start => at_start(context, &home, event.host, counted.err()),
         _ => None,
@@ -158,12 +165,16 @@ fn tried(context: &Context, event: &Event) -> Done {
         EventKind::Start => at_start(context, &home, event.host, None),
         _ => None,
     };
-    let judged = |home| context.settings(home).and_then(|settings| judged(&settings, event));
+    let judged = |home| {
+        let settings = context.settings(home)?;
+        judged(&settings, event, &Trail::of(home, event, settings.trail()))
+    };
     let done = match home.as_ref().map(judged) {
         Err(failure) => Done::lost(event, failure),
         Ok(Err(failure)) => Done::lost(event, &failure),
         Ok(Ok(Err(done))) => done,
-        Ok(Ok(Ok((requests, _)))) => {
+        Ok(Ok(Ok(Judged { requests: Err(why), .. }))) => skipped(event, why),
+        Ok(Ok(Ok(Judged { requests: Ok(requests), .. }))) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
                 format!("{} {:?}", record.kind(), record.headline())
@@ -174,11 +185,18 @@ fn tried(context: &Context, event: &Event) -> Done {
     Done { answer, ..done }
 }
 
-/// The records to make of an event, and the redaction that they have passed; or why there are none.
-type Judged = Result<(Vec<Redacted>, Redaction), Done>;
+/// What is to be done with an event.
+struct Judged {
+    /// The records to make of it, or why there are none.
+    requests: Result<Vec<Redacted>, Skipped>,
+    /// The redaction that they have passed.
+    redaction: Redaction,
+    /// What it means for the failures that are open in its session.
+    course: Course,
+}
 
-/// Judges `event`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
+/// Judges `event`, in a session with this `trail`. Fails if the settings are invalid.
+fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -187,9 +205,19 @@ fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
         return Ok(Err(Done::new(host, Outcome::Off, "hook.record is false")));
     }
     let redaction = policy::redaction_of_hook(settings)?;
-    let judged = judge(event, &settings.rules(), &redaction);
-    let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
-    Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
+    let rules = settings.rules();
+    let requests = judge(event, &rules, &redaction);
+    let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
+    let successes = std::mem::take(&mut course.successes);
+    let requests = match requests {
+        Err(why) if successes.is_empty() => Err(why),
+        requests => Ok(requests.unwrap_or_default().into_iter().chain(successes).collect()),
+    };
+    Ok(Ok(Judged { requests, redaction, course }))
+}
+
+fn skipped(event: &Event, why: Skipped) -> Done {
+    Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
 /// Records what is worth keeping of `event`.
@@ -200,25 +228,39 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
-    let (requests, redaction) = match judged(&settings, event) {
+    let trail = Trail::of(home, event, settings.trail());
+    let Judged { requests, redaction, course } = match judged(&settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(Err(done)) => return done,
         Ok(Ok(judged)) => judged,
     };
+    let requests = match requests {
+        Err(why) => {
+            trail.note(course, None);
+            return skipped(event, why);
+        }
+        Ok(requests) => requests,
+    };
     let host = Some(event.host);
+    let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
+    let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
     let mut said = Vec::new();
-    for outcome in recorder.record_redacted(requests) {
+    for (kind, outcome) in kinds.into_iter().zip(recorder.record_redacted(requests)) {
         match outcome {
-            Ok(receipt) => said.extend(receipt.path),
+            Ok(receipt) => {
+                failure = failure.or((kind == Kind::Failure).then_some(receipt.id));
+                said.extend(receipt.path);
+            }
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
+    trail.note(course, failure);
     context.count_passed(said.len());
     Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) }
 }

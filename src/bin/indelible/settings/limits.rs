@@ -8,7 +8,7 @@ pub fn is_the_users(section: &str, key: &str) -> bool {
         "history" | "log" | "redact" | "sync" => true,
         "record" => key == "provenance",
         "worker" => key == "autostart",
-        "hook" => matches!(key, "record" | "events" | "tools" | "answers"),
+        "hook" => matches!(key, "record" | "events" | "tools" | "answers" | "fix_calls" | "fix_minutes"),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indelible::fs::os;
 use indelible::hook::Rules;
+use indelible::hook::trail::Limits;
 use indelible::model::{Provenance, Severity};
 use indelible::record::Sources;
 use indelible::redact::Redactor;
@@ -64,6 +65,11 @@ impl Settings {
             events: self.hook.events.clone(),
             tools: self.hook.tools.clone(),
         }
+    }
+
+    /// How long a failure that a hook recorded waits for its command to succeed.
+    pub fn trail(&self) -> Limits {
+        Limits { calls: self.hook.fix_calls, time: Duration::from_secs(self.hook.fix_minutes * 60) }
     }
 
     /// The redactor with the built-in rules and the user's patterns.

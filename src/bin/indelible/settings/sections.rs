@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
 use serde::de::{Error as _, Unexpected};
@@ -88,6 +89,12 @@ pub struct HookSettings {
     #[serde(deserialize_with = "within::<_, _, 1, 5>")]
     pub severity: u8,
     pub answers: Vec<String>,
+    /// How many steps a failure waits for its command to succeed; 0: none is waited for.
+    #[serde(deserialize_with = "within::<_, _, 0, 500>")]
+    pub fix_calls: usize,
+    /// And how long.
+    #[serde(deserialize_with = "within::<_, _, 0, 1440>")]
+    pub fix_minutes: u64,
     /// By event, as the host spells it.
     pub events: BTreeMap<String, Filter>,
     /// By tool, as the host spells it; `mcp__*` are all with that prefix.
@@ -192,8 +199,17 @@ impl Default for LogSettings {
 impl Default for HookSettings {
     fn default() -> Self {
         let rules = Rules::default();
-        let (severity, answers) = (rules.severity.get(), rules.answers);
-        HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+        let Limits { calls, time } = Limits::default();
+        HookSettings {
+            record: true,
+            warn: true,
+            severity: rules.severity.get(),
+            answers: rules.answers,
+            fix_calls: calls,
+            fix_minutes: time.as_secs() / 60,
+            events: BTreeMap::new(),
+            tools: BTreeMap::new(),
+        }
     }
 }
 

@@ -144,6 +144,7 @@ fn record(path: &str, text: &str) -> Intent {
         severity: Severity::LEAST,
         tags: String::new(),
         summary: String::new(),
+        ..Learning::default()
     };
     Intent {
         id: RecordId::new(),

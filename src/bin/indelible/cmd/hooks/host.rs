@@ -47,7 +47,7 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
     let events: &[(&'static str, Option<&'static str>)] = match host {
         Host::Claude => &[
             ("PostToolUseFailure", every),
-            ("PostToolUse", Some("Bash|PowerShell|Task|Agent")),
+            ("PostToolUse", Some("Bash|PowerShell|Task|Agent|Edit|Write|MultiEdit|NotebookEdit")),
             ("Stop", every),
             ("SubagentStop", every),
             ("SessionStart", every),
