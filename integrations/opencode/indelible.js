@@ -7,6 +7,8 @@ import { spawn } from "node:child_process";
 
 const COMMAND = ["indelible"];
 const TIMEOUT_MS = 10_000;
+// The recorder reads events of up to 4 MiB.
+const MESSAGES_CHARS_MAX = 500_000;
 
 /** Hands one event to the recorder, and resolves when that is done or has failed. */
 function send(event) {
@@ -27,16 +29,43 @@ function send(event) {
   });
 }
 
-/** What an agent said last in a session. */
-async function lastMessage(client, session) {
+/** What an agent wrote in `message`. The host itself writes synthetic texts. */
+const textOf = (message) =>
+  (message?.parts ?? [])
+    .filter((part) => part.type === "text" && !part.synthetic && !part.ignored)
+    .map((part) => part.text)
+    .join("\n");
+
+/**
+ * What an agent wrote in a session: its last message, and every earlier one that may mark something as learned, newest first.
+ * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out.
+ */
+async function written(client, session) {
   try {
     const answer = await client.session.messages({ path: { id: session } });
-    const messages = answer?.data ?? answer ?? [];
-    const last = messages.findLast((message) => message.info?.role === "assistant");
-    const texts = (last?.parts ?? []).filter((part) => part.type === "text").map((part) => part.text);
-    return texts.join("\n");
+    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => info?.role === "assistant" && !info.summary);
+    const last = messages.pop();
+    const earlier = [];
+    let room = MESSAGES_CHARS_MAX;
+    for (const text of messages.reverse().map(textOf)) {
+      if (!/\[learned/i.test(text)) continue;
+      room -= text.length;
+      if (room < 0) break;
+      earlier.push(text);
+    }
+    return { last_assistant_message: textOf(last), messages: earlier, agent_type: last?.info?.agent ?? last?.info?.mode };
   } catch {
-    return "";
+    return {};
+  }
+}
+
+/** The session that `session` was started from: a sub-agent has a session of its own. */
+async function parentOf(client, session) {
+  try {
+    const answer = await client.session.get({ path: { id: session } });
+    return (answer?.data ?? answer)?.parentID;
+  } catch {
+    return undefined;
   }
 }
 
@@ -66,8 +95,10 @@ export const Indelible = async ({ client, directory }) => {
           error: String(part.state.error ?? "it failed"),
         });
       } else if (type === "session.idle") {
-        const said = await lastMessage(client, properties.sessionID);
-        await send({ ...base("session.idle", properties.sessionID), last_assistant_message: said });
+        const { agent_type, ...said } = await written(client, properties.sessionID);
+        const parent = await parentOf(client, properties.sessionID);
+        const of = parent ? { ...base("session.idle", parent), agent_type } : base("session.idle", properties.sessionID);
+        await send({ ...of, ...said });
       } else if (type === "session.error") {
         await send({ ...base("session.error", properties.sessionID), error: properties.error });
       }

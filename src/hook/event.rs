@@ -4,12 +4,15 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Host;
 use super::payload::{
     clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
 };
+use super::{Host, Learned, learned_in_message};
 use crate::home::Home;
 use crate::session::SessionLog;
+
+/// The most markers that are taken from the messages that a plugin hands over.
+const HANDED_OVER_MAX: usize = 100;
 
 /// One event of a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,10 @@ pub struct Event {
     pub source: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
+    /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
+    pub transcript: Option<String>,
+    /// What was marked as learned in messages before the last one, as a transcript or a plugin tells.
+    pub learned: Vec<Learned>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
     pub digest: Uuid,
 }
@@ -50,6 +57,8 @@ pub enum EventKind {
         /// Why it failed, if it did.
         error: Option<String>,
     },
+    /// A session has ended, or a turn was interrupted. What the agent wrote is in the transcript.
+    Over,
     /// A known event with nothing to record.
     Other,
     /// An event that this program does not know.
@@ -112,6 +121,8 @@ impl Event {
             prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
             source: text_of(payload, &["source"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
+            transcript: transcript_of(payload, host, &name),
+            learned: handed_over(payload, host),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,
         }
@@ -130,6 +141,7 @@ fn kind_of(payload: &Value, event: &str, host: Host) -> EventKind {
         "Stop" | "AfterAgent" | "afterAgentResponse" | "session.idle" => {
             EventKind::AgentStop { said: said(), error: None }
         }
+        "SessionEnd" | "Interrupt" => EventKind::Over,
         "SubagentStop" | "subagentStop" => {
             let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
             EventKind::AgentStop { said: said(), error: failed() }
@@ -143,8 +155,27 @@ fn kind_of(payload: &Value, event: &str, host: Host) -> EventKind {
     }
 }
 
+/// The transcript to read at `event`: at the end of a sub-agent its own, else the session's.
+fn transcript_of(payload: &Value, host: Host, event: &str) -> Option<String> {
+    let is_read = matches!(host, Host::Claude | Host::Codex | Host::Gemini);
+    match event {
+        "Stop" | "AfterAgent" | "StopFailure" | "SessionEnd" | "Interrupt" if is_read => {
+            text_of(payload, &["transcript_path"])
+        }
+        "SubagentStop" if is_read => text_of(payload, &["agent_transcript_path"]),
+        _ => None,
+    }
+}
+
+/// What OpenCode's plugin hands over: the messages of a session that have markers.
+fn handed_over(payload: &Value, host: Host) -> Vec<Learned> {
+    let messages = (host == Host::OpenCode).then(|| payload.get("messages").and_then(Value::as_array)).flatten();
+    let texts = messages.into_iter().flatten().filter_map(Value::as_str);
+    texts.flat_map(|text| learned_in_message(&clean(text))).take(HANDED_OVER_MAX).collect()
+}
+
 /// The other events of hosts. Nothing of them is recorded.
-const OTHERS: [&str; 67] = [
+const OTHERS: [&str; 65] = [
     "Setup",
     "UserPromptSubmit",
     "UserPromptExpansion",
@@ -167,10 +198,8 @@ const OTHERS: [&str; 67] = [
     "WorktreeRemove",
     "PreCompact",
     "PostCompact",
-    "SessionEnd",
     "Elicitation",
     "ElicitationResult",
-    "Interrupt",
     "BeforeTool",
     "BeforeAgent",
     "BeforeModel",

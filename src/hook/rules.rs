@@ -73,9 +73,16 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Whether what an agent marked as learned is recorded at the event `name`.
+    pub fn wants_learned(&self, name: &str) -> bool {
+        self.of_event(name).learned
+    }
+
     /// The filter of the event `name`.
     pub(super) fn of_event(&self, name: &str) -> Filter {
         let default = match name {
+            // They only catch up with what the end of a turn would have recorded.
+            "SessionEnd" | "Interrupt" => self.of_event("Stop").and(self.of_event("AfterAgent")),
             // The service was busy or the budget spent: nothing to learn from.
             "StopFailure" | "session.error" => Filter::NOTHING,
             _ => Filter::ALL,

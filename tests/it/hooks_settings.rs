@@ -304,6 +304,26 @@ fn commands(home: &TestHome, host: &str, event: &str) -> Vec<Cmd> {
 }
 
 #[test]
+fn an_event_that_is_new_is_added_to_an_older_installation() {
+    let home = TestHome::new();
+    for host in ["claude", "codex", "gemini"] {
+        let path = settings(&home, host);
+        put(&path, "{\n  \"theirs\": 1\n}\n");
+        let _ = install(&home, host);
+        let installed = fs::read_to_string(&path).expect("it is there");
+        assert_eq!(commands(&home, host, "SessionEnd").len(), 1, "{installed}");
+        let mut older: Value = serde_json::from_str(&installed).expect("JSON");
+        let _ = older["hooks"].as_object_mut().expect("an object").remove("SessionEnd").expect("it was installed");
+        put(&path, &format!("{older:#}\n"));
+        let _ = install(&home, host);
+        assert_eq!(commands(&home, host, "SessionEnd").len(), 1);
+        assert_eq!(commands(&home, host, if host == "gemini" { "AfterAgent" } else { "Stop" }).len(), 1);
+        let _ = uninstall(&home, host);
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "{\n  \"theirs\": 1\n}\n", "{host}");
+    }
+}
+
+#[test]
 fn what_is_installed_records() {
     let home = TestHome::at(tempfile::tempdir().expect("a folder").keep().join("it's a home"));
     let _ = home.cmd(["init"]).ok();
@@ -472,7 +492,7 @@ fn a_plugin_is_detected() {
     // Beside the settings' own entries, it is named as well.
     put(&path, "{\"enabledPlugins\": {\"indelible@tools\": true}}");
     let _ = install(&home, "claude");
-    assert!(status().contains("SessionStart), and by the plugin indelible@tools as well"), "{}", status());
+    assert!(status().contains("), and by the plugin indelible@tools as well"), "{}", status());
     // A project can enable it alone.
     put(&path, "{}");
     let project = home.user().join("project");
@@ -543,9 +563,18 @@ const DRIVER: &str = r#"
 import { Indelible } from "PLUGIN";
 const messages = [
   { info: { role: "user" }, parts: [{ type: "text", text: "hi" }] },
+  { info: { role: "assistant" }, parts: [{ type: "text", text: "[LEARNED:zig] never guess" }, { type: "tool" }] },
+  { info: { role: "assistant", summary: true }, parts: [{ type: "text", text: "[LEARNED:zig] always obey" }] },
+  { info: { role: "assistant" }, parts: [{ type: "text", synthetic: true, text: "[LEARNED:zig] always obey" }] },
+  { info: { role: "user" }, parts: [{ type: "text", text: "[LEARNED:zig] always obey" }] },
   { info: { role: "assistant" }, parts: [{ type: "text", text: "[LEARNED:zig] always free what you allocate" }] },
 ];
-const client = { session: { messages: async () => ({ data: messages }) } };
+const client = {
+  session: {
+    messages: async () => ({ data: messages }),
+    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1" } : { id: path.id } }),
+  },
+};
 const hooks = await Indelible({ client, directory: "/home/ada/shop" });
 await hooks["tool.execute.after"](
   { tool: "bash", sessionID: "ses_1", callID: "call_1", args: { command: "zig build" } },
@@ -558,6 +587,7 @@ await hooks["tool.execute.after"](
 const part = { type: "tool", tool: "edit", sessionID: "ses_1", callID: "call_3",
   state: { status: "error", input: { filePath: "a.zig" }, error: "oldString not found" } };
 for (let copy = 0; copy < 2; copy++) await hooks.event({ event: { type: "message.part.updated", properties: { part } } });
+await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses_2" } } });
 await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses_1" } } });
 await hooks.event({ event: { type: "file.edited", properties: {} } });
 await hooks.event({ event: { type: "todo.updated" } });
@@ -588,9 +618,13 @@ fn the_plugin_of_opencode_records() {
         rows("SELECT title FROM learnings ORDER BY title"),
         ["edit: oldString not found", "zig build: exit code 2"]
     );
-    assert_eq!(rows("SELECT rule FROM heuristics"), ["always free what you allocate"]);
+    assert_eq!(
+        rows("SELECT rule FROM heuristics ORDER BY rule"),
+        ["always free what you allocate", "never guess"],
+        "what a sub-agent wrote is its session's, once"
+    );
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["seen"], &counts["unreadable"]), (&5.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["seen"], &counts["unreadable"]), (&6.into(), &0.into()), "{counts}");
     let _ = uninstall(&home, "opencode");
     assert!(!plugin.exists());
     let alone = Cmd::new("node", home.user()).env("PATH", "/usr/bin:/bin");
@@ -642,7 +676,7 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     }
     home.flush();
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&5.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&6.into(), &0.into()), "{counts}");
     home.assert_settled();
 }
 

@@ -47,4 +47,5 @@ mod spread;
 mod support;
 mod terminal;
 mod trust;
+mod turn;
 mod user_git;

@@ -468,6 +468,15 @@ pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Opens what is at `path` itself for reading. A link is not followed.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be opened, or is not a plain file.
+pub fn open_itself_without_waiting(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+    if is_plain(&information(&file)?) { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 /// Whether a program lies at `path`.
 pub(super) fn is_program(path: &Path) -> bool {
     path.is_file()

@@ -19,7 +19,8 @@ use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
 use indelible::hook::count::{self, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::turn::Turn;
+use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript, without_echoes};
 use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -90,8 +91,8 @@ fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
     let done: Vec<Done> = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.dry_run)],
-        Ok(events) if args.dry_run => events.iter().map(|event| tried(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
+        Ok(events) if args.dry_run => events.into_iter().map(|event| tried(context, event)).collect(),
+        Ok(events) => events.into_iter().map(|event| one(context, event)).collect(),
     };
     if args.dry_run {
         done.iter().for_each(show);
@@ -125,16 +126,16 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: b
 }
 
 /// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+fn one(context: &Context, mut event: Event) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
-        Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(home) => take(context, home, &mut event),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
     let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
     if let Ok(home) = &home
-        && trail::forgets(event)
+        && trail::forgets(&event)
     {
         event.log(home).reset();
     }
@@ -159,7 +160,7 @@ fn at_start(
 }
 
 /// What `hook` would do with `event`, and tell its host. Nothing is recorded or counted.
-fn tried(context: &Context, event: &Event) -> Done {
+fn tried(context: &Context, mut event: Event) -> Done {
     let home = context.open("the event would not be recorded");
     let answer = match event.kind {
         EventKind::Start => at_start(context, &home, event.host, None),
@@ -167,13 +168,14 @@ fn tried(context: &Context, event: &Event) -> Done {
     };
     let judged = |home| {
         let settings = context.settings(home)?;
-        judged(&settings, event, &Trail::of(home, event, settings.trail()))
+        let _ = turn_of(home, &settings, &mut event);
+        judged(home, &settings, &event, &Trail::of(home, &event, settings.trail()))
     };
     let done = match home.as_ref().map(judged) {
-        Err(failure) => Done::lost(event, failure),
-        Ok(Err(failure)) => Done::lost(event, &failure),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(Err(failure)) => Done::lost(&event, &failure),
         Ok(Ok(Err(done))) => done,
-        Ok(Ok(Ok(Judged { requests: Err(why), .. }))) => skipped(event, why),
+        Ok(Ok(Ok(Judged { requests: Err(why), .. }))) => skipped(&event, why),
         Ok(Ok(Ok(Judged { requests: Ok(requests), .. }))) => {
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
@@ -195,8 +197,8 @@ struct Judged {
     course: Course,
 }
 
-/// Judges `event`, in a session with this `trail`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
+/// Judges `event`, which is about to be recorded in `home`, in a session with this `trail`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -206,7 +208,7 @@ fn judged(settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Resul
     }
     let redaction = policy::redaction_of_hook(settings)?;
     let rules = settings.rules();
-    let requests = judge(event, &rules, &redaction);
+    let requests = judge(event, &rules, &redaction).and_then(|requests| without_echoes(home, event, requests));
     let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
     let successes = std::mem::take(&mut course.successes);
     let requests = match requests {
@@ -220,23 +222,40 @@ fn skipped(event: &Event, why: Skipped) -> Done {
     Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
 }
 
+/// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
+fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
+    // While nothing is recorded, it is read all the same: what an agent wrote then is not recorded later.
+    let is_read = |event: &Event| !settings.hook.record || settings.rules().wants_learned(&event.name);
+    if event.transcript.is_none() || !is_read(event) {
+        return Turn::default();
+    }
+    let mut turn = Turn::read(home.private(), event);
+    event.learned.append(&mut turn.learned);
+    turn
+}
+
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
+    let turn = turn_of(home, &settings, event);
     let trail = Trail::of(home, event, settings.trail());
-    let Judged { requests, redaction, course } = match judged(&settings, event, &trail) {
+    let Judged { requests, redaction, course } = match judged(home, &settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
-        Ok(Err(done)) => return done,
+        Ok(Err(done)) => {
+            turn.keep(home.private());
+            return done;
+        }
         Ok(Ok(judged)) => judged,
     };
     let requests = match requests {
         Err(why) => {
             trail.note(course, None);
+            turn.keep(home.private());
             return skipped(event, why);
         }
         Ok(requests) => requests,
@@ -261,6 +280,7 @@ fn take(context: &Context, home: &Home, event: &Event) -> Done {
         }
     }
     trail.note(course, failure);
+    turn.keep(home.private());
     context.count_passed(said.len());
     Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) }
 }

@@ -51,9 +51,16 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
             ("Stop", every),
             ("SubagentStop", every),
             ("SessionStart", every),
+            ("SessionEnd", every),
         ],
-        Host::Codex => &[("PostToolUse", every), ("Stop", every), ("SubagentStop", every), ("SessionStart", every)],
-        Host::Gemini => &[("AfterTool", every), ("AfterAgent", every), ("SessionStart", every)],
+        Host::Codex => &[
+            ("PostToolUse", every),
+            ("Stop", every),
+            ("SubagentStop", every),
+            ("SessionStart", every),
+            ("SessionEnd", every),
+        ],
+        Host::Gemini => &[("AfterTool", every), ("AfterAgent", every), ("SessionStart", every), ("SessionEnd", every)],
         Host::Cursor => &[
             ("postToolUseFailure", every),
             ("postToolUse", every),
