@@ -6,27 +6,42 @@
 import { spawn } from "node:child_process";
 
 const COMMAND = ["indelible"];
+// When agents are told of what was recorded: "start", "failure", both with a comma between, or nothing.
+const CONTEXT = "";
 const TIMEOUT_MS = 10_000;
 // The recorder reads events of up to 4 MiB.
 const MESSAGES_CHARS_MAX = 500_000;
 
-/** Hands one event to the recorder, and resolves when that is done or has failed. */
+/** Hands one event to the recorder, and resolves to what it tells the agent, if anything. */
 function send(event) {
   return new Promise((resolve) => {
     try {
       const [program, ...words] = COMMAND;
-      const child = spawn(program, [...words, "hook", "--host", "opencode", "--installed"], {
-        stdio: ["pipe", "ignore", "ignore"],
+      const context = CONTEXT ? ["--context", CONTEXT] : [];
+      const child = spawn(program, [...words, "hook", "--host", "opencode", ...context, "--installed"], {
+        stdio: ["pipe", "pipe", "ignore"],
         timeout: TIMEOUT_MS,
       });
-      child.on("error", resolve);
-      child.on("exit", resolve);
+      let answer = "";
+      child.stdout.setEncoding("utf8");
+      child.stdout.on("data", (text) => (answer += text));
+      child.on("error", () => resolve());
+      child.on("close", () => resolve(toldIn(answer)));
       child.stdin.on("error", () => {});
       child.stdin.end(JSON.stringify({ host: "opencode", ...event }));
     } catch {
       resolve();
     }
   });
+}
+
+/** What `answer`, the recorder's, tells the agent. */
+function toldIn(answer) {
+  try {
+    return JSON.parse(answer).hookSpecificOutput?.additionalContext;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What an agent wrote in `message`. The host itself writes synthetic texts. */
@@ -71,9 +86,17 @@ async function parentOf(client, session) {
 
 export const Indelible = async ({ client, directory }) => {
   const base = (name, session) => ({ hook_event_name: name, session_id: session, cwd: directory });
+  // What each session was told at its start. The host asks again at every step, and gets the same each time.
+  const told = new Map();
   return {
+    "experimental.chat.system.transform": async (input, output) => {
+      const session = input?.sessionID ?? "";
+      if (!told.has(session)) told.set(session, send(base("session.created", session)));
+      const text = await told.get(session);
+      if (text) output?.system?.push(text);
+    },
     "tool.execute.after": async (input, output) => {
-      await send({
+      const text = await send({
         ...base("tool.execute.after", input.sessionID),
         tool_name: input.tool,
         tool_use_id: input.callID,
@@ -81,6 +104,8 @@ export const Indelible = async ({ client, directory }) => {
         // All else that is in `metadata` repeats the output or holds whole files.
         tool_response: { output: output?.output, metadata: { exit: output?.metadata?.exit } },
       });
+      // The model gets it as the end of the output.
+      if (text && typeof output?.output === "string") output.output += `\n${text}\n`;
     },
     event: async ({ event }) => {
       const { type, properties = {} } = event;

@@ -33,6 +33,8 @@ pub struct Event {
     pub prompt: Option<String>,
     /// Why a session starts: `startup`, `resume`, `clear`, `compact`, `fork`.
     pub source: Option<String>,
+    /// The session that this one was forked from, if the host names it.
+    pub parent: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
     /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
@@ -120,6 +122,7 @@ impl Event {
             agent_id: text_of(payload, &["agent_id", "subagent_id"]),
             prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
             source: text_of(payload, &["source"]),
+            parent: text_of(payload, &["parent_session_id", "parentSessionId", "forked_from", "parent_session"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             transcript: transcript_of(payload, host, &name),
             learned: handed_over(payload, host),

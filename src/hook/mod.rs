@@ -15,6 +15,7 @@
 //! 3. Every text is redacted before a title, a path, a key or an excerpt is made of it. So [`judge`] returns [`Redacted`]
 //!    requests, and [`Recorder::record_redacted`](crate::record::Recorder::record_redacted) takes them.
 
+pub mod answer;
 mod checkout;
 mod compose;
 mod context;

@@ -19,6 +19,7 @@
 //!     journal.json  journal/      the journal's id; its segments, `<number>.log`
 //!     pointer.json                where the branch of a user's repository was moved
 //!     hooks.tally  hooks.error    what became of hook events
+//!     known.bin                   known failures, for hooks; made from the index
 //!     tmp/                        temporary files; `elsewhere-*` names folders on other file systems
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
 //!     requests/                   requests to the worker, and its answers
@@ -146,6 +147,8 @@ pub const POINTER: &str = "pointer.json";
 pub const HOOKS_TALLY: &str = "hooks.tally";
 /// The last error of a hook.
 pub const HOOKS_ERROR: &str = "hooks.error";
+/// The file of known failures.
+pub const KNOWN: &str = "known.bin";
 /// By this token the user's list of trusted homes knows a home.
 pub const TRUST_TOKEN: &str = "token";
 /// The folder of the journal's segments.

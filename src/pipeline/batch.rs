@@ -168,8 +168,9 @@ impl Pipeline<'_> {
                 }
                 Ok(Outcome::NOTHING)
             }
-            Some(Committed::New { commit, records, .. }) => {
+            Some(Committed::New { commit, records, stands, .. }) => {
                 self.stored = end;
+                self.note_for_search(commit, stands);
                 if !self.state.committed {
                     self.note(None)?;
                 }

@@ -161,6 +161,9 @@ impl Pipeline<'_> {
         if let Some(search) = &mut self.search {
             search.changed();
         }
+        if let Some(known) = &mut self.known {
+            known.changed();
+        }
         self.counts.rows_inserted += batch.done.rows_inserted;
         self.counts.parked += batch.done.parked;
         inserted?;

@@ -10,8 +10,9 @@
 //!
 //! [`View`] is a home at one moment. `pending` reads the journal, `files` the records' files where there is no index,
 //! `lookup` resolves what a person calls a record by, `names` says which names records have. `list`, `retracted`, `show`,
-//! `search` and `recall` are what the commands of these names answer.
+//! `search` and `recall` are what the commands of these names answer. `brief` reads what a pack needs, within bounds.
 
+mod brief;
 mod files;
 mod list;
 mod lookup;
@@ -24,6 +25,7 @@ mod search;
 mod show;
 mod view;
 
+pub use brief::{Brief, Briefs};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;

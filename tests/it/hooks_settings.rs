@@ -100,6 +100,61 @@ fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).expect("it is there").map(name).collect()
 }
 
+/// What is installed of when agents are told of what was recorded: the words after `--context`, each once.
+fn context_of(text: &str) -> Vec<String> {
+    let text = text.replace(['"', ',', '\n'], " ");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut found: Vec<String> = Vec::new();
+    for (at, word) in words.iter().enumerate().filter(|(_, word)| **word == "--context") {
+        let names: Vec<&str> =
+            words[at + 1..].iter().copied().take_while(|it| ["start", "failure"].contains(it)).collect();
+        assert!(!names.is_empty(), "{word} without a value");
+        if !found.contains(&names.join(",")) {
+            found.push(names.join(","));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_agents_are_told_is_shown_and_an_older_installation_stays_as_it_is() {
+    let home = TestHome::new();
+    for host in HOSTS {
+        let path = settings(&home, host);
+        let text = || fs::read_to_string(&path).expect("it is there");
+        let shown = hooks(&home, &["install", host, "--dry-run"]).ok();
+        assert!(shown.stdout.contains("--context") && shown.stdout.contains("start,failure"), "{shown}");
+        let said = install(&home, host).stdout;
+        assert!(said.contains("indelible config set hook.context '[]'"), "{said}");
+        let with = text();
+        assert_eq!(context_of(&with), ["start,failure"], "{with}");
+        let is_of_subagents = ["claude", "codex"].contains(&host);
+        assert_eq!(with.contains("SubagentStart"), is_of_subagents, "{with}");
+        let _ = hooks(&home, &["install", host, "--yes", "--context", "failure"]).ok();
+        assert_eq!(context_of(&text()), ["failure"], "{}", text());
+        assert!(!text().contains("SubagentStart"), "{}", text());
+        let again = install(&home, host);
+        assert!(again.stdout.contains("nothing to change"), "what was asked for stays: {again}");
+        let said = hooks(&home, &["install", host, "--yes", "--context", "none"]).ok().stdout;
+        assert!(said.contains(&format!("indelible hooks install {host} --context start,failure")), "{said}");
+        assert!(!text().contains("--context"), "as an older version installed it: {}", text());
+        let again = install(&home, host);
+        assert!(again.stdout.contains("nothing to change"), "{again}");
+        let _ = uninstall(&home, host);
+        assert!(!path.exists());
+    }
+    let plugin = settings(&home, "opencode");
+    let of_plugin = |args: &[&str]| {
+        let _ = hooks(&home, &[&["install", "opencode", "--yes"], args].concat()).ok();
+        let text = fs::read_to_string(&plugin).expect("it is there");
+        text.lines().find(|line| line.starts_with("const CONTEXT = ")).expect("it says so").to_owned()
+    };
+    assert_eq!(of_plugin(&[]), "const CONTEXT = \"start,failure\";");
+    assert_eq!(of_plugin(&["--context", "none"]), "const CONTEXT = \"\";");
+    assert_eq!(of_plugin(&[]), "const CONTEXT = \"\";");
+    let _ = hooks(&home, &["install", "claude", "--context", "sometimes"]).run().exits(64);
+}
+
 #[test]
 fn what_was_changed_since_stays_changed() {
     let home = TestHome::new();
@@ -591,6 +646,11 @@ await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses
 await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses_1" } } });
 await hooks.event({ event: { type: "file.edited", properties: {} } });
 await hooks.event({ event: { type: "todo.updated" } });
+for (let step = 0; step < 2; step++) {
+  const output = { system: ["theirs"] };
+  await hooks["experimental.chat.system.transform"]({ sessionID: "ses_2" }, output);
+  console.log(JSON.stringify(output.system));
+}
 "#;
 
 #[test]
@@ -606,8 +666,16 @@ fn the_plugin_of_opencode_records() {
     fs::copy(&plugin, &module).expect("it was installed");
     let driver = home.user().join("driver.mjs");
     put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
+    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--origin", "person", "--json"];
+    let rule = home.cmd(rule).ok().receipt();
+    let promote = "UPDATE heuristics SET is_golden = 1";
+    assert_eq!(home.index().execute(promote, []).expect("it can be written"), 1);
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
-    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{outcome}");
+    let steps: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!((steps.len(), outcome.stderr.as_str()), (2, ""), "{outcome}");
+    assert_eq!(steps[0], steps[1], "the host's cache holds");
+    let system: Vec<String> = serde_json::from_str(steps[0]).expect("a list of texts");
+    assert!(system.len() == 2 && system[0] == "theirs" && system[1].contains(&rule.id[28..]), "{system:?}");
     home.flush();
     let rows = |sql: &str| -> Vec<String> {
         let index = home.index();
@@ -620,7 +688,7 @@ fn the_plugin_of_opencode_records() {
     );
     assert_eq!(
         rows("SELECT rule FROM heuristics ORDER BY rule"),
-        ["always free what you allocate", "never guess"],
+        ["Free it", "always free what you allocate", "never guess"],
         "what a sub-agent wrote is its session's, once"
     );
     let counts = home.status()["hooks"].clone();
@@ -638,7 +706,7 @@ fn the_plugin_of_opencode_records() {
     let outcome = alone.args([&driver]).ok();
     assert_eq!(
         (outcome.stdout.as_str(), outcome.stderr.as_str()),
-        ("", ""),
+        ("[\"theirs\"]\n[\"theirs\"]\n", ""),
         "without the program the session goes on: {outcome}"
     );
 }

@@ -25,8 +25,11 @@ mod hook;
 mod hooks_settings;
 mod hostile;
 mod identity;
+mod known;
 mod manual;
 mod output;
+#[cfg(target_os = "linux")]
+mod pack;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]

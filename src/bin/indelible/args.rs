@@ -224,6 +224,9 @@ pub enum Command {
     /// Say what happened the last times that a command failed or an error came, and what followed
     #[command(after_help = args::RECALL)]
     Recall(args::RecallArgs),
+    /// Print what a session that starts in this folder is told
+    #[command(after_help = args::CONTEXT)]
+    Context(args::ContextArgs),
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
@@ -430,6 +433,9 @@ pub struct HookArgs {
     /// Only show what the event would record (on stderr) and tell (on stdout); record and count nothing
     #[arg(long, visible_alias = "explain")]
     pub dry_run: bool,
+    /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it
+    #[arg(long, value_name = "WHEN")]
+    pub context: Option<String>,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing
     #[arg(long, hide = true)]
     pub installed: bool,
@@ -466,12 +472,26 @@ pub struct HooksArgs {
     /// The project [default: this folder]
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub dir: Option<PathBuf>,
+    /// When agents are told of what was recorded [default: start,failure for a new installation, else as before]
+    #[arg(long, value_enum, value_name = "WHEN", value_delimiter = ',')]
+    pub context: Vec<ContextName>,
     /// Make the change without asking
     #[arg(long)]
     pub yes: bool,
     /// Only show the change
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// When agents are told of what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ContextName {
+    /// When a session starts
+    Start,
+    /// When something fails that failed before
+    Failure,
+    /// Never
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ mod policy;
 mod program;
 mod prompt;
 mod reading;
+mod recalled;
 mod recorder_args;
 mod settings;
 mod usage;

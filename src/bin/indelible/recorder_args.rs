@@ -96,8 +96,10 @@ impl Line {
     }
 
     fn hook(mut self) -> Option<Args> {
-        let host = self.take("--host").map(OsString::into_string).transpose().ok()?;
-        let args = HookArgs { host, dry_run: self.switch("--dry-run"), installed: self.switch("--installed") };
+        let mut text = |flag| self.take(flag).map(OsString::into_string).transpose().ok();
+        let (host, context) = (text("--host")?, text("--context")?);
+        let (dry_run, installed) = (self.switch("--dry-run"), self.switch("--installed"));
+        let args = HookArgs { host, dry_run, context, installed };
         self.args(Command::Hook(args))
     }
 
@@ -151,6 +153,7 @@ mod tests {
             &["record", "experiment", "--failure-criteria", "f", "--key", "k"],
             &["hook"],
             &["--home", "h", "hook", "--host", "claude", "--installed"],
+            &["hook", "--host", "claude", "--context", "start,failure", "--installed"],
             &["hook", "--dry-run", "--json"],
         ] {
             assert!(read_words(words).is_some(), "left to clap: {words:?}");
@@ -187,6 +190,7 @@ mod tests {
             "--project",
             "--cwd",
             "--host",
+            "--context",
             "--set",
             "--nope",
         ];

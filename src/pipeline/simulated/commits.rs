@@ -168,9 +168,12 @@ impl World {
         if !has_changed && pages == 0 {
             return Committed::Nothing;
         }
+        let parent = (self.history.commits > 0).then(|| CommitId::numbered(self.history.commits).bytes());
         self.history.commits += 1;
         self.history.position = Some((journal, batch.end));
-        Committed::New { commit: CommitId::numbered(self.history.commits), records, pages }
+        let commit = CommitId::numbered(self.history.commits);
+        let stands = history::Standing { parent, tree: commit.bytes(), at: jiff::Timestamp::UNIX_EPOCH };
+        Committed::New { commit, records, pages, stands }
     }
 }
 

@@ -174,7 +174,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error> {
         let read = || {
-            let columns = super::schema::columns_or_null(&self.connection, "records", &["revision", "amended"])?;
+            let columns = self.columns_or_null("records", &["revision", "amended"])?;
             let sql = format!("SELECT {columns} FROM records WHERE id = ?1");
             let texts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let found: Option<(Option<String>, Option<String>)> =

@@ -11,6 +11,9 @@
 //! | before the transaction is committed | the old tables (SQLite rolls back) | the next insertion, or `init` |
 //! | after it | the new tables; after a power cut perhaps the old ones | the same |
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Error, Index, changes};
@@ -310,12 +313,48 @@ pub(crate) fn columns_or_null(
     table: &str,
     columns: &[&str],
 ) -> Result<String, rusqlite::Error> {
-    let there = columns_of(connection, table)?;
+    Ok(selected(&columns_of(connection, table)?, table, columns))
+}
+
+/// As [`columns_or_null`], of a table that has the columns `there`.
+fn selected(there: &[String], table: &str, columns: &[&str]) -> String {
     let one = |column: &&str| match there.iter().any(|it| it == column) {
         true => format!("{table}.{column}"),
         false => "NULL".to_owned(),
     };
-    Ok(columns.iter().map(one).collect::<Vec<_>>().join(", "))
+    columns.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The columns of tables, remembered while one transaction reads: to ask for them costs more than to read a row.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    of: RefCell<BTreeMap<String, Vec<String>>>,
+    remembers: Cell<bool>,
+}
+
+impl Columns {
+    /// From now on the tables stay as they are, for as long as the connection is open.
+    pub(super) fn remember(&self) {
+        self.remembers.set(true);
+    }
+
+    /// As [`columns_or_null`].
+    pub(super) fn or_null(
+        &self,
+        connection: &Connection,
+        table: &str,
+        columns: &[&str],
+    ) -> Result<String, rusqlite::Error> {
+        if let Some(there) = self.of.borrow().get(table) {
+            return Ok(selected(there, table, columns));
+        }
+        let there = columns_of(connection, table)?;
+        let selected = selected(&there, table, columns);
+        if self.remembers.get() {
+            self.of.borrow_mut().insert(table.to_owned(), there);
+        }
+        Ok(selected)
+    }
 }
 
 #[cfg(test)]

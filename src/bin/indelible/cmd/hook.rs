@@ -10,6 +10,9 @@
 //! Where `worker.autostart` is set, a hook that has recorded something starts a worker if none runs, once the host has its
 //! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
 
+mod dry_run;
+mod start;
+
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -17,10 +20,12 @@ use std::time::{Duration, Instant};
 use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
-use indelible::hook::count::{self, Outcome, Unreadable};
+use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
 use indelible::hook::turn::Turn;
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript, without_echoes};
+use indelible::hook::{
+    Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript, without_echoes,
+};
 use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
@@ -30,6 +35,7 @@ use serde_json::{Value, json};
 use super::{Context, autostart};
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
+use crate::recalled::{Asked, Recalled};
 use crate::settings::Settings;
 use crate::{lost, output, policy};
 
@@ -49,7 +55,9 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
     let done = said.unwrap_or_else(|_| {
-        let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
+        let panicked = || {
+            count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
+        };
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         Vec::new()
     });
@@ -68,6 +76,7 @@ struct Done {
     outcome: Outcome,
     explanation: String,
     answer: Option<Value>,
+    note: Option<Note>,
     /// Whether something was recorded, and hooks may start a worker to commit it.
     starts: bool,
     /// The home that it was recorded in.
@@ -76,7 +85,18 @@ struct Done {
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None, starts: false, home: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, note: None, starts: false, home: None }
+    }
+
+    /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
+    fn told(self, recalled: Recalled, home: &Home, event: &Event) -> Done {
+        match recalled {
+            Recalled::Text { text, key } if event.log(home).tell_once(&key) => {
+                Done { answer: answer::beside_result(event, &text), note: Some(Note::Told), ..self }
+            }
+            Recalled::Odd(_) => Done { note: Some(Note::OddKnown), ..self },
+            Recalled::Nothing | Recalled::Text { .. } => self,
+        }
     }
 
     /// An `event` that was lost to `failure`, unless there was nothing in it to record.
@@ -89,35 +109,25 @@ impl Done {
 
 fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
+    let installed = args.context.as_deref();
     let done: Vec<Done> = match read_events(host) {
         Err(unread) => vec![unreadable(context, host, &unread, args.dry_run)],
-        Ok(events) if args.dry_run => events.into_iter().map(|event| tried(context, event)).collect(),
-        Ok(events) => events.into_iter().map(|event| one(context, event)).collect(),
+        Ok(events) if args.dry_run => {
+            events.into_iter().map(|event| dry_run::tried(context, event, installed)).collect()
+        }
+        Ok(events) => events.into_iter().map(|event| one(context, event, installed)).collect(),
     };
     if args.dry_run {
-        done.iter().for_each(show);
+        done.iter().for_each(dry_run::show);
     }
     done
-}
-
-/// Shows on stderr what would become of an event, and what the host would be told.
-fn show(done: &Done) {
-    let what = match done.outcome {
-        Outcome::Recorded => format!("would record {}", done.explanation),
-        Outcome::Failed => format!("would fail: {}", done.explanation),
-        other => format!("would record nothing ({}): {}", other.word(), done.explanation),
-    };
-    let host = done.host.map_or("unknown host", Host::name);
-    let told = done.answer.as_ref().map_or("nothing".into(), Value::to_string);
-    let shown = format!("{host}: {what}\n{host}: would tell {told}\n");
-    output::write(Stream::Errors, &indelible::model::text::visible(&shown));
 }
 
 /// Counts input that is not an event, and keeps it for a person. In a dry run, it does neither.
 fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
     if !dry_run {
-        count_one(context, host, done.outcome, None);
+        count_one(context, &done, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
         }
@@ -125,66 +135,46 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: b
     done
 }
 
-/// Records and counts `event`.
-fn one(context: &Context, mut event: Event) -> Done {
+/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
+fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
         Err(failure) => Done::lost(&event, failure),
-        Ok(home) => take(context, home, &mut event),
+        Ok(home) => take(context, home, &mut event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-    let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
+    let counted = count_in(home.as_ref().ok(), &done, error);
     if let Ok(home) = &home
         && trail::forgets(&event)
     {
         event.log(home).reset();
     }
-    let answer = match event.kind {
-        EventKind::Start => at_start(context, &home, event.host, counted.err()),
-        _ => None,
-    };
+    let answer = at_start(context, &home, &event, counted.err(), installed, true).or(done.answer);
     Done { answer, home: home.ok(), ..done }
 }
 
-/// What the host is told when a session starts. `uncounted` is why that could not be counted in the home.
+/// What is told at `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
+/// `is_noted`, the session's log notes what was told.
 fn at_start(
     context: &Context,
     home: &Result<Home, Failure>,
-    host: Host,
+    event: &Event,
     uncounted: Option<indelible::fs::Error>,
+    installed: Option<&str>,
+    is_noted: bool,
 ) -> Option<Value> {
-    match home {
-        Err(failure) => told(&[reason(failure)], host),
-        Ok(home) => warning(context, home, host, uncounted),
-    }
-}
-
-/// What `hook` would do with `event`, and tell its host. Nothing is recorded or counted.
-fn tried(context: &Context, mut event: Event) -> Done {
-    let home = context.open("the event would not be recorded");
-    let answer = match event.kind {
-        EventKind::Start => at_start(context, &home, event.host, None),
-        _ => None,
+    let notice = match home {
+        _ if event.kind != EventKind::Start => String::new(),
+        Err(failure) => notice(&[reason(failure)]),
+        Ok(home) => warning(context, home, uncounted),
     };
-    let judged = |home| {
-        let settings = context.settings(home)?;
-        let _ = turn_of(home, &settings, &mut event);
-        judged(home, &settings, &event, &Trail::of(home, &event, settings.trail()))
-    };
-    let done = match home.as_ref().map(judged) {
-        Err(failure) => Done::lost(&event, failure),
-        Ok(Err(failure)) => Done::lost(&event, &failure),
-        Ok(Ok(Err(done))) => done,
-        Ok(Ok(Ok(Judged { requests: Err(why), .. }))) => skipped(&event, why),
-        Ok(Ok(Ok(Judged { requests: Ok(requests), .. }))) => {
-            let said = requests.iter().map(|it| {
-                let record = &it.request().record;
-                format!("{} {:?}", record.kind(), record.headline())
-            });
-            Done::new(Some(event.host), Outcome::Recorded, said.collect::<Vec<_>>().join("; "))
-        }
-    };
-    Done { answer, ..done }
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
+        // Damaged settings may switch it off.
+        let settings = context.settings(home).ok()?;
+        Some(start::told(home, &settings, event, installed, is_noted))
+    });
+    start::answer(event, &[pack.unwrap_or_default(), notice])
 }
 
 /// What is to be done with an event.
@@ -197,7 +187,7 @@ struct Judged {
     course: Course,
 }
 
-/// Judges `event`, which is about to be recorded in `home`, in a session with this `trail`. Fails if the settings are invalid.
+/// Judges `event`, in a session of `home` with this `trail`. Fails if the settings are invalid.
 fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
@@ -208,7 +198,8 @@ fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) ->
     }
     let redaction = policy::redaction_of_hook(settings)?;
     let rules = settings.rules();
-    let requests = judge(event, &rules, &redaction).and_then(|requests| without_echoes(home, event, requests));
+    let requests = judge(event, &rules, &redaction);
+    let requests = requests.and_then(|requests| without_echoes(home, event, requests));
     let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
     let successes = std::mem::take(&mut course.successes);
     let requests = match requests {
@@ -235,7 +226,7 @@ fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
 }
 
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
@@ -254,13 +245,14 @@ fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
     };
     let requests = match requests {
         Err(why) => {
-            trail.note(course, None);
             turn.keep(home.private());
+            trail.note(course, None);
             return skipped(event, why);
         }
         Ok(requests) => requests,
     };
     let host = Some(event.host);
+    let asked = Asked::of(&settings, event, &requests, installed);
     let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
     let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
@@ -279,17 +271,21 @@ fn take(context: &Context, home: &Home, event: &mut Event) -> Done {
             }
         }
     }
-    trail.note(course, failure);
     turn.keep(home.private());
+    trail.note(course, failure);
     context.count_passed(said.len());
-    Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) }
+    let done = Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) };
+    match asked {
+        Some(asked) => done.told(asked.look(home, &settings), home, event),
+        None => done,
+    }
 }
 
-/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
 /// session could not be counted in the home.
-fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
+fn warning(context: &Context, home: &Home, uncounted: Option<indelible::fs::Error>) -> String {
     let needs = match context.settings(home) {
-        Ok(settings) if !settings.hook.warn => return None,
+        Ok(settings) if !settings.hook.warn => return String::new(),
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
@@ -301,30 +297,26 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     };
     let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
-    told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
+    notice(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>())
 }
 
-/// `needs` as an answer that `host` understands; `None` without needs.
-fn told(needs: &[String], host: Host) -> Option<Value> {
+/// The notice about `needs`; empty without needs.
+fn notice(needs: &[String]) -> String {
     if needs.is_empty() {
-        return None;
+        return String::new();
     }
     let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
-    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
-    Some(match host {
-        Host::Cursor => json!({ "additional_context": text }),
-        _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),
-    })
+    indelible::model::text::shortened(&text, WARNING_CHARS_MAX).into_owned()
 }
 
 fn reason(failure: &Failure) -> String {
     [failure.what.as_str()].into_iter().chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>().join(": ")
 }
 
-fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Option<&str>) {
+fn count_one(context: &Context, done: &Done, error: Option<&str>) {
     let home = context.open("the event was not counted");
-    let _ = count_in(home.as_ref().ok(), host, outcome, error);
+    let _ = count_in(home.as_ref().ok(), done, error);
 }
 
 /// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
@@ -332,25 +324,21 @@ fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Opt
 ///
 /// # Errors
 /// Why the home could not be written.
-fn count_in(
-    home: Option<&Home>,
-    host: Option<Host>,
-    outcome: Outcome,
-    error: Option<&str>,
-) -> Result<(), indelible::fs::Error> {
+fn count_in(home: Option<&Home>, done: &Done, error: Option<&str>) -> Result<(), indelible::fs::Error> {
+    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note);
     let remembered = |folder: &Dir| error.map_or(Ok(()), |error| count::remember(folder, error));
     let Some(home) = home else {
         if let Some(folder) = lost::make() {
-            let _ = count::count(&folder, host, outcome);
+            let _ = count(&folder);
             let _ = remembered(&folder);
         }
         return Ok(());
     };
-    let counted = count::count(home.private(), host, outcome);
+    let counted = count(home.private());
     if counted.is_err()
         && let Some(folder) = lost::make()
     {
-        let _ = count::count(&folder, host, outcome);
+        let _ = count(&folder);
         let _ = remembered(&folder);
     } else if remembered(home.private()).is_err()
         && let Some(folder) = lost::make()

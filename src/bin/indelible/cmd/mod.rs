@@ -5,6 +5,7 @@ mod autostart;
 mod batch;
 pub mod complete;
 mod config;
+mod context;
 mod demo;
 mod flush;
 mod hook;
@@ -150,6 +151,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
+        Command::Context(args) => context::run(&context, &args),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),

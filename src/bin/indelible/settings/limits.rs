@@ -1,14 +1,14 @@
 //! What a home's own file may not decide: it may have come from another user.
 
 /// Whether only the user decides the setting `section.key`, in every home: it names a program, starts something, signs
-/// commits, names this machine, is about logs, decides what hooks record or which provenance is kept, or could weaken
+/// commits, names this machine, is about logs, decides what hooks record or tell or which provenance is kept, or could weaken
 /// redaction.
 pub fn is_the_users(section: &str, key: &str) -> bool {
     match section {
         "history" | "log" | "redact" | "sync" => true,
         "record" => key == "provenance",
         "worker" => key == "autostart",
-        "hook" => matches!(key, "record" | "events" | "tools" | "answers" | "fix_calls" | "fix_minutes"),
+        "hook" => matches!(key, "record" | "events" | "tools" | "answers" | "context" | "fix_calls" | "fix_minutes"),
         _ => false,
     }
 }

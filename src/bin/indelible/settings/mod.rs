@@ -31,7 +31,7 @@ pub use layers::{Origin, Own, Setting, value_like};
 pub use limits::{home_max, is_the_users};
 pub use options::{milliseconds, seconds};
 pub use sections::{
-    HistorySettings, HookSettings, JournalSettings, LogSettings, RecordSettings, RedactSettings, SyncSettings,
+    HistorySettings, HookSettings, JournalSettings, LogSettings, RecordSettings, RedactSettings, SyncSettings, Telling,
     WorkerSettings,
 };
 

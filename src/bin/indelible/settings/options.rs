@@ -53,8 +53,12 @@ impl Settings {
 
     /// How provenance is completed and which of it is kept, in a process with the provenance `process`.
     pub fn sources(&self, process: Provenance, project_ids: Option<PathBuf>) -> Sources {
-        let label = Some(self.sync.name.trim()).filter(|name| !name.is_empty());
-        Sources { process, project_ids, host: label.map(str::to_owned), kept: self.record.provenance.clone() }
+        Sources { process, project_ids, host: self.label().map(str::to_owned), kept: self.record.provenance.clone() }
+    }
+
+    /// The label of this machine, if it has one.
+    pub fn label(&self) -> Option<&str> {
+        Some(self.sync.name.trim()).filter(|name| !name.is_empty())
     }
 
     /// What hooks record.

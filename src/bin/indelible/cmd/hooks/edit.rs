@@ -16,6 +16,8 @@ use super::layout::{Json, Place, Style, in_line, removed};
 
 /// The flag of `hook` that says who put it there.
 pub const MARK: &str = "--installed";
+/// The flag of `hook` that says when agents are told of what was recorded.
+pub const CONTEXT: &str = "--context";
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -115,6 +117,24 @@ pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     let root = parse(split_mark(text).1)?;
     let _ = hooks_of(&root)?;
     Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
+}
+
+/// When agents are told of what was recorded, as the first entry of indelible's in `text` says; `None` without an entry.
+///
+/// # Errors
+/// [`Broken`].
+pub fn context(text: &str) -> Result<Option<Vec<String>>, Broken> {
+    let root = parse(split_mark(text).1)?;
+    let _ = hooks_of(&root)?;
+    let lists = all_hooks(&root).flat_map(|(_, hooks)| &hooks.properties).filter_map(|it| it.value.as_array());
+    let entries = lists.flat_map(|list| &list.elements);
+    let mut handlers =
+        entries.flat_map(|entry| handlers(entry).map_or(std::slice::from_ref(entry), |group| &group.elements));
+    let Some(handler) = handlers.find(|handler| is_ours(handler)) else { return Ok(None) };
+    let words = words(handler);
+    let value = words.iter().position(|word| word == CONTEXT).and_then(|at| words.get(at + 1));
+    let names = value.map(|value| value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect());
+    Ok(Some(names.unwrap_or_default()))
 }
 
 /// As [`ours`], but only entries that the host sees.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use indelible::hook::Host;
 
-use super::edit::{self, Entry, MARK};
+use super::edit::{self, CONTEXT, Entry, MARK};
 use super::layout::Json;
+use crate::settings::Telling;
 
 /// The host's timeout for indelible's hook, in seconds. The hook needs some milliseconds.
 const TIMEOUT_S: u32 = 10;
@@ -14,11 +15,22 @@ const TIMEOUT_S: u32 = 10;
 const PLUGIN: &str = include_str!("../../../../../integrations/opencode/indelible.js");
 /// The placeholder in the plugin's text for the command that it calls.
 const PLUGIN_COMMAND: &str = "const COMMAND = [\"indelible\"];";
+/// The same for when agents are told of what was recorded.
+const PLUGIN_CONTEXT: &str = "const CONTEXT = \"\";";
 
 /// The program that a hook calls, and the home, if one was named.
+#[derive(Default)]
 pub struct Call {
     pub program: String,
     pub home: Option<String>,
+    /// When agents are told of what was recorded: names of [`Telling`].
+    pub context: Vec<String>,
+}
+
+impl Call {
+    fn tells_at_start(&self) -> bool {
+        self.context.iter().any(|name| name == Telling::Start.name())
+    }
 }
 
 /// The file that `host` reads hooks from, in all of a user's sessions, or only in the project at `project`.
@@ -79,7 +91,12 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
         };
         Entry { event, value }
     };
-    events.iter().map(entry).collect()
+    // A sub-agent's start has nothing to record.
+    let subagents: &[(&'static str, Option<&'static str>)] = match host {
+        Host::Claude | Host::Codex if call.tells_at_start() => &[("SubagentStart", every)],
+        _ => &[],
+    };
+    events.iter().chain(subagents).map(entry).collect()
 }
 
 fn handler(host: Host, call: &Call) -> Json {
@@ -109,8 +126,10 @@ fn text(text: impl Into<String>) -> Json {
 
 fn words(host: Host, call: &Call) -> Vec<String> {
     let home = call.home.iter().flat_map(|home| ["--home".to_owned(), home.clone()]);
-    let hook = ["hook", "--host", host.name(), MARK].map(str::to_owned);
-    [call.program.clone()].into_iter().chain(home).chain(hook).collect()
+    let hook = ["hook", "--host", host.name()].map(str::to_owned);
+    let context = (!call.context.is_empty()).then(|| [CONTEXT.to_owned(), call.context.join(",")]);
+    let rest = context.into_iter().flatten().chain([MARK.to_owned()]);
+    [call.program.clone()].into_iter().chain(home).chain(hook).chain(rest).collect()
 }
 
 /// `words` for a shell.
@@ -127,7 +146,16 @@ pub fn plugin(call: &Call) -> String {
     let home = call.home.iter().flat_map(|home| ["--home", home.as_str()]);
     let words: Vec<&str> = [call.program.as_str()].into_iter().chain(home).collect();
     let words = serde_json::to_string(&words).unwrap_or_default();
-    PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"))
+    let context = serde_json::to_string(&call.context.join(",")).unwrap_or_default();
+    let plugin = PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"));
+    plugin.replace(PLUGIN_CONTEXT, &format!("const CONTEXT = {context};"))
+}
+
+/// When agents are told of what was recorded, as the plugin `text` says.
+pub fn context_of_plugin(text: &str) -> Vec<String> {
+    let names = text.lines().find_map(|line| line.strip_prefix("const CONTEXT = ")?.strip_suffix(';'));
+    let names: String = names.and_then(|names| serde_json::from_str(names).ok()).unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether `text` is indelible's plugin.
@@ -211,7 +239,10 @@ mod tests {
 
     #[test]
     fn the_plugin_calls_the_configured_command() {
-        let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()) };
+        let context = vec!["start".to_owned(), "failure".to_owned()];
+        let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()), context };
+        assert_eq!(context_of_plugin(&plugin(&call)), call.context);
+        assert!(context_of_plugin(&plugin(&Call::default())).is_empty());
         assert!(plugin(&call).contains("const COMMAND = [\"/a \\\"b\\\"/indelible\",\"--home\",\"/h\"];"));
         assert_eq!(called_by(&plugin(&call)), call.program);
         assert!(is_plugin(&plugin(&call)) && !is_plugin("export {}"));

@@ -20,8 +20,9 @@ use similar::TextDiff;
 
 use super::Context;
 use super::status::hooks_line;
-use crate::args::{HooksArgs, HooksCommand, HostName, Scope};
+use crate::args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::exit::{Exit, Failure};
+use crate::settings::Telling;
 use crate::{lost, output, program};
 use host::Call;
 
@@ -60,7 +61,7 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
     file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
-    let call = call(context)?;
+    let call = Call { context: context_of(args, host, &path, before.as_deref(), WHAT)?, ..call(context)? };
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let (after, first) = match host {
         Host::OpenCode => {
@@ -85,7 +86,10 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     change.make(WHAT)?;
     match context.json {
         true => output::json(&change.told(true)),
-        false => output::line(&format!("{}: {}", host.title(), host::by_hand(host, io::stdin().is_terminal()))),
+        false => {
+            output::line(&format!("{}: {}", host.title(), host::by_hand(host, io::stdin().is_terminal())));
+            output::line(&told_when(host, &call.context));
+        }
     }
     if change.after.as_deref().is_some_and(edit::switches_off) {
         output::warn("`disableAllHooks` is true in these settings: no hook runs until it is false");
@@ -94,6 +98,46 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
         output::warn(&format!("{}; hooks record nothing until `indelible init`", failure.causes.join(": ")));
     }
     Ok(Exit::Done)
+}
+
+/// When agents are told of what was recorded: as `args` say, else as it is installed, else at the start and at failures.
+fn context_of(
+    args: &HooksArgs,
+    host: Host,
+    path: &Path,
+    before: Option<&str>,
+    what: &str,
+) -> Result<Vec<String>, Failure> {
+    let names = |tellings: &[Telling]| tellings.iter().map(|it| it.name().to_owned()).collect();
+    if !args.context.is_empty() {
+        let is_given = |telling: &Telling| {
+            args.context.contains(match telling {
+                Telling::Start => &ContextName::Start,
+                Telling::Failure => &ContextName::Failure,
+            })
+        };
+        return Ok(names(&Telling::ALL.into_iter().filter(is_given).collect::<Vec<_>>()));
+    }
+    let installed = match (host, before) {
+        (_, None) => None,
+        (Host::OpenCode, Some(text)) => host::is_plugin(text).then(|| host::context_of_plugin(text)),
+        (_, Some(text)) => edit::context(text).map_err(|error| refused(what, path, &error))?,
+    };
+    Ok(installed.unwrap_or_else(|| names(&Telling::ALL)))
+}
+
+/// When agents are told of what was recorded, and how to change that.
+fn told_when(host: Host, context: &[String]) -> String {
+    let host = host.name();
+    match context.is_empty() {
+        true => format!(
+            "agents are told nothing of what is recorded; `indelible hooks install {host} --context start,failure` changes that"
+        ),
+        false => format!(
+            "agents are told of what was recorded, at: {}; `indelible config set hook.context '[]'` switches that off",
+            context.join(", ")
+        ),
+    }
 }
 
 /// Keeps a copy of the settings before indelible's first entry.
@@ -152,7 +196,7 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
 /// there was no file.
 fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, edit::Broken> {
     let without = edit::cut(text)?;
-    let call = Call { program: String::new(), home: None };
+    let call = Call { context: edit::context(text)?.unwrap_or_default(), ..Call::default() };
     let before = kept.unwrap_or(edit::empty(host));
     let unchanged = edit::added(before, host::entries(host, &call)).and_then(|with| edit::cut(&with));
     Ok(match unchanged.is_ok_and(|unchanged| unchanged == without) {
@@ -254,7 +298,7 @@ fn call(context: &Context) -> Result<Call, Failure> {
     };
     let program = program::lasting().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
     let home = context.home.as_deref().map(|home| std::path::absolute(home).unwrap_or_else(|_| home.to_owned()));
-    Ok(Call { program: text(program)?, home: home.map(text).transpose()? })
+    Ok(Call { program: text(program)?, home: home.map(text).transpose()?, ..Call::default() })
 }
 
 fn read(path: &Path, what: &str) -> Result<Option<String>, Failure> {
