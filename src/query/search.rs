@@ -130,7 +130,8 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             };
             if !is_all {
                 notes.push(
-                    "search.db is far behind: until a worker has brought it up to date, some records are not found"
+                    "search.db is far behind: until a worker has brought it up to date (`indelible worker --detach` starts \
+                     one), some records are not found"
                         .into(),
                 );
             }

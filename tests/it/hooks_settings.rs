@@ -523,21 +523,44 @@ fn a_shim_is_called_and_not_the_version_behind_it() {
     assert_eq!(called(&home), shims.join("indelible"));
 }
 
+/// The folder of the tested program, as a PATH.
+fn with_program() -> String {
+    let folder = Path::new(env!("CARGO_BIN_EXE_indelible")).parent().expect("a folder").display().to_string();
+    format!("{folder}:/usr/bin:/bin")
+}
+
 #[test]
 fn a_plugin_is_detected() {
     let home = TestHome::new();
-    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let status = || home.cmd(["hooks", "status"]).env("PATH", with_program()).ok().stdout;
     let event = format!("{}/tests/fixtures/hooks/claude/Stop.json", env!("CARGO_MANIFEST_DIR"));
     let _ = home.cmd(["hook"]).stdin(fs::read(event).expect("a fixture")).ok();
     assert!(status().contains("claude    not installed here: events come from a plugin"), "{}", status());
-    put(&settings(&home, "claude"), "{\"enabledPlugins\": {\"indelible@tools\": true}}");
+    let path = settings(&home, "claude");
+    put(&path, "{\"enabledPlugins\": {\"indelible@tools\": true}}");
     assert!(status().contains("claude    installed by the plugin indelible@tools; 1 event"), "{}", status());
+    // It calls what is on the PATH, and does nothing without.
+    let bare = home.cmd(["hooks", "status"]).env("PATH", "/usr/bin:/bin").ok().stdout;
+    assert!(bare.contains("which calls `indelible`, which is not on the PATH here"), "{bare}");
+    put(&path, "{\"disableAllHooks\": true, \"enabledPlugins\": {\"indelible@tools\": true}}");
+    assert!(status().contains("plugin indelible@tools, and switched off by `disableAllHooks`"), "{}", status());
+    // Beside the settings' own entries, it is named as well.
+    put(&path, "{\"enabledPlugins\": {\"indelible@tools\": true}}");
+    let _ = install(&home, "claude");
+    assert!(status().contains("), and by the plugin indelible@tools as well"), "{}", status());
+    // A project can enable it alone.
+    put(&path, "{}");
+    let project = home.user().join("project");
+    put(&project.join(".claude/settings.json"), "{\"enabledPlugins\": {\"indelible@tools\": true}}");
+    let dir = project.to_str().expect("it is text");
+    let said = home.cmd(["hooks", "status", "--dir", dir]).env("PATH", with_program()).ok().stdout;
+    assert!(said.contains("claude    installed by the plugin indelible@tools"), "{said}");
 }
 
 #[test]
 fn codex_is_asked_whether_it_trusts_the_hooks() {
     let home = TestHome::new();
-    let status = || home.cmd(["hooks", "status"]).ok().stdout;
+    let status = || home.cmd(["hooks", "status"]).env("PATH", with_program()).ok().stdout;
     let _ = install(&home, "codex");
     assert!(status().contains("and not trusted"), "{}", status());
     let path = settings(&home, "codex");
@@ -546,10 +569,38 @@ fn codex_is_asked_whether_it_trusts_the_hooks() {
     assert!(!status().contains("not trusted") && status().contains("codex     installed ("), "{}", status());
 }
 
+/// Codex takes the plugin as well, and trusts its hooks by the plugin's name.
+#[test]
+fn a_plugin_of_codex_is_detected() {
+    let home = TestHome::new();
+    let status = || home.cmd(["hooks", "status"]).env("PATH", with_program()).ok().stdout;
+    let config = settings(&home, "codex").with_file_name("config.toml");
+    put(&config, "[plugins.\"indelible@tools\"]\nenabled = false\n");
+    assert!(status().contains("codex     not installed"), "{}", status());
+    let enabled = "[plugins.\"indelible@tools\"]\nenabled = true\n";
+    put(&config, enabled);
+    assert!(status().contains("codex     installed by the plugin indelible@tools, and not trusted"), "{}", status());
+    let state = "[hooks.state.\"indelible@tools:hooks/hooks.json:stop:0:0\"]\ntrusted_hash = \"sha256:1\"\n";
+    put(&config, &format!("{enabled}{state}"));
+    assert!(status().contains("codex     installed by the plugin indelible@tools, /"), "{}", status());
+}
+
 #[test]
 fn codex_is_said_to_want_trust() {
     let home = TestHome::new();
     assert!(install(&home, "codex").stdout.contains("trust"), "the user would not know why nothing is recorded");
+}
+
+#[test]
+fn no_hint_takes_a_terminal_where_there_is_none() {
+    let home = TestHome::new();
+    for host in ["claude", "codex", "gemini", "cursor", "opencode"] {
+        let said = install(&home, host).stdout;
+        let hint = said.lines().last().expect("it says something");
+        assert!(!["/hooks", "when Gemini asks", "start `codex`"].iter().any(|it| hint.contains(it)), "{hint}");
+    }
+    let status = hooks(&home, &["status"]).ok().stdout;
+    assert!(status.contains("`codex exec --dangerously-bypass-hook-trust`") && !status.contains("/hooks,"), "{status}");
 }
 
 #[test]

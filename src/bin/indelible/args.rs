@@ -253,7 +253,7 @@ pub enum Command {
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
     /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home.
     #[command(
-        after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --explain"
+        after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --dry-run"
     )]
     Hook(HookArgs),
     /// Add `hook` to an agent's settings: Claude Code, Codex CLI, Gemini CLI, Cursor, OpenCode
@@ -381,9 +381,9 @@ pub struct HookArgs {
     /// The host that sends it: claude, codex, gemini, cursor or opencode [default: detected from the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Only say on stderr what would be done with the event; record and count nothing
-    #[arg(long)]
-    pub explain: bool,
+    /// Only show what the event would record (on stderr) and tell (on stdout); record and count nothing
+    #[arg(long, visible_alias = "explain")]
+    pub dry_run: bool,
     /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it
     #[arg(long, value_name = "WHEN")]
     pub context: Option<String>,

@@ -6,7 +6,11 @@
 //!
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
+//!
+//! Where `worker.autostart` is set, a hook that has recorded something starts a worker if none runs, once the host has its
+//! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
 
+mod dry_run;
 mod start;
 
 use std::io::{IsTerminal, Read};
@@ -28,7 +32,7 @@ use indelible::redact::Redactor;
 use indelible::status;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, autostart};
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
 use crate::recalled::{Asked, Recalled};
@@ -50,14 +54,19 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     // A panic would be printed on stderr, which hosts show to people.
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
-    let answer = said.unwrap_or_else(|_| {
+    let done = said.unwrap_or_else(|_| {
         let panicked = || {
             count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
         };
         let _ = catch_unwind(AssertUnwindSafe(panicked));
-        None
+        Vec::new()
     });
-    output::json(&answer.unwrap_or_else(|| json!({})));
+    let answer = done.iter().find_map(|done| done.answer.as_ref());
+    output::json(answer.unwrap_or(&json!({})));
+    let to_commit = done.iter().filter(|done| done.starts).find_map(|done| done.home.as_ref());
+    if let Some(home) = to_commit {
+        let _ = catch_unwind(AssertUnwindSafe(|| autostart::unless_one_runs(home)));
+    }
     Exit::Done
 }
 
@@ -68,11 +77,15 @@ struct Done {
     explanation: String,
     answer: Option<Value>,
     note: Option<Note>,
+    /// Whether something was recorded, and hooks may start a worker to commit it.
+    starts: bool,
+    /// The home that it was recorded in.
+    home: Option<Home>,
 }
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None, note: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, note: None, starts: false, home: None }
     }
 
     /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
@@ -94,29 +107,26 @@ impl Done {
     }
 }
 
-fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
+fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
-    let done = match read_events(host) {
-        Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => {
-            events.into_iter().map(|event| explained(context, event, args.context.as_deref())).collect()
+    let installed = args.context.as_deref();
+    let done: Vec<Done> = match read_events(host) {
+        Err(unread) => vec![unreadable(context, host, &unread, args.dry_run)],
+        Ok(events) if args.dry_run => {
+            events.into_iter().map(|event| dry_run::tried(context, event, installed)).collect()
         }
-        Ok(events) => events.into_iter().map(|event| one(context, event, args.context.as_deref())).collect(),
+        Ok(events) => events.into_iter().map(|event| one(context, event, installed)).collect(),
     };
-    if args.explain {
-        for done in &done {
-            let host = done.host.map_or("unknown host", Host::name);
-            let explained = format!("{host}: {}: {}\n", done.outcome.word(), done.explanation);
-            output::write(Stream::Errors, &indelible::model::text::visible(&explained));
-        }
+    if args.dry_run {
+        done.iter().for_each(dry_run::show);
     }
-    done.into_iter().find_map(|done| done.answer)
+    done
 }
 
-/// Counts input that is not an event, and keeps it for a person. With `explain`, it does neither.
-fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
+/// Counts input that is not an event, and keeps it for a person. In a dry run, it does neither.
+fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
-    if !explain {
+    if !dry_run {
         count_one(context, &done, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
@@ -139,61 +149,32 @@ fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     {
         event.log(home).reset();
     }
-    let notice = match (&home, counted) {
+    let answer = at_start(context, &home, &event, counted.err(), installed, true).or(done.answer);
+    Done { answer, home: home.ok(), ..done }
+}
+
+/// What is told at `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
+/// `is_noted`, the session's log notes what was told.
+fn at_start(
+    context: &Context,
+    home: &Result<Home, Failure>,
+    event: &Event,
+    uncounted: Option<indelible::fs::Error>,
+    installed: Option<&str>,
+    is_noted: bool,
+) -> Option<Value> {
+    let notice = match home {
         _ if event.kind != EventKind::Start => String::new(),
-        (Err(failure), _) => notice(&[reason(failure)]),
-        (Ok(home), counted) => warning(context, home, counted.err()),
+        Err(failure) => notice(&[reason(failure)]),
+        Ok(home) => warning(context, home, uncounted),
     };
-    let is_start = event.kind == EventKind::Start || start::is_of_subagent(&event);
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
     let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
         // Damaged settings may switch it off.
         let settings = context.settings(home).ok()?;
-        Some(start::told(home, &settings, &event, installed, true))
+        Some(start::told(home, &settings, event, installed, is_noted))
     });
-    let answer = start::answer(&event, &[pack.unwrap_or_default(), notice]).or(done.answer);
-    Done { answer, ..done }
-}
-
-/// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
-    let judged = context.open("the event would not be recorded").and_then(|home| {
-        let settings = context.settings(&home)?;
-        let _ = turn_of(&home, &settings, &mut event);
-        let judged = judged(&home, &settings, &event, &Trail::of(&home, &event, settings.trail()))?;
-        Ok((judged, settings, home))
-    });
-    let host = Some(event.host);
-    match judged {
-        Err(failure) => Done::lost(&event, &failure),
-        Ok((Err(done), ..)) => done,
-        Ok((Ok(Judged { requests: Err(why), .. }), ..)) => skipped(&event, why),
-        Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home)) => {
-            let said = requests.iter().map(|it| {
-                let record = &it.request().record;
-                format!("{} {:?}", record.kind(), record.headline())
-            });
-            Done::new(
-                host,
-                Outcome::Recorded,
-                format!(
-                    "nothing was recorded; this would be: {}{}",
-                    said.collect::<Vec<_>>().join("; "),
-                    would_be_told(&settings, &home, &event, Asked::of(&settings, &event, &requests, installed))
-                ),
-            )
-        }
-    }
-}
-
-/// What the agent of `event` would be told of its failure.
-fn would_be_told(settings: &Settings, home: &Home, event: &Event, asked: Option<Asked>) -> String {
-    let Some(asked) = asked else { return String::new() };
-    match asked.look(home, settings) {
-        Recalled::Nothing => "; nothing is known of it to tell".to_owned(),
-        Recalled::Odd(why) => format!("; {why}, so nothing would be told"),
-        Recalled::Text { key, .. } if event.log(home).was_told(&key) => "; the agent was told of it before".to_owned(),
-        Recalled::Text { text, .. } => format!("; the agent would be told:\n{text}"),
-    }
+    start::answer(event, &[pack.unwrap_or_default(), notice])
 }
 
 /// What is to be done with an event.
@@ -293,7 +274,7 @@ fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&st
     turn.keep(home.private());
     trail.note(course, failure);
     context.count_passed(said.len());
-    let done = Done::new(host, Outcome::Recorded, said.join(", "));
+    let done = Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) };
     match asked {
         Some(asked) => done.told(asked.look(home, &settings), home, event),
         None => done,

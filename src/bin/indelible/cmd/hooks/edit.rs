@@ -169,10 +169,14 @@ pub fn switches_off(text: &str) -> bool {
 pub fn plugin(text: &str) -> Option<String> {
     let root = parse(split_mark(text).1).ok()?;
     let plugins = root.get_object("enabledPlugins")?;
-    let is_ours = |name: &str| name == "indelible" || name.starts_with("indelible@");
     let enabled = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
-    let found = plugins.properties.iter().find(|it| is_ours(it.name.as_str()) && enabled(&it.value))?;
+    let found = plugins.properties.iter().find(|it| is_our_plugin(it.name.as_str()) && enabled(&it.value))?;
     Some(found.name.as_str().to_owned())
+}
+
+/// Whether `name`, perhaps with a marketplace, is that of indelible's plugin.
+pub fn is_our_plugin(name: &str) -> bool {
+    name == "indelible" || name.starts_with("indelible@")
 }
 
 /// `text` in two parts, the first one a byte order mark or nothing.

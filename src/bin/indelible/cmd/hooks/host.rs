@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use indelible::hook::Host;
 
-use super::edit::{CONTEXT, Entry, MARK};
+use super::edit::{self, CONTEXT, Entry, MARK};
 use super::layout::Json;
 use crate::settings::Telling;
 
@@ -170,32 +170,60 @@ pub fn called_by(text: &str) -> String {
     words.into_iter().next().unwrap_or_default()
 }
 
-/// Whether Codex trusts a hook in the file `settings`. Its `config.toml`, beside the user's own settings, lists trusted hooks
-/// under `hooks.state`, by the path of their file, with a digest.
-pub fn is_trusted_by_codex(settings: &Path) -> bool {
+/// Codex's own settings, `config.toml` beside the user's `hooks.json`.
+fn config_of_codex() -> toml::Table {
     let home = std::env::var_os("CODEX_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = home.or_else(|| Some(etcetera::choose_base_strategy().ok()?.home_dir().join(".codex")));
     let text = home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
-    let Ok(config) = text.parse::<toml::Table>() else { return false };
+    text.parse().unwrap_or_default()
+}
+
+/// The indelible plugin that Codex has enabled, as `NAME@MARKETPLACE`. It takes plugins in the form of Claude Code's.
+pub fn plugin_of_codex() -> Option<String> {
+    let config = config_of_codex();
+    let plugins = config.get("plugins")?.as_table()?;
+    let is_enabled = |plugin: &toml::Value| plugin.get("enabled").and_then(toml::Value::as_bool) != Some(false);
+    let found = plugins.iter().find(|(name, plugin)| edit::is_our_plugin(name) && is_enabled(plugin))?;
+    Some(found.0.clone())
+}
+
+/// Whether Codex trusts a hook in the file `settings` or of `plugin`. Its `config.toml` lists trusted hooks under `hooks.state`,
+/// by the path of their file or the name of their plugin, with a digest.
+pub fn is_trusted_by_codex(settings: &Path, plugin: Option<&str>) -> bool {
+    let config = config_of_codex();
     let states = config.get("hooks").and_then(|hooks| hooks.get("state")).and_then(toml::Value::as_table);
     let Some(states) = states else { return false };
     let paths = [Some(settings.to_owned()), std::fs::canonicalize(settings).ok()];
     let is_of_file = |name: &str| paths.iter().flatten().any(|path| name.starts_with(&*path.to_string_lossy()));
-    states.iter().any(|(name, state)| is_of_file(name) && state.get("trusted_hash").is_some())
+    let is_of_plugin = |name: &str| plugin.is_some_and(|plugin| name.starts_with(&format!("{plugin}:")));
+    let is_of_ours = |name: &str| is_of_file(name) || is_of_plugin(name);
+    states.iter().any(|(name, state)| is_of_ours(name) && state.get("trusted_hash").is_some())
 }
 
-/// What a person has to do before `host` runs the hooks.
-pub fn by_hand(host: Host) -> &'static str {
+/// What has to be done before `host` runs the hooks. Without a terminal, it is nothing that takes one.
+pub fn by_hand(host: Host, has_terminal: bool) -> String {
     match host {
-        Host::Claude => "they run in sessions started from now on; `/hooks` shows them",
-        Host::Codex => {
-            "Codex runs a hook only once you trust it: start `codex`, which asks (or type /hooks there), and trust ours"
+        Host::Claude if has_terminal => "they run in sessions started from now on; `/hooks` shows them".into(),
+        Host::Codex => format!("Codex runs a hook only once it is trusted: {}", to_trust(has_terminal)),
+        Host::Gemini if has_terminal => {
+            "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks".into()
         }
         Host::Gemini => {
-            "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks"
+            "they run in sessions started from now on; those of a project only in a trusted folder, or with \
+                         `GEMINI_CLI_TRUST_WORKSPACE=true`"
+                .into()
         }
-        Host::Cursor => "Cursor reads them at once; its settings show them under Hooks",
-        Host::OpenCode => "the plugin is loaded by sessions started from now on",
+        Host::Cursor => "Cursor reads them at once; its settings show them under Hooks".into(),
+        Host::Claude => "they run in sessions started from now on".into(),
+        Host::OpenCode => "the plugin is loaded by sessions started from now on".into(),
+    }
+}
+
+/// How hooks of Codex come to run, where it does not trust them yet.
+pub fn to_trust(has_terminal: bool) -> &'static str {
+    match has_terminal {
+        true => "start `codex`, which asks (or type /hooks there), and trust ours",
+        false => "where no person can be asked, `codex exec --dangerously-bypass-hook-trust` runs all hooks without",
     }
 }
 

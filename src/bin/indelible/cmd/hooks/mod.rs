@@ -83,7 +83,7 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     match context.json {
         true => output::json(&change.told(true)),
         false => {
-            output::line(&format!("{}: {}", host.title(), host::by_hand(host)));
+            output::line(&format!("{}: {}", host.title(), host::by_hand(host, io::stdin().is_terminal())));
             output::line(&told_when(host, &call.context));
         }
     }
@@ -245,6 +245,9 @@ pub(super) fn call(context: &Context) -> Result<Call, Failure> {
     Ok(Call { program: text(program)?, home: home.map(text).transpose()?, ..Call::default() })
 }
 
+/// The name by which a plugin calls this program.
+const NAME: &str = "indelible";
+
 /// Indelible's entries in one settings file.
 struct Found {
     host: Host,
@@ -259,11 +262,16 @@ struct Found {
 }
 
 impl Found {
-    fn at(host: Host, path: PathBuf) -> Found {
+    /// What is in the user's own settings of `host`, or in those of the project at `project`.
+    fn of(host: Host, project: Option<&Path>, user: &impl etcetera::BaseStrategy) -> Found {
+        let path = host::settings(host, project, user);
         let text = file::read(&path).map(Option::unwrap_or_default);
         let off = text.as_ref().is_ok_and(|text| edit::switches_off(text));
-        let plugin = text.as_ref().ok().and_then(|text| edit::plugin(text));
-        let untrusted = host == Host::Codex && !host::is_trusted_by_codex(&path);
+        let plugin = match host {
+            Host::Codex => project.map_or_else(host::plugin_of_codex, |_| None),
+            _ => text.as_ref().ok().and_then(|text| edit::plugin(text)),
+        };
+        let untrusted = host == Host::Codex && !host::is_trusted_by_codex(&path, plugin.as_deref());
         let events = match text {
             Err(error) => Err(error.to_string()),
             Ok(text) if text.is_empty() => Ok(Vec::new()),
@@ -290,9 +298,7 @@ impl Found {
     fn said(&self, seen: u64) -> (bool, String) {
         let events = match (&self.events, &self.plugin) {
             (Err(error), _) => return (false, format!("cannot be read: {error}")),
-            (Ok(events), Some(plugin)) if events.is_empty() => {
-                return (true, format!("installed by the plugin {plugin}"));
-            }
+            (Ok(events), Some(plugin)) if events.is_empty() => return self.said_of_plugin(plugin),
             (Ok(events), None) if events.is_empty() && seen > 0 => {
                 return (false, "not installed here: events come from a plugin, or from a project's settings".into());
             }
@@ -307,18 +313,38 @@ impl Found {
         }
         let names: Vec<&str> = events.iter().map(|(event, _)| event.as_str()).collect();
         let names = names.join(", ");
-        if self.untrusted {
-            let todo = "start `codex`, type /hooks and trust it";
-            return (false, format!("installed ({names}), and not trusted as far as Codex's config.toml says: {todo}"));
+        if let Some(untrusted) = self.untrusted() {
+            return (false, format!("installed ({names}), {untrusted}"));
         }
-        (true, format!("installed ({names})"))
+        // Of the copies of an event, one makes a record.
+        let plugin =
+            self.plugin.as_ref().map_or_else(String::new, |plugin| format!(", and by the plugin {plugin} as well"));
+        (true, format!("installed ({names}){plugin}"))
+    }
+
+    /// A report about a plugin that brings the hooks. It calls whatever `indelible` is on the host's PATH.
+    fn said_of_plugin(&self, plugin: &str) -> (bool, String) {
+        let by = format!("installed by the plugin {plugin}");
+        match program::why_not_run(Path::new(NAME)) {
+            _ if self.off => (false, format!("{by}, and switched off by `disableAllHooks`")),
+            Some(why) => (false, format!("{by}, which calls `{NAME}`, {why} here: it does nothing then")),
+            None => match self.untrusted() {
+                Some(untrusted) => (false, format!("{by}, {untrusted}")),
+                None => (true, by),
+            },
+        }
+    }
+
+    fn untrusted(&self) -> Option<String> {
+        let todo = host::to_trust(io::stdin().is_terminal());
+        self.untrusted.then(|| format!("and not trusted as far as Codex's config.toml says: {todo}"))
     }
 }
 
 /// Why hooks that are installed for all of this user's sessions do not run.
 pub fn troubles() -> Vec<String> {
     let Ok(user) = user("") else { return Vec::new() };
-    let found = Host::ALL.into_iter().map(|host| Found::at(host, host::settings(host, None, &user)));
+    let found = Host::ALL.into_iter().map(|host| Found::of(host, None, &user));
     found.filter_map(|it| Some(format!("the hook of {} {}", it.host.title(), it.trouble()?))).collect()
 }
 
@@ -328,11 +354,11 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
     let project = project.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let project = os::real_path(&project).map_err(|error| unwritten(WHAT, &project, &error))?;
     let found = Host::ALL.into_iter().flat_map(|host| {
-        let everywhere = Found::at(host, host::settings(host, None, &user));
-        let here = Found::at(host, host::settings(host, Some(&project), &user));
+        let everywhere = Found::of(host, None, &user);
+        let here = Found::of(host, Some(&project), &user);
         // A project gets a line only if it has hooks.
-        let here =
-            Some(here).filter(|here| here.path != everywhere.path && !matches!(&here.events, Ok(it) if it.is_empty()));
+        let has_none = |here: &Found| here.plugin.is_none() && matches!(&here.events, Ok(it) if it.is_empty());
+        let here = Some(here).filter(|here| here.path != everywhere.path && !has_none(here));
         [everywhere].into_iter().chain(here)
     });
     let found: Vec<Found> = found.collect();
