@@ -32,6 +32,28 @@ fn id_in(text: &str) -> &str {
 }
 
 #[test]
+fn a_refusal_is_no_failure_for_a_hook() {
+    let home = TestHome::new();
+    for (tool, recorded) in [
+        ("mcp__indelible__get", 0),
+        ("mcp_indelible_search", 0),
+        ("indelible_record", 0),
+        ("mcp__notes__get", 1),
+        ("indelibly_get", 2),
+    ] {
+        let event = json!({
+            "hook_event_name": "PostToolUseFailure",
+            "session_id": "s",
+            "tool_name": tool,
+            "tool_input": { "ids": ["00000000"] },
+            "error": "ids: 00000000 is not known",
+        });
+        let _ = home.cmd(["hook", "--host", "claude"]).stdin(event.to_string()).ok();
+        assert_eq!(home.status()["pending"]["records"], recorded, "{tool}");
+    }
+}
+
+#[test]
 fn what_is_recorded_is_on_the_disk_before_the_answer() {
     let home = TestHome::new();
     let mut client = Client::new(&home);
