@@ -26,7 +26,7 @@ mod search;
 mod show;
 mod view;
 
-pub use judged::{Ruled, judged, newest, rule, rules};
+pub use judged::{Ruled, is_promoted, judged, newest, rule, rules};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
