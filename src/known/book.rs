@@ -120,6 +120,11 @@ impl Book {
         self.mark.as_ref()
     }
 
+    /// How far the file follows it, as it was last written.
+    pub fn written_mark(&self) -> Option<&Mark> {
+        self.marked.as_ref()
+    }
+
     /// It follows the index up to `mark`.
     pub fn reached(&mut self, mark: Mark) {
         self.mark = Some(mark);
@@ -329,6 +334,7 @@ mod tests {
         book.add(&failure("text 1"), "project 1".into(), time(60));
         assert!(book.remove(time(2).record) && book.remove(time(32).record) && !book.remove(time(2).record));
         book.reached(mark(9));
+        assert_eq!((book.mark(), book.written_mark()), (Some(&mark(9)), Some(&mark(7))));
         file.extend(book.tail());
         book.written();
         let read = Book::parse(&file).expect("it is whole");

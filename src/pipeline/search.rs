@@ -56,6 +56,10 @@ impl Pipeline<'_> {
     pub fn end_search(&mut self) {
         if let Some(known) = &mut self.known {
             known.end();
+            let needs = known.needs();
+            if let Some(search) = &mut self.search {
+                search.keep_feed_from(needs);
+            }
         }
         if let Some(search) = &mut self.search {
             search.end();

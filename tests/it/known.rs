@@ -407,7 +407,7 @@ fn whatever_lies_in_its_place_is_silence_and_made_again() {
             "unreadable",
             |home| {
                 fs::write(home.join(KNOWN), b"x").expect("it can be written");
-                let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
                 fs::set_permissions(home.join(KNOWN), mode).expect("it is ours");
             },
             1,

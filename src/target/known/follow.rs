@@ -86,9 +86,9 @@ impl Known<'_> {
         match &open.walk {
             Some(walk) => self.needs = Some(walk.begun.seq),
             None => {
-                // Until it is written, another process follows from the mark in the file.
                 self.write(now)?;
-                let mark = self.open.as_ref().and_then(|open| open.book.mark());
+                // If it waits to be written, another process follows from the mark in the file.
+                let mark = self.open.as_ref().and_then(|open| open.book.written_mark());
                 self.needs = mark.map(|mark| mark.seq);
             }
         }

@@ -159,7 +159,10 @@ impl<'h> Known<'h> {
         {
             self.failed(&error);
         }
-        self.open = None;
+        // A walk that is not done is lost with the process, and needs no line of the feed.
+        if self.open.take().is_some_and(|open| open.walk.is_some()) {
+            self.needs = None;
+        }
     }
 
     /// The file, read unless it is in memory as it is; `None` if there is none that can be used, and nothing was begun.
