@@ -118,7 +118,6 @@ impl Target for FakeCommits<'_> {
         assert_eq!(log.id, self.journal, "a watermark is asked of another journal");
         let world = self.stage.world();
         let Some((journal, position)) = world.history.position else { return Ok(Watermark::Beginning) };
-        let reached: HashSet<String> = (1..=world.history.commits).map(name_of).collect();
         let reached_tip = (world.history.commits > 0).then(|| name_of(world.history.commits));
         drop(world);
         let Some(state) = log.state else { return Ok(Watermark::Lost(VoidReason::JournalUnknown)) };
@@ -128,7 +127,8 @@ impl Target for FakeCommits<'_> {
         if log.was_voided(position, reached_tip.as_deref())? {
             return Ok(Watermark::Lost(VoidReason::PositionVoid));
         }
-        let noted = state.noted.as_ref().filter(|noted| reached.contains(&noted.commit));
+        // Every commit names the journal, so a note counts with the newest alone.
+        let noted = state.noted.as_ref().filter(|noted| reached_tip.as_ref() == Some(&noted.commit));
         let found = latest(log, [Some(position), noted.map(|noted| noted.position)].into_iter().flatten())?;
         Ok(found.map_or(Watermark::Lost(VoidReason::PositionVoid), Watermark::At))
     }

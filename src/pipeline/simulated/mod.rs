@@ -100,6 +100,8 @@ fn schedules_that_failed_once_hold() {
     for seed in [371, 419, 701_183, 701_773, 702_297, 801_439] {
         live(seed, Ops::All, &real);
     }
+    // A note of before a backup was taken for the history's position.
+    live(100_931, Ops::AllAndBackups, &real);
 }
 
 #[test]

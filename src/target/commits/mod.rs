@@ -3,7 +3,8 @@
 //! The trailer of the newest commit that names the journal says how far the history has it. That watermark is trusted
 //! if the journal's bytes validate it, the branch still reaches the anchor, and the journal is the same one as before.
 //! A batch that needed no commit is noted in the state file, together with the commit that has all of it: the note
-//! counts while the branch reaches that commit. Only the history's tree and its commits say which records it has.
+//! counts while the branch reaches that commit and no later one names the journal. Where the journal lacks the position in
+//! that one, it came back from a backup, and the note with it. Only the history's tree and its commits say which records it has.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -438,18 +439,20 @@ pub fn reached(history: &History, log: &Log<'_>) -> Result<Option<Mark>, Error> 
     }
     let newest = history.newest_position(log.id)?;
     let tip = history.tip()?.map(|tip| tip.commit.to_string());
-    if let Some(newest) = newest
+    if let Some((newest, _)) = newest
         && log.was_voided(newest, tip.as_deref())?
     {
         return Ok(None);
     }
-    let mut positions: Vec<Position> = newest.into_iter().collect();
-    if let Some(noted) = log.state.and_then(|state: &State| state.noted.as_ref())
-        && history.reaches(&noted.commit)?
-    {
-        positions.push(noted.position);
+    let mut noted = log.state.and_then(|state: &State| state.noted.as_ref());
+    if let Some(it) = noted {
+        let is_current = newest.map_or(Ok(true), |(_, commit)| history.is_after(&it.commit, commit))?;
+        noted = Some(it).filter(|_| is_current);
+        if !history.reaches(&it.commit)? {
+            noted = None;
+        }
     }
-    latest(log, positions)
+    latest(log, newest.map(|(newest, _)| newest).into_iter().chain(noted.map(|noted| noted.position)))
 }
 
 /// The latest of `positions` that the journal validates.

@@ -119,20 +119,31 @@ impl History {
         }
     }
 
-    /// The position that the journal `journal` was committed up to, from the newest commit that names it. Commits on
-    /// the branch by its owner are skipped, up to ten thousand of them.
+    /// The position that the journal `journal` was committed up to, from the newest commit that names it, and that
+    /// commit. Commits on the branch by its owner are skipped, up to ten thousand of them.
     ///
     /// # Errors
     /// As [`History::tip`].
-    pub fn newest_position(&self, journal: JournalId) -> Result<Option<Position>, Error> {
+    pub fn newest_position(&self, journal: JournalId) -> Result<Option<(Position, CommitId)>, Error> {
         let repository = self.repository()?;
         for commit in self.commits(&repository)?.take(FOREIGN_COMMITS_MAX) {
-            let trailer = super::message::parse(commit?.message_bytes());
+            let commit = commit?;
+            let trailer = super::message::parse(commit.message_bytes());
             if let Some(trailer) = trailer.filter(|trailer| trailer.journal == journal) {
-                return Ok(Some(trailer.position));
+                return Ok(Some((trailer.position, CommitId(commit.id()))));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the commit `later`, given by its name, is `commit` or came after it.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn is_after(&self, later: &str, commit: CommitId) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let Ok(later) = Oid::from_str(later) else { return Ok(false) };
+        Ok(later == commit.0 || repository.graph_descendant_of(later, commit.0).unwrap_or(false))
     }
 
     /// Those of `paths` that the branch's tree lacks, in their order. Each folder's tree is read once.
