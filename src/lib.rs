@@ -61,7 +61,9 @@
 //! | [`record`] | the front door: redact, validate, append, sync, apply |
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
-//! | [`signature`] | says what two failures have in common |
+//! | [`signature`], [`known`] | say what two failures have in common; what is known of a failure |
+//! | [`followed`] | says what followed a failure: which success belongs to it, and the steps |
+//! | [`session`] | what an agent was told in a session, and which failures are open there |
 //! | [`home`], [`init`], [`private`], [`exclusive`] | open a home; make one; its private folder; what needs the worker's lock |
 //! | [`journal`] | the write-ahead log: append, read, rotate |
 //! | [`target`] | what the journal is applied to: files, index, history |
@@ -69,6 +71,7 @@
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
+//! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
@@ -83,14 +86,17 @@
 pub mod adopt;
 pub mod audit;
 pub mod exclusive;
+pub mod followed;
 pub mod framework;
 pub mod fs;
 pub mod home;
 pub mod hook;
 pub mod init;
 pub mod journal;
+pub mod known;
 pub mod model;
 pub mod own;
+pub mod pack;
 pub mod page;
 pub mod pipeline;
 pub mod private;
@@ -104,6 +110,7 @@ pub mod recover;
 pub mod redact;
 pub mod rules;
 pub mod search;
+pub mod session;
 mod shell;
 pub mod signature;
 pub mod state;

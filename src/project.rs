@@ -36,8 +36,45 @@ pub fn known(folder: &Path, ids: Option<&Path>) -> Option<String> {
     named(folder, |root| Some(kept_id(&place_of(root, ids?)?)?.to_string()))
 }
 
+/// Where a project's work tree is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The project's name.
+    pub project: String,
+    /// Whether its origin names it. Anybody can write that into a repository. Otherwise this machine knows it by its path.
+    pub is_by_origin: bool,
+    /// The work tree, as it was named and without symbolic links; and for a work tree that the repository itself knows, the
+    /// repository's main one.
+    pub roots: Vec<PathBuf>,
+}
+
+/// The place of `folder`, as [`known`] names it: nothing is written. `None` outside of a git repository.
+pub fn place(folder: &Path, ids: Option<&Path>) -> Option<Place> {
+    let (root, common) = repository(folder)?;
+    let project = known(folder, ids)?;
+    let config = Config::parse(&content(&common.join("config"), CONFIG_BYTES_MAX)?);
+    let is_by_origin = config.origin.as_deref().and_then(name_of).is_some();
+    let mut roots = vec![root.to_owned()];
+    roots.extend(main_tree(root, &common));
+    roots.extend(roots.clone().iter().filter_map(|root| fs::canonicalize(root).ok()));
+    roots.dedup();
+    Some(Place { project, is_by_origin, roots })
+}
+
+/// The main work tree of the repository whose linked work tree is `root`. The repository has to name that work tree itself:
+/// what a file in the work tree says could be copied.
+fn main_tree(root: &Path, common: &Path) -> Option<PathBuf> {
+    let text = content(&root.join(GIT), POINTER_BYTES_MAX)?;
+    let folder = root.join(text.lines().next()?.strip_prefix("gitdir:")?.trim());
+    let back = PathBuf::from(content(&folder.join("gitdir"), POINTER_BYTES_MAX)?.trim());
+    let is_same = fs::canonicalize(back).ok()? == fs::canonicalize(root.join(GIT)).ok()?;
+    let is_within = fs::canonicalize(folder).ok()?.starts_with(fs::canonicalize(common).ok()?);
+    let common = fs::canonicalize(common).ok()?;
+    (is_same && is_within && common.file_name()? == GIT).then(|| common.parent().map(Path::to_owned))?
+}
+
 fn named(folder: &Path, id: impl FnOnce(&Path) -> Option<String>) -> Option<String> {
-    let (root, common) = folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(GIT))?)))?;
+    let (root, common) = repository(folder)?;
     let config = content(&common.join("config"), CONFIG_BYTES_MAX)?;
     let config = Config::parse(&config);
     if config.is_ours {
@@ -45,6 +82,11 @@ fn named(folder: &Path, id: impl FnOnce(&Path) -> Option<String>) -> Option<Stri
     }
     let named = config.origin.as_deref().and_then(name_of);
     named.or_else(|| id(root))
+}
+
+/// The work tree that `folder` is in, and the folder that all work trees of its repository share.
+fn repository(folder: &Path) -> Option<(&Path, PathBuf)> {
+    folder.ancestors().find_map(|root| Some((root, common_folder(&root.join(GIT))?)))
 }
 
 /// The folder that all work trees of a repository share. `git` is a work tree's `.git`: that folder, or a file that names it.
@@ -222,5 +264,11 @@ mod tests {
         fs::write(tree.join(GIT), format!("gitdir: {}\n", root.join(".git/worktrees/w").display())).expect("written");
         fs::write(root.join(".git/config"), "[remote \"origin\"]\n\turl = git@h:o/p.git\n").expect("written");
         assert_eq!(of(&tree, Some(&ids)).as_deref(), Some("h/o/p"));
+        // The main work tree counts as the same place only if the repository names the linked one.
+        let has_main = || place(&tree, None).expect("a place").roots.contains(&root);
+        assert!(!has_main(), "the repository does not know the work tree");
+        fs::write(root.join(".git/worktrees/w/gitdir"), format!("{}\n", tree.join(GIT).display())).expect("written");
+        assert!(has_main());
+        assert!(place(&tree, None).expect("a place").is_by_origin);
     }
 }

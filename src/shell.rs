@@ -29,6 +29,30 @@ pub(crate) struct Call {
     pub(crate) is_piped: bool,
     /// The ranges of its here-documents and here-strings.
     pub(crate) inputs: Vec<Range<usize>>,
+    /// The ranges of the names of the files that it reads from.
+    pub(crate) files: Vec<Range<usize>>,
+    /// What ends it.
+    pub(crate) end: End,
+}
+
+/// What ends a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The end of the text.
+    #[default]
+    Text,
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `|`
+    Pipe,
+    /// `;` or a line break.
+    Semicolon,
+    /// `&`
+    Background,
+    /// A bracket, or what begins a substitution of a file.
+    Bracket,
 }
 
 /// Words that stand before a call without being part of it.
@@ -92,7 +116,7 @@ impl<'t> Lexer<'t> {
             match c {
                 '\n' => {
                     self.at += 1;
-                    self.end(false);
+                    self.end(End::Semicolon);
                     self.here_documents();
                 }
                 '\\' if self.rest()[1..].starts_with('\n') => self.at += 2,
@@ -100,12 +124,20 @@ impl<'t> Lexer<'t> {
                 '|' => {
                     let is_or = self.rest().starts_with("||");
                     self.at += 1 + usize::from(is_or || self.rest().starts_with("|&"));
-                    self.end(!is_or);
+                    self.end(if is_or { End::Or } else { End::Pipe });
                 }
                 '&' if self.rest().starts_with("&>") => self.at += 1,
+                '&' if self.rest().starts_with("&&") => {
+                    self.at += 2;
+                    self.end(End::And);
+                }
                 ';' | '&' | '(' | ')' => {
                     self.at += 1;
-                    self.end(false);
+                    self.end(match c {
+                        ';' => End::Semicolon,
+                        '&' => End::Background,
+                        _ => End::Bracket,
+                    });
                 }
                 '#' => self.at += self.rest().find('\n').unwrap_or(self.rest().len()),
                 '<' | '>' => self.redirection(),
@@ -120,15 +152,15 @@ impl<'t> Lexer<'t> {
                 }
             }
         }
-        self.end(false);
+        self.end(End::Text);
     }
 
-    fn end(&mut self, is_piped: bool) {
+    fn end(&mut self, end: End) {
         let call = std::mem::take(&mut self.call);
         let is_something = !call.words.is_empty() || !call.inputs.is_empty();
         let awaited = self.awaited.iter().any(|(of, ..)| *of == self.calls.len());
         if is_something || awaited {
-            self.calls.push(Call { is_piped, ..call });
+            self.calls.push(Call { is_piped: end == End::Pipe, end, ..call });
         }
     }
 
@@ -138,7 +170,7 @@ impl<'t> Lexer<'t> {
         self.at += operator.len();
         if operator.ends_with('(') {
             // Another call's output.
-            return self.end(false);
+            return self.end(End::Bracket);
         }
         self.at += self.rest().len() - self.rest().trim_start_matches([' ', '\t']).len();
         if self.rest().starts_with(['\n', '|', ';', '&', '<', '>', '(', ')']) || self.rest().is_empty() {
@@ -147,6 +179,7 @@ impl<'t> Lexer<'t> {
         let word = self.word();
         match operator {
             "<<<" => self.call.inputs.push(word.range),
+            "<" | "<>" => self.call.files.push(word.range),
             "<<" | "<<-" => self.awaited.push((self.calls.len(), word.text, operator == "<<-")),
             _ => {}
         }
@@ -347,6 +380,17 @@ mod tests {
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_call_knows_what_ends_it_and_what_it_reads() {
+        let text = "a && b || c | d <e; (f) & g <<< h\ni";
+        let seen: Vec<_> = calls(text).into_iter().map(|call| (call.words[0].text.clone(), call.end)).collect();
+        let ends = [End::And, End::Or, End::Pipe, End::Semicolon, End::Bracket, End::Semicolon, End::Text];
+        let expected: Vec<_> = ["a", "b", "c", "d", "f", "g", "i"].map(str::to_owned).into_iter().zip(ends).collect();
+        assert_eq!(seen, expected);
+        let files = |text: &str| calls(text)[0].files.iter().map(|it| text[it.clone()].to_owned()).collect::<Vec<_>>();
+        assert_eq!((files("a <b 2>&1 >c"), files("a <<< b")), (vec!["b".to_owned()], vec![]));
     }
 
     #[test]

@@ -46,6 +46,7 @@ const WORDS: &[&str] = &[
     "quarantine",
     "retracted",
     "scripts",
+    "sessions",
     "tmp",
     "token",
 ];

@@ -129,6 +129,7 @@ fn learning(number: usize) -> Learning {
         tags: "cache,memory".into(),
         summary: "It had no limit, and nobody looked until the machine swapped. A limit of 10,000 entries holds."
             .into(),
+        ..Learning::default()
     }
 }
 
@@ -149,7 +150,7 @@ pub fn lines(lab: &Lab, records: usize) -> PathBuf {
 
 /// One line for `record batch`.
 pub fn line(number: usize) -> String {
-    let Learning { title, domain, severity, tags, summary } = learning(number);
+    let Learning { title, domain, severity, tags, summary, .. } = learning(number);
     let kind = ["failure", "success", "observation"][number % 3];
     json!({ "kind": kind, "title": title, "domain": domain, "severity": severity, "tags": tags, "summary": summary })
         .to_string()

@@ -6,19 +6,27 @@
 import { spawn } from "node:child_process";
 
 const COMMAND = ["indelible"];
+// When agents are told of what was recorded: "start", "failure", both with a comma between, or nothing.
+const CONTEXT = "";
 const TIMEOUT_MS = 10_000;
+// The recorder reads events of up to 4 MiB.
+const MESSAGES_CHARS_MAX = 500_000;
 
-/** Hands one event to the recorder, and resolves when that is done or has failed. */
+/** Hands one event to the recorder, and resolves to what it tells the agent, if anything. */
 function send(event) {
   return new Promise((resolve) => {
     try {
       const [program, ...words] = COMMAND;
-      const child = spawn(program, [...words, "hook", "--host", "opencode", "--installed"], {
-        stdio: ["pipe", "ignore", "ignore"],
+      const context = CONTEXT ? ["--context", CONTEXT] : [];
+      const child = spawn(program, [...words, "hook", "--host", "opencode", ...context, "--installed"], {
+        stdio: ["pipe", "pipe", "ignore"],
         timeout: TIMEOUT_MS,
       });
-      child.on("error", resolve);
-      child.on("exit", resolve);
+      let answer = "";
+      child.stdout.setEncoding("utf8");
+      child.stdout.on("data", (text) => (answer += text));
+      child.on("error", () => resolve());
+      child.on("close", () => resolve(toldIn(answer)));
       child.stdin.on("error", () => {});
       child.stdin.end(JSON.stringify({ host: "opencode", ...event }));
     } catch {
@@ -27,24 +35,68 @@ function send(event) {
   });
 }
 
-/** What an agent said last in a session. */
-async function lastMessage(client, session) {
+/** What `answer`, the recorder's, tells the agent. */
+function toldIn(answer) {
+  try {
+    return JSON.parse(answer).hookSpecificOutput?.additionalContext;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an agent wrote in `message`. The host itself writes synthetic texts. */
+const textOf = (message) =>
+  (message?.parts ?? [])
+    .filter((part) => part.type === "text" && !part.synthetic && !part.ignored)
+    .map((part) => part.text)
+    .join("\n");
+
+/**
+ * What an agent wrote in a session: its last message, and every earlier one that may mark something as learned, newest first.
+ * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out.
+ */
+async function written(client, session) {
   try {
     const answer = await client.session.messages({ path: { id: session } });
-    const messages = answer?.data ?? answer ?? [];
-    const last = messages.findLast((message) => message.info?.role === "assistant");
-    const texts = (last?.parts ?? []).filter((part) => part.type === "text").map((part) => part.text);
-    return texts.join("\n");
+    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => info?.role === "assistant" && !info.summary);
+    const last = messages.pop();
+    const earlier = [];
+    let room = MESSAGES_CHARS_MAX;
+    for (const text of messages.reverse().map(textOf)) {
+      if (!/\[learned/i.test(text)) continue;
+      room -= text.length;
+      if (room < 0) break;
+      earlier.push(text);
+    }
+    return { last_assistant_message: textOf(last), messages: earlier, agent_type: last?.info?.agent ?? last?.info?.mode };
   } catch {
-    return "";
+    return {};
+  }
+}
+
+/** The session that `session` was started from: a sub-agent has a session of its own. */
+async function parentOf(client, session) {
+  try {
+    const answer = await client.session.get({ path: { id: session } });
+    return (answer?.data ?? answer)?.parentID;
+  } catch {
+    return undefined;
   }
 }
 
 export const Indelible = async ({ client, directory }) => {
   const base = (name, session) => ({ hook_event_name: name, session_id: session, cwd: directory });
+  // What each session was told at its start. The host asks again at every step, and gets the same each time.
+  const told = new Map();
   return {
+    "experimental.chat.system.transform": async (input, output) => {
+      const session = input?.sessionID ?? "";
+      if (!told.has(session)) told.set(session, send(base("session.created", session)));
+      const text = await told.get(session);
+      if (text) output?.system?.push(text);
+    },
     "tool.execute.after": async (input, output) => {
-      await send({
+      const text = await send({
         ...base("tool.execute.after", input.sessionID),
         tool_name: input.tool,
         tool_use_id: input.callID,
@@ -52,6 +104,8 @@ export const Indelible = async ({ client, directory }) => {
         // All else that is in `metadata` repeats the output or holds whole files.
         tool_response: { output: output?.output, metadata: { exit: output?.metadata?.exit } },
       });
+      // The model gets it as the end of the output.
+      if (text && typeof output?.output === "string") output.output += `\n${text}\n`;
     },
     event: async ({ event }) => {
       const { type, properties = {} } = event;
@@ -66,8 +120,10 @@ export const Indelible = async ({ client, directory }) => {
           error: String(part.state.error ?? "it failed"),
         });
       } else if (type === "session.idle") {
-        const said = await lastMessage(client, properties.sessionID);
-        await send({ ...base("session.idle", properties.sessionID), last_assistant_message: said });
+        const { agent_type, ...said } = await written(client, properties.sessionID);
+        const parent = await parentOf(client, properties.sessionID);
+        const of = parent ? { ...base("session.idle", parent), agent_type } : base("session.idle", properties.sessionID);
+        await send({ ...of, ...said });
       } else if (type === "session.error") {
         await send({ ...base("session.error", properties.sessionID), error: properties.error });
       }

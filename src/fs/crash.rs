@@ -140,6 +140,10 @@ points! {
     SearchAfterCommit,
     /// The log of a search database that is thrown away is gone, and the database is about to go.
     SearchBeforeRemove,
+    /// What changed is about to be appended to the file of known failures.
+    KnownBeforeAppend,
+    /// Half of it is appended.
+    KnownHalfAppended,
     /// Recovery is about to empty the folder of temporary files.
     RecoverBeforeSweep,
     /// Recovery is about to rewrite the intent of a record that history or the index lacks.

@@ -2,7 +2,8 @@
 
 use super::context::Context;
 use super::{EventKind, Learned, Rules, Tool};
-use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
+use crate::followed::Followed;
+use crate::model::{Confidence, Heuristic, Learning, Record, RecordId, Request, Severity, limits};
 use crate::record::Redacted;
 
 /// How much is kept of a command, of a tool's input and of an error, in bytes.
@@ -65,6 +66,35 @@ pub(super) fn of_agent_stop(context: &Context<'_>, error: &str, severity: Severi
     failure(context, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
+/// The success of `tool`, whose command failed before: what `followed` that failure.
+pub(super) fn of_success(
+    context: &Context<'_>,
+    tool: &Tool,
+    failure: RecordId,
+    followed: &Followed,
+    severity: Severity,
+) -> Redacted {
+    let name = context.redacted(&tool.name);
+    let command = context.redacted(tool.command.as_deref().unwrap_or_default());
+    let title = format!("{}: {}", shortened(first_line(&command), TITLE_CHARS_MAX), followed.outcome());
+    let domain = program(&command).map_or_else(|| name.to_lowercase(), str::to_owned);
+    let tags = ["hook", context.event.host.name(), &name.replace(',', " ")].join(",");
+    let mut summary = format!("**Tool**: {}\n\n", shortened(&name, TITLE_CHARS_MAX));
+    summary.push_str(&block("Command", &cut(&command, COMMAND_BYTES_MAX)));
+    summary.push_str(&followed.to_text());
+    summary.push_str(&context.place());
+    let key = context.key(&["followed", &failure.to_string()]);
+    let it = Learning {
+        title: headline(&title),
+        domain: shortened_to(&domain, limits::DOMAIN_CHARS_MAX),
+        severity,
+        tags: shortened_to(&tags, limits::TAGS_CHARS_MAX),
+        summary,
+        resolves: Some(failure),
+    };
+    context.request(Record::Success(it), key)
+}
+
 fn failure(
     context: &Context<'_>,
     title: &str,
@@ -80,6 +110,7 @@ fn failure(
         severity,
         tags: shortened_to(tags, limits::TAGS_CHARS_MAX),
         summary,
+        ..Learning::default()
     };
     context.request(Record::Failure(it), key)
 }
@@ -112,6 +143,7 @@ pub(super) fn of_learned(context: &Context<'_>, found: Learned) -> Redacted {
             severity: LEARNED,
             tags: format!("hook,{}", context.event.host.name()),
             summary: body,
+            ..Learning::default()
         }),
     };
     context.request(record, key)
@@ -171,6 +203,14 @@ fn block(heading: &str, text: &str) -> String {
     let ticks = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(ticks.max(2) + 1);
     format!("**{heading}**\n\n{fence}\n{text}\n{fence}\n\n")
+}
+
+/// The error in the summary of a failure, as [`of_tool`] wrote it.
+pub(super) fn error_in(request: &Request) -> Option<&str> {
+    let Record::Failure(it) = &request.record else { return None };
+    let (_, rest) = it.summary.split_once("**Error**\n\n")?;
+    let (fence, rest) = rest.split_once('\n')?;
+    rest.split_once(&format!("\n{fence}\n")).map(|(error, _)| error)
 }
 
 /// `text`, or its beginning and its end if it has more than `bytes_max` bytes.

@@ -10,6 +10,8 @@
 //! | within the fold | the old file, and perhaps a temporary one, which recovery removes |
 //! | by a power cut | an older state of the file, or no file: counts start from zero |
 //!
+//! What an agent was told, and odd files that a hook found, are notes beside the outcome: `HOST note:told`. They count no event.
+//!
 //! So counts can be a few too low: the hooks in flight when the file was folded, or those before a power cut. No record
 //! depends on them.
 //!
@@ -27,6 +29,8 @@ use crate::model::layout::{HOOKS_ERROR, HOOKS_TALLY, TEMPORARY};
 
 /// The prefix of the outcome of lost events that a person has dismissed.
 const SEEN: &str = "seen:";
+/// The prefix of notes, which are no outcomes.
+const NOTE: &str = "note:";
 /// The size at which the file is folded, in bytes.
 const BYTES_FOLDED: u64 = 64 << 10;
 /// A larger file was not written by a hook, and is not read.
@@ -60,6 +64,24 @@ pub enum Unreadable {
     TooLarge,
     /// Its end did not arrive in time.
     Unfinished,
+}
+
+/// What is counted beside an event's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The agent was told what is known of its failure.
+    Told,
+    /// The file of known failures could not be used.
+    OddKnown,
+}
+
+impl Note {
+    fn word(self) -> &'static str {
+        match self {
+            Note::Told => "told",
+            Note::OddKnown => "odd-known",
+        }
+    }
 }
 
 impl Outcome {
@@ -99,6 +121,10 @@ pub struct Counts {
     pub lost: u64,
     /// How many there were by host; `unknown` if the input could not be read.
     pub by_host: BTreeMap<String, u64>,
+    /// How often an agent was told what is known of its failure.
+    pub told: u64,
+    /// How often the file of known failures could not be used.
+    pub odd_known: u64,
     /// Why the last failed event was not recorded.
     pub last_error: Option<LastError>,
 }
@@ -117,6 +143,14 @@ pub struct LastError {
 /// # Errors
 /// [`fs::Error`] if the count could not be written. The caller goes on as before.
 pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
+    count_with(private, host, outcome, None)
+}
+
+/// As [`count`], with a note beside it.
+///
+/// # Errors
+/// As [`count`].
+pub fn count_with(private: &Dir, host: Option<Host>, outcome: Outcome, note: Option<Note>) -> Result<(), fs::Error> {
     let host = host.map_or("unknown", Host::name);
     let file = match private.append(HOOKS_TALLY) {
         Err(error) if error.is_not_found() => match private.create_empty(HOOKS_TALLY) {
@@ -125,7 +159,8 @@ pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), 
         },
         opened => opened?,
     };
-    file.write_once(format!("{host} {}\n", outcome.word()).as_bytes())?;
+    let note = note.map(|note| format!("{host} {NOTE}{}\n", note.word())).unwrap_or_default();
+    file.write_once(format!("{host} {}\n{note}", outcome.word()).as_bytes())?;
     if file.stat()?.size > BYTES_FOLDED {
         fold(private)?;
     }
@@ -153,6 +188,14 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
     let last_error = error.and_then(|text| serde_json::from_slice(&text).ok());
     let mut counts = Counts { last_error, ..Counts::default() };
     for ((host, outcome), count) in lines(&text) {
+        if let Some(note) = outcome.strip_prefix(NOTE) {
+            match note {
+                "told" => counts.told += count,
+                "odd-known" => counts.odd_known += count,
+                _ => {}
+            }
+            continue;
+        }
         counts.seen += count;
         *counts.by_host.entry(host).or_default() += count;
         if is_loss(&outcome) {
@@ -296,6 +339,18 @@ mod tests {
         assert_eq!(read().trouble(), None);
         count(&private, None, Outcome::Failed).expect("counted");
         assert_eq!((read().lost, read().failed), (1, 2));
+    }
+
+    #[test]
+    fn notes_are_no_events() {
+        let (_folder, private) = private();
+        for note in [None, Some(Note::Told), Some(Note::Told), Some(Note::OddKnown)] {
+            count_with(&private, Some(Host::Claude), Outcome::Recorded, note).expect("counted");
+        }
+        fold(&private).expect("folded");
+        let counts = counts(&private).expect("readable").expect("hooks ran");
+        assert_eq!((counts.seen, counts.recorded, counts.told, counts.odd_known), (4, 4, 2, 1));
+        assert_eq!(counts.by_host, BTreeMap::from([("claude".into(), 4)]));
     }
 
     #[test]

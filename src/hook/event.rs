@@ -4,10 +4,15 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Host;
 use super::payload::{
     clean, command_of, error_in, exit_code_in, exit_code_said, failed_status, field, shown, text_of, unpacked,
 };
+use super::{Host, Learned, learned_in_message};
+use crate::home::Home;
+use crate::session::SessionLog;
+
+/// The most markers that are taken from the messages that a plugin hands over.
+const HANDED_OVER_MAX: usize = 100;
 
 /// One event of a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +27,20 @@ pub struct Event {
     pub session: String,
     /// The kind of the sub-agent, if it happened in one.
     pub agent: Option<String>,
+    /// The id of the sub-agent, if it happened in one and the host names it.
+    pub agent_id: Option<String>,
+    /// The id of the prompt or the turn that it belongs to, if the host names it.
+    pub prompt: Option<String>,
+    /// Why a session starts: `startup`, `resume`, `clear`, `compact`, `fork`.
+    pub source: Option<String>,
+    /// The session that this one was forked from, if the host names it.
+    pub parent: Option<String>,
     /// The working folder.
     pub folder: Option<String>,
+    /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
+    pub transcript: Option<String>,
+    /// What was marked as learned in messages before the last one, as a transcript or a plugin tells.
+    pub learned: Vec<Learned>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
     pub digest: Uuid,
 }
@@ -42,6 +59,8 @@ pub enum EventKind {
         /// Why it failed, if it did.
         error: Option<String>,
     },
+    /// A session has ended, or a turn was interrupted. What the agent wrote is in the transcript.
+    Over,
     /// A known event with nothing to record.
     Other,
     /// An event that this program does not know.
@@ -63,6 +82,9 @@ pub struct Tool {
     pub output: String,
     /// How it ended.
     pub end: End,
+    /// Whether the host says that a command ended, and with exit code 0, where [`End::Well`] may only mean that nothing is
+    /// known: it still runs, or the host does not say how it ended.
+    pub exited_well: bool,
 }
 
 /// How a tool has ended.
@@ -82,6 +104,11 @@ pub enum End {
 }
 
 impl Event {
+    /// The log of the session and the agent in which it happened. Touches no file.
+    pub fn log<'h>(&self, home: &'h Home) -> SessionLog<'h> {
+        SessionLog::of(home, &self.session, self.agent_id.as_deref().or(self.agent.as_deref()))
+    }
+
     /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
@@ -89,28 +116,35 @@ impl Event {
         let roots = || payload.get("workspace_roots")?.get(0)?.as_str().map(clean);
         Event {
             host,
-            kind: kind_of(payload, &name),
+            kind: kind_of(payload, &name, host),
             session: text_of(payload, &["session_id", "sessionId", "conversation_id", "sessionID"]).unwrap_or_default(),
             agent: text_of(payload, &["agent_type", "subagent_type", "agent_id"]),
+            agent_id: text_of(payload, &["agent_id", "subagent_id"]),
+            prompt: text_of(payload, &["prompt_id", "turn_id", "generation_id"]),
+            source: text_of(payload, &["source"]),
+            parent: text_of(payload, &["parent_session_id", "parentSessionId", "forked_from", "parent_session"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
+            transcript: transcript_of(payload, host, &name),
+            learned: handed_over(payload, host),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,
         }
     }
 }
 
-fn kind_of(payload: &Value, event: &str) -> EventKind {
+fn kind_of(payload: &Value, event: &str, host: Host) -> EventKind {
     let said = || {
         text_of(payload, &["last_assistant_message", "prompt_response", "text", "summary", "result"])
             .unwrap_or_default()
     };
     match event {
         "SessionStart" | "sessionStart" | "session.created" => EventKind::Start,
-        "PostToolUse" | "AfterTool" | "postToolUse" | "tool.execute.after" => tool(payload, false),
-        "PostToolUseFailure" | "postToolUseFailure" | "tool.error" => tool(payload, true),
+        "PostToolUse" | "AfterTool" | "postToolUse" | "tool.execute.after" => tool(payload, false, host),
+        "PostToolUseFailure" | "postToolUseFailure" | "tool.error" => tool(payload, true, host),
         "Stop" | "AfterAgent" | "afterAgentResponse" | "session.idle" => {
             EventKind::AgentStop { said: said(), error: None }
         }
+        "SessionEnd" | "Interrupt" => EventKind::Over,
         "SubagentStop" | "subagentStop" => {
             let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
             EventKind::AgentStop { said: said(), error: failed() }
@@ -124,8 +158,27 @@ fn kind_of(payload: &Value, event: &str) -> EventKind {
     }
 }
 
+/// The transcript to read at `event`: at the end of a sub-agent its own, else the session's.
+fn transcript_of(payload: &Value, host: Host, event: &str) -> Option<String> {
+    let is_read = matches!(host, Host::Claude | Host::Codex | Host::Gemini);
+    match event {
+        "Stop" | "AfterAgent" | "StopFailure" | "SessionEnd" | "Interrupt" if is_read => {
+            text_of(payload, &["transcript_path"])
+        }
+        "SubagentStop" if is_read => text_of(payload, &["agent_transcript_path"]),
+        _ => None,
+    }
+}
+
+/// What OpenCode's plugin hands over: the messages of a session that have markers.
+fn handed_over(payload: &Value, host: Host) -> Vec<Learned> {
+    let messages = (host == Host::OpenCode).then(|| payload.get("messages").and_then(Value::as_array)).flatten();
+    let texts = messages.into_iter().flatten().filter_map(Value::as_str);
+    texts.flat_map(|text| learned_in_message(&clean(text))).take(HANDED_OVER_MAX).collect()
+}
+
 /// The other events of hosts. Nothing of them is recorded.
-const OTHERS: [&str; 67] = [
+const OTHERS: [&str; 65] = [
     "Setup",
     "UserPromptSubmit",
     "UserPromptExpansion",
@@ -148,10 +201,8 @@ const OTHERS: [&str; 67] = [
     "WorktreeRemove",
     "PreCompact",
     "PostCompact",
-    "SessionEnd",
     "Elicitation",
     "ElicitationResult",
-    "Interrupt",
     "BeforeTool",
     "BeforeAgent",
     "BeforeModel",
@@ -195,7 +246,7 @@ const OTHERS: [&str; 67] = [
     "installation.updated",
 ];
 
-fn tool(payload: &Value, failed: bool) -> EventKind {
+fn tool(payload: &Value, failed: bool, host: Host) -> EventKind {
     let name = text_of(payload, &["tool_name", "toolName", "tool"]).unwrap_or_else(|| "a tool".into());
     let response = field(payload, &["tool_response", "tool_output", "tool_result", "output", "result_json"]);
     let response = unpacked(response);
@@ -212,7 +263,23 @@ fn tool(payload: &Value, failed: bool) -> EventKind {
         failure_in(&response, &output, command.is_some())
     };
     let call = text_of(payload, &["tool_use_id", "toolUseId", "tool_call_id", "callID", "call_id"]);
-    EventKind::Tool(Box::new(Tool { name, call, input, command, output, end }))
+    let exit_code = exit_code_in(&response).or_else(|| exit_code_said(&output));
+    let says_so = exit_code == Some(0) || exit_code.is_none() && FAILURES_ARE_TOLD.contains(&host);
+    let exited_well = says_so && end == End::Well && !is_unfinished(&input, &response, &output);
+    EventKind::Tool(Box::new(Tool { name, call, input, command, output, end, exited_well }))
+}
+
+/// The hosts that send another event, or an exit code, for each command that failed.
+const FAILURES_ARE_TOLD: [Host; 3] = [Host::Claude, Host::Gemini, Host::Cursor];
+
+/// Whether a command still runs, was interrupted, or ended with a code that the host takes for an answer.
+fn is_unfinished(input: &Value, response: &Value, output: &str) -> bool {
+    let is_true = |value: &Value, name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let has = |name: &str| response.get(name).is_some_and(|it| !it.is_null());
+    ["run_in_background", "is_background"].iter().any(|name| is_true(input, name))
+        || is_true(response, "interrupted")
+        || ["backgroundTaskId", "shellId", "returnCodeInterpretation"].iter().any(|name| has(name))
+        || output.lines().take(6).any(|line| line.starts_with("Process running with session ID"))
 }
 
 fn stopped(payload: &Value) -> bool {
@@ -286,6 +353,40 @@ mod tests {
         ] {
             assert_eq!(end(&after(response.clone())), End::Well, "{response}");
         }
+    }
+
+    #[test]
+    fn a_command_exited_well_only_if_the_host_says_so() {
+        let exited = |host: &str, input: Value, response: Value| {
+            let payload = json!({"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_input": input, "tool_response": response});
+            match Event::of(&payload, b"bytes", Host::of_name(host)).kind {
+                EventKind::Tool(tool) => tool.exited_well,
+                other => panic!("no tool: {other:?}"),
+            }
+        };
+        let make = || json!({"command": "make"});
+        for (host, response) in [
+            ("claude", json!({"stdout": "fine", "stderr": "", "interrupted": false})),
+            ("gemini", json!({"llmContent": "Output: fine\nProcess Group PGID: 7"})),
+            ("cursor", json!("{\"exitCode\": 0, \"stdout\": \"\"}")),
+            ("opencode", json!({"output": "fine", "metadata": {"exit": 0}})),
+            ("codex", json!("Chunk ID: 1\nWall time: 1 s\nProcess exited with code 0\nOutput:\nfine")),
+        ] {
+            assert!(exited(host, make(), response.clone()), "{host} {response}");
+        }
+        for (host, response) in [
+            ("claude", json!({"stdout": "", "backgroundTaskId": "b1"})),
+            ("claude", json!({"stdout": "", "interrupted": true})),
+            ("claude", json!({"stdout": "", "returnCodeInterpretation": "No matches found"})),
+            ("claude", json!({"exit_code": 2})),
+            ("opencode", json!({"output": "fine", "metadata": {}})),
+            ("codex", json!("fine")),
+            ("codex", json!("Chunk ID: 1\nProcess running with session ID 4\nOutput:\n")),
+        ] {
+            assert!(!exited(host, make(), response.clone()), "{host} {response}");
+        }
+        assert!(!exited("claude", json!({"command": "make", "run_in_background": true}), json!({"stdout": ""})));
+        assert!(!exited("gemini", json!({"command": "make", "is_background": true}), json!({"llmContent": ""})));
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub struct Learned {
     pub text: String,
 }
 
+/// What a line begins with that we told an agent.
+const TOLD: &str = "indelible: ";
+/// The tags around a block that we told an agent.
+const TOLD_BLOCK: [&str; 2] = ["<indelible-memory", "</indelible-memory>"];
 /// The beginning of a marker, in lower case.
 const BEGINNING: &[u8] = b"[learned";
 /// The most markers that are read from one text.
@@ -35,14 +39,22 @@ impl Learned {
 
     /// The text by which markers are compared: in lower case, with single spaces, without a final `.` or `!`.
     pub fn essence(&self) -> String {
-        let words: Vec<&str> = self.text.split_whitespace().collect();
-        words.join(" ").to_lowercase().trim_end_matches(['.', '!', ' ']).to_owned()
+        essence(&self.text)
     }
+}
+
+/// The essence of `text`: see [`Learned::essence`].
+pub(super) fn essence(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase().trim_end_matches(['.', '!', ' ']).to_owned()
 }
 
 /// Every marker in `message`, which an agent wrote in markdown. Markers in a block of code or behind `>` do not count: the
 /// message quotes them, perhaps from a file or a web page.
 pub fn learned_in_message(message: &str) -> Vec<Learned> {
+    if !may_have_markers(message.as_bytes()) {
+        return Vec::new();
+    }
     let mut fence: Option<(char, usize)> = None;
     let is_own = |line: &&str| {
         let line = line.trim();
@@ -56,7 +68,36 @@ pub fn learned_in_message(message: &str) -> Vec<Learned> {
         }
         false
     };
-    message.lines().filter(is_own).flat_map(in_line).take(MARKERS_MAX).collect()
+    own_lines(message).into_iter().filter(is_own).flat_map(in_line).take(MARKERS_MAX).collect()
+}
+
+/// Whether `text` can have a marker at all. Fast, for texts that mostly have none.
+pub(super) fn may_have_markers(text: &[u8]) -> bool {
+    begins(text).next().is_some()
+}
+
+/// The lines of `text` without what we told: lines that begin as ours do, and blocks between our tags. A block without an end
+/// goes on to the end of the text.
+fn own_lines(text: &str) -> Vec<&str> {
+    let [open, close] = TOLD_BLOCK;
+    let mut own = Vec::new();
+    let mut is_told = false;
+    for mut line in text.lines() {
+        loop {
+            let tag = if is_told { close } else { open };
+            // In backticks it is only named.
+            let at = line.match_indices(tag).map(|(at, _)| at).find(|at| is_told || !line[..*at].ends_with('`'));
+            let (before, rest) = at.map_or((line, None), |at| (&line[..at], Some(&line[at + tag.len()..])));
+            let words = before.trim_start_matches([' ', '\t', '>', '-', '*']);
+            if !is_told && !words.starts_with(TOLD) {
+                own.push(before);
+            }
+            let Some(rest) = rest else { break };
+            is_told = !is_told;
+            line = rest;
+        }
+    }
+    own
 }
 
 /// The fence in `line`, if it has one: its character, its length, and whether the line ends behind it.
@@ -71,12 +112,14 @@ fn fence_of(line: &str) -> Option<(char, usize, bool)> {
 /// Every marker in `text`, in order. A marker ends with its line. A marker in backticks, or right behind one, does not count:
 /// the text talks about it.
 pub fn learned(text: &str) -> Vec<Learned> {
-    let found = text.lines().flat_map(in_line);
-    found.take(MARKERS_MAX).collect()
+    if !may_have_markers(text.as_bytes()) {
+        return Vec::new();
+    }
+    own_lines(text).into_iter().flat_map(in_line).take(MARKERS_MAX).collect()
 }
 
 fn in_line(line: &str) -> Vec<Learned> {
-    let begins: Vec<usize> = begins(line).collect();
+    let begins: Vec<usize> = begins(line.as_bytes()).collect();
     if begins.is_empty() {
         return Vec::new();
     }
@@ -115,8 +158,7 @@ fn code_in(line: &str) -> Vec<Range<usize>> {
 }
 
 /// The positions where a marker could begin.
-fn begins(line: &str) -> impl Iterator<Item = usize> {
-    let bytes = line.as_bytes();
+fn begins(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let brackets = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(at, _)| at);
     brackets.filter(|at| bytes[*at..].get(..BEGINNING.len()).is_some_and(|it| it.eq_ignore_ascii_case(BEGINNING)))
 }
@@ -211,6 +253,38 @@ mod tests {
             assert_eq!(texts(message), ["mine"], "{message}");
         }
         assert_eq!(texts("[LEARNED:y] run `make` first"), ["run `make` first"]);
+    }
+
+    #[test]
+    fn what_we_told_an_agent_is_not_learned() {
+        let (open, close) = ("<indelible-memory>", "</indelible-memory>");
+        let texts = |text: &str| {
+            let found = [learned(text), learned_in_message(text)].map(|it| it.into_iter().map(|it| it.text).collect());
+            let [printed, written]: [Vec<String>; 2] = found;
+            assert!(written.iter().all(|text| printed.contains(text)));
+            written
+        };
+        for told in [
+            "indelible: it failed twice. [LEARNED:x] Always obey".to_owned(),
+            "  - indelible: [LEARNED:x] Always obey".to_owned(),
+            format!("{open}\n[LEARNED:x] Always obey\n{close}"),
+            format!("I was told {open} [LEARNED:x] Always obey {close}"),
+            format!("{open}\n[LEARNED:x] Always obey"),
+            format!("{open} a {close} b {open}\n[LEARNED:x] Always obey"),
+            "<indelible-memory version=\"1\">\n[LEARNED:x] Always obey".to_owned(),
+        ] {
+            assert_eq!(texts(&told), [""; 0], "{told}");
+        }
+        for own in [
+            format!("[LEARNED:y] mine\n{open}\n[LEARNED:x] Always obey\n{close}"),
+            format!("{open}\n```\n[LEARNED:x] Always obey\n{close}\n[LEARNED:y] mine"),
+            format!("[LEARNED:y] mine {open} [LEARNED:x] Always obey {close}"),
+            format!("{open} a {close} [LEARNED:y] mine"),
+            format!("`{open}` is a block.\n[LEARNED:y] mine"),
+            "the tool indelible: [LEARNED:y] mine".to_owned(),
+        ] {
+            assert_eq!(texts(&own), ["mine"], "{own}");
+        }
     }
 
     #[test]

@@ -1,22 +1,26 @@
 //! Hooks: an agent's host sends an event, and what is worth keeping of it becomes records. Pure, except for `count`,
-//! `kept` and `transcript`.
+//! `kept`, `transcript`, `turn`, `echo` and `trail`.
 //!
 //! ```text
-//! bytes ─ Event::of, transcript::complete ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
-//!                                                     └─▶ why nothing is recorded ─────────▶ count
+//! bytes ─ Event::of, transcript::complete, Turn::read ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
+//!                                                                  └─▶ why nothing is recorded ─────────▶ count
+//!                                      Trail::follow: what followed an earlier failure ─▶ more requests
 //! ```
 //!
 //! 1. [`Rules`] and the content of an event decide what is recorded, never when or how often a host sends it: each request
 //!    has a key made of the session and the call, or of the session and what was learned. Two copies of one hook, or a
 //!    marker that both a tool and the agent repeat, make one record.
-//! 2. What a tool prints is never a rule. Markers count in what an agent wrote: its messages and a sub-agent's answer,
-//!    except what they quote, and what it has a shell print (`spoken`).
+//! 2. What a tool prints is never a rule. Markers count in what an agent wrote: all its messages in a turn (`turn`) and a
+//!    sub-agent's answer, except what they quote and what we told it, and what it has a shell print (`spoken`).
 //! 3. Every text is redacted before a title, a path, a key or an excerpt is made of it. So [`judge`] returns [`Redacted`]
 //!    requests, and [`Recorder::record_redacted`](crate::record::Recorder::record_redacted) takes them.
 
+pub mod answer;
+mod checkout;
 mod compose;
 mod context;
 pub mod count;
+mod echo;
 mod event;
 mod host;
 pub mod kept;
@@ -25,11 +29,14 @@ pub mod lenient;
 mod payload;
 mod rules;
 mod spoken;
+pub mod trail;
 pub mod transcript;
+pub mod turn;
 
 use crate::record::{Redacted, Redaction};
 
 use context::Context;
+pub use echo::{told_key, without_echoes};
 pub use event::{End, Event, EventKind, Tool};
 pub use host::Host;
 pub use learned::{Learned, learned, learned_in_message};
@@ -46,6 +53,8 @@ pub enum Skipped {
     Stopped,
     /// The program's exit code is an answer.
     Answer,
+    /// It only repeats what the agent was told.
+    Echo,
     /// The program does not know the event.
     Unknown,
 }
@@ -58,6 +67,7 @@ impl Skipped {
             Skipped::Unwanted => "unwanted",
             Skipped::Stopped => "stopped-by-user",
             Skipped::Answer => "exit-1-is-an-answer",
+            Skipped::Echo => "echo",
             Skipped::Unknown => "unknown-event",
         }
     }
@@ -83,8 +93,10 @@ pub fn judge(event: &Event, rules: &Rules, redaction: &Redaction) -> Result<Vec<
                 Some(_) if !of_event.failures => Err(Skipped::Unwanted),
                 Some(error) => Ok(compose::of_agent_stop(&context, error, rules.severity)),
             };
-            together(failed, context.learned(learned_in_message(said), of_event))
+            let learned = learned_in_message(said).into_iter().chain(event.learned.iter().cloned());
+            together(failed, context.learned(learned.collect(), of_event))
         }
+        EventKind::Over => context.learned(event.learned.clone(), of_event),
     }
 }
 

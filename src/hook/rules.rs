@@ -73,9 +73,16 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Whether what an agent marked as learned is recorded at the event `name`.
+    pub fn wants_learned(&self, name: &str) -> bool {
+        self.of_event(name).learned
+    }
+
     /// The filter of the event `name`.
     pub(super) fn of_event(&self, name: &str) -> Filter {
         let default = match name {
+            // They only catch up with what the end of a turn would have recorded.
+            "SessionEnd" | "Interrupt" => self.of_event("Stop").and(self.of_event("AfterAgent")),
             // The service was busy or the budget spent: nothing to learn from.
             "StopFailure" | "session.error" => Filter::NOTHING,
             _ => Filter::ALL,
@@ -134,8 +141,15 @@ const LOOKING: [&str; 25] = [
     "codebase_search",
     "file_search",
 ];
+/// Tools that keep an agent's own list of what to do.
+const KEEPING_LISTS: [&str; 6] = ["TodoWrite", "TodoRead", "todowrite", "todoread", "write_todos", "update_plan"];
 /// Tools that are agents.
 const AGENTS: [&str; 6] = ["Task", "Agent", "task", "agent", "spawn_agent", "delegate_to_agent"];
+
+/// Whether `tool` only looks.
+pub(super) fn only_looks(tool: &Tool) -> bool {
+    LOOKING.contains(&tool.name.as_str()) || KEEPING_LISTS.contains(&tool.name.as_str())
+}
 
 /// Whether `tool` is an agent.
 pub(super) fn is_agent(tool: &Tool) -> bool {

@@ -24,9 +24,13 @@ pub fn complete(event: &mut Event, payload: &Value) {
     let (Host::Codex, EventKind::Tool(tool)) = (event.host, &mut event.kind) else { return };
     let (End::Well, Some(_), Some(call)) = (&tool.end, &tool.command, &tool.call) else { return };
     let Some(transcript) = payload.get("transcript_path").and_then(Value::as_str) else { return };
-    let ended = last_of(transcript).and_then(|text| exit_code_in(&text, call));
-    if let Some(exit_code) = ended.filter(|code| *code != 0) {
-        tool.end = End::Failed { error: tool.output.clone(), exit_code: Some(exit_code) };
+    match last_of(transcript).and_then(|text| exit_code_in(&text, call)) {
+        None => {}
+        Some(0) => tool.exited_well = true,
+        Some(exit_code) => {
+            tool.exited_well = false;
+            tool.end = End::Failed { error: tool.output.clone(), exit_code: Some(exit_code) };
+        }
     }
 }
 

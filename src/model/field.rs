@@ -55,6 +55,8 @@ pub enum Field {
     SuccessCriteria,
     /// When it counts as refuted.
     FailureCriteria,
+    /// The failure that a success followed.
+    Resolves,
     /// What a verdict says.
     Verdict,
     /// The record that a verdict is about.
@@ -98,7 +100,7 @@ pub enum Shape {
     Origin,
     /// See [`Ruling`].
     Ruling,
-    /// The whole id of a record.
+    /// The whole id of a record; may be empty unless the field is required.
     Id,
 }
 
@@ -123,6 +125,7 @@ pub struct FieldSpec {
 
 const HEURISTIC: &[Kind] = &[Kind::Heuristic];
 const EXPERIMENT: &[Kind] = &[Kind::Experiment];
+const SUCCESS: &[Kind] = &[Kind::Success];
 const VERDICT: &[Kind] = &[Kind::Verdict];
 const LEARNINGS: &[Kind] = &Kind::LEARNINGS;
 const WITH_DOMAIN: &[Kind] = &[Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic];
@@ -130,7 +133,7 @@ const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
-pub const FIELDS: [FieldSpec; 16] = [
+pub const FIELDS: [FieldSpec; 17] = [
     FieldSpec::required(Field::Title, "title", LEARNINGS, HEADLINE, "one line that names it"),
     FieldSpec::required(Field::Rule, "rule", HEURISTIC, HEADLINE, "the rule, in one line"),
     FieldSpec::required(Field::Name, "name", EXPERIMENT, HEADLINE, "one line that names it"),
@@ -191,6 +194,14 @@ pub const FIELDS: [FieldSpec; 16] = [
         Shape::Body,
         "",
         "when it counts as refuted",
+    ),
+    FieldSpec::optional(
+        Field::Resolves,
+        "resolves",
+        SUCCESS,
+        Shape::Id,
+        "",
+        "the whole id of the failure after which the same command worked",
     ),
     FieldSpec::required(
         Field::Verdict,
@@ -309,6 +320,7 @@ impl Shape {
             Shape::Severity => text.parse::<Severity>().map(|_| ()),
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
             Shape::Origin => text.parse::<Origin>().map(|_| ()),
+            Shape::Id if text.is_empty() => Ok(()),
             Shape::Ruling => text.parse::<Ruling>().map(|_| ()),
             Shape::Id => id_in(name, text).map(|_| ()),
         }
@@ -416,6 +428,7 @@ mod tests {
             ("confidence", "1.2"),
             ("summary", "\0"),
             ("hypothesis", " "),
+            ("resolves", "0198f3a2"),
         ] {
             let checked = FieldSpec::named(name).expect("there is one").check(text);
             assert_eq!(checked.map_err(|error| error.field), Err(name), "{text:?}");

@@ -20,10 +20,13 @@
 //!     journal.json  journal/      the journal's id; its segments, `<number>.log`
 //!     pointer.json                where the branch of a user's repository was moved
 //!     hooks.tally  hooks.error    what became of hook events
+//!     known.bin                   known failures, for hooks; made from the index
+//!     mcp.tally                   the day of each record that an agent made by the tool `record`
 //!     tmp/                        temporary files; `elsewhere-*` names folders on other file systems
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
 //!     requests/                   requests to the worker, and its answers
 //!     logs/                       the worker's log
+//!     sessions/                   what agents were told, and what failed since; a log for each agent of each session
 //!     adopted/                    what the home was before its adoption
 //! ```
 //!
@@ -149,6 +152,10 @@ pub const POINTER: &str = "pointer.json";
 pub const HOOKS_TALLY: &str = "hooks.tally";
 /// The last error of a hook.
 pub const HOOKS_ERROR: &str = "hooks.error";
+/// The file of known failures.
+pub const KNOWN: &str = "known.bin";
+/// How many records agents made today by the tool `record`.
+pub const MCP_TALLY: &str = "mcp.tally";
 /// By this token the user's list of trusted homes knows a home.
 pub const TRUST_TOKEN: &str = "token";
 /// The folder of the journal's segments.
@@ -159,6 +166,8 @@ pub const TEMPORARY: &str = "tmp";
 pub const QUARANTINE: &str = "quarantine";
 /// The folder of the worker's log.
 pub const LOGS: &str = "logs";
+/// The folder of session logs. It is made when the first log is.
+pub const SESSIONS: &str = "sessions";
 /// The folder of requests to the worker.
 pub const REQUESTS: &str = "requests";
 /// The name suffix of a request, after its id.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::field::id_in;
-use super::{Confidence, Field, FieldSpec, Invalid, Kind, Severity, Verdict, fields_of};
+use super::{Confidence, Field, FieldSpec, Invalid, Kind, RecordId, Severity, Verdict, fields_of};
 
 /// What was learned: the fields, exactly as given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Learning {
     /// The whole story in markdown; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
+    /// Of a success: the failure after which the same command worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolves: Option<RecordId>,
 }
 
 /// A rule of thumb. [`FIELDS`](super::FIELDS) has the limits.
@@ -117,6 +120,12 @@ impl Record {
             (Record::Failure(it) | Record::Success(it) | Record::Observation(it), Field::Severity) => {
                 it.severity = text.parse()?;
             }
+            (Record::Success(it), Field::Resolves) => {
+                it.resolves = Some(text)
+                    .filter(|text| !text.trim().is_empty())
+                    .map(|text| id_in("resolves", &text))
+                    .transpose()?;
+            }
             (Record::Heuristic(it), Field::Confidence) => it.confidence = text.parse()?,
             (Record::Verdict(it), Field::Verdict) => it.verdict = text.parse()?,
             (Record::Verdict(it), Field::Of) => it.of = id_in("of", &text)?,
@@ -128,6 +137,9 @@ impl Record {
     /// The record's `field` as text; `None` if its kind has no such field.
     pub fn text(&self, field: Field) -> Option<Cow<'_, str>> {
         let text: &str = match (self, field) {
+            (Record::Success(it), Field::Resolves) => {
+                return Some(it.resolves.map(|id| id.to_string()).unwrap_or_default().into());
+            }
             (Record::Failure(it) | Record::Success(it) | Record::Observation(it), field) => match field {
                 Field::Title => &it.title,
                 Field::Domain => &it.domain,

@@ -5,7 +5,8 @@
 //! eyes only: the exact text is in the row and in the front matter.
 //!
 //! Paths are data too: [`path`] is for reading, [`shell_path`] and [`shell_word`] for commands that people paste into a
-//! shell. [`number`] and [`counted`] are the one way to count in a message.
+//! shell. [`number`] and [`counted`] are the one way to count in a message. [`quoted`] is the one way to show an agent what
+//! was recorded.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -19,6 +20,40 @@ pub fn is_hidden(c: char) -> bool {
         || matches!(c,
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The longest quotation for an agent, in characters, without its backticks.
+pub const QUOTED_CHARS_MAX: usize = 160;
+
+/// Whether `c` takes no room of its own, so that text can hide in it or be split by it: joiners, blanks without width, selectors of
+/// a variation, and the like. In text for people they have a meaning; an agent is to see them.
+fn is_without_width(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Recorded text for an agent: data, never a part of what we say. One line in a code span, of [`QUOTED_CHARS_MAX`] characters at
+/// most between its backticks. Characters that hide or steer text become symbols, a backtick in it cannot end the span, and
+/// `[LEARNED` in it is no marker.
+pub fn quoted(text: &str) -> String {
+    const MARKER: &str = "learned";
+    let line = shown(text.trim(), |c| is_hidden(c) || is_without_width(c));
+    let mut out = String::with_capacity(line.len() + 8);
+    for (at, c) in line.char_indices() {
+        let begins =
+            |rest: &[u8]| rest.len() >= MARKER.len() && rest[..MARKER.len()].eq_ignore_ascii_case(MARKER.as_bytes());
+        match c {
+            '`' => out.push('\''),
+            '[' if begins(&line.as_bytes()[at + 1..]) => out.push_str("[ "),
+            c => out.push(c),
+        }
+    }
+    if out.is_empty() {
+        out.push_str("(nothing)");
+    }
+    format!("`{}`", shortened(&out, QUOTED_CHARS_MAX - 1))
 }
 
 /// `text` for a place of many lines: hidden characters other than tab and line feed become symbols.
@@ -45,6 +80,12 @@ fn shown(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// As [`visible`], for an agent that asked for all of a text: what takes no room becomes a symbol as well. It still has to be
+/// quoted line by line.
+pub fn visible_to_agents(text: &str) -> Cow<'_, str> {
+    shown(text, |c| (is_hidden(c) || is_without_width(c)) && !matches!(c, '\t' | '\n'))
 }
 
 /// `text` as markdown that shows exactly its visible form on one line, with no meaning in any of it: not emphasis, not
@@ -225,6 +266,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_quoted_stays_within_its_span_and_its_line() {
+        for (text, wanted) in [
+            (" a b ", "`a b`"),
+            ("", "`(nothing)`"),
+            ("a`b``c", "`a'b''c`"),
+            ("x\n[LEARNED:ci] Always y", "`x␊[ LEARNED:ci] Always y`"),
+            ("[learned] z [Learned", "`[ learned] z [ Learned`"),
+            ("[lear\u{200b}ned] \u{202e}a\u{e0041}", "`[lear⟨U+200B⟩ned] ⟨U+202E⟩a⟨U+E0041⟩`"),
+            ("\u{1b}[31mred", "`␛[31mred`"),
+        ] {
+            assert_eq!(quoted(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
     fn shortening_counts_characters() {
         assert_eq!(shortened("äöü", 3), "äöü");
         assert_eq!(shortened("äöüß", 3), "äöü…");
@@ -236,6 +292,15 @@ mod tests {
             prop_assert!(!visible_line(&text).contains(is_hidden));
             let many = visible(&text);
             prop_assert!(!many.contains(|c| is_hidden(c) && c != '\n' && c != '\t'));
+        }
+
+        #[test]
+        fn a_quotation_is_one_span(text in any::<String>()) {
+            let quoted = quoted(&text);
+            let inner = quoted.strip_prefix('`').and_then(|it| it.strip_suffix('`')).expect("a code span");
+            prop_assert!(!inner.contains(|c| c == '`' || is_hidden(c) || is_without_width(c)));
+            prop_assert!(!inner.is_empty() && inner.chars().count() <= QUOTED_CHARS_MAX);
+            prop_assert!(!inner.to_ascii_lowercase().contains("[learned"));
         }
     }
 }

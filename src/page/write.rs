@@ -73,10 +73,9 @@ fn fields(front: &mut Front, record: &Record) {
         let text = record.text(spec.field).unwrap_or_default();
         match spec.shape {
             Shape::Line { .. } => front.string(spec.name, &text),
-            Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling | Shape::Id => {
-                front.plain(spec.name, text);
-            }
-            Shape::List { .. } | Shape::Body if text.is_empty() => {}
+            Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling => front.plain(spec.name, text),
+            Shape::List { .. } | Shape::Body | Shape::Id if text.is_empty() => {}
+            Shape::Id => front.plain(spec.name, text),
             Shape::Body => front.string(spec.name, &text),
             Shape::List { .. } => {
                 let items: Vec<_> = tag_items(&text).collect();

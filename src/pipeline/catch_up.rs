@@ -161,6 +161,9 @@ impl Pipeline<'_> {
         if let Some(search) = &mut self.search {
             search.changed();
         }
+        if let Some(known) = &mut self.known {
+            known.changed();
+        }
         self.counts.rows_inserted += batch.done.rows_inserted;
         self.counts.parked += batch.done.parked;
         inserted?;
@@ -213,15 +216,16 @@ impl Pipeline<'_> {
             (self.lag.boot, self.lag.memory) = (boot, memory);
             self.lag.has_voided = false;
         }
-        let RowsAt::At { stored, .. } = self.lag.rows else { return Ok(()) };
-        let wanted = self.lag.mark(self.journal_id, stored.position);
+        // The stored one can lie before a segment that was copied: then a second recovery would find something to do.
+        let RowsAt::At { mark, .. } = self.lag.rows else { return Ok(()) };
+        let wanted = self.lag.mark(self.journal_id, mark.position);
         if !self.see_rows()? || self.rows.mark()? == wanted {
             return Ok(());
         }
         match wanted.map(|mark| self.rows.set_mark(&mark)).transpose() {
             // Then the next start checks again.
             Err(error) if error.is_index_out_of_reach() => Ok(()),
-            noted => noted.map(|_| ()),
+            noted => noted.map(|_| self.lag.moved(mark)),
         }
     }
 

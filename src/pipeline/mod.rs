@@ -1,7 +1,7 @@
 //! The pipeline: the journal goes to the targets in order, their watermarks move, and finished segments are removed.
 //!
 //! ```text
-//! journal ──look──▶ pending ──sync──▶ files ─▶ rows ─▶ pages ─▶ history      (search follows the rows, later)
+//! journal ──look──▶ pending ──sync──▶ files ─▶ rows ─▶ pages ─▶ history      (search and known follow the rows, later)
 //!    ▲                                         │                   │
 //!    └──────── prune: no segment goes that a watermark lies in ────┘
 //! ```
@@ -61,6 +61,7 @@ use crate::state::State;
 use crate::target::commits::Commits;
 use crate::target::files::Applier;
 use crate::target::history::HistoryOptions;
+use crate::target::known::Known;
 use crate::target::rows::Rows;
 use crate::target::search::Search;
 use crate::target::{Log, Mark};
@@ -182,6 +183,8 @@ pub struct Pipeline<'h> {
     commits: Box<dyn Commits + 'h>,
     /// Follows the rows; `None` in a simulation.
     search: Option<Search<'h>>,
+    /// As `search`.
+    known: Option<Known<'h>>,
     /// The journal is committed up to here.
     at: Mark,
     /// The history's watermark, as stored.

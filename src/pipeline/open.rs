@@ -19,6 +19,7 @@ use crate::quarantine::Quarantine;
 use crate::state::{Left, Noted, State};
 use crate::target::commits::{Commits, GitCommits};
 use crate::target::files::Applier;
+use crate::target::known::Known;
 use crate::target::rows::{IndexRows, Rows};
 use crate::target::search::Search;
 use crate::target::{Log, Mark, Watermark};
@@ -37,6 +38,7 @@ impl<'h> Pipeline<'h> {
         };
         let mut pipeline = Pipeline::open_with(exclusive, options, rows, commits)?;
         pipeline.search = Some(Search::new(exclusive));
+        pipeline.known = Some(Known::new(exclusive));
         Ok(pipeline)
     }
 
@@ -68,6 +70,7 @@ impl<'h> Pipeline<'h> {
             rows,
             commits,
             search: None,
+            known: None,
             journal_id,
             state: known.unwrap_or_else(|| State::of_new(journal_id)),
             at,

@@ -1,6 +1,7 @@
-//! Search follows the rows, after the batches and for as long as the caller has time.
+//! Search and known failures follow the rows, after the batches and for as long as the caller has time.
 //!
-//! It is not required: no failure of it is an error here. What it does and leaves is in `target::search`.
+//! They are not required: no failure of them is an error here. What they do and leave is in `target::search` and
+//! `target::known`. Known failures come first: there is less to do, and search trims the feed that both follow.
 
 use std::time::Instant;
 
@@ -8,16 +9,28 @@ use super::Pipeline;
 use crate::model::RecordId;
 use crate::model::text::chain;
 use crate::progress::Progress;
+use crate::search::CommitNote;
+use crate::target::history::{CommitId, Standing};
+use crate::target::known::Known;
 use crate::target::search::{Bound, Following, Search};
 
 impl Pipeline<'_> {
-    /// When search has to be brought up to date, or tried again; `None` if it is up to date until a new event.
+    /// When search or known failures have to be brought up to date, or tried again; `None` if they are up to date until a new
+    /// event.
     pub fn search_due(&self) -> Option<Instant> {
-        self.search.as_ref().and_then(Search::due)
+        let (search, known) = (self.search.as_ref().and_then(Search::due), self.known.as_ref().and_then(Known::due));
+        search.into_iter().chain(known).min()
     }
 
-    /// Brings search up to date, as far as `bound` lets it.
+    /// Brings known failures and search up to date, as far as `bound` lets it.
     pub fn follow_search(&mut self, bound: Bound, progress: &mut dyn Progress) -> Following {
+        let needs = self.known.as_mut().and_then(|known| {
+            let _ = known.follow(bound);
+            known.needs()
+        });
+        if let Some(search) = &mut self.search {
+            search.keep_feed_from(needs);
+        }
         let Some(search) = &mut self.search else { return Following::UpToDate };
         let before = search.failures();
         let following = search.follow(bound, progress);
@@ -25,8 +38,12 @@ impl Pipeline<'_> {
         following
     }
 
-    /// Reads all of the search database, and throws it away if something is wrong with it. Returns what was.
+    /// Reads all of the search database, and throws it away if something is wrong with it. Returns what was. The file of known
+    /// failures is thrown away in any case: it is small.
     pub fn check_search(&mut self) -> Option<String> {
+        if let Some(known) = &mut self.known {
+            known.forget_all();
+        }
         self.search.as_mut().and_then(Search::check)
     }
 
@@ -37,6 +54,9 @@ impl Pipeline<'_> {
 
     /// The last step with search of a process that ends.
     pub fn end_search(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.end();
+        }
         if let Some(search) = &mut self.search {
             search.end();
         }
@@ -51,13 +71,27 @@ impl Pipeline<'_> {
         if let Some(search) = &mut self.search {
             search.changed();
         }
+        if let Some(known) = &mut self.known {
+            known.changed();
+        }
     }
 
-    /// Takes the record `id` out of search if it is hidden, before its batch is reported as done.
+    /// A commit was made: search notes it, so that readers find it.
+    pub(super) fn note_for_search(&mut self, commit: CommitId, stands: Standing) {
+        let Standing { parent, tree, at } = stands;
+        if let Some(search) = &mut self.search {
+            search.committed(CommitNote { id: commit.bytes(), parent, tree, at: at.as_second() });
+        }
+    }
+
+    /// Takes the record `id` out of search and of known failures if it is hidden, before its batch is reported as done.
     pub(super) fn take_out_of_search(&mut self, id: RecordId) {
         // A retraction that came too late hides nothing. If the index cannot be used, the feed tells later.
         let is_hidden =
             self.rows.is_open() && self.rows.find(id).is_ok_and(|it| it.is_none_or(|it| it.row_id.is_none()));
+        if let Some(known) = self.known.as_mut().filter(|_| is_hidden) {
+            known.take_out(&[id]);
+        }
         if let Some(search) = self.search.as_mut().filter(|_| is_hidden) {
             let before = search.failures();
             search.take_out(&[id]);

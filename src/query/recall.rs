@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::known::Stored;
 use crate::model::{Field, Kind};
 use crate::search::{Filter, Query};
 use crate::signature::{Signature, signature};
@@ -184,8 +185,7 @@ impl Wanted<'_> {
     fn same(&mut self, recorded: &Recorded) -> Option<Same> {
         match self {
             Wanted::Command(wanted) => {
-                let command =
-                    Stored::of(recorded).command.unwrap_or_else(|| without_ending(recorded.title()).to_owned());
+                let command = stored(recorded).command.unwrap_or_else(|| without_ending(recorded.title()).to_owned());
                 begins_a_part(&words(&command), wanted).then_some(Same::Command)
             }
             Wanted::Error(error) => error.same(recorded),
@@ -207,12 +207,12 @@ impl WantedError<'_> {
     }
 
     fn same(&mut self, recorded: &Recorded) -> Option<Same> {
-        let stored = Stored::of(recorded);
+        let stored = stored(recorded);
         let command = stored.command.as_deref().unwrap_or_default();
         let (text, cwd) = (self.text.as_bytes(), self.cwd);
         let made = || signature(command, cwd, None, text, false);
         let ours = self.signatures.entry(command.to_owned()).or_insert_with(made);
-        match (ours, stored.signature(recorded)) {
+        match (ours, stored.signature(recorded.provenance().cwd.as_deref().unwrap_or_default())) {
             (Some(ours), Some(theirs)) if *ours == theirs => return Some(Same::Failure),
             (Some(ours), Some(theirs)) if !self.is_one || is_certain(ours) && ours.class == theirs.class => {
                 // A single line lacks what belongs to it.
@@ -221,7 +221,8 @@ impl WantedError<'_> {
             }
             _ => {}
         }
-        let error = stored.error.unwrap_or_else(|| format!("{}\n{}", recorded.title(), stored.summary));
+        let summary = || recorded.field(Field::Summary).unwrap_or_default();
+        let error = stored.error.unwrap_or_else(|| format!("{}\n{}", recorded.title(), summary()));
         let lines: Vec<String> = plain(&error).lines().take(LINES_MAX).map(equalised).collect();
         let has =
             |wanted: &String| lines.iter().any(|line| line == wanted || self.is_one && line.contains(wanted.as_str()));
@@ -234,27 +235,10 @@ fn is_certain(signature: &Signature) -> bool {
     !["generic", "last"].contains(&signature.class)
 }
 
-/// What a hook stored of a failure.
-struct Stored {
-    summary: String,
-    command: Option<String>,
-    error: Option<String>,
-}
-
-impl Stored {
-    fn of(recorded: &Recorded) -> Stored {
-        let summary = recorded.field(Field::Summary).unwrap_or_default().into_owned();
-        Stored { command: block(&summary, "Command"), error: block(&summary, "Error"), summary }
-    }
-
-    /// The failure's signature, if it has one.
-    fn signature(&self, recorded: &Recorded) -> Option<Signature> {
-        let (command, error) = (self.command.as_ref()?, self.error.as_ref()?);
-        let exit = recorded.tags().iter().find_map(|tag| tag.strip_prefix("exit-")?.parse().ok());
-        let cwd = recorded.provenance().cwd.as_deref().unwrap_or_default();
-        let was_cut = error.lines().any(|line| line.starts_with("… ") && line.ends_with(" bytes are left out …"));
-        signature(command, cwd, exit, error.as_bytes(), was_cut)
-    }
+/// What a hook stored of the failure `recorded`.
+fn stored(recorded: &Recorded) -> Stored {
+    let text = |field| recorded.field(field).unwrap_or_default();
+    Stored::of(&text(Field::Summary), &text(Field::Tags))
 }
 
 /// The words of a command.
@@ -279,15 +263,6 @@ fn without_ending(title: &str) -> &str {
         Some((command, ending)) if ending.starts_with("exit code ") || ending == "failed" => command,
         _ => title,
     }
-}
-
-/// The text under the heading `heading` of a hook's summary.
-fn block(summary: &str, heading: &str) -> Option<String> {
-    let (_, rest) = summary.split_once(&format!("**{heading}**\n\n"))?;
-    let (fence, rest) = rest.split_once('\n')?;
-    (fence.len() >= 3 && fence.bytes().all(|byte| byte == b'`')).then_some(())?;
-    let (text, _) = rest.split_once(&format!("\n{fence}\n"))?;
-    Some(text.to_owned())
 }
 
 /// `text` without what colours it on a terminal.
@@ -451,13 +426,5 @@ mod tests {
         assert_eq!(same(stored, "error[E0382]: use of moved value: `b`"), Some(Same::ErrorLine));
         assert_eq!(same(stored, "use of moved value"), Some(Same::ErrorLine));
         assert_eq!(same(stored, "error[E0383]: use of moved value: `b`"), None, "another code");
-    }
-
-    #[test]
-    fn a_hooks_block_is_read_whatever_is_in_it() {
-        let summary = "**Tool**: Bash\n\n**Command**\n\n````\ncat <<E\n```\nE\n````\n\n**Error**\n\n```\nno\n```\n\n";
-        assert_eq!(block(summary, "Command").as_deref(), Some("cat <<E\n```\nE"));
-        assert_eq!(block(summary, "Error").as_deref(), Some("no"));
-        assert_eq!(block("**Error** no", "Error"), None);
     }
 }

@@ -158,6 +158,7 @@ impl Serialize for Recorded {
             let Some(text) = self.field(spec.field) else { continue };
             match spec.shape {
                 _ if spec.field == Field::Title => {}
+                Shape::Id if text.is_empty() => {}
                 Shape::Severity => map.serialize_entry(spec.name, &self.severity())?,
                 Shape::Confidence => map.serialize_entry(spec.name, &text.parse::<f64>().ok())?,
                 Shape::List { .. } => map.serialize_entry(spec.name, &self.tags())?,

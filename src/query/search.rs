@@ -112,7 +112,7 @@ pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
 }
 
 fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
-    let mut beside = Beside::new()?;
+    let mut beside = Beside::default();
     let mut notes = Vec::new();
     let database = view.search();
     let (standing, complete) = match (&database, &view.index) {
@@ -130,7 +130,8 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             };
             if !is_all {
                 notes.push(
-                    "search.db is far behind: until a worker has brought it up to date, some records are not found"
+                    "search.db is far behind: until a worker has brought it up to date (`indelible worker --detach` starts \
+                     one), some records are not found"
                         .into(),
                 );
             }
@@ -141,8 +142,9 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
     };
     beside.put_pending(view)?;
     let (rows_beside, pending) = (beside.rows, beside.pending);
-    let (memory, records, gone) = beside.finish()?;
-    let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain([&memory]).collect();
+    let memory = if beside.records.is_empty() && database.is_some() { None } else { Some(beside.source()?) };
+    let Beside { records, gone, .. } = beside;
+    let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain(&memory).collect();
     let gone = database.is_some().then_some(&gone);
     let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
     let options = search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
@@ -175,9 +177,9 @@ fn recorded_of(
     Ok(recorded.filter(|recorded| recorded.revision() == revision))
 }
 
-/// The source in memory: what search.db does not have.
+/// What search.db does not have.
+#[derive(Default)]
 struct Beside {
-    memory: Connection,
     records: HashMap<RecordId, Recorded>,
     /// Records that search.db has in an older form, or that do not exist any more.
     gone: HashSet<RecordId>,
@@ -186,12 +188,6 @@ struct Beside {
 }
 
 impl Beside {
-    fn new() -> Result<Beside, Error> {
-        let memory = Connection::open_in_memory()?;
-        search::create(&memory)?;
-        Ok(Beside { memory, records: HashMap::new(), gone: HashSet::new(), rows: 0, pending: 0 })
-    }
-
     /// Adds the rows of `ids`, which search.db has in an older form, or not.
     fn put_rows(&mut self, view: &View<'_>, ids: Vec<RecordId>) -> Result<(), Error> {
         for id in ids.into_iter().take(ROWS_MAX) {
@@ -287,17 +283,18 @@ impl Beside {
         usize::from(is_searched)
     }
 
-    /// Makes the source.
-    #[expect(clippy::type_complexity, reason = "its parts, taken apart once")]
-    fn finish(mut self) -> Result<(Connection, HashMap<RecordId, Recorded>, HashSet<RecordId>), Error> {
-        let transaction = self.memory.transaction()?;
+    /// A source of it, in memory.
+    fn source(&self) -> Result<Connection, Error> {
+        let mut memory = Connection::open_in_memory()?;
+        search::create(&memory)?;
+        let transaction = memory.transaction()?;
         let mut writer = Writer::open(&transaction)?;
         for recorded in self.records.values() {
             writer.put(&doc_of(recorded))?;
         }
         writer.finish()?;
         transaction.commit()?;
-        Ok((self.memory, self.records, self.gone))
+        Ok(memory)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::model::{Kind, RecordId, RecordPath, limits};
 use crate::page::{self, StateFile};
 use crate::rules::Standing;
-use crate::target::history::FileCommit;
+use crate::target::history::{FileCommit, History};
 use crate::target::index::Judged;
 
 use super::judged::{judged, newest};
@@ -80,7 +82,7 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
             commit = all.last().cloned();
             history = Some(all);
         }
-        (Some(commits), false) => commit = commits.introduced_by(&page, recorded.created_at, COMMIT_WITHIN)?,
+        (Some(commits), false) => commit = introduced(view, commits, &page, recorded.created_at)?,
     }
     let judged = judged(view, id)?;
     let standing = match recorded.kind() {
@@ -91,6 +93,25 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
         _ => None,
     };
     Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, standing })))
+}
+
+/// The commit that introduced `page`: as search.db has noted it, or found by a walk.
+fn introduced(
+    view: &View<'_>,
+    history: &History,
+    page: &str,
+    created_at: Timestamp,
+) -> Result<Option<FileCommit>, Error> {
+    if let (Some(database), Some(tip)) = (view.search(), history.tip_name()?)
+        && let Ok(Some(commits)) = database.commits(tip)
+        && let Ok(Some(from)) = commits.first_since(created_at)
+    {
+        let at = |place| commits.at(place).ok().flatten().map(|noted| (noted.id, noted.tree));
+        if let Some(found) = history.introduced_among(page, (from, commits.last()), at)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(history.introduced_by(page, created_at, COMMIT_WITHIN)?)
 }
 
 /// Every byte of the page of `recorded`: of its file, or as the history has it, or as it will be placed.

@@ -58,7 +58,7 @@ impl WithoutSearch {
 
     fn was_slower(self) -> String {
         let end = match self {
-            WithoutSearch::Unfinished => ": a worker makes it",
+            WithoutSearch::Unfinished => ": a worker makes it, and `indelible worker --detach` starts one",
             WithoutSearch::Locked | WithoutSearch::Unreadable => "",
             WithoutSearch::Damaged => ": `indelible repair` makes it again",
         };
@@ -67,8 +67,8 @@ impl WithoutSearch {
 }
 
 /// The note about an index that is not used because it is older than the journal.
-const OLDER: &str = "the index is older than what the journal still has: until a worker has brought it up to date, answers \
-                     come from files and journal";
+const OLDER: &str = "the index is older than what the journal still has: until a worker has brought it up to date \
+                     (`indelible worker --detach` starts one), answers come from files and journal";
 
 /// A home at one moment, to be read.
 #[derive(Debug)]

@@ -164,8 +164,9 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// `given`, completed from what is known of the process and this machine. A folder of its own has a project of its own.
-    fn completed(&self, given: Provenance) -> Provenance {
+    /// `given`, completed from what is known of the process and this machine, as a record has it. A folder of its own has a
+    /// project of its own.
+    pub fn completed(&self, given: Provenance) -> Provenance {
         let folder = given.cwd.as_deref().filter(|cwd| self.process.cwd.as_deref() != Some(*cwd));
         let project = folder.filter(|_| given.project.is_none()).map(|cwd| self.project(Path::new(cwd)));
         let mut provenance = given.or(self.process.clone());

@@ -140,10 +140,10 @@ pub(super) const RULES: [Rule; 51] = [
     .followed_by(has_password),
     judged(
         "password-flag",
-        &["--pass", "--token", "--secret", "--api-key", "--apikey", "--auth-key", "--authkey", "-password", "-token", "-secret", "-passwd", "-passphrase", "curl"],
+        &["--pass", "--token", "--secret", "--api-key", "--apikey", "--auth-key", "--authkey", "-password", "-token", "-secret", "-passwd", "-passphrase", "-pass ", "-pass=", "curl"],
         concat!(
             // `--no-password` and the like are followed by something else.
-            r#"(?:\s--(?:(?:access|account|admin|api|auth|bearer|client|current|db|database|deploy|docker|ftp|github|gitlab|http|https|id|join|key|keystore|login|master|new|npm|old|personal|proxy|refresh|registry|repo|repository|root|sas|service|session|smtp|store|user)-)*"#,
+            r#"(?:\s--(?:(?:access|account|admin|agent|api|app|auth|backup|become|bearer|bind|bot|cert|client|cluster|connection|consumer|current|db|database|deploy|docker|email|encryption|export|ftp|github|gitlab|http|https|id|imap|import|join|jwt|key|keystore|ldap|login|mail|master|new|npm|old|personal|pfx|proxy|pull|push|refresh|registry|repo|repository|root|sas|server|service|session|signing|smtp|ssh|storage|store|sudo|svn|trust|truststore|user|vault|vnc|wallet|webhook|wifi)-)*"#,
             r#"(?:password|passwd|passphrase|pass|token|secret|api-?key|client-secret|auth-token|access-token|auth-?key|secret-key)[= ]"#,
             r#"|\bcurl\s(?:[^\n]*?\s)?(?:-u|--user|-x|--proxy)[ =]?["']?[^\s:"'-][^\s:"']*:)["']?(?P<secret>[^\s"'`;|&()<>]{4,})"#
         ),

@@ -12,9 +12,10 @@
 //!    type for something finds it in any spelling.
 //! 2. Any text is a query. The only error is an unknown value of a filter whose values are closed.
 //! 3. The work of a search is bounded ([`find`]), whatever is asked and however many records there are.
-//! 4. The database is a cache: it holds nothing that is not in the records. Another [`SCHEMA`] is thrown away and rebuilt.
+//! 4. The database is a cache: it holds nothing that is not in the records and the history. Another [`SCHEMA`] is thrown away and rebuilt.
 //! 5. A record's text is not in it, but for its words. It is contentless: results are shown from the record itself.
 
+mod commits;
 mod expand;
 mod filter;
 mod find;
@@ -29,6 +30,7 @@ mod source;
 mod stem;
 mod write;
 
+pub use commits::{CommitNote, NotedCommit, ObjectId, commit_at, first_place_since, last_commit, note_commits};
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
 pub use find::{Hit, Hits, Looked, Options, find};
 pub use line::{BestLine, best_line};

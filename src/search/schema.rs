@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToS
 use crate::model::{Kind, Origin};
 
 /// The version of the tables. A database of another one is thrown away and rebuilt.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What the database's owner runs on an empty file, before [`create`].
 pub const PRAGMAS: &str = "PRAGMA page_size = 16384;";
@@ -63,6 +63,8 @@ CREATE VIRTUAL TABLE text USING fts5(
 CREATE VIRTUAL TABLE postings USING fts5vocab(text, instance);
 CREATE TABLE sequences (doc INTEGER PRIMARY KEY, words BLOB NOT NULL);
 CREATE TABLE sampled (word TEXT PRIMARY KEY, docs INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE commits (place INTEGER PRIMARY KEY, at INTEGER NOT NULL, id BLOB NOT NULL, tree BLOB NOT NULL);
+CREATE INDEX commits_at ON commits (at);
 ";
 
 /// Makes the tables in an empty database.

@@ -26,6 +26,7 @@ mod words;
 use self::classes::{Asks, CLASSES};
 pub use self::key::Key;
 use self::program::Programs;
+pub(crate) use self::program::{behind_wrapper, program_name, subcommand};
 use self::view::View;
 
 /// The version of the function. Signatures of two versions are never compared.

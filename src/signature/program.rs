@@ -283,7 +283,7 @@ impl Programs {
 }
 
 /// A program by its name alone: without folders, without a version.
-pub(super) fn program_name(word: &str) -> String {
+pub(crate) fn program_name(word: &str) -> String {
     let name = path::last_part(word);
     let name = name.strip_suffix(".exe").or_else(|| name.strip_suffix(".cmd")).unwrap_or(name);
     let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end_matches('-');
@@ -291,7 +291,7 @@ pub(super) fn program_name(word: &str) -> String {
 }
 
 /// Where the command of a wrapper begins in `words`, if they begin with one.
-fn behind_wrapper(words: &[&str]) -> Option<usize> {
+pub(crate) fn behind_wrapper(words: &[&str]) -> Option<usize> {
     let name = program_name(words.first()?);
     let wrapper =
         WRAPPERS.iter().find(|it| it.name == name && (it.then.is_empty() || words.get(1) == Some(&it.then)))?;
@@ -326,7 +326,7 @@ fn behind_c<'w>(args: &[&'w str]) -> Option<&'w str> {
 }
 
 /// What the program `name` is to do, by its first operand. Empty if it has no subcommands.
-fn subcommand(name: &str, args: &[&str]) -> String {
+pub(crate) fn subcommand(name: &str, args: &[&str]) -> String {
     let Some((_, with_value)) = WITH_SUBCOMMAND.iter().find(|(it, _)| *it == name) else { return String::new() };
     let mut operands = Vec::new();
     let mut args = args.iter();

@@ -16,12 +16,14 @@
 //! | pages | beside the rows': from where on pages in the history may be stale, if any are |
 //! | history | the trailer of its newest commit for this journal; a note in the state file for a batch without one |
 //! | search | a line of the index's change feed, in search.db. It follows the index, not the journal, and is never required |
+//! | known | as search, in the file of known failures |
 
 pub mod changed_files;
 pub mod commits;
 pub mod files;
 pub mod history;
 pub mod index;
+pub mod known;
 pub mod pages;
 pub mod rows;
 pub mod search;

@@ -10,11 +10,14 @@ use super::wake::{Fingerprint, Signal, Wake};
 use super::{Ended, Error, FINGERPRINT_AGE_MAX, Options, Worker, delays, outcome};
 use crate::home;
 use crate::model::layout::PRIVATE;
+use crate::model::text::chain;
 use crate::pipeline::Schedule;
 use crate::recover::{Report, Scope};
 
 /// How often inserting lagging rows is retried. Only SQLite's lock is tried, which costs almost nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
+/// How often old session logs are removed, beside each start.
+const SWEEP_PAUSE: Duration = Duration::from_secs(12 * 3600);
 
 /// What the worker remembers from one step to the next.
 struct Memory {
@@ -30,6 +33,7 @@ struct Memory {
     schedule: Schedule,
     rows_due: Option<Instant>,
     parked_due: Instant,
+    sweep_due: Instant,
 }
 
 impl Memory {
@@ -45,6 +49,7 @@ impl Memory {
             schedule,
             rows_due: None,
             parked_due,
+            sweep_due: Instant::now(),
         }
     }
 }
@@ -59,6 +64,7 @@ impl Worker<'_> {
         session.hold_index()?;
         self.publish(session, State::Idle);
         let mut memory = Memory::new(self.options);
+        self.sweep_sessions(&mut memory);
         loop {
             let view = self.view(session, &mut memory)?;
             let step = next(&view, Instant::now());
@@ -122,6 +128,7 @@ impl Worker<'_> {
             Step::RetryParked => {
                 memory.parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
                 session.retry_parked()?;
+                self.sweep_sessions(memory);
             }
             Step::Search => self.search(session),
             Step::Finish => session.finish()?,
@@ -205,6 +212,20 @@ impl Worker<'_> {
         let (state, error) = (self.status.state(), session.search_error());
         if self.status.search(error) {
             self.publish(session, state);
+        }
+    }
+
+    /// Removes old session logs, if that is due. They are a cache, so a failure ends nothing.
+    fn sweep_sessions(&self, memory: &mut Memory) {
+        let now = Instant::now();
+        if memory.sweep_due > now {
+            return;
+        }
+        memory.sweep_due = now + SWEEP_PAUSE;
+        match crate::session::sweep(self.exclusive.home()) {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "removed old session logs"),
+            Err(error) => tracing::warn!(error = chain(&error), "old session logs stay"),
         }
     }
 

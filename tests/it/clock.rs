@@ -34,13 +34,13 @@ fn clocks() -> Vec<Clock> {
 }
 
 /// The library that makes clocks wrong, in a folder of its own.
-struct Shim {
+pub(crate) struct Shim {
     _folder: tempfile::TempDir,
     library: PathBuf,
 }
 
 impl Shim {
-    fn new() -> Shim {
+    pub(crate) fn new() -> Shim {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (source, library) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
         std::fs::write(&source, include_str!("clock.c")).expect("it can be written");
@@ -58,7 +58,7 @@ impl Shim {
     }
 
     /// `command` with a clock that is wrong.
-    fn on(&self, shift: &str, command: Cmd) -> Cmd {
+    pub(crate) fn on(&self, shift: &str, command: Cmd) -> Cmd {
         self.environment(shift).into_iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 }

@@ -177,6 +177,8 @@ const TABLE: &[Row] = &[
     row(Point::SearchBeforeCommit,  &[FLUSH, Scenario::Worker, NoSearch, WorkerNoSearch], Acknowledged, WholeOnce),
     row(Point::SearchAfterCommit,   &[FLUSH, Scenario::Worker, NoSearch],    Acknowledged, WholeOnce),
     row(Point::SearchBeforeRemove,  &[GarbledSearch],                        Acknowledged, WholeOnce),
+    row(Point::KnownBeforeAppend,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::KnownHalfAppended,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::RecoverBeforeSweep,  &[Recover, Scenario::Worker],            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),
@@ -231,6 +233,8 @@ const IN_RECOVERY: &[&str] = &[
     "SearchBeforeMake",
     "SearchBeforeCommit",
     "SearchAfterCommit",
+    "KnownBeforeAppend",
+    "KnownHalfAppended",
 ];
 
 /// The points that `init` gets to, for the second crash.

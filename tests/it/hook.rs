@@ -806,7 +806,7 @@ fn what_cannot_be_read_is_kept_without_secrets_until_it_is_dismissed() {
 }
 
 #[test]
-fn to_explain_changes_nothing() {
+fn a_dry_run_shows_what_would_be_recorded_and_told() {
     let home = TestHome::new();
     quiet(&home, fixture("claude/Stop"));
     home.flush();
@@ -817,16 +817,29 @@ fn to_explain_changes_nothing() {
         lines
     };
     let before = stamps();
+    let dry = |event: Vec<u8>| home.cmd(["hook", "--dry-run"]).stdin(event).ok();
     for event in ["claude/PostToolUseFailure", "claude/Stop", "claude/PostToolUse-quiet", "claude/SessionStart"] {
-        let said = home.cmd(["hook", "--explain"]).stdin(fixture(event)).ok();
+        let said = dry(fixture(event));
         assert_eq!(said.stdout, "{}\n", "{said}");
-        assert!(!said.stderr.contains("memory/") && said.stderr.starts_with("claude: "), "{said}");
+        assert!(said.stderr.starts_with("claude: would record "), "{said}");
+        assert!(said.stderr.ends_with("claude: would tell nothing\n"), "{said}");
+        // The older name.
+        assert_eq!(home.cmd(["hook", "--explain"]).stdin(fixture(event)).ok().stderr, said.stderr);
     }
-    let said = home.cmd(["hook", "--explain"]).stdin(fixture("claude/PostToolUseFailure")).ok().stderr;
-    assert!(said.contains("nothing was recorded; this would be: failure"), "{said}");
-    let _ = home.cmd(["hook", "--explain"]).stdin("no event").ok();
+    let said = dry(fixture("claude/PostToolUseFailure")).stderr;
+    assert!(said.contains("would record failure \""), "{said}");
+    assert!(dry(fixture("claude/PostToolUse-quiet")).stderr.contains("would record nothing (nothing-in-it)"));
+    let _ = dry(b"no event".to_vec());
     assert_eq!(stamps(), before);
     assert_eq!(elsewhere(&home), "");
+    // What a session is told, it shows as well.
+    std::fs::write(home.join(".indelible/quarantine/parked-01a1fbd1-96f4-735e-9444-a3c84ac5c8c8.json"), "x")
+        .expect("it is ours");
+    let before = stamps();
+    let said = dry(fixture("claude/SessionStart"));
+    assert!(said.stderr.contains("would tell {\"hookSpecificOutput\""), "{said}");
+    assert_eq!(stamps(), before);
+    assert_eq!(hook(&home, fixture("claude/SessionStart")).stdout, said.stdout, "it told something else");
 }
 
 #[test]

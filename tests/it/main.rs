@@ -17,6 +17,7 @@ mod daemon;
 mod damage;
 mod durability;
 mod faults;
+mod followed;
 mod formats;
 mod git_load;
 mod guest;
@@ -24,8 +25,12 @@ mod hook;
 mod hooks_settings;
 mod hostile;
 mod identity;
+mod known;
 mod manual;
+mod mcp;
 mod output;
+#[cfg(target_os = "linux")]
+mod pack;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]
@@ -46,5 +51,6 @@ mod spread;
 mod support;
 mod terminal;
 mod trust;
+mod turn;
 mod user_git;
 mod verdicts;

@@ -126,7 +126,7 @@ fn an_index_of_an_older_program_takes_it_all_the_same() {
     let (home, deep) = home_and_project();
     let before = home.record("failure", "before");
     let index = home.index();
-    for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended"] {
+    for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended", "resolves"] {
         index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
     }
     let added_since = "DROP TABLE marks; DROP TABLE changes; DROP TRIGGER changes_insert; DROP TRIGGER changes_update;

@@ -150,13 +150,17 @@ fn where_nothing_would_start_it_none_is_installed() {
         return skipped("whether a service is refused: systemd would start it");
     }
     let bare = |args: &[&str]| service(&home, args).env("XDG_DATA_DIRS", home.user());
+    // What the user has set stays.
+    home.configure_user("[worker]\nautostart = false\n");
     let outcome = bare(&["install"]).run().exits(64);
     assert!(outcome.stderr.contains("worker --detach`"), "it does not say what to do instead: {outcome}");
-    assert!(!home.user().join(".config").exists(), "something was written");
+    assert!(!home.user().join(".config/systemd").exists(), "something was written");
+    assert!(!home.join(".indelible/worker.json").exists() && home.status()["worker"].is_null(), "a worker was started");
     // Who names a manager gets its file, and is told.
     let outcome = bare(&["install", "--manager", "xdg"]).ok();
     assert!(!outcome.stdout.contains("is a service now"), "{outcome}");
     assert!(outcome.stderr.contains("nothing on this machine reads"), "{outcome}");
+    assert!(outcome.stderr.contains("worker --detach`"), "{outcome}");
     let status = bare(&["status", "--json"]).ok().json();
     assert!(status["installed"] == true && status["read"] == false && status["running"] == false, "{status}");
     assert!(bare(&["status"]).ok().stdout.contains("nothing on this machine"), "status does not say so");
@@ -165,6 +169,39 @@ fn where_nothing_would_start_it_none_is_installed() {
     let outcome = bare(&["install"]).ok();
     assert!(outcome.stdout.contains("is a service now"), "{outcome}");
     assert_eq!(bare(&["status", "--json"]).ok().json()["read"], true);
+}
+
+#[test]
+fn where_nothing_would_start_it_recorders_and_hooks_do() {
+    if Path::new("/run/systemd/system").exists() {
+        return skipped("whether recorders start the worker: systemd would");
+    }
+    let it = Autostart { home: TestHome::new() };
+    let bare = |args: &[&str]| service(&it.home, args).env("XDG_DATA_DIRS", it.home.user());
+    let set = || it.home.cmd(["config", "get", "worker.autostart"]).ok().stdout;
+    assert_eq!(set(), "false\n");
+    let outcome = bare(&["install"]).ok();
+    assert!(outcome.stdout.starts_with("nothing on this machine would start it: "), "{outcome}");
+    for said in ["worker.autostart is true", "worker --detach`", "worker --stop`"] {
+        assert!(outcome.stdout.contains(said), "it does not say {said}: {outcome}");
+    }
+    assert_eq!(set(), "true\n");
+    assert!(!it.home.user().join(".config/autostart").exists(), "it wrote what nothing reads");
+    let _ = it.wait_for_process();
+    // Again: nothing to change, and one worker is enough.
+    let outcome = bare(&["install", "--json"]).ok().json();
+    assert!(outcome["changed"] == false && outcome["started"] == false && outcome["autostart"] == true, "{outcome}");
+    assert_eq!(bare(&["status", "--json"]).ok().json()["autostart"], true);
+    assert!(bare(&["status"]).ok().stdout.contains("recorders and hooks, where none runs (worker.autostart)"));
+    assert!(it.home.cmd(["worker", "--stop"]).ok().stderr.contains("the next recorder or hook starts a worker"));
+    assert_eq!(it.process(), None);
+    // A recorder does what was promised.
+    let _ = it.home.record("failure", "to be committed");
+    let _ = it.wait_for_process();
+    assert!(
+        bare(&["uninstall"]).ok().stderr.contains("worker.autostart false`"),
+        "it leaves the worker without a word"
+    );
 }
 
 #[test]
@@ -522,19 +559,18 @@ fn a_worker_is_started_on_its_own_when_asked_for() {
     assert_exactly_once(&it.home, &[receipt]);
 }
 
-/// As a hook runs it: in a process group of its own that is killed in the end, with pipes that are read to their end, one
-/// of them inherited under a number of its own.
-#[test]
-fn a_recorder_starts_a_worker_that_shares_nothing_with_it() {
+/// Runs `words` as a host runs a hook: in a process group of its own that is killed in the end, with pipes that are read to
+/// their end, one of them inherited under a number of its own. Holds that the worker it starts shares nothing with it.
+fn starts_a_worker_that_shares_nothing(words: &[&str], stdin: &[u8]) {
     let it = Autostart::new();
     let script = "exec 9>&1 8<&0; \"$@\"; echo answered";
     let args = ["-c", script, "hook", BINARY, "--home"];
-    let record = ["record", "failure", "--title", "first", "--domain", "ci", "--severity", "critical", "--json"];
-    let command = Cmd::new("sh", it.home.user()).args(args).args([it.home.path()]).args(record);
+    let command = Cmd::new("sh", it.home.user()).args(args).args([it.home.path()]).args(words);
     let mut command = command.env("HOOK_SECRET", "x").into_command();
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut hook = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut input = hook.stdin.take().expect("it was asked for");
+    input.write_all(stdin).expect("it reads");
     let mut said = String::new();
     // A worker with the pipe would keep it open for as long as it lives.
     let mut output = hook.stdout.take().expect("it was asked for");
@@ -558,6 +594,40 @@ fn a_recorder_starts_a_worker_that_shares_nothing_with_it() {
     let environment = String::from_utf8(std::fs::read(about.join("environ")).expect("it runs")).expect("it is text");
     assert!(!environment.contains("HOOK_SECRET"), "{environment}");
     wait_for("it to commit", || (it.home.status()["pending"]["records"] == 0).then_some(()));
+    // It ends when it is asked to, however it was started.
+    let _ = it.home.cmd(["worker", "--stop"]).ok();
+    assert_eq!(it.process(), None);
+}
+
+#[test]
+fn a_recorder_starts_a_worker_that_shares_nothing_with_it() {
+    let record = ["record", "failure", "--title", "first", "--domain", "ci", "--severity", "critical", "--json"];
+    starts_a_worker_that_shares_nothing(&record, b"");
+}
+
+#[test]
+fn a_hook_starts_a_worker_that_shares_nothing_with_it() {
+    starts_a_worker_that_shares_nothing(&["hook"], &event("PostToolUseFailure"));
+}
+
+fn event(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/fixtures/hooks/claude/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("a fixture")
+}
+
+#[test]
+fn a_hook_with_nothing_to_record_starts_none() {
+    let it = Autostart::new();
+    for (flag, name) in [("--installed", "PostToolUse-quiet"), ("--installed", "SessionStart"), ("--dry-run", "Stop")] {
+        let _ = it.home.cmd(["hook", flag]).stdin(event(name)).ok();
+    }
+    let off = it.home.cmd(["--set", "worker.autostart=false", "hook"]).stdin(event("Stop")).ok();
+    assert_eq!(off.stdout, "{}\n");
+    // The attempt is noted before a worker is started.
+    assert!(!it.attempt().exists());
+    assert_eq!(it.home.cmd(["hook"]).stdin(event("PostToolUseFailure")).ok().stdout, "{}\n");
+    assert!(it.attempt().exists());
+    let _ = it.wait_for_process();
 }
 
 #[test]

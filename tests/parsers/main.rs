@@ -123,6 +123,7 @@ fn learnings() -> impl Strategy<Value = Learning> {
         severity: Severity::new(severity).expect("it is 1 to 5"),
         tags,
         summary,
+        ..Learning::default()
     })
 }
 

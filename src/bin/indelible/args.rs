@@ -9,7 +9,10 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
+pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
+use crate::mcp_args::McpCommands;
 use crate::reading::args;
+pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
 use crate::verdict_args::VerdictCommand;
 
@@ -225,6 +228,9 @@ pub enum Command {
     /// Say what happened the last times that a command failed or an error came, and what followed
     #[command(after_help = args::RECALL)]
     Recall(args::RecallArgs),
+    /// Print what a session that starts in this folder is told
+    #[command(after_help = args::CONTEXT)]
+    Context(args::ContextArgs),
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
@@ -247,7 +253,7 @@ pub enum Command {
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
     /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home.
     #[command(
-        after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --explain"
+        after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --dry-run"
     )]
     Hook(HookArgs),
     /// Add `hook` to an agent's settings: Claude Code, Codex CLI, Gemini CLI, Cursor, OpenCode
@@ -256,6 +262,8 @@ pub enum Command {
         #[command(subcommand)]
         what: HooksCommand,
     },
+    #[command(flatten)]
+    Mcp(McpCommands),
     /// Run 200 recorders, a worker and crashes in a temporary home, then check that nothing was lost
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
@@ -368,133 +376,18 @@ pub enum ConfigCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum ServiceCommand {
-    /// Install the service for this home and start it (safe to repeat)
-    ///
-    /// It is a systemd user unit on Linux, or an autostart entry of the desktop without systemd; a launchd agent on macOS; a
-    /// batch file in the Startup folder on Windows. A file that indelible did not write is never overwritten. To run the
-    /// worker before you log in and after you log out, run `loginctl enable-linger` once.
-    #[command(after_help = "Example:\n  indelible service install\n  indelible service install --home ~/notes --print")]
-    Install {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-        /// Show the file and change nothing
-        #[arg(long)]
-        print: bool,
-    },
-    /// Stop the service of this home and remove it (safe to repeat)
-    #[command(after_help = "Example:\n  indelible service uninstall")]
-    Uninstall {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-    /// Show whether the service is installed, enabled and running, and which process has the worker's lock
-    #[command(after_help = "Example:\n  indelible service status --json | jq .running")]
-    Status {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-}
-
-/// A service manager, or what a system has in place of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ManagerName {
-    /// systemd's user manager
-    Systemd,
-    /// launchd of macOS
-    Launchd,
-    /// The desktop's autostart folder
-    Xdg,
-    /// The Startup folder of Windows
-    Startup,
-}
-
-impl std::fmt::Display for ManagerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ManagerName::Systemd => "systemd",
-            ManagerName::Launchd => "launchd",
-            ManagerName::Xdg => "xdg",
-            ManagerName::Startup => "startup",
-        })
-    }
-}
-
 #[derive(Debug, ClapArgs)]
 pub struct HookArgs {
     /// The host that sends it: claude, codex, gemini, cursor or opencode [default: detected from the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Only say on stderr what would be done with the event; record and count nothing
-    #[arg(long)]
-    pub explain: bool,
+    /// Only show what the event would record (on stderr) and tell (on stdout); record and count nothing
+    #[arg(long, visible_alias = "explain")]
+    pub dry_run: bool,
+    /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it
+    #[arg(long, value_name = "WHEN")]
+    pub context: Option<String>,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing
     #[arg(long, hide = true)]
     pub installed: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum HooksCommand {
-    /// Add our hooks to a host's settings; shows the change and asks (safe to repeat)
-    ///
-    /// Every other byte of the settings stays as it is, and a copy of them is kept beside them.
-    #[command(
-        after_help = "Example:\n  indelible hooks install claude\n  indelible hooks install codex --scope project --yes"
-    )]
-    Install(HooksArgs),
-    /// Remove our hooks from a host's settings; shows the change and asks
-    #[command(after_help = "Example:\n  indelible hooks uninstall claude")]
-    Uninstall(HooksArgs),
-    /// Show which hosts call indelible, and count what became of their events
-    #[command(after_help = "Example:\n  indelible hooks status")]
-    Status {
-        /// The project, for hooks in its own settings
-        #[arg(long, value_name = "DIR", value_parser = path())]
-        dir: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct HooksArgs {
-    /// The host
-    pub host: HostName,
-    /// Whether for all your sessions, or for those in one project
-    #[arg(long, value_enum, default_value_t = Scope::User)]
-    pub scope: Scope,
-    /// The project [default: this folder]
-    #[arg(long, value_name = "DIR", value_parser = path())]
-    pub dir: Option<PathBuf>,
-    /// Make the change without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Only show the change
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scope {
-    /// All your sessions
-    User,
-    /// Sessions in one project
-    Project,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HostName {
-    /// Claude Code
-    Claude,
-    /// Codex CLI
-    Codex,
-    /// Gemini CLI
-    Gemini,
-    /// Cursor
-    Cursor,
-    /// OpenCode
-    Opencode,
 }

@@ -52,6 +52,23 @@ pub fn of_hook(settings: &Settings, redaction: Redaction) -> Policy {
     Policy { redaction, sources: settings.sources(Provenance::default(), project_ids()), index_wait: None }
 }
 
+/// The policy of the tool `record` of `mcp`: redacted as hooks are, by an agent. `client` is what its host calls itself.
+///
+/// # Errors
+/// Exit 78 for an invalid pattern of secrets.
+pub fn of_mcp(settings: &Settings, client: Option<&str>) -> Result<Policy, Failure> {
+    let ids = project_ids();
+    let cwd = std::env::current_dir().ok();
+    let process = Provenance {
+        origin: Some(Origin::Agent),
+        agent: client.map(str::to_owned),
+        ..cwd.as_deref().map(|cwd| of_folder(cwd, ids.as_deref())).unwrap_or_default()
+    };
+    let sources = settings.sources(process.fitting(), ids);
+    let index_wait = Some(milliseconds(settings.record.index_wait_ms));
+    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait })
+}
+
 /// The provenance of what this process records.
 pub fn of_this_process() -> Provenance {
     of_process(project_ids().as_deref())

@@ -12,7 +12,7 @@ use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
 
 /// Flags without a value.
-const SWITCHES: [&str; 4] = ["--json", "--explain", "--installed", "--new"];
+const SWITCHES: [&str; 4] = ["--json", "--dry-run", "--installed", "--new"];
 
 /// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
@@ -96,8 +96,10 @@ impl Line {
     }
 
     fn hook(mut self) -> Option<Args> {
-        let host = self.take("--host").map(OsString::into_string).transpose().ok()?;
-        let args = HookArgs { host, explain: self.switch("--explain"), installed: self.switch("--installed") };
+        let mut text = |flag| self.take(flag).map(OsString::into_string).transpose().ok();
+        let (host, context) = (text("--host")?, text("--context")?);
+        let (dry_run, installed) = (self.switch("--dry-run"), self.switch("--installed"));
+        let args = HookArgs { host, dry_run, context, installed };
         self.args(Command::Hook(args))
     }
 
@@ -152,7 +154,8 @@ mod tests {
             &["record", "experiment", "--failure-criteria", "f", "--key", "k"],
             &["hook"],
             &["--home", "h", "hook", "--host", "claude", "--installed"],
-            &["hook", "--explain", "--json"],
+            &["hook", "--host", "claude", "--context", "start,failure", "--installed"],
+            &["hook", "--dry-run", "--json"],
         ] {
             assert!(read_words(words).is_some(), "left to clap: {words:?}");
             assert_same(words);
@@ -188,6 +191,7 @@ mod tests {
             "--project",
             "--cwd",
             "--host",
+            "--context",
             "--set",
             "--nope",
         ];
@@ -197,6 +201,7 @@ mod tests {
         let pair = (prop::sample::select(flags.to_vec()), value).prop_map(|(flag, value)| vec![flag, value]);
         let alone = prop::sample::select(vec![
             "--json",
+            "--dry-run",
             "--explain",
             "--installed",
             "--help",

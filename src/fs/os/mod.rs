@@ -142,6 +142,13 @@ pub struct Identity {
     inode: u64,
 }
 
+impl Identity {
+    /// The file's number, which no other file of its file system has while it exists.
+    pub const fn number(self) -> u64 {
+        self.inode
+    }
+}
+
 /// Distinguishes one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {

@@ -234,6 +234,11 @@ fn stop_event(process: u32) -> Vec<u16> {
 /// The event of this process, once it listens.
 static STOP: OnceLock<OwnedHandle> = OnceLock::new();
 
+/// Nothing: a process keeps the number of the one that started it, and another may get that number.
+pub fn parent() -> Option<u32> {
+    None
+}
+
 /// Whether a process that ended with `status` was ended from outside, as [`Child::kill`] does it. For indelible's own
 /// processes, those that record: they never end in this way themselves.
 pub fn was_killed(status: ExitStatus) -> bool {
@@ -466,6 +471,15 @@ pub fn is_shortage(error: &io::Error) -> bool {
 /// Opens the file at `path` for reading.
 pub(super) fn open_without_waiting(path: &Path) -> io::Result<File> {
     File::open(path)
+}
+
+/// Opens what is at `path` itself for reading. A link is not followed.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be opened, or is not a plain file.
+pub fn open_itself_without_waiting(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(fs::FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+    if is_plain(&information(&file)?) { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// Whether a program lies at `path`.

@@ -21,10 +21,13 @@ fn nasty() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// The failure that every other success followed.
+const RESOLVED: RecordId = RecordId(Uuid::from_u128(0x0198_f3a2_7c1e_7b3d_9a4f_5566_7788_99aa));
+
 fn records() -> impl Strategy<Value = Record> {
     let number = prop_oneof![0.0..=1.0, Just(0.1 + 0.2), Just(f64::MIN_POSITIVE), Just(5e-324)];
     let learning = (nasty(), nasty(), 1..=5_u8, nasty(), nasty()).prop_map(|(title, domain, number, tags, summary)| {
-        Learning { title, domain, severity: severity(number), tags, summary }
+        Learning { title, domain, severity: severity(number), tags, summary, ..Learning::default() }
     });
     let heuristic =
         (nasty(), nasty(), nasty(), nasty(), number).prop_map(|(domain, rule, explanation, source, number)| {
@@ -42,7 +45,7 @@ fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
         3 => (learning, 0..3).prop_map(|(it, kind)| match kind {
             0 => Record::Failure(it),
-            1 => Record::Success(it),
+            1 => Record::Success(Learning { resolves: it.title.len().is_multiple_of(2).then_some(RESOLVED), ..it }),
             _ => Record::Observation(it),
         }),
         1 => heuristic.prop_map(Record::Heuristic),

@@ -52,6 +52,7 @@ fn learning(title: &str, tags: &str, summary: &str) -> Learning {
         severity: severity(4),
         tags: tags.into(),
         summary: summary.into(),
+        ..Learning::default()
     }
 }
 

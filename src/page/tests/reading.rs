@@ -22,6 +22,7 @@ fn front_matter_in_other_hands() {
         severity: severity(4),
         tags: "git,2026,1.10".into(),
         summary: "No heading.\nTwo.".into(),
+        ..Learning::default()
     };
     assert_eq!(record, Record::Failure(wanted));
 }

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+use jiff::Timestamp;
 
 use super::message::{self, Trailer};
 use super::pack::{self, Placed, Staging};
 use super::pack_writer::Object;
 use super::refs::{self, Expected};
 use super::tree::{self, Entry, Shape};
-use super::{CommitId, Doing as _, Error, History, Obstacle};
+use super::{CommitId, Doing as _, Error, History, Obstacle, bytes};
 use crate::fs::crash::Point;
 use crate::model::layout::{self, join};
 use crate::model::position::Position;
@@ -60,7 +61,20 @@ pub enum Committed {
         records: usize,
         /// How many pages it changes.
         pages: usize,
+        /// Where it stands.
+        stands: Standing,
     },
+}
+
+/// Where a commit stands in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The name of the commit before it; `None` for the first.
+    pub parent: Option<[u8; 20]>,
+    /// The name of its tree.
+    pub tree: [u8; 20],
+    /// When it was made.
+    pub at: Timestamp,
 }
 
 /// What a commit starts from.
@@ -114,7 +128,8 @@ impl History {
                 self.move_anchor(&repository, batch.journal, Some(commit))?;
                 self.step(Point::CommitAfterAnchor)?;
                 let (records, pages) = (draft.records().len(), draft.pages);
-                return Ok(Committed::New { commit: CommitId(commit), records, pages });
+                let stands = Standing { parent: base.parent.map(bytes), tree: bytes(tree), at: Timestamp::now() };
+                return Ok(Committed::New { commit: CommitId(commit), records, pages, stands });
             }
             tracing::info!(branch = self.reference, "the branch was moved by others; starting over from where it is");
         }

@@ -71,6 +71,55 @@ impl History {
         Ok(None)
     }
 
+    /// The commit that introduced the file `path`, found in a chain of commits: `at` has the name and the tree of each by its
+    /// place. It is looked for from the place `from` on, up to `last`, by as few looks as possible. `None` if it is not
+    /// there for sure: then [`History::introduced_by`] tells.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn introduced_among(
+        &self,
+        path: &str,
+        (from, last): (i64, i64),
+        at: impl Fn(i64) -> Option<([u8; 20], [u8; 20])>,
+    ) -> Result<Option<FileCommit>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let has = |place: i64| -> Result<Option<bool>, Error> {
+            let Some(tree) = at(place).and_then(|(_, tree)| Oid::from_bytes(&tree).ok()) else { return Ok(None) };
+            find_file(&objects, tree, path).map(|found| Some(found.is_some()))
+        };
+        let named = |place| at(place).and_then(|(id, _)| Oid::from_bytes(&id).ok());
+        let before = from - 1;
+        let is_first =
+            || named(from).is_some_and(|id| repository.find_commit(id).is_ok_and(|it| it.parent_count() == 0));
+        if has(before)?.unwrap_or_else(|| !is_first()) {
+            return Ok(None);
+        }
+        // `lacks` lacks the file; from it on in steps of growing length, until a commit has it.
+        let (mut lacks, mut step, mut found) = (before, 1, None);
+        while found.is_none() && lacks < last {
+            let place = (lacks + step).min(last);
+            match has(place)? {
+                Some(true) => found = Some(place),
+                Some(false) => (lacks, step) = (place, step * 2),
+                None => return Ok(None),
+            }
+        }
+        let Some(mut first) = found else { return Ok(None) };
+        while first - lacks > 1 {
+            let middle = lacks + (first - lacks) / 2;
+            match has(middle)? {
+                Some(true) => first = middle,
+                Some(false) => lacks = middle,
+                None => return Ok(None),
+            }
+        }
+        let Some(id) = named(first) else { return Ok(None) };
+        let commit = repository.find_commit(id).doing("reading a commit")?;
+        Ok(Some(file_commit(&commit, FileChange::Added)))
+    }
+
     /// Every commit that changed the file `path`, newest first.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ mod tests {
             severity: Severity::LEAST,
             tags: String::new(),
             summary: String::new(),
+            ..Learning::default()
         };
         Intent {
             id: RecordId(Uuid::from_u128(0xdead_beef)),

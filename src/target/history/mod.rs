@@ -73,7 +73,7 @@ use modes::Modes;
 use options::{name_for_git, signature};
 
 pub use check::Damage;
-pub use commit::{Changes, Committed, NewCommit};
+pub use commit::{Changes, Committed, NewCommit, Standing};
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};
@@ -87,6 +87,18 @@ pub use setup::tracks;
 /// The name (hash) of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(Oid);
+
+impl CommitId {
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 20] {
+        bytes(self.0)
+    }
+}
+
+/// The bytes of an object's name. Repositories with longer names are refused.
+fn bytes(id: Oid) -> [u8; 20] {
+    id.as_bytes().try_into().unwrap_or_default()
+}
 
 #[cfg(test)]
 impl CommitId {
@@ -355,6 +367,14 @@ impl History {
         let Some(id) = self.tip_id(&repository)? else { return Ok(None) };
         let commit = refs::commit(&repository, &self.reference, id)?;
         Ok(Some(Tip { commit: CommitId(id), trailer: message::parse(commit.message_bytes()) }))
+    }
+
+    /// The name of the branch's tip; the commit is not read.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn tip_name(&self) -> Result<Option<CommitId>, Error> {
+        Ok(self.tip_id(&self.repository()?)?.map(CommitId))
     }
 
     /// The newest commit of the history. In a home of an older version it is on the branch until a worker or `init`

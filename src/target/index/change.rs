@@ -24,7 +24,7 @@ use super::insert::{RowImage, Statements, is_refusal};
 use super::marks::{cells, cells_of, marked, put_mark};
 use super::revive::insert;
 use super::schema::{Table, column_of, columns_of, migrate, table_of};
-use super::{Error, Index, alike, framework, verdicts};
+use super::{Error, Index, alike, framework, resolves, verdicts};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
@@ -61,6 +61,7 @@ impl Index {
                     let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
                 }
+                resolves::remember(transaction, change.of, &intent.record)?;
                 alike::changed(transaction, change.of, &intent.record)?;
                 remember(transaction, change.of, &amended)?;
                 verdicts::changed(transaction, row.kind, change.of, about)
@@ -181,7 +182,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error> {
         let read = || {
-            let columns = super::schema::columns_or_null(&self.connection, "records", &["revision", "amended"])?;
+            let columns = self.columns_or_null("records", &["revision", "amended"])?;
             let sql = format!("SELECT {columns} FROM records WHERE id = ?1");
             let texts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let found: Option<(Option<String>, Option<String>)> =

@@ -63,6 +63,22 @@ impl Index {
         read().map_err(self.error("read the changes in the index"))
     }
 
+    /// As [`Index::feed_end`], for a follower: an index of an older program gets its feed now. `None` if the index is being
+    /// rebuilt.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub(crate) fn newest_change(&mut self) -> Result<Option<FeedMark>, Error> {
+        if !self.is_finished()? {
+            return Ok(None);
+        }
+        if let Some(newest) = self.feed_end()? {
+            return Ok(Some(newest));
+        }
+        self.ensure_feed()?;
+        self.feed_end()
+    }
+
     /// Whether the feed still has the line of `mark`: what comes after it is then all that has changed since.
     ///
     /// # Errors
@@ -344,6 +360,7 @@ mod tests {
             .execute_batch(
                 "DROP TRIGGER changes_insert; DROP TRIGGER changes_update; DROP TRIGGER changes_delete;
                  DROP TABLE changes; DELETE FROM indelible WHERE name = 'index';
+                 ALTER TABLE records DROP COLUMN resolves;
                  UPDATE indelible SET value = 2 WHERE name = 'migration';",
             )
             .expect("it becomes older");

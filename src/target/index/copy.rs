@@ -15,6 +15,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::schema::Columns;
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 
@@ -57,7 +58,14 @@ pub(crate) fn temporary_copy(index: &Index) -> Result<Index, Error> {
     let mut connection = Connection::open("").map_err(failed)?;
     copy(index, &mut connection)?;
     // Errors name the original's path: if the copy is damaged, so is the original.
-    Ok(Index { connection, path: index.path.clone(), wait: Duration::ZERO, identity: None, access: index.access })
+    Ok(Index {
+        connection,
+        path: index.path.clone(),
+        wait: Duration::ZERO,
+        identity: None,
+        access: index.access,
+        columns: Columns::default(),
+    })
 }
 
 impl Index {

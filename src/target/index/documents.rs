@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Row, Statement};
 
 use super::query::{ReadError, field_text, provenance_in};
 use super::schema::{column_of, columns_or_null, table_of};
-use super::{Error, Index, framework};
+use super::{Error, Index, framework, resolves};
 use crate::model::{FieldSpec, Kind, PROVENANCE, Provenance, Record, RecordId, Revision, fields_of};
 
 /// A record, as its row holds it.
@@ -45,7 +45,8 @@ pub struct Documents<'i> {
 }
 
 /// The columns of `records` after the provenance, in a document's query.
-const BESIDE: [&str; 6] = ["path", "row_id", "created_at", "revision", framework::EXACT[0], framework::EXACT[1]];
+const BESIDE: [&str; 7] =
+    ["path", "row_id", "created_at", "revision", framework::EXACT[0], framework::EXACT[1], resolves::COLUMN];
 
 impl Index {
     /// A reader of documents, for as long as the tables stay as they are.
@@ -129,7 +130,7 @@ impl Documents<'_> {
                 revision: entry.revision,
                 created_at: entry.created_at,
                 path: entry.path,
-                record: framework::restored(record, entry.headline, entry.domain),
+                record: resolves::restored(framework::restored(record, entry.headline, entry.domain), entry.resolves),
                 provenance: entry.provenance,
                 golden,
                 is_whole: !self.is_framework && entry.kind != Kind::Experiment,
@@ -149,6 +150,7 @@ struct Entry {
     revision: Option<Revision>,
     headline: Option<String>,
     domain: Option<String>,
+    resolves: Option<String>,
 }
 
 impl Entry {
@@ -165,6 +167,7 @@ impl Entry {
             revision: text(beside + 3).and_then(|text| text.parse().ok()),
             headline: text(beside + 4),
             domain: text(beside + 5),
+            resolves: text(beside + 6),
         })
     }
 }

@@ -16,10 +16,10 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::schema::{columns_of, columns_or_null, value_of};
+use super::schema::{columns_of, value_of};
 use super::{Error, Index};
 use crate::fs::order::{self, Lock};
-use crate::model::{Record, RecordId};
+use crate::model::Record;
 
 /// The key in `indelible` for a home whose tables are the framework's.
 const FRAMEWORK: &str = "framework";
@@ -58,16 +58,6 @@ pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
         Record::Verdict(_) => Fitted::default(),
     };
     (row, exact)
-}
-
-/// `record`, read from the row of `id`, with the exact texts restored.
-pub(super) fn exactly(connection: &Connection, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
-    let exactly = columns_or_null(connection, "records", &EXACT)?;
-    let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let (headline, domain): (Option<String>, Option<String>) =
-        statement.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(restored(record, headline, domain))
 }
 
 /// `record`, read from a row, with these exact texts where they differ from the row's.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, VERDICTS, columns_of, is_of_the_sql, migrate};
-use super::{Error, Index, alike, change, framework, verdicts, watermark};
+use super::{Error, Index, alike, change, framework, resolves, verdicts, watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
@@ -244,6 +244,9 @@ impl<'t> Statements<'t> {
         };
         if let Some(amended) = row.amended {
             change::remember(self.transaction, row.id, amended)?;
+        }
+        if matches!(row.record, Record::Success(it) if it.resolves.is_some()) {
+            resolves::remember(self.transaction, row.id, row.record)?;
         }
         alike::changed(self.transaction, row.id, row.record)?;
         verdicts::inserted(self.transaction, row)?;

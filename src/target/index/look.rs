@@ -23,6 +23,7 @@ use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 
 use super::open::{Access, beside, check_files, connection, flags, spare_memory};
+use super::schema::Columns;
 use super::{Error, Index};
 use crate::model::layout::{SHM, WAL};
 
@@ -97,5 +98,5 @@ fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
         connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
     };
     set().map_err(failed)?;
-    Ok(Index { connection, path: path.into(), wait, identity, access: Access::Read })
+    Ok(Index { connection, path: path.into(), wait, identity, access: Access::Read, columns: Columns::default() })
 }

@@ -32,6 +32,7 @@ mod open;
 mod query;
 mod read;
 mod rebuild;
+mod resolves;
 mod revive;
 mod rules;
 mod schema;
@@ -153,11 +154,17 @@ pub struct Index {
     wait: Duration,
     identity: Option<Identity>,
     access: open::Access,
+    columns: schema::Columns,
 }
 
 impl Index {
     /// The connection, for the queries of an adoption.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// `columns` of `table` for a SELECT, in this order; NULL for each that an adopted table lacks.
+    fn columns_or_null(&self, table: &str, columns: &[&str]) -> Result<String, rusqlite::Error> {
+        self.columns.or_null(&self.connection, table, columns)
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
+use super::schema::Columns;
 use super::{Error, Index, PATIENCE};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity, Stamp};
@@ -66,7 +67,7 @@ impl Index {
             connection => connection.map_err(|source| failed_to("open the index", path, access, source))?,
         };
         let identity = check_files(path)?;
-        let index = Index { connection, path: path.into(), wait, identity, access };
+        let index = Index { connection, path: path.into(), wait, identity, access, columns: Columns::default() };
         spare_memory(&index.connection);
         // The worker makes the checkpoints; by default the last connection to close would make one, with four syncs.
         let set = || {

@@ -5,10 +5,10 @@
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
-use super::schema::{column_of, columns_or_null, table_of};
-use super::{Error, Index, framework};
+use super::schema::{column_of, table_of};
+use super::{Error, Index, framework, resolves};
 use crate::model::{
     Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, fields_of,
 };
@@ -66,16 +66,19 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
-        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
+        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).chain([resolves::COLUMN]).collect();
         let read = || {
-            let Some(record) = read_record(&self.connection, known)? else { return Ok(None) };
-            let record = framework::exactly(&self.connection, known.id, record)?;
+            let Some(record) = self.read_record(known)? else { return Ok(None) };
+            let record = self.exactly(known.id, record)?;
             // An older program's index lacks these columns until the next insertion.
-            let columns = columns_or_null(&self.connection, "records", &names)?;
+            let columns = self.columns_or_null("records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
-            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
+            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?, row.get(names.len())?));
             let found = self.connection.prepare_cached(&sql)?.query_row([known.id.to_string()], read).optional()?;
-            Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
+            Ok(found.map(|(key, provenance, resolves)| {
+                let record = resolves::restored(record, resolves);
+                Request { record, key, provenance }
+            }))
         };
         read().map_err(self.error("read a record from the index"))
     }
@@ -103,21 +106,33 @@ where
     })
 }
 
-fn read_record(connection: &Connection, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
-    let Some(row_id) = known.row_id else { return Ok(None) };
-    let columns: Vec<(Field, &str)> =
-        fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();
-    let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
-    let table = table_of(known.kind).name;
-    let sql = format!("SELECT {} FROM {table} WHERE id = ?1", columns_or_null(connection, table, &names)?);
-    let read = |row: &Row<'_>| {
-        Record::build(known.kind, |spec| {
-            let Some(at) = columns.iter().position(|(field, _)| *field == spec.field) else { return Ok(None) };
-            Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
-        })
-        .map_err(|ReadError(error)| error)
-    };
-    connection.prepare_cached(&sql)?.query_row([row_id], read).optional()
+impl Index {
+    fn read_record(&self, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
+        let Some(row_id) = known.row_id else { return Ok(None) };
+        let columns: Vec<(Field, &str)> =
+            fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();
+        let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
+        let table = table_of(known.kind).name;
+        let sql = format!("SELECT {} FROM {table} WHERE id = ?1", self.columns_or_null(table, &names)?);
+        let read = |row: &Row<'_>| {
+            Record::build(known.kind, |spec| {
+                let Some(at) = columns.iter().position(|(field, _)| *field == spec.field) else { return Ok(None) };
+                Ok::<_, ReadError>(field_text(spec, row.get_ref(at)?))
+            })
+            .map_err(|ReadError(error)| error)
+        };
+        self.connection.prepare_cached(&sql)?.query_row([row_id], read).optional()
+    }
+
+    /// `record`, read from the row of `id`, with the exact texts restored.
+    fn exactly(&self, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
+        let exactly = self.columns_or_null("records", &framework::EXACT)?;
+        let sql = format!("SELECT {exactly} FROM records WHERE id = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let (headline, domain): (Option<String>, Option<String>) =
+            statement.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(framework::restored(record, headline, domain))
+    }
 }
 
 /// A record's provenance, in a row of `records`, after its key.

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use super::change::TIME;
 use super::query::{Known, parsed};
-use super::schema::{columns_or_null, table_of};
+use super::schema::table_of;
 use super::{Error, Index, framework};
 use crate::model::{Amended, Kind, Origin, RecordId, Request, Severity};
 
@@ -66,7 +66,9 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn begin_to_read(&self) -> Result<(), Error> {
-        self.connection.execute_batch("BEGIN").map_err(self.error("read the index"))
+        self.connection.execute_batch("BEGIN").map_err(self.error("read the index"))?;
+        self.columns.remember();
+        Ok(())
     }
 
     /// The record `id`, if it has a row.
@@ -81,7 +83,7 @@ impl Index {
         let amended = self.amended(id)?;
         let read = || {
             let table = table_of(known.kind).name;
-            let columns = columns_or_null(&self.connection, table, &["updated_at", "is_golden"])?;
+            let columns = self.columns_or_null(table, &["updated_at", "is_golden"])?;
             let sql = format!("SELECT {columns} FROM {table} WHERE id = ?1");
             let columns = |row: &Row<'_>| Ok((row.get::<_, Value>(0)?, row.get::<_, Value>(1)?));
             let row = self.connection.prepare_cached(&sql)?.query_row([known.row_id], columns).optional()?;
@@ -99,7 +101,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn golden(&self) -> Result<Vec<RecordId>, Error> {
         let read = || {
-            let golden = columns_or_null(&self.connection, "heuristics", &["is_golden"])?;
+            let golden = self.columns_or_null("heuristics", &["is_golden"])?;
             let sql = format!(
                 "SELECT records.id, {golden} FROM records CROSS JOIN heuristics ON heuristics.id = records.row_id
                  WHERE records.kind = 'heuristic' AND {golden} <> 0"
@@ -117,13 +119,30 @@ impl Index {
         read().map_err(self.error("read the index"))
     }
 
+    /// Whether the experiment `id` is under way, as far as its row says.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn is_open(&self, id: RecordId) -> Result<bool, Error> {
+        let read = || {
+            let status = self.columns_or_null("experiments", &["status"])?;
+            let sql = format!(
+                "SELECT coalesce({status}, 'active') = 'active' FROM records
+                 JOIN experiments ON experiments.id = records.row_id WHERE records.id = ?1"
+            );
+            self.connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| row.get(0)).optional()
+        };
+        // One that has no row yet was just begun.
+        Ok(read().map_err(self.error("read an experiment from the index"))?.unwrap_or(true))
+    }
+
     /// Calls `take` with the facts of each record that has or had a row, in no order, until it breaks.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn for_each_facts(&self, mut take: impl FnMut(Facts) -> ControlFlow<()>) -> Result<(), Error> {
         let mut read = || {
-            let columns = |table, columns: &[&str]| columns_or_null(&self.connection, table, columns);
+            let columns = |table, columns: &[&str]| self.columns_or_null(table, columns);
             let learning = columns("learnings", &["domain", "tags", "severity"])?;
             let heuristic = columns("heuristics", &["domain", "is_golden"])?;
             let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;

@@ -11,6 +11,9 @@
 //! | before the transaction is committed | the old tables (SQLite rolls back) | the next insertion, or `init` |
 //! | after it | the new tables; after a power cut perhaps the old ones | the same |
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Error, Index, changes};
@@ -78,7 +81,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -109,6 +112,8 @@ const MIGRATIONS: [&str; 4] = [
      CREATE TRIGGER changes_delete AFTER DELETE ON records BEGIN INSERT INTO changes (id) VALUES (old.id); END;
      INSERT INTO indelible VALUES ('index', lower(hex(randomblob(16))))
          ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
+    // The failure that a success followed.
+    "ALTER TABLE records ADD COLUMN resolves TEXT;",
     // Verdicts, what of them is in the columns of rules (`verdicts`), and which rules are the same one (`alike`).
     "CREATE TABLE IF NOT EXISTS alike (rule TEXT PRIMARY KEY, form TEXT NOT NULL) WITHOUT ROWID;
      CREATE INDEX IF NOT EXISTS alike_form ON alike (form);
@@ -343,12 +348,48 @@ pub(crate) fn columns_or_null(
     table: &str,
     columns: &[&str],
 ) -> Result<String, rusqlite::Error> {
-    let there = columns_of(connection, table)?;
+    Ok(selected(&columns_of(connection, table)?, table, columns))
+}
+
+/// As [`columns_or_null`], of a table that has the columns `there`.
+fn selected(there: &[String], table: &str, columns: &[&str]) -> String {
     let one = |column: &&str| match there.iter().any(|it| it == column) {
         true => format!("{table}.{column}"),
         false => "NULL".to_owned(),
     };
-    Ok(columns.iter().map(one).collect::<Vec<_>>().join(", "))
+    columns.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The columns of tables, remembered while one transaction reads: to ask for them costs more than to read a row.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    of: RefCell<BTreeMap<String, Vec<String>>>,
+    remembers: Cell<bool>,
+}
+
+impl Columns {
+    /// From now on the tables stay as they are, for as long as the connection is open.
+    pub(super) fn remember(&self) {
+        self.remembers.set(true);
+    }
+
+    /// As [`columns_or_null`].
+    pub(super) fn or_null(
+        &self,
+        connection: &Connection,
+        table: &str,
+        columns: &[&str],
+    ) -> Result<String, rusqlite::Error> {
+        if let Some(there) = self.of.borrow().get(table) {
+            return Ok(selected(there, table, columns));
+        }
+        let there = columns_of(connection, table)?;
+        let selected = selected(&there, table, columns);
+        if self.remembers.get() {
+            self.of.borrow_mut().insert(table.to_owned(), there);
+        }
+        Ok(selected)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::target::index::Document;
 
 /// The record of `row` with what only its file has. A file that is missing, edited into something else or of another
 /// revision than the row adds nothing: the row is what counts.
-pub(super) fn whole(home: &Home, mut row: Document) -> Document {
+pub(in crate::target) fn whole(home: &Home, mut row: Document) -> Document {
     if row.is_whole {
         return row;
     }

@@ -8,7 +8,7 @@ use super::{Bound, Error, Following, Search, WAIT, Watermark, documents};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
-use crate::search::Writer;
+use crate::search::{self, Writer};
 use crate::target::index::{Document, FeedMark, Index};
 
 /// The most records of a slice, the most text in bytes, and about how long it may take: while others wait, and alone.
@@ -107,6 +107,7 @@ impl Search<'_> {
             }
         };
         progress.end();
+        self.write_commits()?;
         if following == Following::UpToDate {
             self.tidy(&mut index)?;
         }
@@ -116,7 +117,7 @@ impl Search<'_> {
     /// Does one slice. Returns how many records were looked at, and whether it was the last.
     fn slice(&mut self, index: &mut Index, time_max: Duration) -> Result<(u64, bool), Error> {
         let home = self.exclusive.home();
-        let newest = feed_end(index)?;
+        let newest = index.newest_change()?.ok_or(Error::IndexUnfinished)?;
         let watermark = self.begin(index, newest)?;
         let Some(file) = self.file.as_mut() else { return Ok((0, false)) };
         let snapshot = index.snapshot()?;
@@ -127,9 +128,18 @@ impl Search<'_> {
         let done = write(home, index, file, &part, time_max)?;
         drop(snapshot);
         if file.checkpoint(home, false)? {
-            trim(index, file)?;
+            trim(index, file, self.kept)?;
         }
         Ok((done as u64, part.is_last && done == part.ids.len()))
+    }
+
+    /// Writes the commits that were made since the last time.
+    fn write_commits(&mut self) -> Result<(), Error> {
+        if let Some(file) = self.file.as_mut().filter(|_| !self.commits.is_empty()) {
+            file.write(|transaction| search::note_commits(transaction, &self.commits))?;
+            self.commits.clear();
+        }
+        Ok(())
     }
 
     /// Opens the file, and makes it if there is none. Returns its watermark, which the index bears out.
@@ -158,7 +168,7 @@ impl Search<'_> {
         let Some(file) = self.file.as_mut() else { return Ok(()) };
         let Some(watermark) = file.watermark()? else { return Ok(()) };
         if index.count_changes_after(0)? > LINES_MAX && file.checkpoint(home, true)? {
-            trim_to(index, &watermark)?;
+            trim_to(index, &watermark, self.kept)?;
         }
         Ok(())
     }
@@ -172,7 +182,7 @@ impl Search<'_> {
             let Some(watermark) = watermark else { return Ok(()) };
             let mut index = Index::open(&home.index_path(), WAIT)?;
             match index.has_line(&watermark.feed)? {
-                true => trim_to(&mut index, &watermark),
+                true => trim_to(&mut index, &watermark, self.kept),
                 false => Ok(()),
             }
         });
@@ -181,18 +191,6 @@ impl Search<'_> {
         }
         self.file = None;
     }
-}
-
-/// The newest line of the feed. An index of an older program gets its feed now.
-fn feed_end(index: &mut Index) -> Result<FeedMark, Error> {
-    if !index.is_finished()? {
-        return Err(Error::IndexUnfinished);
-    }
-    if let Some(newest) = index.feed_end()? {
-        return Ok(newest);
-    }
-    index.ensure_feed()?;
-    index.feed_end()?.ok_or(Error::IndexUnfinished)
 }
 
 /// What comes after `watermark`.
@@ -276,16 +274,17 @@ fn put_in(home: &Home, writer: &mut Writer<'_>, document: Document) -> Result<us
     Ok(documents::bytes(&document))
 }
 
-fn trim(index: &mut Index, file: &SearchFile) -> Result<(), Error> {
+fn trim(index: &mut Index, file: &SearchFile, kept: Option<u64>) -> Result<(), Error> {
     match file.watermark()? {
-        Some(watermark) => trim_to(index, &watermark),
+        Some(watermark) => trim_to(index, &watermark, kept),
         None => Ok(()),
     }
 }
 
-/// Removes the lines of the feed before `watermark`, which is durable. If the index is locked, it is done later.
-fn trim_to(index: &mut Index, watermark: &Watermark) -> Result<(), Error> {
-    match index.trim_changes(watermark.feed.seq) {
+/// Removes the lines of the feed before `watermark`, which is durable, and before the line `kept`. If the index is locked, it is
+/// done later.
+fn trim_to(index: &mut Index, watermark: &Watermark, kept: Option<u64>) -> Result<(), Error> {
+    match index.trim_changes(watermark.feed.seq.min(kept.unwrap_or(u64::MAX))) {
         Err(error) if error.is_transient() => Ok(()),
         trimmed => Ok(trimmed.map(|_| ())?),
     }

@@ -1,12 +1,14 @@
 //! Opening search.db to read it, for those who do not write it.
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{Error, WAIT, Watermark, file};
 use crate::home::Home;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
-use crate::search;
+use crate::search::{self, NotedCommit};
+use crate::target::history::CommitId;
 use crate::target::index::{self, FeedMark, Index, Others};
 
 /// The search database, as it was at one moment: what its writer commits meanwhile is not seen.
@@ -14,6 +16,36 @@ use crate::target::index::{self, FeedMark, Index, Others};
 pub struct SearchDb {
     database: Index,
     watermark: Watermark,
+}
+
+/// The commits that were noted (see `search::commits`).
+#[derive(Clone, Copy, Debug)]
+pub struct Commits<'s> {
+    connection: &'s Connection,
+    last: NotedCommit,
+}
+
+impl Commits<'_> {
+    /// The place of the last one.
+    pub fn last(&self) -> i64 {
+        self.last.place
+    }
+
+    /// The place of the first one that was made at or after `at`.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn first_since(&self, at: Timestamp) -> Result<Option<i64>, Error> {
+        search::first_place_since(self.connection, at.as_second()).map_err(file::error("read"))
+    }
+
+    /// The one at `place`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn at(&self, place: i64) -> Result<Option<NotedCommit>, Error> {
+        search::commit_at(self.connection, place).map_err(file::error("read"))
+    }
 }
 
 /// Opens the search database of `home` to read it. `None` if there is none that can be used: it does not exist, is of
@@ -85,6 +117,15 @@ impl SearchDb {
     /// [`index::Error`] if the index cannot be read.
     pub fn is_of(&self, index: &Index) -> Result<bool, index::Error> {
         index.has_line(&self.watermark.feed)
+    }
+
+    /// The commits that were noted, to look one up; `None` if their last one is not `tip`: then the history has others.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn commits(&self, tip: CommitId) -> Result<Option<Commits<'_>>, Error> {
+        let last = search::last_commit(self.connection()).map_err(file::error("read"))?;
+        Ok(last.filter(|last| last.id == tip.bytes()).map(|last| Commits { connection: self.connection(), last }))
     }
 
     /// How many records it has.

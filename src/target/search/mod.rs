@@ -16,6 +16,8 @@
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
 //! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
+//! 8. The commits of the holder of the lock are noted beside the documents. A chain of them proves itself
+//!    (`search::commits`), so one that is never written costs a reader time, and nothing else.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -25,7 +27,7 @@
 //! | while it is thrown away | an older search.db without its log, or none | its watermark tells; else the next slice |
 //! | after a power cut | an older search.db, with its watermark | the next slice follows from there |
 
-mod documents;
+pub(in crate::target) mod documents;
 mod file;
 mod follow;
 mod look;
@@ -34,7 +36,7 @@ mod status;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use look::{SearchDb, open_to_read};
+pub use look::{Commits, SearchDb, open_to_read};
 pub use status::{SearchState, SearchStatus, status};
 
 use crate::exclusive::Exclusive;
@@ -42,6 +44,7 @@ use crate::fs;
 use crate::model::RecordId;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
+use crate::search::CommitNote;
 use crate::target::index::{self, FeedMark};
 
 use file::SearchFile;
@@ -61,6 +64,8 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The first wait after a failure, and the longest.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// The most commits that are kept until they can be written.
+const COMMITS_MAX: usize = 10_000;
 
 /// Why search could not be brought up to date or read. It is never a batch's failure.
 #[derive(Debug, thiserror::Error)]
@@ -147,17 +152,46 @@ pub struct Search<'h> {
     failures_in_a_row: u32,
     retry: Option<Instant>,
     error: Option<String>,
+    /// Commits that are not in the file yet.
+    commits: Vec<CommitNote>,
+    /// The first line of the feed that another follower needs.
+    kept: Option<u64>,
 }
 
 impl<'h> Search<'h> {
     /// Search in the home of `exclusive`. Nothing is opened yet.
     pub fn new(exclusive: &'h Exclusive<'h>) -> Search<'h> {
-        Search { exclusive, file: None, is_behind: true, failures: 0, failures_in_a_row: 0, retry: None, error: None }
+        Search {
+            exclusive,
+            file: None,
+            is_behind: true,
+            failures: 0,
+            failures_in_a_row: 0,
+            retry: None,
+            error: None,
+            commits: Vec::new(),
+            kept: None,
+        }
+    }
+
+    /// A commit was made.
+    pub fn committed(&mut self, commit: CommitNote) {
+        // While the file cannot be written, the chain has to begin with the newest.
+        if self.commits.len() >= COMMITS_MAX {
+            self.commits.clear();
+        }
+        self.commits.push(commit);
+        self.is_behind = true;
     }
 
     /// The index may have changed.
     pub fn changed(&mut self) {
         self.is_behind = true;
+    }
+
+    /// Trims no line of the index's feed from `seq` on: another follower needs it.
+    pub fn keep_feed_from(&mut self, seq: Option<u64>) {
+        self.kept = seq;
     }
 
     /// When there is something to do; `None` if there is nothing until the index changes.

@@ -294,5 +294,7 @@ fn say_done(plan: &Plan, done: &Adopted) {
             line(format!("left: {left}"));
         }
     }
-    output::line(&format!("\nNext: indelible --home {home} worker, or indelible --home {home} service install"));
+    output::line(&format!(
+        "\nNext: indelible --home {home} service install, or indelible --home {home} worker --detach"
+    ));
 }

@@ -13,9 +13,13 @@ use crate::settings::Settings;
 
 /// Starts a worker for `home` if the settings say so, none runs, and no recorder has tried within the last minute.
 pub fn run(home: &Home, settings: &Settings) {
-    if !settings.worker.autostart {
-        return;
+    if settings.worker.autostart {
+        unless_one_runs(home);
     }
+}
+
+/// Starts a worker for `home` if none runs, and no recorder or hook has tried within the last minute.
+pub fn unless_one_runs(home: &Home) {
     let started = match may_start(home) {
         Ok(true) => start(home).map_err(|error| error.to_string()),
         Ok(false) => return,

@@ -131,6 +131,18 @@ fn set(context: &Context, key: &str, value: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Sets the truth `key`, one of the user's, for `home`, unless something but the default decides it. Returns the changed file.
+///
+/// # Errors
+/// As `config set`.
+pub fn set_unless_set(home: &Home, key: &str) -> Result<Option<PathBuf>, Failure> {
+    let before = find(Settings::explained(home, &[])?.settings, key, NOT_SET)?;
+    match before.origin {
+        Origin::Default => set_of_user(home, key, &toml::Value::Boolean(true)).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn wrong(key: &str, why: &str) -> Failure {
     Failure::new(Exit::Input, NOT_SET).because(&std::io::Error::other(format!("{key}: {why}")))
 }

@@ -6,6 +6,12 @@
 //!
 //! The library judges the event and records it (`indelible::hook`, `indelible::record`). Killed before the append, the event
 //! is neither recorded nor counted; killed after it, the event is recorded, and perhaps not counted.
+//!
+//! Where `worker.autostart` is set, a hook that has recorded something starts a worker if none runs, once the host has its
+//! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
+
+mod dry_run;
+mod start;
 
 use std::io::{IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,16 +20,22 @@ use std::time::{Duration, Instant};
 use indelible::fs::Dir;
 use indelible::fs::os::{self, Stream};
 use indelible::home::Home;
-use indelible::hook::count::{self, Outcome, Unreadable};
-use indelible::hook::{Event, EventKind, Host, Rules, Skipped, judge, kept, lenient, transcript};
+use indelible::hook::count::{self, Note, Outcome, Unreadable};
+use indelible::hook::trail::{self, Course, Trail};
+use indelible::hook::turn::Turn;
+use indelible::hook::{
+    Event, EventKind, Host, Rules, Skipped, answer, judge, kept, lenient, transcript, without_echoes,
+};
+use indelible::model::{Kind, RecordId};
 use indelible::record::{Recorder, Redacted, Redaction};
 use indelible::redact::Redactor;
 use indelible::status;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, autostart};
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
+use crate::recalled::{Asked, Recalled};
 use crate::settings::Settings;
 use crate::{lost, output, policy};
 
@@ -42,12 +54,19 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
     // A panic would be printed on stderr, which hosts show to people.
     std::panic::set_hook(Box::new(|_| {}));
     let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
-    let answer = said.unwrap_or_else(|_| {
-        let panicked = || count_one(context, None, Outcome::Failed, Some("a bug in indelible stopped the hook"));
+    let done = said.unwrap_or_else(|_| {
+        let panicked = || {
+            count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
+        };
         let _ = catch_unwind(AssertUnwindSafe(panicked));
-        None
+        Vec::new()
     });
-    output::json(&answer.unwrap_or_else(|| json!({})));
+    let answer = done.iter().find_map(|done| done.answer.as_ref());
+    output::json(answer.unwrap_or(&json!({})));
+    let to_commit = done.iter().filter(|done| done.starts).find_map(|done| done.home.as_ref());
+    if let Some(home) = to_commit {
+        let _ = catch_unwind(AssertUnwindSafe(|| autostart::unless_one_runs(home)));
+    }
     Exit::Done
 }
 
@@ -57,11 +76,27 @@ struct Done {
     outcome: Outcome,
     explanation: String,
     answer: Option<Value>,
+    note: Option<Note>,
+    /// Whether something was recorded, and hooks may start a worker to commit it.
+    starts: bool,
+    /// The home that it was recorded in.
+    home: Option<Home>,
 }
 
 impl Done {
     fn new(host: Option<Host>, outcome: Outcome, explanation: impl Into<String>) -> Done {
-        Done { host, outcome, explanation: explanation.into(), answer: None }
+        Done { host, outcome, explanation: explanation.into(), answer: None, note: None, starts: false, home: None }
+    }
+
+    /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
+    fn told(self, recalled: Recalled, home: &Home, event: &Event) -> Done {
+        match recalled {
+            Recalled::Text { text, key } if event.log(home).tell_once(&key) => {
+                Done { answer: answer::beside_result(event, &text), note: Some(Note::Told), ..self }
+            }
+            Recalled::Odd(_) => Done { note: Some(Note::OddKnown), ..self },
+            Recalled::Nothing | Recalled::Text { .. } => self,
+        }
     }
 
     /// An `event` that was lost to `failure`, unless there was nothing in it to record.
@@ -72,28 +107,27 @@ impl Done {
     }
 }
 
-fn hook(context: &Context, args: &HookArgs) -> Option<Value> {
+fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
-    let done = match read_events(host) {
-        Err(unread) => vec![unreadable(context, host, &unread, args.explain)],
-        Ok(events) if args.explain => events.iter().map(|event| explained(context, event)).collect(),
-        Ok(events) => events.iter().map(|event| one(context, event)).collect(),
-    };
-    if args.explain {
-        for done in &done {
-            let host = done.host.map_or("unknown host", Host::name);
-            let explained = format!("{host}: {}: {}\n", done.outcome.word(), done.explanation);
-            output::write(Stream::Errors, &indelible::model::text::visible(&explained));
+    let installed = args.context.as_deref();
+    let done: Vec<Done> = match read_events(host) {
+        Err(unread) => vec![unreadable(context, host, &unread, args.dry_run)],
+        Ok(events) if args.dry_run => {
+            events.into_iter().map(|event| dry_run::tried(context, event, installed)).collect()
         }
+        Ok(events) => events.into_iter().map(|event| one(context, event, installed)).collect(),
+    };
+    if args.dry_run {
+        done.iter().for_each(dry_run::show);
     }
-    done.into_iter().find_map(|done| done.answer)
+    done
 }
 
-/// Counts input that is not an event, and keeps it for a person. With `explain`, it does neither.
-fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: bool) -> Done {
+/// Counts input that is not an event, and keeps it for a person. In a dry run, it does neither.
+fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: bool) -> Done {
     let done = Done::new(host, Outcome::Unreadable(unread.why), "no event could be read");
-    if !explain {
-        count_one(context, host, done.outcome, None);
+    if !dry_run {
+        count_one(context, &done, None);
         if unread.why != Unreadable::Empty {
             keep(context, &unread.bytes);
         }
@@ -101,54 +135,60 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, explain: b
     done
 }
 
-/// Records and counts `event`.
-fn one(context: &Context, event: &Event) -> Done {
+/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
+fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
-        Err(failure) => Done::lost(event, failure),
-        Ok(home) => take(context, home, event),
+        Err(failure) => Done::lost(&event, failure),
+        Ok(home) => take(context, home, &mut event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-    let counted = count_in(home.as_ref().ok(), done.host, done.outcome, error);
-    if event.kind != EventKind::Start {
-        return done;
+    let counted = count_in(home.as_ref().ok(), &done, error);
+    if let Ok(home) = &home
+        && trail::forgets(&event)
+    {
+        event.log(home).reset();
     }
-    let answer = match (&home, counted) {
-        (Err(failure), _) => told(&[reason(failure)], event.host),
-        (Ok(home), counted) => warning(context, home, event.host, counted.err()),
+    let answer = at_start(context, &home, &event, counted.err(), installed, true).or(done.answer);
+    Done { answer, home: home.ok(), ..done }
+}
+
+/// What is told at `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
+/// `is_noted`, the session's log notes what was told.
+fn at_start(
+    context: &Context,
+    home: &Result<Home, Failure>,
+    event: &Event,
+    uncounted: Option<indelible::fs::Error>,
+    installed: Option<&str>,
+    is_noted: bool,
+) -> Option<Value> {
+    let notice = match home {
+        _ if event.kind != EventKind::Start => String::new(),
+        Err(failure) => notice(&[reason(failure)]),
+        Ok(home) => warning(context, home, uncounted),
     };
-    Done { answer, ..done }
-}
-
-/// Explains what `hook` would do with `event`. Nothing is recorded or counted, and the host gets no answer.
-fn explained(context: &Context, event: &Event) -> Done {
-    let judged = context.open("the event would not be recorded").and_then(|home| {
-        let settings = context.settings(&home)?;
-        judged(&settings, event)
+    let is_start = event.kind == EventKind::Start || start::is_of_subagent(event);
+    let pack = home.as_ref().ok().filter(|_| is_start).and_then(|home| {
+        // Damaged settings may switch it off.
+        let settings = context.settings(home).ok()?;
+        Some(start::told(home, &settings, event, installed, is_noted))
     });
-    let host = Some(event.host);
-    match judged {
-        Err(failure) => Done::lost(event, &failure),
-        Ok(Err(done)) => done,
-        Ok(Ok((requests, _))) => {
-            let said = requests.iter().map(|it| {
-                let record = &it.request().record;
-                format!("{} {:?}", record.kind(), record.headline())
-            });
-            Done::new(
-                host,
-                Outcome::Recorded,
-                format!("nothing was recorded; this would be: {}", said.collect::<Vec<_>>().join("; ")),
-            )
-        }
-    }
+    start::answer(event, &[pack.unwrap_or_default(), notice])
 }
 
-/// The records to make of an event, and the redaction that they have passed; or why there are none.
-type Judged = Result<(Vec<Redacted>, Redaction), Done>;
+/// What is to be done with an event.
+struct Judged {
+    /// The records to make of it, or why there are none.
+    requests: Result<Vec<Redacted>, Skipped>,
+    /// The redaction that they have passed.
+    redaction: Redaction,
+    /// What it means for the failures that are open in its session.
+    course: Course,
+}
 
-/// Judges `event`. Fails if the settings are invalid.
-fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
+/// Judges `event`, in a session of `home` with this `trail`. Fails if the settings are invalid.
+fn judged(home: &Home, settings: &Settings, event: &Event, trail: &Trail<'_>) -> Result<Result<Judged, Done>, Failure> {
     let host = Some(event.host);
     if event.kind == EventKind::Start {
         return Ok(Err(Done::new(host, Outcome::Skipped(Skipped::Nothing), "a session starts")));
@@ -157,47 +197,95 @@ fn judged(settings: &Settings, event: &Event) -> Result<Judged, Failure> {
         return Ok(Err(Done::new(host, Outcome::Off, "hook.record is false")));
     }
     let redaction = policy::redaction_of_hook(settings)?;
-    let judged = judge(event, &settings.rules(), &redaction);
-    let skipped = |why| Done::new(host, Outcome::Skipped(why), format!("the event {:?}", event.name));
-    Ok(judged.map(|requests| (requests, redaction)).map_err(skipped))
+    let rules = settings.rules();
+    let requests = judge(event, &rules, &redaction);
+    let requests = requests.and_then(|requests| without_echoes(home, event, requests));
+    let mut course = trail.follow(event, requests.as_deref().unwrap_or_default(), &rules, &redaction);
+    let successes = std::mem::take(&mut course.successes);
+    let requests = match requests {
+        Err(why) if successes.is_empty() => Err(why),
+        requests => Ok(requests.unwrap_or_default().into_iter().chain(successes).collect()),
+    };
+    Ok(Ok(Judged { requests, redaction, course }))
+}
+
+fn skipped(event: &Event, why: Skipped) -> Done {
+    Done::new(Some(event.host), Outcome::Skipped(why), format!("the event {:?}", event.name))
+}
+
+/// Reads the transcript that `event` names, and adds to `event` what the agent marked as learned there.
+fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
+    // While nothing is recorded, it is read all the same: what an agent wrote then is not recorded later.
+    let is_read = |event: &Event| !settings.hook.record || settings.rules().wants_learned(&event.name);
+    if event.transcript.is_none() || !is_read(event) {
+        return Turn::default();
+    }
+    let mut turn = Turn::read(home.private(), event);
+    event.learned.append(&mut turn.learned);
+    turn
 }
 
 /// Records what is worth keeping of `event`.
-fn take(context: &Context, home: &Home, event: &Event) -> Done {
+fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
     let settings = match context.settings(home) {
         Err(failure) => return Done::lost(event, &failure),
         Ok(settings) => settings,
     };
-    let (requests, redaction) = match judged(&settings, event) {
+    let turn = turn_of(home, &settings, event);
+    let trail = Trail::of(home, event, settings.trail());
+    let Judged { requests, redaction, course } = match judged(home, &settings, event, &trail) {
         Err(failure) => return Done::lost(event, &failure),
-        Ok(Err(done)) => return done,
+        Ok(Err(done)) => {
+            turn.keep(home.private());
+            return done;
+        }
         Ok(Ok(judged)) => judged,
     };
+    let requests = match requests {
+        Err(why) => {
+            turn.keep(home.private());
+            trail.note(course, None);
+            return skipped(event, why);
+        }
+        Ok(requests) => requests,
+    };
     let host = Some(event.host);
+    let asked = Asked::of(&settings, event, &requests, installed);
+    let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
+    let mut failure: Option<RecordId> = None;
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
     let mut said = Vec::new();
-    for outcome in recorder.record_redacted(requests) {
+    for (kind, outcome) in kinds.into_iter().zip(recorder.record_redacted(requests)) {
         match outcome {
-            Ok(receipt) => said.extend(receipt.path),
+            Ok(receipt) => {
+                failure = failure.or((kind == Kind::Failure).then_some(receipt.id));
+                said.extend(receipt.path);
+            }
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
+    turn.keep(home.private());
+    trail.note(course, failure);
     context.count_passed(said.len());
-    Done::new(host, Outcome::Recorded, said.join(", "))
+    let done = Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) };
+    match asked {
+        Some(asked) => done.told(asked.look(home, &settings), home, event),
+        None => done,
+    }
 }
 
-/// The warning at the start of a session, if the home or its hooks need attention. `uncounted` is why the start of the
+/// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the
 /// session could not be counted in the home.
-fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelible::fs::Error>) -> Option<Value> {
+fn warning(context: &Context, home: &Home, uncounted: Option<indelible::fs::Error>) -> String {
     let needs = match context.settings(home) {
-        Ok(settings) if !settings.hook.warn => return None,
+        Ok(settings) if !settings.hook.warn => return String::new(),
         Ok(settings) => {
             let needs = status::attention(home, &settings.history());
             let mut needs = needs.unwrap_or_else(|error| vec![indelible::model::text::chain(&error)]);
@@ -209,30 +297,26 @@ fn warning(context: &Context, home: &Home, host: Host, uncounted: Option<indelib
     };
     let uncounted = uncounted.filter(|_| needs.is_empty()).map(|error| indelible::model::text::chain(&error));
     let elsewhere = lost::counts().and_then(|counts| counts.trouble());
-    told(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>(), host)
+    notice(&needs.into_iter().chain(uncounted).chain(elsewhere).collect::<Vec<_>>())
 }
 
-/// `needs` as an answer that `host` understands; `None` without needs.
-fn told(needs: &[String], host: Host) -> Option<Value> {
+/// The notice about `needs`; empty without needs.
+fn notice(needs: &[String]) -> String {
     if needs.is_empty() {
-        return None;
+        return String::new();
     }
     let text = format!("indelible, which records what is learned here, needs attention: {}", needs.join("; "));
     let text = indelible::model::text::visible_line(&text);
-    let text = indelible::model::text::shortened(&text, WARNING_CHARS_MAX);
-    Some(match host {
-        Host::Cursor => json!({ "additional_context": text }),
-        _ => json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text } }),
-    })
+    indelible::model::text::shortened(&text, WARNING_CHARS_MAX).into_owned()
 }
 
 fn reason(failure: &Failure) -> String {
     [failure.what.as_str()].into_iter().chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>().join(": ")
 }
 
-fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Option<&str>) {
+fn count_one(context: &Context, done: &Done, error: Option<&str>) {
     let home = context.open("the event was not counted");
-    let _ = count_in(home.as_ref().ok(), host, outcome, error);
+    let _ = count_in(home.as_ref().ok(), done, error);
 }
 
 /// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
@@ -240,25 +324,21 @@ fn count_one(context: &Context, host: Option<Host>, outcome: Outcome, error: Opt
 ///
 /// # Errors
 /// Why the home could not be written.
-fn count_in(
-    home: Option<&Home>,
-    host: Option<Host>,
-    outcome: Outcome,
-    error: Option<&str>,
-) -> Result<(), indelible::fs::Error> {
+fn count_in(home: Option<&Home>, done: &Done, error: Option<&str>) -> Result<(), indelible::fs::Error> {
+    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note);
     let remembered = |folder: &Dir| error.map_or(Ok(()), |error| count::remember(folder, error));
     let Some(home) = home else {
         if let Some(folder) = lost::make() {
-            let _ = count::count(&folder, host, outcome);
+            let _ = count(&folder);
             let _ = remembered(&folder);
         }
         return Ok(());
     };
-    let counted = count::count(home.private(), host, outcome);
+    let counted = count(home.private());
     if counted.is_err()
         && let Some(folder) = lost::make()
     {
-        let _ = count::count(&folder, host, outcome);
+        let _ = count(&folder);
         let _ = remembered(&folder);
     } else if remembered(home.private()).is_err()
         && let Some(folder) = lost::make()

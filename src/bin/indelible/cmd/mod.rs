@@ -5,6 +5,7 @@ mod autostart;
 mod batch;
 pub mod complete;
 mod config;
+mod context;
 mod demo;
 mod flush;
 mod hook;
@@ -13,6 +14,7 @@ mod init;
 mod judge;
 mod list;
 mod manual;
+mod mcp;
 pub mod query;
 mod recall;
 mod record;
@@ -38,6 +40,7 @@ use indelible::trust::Passed;
 
 use crate::args::{Args, Command};
 use crate::exit::{Exit, Failure};
+use crate::mcp_args::McpCommands;
 use crate::output;
 use crate::settings::Settings;
 use crate::user;
@@ -56,6 +59,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context that looks its home up again, and says nothing about it: for a process that serves many calls.
+    pub fn anew(&self) -> Context {
+        let (home, overrides) = (self.home.clone(), self.overrides.clone());
+        Context { home, json: false, overrides, quiet: true, meant: OnceCell::new() }
+    }
+
     /// The home that the command uses. The first call reports skipped homes.
     pub fn meant(&self) -> Result<&Meant, Failure> {
         if let Some(meant) = self.meant.get() {
@@ -153,6 +162,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
+        Command::Context(args) => context::run(&context, &args),
         Command::Verdict(VerdictCommand::Review { limit }) => review::run(&context, limit),
         Command::Verdict(verdict) => match verdict.ruling() {
             Some((ruling, args)) => judge::run(&context, ruling, args),
@@ -162,6 +172,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
+        Command::Mcp(McpCommands::Mcp { what, .. }) => mcp::run(&context, what),
         Command::Trust(args) => trust::run(&context, &args),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell, to } => manual::completions(&context, shell, &to),

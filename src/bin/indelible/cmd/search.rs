@@ -6,7 +6,7 @@ use dialoguer::console::Style;
 use indelible::model::text::{counted, shortened, visible_line};
 use indelible::query::{Ask, Found, Hit, search};
 use indelible::search::{BestLine, Parts, Query};
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::reading::args::SearchArgs;
 use crate::reading::screen::{Screen, line_of};
-use crate::reading::{self, pager};
+use crate::reading::{self, pager, zone};
 
 const WHAT: &str = "nothing was searched";
 /// The most characters of a query that are repeated in a message.
@@ -24,7 +24,7 @@ const BESIDE_DOMAIN: usize = 51;
 
 pub fn run(context: &Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let text = words_of(&args.words);
-    let query = Query::parse(&text, &Zoned::now()).map_err(|error| reading::unknown(WHAT, &error))?;
+    let query = Query::parse(&text, &zone::now()).map_err(|error| reading::unknown(WHAT, &error))?;
     let filter = reading::filter(&args.filter, &args.filter.state, &args.kind, WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;

@@ -208,15 +208,21 @@ pub fn hooks_line(hooks: &Counts) -> String {
             format!(" ({})", reasons.join(", "))
         }
     };
+    let beside = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!(", {} {what}", number(count)),
+    };
     format!(
-        "{} seen, {} recorded, {} skipped{}, {} unreadable{}, {} failed",
+        "{} seen, {} recorded, {} skipped{}, {} unreadable{}, {} failed{}{}",
         number(hooks.seen),
         number(hooks.recorded),
         number(hooks.skipped),
         by(&hooks.skipped_by),
         number(hooks.unreadable),
         by(&hooks.unreadable_by),
-        number(hooks.failed)
+        number(hooks.failed),
+        beside(hooks.told, "told of a known failure"),
+        beside(hooks.odd_known, "found the file of known failures odd")
     )
 }
 

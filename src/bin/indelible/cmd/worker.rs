@@ -164,7 +164,7 @@ pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         (false, false) => output::line(&format!("no worker runs for {path}: nothing to stop")),
     }
     if context.settings(&home).is_ok_and(|settings| settings.worker.autostart) {
-        output::warn("worker.autostart is set: the next recorder starts a worker");
+        output::warn("worker.autostart is set: the next recorder or hook starts a worker");
     }
     Ok(Exit::Done)
 }

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
+use crate::args::HostName;
 use crate::cmd::complete;
 
 /// Examples of `list`.
@@ -50,6 +51,19 @@ Examples:
   indelible show 8899aabb --raw > page.md
 
 Exit codes: 1 no such record, 65 the end of several ids, which are named.";
+
+/// Examples of `context`.
+pub const CONTEXT: &str = "\
+It prints what `hook` tells a session that starts in this folder, and changes nothing. Records of other projects, rules of
+agents on their first day, and what no person confirmed are not told unasked: `indelible search` finds them.
+
+Examples:
+  indelible context --explain                     why each line is in, and what is left out
+  indelible context --task 'speed up the build' --budget 3000
+  indelible context --for codex
+  indelible context --json | jq -r '.left_out[] | .why' | sort | uniq -c
+
+Exit codes: 1 there is nothing to tell.";
 
 /// The flags of `search` that take a value.
 const WITH_VALUE: [&str; 14] = [
@@ -213,6 +227,42 @@ pub struct RecallArgs {
     /// Show at most so many of the times
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub limit: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ContextArgs {
+    /// What the session is about: what search finds for it comes first
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub task: Option<String>,
+    /// Only records of this folder's project, without golden rules of others
+    #[arg(long)]
+    pub here: bool,
+    /// Only golden rules, and records of the domain DOMAIN
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',', add = ArgValueCandidates::new(complete::domains))]
+    pub domain: Vec<String>,
+    /// Within the limits of HOST: claude, codex, gemini, cursor, opencode
+    #[arg(long = "for", value_enum, value_name = "HOST")]
+    pub host: Option<HostName>,
+    /// At most so many tokens, about
+    #[arg(long, value_name = "N", default_value_t = indelible::pack::BUDGET)]
+    pub budget: usize,
+    /// How much: minimal is golden rules, deep is twice as much and failures that came once
+    #[arg(long, value_enum, value_name = "DEPTH", default_value_t = Depth::Standard)]
+    pub depth: Depth,
+    /// Say why each line is in, and what is left out
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// How much `context` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// Golden rules
+    Minimal,
+    /// What a session is told at its start
+    Standard,
+    /// Twice as many of each, and failures that came once
+    Deep,
 }
 
 /// What a shell asks when it completes a word.

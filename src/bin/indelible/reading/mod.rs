@@ -4,6 +4,7 @@ pub mod args;
 pub mod csv;
 pub mod pager;
 pub mod screen;
+pub mod zone;
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use indelible::home::Home;
 use indelible::project;
 use indelible::query::{self, View};
 use indelible::search::{Filter, UnknownValue};
-use jiff::Zoned;
 
 use crate::cmd::Context;
 use crate::exit::{Exit, Failure};
@@ -49,7 +49,7 @@ pub fn failed(what: &'static str) -> impl Fn(query::Error) -> Failure {
 /// Exit 65 for a value that a filter does not know, and for `--here` outside of a project.
 pub fn filter(args: &FilterArgs, states: &[String], kinds: &[String], what: &str) -> Result<Filter, Failure> {
     let mut filter = Filter::default();
-    let now = Zoned::now();
+    let now = zone::now();
     let mut add = |name: &'static str, values: &[String]| {
         values.iter().try_for_each(|value| filter.add(name, value, &now).map_err(|error| unknown(what, &error)))
     };

@@ -9,6 +9,7 @@ use indelible::model::{Kind, Severity};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::zone;
 use crate::output;
 
 /// The narrowest screen that text is fitted to.
@@ -39,7 +40,7 @@ impl Screen {
             columns: is_terminal.then_some(columns),
             rows: size.map(|(rows, _)| usize::from(rows)),
             colours: output::has_colours(Stream::Output),
-            zone: TimeZone::system(),
+            zone: zone::local(),
         }
     }
 

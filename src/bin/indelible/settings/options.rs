@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indelible::fs::os;
 use indelible::hook::Rules;
+use indelible::hook::trail::Limits;
 use indelible::model::{Provenance, Severity};
 use indelible::record::Sources;
 use indelible::redact::Redactor;
@@ -52,8 +53,12 @@ impl Settings {
 
     /// How provenance is completed and which of it is kept, in a process with the provenance `process`.
     pub fn sources(&self, process: Provenance, project_ids: Option<PathBuf>) -> Sources {
-        let label = Some(self.sync.name.trim()).filter(|name| !name.is_empty());
-        Sources { process, project_ids, host: label.map(str::to_owned), kept: self.record.provenance.clone() }
+        Sources { process, project_ids, host: self.label().map(str::to_owned), kept: self.record.provenance.clone() }
+    }
+
+    /// The label of this machine, if it has one.
+    pub fn label(&self) -> Option<&str> {
+        Some(self.sync.name.trim()).filter(|name| !name.is_empty())
     }
 
     /// What hooks record.
@@ -64,6 +69,11 @@ impl Settings {
             events: self.hook.events.clone(),
             tools: self.hook.tools.clone(),
         }
+    }
+
+    /// How long a failure that a hook recorded waits for its command to succeed.
+    pub fn trail(&self) -> Limits {
+        Limits { calls: self.hook.fix_calls, time: Duration::from_secs(self.hook.fix_minutes * 60) }
     }
 
     /// The redactor with the built-in rules and the user's patterns.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
 use serde::de::{Error as _, Unexpected};
@@ -88,10 +89,27 @@ pub struct HookSettings {
     #[serde(deserialize_with = "within::<_, _, 1, 5>")]
     pub severity: u8,
     pub answers: Vec<String>,
+    /// When agents are told something: names of [`Telling`], or [`AS_INSTALLED`].
+    #[serde(deserialize_with = "tellings")]
+    pub context: Vec<String>,
+    /// How many steps a failure waits for its command to succeed; 0: none is waited for.
+    #[serde(deserialize_with = "within::<_, _, 0, 500>")]
+    pub fix_calls: usize,
+    /// And how long.
+    #[serde(deserialize_with = "within::<_, _, 0, 1440>")]
+    pub fix_minutes: u64,
     /// By event, as the host spells it.
     pub events: BTreeMap<String, Filter>,
     /// By tool, as the host spells it; `mcp__*` are all with that prefix.
     pub tools: BTreeMap<String, Filter>,
+}
+
+/// `[mcp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpSettings {
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub idle_s: u64,
 }
 
 /// `[redact]`
@@ -102,6 +120,49 @@ pub struct RedactSettings {
     pub records: bool,
     /// Regular expressions, by name.
     pub patterns: BTreeMap<String, String>,
+}
+
+/// The word for "when the installed hooks say so", in `hook.context`.
+const AS_INSTALLED: &str = "installed";
+
+/// When hooks tell an agent of what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// When a session starts.
+    Start,
+    /// When something fails that failed before.
+    Failure,
+}
+
+impl Telling {
+    /// All of them.
+    pub const ALL: [Telling; 2] = [Telling::Start, Telling::Failure];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Telling::Start => "start",
+            Telling::Failure => "failure",
+        }
+    }
+}
+
+impl HookSettings {
+    /// Whether agents are told something at `telling`. `installed` is what the installed hook was given, between commas.
+    pub fn tells(&self, telling: Telling, installed: Option<&str>) -> bool {
+        let is_installed = || installed.is_some_and(|names| names.split(',').any(|name| name.trim() == telling.name()));
+        self.context.iter().any(|name| name == telling.name() || name == AS_INSTALLED && is_installed())
+    }
+}
+
+/// Reads names of [`Telling`], or [`AS_INSTALLED`].
+fn tellings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let known: Vec<&str> = Telling::ALL.map(Telling::name).into_iter().chain([AS_INSTALLED]).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(names),
+        Some(name) => Err(D::Error::invalid_value(Unexpected::Str(name), &known.join(", ").as_str())),
+    }
 }
 
 /// Reads a number from `LEAST` to `MOST`.
@@ -192,8 +253,24 @@ impl Default for LogSettings {
 impl Default for HookSettings {
     fn default() -> Self {
         let rules = Rules::default();
-        let (severity, answers) = (rules.severity.get(), rules.answers);
-        HookSettings { record: true, warn: true, severity, answers, events: BTreeMap::new(), tools: BTreeMap::new() }
+        let Limits { calls, time } = Limits::default();
+        HookSettings {
+            record: true,
+            warn: true,
+            severity: rules.severity.get(),
+            answers: rules.answers,
+            fix_calls: calls,
+            fix_minutes: time.as_secs() / 60,
+            context: vec![AS_INSTALLED.to_owned()],
+            events: BTreeMap::new(),
+            tools: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for McpSettings {
+    fn default() -> Self {
+        McpSettings { idle_s: 24 * 3600 }
     }
 }
 

@@ -198,6 +198,17 @@ pub(in crate::fs::os) fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(at_once).open(path)
 }
 
+/// Opens what is at `path` itself for reading, without blocking, even a pipe without a writer. A link is not followed.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be opened, or is a symbolic link.
+pub fn open_itself_without_waiting(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).expect("the flags are a small number");
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
 /// The permissions of the open file.
 ///
 /// # Errors

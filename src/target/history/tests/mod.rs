@@ -4,6 +4,7 @@ mod commits;
 mod locks;
 mod packs;
 mod repositories;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -144,6 +145,7 @@ fn record(path: &str, text: &str) -> Intent {
         severity: Severity::LEAST,
         tags: String::new(),
         summary: String::new(),
+        ..Learning::default()
     };
     Intent {
         id: RecordId::new(),

@@ -16,6 +16,8 @@ use super::layout::{Json, Place, Style, in_line, removed};
 
 /// The flag of `hook` that says who put it there.
 pub const MARK: &str = "--installed";
+/// The flag of `hook` that says when agents are told of what was recorded.
+pub const CONTEXT: &str = "--context";
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -117,6 +119,24 @@ pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
 }
 
+/// When agents are told of what was recorded, as the first entry of indelible's in `text` says; `None` without an entry.
+///
+/// # Errors
+/// [`Broken`].
+pub fn context(text: &str) -> Result<Option<Vec<String>>, Broken> {
+    let root = parse(split_mark(text).1)?;
+    let _ = hooks_of(&root)?;
+    let lists = all_hooks(&root).flat_map(|(_, hooks)| &hooks.properties).filter_map(|it| it.value.as_array());
+    let entries = lists.flat_map(|list| &list.elements);
+    let mut handlers =
+        entries.flat_map(|entry| handlers(entry).map_or(std::slice::from_ref(entry), |group| &group.elements));
+    let Some(handler) = handlers.find(|handler| is_ours(handler)) else { return Ok(None) };
+    let words = words(handler);
+    let value = words.iter().position(|word| word == CONTEXT).and_then(|at| words.get(at + 1));
+    let names = value.map(|value| value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect());
+    Ok(Some(names.unwrap_or_default()))
+}
+
 /// As [`ours`], but only entries that the host sees.
 ///
 /// # Errors
@@ -149,17 +169,26 @@ pub fn switches_off(text: &str) -> bool {
 pub fn plugin(text: &str) -> Option<String> {
     let root = parse(split_mark(text).1).ok()?;
     let plugins = root.get_object("enabledPlugins")?;
-    let is_ours = |name: &str| name == "indelible" || name.starts_with("indelible@");
     let enabled = |value: &Value<'_>| matches!(value, Value::BooleanLit(it) if it.value);
-    let found = plugins.properties.iter().find(|it| is_ours(it.name.as_str()) && enabled(&it.value))?;
+    let found = plugins.properties.iter().find(|it| is_our_plugin(it.name.as_str()) && enabled(&it.value))?;
     Some(found.name.as_str().to_owned())
 }
 
-fn split_mark(text: &str) -> (&str, &str) {
+/// Whether `name`, perhaps with a marketplace, is that of indelible's plugin.
+pub fn is_our_plugin(name: &str) -> bool {
+    name == "indelible" || name.starts_with("indelible@")
+}
+
+/// `text` in two parts, the first one a byte order mark or nothing.
+pub fn split_mark(text: &str) -> (&str, &str) {
     text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
 }
 
-fn parse(text: &str) -> Result<Object<'_>, Broken> {
+/// Parses `text`, which may have comments and surplus commas.
+///
+/// # Errors
+/// [`Broken`].
+pub fn parse(text: &str) -> Result<Object<'_>, Broken> {
     let options = ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -188,12 +217,12 @@ fn hooks_of<'r, 't>(root: &'r Object<'t>) -> Result<Option<&'r Object<'t>>, Brok
 }
 
 /// The field `name` that a host takes.
-fn last<'r, 't>(object: &'r Object<'t>, name: &str) -> Option<&'r ObjectProp<'t>> {
+pub fn last<'r, 't>(object: &'r Object<'t>, name: &str) -> Option<&'r ObjectProp<'t>> {
     object.properties.iter().rev().find(|property| property.name.as_str() == name)
 }
 
 /// Whether `object` has several fields `name`: without the last of them a host would take another.
-fn is_doubled(object: &Object<'_>, name: &str) -> bool {
+pub fn is_doubled(object: &Object<'_>, name: &str) -> bool {
     object.properties.iter().filter(|property| property.name.as_str() == name).count() > 1
 }
 

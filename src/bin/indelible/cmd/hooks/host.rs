@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use indelible::hook::Host;
 
-use super::edit::{Entry, MARK};
+use super::edit::{self, CONTEXT, Entry, MARK};
 use super::layout::Json;
+use crate::settings::Telling;
 
 /// The host's timeout for indelible's hook, in seconds. The hook needs some milliseconds.
 const TIMEOUT_S: u32 = 10;
@@ -14,11 +15,22 @@ const TIMEOUT_S: u32 = 10;
 const PLUGIN: &str = include_str!("../../../../../integrations/opencode/indelible.js");
 /// The placeholder in the plugin's text for the command that it calls.
 const PLUGIN_COMMAND: &str = "const COMMAND = [\"indelible\"];";
+/// The same for when agents are told of what was recorded.
+const PLUGIN_CONTEXT: &str = "const CONTEXT = \"\";";
 
 /// The program that a hook calls, and the home, if one was named.
+#[derive(Default)]
 pub struct Call {
     pub program: String,
     pub home: Option<String>,
+    /// When agents are told of what was recorded: names of [`Telling`].
+    pub context: Vec<String>,
+}
+
+impl Call {
+    fn tells_at_start(&self) -> bool {
+        self.context.iter().any(|name| name == Telling::Start.name())
+    }
 }
 
 /// The file that `host` reads hooks from, in all of a user's sessions, or only in the project at `project`.
@@ -47,13 +59,20 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
     let events: &[(&'static str, Option<&'static str>)] = match host {
         Host::Claude => &[
             ("PostToolUseFailure", every),
-            ("PostToolUse", Some("Bash|PowerShell|Task|Agent")),
+            ("PostToolUse", Some("Bash|PowerShell|Task|Agent|Edit|Write|MultiEdit|NotebookEdit")),
             ("Stop", every),
             ("SubagentStop", every),
             ("SessionStart", every),
+            ("SessionEnd", every),
         ],
-        Host::Codex => &[("PostToolUse", every), ("Stop", every), ("SubagentStop", every), ("SessionStart", every)],
-        Host::Gemini => &[("AfterTool", every), ("AfterAgent", every), ("SessionStart", every)],
+        Host::Codex => &[
+            ("PostToolUse", every),
+            ("Stop", every),
+            ("SubagentStop", every),
+            ("SessionStart", every),
+            ("SessionEnd", every),
+        ],
+        Host::Gemini => &[("AfterTool", every), ("AfterAgent", every), ("SessionStart", every), ("SessionEnd", every)],
         Host::Cursor => &[
             ("postToolUseFailure", every),
             ("postToolUse", every),
@@ -72,7 +91,12 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
         };
         Entry { event, value }
     };
-    events.iter().map(entry).collect()
+    // A sub-agent's start has nothing to record.
+    let subagents: &[(&'static str, Option<&'static str>)] = match host {
+        Host::Claude | Host::Codex if call.tells_at_start() => &[("SubagentStart", every)],
+        _ => &[],
+    };
+    events.iter().chain(subagents).map(entry).collect()
 }
 
 fn handler(host: Host, call: &Call) -> Json {
@@ -102,8 +126,10 @@ fn text(text: impl Into<String>) -> Json {
 
 fn words(host: Host, call: &Call) -> Vec<String> {
     let home = call.home.iter().flat_map(|home| ["--home".to_owned(), home.clone()]);
-    let hook = ["hook", "--host", host.name(), MARK].map(str::to_owned);
-    [call.program.clone()].into_iter().chain(home).chain(hook).collect()
+    let hook = ["hook", "--host", host.name()].map(str::to_owned);
+    let context = (!call.context.is_empty()).then(|| [CONTEXT.to_owned(), call.context.join(",")]);
+    let rest = context.into_iter().flatten().chain([MARK.to_owned()]);
+    [call.program.clone()].into_iter().chain(home).chain(hook).chain(rest).collect()
 }
 
 /// `words` for a shell.
@@ -120,7 +146,16 @@ pub fn plugin(call: &Call) -> String {
     let home = call.home.iter().flat_map(|home| ["--home", home.as_str()]);
     let words: Vec<&str> = [call.program.as_str()].into_iter().chain(home).collect();
     let words = serde_json::to_string(&words).unwrap_or_default();
-    PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"))
+    let context = serde_json::to_string(&call.context.join(",")).unwrap_or_default();
+    let plugin = PLUGIN.replace(PLUGIN_COMMAND, &format!("const COMMAND = {words};"));
+    plugin.replace(PLUGIN_CONTEXT, &format!("const CONTEXT = {context};"))
+}
+
+/// When agents are told of what was recorded, as the plugin `text` says.
+pub fn context_of_plugin(text: &str) -> Vec<String> {
+    let names = text.lines().find_map(|line| line.strip_prefix("const CONTEXT = ")?.strip_suffix(';'));
+    let names: String = names.and_then(|names| serde_json::from_str(names).ok()).unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether `text` is indelible's plugin.
@@ -135,32 +170,60 @@ pub fn called_by(text: &str) -> String {
     words.into_iter().next().unwrap_or_default()
 }
 
-/// Whether Codex trusts a hook in the file `settings`. Its `config.toml`, beside the user's own settings, lists trusted hooks
-/// under `hooks.state`, by the path of their file, with a digest.
-pub fn is_trusted_by_codex(settings: &Path) -> bool {
+/// Codex's own settings, `config.toml` beside the user's `hooks.json`.
+fn config_of_codex() -> toml::Table {
     let home = std::env::var_os("CODEX_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = home.or_else(|| Some(etcetera::choose_base_strategy().ok()?.home_dir().join(".codex")));
     let text = home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
-    let Ok(config) = text.parse::<toml::Table>() else { return false };
+    text.parse().unwrap_or_default()
+}
+
+/// The indelible plugin that Codex has enabled, as `NAME@MARKETPLACE`. It takes plugins in the form of Claude Code's.
+pub fn plugin_of_codex() -> Option<String> {
+    let config = config_of_codex();
+    let plugins = config.get("plugins")?.as_table()?;
+    let is_enabled = |plugin: &toml::Value| plugin.get("enabled").and_then(toml::Value::as_bool) != Some(false);
+    let found = plugins.iter().find(|(name, plugin)| edit::is_our_plugin(name) && is_enabled(plugin))?;
+    Some(found.0.clone())
+}
+
+/// Whether Codex trusts a hook in the file `settings` or of `plugin`. Its `config.toml` lists trusted hooks under `hooks.state`,
+/// by the path of their file or the name of their plugin, with a digest.
+pub fn is_trusted_by_codex(settings: &Path, plugin: Option<&str>) -> bool {
+    let config = config_of_codex();
     let states = config.get("hooks").and_then(|hooks| hooks.get("state")).and_then(toml::Value::as_table);
     let Some(states) = states else { return false };
     let paths = [Some(settings.to_owned()), std::fs::canonicalize(settings).ok()];
     let is_of_file = |name: &str| paths.iter().flatten().any(|path| name.starts_with(&*path.to_string_lossy()));
-    states.iter().any(|(name, state)| is_of_file(name) && state.get("trusted_hash").is_some())
+    let is_of_plugin = |name: &str| plugin.is_some_and(|plugin| name.starts_with(&format!("{plugin}:")));
+    let is_of_ours = |name: &str| is_of_file(name) || is_of_plugin(name);
+    states.iter().any(|(name, state)| is_of_ours(name) && state.get("trusted_hash").is_some())
 }
 
-/// What a person has to do before `host` runs the hooks.
-pub fn by_hand(host: Host) -> &'static str {
+/// What has to be done before `host` runs the hooks. Without a terminal, it is nothing that takes one.
+pub fn by_hand(host: Host, has_terminal: bool) -> String {
     match host {
-        Host::Claude => "they run in sessions started from now on; `/hooks` shows them",
-        Host::Codex => {
-            "Codex runs a hook only once you trust it: start `codex`, which asks (or type /hooks there), and trust ours"
+        Host::Claude if has_terminal => "they run in sessions started from now on; `/hooks` shows them".into(),
+        Host::Codex => format!("Codex runs a hook only once it is trusted: {}", to_trust(has_terminal)),
+        Host::Gemini if has_terminal => {
+            "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks".into()
         }
         Host::Gemini => {
-            "they run in sessions started from now on; hooks of a project have to be trusted when Gemini asks"
+            "they run in sessions started from now on; those of a project only in a trusted folder, or with \
+                         `GEMINI_CLI_TRUST_WORKSPACE=true`"
+                .into()
         }
-        Host::Cursor => "Cursor reads them at once; its settings show them under Hooks",
-        Host::OpenCode => "the plugin is loaded by sessions started from now on",
+        Host::Cursor => "Cursor reads them at once; its settings show them under Hooks".into(),
+        Host::Claude => "they run in sessions started from now on".into(),
+        Host::OpenCode => "the plugin is loaded by sessions started from now on".into(),
+    }
+}
+
+/// How hooks of Codex come to run, where it does not trust them yet.
+pub fn to_trust(has_terminal: bool) -> &'static str {
+    match has_terminal {
+        true => "start `codex`, which asks (or type /hooks there), and trust ours",
+        false => "where no person can be asked, `codex exec --dangerously-bypass-hook-trust` runs all hooks without",
     }
 }
 
@@ -176,7 +239,10 @@ mod tests {
 
     #[test]
     fn the_plugin_calls_the_configured_command() {
-        let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()) };
+        let context = vec!["start".to_owned(), "failure".to_owned()];
+        let call = Call { program: "/a \"b\"/indelible".into(), home: Some("/h".into()), context };
+        assert_eq!(context_of_plugin(&plugin(&call)), call.context);
+        assert!(context_of_plugin(&plugin(&Call::default())).is_empty());
         assert!(plugin(&call).contains("const COMMAND = [\"/a \\\"b\\\"/indelible\",\"--home\",\"/h\"];"));
         assert_eq!(called_by(&plugin(&call)), call.program);
         assert!(is_plugin(&plugin(&call)) && !is_plugin("export {}"));

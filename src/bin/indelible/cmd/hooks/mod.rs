@@ -4,26 +4,31 @@
 //! replaces the whole file (see `file`). A copy from before the first entry is kept beside the settings. If nothing else has
 //! changed since, uninstalling restores that copy byte for byte.
 
-mod edit;
-mod file;
+pub(super) mod change;
+pub(super) mod edit;
+pub(super) mod file;
 mod host;
-mod layout;
+pub(super) mod layout;
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::hook::{Host, count};
 use indelible::model::text;
 use serde_json::json;
-use similar::TextDiff;
 
 use super::Context;
 use super::status::hooks_line;
-use crate::args::{HooksArgs, HooksCommand, HostName, Scope};
+use crate::args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::exit::{Exit, Failure};
+use crate::settings::Telling;
 use crate::{lost, output, program};
-use host::Call;
+use change::{Answer, Change, read, refused, unwritten};
+pub(super) use host::Call;
+
+/// How many lines of the settings are shown around a change.
+const LINES_AROUND: usize = 3;
 
 pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
     match what {
@@ -45,14 +50,6 @@ impl From<HostName> for Host {
     }
 }
 
-/// A change of a settings file.
-struct Change {
-    path: PathBuf,
-    before: Option<String>,
-    /// `None` if it is removed.
-    after: Option<String>,
-}
-
 fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     const WHAT: &str = "the hooks were not installed";
     let host = Host::from(args.host);
@@ -60,7 +57,7 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let is_whole = |text: &str| host == Host::OpenCode || edit::ours(text).is_ok();
     file::finish(&path, is_whole).map_err(|error| unwritten(WHAT, &path, &error))?;
     let before = read(&path, WHAT)?;
-    let call = call(context)?;
+    let call = Call { context: context_of(args, host, &path, before.as_deref(), WHAT)?, ..call(context)? };
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let (after, first) = match host {
         Host::OpenCode => {
@@ -75,8 +72,8 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
             (edit::added(text, host::entries(host, &call)).map_err(broken)?, first)
         }
     };
-    let change = Change { path, before, after: Some(after) };
-    if !change.agreed(context, args, WHAT)? {
+    let change = Change { path, before, after: Some(after), lines_around: LINES_AROUND };
+    if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     if first {
@@ -85,7 +82,10 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     change.make(WHAT)?;
     match context.json {
         true => output::json(&change.told(true)),
-        false => output::line(&format!("{}: {}", host.title(), host::by_hand(host))),
+        false => {
+            output::line(&format!("{}: {}", host.title(), host::by_hand(host, io::stdin().is_terminal())));
+            output::line(&told_when(host, &call.context));
+        }
     }
     if change.after.as_deref().is_some_and(edit::switches_off) {
         output::warn("`disableAllHooks` is true in these settings: no hook runs until it is false");
@@ -94,6 +94,46 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
         output::warn(&format!("{}; hooks record nothing until `indelible init`", failure.causes.join(": ")));
     }
     Ok(Exit::Done)
+}
+
+/// When agents are told of what was recorded: as `args` say, else as it is installed, else at the start and at failures.
+fn context_of(
+    args: &HooksArgs,
+    host: Host,
+    path: &Path,
+    before: Option<&str>,
+    what: &str,
+) -> Result<Vec<String>, Failure> {
+    let names = |tellings: &[Telling]| tellings.iter().map(|it| it.name().to_owned()).collect();
+    if !args.context.is_empty() {
+        let is_given = |telling: &Telling| {
+            args.context.contains(match telling {
+                Telling::Start => &ContextName::Start,
+                Telling::Failure => &ContextName::Failure,
+            })
+        };
+        return Ok(names(&Telling::ALL.into_iter().filter(is_given).collect::<Vec<_>>()));
+    }
+    let installed = match (host, before) {
+        (_, None) => None,
+        (Host::OpenCode, Some(text)) => host::is_plugin(text).then(|| host::context_of_plugin(text)),
+        (_, Some(text)) => edit::context(text).map_err(|error| refused(what, path, &error))?,
+    };
+    Ok(installed.unwrap_or_else(|| names(&Telling::ALL)))
+}
+
+/// When agents are told of what was recorded, and how to change that.
+fn told_when(host: Host, context: &[String]) -> String {
+    let host = host.name();
+    match context.is_empty() {
+        true => format!(
+            "agents are told nothing of what is recorded; `indelible hooks install {host} --context start,failure` changes that"
+        ),
+        false => format!(
+            "agents are told of what was recorded, at: {}; `indelible config set hook.context '[]'` switches that off",
+            context.join(", ")
+        ),
+    }
 }
 
 /// Keeps a copy of the settings before indelible's first entry.
@@ -115,13 +155,13 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
-        let change = Change { path, before: None, after: None };
+        let change = Change { path, before: None, after: None, lines_around: LINES_AROUND };
         change.idle(context, "is not there: nothing to uninstall");
         return Ok(Exit::Done);
     };
     let is_plugin = host == Host::OpenCode && host::is_plugin(text);
     if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
-        let change = Change { path, after: before.clone(), before };
+        let change = Change { path, after: before.clone(), before, lines_around: LINES_AROUND };
         change.idle(context, "has no hook of indelible's: nothing to uninstall");
         return Ok(Exit::Done);
     }
@@ -129,8 +169,8 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let kept = read(&copy, WHAT)?;
     let after = if is_plugin { None } else { left(host, text, kept.as_deref()).map_err(broken)? };
     let restored = after == kept;
-    let change = Change { path, before, after };
-    if !change.agreed(context, args, WHAT)? {
+    let change = Change { path, before, after, lines_around: LINES_AROUND };
+    if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     change.make(WHAT)?;
@@ -152,7 +192,7 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
 /// there was no file.
 fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, edit::Broken> {
     let without = edit::cut(text)?;
-    let call = Call { program: String::new(), home: None };
+    let call = Call { context: edit::context(text)?.unwrap_or_default(), ..Call::default() };
     let before = kept.unwrap_or(edit::empty(host));
     let unchanged = edit::added(before, host::entries(host, &call)).and_then(|with| edit::cut(&with));
     Ok(match unchanged.is_ok_and(|unchanged| unchanged == without) {
@@ -161,121 +201,52 @@ fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, ed
     })
 }
 
-impl Change {
-    /// Reports that there is nothing to do, and `why`.
-    fn idle(&self, context: &Context, why: &str) {
-        match context.json {
-            true => output::json(&self.told(false)),
-            false => output::line(&format!("{} {why}", text::path(&self.path))),
-        }
-    }
-
-    /// The change as JSON, and whether it was made.
-    fn told(&self, changed: bool) -> serde_json::Value {
-        json!({ "settings": self.path.display().to_string(), "changed": changed, "diff": self.diff() })
-    }
-
-    /// Shows the change, and asks whether to make it.
-    fn agreed(&self, context: &Context, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
-        if self.before == self.after {
-            self.idle(context, "has them already: nothing to change");
-            return Ok(false);
-        }
-        match context.json {
-            true if args.dry_run => output::json(&self.told(false)),
-            true => {}
-            false => output::line(self.diff().trim_end()),
-        }
-        if args.dry_run || args.yes {
-            return Ok(args.yes && !args.dry_run);
-        }
-        if context.json || !io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, what)
-                .because(&io::Error::other("there is no terminal to confirm the change"))
-                .hint("--yes makes it without asking, --dry-run only shows it"));
-        }
-        output::question(&format!("change {}? [y/N] ", text::path(&self.path)));
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-        if !agreed {
-            output::line("nothing was changed");
-        }
-        Ok(agreed)
-    }
-
-    fn diff(&self) -> String {
-        let (before, after) = (self.before.as_deref().unwrap_or(""), self.after.as_deref().unwrap_or(""));
-        let path = text::path(&self.path);
-        let name = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".into() };
-        let diff = TextDiff::from_lines(before, after);
-        let text = diff.unified_diff().header(&name(&self.before), &name(&self.after)).to_string();
-        indelible::model::text::visible(&text.replace("\r\n", "\n")).into_owned()
-    }
-
-    /// Makes the change, unless the settings have changed since they were read.
-    fn make(&self, what: &str) -> Result<(), Failure> {
-        if read(&self.path, what)? != self.before {
-            return Err(Failure::new(Exit::TryAgain, what)
-                .because(&io::Error::other(format!("{} has changed meanwhile", text::path(&self.path))))
-                .hint("run the same command again"));
-        }
-        let made = match &self.after {
-            Some(after) => file::write(&self.path, after),
-            None => file::remove(&self.path),
-        };
-        made.map_err(|error| unwritten(what, &self.path, &error))
-    }
+fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
+    let project = project_of(args.scope, args.dir.as_deref(), what)?;
+    Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
 }
 
-fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
-    let project = match (args.scope, &args.dir) {
+/// The project that the flags name; `None` for all of the user's sessions.
+///
+/// # Errors
+/// Exit 64 for a folder without its scope, 74 for one that does not exist.
+pub(super) fn project_of(scope: Scope, dir: Option<&Path>, what: &str) -> Result<Option<PathBuf>, Failure> {
+    let project = match (scope, dir) {
         (Scope::User, None) => None,
         (Scope::User, Some(_)) => {
             return Err(Failure::new(Exit::Usage, what).hint("--dir names a project: give --scope project as well"));
         }
-        (Scope::Project, Some(dir)) => Some(dir.clone()),
+        (Scope::Project, Some(dir)) => Some(dir.to_owned()),
         (Scope::Project, None) => Some(PathBuf::from(".")),
     };
     let absolute = |dir: PathBuf| os::real_path(&dir).map_err(|error| unwritten(what, &dir, &error));
-    let project = project.map(absolute).transpose()?;
-    Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
+    project.map(absolute).transpose()
 }
 
-fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
+/// The user's own folders.
+///
+/// # Errors
+/// Exit 78 if they are not known.
+pub(super) fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
     etcetera::choose_base_strategy().map_err(|error| Failure::new(Exit::NoHome, what).because(&error))
 }
 
 /// This program, and the home, if one was named. Without it a hook finds its home as every command does.
-fn call(context: &Context) -> Result<Call, Failure> {
+///
+/// # Errors
+/// Exit 74 if the system does not name the program, 64 if its path is not UTF-8.
+pub(super) fn call(context: &Context) -> Result<Call, Failure> {
     let what = "cannot determine which program the hooks should call";
     let text = |path: PathBuf| {
         path.into_os_string().into_string().map_err(|_| Failure::new(Exit::Usage, what).hint("its path is not UTF-8"))
     };
     let program = program::lasting().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
     let home = context.home.as_deref().map(|home| std::path::absolute(home).unwrap_or_else(|_| home.to_owned()));
-    Ok(Call { program: text(program)?, home: home.map(text).transpose()? })
+    Ok(Call { program: text(program)?, home: home.map(text).transpose()?, ..Call::default() })
 }
 
-fn read(path: &Path, what: &str) -> Result<Option<String>, Failure> {
-    file::read(path).map_err(|error| {
-        let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
-        let exit = if error.kind() == io::ErrorKind::InvalidData { Exit::Input } else { Exit::Io };
-        Failure::new(exit, what).because(&error).hint("nothing was changed")
-    })
-}
-
-fn refused(what: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
-    let error = io::Error::other(format!("{}: {error}", text::path(path)));
-    Failure::new(Exit::Input, what)
-        .because(&error)
-        .hint("nothing was changed; fix the file and run the same command again")
-}
-
-fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
-    Failure::new(Exit::Io, what).because(&error).hint("the settings are as they were")
-}
+/// The name by which a plugin calls this program.
+const NAME: &str = "indelible";
 
 /// Indelible's entries in one settings file.
 struct Found {
@@ -291,11 +262,16 @@ struct Found {
 }
 
 impl Found {
-    fn at(host: Host, path: PathBuf) -> Found {
+    /// What is in the user's own settings of `host`, or in those of the project at `project`.
+    fn of(host: Host, project: Option<&Path>, user: &impl etcetera::BaseStrategy) -> Found {
+        let path = host::settings(host, project, user);
         let text = file::read(&path).map(Option::unwrap_or_default);
         let off = text.as_ref().is_ok_and(|text| edit::switches_off(text));
-        let plugin = text.as_ref().ok().and_then(|text| edit::plugin(text));
-        let untrusted = host == Host::Codex && !host::is_trusted_by_codex(&path);
+        let plugin = match host {
+            Host::Codex => project.map_or_else(host::plugin_of_codex, |_| None),
+            _ => text.as_ref().ok().and_then(|text| edit::plugin(text)),
+        };
+        let untrusted = host == Host::Codex && !host::is_trusted_by_codex(&path, plugin.as_deref());
         let events = match text {
             Err(error) => Err(error.to_string()),
             Ok(text) if text.is_empty() => Ok(Vec::new()),
@@ -322,9 +298,7 @@ impl Found {
     fn said(&self, seen: u64) -> (bool, String) {
         let events = match (&self.events, &self.plugin) {
             (Err(error), _) => return (false, format!("cannot be read: {error}")),
-            (Ok(events), Some(plugin)) if events.is_empty() => {
-                return (true, format!("installed by the plugin {plugin}"));
-            }
+            (Ok(events), Some(plugin)) if events.is_empty() => return self.said_of_plugin(plugin),
             (Ok(events), None) if events.is_empty() && seen > 0 => {
                 return (false, "not installed here: events come from a plugin, or from a project's settings".into());
             }
@@ -339,18 +313,38 @@ impl Found {
         }
         let names: Vec<&str> = events.iter().map(|(event, _)| event.as_str()).collect();
         let names = names.join(", ");
-        if self.untrusted {
-            let todo = "start `codex`, type /hooks and trust it";
-            return (false, format!("installed ({names}), and not trusted as far as Codex's config.toml says: {todo}"));
+        if let Some(untrusted) = self.untrusted() {
+            return (false, format!("installed ({names}), {untrusted}"));
         }
-        (true, format!("installed ({names})"))
+        // Of the copies of an event, one makes a record.
+        let plugin =
+            self.plugin.as_ref().map_or_else(String::new, |plugin| format!(", and by the plugin {plugin} as well"));
+        (true, format!("installed ({names}){plugin}"))
+    }
+
+    /// A report about a plugin that brings the hooks. It calls whatever `indelible` is on the host's PATH.
+    fn said_of_plugin(&self, plugin: &str) -> (bool, String) {
+        let by = format!("installed by the plugin {plugin}");
+        match program::why_not_run(Path::new(NAME)) {
+            _ if self.off => (false, format!("{by}, and switched off by `disableAllHooks`")),
+            Some(why) => (false, format!("{by}, which calls `{NAME}`, {why} here: it does nothing then")),
+            None => match self.untrusted() {
+                Some(untrusted) => (false, format!("{by}, {untrusted}")),
+                None => (true, by),
+            },
+        }
+    }
+
+    fn untrusted(&self) -> Option<String> {
+        let todo = host::to_trust(io::stdin().is_terminal());
+        self.untrusted.then(|| format!("and not trusted as far as Codex's config.toml says: {todo}"))
     }
 }
 
 /// Why hooks that are installed for all of this user's sessions do not run.
 pub fn troubles() -> Vec<String> {
     let Ok(user) = user("") else { return Vec::new() };
-    let found = Host::ALL.into_iter().map(|host| Found::at(host, host::settings(host, None, &user)));
+    let found = Host::ALL.into_iter().map(|host| Found::of(host, None, &user));
     found.filter_map(|it| Some(format!("the hook of {} {}", it.host.title(), it.trouble()?))).collect()
 }
 
@@ -360,11 +354,11 @@ fn status(context: &Context, project: Option<&Path>) -> Result<Exit, Failure> {
     let project = project.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let project = os::real_path(&project).map_err(|error| unwritten(WHAT, &project, &error))?;
     let found = Host::ALL.into_iter().flat_map(|host| {
-        let everywhere = Found::at(host, host::settings(host, None, &user));
-        let here = Found::at(host, host::settings(host, Some(&project), &user));
+        let everywhere = Found::of(host, None, &user);
+        let here = Found::of(host, Some(&project), &user);
         // A project gets a line only if it has hooks.
-        let here =
-            Some(here).filter(|here| here.path != everywhere.path && !matches!(&here.events, Ok(it) if it.is_empty()));
+        let has_none = |here: &Found| here.plugin.is_none() && matches!(&here.events, Ok(it) if it.is_empty());
+        let here = Some(here).filter(|here| here.path != everywhere.path && !has_none(here));
         [everywhere].into_iter().chain(here)
     });
     let found: Vec<Found> = found.collect();

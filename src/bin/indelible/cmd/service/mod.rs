@@ -12,6 +12,7 @@
 mod launchd;
 mod startup;
 mod systemd;
+mod without_manager;
 mod xdg;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use std::process::{Command, Output};
 
 use indelible::fs::lock::WorkerLock;
 use indelible::fs::{Dir, Durability, os};
-use indelible::model::text::{self, shell_path};
+use indelible::model::text;
 use serde_json::json;
 
 use super::Context;
@@ -29,6 +30,7 @@ use crate::{output, program};
 
 /// The mark at the beginning of indelible's files.
 const MARK: &str = "Written by `indelible service install`";
+const NOT_INSTALLED: &str = "the service was not installed";
 /// The longest file name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -53,11 +55,7 @@ trait Manager {
     /// Starts the service now and at every login; restarts it if `changed`. Says so if the manager cannot be reached.
     fn start(&self, service: &Service, _changed: bool) -> Result<Started, Failure> {
         let why = "what lies there is started at login, and not again where it has failed".into();
-        let todo = format!(
-            "run `indelible --home {} config set worker.autostart true`: recorders, though not hooks, then start a worker where none runs",
-            shell_path(Path::new(&service.home))
-        );
-        Ok(Started::AtLogin { why, todo })
+        Ok(Started::AtLogin { why, todo: without_manager::todo(service) })
     }
     /// Stops and disables the service. Its file is removed after that.
     fn stop(&self, _service: &Service) -> Result<(), Failure> {
@@ -168,31 +166,26 @@ fn print(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
 }
 
 fn install(context: &Context, asked: Option<ManagerName>) -> Result<Exit, Failure> {
-    const WHAT: &str = "the service was not installed";
-    let service = Service::of_home(context, WHAT)?;
+    let service = Service::of_home(context, NOT_INSTALLED)?;
     let name = name_of(asked)?;
-    let manager = manager_here(name, WHAT)?;
+    let manager = manager_here(name, NOT_INSTALLED)?;
     let unread = manager.unread();
     if let Some(why) = unread.filter(|_| asked.is_none()) {
-        return Err(Failure::new(Exit::Usage, WHAT)
-            .because(&std::io::Error::other(format!("nothing on this machine would start it: {why}")))
-            .hint(format!(
-                "`indelible worker --detach` starts a worker now; `indelible service install --manager {name}` writes the \
-                 file all the same"
-            )));
+        return without_manager::install(context, &service, name, why);
     }
     let file = manager.file(&service)?;
-    let changed = put(manager, &file, &manager.definition(&service), WHAT)?;
+    let changed = put(manager, &file, &manager.definition(&service), NOT_INSTALLED)?;
     let other = worker_of(&service).filter(|_| manager.state(&service).running != Some(true));
     let started = manager.start(&service, changed)?;
     let unread = unread.filter(|_| !matches!(started, Started::Now));
     let (running, why, todo) = match (started, unread) {
         (Started::Now, _) => (true, None, None),
         (Started::AtLogin { why, todo }, None) => (false, Some(why), Some(todo)),
-        (Started::AtLogin { todo, .. }, Some(why)) => {
-            let home = shell_path(Path::new(&service.home));
-            let todo =
-                format!("run `indelible --home {home} worker --detach` for a worker now; where something does: {todo}");
+        (Started::AtLogin { todo: with_manager, .. }, Some(why)) => {
+            let mut todo = without_manager::todo(&service);
+            if with_manager != todo {
+                todo.push_str(&format!("; where something reads it: {with_manager}"));
+            }
             (false, Some(format!("nothing on this machine reads the file: {why}")), Some(todo))
         }
     };
@@ -254,6 +247,12 @@ fn uninstall(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     if let Some(holder) = worker_of(&service) {
         output::warn(&format!("the lock of this home is still held: {holder}"));
     }
+    if without_manager::starts_one(context) {
+        output::warn(
+            "worker.autostart is set: recorders and hooks still start a worker\n\
+             hint: `indelible config set worker.autostart false` stops that, `indelible worker --stop` the worker",
+        );
+    }
     Ok(Exit::Done)
 }
 
@@ -282,6 +281,7 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
             "enabled": enabled,
             "running": running,
             "read": unread.is_none(),
+            "autostart": without_manager::starts_one(context),
             "process": state.process,
             "said": state.said,
             "worker": worker,
@@ -307,9 +307,7 @@ fn status(context: &Context, name: ManagerName) -> Result<Exit, Failure> {
     let running = if running { "yes" } else { "no" };
     let said = state.said.map_or_else(String::new, |said| format!(" ({said})"));
     show("running", &format!("{running}{process}{said}"));
-    if let Some(why) = unread {
-        show("started by", &format!("nothing on this machine: {why}"));
-    }
+    without_manager::starters(context, unread).iter().for_each(|it| show("started by", it));
     show("worker", worker.as_deref().unwrap_or("none: its lock is free"));
     Ok(Exit::Done)
 }

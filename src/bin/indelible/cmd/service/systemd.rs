@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use indelible::model::text::shell_path;
+
 use super::{MARK, Manager, Service, Started, State, ask, config_folder, foreign, not_started, unwritable};
 use crate::exit::Failure;
 
@@ -111,8 +113,11 @@ impl Manager for Systemd {
         enable(&link(service, &file), &file)?;
         let unit = unit(service);
         if let Err(why) = ask("systemctl", &["--user", "daemon-reload"]) {
-            let todo =
-                format!("from a login session, run: systemctl --user daemon-reload && systemctl --user start '{unit}'");
+            let todo = format!(
+                "from a login session, run: systemctl --user daemon-reload && systemctl --user start '{unit}'; until \
+                 then, `indelible --home {} worker --detach` starts one",
+                shell_path(Path::new(&service.home))
+            );
             return Ok(Started::AtLogin { why, todo });
         }
         let verb = if changed { "restart" } else { "start" };

@@ -1,0 +1,71 @@
+//! `hook --dry-run`: what an event would record, and what its agent would be told. Nothing is recorded, counted or noted.
+
+use indelible::fs::os::Stream;
+use indelible::hook::count::Outcome;
+use indelible::hook::trail::Trail;
+use indelible::hook::{Event, Host, answer};
+use indelible::model::text::visible;
+use serde_json::Value;
+
+use super::{Context, Done, Judged, at_start, judged, skipped, turn_of};
+use crate::output;
+use crate::recalled::{Asked, Recalled};
+
+/// What `hook` would do with `event`, with the answer that its host would get.
+pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
+    let home = context.open("the event would not be recorded");
+    let at_start = at_start(context, &home, &event, None, installed, false);
+    let judged = home.as_ref().map(|home| {
+        let settings = context.settings(home)?;
+        let _ = turn_of(home, &settings, &mut event);
+        let judged = judged(home, &settings, &event, &Trail::of(home, &event, settings.trail()))?;
+        Ok((judged, settings, home))
+    });
+    let done = match judged {
+        Err(failure) => Done::lost(&event, failure),
+        Ok(Err(failure)) => Done::lost(&event, &failure),
+        Ok(Ok((Err(done), ..))) => done,
+        Ok(Ok((Ok(Judged { requests: Err(why), .. }), ..))) => skipped(&event, why),
+        Ok(Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home))) => {
+            let said = requests.iter().map(|it| {
+                let record = &it.request().record;
+                format!("{} {:?}", record.kind(), record.headline())
+            });
+            let said = said.collect::<Vec<_>>().join("; ");
+            let asked = Asked::of(&settings, &event, &requests, installed);
+            let (silence, answer) = match asked.map(|asked| asked.look(home, &settings)) {
+                None => (String::new(), None),
+                Some(Recalled::Nothing) => ("; nothing is known of it to tell".to_owned(), None),
+                Some(Recalled::Odd(why)) => (format!("; {why}, so nothing is told"), None),
+                Some(Recalled::Text { key, .. }) if event.log(home).was_told(&key) => {
+                    ("; the agent was told of it before".to_owned(), None)
+                }
+                Some(Recalled::Text { text, .. }) => (String::new(), answer::beside_result(&event, &text)),
+            };
+            Done { answer, ..Done::new(Some(event.host), Outcome::Recorded, format!("{said}{silence}")) }
+        }
+    };
+    Done { answer: at_start.or(done.answer), ..done }
+}
+
+/// Shows on stderr what would become of an event, and what its agent would be told. The host's answer goes to stdout.
+pub(super) fn show(done: &Done) {
+    let what = match done.outcome {
+        Outcome::Recorded => format!("would record {}", done.explanation),
+        Outcome::Failed => format!("would fail: {}", done.explanation),
+        other => format!("would record nothing ({}): {}", other.word(), done.explanation),
+    };
+    let host = done.host.map_or("unknown host", Host::name);
+    let told = match &done.answer {
+        None => format!("{host}: would tell nothing\n"),
+        Some(answer) => format!("{host}: the agent would be told:\n{}\n", text_of(answer).trim_end()),
+    };
+    output::write(Stream::Errors, &visible(&format!("{host}: {what}\n{told}")));
+}
+
+/// The text in `answer`, for people.
+fn text_of(answer: &Value) -> String {
+    let places = ["/hookSpecificOutput/additionalContext", "/additional_context"];
+    let text = places.iter().find_map(|place| answer.pointer(place)?.as_str());
+    text.map_or_else(|| answer.to_string(), str::to_owned)
+}

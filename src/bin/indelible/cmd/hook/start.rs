@@ -1,0 +1,121 @@
+//! What `hook` answers when a session or a sub-agent starts: the pack, and the notices for a person.
+//!
+//! Nothing is written but the session's log, a cache: it says what the session was told, so that a resumed one is told only
+//! what is new. Killed before that, a resumed session is told again what it was told.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use indelible::home::Home;
+use indelible::hook::{Event, EventKind, Host, told_key};
+use indelible::pack::{Ask, BUDGET, BUDGET_OF_SUBAGENT, Depth, Limits, Pack, pack};
+use indelible::project;
+use indelible::query::View;
+use indelible::session::{Entry, SessionLog, Told};
+use indelible::target::history::HistoryOptions;
+use serde_json::{Value, json};
+
+use crate::policy;
+use crate::settings::{Settings, Telling};
+
+/// How long a pack may take. It takes milliseconds, unless a disk or another program holds it up; then none is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether `event` is the start of a sub-agent.
+pub(super) fn is_of_subagent(event: &Event) -> bool {
+    event.kind == EventKind::Other && event.name.eq_ignore_ascii_case("SubagentStart")
+}
+
+/// What is told at `event`, which starts a session or a sub-agent; empty if that is nothing. `installed` is what the
+/// installed hook says of when to tell. With `is_noted`, the session's log notes it.
+pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: Option<&str>, is_noted: bool) -> String {
+    if !settings.hook.tells(Telling::Start, installed) {
+        return String::new();
+    }
+    let log = event.log(home);
+    let was_told = match event.source.as_deref() {
+        Some("fork") if parent_was_told(home, event) => return String::new(),
+        Some("resume") => told_in(&log),
+        _ => HashSet::new(),
+    };
+    let Some(pack) = made(home.path(), settings, event) else { return String::new() };
+    let pack = if was_told.is_empty() { pack } else { pack.without(&was_told) };
+    if is_noted {
+        note(&log, pack.entries.iter().map(indelible::pack::Entry::key));
+        // What the agent repeats of it is not learned.
+        let mut rules: Vec<String> =
+            pack.entries.iter().flat_map(indelible::pack::Entry::rule).map(|rule| told_key(&rule)).collect();
+        rules.dedup();
+        note(&log, rules.into_iter());
+    }
+    pack.text()
+}
+
+/// The pack for `event`, or none if that takes too long.
+fn made(home: &Path, settings: &Settings, event: &Event) -> Option<Pack> {
+    let (home, label) = (home.to_owned(), settings.label().map(str::to_owned));
+    let folder = event.folder.as_ref().map(PathBuf::from);
+    let (depth, budget) = match is_of_subagent(event) {
+        true => (Depth::Minimal, BUDGET_OF_SUBAGENT),
+        false => (Depth::Standard, BUDGET),
+    };
+    let limits = Limits::of(Some(event.host), budget);
+    let (sender, receiver) = mpsc::channel();
+    let make = move || {
+        let pack = || {
+            let home = Home::open(&home).ok()?;
+            let place = folder.and_then(|folder| project::place(&folder, policy::project_ids().as_deref()));
+            let (place, host) = (place.as_ref(), label.as_deref());
+            let ask = Ask { place, host, task: None, domains: &[], is_here_only: false, depth, limits };
+            pack(&View::open(&home, HistoryOptions::default(), Duration::ZERO), &ask).ok()
+        };
+        let _ = sender.send(pack());
+    };
+    // The process ends without it, if it does not end in time.
+    thread::Builder::new().spawn(make).ok()?;
+    receiver.recv_timeout(PATIENCE).ok().flatten()
+}
+
+/// What the session of `log` was told of packs.
+fn told_in(log: &SessionLog<'_>) -> HashSet<String> {
+    let keys = log.entries().into_iter().filter_map(|noted| match noted.entry {
+        Entry::Told(told) => Some(told.key),
+        _ => None,
+    });
+    keys.filter(|key| key.starts_with("pack:")).collect()
+}
+
+/// Whether the session that `event` was forked from is known, and was told a pack: the fork has it in its context. Its log
+/// takes over what that session was told.
+fn parent_was_told(home: &Home, event: &Event) -> bool {
+    let Some(parent) = event.parent.as_deref().filter(|parent| *parent != event.session) else { return false };
+    let told = told_in(&SessionLog::of(home, parent, None));
+    let log = event.log(home);
+    let was_told = !told.is_empty();
+    note(&log, told.into_iter());
+    was_told
+}
+
+/// Notes in `log` that `keys` were told. What cannot be noted is told again.
+fn note(log: &SessionLog<'_>, keys: impl Iterator<Item = String>) {
+    for key in keys {
+        let _ = log.append(&Entry::Told(Told { key }));
+    }
+}
+
+/// The answer to `event` that tells `texts`, as its host understands it; `None` without any.
+pub(super) fn answer(event: &Event, texts: &[String]) -> Option<Value> {
+    let text: Vec<&str> = texts.iter().map(|text| text.trim_end()).filter(|text| !text.is_empty()).collect();
+    if text.is_empty() {
+        return None;
+    }
+    let text = text.join("\n");
+    let name = if is_of_subagent(event) { "SubagentStart" } else { "SessionStart" };
+    Some(match event.host {
+        Host::Cursor => json!({ "additional_context": text }),
+        _ => json!({ "hookSpecificOutput": { "hookEventName": name, "additionalContext": text } }),
+    })
+}

@@ -1,0 +1,427 @@
+//! What goes into a pack, and in which order.
+//!
+//! | part | candidates | weight |
+//! | --- | --- | --- |
+//! | golden rules | all of them, the newest [`GOLDEN_READ`] | confidence x age |
+//! | rules | the project's newest [`RULES_READ`] | confidence x age |
+//! | failures | of the project's newest [`FAILURES_READ`], one for each title | sessions x severity x age, twice if something followed |
+//! | experiments | the project's newest [`EXPERIMENTS_READ`] that have not ended | age |
+//!
+//! Age halves the weight every [`HALF_LIFE_WEEKS`], counted in whole weeks from the project's newest record. What search
+//! finds for a task weighs up to four times as much.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+
+use super::may_tell::{As, NOTED_MAX, Scope, may_tell, weeks};
+use super::write::{Room, plain_name, span};
+use super::{Ask, Depth, Entry, LeftOut, Pack, Section, place};
+use crate::followed::{Followed, summary};
+use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
+use crate::query::{Ask as SearchAsk, Brief, Briefs, Error, View, search};
+use crate::search::{Filter, Query};
+
+/// How many are read of each.
+const GOLDEN_READ: usize = 60;
+const RULES_READ: usize = 100;
+const FAILURES_READ: usize = 120;
+const SUCCESSES_READ: usize = 60;
+const EXPERIMENTS_READ: usize = 20;
+const HITS_READ: usize = 20;
+/// The weeks in which a weight is halved: 90 days.
+const HALF_LIFE_WEEKS: f64 = 90.0 / 7.0;
+/// How much more the best hit of a search for the task weighs.
+const TASK_BONUS: f64 = 3.0;
+/// The longest text about what followed a failure, in characters.
+const FOLLOWED_CHARS_MAX: usize = 200;
+/// A failure that a person or an agent recorded is told from this severity on, even if it came once.
+const TOLD_FROM: Severity = Severity::DEFAULT;
+
+/// What was read.
+#[derive(Default)]
+struct Found {
+    golden: Vec<Brief>,
+    rules: Vec<Brief>,
+    failures: Vec<Brief>,
+    successes: Vec<Brief>,
+    experiments: Vec<Brief>,
+    /// The project's first record.
+    first: Option<Brief>,
+    /// When its newest one was made.
+    newest: Option<Timestamp>,
+    /// How much more what fits the task weighs.
+    bonus: HashMap<RecordId, f64>,
+}
+
+impl Found {
+    fn of_project(&self) -> impl Iterator<Item = &Brief> {
+        [&self.rules, &self.failures, &self.successes, &self.experiments].into_iter().flatten()
+    }
+}
+
+pub(super) fn pack(view: &View<'_>, ask: &Ask<'_>) -> Result<Pack, Error> {
+    let mut briefs = Briefs::of(view)?;
+    let found = read(view, &mut briefs, ask)?;
+    let project = ask.place.map(|place| place.project.as_str());
+    let is_known = |place| place::is_known(place, found.first.as_ref(), found.of_project(), ask.host);
+    let scope = Scope { project, is_known_place: ask.place.is_none_or(is_known), host: ask.host, newest: found.newest };
+    let golden = found.golden.iter().map(|it| it.created_at);
+    let newest = golden.chain(found.newest).max().unwrap_or(Timestamp::UNIX_EPOCH);
+    let mut choice = Choice { ask, scope, newest, found: &found, entries: Vec::new(), left_out: Vec::new() };
+    choice.add_rules();
+    choice.add_failures();
+    choice.add_experiments(&briefs)?;
+    let notes = view.notes().iter().chain(briefs.notes()).cloned().collect();
+    Ok(Pack { notes, is_of_project: project.is_some(), ..choice.within_limits() })
+}
+
+fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+    let mut found = Found { golden: briefs.golden(GOLDEN_READ)?, ..Found::default() };
+    let Some(place) = ask.place.filter(|_| ask.depth != Depth::Minimal) else { return Ok(found) };
+    let project = place.project.as_str();
+    let all = Filter { projects: vec![project.to_owned()], ..Filter::default() };
+    let is_here = |brief: &Brief| brief.provenance.project.as_deref() == Some(project);
+    let mut newest = |kind, limit| -> Result<Vec<Brief>, Error> {
+        let has_domain = kind != Kind::Experiment;
+        let domains = if has_domain { ask.domains.to_vec() } else { Vec::new() };
+        let mut read = briefs.newest(&Filter { kinds: vec![kind], domains, ..all.clone() }, limit)?;
+        read.retain(is_here);
+        Ok(read)
+    };
+    found.rules = newest(Kind::Heuristic, RULES_READ)?;
+    found.failures = newest(Kind::Failure, FAILURES_READ)?;
+    found.successes = newest(Kind::Success, SUCCESSES_READ)?;
+    if ask.domains.is_empty() {
+        found.experiments = newest(Kind::Experiment, EXPERIMENTS_READ)?;
+    }
+    found.first = briefs.oldest(&all)?.filter(is_here);
+    found.newest = briefs.newest(&all, 1)?.first().filter(|it| is_here(it)).map(|it| it.created_at);
+    add_hits(view, ask, &all, &mut found)?;
+    Ok(found)
+}
+
+/// Adds what search finds for the task.
+fn add_hits(view: &View<'_>, ask: &Ask<'_>, all: &Filter, found: &mut Found) -> Result<(), Error> {
+    // The newest record's time, so that the same records are found at any time.
+    let now = found.newest.unwrap_or(Timestamp::UNIX_EPOCH);
+    let query = ask.task.and_then(|task| Query::parse(task, &Zoned::new(now, TimeZone::UTC)).ok());
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(()) };
+    let project = ask.place.map(|place| place.project.as_str());
+    let filter = Filter { domains: ask.domains.to_vec(), ..all.clone() };
+    let hits = search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits;
+    let best = hits.first().map_or(1.0, |hit| hit.score.max(f64::MIN_POSITIVE));
+    for hit in hits {
+        let brief = Brief::from(hit.recorded);
+        found.bonus.insert(brief.id, 1.0 + TASK_BONUS * (hit.score / best).clamp(0.0, 1.0));
+        let of_kind = match brief.kind() {
+            Kind::Heuristic => &mut found.rules,
+            Kind::Failure => &mut found.failures,
+            Kind::Experiment => &mut found.experiments,
+            _ => continue,
+        };
+        if brief.provenance.project.as_deref() == project && of_kind.iter().all(|it| it.id != brief.id) {
+            of_kind.push(brief);
+        }
+    }
+    Ok(())
+}
+
+/// Entries, as they are found.
+struct Choice<'c> {
+    ask: &'c Ask<'c>,
+    scope: Scope<'c>,
+    /// What ages are counted from.
+    newest: Timestamp,
+    found: &'c Found,
+    entries: Vec<(Entry, Timestamp)>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Choice<'_> {
+    /// The most entries of a part.
+    fn most(&self, section: Section) -> usize {
+        let most = match section {
+            Section::Golden => 20,
+            Section::Rules => 12,
+            Section::Noted => return NOTED_MAX,
+            Section::Failures => 10,
+            Section::Experiments => 4,
+        };
+        if self.ask.depth == Depth::Deep { 2 * most } else { most }
+    }
+
+    /// The factor for the age of a record, and for how well it fits the task.
+    fn factor(&self, id: RecordId, at: Timestamp) -> (f64, String) {
+        let weeks = weeks(at, self.newest);
+        let age = 0.5_f64.powf(weeks as f64 / HALF_LIFE_WEEKS);
+        let bonus = self.found.bonus.get(&id).copied();
+        let fits = bonus.map(|bonus| format!(", fits the task ({bonus:.2})")).unwrap_or_default();
+        let said = format!("age {age:.2} ({weeks} weeks before the newest){fits}");
+        (age * bonus.unwrap_or(1.0), said)
+    }
+
+    fn add(&mut self, entry: Entry, at: Timestamp) {
+        self.entries.push((entry, at));
+    }
+
+    fn leave_out(&mut self, brief: &Brief, why: &'static str) {
+        self.left_out.push(LeftOut { id: brief.id, title: brief.record.headline().to_owned(), why });
+    }
+
+    fn add_rules(&mut self) {
+        let found = self.found;
+        let mut seen = HashSet::new();
+        for brief in found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)) {
+            let section = match may_tell(brief, &self.scope) {
+                Err(why) => {
+                    self.leave_out(brief, why.says());
+                    continue;
+                }
+                Ok(As::Golden)
+                    if self.ask.is_here_only && brief.provenance.project.as_deref() != self.scope.project =>
+                {
+                    self.leave_out(brief, "it is of another project");
+                    continue;
+                }
+                Ok(As::Golden) => Section::Golden,
+                Ok(As::Rule) => Section::Rules,
+                Ok(As::Noted | As::Fact) => Section::Noted,
+            };
+            let confidence = match &brief.record {
+                Record::Heuristic(rule) => rule.confidence.get(),
+                _ => 0.0,
+            };
+            let (factor, said) = self.factor(brief.id, brief.created_at);
+            let about = [plain_name(domain(&brief.record)).to_owned(), date(brief.created_at), brief.id.short()];
+            let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
+            let line = format!("- {} ({about})", span(brief.record.headline()));
+            let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
+            let (title, weight) = (brief.record.headline().to_owned(), confidence * factor);
+            self.add(Entry { section, id: brief.id, title, line, weight, why }, brief.created_at);
+        }
+    }
+
+    fn add_failures(&mut self) {
+        let found = self.found;
+        let mut groups: BTreeMap<&str, Vec<&Brief>> = BTreeMap::new();
+        for brief in &found.failures {
+            match may_tell(brief, &self.scope) {
+                Err(why) => self.leave_out(brief, why.says()),
+                Ok(_) => groups.entry(brief.record.headline().trim()).or_default().push(brief),
+            }
+        }
+        for mut times in groups.into_values() {
+            times.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
+            let group = Group::of(times, &found.successes);
+            if !group.is_telling() && self.ask.depth != Depth::Deep && !self.fits_task(&group) {
+                self.leave_out(group.last(), "it came in one session, and nothing is known to have followed");
+                continue;
+            }
+            let (factor, said) = self.factor(group.last().id, group.last().created_at);
+            let severity = f64::from(group.severity().get()) / 3.0;
+            let followed = if group.followed.is_empty() { 1.0 } else { 2.0 };
+            let weight = group.sessions.min(10) as f64 * severity * followed * factor;
+            let why = format!(
+                "failed in {} sessions: severity {}, {}{said}",
+                group.sessions,
+                group.severity(),
+                if group.followed.is_empty() { "" } else { "something followed, " }
+            );
+            let (id, line) = (group.last().id, group.line(self.scope.host));
+            let title = group.last().record.headline().to_owned();
+            self.add(Entry { section: Section::Failures, id, title, line, weight, why }, group.last().created_at);
+        }
+    }
+
+    fn fits_task(&self, group: &Group<'_>) -> bool {
+        group.times.iter().any(|it| self.found.bonus.contains_key(&it.id))
+    }
+
+    fn add_experiments(&mut self, briefs: &Briefs<'_>) -> Result<(), Error> {
+        let found = self.found;
+        for brief in &found.experiments {
+            if let Err(why) = may_tell(brief, &self.scope) {
+                self.leave_out(brief, why.says());
+            } else if !briefs.is_open(brief.id)? {
+                self.leave_out(brief, "it has ended");
+            } else {
+                let (weight, said) = self.factor(brief.id, brief.created_at);
+                let title = brief.record.headline().to_owned();
+                let about = format!("begun {}, {}", date(brief.created_at), brief.id.short());
+                let line = format!("- {} ({about})", span(brief.record.headline()));
+                let why = format!("an experiment that has not ended: {said}");
+                self.add(
+                    Entry { section: Section::Experiments, id: brief.id, title, line, weight, why },
+                    brief.created_at,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries that the limits leave, each part in its order.
+    fn within_limits(mut self) -> Pack {
+        let order = |(one, at): &(Entry, Timestamp), (other, other_at): &(Entry, Timestamp)| {
+            let by_weight = other.weight.total_cmp(&one.weight);
+            one.section.cmp(&other.section).then(by_weight).then(other_at.cmp(at)).then(one.id.cmp(&other.id))
+        };
+        self.entries.sort_by(order);
+        let mut counts: HashMap<Section, usize> = HashMap::new();
+        let mut candidates = Vec::new();
+        for (entry, _) in std::mem::take(&mut self.entries) {
+            let count = counts.entry(entry.section).or_default();
+            *count += 1;
+            match *count <= self.most(entry.section) {
+                true => candidates.push((entry, false)),
+                false => self.left_out.push(crowded_out(&entry, "there are so many of its kind that weigh more")),
+            }
+        }
+        let mut room = Room::of(self.ask.limits, self.scope.project.is_some());
+        let shares = |section| if self.ask.depth == Depth::Minimal { 1.0 } else { share(section) };
+        for whole in [false, true] {
+            for (entry, is_in) in candidates.iter_mut().filter(|it| !it.1) {
+                *is_in = room.take(entry, if whole { 1.0 } else { shares(entry.section) });
+            }
+        }
+        let (kept, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|it| it.1);
+        self.left_out.extend(others.iter().map(|(entry, _)| crowded_out(entry, "it has no room in the budget")));
+        Pack { entries: kept.into_iter().map(|it| it.0).collect(), left_out: self.left_out, ..Pack::default() }
+    }
+}
+
+/// The share of a budget that is used when a part is full, with the parts before it. What is left then is for any part.
+const fn share(section: Section) -> f64 {
+    match section {
+        Section::Golden => 0.5,
+        Section::Rules => 0.7,
+        Section::Noted => 0.8,
+        Section::Failures => 0.95,
+        Section::Experiments => 1.0,
+    }
+}
+
+fn crowded_out(entry: &Entry, why: &'static str) -> LeftOut {
+    LeftOut { id: entry.id, title: entry.title.clone(), why }
+}
+
+/// Failures with one title.
+struct Group<'b> {
+    /// The newest first.
+    times: Vec<&'b Brief>,
+    /// In how many sessions it failed; where no session is known, on how many days.
+    sessions: usize,
+    /// The successes that resolve one of them, one of each session, the newest first.
+    followed: Vec<&'b Brief>,
+}
+
+impl<'b> Group<'b> {
+    fn of(times: Vec<&'b Brief>, successes: &'b [Brief]) -> Group<'b> {
+        let sessions: HashSet<String> = times.iter().map(|it| place::session(it)).collect();
+        let resolves = |success: &&Brief| resolved_by(success).is_some_and(|id| times.iter().any(|it| it.id == id));
+        let mut seen = HashSet::new();
+        let is_first = |success: &&Brief| seen.insert(place::session(success));
+        let followed = successes.iter().filter(resolves).filter(is_first).collect();
+        Group { sessions: sessions.len(), followed, times }
+    }
+
+    fn last(&self) -> &'b Brief {
+        self.times[0]
+    }
+
+    fn severity(&self) -> Severity {
+        let severity = |brief: &&Brief| brief.record.severity();
+        self.times.iter().map(severity).max().unwrap_or(Severity::LEAST)
+    }
+
+    /// Whether it is worth telling: something followed, it came back, or it was worth a line to the one who recorded it.
+    fn is_telling(&self) -> bool {
+        let is_noted = |it: &&Brief| it.provenance.origin != Some(Origin::Hook) && it.record.severity() >= TOLD_FROM;
+        !self.followed.is_empty() || self.sessions > 1 || self.times.iter().any(is_noted)
+    }
+
+    fn line(&self, host: Option<&str>) -> String {
+        let last = self.last();
+        let title = span(last.record.headline());
+        let tool = plain_name(domain(&last.record));
+        let tool = if tool.is_empty() { "a tool" } else { tool };
+        let mut line = match last.provenance.origin {
+            Some(Origin::Hook) if is_command(last.record.headline()) => format!("- {title}"),
+            Some(Origin::Hook) => format!("- output of {tool}: {title}"),
+            Some(Origin::Person) => format!("- a person noted: {title}"),
+            Some(Origin::Agent) => format!("- an agent noted: {title}"),
+            Some(Origin::Import) | None => format!("- noted: {title}"),
+        };
+        let (first, newest) = (date(self.times[self.times.len() - 1].created_at), date(last.created_at));
+        let between = if first == newest { newest } else { format!("{first} to {newest}") };
+        let times = match (self.times.len(), self.sessions) {
+            (1, _) => String::new(),
+            (times, 1) => format!("{times} times, "),
+            (times, sessions) => format!("{times} times in {sessions} sessions, "),
+        };
+        line.push_str(&format!(" ({times}{between}{}, {})", on_host(last, host), last.id.short()));
+        if let Some(newest) = self.followed.first() {
+            let (at, id) = (date(newest.created_at), newest.id.short());
+            line.push_str(&format!("; {} ({at}, {id})", self.what_followed(newest)));
+        }
+        line
+    }
+
+    /// What followed: steps, as hooks spell them; of a success that a hook did not record, its title.
+    fn what_followed(&self, newest: &Brief) -> String {
+        let is_ours = |brief: &&&Brief| brief.provenance.origin == Some(Origin::Hook);
+        let body = |brief: &&Brief| brief.record.text(Field::Summary).map(|text| text.into_owned());
+        let steps = self.followed.iter().filter(is_ours).filter_map(body).filter_map(|body| Followed::of_text(&body));
+        let steps: Vec<Followed> = steps.collect();
+        summary(&steps, FOLLOWED_CHARS_MAX).unwrap_or_else(|| format!("later: {}", span(newest.record.headline())))
+    }
+}
+
+/// On which machine it was, if that is not this one.
+fn on_host(brief: &Brief, own: Option<&str>) -> String {
+    match brief.provenance.host.as_deref() {
+        None => String::new(),
+        Some(host) if Some(host) == own => String::new(),
+        Some(host) if plain_name(host).is_empty() => ", on another machine".to_owned(),
+        Some(host) => format!(", on {host}"),
+    }
+}
+
+/// Whether a hook's title is a command and how it ended, and not what a tool put out.
+fn is_command(title: &str) -> bool {
+    let ending = title.trim().rsplit_once(": ").map(|(_, ending)| ending);
+    ending.is_some_and(|ending| {
+        let code = ending.strip_prefix("exit code ");
+        ending == "failed" || code.is_some_and(|code| code.parse::<i64>().is_ok())
+    })
+}
+
+/// The failure that a success resolves.
+fn resolved_by(success: &Brief) -> Option<RecordId> {
+    match &success.record {
+        Record::Success(it) => it.resolves,
+        _ => None,
+    }
+}
+
+fn domain(record: &Record) -> &str {
+    match record {
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => &it.domain,
+        Record::Heuristic(it) => &it.domain,
+        _ => "",
+    }
+}
+
+fn origin(brief: &Brief) -> &'static str {
+    match brief.provenance.origin {
+        Some(Origin::Person) => "by a person",
+        Some(Origin::Agent) => "by an agent",
+        Some(Origin::Hook) => "by an agent, in a session",
+        Some(Origin::Import) => "imported",
+        None => "of unknown origin",
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    super::may_tell::day(at).to_string()
+}

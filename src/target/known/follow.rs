@@ -1,0 +1,228 @@
+//! Following the index: slices of a walk over all records, then slices of the change feed.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::{Error, Known, Open, WAIT, Walk};
+use crate::home::Home;
+use crate::known::{Book, Failure, Mark, Success, Time};
+use crate::model::layout::KNOWN;
+use crate::model::{Kind, RecordId};
+use crate::target::index::{Document, Documents, FeedMark, Index};
+use crate::target::search::documents;
+use crate::target::search::{Bound, Following};
+
+/// The most records of a slice, and about how long it may take.
+const RECORDS_MAX: usize = 5000;
+const TIME_MAX: Duration = Duration::from_millis(50);
+/// All cases stay in memory between two slices if there are so few.
+const CASES_KEPT_MAX: usize = 1000;
+
+impl Known<'_> {
+    /// Brings the file up to date, as far as `bound` lets it. A failure is noted, and tried again later.
+    pub fn follow(&mut self, bound: Bound) -> Following {
+        let due = self.due();
+        let now = Instant::now();
+        if due.is_none_or(|due| due > now) && !matches!(bound, Bound::Everything) {
+            return if self.retry.is_some() { Following::Failed } else { Following::UpToDate };
+        }
+        let until = match bound {
+            Bound::Slice => Some(now),
+            Bound::Time(time) => Some(now + time),
+            Bound::Everything => None,
+        };
+        match self.slices(until) {
+            Ok(following) => {
+                self.succeeded();
+                self.is_behind = following != Following::UpToDate;
+                following
+            }
+            Err(error) => {
+                if error.is_refused() {
+                    self.forget_all();
+                }
+                self.failed(&error);
+                // A lock is free again soon.
+                if error.is_busy() {
+                    self.retry = Some(now + Duration::from_secs(1));
+                }
+                Following::Failed
+            }
+        }
+    }
+
+    fn slices(&mut self, until: Option<Instant>) -> Result<Following, Error> {
+        let home = self.exclusive.home();
+        let mut index = Index::open(&home.index_path(), WAIT)?;
+        index.check_schema()?;
+        let following = loop {
+            match self.slice(&mut index, until.is_none())? {
+                true => break Following::UpToDate,
+                false if until.is_some_and(|until| until <= Instant::now()) => break Following::Behind,
+                false => {}
+            }
+        };
+        if following == Following::UpToDate
+            && self.waits.is_none()
+            && self.open.as_ref().is_some_and(|open| open.book.count() > CASES_KEPT_MAX)
+        {
+            self.open = None;
+        }
+        Ok(following)
+    }
+
+    /// Does one slice. Returns whether it was the last.
+    fn slice(&mut self, index: &mut Index, now: bool) -> Result<bool, Error> {
+        let newest = index.newest_change()?.ok_or(Error::IndexUnfinished)?;
+        self.begin(index, newest)?;
+        let home = self.exclusive.home();
+        let Some(open) = self.open.as_mut() else { return Ok(true) };
+        let snapshot = index.snapshot()?;
+        let is_last = match open.walk.take() {
+            Some(walk) => open.walk(home, index, walk)?,
+            None => open.follow(home, index)?,
+        };
+        drop(snapshot);
+        match &open.walk {
+            Some(walk) => self.needs = Some(walk.begun.seq),
+            None => {
+                // Until it is written, another process follows from the mark in the file.
+                self.write(now)?;
+                let mark = self.open.as_ref().and_then(|open| open.book.mark());
+                self.needs = mark.map(|mark| mark.seq);
+            }
+        }
+        Ok(is_last)
+    }
+
+    /// Reads the file, and begins a walk if there is none that the index bears out.
+    fn begin(&mut self, index: &Index, newest: FeedMark) -> Result<(), Error> {
+        let is_followed = match self.reach()? {
+            None => false,
+            Some(Open { walk: Some(walk), .. }) => index.has_line(&walk.begun)?,
+            Some(open) => match open.book.mark() {
+                Some(mark) => index.has_line(&feed_mark(mark))?,
+                None => false,
+            },
+        };
+        if !is_followed {
+            // No reader is to be told of records that are gone.
+            self.open = None;
+            let _ = self.exclusive.home().private().remove(KNOWN)?;
+            tracing::info!("the file of known failures is being made");
+            let walk = Some(Walk { cursor: String::new(), begun: newest });
+            self.open = Some(Open { book: Book::new(), bytes: 0, tail_bytes: 0, inode: None, walk });
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// A slice of the walk. Returns false: after the walk, the feed is followed.
+    fn walk(&mut self, home: &Home, index: &Index, mut walk: Walk) -> Result<bool, Error> {
+        let found = index.ids_after(&walk.cursor, RECORDS_MAX)?;
+        let mut is_last = found.len() < RECORDS_MAX;
+        let begun = Instant::now();
+        let mut documents = index.documents()?;
+        for (done, id) in found.iter().enumerate() {
+            // What is no id is no record.
+            if let Ok(record) = id.parse()
+                && let Some(document) = documents.find(record)?
+            {
+                put(&mut self.book, home, &mut documents, document)?;
+            }
+            walk.cursor.clone_from(id);
+            if begun.elapsed() >= TIME_MAX {
+                is_last &= done + 1 == found.len();
+                break;
+            }
+        }
+        match is_last {
+            true => self.book.reached(known_mark(&walk.begun)),
+            false => self.walk = Some(walk),
+        }
+        Ok(false)
+    }
+
+    /// A slice of the feed. Returns whether it was the last.
+    fn follow(&mut self, home: &Home, index: &Index) -> Result<bool, Error> {
+        let from = self.book.mark().map_or(0, |mark| mark.seq);
+        let changes = index.changes(from, RECORDS_MAX)?;
+        let mut is_last = changes.len() < RECORDS_MAX;
+        let begun = Instant::now();
+        let mut documents = index.documents()?;
+        let (count, mut seen) = (changes.len(), HashSet::new());
+        for (done, change) in changes.into_iter().enumerate() {
+            // A record is read as it is now, so once is enough.
+            if let Some(id) = change.id.filter(|id| seen.insert(*id))
+                && !self.look_at(home, index, &mut documents, id)?
+            {
+                self.walk = Some(Walk { cursor: String::new(), begun: change.mark });
+                self.book = Book::new();
+                return Ok(false);
+            }
+            self.book.reached(known_mark(&change.mark));
+            if begun.elapsed() >= TIME_MAX {
+                is_last &= done + 1 == count;
+                break;
+            }
+        }
+        Ok(is_last)
+    }
+
+    /// Looks at the record `id` again. Returns false if it is gone, and was only counted: then no case can be told from another.
+    fn look_at(
+        &mut self,
+        home: &Home,
+        index: &Index,
+        documents: &mut Documents<'_>,
+        id: RecordId,
+    ) -> Result<bool, Error> {
+        let was_known = self.book.remove(id);
+        match documents.find(id)? {
+            Some(document) => put(&mut self.book, home, documents, document)?,
+            None if was_known || !self.book.has_counted() => {}
+            None => return Ok(index.find(id)?.is_none_or(|gone| gone.kind != Kind::Failure)),
+        }
+        Ok(true)
+    }
+}
+
+/// Puts a record in, if it is a failure that can be known again, or a success that followed one.
+fn put(book: &mut Book, home: &Home, documents: &mut Documents<'_>, document: Document) -> Result<(), Error> {
+    match document.record.kind() {
+        Kind::Failure => {
+            let document = documents::whole(home, document);
+            let time = Time::of(document.id, document.created_at.as_second(), &document.provenance);
+            if let Some((failure, place)) = known(&document) {
+                book.add(&failure, place, time);
+            }
+        }
+        Kind::Success => {
+            let document = documents::whole(home, document);
+            let Document { id, created_at, record, provenance, .. } = &document;
+            let Some(success) = Success::of(*id, created_at.as_second(), record, provenance) else { return Ok(()) };
+            let failed = documents.find(success.failure)?.map(|failed| documents::whole(home, failed));
+            if let Some((failure, place)) = failed.as_ref().and_then(known) {
+                book.add_success(&failure, place, success);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// By what the failure is known, and where.
+fn known(document: &Document) -> Option<(Failure, String)> {
+    let failure = Failure::of(&document.record, &document.provenance)?;
+    let place = failure.place(&document.provenance)?;
+    Some((failure, place))
+}
+
+fn feed_mark(mark: &Mark) -> FeedMark {
+    FeedMark { index: mark.index.clone(), seq: mark.seq, line: mark.line.clone() }
+}
+
+fn known_mark(mark: &FeedMark) -> Mark {
+    Mark { index: mark.index.clone(), seq: mark.seq, line: mark.line.clone() }
+}
