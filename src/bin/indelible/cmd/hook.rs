@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use indelible::fs::Dir;
-use indelible::fs::os::{self, Stream};
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};

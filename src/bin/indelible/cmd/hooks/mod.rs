@@ -10,7 +10,7 @@ pub(super) mod file;
 mod host;
 pub(super) mod layout;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
