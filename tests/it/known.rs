@@ -159,7 +159,9 @@ fn explain_says_what_would_be_told_and_tells_nothing() {
 fn what_followed_is_told_with_it() {
     let home = telling();
     let folder = project(&home, "o/shop");
-    fs::create_dir(folder.join("src")).and_then(|()| fs::write(folder.join("src/cart.rs"), "")).expect("it can be made");
+    fs::create_dir(folder.join("src"))
+        .and_then(|()| fs::write(folder.join("src/cart.rs"), ""))
+        .expect("it can be made");
     let failure = |session: &str| {
         failed(session, &folder, "cargo test --locked", "Exit code 101\nerror[E0382]: use of moved value: `cart`")
     };

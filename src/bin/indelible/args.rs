@@ -10,8 +10,11 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
 pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
+use crate::mcp_args::McpCommands;
 use crate::reading::args;
+pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,7 +82,7 @@ impl Command {
     /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
     /// error would record the same again.
     pub fn records(&self) -> bool {
-        matches!(self, Command::Record { .. } | Command::Hook(_))
+        matches!(self, Command::Record { .. } | Command::Verdict(_) | Command::Hook(_))
     }
 }
 
@@ -231,6 +234,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)
     ///
     /// The first of these that is given is answered: --validate, --health-check, --context, --golden-rules, --decisions,
@@ -257,6 +262,8 @@ pub enum Command {
         #[command(subcommand)]
         what: HooksCommand,
     },
+    #[command(flatten)]
+    Mcp(McpCommands),
     /// Run 200 recorders, a worker and crashes in a temporary home, then check that nothing was lost
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
@@ -367,63 +374,6 @@ pub enum ConfigCommand {
         #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::setting_values))]
         value: String,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ServiceCommand {
-    /// Install the service for this home and start it (safe to repeat)
-    ///
-    /// It is a systemd user unit on Linux, or an autostart entry of the desktop without systemd; a launchd agent on macOS; a
-    /// batch file in the Startup folder on Windows. A file that indelible did not write is never overwritten. To run the
-    /// worker before you log in and after you log out, run `loginctl enable-linger` once.
-    #[command(after_help = "Example:\n  indelible service install\n  indelible service install --home ~/notes --print")]
-    Install {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-        /// Show the file and change nothing
-        #[arg(long)]
-        print: bool,
-    },
-    /// Stop the service of this home and remove it (safe to repeat)
-    #[command(after_help = "Example:\n  indelible service uninstall")]
-    Uninstall {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-    /// Show whether the service is installed, enabled and running, and which process has the worker's lock
-    #[command(after_help = "Example:\n  indelible service status --json | jq .running")]
-    Status {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-}
-
-/// A service manager, or what a system has in place of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ManagerName {
-    /// systemd's user manager
-    Systemd,
-    /// launchd of macOS
-    Launchd,
-    /// The desktop's autostart folder
-    Xdg,
-    /// The Startup folder of Windows
-    Startup,
-}
-
-impl std::fmt::Display for ManagerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ManagerName::Systemd => "systemd",
-            ManagerName::Launchd => "launchd",
-            ManagerName::Xdg => "xdg",
-            ManagerName::Startup => "startup",
-        })
-    }
 }
 
 #[derive(Debug, ClapArgs)]

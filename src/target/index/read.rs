@@ -148,7 +148,8 @@ impl Index {
             let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;
             let sql = format!(
                 "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours},
-                     coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL FROM records
+                     records.kind = 'verdict' OR coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL
+                 FROM records
                  LEFT JOIN learnings ON records.kind IN ('failure', 'success', 'observation')
                      AND learnings.id = records.row_id
                  LEFT JOIN heuristics ON records.kind = 'heuristic' AND heuristics.id = records.row_id
