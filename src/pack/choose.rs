@@ -2,7 +2,7 @@
 //!
 //! | part | candidates | weight |
 //! | --- | --- | --- |
-//! | golden rules | all of them, the newest [`GOLDEN_READ`] | confidence x age |
+//! | golden rules | all of them, the newest [`GOLDEN_READ`] | confidence, as its verdicts leave it, x age |
 //! | rules | the project's newest [`RULES_READ`] | confidence x age |
 //! | failures | of the project's newest [`FAILURES_READ`], one for each title | sessions x severity x age, twice if something followed |
 //! | experiments | the project's newest [`EXPERIMENTS_READ`] that have not ended | age |
@@ -14,13 +14,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use super::may_tell::{As, NOTED_MAX, Scope, may_tell, weeks};
+use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Section, place};
 use crate::followed::{Followed, summary};
 use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
-use crate::query::{Ask as SearchAsk, Brief, Briefs, Error, View, search};
-use crate::search::{Filter, Query};
+use crate::query::{self, Ask as SearchAsk, Brief, Briefs, Error, View, judged};
+use crate::rules::{Rule, Standing, State, standing};
+use crate::search::{self, Filter, Query};
 
 /// How many are read of each.
 const GOLDEN_READ: usize = 60;
@@ -29,6 +30,10 @@ const FAILURES_READ: usize = 120;
 const SUCCESSES_READ: usize = 60;
 const EXPERIMENTS_READ: usize = 20;
 const HITS_READ: usize = 20;
+/// The most rules whose verdicts are read.
+const JUDGED_MAX: usize = 60;
+/// Why a record is left out that weighs less than many others.
+const MANY: &str = "there are so many of its kind that weigh more";
 /// The weeks in which a weight is halved: 90 days.
 const HALF_LIFE_WEEKS: f64 = 90.0 / 7.0;
 /// How much more the best hit of a search for the task weighs.
@@ -69,7 +74,7 @@ pub(super) fn pack(view: &View<'_>, ask: &Ask<'_>) -> Result<Pack, Error> {
     let golden = found.golden.iter().map(|it| it.created_at);
     let newest = golden.chain(found.newest).max().unwrap_or(Timestamp::UNIX_EPOCH);
     let mut choice = Choice { ask, scope, newest, found: &found, entries: Vec::new(), left_out: Vec::new() };
-    choice.add_rules();
+    choice.add_rules(view)?;
     choice.add_failures();
     choice.add_experiments(&briefs)?;
     let notes = view.notes().iter().chain(briefs.notes()).cloned().collect();
@@ -109,7 +114,7 @@ fn add_hits(view: &View<'_>, ask: &Ask<'_>, all: &Filter, found: &mut Found) -> 
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(()) };
     let project = ask.place.map(|place| place.project.as_str());
     let filter = Filter { domains: ask.domains.to_vec(), ..all.clone() };
-    let hits = search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits;
+    let hits = query::search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits;
     let best = hits.first().map_or(1.0, |hit| hit.score.max(f64::MIN_POSITIVE));
     for hit in hits {
         let brief = Brief::from(hit.recorded);
@@ -169,44 +174,58 @@ impl Choice<'_> {
         self.left_out.push(LeftOut { id: brief.id, title: brief.record.headline().to_owned(), why });
     }
 
-    fn add_rules(&mut self) {
+    fn add_rules(&mut self, view: &View<'_>) -> Result<(), Error> {
         let found = self.found;
         let mut seen = HashSet::new();
+        let mut rules: Vec<&Brief> = Vec::new();
         for brief in found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)) {
-            let section = match may_tell(brief, &self.scope) {
-                Err(why) => {
-                    self.leave_out(brief, why.says());
-                    continue;
+            let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
+            // What its verdicts come to is looked up only if it could be told.
+            let state = if brief.state == search::State::Golden { State::Golden } else { State::Active };
+            match may_tell(brief, state, &self.scope) {
+                Err(why) => self.leave_out(brief, why.says()),
+                Ok(As::Golden) if self.ask.is_here_only && is_elsewhere => {
+                    self.leave_out(brief, Withheld::OtherProject.says());
                 }
-                Ok(As::Golden)
-                    if self.ask.is_here_only && brief.provenance.project.as_deref() != self.scope.project =>
-                {
-                    self.leave_out(brief, "it is of another project");
-                    continue;
-                }
-                Ok(As::Golden) => Section::Golden,
-                Ok(As::Rule) => Section::Rules,
-                Ok(As::Noted | As::Fact) => Section::Noted,
-            };
-            let confidence = match &brief.record {
-                Record::Heuristic(rule) => rule.confidence.get(),
-                _ => 0.0,
-            };
-            let (factor, said) = self.factor(brief.id, brief.created_at);
-            let about = [plain_name(domain(&brief.record)).to_owned(), date(brief.created_at), brief.id.short()];
-            let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
-            let line = format!("- {} ({about})", span(brief.record.headline()));
-            let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
-            let (title, weight) = (brief.record.headline().to_owned(), confidence * factor);
-            self.add(Entry { section, id: brief.id, title, line, weight, why }, brief.created_at);
+                Ok(_) => rules.push(brief),
+            }
         }
+        let stated = |brief: &Brief| confidence(brief) * self.factor(brief.id, brief.created_at).0;
+        let rank = |brief: &Brief| (brief.state == search::State::Golden, stated(brief));
+        rules.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
+        for brief in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
+            self.leave_out(brief, MANY);
+        }
+        for brief in rules {
+            let standing = standing_of(view, brief, self.newest)?;
+            match may_tell(brief, standing.state, &self.scope) {
+                Err(why) => self.leave_out(brief, why.says()),
+                Ok(told) => self.add_rule(brief, told, standing.confidence),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_rule(&mut self, brief: &Brief, told: As, confidence: f64) {
+        let section = match told {
+            As::Golden => Section::Golden,
+            As::Rule => Section::Rules,
+            As::Noted | As::Fact => Section::Noted,
+        };
+        let (factor, said) = self.factor(brief.id, brief.created_at);
+        let about = [plain_name(domain(&brief.record)).to_owned(), date(brief.created_at), brief.id.short()];
+        let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
+        let line = format!("- {} ({about})", span(brief.record.headline()));
+        let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
+        let (title, weight) = (brief.record.headline().to_owned(), confidence * factor);
+        self.add(Entry { section, id: brief.id, title, line, weight, why }, brief.created_at);
     }
 
     fn add_failures(&mut self) {
         let found = self.found;
         let mut groups: BTreeMap<&str, Vec<&Brief>> = BTreeMap::new();
         for brief in &found.failures {
-            match may_tell(brief, &self.scope) {
+            match may_tell(brief, State::Active, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(_) => groups.entry(brief.record.headline().trim()).or_default().push(brief),
             }
@@ -241,7 +260,7 @@ impl Choice<'_> {
     fn add_experiments(&mut self, briefs: &Briefs<'_>) -> Result<(), Error> {
         let found = self.found;
         for brief in &found.experiments {
-            if let Err(why) = may_tell(brief, &self.scope) {
+            if let Err(why) = may_tell(brief, State::Active, &self.scope) {
                 self.leave_out(brief, why.says());
             } else if !briefs.is_open(brief.id)? {
                 self.leave_out(brief, "it has ended");
@@ -274,7 +293,7 @@ impl Choice<'_> {
             *count += 1;
             match *count <= self.most(entry.section) {
                 true => candidates.push((entry, false)),
-                false => self.left_out.push(crowded_out(&entry, "there are so many of its kind that weigh more")),
+                false => self.left_out.push(crowded_out(&entry, MANY)),
             }
         }
         let mut room = Room::of(self.ask.limits, self.scope.project.is_some());
@@ -288,6 +307,27 @@ impl Choice<'_> {
         self.left_out.extend(others.iter().map(|(entry, _)| crowded_out(entry, "it has no room in the budget")));
         Pack { entries: kept.into_iter().map(|it| it.0).collect(), left_out: self.left_out, ..Pack::default() }
     }
+}
+
+/// How sure `brief` was when it was recorded.
+fn confidence(brief: &Brief) -> f64 {
+    match &brief.record {
+        Record::Heuristic(rule) => rule.confidence.get(),
+        _ => 0.0,
+    }
+}
+
+/// What the verdicts on the rule `brief` come to.
+fn standing_of(view: &View<'_>, brief: &Brief, newest: Timestamp) -> Result<Standing, Error> {
+    let judged = judged(view, brief.id)?;
+    Ok(standing(&Rule {
+        stated: confidence(brief),
+        created_at: brief.created_at,
+        given: &judged.given,
+        validated_elsewhere: judged.validated_elsewhere,
+        violated_elsewhere: judged.violated_elsewhere,
+        newest,
+    }))
 }
 
 /// The share of a budget that is used when a part is full, with the parts before it. What is left then is for any part.

@@ -10,6 +10,7 @@
 //! | a rule that a person wrote | in its project |
 //! | a rule by an agent or a hook | in its project, not on its first day, not of another host; at most [`NOTED_MAX`] |
 //! | a rule of an import, or of unknown origin | never, unless it is golden |
+//! | a rule that is doubtful, dormant or retired | never, unless it is golden |
 //! | a failure, a success, an experiment | in its project, as what happened |
 //! | an observation | never |
 //!
@@ -22,7 +23,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Kind, Origin, Provenance, Record};
 use crate::query::Brief;
-use crate::search::State;
+use crate::rules::State;
 
 /// The most rules by agents that are told at once.
 pub const NOTED_MAX: usize = 3;
@@ -70,6 +71,12 @@ pub enum Withheld {
     FirstDay,
     /// It is a rule of an import or of unknown origin, and no person promoted it.
     Unconfirmed,
+    /// It was violated too often.
+    Doubtful,
+    /// Nothing was heard of it for long.
+    Dormant,
+    /// It was retired.
+    Retired,
     /// Records of its kind are not told unasked.
     Kind,
 }
@@ -87,22 +94,28 @@ impl Withheld {
             Withheld::Unconfirmed => {
                 "neither a person nor an agent of this project wrote it, and no person promoted it"
             }
+            Withheld::Doubtful => "it is doubtful: it was violated too often",
+            Withheld::Dormant => "it is dormant: nothing was heard of it for 26 weeks",
+            Withheld::Retired => "it was retired",
             Withheld::Kind => "records of this kind are told when they are asked for",
         }
     }
 }
 
-/// As what the record `brief` may be told in `scope`.
+/// As what the record `brief` may be told in `scope`. `state` is its state, if it is a rule; of others it is active.
 ///
 /// # Errors
 /// Why it may not.
-pub fn may_tell(brief: &Brief, scope: &Scope<'_>) -> Result<As, Withheld> {
-    let Brief { created_at, state, record, provenance, .. } = brief;
+pub fn may_tell(brief: &Brief, state: State, scope: &Scope<'_>) -> Result<As, Withheld> {
+    let Brief { created_at, record, provenance, .. } = brief;
     let is_here = provenance.project.is_some() && provenance.project.as_deref() == scope.project;
     match state {
         State::Golden if is_here || is_general(record, provenance) => return Ok(As::Golden),
-        State::Golden | State::Active if !is_here => return Err(Withheld::OtherProject),
+        _ if !is_here => return Err(Withheld::OtherProject),
         State::Golden | State::Active => {}
+        State::Doubtful => return Err(Withheld::Doubtful),
+        State::Dormant => return Err(Withheld::Dormant),
+        State::Retired => return Err(Withheld::Retired),
     }
     if !scope.is_known_place {
         return Err(Withheld::NewPlace);
@@ -152,8 +165,14 @@ pub fn weeks(at: Timestamp, newest: Timestamp) -> i64 {
 mod tests {
     use super::*;
     use crate::model::{Experiment, Heuristic, Learning, RecordId};
+    use crate::search;
 
     const SCOPE: Scope<'_> = Scope { project: Some("h/p"), is_known_place: true, host: None, newest: None };
+
+    fn tell(brief: &Brief, scope: &Scope<'_>) -> Result<As, Withheld> {
+        let state = if brief.state == search::State::Golden { State::Golden } else { State::Active };
+        super::may_tell(brief, state, scope)
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().expect("a time")
@@ -162,7 +181,7 @@ mod tests {
     fn brief(record: Record, origin: Option<Origin>) -> Brief {
         let provenance = Provenance { project: Some("h/p".into()), origin, ..Provenance::default() };
         let id = RecordId(uuid::Uuid::from_u128(1));
-        Brief { id, created_at: at("2026-03-04T23:00:00Z"), state: State::Active, record, provenance }
+        Brief { id, created_at: at("2026-03-04T23:00:00Z"), state: search::State::Active, record, provenance }
     }
 
     fn rule(origin: Option<Origin>) -> Brief {
@@ -180,10 +199,10 @@ mod tests {
             (Some(Origin::Import), Err(Withheld::Unconfirmed), Err(Withheld::Unconfirmed)),
             (None, Err(Withheld::Unconfirmed), Err(Withheld::Unconfirmed)),
         ] {
-            assert_eq!(may_tell(&rule(origin), &same_day), first_day, "{origin:?}");
-            assert_eq!(may_tell(&rule(origin), &later), next_day, "{origin:?}");
-            let golden = Brief { state: State::Golden, ..rule(origin) };
-            assert_eq!(may_tell(&golden, &same_day), Ok(As::Golden), "{origin:?}");
+            assert_eq!(tell(&rule(origin), &same_day), first_day, "{origin:?}");
+            assert_eq!(tell(&rule(origin), &later), next_day, "{origin:?}");
+            let golden = Brief { state: search::State::Golden, ..rule(origin) };
+            assert_eq!(tell(&golden, &same_day), Ok(As::Golden), "{origin:?}");
         }
     }
 
@@ -194,7 +213,7 @@ mod tests {
             brief
         };
         let general = || brief(Record::Heuristic(Heuristic { domain: "General".into(), ..Heuristic::default() }), None);
-        let golden = |brief: Brief| Brief { state: State::Golden, ..brief };
+        let golden = |brief: Brief| Brief { state: search::State::Golden, ..brief };
         for (brief, wanted) in [
             (elsewhere(rule(Some(Origin::Person)), Some("h/q")), Err(Withheld::OtherProject)),
             (elsewhere(rule(Some(Origin::Person)), None), Err(Withheld::OtherProject)),
@@ -203,24 +222,32 @@ mod tests {
             (elsewhere(golden(general()), Some("h/q")), Ok(As::Golden)),
             (elsewhere(general(), Some("h/q")), Err(Withheld::OtherProject)),
         ] {
-            assert_eq!(may_tell(&brief, &SCOPE), wanted, "{brief:?}");
+            assert_eq!(tell(&brief, &SCOPE), wanted, "{brief:?}");
             let nowhere = Scope { project: None, ..SCOPE };
-            assert_eq!(may_tell(&brief, &nowhere), wanted, "outside of a project: {brief:?}");
+            assert_eq!(tell(&brief, &nowhere), wanted, "outside of a project: {brief:?}");
         }
-        assert_eq!(
-            may_tell(&rule(Some(Origin::Person)), &Scope { project: None, ..SCOPE }),
-            Err(Withheld::OtherProject)
-        );
+        assert_eq!(tell(&rule(Some(Origin::Person)), &Scope { project: None, ..SCOPE }), Err(Withheld::OtherProject));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_hold_any_more_is_not_told() {
+        for (state, why) in [
+            (State::Doubtful, Withheld::Doubtful),
+            (State::Dormant, Withheld::Dormant),
+            (State::Retired, Withheld::Retired),
+        ] {
+            assert_eq!(super::may_tell(&rule(Some(Origin::Person)), state, &SCOPE), Err(why));
+        }
     }
 
     #[test]
     fn a_new_place_is_told_golden_rules_alone() {
         let new = Scope { is_known_place: false, ..SCOPE };
-        assert_eq!(may_tell(&rule(Some(Origin::Person)), &new), Err(Withheld::NewPlace));
-        let golden = Brief { state: State::Golden, ..rule(Some(Origin::Agent)) };
-        assert_eq!(may_tell(&golden, &new), Ok(As::Golden));
+        assert_eq!(tell(&rule(Some(Origin::Person)), &new), Err(Withheld::NewPlace));
+        let golden = Brief { state: search::State::Golden, ..rule(Some(Origin::Agent)) };
+        assert_eq!(tell(&golden, &new), Ok(As::Golden));
         let failure = brief(Record::Failure(Learning::default()), Some(Origin::Hook));
-        assert_eq!(may_tell(&failure, &new), Err(Withheld::NewPlace));
+        assert_eq!(tell(&failure, &new), Err(Withheld::NewPlace));
     }
 
     #[test]
@@ -232,7 +259,7 @@ mod tests {
             (Record::Observation(Learning::default()), Err(Withheld::Kind)),
         ] {
             for origin in [None, Some(Origin::Hook), Some(Origin::Import)] {
-                assert_eq!(may_tell(&brief(record.clone(), origin), &SCOPE), wanted, "{record:?}");
+                assert_eq!(tell(&brief(record.clone(), origin), &SCOPE), wanted, "{record:?}");
             }
         }
     }
@@ -244,11 +271,11 @@ mod tests {
             brief
         };
         let scope = Scope { newest: Some(at("2026-04-01T00:00:00Z")), host: Some("laptop"), ..SCOPE };
-        assert_eq!(may_tell(&of_other(rule(Some(Origin::Agent))), &scope), Err(Withheld::OtherHost));
-        assert_eq!(may_tell(&of_other(rule(Some(Origin::Person))), &scope), Ok(As::Rule));
+        assert_eq!(tell(&of_other(rule(Some(Origin::Agent))), &scope), Err(Withheld::OtherHost));
+        assert_eq!(tell(&of_other(rule(Some(Origin::Person))), &scope), Ok(As::Rule));
         let failure = brief(Record::Failure(Learning::default()), Some(Origin::Hook));
-        assert_eq!(may_tell(&of_other(failure), &scope), Ok(As::Fact));
+        assert_eq!(tell(&of_other(failure), &scope), Ok(As::Fact));
         let own = Scope { host: Some("build-7"), ..scope };
-        assert_eq!(may_tell(&of_other(rule(Some(Origin::Agent))), &own), Ok(As::Noted));
+        assert_eq!(tell(&of_other(rule(Some(Origin::Agent))), &own), Ok(As::Noted));
     }
 }

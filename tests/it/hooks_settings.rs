@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
+use crate::terminal::Terminal;
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -668,8 +669,7 @@ fn the_plugin_of_opencode_records() {
     put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
     let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--origin", "person", "--json"];
     let rule = home.cmd(rule).ok().receipt();
-    let promote = "UPDATE heuristics SET is_golden = 1";
-    assert_eq!(home.index().execute(promote, []).expect("it can be written"), 1);
+    let _ = Terminal::run(home.cmd(["promote", &rule.id]).into_command()).exits(0);
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
     let steps: Vec<&str> = outcome.stdout.lines().collect();
     assert_eq!((steps.len(), outcome.stderr.as_str()), (2, ""), "{outcome}");
@@ -692,7 +692,7 @@ fn the_plugin_of_opencode_records() {
         "what a sub-agent wrote is its session's, once"
     );
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["seen"], &counts["unreadable"]), (&6.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["seen"], &counts["unreadable"]), (&7.into(), &0.into()), "{counts}");
     let _ = uninstall(&home, "opencode");
     assert!(!plugin.exists());
     let alone = Cmd::new("node", home.user()).env("PATH", "/usr/bin:/bin");
