@@ -76,6 +76,7 @@
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
+//! | [`rules`] | what becomes of rules: which verdicts count, confidence, states, which are the same one |
 //! | [`search`] | words to records: expansion, queries, filters, ranking |
 //! | [`model`] | what a record is: kinds, fields, limits, paths, positions |
 //!
@@ -107,6 +108,7 @@ pub mod random;
 pub mod record;
 pub mod recover;
 pub mod redact;
+pub mod rules;
 pub mod search;
 pub mod session;
 mod shell;

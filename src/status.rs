@@ -107,11 +107,14 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
     let Reached { committed, rows_lag, rows_lost } = reached;
     let waits = pending(home, committed, None, |_| true, &mut needs)?;
-    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too.
+    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too, and so
+    // does a verdict. What an operation changes in a row lags until the watermark passes it.
     let lags = |op: &Op| {
         let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
-        let is_whole = |intent: &Intent| intent.record.kind() != Kind::Heuristic && index.as_ref().is_some_and(has_row);
-        op.intent().is_some_and(|intent| !is_whole(intent))
+        let is_whole = |intent: &Intent| {
+            !matches!(intent.record.kind(), Kind::Heuristic | Kind::Verdict) && index.as_ref().is_some_and(has_row)
+        };
+        op.intent().is_none_or(|intent| !is_whole(intent))
     };
     let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lags, &mut needs)).transpose()?;
     let rows_lag = rows_lag.unwrap_or_default();

@@ -118,7 +118,7 @@ fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> 
         return Ok((Some(said(&error)), Vec::new()));
     }
     let mut refusals = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::LEARNED {
         let record = sample(kind);
         let id = RecordId::new();
         let (created_at, provenance) = (Timestamp::UNIX_EPOCH, &Provenance::default());

@@ -1,6 +1,6 @@
 //! The fields of records: one table. All code that reads, checks or shows fields walks it.
 
-use super::{Confidence, Kind, Origin, RecordId, Severity};
+use super::{Confidence, Kind, Origin, RecordId, Ruling, Severity};
 use crate::model::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
@@ -57,6 +57,12 @@ pub enum Field {
     FailureCriteria,
     /// The failure that a success followed.
     Resolves,
+    /// What a verdict says.
+    Verdict,
+    /// The record that a verdict is about.
+    Of,
+    /// Why a verdict was given.
+    Because,
     /// The project it comes from.
     Project,
     /// Who it is by.
@@ -92,6 +98,8 @@ pub enum Shape {
     Confidence,
     /// See [`Origin`].
     Origin,
+    /// See [`Ruling`].
+    Ruling,
     /// The whole id of a record; may be empty unless the field is required.
     Id,
 }
@@ -118,13 +126,14 @@ pub struct FieldSpec {
 const HEURISTIC: &[Kind] = &[Kind::Heuristic];
 const EXPERIMENT: &[Kind] = &[Kind::Experiment];
 const SUCCESS: &[Kind] = &[Kind::Success];
+const VERDICT: &[Kind] = &[Kind::Verdict];
 const LEARNINGS: &[Kind] = &Kind::LEARNINGS;
 const WITH_DOMAIN: &[Kind] = &[Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic];
 const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
-pub const FIELDS: [FieldSpec; 14] = [
+pub const FIELDS: [FieldSpec; 17] = [
     FieldSpec::required(Field::Title, "title", LEARNINGS, HEADLINE, "one line that names it"),
     FieldSpec::required(Field::Rule, "rule", HEURISTIC, HEADLINE, "the rule, in one line"),
     FieldSpec::required(Field::Name, "name", EXPERIMENT, HEADLINE, "one line that names it"),
@@ -194,6 +203,15 @@ pub const FIELDS: [FieldSpec; 14] = [
         "",
         "the whole id of the failure after which the same command worked",
     ),
+    FieldSpec::required(
+        Field::Verdict,
+        "verdict",
+        VERDICT,
+        Shape::Ruling,
+        "validated, violated, again, promoted, demoted, retired or revived",
+    ),
+    FieldSpec::required(Field::Of, "of", VERDICT, Shape::Id, "the id of the record that it is about"),
+    FieldSpec::optional(Field::Because, "because", VERDICT, Shape::Body, "", "why, in markdown"),
 ];
 
 /// Where a record comes from: what every kind has beside its fields, if it is known.
@@ -285,7 +303,7 @@ pub fn fields_of(kind: Kind) -> impl Iterator<Item = &'static FieldSpec> {
 
 /// The field that is the body of a page of `kind`; the others stand in its front matter.
 pub fn body_of(kind: Kind) -> Option<Field> {
-    let bodies = [Field::Summary, Field::Explanation, Field::Hypothesis];
+    let bodies = [Field::Summary, Field::Explanation, Field::Hypothesis, Field::Because];
     fields_of(kind).map(|spec| spec.field).find(|field| bodies.contains(field))
 }
 
@@ -303,6 +321,7 @@ impl Shape {
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
             Shape::Origin => text.parse::<Origin>().map(|_| ()),
             Shape::Id if text.is_empty() => Ok(()),
+            Shape::Ruling => text.parse::<Ruling>().map(|_| ()),
             Shape::Id => id_in(name, text).map(|_| ()),
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout;
 
-/// The five kinds of record.
+/// The six kinds of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -21,11 +21,16 @@ pub enum Kind {
     Heuristic,
     /// An experiment under way.
     Experiment,
+    /// What became of another record: a rule held, was broken, came again.
+    Verdict,
 }
 
 impl Kind {
     /// All kinds, in the order of their pages.
-    pub const ALL: [Kind; 5] = [Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic, Kind::Experiment];
+    pub const ALL: [Kind; 6] =
+        [Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic, Kind::Experiment, Kind::Verdict];
+    /// The kinds of what was learned: all but the verdicts, which are about one of these.
+    pub const LEARNED: [Kind; 5] = [Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic, Kind::Experiment];
     /// The kinds that are told as a title and a summary, and share a table.
     pub const LEARNINGS: [Kind; 3] = [Kind::Failure, Kind::Success, Kind::Observation];
 
@@ -37,6 +42,7 @@ impl Kind {
             Kind::Observation => "observation",
             Kind::Heuristic => "heuristic",
             Kind::Experiment => "experiment",
+            Kind::Verdict => "verdict",
         }
     }
 
@@ -48,6 +54,7 @@ impl Kind {
             Kind::Observation => layout::OBSERVATIONS,
             Kind::Heuristic => layout::HEURISTICS,
             Kind::Experiment => layout::EXPERIMENTS_ACTIVE,
+            Kind::Verdict => layout::VERDICTS,
         }
     }
 }

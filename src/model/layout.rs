@@ -4,6 +4,7 @@
 //! <home>/
 //!   memory/
 //!     failures/ successes/ observations/ heuristics/   records' pages; `path` says where a record's page lies
+//!     verdicts/                   what became of rules: verdicts, a page each
 //!     retracted/                  state files of records that were retracted, restored or erased
 //!     index.db  -wal  -shm        the index
 //!   experiments/active/           experiments, a folder each
@@ -20,6 +21,7 @@
 //!     pointer.json                where the branch of a user's repository was moved
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
+//!     mcp.tally                   the day of each record that an agent made by the tool `record`
 //!     tmp/                        temporary files; `elsewhere-*` names folders on other file systems
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
 //!     requests/                   requests to the worker, and its answers
@@ -44,6 +46,8 @@ pub const SUCCESSES: &str = "memory/successes";
 pub const OBSERVATIONS: &str = "memory/observations";
 /// The folder of heuristics, with a folder for each domain.
 pub const HEURISTICS: &str = "memory/heuristics";
+/// The folder of verdicts.
+pub const VERDICTS: &str = "memory/verdicts";
 /// The folder of experiments that are recorded.
 pub const EXPERIMENTS_ACTIVE: &str = "experiments/active";
 /// The folder that the framework moves completed experiments to.
@@ -94,7 +98,7 @@ pub const STAGING_END: &str = ".staging";
 /// programs add to git.
 pub const EXCLUDED_INDEX: &str = "/memory/index.db";
 /// Exactly what we write into a user's work tree. Git still adds the user's own files beside it.
-pub const EXCLUDED: [&str; 15] = [
+pub const EXCLUDED: [&str; 16] = [
     EXCLUDED_INDEX,
     "/memory/index.db-wal",
     "/memory/index.db-shm",
@@ -108,6 +112,7 @@ pub const EXCLUDED: [&str; 15] = [
     "/memory/observations/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/[0-9][0-9][0-9][0-9]/",
     "/memory/heuristics/*/README.md",
+    "/memory/verdicts/[0-9][0-9][0-9][0-9]/",
     "/memory/retracted/[0-9a-f][0-9a-f]/",
     "/experiments/active/*-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/",
 ];
@@ -149,6 +154,8 @@ pub const HOOKS_TALLY: &str = "hooks.tally";
 pub const HOOKS_ERROR: &str = "hooks.error";
 /// The file of known failures.
 pub const KNOWN: &str = "known.bin";
+/// How many records agents made today by the tool `record`.
+pub const MCP_TALLY: &str = "mcp.tally";
 /// By this token the user's list of trusted homes knows a home.
 pub const TRUST_TOKEN: &str = "token";
 /// The folder of the journal's segments.

@@ -25,6 +25,7 @@ mod record;
 mod request;
 mod severity;
 pub mod text;
+mod verdict;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
@@ -37,3 +38,4 @@ pub use provenance::{Origin, Provenance};
 pub use record::{Experiment, Heuristic, Learning, Record};
 pub use request::Request;
 pub use severity::Severity;
+pub use verdict::{Ruling, Verdict};

@@ -3,6 +3,7 @@
 //! ```text
 //! memory/failures|successes|observations/YYYY/MM/DD/<slug>-<id8>.md
 //! memory/heuristics/<domain>/YYYY/MM/DD/<slug>-<id8>.md      the domain's page: memory/heuristics/<domain>/README.md
+//! memory/verdicts/YYYY/MM/DD/<verdict>-<id8>.md
 //! experiments/active/<stamp>_<slug>-<id8>/{hypothesis,log}.md
 //! memory/retracted/<last 2 digits of the id>/<id>.md         what became of a record that was retracted, restored or erased
 //! ```
@@ -227,7 +228,9 @@ pub fn day_of(record: &Record, created_at: Timestamp) -> Option<String> {
     let folder = record.kind().folder();
     let day = created_at.strftime("%Y/%m/%d");
     match record {
-        Record::Failure(_) | Record::Success(_) | Record::Observation(_) => Some(format!("{folder}/{day}")),
+        Record::Failure(_) | Record::Success(_) | Record::Observation(_) | Record::Verdict(_) => {
+            Some(format!("{folder}/{day}"))
+        }
         Record::Heuristic(it) => Some(format!("{folder}/{}/{day}", domain_slug(&it.domain))),
         Record::Experiment(_) => None,
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::field::id_in;
-use super::{Confidence, Field, FieldSpec, Invalid, Kind, RecordId, Severity, fields_of};
+use super::{Confidence, Field, FieldSpec, Invalid, Kind, RecordId, Severity, Verdict, fields_of};
 
 /// What was learned: the fields, exactly as given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Record {
     Heuristic(Heuristic),
     /// An experiment.
     Experiment(Experiment),
+    /// A verdict about another record.
+    Verdict(Verdict),
 }
 
 /// A failure, a success or an observation. [`FIELDS`](super::FIELDS) has the limits.
@@ -105,6 +107,7 @@ impl Record {
             Kind::Observation => Record::Observation(Learning::default()),
             Kind::Heuristic => Record::Heuristic(Heuristic::default()),
             Kind::Experiment => Record::Experiment(Experiment::default()),
+            Kind::Verdict => Record::Verdict(Verdict::default()),
         }
     }
 
@@ -124,6 +127,8 @@ impl Record {
                     .transpose()?;
             }
             (Record::Heuristic(it), Field::Confidence) => it.confidence = text.parse()?,
+            (Record::Verdict(it), Field::Verdict) => it.verdict = text.parse()?,
+            (Record::Verdict(it), Field::Of) => it.of = id_in("of", &text)?,
             (record, field) => *record.text_mut(field).expect("the table says which kinds have the field") = text,
         }
         Ok(())
@@ -158,6 +163,12 @@ impl Record {
                 Field::FailureCriteria => &it.failure_criteria,
                 _ => return None,
             },
+            (Record::Verdict(it), field) => match field {
+                Field::Verdict => it.verdict.name(),
+                Field::Of => return Some(it.of.to_string().into()),
+                Field::Because => &it.because,
+                _ => return None,
+            },
         };
         Some(text.into())
     }
@@ -186,6 +197,10 @@ impl Record {
                 Field::FailureCriteria => Some(&mut it.failure_criteria),
                 _ => None,
             },
+            (Record::Verdict(it), field) => match field {
+                Field::Because => Some(&mut it.because),
+                _ => None,
+            },
         }
     }
 
@@ -197,7 +212,7 @@ impl Record {
         fields_of(self.kind()).try_for_each(|spec| spec.check(&self.text(spec.field).unwrap_or_default()))
     }
 
-    /// Which of the five it is.
+    /// Which of the six it is.
     pub fn kind(&self) -> Kind {
         match self {
             Record::Failure(_) => Kind::Failure,
@@ -205,15 +220,17 @@ impl Record {
             Record::Observation(_) => Kind::Observation,
             Record::Heuristic(_) => Kind::Heuristic,
             Record::Experiment(_) => Kind::Experiment,
+            Record::Verdict(_) => Kind::Verdict,
         }
     }
 
-    /// The one line that names it: title, rule or name.
+    /// The one line that names it: title, rule, name, or what a verdict says.
     pub fn headline(&self) -> &str {
         match self {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => &it.title,
             Record::Heuristic(it) => &it.rule,
             Record::Experiment(it) => &it.name,
+            Record::Verdict(it) => it.verdict.name(),
         }
     }
 
@@ -221,7 +238,7 @@ impl Record {
     pub fn severity(&self) -> Severity {
         match self {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => it.severity,
-            Record::Heuristic(_) | Record::Experiment(_) => Severity::LEAST,
+            Record::Heuristic(_) | Record::Experiment(_) | Record::Verdict(_) => Severity::LEAST,
         }
     }
 }
@@ -236,6 +253,7 @@ mod tests {
             Ok::<_, Invalid>(Some(match spec.shape {
                 Shape::Severity => "4".to_owned(),
                 Shape::Confidence => "0.25".to_owned(),
+                Shape::Ruling => "again".to_owned(),
                 Shape::Id => "0198f3a2-7c1e-7b3d-9a4f-5566778899aa".to_owned(),
                 _ => format!("the {}", spec.name),
             }))
@@ -254,7 +272,7 @@ mod tests {
                 let text = record.text(spec.field).expect("the kind has it").into_owned();
                 let written = json[spec.name].as_str().map_or_else(|| json[spec.name].to_string(), str::to_owned);
                 assert_eq!(text, written, "{kind} {}", spec.name);
-                let is_number = matches!(spec.shape, Shape::Severity | Shape::Confidence | Shape::Id);
+                let is_number = matches!(spec.shape, Shape::Severity | Shape::Confidence | Shape::Ruling | Shape::Id);
                 assert_eq!(record.clone().text_mut(spec.field).is_none(), is_number, "{kind} {}", spec.name);
             }
             assert_eq!(serde_json::from_value::<Record>(json).expect("it was just written"), record);

@@ -82,6 +82,12 @@ fn shown(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// As [`visible`], for an agent that asked for all of a text: what takes no room becomes a symbol as well. It still has to be
+/// quoted line by line.
+pub fn visible_to_agents(text: &str) -> Cow<'_, str> {
+    shown(text, |c| (is_hidden(c) || is_without_width(c)) && !matches!(c, '\t' | '\n'))
+}
+
 /// `text` as markdown that shows exactly its visible form on one line, with no meaning in any of it: not emphasis, not
 /// a link, not HTML, not an entity.
 pub fn plain_markdown(text: &str) -> String {

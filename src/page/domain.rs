@@ -1,11 +1,19 @@
 //! A domain's page: all of its heuristics, rendered.
+//!
+//! Golden rules come first, then the surer ones, then what is doubtful, dormant or retired. Rules that are the same one
+//! (`rules::equal`) are one section, of the first of them. Ages are counted from the newest record of the page, so the same
+//! records always give the same page.
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use super::write::{heading, plain};
+use crate::model::text::counted;
 use crate::model::{RecordId, RecordPath};
+use crate::rules::{self, Given, Rule, Standing, State};
 
 /// The first line before the checksum.
 const OPENING: &str =
@@ -23,24 +31,56 @@ pub struct PageEntry {
     pub explanation: String,
     /// Its source.
     pub source: String,
-    /// 0 to 1.
+    /// How sure it was when it was recorded: 0 to 1.
     pub confidence: f64,
     /// When it was recorded.
     pub created_at: Timestamp,
     /// Its file, relative to the home.
     pub path: String,
+    /// The verdicts on it.
+    pub given: Vec<Given>,
+    /// How often other programs say that it was validated, beyond these.
+    pub validated_elsewhere: u64,
+    /// How often other programs say that it was violated, beyond these.
+    pub violated_elsewhere: u64,
 }
 
-/// Renders the page of the domain `title`, with `entries` in the order given.
+/// The rules that are one, on their domain's page.
+struct Section {
+    /// The first of them, with the verdicts on all of them.
+    entry: PageEntry,
+    /// The files of the others.
+    others: Vec<String>,
+}
+
+impl Section {
+    fn standing(&self, newest: Timestamp) -> Standing {
+        let PageEntry { confidence, created_at, given, validated_elsewhere, violated_elsewhere, .. } = &self.entry;
+        rules::standing(&Rule {
+            stated: *confidence,
+            created_at: *created_at,
+            given,
+            validated_elsewhere: *validated_elsewhere,
+            violated_elsewhere: *violated_elsewhere,
+            newest,
+        })
+    }
+}
+
+/// Renders the page of the domain `title`, with `entries`.
 ///
-/// The same arguments always give the same page. Each entry is one H2 heading that no other entry's text can swallow,
-/// and there are no other H2 headings. The first line is a comment with a checksum of the rest, for [`is_unedited`].
+/// The same arguments always give the same page. Each rule is one H2 heading that no other rule's text can swallow, and
+/// there are no other H2 headings. The first line is a comment with a checksum of the rest, for [`is_unedited`].
 pub fn domain_page(title: &str, entries: impl Iterator<Item = PageEntry>) -> String {
+    let sections = sections(entries);
+    let times = sections.iter().flat_map(|it| it.entry.given.iter().map(|it| it.at).chain([it.entry.created_at]));
+    let newest = times.max().unwrap_or_default();
+    let mut judged: Vec<(Standing, Section)> = sections.into_iter().map(|it| (it.standing(newest), it)).collect();
+    judged.sort_by(|(one, _), (other, _)| order(one, other));
+    let count = judged.len();
     let mut shown = String::new();
-    let mut count = 0_usize;
-    for entry in entries {
-        count += 1;
-        render(&mut shown, &entry);
+    for (standing, section) in &judged {
+        render(&mut shown, standing, section);
     }
     let noun = if count == 1 { "heuristic" } else { "heuristics" };
     let top = format!("\n# Heuristics: {}\n\n{count} {noun}.\n", heading(title));
@@ -60,22 +100,87 @@ pub fn is_rendered(page: &[u8]) -> bool {
     page.starts_with(OPENING.as_bytes())
 }
 
-fn render(out: &mut String, entry: &PageEntry) {
-    let created = entry.created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let fields = [
-        format!("\n## H-{}: {}\n", entry.id.short(), heading(&entry.rule)),
-        format!("- **Confidence**: {:?}", entry.confidence),
-        format!("- **Source**: {}", plain(&entry.source)),
-        format!("- **Created**: {created}"),
-    ];
-    for line in fields {
-        out.push_str(&line);
-        out.push('\n');
+/// `entries`, those that are the same rule joined to the one with the smallest id, in the order of the first.
+fn sections(entries: impl Iterator<Item = PageEntry>) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    let mut by_form: HashMap<String, usize> = HashMap::new();
+    for entry in entries {
+        let at = *by_form.entry(rules::equal_form(&entry.rule)).or_insert(sections.len());
+        match sections.get_mut(at) {
+            None => sections.push(Section { entry, others: Vec::new() }),
+            Some(section) => {
+                let (mut first, mut other) = (section.entry.clone(), entry);
+                if other.id < first.id {
+                    std::mem::swap(&mut first, &mut other);
+                }
+                section.others.push(other.path);
+                first.given.append(&mut other.given);
+                first.validated_elsewhere += other.validated_elsewhere;
+                first.violated_elsewhere += other.violated_elsewhere;
+                section.entry = first;
+            }
+        }
     }
+    sections
+}
+
+/// Golden rules first, then those that count, the surer ones first.
+fn order(one: &Standing, other: &Standing) -> Ordering {
+    let rank = |standing: &Standing| match standing.state {
+        State::Golden => 0,
+        State::Active => 1,
+        State::Doubtful => 2,
+        State::Dormant => 3,
+        State::Retired => 4,
+    };
+    rank(one).cmp(&rank(other)).then_with(|| other.confidence.total_cmp(&one.confidence))
+}
+
+fn render(out: &mut String, standing: &Standing, section: &Section) {
+    let Section { entry, others } = section;
+    let created = entry.created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let said = said(standing, section);
+    let confidence = match said.is_empty() {
+        true => format!("{:?}", entry.confidence),
+        false => format!("{:.2}, {:?} when recorded", standing.confidence, entry.confidence),
+    };
+    out.push_str(&format!("\n## H-{}: {}\n\n", entry.id.short(), heading(&entry.rule)));
+    if standing.state != State::Active {
+        out.push_str(&format!("- **State**: {}\n", standing.state));
+    }
+    out.push_str(&format!("- **Confidence**: {confidence}\n"));
+    if !said.is_empty() {
+        out.push_str(&format!("- **Verdicts**: {said}\n"));
+    }
+    out.push_str(&format!("- **Source**: {}\n- **Created**: {created}\n", plain(&entry.source)));
     quote(out, &entry.explanation);
     out.push_str("\n[The record](");
     link(out, &entry.path);
-    out.push_str(")\n");
+    out.push(')');
+    for (at, path) in others.iter().enumerate() {
+        out.push_str(if at == 0 { "\nand recorded again: [" } else { ", [" });
+        write!(out, "{}](", at + 2).expect("writing to a string cannot fail");
+        link(out, path);
+        out.push(')');
+    }
+    out.push('\n');
+}
+
+/// What became of a rule, in words; empty if nothing did.
+fn said(standing: &Standing, section: &Section) -> String {
+    let tally = &standing.tally;
+    let (validated, violated) = (section.entry.validated_elsewhere, section.entry.violated_elsewhere);
+    let again = tally.again + section.others.len() as u64;
+    let times = |what: &str, count: u64| (count > 0).then(|| format!("{what} {}", counted(count, "time", "times")));
+    let of_others = |what: &str, count: u64| times(what, count).map(|said| format!("{said} by another program"));
+    let said = [
+        times("validated", tally.validated),
+        times("violated", tally.violated),
+        of_others("validated", validated),
+        of_others("violated", violated),
+        times("recorded again", again),
+    ];
+    said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Writes the text as a block quote that shows its lines and escapes all other markdown. Two spaces at the end of a

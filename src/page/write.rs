@@ -58,8 +58,13 @@ fn page(id: RecordId, created_at: Timestamp, request: &Request, amended: Option<
         Record::Failure(it) | Record::Success(it) | Record::Observation(it) => body(&mut front, &it.summary),
         Record::Heuristic(it) => body(&mut front, &it.explanation),
         Record::Experiment(it) => experiment_body(&mut front, it),
+        Record::Verdict(it) => body(&mut front, &it.because),
     };
-    front.page(&heading(record.headline()), &body)
+    let headline = match record {
+        Record::Verdict(it) => format!("{}: {}", it.verdict, it.of.short()).into(),
+        record => Cow::Borrowed(record.headline()),
+    };
+    front.page(&heading(&headline), &body)
 }
 
 /// Every field but the one that is the page's body, in the table's order.
@@ -68,7 +73,7 @@ fn fields(front: &mut Front, record: &Record) {
         let text = record.text(spec.field).unwrap_or_default();
         match spec.shape {
             Shape::Line { .. } => front.string(spec.name, &text),
-            Shape::Severity | Shape::Confidence | Shape::Origin => front.plain(spec.name, text),
+            Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling => front.plain(spec.name, text),
             Shape::List { .. } | Shape::Body | Shape::Id if text.is_empty() => {}
             Shape::Id => front.plain(spec.name, text),
             Shape::Body => front.string(spec.name, &text),

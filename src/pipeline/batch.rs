@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use super::change::RowsNow;
 use super::log::Pending;
 use super::{Error, Outcome, Pipeline};
 use crate::journal::Synced;
@@ -54,18 +55,24 @@ impl Pipeline<'_> {
         Ok(Some(outcome))
     }
 
-    /// Commits what an operation changes, up to `end`, which the rows have reached by now.
+    /// Commits what an operation changes, up to `end`, which the rows have reached by now unless they lag.
     pub(super) fn commit_op(
         &mut self,
         change: Option<Changes<'_>>,
         end: Mark,
+        rows: RowsNow,
         synced: &Synced<Position>,
     ) -> Result<Outcome, Error> {
-        if self.lag.follows(self.at)
+        if rows == RowsNow::Lag {
+            self.lag.missed();
+        } else if self.lag.follows(self.at)
             && let Some(mark) = self.lag.mark(self.journal_id, end.position)
         {
-            self.rows.set_mark(&mark)?;
-            self.lag.moved(end);
+            match self.rows.set_mark(&mark) {
+                // They lag from here.
+                Err(error) if error.is_index_out_of_reach() => {}
+                set => set.map(|()| self.lag.moved(end))?,
+            }
         }
         let mut batch = Batch::new(end.position, &self.quarantine);
         batch.change = change;
@@ -142,11 +149,9 @@ impl Pipeline<'_> {
             }
             false => {
                 self.lag.remember(&batch.intents);
-                // Rows that an attempt before this one inserted do not lag, so nothing renders their pages later.
-                if self.lag.is_ahead(self.at)
-                    && let Err(error) = (Pages { files: &self.files, rows: &*self.rows }).apply(&mut batch, synced)
-                {
-                    tracing::warn!(error = crate::model::text::chain(&error), "pages are rendered later");
+                // Rows that an attempt before this one inserted do not lag, so nothing else renders their pages later.
+                if self.lag.is_ahead(self.at) {
+                    Pages { files: &self.files, rows: &*self.rows }.apply(&mut batch, synced)?;
                 }
             }
         }
@@ -158,7 +163,7 @@ impl Pipeline<'_> {
     }
 
     /// Counts a batch that is committed up to `end`, and notes the watermark if no trailer has it.
-    fn committed_batch(&mut self, done: &Done, end: Mark) -> Result<Outcome, Error> {
+    pub(super) fn committed_batch(&mut self, done: &Done, end: Mark) -> Result<Outcome, Error> {
         self.search_is_behind();
         match done.committed {
             None | Some(Committed::Nothing) => {

@@ -10,7 +10,7 @@ use crate::fs::{self, Point, crash, os};
 use crate::journal::{Found, Records, Synced};
 use crate::model::position::Position;
 use crate::model::{Intent, Op, RecordPath};
-use crate::target::pages::{Pages, domain_folders};
+use crate::target::pages::{Pages, folders_showing};
 use crate::target::{Batch, Mark};
 
 /// How many records of the journal are looked up at a time.
@@ -122,14 +122,14 @@ impl Pipeline<'_> {
                 followed.gone |= check && applied.is_none();
                 let intent = applied.unwrap_or(intent);
                 if is_ahead || pages.is_some() {
-                    followed.folders.extend(domain_folders(std::slice::from_ref(&intent)).map(str::to_owned));
+                    followed.folders.extend(folders_showing(std::slice::from_ref(&intent), &*pipeline.rows)?);
                 }
                 if insert.is_some() && pipeline.rows.find(intent.id)?.is_none() {
                     missing.push(intent);
                 }
             }
             followed.gone |= !is_ahead && !missing.is_empty();
-            followed.folders.extend(domain_folders(&missing).map(str::to_owned));
+            followed.folders.extend(folders_showing(&missing, &*pipeline.rows)?);
             match insert.filter(|_| is_ahead || !missing.is_empty()) {
                 // What an operation changes is ensured last: the watermark does not pass it before that.
                 Some(synced) => {
@@ -216,15 +216,16 @@ impl Pipeline<'_> {
             (self.lag.boot, self.lag.memory) = (boot, memory);
             self.lag.has_voided = false;
         }
-        let RowsAt::At { stored, .. } = self.lag.rows else { return Ok(()) };
-        let wanted = self.lag.mark(self.journal_id, stored.position);
+        // The stored one can lie before a segment that was copied: then a second recovery would find something to do.
+        let RowsAt::At { mark, .. } = self.lag.rows else { return Ok(()) };
+        let wanted = self.lag.mark(self.journal_id, mark.position);
         if !self.see_rows()? || self.rows.mark()? == wanted {
             return Ok(());
         }
         match wanted.map(|mark| self.rows.set_mark(&mark)).transpose() {
             // Then the next start checks again.
             Err(error) if error.is_index_out_of_reach() => Ok(()),
-            noted => noted.map(|_| ()),
+            noted => noted.map(|_| self.lag.moved(mark)),
         }
     }
 

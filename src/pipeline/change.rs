@@ -6,12 +6,15 @@
 //! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so applying it again changes
 //!    nothing.
 //! 3. An operation that joins two goes into the journal before it is applied, and waits there for its turn.
-//! 4. An operation waits for the index: a row inserted after its record was amended would be stale.
+//! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
+//!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
+//!    waits only if nothing but the index knows where the record's page is.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit | the operation in part of files and row | the next batch does the same again |
 //! | after it | all of it | nothing to do: its position is in git |
+//! | after one without its row | files and history, a watermark of the rows before it | catching up (see `lag`) |
 //! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
@@ -20,42 +23,58 @@ use std::ops::ControlFlow;
 use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
-use crate::model::path::{RecordPath, state_file};
+use crate::model::path::{RecordPath, is_domain_page, state_file};
 use crate::model::position::Position;
-use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Request};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
-use crate::target::Mark;
 use crate::target::changed_files::{ChangedFiles, Written};
 use crate::target::commits::ReadCommits;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
+use crate::target::pages::folder_of;
+use crate::target::rows::Rows;
+use crate::target::{Batch, Mark};
+
+/// Whether an operation changes the rows now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowsNow {
+    /// It does: they have applied everything before it.
+    Follow,
+    /// They lag, or are locked: catching up applies it to them.
+    Lag,
+}
 
 impl Pipeline<'_> {
     /// Applies and commits the operation `logged`. Everything before it is already committed.
     pub(super) fn commit_change(&mut self, logged: &Logged, proof: &Synced<Position>) -> Result<Outcome, Error> {
-        self.ensure_rows()?;
+        let mut rows = self.rows_now()?;
         let end = Mark { segment: logged.segment, position: logged.position };
         let op = &logged.op;
-        let path = self.page_path(op)?;
+        let path = self.page_path(op, rows)?;
         let current = self.current(op, path.as_deref())?;
+        if rows == RowsNow::Lag && !is_found(op.of(), &current) {
+            return Err(self.busy());
+        }
         if self.must_wait(logged, &current)? {
             self.append_behind(op)?;
-            return self.commit_op(None, end, proof);
+            return self.commit_op(None, end, rows, proof);
         }
         let resolution = page::resolve(op, &current);
         tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
         match resolution {
-            Resolution::Apply => match self.apply_change(op, path, &current, proof) {
+            Resolution::Apply => match self.apply_change(op, path, &current, &mut rows, proof) {
+                // An attempt before this one moved the rows' watermark: nothing would render the domain's page later.
+                Ok(_) if rows == RowsNow::Lag && self.lag.has(end) => return Err(self.busy()),
                 Ok(changes) => {
-                    let outcome = self.commit_op(Some(changes), end, proof)?;
+                    let outcome = self.commit_op(Some(changes), end, rows, proof)?;
                     self.counts.operations += 1;
                     return Ok(outcome);
                 }
                 Err(error) if error.is_for_good() => self.park_op(op, REFUSED, &crate::model::text::chain(&error))?,
                 Err(error) => return Err(error),
             },
-            Resolution::Done => match self.apply_change(op, path, &current, proof) {
+            Resolution::Done => match self.apply_change(op, path, &current, &mut rows, proof) {
                 Err(error) if !error.is_for_good() => return Err(error),
                 _ => {}
             },
@@ -67,29 +86,86 @@ impl Pipeline<'_> {
             Resolution::Append(joined) => self.append_behind(&joined)?,
             Resolution::Park(why) => self.park_op(op, TOO_EARLY, why)?,
         }
-        self.commit_op(None, end, proof)
+        self.commit_op(None, end, rows, proof)
     }
 
-    /// Ensures that no row lags.
-    fn ensure_rows(&mut self) -> Result<(), Error> {
+    /// Whether the rows have applied everything so far, and can be changed.
+    fn rows_now(&mut self) -> Result<RowsNow, Error> {
         self.catch_up()?;
-        match self.is_lagging() {
-            true => Err(index::Error::Busy { waited: self.options.index_wait }.into()),
-            false => self.reach_index(),
+        if self.is_lagging() {
+            return Ok(RowsNow::Lag);
+        }
+        match self.reach_index() {
+            Err(error) if error.is_index_out_of_reach() => Ok(RowsNow::Lag),
+            reached => reached.map(|()| RowsNow::Follow),
         }
     }
 
-    /// Ensures files and rows of the operation `op`, if it is the record's latest in the history. For after a power
-    /// cut.
+    fn busy(&self) -> Error {
+        index::Error::Busy { waited: self.options.index_wait }.into()
+    }
+
+    /// Ensures files and rows of the operation `op`, if it is the record's latest in the history, and the page of its
+    /// domain in the history. For after a power cut, and where its row lagged.
     pub(super) fn ensure_change(&mut self, op: &Op, proof: &Synced<Position>) -> Result<(), Error> {
-        let path = self.page_path(op)?;
+        let mut rows = RowsNow::Follow;
+        let path = self.page_path(op, rows)?;
         let current = self.current(op, path.as_deref())?;
-        match page::resolve(op, &current) {
-            Resolution::Done => match self.apply_change(op, path, &current, proof) {
-                Err(error) if !error.is_for_good() => Err(error),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
+        if page::resolve(op, &current) != Resolution::Done {
+            return Ok(());
+        }
+        match self.apply_change(op, path, &current, &mut rows, proof) {
+            Err(error) if error.is_for_good() => {
+                let why = crate::model::text::chain(&error);
+                tracing::error!(of = %op.of(), op = op.name(), why, "an operation is in the history alone");
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(_) if rows == RowsNow::Lag => Err(self.busy()),
+            Ok(changes) => self.commit_domain(changes, proof),
+        }
+    }
+
+    /// Commits the domain's page among `changes`, of an operation that the history has, if the history has another one.
+    fn commit_domain(&mut self, mut changes: Changes<'_>, proof: &Synced<Position>) -> Result<(), Error> {
+        changes.removed.retain(|path| is_domain_page(path));
+        let (mut pages, mut is_stale) = (Vec::new(), false);
+        for page in changes.files.drain(..).filter(|file| is_domain_page(&file.path)) {
+            if self.commits.read(&page.path)?.as_deref() != Some(page.text.as_bytes()) {
+                pages.push(page);
+            }
+        }
+        for path in &changes.removed {
+            is_stale |= self.commits.read(path)?.is_some();
+        }
+        if is_stale {
+            let mut batch = Batch::new(self.at.position, &self.quarantine);
+            batch.change = Some(changes);
+            self.commits.apply(&mut batch, proof)?;
+            let done = batch.done;
+            self.committed_batch(&done, self.at)?;
+        }
+        self.commit_pages(pages, proof).map(|_| ())
+    }
+
+    /// Makes `change` in the rows, unless they lag. If they are locked, they lag from now on.
+    fn change_rows(
+        &mut self,
+        rows: &mut RowsNow,
+        change: impl FnOnce(&mut dyn Rows) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if *rows == RowsNow::Lag {
+            return Ok(());
+        }
+        match change(&mut *self.rows) {
+            Err(error) if error.is_index_out_of_reach() => {
+                tracing::warn!(
+                    "the index is locked or cannot be opened: an operation goes without its row, which follows later"
+                );
+                *rows = RowsNow::Lag;
+                Ok(())
+            }
+            changed => changed,
         }
     }
 
@@ -113,14 +189,17 @@ impl Pipeline<'_> {
     /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
     /// the index, and for a restoration from the history. If another record's file was in its place, the path has the
     /// full id.
-    fn page_path(&mut self, op: &Op) -> Result<Option<String>, Error> {
+    fn page_path(&mut self, op: &Op, rows: RowsNow) -> Result<Option<String>, Error> {
         let (of, said) = match op {
             Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
             Op::Amend(it) => (it.change.of, it.record.files.first().map(|file| file.path.clone())),
             Op::Retract(change) | Op::Restore(change) => (change.of, change.path.clone()),
             Op::Erase { of, .. } => (*of, None),
         };
-        let known = self.row_of(of)?.map(|known| RecordPath(&known.path).page().into_owned());
+        let known = match rows {
+            RowsNow::Follow => self.row_of(of)?.map(|known| RecordPath(&known.path).page().into_owned()),
+            RowsNow::Lag => None,
+        };
         let full = said.as_deref().map(|path| RecordPath(path).with_full_id(of));
         let candidates = known.into_iter().chain(said).chain(full);
         let mut first = None;
@@ -163,7 +242,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// [`Error::Index`], [`Error::History`].
     pub fn can_apply(&mut self, op: &Op) -> Result<bool, Error> {
-        let path = self.page_path(op)?;
+        let path = self.page_path(op, RowsNow::Follow)?;
         let current = self.current(op, path.as_deref())?;
         Ok(match (page::resolve(op, &current), op) {
             (Resolution::Park(_), _) => false,
@@ -181,7 +260,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// [`Error::Index`], [`Error::History`], [`Error::Fs`].
     pub fn release_op(&mut self, name: &str, op: &Op) -> Result<bool, Error> {
-        let path = self.page_path(op)?;
+        let path = self.page_path(op, RowsNow::Follow)?;
         let current = self.current(op, path.as_deref())?;
         if !matches!(page::resolve(op, &current), Resolution::Done | Resolution::Late | Resolution::Void) {
             return Ok(false);
@@ -192,12 +271,14 @@ impl Pipeline<'_> {
         Ok(true)
     }
 
-    /// Applies `op` to files, row and page, and returns what it changes in the tree.
+    /// Applies `op` to files, row and page, and returns what it changes in the tree. If the rows lag, row and page follow
+    /// later.
     fn apply_change<'o>(
         &mut self,
         op: &'o Op,
         path: Option<String>,
         current: &Current,
+        rows: &mut RowsNow,
         proof: &Synced<Position>,
     ) -> Result<Changes<'o>, Error> {
         let mut changes = Changes { op, files: Vec::new(), removed: Vec::new() };
@@ -207,26 +288,59 @@ impl Pipeline<'_> {
                 let path = path.clone().unwrap_or_default();
                 let file = FileImage { path, text };
                 self.write_file(op.of(), &file, proof)?;
-                if current.page.is_none() {
-                    self.insert_amended(&amendment.record, &file.path)?;
+                self.change_rows(rows, |rows| {
+                    if current.page.is_none() {
+                        // The history does not have it yet: the amendment carries all of it.
+                        rows.insert(&RowImage::of(&amendment.record, RecordPath(&file.path).shown()))?;
+                    }
+                    rows.amend(amendment)
+                })?;
+                if current.page.is_none() && *rows == RowsNow::Lag {
+                    // No entry of the journal says what catching up would insert.
+                    return Err(self.busy());
                 }
-                self.rows.amend(amendment)?;
                 changes.files.push(file);
             }
-            Op::Retract(change) => self.retract(change, path.as_deref(), proof, &mut changes)?,
-            Op::Restore(change) => self.restore(change, path.as_deref(), proof, &mut changes)?,
+            Op::Retract(change) => self.retract(change, path.as_deref(), rows, proof, &mut changes)?,
+            Op::Restore(change) => self.restore(change, path.as_deref(), rows, proof, &mut changes)?,
             Op::Record(_) | Op::Erase { .. } => {}
         }
-        let folder = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
-        if let Some(folder) = folder {
-            let pages = self.render_pages(std::iter::once(folder.as_str()))?;
-            if pages.is_empty() {
-                let files = ChangedFiles::new(self.home)?;
-                changes.removed.extend(files.remove_page(&folder, proof)?);
+        if *rows == RowsNow::Follow {
+            let own = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
+            let pages = [current.page.as_ref().map(|(_, bytes)| bytes.as_slice())];
+            let pages = pages.into_iter().flatten().chain(changes.files.iter().map(|file| file.text.as_bytes()));
+            let mut folders: Vec<String> = own.into_iter().collect();
+            for rule in pages.filter_map(rule_in).collect::<Vec<_>>() {
+                folders.extend(folder_of(rule, &*self.rows)?);
             }
-            changes.files.extend(pages);
+            for folder in folders {
+                self.show(&folder, rows, proof, &mut changes)?;
+            }
         }
         Ok(changes)
+    }
+
+    /// Renders the domain's page in `folder`, or removes it if it has no records left.
+    fn show(
+        &mut self,
+        folder: &str,
+        rows: &mut RowsNow,
+        proof: &Synced<Position>,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), Error> {
+        let pages = match self.render_pages(std::iter::once(folder)) {
+            Err(error) if error.is_index_out_of_reach() => {
+                *rows = RowsNow::Lag;
+                return Ok(());
+            }
+            pages => pages?,
+        };
+        if pages.is_empty() {
+            let files = ChangedFiles::new(self.home)?;
+            changes.removed.extend(files.remove_page(folder, proof)?);
+        }
+        changes.files.extend(pages);
+        Ok(())
     }
 
     fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
@@ -236,17 +350,11 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Inserts the row of a record that the history does not have yet: the amendment carries all of it.
-    fn insert_amended(&mut self, intent: &Intent, path: &str) -> Result<(), Error> {
-        let row = RowImage::of(intent, RecordPath(path).shown());
-        self.rows.insert(&row)?;
-        Ok(())
-    }
-
     fn retract(
         &mut self,
         change: &Change,
         path: Option<&str>,
+        rows: &mut RowsNow,
         proof: &Synced<Position>,
         changes: &mut Changes<'_>,
     ) -> Result<(), Error> {
@@ -258,7 +366,7 @@ impl Pipeline<'_> {
             files.remove(change.of, &path, had(self.commits.as_read()), proof)?;
             changes.removed.push(path);
         }
-        self.rows.hide(&state)?;
+        self.change_rows(rows, |rows| rows.hide(&state))?;
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
@@ -267,6 +375,7 @@ impl Pipeline<'_> {
         &mut self,
         change: &Change,
         path: Option<&str>,
+        rows: &mut RowsNow,
         proof: &Synced<Position>,
         changes: &mut Changes<'_>,
     ) -> Result<(), Error> {
@@ -295,14 +404,15 @@ impl Pipeline<'_> {
             amended: amended.as_ref(),
             path,
         };
-        self.rows.unhide(&state, &row)?;
+        self.change_rows(rows, |rows| rows.unhide(&state, &row))?;
         if let Some(amended) = amended {
             // The row that comes back can be of an earlier revision: after a power cut, while it was hidden.
             let change = Change { revision: amended.revision, ..change.clone() };
             let (Request { record, key, provenance }, files) = (request, changes.files.clone());
             let (id, amended) = (change.of, Some(amended));
             let record = Intent { id, created_at, key, record, provenance, amended, files };
-            self.rows.amend(&Amendment { change, record })?;
+            let amendment = Amendment { change, record };
+            self.change_rows(rows, |rows| rows.amend(&amendment))?;
         }
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
@@ -342,6 +452,21 @@ impl Pipeline<'_> {
         }
         Ok(shown)
     }
+}
+
+/// The rule that the verdict on a page is about.
+fn rule_in(page: &[u8]) -> Option<RecordId> {
+    match page::parse(page).ok()?.request?.record {
+        Record::Verdict(verdict) => Some(verdict.of),
+        _ => None,
+    }
+}
+
+/// Whether the history alone says where the page of the record `of` is: it has the page, or the record is retracted. Its owner
+/// may have moved any other.
+fn is_found(of: RecordId, current: &Current) -> bool {
+    let state = current.state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
+    current.page.is_some() || state.is_some_and(|state| state.state.is_hidden())
 }
 
 /// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.

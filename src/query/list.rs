@@ -10,7 +10,7 @@ use serde::Serialize;
 use rusqlite::Connection;
 
 use super::search::ROWS_MAX;
-use crate::model::{Field, RecordId, Revision};
+use crate::model::{Field, Kind, RecordId, Revision};
 use crate::search;
 use crate::search::{Filter, Order, State};
 use crate::target::index::Facts;
@@ -158,7 +158,9 @@ pub fn list(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
 }
 
 fn list_in(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
-    match (&view.index, view.search()) {
+    // search.db has no verdicts.
+    let database = view.search().filter(|_| !wanted.filter.kinds.contains(&Kind::Verdict));
+    match (&view.index, database) {
         (Some(_), Some(search)) if search.is_complete() => {
             let mut beside = view.rows_beside(ROWS_MAX)?;
             if !wanted.filter.states.is_empty() {
@@ -292,18 +294,21 @@ fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
 pub(super) fn accepts(filter: &Filter, facts: &Facts) -> bool {
     let tags = facts.tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
     let tags: Vec<String> = if filter.tags.is_empty() { Vec::new() } else { tags.map(str::to_owned).collect() };
-    filter.accepts(&search::Facts {
-        kind: facts.kind,
-        severity: facts.severity,
-        origin: facts.origin,
-        golden: facts.is_golden,
-        created_at: facts.created_at,
-        domain: facts.domain.as_deref(),
-        tags: &tags,
-        project: facts.project.as_deref(),
-        session: facts.session.as_deref(),
-        agent: facts.agent.as_deref(),
-    })
+    // Verdicts are about what was learned: they are listed where they are asked for.
+    let is_listed = facts.kind != Kind::Verdict || filter.kinds.contains(&Kind::Verdict);
+    is_listed
+        && filter.accepts(&search::Facts {
+            kind: facts.kind,
+            severity: facts.severity,
+            origin: facts.origin,
+            golden: facts.is_golden,
+            created_at: facts.created_at,
+            domain: facts.domain.as_deref(),
+            tags: &tags,
+            project: facts.project.as_deref(),
+            session: facts.session.as_deref(),
+            agent: facts.agent.as_deref(),
+        })
 }
 
 /// What filters look at, of a record that was read.

@@ -84,6 +84,10 @@ fn by_end(view: &View<'_>, end: &str) -> Result<Named, Error> {
     };
     found.extend(view.pending.ids().filter(|id| id.to_string().ends_with(end)));
     if let (Some(index), true) = (&view.index, found.is_empty()) {
+        // Nothing searches for verdicts.
+        found = index.ids_ending(end, CANDIDATES_MAX + 1)?;
+    }
+    if let (Some(index), true) = (&view.index, found.is_empty()) {
         index.for_each_mark(|mark| {
             if mark.of.to_string().ends_with(end) {
                 found.push(mark.of);

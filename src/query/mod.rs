@@ -9,11 +9,13 @@
 //! 5. A record that was retracted or erased is never shown. A hit whose revision the index does not have is not shown.
 //!
 //! [`View`] is a home at one moment. `pending` reads the journal, `files` the records' files where there is no index,
-//! `lookup` resolves what a person calls a record by, `names` says which names records have. `list`, `retracted`, `show`,
-//! `search` and `recall` are what the commands of these names answer. `brief` reads what a pack needs, within bounds.
+//! `lookup` resolves what a person calls a record by, `names` says which names records have, `judged` what became of
+//! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `brief` reads what
+//! a pack needs, within bounds.
 
 mod brief;
 mod files;
+mod judged;
 mod list;
 mod lookup;
 mod names;
@@ -26,6 +28,7 @@ mod show;
 mod view;
 
 pub use brief::{Brief, Briefs};
+pub use judged::{Ruled, judged, newest, rule, rules};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;

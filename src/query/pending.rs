@@ -161,6 +161,11 @@ impl Pending {
         self.by_record.get(&id)?.intent.as_ref().map(|intent| intent.record.kind())
     }
 
+    /// When `id` was recorded, as far as the journal says it.
+    pub(super) fn created_at(&self, id: RecordId) -> Option<jiff::Timestamp> {
+        self.by_record.get(&id)?.intent.as_ref().map(|intent| intent.created_at)
+    }
+
     /// Whether something is pending of `id` beside the record itself.
     pub(super) fn changes(&self, id: RecordId) -> bool {
         self.by_record.get(&id).is_some_and(|it| it.is_erased || !it.ops.is_empty())

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::model::text::{counted, number};
-use crate::model::{RecordId, Revision};
+use crate::model::{Kind, RecordId, Revision};
 use crate::search::{self, BestLine, Doc, Filter, Parts, Query, State, Writer, best_line};
 
 use super::{Error, Recorded, Seen, View, files};
@@ -194,8 +194,7 @@ impl Beside {
             if self.gone.insert(id)
                 && let Seen::Visible(recorded) = view.get(id, None)?
             {
-                self.rows += 1;
-                self.records.insert(id, *recorded);
+                self.rows += self.put(*recorded);
             }
         }
         Ok(())
@@ -227,8 +226,7 @@ impl Beside {
                 break;
             }
             if let Seen::Visible(recorded) = view.get(id, None)? {
-                self.rows += 1;
-                self.records.insert(id, *recorded);
+                self.rows += self.put(*recorded);
             }
         }
         if is_whole {
@@ -244,8 +242,7 @@ impl Beside {
         let is_whole = files::for_each(view.home, |path| {
             read += 1;
             if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
-                self.rows += 1;
-                self.records.insert(recorded.id, recorded);
+                self.rows += self.put(recorded);
             }
             if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -271,11 +268,19 @@ impl Beside {
             self.gone.insert(id);
             self.records.remove(&id);
             if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
-                self.pending += 1;
-                self.records.insert(id, *recorded);
+                self.pending += self.put(*recorded);
             }
         }
         Ok(())
+    }
+
+    /// Adds a record, unless it is a verdict. Returns how many were added.
+    fn put(&mut self, recorded: Recorded) -> usize {
+        let is_searched = recorded.kind() != Kind::Verdict;
+        if is_searched {
+            self.records.insert(recorded.id, recorded);
+        }
+        usize::from(is_searched)
     }
 
     /// A source of it, in memory.

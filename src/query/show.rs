@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{RecordId, RecordPath, limits};
+use crate::model::{Kind, RecordId, RecordPath, limits};
 use crate::page::{self, StateFile};
+use crate::rules::Standing;
 use crate::target::history::{FileCommit, History};
+use crate::target::index::Judged;
 
-use super::{Error, Recorded, Seen, View};
+use super::judged::{judged, newest};
+use super::{Error, Recorded, Ruled, Seen, View};
 
 /// How long the commit that introduced a record is searched for.
 const COMMIT_WITHIN: Duration = Duration::from_millis(500);
@@ -36,6 +39,10 @@ pub struct Details {
     pub commit: Option<FileCommit>,
     /// Every commit that changed its page, newest first, if they were asked for.
     pub history: Option<Vec<FileCommit>>,
+    /// The verdicts on it.
+    pub judged: Judged,
+    /// How sure it is by now, against the newest record of the home; `None` if it is no rule.
+    pub standing: Option<Standing>,
 }
 
 /// One record, or why it is not shown.
@@ -77,7 +84,15 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
         }
         (Some(commits), false) => commit = introduced(view, commits, &page, recorded.created_at)?,
     }
-    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history })))
+    let judged = judged(view, id)?;
+    let standing = match recorded.kind() {
+        Kind::Heuristic => {
+            let ruled = Ruled { recorded: recorded.clone(), judged: judged.clone() };
+            Some(ruled.standing(newest(view)?.unwrap_or(recorded.created_at)))
+        }
+        _ => None,
+    };
+    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, standing })))
 }
 
 /// The commit that introduced `page`: as search.db has noted it, or found by a walk.

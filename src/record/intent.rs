@@ -93,14 +93,18 @@ impl Recorder<'_> {
     }
 
     fn try_validate(&self, request: Redacted, index: &mut Option<Index>) -> Result<Validated, Error> {
-        let request = request.into_request();
+        let mut request = request.into_request();
         request.check()?;
         let created_at = now();
         let headline_has_lines = request.record.headline().trim_end().contains('\n');
-        if let Some(key) = &request.key {
-            let id = RecordId::of_key(self.home.id(), key);
-            if let Some(receipt) = self.known(id, request.record.kind(), index) {
-                return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
+        if let Some(receipt) = self.known_key(&request, index) {
+            return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
+        }
+        let again_of = self.same_rule(&request, index);
+        if let Some(first) = again_of {
+            request = self.again(first, request, created_at);
+            if let Some(receipt) = self.known_key(&request, index) {
+                return Ok(Validated::Known(Receipt { again_of, ..receipt }));
             }
         }
         let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
@@ -118,11 +122,18 @@ impl Recorder<'_> {
             row_id: None,
             created_at,
             duplicate: false,
+            again_of,
             state: None,
             row_refused: None,
             headline_has_lines,
         };
         Ok(Validated::Ready(Box::new(Ready { intent, receipt, json })))
+    }
+
+    /// The record that has the key of `request`, if it has one and the index knows it.
+    fn known_key(&self, request: &Request, index: &mut Option<Index>) -> Option<Receipt> {
+        let id = RecordId::of_key(self.home.id(), request.key.as_deref()?);
+        self.known(id, request.record.kind(), index)
     }
 
     /// The record that has the id of a key, if the index has it, or knows that it was retracted or erased. An index that
@@ -148,6 +159,7 @@ impl Recorder<'_> {
             row_id,
             created_at,
             duplicate: true,
+            again_of: None,
             state,
             row_refused: None,
             headline_has_lines: false,

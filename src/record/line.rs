@@ -39,6 +39,9 @@ impl Request {
     }
 }
 
+/// Why a verdict is not taken where records are.
+pub(super) const NO_VERDICT: &str = "a verdict is given by `indelible validate`, `violate`, `demote`, `retire` or `revive`, or by a person who promotes";
+
 /// One line of a batch: its fields as text, by name.
 struct Line {
     kind: Kind,
@@ -48,6 +51,9 @@ struct Line {
 
 impl Line {
     fn request(mut self) -> Result<Request, Invalid> {
+        if self.kind == Kind::Verdict {
+            return Err(Invalid::new("kind", NO_VERDICT));
+        }
         let record = Record::build(self.kind, |spec| Ok::<_, Invalid>(self.values.remove(spec.name)))?;
         let mut provenance = Provenance::default();
         for spec in &PROVENANCE {
@@ -113,7 +119,7 @@ fn unknown_field<E: serde::de::Error>(name: &str) -> E {
 /// The value of a field whose text has `shape`; `None` for null.
 fn text_of<'de, A: MapAccess<'de>>(shape: Shape, map: &mut A) -> Result<Option<String>, A::Error> {
     match shape {
-        Shape::Line { .. } | Shape::Body | Shape::Origin | Shape::Id => map.next_value(),
+        Shape::Line { .. } | Shape::Body | Shape::Origin | Shape::Ruling | Shape::Id => map.next_value(),
         Shape::List { .. } => map.next_value::<Option<List>>().map(|list| list.map(List::text)),
         Shape::Severity | Shape::Confidence => {
             map.next_value::<Option<Scalar>>().map(|scalar| scalar.map(Scalar::text))

@@ -12,7 +12,9 @@
 //! 2. Everything that can refuse a record is checked before the journal is written.
 //! 3. Once the intent is durable the outcome is a [`Receipt`], whatever happens next. If apply fails or panics, the worker
 //!    applies the intent.
-//! 4. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
+//! 4. A rule that the home has already, in the same domain, becomes a verdict that it came again (`again`), one a day at most. Where
+//!    the index cannot be asked, it becomes a second record, and readers take both for one.
+//! 5. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
 //!    [`Policy::index_wait`].
 //!
 //! | killed | on disk | what becomes of the record |
@@ -21,6 +23,7 @@
 //! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: replayed |
 //! | after the sync | the intent, and perhaps file and row | the worker, or recovery, does the rest |
 
+mod again;
 mod apply;
 mod intent;
 mod line;
@@ -34,7 +37,7 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Synced};
 use crate::model::position::Position;
-use crate::model::{Invalid, Request};
+use crate::model::{Invalid, Record, Request, Ruling};
 use crate::target::files::Applier;
 use crate::target::index::Index;
 
@@ -99,6 +102,33 @@ pub struct Recorder<'h> {
     applier: Applier<'h>,
     /// Open since the last call that inserted rows.
     index: Option<Index>,
+    /// Whether a rule that is there already becomes a verdict.
+    joins: bool,
+}
+
+/// What is asked to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// What was learned.
+    Records,
+    /// Verdicts, but no promotion.
+    Verdicts,
+    /// Verdicts that a person gives at a terminal.
+    Person,
+}
+
+impl Door {
+    fn takes(self, record: &Record) -> Result<(), Invalid> {
+        match (self, record) {
+            (Door::Records, Record::Verdict(_)) => Err(Invalid::new("kind", line::NO_VERDICT)),
+            (Door::Records, _) | (Door::Person, Record::Verdict(_)) => Ok(()),
+            (Door::Verdicts, Record::Verdict(it)) if it.verdict != Ruling::Promoted => Ok(()),
+            (Door::Verdicts, Record::Verdict(_)) => {
+                Err(Invalid::new("verdict", "only a person promotes a rule, at a terminal"))
+            }
+            (Door::Verdicts | Door::Person, _) => Err(Invalid::new("kind", "must be verdict")),
+        }
+    }
 }
 
 impl<'h> Recorder<'h> {
@@ -107,7 +137,13 @@ impl<'h> Recorder<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home, policy: Policy) -> Result<Recorder<'h>, home::Error> {
-        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None })
+        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None, joins: true })
+    }
+
+    /// The same recorder, but a rule that is there already becomes a second record, and not a verdict that it came again.
+    #[must_use]
+    pub fn as_new(self) -> Recorder<'h> {
+        Recorder { joins: false, ..self }
     }
 
     /// Records one request.
@@ -121,21 +157,50 @@ impl<'h> Recorder<'h> {
 
     /// Records many requests with one sync, and returns the outcome of each, in order.
     pub fn record_all(&mut self, requests: Vec<Request>) -> Vec<Result<Receipt, Error>> {
-        self.keep(requests, Policy::redact)
+        self.keep(requests, Policy::redact, Door::Records)
+    }
+
+    /// Gives a verdict on a record. It is kept as a record is. Who gives it stays in it, whatever the policy keeps: counting
+    /// depends on that.
+    ///
+    /// # Errors
+    /// Every [`Error`], and [`Error::Invalid`] for a promotion; nothing was recorded then.
+    pub fn judge(&mut self, verdict: Request) -> Result<Receipt, Error> {
+        let mut outcomes = self.keep(vec![verdict], Policy::redact_verdict, Door::Verdicts);
+        outcomes.pop().expect("there is one outcome for each request")
+    }
+
+    /// Gives a verdict, which may be a promotion. The caller answers for it that a person asks for it at a terminal: no
+    /// hook, no tool and no agent may.
+    ///
+    /// # Errors
+    /// Every [`Error`]; nothing was recorded then.
+    pub fn judge_for_person(&mut self, verdict: Request) -> Result<Receipt, Error> {
+        let mut outcomes = self.keep(vec![verdict], Policy::redact_verdict, Door::Person);
+        outcomes.pop().expect("there is one outcome for each request")
     }
 
     /// Records what a hook composed from redacted texts, with one sync, and returns the outcome of each, in order. Only
     /// the provenance that the policy adds is redacted here.
     pub fn record_redacted(&mut self, requests: Vec<Redacted>) -> Vec<Result<Receipt, Error>> {
-        self.keep(requests, Policy::complete)
+        self.keep(requests, Policy::complete, Door::Records)
     }
 
     /// Redact, validate, append, sync, apply.
-    fn keep<R>(&mut self, requests: Vec<R>, redact: fn(&Policy, R) -> Redacted) -> Vec<Result<Receipt, Error>> {
+    fn keep<R>(
+        &mut self,
+        requests: Vec<R>,
+        redact: fn(&Policy, R) -> Redacted,
+        door: Door,
+    ) -> Vec<Result<Receipt, Error>> {
         // An index that was moved away is no longer the home's.
         let mut index = self.index.take().filter(|index| !index.has_moved());
         let redacted = requests.into_iter().map(|request| redact(&self.policy, request));
-        let mut validated: Vec<_> = redacted.map(|request| self.validate(request, &mut index)).collect();
+        let validate = |request: Redacted| match door.takes(&request.request().record) {
+            Ok(()) => self.validate(request, &mut index),
+            Err(invalid) => Validated::Refused(invalid.into()),
+        };
+        let mut validated: Vec<_> = redacted.map(validate).collect();
         mark_repeats(&mut validated);
         let jsons: Vec<&[u8]> = validated.iter().filter_map(Validated::json).collect();
         if !jsons.is_empty() {

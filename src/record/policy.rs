@@ -35,6 +35,14 @@ impl Policy {
         Redacted(request)
     }
 
+    /// As [`Policy::redact`], but it still says who it is by.
+    pub(super) fn redact_verdict(&self, request: Request) -> Redacted {
+        let origin = request.provenance.origin.or(self.sources.process.origin);
+        let Redacted(mut request) = self.redact(request);
+        request.provenance.origin = origin;
+        Redacted(request)
+    }
+
     /// `request`, which passed redaction before, with its provenance complete, and that redacted.
     pub(super) fn complete(&self, Redacted(mut request): Redacted) -> Redacted {
         request.provenance = self.sources.completed(request.provenance);

@@ -23,6 +23,9 @@ pub struct Receipt {
     pub created_at: Timestamp,
     /// Whether the key was recorded before, and this is that record.
     pub duplicate: bool,
+    /// The first record of the rule that was recorded again. Then this is the verdict that says so, and no rule was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again_of: Option<RecordId>,
     /// Whether that record was retracted or erased since. Then nothing was recorded, and nothing is applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Presence>,

@@ -113,6 +113,7 @@ pub(super) fn kind_number(kind: Kind) -> i64 {
         Kind::Observation => 3,
         Kind::Heuristic => 4,
         Kind::Experiment => 5,
+        Kind::Verdict => 6,
     }
 }
 

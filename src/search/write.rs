@@ -37,7 +37,7 @@ impl Doc<'_> {
         match self.record {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => Some(&it.domain),
             Record::Heuristic(it) => Some(&it.domain),
-            Record::Experiment(_) => None,
+            Record::Experiment(_) | Record::Verdict(_) => None,
         }
         .map(|domain| domain.trim())
         .filter(|domain| !domain.is_empty())
@@ -47,7 +47,7 @@ impl Doc<'_> {
     fn tags(&self) -> impl Iterator<Item = &str> {
         let tags = match self.record {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => it.tags.as_str(),
-            Record::Heuristic(_) | Record::Experiment(_) => "",
+            Record::Heuristic(_) | Record::Experiment(_) | Record::Verdict(_) => "",
         };
         tags.split(',').map(str::trim).filter(|tag| !tag.is_empty())
     }
@@ -56,7 +56,17 @@ impl Doc<'_> {
 /// The fields that are the body of a record of `kind`, in order.
 pub(super) fn body_fields(kind: Kind) -> impl Iterator<Item = Field> {
     let is_body = |field: &Field| {
-        !matches!(field, Field::Title | Field::Rule | Field::Name | Field::Severity | Field::Confidence | Field::Source)
+        !matches!(
+            field,
+            Field::Title
+                | Field::Rule
+                | Field::Name
+                | Field::Severity
+                | Field::Confidence
+                | Field::Source
+                | Field::Verdict
+                | Field::Of
+        )
     };
     fields_of(kind).map(|spec| spec.field).filter(is_body)
 }
@@ -181,7 +191,7 @@ impl<'t> Writer<'t> {
         let agent = self.name(Name::Agent, provenance.agent.as_deref())?;
         let severity = match record {
             Record::Failure(_) | Record::Success(_) | Record::Observation(_) => Some(record.severity().get()),
-            Record::Heuristic(_) | Record::Experiment(_) => None,
+            Record::Heuristic(_) | Record::Experiment(_) | Record::Verdict(_) => None,
         };
         let origin = provenance.origin.map(origin_number);
         let kind = kind_number(record.kind());

@@ -4,7 +4,7 @@
 
 use crate::journal::Synced;
 use crate::model::position::Position;
-use crate::model::{FileImage, Intent, RecordPath};
+use crate::model::{FileImage, Intent, Record, RecordId, RecordPath};
 use crate::page;
 use crate::target::files::{self, Applier};
 use crate::target::rows::Rows;
@@ -29,7 +29,8 @@ impl Target for Pages<'_, '_> {
     }
 
     fn apply(&mut self, batch: &mut Batch<'_>, _synced: &Synced<Position>) -> Result<(), Error> {
-        batch.pages = self.render(domain_folders(&batch.intents))?;
+        let folders = folders_showing(&batch.intents, self.rows)?;
+        batch.pages = self.render(folders.iter().map(String::as_str))?;
         Ok(())
     }
 
@@ -70,7 +71,31 @@ impl Pages<'_, '_> {
     }
 }
 
-/// The folders of the domains whose pages show any of `intents`.
+/// The folders of the domains whose pages show any of `intents`: those of the rules, and of the rules that the verdicts are
+/// about, as far as `rows` knows them. The index must be open if there is a verdict.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn folders_showing(intents: &[Intent], rows: &dyn Rows) -> Result<Vec<String>, Error> {
+    let mut folders: Vec<String> = domain_folders(intents).map(str::to_owned).collect();
+    for intent in intents {
+        if let Record::Verdict(verdict) = &intent.record {
+            folders.extend(folder_of(verdict.of, rows)?);
+        }
+    }
+    Ok(folders)
+}
+
+/// The folder of the domain of the rule `id`, as far as `rows` knows it.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn folder_of(id: RecordId, rows: &dyn Rows) -> Result<Option<String>, Error> {
+    let known = rows.find(id)?;
+    Ok(known.and_then(|known| RecordPath(&known.path).domain_folder().map(str::to_owned)))
+}
+
+/// The folders of the domains of the rules among `intents`.
 pub fn domain_folders(intents: &[Intent]) -> impl Iterator<Item = &str> {
     intents.iter().filter_map(|intent| RecordPath(intent.path()).domain_folder())
 }

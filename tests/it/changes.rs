@@ -721,7 +721,7 @@ proptest! {
 }
 
 #[test]
-fn a_running_worker_applies_operations_as_they_come_and_waits_for_a_locked_index() {
+fn a_running_worker_applies_operations_as_they_come_and_waits_for_no_lock_of_the_index() {
     let home = TestHome::new();
     let receipt = home.record("failure", "before the worker");
     home.flush();
@@ -733,18 +733,85 @@ fn a_running_worker_applies_operations_as_they_come_and_waits_for_a_locked_index
         (page().contains("amended") && page().contains("elsewhere")).then_some(())
     });
     worker.wait_until_committed(&home);
-    // What comes while the index is locked waits for it, and nothing of it is lost.
+    // What comes while the index is locked goes to files and git, and so does what was recorded behind it.
     let mut writer = home.index();
     let lock = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("free");
     put(&home, &[subject.retract(9)]);
     let late = home.record("success", "recorded meanwhile");
+    wait_for("the retraction", || (!home.join(&subject.path).exists()).then_some(()));
+    worker.wait_until_committed(&home);
+    assert!(!in_git(&home, &subject.path) && in_git(&home, &late.path));
     lock.rollback().expect("it can be let go");
     drop(writer);
-    wait_for("the retraction", || (!home.join(&subject.path).exists()).then_some(()));
     assert_eq!(worker.stop(rustix::process::Signal::TERM).code(), Some(0));
     assert_eq!(seen(&home, &subject), Seen { presence: Some(Presence::Retracted), record: None });
     let _ = Subject::of(&home, &late);
     assert_agree(&home);
+}
+
+fn in_git(home: &TestHome, path: &str) -> bool {
+    home.git(["cat-file", "-e", &format!("{}:{path}", home.history())]).run().code() == Some(0)
+}
+
+/// A locked index delays rows and domains' pages, never commits: of operations as little as of records.
+#[test]
+fn operations_are_committed_beside_a_locked_index_and_their_rows_follow() {
+    for restarted in [false, true] {
+        let home = TestHome::new();
+        let receipts = home.record_each("before the lock");
+        let rules = ["first", "second"].map(|rule| home.record("heuristic", rule));
+        home.flush();
+        let kinds: Vec<_> = receipts.iter().map(|receipt| Subject::of(&home, receipt)).collect();
+        let rules = rules.each_ref().map(|receipt| Subject::of(&home, receipt));
+        put(&home, &[kinds[0].retract(2)]);
+        home.flush();
+        let page = "memory/heuristics/rules-of-thumb/README.md";
+        let page_before = fs::read(home.join(page)).expect("it is rendered");
+        let mut writer = home.index();
+        let lock = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("free");
+        put(&home, &[kinds[0].restore(3), kinds[1].amend(2, "title", "amended"), kinds[2].retract(2)]);
+        put(&home, &[rules[0].amend(2, "rule", "amended rule"), rules[1].retract(2), kinds[3].retract(2)]);
+        put(&home, &[kinds[1].amend(2, "domain", "elsewhere"), kinds[2].amend(3, "title", "void")]);
+        let late = home.record("success", "recorded behind them");
+        let impatient = ["flush", "--set", "worker.index_wait_ms=1"];
+        let _ = home.cmd(impatient).ok();
+        assert_eq!(home.status()["pending"]["records"], 0, "all of it is in git");
+        assert_ne!(home.status()["rows_lag"]["records"], 0, "their rows lag");
+        assert!(in_git(&home, &late.path) && in_git(&home, &kinds[0].path) && !in_git(&home, &kinds[2].path));
+        assert_eq!(fs::read(home.join(page)).expect("it is there"), page_before, "a page shows rows: it follows them");
+        if restarted {
+            let _ = home.record("success", "a second batch");
+            let _ = home.cmd(impatient).ok();
+        }
+        lock.rollback().expect("it can be let go");
+        drop(writer);
+        match restarted {
+            false => home.flush(),
+            true => drop(home.recover()),
+        }
+        let shown = |subject: &Subject| seen(&home, subject).record.map(|record| record.headline().to_owned());
+        assert_eq!(shown(&kinds[0]).as_deref(), Some(kinds[0].request.record.headline()));
+        assert_eq!(shown(&kinds[1]).as_deref(), Some("amended"));
+        assert_eq!((shown(&kinds[2]), shown(&kinds[3]), shown(&rules[1])), (None, None, None));
+        assert_eq!(shown(&rules[0]).as_deref(), Some("amended rule"));
+        let text = fs::read_to_string(home.join(page)).expect("it is rendered");
+        assert!(text.contains("amended rule") && !text.contains("second"), "{text}");
+        let committed = home.git(["show", &format!("{}:{page}", home.history())]).ok();
+        assert_eq!(committed.stdout, text, "the page in git");
+        assert_agree(&home);
+        // The last rule goes, and with it the page, in git too.
+        let mut writer = home.index();
+        let lock = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("free");
+        put(&home, &[rules[0].retract(9)]);
+        let _ = home.cmd(impatient).ok();
+        assert!(in_git(&home, page) && !in_git(&home, &rules[0].path));
+        lock.rollback().expect("it can be let go");
+        drop(writer);
+        home.flush();
+        assert!(!in_git(&home, page) && !home.join(page).exists(), "a page without a record");
+        assert_agree(&home);
+        home.recover_fully();
+    }
 }
 
 /// A power cut leaves the index of a while ago, stale and empty files, and the history as it is: the journal, or the audit where

@@ -27,6 +27,7 @@ mod hostile;
 mod identity;
 mod known;
 mod manual;
+mod mcp;
 mod output;
 #[cfg(target_os = "linux")]
 mod pack;
@@ -52,3 +53,4 @@ mod terminal;
 mod trust;
 mod turn;
 mod user_git;
+mod verdicts;

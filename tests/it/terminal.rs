@@ -24,7 +24,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Runs `command` at a terminal.
-    fn run(command: Command) -> Terminal {
+    pub fn run(command: Command) -> Terminal {
         Terminal::run_but(command, |_| ())
     }
 

@@ -46,7 +46,8 @@ flat domain
 flat rule
 flat source
 
-record "$explanation" heuristic --domain="$domain" --rule="$rule" --explanation=- \
+# The framework keeps each one.
+record "$explanation" heuristic --new --domain="$domain" --rule="$rule" --explanation=- \
     --source="${source:-observation}" --confidence="$confidence"
 say_row
 say 'Appended to: %s\n' "$home/$path"

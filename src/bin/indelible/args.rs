@@ -9,8 +9,11 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
+use crate::mcp_args::McpCommands;
 use crate::reading::args;
+pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,7 +81,7 @@ impl Command {
     /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
     /// error would record the same again.
     pub fn records(&self) -> bool {
-        matches!(self, Command::Record { .. } | Command::Hook(_))
+        matches!(self, Command::Record { .. } | Command::Verdict(_) | Command::Hook(_))
     }
 }
 
@@ -230,6 +233,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)
     ///
     /// The first of these that is given is answered: --validate, --health-check, --context, --golden-rules, --decisions,
@@ -256,6 +261,8 @@ pub enum Command {
         #[command(subcommand)]
         what: HooksCommand,
     },
+    #[command(flatten)]
+    Mcp(McpCommands),
     /// Run 200 recorders, a worker and crashes in a temporary home, then check that nothing was lost
     #[command(after_help = "Example:\n  indelible demo --keep")]
     Demo {
@@ -368,69 +375,12 @@ pub enum ConfigCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum ServiceCommand {
-    /// Install the service for this home and start it (safe to repeat)
-    ///
-    /// It is a systemd user unit on Linux, or an autostart entry of the desktop without systemd; a launchd agent on macOS; a
-    /// batch file in the Startup folder on Windows. A file that indelible did not write is never overwritten. To run the
-    /// worker before you log in and after you log out, run `loginctl enable-linger` once.
-    #[command(after_help = "Example:\n  indelible service install\n  indelible service install --home ~/notes --print")]
-    Install {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-        /// Show the file and change nothing
-        #[arg(long)]
-        print: bool,
-    },
-    /// Stop the service of this home and remove it (safe to repeat)
-    #[command(after_help = "Example:\n  indelible service uninstall")]
-    Uninstall {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-    /// Show whether the service is installed, enabled and running, and which process has the worker's lock
-    #[command(after_help = "Example:\n  indelible service status --json | jq .running")]
-    Status {
-        /// The service manager [default: this system's]
-        #[arg(long, value_enum, value_name = "MANAGER")]
-        manager: Option<ManagerName>,
-    },
-}
-
-/// A service manager, or what a system has in place of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ManagerName {
-    /// systemd's user manager
-    Systemd,
-    /// launchd of macOS
-    Launchd,
-    /// The desktop's autostart folder
-    Xdg,
-    /// The Startup folder of Windows
-    Startup,
-}
-
-impl std::fmt::Display for ManagerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ManagerName::Systemd => "systemd",
-            ManagerName::Launchd => "launchd",
-            ManagerName::Xdg => "xdg",
-            ManagerName::Startup => "startup",
-        })
-    }
-}
-
 #[derive(Debug, ClapArgs)]
 pub struct HookArgs {
     /// The host that sends it: claude, codex, gemini, cursor or opencode [default: detected from the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Only show what the event would record (on stderr) and tell (on stdout); record and count nothing
+    /// Only show on stderr what the event would record, and what its agent would be told; record and count nothing
     #[arg(long, visible_alias = "explain")]
     pub dry_run: bool,
     /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it

@@ -31,11 +31,14 @@ pub struct FieldArgs {
     pub given: BTreeMap<Field, OsString>,
     /// The key, if one was given.
     pub key: Option<OsString>,
+    /// Whether a rule that is there already is recorded once more.
+    pub new: bool,
 }
 
 const BATCH: &str = "batch";
 const QUIET: &str = "quiet";
 const KEY: &str = "key";
+const NEW: &str = "new";
 
 /// What a kind is, in a line, and an example.
 fn described(kind: Kind) -> (&'static str, &'static str) {
@@ -47,6 +50,8 @@ fn described(kind: Kind) -> (&'static str, &'static str) {
         Kind::Observation => ("Something noticed", "--title 'Tests are slower on Mondays' --domain ci"),
         Kind::Heuristic => ("A rule of thumb", "--domain git --rule 'Never rebase a shared branch' --confidence high"),
         Kind::Experiment => ("An experiment under way", "--name 'Smaller batches' --hypothesis 'Latency halves'"),
+        // Commands of their own give verdicts.
+        Kind::Verdict => ("What became of a record", ""),
     }
 }
 
@@ -62,12 +67,17 @@ fn command_of(kind: Kind) -> Command {
         }
     };
     let key = Arg::new(KEY).long(KEY).allow_hyphen_values(true).value_parser(value_parser!(OsString));
+    let new = Arg::new(NEW).long(NEW).action(ArgAction::SetTrue);
+    let new =
+        new.help("Record it even if the same rule is there already, which otherwise is a verdict that it came again");
+    let new = (kind == Kind::Heuristic).then_some(new);
     Command::new(kind.name())
         .about(about)
         .after_help(format!("Example:\n  indelible record {kind} {example}"))
         .args(fields_of(kind).map(flag))
         .args(PROVENANCE.iter().map(flag))
         .arg(key.help("A name that you choose: a repeat with the same key is the same record"))
+        .args(new)
 }
 
 /// What a shell offers for a field.
@@ -105,7 +115,8 @@ impl FromArgMatches for RecordCommand {
         let given = |name: &str| matches.get_one::<OsString>(name).cloned();
         let fields =
             fields_of(kind).chain(&PROVENANCE).filter_map(|spec| Some((spec.field, given(spec.name)?))).collect();
-        Ok(RecordCommand::One(FieldArgs { kind, given: fields, key: given(KEY) }))
+        let new = kind == Kind::Heuristic && matches.get_flag(NEW);
+        Ok(RecordCommand::One(FieldArgs { kind, given: fields, key: given(KEY), new }))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -134,7 +145,7 @@ impl Subcommand for RecordCommand {
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",
             );
-        command.subcommands(Kind::ALL.map(command_of)).subcommand(batch)
+        command.subcommands(Kind::LEARNED.map(command_of)).subcommand(batch)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -142,6 +153,6 @@ impl Subcommand for RecordCommand {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == BATCH || name.parse::<Kind>().is_ok()
+        name == BATCH || name.parse().is_ok_and(|kind| Kind::LEARNED.contains(&kind))
     }
 }

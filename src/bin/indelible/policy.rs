@@ -52,14 +52,44 @@ pub fn of_hook(settings: &Settings, redaction: Redaction) -> Policy {
     Policy { redaction, sources: settings.sources(Provenance::default(), project_ids()), index_wait: None }
 }
 
+/// The policy of the tool `record` of `mcp`: redacted as hooks are, by an agent. `client` is what its host calls itself.
+///
+/// # Errors
+/// Exit 78 for an invalid pattern of secrets.
+pub fn of_mcp(settings: &Settings, client: Option<&str>) -> Result<Policy, Failure> {
+    let ids = project_ids();
+    let cwd = std::env::current_dir().ok();
+    let process = Provenance {
+        origin: Some(Origin::Agent),
+        agent: client.map(str::to_owned),
+        ..cwd.as_deref().map(|cwd| of_folder(cwd, ids.as_deref())).unwrap_or_default()
+    };
+    let sources = settings.sources(process.fitting(), ids);
+    let index_wait = Some(milliseconds(settings.record.index_wait_ms));
+    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait })
+}
+
+/// The provenance of what this process records.
+pub fn of_this_process() -> Provenance {
+    of_process(project_ids().as_deref())
+}
+
+/// Whether a person runs this process: at a terminal, which no agent opened.
+pub fn is_person() -> bool {
+    agent().is_none() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// The agent that runs this process, by the variable that it sets.
+fn agent() -> Option<&'static str> {
+    AGENTS.iter().find(|(variable, _)| std::env::var_os(variable).is_some()).map(|(_, name)| *name)
+}
+
 /// The provenance of what this process records. A process at a terminal that no agent opened is a person's.
 fn of_process(project_ids: Option<&Path>) -> Provenance {
-    let agent = AGENTS.iter().find(|(variable, _)| std::env::var_os(variable).is_some());
-    let is_person = agent.is_none() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let cwd = std::env::current_dir().ok();
     Provenance {
-        origin: Some(if is_person { Origin::Person } else { Origin::Agent }),
-        agent: agent.map(|(_, name)| (*name).to_owned()),
+        origin: Some(if is_person() { Origin::Person } else { Origin::Agent }),
+        agent: agent().map(str::to_owned),
         ..cwd.as_deref().map(|cwd| of_folder(cwd, project_ids)).unwrap_or_default()
     }
 }

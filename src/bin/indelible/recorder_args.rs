@@ -12,7 +12,7 @@ use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
 
 /// Flags without a value.
-const SWITCHES: [&str; 3] = ["--json", "--dry-run", "--installed"];
+const SWITCHES: [&str; 4] = ["--json", "--dry-run", "--installed", "--new"];
 
 /// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
@@ -104,10 +104,11 @@ impl Line {
     }
 
     fn record(mut self, kind: &str) -> Option<Args> {
-        let kind: Kind = kind.parse().ok()?;
+        let kind: Kind = kind.parse().ok().filter(|kind| Kind::LEARNED.contains(kind))?;
         let fields = fields_of(kind).chain(&PROVENANCE);
         let given = fields.filter_map(|spec| Some((spec.field, self.take_field(spec.name)?))).collect();
-        let what = RecordCommand::One(FieldArgs { kind, given, key: self.take("--key") });
+        let new = kind == Kind::Heuristic && self.switch("--new");
+        let what = RecordCommand::One(FieldArgs { kind, given, key: self.take("--key"), new });
         self.args(Command::Record { what, redact: false })
     }
 

@@ -234,6 +234,11 @@ fn stop_event(process: u32) -> Vec<u16> {
 /// The event of this process, once it listens.
 static STOP: OnceLock<OwnedHandle> = OnceLock::new();
 
+/// Nothing: a process keeps the number of the one that started it, and another may get that number.
+pub fn parent() -> Option<u32> {
+    None
+}
+
 /// Whether a process that ended with `status` was ended from outside, as [`Child::kill`] does it. For indelible's own
 /// processes, those that record: they never end in this way themselves.
 pub fn was_killed(status: ExitStatus) -> bool {

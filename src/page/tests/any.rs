@@ -37,6 +37,11 @@ fn records() -> impl Strategy<Value = Record> {
         (nasty(), nasty(), nasty(), nasty()).prop_map(|(name, hypothesis, success_criteria, failure_criteria)| {
             Experiment { name, hypothesis, success_criteria, failure_criteria }
         });
+    let rulings = proptest::sample::select(&Ruling::ALL);
+    let verdict = (rulings, any::<u128>(), nasty()).prop_map(|(verdict, of, because)| {
+        let of = RecordId(uuid::Uuid::from_u128(of));
+        Verdict { verdict, of, because }
+    });
     prop_oneof![
         3 => (learning, 0..3).prop_map(|(it, kind)| match kind {
             0 => Record::Failure(it),
@@ -45,6 +50,7 @@ fn records() -> impl Strategy<Value = Record> {
         }),
         1 => heuristic.prop_map(Record::Heuristic),
         1 => experiment.prop_map(Record::Experiment),
+        1 => verdict.prop_map(Record::Verdict),
     ]
 }
 
@@ -108,8 +114,8 @@ proptest! {
         let fields = serde_json::to_value(&record).unwrap();
         for (name, value) in fields.as_object().unwrap() {
             let found = match name.as_str() {
-                "summary" | "explanation" | "hypothesis" if front.get("body").is_some() => &front["body"],
-                "summary" | "explanation" | "hypothesis" => continue,
+                "summary" | "explanation" | "hypothesis" | "because" if front.get("body").is_some() => &front["body"],
+                "summary" | "explanation" | "hypothesis" | "because" => continue,
                 "tags" if front.get("tags_exact").is_some() => &front["tags_exact"],
                 "tags" => {
                     let items: Vec<_> = front["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
@@ -156,12 +162,16 @@ proptest! {
     fn a_domain_page_shows_each_heuristic_once(rules in proptest::collection::vec((nasty(), nasty(), nasty()), 0..6)) {
         let entries: Vec<_> = rules.into_iter().zip(0_u128..).map(|((rule, explanation, source), nth)| PageEntry {
             id: RecordId(Uuid::from_u128(nth)),
-            rule,
+            // No two of them are the same rule.
+            rule: format!("{nth} {rule}"),
             explanation,
             source,
             confidence: 0.5,
             created_at: at(),
             path: format!("memory/heuristics/d/2026/03/04/r-{nth:08x}.md"),
+            given: Vec::new(),
+            validated_elsewhere: 0,
+            violated_elsewhere: 0,
         }).collect();
         let page = domain_page("d\n## x", entries.iter().cloned());
         prop_assert_eq!(&page, &domain_page("d\n## x", entries.iter().cloned()));
@@ -172,7 +182,7 @@ proptest! {
             prop_assert!(line.starts_with(&start));
         }
         prop_assert_eq!(page.lines().filter(|line| line.starts_with("##")).count(), entries.len());
-        let ours = ["> ", "- **", "[The record](", "## H-", "# Heuristics: "];
+        let ours = ["> ", "- **", "[The record](", "and recorded again: [", "## H-", "# Heuristics: "];
         for line in page.lines().skip(1).filter(|line| !matches!(*line, "" | ">") && !line.ends_with(" heuristics.") && *line != "1 heuristic.") {
             prop_assert!(ours.iter().any(|start| line.starts_with(start)), "{:?}", line);
             let data = line.trim_start_matches(['>', ' ', '#']);
@@ -199,9 +209,13 @@ fn large_pages_take_no_time_to_speak_of() {
         confidence: 0.7,
         created_at: at(),
         path: "memory/heuristics/fs/2026/03/04/sync-778899aa.md".into(),
+        given: Vec::new(),
+        validated_elsewhere: 0,
+        violated_elsewhere: 0,
     };
     let rendering = std::time::Instant::now();
-    let page = domain_page("fs", std::iter::repeat_n(entry, 10_000));
+    let entries = (0..10_000).map(|nth| PageEntry { rule: format!("{nth} {}", entry.rule), ..entry.clone() });
+    let page = domain_page("fs", entries);
     println!("rendered {} bytes in {:?}", page.len(), rendering.elapsed());
     assert!(is_unedited(&page));
     println!("all in {:?}", started.elapsed());

@@ -12,7 +12,7 @@ use super::*;
 use crate::model::text;
 use crate::model::{
     Confidence, Experiment, Field, FileImage, Heuristic, HomeId, Kind, Learning, Level, Origin, PROVENANCE, Provenance,
-    Record, RecordPath, Severity, check_path,
+    Record, RecordPath, Ruling, Severity, Verdict, check_path,
 };
 
 fn id() -> RecordId {
@@ -231,7 +231,7 @@ name: "Batch the commits"
 
 #[test]
 fn golden_domain_page() {
-    let wanted = r#"<!-- indelible renders this page from its heuristics and sets edits by hand aside; edit their own files. crc32c:327ab445 -->
+    let wanted = r#"<!-- indelible renders this page from its heuristics and sets edits by hand aside; edit their own files. crc32c:25437deb -->
 
 # Heuristics: C++
 
@@ -252,7 +252,7 @@ fn golden_domain_page() {
 
 ## H-778899aa: Plain
 
-- **Confidence**: 1.0
+- **Confidence**: 0.5
 - **Source**: auto
 - **Created**: 2026-03-04 05:06:07 UTC
 
@@ -266,12 +266,15 @@ fn golden_domain_page() {
         confidence: 0.85,
         created_at: at(),
         path: "memory/heuristics/c-634e16/2026/03/04/never-778899aa.md".into(),
+        given: Vec::new(),
+        validated_elsewhere: 0,
+        violated_elsewhere: 0,
     };
     let second = PageEntry {
         rule: "Plain".into(),
         explanation: String::new(),
         source: "auto".into(),
-        confidence: 1.0,
+        confidence: 0.5,
         path: "memory/heuristics/old one.md".into(),
         ..first.clone()
     };

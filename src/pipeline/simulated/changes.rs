@@ -36,7 +36,7 @@ impl Made {
 }
 
 /// A record as a process sees it, with what is pending.
-struct View {
+pub(super) struct View {
     id: RecordId,
     path: String,
     /// The last page that it has or had.
@@ -47,6 +47,11 @@ struct View {
 }
 
 impl View {
+    /// Where its page is, or was.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn lay(&mut self, op: &Op) {
         self.greatest = self.greatest.max(op.revision());
         let state = |change: &Change, state| Some(StateFile::of_change(change, state).text().into_bytes());
@@ -88,7 +93,7 @@ impl View {
     }
 
     /// The next operation on the record.
-    fn op(&self, dice: &mut Dice) -> Op {
+    pub(super) fn op(&self, dice: &mut Dice) -> Op {
         match (&self.current.page, dice.below(6)) {
             (None, 0) => Op::Retract(self.change(dice)),
             (None, _) => Op::Restore(self.change(dice)),
@@ -149,7 +154,7 @@ impl Stage<'_> {
     }
 
     /// A record with what is pending; `None` if no record was acknowledged yet.
-    fn view(self, dice: &mut Dice) -> Result<Option<View>, Error> {
+    pub(super) fn view(self, dice: &mut Dice) -> Result<Option<View>, Error> {
         let world = self.world();
         // Ordered by path, since those that were acknowledged when the power went have no order.
         let mut promised: Vec<_> = world.promised.iter().map(|it| (it.files[0].path.clone(), it.id)).collect();

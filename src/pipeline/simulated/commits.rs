@@ -70,6 +70,13 @@ impl History {
         has_changed
     }
 
+    /// How many of the versions are joins of two operations: those have an id that is derived from the two.
+    pub(super) fn joins(&self) -> usize {
+        let revisions =
+            self.versions.iter().flat_map(|(path, versions)| versions.iter().filter_map(|it| revision_in(path, it)));
+        revisions.filter(|revision| revision.op.get_version_num() == 5).count()
+    }
+
     /// Asserts that what an operation puts at `path` is not older than what was ever there.
     fn check_revision(&self, path: &str, bytes: &[u8]) {
         let revision = revision_in(path, bytes);

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Firsts, Life, Tally, World, check, lock, open, read};
+use super::tally::Tally;
+use super::{Firsts, Life, World, check, lock, open, read};
 use crate::home::Home;
 use crate::journal::{Reader, Records};
 use crate::model::path::state_file;
@@ -150,6 +151,7 @@ impl Life<'_> {
         assert!(edited.is_none(), "a page was taken for edited: {contents:?}");
         count(&mut self.tally, &world, &home, &contents);
     }
+
     /// Asserts that `files`, which no committed record has, are those of refused records, or pages without a record.
     fn look_at_others(&self, world: &World, files: BTreeMap<String, Vec<u8>>) {
         for (path, bytes) in files {
@@ -171,6 +173,7 @@ fn count(tally: &mut Tally, world: &World, home: &Home, contents: &Contents) {
     tally.segments = home.journal().newest().map_or(0, |number| number.0);
     let acknowledged = world.made.iter().filter(|made| made.acknowledged.is_some());
     tally.changed = acknowledged.count() as u64;
+    tally.joined = world.history.joins() as u64;
     tally.acknowledged = world.promised.len() as u64;
     tally.edited = world.edits.values().filter(|edit| edit.durable).count() as u64;
 }

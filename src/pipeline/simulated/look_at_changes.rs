@@ -7,6 +7,9 @@
 //! 3. An amendment has no effect only if a retraction raced it.
 //! 4. The history has every revision, in order: it never goes back (`commits` checks that).
 //! 5. What cannot be applied is in quarantine.
+//!
+//! An operation that was joined with another is passed, and its segment may be gone, while the join waits in the journal.
+//! So before a recovery an operation is kept if something later in the journal carries all that it changed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,9 +19,29 @@ use crate::fs::simulated::Disk;
 use crate::home::Home;
 use crate::journal::Records;
 use crate::model::path::state_file;
-use crate::model::{Intent, Op, RecordId, RecordPath, Revision};
+use crate::model::{Amendment, Intent, Op, RecordPath, Revision};
 use crate::page::{self, Parsed, Presence, StateFile};
 use crate::quarantine::Contents;
+
+/// Whether `op`, which the journal has, carries what `made` changed.
+fn carries(op: &Op, made: &Op) -> bool {
+    match (op, made) {
+        _ if op.of() != made.of() => false,
+        (Op::Amend(later), Op::Amend(made)) => own_fields(made).all(|(name, revision)| {
+            later.record.amended.as_ref().is_some_and(|later| later.fields.get(name) >= Some(revision))
+        }),
+        (Op::Retract(later) | Op::Restore(later), Op::Retract(made) | Op::Restore(made)) => {
+            later.revision >= made.revision
+        }
+        _ => false,
+    }
+}
+
+/// The fields that an amendment changed, with its revision.
+fn own_fields(Amendment { record, .. }: &Amendment) -> impl Iterator<Item = (&String, &Revision)> {
+    let amended = record.amended.as_ref().expect("an amendment says so");
+    amended.fields.iter().filter(|(_, revision)| **revision == amended.revision)
+}
 
 /// What the history has of a record.
 struct Committed<'w> {
@@ -63,8 +86,7 @@ impl Committed<'_> {
     fn has(&self, made: &Made) -> bool {
         match &made.op {
             Op::Amend(amendment) => {
-                let amended = amendment.record.amended.as_ref().expect("an amendment says so");
-                let mut own = amended.fields.iter().filter(|(_, revision)| **revision == amended.revision);
+                let mut own = own_fields(amendment);
                 own.all(|(name, revision)| self.last.fields.get(name) >= Some(revision)) || self.raced(made)
             }
             op => self.state.as_ref().is_some_and(|state| state.revision >= op.revision()),
@@ -204,16 +226,17 @@ impl Life<'_> {
         files: &BTreeMap<String, Vec<u8>>,
         sync_failed: bool,
     ) {
-        let mut revisions: HashSet<(RecordId, Revision)> = HashSet::new();
+        let mut ops = Vec::new();
         let mut records = Records::from_start(home.journal()).expect("readable");
         while let Some(logged) = records.as_mut().and_then(|records| records.next_op().expect("readable")) {
-            revisions.insert((logged.op.of(), logged.op.revision()));
+            ops.push(logged.op);
         }
         let changed = world.changed();
         let of = |id| changed.iter().find(|committed| committed.first.id == id);
         for made in world.made.iter().filter(|made| made.acknowledged.is_some()) {
             let (id, revision) = (made.op.of(), made.op.revision());
-            let is_kept = revisions.contains(&(id, revision)) || of(id).is_some_and(|committed| committed.has(made));
+            let is_logged = ops.iter().any(|op| carries(op, &made.op));
+            let is_kept = is_logged || of(id).is_some_and(|committed| committed.has(made));
             assert!(is_kept, "{} of {id} was acknowledged and is lost: {revision}", made.op.name());
         }
         for committed in changed.iter().filter(|_| !sync_failed) {
@@ -222,7 +245,7 @@ impl Life<'_> {
             let presence = committed.state.as_ref().map(|state| state.revision);
             let latest = presence.max(Some(committed.content())).expect("it has one");
             // A later operation may be half applied.
-            let is_kept = |wanted| revisions.iter().any(|(of, revision)| *of == id && *revision >= wanted);
+            let is_kept = |wanted| ops.iter().any(|op| op.of() == id && op.revision() >= wanted);
             assert!(is_current || is_kept(latest), "{path} is not at {latest}, and the journal has not that");
             let state = files.get(&state_file(id)) == world.history.tree.get(&state_file(id));
             assert!(state || presence.is_none_or(is_kept), "the state file of {path} is lost");

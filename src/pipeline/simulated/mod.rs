@@ -17,6 +17,7 @@
 //! no record, no revision, no file and no row is lost by the journal, by a watermark, or by the removal of a segment,
 //! and that files, rows, history and state files come to the same revision of each record (see `look_at_changes`).
 
+mod as_git;
 mod changes;
 mod commits;
 mod look;
@@ -24,6 +25,7 @@ mod look_at_changes;
 mod processes;
 mod restore;
 mod rows;
+mod tally;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -48,6 +50,7 @@ use crate::recover::Scope;
 
 use processes::Process;
 use restore::Backup;
+use tally::Tally;
 use world::World;
 
 /// The first intent of each id, in the journal's order.
@@ -85,14 +88,16 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
 }
 
 /// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
-/// earlier revisions, files and keys of records that were refused after their commit. 106 is one of few that lose a row if a segment is removed before its rows are inserted.
+/// earlier revisions, files and keys of records that were refused after their commit, a watermark that a second recovery moved
+/// on. In 701773 the check was wrong, which missed an amendment in a join that was pending. 106 is one of few that lose a
+/// row if a segment is removed before its rows are inserted.
 #[test]
 fn schedules_that_failed_once_hold() {
     let real = Real::new();
-    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384] {
+    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384, 801_154] {
         live(seed, Ops::Records, &real);
     }
-    for seed in [371, 419, 701_183] {
+    for seed in [371, 419, 701_183, 701_773, 702_297, 801_439] {
         live(seed, Ops::All, &real);
     }
 }
@@ -106,42 +111,6 @@ fn a_seed_gives_the_same_schedule_again() {
         let differing = calls.iter().zip(&calls_again).find(|(once, again)| once != again);
         assert_eq!(differing, None, "seed {seed} gave two schedules");
         assert_eq!(once, again, "seed {seed} gave two schedules");
-    }
-}
-
-/// Counts of what happened, which show how much was tested.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    cuts: u64,
-    cuts_of_recoveries: u64,
-    calls: u64,
-    failed_syncs: u64,
-    acknowledged: u64,
-    edited: u64,
-    segments: u64,
-    set_aside: u64,
-    damaged: u64,
-    /// Acknowledged operations on records.
-    changed: u64,
-    /// Operations that are joins of two.
-    joined: u64,
-    restored: u64,
-}
-
-impl Tally {
-    fn add(&mut self, other: &Tally) {
-        self.cuts += other.cuts;
-        self.cuts_of_recoveries += other.cuts_of_recoveries;
-        self.calls += other.calls;
-        self.failed_syncs += other.failed_syncs;
-        self.acknowledged += other.acknowledged;
-        self.edited += other.edited;
-        self.segments += other.segments;
-        self.set_aside += other.set_aside;
-        self.damaged += other.damaged;
-        self.changed += other.changed;
-        self.joined += other.joined;
-        self.restored += other.restored;
     }
 }
 

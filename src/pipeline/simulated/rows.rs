@@ -391,6 +391,9 @@ pub(super) fn page_entries<'r>(rows: impl Iterator<Item = &'r Row>, folder: &str
                 confidence: it.confidence.get(),
                 created_at: row.created_at,
                 path: row.path.clone(),
+                given: Vec::new(),
+                validated_elsewhere: 0,
+                violated_elsewhere: 0,
             };
             Some((it.domain.clone(), entry))
         })

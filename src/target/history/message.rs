@@ -99,6 +99,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Observation => "observations",
         Kind::Heuristic => "heuristics",
         Kind::Experiment => "experiments",
+        Kind::Verdict => "verdicts",
     }
 }
 

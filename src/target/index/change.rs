@@ -24,7 +24,7 @@ use super::insert::{RowImage, Statements, is_refusal};
 use super::marks::{cells, cells_of, marked, put_mark};
 use super::revive::insert;
 use super::schema::{Table, column_of, columns_of, migrate, table_of};
-use super::{Error, Index, framework, resolves};
+use super::{Error, Index, alike, framework, resolves, verdicts};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
@@ -47,6 +47,7 @@ impl Index {
                 return Ok(false);
             };
             let table = table_of(row.kind);
+            let about = verdicts::about(transaction, row.kind, row.number).map_err(error)?;
             let amended =
                 intent.amended.clone().unwrap_or(Amended { revision: change.revision, fields: BTreeMap::new() });
             let set = || {
@@ -61,8 +62,11 @@ impl Index {
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
                 }
                 resolves::remember(transaction, change.of, &intent.record)?;
-                remember(transaction, change.of, &amended)
+                alike::changed(transaction, change.of, &intent.record)?;
+                remember(transaction, change.of, &amended)?;
+                verdicts::changed(transaction, row.kind, change.of, about)
             };
+
             match set() {
                 Err(source) if is_refusal(&source) => Err(Error::RowRefused { id: change.of, kind: row.kind, source }),
                 set => set.map(|()| true).map_err(error),
@@ -86,8 +90,10 @@ impl Index {
                     _ => {}
                 }
                 let mut kept = None;
+                let mut about = None;
                 if let Some(row) = &row {
                     let table = table_of(row.kind);
+                    about = verdicts::about(transaction, row.kind, row.number)?;
                     kept = cells(transaction, &table, row.number)?;
                     transaction.execute(&format!("DELETE FROM {} WHERE id = ?1", table.name), [row.number])?;
                     let sql = "UPDATE records SET row_id = -row_id WHERE id = ?1";
@@ -98,6 +104,8 @@ impl Index {
                     let sql = "UPDATE marks SET kept = ?2 WHERE id = ?1";
                     transaction.execute(sql, params![mark.of.to_string(), kept])?;
                 }
+                // A verdict that is hidden does not count.
+                about.map_or(Ok(()), |rule| verdicts::settle(transaction, &rule))?;
                 Ok(true)
             };
             hide().map_err(error)
@@ -267,7 +275,8 @@ fn bring_back(
             let cells = cells_of(&kept).into_iter().filter(|(column, _)| !is_taken || column != "id").collect();
             insert(transaction, table.name, cells)?;
             let number = if is_taken { transaction.last_insert_rowid() } else { -known.number };
-            transaction.execute("UPDATE records SET row_id = ?2 WHERE id = ?1", params![id, number]).map(|_| ())
+            transaction.execute("UPDATE records SET row_id = ?2 WHERE id = ?1", params![id, number])?;
+            verdicts::changed(transaction, known.kind, mark.of, None)
         }
         // A lost index took the row's other cells with it: only the record's own content is left.
         (known, _) => {

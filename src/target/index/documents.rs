@@ -2,7 +2,8 @@
 //!
 //! 1. A row holds less than a record's file where the tables are the framework's (a summary is one line there), and where
 //!    the record is an experiment (its criteria are in the file alone). [`Document::is_whole`] says so.
-//! 2. An entry that does not make sense, in a damaged or foreign table, stands for no record.
+//! 2. A verdict is no document: nothing searches for one.
+//! 3. An entry that does not make sense, in a damaged or foreign table, stands for no record.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Statement};
@@ -39,7 +40,7 @@ pub struct Documents<'i> {
     index: &'i Index,
     is_framework: bool,
     entry: Statement<'i>,
-    /// One query for each kind, in the order of [`Kind::ALL`].
+    /// One query for each kind, in the order of [`Kind::LEARNED`].
     rows: Vec<Statement<'i>>,
 }
 
@@ -70,7 +71,7 @@ impl Index {
                 entry: self
                     .connection
                     .prepare(&format!("SELECT kind, {provenance}, {beside} FROM records WHERE id = ?1"))?,
-                rows: Kind::ALL.iter().map(row).collect::<Result<_, rusqlite::Error>>()?,
+                rows: Kind::LEARNED.iter().map(row).collect::<Result<_, rusqlite::Error>>()?,
             })
         };
         prepare().map_err(self.error("read the index"))
@@ -121,7 +122,7 @@ impl Documents<'_> {
         let mut read = || {
             let entry = self.entry.query_row([id.to_string()], |row| Ok(Entry::of(row))).optional()?;
             let Some(entry) = entry.flatten() else { return Ok(None) };
-            let Some(at) = Kind::ALL.iter().position(|kind| *kind == entry.kind) else { return Ok(None) };
+            let Some(at) = Kind::LEARNED.iter().position(|kind| *kind == entry.kind) else { return Ok(None) };
             let row = self.rows[at].query_row([entry.number], |row| content(entry.kind, row)).optional()?;
             let Some((Some(record), golden)) = row else { return Ok(None) };
             Ok(Some(Document {

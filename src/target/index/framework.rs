@@ -54,6 +54,8 @@ pub(super) fn fitted(record: &Record) -> (Record, Fitted) {
         Record::Experiment(it) => {
             Fitted { headline: replace(&mut it.name, |text| one_line(text).into_owned()), domain: None }
         }
+        // Its table is ours.
+        Record::Verdict(_) => Fitted::default(),
     };
     (row, exact)
 }
@@ -64,6 +66,7 @@ pub(super) fn restored(mut record: Record, headline: Option<String>, domain: Opt
         Record::Failure(it) | Record::Success(it) | Record::Observation(it) => (&mut it.title, Some(&mut it.domain)),
         Record::Heuristic(it) => (&mut it.rule, Some(&mut it.domain)),
         Record::Experiment(it) => (&mut it.name, None),
+        Record::Verdict(_) => return record,
     };
     *its_headline = headline.unwrap_or_else(|| std::mem::take(its_headline));
     if let (Some(domain), Some(its_domain)) = (domain, its_domain) {
@@ -135,6 +138,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing has changed then.
     pub fn update_layout(&mut self, is_adopted: bool) -> Result<(), Error> {
         let error = self.error("bring the index up to date");
+        self.fill_alike()?;
         let lacks_time = lacks_updated_at(&self.connection).map_err(&error)?;
         let is_new = is_adopted && !is_framework(&self.connection).map_err(&error)?;
         if !lacks_time && !is_new {

@@ -12,8 +12,8 @@
 use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, columns_of, is_of_the_sql, migrate};
-use super::{Error, Index, change, framework, resolves, watermark};
+use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, VERDICTS, columns_of, is_of_the_sql, migrate};
+use super::{Error, Index, alike, change, framework, resolves, verdicts, watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
@@ -151,7 +151,7 @@ pub(super) struct Statements<'t> {
     is_framework: bool,
     find: rusqlite::Statement<'t>,
     remember: rusqlite::Statement<'t>,
-    tables: [Option<rusqlite::Statement<'t>>; 3],
+    tables: [Option<rusqlite::Statement<'t>>; 4],
 }
 
 impl Table {
@@ -183,17 +183,17 @@ impl<'t> Statements<'t> {
         transaction: &'t Transaction<'t>,
         is_framework: bool,
     ) -> Result<Statements<'t>, rusqlite::Error> {
-        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?13, ?14") } else { ("", "") };
+        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?14, ?15") } else { ("", "") };
         Ok(Statements {
             transaction,
             is_framework,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
             remember: transaction.prepare(&format!(
                 "INSERT INTO records
-                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd{exact})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12{places})"
+                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd, alike{exact})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13{places})"
             ))?,
-            tables: [None, None, None],
+            tables: [None, None, None, None],
         })
     }
 
@@ -224,21 +224,22 @@ impl<'t> Statements<'t> {
         let in_table = |source| Refused { source, by_table: true };
         let (id, created_at) = (row.id.to_string(), format!("{:.3}", row.created_at));
         let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
-        let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
+        let (kind, origin, alike) = (row.record.kind().name(), origin.map(Origin::name), alike::of(row.record));
         let row_id = if self.is_framework {
             let (record, exact) = framework::fitted(row.record);
             let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(in_table)?;
             let (headline, domain) = (exact.headline, exact.domain);
             let values = params![
-                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, headline,
-                domain
+                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, alike,
+                headline, domain
             ];
             self.remember.execute(values)?;
             row_id
         } else {
             let row_id = self.insert_into_table(row).map_err(in_table)?;
-            let values =
-                params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
+            let values = params![
+                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, alike
+            ];
             self.remember.execute(values)?;
             row_id
         };
@@ -248,6 +249,7 @@ impl<'t> Statements<'t> {
         if matches!(row.record, Record::Success(it) if it.resolves.is_some()) {
             resolves::remember(self.transaction, row.id, row.record)?;
         }
+        verdicts::inserted(self.transaction, row)?;
         Ok(row_id)
     }
 
@@ -267,6 +269,13 @@ impl<'t> Statements<'t> {
                 at
             ]),
             Record::Experiment(it) => self.table(EXPERIMENTS)?.insert(params![it.name, it.hypothesis, row.path, at]),
+            Record::Verdict(it) => self.table(VERDICTS)?.insert(params![
+                row.id.to_string(),
+                it.verdict.name(),
+                it.of.to_string(),
+                it.because,
+                at
+            ]),
         }
     }
 

@@ -12,12 +12,13 @@
 //! and `indelible` are ours.
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
-//! rows, `rebuild` empties the index and refills it, `look` has the read-only connections,
-//! `read` all of a record for readers, `copy` whole copies,
+//! rows, `alike` which rules are the same one, `rebuild` empties the index and refills it, `look` has the read-only connections,
+//! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
 //! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it. Each says
 //! what a crash leaves.
 
+mod alike;
 mod change;
 mod changes;
 mod copy;
@@ -33,7 +34,9 @@ mod read;
 mod rebuild;
 mod resolves;
 mod revive;
+mod rules;
 mod schema;
+mod verdicts;
 mod watermark;
 
 use std::path::PathBuf;
@@ -51,8 +54,10 @@ pub(crate) use open::{connection, flags};
 pub use query::Known;
 pub use read::{Facts, Stored};
 pub(crate) use revive::Revived;
+pub use rules::RuleRow;
 pub use schema::SCHEMA;
 pub(crate) use schema::{RECORD_TABLES, Table, column_of, columns_of, columns_or_null};
+pub use verdicts::Judged;
 
 use crate::fs::os::Identity;
 use crate::model::{Kind, RecordId};

@@ -12,7 +12,6 @@ use super::{Error, Index, framework, resolves};
 use crate::model::{
     Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Shape, fields_of,
 };
-use crate::page::PageEntry;
 
 /// The location of a record's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,49 +39,13 @@ impl Index {
         find().map_err(self.error("look up a record in the index"))
     }
 
-    /// The records of the domain page whose folder is `folder`, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, Error> {
-        let fields = ["rule", "explanation", "source_type", "confidence", "domain"];
-        let entry = |row: &Row<'_>| {
-            let page_entry = PageEntry {
-                id: parsed(row, 0)?,
-                created_at: parsed(row, 1)?,
-                path: row.get(2)?,
-                rule: row.get(3)?,
-                explanation: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
-                source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
-                confidence: row.get::<_, Option<f64>>(6)?.unwrap_or_default(),
-            };
-            Ok::<_, rusqlite::Error>((row.get(7)?, page_entry))
-        };
-        let exact = |row: &Row<'_>| {
-            let (domain, mut page_entry): (String, PageEntry) = entry(row)?;
-            page_entry.rule = row.get::<_, Option<String>>(8)?.unwrap_or(page_entry.rule);
-            Ok((row.get::<_, Option<String>>(9)?.unwrap_or(domain), page_entry))
-        };
-        let read = || {
-            let fields = self.columns_or_null("heuristics", &fields)?;
-            let exactly = self.columns_or_null("records", &framework::EXACT)?;
-            let mut statement = self.connection.prepare(&format!(
-                "SELECT records.id, records.created_at, records.path, {fields}, {exactly}
-                 FROM records JOIN heuristics ON heuristics.id = records.row_id
-                 WHERE records.kind = 'heuristic' AND records.path >= ?1 || '/' AND records.path < ?1 || '0'
-                 ORDER BY records.created_at, records.id"
-            ))?;
-            statement.query_map([folder], exact)?.collect::<Result<Vec<_>, _>>()
-        };
-        read().map_err(self.error("read a domain's heuristics from the index"))
-    }
-
     /// Calls `take` for every record that the index knows, ordered by id.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn for_each(&self, mut take: impl FnMut(Known)) -> Result<(), Error> {
-        let sql = "SELECT r.id, r.kind, r.path, coalesce(l.id, h.id, e.id), r.created_at FROM records r
+        let sql = "SELECT r.id, r.kind, r.path, coalesce(l.id, h.id, e.id, iif(r.kind = 'verdict', r.row_id, NULL)), r.created_at
+             FROM records r
              LEFT JOIN learnings l ON r.kind IN ('failure', 'success', 'observation') AND l.id = r.row_id
              LEFT JOIN heuristics h ON r.kind = 'heuristic' AND h.id = r.row_id
              LEFT JOIN experiments e ON r.kind = 'experiment' AND e.id = r.row_id
@@ -107,7 +70,7 @@ impl Index {
         let read = || {
             let Some(record) = self.read_record(known)? else { return Ok(None) };
             let record = self.exactly(known.id, record)?;
-            let record = resolves::exactly(&self.connection, known.id, record)?;
+            let record = resolves::exactly(self, known.id, record)?;
             // An older program's index lacks these columns until the next insertion.
             let columns = self.columns_or_null("records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
@@ -191,7 +154,7 @@ pub(super) fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String
         ValueRef::Null => String::new(),
     };
     match spec.shape {
-        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Id => {
+        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling | Shape::Id => {
             Some(text).filter(|text| spec.check(text).is_ok())
         }
         _ => Some(text),

@@ -125,7 +125,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn is_open(&self, id: RecordId) -> Result<bool, Error> {
         let read = || {
-            let status = columns_or_null(&self.connection, "experiments", &["status"])?;
+            let status = self.columns_or_null("experiments", &["status"])?;
             let sql = format!(
                 "SELECT coalesce({status}, 'active') = 'active' FROM records
                  JOIN experiments ON experiments.id = records.row_id WHERE records.id = ?1"
@@ -148,7 +148,8 @@ impl Index {
             let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;
             let sql = format!(
                 "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours},
-                     coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL FROM records
+                     records.kind = 'verdict' OR coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL
+                 FROM records
                  LEFT JOIN learnings ON records.kind IN ('failure', 'success', 'observation')
                      AND learnings.id = records.row_id
                  LEFT JOIN heuristics ON records.kind = 'heuristic' AND heuristics.id = records.row_id

@@ -1,8 +1,8 @@
 //! The failure that a success followed. No table of rows has a column for it, so it stands in `records`.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::schema::columns_or_null;
+use super::Index;
 use crate::model::{Record, RecordId};
 
 /// The column of `records`.
@@ -17,13 +17,13 @@ pub(super) fn remember(transaction: &Transaction<'_>, id: RecordId, record: &Rec
 }
 
 /// `record`, read from the row of `id`, with the failure that it followed.
-pub(super) fn exactly(connection: &Connection, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
+pub(super) fn exactly(index: &Index, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
     if !matches!(record, Record::Success(_)) {
         return Ok(record);
     }
     // An older program's index lacks the column until the next insertion.
-    let sql = format!("SELECT {} FROM records WHERE id = ?1", columns_or_null(connection, "records", &[COLUMN])?);
-    let found = connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| row.get(0)).optional()?;
+    let sql = format!("SELECT {} FROM records WHERE id = ?1", index.columns_or_null("records", &[COLUMN])?);
+    let found = index.connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| row.get(0)).optional()?;
     Ok(restored(record, found.flatten()))
 }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, 
 
 use super::insert::{RowImage, Statements, is_refusal};
 use super::schema::{columns_of, table_of};
-use super::{Error, Index, changes, framework};
+use super::{Error, Index, changes, framework, verdicts};
 use crate::fs::order::{self, Lock};
 
 /// How a row came back.
@@ -44,8 +44,10 @@ impl Index {
             Some(Ok(())) => Ok(Revived::AsCopied),
             _ => reinsert(&transaction, table, row, number).map(|()| Revived::Reinserted),
         };
+        let counted = copy.filter(|_| matches!(revived, Ok(Revived::AsCopied)));
         match revived {
             Ok(revived) => {
+                verdicts::revived(&transaction, row, counted.map(Index::connection)).map_err(&error)?;
                 changes::note(&transaction, &id).map_err(&error)?;
                 transaction.commit().map_err(&error)?;
                 Ok(Some(revived))

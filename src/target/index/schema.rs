@@ -20,8 +20,13 @@ use super::{Error, Index, changes};
 use crate::fs::order::{self, Lock};
 use crate::model::{Field, HomeId, Kind};
 
-/// The version of the schema.
-pub const SCHEMA: u32 = 1;
+/// The newest version of the schema that this program knows. Version 2 has verdicts among the records, which a program
+/// that knows version 1 alone takes for damage.
+pub const SCHEMA: u32 = 2;
+/// The version of an index without verdicts. The first verdict makes it 2, in its own transaction ([`verdicts`]).
+///
+/// [`verdicts`]: super::verdicts
+const SCHEMA_FIRST: u32 = 1;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS learnings (
@@ -76,7 +81,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -109,6 +114,25 @@ const MIGRATIONS: [&str; 4] = [
          ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
     // The failure that a success followed.
     "ALTER TABLE records ADD COLUMN resolves TEXT;",
+    // Verdicts, what of them is in the columns of rules (`verdicts`), and which rules are the same one (`alike`).
+    "ALTER TABLE records ADD COLUMN alike TEXT;
+     CREATE INDEX records_alike ON records (alike) WHERE alike IS NOT NULL;
+     CREATE TABLE verdicts (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         given TEXT NOT NULL,
+         verdict TEXT NOT NULL,
+         about TEXT NOT NULL,
+         because TEXT,
+         created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+         updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
+     );
+     CREATE INDEX verdicts_about ON verdicts (about);
+     CREATE TABLE counted (
+         rule TEXT PRIMARY KEY,
+         validated INTEGER NOT NULL,
+         violated INTEGER NOT NULL,
+         golden INTEGER
+     ) WITHOUT ROWID;",
 ];
 
 /// Migrates the tables to this program's version, within a transaction that holds the write lock.
@@ -136,7 +160,7 @@ impl Index {
             transaction.execute_batch(TABLES)?;
             let put = "INSERT INTO indelible VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
             transaction.execute(put, params!["home", home.to_string()])?;
-            transaction.execute(put, params!["schema", SCHEMA])?;
+            transaction.execute(put, params!["schema", SCHEMA_FIRST])?;
             transaction.execute(put, params!["syncs", 0])?;
             if rebuilding {
                 transaction.execute(put, params!["rebuilding", 1])?;
@@ -241,7 +265,7 @@ pub(crate) struct Table {
     pub(super) values: &'static str,
 }
 
-/// The tables that records go to.
+/// The tables that records go to, and that the framework has too.
 pub(crate) const RECORD_TABLES: [Table; 3] = [LEARNINGS, HEURISTICS, EXPERIMENTS];
 
 pub(super) const LEARNINGS: Table = Table {
@@ -263,6 +287,13 @@ pub(super) const EXPERIMENTS: Table = Table {
     values: "?1, ?2, 'active', ?3, ?4, ?4",
 };
 
+pub(super) const VERDICTS: Table = Table {
+    slot: 3,
+    name: "verdicts",
+    columns: "given, verdict, about, because, created_at, updated_at",
+    values: "?1, ?2, ?3, ?4, ?5, ?5",
+};
+
 impl Table {
     /// Those of our columns that are in `there` or, with `are_there` false, that are not.
     pub(crate) fn columns<'a>(
@@ -280,6 +311,7 @@ pub(super) fn table_of(kind: Kind) -> Table {
         Kind::Failure | Kind::Success | Kind::Observation => LEARNINGS,
         Kind::Heuristic => HEURISTICS,
         Kind::Experiment => EXPERIMENTS,
+        Kind::Verdict => VERDICTS,
     }
 }
 
@@ -297,6 +329,9 @@ pub(crate) fn column_of(field: Field) -> Option<&'static str> {
         Field::Confidence => "confidence",
         Field::Name => "name",
         Field::Hypothesis => "hypothesis",
+        Field::Verdict => "verdict",
+        Field::Of => "about",
+        Field::Because => "because",
         _ => return None,
     })
 }

@@ -231,6 +231,7 @@ fn rows(home: &TestHome) -> Rows {
     let index = home.index();
     let sql = "SELECT r.id, r.kind, r.path, r.row_id, CASE
             WHEN r.kind = 'heuristic' THEN (SELECT rule FROM heuristics WHERE id = r.row_id)
+            WHEN r.kind = 'verdict' THEN (SELECT verdict FROM verdicts WHERE id = r.row_id AND given = r.id)
             WHEN r.kind = 'experiment' THEN (SELECT name FROM experiments WHERE id = r.row_id AND folder_path = r.path)
             ELSE (SELECT title FROM learnings WHERE id = r.row_id AND filepath = r.path AND type = r.kind) END
         FROM records r";
@@ -242,8 +243,12 @@ fn rows(home: &TestHome) -> Rows {
     let rows = rows.and_then(Iterator::collect).expect("the records can be read");
     let count = |sql: &str| index.query_row(sql, [], |row| row.get(0)).expect("rows can be counted");
     let learning = "kind IN ('failure', 'success', 'observation')";
-    let tables =
-        [("learnings", learning), ("heuristics", "kind = 'heuristic'"), ("experiments", "kind = 'experiment'")];
+    let tables = [
+        ("learnings", learning),
+        ("heuristics", "kind = 'heuristic'"),
+        ("experiments", "kind = 'experiment'"),
+        ("verdicts", "kind = 'verdict' AND row_id > 0"),
+    ];
     let tables = tables.map(|(table, kinds)| {
         let known = count(&format!("SELECT count(DISTINCT row_id) FROM records WHERE {kinds}"));
         (table, count(&format!("SELECT count(*) FROM {table}")), known)

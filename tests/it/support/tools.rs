@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What `.ci/run` installs, of all that is asked for here.
-const INSTALLED: [&str; 2] = ["node", "strace"];
+const INSTALLED: [&str; 4] = ["node", "npm", "python3", "strace"];
 
 /// Says that something is not tested here. The harness keeps what a passing test prints; this goes past it.
 pub fn skipped(what: impl Display) {

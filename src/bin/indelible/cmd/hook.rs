@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use indelible::fs::Dir;
-use indelible::fs::os::{self, Stream};
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
@@ -61,7 +61,7 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         Vec::new()
     });
-    let answer = done.iter().find_map(|done| done.answer.as_ref());
+    let answer = done.iter().find_map(|done| done.answer.as_ref()).filter(|_| !args.dry_run);
     output::json(answer.unwrap_or(&json!({})));
     let to_commit = done.iter().filter(|done| done.starts).find_map(|done| done.home.as_ref());
     if let Some(home) = to_commit {

@@ -11,14 +11,17 @@ mod flush;
 mod hook;
 mod hooks;
 mod init;
+mod judge;
 mod list;
 mod manual;
+mod mcp;
 pub mod query;
 mod recall;
 mod record;
 mod recover;
 mod release;
 mod repair;
+mod review;
 mod search;
 mod service;
 mod show;
@@ -37,9 +40,11 @@ use indelible::trust::Passed;
 
 use crate::args::{Args, Command};
 use crate::exit::{Exit, Failure};
+use crate::mcp_args::McpCommands;
 use crate::output;
 use crate::settings::Settings;
 use crate::user;
+use crate::verdict_args::VerdictCommand;
 use crate::which::{self, By, Meant};
 
 /// The context of every command.
@@ -54,6 +59,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context that looks its home up again, and says nothing about it: for a process that serves many calls.
+    pub fn anew(&self) -> Context {
+        let (home, overrides) = (self.home.clone(), self.overrides.clone());
+        Context { home, json: false, overrides, quiet: true, meant: OnceCell::new() }
+    }
+
     /// The home that the command uses. The first call reports skipped homes.
     pub fn meant(&self) -> Result<&Meant, Failure> {
         if let Some(meant) = self.meant.get() {
@@ -152,10 +163,16 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Search(args) => search::run(&context, &args),
         Command::Recall(args) => recall::run(&context, &args),
         Command::Context(args) => context::run(&context, &args),
+        Command::Verdict(VerdictCommand::Review { limit }) => review::run(&context, limit),
+        Command::Verdict(verdict) => match verdict.ruling() {
+            Some((ruling, args)) => judge::run(&context, ruling, args),
+            None => Ok(Exit::Done),
+        },
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
         Command::Hooks { what } => hooks::run(&context, what),
+        Command::Mcp(McpCommands::Mcp { what, .. }) => mcp::run(&context, what),
         Command::Trust(args) => trust::run(&context, &args),
         Command::Demo { keep } => demo::run(&context, keep),
         Command::Completions { shell, to } => manual::completions(&context, shell, &to),

@@ -19,13 +19,19 @@ use crate::settings::{Settings, is_passing, may_redact};
 pub const WHAT: &str = "the record was not kept";
 
 pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
-    let request = match what {
-        RecordCommand::One(args) => request(context, args)?,
+    let (request, is_new) = match what {
+        RecordCommand::One(args) => {
+            let is_new = args.new;
+            (request(context, args)?, is_new)
+        }
         RecordCommand::Batch { quiet } => return batch::run(context, redact, quiet),
     };
     let home = context.open(WHAT)?;
     let settings = settings(context, &home, redact)?;
     let mut recorder = recorder(&home, &settings, redact)?;
+    if is_new {
+        recorder = recorder.as_new();
+    }
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
@@ -70,6 +76,12 @@ pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result
 fn said(receipt: &Receipt) -> String {
     let Receipt { kind, id, path, .. } = receipt;
     let path = path.as_deref().unwrap_or_default();
+    if let Some(first) = receipt.again_of {
+        return match receipt.duplicate {
+            true => format!("recorded again: heuristic {first}; today that was said before, in {path}"),
+            false => format!("recorded again: heuristic {first}, as {kind} {id} in {path}"),
+        };
+    }
     match (receipt.state, receipt.duplicate) {
         (Some(state), _) => format!("already recorded, and {} since: {kind} {id}", state.name()),
         (None, true) => format!("already recorded: {kind} {id} in {path}"),

@@ -5,7 +5,9 @@ use indelible::model::text::{path, visible};
 use indelible::model::{Field, FieldSpec, PROVENANCE, RecordId, body_of, fields_of};
 use indelible::page::{Presence, StateFile};
 use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};
+use indelible::rules::{Given, Standing};
 use indelible::target::history::FileCommit;
+use indelible::target::index::Judged;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -98,7 +100,7 @@ fn say_raw(view: &View<'_>, found: &[Details]) -> Result<(), Failure> {
 
 /// A record as data, with what the other stores have of it.
 fn data(details: &Details) -> Value {
-    let Details { recorded, file, commit, history } = details;
+    let Details { recorded, file, commit, history, judged, standing } = details;
     let mut data = json!(recorded);
     data["file"] = json!(file);
     data["commit"] = commit.as_ref().map_or(Value::Null, commit_data);
@@ -108,10 +110,27 @@ fn data(details: &Details) -> Value {
         json!({ "field": field, "revision": revision, "at": at })
     });
     data["amendments"] = amendments.collect();
+    data["verdicts"] = judged.given.iter().map(verdict_data).collect();
+    if let Some(standing) = standing {
+        data["standing"] = json!({
+            "state": standing.state, "confidence": standing.confidence,
+            "validated": standing.tally.validated, "violated": standing.tally.violated, "again": standing.tally.again,
+            "validated_elsewhere": judged.validated_elsewhere, "violated_elsewhere": judged.violated_elsewhere,
+            "eligible": standing.is_eligible,
+        });
+    }
     if let Some(history) = history {
         data["history"] = history.iter().map(commit_data).collect();
     }
     data
+}
+
+fn verdict_data(it: &Given) -> Value {
+    let Given { id, at, ruling, origin, session, agent, project, because } = it;
+    json!({
+        "id": id, "at": format!("{at:.3}"), "verdict": ruling, "origin": origin, "session": session, "agent": agent,
+        "project": project, "because": because,
+    })
 }
 
 fn commit_data(commit: &FileCommit) -> Value {
@@ -121,7 +140,7 @@ fn commit_data(commit: &FileCommit) -> Value {
 
 /// A record for people.
 fn text_of(screen: &Screen, details: &Details) -> String {
-    let Details { recorded, file, commit, history } = details;
+    let Details { recorded, file, commit, history, judged, standing } = details;
     let mut text =
         format!("{} {}\n{}\n\n", screen.kind(recorded.kind()), recorded.id, screen.bold(&line_of(recorded.title())));
     let mut show =
@@ -135,7 +154,18 @@ fn text_of(screen: &Screen, details: &Details) -> String {
     if let Some(key) = &recorded.request.key {
         show("key", &line_of(key));
     }
-    show("state", recorded.state.name());
+    match standing {
+        None => show("state", recorded.state.name()),
+        Some(standing) => {
+            let by_another = judged.is_marked_golden && standing.tally.promoted.is_none();
+            let note = if by_another { "; another program marks it as golden" } else { "" };
+            show("state", &format!("{}{note}", standing.state));
+            show("by now", &sureness(standing, judged));
+        }
+    }
+    for given in &judged.given {
+        show("verdict", &verdict_line(screen, given));
+    }
     for (field, revision) in recorded.amended_fields() {
         let at = RecordId(revision.op).time().map(|at| screen.whole_time(at)).unwrap_or_default();
         show("amended", &format!("{} {at}", line_of(&field)));
@@ -162,6 +192,25 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         }
     }
     text
+}
+
+/// How sure a rule is by now, and why.
+fn sureness(standing: &Standing, judged: &Judged) -> String {
+    let tally = &standing.tally;
+    let mut text =
+        format!("confidence {:.2}: validated {}, violated {}", standing.confidence, tally.validated, tally.violated);
+    if judged.validated_elsewhere + judged.violated_elsewhere > 0 {
+        let (validated, violated) = (judged.validated_elsewhere, judged.violated_elsewhere);
+        text.push_str(&format!("; by another program {validated} and {violated}, which weigh a quarter"));
+    }
+    text
+}
+
+fn verdict_line(screen: &Screen, given: &Given) -> String {
+    let by = given.origin.map_or_else(|| "unknown".to_owned(), |origin| origin.to_string());
+    let because = line_of(given.because.trim());
+    let because = if because.is_empty() { String::new() } else { format!(": {because}") };
+    format!("{}  {}  by {by}  {}{because}", given.ruling, screen.whole_time(given.at), given.id.short())
 }
 
 fn commit_line(screen: &Screen, commit: &FileCommit) -> String {

@@ -86,6 +86,7 @@ impl Screen {
             Kind::Observation => style.cyan(),
             Kind::Heuristic => style.yellow(),
             Kind::Experiment => style.magenta(),
+            Kind::Verdict => style.blue(),
         };
         self.styled(style, kind.name())
     }

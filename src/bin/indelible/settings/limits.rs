@@ -19,7 +19,7 @@ pub(super) fn is_harmless(section: &str, key: &str, value: &toml::Value) -> bool
 }
 
 /// The largest numbers that a home's file can set.
-pub(super) const HOME_MAX: [(&str, &str, i64); 9] = [
+pub(super) const HOME_MAX: [(&str, &str, i64); 10] = [
     ("record", "index_wait_ms", 5_000),
     ("worker", "age_ms", 24 * 3600 * 1000),
     ("worker", "records_due", 100_000),
@@ -29,6 +29,7 @@ pub(super) const HOME_MAX: [(&str, &str, i64); 9] = [
     ("worker", "index_wait_ms", 60_000),
     ("journal", "segment_bytes_max", 1 << 30),
     ("journal", "keep_s", 30 * 24 * 3600),
+    ("mcp", "idle_s", 30 * 24 * 3600),
 ];
 
 /// The largest number that a home's file can give the setting `key`, if there is a limit.

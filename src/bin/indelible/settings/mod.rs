@@ -31,8 +31,8 @@ pub use layers::{Origin, Own, Setting, value_like};
 pub use limits::{home_max, is_the_users};
 pub use options::{milliseconds, seconds};
 pub use sections::{
-    HistorySettings, HookSettings, JournalSettings, LogSettings, RecordSettings, RedactSettings, SyncSettings, Telling,
-    WorkerSettings,
+    HistorySettings, HookSettings, JournalSettings, LogSettings, McpSettings, RecordSettings, RedactSettings,
+    SyncSettings, Telling, WorkerSettings,
 };
 
 /// The text of a new home's configuration file: every setting with its default, commented out.
@@ -54,6 +54,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// What agents' hooks record.
     pub hook: HookSettings,
+    /// The server for agents that ask.
+    pub mcp: McpSettings,
     /// Secrets.
     pub redact: RedactSettings,
     /// This machine among others.

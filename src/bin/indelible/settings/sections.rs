@@ -104,6 +104,14 @@ pub struct HookSettings {
     pub tools: BTreeMap<String, Filter>,
 }
 
+/// `[mcp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpSettings {
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub idle_s: u64,
+}
+
 /// `[redact]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -257,6 +265,12 @@ impl Default for HookSettings {
             events: BTreeMap::new(),
             tools: BTreeMap::new(),
         }
+    }
+}
+
+impl Default for McpSettings {
+    fn default() -> Self {
+        McpSettings { idle_s: 24 * 3600 }
     }
 }
 

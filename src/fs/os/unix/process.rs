@@ -93,6 +93,11 @@ pub fn ask_to_stop(process: u32) -> io::Result<()> {
     Ok(rustix::process::kill_process(process, rustix::process::Signal::TERM)?)
 }
 
+/// The process that started this one; another, once that has ended.
+pub fn parent() -> Option<u32> {
+    rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().cast_unsigned())
+}
+
 fn pid(process: u32) -> Option<Pid> {
     i32::try_from(process).ok().and_then(Pid::from_raw)
 }

@@ -4,6 +4,7 @@ mod commits;
 mod locks;
 mod packs;
 mod repositories;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fs;

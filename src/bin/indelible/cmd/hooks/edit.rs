@@ -179,11 +179,16 @@ pub fn is_our_plugin(name: &str) -> bool {
     name == "indelible" || name.starts_with("indelible@")
 }
 
-fn split_mark(text: &str) -> (&str, &str) {
+/// `text` in two parts, the first one a byte order mark or nothing.
+pub fn split_mark(text: &str) -> (&str, &str) {
     text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
 }
 
-fn parse(text: &str) -> Result<Object<'_>, Broken> {
+/// Parses `text`, which may have comments and surplus commas.
+///
+/// # Errors
+/// [`Broken`].
+pub fn parse(text: &str) -> Result<Object<'_>, Broken> {
     let options = ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -212,12 +217,12 @@ fn hooks_of<'r, 't>(root: &'r Object<'t>) -> Result<Option<&'r Object<'t>>, Brok
 }
 
 /// The field `name` that a host takes.
-fn last<'r, 't>(object: &'r Object<'t>, name: &str) -> Option<&'r ObjectProp<'t>> {
+pub fn last<'r, 't>(object: &'r Object<'t>, name: &str) -> Option<&'r ObjectProp<'t>> {
     object.properties.iter().rev().find(|property| property.name.as_str() == name)
 }
 
 /// Whether `object` has several fields `name`: without the last of them a host would take another.
-fn is_doubled(object: &Object<'_>, name: &str) -> bool {
+pub fn is_doubled(object: &Object<'_>, name: &str) -> bool {
     object.properties.iter().filter(|property| property.name.as_str() == name).count() > 1
 }
 

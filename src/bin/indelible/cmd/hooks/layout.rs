@@ -19,25 +19,27 @@ pub enum Json {
 }
 
 /// An object or a list in a text: its range, brackets included, and the range of each child.
-pub(super) struct Place {
+pub struct Place {
     range: Range<usize>,
     children: Vec<Range<usize>>,
 }
 
 impl Place {
-    pub(super) fn of_object(object: &Object<'_>) -> Place {
+    /// The place of `object`.
+    pub fn of_object(object: &Object<'_>) -> Place {
         let children = object.properties.iter().map(|it| it.range.start..it.range.end).collect();
         Place { range: object.range.start..object.range.end, children }
     }
 
-    pub(super) fn of_list(list: &Array<'_>) -> Place {
+    /// The place of `list`.
+    pub fn of_list(list: &Array<'_>) -> Place {
         let children = list.elements.iter().map(|it| it.range().start..it.range().end).collect();
         Place { range: list.range.start..list.range.end, children }
     }
 }
 
 /// The layout of a text: line ends and indentation.
-pub(super) struct Style<'t> {
+pub struct Style<'t> {
     text: &'t str,
     newline: &'static str,
     /// One step of indentation.
@@ -45,7 +47,8 @@ pub(super) struct Style<'t> {
 }
 
 impl<'t> Style<'t> {
-    pub(super) fn of(text: &'t str, root: &Object<'_>) -> Style<'t> {
+    /// The layout of `text`, whose outermost object is `root`.
+    pub fn of(text: &'t str, root: &Object<'_>) -> Style<'t> {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let first = root.properties.first().map(|property| indentation(text, property.range.start));
         let step = first.filter(|step| !step.is_empty()).unwrap_or("  ").to_owned();
@@ -53,7 +56,7 @@ impl<'t> Style<'t> {
     }
 
     /// The text with `value` as the last child of `place`, under the name `name` if that is an object.
-    pub(super) fn inserted(&self, place: &Place, value: &Json, name: Option<&str>) -> String {
+    pub fn inserted(&self, place: &Place, value: &Json, name: Option<&str>) -> String {
         let name = name.map(|name| format!("\"{name}\": ")).unwrap_or_default();
         let outer = indentation(self.text, place.range.start);
         let (Some(first), Some(last)) = (place.children.first(), place.children.last()) else {
@@ -99,7 +102,7 @@ impl<'t> Style<'t> {
 }
 
 /// `value` on one line.
-pub(super) fn in_line(value: &Json) -> String {
+pub fn in_line(value: &Json) -> String {
     match value {
         Json::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
         Json::Number(number) => number.to_string(),
@@ -112,7 +115,7 @@ pub(super) fn in_line(value: &Json) -> String {
 }
 
 /// `text` without the child number `child` of `place`, the space before it and its comma.
-pub(super) fn removed(text: &str, place: &Place, child: usize) -> String {
+pub fn removed(text: &str, place: &Place, child: usize) -> String {
     let range = &place.children[child];
     let close = place.range.end - 1;
     let begin = text[..range.start].trim_end().len();

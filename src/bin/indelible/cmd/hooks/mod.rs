@@ -4,19 +4,19 @@
 //! replaces the whole file (see `file`). A copy from before the first entry is kept beside the settings. If nothing else has
 //! changed since, uninstalling restores that copy byte for byte.
 
-mod edit;
-mod file;
+pub(super) mod change;
+pub(super) mod edit;
+pub(super) mod file;
 mod host;
-mod layout;
+pub(super) mod layout;
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use indelible::fs::os;
 use indelible::hook::{Host, count};
 use indelible::model::text;
 use serde_json::json;
-use similar::TextDiff;
 
 use super::Context;
 use super::status::hooks_line;
@@ -24,7 +24,11 @@ use crate::args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::exit::{Exit, Failure};
 use crate::settings::Telling;
 use crate::{lost, output, program};
-use host::Call;
+use change::{Answer, Change, read, refused, unwritten};
+pub(super) use host::Call;
+
+/// How many lines of the settings are shown around a change.
+const LINES_AROUND: usize = 3;
 
 pub fn run(context: &Context, what: HooksCommand) -> Result<Exit, Failure> {
     match what {
@@ -44,14 +48,6 @@ impl From<HostName> for Host {
             HostName::Opencode => Host::OpenCode,
         }
     }
-}
-
-/// A change of a settings file.
-struct Change {
-    path: PathBuf,
-    before: Option<String>,
-    /// `None` if it is removed.
-    after: Option<String>,
 }
 
 fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
@@ -76,8 +72,8 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
             (edit::added(text, host::entries(host, &call)).map_err(broken)?, first)
         }
     };
-    let change = Change { path, before, after: Some(after) };
-    if !change.agreed(context, args, WHAT)? {
+    let change = Change { path, before, after: Some(after), lines_around: LINES_AROUND };
+    if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     if first {
@@ -159,13 +155,13 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let before = read(&path, WHAT)?;
     let broken = |error: edit::Broken| refused(WHAT, &path, &error);
     let Some(text) = &before else {
-        let change = Change { path, before: None, after: None };
+        let change = Change { path, before: None, after: None, lines_around: LINES_AROUND };
         change.idle(context, "is not there: nothing to uninstall");
         return Ok(Exit::Done);
     };
     let is_plugin = host == Host::OpenCode && host::is_plugin(text);
     if !is_plugin && (host == Host::OpenCode || edit::ours(text).map_err(broken)?.is_empty()) {
-        let change = Change { path, after: before.clone(), before };
+        let change = Change { path, after: before.clone(), before, lines_around: LINES_AROUND };
         change.idle(context, "has no hook of indelible's: nothing to uninstall");
         return Ok(Exit::Done);
     }
@@ -173,8 +169,8 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let kept = read(&copy, WHAT)?;
     let after = if is_plugin { None } else { left(host, text, kept.as_deref()).map_err(broken)? };
     let restored = after == kept;
-    let change = Change { path, before, after };
-    if !change.agreed(context, args, WHAT)? {
+    let change = Change { path, before, after, lines_around: LINES_AROUND };
+    if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     change.make(WHAT)?;
@@ -205,93 +201,41 @@ fn left(host: Host, text: &str, kept: Option<&str>) -> Result<Option<String>, ed
     })
 }
 
-impl Change {
-    /// Reports that there is nothing to do, and `why`.
-    fn idle(&self, context: &Context, why: &str) {
-        match context.json {
-            true => output::json(&self.told(false)),
-            false => output::line(&format!("{} {why}", text::path(&self.path))),
-        }
-    }
-
-    /// The change as JSON, and whether it was made.
-    fn told(&self, changed: bool) -> serde_json::Value {
-        json!({ "settings": self.path.display().to_string(), "changed": changed, "diff": self.diff() })
-    }
-
-    /// Shows the change, and asks whether to make it.
-    fn agreed(&self, context: &Context, args: &HooksArgs, what: &str) -> Result<bool, Failure> {
-        if self.before == self.after {
-            self.idle(context, "has them already: nothing to change");
-            return Ok(false);
-        }
-        match context.json {
-            true if args.dry_run => output::json(&self.told(false)),
-            true => {}
-            false => output::line(self.diff().trim_end()),
-        }
-        if args.dry_run || args.yes {
-            return Ok(args.yes && !args.dry_run);
-        }
-        if context.json || !io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, what)
-                .because(&io::Error::other("there is no terminal to confirm the change"))
-                .hint("--yes makes it without asking, --dry-run only shows it"));
-        }
-        output::question(&format!("change {}? [y/N] ", text::path(&self.path)));
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-        if !agreed {
-            output::line("nothing was changed");
-        }
-        Ok(agreed)
-    }
-
-    fn diff(&self) -> String {
-        let (before, after) = (self.before.as_deref().unwrap_or(""), self.after.as_deref().unwrap_or(""));
-        let path = text::path(&self.path);
-        let name = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".into() };
-        let diff = TextDiff::from_lines(before, after);
-        let text = diff.unified_diff().header(&name(&self.before), &name(&self.after)).to_string();
-        indelible::model::text::visible(&text.replace("\r\n", "\n")).into_owned()
-    }
-
-    /// Makes the change, unless the settings have changed since they were read.
-    fn make(&self, what: &str) -> Result<(), Failure> {
-        if read(&self.path, what)? != self.before {
-            return Err(Failure::new(Exit::TryAgain, what)
-                .because(&io::Error::other(format!("{} has changed meanwhile", text::path(&self.path))))
-                .hint("run the same command again"));
-        }
-        let made = match &self.after {
-            Some(after) => file::write(&self.path, after),
-            None => file::remove(&self.path),
-        };
-        made.map_err(|error| unwritten(what, &self.path, &error))
-    }
+fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
+    let project = project_of(args.scope, args.dir.as_deref(), what)?;
+    Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
 }
 
-fn settings_of(args: &HooksArgs, what: &str) -> Result<PathBuf, Failure> {
-    let project = match (args.scope, &args.dir) {
+/// The project that the flags name; `None` for all of the user's sessions.
+///
+/// # Errors
+/// Exit 64 for a folder without its scope, 74 for one that does not exist.
+pub(super) fn project_of(scope: Scope, dir: Option<&Path>, what: &str) -> Result<Option<PathBuf>, Failure> {
+    let project = match (scope, dir) {
         (Scope::User, None) => None,
         (Scope::User, Some(_)) => {
             return Err(Failure::new(Exit::Usage, what).hint("--dir names a project: give --scope project as well"));
         }
-        (Scope::Project, Some(dir)) => Some(dir.clone()),
+        (Scope::Project, Some(dir)) => Some(dir.to_owned()),
         (Scope::Project, None) => Some(PathBuf::from(".")),
     };
     let absolute = |dir: PathBuf| os::real_path(&dir).map_err(|error| unwritten(what, &dir, &error));
-    let project = project.map(absolute).transpose()?;
-    Ok(host::settings(Host::from(args.host), project.as_deref(), &user(what)?))
+    project.map(absolute).transpose()
 }
 
-fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
+/// The user's own folders.
+///
+/// # Errors
+/// Exit 78 if they are not known.
+pub(super) fn user(what: &str) -> Result<impl etcetera::BaseStrategy, Failure> {
     etcetera::choose_base_strategy().map_err(|error| Failure::new(Exit::NoHome, what).because(&error))
 }
 
 /// This program, and the home, if one was named. Without it a hook finds its home as every command does.
-fn call(context: &Context) -> Result<Call, Failure> {
+///
+/// # Errors
+/// Exit 74 if the system does not name the program, 64 if its path is not UTF-8.
+pub(super) fn call(context: &Context) -> Result<Call, Failure> {
     let what = "cannot determine which program the hooks should call";
     let text = |path: PathBuf| {
         path.into_os_string().into_string().map_err(|_| Failure::new(Exit::Usage, what).hint("its path is not UTF-8"))
@@ -299,26 +243,6 @@ fn call(context: &Context) -> Result<Call, Failure> {
     let program = program::lasting().map_err(|error| Failure::new(Exit::Io, what).because(&error))?;
     let home = context.home.as_deref().map(|home| std::path::absolute(home).unwrap_or_else(|_| home.to_owned()));
     Ok(Call { program: text(program)?, home: home.map(text).transpose()?, ..Call::default() })
-}
-
-fn read(path: &Path, what: &str) -> Result<Option<String>, Failure> {
-    file::read(path).map_err(|error| {
-        let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
-        let exit = if error.kind() == io::ErrorKind::InvalidData { Exit::Input } else { Exit::Io };
-        Failure::new(exit, what).because(&error).hint("nothing was changed")
-    })
-}
-
-fn refused(what: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
-    let error = io::Error::other(format!("{}: {error}", text::path(path)));
-    Failure::new(Exit::Input, what)
-        .because(&error)
-        .hint("nothing was changed; fix the file and run the same command again")
-}
-
-fn unwritten(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let error = io::Error::new(error.kind(), format!("{}: {error}", text::path(path)));
-    Failure::new(Exit::Io, what).because(&error).hint("the settings are as they were")
 }
 
 /// The name by which a plugin calls this program.

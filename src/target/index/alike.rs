@@ -1,0 +1,112 @@
+//! Which rules are the same one: `records.alike` has for each rule the hash of its domain and text, made equal.
+//!
+//! A rule's row and its hash appear in one transaction. Rules of an older program's index have no hash until
+//! [`Index::fill_alike`] has given them one; until then they are not found by it.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | while hashes are filled in | some of them | the next worker's start, or `recover` |
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::query::parsed;
+use super::schema::{columns_of, columns_or_null, migrate};
+use super::{Error, Index, framework};
+use crate::fs::order::{self, Lock};
+use crate::model::{Record, RecordId};
+use crate::rules;
+
+/// How many rules get their hash in one transaction.
+const GROUP: i64 = 1000;
+
+/// The hash of `record`; `None` if it is no rule.
+pub(super) fn of(record: &Record) -> Option<String> {
+    match record {
+        Record::Heuristic(it) => Some(rules::alike(&it.domain, &it.rule)),
+        _ => None,
+    }
+}
+
+/// The content of the record `id` is now `record`.
+pub(super) fn changed(connection: &Connection, id: RecordId, record: &Record) -> Result<(), rusqlite::Error> {
+    match of(record) {
+        Some(alike) => {
+            let sql = "UPDATE records SET alike = ?2 WHERE id = ?1";
+            connection.execute(sql, params![id.to_string(), alike]).map(|_| ())
+        }
+        None => Ok(()),
+    }
+}
+
+impl Index {
+    /// The first of the rules that are the same as `rule` in `domain`: the one with the smallest id that is not hidden.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn same_rule(&self, domain: &str, rule: &str) -> Result<Option<RecordId>, Error> {
+        let read = || {
+            // An older program's index lacks the column until the next insertion.
+            if !columns_of(&self.connection, "records")?.iter().any(|column| column == "alike") {
+                return Ok(None);
+            }
+            let sql = "SELECT id FROM records WHERE alike = ?1 AND row_id > 0 ORDER BY id LIMIT 1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row([rules::alike(domain, rule)], |row| parsed(row, 0)).optional()
+        };
+        read().map_err(self.error("look up a rule in the index"))
+    }
+
+    /// Gives the rules of an older program's index their hash. If none lacks it, that costs one look.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; some may have it then.
+    pub(super) fn fill_alike(&mut self) -> Result<(), Error> {
+        let error = self.error("bring the index up to date");
+        loop {
+            if !self.lacks_alike().map_err(&error)? {
+                return Ok(());
+            }
+            let _held = order::take(Lock::Index);
+            let mut fill = || {
+                let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                migrate(&transaction)?;
+                let filled = fill(&transaction)?;
+                transaction.commit()?;
+                Ok(filled)
+            };
+            if fill().map_err(&error)? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn lacks_alike(&self) -> Result<bool, rusqlite::Error> {
+        let has_column = columns_of(&self.connection, "records")?.iter().any(|column| column == "alike");
+        let lacking = if has_column { "AND alike IS NULL" } else { "" };
+        let sql = format!("SELECT 1 FROM records WHERE kind = 'heuristic' {lacking} LIMIT 1");
+        Ok(self.connection.query_row(&sql, [], |_| Ok(())).optional()?.is_some())
+    }
+}
+
+/// Gives some of the rules that have no hash one. Returns how many.
+fn fill(connection: &Connection) -> Result<usize, rusqlite::Error> {
+    let row = columns_or_null(connection, "heuristics", &["domain", "rule"])?;
+    let exact = columns_or_null(connection, "records", &framework::EXACT)?;
+    let sql = format!(
+        "SELECT records.id, {row}, {exact} FROM records LEFT JOIN heuristics ON heuristics.id = abs(records.row_id)
+         WHERE records.kind = 'heuristic' AND records.alike IS NULL LIMIT {GROUP}"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let found = statement.query_map([], |row| {
+        let text = |at| row.get::<_, Option<String>>(at);
+        let (domain, rule) = (text(4)?.or(text(1)?), text(3)?.or(text(2)?));
+        Ok((row.get::<_, String>(0)?, domain.zip(rule)))
+    })?;
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    for (id, rule) in &found {
+        // A rule without a row is the same as none, until it is restored and amended.
+        let alike = rule.as_ref().map_or_else(String::new, |(domain, rule)| rules::alike(domain, rule));
+        connection.execute("UPDATE records SET alike = ?2 WHERE id = ?1", params![id, alike])?;
+    }
+    Ok(found.len())
+}
