@@ -156,8 +156,16 @@ pub(super) fn is_agent(tool: &Tool) -> bool {
     AGENTS.contains(&tool.name.as_str())
 }
 
+/// Whether `tool` is of indelible's own server, as hosts spell its tools: `mcp__indelible__get`, `mcp_indelible_get`,
+/// `indelible_get`.
+fn is_of_our_server(tool: &Tool) -> bool {
+    let name = tool.name.strip_prefix("mcp_").unwrap_or(&tool.name);
+    name.trim_start_matches('_').starts_with("indelible_")
+}
+
 fn default_of(tool: &Tool) -> Filter {
-    if LOOKING.contains(&tool.name.as_str()) {
+    // A refusal of ours says what to do, and is nothing to remember.
+    if LOOKING.contains(&tool.name.as_str()) || is_of_our_server(tool) {
         Filter::NOTHING
     } else if tool.command.is_some() || is_agent(tool) {
         Filter::ALL

@@ -3,12 +3,13 @@
 //! ```text
 //! a command fails ─▶ a failure's record ─▶ Opened
 //! later calls ─────────────────────────▶ Step, Step, ...        while it is open
-//! a turn ends ─────────────────────────▶ Turn                   a person speaks next
+//! a turn ends, a person stops a call ──▶ Turn                   a person speaks next
 //! the same command works ─▶ a success's record, which names the failure ─▶ Closed
 //! ```
 //!
 //! 1. A call without an open failure costs one look at the log, and nothing more.
-//! 2. A failure is open until its command works, until [`Limits`] end it, or until the context is cleared or compacted.
+//! 2. A failure is open until its command works, until [`Limits`] end it, until the session ends, or until the context is
+//!    cleared or compacted.
 //! 3. Everything noted is redacted first. What a step says is decided by `followed`.
 //! 4. The success has a key made of the session and the failure: however often it is found, it is one record.
 //!
@@ -81,6 +82,32 @@ pub struct Course {
     opening: Option<Opened>,
 }
 
+/// What an event is to the open failures of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// A tool was called.
+    Call,
+    /// A person speaks, or is about to.
+    Person,
+    /// The session ends.
+    End,
+}
+
+impl Moment {
+    /// `None` if the event does not concern them.
+    fn of(event: &Event) -> Option<Moment> {
+        match (&event.kind, event.name.as_str()) {
+            // Who stopped it has something to say.
+            (EventKind::Tool(tool), _) if tool.end == End::Stopped => Some(Moment::Person),
+            (EventKind::Tool(_), _) => Some(Moment::Call),
+            (_, "SessionEnd" | "sessionEnd" | "session.deleted") => Some(Moment::End),
+            (_, "UserPromptSubmit" | "BeforeAgent" | "beforeSubmitPrompt") => Some(Moment::Person),
+            (EventKind::AgentStop { .. }, _) => Some(Moment::Person),
+            _ => None,
+        }
+    }
+}
+
 /// Whether what is noted of the session ends with `event`: the agent no longer knows what it was told and what it did.
 pub fn forgets(event: &Event) -> bool {
     let is_cleared = matches!(event.source.as_deref(), Some("clear" | "compact"));
@@ -90,8 +117,7 @@ pub fn forgets(event: &Event) -> bool {
 impl<'h> Trail<'h> {
     /// The open failures that `event` can concern: one look at the log, or none if it can concern none.
     pub fn of(home: &'h Home, event: &Event, limits: Limits) -> Trail<'h> {
-        let concerns = matches!(event.kind, EventKind::Tool(_) | EventKind::AgentStop { .. });
-        if !concerns || limits.calls == 0 {
+        if Moment::of(event).is_none() || limits.calls == 0 {
             return Trail { log: None, open: Vec::new() };
         }
         let log = event.log(home);
@@ -106,14 +132,14 @@ impl<'h> Trail<'h> {
     /// What `event`, of which `records` are made, means for the open failures. Nothing is written.
     pub fn follow(&self, event: &Event, records: &[Redacted], rules: &Rules, redaction: &Redaction) -> Course {
         let context = Context { event, redaction };
-        match &event.kind {
-            _ if self.log.is_none() => Course::default(),
-            EventKind::AgentStop { .. } if !self.open.is_empty() => {
-                Course { entries: vec![Entry::Turn {}], ..Course::default() }
-            }
-            EventKind::Tool(tool) => self.of_tool(&context, tool, records, rules),
-            _ => Course::default(),
-        }
+        let entries = match (Moment::of(event), &event.kind) {
+            _ if self.log.is_none() => Vec::new(),
+            (Some(Moment::Call), EventKind::Tool(tool)) => return self.of_tool(&context, tool, records, rules),
+            (Some(Moment::Person), _) if !self.open.is_empty() => vec![Entry::Turn {}],
+            (Some(Moment::End), _) => closed(&self.open).collect(),
+            _ => Vec::new(),
+        };
+        Course { entries, ..Course::default() }
     }
 
     /// Notes `course`, once its records are kept; `failure` is the record of the event's failure, if it made one.
@@ -140,7 +166,7 @@ impl<'h> Trail<'h> {
         if is_recorded && subject.is_some() {
             course.opening = command.as_deref().and_then(|command| opening(context, tool, command, records));
         }
-        if self.open.is_empty() || tool.end == End::Stopped || rules::only_looks(tool) {
+        if self.open.is_empty() || rules::only_looks(tool) {
             return course;
         }
         let worked = subject.as_ref().filter(|_| tool.exited_well);
@@ -153,7 +179,7 @@ impl<'h> Trail<'h> {
         if let Some(worked) = worked.filter(|_| !paired.is_empty()) {
             course.successes = self.successes(context, tool, worked, &paired, rules);
         }
-        course.entries.extend(paired.iter().map(|open| Entry::Closed(Closed { failure: open.opened.failure })));
+        course.entries.extend(closed(paired.iter().copied()));
         if let Some(open) = rest.first().copied().or(self.open.first().filter(|_| paired.is_empty())) {
             let own = same_as_open(subject.as_ref(), &self.open);
             let steps = called(context, tool, command.as_deref(), &open.opened.root, |called| match own {
@@ -224,6 +250,10 @@ fn open_in(noted: Vec<Noted>, since: Timestamp) -> Vec<Open> {
         }
     }
     open
+}
+
+fn closed<'a>(open: impl IntoIterator<Item = &'a Open>) -> impl Iterator<Item = Entry> {
+    open.into_iter().map(|it| Entry::Closed(Closed { failure: it.opened.failure }))
 }
 
 /// Whether `subject` is that of an open failure.

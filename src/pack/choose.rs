@@ -17,7 +17,8 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::may_tell::{As, NOTED_MAX, Scope, may_tell, weeks};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Section, place};
-use crate::model::{Kind, Origin, Record, RecordId, Severity};
+use crate::followed::{Followed, summary};
+use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
 use crate::query::{Ask as SearchAsk, Brief, Briefs, Error, View, search};
 use crate::search::{Filter, Query};
 
@@ -32,6 +33,8 @@ const HITS_READ: usize = 20;
 const HALF_LIFE_WEEKS: f64 = 90.0 / 7.0;
 /// How much more the best hit of a search for the task weighs.
 const TASK_BONUS: f64 = 3.0;
+/// The longest text about what followed a failure, in characters.
+const FOLLOWED_CHARS_MAX: usize = 200;
 /// A failure that a person or an agent recorded is told from this severity on, even if it came once.
 const TOLD_FROM: Severity = Severity::DEFAULT;
 
@@ -194,7 +197,8 @@ impl Choice<'_> {
             let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
             let line = format!("- {} ({about})", span(brief.record.headline()));
             let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
-            self.add(Entry { section, id: brief.id, line, weight: confidence * factor, why }, brief.created_at);
+            let (title, weight) = (brief.record.headline().to_owned(), confidence * factor);
+            self.add(Entry { section, id: brief.id, title, line, weight, why }, brief.created_at);
         }
     }
 
@@ -216,16 +220,17 @@ impl Choice<'_> {
             }
             let (factor, said) = self.factor(group.last().id, group.last().created_at);
             let severity = f64::from(group.severity().get()) / 3.0;
-            let followed = if group.followed.is_some() { 2.0 } else { 1.0 };
+            let followed = if group.followed.is_empty() { 1.0 } else { 2.0 };
             let weight = group.sessions.min(10) as f64 * severity * followed * factor;
             let why = format!(
                 "failed in {} sessions: severity {}, {}{said}",
                 group.sessions,
                 group.severity(),
-                if group.followed.is_some() { "something followed, " } else { "" }
+                if group.followed.is_empty() { "" } else { "something followed, " }
             );
             let (id, line) = (group.last().id, group.line(self.scope.host));
-            self.add(Entry { section: Section::Failures, id, line, weight, why }, group.last().created_at);
+            let title = group.last().record.headline().to_owned();
+            self.add(Entry { section: Section::Failures, id, title, line, weight, why }, group.last().created_at);
         }
     }
 
@@ -242,10 +247,14 @@ impl Choice<'_> {
                 self.leave_out(brief, "it has ended");
             } else {
                 let (weight, said) = self.factor(brief.id, brief.created_at);
+                let title = brief.record.headline().to_owned();
                 let about = format!("begun {}, {}", date(brief.created_at), brief.id.short());
                 let line = format!("- {} ({about})", span(brief.record.headline()));
                 let why = format!("an experiment that has not ended: {said}");
-                self.add(Entry { section: Section::Experiments, id: brief.id, line, weight, why }, brief.created_at);
+                self.add(
+                    Entry { section: Section::Experiments, id: brief.id, title, line, weight, why },
+                    brief.created_at,
+                );
             }
         }
         Ok(())
@@ -293,7 +302,7 @@ const fn share(section: Section) -> f64 {
 }
 
 fn crowded_out(entry: &Entry, why: &'static str) -> LeftOut {
-    LeftOut { id: entry.id, title: entry.line.clone(), why }
+    LeftOut { id: entry.id, title: entry.title.clone(), why }
 }
 
 /// Failures with one title.
@@ -302,15 +311,17 @@ struct Group<'b> {
     times: Vec<&'b Brief>,
     /// In how many sessions it failed; where no session is known, on how many days.
     sessions: usize,
-    /// The newest success that resolves one of them.
-    followed: Option<&'b Brief>,
+    /// The successes that resolve one of them, one of each session, the newest first.
+    followed: Vec<&'b Brief>,
 }
 
 impl<'b> Group<'b> {
     fn of(times: Vec<&'b Brief>, successes: &'b [Brief]) -> Group<'b> {
         let sessions: HashSet<String> = times.iter().map(|it| place::session(it)).collect();
         let resolves = |success: &&Brief| resolved_by(success).is_some_and(|id| times.iter().any(|it| it.id == id));
-        let followed = successes.iter().find(resolves);
+        let mut seen = HashSet::new();
+        let is_first = |success: &&Brief| seen.insert(place::session(success));
+        let followed = successes.iter().filter(resolves).filter(is_first).collect();
         Group { sessions: sessions.len(), followed, times }
     }
 
@@ -326,7 +337,7 @@ impl<'b> Group<'b> {
     /// Whether it is worth telling: something followed, it came back, or it was worth a line to the one who recorded it.
     fn is_telling(&self) -> bool {
         let is_noted = |it: &&Brief| it.provenance.origin != Some(Origin::Hook) && it.record.severity() >= TOLD_FROM;
-        self.followed.is_some() || self.sessions > 1 || self.times.iter().any(is_noted)
+        !self.followed.is_empty() || self.sessions > 1 || self.times.iter().any(is_noted)
     }
 
     fn line(&self, host: Option<&str>) -> String {
@@ -349,11 +360,20 @@ impl<'b> Group<'b> {
             (times, sessions) => format!("{times} times in {sessions} sessions, "),
         };
         line.push_str(&format!(" ({times}{between}{}, {})", on_host(last, host), last.id.short()));
-        if let Some(followed) = self.followed {
-            let (title, at, id) = (span(followed.record.headline()), date(followed.created_at), followed.id.short());
-            line.push_str(&format!("; later: {title} ({at}, {id})"));
+        if let Some(newest) = self.followed.first() {
+            let (at, id) = (date(newest.created_at), newest.id.short());
+            line.push_str(&format!("; {} ({at}, {id})", self.what_followed(newest)));
         }
         line
+    }
+
+    /// What followed: steps, as hooks spell them; of a success that a hook did not record, its title.
+    fn what_followed(&self, newest: &Brief) -> String {
+        let is_ours = |brief: &&&Brief| brief.provenance.origin == Some(Origin::Hook);
+        let body = |brief: &&Brief| brief.record.text(Field::Summary).map(|text| text.into_owned());
+        let steps = self.followed.iter().filter(is_ours).filter_map(body).filter_map(|body| Followed::of_text(&body));
+        let steps: Vec<Followed> = steps.collect();
+        summary(&steps, FOLLOWED_CHARS_MAX).unwrap_or_else(|| format!("later: {}", span(newest.record.headline())))
     }
 }
 

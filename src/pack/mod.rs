@@ -117,6 +117,8 @@ pub struct Entry {
     pub section: Section,
     /// The record whose id it shows.
     pub id: RecordId,
+    /// What the record says in one line, as it was recorded.
+    pub title: String,
     /// The line.
     pub line: String,
     /// The greater, the earlier in its part.
@@ -129,6 +131,16 @@ impl Entry {
     /// What a session's log notes when the line was told: another text of the same record is another key.
     pub fn key(&self) -> String {
         format!("pack:{}:{:08x}", self.id, crc32c::crc32c(self.line.as_bytes()))
+    }
+
+    /// The rule that it tells, as it was recorded and as it is quoted; empty if it tells none.
+    pub fn rule(&self) -> Vec<String> {
+        match self.section {
+            Section::Golden | Section::Rules | Section::Noted => {
+                vec![self.title.clone(), write::span(&self.title).trim_matches('`').to_owned()]
+            }
+            Section::Failures | Section::Experiments => Vec::new(),
+        }
     }
 
     /// The tokens of the line, about.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use crate::model::{Field, Kind, Record, RecordId};
-use crate::rules::{Given, Rule, Standing, standing};
+use crate::rules::{Given, Rule, Standing, standing, tally};
 use crate::target::index::{Judged, RuleRow};
 
 use super::{Error, Recorded, Seen, View};
@@ -60,6 +60,14 @@ pub fn judged(view: &View<'_>, id: RecordId) -> Result<Judged, Error> {
     }
     judged.given.sort_by_key(|it| (it.at, it.id));
     Ok(judged)
+}
+
+/// Whether a person promoted the rule `id` here. Another program's mark in its row says nothing about that.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn is_promoted(view: &View<'_>, id: RecordId) -> Result<bool, Error> {
+    Ok(tally(&judged(view, id)?.given).promoted == Some(true))
 }
 
 /// Every rule that has a row, with what became of it, oldest first. Rules that are hidden by a pending operation are left out,

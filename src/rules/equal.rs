@@ -18,7 +18,8 @@ pub fn alike(domain: &str, rule: &str) -> String {
 /// `text` without what does not count.
 pub fn equal_form(text: &str) -> String {
     let mut form = String::with_capacity(text.len());
-    let mut rest = text.trim().trim_end_matches(['.', '!', ';', ',', ':', ' ']);
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '.' | '!' | ';' | ',' | ':');
+    let mut rest = text.trim().trim_end_matches(is_end);
     while !rest.is_empty() {
         let is_code = rest.starts_with('`');
         let end = match is_code {

@@ -233,8 +233,6 @@ const IN_RECOVERY: &[&str] = &[
     "SearchBeforeMake",
     "SearchBeforeCommit",
     "SearchAfterCommit",
-    "KnownBeforeAppend",
-    "KnownHalfAppended",
 ];
 
 /// The points that `init` gets to, for the second crash.

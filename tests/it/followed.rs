@@ -188,8 +188,15 @@ fn a_person_that_spoke_and_tests_alone_are_named() {
     project.hook(&without(project.failed("4", TEST)));
     project.hook(&without(project.event("claude/Stop", "", |it| it["last_assistant_message"] = json!("What now?"))));
     project.hook(&without(project.ran("5", TEST)));
+    // A person stops a call.
+    project.hook(&without(project.failed("6", TEST)));
+    project.hook(&without(project.event("claude/PostToolUseFailure-interrupt", "7", |_| ())));
+    project.hook(&without(project.ran("8", TEST)));
     let successes = project.successes();
-    assert!(successes[1]["summary"].as_str().is_some_and(|it| it.contains("a person spoke")), "{successes:#?}");
+    assert_eq!(successes.len(), 3, "{successes:#?}");
+    for success in &successes[1..] {
+        assert!(success["summary"].as_str().is_some_and(|it| it.contains("a person spoke")), "{success:#?}");
+    }
 }
 
 #[test]
@@ -212,6 +219,10 @@ fn an_open_failure_ends_by_steps_by_a_reset_and_by_the_setting() {
     project.hook(&project.event("claude/SessionStart", "", |it| it["source"] = json!("resume")));
     project.hook(&project.ran("7", TEST));
     assert_eq!(project.successes().len(), 1);
+    project.hook(&project.failed("end", TEST));
+    project.hook(&project.event("claude/SessionEnd", "", |_| ()));
+    project.hook(&project.ran("7b", TEST));
+    assert_eq!(project.successes().len(), 1, "the session has ended, and was resumed");
     project.home.configure_user("[hook]\nfix_calls = 0\n");
     project.hooks(&[project.failed("8", TEST), project.ran("9", TEST)]);
     assert_eq!(project.successes().len(), 1, "switched off");

@@ -102,7 +102,7 @@ fn an_operation_that_is_not_known_is_parked_by_name_and_everything_else_goes_on(
 }
 
 /// A copy of the home that version 0.1.0 left before there were operations.
-fn v1() -> TestHome {
+pub fn v1() -> TestHome {
     let home = TestHome::absent();
     let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1/home.tar.gz");
     let _ = Cmd::new("tar", home.user()).args(["xzf", archive, "-C"]).args([home.user()]).ok();

@@ -744,7 +744,7 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     }
     home.flush();
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&6.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&7.into(), &0.into()), "{counts}");
     home.assert_settled();
 }
 

@@ -356,6 +356,53 @@ fn a_session_is_told_by_its_source() {
 }
 
 #[test]
+fn a_rule_that_a_session_was_told_is_not_learned_from_it() {
+    let scene = Scene::new();
+    let _ = scene.rule(9, "person", "ci", "Always pin the `image`");
+    let stop = |session: &str, rule: &str| {
+        let event = json!({ "hook_event_name": "Stop", "session_id": session, "cwd": scene.project,
+            "last_assistant_message": format!("[LEARNED:ci] {rule}") });
+        let _ = scene.home.cmd(["hook", "--host", "claude"]).stdin(event.to_string()).run().exits(0);
+        scene.home.status()["hooks"]["recorded"].as_u64().expect("a count")
+    };
+    assert!(scene.start("startup", "a").contains("Always pin the 'image'"));
+    assert_eq!(stop("a", "Always pin the `image`"), 0);
+    assert_eq!(stop("a", "always pin the 'image'."), 0, "as it was quoted");
+    assert_eq!(stop("a", "Always pin the runner"), 1);
+}
+
+/// From the first failure to the start of a third session, with what hosts send.
+#[test]
+fn steps_that_two_sessions_share_are_told_to_the_third() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.project.join("src")).expect("a folder");
+    fs::write(scene.project.join("src/cart.rs"), "x").expect("a file");
+    let send = |session: &str, name: &str, call: &str, tool: &str, input: Value, rest: Value| {
+        let mut event = json!({ "hook_event_name": name, "session_id": session, "cwd": scene.project, "prompt_id": "p",
+            "tool_name": tool, "tool_use_id": format!("{session}-{call}"), "tool_input": input });
+        for (field, value) in rest.as_object().expect("fields") {
+            event[field] = value.clone();
+        }
+        let _ = scene.home.cmd(["hook", "--host", "claude"]).stdin(event.to_string()).run().exits(0);
+    };
+    for session in ["s-1", "s-2"] {
+        let test = || json!({ "command": "cargo test --locked" });
+        let error =
+            json!({ "error": "Exit code 101\nerror[E0382]: use of moved value: `cart`\n --> src/cart.rs:12:5" });
+        send(session, "PostToolUseFailure", "1", "Bash", test(), error);
+        let edit = json!({ "file_path": scene.project.join("src/cart.rs"), "old_string": "x", "new_string": "y" });
+        send(session, "PostToolUse", "2", "Edit", edit, json!({ "tool_response": { "filePath": "src/cart.rs" } }));
+        let ended = json!({ "tool_response": { "stdout": "ok", "stderr": "", "interrupted": false } });
+        send(session, "PostToolUse", "3", "Bash", test(), ended);
+    }
+    let text = scene.start("startup", "s-3");
+    let line = entries(&text).into_iter().find(|line| line.contains("cargo test --locked: exit code 101"));
+    let line = line.unwrap_or_else(|| panic!("the failure is not in {text}"));
+    assert!(line.contains("2 times in 2 sessions"), "{line}");
+    assert!(line.contains("steps that they share: edited `src/cart.rs` (2 of 2 times)"), "{line}");
+}
+
+#[test]
 fn each_host_is_answered_as_it_understands_and_nothing_is_told_that_was_not_asked_for() {
     let scene = Scene::new();
     let rule = scene.rule(9, "person", "ci", "the rule");

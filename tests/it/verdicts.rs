@@ -402,12 +402,31 @@ fn many_sessions_that_learn_one_rule_make_one_rule() {
 #[test]
 fn rules_of_an_older_index_are_known_again_after_a_workers_start() {
     let (home, rule) = with_rule();
-    home.index().execute_batch("UPDATE records SET alike = NULL").expect("it can be changed");
+    home.index().execute_batch("DELETE FROM alike").expect("it can be changed");
     let second = home.record("heuristic", "Sync the folder");
     assert_eq!(second.kind, "heuristic", "an index that does not know yet loses nothing");
-    home.index().execute_batch("UPDATE records SET alike = NULL").expect("it can be changed");
+    home.index().execute_batch("DELETE FROM alike").expect("it can be changed");
     let _ = home.recover();
     let again = home.recorder("heuristic", "Sync the folder").ok().json();
     assert_eq!(again["again_of"], json!(rule.id));
     home.recover_fully();
+}
+
+#[test]
+fn a_home_of_before_takes_verdicts_in_place() {
+    let home = crate::formats::v1();
+    let list = home.cmd(["list", "heuristic", "--jsonl"]).ok();
+    let rules: Vec<Value> = list.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let rule = rules.iter().find(|it| it["title"] == "Sync the folder after the rename").expect("it is there");
+    let id = rule["id"].as_str().expect("an id");
+    let _ = judge(&home, "validate", id, &[]);
+    home.flush();
+    assert_eq!(counts(&home, id), (1, 0, 0));
+    let domain = rule["domain"].as_str().expect("a domain");
+    let again = ["record", "heuristic", "--json", "--domain", domain, "--rule", "sync the folder after the rename"];
+    let again = home.cmd(again).ok().json();
+    assert_eq!(again["again_of"], json!(id));
+    home.flush();
+    home.recover_fully();
+    assert_exactly_once(&home, &[]);
 }

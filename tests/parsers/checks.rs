@@ -187,7 +187,11 @@ fn decides_nothing_of_the_users(settings: &Settings) {
     let usual = Settings::default();
     let said = |it: &Settings| {
         let (history, log, hook, worker) = (&it.history, &it.log, &it.hook, it.worker.autostart);
-        format!("{history:?} {log:?} {:?} {:?} {:?} {:?} {worker}", hook.record, hook.events, hook.tools, hook.answers)
+        let trail = (hook.fix_calls, hook.fix_minutes);
+        format!(
+            "{history:?} {log:?} {:?} {:?} {:?} {:?} {worker} {trail:?}",
+            hook.record, hook.events, hook.tools, hook.answers
+        )
     };
     assert_eq!(said(settings), said(&usual));
     assert!(settings.redact.hooks, "a home has switched redaction off");

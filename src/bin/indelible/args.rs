@@ -9,6 +9,7 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
+pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::mcp_args::McpCommands;
 use crate::reading::args;
 pub use crate::service_args::{ManagerName, ServiceCommand};
@@ -389,79 +390,4 @@ pub struct HookArgs {
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing
     #[arg(long, hide = true)]
     pub installed: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum HooksCommand {
-    /// Add our hooks to a host's settings; shows the change and asks (safe to repeat)
-    ///
-    /// Every other byte of the settings stays as it is, and a copy of them is kept beside them.
-    #[command(
-        after_help = "Example:\n  indelible hooks install claude\n  indelible hooks install codex --scope project --yes"
-    )]
-    Install(HooksArgs),
-    /// Remove our hooks from a host's settings; shows the change and asks
-    #[command(after_help = "Example:\n  indelible hooks uninstall claude")]
-    Uninstall(HooksArgs),
-    /// Show which hosts call indelible, and count what became of their events
-    #[command(after_help = "Example:\n  indelible hooks status")]
-    Status {
-        /// The project, for hooks in its own settings
-        #[arg(long, value_name = "DIR", value_parser = path())]
-        dir: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct HooksArgs {
-    /// The host
-    pub host: HostName,
-    /// Whether for all your sessions, or for those in one project
-    #[arg(long, value_enum, default_value_t = Scope::User)]
-    pub scope: Scope,
-    /// The project [default: this folder]
-    #[arg(long, value_name = "DIR", value_parser = path())]
-    pub dir: Option<PathBuf>,
-    /// When agents are told of what was recorded [default: start,failure for a new installation, else as before]
-    #[arg(long, value_enum, value_name = "WHEN", value_delimiter = ',')]
-    pub context: Vec<ContextName>,
-    /// Make the change without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Only show the change
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// When agents are told of what was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ContextName {
-    /// When a session starts
-    Start,
-    /// When something fails that failed before
-    Failure,
-    /// Never
-    None,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scope {
-    /// All your sessions
-    User,
-    /// Sessions in one project
-    Project,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HostName {
-    /// Claude Code
-    Claude,
-    /// Codex CLI
-    Codex,
-    /// Gemini CLI
-    Gemini,
-    /// Cursor
-    Cursor,
-    /// OpenCode
-    Opencode,
 }

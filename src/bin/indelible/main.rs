@@ -4,6 +4,7 @@ mod args;
 mod cmd;
 mod exit;
 mod field_args;
+mod hooks_args;
 mod input;
 mod logging;
 mod lost;

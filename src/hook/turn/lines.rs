@@ -3,7 +3,7 @@
 //! | host | what an agent wrote | what it did not write |
 //! | --- | --- | --- |
 //! | Claude Code | `type` `assistant`, the blocks of type `text` | errors of the service (`isApiErrorMessage`, model `<synthetic>`), another session's lines (`sessionId`, `forkedFrom`), `isMeta` |
-//! | Codex CLI | `response_item` of role `assistant`, `event_msg` of type `agent_message` | messages among agents, which are JSON; what `compacted` repeats |
+//! | Codex CLI | `response_item` of role `assistant`, `event_msg` of type `agent_message`, or of an item `AgentMessage` | messages among agents, which are JSON; what `compacted` repeats |
 //! | Gemini CLI | `type` `gemini`, the parts with text | thoughts, what `$set` repeats |
 //!
 //! All else was written by a person, a tool or a host. A line without a field that says who wrote it counts as not written by
@@ -52,6 +52,9 @@ fn codex(line: &Value) -> Vec<&str> {
             texts(&payload["content"], &["output_text", "text"])
         }
         (Some("event_msg"), Some("agent_message")) => payload["message"].as_str().into_iter().collect(),
+        (Some("event_msg"), Some("item_completed")) if payload["item"]["type"] == "AgentMessage" => {
+            texts(&payload["item"]["content"], &["Text"])
+        }
         _ => Vec::new(),
     };
     texts.into_iter().filter(|text| !is_mail(text)).collect()

@@ -286,6 +286,10 @@ fn in_codexs_transcript_only_what_an_agent_wrote_counts() {
     let line =
         |kind: &str, payload: Value| format!("{}\n", json!({"timestamp": "t", "type": kind, "payload": payload}));
     let message = |role: &str, kind: &str, text: &str| json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]});
+    let completed = |kind: &str, text: &str| {
+        let content = json!([{"type": "Text", "text": text}]);
+        json!({"type": "item_completed", "item": {"type": kind, "content": content, "aggregated_output": text}})
+    };
     let mail = json!({"author": "/root", "recipient": "/root/a", "content": text, "trigger_turn": true}).to_string();
     let lines = [
         line("response_item", message("user", "input_text", text)),
@@ -297,6 +301,8 @@ fn in_codexs_transcript_only_what_an_agent_wrote_counts() {
         line("event_msg", json!({"type": "user_message", "message": text})),
         line("event_msg", json!({"type": "agent_reasoning", "text": text, "message": text})),
         line("event_msg", json!({"type": "exec_command_end", "stdout": text, "message": text})),
+        line("event_msg", completed("UserMessage", text)),
+        line("event_msg", completed("CommandExecution", text)),
         line("compacted", json!({"message": text, "replacement_history": [message("assistant", "output_text", text)]})),
         line("session_meta", json!({"id": "s", "instructions": text})),
         marked("Claude's"),
@@ -308,9 +314,10 @@ fn in_codexs_transcript_only_what_an_agent_wrote_counts() {
         line("event_msg", json!({"type": "agent_message", "message": "[LEARNED:x] one", "phase": "commentary"})),
         line("response_item", message("assistant", "output_text", "[LEARNED:x] two")),
         line("response_item", message("assistant", "output_text", "{ [LEARNED:x] three")),
+        line("event_msg", completed("AgentMessage", "[LEARNED:x] four")),
     ];
     place.write(yes.concat());
-    assert_eq!(read(), ["one", "two", "three"]);
+    assert_eq!(read(), ["one", "two", "three", "four"]);
     place.write(yes.concat());
     assert_eq!(place.read(), [""; 0], "to Claude Code it is another host's");
 }

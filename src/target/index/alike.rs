@@ -1,4 +1,4 @@
-//! Which rules are the same one: `records.alike` has for each rule the hash of its domain and text, made equal.
+//! Which rules are the same one: the table `alike` has for each rule the hash of its domain and text, made equal.
 //!
 //! A rule's row and its hash appear in one transaction. Rules of an older program's index have no hash until
 //! [`Index::fill_alike`] has given them one; until then they are not found by it.
@@ -10,7 +10,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::query::parsed;
-use super::schema::{columns_of, columns_or_null, migrate};
+use super::schema::{columns_or_null, has_table, migrate};
 use super::{Error, Index, framework};
 use crate::fs::order::{self, Lock};
 use crate::model::{Record, RecordId};
@@ -19,23 +19,17 @@ use crate::rules;
 /// How many rules get their hash in one transaction.
 const GROUP: i64 = 1000;
 
-/// The hash of `record`; `None` if it is no rule.
-pub(super) fn of(record: &Record) -> Option<String> {
+/// The content of the record `id` is `record`, from now on.
+pub(super) fn changed(connection: &Connection, id: RecordId, record: &Record) -> Result<(), rusqlite::Error> {
     match record {
-        Record::Heuristic(it) => Some(rules::alike(&it.domain, &it.rule)),
-        _ => None,
+        Record::Heuristic(it) => put(connection, &id.to_string(), &rules::alike(&it.domain, &it.rule)),
+        _ => Ok(()),
     }
 }
 
-/// The content of the record `id` is now `record`.
-pub(super) fn changed(connection: &Connection, id: RecordId, record: &Record) -> Result<(), rusqlite::Error> {
-    match of(record) {
-        Some(alike) => {
-            let sql = "UPDATE records SET alike = ?2 WHERE id = ?1";
-            connection.execute(sql, params![id.to_string(), alike]).map(|_| ())
-        }
-        None => Ok(()),
-    }
+fn put(connection: &Connection, rule: &str, form: &str) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO alike (rule, form) VALUES (?1, ?2)")?;
+    statement.execute(params![rule, form]).map(|_| ())
 }
 
 impl Index {
@@ -45,11 +39,12 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn same_rule(&self, domain: &str, rule: &str) -> Result<Option<RecordId>, Error> {
         let read = || {
-            // An older program's index lacks the column until the next insertion.
-            if !columns_of(&self.connection, "records")?.iter().any(|column| column == "alike") {
+            // An older program's index lacks the table until the next insertion.
+            if !has_table(&self.connection, "alike")? {
                 return Ok(None);
             }
-            let sql = "SELECT id FROM records WHERE alike = ?1 AND row_id > 0 ORDER BY id LIMIT 1";
+            let sql = "SELECT alike.rule FROM alike JOIN records ON records.id = alike.rule
+                       WHERE alike.form = ?1 AND records.row_id > 0 ORDER BY alike.rule LIMIT 1";
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_row([rules::alike(domain, rule)], |row| parsed(row, 0)).optional()
         };
@@ -81,9 +76,11 @@ impl Index {
     }
 
     fn lacks_alike(&self) -> Result<bool, rusqlite::Error> {
-        let has_column = columns_of(&self.connection, "records")?.iter().any(|column| column == "alike");
-        let lacking = if has_column { "AND alike IS NULL" } else { "" };
-        let sql = format!("SELECT 1 FROM records WHERE kind = 'heuristic' {lacking} LIMIT 1");
+        let known = match has_table(&self.connection, "alike")? {
+            true => "AND NOT EXISTS (SELECT 1 FROM alike WHERE rule = records.id)",
+            false => "",
+        };
+        let sql = format!("SELECT 1 FROM records WHERE kind = 'heuristic' {known} LIMIT 1");
         Ok(self.connection.query_row(&sql, [], |_| Ok(())).optional()?.is_some())
     }
 }
@@ -94,7 +91,7 @@ fn fill(connection: &Connection) -> Result<usize, rusqlite::Error> {
     let exact = columns_or_null(connection, "records", &framework::EXACT)?;
     let sql = format!(
         "SELECT records.id, {row}, {exact} FROM records LEFT JOIN heuristics ON heuristics.id = abs(records.row_id)
-         WHERE records.kind = 'heuristic' AND records.alike IS NULL LIMIT {GROUP}"
+         WHERE records.kind = 'heuristic' AND NOT EXISTS (SELECT 1 FROM alike WHERE rule = records.id) LIMIT {GROUP}"
     );
     let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map([], |row| {
@@ -105,8 +102,8 @@ fn fill(connection: &Connection) -> Result<usize, rusqlite::Error> {
     let found = found.collect::<Result<Vec<_>, _>>()?;
     for (id, rule) in &found {
         // A rule without a row is the same as none, until it is restored and amended.
-        let alike = rule.as_ref().map_or_else(String::new, |(domain, rule)| rules::alike(domain, rule));
-        connection.execute("UPDATE records SET alike = ?2 WHERE id = ?1", params![id, alike])?;
+        let form = rule.as_ref().map_or_else(String::new, |(domain, rule)| rules::alike(domain, rule));
+        put(connection, id, &form)?;
     }
     Ok(found.len())
 }

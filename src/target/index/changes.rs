@@ -358,8 +358,7 @@ mod tests {
         index
             .connection
             .execute_batch(
-                "DROP INDEX records_alike; ALTER TABLE records DROP COLUMN alike; DROP TABLE verdicts; DROP TABLE counted;
-                 DROP TRIGGER changes_insert; DROP TRIGGER changes_update; DROP TRIGGER changes_delete;
+                "DROP TRIGGER changes_insert; DROP TRIGGER changes_update; DROP TRIGGER changes_delete;
                  DROP TABLE changes; DELETE FROM indelible WHERE name = 'index';
                  ALTER TABLE records DROP COLUMN resolves;
                  UPDATE indelible SET value = 2 WHERE name = 'migration';",

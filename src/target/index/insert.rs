@@ -183,15 +183,15 @@ impl<'t> Statements<'t> {
         transaction: &'t Transaction<'t>,
         is_framework: bool,
     ) -> Result<Statements<'t>, rusqlite::Error> {
-        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?14, ?15") } else { ("", "") };
+        let (exact, places) = if is_framework { (framework::COLUMNS, ", ?13, ?14") } else { ("", "") };
         Ok(Statements {
             transaction,
             is_framework,
             find: transaction.prepare("SELECT row_id, path FROM records WHERE id = ?1")?,
             remember: transaction.prepare(&format!(
                 "INSERT INTO records
-                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd, alike{exact})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13{places})"
+                 (id, kind, path, row_id, created_at, key, project, origin, session, agent, host, cwd{exact})
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12{places})"
             ))?,
             tables: [None, None, None, None],
         })
@@ -224,22 +224,21 @@ impl<'t> Statements<'t> {
         let in_table = |source| Refused { source, by_table: true };
         let (id, created_at) = (row.id.to_string(), format!("{:.3}", row.created_at));
         let Provenance { project, origin, session, agent, host, cwd } = row.provenance;
-        let (kind, origin, alike) = (row.record.kind().name(), origin.map(Origin::name), alike::of(row.record));
+        let (kind, origin) = (row.record.kind().name(), origin.map(Origin::name));
         let row_id = if self.is_framework {
             let (record, exact) = framework::fitted(row.record);
             let row_id = self.insert_into_table(&RowImage { record: &record, ..*row }).map_err(in_table)?;
             let (headline, domain) = (exact.headline, exact.domain);
             let values = params![
-                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, alike,
-                headline, domain
+                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, headline,
+                domain
             ];
             self.remember.execute(values)?;
             row_id
         } else {
             let row_id = self.insert_into_table(row).map_err(in_table)?;
-            let values = params![
-                id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd, alike
-            ];
+            let values =
+                params![id, kind, row.path, row_id, created_at, row.key, project, origin, session, agent, host, cwd];
             self.remember.execute(values)?;
             row_id
         };
@@ -249,6 +248,7 @@ impl<'t> Statements<'t> {
         if matches!(row.record, Record::Success(it) if it.resolves.is_some()) {
             resolves::remember(self.transaction, row.id, row.record)?;
         }
+        alike::changed(self.transaction, row.id, row.record)?;
         verdicts::inserted(self.transaction, row)?;
         Ok(row_id)
     }

@@ -66,17 +66,19 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn record_of(&self, known: &Known) -> Result<Option<Request>, Error> {
-        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
+        let names: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).chain([resolves::COLUMN]).collect();
         let read = || {
             let Some(record) = self.read_record(known)? else { return Ok(None) };
             let record = self.exactly(known.id, record)?;
-            let record = resolves::exactly(self, known.id, record)?;
             // An older program's index lacks these columns until the next insertion.
             let columns = self.columns_or_null("records", &names)?;
             let sql = format!("SELECT key, {columns} FROM records WHERE id = ?1");
-            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?));
+            let read = |row: &Row<'_>| Ok((row.get(0)?, provenance_in(row)?, row.get(names.len())?));
             let found = self.connection.prepare_cached(&sql)?.query_row([known.id.to_string()], read).optional()?;
-            Ok(found.map(|(key, provenance)| Request { record, key, provenance }))
+            Ok(found.map(|(key, provenance, resolves)| {
+                let record = resolves::restored(record, resolves);
+                Request { record, key, provenance }
+            }))
         };
         read().map_err(self.error("read a record from the index"))
     }

@@ -1,8 +1,7 @@
 //! The failure that a success followed. No table of rows has a column for it, so it stands in `records`.
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::Index;
 use crate::model::{Record, RecordId};
 
 /// The column of `records`.
@@ -14,17 +13,6 @@ pub(super) fn remember(transaction: &Transaction<'_>, id: RecordId, record: &Rec
     let resolves = it.resolves.map(|failure| failure.to_string());
     let sql = "UPDATE records SET resolves = ?2 WHERE id = ?1 AND resolves IS NOT ?2";
     transaction.prepare_cached(sql)?.execute(params![id.to_string(), resolves]).map(|_| ())
-}
-
-/// `record`, read from the row of `id`, with the failure that it followed.
-pub(super) fn exactly(index: &Index, id: RecordId, record: Record) -> Result<Record, rusqlite::Error> {
-    if !matches!(record, Record::Success(_)) {
-        return Ok(record);
-    }
-    // An older program's index lacks the column until the next insertion.
-    let sql = format!("SELECT {} FROM records WHERE id = ?1", index.columns_or_null("records", &[COLUMN])?);
-    let found = index.connection.prepare_cached(&sql)?.query_row([id.to_string()], |row| row.get(0)).optional()?;
-    Ok(restored(record, found.flatten()))
 }
 
 /// `record`, read from a row, with this text in its column. What is no id stands for none.

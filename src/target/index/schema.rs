@@ -115,9 +115,9 @@ const MIGRATIONS: [&str; 5] = [
     // The failure that a success followed.
     "ALTER TABLE records ADD COLUMN resolves TEXT;",
     // Verdicts, what of them is in the columns of rules (`verdicts`), and which rules are the same one (`alike`).
-    "ALTER TABLE records ADD COLUMN alike TEXT;
-     CREATE INDEX records_alike ON records (alike) WHERE alike IS NOT NULL;
-     CREATE TABLE verdicts (
+    "CREATE TABLE IF NOT EXISTS alike (rule TEXT PRIMARY KEY, form TEXT NOT NULL) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS alike_form ON alike (form);
+     CREATE TABLE IF NOT EXISTS verdicts (
          id INTEGER PRIMARY KEY AUTOINCREMENT,
          given TEXT NOT NULL,
          verdict TEXT NOT NULL,
@@ -126,8 +126,8 @@ const MIGRATIONS: [&str; 5] = [
          created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
          updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
      );
-     CREATE INDEX verdicts_about ON verdicts (about);
-     CREATE TABLE counted (
+     CREATE INDEX IF NOT EXISTS verdicts_about ON verdicts (about);
+     CREATE TABLE IF NOT EXISTS counted (
          rule TEXT PRIMARY KEY,
          validated INTEGER NOT NULL,
          violated INTEGER NOT NULL,

@@ -246,8 +246,8 @@ mod tests {
     fn verdict(n: u128) -> (RecordId, Record, Provenance, Timestamp) {
         let ruling = Ruling::ALL[n as usize % Ruling::ALL.len()];
         let record = Record::Verdict(Verdict { verdict: ruling, of: id(1), because: String::new() });
-        let origin = Some(if n % 3 == 0 { Origin::Person } else { Origin::Agent });
-        let session = (n % 2 == 0).then(|| (n % 4).to_string());
+        let origin = Some(if n.is_multiple_of(3) { Origin::Person } else { Origin::Agent });
+        let session = n.is_multiple_of(2).then(|| (n % 4).to_string());
         let provenance = Provenance { origin, session, ..Provenance::default() };
         let at = Timestamp::UNIX_EPOCH + (24 * (n as i64 % 3)).hours();
         (id(100 + n), record, provenance, at)

@@ -32,6 +32,28 @@ fn id_in(text: &str) -> &str {
 }
 
 #[test]
+fn a_refusal_is_no_failure_for_a_hook() {
+    let home = TestHome::new();
+    for (tool, recorded) in [
+        ("mcp__indelible__get", 0),
+        ("mcp_indelible_search", 0),
+        ("indelible_record", 0),
+        ("mcp__notes__get", 1),
+        ("indelibly_get", 2),
+    ] {
+        let event = json!({
+            "hook_event_name": "PostToolUseFailure",
+            "session_id": "s",
+            "tool_name": tool,
+            "tool_input": { "ids": ["00000000"] },
+            "error": "ids: 00000000 is not known",
+        });
+        let _ = home.cmd(["hook", "--host", "claude"]).stdin(event.to_string()).ok();
+        assert_eq!(home.status()["pending"]["records"], recorded, "{tool}");
+    }
+}
+
+#[test]
 fn what_is_recorded_is_on_the_disk_before_the_answer() {
     let home = TestHome::new();
     let mut client = Client::new(&home);
@@ -326,7 +348,36 @@ fn golden_rules_are_those_of_this_project_and_of_none() {
     home.flush();
     home.index().execute("UPDATE heuristics SET is_golden = 1", []).expect("it is there");
     let text = read(&mut client);
-    assert!(text.starts_with("- `Always 'test'` (heuristic ") && text.lines().count() == 1, "{text}");
+    assert!(text.starts_with("<indelible-memory>") && text.contains("Always 'test'"), "{text}");
+    assert!(!text.contains("elsewhere"), "{text}");
+}
+
+#[test]
+fn a_context_is_what_a_session_is_told_at_its_start() {
+    let home = TestHome::new();
+    let project = home.user().join("shop");
+    fs::create_dir_all(project.join(".git")).expect("it can be made");
+    fs::write(project.join(".git/HEAD"), "ref: refs/heads/main\n").expect("written");
+    fs::write(project.join(".git/config"), "[remote \"origin\"]\n\turl = https://h/o/shop.git\n").expect("written");
+    let mut client = Client::of(home.cmd(["mcp"]).folder(&project));
+    assert!(client.ok("context", json!({})).starts_with("Nothing is known that may be told here"));
+    for (rule, domain) in [("Pin the toolchain", "ci"), ("Round prices up", "cart")] {
+        let args = ["record", "heuristic", "--domain", domain, "--rule", rule, "--origin", "person"];
+        let _ = home.cmd(args).folder(&project).ok();
+    }
+    let told = client.ok("context", json!({ "task": "prices", "paths": ["src/cart.rs"], "budget": 8000 }));
+    let command =
+        home.cmd(["context", "--task", "prices src/cart.rs", "--budget", "8000"]).folder(&project).ok().stdout;
+    assert_eq!(told.trim(), command.trim());
+    assert!(told.starts_with("<indelible-memory>") && told.contains("Round prices up"), "{told}");
+    for (arguments, said) in [
+        (json!({ "budget": 8001 }), "budget: has to be a whole number from 100 to 8000"),
+        (json!({ "paths": [7] }), "paths: has to be a list of texts"),
+        (json!({ "task": {} }), "task: has to be text"),
+    ] {
+        let refused = client.refused("context", arguments);
+        assert!(refused.starts_with(said), "{refused}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use indelible::home::Home;
-use indelible::hook::{Event, EventKind, Host};
+use indelible::hook::{Event, EventKind, Host, told_key};
 use indelible::pack::{Ask, BUDGET, BUDGET_OF_SUBAGENT, Depth, Limits, Pack, pack};
 use indelible::project;
 use indelible::query::View;
@@ -45,6 +45,11 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
     let pack = if was_told.is_empty() { pack } else { pack.without(&was_told) };
     if is_noted {
         note(&log, pack.entries.iter().map(indelible::pack::Entry::key));
+        // What the agent repeats of it is not learned.
+        let mut rules: Vec<String> =
+            pack.entries.iter().flat_map(indelible::pack::Entry::rule).map(|rule| told_key(&rule)).collect();
+        rules.dedup();
+        note(&log, rules.into_iter());
     }
     pack.text()
 }

@@ -1,11 +1,8 @@
 //! The resources: a record by its id, and the golden rules.
 
-use indelible::model::Kind;
-use indelible::query::{Recorded, Selection, Sort, list as listed};
-use indelible::search::{Filter, State};
+use indelible::pack::Depth;
 use serde_json::{Value, json};
 
-use super::quoting;
 use super::tools::{self, Refusal, Session};
 use crate::reading;
 
@@ -15,9 +12,8 @@ const RECORD: &str = "indelible://record/";
 const GOLDEN: &str = "indelible://golden";
 /// How both are written.
 const TYPE: &str = "text/markdown";
-/// The most golden rules.
-const GOLDEN_MAX: usize = 100;
-const WHAT: &str = "the golden rules could not be read";
+/// The most tokens of golden rules.
+const GOLDEN_TOKENS_MAX: usize = 8_000;
 
 /// Why a resource was not read.
 pub enum Unread {
@@ -39,7 +35,7 @@ pub fn list() -> Vec<Value> {
         "uri": GOLDEN,
         "name": "golden",
         "title": "Golden rules",
-        "description": "The rules that a person promoted: of this project, and of no project",
+        "description": "The rules that a person promoted, as far as they hold here",
         "mimeType": TYPE,
     })]
 }
@@ -75,19 +71,8 @@ fn record(session: &Session, id: &str) -> Result<String, Unread> {
     text.map_err(|_| Unread::Missing)
 }
 
-/// The golden rules of this project and of none, the newest first, a line each.
+/// The golden rules that may be told here.
 fn golden(session: &Session) -> Result<String, Unread> {
-    let (context, home) = session.open()?;
-    let view = reading::view(&context, &home).map_err(Refusal::from)?;
-    let filter = Filter { kinds: vec![Kind::Heuristic], states: vec![State::Golden], ..Filter::default() };
-    let wanted = Selection { filter: &filter, sort: Sort::Newest, limit: 0, count_max: None };
-    let refused = |error| Refusal::from(reading::failed(WHAT)(error));
-    let rules = listed(&view, wanted).and_then(|listing| listing.records(&view)).map_err(refused)?;
-    let here = reading::here();
-    let is_told = |project: Option<&str>| project.is_none() || project == here.as_deref();
-    let rules = rules.iter().filter(|rule| is_told(rule.provenance().project.as_deref())).take(GOLDEN_MAX);
-    let line =
-        |rule: &Recorded| format!("- {} ({})\n", quoting::line(rule.title()), quoting::about(rule, here.as_deref()));
-    let text: String = rules.map(line).collect();
-    Ok(if text.is_empty() { "There are no golden rules here.\n".into() } else { text })
+    let told = tools::told(session, None, Depth::Minimal, GOLDEN_TOKENS_MAX)?;
+    Ok(if told.is_empty() { "There are no golden rules here.\n".into() } else { told })
 }

@@ -4,6 +4,7 @@
 //! that a model can act on. Only a tool that does not exist is an error of the protocol.
 
 mod arguments;
+mod context;
 mod get;
 mod judge;
 mod record;
@@ -17,6 +18,7 @@ use super::server::members;
 use crate::cmd::Context;
 use crate::exit::Failure;
 use arguments::Arguments;
+pub use context::told;
 pub use get::record as record_text;
 
 /// A tool.
@@ -33,7 +35,7 @@ struct Tool {
 }
 
 /// Every tool, in the order of the list.
-const TOOLS: [Tool; 4] = [search::TOOL, get::TOOL, record::TOOL, judge::TOOL];
+const TOOLS: [Tool; 5] = [search::TOOL, get::TOOL, context::TOOL, record::TOOL, judge::TOOL];
 
 /// What lasts from call to call: nothing of the home.
 pub struct Session {
