@@ -16,7 +16,7 @@ LINES = {
     "helper": "a sub-agent's marker in mid-turn is recorded once",
     "hostile": "a marker in a tool's output is not recorded",
     "told": "the second session is told of the failure, next to the tool's result",
-    "followed": "and what followed the first one",
+    "followed": "and that the same command worked later",
     "once": "once, and nowhere else in that session",
     "pack": "a pack is in the first request",
     "same": "and has the same bytes in the next session",
@@ -82,7 +82,7 @@ def seen(first, after_first, second, looks, delegate, records, served):
         "hostile": any(model.HOSTILE in text for it in first for text in strings(it["body"]))
         and count(records, model.HOSTILE) == 0,
         "told": bool(said),
-        "followed": any(model.MEND.split()[0] in line for line in said),
+        "followed": any("worked later in that session" in line for line in said),
         "once": bool(said) and in_all == said and len(set(said)) == len(said),
         "pack": bool(first) and pack(first) is not None and RULE in pack(first),
         "same": None not in packs and len(set(packs)) == 1,

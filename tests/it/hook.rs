@@ -837,9 +837,11 @@ fn a_dry_run_shows_what_would_be_recorded_and_told() {
         .expect("it is ours");
     let before = stamps();
     let said = dry(fixture("claude/SessionStart"));
-    assert!(said.stderr.contains("would tell {\"hookSpecificOutput\""), "{said}");
+    assert!(said.stderr.contains("claude: the agent would be told:\nindelible, "), "{said}");
     assert_eq!(stamps(), before);
-    assert_eq!(hook(&home, fixture("claude/SessionStart")).stdout, said.stdout, "it told something else");
+    let told = hook(&home, fixture("claude/SessionStart")).json();
+    let told = told["hookSpecificOutput"]["additionalContext"].as_str().expect("a text");
+    assert!(said.stderr.contains(told) && said.stdout == "{}\n", "it tells something else: {told:?} and {said}");
 }
 
 #[test]

@@ -381,7 +381,7 @@ pub struct HookArgs {
     /// The host that sends it: claude, codex, gemini, cursor or opencode [default: detected from the event]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Only show what the event would record (on stderr) and tell (on stdout); record and count nothing
+    /// Only show on stderr what the event would record, and what its agent would be told; record and count nothing
     #[arg(long, visible_alias = "explain")]
     pub dry_run: bool,
     /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it

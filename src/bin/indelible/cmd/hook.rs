@@ -61,7 +61,7 @@ pub fn run(context: &Context, args: &HookArgs) -> Exit {
         let _ = catch_unwind(AssertUnwindSafe(panicked));
         Vec::new()
     });
-    let answer = done.iter().find_map(|done| done.answer.as_ref());
+    let answer = done.iter().find_map(|done| done.answer.as_ref()).filter(|_| !args.dry_run);
     output::json(answer.unwrap_or(&json!({})));
     let to_commit = done.iter().filter(|done| done.starts).find_map(|done| done.home.as_ref());
     if let Some(home) = to_commit {

@@ -1,4 +1,5 @@
-//! `hook --dry-run`: what an event would record, and what its agent would be told. Nothing is recorded, counted or noted.
+//! `hook --dry-run`: what an event would record, and what its agent would be told. Nothing is recorded, counted or noted, and
+//! the host is told nothing.
 
 use indelible::fs::os::Stream;
 use indelible::hook::count::Outcome;
@@ -48,7 +49,7 @@ pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>
     Done { answer: at_start.or(done.answer), ..done }
 }
 
-/// Shows on stderr what would become of an event, and what its agent would be told. The host's answer goes to stdout.
+/// Shows on stderr what would become of an event, and what its agent would be told.
 pub(super) fn show(done: &Done) {
     let what = match done.outcome {
         Outcome::Recorded => format!("would record {}", done.explanation),
