@@ -692,7 +692,7 @@ fn the_plugin_of_opencode_records() {
         "what a sub-agent wrote is its session's, once"
     );
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["seen"], &counts["unreadable"]), (&6.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["seen"], &counts["unreadable"]), (&7.into(), &0.into()), "{counts}");
     let _ = uninstall(&home, "opencode");
     assert!(!plugin.exists());
     let alone = Cmd::new("node", home.user()).env("PATH", "/usr/bin:/bin");
