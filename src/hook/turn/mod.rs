@@ -5,9 +5,9 @@
 //! it is read at the next event that ends a turn, or at the session's end.
 //!
 //! 1. A transcript is input from outside. Only a plain file of this user's that no other user can change is read, and no link.
-//!    Nothing waits: [`BYTES_READ`] at most, for [`READ_WAIT`] at most.
-//! 2. Reading starts where the last event ended: [`Kept`], one small file for each transcript in the folder of session logs,
-//!    whose sweep removes it. It is a cache: without it, reading starts at the beginning or [`BYTES_READ`] before the end.
+//!    Nothing waits: `BYTES_READ` at most, for `READ_WAIT` at most.
+//! 2. Reading starts where the last event ended: `Kept`, one small file for each transcript in the folder of session logs,
+//!    whose sweep removes it. It is a cache: without it, reading starts at the beginning or `BYTES_READ` before the end.
 //! 3. It is written after the records are durable, and each record has a key made of the session and of what was learned. So
 //!    reading twice is harmless, whether after a crash, by two hooks at once, or by Stop and SessionEnd.
 //!
