@@ -115,11 +115,11 @@ fn ends(command: Cmd) -> Outcome {
 
 /// Records one of each kind; each is kept, or refused for safety and nothing of it is anywhere.
 #[track_caller]
-fn record_or_refuse(home: &TestHome, what: &str) -> Vec<Receipt> {
+fn record_or_refuse(home: &TestHome, title: &str, what: &str) -> Vec<Receipt> {
     let mut kept = Vec::new();
     for kind in KINDS {
         let before = readable_journal(home);
-        let outcome = ends(home.recorder(kind, "while it is tampered with"));
+        let outcome = ends(home.recorder(kind, title));
         match outcome.code() {
             Some(0) => kept.push(outcome.receipt()),
             Some(74 | 77 | 78) => {
@@ -150,11 +150,11 @@ fn withstands(trick: Trick, paths: &[&str]) {
         let what = format!("{trick:?} at {path}");
         assert!(play(&home, trick, path, &outside), "{what}: there is nothing to play it on");
         let before = everything(&outside);
-        receipts.extend(record_or_refuse(&home, &what));
+        receipts.extend(record_or_refuse(&home, "while it is tampered with", &what));
         for args in [&["flush", "--timeout", "5"][..], &["status"], &["verify"], &["recover", "--timeout", "5"]] {
             let _ = ends(home.cmd(args));
         }
-        receipts.extend(record_or_refuse(&home, &what));
+        receipts.extend(record_or_refuse(&home, "after every command", &what));
         // A worker that can go on serves until it is stopped, and tries for a second then.
         let mut worker = Worker::launch(&home, &["worker.age_ms=1", "worker.stop_s=1"], &[]);
         wait_for("the worker to serve, to fail or to end", || {
