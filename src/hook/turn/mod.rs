@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::payload::clean;
 use super::{Event, Learned, learned_in_message};
 use crate::fs::os;
 use crate::fs::{Dir, Durability};
@@ -92,7 +93,8 @@ impl Turn {
         let file = open(Path::new(path))?;
         if path.ends_with(".json") {
             let content = whole(file)?;
-            let learned = lines::whole(event.host, &content).into_iter().flat_map(|text| learned_in_message(&text));
+            let learned =
+                lines::whole(event.host, &content).into_iter().flat_map(|text| learned_in_message(&clean(&text)));
             return Some(Turn { learned: learned.take(MARKERS_MAX).collect(), next: None });
         }
         let stamp = os::Stamp::of_open(&file).ok()?;
@@ -217,7 +219,10 @@ fn in_line(line: &[u8], event: &Event) -> Vec<Learned> {
         return Vec::new();
     }
     let Ok(line) = serde_json::from_slice(line) else { return Vec::new() };
-    lines::written(event.host, &event.session, &line).into_iter().flat_map(learned_in_message).collect()
+    lines::written(event.host, &event.session, &line)
+        .into_iter()
+        .flat_map(|text| learned_in_message(&clean(text)))
+        .collect()
 }
 
 #[cfg(all(test, unix))]
