@@ -37,7 +37,7 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
     }
     let log = event.log(home);
     let was_told = match event.source.as_deref() {
-        Some("fork") if parent_was_told(home, event) => return String::new(),
+        Some("fork") if parent_was_told(home, event, is_noted) => return String::new(),
         Some("resume") => told_in(&log),
         _ => HashSet::new(),
     };
@@ -79,24 +79,31 @@ fn made(home: &Path, settings: &Settings, event: &Event) -> Option<Pack> {
     receiver.recv_timeout(PATIENCE).ok().flatten()
 }
 
-/// What the session of `log` was told of packs.
-fn told_in(log: &SessionLog<'_>) -> HashSet<String> {
-    let keys = log.entries().into_iter().filter_map(|noted| match noted.entry {
+/// All that the session of `log` was told.
+fn all_told_in(log: &SessionLog<'_>) -> impl Iterator<Item = String> {
+    log.entries().into_iter().filter_map(|noted| match noted.entry {
         Entry::Told(told) => Some(told.key),
         _ => None,
-    });
-    keys.filter(|key| key.starts_with("pack:")).collect()
+    })
 }
 
-/// Whether the session that `event` was forked from is known, and was told a pack: the fork has it in its context. Its log
-/// takes over what that session was told.
-fn parent_was_told(home: &Home, event: &Event) -> bool {
+/// What the session of `log` was told of packs.
+fn told_in(log: &SessionLog<'_>) -> HashSet<String> {
+    all_told_in(log).filter(|key| key.starts_with("pack:")).collect()
+}
+
+/// Whether the session that `event` was forked from is known, and was told a pack: the fork has it in its context. With
+/// `is_noted`, its log takes over what that session was told, rules among it: they are echoes in the fork, too.
+fn parent_was_told(home: &Home, event: &Event, is_noted: bool) -> bool {
     let Some(parent) = event.parent.as_deref().filter(|parent| *parent != event.session) else { return false };
-    let told = told_in(&SessionLog::of(home, parent, None));
-    let log = event.log(home);
-    let was_told = !told.is_empty();
-    note(&log, told.into_iter());
-    was_told
+    let parent = SessionLog::of(home, parent, None);
+    if told_in(&parent).is_empty() {
+        return false;
+    }
+    if is_noted {
+        note(&event.log(home), all_told_in(&parent));
+    }
+    true
 }
 
 /// Notes in `log` that `keys` were told. What cannot be noted is told again.
