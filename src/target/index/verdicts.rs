@@ -191,7 +191,11 @@ pub(super) fn settle(connection: &Connection, rule: &str) -> Result<(), rusqlite
     if is == was {
         return Ok(());
     }
-    match add(connection, row, was, is) {
+    // All of it or nothing: what was added and not noted would be added again.
+    connection.execute_batch("SAVEPOINT counts")?;
+    let added = add(connection, row, was, is);
+    connection.execute_batch(if added.is_ok() { "RELEASE counts" } else { "ROLLBACK TO counts; RELEASE counts" })?;
+    match added {
         Err(error) if is_refusal(&error) => {
             tracing::warn!(rule, %error, "the row of a rule refuses what its verdicts say");
             return Ok(());
