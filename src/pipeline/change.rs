@@ -307,7 +307,12 @@ impl Pipeline<'_> {
         }
         if *rows == RowsNow::Follow {
             let own = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
-            let pages = [current.page.as_ref().map(|(_, bytes)| bytes.as_slice())];
+            // The tree no longer has the page of a verdict whose row lagged when it was retracted.
+            let former = match (&current.page, op, path.as_deref()) {
+                (None, Op::Retract(_), Some(path)) => self.commits.last_of(path)?,
+                _ => None,
+            };
+            let pages = [current.page.as_ref().map(|(_, bytes)| bytes.as_slice()), former.as_deref()];
             let pages = pages.into_iter().flatten().chain(changes.files.iter().map(|file| file.text.as_bytes()));
             let mut folders: Vec<String> = own.into_iter().collect();
             for rule in pages.filter_map(rule_in).collect::<Vec<_>>() {

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use super::Pipeline;
 use crate::model::RecordId;
+use crate::model::path::state_file;
 use crate::model::text::chain;
+use crate::page::StateFile;
 use crate::progress::Progress;
 use crate::search::CommitNote;
 use crate::target::history::{CommitId, Standing};
@@ -93,7 +95,11 @@ impl Pipeline<'_> {
         // A retraction that came too late hides nothing. If the index cannot be used, the feed tells later.
         let is_hidden =
             self.rows.is_open() && self.rows.find(id).is_ok_and(|it| it.is_none_or(|it| it.row_id.is_none()));
-        if let Some(known) = self.known.as_mut().filter(|_| is_hidden) {
+        // A hook that reads the known failures looks neither at the journal nor at the index.
+        let in_history = self.commits.read(&state_file(id)).ok().flatten();
+        let is_retracted =
+            in_history.and_then(|bytes| StateFile::parse(id, &bytes)).is_some_and(|it| it.state.is_hidden());
+        if let Some(known) = self.known.as_mut().filter(|_| is_hidden || is_retracted) {
             known.take_out(&[id]);
         }
         if let Some(search) = self.search.as_mut().filter(|_| is_hidden) {
