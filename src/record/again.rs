@@ -4,7 +4,9 @@
 //! 2. The verdict has a key made of the rule, this journal and the day (UTC): one file a day and place, however often the rule
 //!    comes. What comes on the same day is the same record, and is answered as a duplicate.
 //! 3. It is never a validation.
-//! 4. The index is asked without waiting. If it does not answer, or does not have the first record yet, the rule is recorded: readers
+//! 4. It joins a rule of its own project alone, and what a person says joins only what a person said: who a rule is by, and
+//!    where, decides to whom it is told.
+//! 5. The index is asked without waiting. If it does not answer, or does not have the first record yet, the rule is recorded: readers
 //!    take rules that are the same for one.
 
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::journal;
-use crate::model::{Record, RecordId, Request, Ruling, Verdict, limits};
+use crate::model::{Origin, Record, RecordId, Request, Ruling, Verdict, limits};
 use crate::target::index::{Index, Others};
 
 use super::Recorder;
@@ -28,7 +30,11 @@ impl Recorder<'_> {
         let same = |index: &Index| {
             // What is asked for may be that very record: a repeat of its key changes nothing.
             let is_known = keyed.is_some_and(|id| index.find(id).ok().flatten().is_some());
-            if is_known { None } else { index.same_rule(&it.domain, &it.rule).ok()? }
+            if is_known {
+                return None;
+            }
+            let is_by_person = request.provenance.origin == Some(Origin::Person);
+            index.same_rule(&it.domain, &it.rule, request.provenance.project.as_deref(), is_by_person).ok()?
         };
         match self.index(index) {
             Some(index) => same(index),

@@ -316,6 +316,11 @@ fn an_index_without_verdicts_stays_one_that_older_programs_use() {
     assert_eq!(stores.named("validated").len(), 1);
 }
 
+/// What a recorder of `rule` answers that does not ask for a new one.
+fn recorded(home: &TestHome, rule: &str) -> Value {
+    home.cmd(["record", "heuristic", "--json", "--domain", "Rules of thumb", "--rule", rule]).ok().json()
+}
+
 /// The rows of rules, and of verdicts that a rule came again.
 fn rules_and_again(home: &TestHome) -> (i64, i64) {
     let count = |sql: &str| home.index().query_row(sql, [], |row| row.get(0)).expect("readable");
@@ -330,11 +335,11 @@ fn rules_and_again(home: &TestHome) -> (i64, i64) {
 #[test]
 fn the_same_rule_again_is_a_verdict_once_a_day_and_never_a_validation() {
     let (home, rule) = with_rule();
-    let again = home.recorder("heuristic", "sync  the Folder.").ok().json();
+    let again = recorded(&home, "sync  the Folder.");
     assert_eq!((&again["kind"], &again["again_of"]), (&json!("verdict"), &json!(rule.id)));
     assert_eq!(again["duplicate"], false);
     home.flush();
-    let third = home.recorder("heuristic", "Sync the folder!").ok().json();
+    let third = recorded(&home, "Sync the folder!");
     assert_eq!((&third["id"], &third["duplicate"], &third["again_of"]), (&again["id"], &json!(true), &json!(rule.id)));
     let said = home.cmd(["record", "heuristic", "--domain", "Rules of thumb", "--rule", "Sync the folder"]).ok();
     assert!(said.stdout.starts_with(&format!("recorded again: heuristic {}", rule.id)), "{said}");
@@ -352,7 +357,7 @@ fn the_same_rule_again_is_a_verdict_once_a_day_and_never_a_validation() {
     assert!(page.contains("- **Verdicts**: recorded again 1 time\n"), "{page}");
 
     // Said otherwise, it is a record of its own, and shown with the first.
-    let new = home.recorder("heuristic", "Sync the folder").args(["--new"]).ok().receipt();
+    let new = home.record("heuristic", "Sync the folder");
     assert_eq!(new.kind, "heuristic");
     home.flush();
     assert_exactly_once(&home, &[rule.clone(), new.clone()]);
@@ -363,7 +368,7 @@ fn the_same_rule_again_is_a_verdict_once_a_day_and_never_a_validation() {
     assert_eq!(review["twice"][0][0]["id"], rule.id);
     // Without the first, the next one is the first.
     change(&home, &rule.id, 2, &rule.path);
-    let again = home.recorder("heuristic", "Sync the folder").ok().json();
+    let again = recorded(&home, "Sync the folder");
     assert_eq!(again["again_of"], json!(new.id));
     home.flush();
     home.recover_fully();
@@ -403,11 +408,11 @@ fn many_sessions_that_learn_one_rule_make_one_rule() {
 fn rules_of_an_older_index_are_known_again_after_a_workers_start() {
     let (home, rule) = with_rule();
     home.index().execute_batch("DELETE FROM alike").expect("it can be changed");
-    let second = home.record("heuristic", "Sync the folder");
-    assert_eq!(second.kind, "heuristic", "an index that does not know yet loses nothing");
+    let second = recorded(&home, "Sync the folder");
+    assert_eq!(second["kind"], "heuristic", "an index that does not know yet loses nothing");
     home.index().execute_batch("DELETE FROM alike").expect("it can be changed");
     let _ = home.recover();
-    let again = home.recorder("heuristic", "Sync the folder").ok().json();
+    let again = recorded(&home, "Sync the folder");
     assert_eq!(again["again_of"], json!(rule.id));
     home.recover_fully();
 }

@@ -33,20 +33,31 @@ fn put(connection: &Connection, rule: &str, form: &str) -> Result<(), rusqlite::
 }
 
 impl Index {
-    /// The first of the rules that are the same as `rule` in `domain`: the one with the smallest id that is not hidden.
+    /// The first of the rules of `project` that are the same as `rule` in `domain`: the one with the smallest id that is not
+    /// hidden. With `is_by_person`, only rules that a person recorded.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
-    pub fn same_rule(&self, domain: &str, rule: &str) -> Result<Option<RecordId>, Error> {
+    pub fn same_rule(
+        &self,
+        domain: &str,
+        rule: &str,
+        project: Option<&str>,
+        is_by_person: bool,
+    ) -> Result<Option<RecordId>, Error> {
         let read = || {
             // An older program's index lacks the table until the next insertion.
             if !has_table(&self.connection, "alike")? {
                 return Ok(None);
             }
             let sql = "SELECT alike.rule FROM alike JOIN records ON records.id = alike.rule
-                       WHERE alike.form = ?1 AND records.row_id > 0 ORDER BY alike.rule LIMIT 1";
+                       WHERE alike.form = ?1 AND records.row_id > 0
+                       AND records.project IS ?2 AND (?3 = 0 OR records.origin = 'person')
+                       ORDER BY alike.rule LIMIT 1";
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row([rules::alike(domain, rule)], |row| parsed(row, 0)).optional()
+            statement
+                .query_row(params![rules::alike(domain, rule), project, is_by_person], |row| parsed(row, 0))
+                .optional()
         };
         read().map_err(self.error("look up a rule in the index"))
     }

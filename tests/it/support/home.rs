@@ -288,7 +288,8 @@ impl TestHome {
 /// The arguments that record something of `kind` whose headline is `headline`.
 pub fn record_args(kind: &str, headline: &str) -> Vec<String> {
     let flags: &[&str] = match kind {
-        "heuristic" => &["--domain", "Rules of thumb", "--explanation", "Since it is so.", "--rule"],
+        // The same rule again would be a verdict.
+        "heuristic" => &["--domain", "Rules of thumb", "--explanation", "Since it is so.", "--new", "--rule"],
         "experiment" => &["--hypothesis", "It is\nfaster.", "--success-criteria", "Half the time", "--name"],
         _ => &["--domain", "ci", "--tags", "a, b", "--summary", "What happened.\n\nAnd why.", "--title"],
     };
