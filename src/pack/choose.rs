@@ -177,11 +177,15 @@ impl Choice<'_> {
     fn add_rules(&mut self, view: &View<'_>) -> Result<(), Error> {
         let found = self.found;
         let mut seen = HashSet::new();
-        let mut rules: Vec<&Brief> = Vec::new();
+        let (mut rules, mut promoted) = (Vec::<&Brief>::new(), HashSet::new());
         for brief in found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)) {
             let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
             // What its verdicts come to is looked up only if it could be told.
-            let state = if brief.state == search::State::Golden { State::Golden } else { State::Active };
+            let is_promoted = brief.state == search::State::Golden && query::is_promoted(view, brief.id)?;
+            if is_promoted {
+                promoted.insert(brief.id);
+            }
+            let state = if is_promoted { State::Golden } else { State::Active };
             match may_tell(brief, state, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(As::Golden) if self.ask.is_here_only && is_elsewhere => {
@@ -191,7 +195,7 @@ impl Choice<'_> {
             }
         }
         let stated = |brief: &Brief| confidence(brief) * self.factor(brief.id, brief.created_at).0;
-        let rank = |brief: &Brief| (brief.state == search::State::Golden, stated(brief));
+        let rank = |brief: &Brief| (promoted.contains(&brief.id), stated(brief));
         rules.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
         for brief in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
             self.leave_out(brief, MANY);

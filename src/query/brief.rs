@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use super::judged::is_promoted;
 use super::list::accepts;
 use super::{Error, Recorded, View};
 use crate::model::{Field, Kind, Provenance, Record, RecordId};
@@ -24,6 +25,8 @@ pub const PENDING_MAX: usize = 1_000;
 pub const SMALL: usize = 1_000;
 /// In a home with at most so many rules, a rule that another program made golden is found.
 const RULES_FEW: u64 = 2_000;
+/// The most marks of golden rules that are looked at.
+const MARKS_MAX: usize = 2000;
 
 /// A record, as far as it is read here.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,12 +103,15 @@ impl<'v> Briefs<'v> {
         briefs.read_pending()?;
         match (view.search(), &view.index) {
             (Some(search), Some(_)) => {
-                if !search.is_complete() {
-                    briefs.notes.push("search.db is not finished: older records may be missing".into());
-                }
                 briefs.read_beside()?;
+                if !search.is_complete() {
+                    briefs.read_small_home("search.db is not finished: older records may be missing".into())?;
+                }
             }
-            (None, Some(_)) => briefs.read_small_home()?,
+            (None, Some(_)) => {
+                let why = view.without_search().says();
+                briefs.read_small_home(format!("{why}: only records that wait for a worker were read"))?;
+            }
             (Some(_), None) => {}
             (None, None) => briefs.notes.push("neither the index nor search.db can be read".into()),
         }
@@ -150,7 +156,7 @@ impl<'v> Briefs<'v> {
         Ok(found)
     }
 
-    /// The golden rules, the newest first, at most `limit`.
+    /// The rules that a person promoted, the newest first, at most `limit`. Another program's mark counts for nothing.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Search`].
@@ -166,8 +172,10 @@ impl<'v> Briefs<'v> {
             ids.sort_unstable();
             ids.dedup();
             ids.retain(|id| !self.stale.contains(id));
-            for id in ids.into_iter().rev().take(limit.saturating_mul(4)) {
-                found.extend(self.brief(id, "")?.filter(|it| it.state == State::Golden));
+            for id in ids.into_iter().rev().take(MARKS_MAX) {
+                if found.len() < limit && is_promoted(self.view, id)? {
+                    found.extend(self.brief(id, "")?.filter(|it| it.state == State::Golden));
+                }
             }
         }
         found.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
@@ -221,13 +229,12 @@ impl<'v> Briefs<'v> {
         Ok(())
     }
 
-    /// Reads all rows, if they are few.
-    fn read_small_home(&mut self) -> Result<(), Error> {
+    /// Reads all rows, if they are few; else `lacks` says what is missing.
+    fn read_small_home(&mut self, lacks: String) -> Result<(), Error> {
         let Some(index) = &self.view.index else { return Ok(()) };
         let ids = index.ids_after("", SMALL + 1)?;
         if ids.len() > SMALL {
-            self.notes
-                .push(format!("{}: only records that wait for a worker were read", self.view.without_search().says()));
+            self.notes.push(lacks);
             return Ok(());
         }
         for id in ids.iter().filter_map(|id| id.parse().ok()) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::support::TestHome;
+use crate::terminal::Terminal;
 
 /// Records a failure as a hook of Claude Code does, and returns nothing: its id is looked up.
 fn failure_of_a_tool(home: &TestHome, command: &str, error: &str) {
@@ -340,13 +341,18 @@ fn golden_rules_are_those_of_this_project_and_of_none() {
         read["result"]["contents"][0]["text"].as_str().expect("a text").to_owned()
     };
     assert_eq!(read(&mut client), "There are no golden rules here.\n");
+    let mut rules = Vec::new();
     for (rule, project) in [("Always `test`", None), ("Never elsewhere", Some("elsewhere"))] {
-        let mut args = vec!["record", "heuristic", "--domain", "d", "--rule", rule];
+        let mut args = vec!["record", "heuristic", "--json", "--domain", "d", "--rule", rule];
         args.extend(project.into_iter().flat_map(|project| ["--project", project]));
-        let _ = home.cmd(args).ok();
+        rules.push(home.cmd(args).ok().receipt().id);
     }
     home.flush();
     home.index().execute("UPDATE heuristics SET is_golden = 1", []).expect("it is there");
+    assert_eq!(read(&mut client), "There are no golden rules here.\n", "another program's mark counts for nothing");
+    for rule in &rules {
+        let _ = Terminal::run(home.cmd(["promote", rule]).into_command()).exits(0);
+    }
     let text = read(&mut client);
     assert!(text.starts_with("<indelible-memory>") && text.contains("Always 'test'"), "{text}");
     assert!(!text.contains("elsewhere"), "{text}");

@@ -2,7 +2,7 @@
 
 use indelible::model::text::{QUOTED_CHARS_MAX, quoted, shortened, visible_to_agents};
 use indelible::model::{Field, Kind, Origin, PROVENANCE, body_of, fields_of};
-use indelible::query::Recorded;
+use indelible::query::{self, Recorded, View, is_promoted};
 use indelible::search::State;
 
 /// The longest name, in characters.
@@ -59,6 +59,17 @@ fn tool_of(recorded: &Recorded) -> Option<String> {
     let tags = recorded.tags();
     let is_failure = recorded.kind() == Kind::Failure;
     tags.get(2).filter(|_| is_failure && tags[0] == "hook").cloned()
+}
+
+/// `recorded`, golden only if a person promoted it: another program's mark confirms nothing to an agent.
+///
+/// # Errors
+/// [`query::Error::Index`].
+pub fn confirmed(view: &View<'_>, mut recorded: Recorded) -> Result<Recorded, query::Error> {
+    if recorded.state == State::Golden && !is_promoted(view, recorded.id)? {
+        recorded.state = State::Active;
+    }
+    Ok(recorded)
 }
 
 /// A line about a record: kind, id, day, domain, origin, project.

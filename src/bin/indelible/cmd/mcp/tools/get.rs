@@ -76,7 +76,10 @@ pub fn record(view: &View<'_>, id: &str, here: Option<&str>) -> Result<Result<St
             Err(format!("{id} is the end of several: {}", ids.join(", ")))
         }
         Named::One { id, path } => match view.get(id, path.as_deref()).map_err(reading::failed(WHAT))? {
-            Seen::Visible(recorded) => Ok(quoting::whole(&recorded, here)),
+            Seen::Visible(recorded) => {
+                let recorded = quoting::confirmed(view, *recorded).map_err(reading::failed(WHAT))?;
+                Ok(quoting::whole(&recorded, here))
+            }
             Seen::Hidden(mark) => {
                 Err(format!("{id} was {}", mark.map_or(Presence::Retracted, |mark| mark.state).name()))
             }

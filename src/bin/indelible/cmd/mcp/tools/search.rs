@@ -63,7 +63,9 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
     let project = here.as_deref();
     // One more than is shown, to know whether there are more.
     let ask = Ask { query: &query, filter: &filter, limit: begin + limit + 1, project, now: Timestamp::now() };
-    let found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    let mut found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    let confirmed = |hit: Hit| Ok(Hit { recorded: quoting::confirmed(&view, hit.recorded)?, ..hit });
+    found.hits = found.hits.into_iter().map(confirmed).collect::<Result<_, _>>().map_err(reading::failed(WHAT))?;
     let notes: Vec<&str> = view.notes().iter().chain(&found.notes).map(String::as_str).collect();
     let scope = scope(&filter, here.as_deref());
     Ok(answer(&found, begin, limit, project, &scope, &notes, |at| cursor(at, words, &filter)))
