@@ -23,6 +23,8 @@ use crate::settings::{Settings, Telling};
 
 /// How long a pack may take. It takes milliseconds, unless a disk or another program holds it up; then none is told.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits for a lock on the index.
+const INDEX_WAIT: Duration = Duration::from_millis(100);
 
 /// Whether `event` is the start of a sub-agent.
 pub(super) fn is_of_subagent(event: &Event) -> bool {
@@ -70,7 +72,7 @@ fn made(home: &Path, settings: &Settings, event: &Event) -> Option<Pack> {
             let place = folder.and_then(|folder| project::place(&folder, policy::project_ids().as_deref()));
             let (place, host) = (place.as_ref(), label.as_deref());
             let ask = Ask { place, host, task: None, domains: &[], is_here_only: false, depth, limits };
-            pack(&View::open(&home, HistoryOptions::default(), Duration::ZERO), &ask).ok()
+            pack(&View::open(&home, HistoryOptions::default(), INDEX_WAIT), &ask).ok()
         };
         let _ = sender.send(pack());
     };
