@@ -73,12 +73,13 @@ pub(super) fn pack(view: &View<'_>, ask: &Ask<'_>) -> Result<Pack, Error> {
     let scope = Scope { project, is_known_place: ask.place.is_none_or(is_known), host: ask.host, newest: found.newest };
     let golden = found.golden.iter().map(|it| it.created_at);
     let newest = golden.chain(found.newest).max().unwrap_or(Timestamp::UNIX_EPOCH);
+    let is_of_new_place = !scope.is_known_place;
     let mut choice = Choice { ask, scope, newest, found: &found, entries: Vec::new(), left_out: Vec::new() };
     choice.add_rules(view)?;
     choice.add_failures();
     choice.add_experiments(&briefs)?;
     let notes = view.notes().iter().chain(briefs.notes()).cloned().collect();
-    Ok(Pack { notes, is_of_project: project.is_some(), ..choice.within_limits() })
+    Ok(Pack { notes, is_of_new_place, is_of_project: project.is_some(), ..choice.within_limits() })
 }
 
 fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>) -> Result<Found, Error> {

@@ -169,6 +169,8 @@ pub struct Pack {
     pub left_out: Vec<LeftOut>,
     /// What could not be looked at, for people.
     pub notes: Vec<String>,
+    /// Whether it is for a [new place](may_tell::Scope::is_known_place) of its project, where only golden rules are told.
+    pub is_of_new_place: bool,
     /// Whether it is about a project.
     is_of_project: bool,
     /// Whether only what is new is in it.

@@ -99,6 +99,29 @@ fn the_second_session_is_told_once() {
     assert!(line.contains("0 failed, 2 told of a known failure"), "{line}");
 }
 
+/// Anybody can write another project's origin into a clone.
+#[test]
+fn a_session_that_began_in_a_new_place_is_told_nothing() {
+    let home = telling();
+    home.configure_user("[hook]\ncontext = [\"start\", \"failure\"]\n");
+    let start = |session: &str, folder: &Path| {
+        let mut event = fixture("claude/SessionStart");
+        (event["session_id"], event["cwd"]) = (json!(session), json!(folder));
+        let _ = answer(&home, &event);
+    };
+    let folder = project(&home, "o/shop");
+    start("first", &folder);
+    assert_eq!(told(&home, &push("first", &folder)), "");
+    home.flush();
+    let clone = home.user().join("clone");
+    let copied = Cmd::new("cp", home.user()).args(["-r"]).args([&folder, &clone]);
+    let _ = copied.ok();
+    start("elsewhere", &clone);
+    assert_eq!(told(&home, &push("elsewhere", &clone)), "");
+    start("second", &folder);
+    assert_ne!(told(&home, &push("second", &folder)), "");
+}
+
 #[test]
 fn another_sub_agent_of_a_session_is_told_by_itself() {
     let home = telling();

@@ -91,6 +91,7 @@ impl Done {
     /// As it is done, with what the agent of `event` is told of its failure, unless it was told before.
     fn told(self, recalled: Recalled, home: &Home, event: &Event) -> Done {
         match recalled {
+            Recalled::Text { .. } if start::is_in_new_place(home, event) => self,
             Recalled::Text { text, key } if event.log(home).tell_once(&key) => {
                 Done { answer: answer::beside_result(event, &text), note: Some(Note::Told), ..self }
             }

@@ -8,7 +8,7 @@ use indelible::hook::{Event, Host, answer};
 use indelible::model::text::visible;
 use serde_json::Value;
 
-use super::{Context, Done, Judged, at_start, judged, skipped, turn_of};
+use super::{Context, Done, Judged, at_start, judged, skipped, start, turn_of};
 use crate::output;
 use crate::recalled::{Asked, Recalled};
 
@@ -38,6 +38,9 @@ pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>
                 None => (String::new(), None),
                 Some(Recalled::Nothing) => ("; nothing is known of it to tell".to_owned(), None),
                 Some(Recalled::Odd(why)) => (format!("; {why}, so nothing is told"), None),
+                Some(Recalled::Text { .. }) if start::is_in_new_place(home, &event) => {
+                    ("; this place is new to its project, so nothing is told".to_owned(), None)
+                }
                 Some(Recalled::Text { key, .. }) if event.log(home).was_told(&key) => {
                     ("; the agent was told of it before".to_owned(), None)
                 }

@@ -26,6 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it waits for a lock on the index.
 const INDEX_WAIT: Duration = Duration::from_millis(100);
 
+/// The note in a session's log that its place is new to its project.
+const NEW_PLACE: &str = "place:new";
+
+/// Whether the session of `event` was noted, at its start, to be in a place that is new to its project. Anybody can write the
+/// origin of a project into a clone, so what is known of the project's failures is not told there.
+pub(super) fn is_in_new_place(home: &Home, event: &Event) -> bool {
+    SessionLog::of(home, &event.session, None).was_told(NEW_PLACE)
+}
+
 /// Whether `event` is the start of a sub-agent.
 pub(super) fn is_of_subagent(event: &Event) -> bool {
     event.kind == EventKind::Other && event.name.eq_ignore_ascii_case("SubagentStart")
@@ -45,6 +54,9 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
     };
     let Some(pack) = made(home.path(), settings, event) else { return String::new() };
     let pack = if was_told.is_empty() { pack } else { pack.without(&was_told) };
+    if is_noted && pack.is_of_new_place {
+        note(&log, std::iter::once(NEW_PLACE.to_owned()));
+    }
     if is_noted {
         note(&log, pack.entries.iter().map(indelible::pack::Entry::key));
         // What the agent repeats of it is not learned.
