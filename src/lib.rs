@@ -1,6 +1,7 @@
 //! indelible records what AI agents learn, and never loses an acknowledged record.
 //!
-//! A record is one thing that was learned: a failure, a success, an observation, a heuristic or an experiment. A
+//! A record is one thing that was learned: a failure, a success, an observation, a heuristic or an experiment, or a
+//! verdict on a rule. A
 //! [`Home`](home::Home) is the folder that keeps records: markdown files, rows in an SQLite index, and a git history.
 //!
 //! # Promises

@@ -10,7 +10,8 @@
 //! | a rule that a person wrote | in its project |
 //! | a rule by an agent or a hook | in its project, not on its first day, not of another host; at most [`NOTED_MAX`] |
 //! | a rule of an import, or of unknown origin | never, unless it is golden |
-//! | a rule that is doubtful, dormant or retired | never, unless it is golden |
+//! | a rule that is doubtful or dormant | never, unless it is golden |
+//! | a rule that is retired | never |
 //! | a failure, a success, an experiment | in its project, as what happened |
 //! | an observation | never |
 //!

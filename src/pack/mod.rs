@@ -5,7 +5,7 @@
 //!                      └────────── why not ──────────────┴───────▶ left out
 //! ```
 //!
-//! 1. [`may_tell`] decides what is told at all. Nothing else does.
+//! 1. [`may_tell`] decides which records an agent may see unasked. Nothing else does.
 //! 2. The same records make the same bytes: dates and never ages, weights relative to the newest record, order by weight and
 //!    id. Nothing depends on the clock, on the session, or on what was told before.
 //! 3. Recorded text stands in code spans, one line each ([`quoted`](crate::model::text::quoted)): facts with their date and

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! {"at":1764451200123,"opened":{"failure":"0198f3a2-...","command":"cargo test","folder":"/home/ada/shop", ...}}
-//! {"at":1764451209321,"step":{"does":"edit `src/cart.rs`","edits":["src/cart.rs"]}}
+//! {"at":1764451209321,"step":{"does":"edited `src/cart.rs`","edits":["src/cart.rs"]}}
 //! {"at":1764451211005,"told":{"key":"0198f3a2-..."}}
 //! ```
 //!

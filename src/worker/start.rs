@@ -1,4 +1,4 @@
-//! Who may start a worker if no service manager does: one recorder a minute.
+//! Who may start a worker if no service manager does: one recorder or hook a minute.
 //!
 //! A file's time is the time of the last attempt. A recorder that finds it old and gets its lock without waiting makes
 //! the next attempt; every other recorder continues without. If a recorder is killed in between, that minute has no

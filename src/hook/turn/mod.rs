@@ -136,7 +136,7 @@ fn kept(private: &Dir, name: &str) -> Option<Kept> {
     serde_json::from_slice(&text).ok()
 }
 
-/// The content of a transcript that its host writes anew each time.
+/// The content of a transcript that its host replaces each time.
 fn whole(file: File) -> Option<Vec<u8>> {
     let size = file.metadata().ok()?.len();
     let content = read(&file, 0, size.min(BYTES_READ + 1))?;

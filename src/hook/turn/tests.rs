@@ -353,7 +353,7 @@ fn in_geminis_transcript_only_what_an_agent_wrote_counts() {
     assert_eq!(read(&place.transcript()), [""; 0]);
     place.write(lines(&yes));
     assert_eq!(read(&place.transcript()), ["one", "two", "three", "four"]);
-    // As older versions write it: all of it anew, in many lines.
+    // As older versions write it: the whole file each time, in many lines.
     let old = place.folder.path().join("session.json");
     let conversation = |messages: &[Value]| json!({"sessionId": "s", "messages": messages});
     let put = |messages: &[Value]| {

@@ -11,7 +11,7 @@ use indelible::worker::may_start;
 
 use crate::settings::Settings;
 
-/// Starts a worker for `home` if the settings say so, none runs, and no recorder has tried within the last minute.
+/// Starts a worker for `home` if the settings say so, none runs, and no recorder or hook has tried within the last minute.
 pub fn run(home: &Home, settings: &Settings) {
     if settings.worker.autostart {
         unless_one_runs(home);

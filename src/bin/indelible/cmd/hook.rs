@@ -154,7 +154,7 @@ fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     Done { answer, home: home.ok(), ..done }
 }
 
-/// What is told at `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
+/// The text for the agent of `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
 /// `is_noted`, the session's log notes what was told.
 fn at_start(
     context: &Context,

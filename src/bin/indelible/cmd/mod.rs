@@ -60,7 +60,7 @@ pub struct Context {
 
 impl Context {
     /// A context that looks its home up again, and says nothing about it: for a process that serves many calls.
-    pub fn anew(&self) -> Context {
+    pub fn for_another_call(&self) -> Context {
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Context { home, json: false, overrides, quiet: true, meant: OnceCell::new() }
     }

@@ -40,7 +40,7 @@ pub(super) fn is_of_subagent(event: &Event) -> bool {
     event.kind == EventKind::Other && event.name.eq_ignore_ascii_case("SubagentStart")
 }
 
-/// What is told at `event`, which starts a session or a sub-agent; empty if that is nothing. `installed` is what the
+/// The pack for the agent of `event`, which starts a session or a sub-agent, as text; empty if it has no entry. `installed` is what the
 /// installed hook says of when to tell. With `is_noted`, the session's log notes it.
 pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: Option<&str>, is_noted: bool) -> String {
     if !settings.hook.tells(Telling::Start, installed) {

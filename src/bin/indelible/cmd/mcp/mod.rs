@@ -68,7 +68,7 @@ fn write(message: &serde_json::Value) {
 
 /// The settings of the home, if it can be read now. The server starts without one: its tools say what is missing.
 fn settings(context: &Context) -> McpSettings {
-    let context = context.anew();
+    let context = context.for_another_call();
     let settings = context.open("").and_then(|home| context.settings(&home));
     settings.map(|settings| settings.mcp).unwrap_or_default()
 }

@@ -48,12 +48,12 @@ pub struct Session {
 
 impl Session {
     pub fn new(context: &Context) -> Session {
-        Session { context: context.anew(), client: None, recorded: 0 }
+        Session { context: context.for_another_call(), client: None, recorded: 0 }
     }
 
     /// The home of this call, looked up and opened again: it may have been made, moved or trusted meanwhile.
     pub fn open(&self) -> Result<(Context, Home), Refusal> {
-        let context = self.context.anew();
+        let context = self.context.for_another_call();
         let home = context.open("the memory cannot be used")?;
         Ok((context, home))
     }
