@@ -12,8 +12,9 @@ use crate::target::index::{Document, Documents, FeedMark, Index};
 use crate::target::search::documents;
 use crate::target::search::{Bound, Following};
 
-/// The most records of a slice, and about how long it may take.
-const RECORDS_MAX: usize = 5000;
+/// The most records of a slice, how many it has at least however slow the machine is, and about how long it may take.
+const RECORDS_MAX: usize = 2000;
+const RECORDS_MIN: usize = 250;
 const TIME_MAX: Duration = Duration::from_millis(50);
 /// All cases stay in memory between two slices if there are so few.
 const CASES_KEPT_MAX: usize = 1000;
@@ -132,7 +133,7 @@ impl Open {
                 put(&mut self.book, home, &mut documents, document)?;
             }
             walk.cursor.clone_from(id);
-            if begun.elapsed() >= TIME_MAX {
+            if done >= RECORDS_MIN && begun.elapsed() >= TIME_MAX {
                 is_last &= done + 1 == found.len();
                 break;
             }
@@ -162,7 +163,7 @@ impl Open {
                 return Ok(false);
             }
             self.book.reached(known_mark(&change.mark));
-            if begun.elapsed() >= TIME_MAX {
+            if done >= RECORDS_MIN && begun.elapsed() >= TIME_MAX {
                 is_last &= done + 1 == count;
                 break;
             }
