@@ -99,14 +99,24 @@ fn text_of(path: &Path) -> &str {
     path.to_str().expect("the temporary folder's name is UTF-8")
 }
 
-/// `args` on `home` under strace, with the calls traced into `trace`.
-fn under_strace(home: &TestHome, trace: &Path, inject: Option<&str>, args: &[String]) -> Cmd {
+/// The flags with which strace stops at all the calls that may fail, or lets one of them fail as `inject` says and stops at
+/// no other: each stop takes longer than most calls.
+fn strace_flags(inject: Option<&str>) -> Vec<String> {
     let calls: Vec<_> = CALLS.iter().map(|(call, _)| format!("?{call}")).collect();
-    let calls = format!("trace={}", calls.join(","));
-    let mut strace = vec!["strace", "-f", "-y", "-s", "8", "-o", text_of(trace), "-e", &calls];
-    strace.extend(inject.iter().flat_map(|inject| ["-e", inject]));
+    let trace = match inject {
+        Some(inject) => inject.split(['=', ':']).nth(1).expect("it names the call").to_owned(),
+        None => calls.join(","),
+    };
+    let flags = ["-f", "--seccomp-bpf", "-y", "-s", "8", "-e", &format!("trace={trace}")].map(str::to_owned);
+    flags.into_iter().chain(inject.iter().flat_map(|inject| ["-e".to_owned(), (*inject).to_owned()])).collect()
+}
+
+/// `args` on `home` under strace, with the calls that it stops at in `trace`.
+fn under_strace(home: &TestHome, trace: &Path, inject: Option<&str>, args: &[String]) -> Cmd {
+    let flags = strace_flags(inject);
+    let strace = ["strace", "-o", text_of(trace)].into_iter().chain(flags.iter().map(String::as_str));
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    home.under(&strace, &args)
+    home.under(&strace.collect::<Vec<_>>(), &args)
 }
 
 /// The calls in `trace` that its first process made since it first named `from`: what comes before is the loader's.
@@ -617,15 +627,12 @@ fn of_worker(depth: Depth, times: usize) {
     let mut kept = home.record_each("before");
     home.flush();
     mark(&home);
-    let calls: Vec<_> = CALLS.iter().map(|(call, _)| format!("?{call}")).collect();
-    let calls = format!("trace={}", calls.join(","));
     let (trace, settings) = (trace_of(&home), ["worker.age_ms=20"]);
-    // With -D the process that is started is the worker itself, not strace.
-    let strace = ["strace", "-D", "-f", "-y", "-s", "8", "-o", text_of(&trace), "-e", &calls];
     let launch = |inject: Option<&str>| {
-        let inject: Vec<_> = inject.iter().flat_map(|inject| ["-e", inject]).collect();
-        let wrapper: Vec<_> = strace.iter().copied().chain(inject).collect();
-        Worker::launch_under(&home, &wrapper, &settings)
+        let flags = strace_flags(inject);
+        // With -D the process that is started is the worker itself, not strace.
+        let strace = ["strace", "-D", "-o", text_of(&trace)].into_iter().chain(flags.iter().map(String::as_str));
+        Worker::launch_under(&home, &strace.collect::<Vec<_>>(), &settings)
     };
     let mut worker = launch(None);
     worker.wait_for_line("worker started");
