@@ -492,9 +492,9 @@ fn of_flush() {
     of_work(Work::Flush, Depth::Sample(60));
 }
 
-/// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row.
-#[test]
-fn of_a_configuration_that_cannot_be_looked_at() {
+/// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row. Of the
+/// calls that look, with each of their errors, each `step`-th fails.
+fn of_looks_at_a_configuration(step: usize) {
     if !has_strace() {
         return;
     }
@@ -504,7 +504,7 @@ fn of_a_configuration_that_cannot_be_looked_at() {
     let mut sites = sites(&trace_of(&home), text_of(home.path()), &home, Depth::All);
     sites.retain(|site| site.shown.contains("/.git/config\""));
     assert!(sites.len() > 4, "nothing looked at the configuration");
-    for (number, site) in sites.iter().enumerate() {
+    for (number, site) in sites.iter().enumerate().step_by(step) {
         for times in [1, 2, 4] {
             kept.push(home.record("failure", &format!("number {number}, {times} times")));
             let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(times)), &Work::Flush.args()).run();
@@ -513,6 +513,17 @@ fn of_a_configuration_that_cannot_be_looked_at() {
     }
     home.recover_fully();
     assert_exactly_once(&home, &kept);
+}
+
+#[test]
+fn of_a_configuration_that_cannot_be_looked_at() {
+    of_looks_at_a_configuration(5);
+}
+
+#[test]
+#[ignore = "takes a minute: every look at the configuration, with every error"]
+fn of_every_look_at_a_configuration() {
+    of_looks_at_a_configuration(1);
 }
 
 #[test]
@@ -526,9 +537,8 @@ fn of_recovery() {
 }
 
 /// SQLite says the same of a page that it could not read once as of a damaged one, and what other programs wrote into an
-/// index is gone once it is rebuilt.
-#[test]
-fn of_reads_of_a_whole_index() {
+/// index is gone once it is rebuilt. Of the reads, each `step`-th fails.
+fn of_reads(step: usize) {
     if !has_strace() {
         return;
     }
@@ -543,13 +553,24 @@ fn of_reads_of_a_whole_index() {
         site.call == "pread64" && site.shown.contains("memory/index.db") && site.shown.contains(" 1024, ")
     });
     assert!(sites.len() > 20, "hardly anything reads the index");
-    for site in &sites {
+    for site in sites.iter().step_by(step) {
         let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &Work::Recover.args()).run();
         let _ = told(&outcome, &site.to_string());
         assert!(is_marked(&home), "{site}\nthe index was rebuilt although nothing was wrong with it");
     }
     home.recover_fully();
     assert_exactly_once(&home, &kept);
+}
+
+#[test]
+fn of_reads_of_a_whole_index() {
+    of_reads(4);
+}
+
+#[test]
+#[ignore = "takes a minute: every read of an index"]
+fn of_every_read_of_a_whole_index() {
+    of_reads(1);
 }
 
 #[test]
