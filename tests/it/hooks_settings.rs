@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -667,8 +667,8 @@ fn the_plugin_of_opencode_records() {
     fs::copy(&plugin, &module).expect("it was installed");
     let driver = home.user().join("driver.mjs");
     put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
-    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--origin", "person", "--json"];
-    let rule = home.cmd(rule).ok().receipt();
+    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--json"];
+    let rule = by_person(home.cmd(rule)).exits(0).receipt();
     let _ = Terminal::run(home.cmd(["promote", &rule.id]).into_command()).exits(0);
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
     let steps: Vec<&str> = outcome.stdout.lines().collect();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::support::TestHome;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 /// Records a failure as a hook of Claude Code does, and returns nothing: its id is looked up.
 fn failure_of_a_tool(home: &TestHome, command: &str, error: &str) {
@@ -368,8 +368,8 @@ fn a_context_is_what_a_session_is_told_at_its_start() {
     let mut client = Client::of(home.cmd(["mcp"]).folder(&project));
     assert!(client.ok("context", json!({})).starts_with("Nothing is known that may be told here"));
     for (rule, domain) in [("Pin the toolchain", "ci"), ("Round prices up", "cart")] {
-        let args = ["record", "heuristic", "--domain", domain, "--rule", rule, "--origin", "person"];
-        let _ = home.cmd(args).folder(&project).ok();
+        let args = ["record", "heuristic", "--domain", domain, "--rule", rule];
+        let _ = by_person(home.cmd(args).folder(&project)).exits(0);
     }
     let told = client.ok("context", json!({ "task": "prices", "paths": ["src/cart.rs"], "budget": 8000 }));
     let command =
