@@ -628,9 +628,16 @@ const messages = [
 const client = {
   session: {
     messages: async () => ({ data: messages }),
-    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1" } : { id: path.id } }),
+    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1", time } : { id: path.id, time } }),
   },
 };
+const time = { created: 1764000000000, updated: 1764000009000 };
+// What a fork copies keeps its time, under an id of its own.
+messages.splice(0, 0, {
+  info: { role: "assistant", time: { created: 1763999999999 } },
+  parts: [{ type: "text", text: "[LEARNED:zig] always look twice" }],
+});
+messages.at(-1).info.time = { created: 1764000001000 };
 const hooks = await Indelible({ client, directory: "/home/ada/shop" });
 await hooks["tool.execute.after"](
   { tool: "bash", sessionID: "ses_1", callID: "call_1", args: { command: "zig build" } },
