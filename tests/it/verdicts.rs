@@ -4,12 +4,15 @@
 use std::fs;
 
 use indelible::fs::Point;
+use indelible::home::Home;
+use indelible::hook::told_key;
 use indelible::model::{Change, Op, RecordId, Revision};
+use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::changes::put;
 use crate::support::{Receipt, Stores, TestHome, assert_exactly_once};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 /// A home with one rule, which is committed.
 fn with_rule() -> (TestHome, Receipt) {
@@ -17,6 +20,12 @@ fn with_rule() -> (TestHome, Receipt) {
     let rule = home.record("heuristic", "Sync the folder");
     home.flush();
     (home, rule)
+}
+
+/// Notes that the session was told of the rule, as a hook does at its start.
+fn tell(home: &TestHome, session: &str, rule: &str) {
+    let private = Home::open(home.path()).expect("it is a home");
+    assert!(SessionLog::of(&private, session, None).tell_once(&told_key(rule)));
 }
 
 /// Gives a verdict, and returns the answer.
@@ -61,6 +70,7 @@ fn promote_at_a_terminal(home: &TestHome, rule: &str) -> String {
 #[test]
 fn a_verdict_is_in_every_store_once_and_in_the_row_of_its_rule() {
     let (home, rule) = with_rule();
+    tell(&home, "s-1", "Sync the folder");
     let answer = judge(&home, "validate", &rule.id, &["--because", "the build\npassed", "--session", "s-1"]);
     assert_eq!(
         (&answer["kind"], &answer["verdict"], &answer["of"]),
@@ -117,6 +127,7 @@ fn a_verdict_counts_once_a_session_and_beside_what_other_programs_count() {
 #[test]
 fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
     let (home, rule) = with_rule();
+    tell(&home, "one", "Sync the folder");
     let one = judge(&home, "validate", &rule.id, &["--session", "one"]);
     let two = judge(&home, "violate", &rule.id, &["--session", "two"]);
     home.flush();
@@ -141,11 +152,33 @@ fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
 }
 
 #[test]
+fn a_session_that_was_not_told_of_a_rule_can_violate_it_and_not_validate_it() {
+    let (home, rule) = with_rule();
+    let before = home.journal_bytes();
+    let validate = || home.cmd(["validate", &rule.id, "--session", "s-1"]);
+    let refused = validate().run().exits(65);
+    assert!(refused.stderr.contains("can violate it, not validate it"), "{refused}");
+    let _ = home.cmd(["validate", &rule.id]).env("INDELIBLE_SESSION", "s-2").run().exits(65);
+    tell(&home, "s-1", "another rule");
+    let _ = validate().run().exits(65);
+    assert_eq!(home.journal_bytes(), before, "nothing was recorded");
+    let _ = judge(&home, "violate", &rule.id, &["--session", "s-1"]);
+    tell(&home, "s-1", "Sync the folder");
+    let _ = validate().ok();
+    // Without a session, the day counts; a person was there.
+    let _ = judge(&home, "validate", &rule.id, &[]);
+    let by_person = by_person(home.cmd(["validate", &rule.id, "--session", "s-3", "--json"])).exits(0);
+    assert_eq!(by_person.json()["counts"], json!(true), "{by_person}");
+    assert_eq!(counts(&home, &rule.id), (2, 1, 0), "the agents' count once a project and day");
+}
+
+#[test]
 fn a_rebuilt_index_has_the_same_counts() {
     let (home, rule) = with_rule();
     for session in ["a", "b", "c"] {
         let _ = judge(&home, "violate", &rule.id, &["--session", session]);
     }
+    tell(&home, "a", "Sync the folder");
     let _ = judge(&home, "validate", &rule.id, &["--session", "a"]);
     let _ = promote_at_a_terminal(&home, &rule.id);
     let taken_back = judge(&home, "violate", &rule.id, &["--session", "d"]);
