@@ -6,11 +6,13 @@ use std::fs;
 use indelible::fs::Point;
 use indelible::home::Home;
 use indelible::hook::told_key;
-use indelible::model::{Change, Op, RecordId, Revision};
+use indelible::model::{Change, Level, Op, Origin, Provenance, Record, RecordId, Request, Revision, Ruling, Verdict};
+use indelible::page;
 use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::changes::put;
+use crate::rebuild::commit_of_another_home;
 use crate::support::{Receipt, Stores, TestHome, assert_exactly_once};
 use crate::terminal::{Terminal, by_person};
 
@@ -149,6 +151,44 @@ fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
     change(&home, &rule.id, 3, &rule.path);
     assert_eq!(counts(&home, &rule.id), (0, 1, 0));
     home.recover_fully();
+}
+
+#[test]
+fn a_promotion_that_came_with_anothers_commit_is_no_persons_here() {
+    for (is_on_disk, is_committed) in [(true, false), (false, true), (true, true)] {
+        let (home, rule) = with_rule();
+        let of = rule.id.parse().expect("an id");
+        let record = Record::Verdict(Verdict { verdict: Ruling::Promoted, of, because: String::new() });
+        let provenance = Provenance { origin: Some(Origin::Person), ..Provenance::default() };
+        let (id, request) = (RecordId::default(), Request { record, key: None, provenance });
+        let page = page::files(id, jiff::Timestamp::now(), &request, Level::Day).remove(0);
+        if is_committed {
+            commit_of_another_home(&home, &page.path, &page.text);
+        }
+        if is_on_disk {
+            let path = home.join(&page.path);
+            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+            fs::write(path, &page.text).expect("it can be written");
+        }
+        let _ = home.cmd(["recover"]).ok();
+        for when in ["at first", "from a rebuilt index", "from one rebuilt again"] {
+            let shown = home.cmd(["show", &id.to_string(), "--json"]).ok().json()["records"][0].clone();
+            let what = format!("{when}, on disk: {is_on_disk}, committed: {is_committed}: {shown}");
+            assert_eq!((&shown["origin"], &shown["verdict"]), (&json!("import"), &json!("promoted")), "{what}");
+            assert_eq!(counts(&home, &rule.id), (0, 0, 0), "{what}");
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+            }
+            let _ = home.cmd(["recover"]).ok();
+        }
+        // What a person promotes here stays so, beside it.
+        let _ = promote_at_a_terminal(&home, &rule.id);
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+        }
+        let _ = home.cmd(["recover"]).ok();
+        assert_eq!(counts(&home, &rule.id), (0, 0, 1), "it was only in the journal");
+    }
 }
 
 #[test]
