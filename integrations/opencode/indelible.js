@@ -53,12 +53,14 @@ const textOf = (message) =>
 
 /**
  * What an agent wrote in a session: its last message, and every earlier one that may mark something as learned, newest first.
- * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out.
+ * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out; so are the messages that a
+ * fork copied, which are older than the session: it began at `begun`.
  */
-async function written(client, session) {
+async function written(client, session, begun) {
   try {
     const answer = await client.session.messages({ path: { id: session } });
-    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => info?.role === "assistant" && !info.summary);
+    const isOwn = (info) => info?.role === "assistant" && !info.summary && !(info.time?.created < begun);
+    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => isOwn(info));
     const last = messages.pop();
     const earlier = [];
     let room = MESSAGES_CHARS_MAX;
@@ -74,13 +76,14 @@ async function written(client, session) {
   }
 }
 
-/** The session that `session` was started from: a sub-agent has a session of its own. */
-async function parentOf(client, session) {
+/** The session that `session` was started from, since a sub-agent has a session of its own, and when it began. */
+async function about(client, session) {
   try {
     const answer = await client.session.get({ path: { id: session } });
-    return (answer?.data ?? answer)?.parentID;
+    const info = answer?.data ?? answer;
+    return { parent: info?.parentID, begun: info?.time?.created };
   } catch {
-    return undefined;
+    return {};
   }
 }
 
@@ -120,8 +123,8 @@ export const Indelible = async ({ client, directory }) => {
           error: String(part.state.error ?? "it failed"),
         });
       } else if (type === "session.idle") {
-        const { agent_type, ...said } = await written(client, properties.sessionID);
-        const parent = await parentOf(client, properties.sessionID);
+        const { parent, begun } = await about(client, properties.sessionID);
+        const { agent_type, ...said } = await written(client, properties.sessionID, begun);
         const of = parent ? { ...base("session.idle", parent), agent_type } : base("session.idle", properties.sessionID);
         await send({ ...of, ...said });
       } else if (type === "session.error") {

@@ -39,6 +39,8 @@ pub struct Event {
     pub folder: Option<String>,
     /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
     pub transcript: Option<String>,
+    /// The session whose turns its transcript repeats first, if it was forked: what was learned is known by that one.
+    pub root: Option<String>,
     /// What was marked as learned in messages before the last one, as a transcript or a plugin tells.
     pub learned: Vec<Learned>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
@@ -109,6 +111,11 @@ impl Event {
         SessionLog::of(home, &self.session, self.agent_id.as_deref().or(self.agent.as_deref()))
     }
 
+    /// Whether an agent may have marked something as learned in what it said last.
+    pub(super) fn may_have_markers(&self) -> bool {
+        matches!(&self.kind, EventKind::AgentStop { said, .. } if super::learned::may_have_markers(said.as_bytes()))
+    }
+
     /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
@@ -125,6 +132,7 @@ impl Event {
             parent: text_of(payload, &["parent_session_id", "parentSessionId", "forked_from", "parent_session"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             transcript: transcript_of(payload, host, &name),
+            root: None,
             learned: handed_over(payload, host),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,

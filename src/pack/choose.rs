@@ -15,11 +15,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
+use super::same::{self, Same};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Section, place};
 use crate::followed::{Followed, summary};
 use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
-use crate::query::{self, Ask as SearchAsk, Brief, Briefs, Error, View, judged};
+use crate::query::{self, Ask as SearchAsk, Brief, Briefs, Error, View, judged_together};
 use crate::rules::{Rule, Standing, State, standing};
 use crate::search::{self, Filter, Query};
 
@@ -34,6 +35,8 @@ const HITS_READ: usize = 20;
 const JUDGED_MAX: usize = 60;
 /// Why a record is left out that weighs less than many others.
 const MANY: &str = "there are so many of its kind that weigh more";
+/// Why a rule is left out that is the same as another one.
+const SAME: &str = "it is the same rule as another one, which stands for both";
 /// The weeks in which a weight is halved: 90 days.
 const HALF_LIFE_WEEKS: f64 = 90.0 / 7.0;
 /// How much more the best hit of a search for the task weighs.
@@ -178,37 +181,51 @@ impl Choice<'_> {
     fn add_rules(&mut self, view: &View<'_>) -> Result<(), Error> {
         let found = self.found;
         let mut seen = HashSet::new();
-        let (mut rules, mut promoted) = (Vec::<&Brief>::new(), HashSet::new());
-        for brief in found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)) {
-            let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
-            // What its verdicts come to is looked up only if it could be told.
-            let is_promoted = brief.state == search::State::Golden && query::is_promoted(view, brief.id)?;
-            if is_promoted {
+        let read: Vec<&Brief> = found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)).collect();
+        let mut promoted = HashSet::new();
+        // What its verdicts come to is looked up only if it could be told.
+        for brief in read.iter().filter(|it| it.state == search::State::Golden) {
+            if query::is_promoted(view, brief.id)? {
                 promoted.insert(brief.id);
             }
-            let state = if is_promoted { State::Golden } else { State::Active };
-            match may_tell(brief, state, &self.scope) {
-                Err(why) => self.leave_out(brief, why.says()),
-                Ok(As::Golden) if self.ask.is_here_only && is_elsewhere => {
-                    self.leave_out(brief, Withheld::OtherProject.says());
-                }
-                Ok(_) => rules.push(brief),
+        }
+        let is_promoted = |brief: &Brief| promoted.contains(&brief.id);
+        let may = |brief: &Brief| match self.may_be_told(brief, is_promoted(brief)) {
+            Err(why) => {
+                self.leave_out(brief, why.says());
+                false
             }
-        }
+            Ok(()) => true,
+        };
+        let mut rules = same::together(read.into_iter(), may, is_promoted);
         let stated = |brief: &Brief| confidence(brief) * self.factor(brief.id, brief.created_at).0;
-        let rank = |brief: &Brief| (promoted.contains(&brief.id), stated(brief));
+        let rank = |it: &Same<'_>| (is_promoted(it.told), stated(it.told));
         rules.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
-        for brief in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
-            self.leave_out(brief, MANY);
+        for it in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
+            self.leave_out(it.told, MANY);
         }
-        for brief in rules {
-            let standing = standing_of(view, brief, self.newest)?;
+        for it in &rules {
+            let brief = it.told;
+            for other in &it.others {
+                self.leave_out(other, SAME);
+            }
+            let standing = standing_of(view, it, self.scope.project, self.newest)?;
             match may_tell(brief, standing.state, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(told) => self.add_rule(brief, told, standing.confidence),
             }
         }
         Ok(())
+    }
+
+    /// Whether the rule `brief` may be told, whatever its verdicts say beyond that it is golden.
+    fn may_be_told(&self, brief: &Brief, is_promoted: bool) -> Result<(), Withheld> {
+        let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
+        let state = if is_promoted { State::Golden } else { State::Active };
+        match may_tell(brief, state, &self.scope)? {
+            As::Golden if self.ask.is_here_only && is_elsewhere => Err(Withheld::OtherProject),
+            _ => Ok(()),
+        }
     }
 
     fn add_rule(&mut self, brief: &Brief, told: As, confidence: f64) {
@@ -322,9 +339,12 @@ fn confidence(brief: &Brief) -> f64 {
     }
 }
 
-/// What the verdicts on the rule `brief` come to.
-fn standing_of(view: &View<'_>, brief: &Brief, newest: Timestamp) -> Result<Standing, Error> {
-    let judged = judged(view, brief.id)?;
+/// What the verdicts on a rule come to, in a session of `project`.
+fn standing_of(view: &View<'_>, same: &Same<'_>, project: Option<&str>, newest: Timestamp) -> Result<Standing, Error> {
+    let brief = same.told;
+    let projects = [project, brief.provenance.project.as_deref()];
+    let judged =
+        judged_together(view, &same.ids(projects), (domain(&brief.record), brief.record.headline()), projects)?;
     Ok(standing(&Rule {
         stated: confidence(brief),
         created_at: brief.created_at,

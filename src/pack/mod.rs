@@ -19,6 +19,7 @@
 mod choose;
 pub mod may_tell;
 mod place;
+mod same;
 mod weigh;
 mod write;
 

@@ -92,27 +92,17 @@ impl Room {
     }
 }
 
-/// Recorded `text` as a quotation ([`quoted`]) of characters of the basic plane, in which no tag begins or ends: what hosts put
-/// between tags of their own has another weight than what is quoted.
+/// Recorded `text` as a quotation ([`quoted`]) of characters of the basic plane.
 pub(super) fn span(text: &str) -> String {
-    let text = text.trim();
     let mut out = String::new();
     // Whatever is behind these is cut off.
-    for (at, c) in text.char_indices().take(2 * QUOTED_CHARS_MAX) {
+    for c in text.trim().chars().take(2 * QUOTED_CHARS_MAX) {
         match c {
-            '<' if begins_tag(&text[at + 1..]) => out.push('\u{2039}'),
             c if u32::from(c) > 0xffff => out.push_str(&format!("\u{27e8}U+{:04X}\u{27e9}", u32::from(c))),
             c => out.push(c),
         }
     }
     quoted(&out)
-}
-
-/// Whether `text`, after a `<`, is the rest of an end tag, of a comment, or of a tag that is named as hosts name theirs.
-fn begins_tag(text: &str) -> bool {
-    let name = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')).next().unwrap_or_default();
-    let is_system = name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("system"));
-    text.starts_with(['/', '!', '?']) || name.contains('-') || is_system
 }
 
 /// `name` as it may stand outside of a code span; empty if it is more than a plain word.

@@ -1,5 +1,6 @@
 //! What became of rules: their verdicts, how sure they are by now, and their state.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -9,6 +10,9 @@ use crate::rules::{Given, Rule, Standing, standing, tally};
 use crate::target::index::{Judged, RuleRow};
 
 use super::{Error, Recorded, Seen, View};
+
+/// The most rules that are the same one whose verdicts are read, beside those that the caller has.
+const SAME_MAX: u32 = 32;
 
 /// A rule and what became of it.
 #[derive(Clone, Debug)]
@@ -60,6 +64,35 @@ pub fn judged(view: &View<'_>, id: RecordId) -> Result<Judged, Error> {
     }
     judged.given.sort_by_key(|it| (it.at, it.id));
     Ok(judged)
+}
+
+/// The verdicts on all of the rules `ids`, which are the same one, and on those of `projects` that are the same as `rule` in
+/// `domain`: what became of one of them became of all. What was retracted has no part in it.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn judged_together(
+    view: &View<'_>,
+    ids: &[RecordId],
+    (domain, rule): (&str, &str),
+    projects: [Option<&str>; 2],
+) -> Result<Judged, Error> {
+    let others = view.index.as_ref().map(|index| index.same_rules(domain, rule, projects, SAME_MAX)).transpose()?;
+    let mut all: BTreeSet<RecordId> = ids.iter().copied().collect();
+    for id in others.unwrap_or_default() {
+        // What is pending is in `ids`, as it is after the journal's operations.
+        if !view.pending.changes(id) {
+            all.insert(id);
+        }
+    }
+    let mut together = Judged::default();
+    for id in all {
+        let Judged { mut given, validated_elsewhere, violated_elsewhere, .. } = judged(view, id)?;
+        together.given.append(&mut given);
+        together.validated_elsewhere += validated_elsewhere;
+        together.violated_elsewhere += violated_elsewhere;
+    }
+    Ok(together)
 }
 
 /// Whether a person promoted the rule `id` here. Another program's mark in its row says nothing about that.

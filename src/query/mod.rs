@@ -28,7 +28,7 @@ mod show;
 mod view;
 
 pub use brief::{Brief, Briefs};
-pub use judged::{Ruled, is_promoted, judged, newest, rule, rules};
+pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -628,9 +628,16 @@ const messages = [
 const client = {
   session: {
     messages: async () => ({ data: messages }),
-    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1" } : { id: path.id } }),
+    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1", time } : { id: path.id, time } }),
   },
 };
+const time = { created: 1764000000000, updated: 1764000009000 };
+// What a fork copies keeps its time, under an id of its own.
+messages.splice(0, 0, {
+  info: { role: "assistant", time: { created: 1763999999999 } },
+  parts: [{ type: "text", text: "[LEARNED:zig] always look twice" }],
+});
+messages.at(-1).info.time = { created: 1764000001000 };
 const hooks = await Indelible({ client, directory: "/home/ada/shop" });
 await hooks["tool.execute.after"](
   { tool: "bash", sessionID: "ses_1", callID: "call_1", args: { command: "zig build" } },
@@ -667,8 +674,8 @@ fn the_plugin_of_opencode_records() {
     fs::copy(&plugin, &module).expect("it was installed");
     let driver = home.user().join("driver.mjs");
     put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
-    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--origin", "person", "--json"];
-    let rule = home.cmd(rule).ok().receipt();
+    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--json"];
+    let rule = by_person(home.cmd(rule)).exits(0).receipt();
     let _ = Terminal::run(home.cmd(["promote", &rule.id]).into_command()).exits(0);
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
     let steps: Vec<&str> = outcome.stdout.lines().collect();

@@ -4,12 +4,17 @@
 use std::fs;
 
 use indelible::fs::Point;
-use indelible::model::{Change, Op, RecordId, Revision};
+use indelible::home::Home;
+use indelible::hook::told_key;
+use indelible::model::{Change, Level, Op, Origin, Provenance, Record, RecordId, Request, Revision, Ruling, Verdict};
+use indelible::page;
+use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::changes::put;
+use crate::rebuild::commit_of_another_home;
 use crate::support::{Receipt, Stores, TestHome, assert_exactly_once};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 /// A home with one rule, which is committed.
 fn with_rule() -> (TestHome, Receipt) {
@@ -17,6 +22,12 @@ fn with_rule() -> (TestHome, Receipt) {
     let rule = home.record("heuristic", "Sync the folder");
     home.flush();
     (home, rule)
+}
+
+/// Notes that the session was told of the rule, as a hook does at its start.
+fn tell(home: &TestHome, session: &str, rule: &str) {
+    let private = Home::open(home.path()).expect("it is a home");
+    assert!(SessionLog::of(&private, session, None).tell_once(&told_key(rule)));
 }
 
 /// Gives a verdict, and returns the answer.
@@ -61,6 +72,7 @@ fn promote_at_a_terminal(home: &TestHome, rule: &str) -> String {
 #[test]
 fn a_verdict_is_in_every_store_once_and_in_the_row_of_its_rule() {
     let (home, rule) = with_rule();
+    tell(&home, "s-1", "Sync the folder");
     let answer = judge(&home, "validate", &rule.id, &["--because", "the build\npassed", "--session", "s-1"]);
     assert_eq!(
         (&answer["kind"], &answer["verdict"], &answer["of"]),
@@ -117,6 +129,7 @@ fn a_verdict_counts_once_a_session_and_beside_what_other_programs_count() {
 #[test]
 fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
     let (home, rule) = with_rule();
+    tell(&home, "one", "Sync the folder");
     let one = judge(&home, "validate", &rule.id, &["--session", "one"]);
     let two = judge(&home, "violate", &rule.id, &["--session", "two"]);
     home.flush();
@@ -141,11 +154,71 @@ fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
 }
 
 #[test]
+fn a_promotion_that_came_with_anothers_commit_is_no_persons_here() {
+    for (is_on_disk, is_committed) in [(true, false), (false, true), (true, true)] {
+        let (home, rule) = with_rule();
+        let of = rule.id.parse().expect("an id");
+        let record = Record::Verdict(Verdict { verdict: Ruling::Promoted, of, because: String::new() });
+        let provenance = Provenance { origin: Some(Origin::Person), ..Provenance::default() };
+        let (id, request) = (RecordId::default(), Request { record, key: None, provenance });
+        let page = page::files(id, jiff::Timestamp::now(), &request, Level::Day).remove(0);
+        if is_committed {
+            commit_of_another_home(&home, &page.path, &page.text);
+        }
+        if is_on_disk {
+            let path = home.join(&page.path);
+            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+            fs::write(path, &page.text).expect("it can be written");
+        }
+        let _ = home.cmd(["recover"]).ok();
+        for when in ["at first", "from a rebuilt index", "from one rebuilt again"] {
+            let shown = home.cmd(["show", &id.to_string(), "--json"]).ok().json()["records"][0].clone();
+            let what = format!("{when}, on disk: {is_on_disk}, committed: {is_committed}: {shown}");
+            assert_eq!((&shown["origin"], &shown["verdict"]), (&json!("import"), &json!("promoted")), "{what}");
+            assert_eq!(counts(&home, &rule.id), (0, 0, 0), "{what}");
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+            }
+            let _ = home.cmd(["recover"]).ok();
+        }
+        // What a person promotes here stays so, beside it.
+        let _ = promote_at_a_terminal(&home, &rule.id);
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+        }
+        let _ = home.cmd(["recover"]).ok();
+        assert_eq!(counts(&home, &rule.id), (0, 0, 1), "it was only in the journal");
+    }
+}
+
+#[test]
+fn a_session_that_was_not_told_of_a_rule_can_violate_it_and_not_validate_it() {
+    let (home, rule) = with_rule();
+    let before = home.journal_bytes();
+    let validate = || home.cmd(["validate", &rule.id, "--session", "s-1"]);
+    let refused = validate().run().exits(65);
+    assert!(refused.stderr.contains("can violate it, not validate it"), "{refused}");
+    let _ = home.cmd(["validate", &rule.id]).env("INDELIBLE_SESSION", "s-2").run().exits(65);
+    tell(&home, "s-1", "another rule");
+    let _ = validate().run().exits(65);
+    assert_eq!(home.journal_bytes(), before, "nothing was recorded");
+    let _ = judge(&home, "violate", &rule.id, &["--session", "s-1"]);
+    tell(&home, "s-1", "Sync the folder");
+    let _ = validate().ok();
+    // Without a session, the day counts; a person was there.
+    let _ = judge(&home, "validate", &rule.id, &[]);
+    let by_person = by_person(home.cmd(["validate", &rule.id, "--session", "s-3", "--json"])).exits(0);
+    assert_eq!(by_person.json()["counts"], json!(true), "{by_person}");
+    assert_eq!(counts(&home, &rule.id), (2, 1, 0), "the agents' count once a project and day");
+}
+
+#[test]
 fn a_rebuilt_index_has_the_same_counts() {
     let (home, rule) = with_rule();
     for session in ["a", "b", "c"] {
         let _ = judge(&home, "violate", &rule.id, &["--session", session]);
     }
+    tell(&home, "a", "Sync the folder");
     let _ = judge(&home, "validate", &rule.id, &["--session", "a"]);
     let _ = promote_at_a_terminal(&home, &rule.id);
     let taken_back = judge(&home, "violate", &rule.id, &["--session", "d"]);

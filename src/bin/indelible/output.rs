@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use indelible::fs::os::{self, Stream};
-use indelible::model::text::{counted, is_hidden, shell_path, visible, visible_line};
+use indelible::model::text::{counted, is_hidden, shell_path, visible_line, visible_on_screen as visible};
 use indelible::pipeline::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;

@@ -8,7 +8,10 @@
 //!    Nothing waits: `BYTES_READ` at most, for `READ_WAIT` at most.
 //! 2. Reading starts where the last event ended: `Kept`, one small file for each transcript in the folder of session logs,
 //!    whose sweep removes it. It is a cache: without it, reading starts at the beginning or `BYTES_READ` before the end.
-//! 3. It is written after the records are durable, and each record has a key made of the session and of what was learned. So
+//! 3. The transcript of a fork repeats what its host copied into it. Claude Code says so of each line; Codex says in the first line
+//!    which session it comes from, and what was learned has the key of that one: it is one record. OpenCode's plugin leaves
+//!    copies out.
+//! 4. It is written after the records are durable, and each record has a key made of the session and of what was learned. So
 //!    reading twice is harmless, whether after a crash, by two hooks at once, or by Stop and SessionEnd.
 //!
 //! | killed | on disk | what becomes of the turn |
@@ -29,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::payload::clean;
-use super::{Event, Learned, learned_in_message};
+use super::{Event, Host, Learned, learned_in_message};
 use crate::fs::os;
 use crate::fs::{Dir, Durability};
 use crate::model::layout::{SESSIONS, TEMPORARY};
@@ -46,6 +49,8 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 const MARKERS_MAX: usize = 100;
 /// How many bytes before the offset are compared, to notice that a transcript was replaced.
 const COMPARED_BYTES: usize = 256;
+/// How much is read of the beginning of a transcript to see whether it is a fork's, in bytes: room for some generations.
+const HEAD_BYTES: u64 = 256 << 10;
 /// A larger file was not written by [`Turn::keep`].
 const KEPT_BYTES_MAX: u64 = 1 << 10;
 
@@ -54,6 +59,8 @@ const KEPT_BYTES_MAX: u64 = 1 << 10;
 pub struct Turn {
     /// What the agent marked as learned.
     pub learned: Vec<Learned>,
+    /// The session whose turns it repeats first, if it is of a fork. Only looked up if something may be learned.
+    pub root: Option<String>,
     /// The offset to keep, and the name of its file; `None` if it has not moved.
     next: Option<(String, Kept)>,
 }
@@ -95,7 +102,7 @@ impl Turn {
             let content = whole(file)?;
             let learned =
                 lines::whole(event.host, &content).into_iter().flat_map(|text| learned_in_message(&clean(&text)));
-            return Some(Turn { learned: learned.take(MARKERS_MAX).collect(), next: None });
+            return Some(Turn { learned: learned.take(MARKERS_MAX).collect(), ..Turn::default() });
         }
         let stamp = os::Stamp::of_open(&file).ok()?;
         let (inode, size) = (stamp.identity.number(), stamp.size);
@@ -109,7 +116,10 @@ impl Turn {
         let before = checksum(&window.bytes[..end]);
         let next = Kept { inode, offset: window.begin + end as u64, size, before };
         let next = (kept.as_ref() != Some(&next)).then_some((name, next));
-        Some(Turn { learned, next })
+        // The last message can come before the transcript has it.
+        let may_learn = !learned.is_empty() || event.may_have_markers();
+        let root = if may_learn { root(&file, event.host) } else { None };
+        Some(Turn { learned, root, next })
     }
 
     /// Notes how far the transcript was read, once what was learned is durable. A failure is harmless.
@@ -134,6 +144,16 @@ fn open(path: &Path) -> Option<File> {
 fn kept(private: &Dir, name: &str) -> Option<Kept> {
     let text = private.content(&format!("{SESSIONS}/{name}"), KEPT_BYTES_MAX).ok()??;
     serde_json::from_slice(&text).ok()
+}
+
+/// The session that the transcript `file` repeats first, if it is of a fork.
+fn root(file: &File, host: Host) -> Option<String> {
+    if host != Host::Codex {
+        return None;
+    }
+    let head = read(file, 0, HEAD_BYTES)?;
+    let parsed = head.split(|byte| *byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
+    lines::root(parsed)
 }
 
 /// The content of a transcript that its host replaces each time.

@@ -181,11 +181,37 @@ impl Open {
     ) -> Result<bool, Error> {
         let was_known = self.book.remove(id);
         match documents.find(id)? {
-            Some(document) => put(&mut self.book, home, documents, document)?,
+            Some(document) => {
+                let is_failure = document.record.kind() == Kind::Failure;
+                put(&mut self.book, home, documents, document)?;
+                if is_failure {
+                    self.follow_again(home, index, documents, id)?;
+                }
+            }
             None if was_known || !self.book.has_counted() => {}
             None => return Ok(index.find(id)?.is_none_or(|gone| gone.kind != Kind::Failure)),
         }
         Ok(true)
+    }
+}
+
+impl Open {
+    /// Puts in again what followed `failure`. It went out with the failure, whose text, and so whose case, can be another one by
+    /// now; and before a failure is restored, what followed it is not known.
+    fn follow_again(
+        &mut self,
+        home: &Home,
+        index: &Index,
+        documents: &mut Documents<'_>,
+        failure: RecordId,
+    ) -> Result<(), Error> {
+        for success in index.resolving(failure)? {
+            self.book.remove(success);
+            if let Some(document) = documents.find(success)? {
+                put(&mut self.book, home, documents, document)?;
+            }
+        }
+        Ok(())
     }
 }
 

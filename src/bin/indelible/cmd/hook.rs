@@ -223,6 +223,7 @@ fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
     }
     let mut turn = Turn::read(home.private(), event);
     event.learned.append(&mut turn.learned);
+    event.root = turn.root.take();
     turn
 }
 

@@ -1,10 +1,12 @@
 //! `validate`, `violate`, `promote`, `demote`, `retire`, `revive`: a verdict on a rule.
 
 use indelible::home::Home;
+use indelible::hook::told_key;
 use indelible::model::{Kind, PROVENANCE, Provenance, Record, RecordId, Request, Ruling, Verdict};
 use indelible::query::{Named, Ruled, View, lookup, newest, rule};
 use indelible::record::Receipt;
 use indelible::rules::{Given, Standing, State};
+use indelible::session::SessionLog;
 use serde_json::json;
 
 use super::{Context, autostart, record};
@@ -29,6 +31,9 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
     if let Some(state) = is_so(ruling, &before) {
         say_unchanged(context, &of, &before, state);
         return Ok(Exit::Done);
+    }
+    if ruling == Ruling::Validated && !policy::is_person() {
+        check_told(&home, &of, session(args).as_deref())?;
     }
     let because = args.because.clone().unwrap_or_default();
     let id = of.recorded.id;
@@ -92,6 +97,17 @@ fn no_person() -> Failure {
                agent opened it";
     let failure = Failure::new(Exit::Refused, WHAT).because(&std::io::Error::other(why));
     failure.hint("run `indelible promote ID` yourself; `indelible review` shows what could be promoted")
+}
+
+/// Checks that `session` was told of the rule `of`, if a session is named: one that was not cannot say that the rule held.
+fn check_told(home: &Home, of: &Ruled, session: Option<&str>) -> Result<(), Failure> {
+    let Some(session) = session else { return Ok(()) };
+    if SessionLog::of(home, session, None).was_told(&told_key(of.recorded.title())) {
+        return Ok(());
+    }
+    let why = format!("the session {} was not told of this rule: it can violate it, not validate it", line_of(session));
+    let failure = Failure::new(Exit::Input, WHAT).because(&std::io::Error::other(why));
+    Err(failure.hint("without a session, a validation counts once a project and day"))
 }
 
 /// The session that the verdict is given in.

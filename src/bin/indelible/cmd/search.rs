@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use dialoguer::console::Style;
-use indelible::model::text::{counted, shortened, visible_line};
+use indelible::model::text::{counted, shortened, visible_line_on_screen as visible_line};
 use indelible::query::{Ask, Found, Hit, search};
 use indelible::search::{BestLine, Parts, Query};
 use jiff::Timestamp;

@@ -1,7 +1,7 @@
 //! `show`: one record, from all stores.
 
 use indelible::fs::os::Stream;
-use indelible::model::text::{path, visible};
+use indelible::model::text::{path, visible_on_screen as visible};
 use indelible::model::{Field, FieldSpec, PROVENANCE, RecordId, body_of, fields_of};
 use indelible::page::{Presence, StateFile};
 use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};

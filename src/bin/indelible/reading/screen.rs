@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use dialoguer::console::{Style, Term, measure_text_width, truncate_str};
 use indelible::fs::os::Stream;
-use indelible::model::text::visible_line;
+use indelible::model::text::visible_line_on_screen;
 use indelible::model::{Kind, Severity};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -158,5 +158,5 @@ pub fn width_of(text: &str) -> usize {
 
 /// `text` on one line, safe to show, without blanks around it.
 pub fn line_of(text: &str) -> String {
-    visible_line(text.trim()).into_owned()
+    visible_line_on_screen(text.trim()).into_owned()
 }
