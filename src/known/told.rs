@@ -199,8 +199,8 @@ mod tests {
         add(&mut known, "mine", 1, &["edited `mine.rs`"]);
         assert_eq!(second(&known), None, "the session knows its own");
         add(&mut known, "a", 9, &["ran `cargo clean`"]);
-        add(&mut known, "a", 2, &["edited `src/cart.rs`", "ran `cargo update`"]);
-        let one = "indelible: the same command worked later in that session, after 2 steps: edited `src/cart.rs`.";
+        add(&mut known, "a", 3, &["edited `src/cart.rs`", "ran `cargo update`"]);
+        let one = "indelible: the same command worked later in that session, after 3 steps: edited `src/cart.rs`.";
         assert_eq!(second(&known).as_deref(), Some(one));
         add(&mut known, "b", 1, &["ran `cargo update`"]);
         let shared = "steps that they share: ran `cargo update` (2 of 2 times).";
