@@ -40,6 +40,7 @@ use crate::model::position::Position;
 use crate::model::{Invalid, Record, Request, Ruling};
 use crate::target::files::Applier;
 use crate::target::index::Index;
+use crate::target::spread::Planned;
 
 use intent::{Validated, mark_repeats};
 pub use policy::{Policy, Redacted, Redaction, Sources, of_folder};
@@ -104,6 +105,8 @@ pub struct Recorder<'h> {
     index: Option<Index>,
     /// Whether a rule that is there already becomes a verdict.
     joins: bool,
+    /// The names that folders will get from keyed records of earlier calls, which the worker places.
+    planned: Planned,
 }
 
 /// What is asked to be kept.
@@ -137,7 +140,14 @@ impl<'h> Recorder<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home, policy: Policy) -> Result<Recorder<'h>, home::Error> {
-        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None, joins: true })
+        Ok(Recorder {
+            home,
+            policy,
+            applier: Applier::new(home)?,
+            index: None,
+            joins: true,
+            planned: Planned::default(),
+        })
     }
 
     /// The same recorder, but a rule that is there already becomes a second record, and not a verdict that it came again.

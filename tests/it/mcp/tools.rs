@@ -234,6 +234,12 @@ fn recorded_text_is_quoted_and_named_with_its_origin() {
     let found = client.ok("search", json!({ "query": "make" }));
     assert!(found.contains("output of Bash, by a hook"), "{found}");
     assert!(found.contains("   `make 'all': failed`"), "{found}");
+    // What followed is the hook's own finding, and no agent's words.
+    let failure = home.record("failure", "broken");
+    let flags = ["--title", "mended at last", "--domain", "d", "--origin", "hook", "--resolves", &failure.id];
+    let _ = home.cmd(["record", "success"].iter().chain(&flags)).ok();
+    let mended = client.ok("search", json!({ "query": "mended" }));
+    assert!(mended.contains("seen by a hook") && !mended.contains("agent's words"), "{mended}");
     let id = found.split_once("failure ").expect("one was found").1[..8].to_owned();
     let whole = client.ok("get", json!({ "ids": [id] }));
     for text in [found.as_str(), whole.as_str()] {

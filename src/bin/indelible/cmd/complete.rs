@@ -58,11 +58,8 @@ pub fn run(args: CompleteArgs) {
         match (args.with_help, help) {
             (true, Some(help)) => output::write(Stream::Output, &format!("{value}\t{help}\n")),
             (true, None) => output::write(Stream::Output, &format!("{value}\n")),
-            // Bash inserts it as it is.
-            (false, _) if value.contains(' ') => {
-                output::write(Stream::Output, &format!("{}\n", shell_word(OsStr::new(value))))
-            }
-            (false, _) => output::write(Stream::Output, &format!("{value}\n")),
+            // Bash inserts it as it is, and recorded names can be anything: `$(reboot)`, `*`.
+            (false, _) => output::write(Stream::Output, &format!("{}\n", shell_word(OsStr::new(value)))),
         }
     }
 }

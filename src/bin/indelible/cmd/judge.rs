@@ -71,13 +71,12 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
     let id: RecordId = match lookup(view, text, folder.as_deref()).map_err(reading::failed(WHAT))? {
         Named::One { id, .. } => id,
         Named::Several(ids) => {
-            let mut failure = refused(format!("{} is the end of several ids; name more of one", line_of(text)));
-            failure.causes.extend(ids.iter().map(RecordId::to_string));
-            return Err(failure);
+            let what = format!("{} is the end of several ids; name more of one", line_of(text));
+            return Err(Failure::ambiguous(what, ids.iter().map(RecordId::to_string).collect()));
         }
         Named::Nothing => {
             let failure =
-                refused(format!("{} is the id, the end of an id, or the path of no rule here", line_of(text)));
+                refused(format!("no rule here has the id, the end of an id, or the path {:?}", line_of(text)));
             return Err(failure.hint("`indelible list heuristic` shows the newest rules"));
         }
     };
@@ -93,8 +92,8 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
 
 /// The failure of a promotion that no person asks for at a terminal.
 fn no_person() -> Failure {
-    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; this is none, or an \
-               agent opened it";
+    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; here is no terminal, \
+               or an agent opened it";
     let failure = Failure::new(Exit::Refused, WHAT).because(&std::io::Error::other(why));
     failure.hint("run `indelible promote ID` yourself; `indelible review` shows what could be promoted")
 }

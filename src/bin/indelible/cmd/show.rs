@@ -61,7 +61,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 
 /// The failure for a text that names no record.
 fn unknown(text: &str) -> Failure {
-    let why = std::io::Error::other(format!("{text} is the id, the end of an id, or the path of no record here"));
+    let text = line_of(text);
+    let why = std::io::Error::other(format!("no record here has the id, the end of an id, or the path {text:?}"));
     let hint = "`indelible list` shows the newest records, and `indelible search` finds words in them";
     Failure::new(Exit::NOTHING_FOUND, WHAT).because(&why).hint(hint)
 }
@@ -76,13 +77,13 @@ fn hidden(id: RecordId, mark: Option<&StateFile>) -> Failure {
 }
 
 fn ambiguous(view: &View<'_>, text: &str, ids: &[RecordId]) -> Failure {
-    let mut failure = Failure::new(Exit::Input, format!("{text} is the end of several ids; name more of one"));
-    for id in ids {
+    let candidate = |id: &RecordId| {
         let title = view.get(*id, None).ok().and_then(|seen| seen.visible());
         let title = title.map(|it| format!("  {}: {}", it.kind(), line_of(it.title()))).unwrap_or_default();
-        failure.causes.push(format!("{id}{title}"));
-    }
-    failure
+        format!("{id}{title}")
+    };
+    let what = format!("{text} is the end of several ids; name more of one");
+    Failure::ambiguous(what, ids.iter().map(candidate).collect())
 }
 
 /// The bytes of the pages. On a terminal what would steer it is made visible.

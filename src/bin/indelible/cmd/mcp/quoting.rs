@@ -31,6 +31,7 @@ pub fn origin(recorded: &Recorded) -> String {
         Some(Origin::Import) => "imported".into(),
         Some(Origin::Hook) => match tool_of(recorded) {
             Some(tool) => format!("output of {}, by a hook", name(&tool)),
+            None if recorded.field(Field::Resolves).is_some_and(|it| !it.is_empty()) => "seen by a hook".into(),
             None => "an agent's words, by a hook".into(),
         },
         None => "of unknown origin".into(),
