@@ -10,6 +10,7 @@
 //! Large homes are built once and kept in `target/bench/homes`, which is safe to remove at any time. Nothing is asserted
 //! about time: a number is reached or it is not.
 
+mod corpus;
 mod curve;
 mod homes;
 mod lab;
