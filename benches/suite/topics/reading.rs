@@ -134,7 +134,7 @@ fn questions(place: &Place) -> Vec<Question> {
         },
         search("a word that no record has", &[UNKNOWN]),
         other("`list`", &["list"]),
-        other("`list failure --domain rust`", &["list", "failure", "--domain", "rust"]),
+        other("`list observation --domain rust`", &["list", "observation", "--domain", "rust"]),
         other("`list --since 7d --severity 3+`", &["list", "--since", "7d", "--severity", "3+"]),
         other("`show`", &["show", newest["id"].as_str().expect("a record has an id")]),
         other("`recall --error`", &["recall", "--error", &error]),
