@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::index::until_current;
 use super::reading::sizes;
 use super::record::{BURST_MIN, HOOKS, burst};
 use crate::corpus::{tool_event, word};
@@ -115,7 +116,7 @@ impl Place<'_> {
 
     /// Nothing waits, and what is known of failures is up to date.
     fn tidy(&self) {
-        output(&mut indelible(&self.home, &["flush", "--timeout", "600"]));
+        until_current(&self.home);
     }
 }
 

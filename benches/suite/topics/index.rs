@@ -15,7 +15,7 @@ use crate::samples::{Contender, Samples, Spread, grouped, interleave, number};
 const RECORDS: usize = 10_000;
 
 /// What it took a worker until nothing was left to do.
-struct Took {
+pub struct Took {
     seconds: f64,
     cpu: Duration,
     /// Peak memory in MiB.
@@ -79,6 +79,11 @@ fn size_of(file: &Path) -> u64 {
 /// Removes the search database of `home`, and has a worker build it.
 fn build(home: &Path) -> Took {
     remove(home);
+    until_current(home)
+}
+
+/// Runs a worker until nothing is left for it to do.
+pub fn until_current(home: &Path) -> Took {
     until_idle(home, &|home| search_state(home) == "current")
 }
 
