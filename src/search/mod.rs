@@ -30,7 +30,10 @@ mod source;
 mod stem;
 mod write;
 
-pub use commits::{CommitNote, NotedCommit, ObjectId, commit_at, first_place_since, last_commit, note_commits};
+pub use commits::{
+    CommitNote, NotedCommit, ObjectId, commit_at, first_commit, first_place_since, last_commit, note_commits,
+    note_earlier_commits,
+};
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
 pub use find::{Hit, Hits, Looked, Options, find};
 pub use line::{BestLine, best_line};

@@ -282,6 +282,58 @@ fn a_build_that_is_killed_goes_on_and_holds_up_no_commit() {
     assert_eq!(self::inode(&home), inode, "it was begun again");
 }
 
+/// The commits that search.db has noted, in their order.
+fn noted(home: &TestHome) -> Vec<String> {
+    let search = opened_search(home);
+    let mut statement = search.prepare("SELECT lower(hex(id)) FROM commits ORDER BY place").expect("it has the table");
+    let names = statement.query_map([], |row| row.get(0)).expect("readable");
+    names.collect::<Result<_, _>>().expect("readable")
+}
+
+/// What search.db lacks of the commits is noted, whatever it lacks: all of them, the first ones (as after a kill between two
+/// slices), the last one (as after a kill between a commit and its note), or where it has others.
+#[test]
+fn every_commit_is_noted_also_where_search_was_made_later() {
+    let home = TestHome::new();
+    let receipts: Vec<Receipt> = (0..5)
+        .map(|number| {
+            let receipt = home.record("failure", &format!("number {number}"));
+            home.flush();
+            receipt
+        })
+        .collect();
+    let history = home.git(["rev-list", "--reverse", &home.history()]).ok().stdout;
+    let history: Vec<&str> = history.lines().collect();
+    assert_eq!(history.len(), 5);
+    let spoils: [(&str, fn(&TestHome)); 6] = [
+        ("nothing", |_| {}),
+        ("all of it", without_search),
+        ("all commits", |home| change(home, "DELETE FROM commits")),
+        ("the first ones", |home| {
+            change(home, "DELETE FROM commits WHERE place < (SELECT max(place) - 1 FROM commits)")
+        }),
+        ("the last one", |home| change(home, "DELETE FROM commits WHERE place = (SELECT max(place) FROM commits)")),
+        ("where it has others", |home| change(home, "UPDATE commits SET id = randomblob(20)")),
+    ];
+    for (what, spoil) in spoils {
+        spoil(&home);
+        home.flush();
+        assert_eq!(noted(&home), history, "without {what}");
+        for (receipt, commit) in receipts.iter().zip(&history) {
+            let shown = home.cmd(["show", &receipt.id, "--json"]).ok().json();
+            assert_eq!(shown["records"][0]["commit"]["commit"], *commit, "without {what}");
+        }
+    }
+    // A worker does it as well, and a later commit goes behind them.
+    change(&home, "DELETE FROM commits WHERE place < (SELECT max(place) FROM commits)");
+    let worker = Worker::start(&home, &[]);
+    let _ = home.record("failure", "one more");
+    home.flush();
+    wait_for("the commits to be noted", || (noted(&home).len() == 6).then_some(()));
+    drop(worker);
+    assert_eq!(noted(&home)[..5], history);
+}
+
 fn inode(home: &TestHome) -> u64 {
     fs::metadata(home.join(SEARCH)).expect("it is there").ino()
 }

@@ -8,7 +8,7 @@ use super::{Bound, Error, Following, Search, WAIT, Watermark, documents};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
-use crate::search::{self, Writer};
+use crate::search::Writer;
 use crate::target::index::{Document, FeedMark, Index};
 
 /// The most text of a slice, in bytes.
@@ -117,9 +117,10 @@ impl Search<'_> {
             }
         };
         progress.end();
-        self.write_commits()?;
+        self.note_made()?;
         if following == Following::UpToDate {
             self.tidy(&mut index)?;
+            return Ok(if self.note_others(until)? { Following::UpToDate } else { Following::Behind });
         }
         Ok(following)
     }
@@ -141,15 +142,6 @@ impl Search<'_> {
             trim(index, file, self.kept)?;
         }
         Ok((done as u64, part.is_last && done == part.ids.len()))
-    }
-
-    /// Writes the commits that were made since the last time.
-    fn write_commits(&mut self) -> Result<(), Error> {
-        if let Some(file) = self.file.as_mut().filter(|_| !self.commits.is_empty()) {
-            file.write(|transaction| search::note_commits(transaction, &self.commits))?;
-            self.commits.clear();
-        }
-        Ok(())
     }
 
     /// Opens the file, and makes it if there is none. Returns its watermark, which the index bears out.

@@ -16,8 +16,8 @@
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
 //! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
-//! 8. The commits of the holder of the lock are noted beside the documents. A chain of them proves itself
-//!    (`search::commits`), so one that is never written costs a reader time, and nothing else.
+//! 8. The commits of the history are noted beside the documents ([`noted`]). A chain of them proves itself
+//!    (`search::commits`), so one that is not noted yet costs a reader time, and nothing else.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -31,6 +31,7 @@ pub(in crate::target) mod documents;
 mod file;
 mod follow;
 mod look;
+mod noted;
 mod status;
 
 use std::path::PathBuf;
@@ -44,10 +45,10 @@ use crate::fs;
 use crate::model::RecordId;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
-use crate::search::CommitNote;
 use crate::target::index::{self, FeedMark};
 
 use file::SearchFile;
+use noted::Noting;
 
 /// Removes the search database of the home of `exclusive`, which is derived.
 ///
@@ -64,8 +65,6 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The first wait after a failure, and the longest.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// The most commits that are kept until they can be written.
-const COMMITS_MAX: usize = 10_000;
 
 /// Why search could not be brought up to date or read. It is never a batch's failure.
 #[derive(Debug, thiserror::Error)]
@@ -152,8 +151,8 @@ pub struct Search<'h> {
     failures_in_a_row: u32,
     retry: Option<Instant>,
     error: Option<String>,
-    /// Commits that are not in the file yet.
-    commits: Vec<CommitNote>,
+    /// How far the commits of the history are noted in it.
+    noting: Noting,
     /// The first line of the feed that another follower needs.
     kept: Option<u64>,
 }
@@ -169,19 +168,9 @@ impl<'h> Search<'h> {
             failures_in_a_row: 0,
             retry: None,
             error: None,
-            commits: Vec::new(),
+            noting: Noting::default(),
             kept: None,
         }
-    }
-
-    /// A commit was made.
-    pub fn committed(&mut self, commit: CommitNote) {
-        // While the file cannot be written, the chain has to begin with the newest.
-        if self.commits.len() >= COMMITS_MAX {
-            self.commits.clear();
-        }
-        self.commits.push(commit);
-        self.is_behind = true;
     }
 
     /// The index may have changed.
@@ -227,6 +216,7 @@ impl<'h> Search<'h> {
     /// [`Error::Fs`] if it is still there.
     pub fn forget_all(&mut self) -> Result<(), Error> {
         (self.file, self.is_behind) = (None, true);
+        self.noting.forget();
         file::remove(self.exclusive.home())
     }
 
