@@ -126,6 +126,16 @@ points! {
     RepackBeforeRemoval,
     /// The small packs are removed, and the new pack's `.keep` is still there.
     RepackAfterRemoval,
+    /// A reference of ours is about to move to commits without what is erased.
+    EraseBeforeReference,
+    /// All of them have moved, and their old objects are there.
+    EraseAfterReferences,
+    /// A pack is written without what is erased, and is about to be placed beside the old one.
+    EraseBeforePack,
+    /// It is in place, and the old one is about to be removed.
+    EraseBeforeOldPack,
+    /// A loose object with something erased is about to be removed.
+    EraseBeforeLoose,
     /// A finished segment's files and rows are about to be made durable.
     PruneBeforeSync,
     /// A finished segment is about to be removed.

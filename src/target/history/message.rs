@@ -12,7 +12,7 @@ use crate::model::{HomeId, Intent, JournalId, Kind, Op};
 
 const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
-const POSITION: &str = "Indelible-Position: ";
+pub(super) const POSITION: &str = "Indelible-Position: ";
 
 /// Above this many, records are counted instead of listed.
 const LINES_MAX: usize = 1000;

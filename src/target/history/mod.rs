@@ -30,6 +30,7 @@
 mod attribution;
 mod check;
 mod commit;
+mod erase;
 mod error;
 mod lock;
 mod log;
@@ -74,6 +75,7 @@ use options::{name_for_git, signature};
 
 pub use check::Damage;
 pub use commit::{Changes, Committed, NewCommit, Standing};
+pub use erase::Traces;
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};
