@@ -35,6 +35,7 @@
 mod domain;
 mod read;
 mod resolve;
+mod revise;
 mod state;
 mod write;
 mod yaml;
@@ -50,6 +51,7 @@ pub(crate) use read::front_and_rest;
 pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};
 pub(crate) use resolve::{is_later, joined, take};
+pub use revise::{Amendable, FieldChange, differences};
 pub use state::{Presence, StateFile};
 pub use write::{amended_page, files};
 

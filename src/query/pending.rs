@@ -166,6 +166,11 @@ impl Pending {
         self.by_record.get(&id)?.intent.as_ref().map(|intent| intent.created_at)
     }
 
+    /// The greatest revision of the pending operations of `id`.
+    pub(super) fn latest_of(&self, id: RecordId) -> Option<Revision> {
+        self.by_record.get(&id)?.ops.iter().map(Op::revision).max()
+    }
+
     /// Whether something is pending of `id` beside the record itself.
     pub(super) fn changes(&self, id: RecordId) -> bool {
         self.by_record.get(&id).is_some_and(|it| it.is_erased || !it.ops.is_empty())

@@ -1,0 +1,283 @@
+//! The front door of operations that change a record: amend, retract, restore.
+//!
+//! ```text
+//! Asked ─ look at the record ─▶ Planned ─ (all of them) append, sync ─▶ promise ─ the pipeline applies ─▶ stores
+//! ```
+//!
+//! 1. An operation is planned from what a [`View`] shows: the stores with the journal's pending operations laid over them. Its
+//!    base is the greatest revision seen of the record, so it knows of all of them.
+//! 2. Whatever can refuse an operation does so in [`Reviser::plan`], before the journal is written. A caller that plans several
+//!    and keeps none if one is refused has all or none.
+//! 3. [`Reviser::keep`] appends all planned operations with one write and one sync. Once it returns, they happen: readers see
+//!    them at once, and the holder of the worker's lock applies them.
+//! 4. Nothing is applied here. Only the holder of the worker's lock does that (`pipeline::change`): a command asks the worker, or
+//!    takes the lock if none runs.
+//! 5. What changes nothing is no operation: it is planned without one, and nothing is appended.
+//! 6. A new text passes the caller's [`Redaction`]. Texts that an amendment does not change stay as they are.
+//!
+//! | killed | on disk | what becomes of the operation |
+//! | --- | --- | --- |
+//! | before the append | nothing | it did not happen; the caller saw no success |
+//! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: it happens |
+//! | after the sync | the operation | the worker, or recovery, applies it |
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use crate::fs;
+use crate::home::Home;
+use crate::journal::{self, Appender};
+use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, fields_of};
+use crate::page::{Amendable, FieldChange, Presence, StateFile, differences};
+use crate::query::{self, Recorded, Seen, View};
+use crate::record::Redaction;
+
+/// What is to become of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// These fields get these texts; the others stay.
+    Fields(Vec<(Field, String)>),
+    /// It says this from now on; it is of the record's kind.
+    Whole(Box<Record>),
+    /// It leaves files, rows and pages. The history keeps it.
+    Retract,
+    /// It comes back.
+    Restore,
+}
+
+/// An operation that can be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The record.
+    pub id: RecordId,
+    /// The record as it is now; `None` if it is hidden.
+    pub before: Option<Recorded>,
+    /// What the state file of a hidden record says.
+    pub mark: Option<StateFile>,
+    /// The fields that an amendment changes; empty for anything else.
+    pub changes: Vec<FieldChange>,
+    /// The operation; `None` if nothing would change.
+    pub op: Option<Op>,
+}
+
+/// Why an operation cannot be kept. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No record has this id.
+    #[error("{id} is not known here")]
+    Unknown {
+        /// The id.
+        id: RecordId,
+    },
+    /// The record is hidden, and stays as it is.
+    #[error("{id} was {}{}", .state.name(), because_of(.because.as_deref()))]
+    Hidden {
+        /// The record.
+        id: RecordId,
+        /// Whether it was retracted or erased.
+        state: Presence,
+        /// Why.
+        because: Option<String>,
+    },
+    /// Two operations are asked for on one record.
+    #[error("{id} is named twice")]
+    Twice {
+        /// The record.
+        id: RecordId,
+    },
+    /// A verdict says what it says.
+    #[error("{id} is a verdict, which is not amended: retract it, and give another one")]
+    Verdict {
+        /// The verdict.
+        id: RecordId,
+    },
+    /// A text is of another kind of record.
+    #[error("{id} is of kind {kind}, and stays so")]
+    OtherKind {
+        /// The record.
+        id: RecordId,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// A field is invalid.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The record could not be read.
+    #[error(transparent)]
+    Query(#[from] query::Error),
+    /// The journal could not take it.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+fn because_of(because: Option<&str>) -> String {
+    because.map(|because| format!(": {because}")).unwrap_or_default()
+}
+
+/// Changes records of one home.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use indelible::home::Home;
+/// use indelible::model::{Field, Learning, Record, Request};
+/// use indelible::query::View;
+/// use indelible::record::{Policy, Recorder, Redaction};
+/// use indelible::revise::{Asked, Reviser};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("home");
+/// # indelible::init::init(&path, Default::default(), "")?;
+/// let home = Home::open(&path)?;
+/// let learning = Learning { title: "the cahce grew".into(), domain: "ci".into(), ..Learning::default() };
+/// let id = Recorder::new(&home, Policy::new(Redaction::off()))?.record(Request::new(Record::Failure(learning)))?.id;
+///
+/// let view = || View::open(&home, Default::default(), Duration::from_secs(1));
+/// let reviser = Reviser::new(&home, Redaction::off());
+/// let asked = Asked::Fields(vec![(Field::Title, "the cache grew".into())]);
+/// let planned = reviser.plan(&view(), id, None, &asked, Some("a typo"))?;
+/// assert_eq!((planned.changes.len(), planned.changes[0].field), (1, "title"));
+/// assert!(reviser.keep(&[planned])?);
+/// assert_eq!(view().get(id, None)?.visible().map(|it| it.title().to_owned()), Some("the cache grew".into()));
+///
+/// // Asked again, nothing would change.
+/// assert_eq!(reviser.plan(&view(), id, None, &asked, None)?.op, None);
+///
+/// // What is retracted is restored, and meanwhile not amended.
+/// assert!(reviser.keep(&[reviser.plan(&view(), id, None, &Asked::Retract, Some("it was another build"))?])?);
+/// assert!(reviser.plan(&view(), id, None, &asked, None).is_err());
+/// assert!(reviser.keep(&[reviser.plan(&view(), id, None, &Asked::Restore, None)?])?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Reviser<'h> {
+    home: &'h Home,
+    redaction: Redaction,
+}
+
+impl<'h> Reviser<'h> {
+    /// One for `home`, in which new texts pass `redaction`.
+    pub fn new(home: &'h Home, redaction: Redaction) -> Reviser<'h> {
+        Reviser { home, redaction }
+    }
+
+    /// Plans what `asked` says for the record `id`, for the reason `because`. `path` is its page, if the caller knows it: without
+    /// an index, a record is found by it alone.
+    ///
+    /// # Errors
+    /// Every [`Error`] but [`Error::Journal`].
+    pub fn plan(
+        &self,
+        view: &View<'_>,
+        id: RecordId,
+        path: Option<&str>,
+        asked: &Asked,
+        because: Option<&str>,
+    ) -> Result<Planned, Error> {
+        let because = because.map(|because| self.redaction.text(because).into_owned());
+        if let (Some(because), Some(spec)) = (&because, FieldSpec::named("because")) {
+            spec.check(because)?;
+        }
+        let because = because.filter(|because| !because.trim().is_empty());
+        let (before, mark) = match view.get(id, path)? {
+            Seen::Visible(recorded) => (Some(*recorded), None),
+            Seen::Hidden(mark) => (None, mark),
+            Seen::Unknown => return Err(Error::Unknown { id }),
+        };
+        let latest = view.latest(id, before.as_ref())?;
+        let hidden = || Error::Hidden {
+            id,
+            state: mark.as_ref().map_or(Presence::Erased, |mark| mark.state),
+            because: mark.as_ref().and_then(|mark| mark.because.clone()),
+        };
+        let page = |recorded: &Recorded| RecordPath(&recorded.path).page().into_owned();
+        let change = |path: Option<String>, because| Change {
+            of: id,
+            revision: latest.next(),
+            base: latest,
+            at: now(),
+            path,
+            because,
+        };
+        let (mut changes, mut op) = (Vec::new(), None);
+        match (asked, &before) {
+            (Asked::Fields(_) | Asked::Whole(_), None) => return Err(hidden()),
+            (Asked::Fields(_) | Asked::Whole(_), Some(before)) => {
+                let record = self.amended(before, asked)?;
+                changes = differences(before.record(), &record);
+                let (request, fields) = (before.request.clone(), before.amended_fields());
+                let created_at = before.created_at;
+                let amendable = Amendable { id, created_at, path: page(before), request, fields, latest };
+                op = amendable.amended(record, because, now());
+            }
+            (Asked::Retract, None) | (Asked::Restore, Some(_)) => {}
+            (Asked::Retract, Some(before)) => op = Some(Op::Retract(change(Some(page(before)), because))),
+            (Asked::Restore, None) if mark.as_ref().is_some_and(|mark| mark.state == Presence::Retracted) => {
+                op = Some(Op::Restore(change(view.page_of(id)?, because)));
+            }
+            (Asked::Restore, None) => return Err(hidden()),
+        }
+        Ok(Planned { id, before, mark, changes, op })
+    }
+
+    /// What the record `before` says after what is `asked`. Every field is checked against its limits.
+    fn amended(&self, before: &Recorded, asked: &Asked) -> Result<Record, Error> {
+        let (id, kind) = (before.id, before.kind());
+        let mut record = before.record().clone();
+        if kind == Kind::Verdict {
+            return Err(Error::Verdict { id });
+        }
+        let mut set = |field: Field, text: &str| {
+            let known: Vec<&str> = fields_of(kind).map(|spec| spec.name).collect();
+            let spec = fields_of(kind).find(|spec| spec.field == field);
+            let name = FieldSpec::of(field).name;
+            let problem = || format!("{kind} {} has no such field; it has {}", id.short(), known.join(", "));
+            let spec = spec.ok_or_else(|| Invalid::new(name, problem()))?;
+            if record.text(field).is_none_or(|known| known != text) {
+                let text = self.redaction.text(text);
+                spec.check(&text)?;
+                record.set(field, text.into_owned())?;
+            }
+            Ok::<_, Error>(())
+        };
+        match asked {
+            Asked::Fields(fields) => fields.iter().try_for_each(|(field, text)| set(*field, text))?,
+            Asked::Whole(other) if other.kind() != kind => return Err(Error::OtherKind { id, kind }),
+            Asked::Whole(other) => {
+                for spec in fields_of(kind) {
+                    set(spec.field, &other.text(spec.field).unwrap_or_default())?;
+                }
+            }
+            Asked::Retract | Asked::Restore => {}
+        }
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Appends the operations of all of `planned` to the journal, and syncs it. Returns whether there was one. From then on they
+    /// happen, whatever happens next.
+    ///
+    /// # Errors
+    /// [`Error::Twice`] and [`Error::Journal`]: none of them happens.
+    pub fn keep(&self, planned: &[Planned]) -> Result<bool, Error> {
+        let mut seen = HashSet::new();
+        if let Some(twice) = planned.iter().find(|it| !seen.insert(it.id)) {
+            return Err(Error::Twice { id: twice.id });
+        }
+        let jsons: Vec<Vec<u8>> = planned.iter().filter_map(|it| it.op.as_ref()).map(Op::to_json).collect();
+        if jsons.is_empty() {
+            return Ok(false);
+        }
+        let _ = Appender::open_for_operations(self.home.journal())?.append(&jsons)?.sync()?;
+        Ok(true)
+    }
+}
+
+/// The time, to the millisecond.
+fn now() -> Timestamp {
+    let now = fs::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
