@@ -42,6 +42,7 @@ mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+mod retract;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod search_db;

@@ -11,6 +11,7 @@ use crate::cmd::complete;
 use crate::field_args::RecordCommand;
 pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::mcp_args::McpCommands;
+use crate::presence_args::PresenceCommand;
 use crate::reading::args;
 pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
@@ -234,6 +235,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Presence(PresenceCommand),
     #[command(flatten)]
     Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)

@@ -11,6 +11,7 @@ mod lost;
 mod mcp_args;
 mod output;
 mod policy;
+mod presence_args;
 mod program;
 mod prompt;
 mod reading;

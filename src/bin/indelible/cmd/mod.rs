@@ -15,6 +15,7 @@ mod judge;
 mod list;
 mod manual;
 mod mcp;
+mod presence;
 pub mod query;
 mod recall;
 mod record;
@@ -168,6 +169,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Some((ruling, args)) => judge::run(&context, ruling, args),
             None => Ok(Exit::Done),
         },
+        Command::Presence(command) => presence::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),
