@@ -22,14 +22,19 @@ pub(super) fn message_without(text: &str, short: &BTreeSet<String>) -> Option<St
         (short.contains(id) && !is_bare(line)).then(|| id.to_owned())
     };
     text.lines().find_map(named)?;
-    let mut lines = text.split('\n').map(str::to_owned).collect::<Vec<_>>();
-    if let Some(subject) = lines.first_mut() {
-        *subject = untitled(subject);
-    }
-    for line in lines.iter_mut().skip(1) {
-        if let Some(id) = named(line) {
-            *line = format!("- erased ({id})");
+    let (mut lines, mut is_its) = (Vec::new(), false);
+    for (at, line) in text.split('\n').enumerate() {
+        // What an amendment changed, and why, follows its line.
+        if is_its && line.starts_with("  ") {
+            continue;
         }
+        let id = named(line).filter(|_| at > 0);
+        is_its = id.is_some();
+        lines.push(match id {
+            Some(id) => format!("- erased ({id})"),
+            None if at == 0 => untitled(line),
+            None => line.to_owned(),
+        });
     }
     Some(lines.join("\n"))
 }
@@ -130,7 +135,8 @@ mod tests {
         let two = "Record 2 failures\n\n- failure: a secret (deadbeef)\n- failure: (deadbeef) (cafecafe)\n\nx\n";
         let without = message_without(two, &short(&["deadbeef"])).expect("it names it");
         assert_eq!(without, "Record 2 failures\n\n- erased (deadbeef)\n- failure: (deadbeef) (cafecafe)\n\nx\n");
-        let amended = "Amend heuristic: a: secret\n\n- amended heuristic: a: secret (deadbeef)\n\nx\n";
+        let amended = "Amend heuristic: a: secret\n\n- amended heuristic: a: secret (deadbeef)\n  changed: rule\n  \
+                       because: a secret\n\nx\n";
         let without = message_without(amended, &short(&["deadbeef"])).expect("it names it");
         assert_eq!(without, "Amend 1 heuristic\n\n- erased (deadbeef)\n\nx\n");
         let retracted = "Retract 1 record\n\n- retracted (deadbeef)\n\nx\n";
