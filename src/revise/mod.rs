@@ -19,6 +19,7 @@
 //! | --- | --- | --- |
 //! | before the append | nothing | it did not happen; the caller saw no success |
 //! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: it happens |
+//! | the same, with several operations | some of them whole | those happen: only a return says all or none |
 //! | after the sync | the operation | the worker, or recovery, applies it |
 
 use std::collections::HashSet;
@@ -28,7 +29,7 @@ use jiff::Timestamp;
 use crate::fs;
 use crate::home::Home;
 use crate::journal::{self, Appender};
-use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, fields_of};
+use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, Revision, fields_of};
 use crate::page::{Amendable, FieldChange, Presence, StateFile, differences};
 use crate::query::{self, Recorded, Seen, View};
 use crate::record::Redaction;
@@ -194,13 +195,9 @@ impl<'h> Reviser<'h> {
             because: mark.as_ref().and_then(|mark| mark.because.clone()),
         };
         let page = |recorded: &Recorded| RecordPath(&recorded.path).page().into_owned();
-        let change = |path: Option<String>, because| Change {
-            of: id,
-            revision: latest.next(),
-            base: latest,
-            at: now(),
-            path,
-            because,
+        let change = |path: Option<String>, because| {
+            let revision = latest.next();
+            Change { of: id, revision, base: latest, at: made_at(revision), path, because }
         };
         let (mut changes, mut op) = (Vec::new(), None);
         match (asked, &before) {
@@ -210,8 +207,10 @@ impl<'h> Reviser<'h> {
                 changes = differences(before.record(), &record);
                 let (request, fields) = (before.request.clone(), before.amended_fields());
                 let created_at = before.created_at;
-                let amendable = Amendable { id, created_at, path: page(before), request, fields, latest };
-                op = amendable.amended(record, because, now());
+                let revision = before.revision();
+                let path = page(before);
+                let amendable = Amendable { id, created_at, path, request, fields, revision, latest };
+                op = amendable.amended(record, because, made_at);
             }
             (Asked::Retract, None) | (Asked::Restore, Some(_)) => {}
             (Asked::Retract, Some(before)) => op = Some(Op::Retract(change(Some(page(before)), because))),
@@ -276,8 +275,7 @@ impl<'h> Reviser<'h> {
     }
 }
 
-/// The time, to the millisecond.
-fn now() -> Timestamp {
-    let now = fs::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+/// When the operation with this revision was made: its id has the time, to the millisecond.
+fn made_at(revision: Revision) -> Timestamp {
+    RecordId(revision.op).time().unwrap_or_else(fs::now)
 }

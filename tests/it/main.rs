@@ -4,6 +4,7 @@
 mod abuse;
 mod adopt;
 mod adopted;
+mod amend;
 mod changes;
 mod cli;
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
+use crate::amend_args::AmendArgs;
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
 pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
@@ -82,7 +83,7 @@ impl Command {
     /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
     /// error would record the same again.
     pub fn records(&self) -> bool {
-        matches!(self, Command::Record { .. } | Command::Verdict(_) | Command::Hook(_))
+        matches!(self, Command::Record { .. } | Command::Amend(_) | Command::Verdict(_) | Command::Hook(_))
     }
 }
 
@@ -155,6 +156,15 @@ pub enum Command {
         #[arg(long, global = true)]
         redact: bool,
     },
+    /// Correct records: new texts under the same ids and paths, everywhere at once
+    ///
+    /// File, row, domain page and search follow, and git shows the change as a change of that file. Several ids: all or none. An
+    /// amendment that changes nothing exits 0 and says so. What was retracted or erased is not amended (exit 65). Where a record
+    /// comes from, its key and its kind stay.
+    #[command(
+        after_help = "Examples:\n  indelible amend 7e18e7c3 --title 'The cache grew' --because 'a typo'\n  indelible amend 7e18e7c3 2b40c4d1 --domain ops --dry-run"
+    )]
+    Amend(AmendArgs),
     /// Commit what is recorded, in batches, until SIGTERM or SIGINT
     ///
     /// One worker runs per home; a second one exits 75. It commits everything pending before it exits 0.

@@ -6,8 +6,9 @@ use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
 use indelible::model::text;
 use indelible::model::text::shell_path;
+use indelible::page::Presence;
 use indelible::{
-    adopt, audit, home, init, journal, own, pipeline, query, record, recover, target, trust, verify, worker,
+    adopt, audit, home, init, journal, own, pipeline, query, record, recover, revise, target, trust, verify, worker,
 };
 use target::{files, history, index};
 
@@ -193,6 +194,27 @@ impl Promise for record::Error {
             record::Error::Home(error) => error.advice(),
             record::Error::Fs(error) => error.advice(),
             record::Error::Journal(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for revise::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            revise::Error::Query(error) => error.exit(),
+            revise::Error::Journal(error) => error.exit(),
+            _ => Exit::Input,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            revise::Error::Hidden { state: Presence::Retracted, .. } => {
+                Some("nothing was changed; what is retracted is restored first".into())
+            }
+            revise::Error::Query(error) => error.advice(),
+            revise::Error::Journal(error) => error.advice(),
+            _ => None,
         }
     }
 }

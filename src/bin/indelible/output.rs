@@ -45,8 +45,8 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 13] = [
-    "config", "flush", "list", "recall", "record", "recover", "repair", "search", "service", "show", "status",
+const ON_A_HOME: [&str; 14] = [
+    "amend", "config", "flush", "list", "recall", "record", "recover", "repair", "search", "service", "show", "status",
     "verify", "worker",
 ];
 

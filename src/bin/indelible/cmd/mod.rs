@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod adopt;
+mod amend;
 mod autostart;
 mod batch;
 pub mod complete;
@@ -22,6 +23,7 @@ mod recover;
 mod release;
 mod repair;
 mod review;
+mod revising;
 mod search;
 mod service;
 mod show;
@@ -148,6 +150,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Adopt { asked, scripts, repair } => adopt::run(&context, &asked, scripts, repair),
         Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
+        Command::Amend(args) => amend::run(&context, args),
         Command::Worker { detach: true, .. } => worker::detach(&context),
         Command::Worker { stop: true, timeout, .. } => worker::stop(&context, timeout),
         Command::Worker { log, .. } => worker::run(&context, log),
