@@ -197,7 +197,8 @@ fn restamped(bytes: &[u8], amended: &Amended) -> Option<String> {
     stamp.string(AMENDED, &amended.fields_line());
     let text = std::str::from_utf8(bytes).ok()?.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let (front, rest) = without_stamp(&text)?;
-    let (first, after) = front.split_at(front.find("created_at:").and_then(|at| front[at..].find('\n').map(|end| at + end + 1))?);
+    let (first, after) =
+        front.split_at(front.find("created_at:").and_then(|at| front[at..].find('\n').map(|end| at + end + 1))?);
     Some(format!("---\n{first}{}{after}---\n{rest}", stamp.lines()))
 }
 
@@ -205,7 +206,9 @@ fn restamped(bytes: &[u8], amended: &Amended) -> Option<String> {
 fn without_stamp(text: &str) -> Option<(String, &str)> {
     let (front, rest) = split(text.as_bytes())?;
     let front = std::str::from_utf8(front).ok()?;
-    let is_stamp = |line: &str| [REVISION, AMENDED].iter().any(|name| line.strip_prefix(name).is_some_and(|it| it.starts_with(':')));
+    let is_stamp = |line: &str| {
+        [REVISION, AMENDED].iter().any(|name| line.strip_prefix(name).is_some_and(|it| it.starts_with(':')))
+    };
     let kept: String = front.split_inclusive('\n').filter(|line| !is_stamp(line)).collect();
     Some((kept, std::str::from_utf8(rest).ok()?))
 }

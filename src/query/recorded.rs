@@ -86,7 +86,7 @@ impl Recorded {
     }
 
     /// Every byte of its page, as its fields say.
-    pub(super) fn page(&self) -> Vec<u8> {
+    pub fn page(&self) -> Vec<u8> {
         let Recorded { id, created_at, amended, request, .. } = self;
         let text = match amended {
             Some(amended) => page::amended_page(*id, *created_at, request, amended),

@@ -24,11 +24,11 @@ fn shown(home: &TestHome, id: &str) -> Value {
 }
 
 /// All bytes of the journal, and the tip of the history: whatever changes anything changes one of them.
-fn traces(home: &TestHome) -> (usize, String) {
+pub fn traces(home: &TestHome) -> (usize, String) {
     (home.journal_bytes(), home.git(["rev-parse", home.branch()]).ok().stdout)
 }
 
-fn titled(home: &TestHome, title: &str) -> (Receipt, Subject) {
+pub fn titled(home: &TestHome, title: &str) -> (Receipt, Subject) {
     let receipt = home.record("failure", title);
     home.flush();
     let subject = Subject::of(home, &receipt);

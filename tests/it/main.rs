@@ -17,6 +17,7 @@ mod crash;
 mod daemon;
 mod damage;
 mod durability;
+mod edit;
 mod faults;
 mod followed;
 mod formats;

@@ -14,11 +14,14 @@ use crate::field_args::candidates_of;
 #[derive(Debug, ClapArgs)]
 pub struct AmendArgs {
     /// The records: each by its id, the end of its id, or its path
-    #[arg(value_name = "ID", required = true, add = ArgValueCandidates::new(complete::ids))]
+    #[arg(value_name = "ID", required_unless_present = "from_files", add = ArgValueCandidates::new(complete::ids))]
     pub ids: Vec<String>,
     /// Why; the commit says it
     #[arg(long, visible_alias = "reason", value_name = "TEXT", allow_hyphen_values = true)]
     pub because: Option<String>,
+    /// Take what was edited by hand in the files of these records [default: of all records]
+    #[arg(long)]
+    pub from_files: bool,
     /// Only show what would change
     #[arg(long)]
     pub dry_run: bool,
@@ -27,6 +30,26 @@ pub struct AmendArgs {
     pub redact: bool,
     #[command(flatten)]
     pub fields: NewTexts,
+}
+
+/// Which record is edited, and how.
+#[derive(Debug, ClapArgs)]
+pub struct EditArgs {
+    /// The record: its id, the end of its id, or its path
+    #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::ids))]
+    pub id: String,
+    /// Why; the commit says it
+    #[arg(long, visible_alias = "reason", value_name = "TEXT", allow_hyphen_values = true)]
+    pub because: Option<String>,
+    /// Begin from the record, even if there is an edit of it that was not finished; that is lost
+    #[arg(long)]
+    pub discard: bool,
+    /// Amend without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Replace secrets of known shapes, in the new texts, by a placeholder
+    #[arg(long)]
+    pub redact: bool,
 }
 
 /// The fields that were given as flags.

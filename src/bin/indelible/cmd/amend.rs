@@ -2,11 +2,14 @@
 
 use std::ffi::OsString;
 
-use indelible::model::{Field, FieldSpec, Invalid, body_of};
-use indelible::page::FieldChange;
-use indelible::revise::{Asked, Planned};
+use indelible::home::Home;
+use indelible::model::{Field, FieldSpec, Invalid, RecordId, RecordPath, body_of, limits};
+use indelible::page::{self, FieldChange};
+use indelible::query::View;
+use indelible::revise::{self, Asked, Planned, Reviser};
 use serde_json::json;
 
+use super::revising::Target;
 use super::{Context, record, revising};
 use crate::amend_args::{AmendArgs, NewTexts};
 use crate::exit::{Exit, Failure};
@@ -19,9 +22,13 @@ const WHAT: &str = "nothing was amended";
 const SHOWN_CHARS_MAX: usize = 100;
 
 pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
-    let AmendArgs { ids, because, dry_run, redact, fields } = args;
+    let AmendArgs { ids, because, from_files, dry_run, redact, fields } = args;
     let fields = texts(fields)?;
-    if fields.is_empty() {
+    if from_files && !fields.is_empty() {
+        let why = std::io::Error::other("with --from-files the new texts are those of the files");
+        return Err(Failure::new(Exit::Usage, WHAT).because(&why));
+    }
+    if fields.is_empty() && !from_files {
         let why = std::io::Error::other("no field was given a new text");
         let hint = "give the fields that change, as with --title";
         return Err(Failure::new(Exit::Usage, WHAT).because(&why).hint(hint));
@@ -30,17 +37,98 @@ pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let reviser = revising::reviser(&home, &settings, redact)?;
-    let planned = {
+    let (planned, left) = {
         let view = reading::view(context, &home)?;
-        let targets = revising::targets(&view, &ids, WHAT)?;
-        revising::plan(&reviser, &view, &targets, &Asked::Fields(fields), because.as_deref(), WHAT)?
+        let files = FromFiles { home: &home, view: &view, reviser: &reviser, because: because.as_deref() };
+        match (from_files, ids.is_empty()) {
+            (true, true) => files.of_all()?,
+            (true, false) => (files.of(&revising::targets(&view, &ids, WHAT)?)?, Vec::new()),
+            (false, _) => {
+                let targets = revising::targets(&view, &ids, WHAT)?;
+                let asked = Asked::Fields(fields);
+                (revising::plan(&reviser, &view, &targets, &asked, because.as_deref(), WHAT)?, Vec::new())
+            }
+        }
     };
     let applied = match dry_run {
         true => false,
         false => revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?,
     };
     planned.iter().for_each(|it| say(context, it, dry_run, applied));
-    Ok(Exit::Done)
+    if from_files && planned.is_empty() && left.is_empty() && !context.json {
+        output::line("no file was edited");
+    }
+    match left.is_empty() {
+        true => Ok(Exit::Done),
+        false => Err(Failure { causes: left, ..Failure::new(Exit::Input, "some files were left as they are") }),
+    }
+}
+
+/// Amendments by what was edited in files.
+struct FromFiles<'a> {
+    home: &'a Home,
+    view: &'a View<'a>,
+    reviser: &'a Reviser<'a>,
+    because: Option<&'a str>,
+}
+
+impl FromFiles<'_> {
+    /// Plans the edits in the files of `targets`, or fails if one of them cannot be taken.
+    fn of(&self, targets: &[Target]) -> Result<Vec<Planned>, Failure> {
+        let mut planned = Vec::new();
+        let mut refused: Option<Failure> = None;
+        for target in targets {
+            match (self.of_one(target), &mut refused) {
+                (Ok(it), _) => planned.push(it),
+                (Err(failure), Some(refused)) => refused.causes.extend(failure.causes),
+                (Err(failure), none) => *none = Some(failure),
+            }
+        }
+        refused.map_or(Ok(planned), Err)
+    }
+
+    fn of_one(&self, Target { id, path }: &Target) -> Result<Planned, Failure> {
+        let refused = |why: String| Failure::new(Exit::Input, WHAT).because(&std::io::Error::other(why));
+        let own = self.view.get(*id, path.as_deref()).map_err(reading::failed(WHAT))?.visible();
+        let own = own.map(|it| RecordPath(&it.path).page().into_owned()).or_else(|| path.clone());
+        let own = own.ok_or_else(|| Failure::of(WHAT, &revise::Error::Unknown { id: *id }))?;
+        if let Some(copy) = path.as_ref().filter(|path| **path != own) {
+            return Err(refused(format!("{} is a copy: the file of {id} is {}", line_of(copy), line_of(&own))));
+        }
+        let bytes = self.home.dir().content(&own, limits::FILE_BYTES_MAX as u64);
+        let bytes = bytes.map_err(|error| Failure::new(Exit::Input, WHAT).because(&error))?;
+        let bytes = bytes.ok_or_else(|| refused(format!("{} is not there", line_of(&own))))?;
+        self.plan(*id, &own, bytes)
+    }
+
+    fn plan(&self, id: RecordId, path: &str, bytes: Vec<u8>) -> Result<Planned, Failure> {
+        let planned = self.reviser.plan(self.view, id, Some(path), &Asked::Edited(bytes), self.because);
+        planned.map_err(|error| Failure::of(WHAT, &error))
+    }
+
+    /// Plans the edits in the files of all records. Also returns why others cannot be taken.
+    fn of_all(&self) -> Result<(Vec<Planned>, Vec<String>), Failure> {
+        let (mut planned, mut left): (Vec<Planned>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut failed = None;
+        self.view.for_each_file(|path, bytes| {
+            let Some(id) = bytes.and_then(page::id_of) else { return };
+            let recorded = match self.view.get(id, Some(path)) {
+                Ok(seen) => seen.visible(),
+                Err(error) => return failed = Some(reading::failed(WHAT)(error)),
+            };
+            let Some(recorded) = recorded.filter(|it| RecordPath(&it.path).page() == path) else { return };
+            let bytes = bytes.unwrap_or_default();
+            if bytes == recorded.page() {
+                return;
+            }
+            match self.plan(id, path, bytes.to_vec()) {
+                Ok(it) if it.op.is_some() => planned.push(it),
+                Ok(_) => {}
+                Err(failure) => left.push(format!("{}: {}", line_of(path), failure.causes.join(": "))),
+            }
+        });
+        failed.map_or(Ok((planned, left)), Err)
+    }
 }
 
 /// The new texts that the flags give. `-` stands for stdin in the field that is the body of a record's page.

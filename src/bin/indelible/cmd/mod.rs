@@ -8,6 +8,7 @@ pub mod complete;
 mod config;
 mod context;
 mod demo;
+mod edit;
 mod flush;
 mod hook;
 mod hooks;
@@ -151,6 +152,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
         Command::Amend(args) => amend::run(&context, args),
+        Command::Edit(args) => edit::run(&context, &args),
         Command::Worker { detach: true, .. } => worker::detach(&context),
         Command::Worker { stop: true, timeout, .. } => worker::stop(&context, timeout),
         Command::Worker { log, .. } => worker::run(&context, log),
