@@ -27,6 +27,7 @@
 //!     requests/                   requests to the worker, and its answers
 //!     logs/                       the worker's log
 //!     sessions/                   what agents were told, and what failed since; a log for each agent of each session
+//!     edits/                      pages that `edit` has opened, and that were not taken yet
 //!     adopted/                    what the home was before its adoption
 //! ```
 //!
@@ -168,6 +169,8 @@ pub const QUARANTINE: &str = "quarantine";
 pub const LOGS: &str = "logs";
 /// The folder of session logs. It is made when the first log is.
 pub const SESSIONS: &str = "sessions";
+/// The folder of records' pages that are being edited. It is made when the first edit is.
+pub const EDITS: &str = "edits";
 /// The folder of requests to the worker.
 pub const REQUESTS: &str = "requests";
 /// The name suffix of a request, after its id.

@@ -22,7 +22,9 @@ pub struct Amendable {
     pub request: Request,
     /// Its amendments until now.
     pub fields: BTreeMap<String, Revision>,
-    /// The greatest revision that was seen of it.
+    /// The revision of its content.
+    pub revision: Revision,
+    /// The greatest revision that was seen of it, of its presence included.
     pub latest: Revision,
 }
 
@@ -49,8 +51,14 @@ pub fn differences(before: &Record, after: &Record) -> Vec<FieldChange> {
 }
 
 impl Amendable {
-    /// The amendment that makes `record` of it, for the reason `because`; `None` if no field differs.
-    pub fn amended(&self, record: Record, because: Option<String>, at: Timestamp) -> Option<Op> {
+    /// The amendment that makes `record` of it, for the reason `because`; `None` if no field differs. `made_at` is when the
+    /// operation with a new revision was made.
+    pub fn amended(
+        &self,
+        record: Record,
+        because: Option<String>,
+        made_at: impl FnOnce(Revision) -> Timestamp,
+    ) -> Option<Op> {
         let differing = differences(&self.request.record, &record);
         (!differing.is_empty()).then_some(())?;
         let revision = self.latest.next();
@@ -59,7 +67,7 @@ impl Amendable {
         let amended = Amended { revision, fields };
         let request = Request { record, ..self.request.clone() };
         let text = amended_page(self.id, self.created_at, &request, &amended);
-        Some(self.operation(request, amended, text, because, at))
+        Some(self.operation(request, amended, text, because, made_at(revision)))
     }
 
     fn operation(

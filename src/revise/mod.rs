@@ -19,8 +19,10 @@
 //! | --- | --- | --- |
 //! | before the append | nothing | it did not happen; the caller saw no success |
 //! | before the sync returned | a torn entry, or a whole one | torn: nothing; whole: it happens |
+//! | the same, with several operations | some of them whole | those happen: only a return says all or none |
 //! | after the sync | the operation | the worker, or recovery, applies it |
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
@@ -28,8 +30,8 @@ use jiff::Timestamp;
 use crate::fs;
 use crate::home::Home;
 use crate::journal::{self, Appender};
-use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, fields_of};
-use crate::page::{Amendable, FieldChange, Presence, StateFile, differences};
+use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, Revision, fields_of};
+use crate::page::{self, Amendable, By, FieldChange, NotTaken, Presence, StateFile, differences};
 use crate::query::{self, Recorded, Seen, View};
 use crate::record::Redaction;
 
@@ -38,8 +40,8 @@ use crate::record::Redaction;
 pub enum Asked {
     /// These fields get these texts; the others stay.
     Fields(Vec<(Field, String)>),
-    /// It says this from now on; it is of the record's kind.
-    Whole(Box<Record>),
+    /// It says what these bytes say, which are its page after somebody edited it.
+    Edited(Vec<u8>),
     /// It leaves files, rows and pages. The history keeps it.
     Retract,
     /// It comes back.
@@ -92,13 +94,14 @@ pub enum Error {
         /// The verdict.
         id: RecordId,
     },
-    /// A text is of another kind of record.
-    #[error("{id} is of kind {kind}, and stays so")]
-    OtherKind {
+    /// An edited page cannot be taken.
+    #[error("the edited page of {id} cannot be taken: {why}")]
+    NotTaken {
         /// The record.
         id: RecordId,
-        /// Its kind.
-        kind: Kind,
+        /// Why.
+        #[source]
+        why: NotTaken,
     },
     /// A field is invalid.
     #[error(transparent)]
@@ -193,28 +196,29 @@ impl<'h> Reviser<'h> {
             state: mark.as_ref().map_or(Presence::Erased, |mark| mark.state),
             because: mark.as_ref().and_then(|mark| mark.because.clone()),
         };
-        let page = |recorded: &Recorded| RecordPath(&recorded.path).page().into_owned();
-        let change = |path: Option<String>, because| Change {
-            of: id,
-            revision: latest.next(),
-            base: latest,
-            at: now(),
-            path,
-            because,
+        let page_of = |recorded: &Recorded| RecordPath(&recorded.path).page().into_owned();
+        let change = |path: Option<String>, because| {
+            let revision = latest.next();
+            Change { of: id, revision, base: latest, at: made_at(revision), path, because }
         };
         let (mut changes, mut op) = (Vec::new(), None);
         match (asked, &before) {
-            (Asked::Fields(_) | Asked::Whole(_), None) => return Err(hidden()),
-            (Asked::Fields(_) | Asked::Whole(_), Some(before)) => {
-                let record = self.amended(before, asked)?;
+            (Asked::Fields(_) | Asked::Edited(_), None) => return Err(hidden()),
+            (Asked::Edited(bytes), Some(before)) => {
+                (changes, op) = self.edited(view, before, latest, bytes, because)?;
+            }
+            (Asked::Fields(fields), Some(before)) => {
+                let record = self.amended(before, fields)?;
                 changes = differences(before.record(), &record);
                 let (request, fields) = (before.request.clone(), before.amended_fields());
                 let created_at = before.created_at;
-                let amendable = Amendable { id, created_at, path: page(before), request, fields, latest };
-                op = amendable.amended(record, because, now());
+                let revision = before.revision();
+                let path = page_of(before);
+                let amendable = Amendable { id, created_at, path, request, fields, revision, latest };
+                op = amendable.amended(record, because, made_at);
             }
             (Asked::Retract, None) | (Asked::Restore, Some(_)) => {}
-            (Asked::Retract, Some(before)) => op = Some(Op::Retract(change(Some(page(before)), because))),
+            (Asked::Retract, Some(before)) => op = Some(Op::Retract(change(Some(page_of(before)), because))),
             (Asked::Restore, None) if mark.as_ref().is_some_and(|mark| mark.state == Presence::Retracted) => {
                 op = Some(Op::Restore(change(view.page_of(id)?, because)));
             }
@@ -223,38 +227,57 @@ impl<'h> Reviser<'h> {
         Ok(Planned { id, before, mark, changes, op })
     }
 
-    /// What the record `before` says after what is `asked`. Every field is checked against its limits.
-    fn amended(&self, before: &Recorded, asked: &Asked) -> Result<Record, Error> {
+    /// What the record `before` says with new texts for `fields`. Every field is checked against its limits.
+    fn amended(&self, before: &Recorded, fields: &[(Field, String)]) -> Result<Record, Error> {
         let (id, kind) = (before.id, before.kind());
         let mut record = before.record().clone();
         if kind == Kind::Verdict {
             return Err(Error::Verdict { id });
         }
-        let mut set = |field: Field, text: &str| {
+        for (field, text) in fields {
             let known: Vec<&str> = fields_of(kind).map(|spec| spec.name).collect();
-            let spec = fields_of(kind).find(|spec| spec.field == field);
-            let name = FieldSpec::of(field).name;
+            let spec = fields_of(kind).find(|spec| spec.field == *field);
+            let name = FieldSpec::of(*field).name;
             let problem = || format!("{kind} {} has no such field; it has {}", id.short(), known.join(", "));
             let spec = spec.ok_or_else(|| Invalid::new(name, problem()))?;
-            if record.text(field).is_none_or(|known| known != text) {
+            if record.text(*field).is_none_or(|known| known != text.as_str()) {
                 let text = self.redaction.text(text);
                 spec.check(&text)?;
-                record.set(field, text.into_owned())?;
+                record.set(*field, text.into_owned())?;
             }
-            Ok::<_, Error>(())
-        };
-        match asked {
-            Asked::Fields(fields) => fields.iter().try_for_each(|(field, text)| set(*field, text))?,
-            Asked::Whole(other) if other.kind() != kind => return Err(Error::OtherKind { id, kind }),
-            Asked::Whole(other) => {
-                for spec in fields_of(kind) {
-                    set(spec.field, &other.text(spec.field).unwrap_or_default())?;
-                }
-            }
-            Asked::Retract | Asked::Restore => {}
         }
         record.check()?;
         Ok(record)
+    }
+
+    /// The fields that the edit `bytes` changes in the record `before`, and the amendment.
+    fn edited(
+        &self,
+        view: &View<'_>,
+        before: &Recorded,
+        latest: Revision,
+        bytes: &[u8],
+        because: Option<String>,
+    ) -> Result<(Vec<FieldChange>, Option<Op>), Error> {
+        let (id, path) = (before.id, RecordPath(&before.path).page().into_owned());
+        let revision = before.revision();
+        // A row may have less than the record, and a file is what was edited.
+        let request = view.request_at(id, &path, revision).unwrap_or_else(|| before.request.clone());
+        let (fields, created_at) = (before.amended_fields(), before.created_at);
+        let current = Amendable { id, created_at, path: path.clone(), request, fields, revision, latest };
+        let base = |revision| view.request_at(id, &path, revision).map(|request| request.record);
+        let edited = page::edited(&current, bytes, By::Asked, base).map_err(|why| Error::NotTaken { id, why })?;
+        let Some(mut record) = edited else { return Ok((Vec::new(), None)) };
+        for change in differences(&current.request.record, &record) {
+            if let Some(spec) = FieldSpec::named(change.field)
+                && let Cow::Owned(text) = self.redaction.text(&change.after)
+            {
+                record.set(spec.field, text)?;
+            }
+        }
+        record.check()?;
+        let changes = differences(&current.request.record, &record);
+        Ok((changes, current.amended_by_edit(record, bytes, because, made_at)))
     }
 
     /// Appends the operations of all of `planned` to the journal, and syncs it. Returns whether there was one. From then on they
@@ -276,8 +299,7 @@ impl<'h> Reviser<'h> {
     }
 }
 
-/// The time, to the millisecond.
-fn now() -> Timestamp {
-    let now = fs::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+/// When the operation with this revision was made: its id has the time, to the millisecond.
+fn made_at(revision: Revision) -> Timestamp {
+    RecordId(revision.op).time().unwrap_or_else(fs::now)
 }

@@ -83,14 +83,14 @@ pub fn put(home: &TestHome, ops: &[Op]) {
 
 /// What the stores have of a record: each has to say the same.
 #[derive(Debug, PartialEq)]
-struct Seen {
-    presence: Option<Presence>,
+pub struct Seen {
+    pub presence: Option<Presence>,
     /// Its record, if it is there.
-    record: Option<Record>,
+    pub record: Option<Record>,
 }
 
 #[track_caller]
-fn seen(home: &TestHome, subject: &Subject) -> Seen {
+pub fn seen(home: &TestHome, subject: &Subject) -> Seen {
     let in_tree = |path: &str| {
         let shown = home.git(["show", &format!("{}:{path}", home.history())]).run();
         (shown.code() == Some(0)).then(|| shown.stdout.into_bytes())
@@ -135,7 +135,7 @@ pub fn retract(home: &TestHome, receipt: &Receipt) {
 }
 
 #[track_caller]
-fn assert_agree(home: &TestHome) {
+pub fn assert_agree(home: &TestHome) {
     let _ = home.verify().exits(0);
     home.assert_sound();
     crate::support::assert_search_agrees(home, false);

@@ -4,6 +4,7 @@
 mod abuse;
 mod adopt;
 mod adopted;
+mod amend;
 mod changes;
 mod cli;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod crash;
 mod daemon;
 mod damage;
 mod durability;
+mod edit;
 mod faults;
 mod followed;
 mod formats;

@@ -1,5 +1,6 @@
 //! The command line: parse, run, report, exit.
 
+mod amend_args;
 mod args;
 mod cmd;
 mod exit;

@@ -1,12 +1,14 @@
 //! One file for each command.
 
 mod adopt;
+mod amend;
 mod autostart;
 mod batch;
 pub mod complete;
 mod config;
 mod context;
 mod demo;
+mod edit;
 mod flush;
 mod hook;
 mod hooks;
@@ -23,6 +25,7 @@ mod recover;
 mod release;
 mod repair;
 mod review;
+mod revising;
 mod search;
 mod service;
 mod show;
@@ -149,6 +152,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Adopt { asked, scripts, repair } => adopt::run(&context, &asked, scripts, repair),
         Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
+        Command::Amend(args) => amend::run(&context, args),
+        Command::Edit(args) => edit::run(&context, &args),
         Command::Worker { detach: true, .. } => worker::detach(&context),
         Command::Worker { stop: true, timeout, .. } => worker::stop(&context, timeout),
         Command::Worker { log, .. } => worker::run(&context, log),
