@@ -87,6 +87,8 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod erase;
+pub mod erasing;
 pub mod exclusive;
 pub mod followed;
 pub mod framework;

@@ -19,6 +19,7 @@
 //!     status.json  state.json     the worker's published status; the worker's cache
 //!     journal.json  journal/      the journal's id; its segments, `<number>.log`
 //!     pointer.json                where the branch of a user's repository was moved
+//!     erasing.json                which erasures have begun
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
 //!     mcp.tally                   the day of each record that an agent made by the tool `record`
@@ -149,6 +150,8 @@ pub const STATE: &str = "state.json";
 pub const JOURNAL_ID: &str = "journal.json";
 /// The note about the branch of a user's repository.
 pub const POINTER: &str = "pointer.json";
+/// The note of erasures that have begun.
+pub const ERASING: &str = "erasing.json";
 /// What became of hook events.
 pub const HOOKS_TALLY: &str = "hooks.tally";
 /// The last error of a hook.

@@ -18,6 +18,7 @@ mod daemon;
 mod damage;
 mod durability;
 mod edit;
+mod erase;
 mod faults;
 mod followed;
 mod formats;

@@ -8,7 +8,8 @@ use indelible::model::text;
 use indelible::model::text::shell_path;
 use indelible::page::Presence;
 use indelible::{
-    adopt, audit, home, init, journal, own, pipeline, query, record, recover, revise, target, trust, verify, worker,
+    adopt, audit, erase, home, init, journal, own, pipeline, query, record, recover, revise, target, trust, verify,
+    worker,
 };
 use target::{files, history, index};
 
@@ -194,6 +195,35 @@ impl Promise for record::Error {
             record::Error::Home(error) => error.advice(),
             record::Error::Fs(error) => error.advice(),
             record::Error::Journal(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for erase::Error {
+    fn exit(&self) -> Exit {
+        use erase::Error;
+        match self {
+            Error::Unsupported(_) => Exit::Input,
+            Error::InTheWay(_) | Error::Unfinished(_) => Exit::TryAgain,
+            Error::Unreadable { .. } => Exit::Io,
+            Error::Recover(error) => error.exit(),
+            Error::History(error) => error.exit(),
+            Error::Index(error) => error.exit(),
+            Error::Home(error) => error.exit(),
+            Error::Fs(error) => error.exit(),
+            Error::Journal(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        use erase::Error;
+        match self {
+            Error::Unsupported(_) => {
+                Some("`indelible retract` takes it out of files, rows, pages and search; git keeps it".into())
+            }
+            Error::InTheWay(_) => Some("nothing was changed; run the same command again".into()),
+            Error::Unfinished(_) => Some("end what is in the way, and run the same command again".into()),
+            _ => None,
         }
     }
 }
@@ -453,5 +483,5 @@ promise_of_their_cause! {
     audit::Error: Fs Journal Index History;
     recover::Error: Pipeline Audit;
     verify::Error: Home Fs Journal Index History Audit Pipeline;
-    worker::Error: Home Fs Pipeline Recover;
+    worker::Error: Erase Home Fs Pipeline Recover;
 }

@@ -279,6 +279,11 @@ impl History {
         if at(&self.branch) == at(&self.reference) { &self.branch } else { &self.reference }
     }
 
+    /// The git folder that all work trees share.
+    pub fn common(&self) -> &Path {
+        &self.common
+    }
+
     /// The full name of the reference that holds the history. In a user's repository only this program uses it.
     pub fn reference(&self) -> &str {
         &self.reference

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod demo;
 mod edit;
+mod erase;
 mod flush;
 mod hook;
 mod hooks;

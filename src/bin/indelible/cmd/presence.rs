@@ -7,7 +7,7 @@ use indelible::query::{Seen, View};
 use indelible::revise::{Asked, Planned};
 use serde_json::{Value, json};
 
-use super::{Context, revising};
+use super::{Context, erase, revising};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::presence_args::PresenceCommand;
@@ -28,8 +28,9 @@ struct Change<'c> {
 }
 
 impl PresenceCommand {
-    fn change(&self) -> Change<'_> {
-        match self {
+    /// `None` for `erase`.
+    fn change(&self) -> Option<Change<'_>> {
+        Some(match self {
             PresenceCommand::Retract(args) => Change {
                 ids: &args.ids,
                 because: args.because.as_deref(),
@@ -44,12 +45,17 @@ impl PresenceCommand {
                 done: "restored",
                 already: "already there",
             },
-        }
+            PresenceCommand::Erase(_) => return None,
+        })
     }
 }
 
 pub fn run(context: &Context, command: &PresenceCommand) -> Result<Exit, Failure> {
-    let change = command.change();
+    let change = match (command.change(), command) {
+        (Some(change), _) => change,
+        (None, PresenceCommand::Erase(args)) => return erase::run(context, args),
+        (None, _) => return Ok(Exit::Done),
+    };
     context.name_home()?;
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;

@@ -21,6 +21,7 @@ use git2::{Oid, Repository};
 
 use super::{Doing as _, Error, History, refs};
 use crate::model::RecordId;
+use crate::page;
 
 /// Attempts to move our references while others move them.
 const ATTEMPTS_MAX: usize = 10;
@@ -117,6 +118,41 @@ impl History {
                 Err(Error::Damaged { object, what: "an object that was erased and is there".into(), source: None })
             }
         }
+    }
+
+    /// Every version of the pages of the records `ids` that the repository has, and of copies of them.
+    ///
+    /// # Errors
+    /// [`Error::Git`].
+    pub fn pages_of(&self, ids: &BTreeSet<RecordId>) -> Result<Vec<Vec<u8>>, Error> {
+        let mut pages = Vec::new();
+        self.each_object(&mut |_, kind, bytes| {
+            if kind == "blob" && page::id_of(bytes).is_some_and(|id| ids.contains(&id)) {
+                pages.push(bytes.to_vec());
+            }
+        })?;
+        Ok(pages)
+    }
+
+    /// Calls `visit` with name, kind and content of every object of the repository, whether or not anything reaches it.
+    ///
+    /// # Errors
+    /// [`Error::Git`].
+    pub fn each_object(&self, visit: &mut dyn FnMut(&str, &str, &[u8])) -> Result<(), Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut all = Vec::new();
+        let list = |id: &Oid| {
+            all.push(*id);
+            true
+        };
+        objects.foreach(list).doing("listing the objects")?;
+        for id in all {
+            if let Some(object) = survey::found(objects.read(id))? {
+                visit(&id.to_string(), object.kind().str(), object.data());
+            }
+        }
+        Ok(())
     }
 
     /// Our references, with where they are. In a repository that we made, every anchor is ours.
