@@ -72,6 +72,7 @@
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
+//! | [`revise`] | the front door of what changes a record: amend, retract, restore |
 //! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
@@ -86,6 +87,8 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod erase;
+pub mod erasing;
 pub mod exclusive;
 pub mod followed;
 pub mod framework;
@@ -109,6 +112,7 @@ pub mod random;
 pub mod record;
 pub mod recover;
 pub mod redact;
+pub mod revise;
 pub mod rules;
 pub mod search;
 pub mod session;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::erasing::Erasing;
 use crate::fs::lock::WorkerLock;
 use crate::fs::os;
 use crate::home::Home;
@@ -127,6 +128,7 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     rows_trouble(&rows_lag, rows_lost, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
     left_trouble(home, &mut needs)?;
+    erasing_trouble(home, &mut needs)?;
     room_trouble(home, &mut needs);
     let hooks = count::counts(home.private())?;
     needs.extend(hooks.as_ref().and_then(Counts::trouble));
@@ -218,6 +220,14 @@ fn search_status(home: &Home, index: Option<&Index>, published: Option<&Publishe
 }
 
 /// If nothing can be written, records are refused.
+fn erasing_trouble(home: &Home, needs: &mut Vec<String>) -> Result<(), verify::Error> {
+    if let Some(note) = Erasing::read(home.private())? {
+        let records = counted(note.ids.len() as u64, "record is", "records are");
+        needs.push(format!("{records} being erased, and not all bytes are gone: run `indelible flush`"));
+    }
+    Ok(())
+}
+
 fn room_trouble(home: &Home, needs: &mut Vec<String>) {
     if let Some(why) = os::why_unwritable(home.private()) {
         needs.push(format!(

@@ -126,6 +126,28 @@ points! {
     RepackBeforeRemoval,
     /// The small packs are removed, and the new pack's `.keep` is still there.
     RepackAfterRemoval,
+    /// An erasure is about to be noted, or where references were: until the first note, it has not begun.
+    EraseBeforeNote,
+    /// The operations of an erasure are about to be written to the journal.
+    EraseBeforeAppend,
+    /// The rows of erased records are about to be deleted from the index, or from a copy of it.
+    EraseBeforeRows,
+    /// They are deleted, and their bytes are in free pages and in the log.
+    EraseBeforeVacuum,
+    /// A file that has something erased is about to be removed or replaced.
+    EraseBeforeFile,
+    /// A reference of ours is about to move to commits without what is erased.
+    EraseBeforeReference,
+    /// All of them have moved, and their old objects are there.
+    EraseAfterReferences,
+    /// A pack is written without what is erased, and is about to be placed beside the old one.
+    EraseBeforePack,
+    /// It is in place, and the old one is about to be removed.
+    EraseBeforeOldPack,
+    /// A loose object with something erased is about to be removed.
+    EraseBeforeLoose,
+    /// All of an erasure is proved to be done, and its note is about to go.
+    EraseBeforeDone,
     /// A finished segment's files and rows are about to be made durable.
     PruneBeforeSync,
     /// A finished segment is about to be removed.

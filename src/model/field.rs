@@ -268,6 +268,11 @@ impl FieldSpec {
         FIELDS.iter().chain(&PROVENANCE).find(|spec| spec.name == name)
     }
 
+    /// The row of `field`.
+    pub fn of(field: Field) -> &'static FieldSpec {
+        FIELDS.iter().chain(&PROVENANCE).nth(field as usize).expect("a test compares the tables with `Field`")
+    }
+
     /// Whether the field says where a record comes from.
     pub fn is_provenance(&self) -> bool {
         self.field >= Field::Project

@@ -19,6 +19,7 @@
 //!     status.json  state.json     the worker's published status; the worker's cache
 //!     journal.json  journal/      the journal's id; its segments, `<number>.log`
 //!     pointer.json                where the branch of a user's repository was moved
+//!     erasing.json                which erasures have begun
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
 //!     mcp.tally                   the day of each record that an agent made by the tool `record`
@@ -27,6 +28,7 @@
 //!     requests/                   requests to the worker, and its answers
 //!     logs/                       the worker's log
 //!     sessions/                   what agents were told, and what failed since; a log for each agent of each session
+//!     edits/                      pages that `edit` has opened, and that were not taken yet
 //!     adopted/                    what the home was before its adoption
 //! ```
 //!
@@ -148,6 +150,8 @@ pub const STATE: &str = "state.json";
 pub const JOURNAL_ID: &str = "journal.json";
 /// The note about the branch of a user's repository.
 pub const POINTER: &str = "pointer.json";
+/// The note of erasures that have begun.
+pub const ERASING: &str = "erasing.json";
 /// What became of hook events.
 pub const HOOKS_TALLY: &str = "hooks.tally";
 /// The last error of a hook.
@@ -168,6 +172,8 @@ pub const QUARANTINE: &str = "quarantine";
 pub const LOGS: &str = "logs";
 /// The folder of session logs. It is made when the first log is.
 pub const SESSIONS: &str = "sessions";
+/// The folder of records' pages that are being edited. It is made when the first edit is.
+pub const EDITS: &str = "edits";
 /// The folder of requests to the worker.
 pub const REQUESTS: &str = "requests";
 /// The name suffix of a request, after its id.

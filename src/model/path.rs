@@ -250,7 +250,7 @@ pub fn files_of(id: RecordId, record: &Record, created_at: Timestamp, level: Lev
 }
 
 /// `text` as part of a file's name: ASCII letters and digits in lower case, one dash for every run of anything else.
-fn slug(text: &str) -> String {
+pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(SLUG_BYTES_MAX);
     for c in text.chars() {
         let dash = !c.is_ascii_alphanumeric();

@@ -33,8 +33,10 @@
 //!    next.
 
 mod domain;
+mod edit;
 mod read;
 mod resolve;
+mod revise;
 mod state;
 mod write;
 mod yaml;
@@ -46,10 +48,12 @@ use jiff::Timestamp;
 use crate::model::{Amended, RecordId, Request, Revision};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
+pub use edit::{By, NotTaken, edited, is_contained, is_plain, is_same_but_revision};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};
 pub(crate) use resolve::{is_later, joined, take};
+pub use revise::{Amendable, FieldChange, differences};
 pub use state::{Presence, StateFile};
 pub use write::{amended_page, files};
 

@@ -176,8 +176,13 @@ fn unquoted(text: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
+/// Whether `name` is one that we write into a record's front matter.
+pub(super) fn is_known(name: &str) -> bool {
+    BESIDE.contains(&name) || FieldSpec::named(name).is_some()
+}
+
 /// The bytes between the first line `---` and the next one, and the bytes after that.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let opening = lines.next().filter(|line| line.trim_ascii_end() == b"---")?;

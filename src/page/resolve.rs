@@ -6,6 +6,8 @@
 //! | the operation | the history has | the result |
 //! | --- | --- | --- |
 //! | any | its revision | done |
+//! | erase | another erasure | late: nothing |
+//! | erase | anything else | applied as it is |
 //! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
 //! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
 //! | restore | no page, now or ever | cannot be brought back |
@@ -64,7 +66,16 @@ pub fn resolve(op: &Op, current: &Current) -> Resolution {
         Op::Amend(amendment) => amend(amendment, current, state),
         Op::Retract(change) => presence(change, current, state, false),
         Op::Restore(change) => presence(change, current, state, true),
-        Op::Erase { .. } => Resolution::Park("this version does not apply the operation `erase`"),
+        Op::Erase { revision, .. } => erase(*revision, state.flatten()),
+    }
+}
+
+/// Resolves an erasure. It is above everything but another one.
+fn erase(revision: Revision, state: Option<StateFile>) -> Resolution {
+    match state.filter(|state| state.state == Presence::Erased) {
+        Some(state) if state.revision == revision => Resolution::Done,
+        Some(_) => Resolution::Late,
+        None => Resolution::Apply,
     }
 }
 

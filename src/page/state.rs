@@ -70,6 +70,13 @@ impl StateFile {
         StateFile { of: change.of, state, revision: change.revision, at: change.at, because }
     }
 
+    /// The state file of a record that the operation with `revision` erased: it says nothing else. Its time is that of the
+    /// operation's id, so that every host writes the same bytes.
+    pub fn of_erasure(of: RecordId, revision: Revision) -> StateFile {
+        let at = RecordId(revision.op).time().unwrap_or_default();
+        StateFile { of, state: Presence::Erased, revision, at, because: None }
+    }
+
     /// Its path, relative to the home.
     pub fn path(&self) -> String {
         path::state_file(self.of)

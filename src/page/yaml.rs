@@ -33,6 +33,11 @@ impl Front {
         self.0.push_str("]\n");
     }
 
+    /// Its lines.
+    pub(super) fn lines(&self) -> &str {
+        &self.0
+    }
+
     /// The whole of a file that is front matter alone.
     pub(super) fn alone(self) -> String {
         format!("---\n{}---\n", self.0)

@@ -1,4 +1,4 @@
-//! Operations that change a record: amendments, retractions, restorations. Each is a batch of its own, so that the
+//! Operations that change a record: amendments, retractions, restorations, erasures. Each is a batch of its own, so that the
 //! history has each revision. A batch of records ends before it.
 //!
 //! 1. The record's state in the history decides what an operation results in (`page::resolve`). The history is the last
@@ -9,6 +9,7 @@
 //! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
+//! 5. An erasure begins here: its state file keeps the record away, and a note names it. `erase` does the rest.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -18,14 +19,16 @@
 //! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::{Error, Outcome, Pipeline};
+use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
 use crate::model::path::{RecordPath, is_domain_page, state_file};
 use crate::model::position::Position;
-use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request, Revision};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::changed_files::{ChangedFiles, Written};
@@ -61,7 +64,10 @@ impl Pipeline<'_> {
             return self.commit_op(None, end, rows, proof);
         }
         let resolution = page::resolve(op, &current);
-        tracing::debug!(of = %op.of(), op = op.name(), ?resolution, "an operation on a record");
+        tracing::debug!(of = %op.of(), op = op.name(), "an operation on a record");
+        if let (Op::Erase { of, revision }, Resolution::Apply) = (op, &resolution) {
+            Erasing::add(self.exclusive, BTreeMap::from([(*of, *revision)]))?;
+        }
         match resolution {
             Resolution::Apply => match self.apply_change(op, path, &current, &mut rows, proof) {
                 // An attempt before this one moved the rows' watermark: nothing would render the domain's page later.
@@ -303,13 +309,17 @@ impl Pipeline<'_> {
             }
             Op::Retract(change) => self.retract(change, path.as_deref(), rows, proof, &mut changes)?,
             Op::Restore(change) => self.restore(change, path.as_deref(), rows, proof, &mut changes)?,
-            Op::Record(_) | Op::Erase { .. } => {}
+            Op::Erase { of, revision } => {
+                let state = StateFile::of_erasure(*of, *revision);
+                self.take_away(&state, path.as_deref(), rows, proof, &mut changes)?;
+            }
+            Op::Record(_) => {}
         }
         if *rows == RowsNow::Follow {
             let own = path.as_deref().and_then(|path| RecordPath(path).domain_folder().map(str::to_owned));
             // The tree no longer has the page of a verdict whose row lagged when it was retracted.
             let former = match (&current.page, op, path.as_deref()) {
-                (None, Op::Retract(_), Some(path)) => self.commits.last_of(path)?,
+                (None, Op::Retract(_) | Op::Erase { .. }, Some(path)) => self.commits.last_of(path)?,
                 _ => None,
             };
             let pages = [current.page.as_ref().map(|(_, bytes)| bytes.as_slice()), former.as_deref()];
@@ -350,7 +360,9 @@ impl Pipeline<'_> {
 
     fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
-        let written = ChangedFiles::new(self.home)?.write(of, file, had(self.commits.as_read()), proof)?;
+        let history = self.commits.as_read();
+        let has_all = |bytes: &[u8]| has_all(history, of, file, bytes);
+        let written = ChangedFiles::new(self.home)?.write(of, file, had(history), has_all, proof)?;
         self.counts.files_written += u64::from(written == Written::New);
         Ok(())
     }
@@ -364,14 +376,26 @@ impl Pipeline<'_> {
         changes: &mut Changes<'_>,
     ) -> Result<(), Error> {
         let state = StateFile::of_change(change, Presence::Retracted);
+        self.take_away(&state, path, rows, proof, changes)
+    }
+
+    /// Takes the record of `state` out of files and rows, and writes its state file.
+    fn take_away(
+        &mut self,
+        state: &StateFile,
+        path: Option<&str>,
+        rows: &mut RowsNow,
+        proof: &Synced<Position>,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), Error> {
         let files = ChangedFiles::new(self.home)?;
-        files.mark(&state, proof)?;
+        files.mark(state, proof)?;
         let log = path.and_then(|path| RecordPath(path).log());
         for path in path.map(str::to_owned).into_iter().chain(log) {
-            files.remove(change.of, &path, had(self.commits.as_read()), proof)?;
+            files.remove(state.of, &path, had(self.commits.as_read()), proof)?;
             changes.removed.push(path);
         }
-        self.change_rows(rows, |rows| rows.hide(&state))?;
+        self.change_rows(rows, |rows| rows.hide(state))?;
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
@@ -422,41 +446,6 @@ impl Pipeline<'_> {
         changes.files.push(FileImage { path: state.path(), text: state.text() });
         Ok(())
     }
-
-    /// Those of `intents` whose record is not hidden: a late or repeated intent does not bring a record back. What its
-    /// recorder placed and inserted is removed.
-    pub(super) fn without_hidden(
-        &mut self,
-        intents: Vec<Intent>,
-        proof: &Synced<Position>,
-    ) -> Result<Vec<Intent>, Error> {
-        let paths: Vec<String> = intents.iter().map(|intent| state_file(intent.id)).collect();
-        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let present = self.commits.present(&paths)?;
-        let mut shown = Vec::with_capacity(intents.len());
-        for (intent, path) in intents.into_iter().zip(&paths) {
-            if !present.contains(*path) {
-                shown.push(intent);
-                continue;
-            }
-            let bytes = self.commits.read(path)?.unwrap_or_default();
-            let state = StateFile::parse(intent.id, &bytes);
-            if state.as_ref().is_some_and(|state| !state.state.is_hidden()) {
-                shown.push(intent);
-                continue;
-            }
-            tracing::info!(id = %intent.id, "a record that was retracted comes late: it stays away");
-            let files = ChangedFiles::new(self.home)?;
-            for file in &intent.files {
-                let is_ours = |_: &str, bytes: &[u8]| Ok::<_, Error>(bytes == file.text.as_bytes());
-                files.remove(intent.id, &file.path, is_ours, proof)?;
-            }
-            if let Some(state) = state.filter(|_| self.rows.is_open()) {
-                self.rows.hide(&state)?;
-            }
-        }
-        Ok(shown)
-    }
 }
 
 /// The rule that the verdict on a page is about.
@@ -472,6 +461,37 @@ fn rule_in(page: &[u8]) -> Option<RecordId> {
 fn is_found(of: RecordId, current: &Current) -> bool {
     let state = current.state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
     current.page.is_some() || state.is_some_and(|state| state.state.is_hidden())
+}
+
+/// Whether `file`, the new page of the record `of`, says all that was edited in `bytes`, which its owner made of the page.
+fn has_all(history: &dyn ReadCommits, of: RecordId, file: &FileImage, bytes: &[u8]) -> Result<bool, Error> {
+    let mut failed = None;
+    let base = |revision| match request_at(history, of, &file.path, revision) {
+        Ok(request) => request.map(|request| request.record),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    };
+    let is_contained = page::is_contained(bytes, &file.text, base);
+    failed.map_or(Ok(is_contained), Err)
+}
+
+/// What the record `of`, whose page is at `path`, said at `revision`, if the history has or had that.
+pub(super) fn request_at(
+    history: &dyn ReadCommits,
+    of: RecordId,
+    path: &str,
+    revision: Revision,
+) -> Result<Option<Request>, Error> {
+    let mut found = None;
+    history.each_version(path, &mut |bytes| {
+        let parsed = page::parse(bytes).ok().filter(|parsed| parsed.id == of);
+        let of_page = |parsed: &page::Parsed| parsed.amended().map_or(Revision::first(of), |it| it.revision);
+        found = parsed.filter(|parsed| of_page(parsed) == revision).and_then(|parsed| parsed.request);
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
 }
 
 /// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.

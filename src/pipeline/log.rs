@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::{Backlog, Error, Options, Pipeline, VoidReason, applies};
+use super::{Backlog, Error, Options, Pipeline, VoidReason};
 use crate::journal::{self, Appender, Found, Item, Logged, Reader, Records, SegmentNumber, Synced};
 use crate::model::position::{Position, SegmentId};
 use crate::model::{Intent, Op};
@@ -159,13 +159,9 @@ impl Pipeline<'_> {
                 self.reading.pending.push(Pending { intent: *intent, end, before });
                 Ok(())
             }
-            logged if applies(&logged.op) => {
+            logged => {
                 self.reading.change = Some(Box::new(logged));
                 Ok(())
-            }
-            Logged { op, position, .. } => {
-                let why = format!("this version does not apply the operation `{}`", op.name());
-                self.park_entry(position, &op.to_json(), &why)
             }
         }
     }

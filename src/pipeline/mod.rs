@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod hidden;
 mod lag;
 mod log;
 mod mend;
@@ -56,8 +57,8 @@ pub use schedule::{Backlog, Schedule};
 use crate::exclusive::Exclusive;
 use crate::home::Home;
 use crate::journal::SegmentNumber;
+use crate::model::JournalId;
 use crate::model::position::Position;
-use crate::model::{JournalId, Op};
 use crate::quarantine::Quarantine;
 use crate::state::State;
 use crate::target::commits::Commits;
@@ -147,14 +148,6 @@ pub struct Counts {
     pub waits: u64,
     /// Failed attempts to bring search up to date.
     pub search_failures: u64,
-}
-
-/// Whether this program applies `op`. Other operations are parked until a program does.
-pub(crate) fn applies(op: &Op) -> bool {
-    match op {
-        Op::Record(_) | Op::Amend(_) | Op::Retract(_) | Op::Restore(_) => true,
-        Op::Erase { .. } => false,
-    }
 }
 
 /// What one commit did.

@@ -36,6 +36,25 @@ impl Pipeline<'_> {
         self.prune()
     }
 
+    /// Begins a new segment, whatever the last one holds: once everything is committed that comes next, [`Pipeline::maintain`]
+    /// removes the segments before it.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::Fs`].
+    pub fn begin_segment(&mut self) -> Result<(), Error> {
+        self.exclusive.journal().rotate()?;
+        self.state.segments = self.home.journal().ids()?;
+        self.write_state()
+    }
+
+    /// Whether segments are left before the one that the journal is committed up to.
+    ///
+    /// # Errors
+    /// [`Error::Fs`].
+    pub fn has_finished_segments(&self) -> Result<bool, Error> {
+        Ok(!self.exclusive.journal().finished(self.at.segment)?.is_empty())
+    }
+
     fn wants_rotation(&self) -> Result<bool, Error> {
         let sizes = self.home.journal().sizes()?;
         let Some((newest, size)) = sizes.last() else { return Ok(false) };

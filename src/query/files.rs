@@ -17,7 +17,7 @@ pub(super) fn at(home: &Home, path: &str) -> Option<Recorded> {
     let parsed = parsed(home, path)?;
     match mark(home, parsed.id) {
         Mark::Hidden(_) => None,
-        Mark::Visible => Recorded::of_page(parsed, path),
+        Mark::Visible(_) => Recorded::of_page(parsed, path),
     }
 }
 
@@ -32,8 +32,8 @@ pub(super) fn parsed(home: &Home, path: &str) -> Option<page::Parsed> {
 /// What the state file of a record says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
-    /// There is none, or it says that the record was brought back.
-    Visible,
+    /// There is none, or it says that the record was restored.
+    Visible(Option<StateFile>),
     /// The record was retracted or erased. A torn file counts by its name, and says nothing more.
     Hidden(Option<StateFile>),
 }
@@ -41,13 +41,13 @@ pub(super) enum Mark {
 /// The state file of `id`.
 pub(super) fn mark(home: &Home, id: RecordId) -> Mark {
     match home.dir().content(&state_file(id), 1 << 20) {
-        Ok(None) => Mark::Visible,
+        Ok(None) => Mark::Visible(None),
         Ok(Some(bytes)) => match StateFile::parse(id, &bytes) {
-            Some(mark) if !mark.state.is_hidden() => Mark::Visible,
+            Some(mark) if !mark.state.is_hidden() => Mark::Visible(Some(mark)),
             mark => Mark::Hidden(mark),
         },
         // What cannot be read may say that the record is hidden; a folder that is not there says that none is.
-        Err(error) if error.is_not_found() => Mark::Visible,
+        Err(error) if error.is_not_found() => Mark::Visible(None),
         Err(_) => Mark::Hidden(None),
     }
 }

@@ -23,6 +23,7 @@ mod pending;
 mod recall;
 mod recorded;
 mod retracted;
+mod revision;
 mod search;
 mod show;
 mod view;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::journal::{self, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::text::{chain, counted};
-use crate::model::{Amendment, Change, Intent, Kind, Op, RecordId, RecordPath, Revision};
+use crate::model::{Amendment, Change, Intent, Kind, Op, RecordId, RecordPath, Request, Revision};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 
 use super::recorded::Recorded;
@@ -164,6 +164,21 @@ impl Pending {
     /// When `id` was recorded, as far as the journal says it.
     pub(super) fn created_at(&self, id: RecordId) -> Option<jiff::Timestamp> {
         self.by_record.get(&id)?.intent.as_ref().map(|intent| intent.created_at)
+    }
+
+    /// The greatest revision of the pending operations of `id`.
+    pub(super) fn latest_of(&self, id: RecordId) -> Option<Revision> {
+        self.by_record.get(&id)?.ops.iter().map(Op::revision).max()
+    }
+
+    /// What `id` said at `revision`, as far as the journal says it.
+    pub(super) fn request_at(&self, id: RecordId, revision: Revision) -> Option<Request> {
+        let of = self.by_record.get(&id)?;
+        let amended = of.ops.iter().filter_map(|op| match op {
+            Op::Amend(amendment) => Some(&amendment.record),
+            _ => None,
+        });
+        of.intent.iter().chain(amended).find(|intent| intent.revision() == revision).map(Intent::request)
     }
 
     /// Whether something is pending of `id` beside the record itself.

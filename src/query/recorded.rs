@@ -43,7 +43,11 @@ impl Recorded {
     /// The record in the row `stored`.
     pub(super) fn of_row(stored: Stored) -> Recorded {
         let Stored { known, request, amended, updated_at, is_golden, .. } = stored;
-        let updated_at = amended.as_ref().and(updated_at).unwrap_or(known.created_at);
+        let revised_at = amended.as_ref().and_then(|it| time_of(it.revision));
+        // A row keeps whole seconds. The amendment's id has the milliseconds, unless it joins two.
+        let is_in = |second: Timestamp| revised_at.filter(|at| at.as_second() == second.as_second());
+        let updated_at = amended.as_ref().and(updated_at);
+        let updated_at = updated_at.map_or(known.created_at, |second| is_in(second).unwrap_or(second));
         Recorded {
             id: known.id,
             created_at: known.created_at,
@@ -82,7 +86,7 @@ impl Recorded {
     }
 
     /// Every byte of its page, as its fields say.
-    pub(super) fn page(&self) -> Vec<u8> {
+    pub fn page(&self) -> Vec<u8> {
         let Recorded { id, created_at, amended, request, .. } = self;
         let text = match amended {
             Some(amended) => page::amended_page(*id, *created_at, request, amended),

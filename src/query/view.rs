@@ -212,7 +212,7 @@ impl<'h> View<'h> {
             }
             None => match files::mark(self.home, id) {
                 Mark::Hidden(mark) => return Ok(Seen::Hidden(mark)),
-                Mark::Visible => {
+                Mark::Visible(_) => {
                     let recorded = path.and_then(|path| files::at(self.home, path)).filter(|it| it.id == id);
                     (recorded, None)
                 }

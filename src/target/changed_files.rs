@@ -5,7 +5,8 @@
 //! 3. Bytes of an earlier revision that we wrote are stale: the history has or had them at this path. They are
 //!    replaced or removed, and so are bytes that a power cut tore. Any other bytes with the record's id are an edit by
 //!    hand: an amendment leaves them, a retraction moves them to quarantine. Nothing that is not ours is overwritten
-//!    or deleted.
+//!    or deleted. An edit that an amendment has taken is replaced by the page that became of it: all of it is in there.
+//!    If it also has lines of its owner's that the page lacks, it is set aside.
 //! 4. A state file is written before the record's file is removed, and after it is restored. So whatever a crash
 //!    leaves, the state file never says that a record exists while it should not.
 //!
@@ -69,8 +70,8 @@ impl<'h> ChangedFiles<'h> {
         Ok(ChangedFiles { home: home.dir(), temporary, quarantine })
     }
 
-    /// Replaces the file of the record `of` with `file`, unless it was edited by hand. `is_ours` says whether bytes at
-    /// a path are those of an earlier revision.
+    /// Replaces the file of the record `of` with `file`, unless it was edited by hand, and `file` has not all of the edit. `is_ours` says
+    /// whether bytes at a path are those of an earlier revision, `has_all` whether `file` says all that was edited.
     ///
     /// # Errors
     /// Errors of the disk and of `is_ours`; the file is then the old one or the new one, whole.
@@ -79,6 +80,7 @@ impl<'h> ChangedFiles<'h> {
         of: RecordId,
         file: &FileImage,
         is_ours: impl Fn(&str, &[u8]) -> Result<bool, E>,
+        has_all: impl Fn(&[u8]) -> Result<bool, E>,
         proof: &Synced<Position>,
     ) -> Result<Written, E> {
         let Synced { .. } = proof;
@@ -87,8 +89,17 @@ impl<'h> ChangedFiles<'h> {
         match self.look(&dir, name, of, file.text.as_bytes(), &file.path, is_ours)? {
             Found::Itself => return Ok(Written::Before),
             Found::Edited => {
-                tracing::warn!(path = file.path, "a record's file was edited by hand: it is left as it is");
-                return Ok(Written::Edited);
+                let bytes = dir.content(name, READ_BYTES_MAX).ok().flatten().unwrap_or_default();
+                if page::is_same_but_revision(&bytes, &file.text) || page::is_plain(&bytes) && has_all(&bytes)? {
+                    dir.replace(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
+                    return Ok(Written::New);
+                }
+                if !has_all(&bytes)? {
+                    tracing::warn!(path = file.path, "a record's file was edited by hand: it is left as it is");
+                    return Ok(Written::Edited);
+                }
+                let aside = dir.set_aside(name, &self.quarantine, &format!("{EDITED}{name}"))?;
+                tracing::info!(path = file.path, aside, "an edit by hand was taken: its own lines are set aside");
             }
             Found::Missing => {}
             Found::Stale | Found::Torn => {

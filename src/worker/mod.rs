@@ -37,6 +37,7 @@ pub use start::may_start;
 pub use status::{LastCommit, Published, State, note};
 pub use wake::{EventSource, Fingerprint, Signal, Wake};
 
+use crate::erase;
 use crate::exclusive::Exclusive;
 use crate::fs;
 use crate::home::{self, Home};
@@ -101,6 +102,9 @@ pub enum Error {
     /// Recovery of the home failed.
     #[error(transparent)]
     Recover(#[from] recover::Error),
+    /// An erasure that has begun has to be finished, before anything else is opened.
+    #[error(transparent)]
+    Erase(#[from] erase::Error),
 }
 
 impl Error {
@@ -109,6 +113,7 @@ impl Error {
         match self {
             Error::Home(home::Error::Fs(error)) | Error::Fs(error) => matches!(error, fs::Error::Refused { .. }),
             Error::Home(_) => true,
+            Error::Erase(_) => false,
             Error::Pipeline(error) => error.needs_attention(),
             Error::Recover(error) => error.needs_attention(),
         }

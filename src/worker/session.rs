@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use super::{Error, Options};
+use crate::erase;
+use crate::erasing::Erasing;
 use crate::exclusive::Exclusive;
 use crate::journal::SegmentNumber;
+use crate::model::text::chain;
 use crate::pipeline::{Backlog, Counts, Outcome, Pipeline};
 use crate::recover::{self, Report, Scope};
 use crate::target::search::{Bound, SEARCH_MAX};
@@ -18,6 +21,9 @@ pub(super) struct Session<'h> {
 impl<'h> Session<'h> {
     /// Opens everything, and continues counting from `counts`.
     pub(super) fn open(exclusive: &'h Exclusive<'h>, options: &Options, counts: Counts) -> Result<Session<'h>, Error> {
+        if let Err(error) = erase::finish(exclusive, &options.batch, &mut ()) {
+            tracing::error!(error = chain(&error), "an erasure has begun and is not finished");
+        }
         let mut pipeline = Pipeline::open(exclusive, options.batch.clone())?;
         pipeline.keep_packs_few();
         pipeline.count_from(counts);
@@ -69,8 +75,11 @@ impl<'h> Session<'h> {
         Ok(self.pipeline.maintain()?)
     }
 
-    /// Applies what was parked and can be applied now.
+    /// Applies what was parked and can be applied now. An erasure that has begun ends the session: the next one begins with it.
     pub(super) fn retry_parked(&mut self) -> Result<(), Error> {
+        if Erasing::read(self.pipeline.home().private())?.is_some() {
+            return Err(erase::Error::Unfinished("it goes on when the worker begins again".to_owned()).into());
+        }
         Ok(recover::retry_parked(&mut self.pipeline, &mut Report::default(), &mut ())?)
     }
 

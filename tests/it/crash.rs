@@ -67,7 +67,7 @@ enum Scenario {
     /// `flush` with a search database that is garbage.
     GarbledSearch,
     /// `adopt` and `release` of another user's home, and operations that change a record, which have tests of their own, in
-    /// `adopt.rs` and `changes.rs`.
+    /// `adopt.rs`, `changes.rs` and `erase.rs`.
     Elsewhere,
 }
 
@@ -170,6 +170,17 @@ const TABLE: &[Row] = &[
     row(Point::RepackBefore,        &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackBeforeRemoval, &[ManyPacks],                            Acknowledged, WholeOnce),
     row(Point::RepackAfterRemoval,  &[ManyPacks],                            Acknowledged, WholeOnce),
+    row(Point::EraseBeforeNote,       &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeAppend,     &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeRows,       &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeVacuum,     &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeFile,       &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeReference,  &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseAfterReferences,  &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforePack,       &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeOldPack,    &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeLoose,      &[Elsewhere],                            NoPromise,    Absent),
+    row(Point::EraseBeforeDone,       &[Elsewhere],                            NoPromise,    Absent),
     row(Point::PruneBeforeSync,     &[FinishedSegment, WorkerFinishedSegment], Acknowledged, WholeOnce),
     row(Point::PruneBeforeUnlink,   &[FinishedSegment],                      Acknowledged, WholeOnce),
     row(Point::PruneAfterUnlink,    &[FinishedSegment, WorkerFinishedSegment], Acknowledged, WholeOnce),

@@ -4,6 +4,7 @@
 mod abuse;
 mod adopt;
 mod adopted;
+mod amend;
 mod changes;
 mod cli;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,8 @@ mod crash;
 mod daemon;
 mod damage;
 mod durability;
+mod edit;
+mod erase;
 mod faults;
 mod followed;
 mod formats;
@@ -42,6 +45,7 @@ mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+mod retract;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod search_db;

@@ -90,7 +90,7 @@ impl Terminal {
 
     /// Waits for the question `question`, and answers it.
     #[track_caller]
-    fn answer(&mut self, question: &str, answer: &str) {
+    pub fn answer(&mut self, question: &str, answer: &str) {
         self.wait_for(question);
         self.press(&format!("{answer}\r"));
     }

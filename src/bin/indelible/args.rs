@@ -7,10 +7,12 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
+use crate::amend_args::{AmendArgs, EditArgs};
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
 pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
 use crate::mcp_args::McpCommands;
+use crate::presence_args::PresenceCommand;
 use crate::reading::args;
 pub use crate::service_args::{ManagerName, ServiceCommand};
 use crate::user;
@@ -82,7 +84,10 @@ impl Command {
     /// Whether its exit code says what is kept, whether or not its answer could be written: a caller that is told of an
     /// error would record the same again.
     pub fn records(&self) -> bool {
-        matches!(self, Command::Record { .. } | Command::Verdict(_) | Command::Hook(_))
+        matches!(
+            self,
+            Command::Record { .. } | Command::Amend(_) | Command::Edit(_) | Command::Verdict(_) | Command::Hook(_)
+        )
     }
 }
 
@@ -155,6 +160,21 @@ pub enum Command {
         #[arg(long, global = true)]
         redact: bool,
     },
+    /// Correct records: new texts under the same ids and paths, everywhere at once
+    ///
+    /// With --from-files, what you edited by hand in their files. File, row, domain page and search follow, and git shows the change as a change of that file. Several ids: all or none. An
+    /// amendment that changes nothing exits 0 and says so. What was retracted or erased is not amended (exit 65). Where a record
+    /// comes from, its key and its kind stay.
+    #[command(
+        after_help = "Examples:\n  indelible amend 7e18e7c3 --title 'The cache grew' --because 'a typo'\n  indelible amend 7e18e7c3 2b40c4d1 --domain ops --dry-run\n  indelible amend --from-files"
+    )]
+    Amend(AmendArgs),
+    /// Open a record in your editor ($VISUAL, $EDITOR), and amend it when the editor is closed
+    ///
+    /// It checks what comes back, and shows what would change. If that is not valid, you can go on editing. The text is kept until it is
+    /// taken: after a crash, or a refused save, `edit` goes on with it.
+    #[command(after_help = "Example:\n  indelible edit 7e18e7c3 --because 'what really happened'")]
+    Edit(EditArgs),
     /// Commit what is recorded, in batches, until SIGTERM or SIGINT
     ///
     /// One worker runs per home; a second one exits 75. It commits everything pending before it exits 0.
@@ -234,6 +254,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Presence(PresenceCommand),
     #[command(flatten)]
     Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)

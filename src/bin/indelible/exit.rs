@@ -6,8 +6,10 @@ use indelible::fs::Error as FsError;
 use indelible::fs::lock::Holder;
 use indelible::model::text;
 use indelible::model::text::shell_path;
+use indelible::page::Presence;
 use indelible::{
-    adopt, audit, home, init, journal, own, pipeline, query, record, recover, target, trust, verify, worker,
+    adopt, audit, erase, home, init, journal, own, pipeline, query, record, recover, revise, target, trust, verify,
+    worker,
 };
 use target::{files, history, index};
 
@@ -200,6 +202,56 @@ impl Promise for record::Error {
             record::Error::Home(error) => error.advice(),
             record::Error::Fs(error) => error.advice(),
             record::Error::Journal(error) => error.advice(),
+        }
+    }
+}
+
+impl Promise for erase::Error {
+    fn exit(&self) -> Exit {
+        use erase::Error;
+        match self {
+            Error::Unsupported(_) => Exit::Input,
+            Error::InTheWay(_) | Error::Unfinished(_) => Exit::TryAgain,
+            Error::Unreadable { .. } => Exit::Io,
+            Error::Recover(error) => error.exit(),
+            Error::History(error) => error.exit(),
+            Error::Index(error) => error.exit(),
+            Error::Home(error) => error.exit(),
+            Error::Fs(error) => error.exit(),
+            Error::Journal(error) => error.exit(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        use erase::Error;
+        match self {
+            Error::Unsupported(_) => {
+                Some("`indelible retract` takes it out of files, rows, pages and search; git keeps it".into())
+            }
+            Error::InTheWay(_) => Some("nothing was changed; run the same command again".into()),
+            Error::Unfinished(_) => Some("end what is in the way, and run the same command again".into()),
+            _ => None,
+        }
+    }
+}
+
+impl Promise for revise::Error {
+    fn exit(&self) -> Exit {
+        match self {
+            revise::Error::Query(error) => error.exit(),
+            revise::Error::Journal(error) => error.exit(),
+            _ => Exit::Input,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            revise::Error::Query(error) => error.advice(),
+            revise::Error::Journal(error) => error.advice(),
+            revise::Error::Hidden { state: Presence::Retracted, id, .. } => {
+                Some(format!("`indelible restore {}` brings it back", id.short()))
+            }
+            _ => None,
         }
     }
 }
@@ -438,5 +490,5 @@ promise_of_their_cause! {
     audit::Error: Fs Journal Index History;
     recover::Error: Pipeline Audit;
     verify::Error: Home Fs Journal Index History Audit Pipeline;
-    worker::Error: Home Fs Pipeline Recover;
+    worker::Error: Erase Home Fs Pipeline Recover;
 }

@@ -81,7 +81,7 @@ fn command_of(kind: Kind) -> Command {
 }
 
 /// What a shell offers for a field.
-fn candidates_of(field: Field) -> Option<fn() -> Vec<CompletionCandidate>> {
+pub fn candidates_of(field: Field) -> Option<fn() -> Vec<CompletionCandidate>> {
     Some(match field {
         Field::Domain => complete::domains,
         Field::Tags => complete::tags,

@@ -1,5 +1,6 @@
 //! The command line: parse, run, report, exit.
 
+mod amend_args;
 mod args;
 mod cmd;
 mod exit;
@@ -11,6 +12,7 @@ mod lost;
 mod mcp_args;
 mod output;
 mod policy;
+mod presence_args;
 mod program;
 mod prompt;
 mod reading;

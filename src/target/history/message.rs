@@ -8,16 +8,17 @@ use std::fmt::Write as _;
 
 use crate::model::position::Position;
 use crate::model::text::{counted, shortened, visible_line};
-use crate::model::{HomeId, Intent, JournalId, Kind, Op};
+use crate::model::{Amendment, HomeId, Intent, JournalId, Kind, Op, Revision};
 
 const HOME: &str = "Indelible-Home: ";
 const JOURNAL: &str = "Indelible-Journal: ";
-const POSITION: &str = "Indelible-Position: ";
+pub(super) const POSITION: &str = "Indelible-Position: ";
 
 /// Above this many, records are counted instead of listed.
 const LINES_MAX: usize = 1000;
 const TITLE_CHARS_MAX: usize = 100;
 const SUBJECT_CHARS_MAX: usize = 60;
+const BECAUSE_CHARS_MAX: usize = 200;
 
 /// The position in a journal that a commit reaches: only a hint where to start looking next time. It also names the
 /// home, for one that has lost every other copy of its id.
@@ -59,7 +60,8 @@ pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
         Op::Amend(amendment) => {
             let (intent, kind) = (&amendment.record, amendment.record.record.kind());
             let subject = format!("Amend {kind}: {}", title(intent, SUBJECT_CHARS_MAX));
-            (subject, format!("- amended {kind}: {} ({id})", title(intent, TITLE_CHARS_MAX)))
+            let line = format!("- amended {kind}: {} ({id})", title(intent, TITLE_CHARS_MAX));
+            (subject, line + &what_and_why(amendment))
         }
         Op::Retract(_) => ("Retract 1 record".to_owned(), format!("- retracted ({id})")),
         Op::Restore(_) => ("Restore 1 record".to_owned(), format!("- restored ({id})")),
@@ -69,6 +71,25 @@ pub(super) fn of_change(op: &Op, trailer: &Trailer) -> String {
     let trailer = compose(&[], 0, trailer);
     let trailer = trailer.split_once("\n\n").map_or("", |(_, trailer)| trailer);
     format!("{subject}\n\n{line}\n\n{trailer}")
+}
+
+/// Which fields `amendment` changed, and why. An operation that joins others changed the fields of each of them.
+fn what_and_why(amendment: &Amendment) -> String {
+    let Amendment { change, record } = amendment;
+    let fields = record.amended.iter().flat_map(|amended| &amended.fields);
+    let is_of = |revision: &Revision| *revision == change.revision;
+    let own: Vec<&str> = fields.filter(|(_, revision)| is_of(revision)).map(|(name, _)| name.as_str()).collect();
+    let mut text = String::new();
+    if !own.is_empty() {
+        let names = own.join(", ");
+        write!(text, "\n  changed: {}", shortened(&visible_line(&names), BECAUSE_CHARS_MAX))
+            .expect("writing to a string cannot fail");
+    }
+    if let Some(because) = change.because.as_deref().map(visible_line).filter(|because| !because.trim().is_empty()) {
+        write!(text, "\n  because: {}", shortened(because.trim(), BECAUSE_CHARS_MAX))
+            .expect("writing to a string cannot fail");
+    }
+    text
 }
 
 /// Whether `message` is that of a commit for an operation other than `record`.
@@ -121,7 +142,7 @@ pub fn parse(message: &[u8]) -> Option<Trailer> {
 mod tests {
     use super::*;
     use crate::model::position::SegmentId;
-    use crate::model::{Amendment, Change, Learning, Provenance, Record, RecordId, Revision, Severity};
+    use crate::model::{Amended, Change, Learning, Provenance, Record, RecordId, Severity};
     use jiff::Timestamp;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -180,9 +201,16 @@ mod tests {
             because: Some("secret".into()),
         };
         let one = intent("disk\nfull");
-        let amended = Op::Amend(Box::new(Amendment { change: change(&one), record: one.clone() }));
-        let text = of_change(&amended, &trailer());
-        assert!(text.starts_with("Amend failure: disk␊full\n\n- amended failure: disk␊full (deadbeef)\n\nIndelible-"));
+        let revision = Revision::first(one.id);
+        let fields = [("title", revision), ("tags", revision), ("domain", Revision { n: 7, ..revision })];
+        let fields = fields.map(|(name, revision)| (name.to_owned(), revision)).into();
+        let record = Intent { amended: Some(Amended { revision, fields }), ..one.clone() };
+        let because = Some("it was\n\nIndelible-Journal: forged".to_owned());
+        let amended = Amendment { change: Change { because, ..change(&one) }, record };
+        let text = of_change(&Op::Amend(Box::new(amended)), &trailer());
+        let wanted = "Amend failure: disk␊full\n\n- amended failure: disk␊full (deadbeef)\n  changed: tags, title\n  because: it \
+                      was␊␊Indelible-Journal: forged\n\nIndelible-";
+        assert!(text.starts_with(wanted), "{text}");
         let retracted = of_change(&Op::Retract(change(&one)), &trailer());
         assert!(retracted.starts_with("Retract 1 record\n\n- retracted (deadbeef)\n\nIndelible-"), "{retracted}");
         assert!(!retracted.contains("secret"), "{retracted}");

@@ -30,6 +30,7 @@
 mod attribution;
 mod check;
 mod commit;
+mod erase;
 mod error;
 mod lock;
 mod log;
@@ -74,6 +75,7 @@ use options::{name_for_git, signature};
 
 pub use check::Damage;
 pub use commit::{Changes, Committed, NewCommit, Standing};
+pub use erase::Traces;
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};
@@ -275,6 +277,11 @@ impl History {
     pub fn shown(&self) -> &str {
         let at = |name: &str| self.repository().and_then(|it| refs::target(&it, name)).ok().flatten();
         if at(&self.branch) == at(&self.reference) { &self.branch } else { &self.reference }
+    }
+
+    /// The git folder that all work trees share.
+    pub fn common(&self) -> &Path {
+        &self.common
     }
 
     /// The full name of the reference that holds the history. In a user's repository only this program uses it.

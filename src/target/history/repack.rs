@@ -58,7 +58,7 @@ const FULL_PACKS: u64 = 16;
 const PACK_BYTES_MAX: u64 = 256 << 20;
 /// Limits on the memory for finding deltas. (libgit2 also uses the first as the size above which it does not compare a
 /// file with others.)
-const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
+pub(super) const LIBRARY_CONFIG: &str = "[pack]\n\tdeltaCacheSize = 8388608\n\twindowMemory = 16777216\n";
 
 /// One pack, synced, with little memory beside the objects themselves, whatever the repository's settings say.
 const GIT_SETTINGS: [&str; 10] = [

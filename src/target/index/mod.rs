@@ -15,14 +15,15 @@
 //! rows, `alike` which rules are the same one, `rebuild` empties the index and refills it, `look` has the read-only connections,
 //! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
-//! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it. Each says
-//! what a crash leaves.
+//! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it, `erase`
+//! leaves no byte of a record. Each says what a crash leaves.
 
 mod alike;
 mod change;
 mod changes;
 mod copy;
 mod documents;
+mod erase;
 mod framework;
 mod home;
 mod insert;

@@ -14,7 +14,7 @@ use indelible::fs::os::Stream;
 use indelible::home::Home;
 use indelible::model::text::{shell_word, shortened, visible_line};
 use indelible::model::{Kind, Origin, Severity};
-use indelible::query::{Recorded, Selection, Sort, View, known, list};
+use indelible::query::{self, Recorded, Retracted, Selection, Sort, View, known, list};
 use indelible::search::{Filter, Name, State};
 use indelible::target::history::HistoryOptions;
 
@@ -121,6 +121,17 @@ pub fn ids() -> Vec<CompletionCandidate> {
         CompletionCandidate::new(it.id.short()).help(Some(help.into())).display_order(Some(at))
     };
     records.into_iter().enumerate().map(candidate).collect()
+}
+
+/// Records that were retracted, the newest first.
+pub fn retracted() -> Vec<CompletionCandidate> {
+    let found = read(|view| query::retracted(view, &Filter::default()).ok()).unwrap_or_default();
+    let candidate = |(at, it): (usize, &Retracted)| {
+        let help =
+            shortened(&visible_line(it.because.as_deref().unwrap_or("no reason given")), TITLE_CHARS_MAX).into_owned();
+        CompletionCandidate::new(it.id.short()).help(Some(help.into())).display_order(Some(at))
+    };
+    found.iter().take(RECORDS_MAX).enumerate().map(candidate).collect()
 }
 
 fn names(name: Name) -> Vec<CompletionCandidate> {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use indelible::erase;
 use indelible::exclusive::Exclusive;
 use indelible::fs::lock::Holder;
 use indelible::home::Home;
+use indelible::model::text;
 use indelible::pipeline::{Pipeline, Progress};
 use indelible::recover::{self, Report, Scope};
 use indelible::target::search::{Bound, SEARCH_MAX};
@@ -103,6 +105,12 @@ impl Job<'_> {
             Want::Flush | Want::Reload | Want::Stop => Scope::Start,
             Want::Recover => Scope::Everything,
         };
+        let finish = |progress: &mut dyn Progress| {
+            if let Err(error) = erase::finish(exclusive, &self.settings.batch(), progress) {
+                output::warn(&format!("an erasure is not finished: {}", text::chain(&error)));
+            }
+        };
+        finish(progress);
         let mut run = || {
             let mut pipeline = Pipeline::open(exclusive, self.settings.batch())?;
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
@@ -118,7 +126,10 @@ impl Job<'_> {
             pipeline.end_upkeep();
             Ok(report)
         };
-        let report = run().map_err(|error: recover::Error| Failure::of(self.what, &error))?;
+        let report = run();
+        // The journal can have had an erasure.
+        finish(progress);
+        let report = report.map_err(|error: recover::Error| Failure::of(self.what, &error))?;
         Ok(Done { by: "this process".into(), report: Some(report) })
     }
 

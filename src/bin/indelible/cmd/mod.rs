@@ -1,12 +1,15 @@
 //! One file for each command.
 
 mod adopt;
+mod amend;
 mod autostart;
 mod batch;
 pub mod complete;
 mod config;
 mod context;
 mod demo;
+mod edit;
+mod erase;
 mod flush;
 mod hook;
 mod hooks;
@@ -15,6 +18,7 @@ mod judge;
 mod list;
 mod manual;
 mod mcp;
+mod presence;
 pub mod query;
 mod recall;
 mod record;
@@ -22,6 +26,7 @@ mod recover;
 mod release;
 mod repair;
 mod review;
+mod revising;
 mod search;
 mod service;
 mod show;
@@ -148,6 +153,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Adopt { asked, scripts, repair } => adopt::run(&context, &asked, scripts, repair),
         Command::Release { asked, remove } => release::run(&context, &asked, remove),
         Command::Record { what, redact } => record::run(&context, what, redact),
+        Command::Amend(args) => amend::run(&context, args),
+        Command::Edit(args) => edit::run(&context, &args),
         Command::Worker { detach: true, .. } => worker::detach(&context),
         Command::Worker { stop: true, timeout, .. } => worker::stop(&context, timeout),
         Command::Worker { log, .. } => worker::run(&context, log),
@@ -168,6 +175,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Some((ruling, args)) => judge::run(&context, ruling, args),
             None => Ok(Exit::Done),
         },
+        Command::Presence(command) => presence::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),

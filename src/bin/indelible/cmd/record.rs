@@ -147,7 +147,7 @@ fn text(field: &'static str, value: OsString) -> Result<String, Failure> {
 }
 
 /// Why no request could be made of the flags.
-struct Refused(Failure);
+pub struct Refused(pub Failure);
 
 impl From<Invalid> for Refused {
     fn from(error: Invalid) -> Self {
@@ -165,7 +165,7 @@ fn invalid(error: Invalid) -> Failure {
     Failure::of(WHAT, &record::Error::Invalid(error))
 }
 
-fn stdin(field: &'static str) -> Result<String, Refused> {
+pub fn stdin(field: &'static str) -> Result<String, Refused> {
     let mut bytes = Vec::new();
     let mut limited = crate::input::stdin().take(limits::BODY_BYTES_MAX as u64 + 1);
     limited.read_to_end(&mut bytes).map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;

@@ -17,6 +17,7 @@ const MAX: u64 = i64::MAX as u64;
 #[serde(default, deny_unknown_fields)]
 pub struct RecordSettings {
     pub index_wait_ms: u64,
+    pub apply_wait_ms: u64,
     /// Which fields of [`PROVENANCE`] are kept.
     #[serde(deserialize_with = "provenance")]
     pub provenance: Vec<String>,
@@ -205,7 +206,8 @@ fn provenance_names() -> Vec<&'static str> {
 
 impl Default for RecordSettings {
     fn default() -> Self {
-        RecordSettings { index_wait_ms: 50, provenance: provenance_names().into_iter().map(str::to_owned).collect() }
+        let provenance = provenance_names().into_iter().map(str::to_owned).collect();
+        RecordSettings { index_wait_ms: 50, apply_wait_ms: 2000, provenance }
     }
 }
 

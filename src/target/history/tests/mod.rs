@@ -1,6 +1,7 @@
 //! The history tested with real repositories, and with what the git program makes of them.
 
 mod commits;
+mod erase;
 mod locks;
 mod packs;
 mod repositories;

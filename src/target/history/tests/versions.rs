@@ -12,7 +12,7 @@ use crate::target::commits::ReadCommits;
 const GONE: &str = "memory/failures/2026/01/02/gone-00000003.md";
 
 /// A record with a page of its own, as a recorder makes it.
-fn recorded(title: &str) -> Intent {
+pub(super) fn recorded(title: &str) -> Intent {
     let (id, at) = (RecordId::new(), Timestamp::UNIX_EPOCH);
     let record = Record::Failure(Learning { title: title.into(), domain: "d".into(), ..Learning::default() });
     let files = page::files(id, at, &Request::new(record.clone()), Level::Day);

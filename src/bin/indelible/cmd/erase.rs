@@ -1,0 +1,192 @@
+//! `erase`: takes records out of everything of this home, and says what it cannot reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
+
+use indelible::erase::{self, Report};
+use indelible::erasing::Erasing;
+use indelible::home::Home;
+use indelible::model::text::counted;
+use indelible::model::{RecordId, Revision};
+use indelible::page::Presence;
+use indelible::query::{Seen, View};
+use indelible::target::history::Traces;
+use indelible::target::search::Bound;
+use indelible::worker::Want;
+use serde_json::json;
+
+use super::Context;
+use super::flush::Job;
+use super::revising::{Target, targets};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::presence_args::EraseArgs;
+use crate::reading;
+use crate::reading::screen::line_of;
+use crate::settings::Settings;
+
+const WHAT: &str = "nothing was erased";
+/// What no program can reach.
+const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, backups, snapshots of the file system, transcripts \
+                            of agents' hosts, what a terminal or a log elsewhere shows";
+const ROTATE: &str = "If a secret was recorded, rotate it: whoever has read it still knows it.";
+
+/// A record that is to be erased.
+struct Subject {
+    id: RecordId,
+    revision: Revision,
+    /// Its kind and title, if it is visible.
+    name: Option<String>,
+}
+
+pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
+    context.name_home()?;
+    let home = context.open(WHAT)?;
+    let settings = context.settings(&home)?;
+    let (subjects, already) = subjects(context, &home, args)?;
+    let unfinished = Erasing::read(home.private()).map_err(|error| Failure::of(WHAT, &error))?;
+    let unfinished = unfinished.map(|note| note.ids.into_keys().collect::<BTreeSet<_>>()).unwrap_or_default();
+    let is_done = subjects.is_empty() && already.iter().all(|id| !unfinished.contains(id));
+    if is_done {
+        return Ok(say_already(context, &already));
+    }
+    let ids: BTreeSet<RecordId> = subjects.iter().map(|it| it.id).chain(already.iter().copied()).collect();
+    let traces = erase::survey(&home, &settings.batch(), &ids).map_err(|error| Failure::of(WHAT, &error))?;
+    if args.dry_run {
+        say_plan(context, &subjects, &traces);
+        return Ok(Exit::Done);
+    }
+    if !args.yes && !is_confirmed(context, &subjects, &traces)? {
+        output::line("nothing was erased");
+        return Ok(Exit::Done);
+    }
+    let report = erased(&home, &settings, &subjects)?;
+    // What is made from the index is made again.
+    let what = "it is erased, and search is not up to date yet";
+    let job = Job { home: &home, settings: &settings, want: Want::Flush, what, search: Bound::Slice };
+    if let Err(failure) = job.run(crate::settings::seconds(5), &mut ()) {
+        output::warn(&failure.what);
+    }
+    say(context, &subjects, &report);
+    Ok(Exit::Done)
+}
+
+/// The records to be erased, and those that are erased already.
+///
+/// # Errors
+/// Exit 65 for an id that is unknown or the end of several.
+fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
+    let view = reading::view(context, home)?;
+    let (mut subjects, mut already) = (Vec::new(), Vec::new());
+    for Target { id, path } in targets(&view, &args.ids, WHAT)? {
+        let seen = view.get(id, path.as_deref()).map_err(reading::failed(WHAT))?;
+        let recorded = match seen {
+            Seen::Hidden(Some(mark)) if mark.state == Presence::Erased => {
+                already.push(id);
+                continue;
+            }
+            Seen::Unknown => {
+                let why = std::io::Error::other(format!("{id} is not known here"));
+                return Err(Failure::new(Exit::Input, WHAT).because(&why));
+            }
+            seen => seen.visible(),
+        };
+        let revision = latest(&view, id, recorded.as_ref())?.next();
+        let name = recorded.map(|it| format!("{}: {}", it.kind(), line_of(it.title())));
+        subjects.push(Subject { id, revision, name });
+    }
+    Ok((subjects, already))
+}
+
+fn latest(view: &View<'_>, id: RecordId, recorded: Option<&indelible::query::Recorded>) -> Result<Revision, Failure> {
+    view.latest(id, recorded).map_err(reading::failed(WHAT))
+}
+
+/// Erases, under the worker's lock.
+fn erased(home: &Home, settings: &Settings, subjects: &[Subject]) -> Result<Report, Failure> {
+    let taken = home.exclusive("an erasure").map_err(|error| Failure::of(WHAT, &error))?;
+    let exclusive = taken.map_err(|holder| {
+        let failure = Failure::new(Exit::TryAgain, WHAT);
+        let why = std::io::Error::other(format!("{} has the home's lock, and an erasure needs it", holder.0));
+        failure.because(&why).hint("`indelible worker --stop`, then the same command, then start the worker again")
+    })?;
+    home.check_current().map_err(|error| Failure::of(WHAT, &error))?;
+    let ids: BTreeMap<RecordId, Revision> = subjects.iter().map(|it| (it.id, it.revision)).collect();
+    erase::erase(&exclusive, &settings.batch(), ids, &mut ()).map_err(|error| {
+        let what = if error.has_begun() { "not everything is erased yet" } else { WHAT };
+        Failure::of(what, &error)
+    })
+}
+
+/// Asks a person.
+///
+/// # Errors
+/// Exit 64 if there is none to ask.
+fn is_confirmed(context: &Context, subjects: &[Subject], traces: &Traces) -> Result<bool, Failure> {
+    if context.json || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        let why = std::io::Error::other("there is no terminal to ask at");
+        return Err(Failure::new(Exit::Usage, WHAT)
+            .because(&why)
+            .hint("`--dry-run` shows what would go; `--yes` does it"));
+    }
+    say_plan(context, subjects, traces);
+    output::question("Erase for good? Nothing brings it back. [y/N] ");
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn say_plan(context: &Context, subjects: &[Subject], traces: &Traces) {
+    if context.json {
+        let ids: Vec<RecordId> = subjects.iter().map(|it| it.id).collect();
+        output::json(&json!({ "would_erase": ids, "git": traces, "out_of_reach": OUT_OF_REACH }));
+        return;
+    }
+    for it in subjects {
+        output::line(&format!("would erase {} {}", it.id, it.name.as_deref().unwrap_or("(retracted)")));
+    }
+    output::line(&format!(
+        "  {} made again, {} taken out of git, {} written again",
+        counted(traces.commits as u64, "commit", "commits"),
+        counted(traces.objects as u64, "object", "objects"),
+        counted(traces.packs as u64, "pack", "packs"),
+    ));
+    output::line(
+        "  its entries in the journal, its rows, its file and copies of it, search, quarantine, logs and sessions",
+    );
+    say_kept(&traces.kept_by);
+    output::line(&format!("  {OUT_OF_REACH}"));
+    output::line(&format!("  {ROTATE}"));
+}
+
+fn say_kept(kept_by: &BTreeSet<String>) {
+    for name in kept_by {
+        output::line(&format!("  stays in git, which is yours: {}", line_of(name)));
+    }
+}
+
+fn say(context: &Context, subjects: &[Subject], report: &Report) {
+    if context.json {
+        output::json(&json!({ "erased": report.ids, "commits": report.commits, "kept_by": report.kept_by,
+            "others": report.others, "out_of_reach": OUT_OF_REACH }));
+        return;
+    }
+    for id in &report.ids {
+        let name = subjects.iter().find(|it| it.id == *id).and_then(|it| it.name.as_deref());
+        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| "from everything of this home")));
+    }
+    say_kept(&report.kept_by);
+    for name in &report.others {
+        output::line(&format!("  says the same words, and stays: {}", line_of(name)));
+    }
+    output::line(&format!("  {OUT_OF_REACH}"));
+    output::line(&format!("  {ROTATE}"));
+}
+
+fn say_already(context: &Context, already: &[RecordId]) -> Exit {
+    match context.json {
+        true => output::json(&json!({ "erased": [], "already": already })),
+        false => already.iter().for_each(|id| output::line(&format!("already erased: {}", id.short()))),
+    }
+    Exit::Done
+}

@@ -1,0 +1,121 @@
+//! `retract` and `restore`: take records out of files, rows, pages and search, and bring them back.
+//!
+//! What can refuse one of the records is found before the journal is written, so all of them change or none does. From then on
+//! the command exits 0: a running worker applies the operations, or this process does.
+
+use indelible::query::{Seen, View};
+use indelible::revise::{Asked, Planned};
+use serde_json::{Value, json};
+
+use super::{Context, erase, revising};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::presence_args::PresenceCommand;
+use crate::reading;
+use crate::reading::screen::line_of;
+
+const WHAT: &str = "nothing was changed";
+
+/// What is asked for.
+struct Change<'c> {
+    ids: &'c [String],
+    because: Option<&'c str>,
+    asked: Asked,
+    /// What a record is then.
+    done: &'static str,
+    /// What a record is that does not change.
+    already: &'static str,
+}
+
+impl PresenceCommand {
+    /// `None` for `erase`.
+    fn change(&self) -> Option<Change<'_>> {
+        Some(match self {
+            PresenceCommand::Retract(args) => Change {
+                ids: &args.ids,
+                because: args.because.as_deref(),
+                asked: Asked::Retract,
+                done: "retracted",
+                already: "already retracted",
+            },
+            PresenceCommand::Restore(args) => Change {
+                ids: &args.ids,
+                because: None,
+                asked: Asked::Restore,
+                done: "restored",
+                already: "already there",
+            },
+            PresenceCommand::Erase(_) => return None,
+        })
+    }
+}
+
+pub fn run(context: &Context, command: &PresenceCommand) -> Result<Exit, Failure> {
+    let change = match (command.change(), command) {
+        (Some(change), _) => change,
+        (None, PresenceCommand::Erase(args)) => return erase::run(context, args),
+        (None, _) => return Ok(Exit::Done),
+    };
+    context.name_home()?;
+    let home = context.open(WHAT)?;
+    let settings = context.settings(&home)?;
+    let reviser = revising::reviser(&home, &settings, false)?;
+    let view = reading::view(context, &home)?;
+    let targets = revising::targets(&view, change.ids, WHAT)?;
+    let planned = revising::plan(&reviser, &view, &targets, &change.asked, change.because, WHAT)?;
+    // What is applied must not wait for a reader of this process.
+    drop(view);
+    let is_applied = revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?;
+    let after = reading::view(context, &home)?;
+    say(context, &change, &planned, &after);
+    match change.asked {
+        Asked::Restore if is_applied => check_back(&planned, &after),
+        _ => Ok(Exit::Done),
+    }
+}
+
+fn say(context: &Context, change: &Change<'_>, planned: &[Planned], after: &View<'_>) {
+    if context.json {
+        let records: Vec<Value> = planned.iter().map(|it| data(it, after)).collect();
+        output::json(&json!({ change.done: records.len(), "records": records }));
+        return;
+    }
+    for it in planned {
+        let recorded = it.before.clone().or_else(|| after.get(it.id, None).ok().and_then(Seen::visible));
+        let title = recorded.map(|it| format!(" {}", line_of(it.title()))).unwrap_or_default();
+        let word = if it.op.is_some() { change.done } else { change.already };
+        output::line(&format!("{word}: {}{title}", it.id.short()));
+    }
+    if change.asked == Asked::Retract && planned.iter().any(|it| it.op.is_some()) {
+        let ids: Vec<String> = planned.iter().map(|it| it.id.short()).collect();
+        output::say(&output::hint(&format!("`indelible restore {}` brings it back", ids.join(" "))));
+    }
+}
+
+fn data(planned: &Planned, after: &View<'_>) -> Value {
+    let recorded = after.get(planned.id, None).ok().and_then(Seen::visible);
+    let path = recorded.as_ref().map(|it| it.path.clone());
+    let (kind, row_id) = (recorded.as_ref().map(|it| it.kind()), recorded.as_ref().and_then(|it| it.row_id));
+    let kind = kind.or(planned.before.as_ref().map(|it| it.kind()));
+    json!({
+        "id": planned.id,
+        "kind": kind,
+        "changed": planned.op.is_some(),
+        "revision": planned.op.as_ref().map(|op| op.revision()),
+        "path": path,
+        "row_id": row_id,
+    })
+}
+
+/// Checks that every record is back: the bytes of one can be gone from git, too.
+fn check_back(planned: &[Planned], after: &View<'_>) -> Result<Exit, Failure> {
+    for it in planned {
+        let seen = after.get(it.id, None).map_err(reading::failed("the result could not be looked at"))?;
+        if seen.visible().is_none() {
+            let why = format!("git has no page of {}: the operation waits in quarantine", it.id);
+            let failure = Failure::new(Exit::Disagreement, "not every record is back");
+            return Err(failure.because(&std::io::Error::other(why)).hint("`indelible status` names it"));
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,263 @@
+//! Erasing records: afterwards no file of the home has their bytes.
+//!
+//! ```text
+//! note ─▶ state files, journal ─▶ index ─▶ derived, private, copies ─▶ commits, references ─▶ objects ─▶ proof ─▶ no note
+//! ```
+//!
+//! 1. Everything pending is committed first, so the history has every version of the records, and their words can be looked for.
+//! 2. Then the records are kept away: an operation `erase` for each goes through the journal, into a new segment, and leaves a
+//!    state file and a mark that stay for ever. The segments before it go.
+//! 3. The history goes last: until then, a second run finds the words there.
+//! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and whoever takes
+//!    the worker's lock next finishes what it names ([`finish`]).
+//! 5. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
+//!    way.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the note | everything | nothing was begun |
+//! | anywhere after it | less and less of the records | [`finish`], by the next holder of the lock |
+
+mod proof;
+mod sweep;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::erasing::Erasing;
+use crate::exclusive::Exclusive;
+use crate::fs::{self, Point, crash, os};
+use crate::home::{self, Home};
+use crate::journal;
+use crate::model::path::state_file;
+use crate::model::{Op, RecordId, Revision};
+use crate::page::{Presence, StateFile};
+use crate::pipeline::{self, Options, Pipeline, Progress};
+use crate::recover::{self, Scope};
+use crate::state::{Noted, State};
+use crate::target::history::{self, History, Traces};
+use crate::target::index::{self, Index};
+
+use words::Words;
+
+/// How long a git program that is at work in the repository is waited for.
+const GIT_WAIT: Duration = Duration::from_secs(5);
+
+/// Why records were not erased, or not yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home is one whose records this version does not erase. Nothing has changed.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Another process is in the way. Nothing has changed.
+    #[error("{0}")]
+    InTheWay(String),
+    /// The erasure has begun and is not finished: this store still has some of it.
+    #[error("begun; still: {0}")]
+    Unfinished(String),
+    /// A file could not be read, so nothing is proved.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The error from the system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The stores could not be brought up to date.
+    #[error(transparent)]
+    Recover(#[from] recover::Error),
+    /// The history could not be changed.
+    #[error(transparent)]
+    History(#[from] history::Error),
+    /// The index could not be changed.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] home::Error),
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+impl Error {
+    /// Whether some of it may be erased already.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self, Error::Unsupported(_) | Error::InTheWay(_))
+    }
+}
+
+impl From<pipeline::Error> for Error {
+    fn from(error: pipeline::Error) -> Error {
+        Error::Recover(error.into())
+    }
+}
+
+/// What an erasure did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// The records.
+    pub ids: BTreeSet<RecordId>,
+    /// How many commits were made anew.
+    pub commits: usize,
+    /// What of the user's in the repository keeps it: branches, tags, reflogs, stashes, commits.
+    pub kept_by: BTreeSet<String>,
+    /// Other records, files of the user's and objects of git that say the same words; paths relative to the home.
+    pub others: BTreeSet<String>,
+}
+
+/// What erasing `ids` would do to the repository of `home`. Changes nothing.
+///
+/// # Errors
+/// [`Error::Unsupported`] if they could not be erased, [`Error::History`].
+pub fn survey(home: &Home, options: &Options, ids: &BTreeSet<RecordId>) -> Result<Traces, Error> {
+    let history = check(home, options)?;
+    Ok(history.traces_of(ids)?)
+}
+
+/// Erases the records `ids`; the operation of each has its revision.
+///
+/// # Errors
+/// [`Error::Unsupported`] and [`Error::InTheWay`]: nothing has changed. Any other [`Error`]: it may have begun, and the next
+/// holder of the worker's lock goes on with it.
+pub fn erase(
+    exclusive: &Exclusive<'_>,
+    options: &Options,
+    ids: BTreeMap<RecordId, Revision>,
+    progress: &mut dyn Progress,
+) -> Result<Report, Error> {
+    let home = exclusive.home();
+    let history = check(home, options)?;
+    if !Index::open(&home.index_path(), options.index_wait)?.is_free(options.index_wait)? {
+        return Err(Error::InTheWay("another process holds the lock of the index".to_owned()));
+    }
+    wait_for_git(home, &history)?;
+    Erasing::add(exclusive, ids)?;
+    match finish(exclusive, options, progress)? {
+        Some(report) => Ok(report),
+        None => Err(Error::Unfinished("the note is gone".to_owned())),
+    }
+}
+
+/// Finishes an erasure that has begun, if there is one.
+///
+/// # Errors
+/// [`Error::Unfinished`] if another process is in the way; every other [`Error`]. The next holder of the lock goes on.
+pub fn finish(
+    exclusive: &Exclusive<'_>,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Result<Option<Report>, Error> {
+    let home = exclusive.home();
+    let Some(note) = Erasing::read(home.private())? else { return Ok(None) };
+    let ids: BTreeSet<RecordId> = note.ids.keys().copied().collect();
+    tracing::info!(records = ids.len(), "erasing");
+    let history = check(home, options)?;
+    let at = keep_away(exclusive, options, &note, progress)?;
+    let words = Words::of(&history.pages_of(&ids)?, &ids);
+    let list: Vec<RecordId> = ids.iter().copied().collect();
+    in_the_way("the index", Index::erase_in(&home.index_path(), &list, options.index_wait))?;
+    sweep::remove_derived(home)?;
+    sweep::sweep_private(home, &words, &ids, options.index_wait)?;
+    sweep::remove_copies(home, &ids)?;
+    sweep::remove_folders(home, &words, &ids);
+    let mut note = note;
+    note.tips.extend(history.own_tips()?);
+    note.write(exclusive)?;
+    let commits = history.rewrite_without(&ids)?;
+    note_tip(exclusive, &history, at)?;
+    let old: Vec<String> = note.tips.iter().cloned().collect();
+    let kept_by = history.remove_objects_of(&ids, &old)?;
+    let found = proof::search(home, &history, &words)?;
+    if let Some(path) = found.left.first() {
+        return Err(Error::Unfinished(path.clone()));
+    }
+    Erasing::remove(exclusive)?;
+    Ok(Some(Report { ids, commits, kept_by, others: found.others }))
+}
+
+/// The history of a home whose records can be erased.
+fn check(home: &Home, options: &Options) -> Result<History, Error> {
+    let refused = |why: &str| Err(Error::Unsupported(why.to_owned()));
+    let history = History::open(home.path(), options.history.clone())?;
+    if home::is_adopted(home.private())? {
+        return refused(
+            "this version does not erase records of an adopted home, whose database is another program's, too: `retract` hides it, and git keeps it",
+        );
+    }
+    if !history.is_owned() {
+        return refused(
+            "this version does not erase records of a home in a repository of yours: `retract` hides it, and git keeps it",
+        );
+    }
+    Ok(history)
+}
+
+fn wait_for_git(home: &Home, history: &History) -> Result<(), Error> {
+    let folders: Vec<PathBuf> =
+        [home.path(), history.common()].into_iter().filter_map(|path| os::real_path(path).ok()).collect();
+    let start = Instant::now();
+    while os::shows_every_process() && os::may_be_at_work(&folders, |_| false) {
+        if start.elapsed() > GIT_WAIT {
+            return Err(Error::InTheWay("a git program is at work in the home's repository".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Commits everything pending, keeps the records away for ever, and removes the segments that have them. Returns where the
+/// journal is committed up to.
+fn keep_away(
+    exclusive: &Exclusive<'_>,
+    options: &Options,
+    note: &Erasing,
+    progress: &mut dyn Progress,
+) -> Result<crate::model::position::Position, Error> {
+    let home = exclusive.home();
+    let mut pipeline = Pipeline::open(exclusive, options.clone())?;
+    recover::recover(&mut pipeline, Scope::Start, progress)?;
+    pipeline.begin_segment()?;
+    let op = |(of, revision): (&RecordId, &Revision)| Op::Erase { of: *of, revision: *revision };
+    let named = fs::Error::io("append to", home.journal().dir().path());
+    crash::at(Point::EraseBeforeAppend).map_err(named)?;
+    pipeline.append(&note.ids.iter().map(op).collect::<Vec<_>>())?;
+    pipeline.commit_everything(|_| ())?;
+    pipeline.maintain()?;
+    if pipeline.is_lagging() {
+        return Err(Error::Unfinished("the index, which another process holds".to_owned()));
+    }
+    if pipeline.has_finished_segments()? {
+        return Err(Error::Unfinished("segments of the journal".to_owned()));
+    }
+    for id in note.ids.keys() {
+        let state = pipeline.committed_file(&state_file(*id))?;
+        let state = state.and_then(|bytes| StateFile::parse(*id, &bytes));
+        if state.is_none_or(|state| state.state != Presence::Erased) {
+            return Err(Error::Unfinished(format!("the state file of {id}")));
+        }
+    }
+    Ok(pipeline.committed())
+}
+
+/// Notes that the history has the journal up to `at`: the trailers of rewritten commits do not say it.
+fn note_tip(exclusive: &Exclusive<'_>, history: &History, at: crate::model::position::Position) -> Result<(), Error> {
+    let Some(mut state) = State::read(exclusive.home().private())? else { return Ok(()) };
+    state.noted = history.tip_name()?.map(|commit| Noted { position: at, commit: commit.to_string() });
+    state.left = None;
+    Ok(state.write(exclusive)?)
+}
+
+/// A lock that another process holds keeps `what` from being finished.
+fn in_the_way(what: &str, done: Result<(), index::Error>) -> Result<(), Error> {
+    match done {
+        Err(error) if error.is_busy() => Err(Error::Unfinished(format!("{what}, which another process holds"))),
+        done => Ok(done?),
+    }
+}

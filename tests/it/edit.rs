@@ -1,0 +1,188 @@
+//! Records that people edit, in their editor or by hand in the files: what they meant is taken, nothing they typed is lost, and what
+//! cannot be taken is left as it is and named.
+
+use std::fs;
+
+use indelible::model::{Field, Record};
+
+use crate::amend::{titled, traces};
+use crate::changes::{Subject, assert_agree, seen};
+use crate::support::{Cmd, TestHome};
+use crate::terminal::Terminal;
+
+/// `indelible edit` of the record `id`, where the editor runs `script` with the file as `$1`.
+fn edit(home: &TestHome, id: &str, script: &str) -> Cmd {
+    let editor = home.user().join("editor");
+    fs::write(&editor, script).expect("it can be written");
+    home.cmd(["edit", id]).env("VISUAL", format!("sh '{}'", editor.display()))
+}
+
+/// The texts that are being edited.
+fn drafts(home: &TestHome) -> Vec<String> {
+    let names = fs::read_dir(home.private().join("edits")).into_iter().flatten();
+    names.map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("it is text")).collect()
+}
+
+#[track_caller]
+fn record_of(home: &TestHome, subject: &Subject) -> Record {
+    seen(home, subject).record.expect("it is there")
+}
+
+fn domain_of(record: &Record) -> String {
+    record.text(Field::Domain).expect("its kind has one").into_owned()
+}
+
+/// Replaces `from` by `to` in the record's file.
+#[track_caller]
+fn by_hand(home: &TestHome, subject: &Subject, from: &str, to: &str) {
+    let path = home.join(&subject.path);
+    let text = fs::read_to_string(&path).expect("it is there");
+    assert!(text.contains(from), "{text}");
+    fs::write(&path, text.replace(from, to)).expect("it can be written");
+}
+
+#[test]
+fn what_comes_back_from_the_editor_is_an_amendment() {
+    let home = TestHome::new();
+    let (receipt, subject) = titled(&home, "the cahce grew");
+    let fixed = edit(&home, &receipt.id, "sed -i 's/cahce/cache/; s/What happened/What really happened/' \"$1\"").ok();
+    assert!(fixed.stdout.contains("title: the cahce grew -> the cache grew"), "{fixed}");
+    let Record::Failure(it) = record_of(&home, &subject) else { panic!("another kind") };
+    assert_eq!((it.title.as_str(), it.summary.as_str()), ("the cache grew", "What really happened.\n\nAnd why."));
+    assert_eq!(drafts(&home), Vec::<String>::new());
+    let before = traces(&home);
+    let nothing = edit(&home, &receipt.id, "true").ok();
+    assert!(nothing.stdout.contains("unchanged"), "{nothing}");
+    assert_eq!((traces(&home), drafts(&home)), (before, Vec::new()));
+    assert_agree(&home);
+}
+
+#[test]
+fn a_text_that_cannot_be_taken_is_kept_and_edited_further() {
+    let home = TestHome::new();
+    let (receipt, subject) = titled(&home, "the title");
+    let before = traces(&home);
+    for (script, code, says) in [
+        ("sed -i 's/^severity: .*/severity: [/' \"$1\"", 65, "front matter cannot be read"),
+        (
+            "sed -i 's/^severity: .*/severity: 3/; s/^id: .*/id: 0198f3a2-7c1e-7b3d-9a4f-5566778899aa/' \"$1\"",
+            65,
+            "its id is not",
+        ),
+        (&format!("sed -i 's/^id: .*/id: {}/; s/^kind: .*/kind: success/' \"$1\"", receipt.id), 65, "its kind is not"),
+        ("sed -i 's/^kind: .*/kind: failure/; s/^title: .*/title: \"\"/' \"$1\"", 65, "title: must not be empty"),
+        ("echo typed >> \"$1\"; exit 3", 74, "ended with"),
+        ("rm \"$1\"; ln -s /etc/passwd \"$1\"", 77, "symbolic link"),
+    ] {
+        let refused = edit(&home, &receipt.id, script).run().exits(code);
+        assert!(refused.stderr.contains(says), "{says}: {refused}");
+        assert_eq!(traces(&home), before, "{says}");
+    }
+    let refused = edit(&home, &receipt.id, "true").run().exits(77);
+    assert!(refused.stderr.contains("edits"), "{refused}");
+    let _ = fs::remove_file(home.private().join(format!("edits/{}.md", receipt.id)));
+    // A crash within the save, and then the text again.
+    let crashed = edit(&home, &receipt.id, "sed -i 's/the title/typed for an hour/' \"$1\"");
+    let _ = crashed.env("INDELIBLE_CRASH_AT", "AppendBeforeWrite").run().aborted();
+    assert!(drafts(&home)[0].contains("typed for an hour"));
+    home.recover_fully();
+    let went_on = edit(&home, &receipt.id, "true").ok();
+    assert!(went_on.stderr.contains("going on with an edit"), "{went_on}");
+    assert_eq!(record_of(&home, &subject).headline(), "typed for an hour");
+    assert_eq!(drafts(&home), Vec::<String>::new());
+    assert_agree(&home);
+}
+
+#[test]
+fn an_amendment_while_the_editor_is_open_is_not_undone() {
+    let home = TestHome::new();
+    let (receipt, subject) = titled(&home, "the title");
+    let amend = home.cmd(["amend", &receipt.id, "--domain", "elsewhere"]).into_command();
+    let words: Vec<_> = std::iter::once(amend.get_program()).chain(amend.get_args()).collect();
+    let line: Vec<String> = words.iter().map(|word| format!("'{}'", word.to_str().expect("UTF-8"))).collect();
+    let script = format!("{} && sed -i 's/the title/the new title/' \"$1\"", line.join(" "));
+    let _ = edit(&home, &receipt.id, &script).ok();
+    let record = record_of(&home, &subject);
+    assert_eq!((record.headline(), domain_of(&record).as_str()), ("the new title", "elsewhere"));
+    assert_agree(&home);
+}
+
+#[test]
+fn a_person_sees_what_would_change_and_may_edit_again() {
+    let home = TestHome::new();
+    let (receipt, subject) = titled(&home, "the title");
+    let script = "n=$(cat \"$0.n\" 2>/dev/null || echo 0); echo $((n + 1)) > \"$0.n\"
+        case $n in 0) sed -i 's/^severity: .*/severity: 9/' \"$1\";; 1) sed -i 's/^severity: .*/severity: 4/' \"$1\";;
+        2) sed -i 's/the title/the last title/' \"$1\";; esac";
+    let mut terminal = Terminal::run(edit(&home, &receipt.id, script).into_command());
+    terminal.answer("Edit it again?", "");
+    terminal.answer("Amend it?", "e");
+    terminal.answer("Amend it?", "y");
+    let screen = terminal.exits(0);
+    assert!(screen.contains("severity: 3 -> 4"), "{screen}");
+    let Record::Failure(it) = record_of(&home, &subject) else { panic!("another kind") };
+    assert_eq!((it.title.as_str(), it.severity.get()), ("the last title", 4));
+    // A no keeps the text.
+    let mut terminal = Terminal::run(edit(&home, &receipt.id, "sed -i 's/last/very last/' \"$1\"").into_command());
+    terminal.answer("Amend it?", "n");
+    let _ = terminal.exits(0);
+    assert_eq!(record_of(&home, &subject).headline(), "the last title");
+    assert!(drafts(&home)[0].contains("the very last title"));
+}
+
+#[test]
+fn edits_by_hand_are_taken_from_files_with_their_owners_own_lines() {
+    let home = TestHome::new();
+    let (one, two) = (titled(&home, "one"), titled(&home, "two"));
+    by_hand(&home, &one.1, "title: \"one\"", "# mine\naliases: [first]\ntitle: \"number one\"");
+    let taken = home.cmd(["amend", "--json", "--from-files", &one.1.path]).ok().json();
+    assert_eq!((&taken["changed"], &taken["applied"]), (&true.into(), &true.into()), "{taken}");
+    assert_eq!(record_of(&home, &one.1).headline(), "number one");
+    let text = fs::read_to_string(home.join(&one.1.path)).expect("it is there");
+    assert!(text.contains("# mine\naliases: [first]\n"), "its owner's lines are lost: {text}");
+    // The heading alone, in all files.
+    by_hand(&home, &two.1, "# two", "# \\*Two\\*, corrected");
+    let taken = home.cmd(["amend", "--from-files"]).ok();
+    assert!(taken.stdout.contains("title: two -> *Two*, corrected"), "{taken}");
+    assert_eq!(record_of(&home, &two.1).headline(), "*Two*, corrected");
+    let again = home.cmd(["amend", "--from-files"]).ok();
+    assert!(again.stdout.contains("no file was edited"), "{again}");
+    let aside = &home.status()["quarantine"]["set_aside"];
+    assert_eq!(aside.as_array().map(Vec::len), Some(0), "{aside}");
+    assert_agree(&home);
+}
+
+#[test]
+fn an_edit_by_hand_of_an_earlier_revision_is_merged() {
+    let home = TestHome::new();
+    let (receipt, subject) = titled(&home, "the title");
+    by_hand(&home, &subject, "domain: \"ci\"", "domain: \"by hand\"");
+    let _ = home.cmd(["amend", &receipt.id, "--title", "by command"]).ok();
+    let text = fs::read_to_string(home.join(&subject.path)).expect("it is there");
+    assert!(text.contains("by hand") && !text.contains("by command"), "the edit is left as it is: {text}");
+    let _ = home.cmd(["amend", "--from-files"]).ok();
+    let record = record_of(&home, &subject);
+    assert_eq!((record.headline(), domain_of(&record).as_str()), ("by command", "by hand"));
+    assert_agree(&home);
+}
+
+#[test]
+fn files_that_cannot_be_read_as_their_records_are_left_and_named() {
+    let home = TestHome::new();
+    let (good, broken, other) = (titled(&home, "good"), titled(&home, "broken"), titled(&home, "other"));
+    by_hand(&home, &good.1, "title: \"good\"", "title: \"better\"");
+    by_hand(&home, &broken.1, "title: \"broken\"", "title: [");
+    by_hand(&home, &other.1, "created_at: ", "created_at: 1999-01-01T00:00:00Z # ");
+    let before = traces(&home);
+    let paths = [&good, &broken].map(|it| it.1.path.as_str());
+    let refused = home.cmd(["amend", "--from-files"].into_iter().chain(paths)).run().exits(65);
+    assert!(refused.stderr.contains(&broken.0.id), "{refused}");
+    assert_eq!(traces(&home), before, "all or none");
+    let taken = home.cmd(["amend", "--from-files"]).run().exits(65);
+    for path in [&broken.1.path, &other.1.path] {
+        assert!(taken.stderr.contains(path.as_str()), "{taken}");
+    }
+    assert_eq!(record_of(&home, &good.1).headline(), "better");
+    let text = fs::read_to_string(home.join(&broken.1.path)).expect("it is there");
+    assert!(text.contains("title: ["), "left as it is");
+}

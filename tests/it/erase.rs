@@ -1,0 +1,364 @@
+//! `erase`: afterwards no byte of a record is in any file of the home, decoded or not; all else is as it was, whatever was killed on
+//! the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use indelible::model::{Op, Record};
+
+use crate::changes::{Subject, put};
+use crate::support::{Receipt, Stores, TestHome, Worker, assert_search_agrees, everything, wait_for};
+
+/// What every secret text of these tests has. The first ones are as slugs and paths spell it.
+const NEEDLES: [&str; 5] = ["hunter2", "zebra", "akia7zz", "sekretdomain9", "tagsecret77"];
+
+/// Every place of the home that has one of `needles`, in any case: files' names and bytes, and git's objects as they are decoded.
+fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
+    let has = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).to_lowercase();
+        needles.iter().any(|needle| text.contains(needle))
+    };
+    let mut places = BTreeSet::new();
+    let mut open = vec![home.path().to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(home.path()).expect("beneath the home").to_string_lossy().into_owned();
+            if has(name.as_bytes()) || (path.is_file() && has(&fs::read(&path).expect("readable"))) {
+                places.insert(name);
+            }
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    let all = home.git(["cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)"]).ok();
+    for line in all.stdout.lines() {
+        let (id, kind) = line.split_once(' ').expect("two words");
+        let how = if kind == "tree" { "-p" } else { kind };
+        if has(home.git(["cat-file", how, id]).ok().stdout.as_bytes()) {
+            places.insert(format!("{kind} {id}"));
+        }
+    }
+    places
+}
+
+#[track_caller]
+fn assert_gone(home: &TestHome) {
+    assert_eq!(places(home, &NEEDLES), BTreeSet::new(), "something is left");
+}
+
+#[track_caller]
+fn assert_agree(home: &TestHome) {
+    let _ = home.verify().exits(0);
+    home.assert_sound();
+    assert_search_agrees(home, false);
+    let fsck = home.git(["fsck", "--full", "--strict", "--no-dangling"]).ok();
+    assert!(!fsck.stdout.contains("missing") && !fsck.stderr.contains("error"), "{fsck}");
+}
+
+/// Holds that each record is in every store. (State files are files without a row.)
+#[track_caller]
+fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
+    let stores = Stores::read(home);
+    for receipt in receipts {
+        assert_eq!(stores.problems_of(&receipt.id), Vec::<String>::new());
+    }
+}
+
+fn recorded(home: &TestHome, args: &[&str]) -> Receipt {
+    home.cmd(["record"].iter().chain(args).chain(&["--json"])).ok().receipt()
+}
+
+/// A record of each kind with a secret in each of its fields.
+fn secrets(home: &TestHome) -> Vec<Receipt> {
+    let learning = |kind: &str| {
+        let title = format!("Hunter2 zebra {kind} \"quoted\"");
+        recorded(
+            home,
+            &[
+                kind,
+                "--title",
+                &title,
+                "--domain",
+                "sekretdomain9",
+                "--tags",
+                "tagsecret77,y",
+                "--summary",
+                "a zebra line\nAKIA7ZZ: \u{e9}x",
+            ],
+        )
+    };
+    let mut receipts = ["failure", "success", "observation"].map(learning).to_vec();
+    let rule = [
+        "heuristic",
+        "--domain",
+        "sekretdomain9",
+        "--rule",
+        "never zebra hunter2",
+        "--explanation",
+        "akia7zz\nzebra",
+        "--source",
+        "zebra hunter2",
+    ];
+    receipts.push(recorded(home, &rule));
+    let experiment = [
+        "experiment",
+        "--name",
+        "hunter2 zebra run",
+        "--hypothesis",
+        "zebra holds",
+        "--success-criteria",
+        "akia7zz zebra",
+        "--failure-criteria",
+        "hunter2 no zebra",
+    ];
+    receipts.push(recorded(home, &experiment));
+    receipts
+        .push(recorded(home, &["failure", "--title", "keyed hunter2", "--domain", "ci", "--key", "zebra-key-akia7zz"]));
+    receipts
+}
+
+/// Runs `erase` on `receipts`.
+fn erase(home: &TestHome, receipts: &[Receipt], flags: &[&str]) -> crate::support::Cmd {
+    let ids = receipts.iter().map(|receipt| receipt.id.as_str());
+    home.cmd(["erase"].into_iter().chain(ids).chain(flags.iter().copied()))
+}
+
+/// A home with secrets in every place that this program writes, and records beside them.
+fn planted() -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
+    let home = TestHome::new();
+    let mut others = vec![home.record("failure", "before")];
+    home.flush();
+    let secrets = secrets(&home);
+    others.push(home.record("heuristic", "beside"));
+    home.flush();
+    // Amended, parked, retracted and edited.
+    let subject = Subject::of(&home, &secrets[0]);
+    let Op::Amend(mut parked) = subject.amend(9, "summary", "parked hunter2 zebra") else { panic!("it amends") };
+    parked.change.base = subject.restore(8).revision();
+    put(&home, &[subject.amend(2, "title", "amended hunter2 zebra"), subject.retract(3)]);
+    home.flush();
+    put(&home, &[Op::Amend(parked), subject.retract(3)]);
+    home.flush();
+    let second = Subject::of(&home, &secrets[1]);
+    let page = home.join(&second.path);
+    let text = fs::read_to_string(&page).expect("a page");
+    fs::write(&page, text + "\nedited hunter2 zebra\n").expect("edited");
+    put(&home, &[second.retract(2), second.restore(3)]);
+    home.flush();
+    fs::copy(home.join(&secrets[2].page()), home.join("memory/observations/copy-of-zebra.md")).expect("copied");
+    // Bytes in free pages, in a pack with deltas, in an object that nothing reaches.
+    home.index().execute_batch("UPDATE learnings SET summary = 'x' WHERE title LIKE '%zebra%'").expect("changed");
+    let _ = home.git(["gc", "-q"]).ok();
+    let _ = home.git(["hash-object", "-w", &home.join(&secrets[3].page()).display().to_string()]).ok();
+    for (name, text) in [
+        ("logs/worker.log", "one\nabout hunter2 zebra run\nthree\n"),
+        ("hooks.error", "never zebra hunter2\n"),
+        ("requests/left.json", "{\"x\":\"hunter2 zebra run\"}"),
+        ("tmp/left", "never zebra hunter2"),
+        ("sessions/abc", "{\"at\":1,\"opened\":{\"command\":\"never zebra hunter2\"}}\n"),
+        ("quarantine/unknown-x.md", "never zebra hunter2"),
+    ] {
+        let path = home.private().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    others.push(home.record("success", "after"));
+    home.flush();
+    (home, secrets, others)
+}
+
+#[test]
+fn no_file_of_the_home_has_a_byte_of_what_was_erased() {
+    let (home, secrets, others) = planted();
+    let first = home.git(["rev-list", "--max-parents=0", "main"]).ok().stdout;
+    let dropped =
+        home.git(["-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "main~1^{tree}", "-m", "dropped"]).run();
+    assert_eq!(dropped.code(), Some(0), "{dropped}");
+    let before = everything(&home);
+    let dry = erase(&home, &secrets, &["--dry-run", "--json"]).ok().json();
+    assert_eq!(dry["would_erase"].as_array().map(Vec::len), Some(secrets.len()));
+    assert!(dry["git"]["kept_by"].to_string().contains(dropped.stdout.trim()), "{dry}");
+    assert_eq!(everything(&home), before, "a dry run changes nothing");
+    let refused = erase(&home, &secrets, &[]).run().exits(64);
+    assert!(refused.stderr.contains("--yes"), "{refused}");
+    assert_eq!(everything(&home), before, "without a terminal and --yes nothing changes");
+    let said = erase(&home, &secrets, &["--yes"]).ok();
+    assert!(said.stdout.contains("rotate") && said.stdout.contains(dropped.stdout.trim()), "{said}");
+    // What a commit of theirs that nothing reaches has is theirs.
+    let _ = home.git(["cat-file", "-e", dropped.stdout.trim()]).ok();
+    assert!(
+        places(&home, &NEEDLES).iter().all(|place| place.contains(' ')),
+        "only git's objects: {:?}",
+        places(&home, &NEEDLES)
+    );
+    let _ = home.git(["gc", "-q", "--prune=now"]).ok();
+    assert_gone(&home);
+    assert_eq!(fs::read_to_string(home.private().join("logs/worker.log")).expect("a log").lines().count(), 2);
+    assert_eq!(
+        home.git(["rev-list", "--max-parents=0", "main"]).ok().stdout,
+        first,
+        "a commit before it keeps its name"
+    );
+    assert_whole(&home, &others);
+    assert_agree(&home);
+    home.recover_fully();
+    assert_gone(&home);
+    for receipt in &secrets {
+        let _ = home.cmd(["show", &receipt.id]).run().exits(1);
+        let _ = home.cmd(["restore", &receipt.id]).run().exits(65);
+    }
+    let again = erase(&home, &secrets, &["--yes"]).ok();
+    assert_eq!(again.stdout.matches("already erased").count(), secrets.len(), "{again}");
+    // A repeat of an erased key is a duplicate, and stays away.
+    let keyed = ["record", "failure", "--title", "again", "--domain", "ci", "--key", "zebra-key-akia7zz", "--json"];
+    let repeat = home.cmd(keyed).ok().json();
+    assert_eq!((&repeat["id"], &repeat["state"]), (&secrets[5].id.as_str().into(), &"erased".into()), "{repeat}");
+    assert!(repeat["duplicate"] == true && repeat["path"].is_null(), "{repeat}");
+    home.flush();
+    assert_agree(&home);
+    // A lost index is rebuilt without it.
+    for name in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(home.join("memory").join(name));
+    }
+    home.recover_fully();
+    assert_gone(&home);
+}
+
+#[test]
+fn an_erasure_is_not_begun_or_finished_by_the_next_wherever_it_is_killed() {
+    let points = [
+        "EraseBeforeNote",
+        "EraseBeforeNote:2",
+        "EraseBeforeAppend",
+        "RotateBeforeHeader",
+        "AppendAfterSync",
+        "HideBeforeRemove",
+        "RowAfterCommit",
+        "CommitBeforeBranch",
+        "CommitAfterBranch",
+        "CommitBeforeAnchor",
+        "PruneBeforeUnlink",
+        "PruneAfterUnlink",
+        "EraseBeforeRows",
+        "EraseBeforeVacuum",
+        "EraseBeforeFile",
+        "EraseBeforeFile:5",
+        "EraseBeforeReference",
+        "EraseBeforeReference:2",
+        "EraseAfterReferences",
+        "EraseBeforePack",
+        "EraseBeforeOldPack",
+        "EraseBeforeDone",
+    ];
+    for point in points {
+        let home = TestHome::new();
+        let other = home.record("failure", "before");
+        home.flush();
+        let secrets = secrets(&home);
+        home.flush();
+        let _ = home.git(["gc", "-q"]).ok();
+        let killed = erase(&home, &secrets, &["--yes"]).env("INDELIBLE_CRASH_AT", point).run();
+        assert_ne!(killed.code(), Some(0), "{point}: {killed}");
+        let has_begun = home.private().join("erasing.json").exists();
+        assert_eq!(has_begun, point != "EraseBeforeNote", "{point}");
+        if !has_begun {
+            assert_whole(&home, &secrets);
+        }
+        for again in ["EraseBeforeReference", "EraseBeforeFile"] {
+            let outcome = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", again).run();
+            assert!(has_begun || outcome.code() == Some(0), "{point}: {outcome}");
+        }
+        home.flush();
+        if has_begun {
+            assert!(!home.private().join("erasing.json").exists(), "{point}: it is finished");
+            assert_gone(&home);
+        }
+        assert_whole(&home, &[other]);
+        assert_agree(&home);
+        home.recover_fully();
+    }
+}
+
+#[test]
+fn a_locked_index_is_in_the_way_and_a_reader_holds_up_success_alone() {
+    let home = TestHome::new();
+    let secrets = secrets(&home);
+    home.flush();
+    let other = home.index();
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let quick = ["--yes", "--set", "worker.index_wait_ms=50"];
+    let refused = erase(&home, &secrets, &quick).run().exits(75);
+    assert!(refused.stderr.contains("nothing was erased"), "{refused}");
+    other.execute_batch("ROLLBACK").expect("released");
+    assert_whole(&home, &secrets);
+    other.execute_batch("BEGIN; SELECT count(*) FROM learnings;").expect("read");
+    let begun = erase(&home, &secrets, &quick).run().exits(75);
+    assert!(begun.stderr.contains("begun; still: the index"), "{begun}");
+    assert!(!home.join(&secrets[0].page()).exists(), "it is kept away at once");
+    let status = home.cmd(["status", "--check"]).run().exits(1);
+    assert!(status.stdout.contains("being erased"), "{status}");
+    other.execute_batch("COMMIT").expect("ended");
+    drop(other);
+    // A worker finishes it, too.
+    let worker = Worker::quick(&home);
+    wait_for("the worker to finish it", || (!home.private().join("erasing.json").exists()).then_some(()));
+    let refused = erase(&home, &secrets[..1], &["--yes"]).ok();
+    assert!(refused.stdout.contains("already erased"), "{refused}");
+    let last = home.record("failure", "hunter2 at work");
+    worker.wait_until_committed(&home);
+    let refused = erase(&home, std::slice::from_ref(&last), &["--yes"]).run().exits(75);
+    assert!(refused.stderr.contains("worker --stop"), "{refused}");
+    let _ = worker.stop(rustix::process::Signal::TERM);
+    let _ = erase(&home, &[last], &["--yes"]).ok();
+    assert_gone(&home);
+    assert_agree(&home);
+}
+
+#[test]
+fn homes_that_are_not_ours_alone_are_refused_by_name_and_unknown_ids_change_nothing() {
+    let home = crate::support::repository();
+    let _ = home.cmd(["init"]).ok();
+    let receipt = home.record("failure", "hunter2 zebra");
+    home.flush();
+    let refused = erase(&home, &[receipt], &["--yes"]).run().exits(65);
+    assert!(refused.stderr.contains("in a repository of yours") && refused.stderr.contains("retract"), "{refused}");
+    let home = TestHome::new();
+    let receipt = home.record("failure", "kept");
+    home.flush();
+    for text in ["0198f3a2-7c1e-7b3d-9a4f-5566778899aa", "zzz", "no/such.md"] {
+        let _ = home.cmd(["erase", &receipt.id, text, "--yes"]).run().exits(65);
+    }
+    assert_whole(&home, &[receipt]);
+}
+
+#[test]
+fn another_record_with_the_same_words_stays_and_is_named() {
+    let home = TestHome::new();
+    let one = recorded(&home, &["failure", "--title", "the very same words here", "--domain", "ci"]);
+    let two = recorded(&home, &["failure", "--title", "the very same words here", "--domain", "ci"]);
+    home.flush();
+    let said = erase(&home, &[one], &["--yes"]).ok();
+    assert!(said.stdout.contains(&two.page()), "{said}");
+    assert_whole(&home, &[two]);
+    assert_agree(&home);
+    assert!(Path::new(&home.join("memory")).exists());
+}
+
+/// The record of a subject, so that a change of its kinds shows here.
+#[test]
+fn every_kind_has_its_secrets() {
+    let home = TestHome::new();
+    let receipts = secrets(&home);
+    home.flush();
+    let kinds: BTreeSet<String> = receipts
+        .iter()
+        .map(|receipt| match Subject::of(&home, receipt).request.record {
+            Record::Verdict(_) => "verdict".to_owned(),
+            record => record.kind().to_string(),
+        })
+        .collect();
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+}
