@@ -27,12 +27,8 @@ impl Known<'_> {
         if due.is_none_or(|due| due > now) && !matches!(bound, Bound::Everything) {
             return if self.retry.is_some() { Following::Failed } else { Following::UpToDate };
         }
-        let until = match bound {
-            Bound::Slice => Some(now),
-            Bound::Time(time) => Some(now + time),
-            Bound::Everything => None,
-        };
-        match self.slices(until) {
+        let until = bound.until(now);
+        match self.slices(until, bound.at_least()) {
             Ok(following) => {
                 self.succeeded();
                 self.is_behind = following != Following::UpToDate;
@@ -52,14 +48,20 @@ impl Known<'_> {
         }
     }
 
-    fn slices(&mut self, until: Option<Instant>) -> Result<Following, Error> {
+    /// Does slices until `until`, and `at_least` so many records.
+    fn slices(&mut self, until: Option<Instant>, at_least: u64) -> Result<Following, Error> {
         let home = self.exclusive.home();
         let mut index = Index::open(&home.index_path(), WAIT)?;
         index.check_schema()?;
+        let mut done = 0;
         let following = loop {
-            match self.slice(&mut index, until.is_none())? {
+            let is_last = self.slice(&mut index, until.is_none())?;
+            done += RECORDS_MIN as u64;
+            match is_last {
                 true => break Following::UpToDate,
-                false if until.is_some_and(|until| until <= Instant::now()) => break Following::Behind,
+                false if done >= at_least && until.is_some_and(|until| until <= Instant::now()) => {
+                    break Following::Behind;
+                }
                 false => {}
             }
         };

@@ -48,18 +48,14 @@ impl Search<'_> {
         if self.retry.is_some_and(|retry| now < retry) && !matches!(bound, Bound::Everything) {
             return Following::Failed;
         }
-        let until = match bound {
-            Bound::Slice => Some(now),
-            Bound::Time(time) => Some(now + time),
-            Bound::Everything => None,
-        };
-        let mut followed = self.slices(until, progress);
+        let until = bound.until(now);
+        let mut followed = self.slices(until, bound.at_least(), progress);
         // Once: a file that cannot be used directly after it was made is a failure.
         if let Err(error) = &followed
             && error.is_unusable()
         {
             self.throw_away(error);
-            followed = self.slices(until, progress);
+            followed = self.slices(until, bound.at_least(), progress);
         }
         match followed {
             Ok(following) => {
@@ -99,7 +95,13 @@ impl Search<'_> {
         Ok(self.file.as_mut())
     }
 
-    fn slices(&mut self, until: Option<Instant>, progress: &mut dyn Progress) -> Result<Following, Error> {
+    /// Does slices until `until`, and `at_least` so many records.
+    fn slices(
+        &mut self,
+        until: Option<Instant>,
+        at_least: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<Following, Error> {
         let home = self.exclusive.home();
         let mut index = Index::open(&home.index_path(), WAIT)?;
         index.check_schema()?;
@@ -112,7 +114,9 @@ impl Search<'_> {
             progress.at(done.min(total));
             match is_last {
                 true => break Following::UpToDate,
-                false if until.is_some_and(|until| until <= Instant::now()) => break Following::Behind,
+                false if done >= at_least && until.is_some_and(|until| until <= Instant::now()) => {
+                    break Following::Behind;
+                }
                 false => {}
             }
         };

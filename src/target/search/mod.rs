@@ -60,6 +60,8 @@ pub fn remove(exclusive: &Exclusive<'_>) -> Result<(), Error> {
 
 /// How long a process that brings it up to date before it ends does so.
 pub const SEARCH_MAX: Duration = Duration::from_secs(2);
+/// The records that it does in any case.
+const RECORDS_ENOUGH: u64 = 5000;
 /// How long a writer or a reader waits for another process's lock.
 const WAIT: Duration = Duration::from_millis(100);
 /// The first wait after a failure, and the longest.
@@ -134,10 +136,29 @@ pub enum Following {
 pub enum Bound {
     /// One slice.
     Slice,
-    /// As many slices as fit into this time.
+    /// As many slices as fit into this time. A small home is brought up to date whole, however slow the machine is.
     Time(Duration),
     /// All of it.
     Everything,
+}
+
+impl Bound {
+    /// When it ends, if it began `now`.
+    pub(in crate::target) fn until(self, now: Instant) -> Option<Instant> {
+        match self {
+            Bound::Slice => Some(now),
+            Bound::Time(time) => Some(now + time),
+            Bound::Everything => None,
+        }
+    }
+
+    /// How many records are done even if the time is over.
+    pub(in crate::target) fn at_least(self) -> u64 {
+        match self {
+            Bound::Slice => 0,
+            Bound::Time(_) | Bound::Everything => RECORDS_ENOUGH,
+        }
+    }
 }
 
 /// Brings search up to date, for the holder of the worker's lock.
