@@ -10,9 +10,10 @@
 //!
 //! [`View`] is a home at one moment. `pending` reads the journal, `files` the records' files where there is no index,
 //! `lookup` resolves what a person calls a record by, `names` says which names records have, `judged` what became of
-//! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `brief` reads what
-//! a pack needs, within bounds.
+//! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `beside` is what `search`
+//! has besides search.db. `brief` reads what a pack needs, within bounds.
 
+mod beside;
 mod brief;
 mod files;
 mod judged;

@@ -282,6 +282,65 @@ fn a_build_that_is_killed_goes_on_and_holds_up_no_commit() {
     assert_eq!(self::inode(&home), inode, "it was begun again");
 }
 
+/// Without search.db rows are sifted, and the rest is as with it: the same records, the best first, also where nearly all rows have
+/// some of the words.
+#[test]
+fn without_it_the_same_is_found() {
+    let home = TestHome::new();
+    let line = |title: &str, domain: &str, summary: &str| {
+        serde_json::json!({"kind": "failure", "title": title, "domain": domain, "summary": summary}).to_string() + "\n"
+    };
+    let special = [
+        line("The oldest one", "ops", "parseConfigFile fails on the common databases"),
+        line("Caf\u{e9} closed", "ops", "na\u{ad}ive, C++ and 1.23; don't, the user's"),
+        line("\u{4e2d}\u{6587}\u{9519}\u{8bef}", "ci", "a common thing"),
+        line("vanished", "ci", "the common databases vanish"),
+    ];
+    let many =
+        (0..1_500).map(|n| line(&format!("common number {n}"), if n % 2 == 0 { "ops" } else { "ci" }, "all common"));
+    let lines: String = special.into_iter().chain(many).collect();
+    let _ = home.cmd(["record", "batch"]).stdin(lines).ok();
+    home.flush();
+    let queries = [
+        "parse_config_file",
+        "parseconfigfile",
+        "config",
+        "database",
+        "cafe",
+        "naive",
+        "C++",
+        "1.23",
+        "dont",
+        "users",
+        "\u{6587}\u{9519}",
+        "common databases",
+        "common oldest",
+        "\"common databases\" -vanish",
+        "common -number",
+        "common kind:failure -domain:ops closed",
+        "vanished",
+        "nowhere",
+    ];
+    let found = |query: &str| -> (Vec<String>, Value) {
+        let found = home.cmd(["search", "--json", "--limit", "3", query]).run().json();
+        let hits = found["hits"].as_array().expect("a list").iter();
+        (hits.map(|hit| hit["title"].as_str().expect("a title").to_owned()).collect(), found["looked"].clone())
+    };
+    let with: Vec<_> = queries.iter().map(|query| found(query).0).collect();
+    assert_eq!(with.iter().filter(|titles| titles.is_empty()).count(), 1, "{with:?}");
+    without_search(&home);
+    for (query, with) in queries.iter().zip(with) {
+        let (titles, looked) = found(query);
+        // Those that have only what all have are of equal worth.
+        let telling =
+            |titles: &[String]| titles.iter().filter(|it| !it.starts_with("common number")).cloned().collect();
+        let (titles, with): (Vec<String>, Vec<String>) = (telling(&titles), telling(&with));
+        assert_eq!(titles, with, "{query}");
+        assert_eq!((&looked["search"], &looked["complete"]), (&"none".into(), &true.into()), "{query}");
+        assert_eq!(looked["rows_beside"], 1_504, "{query}");
+    }
+}
+
 /// The commits that search.db has noted, in their order.
 fn noted(home: &TestHome) -> Vec<String> {
     let search = opened_search(home);
