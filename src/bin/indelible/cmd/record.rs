@@ -45,6 +45,9 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
     }
+    if let Some(warning) = differs(&receipt) {
+        output::warn(&warning);
+    }
     if receipt.headline_has_lines {
         output::warn("the headline has several lines: it is stored as given, and shown as one line");
     }
@@ -71,6 +74,18 @@ pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings
 pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result<Recorder<'h>, Failure> {
     let policy = policy::of_command(settings, redact)?;
     Recorder::new(home, policy).map_err(|error| Failure::of(WHAT, &error))
+}
+
+/// That the request has a known key and other content, if so.
+pub fn differs(receipt: &Receipt) -> Option<String> {
+    let Receipt { id, path, differs, .. } = receipt;
+    let path = path.as_deref().filter(|_| !differs.is_empty())?;
+    let fields = differs.join(", ");
+    let what = format!("the key names the record in {path}, which says something else in {fields}: it stays as it is");
+    Some(match differs[..] {
+        ["kind"] => what,
+        _ => output::hint(&format!("{what}; `indelible amend {id}` changes it")),
+    })
 }
 
 fn said(receipt: &Receipt) -> String {
