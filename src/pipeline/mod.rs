@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod edits;
 mod hidden;
 mod lag;
 mod log;
@@ -51,6 +52,8 @@ use crossbeam_channel::Sender;
 
 pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
+pub use edits::Judged;
+pub(crate) use edits::{QUIET, nanoseconds};
 pub use reached::{Reached, Waiting, reached, waiting};
 pub use schedule::{Backlog, Schedule};
 

@@ -14,7 +14,8 @@
 //!    applies the intent.
 //! 4. A rule that the home has already, in the same domain, becomes a verdict that it came again (`again`), one a day at most. Where
 //!    the index cannot be asked, it becomes a second record, and readers take both for one.
-//! 5. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
+//! 5. A key that is known names its record: nothing is recorded then, and the receipt says in which fields the request differs (`keyed`).
+//! 6. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
 //!    [`Policy::index_wait`].
 //!
 //! | killed | on disk | what becomes of the record |
@@ -26,6 +27,7 @@
 mod again;
 mod apply;
 mod intent;
+mod keyed;
 mod line;
 mod policy;
 mod receipt;
@@ -212,12 +214,16 @@ impl<'h> Recorder<'h> {
         };
         let mut validated: Vec<_> = redacted.map(validate).collect();
         mark_repeats(&mut validated);
+        let searched = self.mark_pending(&mut validated, &mut index);
         let jsons: Vec<&[u8]> = validated.iter().filter_map(Validated::json).collect();
         if !jsons.is_empty() {
             match self.append_and_sync(&jsons) {
                 Ok(synced) => {
                     // The records are kept from here on.
-                    let apply = AssertUnwindSafe(|| self.apply(&mut validated, index, &synced));
+                    let apply = AssertUnwindSafe(|| {
+                        self.mark_overtaken(&mut validated, searched);
+                        self.apply(&mut validated, index, &synced)
+                    });
                     self.index = catch_unwind(apply).unwrap_or_default();
                 }
                 Err(error) => {

@@ -51,6 +51,9 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     if is_claimed {
         output::warn(NO_PERSON);
     }
+    if let Some(warning) = differs(&receipt) {
+        output::warn(&warning);
+    }
     if receipt.headline_has_lines {
         output::warn("the headline has several lines: it is stored as given, and shown as one line");
     }
@@ -82,6 +85,18 @@ pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result
 /// Whether `request` says that it is a person's, and this process is no person's.
 pub fn claims_person(request: &Request) -> bool {
     request.provenance.origin == Some(Origin::Person) && !policy::is_person()
+}
+
+/// That the request has a known key and other content, if so.
+pub fn differs(receipt: &Receipt) -> Option<String> {
+    let Receipt { id, path, differs, .. } = receipt;
+    let path = path.as_deref().filter(|_| !differs.is_empty())?;
+    let fields = differs.join(", ");
+    let what = format!("the key names the record in {path}, which says something else in {fields}: it stays as it is");
+    Some(match differs[..] {
+        ["kind"] => what,
+        _ => output::hint(&format!("{what}; `indelible amend {id}` changes it")),
+    })
 }
 
 fn said(receipt: &Receipt) -> String {
