@@ -14,16 +14,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Prompt, Section, place, prompt};
 use crate::followed::{Followed, summary};
 use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
-use crate::query::{self, Ask as SearchAsk, Brief, Briefs, Error, Hit, View, judged};
-use crate::rules::{Rule, Standing, State, standing};
-use crate::search::{self, Filter, Query};
+use crate::query::{self, Brief, Briefs, Error, Hit, View, judged};
+use crate::rules::{Rule, Standing, State, Tally, standing};
+use crate::search::{self, Filter};
 
 /// How many are read of each.
 const GOLDEN_READ: usize = 60;
@@ -31,7 +31,6 @@ const RULES_READ: usize = 100;
 const FAILURES_READ: usize = 120;
 const SUCCESSES_READ: usize = 60;
 const EXPERIMENTS_READ: usize = 20;
-const HITS_READ: usize = 20;
 /// The most rules whose verdicts are read.
 const JUDGED_MAX: usize = 60;
 /// Why a record is left out that weighs less than many others.
@@ -113,21 +112,10 @@ fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>, hits: Option<Ve
     found.newest = briefs.newest(&all, 1)?.first().filter(|it| is_here(it)).map(|it| it.created_at);
     let hits = match hits {
         Some(hits) => hits,
-        None => hits_of_task(view, ask, all, found.newest)?,
+        None => prompt::hits_of_task(view, ask, all, found.newest)?,
     };
     add_hits(hits, project, &mut found);
     Ok(found)
-}
-
-/// What search finds for the task.
-fn hits_of_task(view: &View<'_>, ask: &Ask<'_>, all: Filter, newest: Option<Timestamp>) -> Result<Vec<Hit>, Error> {
-    // The newest record's time, so that the same records are found at any time.
-    let now = newest.unwrap_or(Timestamp::UNIX_EPOCH);
-    let query = ask.task.and_then(|task| Query::parse(task, &Zoned::new(now, TimeZone::UTC)).ok());
-    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Vec::new()) };
-    let project = ask.place.map(|place| place.project.as_str());
-    let filter = Filter { domains: ask.domains.to_vec(), ..all };
-    Ok(query::search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits)
 }
 
 /// Adds what search found.
@@ -204,12 +192,14 @@ impl Choice<'_> {
             }
             let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
             // What its verdicts come to is looked up only if it could be told.
-            let is_promoted = brief.state == search::State::Golden && query::is_promoted(view, brief.id)?;
+            let is_marked = brief.state == search::State::Golden;
+            let tally = if is_marked { query::tallied(view, brief.id)? } else { Tally::default() };
+            let is_promoted = tally.promoted == Some(true);
             if is_promoted {
                 promoted.insert(brief.id);
             }
             let state = if is_promoted { State::Golden } else { State::Active };
-            match may_tell(brief, state, &self.scope) {
+            match may_tell(brief, state, tally.is_everywhere, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(As::Golden) if self.ask.is_here_only && is_elsewhere => {
                     self.leave_out(brief, Withheld::OtherProject.says());
@@ -225,7 +215,7 @@ impl Choice<'_> {
         }
         for brief in rules {
             let standing = standing_of(view, brief, self.newest)?;
-            match may_tell(brief, standing.state, &self.scope) {
+            match may_tell(brief, standing.state, standing.tally.is_everywhere, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(told) => self.add_rule(brief, told, standing.confidence),
             }
@@ -252,7 +242,7 @@ impl Choice<'_> {
         let found = self.found;
         let mut groups: BTreeMap<&str, Vec<&Brief>> = BTreeMap::new();
         for brief in &found.failures {
-            match may_tell(brief, State::Active, &self.scope) {
+            match may_tell(brief, State::Active, false, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(_) => groups.entry(brief.record.headline().trim()).or_default().push(brief),
             }
@@ -297,7 +287,7 @@ impl Choice<'_> {
     fn add_experiments(&mut self, briefs: &Briefs<'_>) -> Result<(), Error> {
         let found = self.found;
         for brief in found.experiments.iter().filter(|it| self.is_candidate(&[it])).collect::<Vec<_>>() {
-            if let Err(why) = may_tell(brief, State::Active, &self.scope) {
+            if let Err(why) = may_tell(brief, State::Active, false, &self.scope) {
                 self.leave_out(brief, why.says());
             } else if !briefs.is_open(brief.id)? {
                 self.leave_out(brief, "it has ended");

@@ -1,4 +1,4 @@
-//! At a prompt: the records of the project that are about it. For most prompts there are none.
+//! What search finds for a task; and at a prompt the records of the project that are about it, which for most prompts are none.
 //!
 //! A record is about a prompt if it shares two rare words with it, one of them in its title. A word is rare if at most one
 //! record in [`RARE_IN`] has it, in a small home at most [`FEW`] records, and if it is no common word of English. The parts of one
@@ -9,8 +9,10 @@
 //! told only if [`may_tell`](super::may_tell) says so.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 use super::Ask;
 use crate::model::RecordId;
@@ -70,7 +72,7 @@ impl Prompt<'_> {
             return Ok(Vec::new());
         }
         let all = Filter::default();
-        let counted = Selection { filter: &all, sort: Sort::Newest, limit: 1, count_max: Some(SMALL) };
+        let counted = Selection { filter: &all, states: None, sort: Sort::Newest, limit: 1, count_max: Some(SMALL) };
         let rare = rarity_from(query::list(view, counted)?.count);
         Ok(found.hits.into_iter().filter(|hit| is_about(&terms, &hit.parts, rare)).collect())
     }
@@ -80,6 +82,22 @@ impl Prompt<'_> {
         let is_own = |it: &&Brief| it.provenance.session.as_deref() == Some(self.session);
         !records.iter().all(is_own) && !records.iter().any(|it| self.told.contains(&it.id))
     }
+}
+
+/// What search finds for the task of `ask`, whose project has a record of the time `newest`.
+pub(super) fn hits_of_task(
+    view: &View<'_>,
+    ask: &Ask<'_>,
+    all: Filter,
+    newest: Option<Timestamp>,
+) -> Result<Vec<Hit>, Error> {
+    // The newest record's time, so that the same records are found at any time.
+    let now = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+    let query = ask.task.and_then(|task| Query::parse(task, &Zoned::new(now, TimeZone::UTC)).ok());
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Vec::new()) };
+    let project = ask.place.map(|place| place.project.as_str());
+    let filter = Filter { domains: ask.domains.to_vec(), ..all };
+    Ok(query::search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits)
 }
 
 /// A word of a prompt that can count.
@@ -99,7 +117,7 @@ fn terms(text: &str) -> Vec<Term<'_>> {
         let is_word = word.chars().count() >= WORD_CHARS_MIN && word.chars().any(char::is_alphabetic);
         let lower = word.to_lowercase();
         let is_wide = word.chars().any(is_wide);
-        if is_wide || is_word && COMMON.binary_search(&lower.as_str()).is_err() && seen.insert(lower) {
+        if is_wide || is_word && !COMMON.contains(lower.as_str()) && seen.insert(lower) {
             let tokens = Query::of_words(word).tokens().map(str::to_owned).collect::<Vec<_>>();
             // Of a text without spaces each pair can count.
             let counts =
@@ -112,7 +130,8 @@ fn terms(text: &str) -> Vec<Term<'_>> {
 
 /// Whether a record in which `parts` were found is about the prompt that has `terms`. `rare` is the least rarity that counts.
 fn is_about(terms: &[Term<'_>], parts: &Parts, rare: f64) -> bool {
-    let mut left: Vec<_> = parts.words.iter().filter(|it| it.rarity >= rare && !is_common(&it.word)).collect();
+    let mut left: Vec<_> =
+        parts.words.iter().filter(|it| it.rarity >= rare && !COMMON.contains(it.word.as_str())).collect();
     let (mut counts, mut is_in_title) = (0, false);
     for term in terms {
         let is_wide = term.text.chars().any(is_wide);
@@ -128,10 +147,6 @@ fn is_about(terms: &[Term<'_>], parts: &Parts, rare: f64) -> bool {
     counts >= ENOUGH && is_in_title
 }
 
-fn is_common(word: &str) -> bool {
-    COMMON.binary_search(&word).is_ok()
-}
-
 /// The rarity, as search counts it, of a word that is just rare enough in a home of `records`.
 fn rarity_from(records: u64) -> f64 {
     let all = (records.min(SMALL) as f64).max(FEW);
@@ -145,280 +160,25 @@ fn is_wide(c: char) -> bool {
     matches!(u32::from(c), 0x1100..=0x11ff | 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7ff | 0xf900..=0xfaff)
 }
 
-/// Words that prompts and records share whatever they are about, sorted.
-const COMMON: [&str; 271] = [
-    "able",
-    "about",
-    "add",
-    "added",
-    "after",
-    "again",
-    "all",
-    "also",
-    "always",
-    "and",
-    "another",
-    "answer",
-    "any",
-    "are",
-    "ask",
-    "avoid",
-    "away",
-    "back",
-    "because",
-    "been",
-    "before",
-    "being",
-    "better",
-    "between",
-    "both",
-    "branch",
-    "bug",
-    "build",
-    "but",
-    "call",
-    "can",
-    "cannot",
-    "case",
-    "change",
-    "changed",
-    "changes",
-    "check",
-    "class",
-    "clean",
-    "code",
-    "command",
-    "commit",
-    "config",
-    "correct",
-    "could",
-    "create",
-    "current",
-    "data",
-    "day",
-    "default",
-    "delete",
-    "did",
-    "different",
-    "directory",
-    "doc",
-    "docs",
-    "documentation",
-    "does",
-    "doing",
-    "don't",
-    "done",
-    "each",
-    "easy",
-    "either",
-    "else",
-    "ensure",
-    "error",
-    "errors",
-    "even",
-    "every",
-    "everything",
-    "everywhere",
-    "example",
-    "exit",
-    "expected",
-    "explain",
-    "fail",
-    "failed",
-    "failing",
-    "fails",
-    "failure",
-    "false",
-    "feature",
-    "few",
-    "file",
-    "files",
-    "find",
-    "first",
-    "fix",
-    "fixed",
-    "folder",
-    "following",
-    "for",
-    "found",
-    "from",
-    "function",
-    "get",
-    "gets",
-    "getting",
-    "give",
-    "going",
-    "good",
-    "handle",
-    "has",
-    "have",
-    "help",
-    "here",
-    "how",
-    "implement",
-    "import",
-    "improve",
-    "install",
-    "instead",
-    "into",
-    "issue",
-    "its",
-    "just",
-    "keep",
-    "know",
-    "last",
-    "leave",
-    "let",
-    "let's",
-    "like",
-    "line",
-    "list",
-    "look",
-    "main",
-    "make",
-    "makes",
-    "many",
-    "may",
-    "maybe",
-    "merge",
-    "message",
-    "method",
-    "might",
-    "missing",
-    "more",
-    "most",
-    "move",
-    "much",
-    "must",
-    "name",
-    "need",
-    "needs",
-    "never",
-    "new",
-    "next",
-    "not",
-    "note",
-    "nothing",
-    "now",
-    "null",
-    "number",
-    "off",
-    "old",
-    "once",
-    "one",
-    "only",
-    "open",
-    "option",
-    "other",
-    "our",
-    "out",
-    "over",
-    "package",
-    "page",
-    "part",
-    "path",
-    "please",
-    "point",
-    "possible",
-    "prefer",
-    "problem",
-    "program",
-    "project",
-    "pull",
-    "push",
-    "put",
-    "question",
-    "read",
-    "really",
-    "refactor",
-    "remove",
-    "rename",
-    "report",
-    "request",
-    "result",
-    "results",
-    "return",
-    "review",
-    "right",
-    "run",
-    "running",
-    "same",
-    "script",
-    "see",
-    "set",
-    "should",
-    "show",
-    "simple",
-    "some",
-    "someone",
-    "something",
-    "start",
-    "step",
-    "steps",
-    "still",
-    "stop",
-    "support",
-    "sure",
-    "system",
-    "take",
-    "tell",
-    "test",
-    "tests",
-    "text",
-    "than",
-    "thank",
-    "thanks",
-    "that",
-    "the",
-    "their",
-    "them",
-    "then",
-    "there",
-    "these",
-    "they",
-    "thing",
-    "this",
-    "time",
-    "too",
-    "tool",
-    "tools",
-    "true",
-    "try",
-    "type",
-    "under",
-    "unit",
-    "update",
-    "use",
-    "used",
-    "user",
-    "using",
-    "value",
-    "version",
-    "very",
-    "want",
-    "was",
-    "way",
-    "were",
-    "what",
-    "when",
-    "where",
-    "which",
-    "while",
-    "whole",
-    "why",
-    "will",
-    "with",
-    "without",
-    "word",
-    "words",
-    "work",
-    "works",
-    "would",
-    "write",
-    "wrong",
-    "you",
-    "your",
-];
+/// Words that prompts and records share whatever they are about.
+const COMMON_WORDS: &str = "\
+    able about add added after again all also always and another answer any are ask avoid away back because been \
+    before being better between both branch bug build but call can cannot case change changed changes check class \
+    clean code command commit config correct could create current data day default delete did different directory \
+    doc docs documentation does doing don't done each easy either else ensure error errors even every everything \
+    everywhere example exit expected explain fail failed failing fails failure false feature few file files find \
+    first fix fixed folder following for found from function get gets getting give going good handle has have help \
+    here how implement import improve install instead into issue its just keep know last leave let let's like line \
+    list look main make makes many may maybe merge message method might missing more most move much must name need \
+    needs never new next not note nothing now null number off old once one only open option other our out over \
+    package page part path please point possible prefer problem program project pull push put question read really \
+    refactor remove rename report request result results return review right run running same script see set should \
+    show simple some someone something start step steps still stop support sure system take tell test tests text \
+    than thank thanks that the their them then there these they thing this time too tool tools true try type under \
+    unit update use used user using value version very want was way were what when where which while whole why will \
+    with without word words work works would write wrong you your";
+
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| COMMON_WORDS.split(' ').collect());
 
 #[cfg(test)]
 mod tests {
@@ -438,11 +198,6 @@ mod tests {
 
     fn about(prompt: &str, words: &[(&str, f64, u32)]) -> bool {
         is_about(&terms(prompt), &parts(words), 3.0)
-    }
-
-    #[test]
-    fn common_words_are_sorted() {
-        assert!(COMMON.is_sorted() && COMMON.iter().collect::<HashSet<_>>().len() == COMMON.len());
     }
 
     #[test]

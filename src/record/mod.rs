@@ -37,7 +37,7 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Synced};
 use crate::model::position::Position;
-use crate::model::{Invalid, Record, Request, Ruling};
+use crate::model::{Invalid, Record, Request};
 use crate::target::files::Applier;
 use crate::target::index::Index;
 
@@ -122,7 +122,7 @@ impl Door {
         match (self, record) {
             (Door::Records, Record::Verdict(_)) => Err(Invalid::new("kind", line::NO_VERDICT)),
             (Door::Records, _) | (Door::Person, Record::Verdict(_)) => Ok(()),
-            (Door::Verdicts, Record::Verdict(it)) if it.verdict != Ruling::Promoted => Ok(()),
+            (Door::Verdicts, Record::Verdict(it)) if !it.verdict.is_promotion() => Ok(()),
             (Door::Verdicts, Record::Verdict(_)) => {
                 Err(Invalid::new("verdict", "only a person promotes a rule, at a terminal"))
             }

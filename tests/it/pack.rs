@@ -202,6 +202,7 @@ fn only_what_may_be_told_is_told() {
     let theirs = rule(&other, 9, "person", "ci", "of the other project");
     let golden_there = rule(&other, 9, "person", "ci", "golden, of the other project");
     let general = rule(&other, 9, "person", "general", "golden and general");
+    let everywhere = rule(&other, 9, "agent", "ci", "golden everywhere, of the other project");
     let nowhere = rule(scene.home.user(), 9, "person", "ci", "golden, outside of any project");
     let outside = rule(scene.home.user(), 9, "person", "ci", "outside of any project");
     let observed = scene.record(9, &["observation", "--domain", "ci", "--title", "it was observed"]);
@@ -209,6 +210,7 @@ fn only_what_may_be_told_is_told() {
     for golden in [&golden_there, &general, &nowhere] {
         scene.promote(golden);
     }
+    let _ = Terminal::run(scene.home.cmd(["promote", &everywhere, "--everywhere"]).into_command()).exits(0);
     let forget = "DELETE FROM heuristics WHERE rule = 'retracted soon'";
     assert_eq!(scene.home.index().execute(forget, []).expect("it can be written"), 1);
     let page = scene.home.cmd(["show", &hidden, "--json"]).ok().json();
@@ -217,14 +219,14 @@ fn only_what_may_be_told_is_told() {
     let text = scene.context(&[]);
     let lines = entries(&text);
     let of = |end: &String| lines.iter().filter(|line| line.contains(end.as_str())).count();
-    for told in [&here, &general, &nowhere] {
+    for told in [&here, &general, &nowhere, &everywhere] {
         assert_eq!(of(told), 1, "{told} in {text}");
     }
     assert_eq!(of_agents.iter().map(of).sum::<usize>(), 3, "{text}");
     for not_told in [&imported, &theirs, &golden_there, &outside, &observed, &first_day] {
         assert_eq!(of(not_told), 0, "{not_told} in {text}");
     }
-    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines.len(), 7, "{text}");
     assert_eq!(scene.why_not(&first_day), "an agent noted it, and the project has no record of a later day yet");
     assert!(scene.why_not(&imported).contains("no person promoted it"));
     assert_eq!(scene.why_not(&golden_there), "it is of another project");
@@ -234,13 +236,15 @@ fn only_what_may_be_told_is_told() {
     let _ = Terminal::run(scene.home.cmd(["revive", &here]).into_command()).exits(0);
     // Outside of a project, only what is general.
     let outside = scene.context_in(scene.home.user(), &[]);
-    assert_eq!(entries(&outside).len(), 2, "{outside}");
+    assert_eq!(entries(&outside).len(), 3, "{outside}");
     let only_here = scene.context(&["--here"]);
     assert_eq!(entries(&only_here).len(), 4, "{only_here}");
     let minimal = scene.context(&["--depth", "minimal"]);
-    assert_eq!(entries(&minimal).len(), 2, "{minimal}");
+    assert_eq!(entries(&minimal).len(), 3, "{minimal}");
     let elsewhere = scene.context(&["--domain", "nothing of this"]);
-    assert_eq!(entries(&elsewhere).len(), 2, "{elsewhere}");
+    assert_eq!(entries(&elsewhere).len(), 3, "{elsewhere}");
+    scene.promote(&everywhere);
+    assert_eq!(scene.why_not(&everywhere), "it is of another project", "promoted for its own alone");
 }
 
 /// Whoever writes a repository can give it any origin.

@@ -18,7 +18,7 @@ use crate::verdict_args::VerdictArgs;
 const WHAT: &str = "the verdict was not kept";
 
 pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit, Failure> {
-    if ruling == Ruling::Promoted && !policy::is_person() {
+    if ruling.is_promotion() && !policy::is_person() {
         return Err(no_person());
     }
     let home = context.open(WHAT)?;
@@ -49,9 +49,9 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
 fn kept(context: &Context, home: &Home, request: Request, ruling: Ruling) -> Result<Receipt, Failure> {
     let settings = record::settings(context, home, false)?;
     let mut recorder = record::recorder(home, &settings, false)?;
-    let receipt = match ruling {
-        Ruling::Promoted => recorder.judge_for_person(request),
-        _ => recorder.judge(request),
+    let receipt = match ruling.is_promotion() {
+        true => recorder.judge_for_person(request),
+        false => recorder.judge(request),
     };
     let receipt = receipt.map_err(|error| Failure::of(WHAT, &error))?;
     context.count_passed(1);
@@ -88,8 +88,8 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
 
 /// The failure of a promotion that no person asks for at a terminal.
 fn no_person() -> Failure {
-    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; this is none, or an \
-               agent opened it";
+    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; there is no \
+               terminal here, or an agent opened it";
     let failure = Failure::new(Exit::Refused, WHAT).because(&std::io::Error::other(why));
     failure.hint("run `indelible promote ID` yourself; `indelible review` shows what could be promoted")
 }
@@ -105,7 +105,8 @@ fn session(args: &VerdictArgs) -> Option<String> {
 fn is_so(ruling: Ruling, standing: &Standing) -> Option<&'static str> {
     let is_golden = standing.tally.promoted == Some(true);
     match ruling {
-        Ruling::Promoted if is_golden => Some("golden"),
+        Ruling::Promoted if is_golden && !standing.tally.is_everywhere => Some("golden"),
+        Ruling::PromotedEverywhere if is_golden && standing.tally.is_everywhere => Some("golden everywhere"),
         Ruling::Retired if standing.state == State::Retired => Some("retired"),
         Ruling::Revived if standing.state != State::Retired => Some("not retired"),
         _ => None,
