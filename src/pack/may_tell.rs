@@ -38,7 +38,7 @@ const GENERAL: &str = "general";
 pub struct Scope<'s> {
     /// Its project; `None` outside of one.
     pub project: Option<&'s str>,
-    /// Whether the project was recorded in at this place before. Anybody can give a repository the origin of another.
+    /// Whether the project was recorded in at this place before. Any repository can name the origin of another as its own.
     pub is_known_place: bool,
     /// The label of this machine; `None` if it has none.
     pub host: Option<&'s str>,

@@ -1,6 +1,6 @@
 //! What search finds for a task; and at a prompt the records of the project that are about it, which for most prompts are none.
 //!
-//! A record is about a prompt if it shares two rare words with it, one of them in its title. A word is rare if at most one
+//! A record is about a prompt if its title has two rare words of it, or one, and its text two others. A word is rare if at most one
 //! record in [`RARE_IN`] has it, in a small home at most [`FEW`] records, and if it is no common word of English. The parts of one
 //! word of the prompt (`src/cart.rs`) count once. Chinese, Japanese and Korean are searched in pairs of characters; four of them
 //! count as two words.
@@ -132,7 +132,7 @@ fn terms(text: &str) -> Vec<Term<'_>> {
 fn is_about(terms: &[Term<'_>], parts: &Parts, rare: f64) -> bool {
     let mut left: Vec<_> =
         parts.words.iter().filter(|it| it.rarity >= rare && !COMMON.contains(it.word.as_str())).collect();
-    let (mut counts, mut is_in_title) = (0, false);
+    let (mut counts, mut in_title) = (0, 0);
     for term in terms {
         let is_wide = term.text.chars().any(is_wide);
         let is_of_term = |word: &str| term.tokens.iter().any(|token| token == word);
@@ -140,11 +140,12 @@ fn is_about(terms: &[Term<'_>], parts: &Parts, rare: f64) -> bool {
         if found.is_empty() {
             continue;
         }
-        is_in_title |= found.iter().any(|it| it.in_title > 0);
-        counts += if is_wide { PAIR * found.len() as u32 } else { WORD };
+        let count = |found: usize| if is_wide { PAIR * found as u32 } else { WORD * found.min(1) as u32 };
+        counts += count(found.len());
+        in_title += count(found.iter().filter(|it| it.in_title > 0).count());
         left.retain(|it| !is_of_term(&it.word));
     }
-    counts >= ENOUGH && is_in_title
+    in_title >= ENOUGH || in_title >= WORD && counts >= ENOUGH + WORD
 }
 
 /// The rarity, as search counts it, of a word that is just rare enough in a home of `records`.
@@ -201,16 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn two_rare_words_are_needed_one_of_them_in_the_title() {
+    fn two_rare_words_in_the_title_are_needed_or_one_and_two_in_the_text() {
         let prompt = "Please fix the flaky upload behind the proxy in src/cart.rs.";
-        assert!(about(prompt, &[("upload", 4.0, 1), ("proxy", 4.0, 0)]));
-        assert!(!about(prompt, &[("upload", 4.0, 0), ("proxy", 4.0, 0)]), "none of them in the title");
+        assert!(about(prompt, &[("upload", 4.0, 1), ("proxy", 4.0, 2)]));
+        assert!(!about(prompt, &[("upload", 4.0, 1), ("proxy", 4.0, 0)]), "one of two in the title");
+        assert!(about(prompt, &[("upload", 4.0, 1), ("proxy", 4.0, 0), ("flaky", 4.0, 0)]), "one of three");
+        assert!(!about(prompt, &[("upload", 4.0, 0), ("proxy", 4.0, 0), ("flaky", 4.0, 0)]), "none");
         assert!(!about(prompt, &[("upload", 4.0, 1), ("proxy", 2.9, 1)]), "one is frequent");
         assert!(!about(prompt, &[("upload", 4.0, 2)]), "one is not enough");
         assert!(!about(prompt, &[("fix", 9.0, 1), ("the", 9.0, 1), ("upload", 4.0, 1)]), "common words do not count");
         let whole = [("src/cart.rs", 4.0, 1), ("src", 4.0, 1), ("cart", 4.0, 1), ("rs", 4.0, 1)];
         assert!(!about(prompt, &whole), "the parts of one word count once");
-        assert!(about(prompt, &[&whole[..], &[("upload", 4.0, 0)]].concat()));
+        assert!(about(prompt, &[&whole[..], &[("upload", 4.0, 1)]].concat()));
         assert!(!about("upload, Upload upload!", &[("upload", 4.0, 1)]), "the same word again is the same word");
     }
 

@@ -47,17 +47,17 @@ pub(super) fn if_lost(
 /// left of the journal.
 fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     let home = pipeline.home();
-    tracing::warn!("the index is lost: building it anew from the files");
+    tracing::warn!("the index is lost: rebuilding it from the files");
     // Its folder is gone where `memory/` was moved away.
     let (folder, _) = split(INDEX);
     home.dir().make_folder(folder)?;
     home.dir().sync()?;
     report.index_kept = keep_a_copy(home)?;
-    crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("rebuild", home.index_path()))?;
     let (mut index, base) = empty_index(home)?;
     report.index_base = base;
     index.update_layout(home::is_adopted(home.private())?)?;
-    crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("rebuild", home.index_path()))?;
     let stores = pipeline.without_index();
     // Rows are numbered in the order of recording, as they were before.
     let mut found = Vec::new();

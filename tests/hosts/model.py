@@ -38,6 +38,7 @@ SCENARIOS = {
     ],
     "second": [("I run the check.", CHECK), ("It fails.", None)],
     "look": [("I look it up.", MEMORY), ("That is all.", None)],
+    "prompt": [("From there.", None)],
     "delegate": [("A helper does it.", AGENT), ("The helper has done it.", None)],
     "helper": [(f"[LEARNED:check] {HELPERS_MARKER}", "ls"), ("It is done.", None)],
 }

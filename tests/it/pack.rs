@@ -163,9 +163,17 @@ fn a_pack_has_its_parts_in_order_and_the_same_bytes_at_any_time() {
         day(5)
     );
     assert_eq!(scene.context(&[]), wanted);
-    assert_eq!(scene.start("startup", "s-3").trim_end(), wanted.trim_end());
+    // Behind the block is the session's code.
+    let block = |session: &str| {
+        let text = scene.start("startup", session);
+        let (block, code) = text.split_once("\nFor indelible's tool").unwrap_or_else(|| panic!("no code: {text}"));
+        assert_eq!(code.lines().count(), 1, "{code}");
+        block.to_owned()
+    };
+    assert_eq!(block("s-3"), wanted.trim_end());
     // What was told changes nothing, nor does the clock, nor the folder within the project.
-    assert_eq!(scene.start("startup", "s-4").trim_end(), wanted.trim_end());
+    assert_eq!(block("s-4"), wanted.trim_end());
+    assert_eq!(scene.start("startup", "s-4"), scene.start("startup", "s-4"), "a session has the same bytes");
     let deep = scene.project.join("src/deep");
     fs::create_dir_all(&deep).expect("folders");
     assert_eq!(scene.context_in(&deep, &[]), wanted);

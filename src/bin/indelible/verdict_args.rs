@@ -57,7 +57,7 @@ pub struct VerdictArgs {
     /// Why, in markdown
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub because: Option<String>,
-    /// The agent's session [or INDELIBLE_SESSION]
+    /// The agent's session, or the code that it was told [or INDELIBLE_SESSION]
     #[arg(long, value_name = "SESSION", allow_hyphen_values = true)]
     pub session: Option<String>,
 }

@@ -5,6 +5,7 @@ use indelible::model::{Kind, PROVENANCE, Provenance, Record, RecordId, Request, 
 use indelible::query::{Named, Ruled, View, lookup, newest, rule};
 use indelible::record::Receipt;
 use indelible::rules::{Given, Standing, State};
+use indelible::session::session_of;
 use serde_json::json;
 
 use super::{Context, autostart, record};
@@ -31,16 +32,16 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
         return Ok(Exit::Done);
     }
     let because = args.because.clone().unwrap_or_default();
-    let id = of.recorded.id;
+    let (id, session) = (of.recorded.id, session(&home, args));
     let request = Request {
         record: Record::Verdict(Verdict { verdict: ruling, of: id, because }),
         key: None,
-        provenance: Provenance { session: session(args), ..Provenance::default() },
+        provenance: Provenance { session: session.clone(), ..Provenance::default() },
     };
     // It reads in a transaction; the row goes in beside none.
     drop(view);
     let receipt = kept(context, &home, request, ruling)?;
-    let after = after(of.clone(), &receipt, ruling, args, scope);
+    let after = after(of.clone(), &receipt, ruling, session, scope);
     say(context, &of, &receipt, ruling, (&before, &after));
     Ok(Exit::Done)
 }
@@ -94,11 +95,12 @@ fn no_person() -> Failure {
     failure.hint("run `indelible promote ID` yourself; `indelible review` shows what could be promoted")
 }
 
-/// The session that the verdict is given in.
-fn session(args: &VerdictArgs) -> Option<String> {
+/// The session that the verdict is given in. What is said may be its code.
+fn session(home: &Home, args: &VerdictArgs) -> Option<String> {
     let spec = PROVENANCE.iter().find(|spec| spec.name == "session");
     let variable = || spec.and_then(|spec| std::env::var(spec.variable(Kind::Verdict)).ok());
-    args.session.clone().or_else(variable).filter(|session| !session.trim().is_empty())
+    let said = args.session.clone().or_else(variable).filter(|session| !session.trim().is_empty())?;
+    Some(session_of(home, said.trim()).unwrap_or(said))
 }
 
 /// The state that a rule has already, if the verdict would say only that.
@@ -114,14 +116,20 @@ fn is_so(ruling: Ruling, standing: &Standing) -> Option<&'static str> {
 }
 
 /// The standing of `of` with the verdict that was kept.
-fn after(mut of: Ruled, receipt: &Receipt, ruling: Ruling, args: &VerdictArgs, scope: jiff::Timestamp) -> Standing {
+fn after(
+    mut of: Ruled,
+    receipt: &Receipt,
+    ruling: Ruling,
+    session: Option<String>,
+    scope: jiff::Timestamp,
+) -> Standing {
     let mine = policy::of_this_process();
     let given = Given {
         id: receipt.id,
         at: receipt.created_at,
         ruling,
         origin: mine.origin,
-        session: session(args),
+        session,
         agent: mine.agent,
         project: mine.project,
         because: String::new(),

@@ -27,7 +27,7 @@ Examples:
   indelible search flaky upload test
   indelible search '\"connection reset\" -windows domain:ci since:30d'
   indelible search --here --kind failure E0502 parseConfigFile
-  indelible search -- --no-verify                 after `--` no word is a flag of ours
+  indelible search -- --no-verify                 after `--` no word is a flag
   indelible search --explain --json flaky | jq '.hits[0].explain'
 
 Exit codes: 1 nothing was found.";

@@ -17,6 +17,8 @@ use crate::settings::{Settings, Telling};
 
 /// The longest text, in characters, as at a failure.
 const CHARS_MAX: usize = 600;
+/// How much of it is kept for the line with the session's code, in characters.
+const CODE_CHARS: usize = 70;
 
 /// The answer to `event`, a prompt, if something is told at it. `installed` is what the installed hook says of when to tell.
 /// With `is_noted`, the session's log notes what is told.
@@ -36,7 +38,7 @@ pub(super) fn answer(
     let told: HashSet<RecordId> = start::all_told_in(&log).filter_map(|key| Entry::told_by(&key)).collect();
     let (prompt, session) = (text.clone(), event.session.clone());
     let mut pack = start::made(home.path(), settings, event, move |view, ask| {
-        let limits = Limits { tokens: BUDGET, chars: CHARS_MAX };
+        let limits = Limits { tokens: BUDGET, chars: CHARS_MAX - CODE_CHARS };
         at_prompt(view, &Ask { limits, ..*ask }, &Prompt { text: &prompt, session: &session, told: &told }).ok()
     })?;
     // Of copies of this hook that run at once, one tells.
@@ -45,5 +47,10 @@ pub(super) fn answer(
         let rules = pack.entries.iter().flat_map(Entry::rule);
         start::note(&log, rules.map(|rule| told_key(&rule)));
     }
-    answer::beside_prompt(event, pack.text().trim_end()).filter(|_| !pack.entries.is_empty())
+    if pack.entries.is_empty() {
+        return None;
+    }
+    let code = (!start::knows_code(&log)).then(|| start::code(home, event, &pack, is_noted)).flatten();
+    let text = pack.text() + &code.unwrap_or_default();
+    answer::beside_prompt(event, text.trim_end())
 }

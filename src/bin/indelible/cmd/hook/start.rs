@@ -14,7 +14,7 @@ use indelible::hook::{Event, EventKind, Host, told_key};
 use indelible::pack::{Ask, BUDGET, BUDGET_OF_SUBAGENT, Depth, Limits, Pack, pack};
 use indelible::project;
 use indelible::query::View;
-use indelible::session::{Entry, SessionLog, Told};
+use indelible::session::{Entry, SessionLog, Told, code_of, note_code};
 use indelible::target::history::HistoryOptions;
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it waits for a lock on the index.
 const INDEX_WAIT: Duration = Duration::from_millis(100);
 
+/// The note in a session's log that the agent was told the session's code.
+const CODE: &str = "code";
 /// The note in a session's log that its place is new to its project.
 const NEW_PLACE: &str = "place:new";
 
@@ -71,7 +73,27 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
         rules.dedup();
         note(&log, rules.into_iter());
     }
-    pack.text()
+    pack.text() + &code(home, event, &pack, is_noted).unwrap_or_default()
+}
+
+/// A line with the code of the session of `event`, by which its agent can judge the rules of `pack`; `None` if it has no rule. With
+/// `is_noted`, the code is known from now on.
+pub(super) fn code(home: &Home, event: &Event, pack: &Pack, is_noted: bool) -> Option<String> {
+    pack.entries.iter().find(|entry| !entry.rule().is_empty())?;
+    let session = event.session.as_str();
+    let code = match is_noted {
+        true => note_code(home, session)?,
+        false => Some(code_of(home, session)).filter(|_| !session.trim().is_empty())?,
+    };
+    if is_noted {
+        note(&event.log(home), std::iter::once(CODE.to_owned()));
+    }
+    Some(format!("For indelible's tool `judge`, the code of this session is `{code}`.\n"))
+}
+
+/// Whether the session of `log` was told its code.
+pub(super) fn knows_code(log: &SessionLog<'_>) -> bool {
+    log.was_told(CODE)
 }
 
 /// The pack that `make` makes of the home and of where `event` happened, or none if that takes too long.
