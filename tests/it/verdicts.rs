@@ -338,7 +338,7 @@ fn a_rule_is_promoted_everywhere_by_a_person_and_for_its_project_alone_again() {
     let _ = promote_at_a_terminal(&home, &rule.id);
     assert_eq!((standing(&home), counts(&home, &rule.id)), ((json!("golden"), json!(false)), (0, 0, 1)));
     home.flush();
-    let stores = assert_exactly_once(&home, &[rule.clone()]);
+    let stores = assert_exactly_once(&home, std::slice::from_ref(&rule));
     assert_eq!((stores.named("promoted-everywhere").len(), stores.named("promoted").len()), (1, 1));
     fs::remove_file(home.join("memory/index.db")).expect("it is there");
     home.recover_fully();

@@ -420,6 +420,7 @@ fn a_rule_is_judged_by_an_agent_and_promoted_by_none() {
         let refused = client.refused("judge", arguments);
         assert!(refused.starts_with(said), "{refused}");
     }
+    assert_eq!(home.journal_bytes(), before);
     // A session that was told its code is named by it, here and on the command line: it violates a rule once, whatever the day.
     let rule = home.recorder("heuristic", "Free it").args(["--origin", "person"]).ok().receipt().id;
     let _ = Terminal::run(home.cmd(["promote", &rule]).into_command()).exits(0);

@@ -105,7 +105,7 @@ impl Shown<'_> {
 
     fn data(&self, recorded: Recorded) -> Data {
         let Some(state) = self.states.and_then(|states| states.judged(recorded.id)) else {
-            return Data::AsRow(recorded);
+            return Data::AsRow(Box::new(recorded));
         };
         let mut data = json!(recorded);
         data["state"] = state.name().into();
@@ -118,7 +118,7 @@ impl Shown<'_> {
 #[serde(untagged)]
 enum Data {
     /// In the state that its row says.
-    AsRow(Recorded),
+    AsRow(Box<Recorded>),
     /// In another one.
     Judged(Value),
 }
