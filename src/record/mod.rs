@@ -224,3 +224,19 @@ impl<'h> Recorder<'h> {
         appender.append(jsons)?.sync()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ruling, Verdict};
+
+    #[test]
+    fn a_promotion_comes_in_through_the_door_of_persons_alone() {
+        for verdict in Ruling::ALL {
+            let record = Record::Verdict(Verdict { verdict, ..Verdict::default() });
+            let promotes = matches!(verdict, Ruling::Promoted | Ruling::PromotedEverywhere);
+            assert_eq!(Door::Verdicts.takes(&record).is_ok(), !promotes, "{verdict}");
+            assert!(Door::Person.takes(&record).is_ok() && Door::Records.takes(&record).is_err(), "{verdict}");
+        }
+    }
+}
