@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 
 const COMMAND = ["indelible"];
-// When agents are told of what was recorded: "start", "failure", both with a comma between, or nothing.
+// When agents are told what was recorded: "start", "failure", "prompt", several with commas between, or nothing.
 const CONTEXT = "";
 const TIMEOUT_MS = 10_000;
 // The recorder reads events of up to 4 MiB.
@@ -91,12 +91,31 @@ export const Indelible = async ({ client, directory }) => {
   const base = (name, session) => ({ hook_event_name: name, session_id: session, cwd: directory });
   // What each session was told at its start. The host asks again at every step, and gets the same each time.
   const told = new Map();
+  // What was told at each prompt, by its message. The host gives the messages as they were sent, and gets the same each time.
+  const toldAt = new Map();
+  const atPrompt = ({ info, parts }) => {
+    const prompt = textOf({ parts });
+    if (!toldAt.has(info.id)) toldAt.set(info.id, send({ ...base("chat.message", info.sessionID), prompt }));
+    return toldAt.get(info.id);
+  };
   return {
     "experimental.chat.system.transform": async (input, output) => {
       const session = input?.sessionID ?? "";
       if (!told.has(session)) told.set(session, send(base("session.created", session)));
       const text = await told.get(session);
       if (text) output?.system?.push(text);
+    },
+    "experimental.chat.messages.transform": async (input, output) => {
+      if (!CONTEXT.split(",").includes("prompt")) return;
+      const prompts = (output?.messages ?? []).filter(({ info }) => info?.role === "user");
+      for (const message of prompts) {
+        // Earlier prompts of a session that was taken up again were answered without it.
+        if (message !== prompts.at(-1) && !toldAt.has(message.info.id)) continue;
+        const text = await atPrompt(message);
+        const at = message.parts?.findLastIndex((part) => part.type === "text" && !part.synthetic && !part.ignored);
+        const part = message.parts?.[at];
+        if (text && part && !part.text.includes(text)) message.parts[at] = { ...part, text: `${part.text}\n\n${text}` };
+      }
     },
     "tool.execute.after": async (input, output) => {
       const text = await send({

@@ -63,6 +63,8 @@ pub enum EventKind {
     },
     /// A session has ended, or a turn was interrupted. What the agent wrote is in the transcript.
     Over,
+    /// A person has asked for something.
+    Prompt(String),
     /// A known event with nothing to record.
     Other,
     /// An event that this program does not know.
@@ -153,6 +155,9 @@ fn kind_of(payload: &Value, event: &str, host: Host) -> EventKind {
             EventKind::AgentStop { said: said(), error: None }
         }
         "SessionEnd" | "Interrupt" => EventKind::Over,
+        "UserPromptSubmit" | "BeforeAgent" | "beforeSubmitPrompt" | "chat.message" => {
+            EventKind::Prompt(text_of(payload, &["prompt"]).unwrap_or_default())
+        }
         "SubagentStop" | "subagentStop" => {
             let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
             EventKind::AgentStop { said: said(), error: failed() }
@@ -186,9 +191,8 @@ fn handed_over(payload: &Value, host: Host) -> Vec<Learned> {
 }
 
 /// The other events of hosts. Nothing of them is recorded.
-const OTHERS: [&str; 65] = [
+const OTHERS: [&str; 62] = [
     "Setup",
-    "UserPromptSubmit",
     "UserPromptExpansion",
     "PreToolUse",
     "PermissionRequest",
@@ -212,13 +216,11 @@ const OTHERS: [&str; 65] = [
     "Elicitation",
     "ElicitationResult",
     "BeforeTool",
-    "BeforeAgent",
     "BeforeModel",
     "AfterModel",
     "BeforeToolSelection",
     "PreCompress",
     "sessionEnd",
-    "beforeSubmitPrompt",
     "preToolUse",
     "beforeShellExecution",
     "afterShellExecution",

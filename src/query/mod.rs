@@ -27,10 +27,11 @@ mod retracted;
 mod revision;
 mod search;
 mod show;
+mod states;
 mod view;
 
 pub use brief::{Brief, Briefs};
-pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules};
+pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules, tallied};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
@@ -40,6 +41,7 @@ pub use recorded::Recorded;
 pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};
 pub use show::{Details, Place, Shown, raw, show};
+pub use states::States;
 pub use view::View;
 
 use crate::fs;

@@ -130,9 +130,11 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
 fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error> {
     let Some(session) = &failure.provenance().session else { return Ok(Vec::new()) };
     let filter = Filter { sessions: vec![session.clone()], since: Some(failure.created_at), ..Filter::default() };
-    let mut later =
-        list(view, Selection { filter: &filter, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) })?
-            .records(view)?;
+    let mut later = list(
+        view,
+        Selection { filter: &filter, states: None, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) },
+    )?
+    .records(view)?;
     let is_later = |it: &Recorded| {
         (it.created_at, it.id) > (failure.created_at, failure.id) && it.provenance().session.as_ref() == Some(session)
     };

@@ -39,7 +39,7 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Synced};
 use crate::model::position::Position;
-use crate::model::{Invalid, Record, Request, Ruling};
+use crate::model::{Invalid, Record, Request};
 use crate::target::files::Applier;
 use crate::target::index::Index;
 use crate::target::spread::Planned;
@@ -127,7 +127,7 @@ impl Door {
         match (self, record) {
             (Door::Records, Record::Verdict(_)) => Err(Invalid::new("kind", line::NO_VERDICT)),
             (Door::Records, _) | (Door::Person, Record::Verdict(_)) => Ok(()),
-            (Door::Verdicts, Record::Verdict(it)) if it.verdict != Ruling::Promoted => Ok(()),
+            (Door::Verdicts, Record::Verdict(it)) if !it.verdict.is_promotion() => Ok(()),
             (Door::Verdicts, Record::Verdict(_)) => {
                 Err(Invalid::new("verdict", "only a person promotes a rule, at a terminal"))
             }
@@ -238,5 +238,21 @@ impl<'h> Recorder<'h> {
     fn append_and_sync(&self, jsons: &[&[u8]]) -> Result<Synced<Position>, journal::Error> {
         let mut appender = Appender::open(self.home.journal())?;
         appender.append(jsons)?.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ruling, Verdict};
+
+    #[test]
+    fn a_promotion_comes_in_through_the_door_of_persons_alone() {
+        for verdict in Ruling::ALL {
+            let record = Record::Verdict(Verdict { verdict, ..Verdict::default() });
+            let promotes = matches!(verdict, Ruling::Promoted | Ruling::PromotedEverywhere);
+            assert_eq!(Door::Verdicts.takes(&record).is_ok(), !promotes, "{verdict}");
+            assert!(Door::Person.takes(&record).is_ok() && Door::Records.takes(&record).is_err(), "{verdict}");
+        }
     }
 }

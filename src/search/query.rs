@@ -98,6 +98,22 @@ impl Query {
         Ok(query)
     }
 
+    /// A query of the words of `text`, whatever syntax it has: for text that was not written as a query.
+    pub fn of_words(text: &str) -> Query {
+        let mut end = text.len().min(BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut query = Query { is_cut: end < text.len(), ..Query::default() };
+        query.add_words(&text[..end]);
+        query
+    }
+
+    /// Its words, as they are looked for and as hits name them.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|word| word.token.as_str())
+    }
+
     /// Whether there is nothing to look for: no word, no phrase.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()

@@ -21,6 +21,7 @@ LINES = {
     "shared": "the third session is told the step that both have",
     "pack": "a pack is in the first request",
     "same": "and has the same bytes in the next session",
+    "prompt": "with `--context prompt`, what shares rare words with a prompt is in its request",
     "listed": "the MCP tools are listed",
     "called": "the MCP search is called, and finds the failure",
 }
@@ -62,7 +63,7 @@ def failed(requests):
     return next((it for it in requests if any(name in text for text in strings(fresh(it)))), None)
 
 
-def seen(first, after_first, second, third, looks, delegate, records, served):
+def seen(first, after_first, second, third, looks, delegate, prompt, records, served):
     """What each line of the table says: True, False, or `NO_SUCH_THING`."""
     failures = [it for it in after_first if it["kind"] == "failure"]
     learned = [it for it in after_first if it["kind"] in ("heuristic", "observation")]
@@ -89,6 +90,7 @@ def seen(first, after_first, second, third, looks, delegate, records, served):
         "shared": any(f"`{model.MEND}` (2 of 2 times)" in line for line in said_then),
         "pack": bool(first) and pack(first) is not None and RULE in pack(first),
         "same": None not in packs and len(set(packs)) == 1,
+        "prompt": bool(prompt) and "It shares rare words" in (pack(prompt) or "") and RULE in pack(prompt),
         "listed": served and listed,
         "called": served and any(model.CHECK in text for text in results),
     }

@@ -40,6 +40,7 @@ SCENARIOS = {
     "second": [("I run the check.", CHECK), ("I copy them.", MEND), ("Now once more.", CHECK), ("It passes.", None)],
     "third": [("I run the check.", CHECK), ("It fails.", None)],
     "look": [("I look for the tool.", FETCH), ("I look it up.", MEMORY), ("That is all.", None)],
+    "prompt": [("From there.", None)],
     "delegate": [("A helper does it.", AGENT), ("The helper has done it.", None)],
     "helper": [(f"[LEARNED:check] {HELPERS_MARKER}", "ls"), ("It is done.", None)],
 }

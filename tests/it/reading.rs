@@ -625,7 +625,7 @@ fn an_unknown_value_is_named_with_the_known_ones_and_bad_usage_stays_bad_usage()
         (&["list", "falure"][..], "did you mean failure?"),
         (&["list", "--severity", "hihg"], "did you mean high?"),
         (&["list", "--origin", "robot"], "person, agent, hook, import"),
-        (&["list", "--state", "retired"], "active"),
+        (&["list", "--state", "gilded"], "did you mean golden?"),
         (&["list", "--sort", "new"], "did you mean newest?"),
         (&["list", "--since", "last week"], "7d"),
         (&["search", "kind:heuristics", "x"], "did you mean heuristic?"),

@@ -12,6 +12,7 @@ use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::changes::put;
+use crate::clock::Shim;
 use crate::rebuild::commit_of_another_home;
 use crate::support::{Receipt, Stores, TestHome, assert_exactly_once};
 use crate::terminal::{Terminal, by_person};
@@ -312,6 +313,109 @@ fn verdicts_are_listed_where_they_are_asked_for_and_never_searched() {
     assert_eq!(revived["state"], "active");
     let again = judge(&home, "revive", &rule.id, &[]);
     assert_eq!((&again["changed"], &again["id"]), (&json!(false), &Value::Null));
+}
+
+#[test]
+fn rules_are_listed_and_searched_by_the_state_that_their_verdicts_leave() {
+    let home = TestHome::new();
+    let shim = Shim::new();
+    let old = ["record", "heuristic", "--domain", "d", "--json", "--rule"];
+    let old = |rule: &str| shim.on("-17280000", home.cmd(old.iter().chain(&[rule]))).ok().receipt();
+    let (dormant, woken) = (old("a dormant rule"), old("a rule that woke"));
+    let [active, golden, doubtful, both, retired] =
+        ["active", "golden", "doubtful", "golden and doubtful", "retired"].map(|it| home.record("heuristic", it));
+    let failure = home.record("failure", "a failure is in no other state");
+    let list = |args: &[&str]| -> Vec<String> {
+        let outcome = home.cmd(["list", "--json", "--sort", "oldest"].iter().chain(args)).ok();
+        assert_eq!(outcome.json()["notes"], json!([]), "{args:?}");
+        let records = outcome.json()["records"].as_array().expect("a list").clone();
+        assert_eq!(outcome.json()["count"], records.len(), "{args:?}");
+        records.iter().map(|it| it["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let ids = |receipts: &[&Receipt]| receipts.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
+    for rule in [&golden, &both, &retired] {
+        let _ = promote_at_a_terminal(&home, &rule.id);
+    }
+    for (rule, session) in
+        [(&doubtful, "a"), (&doubtful, "b"), (&doubtful, "c"), (&both, "a"), (&both, "b"), (&both, "c")]
+    {
+        let _ = judge(&home, "violate", &rule.id, &["--session", session]);
+    }
+    let _ = judge(&home, "retire", &retired.id, &[]);
+    let _ = judge(&home, "validate", &woken.id, &[]);
+    for step in ["pending", "committed", "without search.db"] {
+        let held =
+            |state: &str, wanted: &[&Receipt]| assert_eq!(list(&["--state", state]), ids(wanted), "{step}: {state}");
+        held("active", &[&woken, &active, &failure]);
+        held("golden", &[&golden, &both]);
+        held("doubtful", &[&doubtful, &both]);
+        held("dormant", &[&dormant]);
+        held("retired", &[&retired]);
+        held("retired,Golden", &[&golden, &both, &retired]);
+        held(
+            "active,golden,doubtful,dormant,retired",
+            &[&dormant, &woken, &active, &golden, &doubtful, &both, &retired, &failure],
+        );
+        assert_eq!(list(&["--state", "doubtful", "--domain", "elsewhere"]), [""; 0], "{step}");
+        assert_eq!(list(&["failure", "--state", "active"]), ids(&[&failure]), "{step}");
+        let first = home.cmd(["list", "--json", "--state", "doubtful", "--limit", "1"]).ok().json();
+        assert_eq!((&first["count"], &first["records"][0]["id"]), (&json!(2), &json!(both.id)), "{step}");
+        // As data, a record is in the state that it was asked for.
+        let lines = home.cmd(["list", "--jsonl", "--state", "doubtful,dormant,retired"]).ok().stdout;
+        let states: Vec<String> =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["state"].to_string()).collect();
+        assert_eq!(states, ["\"retired\"", "\"golden\"", "\"doubtful\"", "\"dormant\""], "{step}");
+        let csv = home.cmd(["list", "--csv", "--state", "retired"]).ok().stdout;
+        assert!(csv.contains(",retired,"), "{csv}");
+        let found = home.cmd(["search", "rule", "--json", "--state", "dormant"]).ok().json();
+        assert_eq!((found["hits"].as_array().map(Vec::len), &found["hits"][0]["id"]), (Some(1), &json!(dormant.id)));
+        let _ = home.cmd(["search", "dormant", "--state", "retired"]).run().exits(1);
+        let review = home.cmd(["review", "--json"]).ok().json();
+        let doubted: Vec<_> =
+            review["doubtful"].as_array().expect("a list").iter().map(|it| it["id"].clone()).collect();
+        assert_eq!(doubted.len(), 2, "{step}: {review}");
+        home.flush();
+        if step == "committed" {
+            let _ = fs::remove_file(home.join("memory/search.db"));
+        }
+    }
+    let refused = home.cmd(["list", "--state", "doubtfull"]).run().exits(65);
+    assert!(
+        refused.stderr.contains("golden, doubtful, dormant, retired, retracted; did you mean doubtful?"),
+        "{refused}"
+    );
+    let _ = home.cmd(["list", "--state", "retracted,retired"]).run().exits(64);
+}
+
+#[test]
+fn a_rule_is_promoted_everywhere_by_a_person_and_for_its_project_alone_again() {
+    let (home, rule) = with_rule();
+    let everywhere = |home: &TestHome| home.cmd(["promote", &rule.id, "--everywhere"]);
+    let refused = everywhere(&home).run().exits(77);
+    assert!(refused.stderr.contains("only a person can promote it"), "{refused}");
+    let agents = everywhere(&home).env("CLAUDECODE", "1");
+    assert!(Terminal::run(agents.into_command()).exits(77).contains("only a person"));
+    let line = json!({"kind": "verdict", "verdict": "promoted-everywhere", "of": rule.id});
+    let _ = home.cmd(["record", "batch"]).stdin(format!("{line}\n")).run().exits(65);
+    let standing = |home: &TestHome| {
+        let shown = home.cmd(["show", &rule.id, "--json"]).ok().json();
+        let standing = &shown["records"][0]["standing"];
+        (standing["state"].clone(), standing["everywhere"].clone())
+    };
+    assert_eq!(standing(&home), (json!("active"), json!(false)));
+    let screen = Terminal::run(everywhere(&home).into_command()).exits(0);
+    assert!(screen.contains("promoted-everywhere: "), "{screen}");
+    assert!(Terminal::run(everywhere(&home).into_command()).exits(0).contains("already golden everywhere"));
+    home.flush();
+    assert_eq!((standing(&home), counts(&home, &rule.id)), ((json!("golden"), json!(true)), (0, 0, 1)));
+    let _ = promote_at_a_terminal(&home, &rule.id);
+    assert_eq!((standing(&home), counts(&home, &rule.id)), ((json!("golden"), json!(false)), (0, 0, 1)));
+    home.flush();
+    let stores = assert_exactly_once(&home, std::slice::from_ref(&rule));
+    assert_eq!((stores.named("promoted-everywhere").len(), stores.named("promoted").len()), (1, 1));
+    fs::remove_file(home.join("memory/index.db")).expect("it is there");
+    home.recover_fully();
+    assert_eq!(standing(&home), (json!("golden"), json!(false)), "a rebuilt index has the same");
 }
 
 #[test]

@@ -24,12 +24,12 @@ pub(super) fn written<'l>(host: Host, session: &str, line: &'l Value) -> Vec<&'l
     }
 }
 
-/// The texts that an agent wrote in `content`, a transcript that is one JSON object, newest first. Gemini CLI wrote such ones
+/// The texts that an agent wrote in `content`, a transcript that is one JSON object, oldest first. Gemini CLI wrote such ones
 /// before it appended lines.
 pub(super) fn whole(host: Host, content: &[u8]) -> Vec<String> {
     let Ok(Value::Object(conversation)) = serde_json::from_slice(content) else { return Vec::new() };
     match (host, conversation.get("messages").and_then(Value::as_array)) {
-        (Host::Gemini, Some(messages)) => messages.iter().rev().flat_map(gemini).map(str::to_owned).collect(),
+        (Host::Gemini, Some(messages)) => messages.iter().flat_map(gemini).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
 }

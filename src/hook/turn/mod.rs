@@ -45,7 +45,7 @@ const READ_WAIT: Duration = Duration::from_millis(400);
 const CHUNK_BYTES: usize = 256 << 10;
 /// The longest line that is parsed, in bytes. No message is that long; what a tool printed can be.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// The most markers that are taken at one event. The next event goes on behind them.
+/// The most markers that are taken at one event, but for those of one message. The next event reads on after them.
 const MARKERS_MAX: usize = 100;
 /// How many bytes before the offset are compared, to notice that a transcript was replaced.
 const COMPARED_BYTES: usize = 256;
@@ -65,7 +65,8 @@ pub struct Turn {
     next: Option<(String, Kept)>,
 }
 
-/// How far a transcript was read.
+/// How far a transcript was read. Of one that its host replaces each time, texts of the agent are counted and compared, and there
+/// is no inode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     inode: u64,
@@ -98,15 +99,13 @@ impl Turn {
     fn try_read(private: &Dir, event: &Event) -> Option<Turn> {
         let path = event.transcript.as_deref()?;
         let file = open(Path::new(path))?;
+        let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("turn\0{path}").as_bytes()).simple().to_string();
         if path.ends_with(".json") {
-            let content = whole(file)?;
-            let learned =
-                lines::whole(event.host, &content).into_iter().flat_map(|text| learned_in_message(&clean(&text)));
-            return Some(Turn { learned: learned.take(MARKERS_MAX).collect(), ..Turn::default() });
+            let texts = lines::whole(event.host, &whole(file)?);
+            return Some(Turn::of_texts(kept(private, &name), name, &texts));
         }
         let stamp = os::Stamp::of_open(&file).ok()?;
         let (inode, size) = (stamp.identity.number(), stamp.size);
-        let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("turn\0{path}").as_bytes()).simple().to_string();
         let kept = kept(private, &name).filter(|kept| kept.inode == inode && kept.size <= size);
         let window = match kept.as_ref().and_then(|kept| Some((kept, Window::read(&file, kept.offset, size)?))) {
             Some((kept, window)) if window.before() == kept.before => window,
@@ -120,6 +119,24 @@ impl Turn {
         let may_learn = !learned.is_empty() || event.may_have_markers();
         let root = if may_learn { root(&file, event.host) } else { None };
         Some(Turn { learned, root, next })
+    }
+
+    /// Reads on in `texts`, all that an agent wrote in a transcript that its host replaces each time.
+    fn of_texts(kept: Option<Kept>, name: String, texts: &[String]) -> Turn {
+        let checksum_of = |count: usize| crc32c::crc32c(texts[..count].join("\0").as_bytes());
+        let count = |kept: &Kept| usize::try_from(kept.offset).ok().filter(|count| *count <= texts.len());
+        let is_read = |kept: &&Kept| count(kept).is_some_and(|count| checksum_of(count) == kept.before);
+        let mut at = kept.as_ref().filter(is_read).and_then(count).unwrap_or_default();
+        let mut learned = Vec::new();
+        while learned.len() < MARKERS_MAX && at < texts.len() {
+            learned.extend(learned_in_message(&clean(&texts[at])));
+            at += 1;
+        }
+        // The host may still be writing the last one: it is read again, to no effect.
+        let offset = at.min(texts.len().saturating_sub(1));
+        let next = Kept { inode: 0, offset: offset as u64, size: texts.len() as u64, before: checksum_of(offset) };
+        let next = (kept.as_ref() != Some(&next)).then_some((name, next));
+        Turn { learned, next, root: None }
     }
 
     /// Notes how far the transcript was read, once what was learned is durable. A failure is harmless.

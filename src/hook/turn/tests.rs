@@ -397,7 +397,22 @@ fn in_geminis_transcript_only_what_an_agent_wrote_counts() {
     put(&no);
     assert_eq!(read(&old), [""; 0]);
     put(&[&no[..], &yes[..]].concat());
-    assert_eq!(read(&old), ["four", "two", "three", "one"], "newest first");
+    assert_eq!(read(&old), ["one", "two", "three", "four"]);
     fs::write(&old, "{\"messages\": [").expect("it is ours");
     assert_eq!(read(&old), [""; 0]);
+    // It is read on from where the last event ended, the last message again, and in parts if there is much.
+    let lessons: Vec<String> = (0..250).map(|number| format!("lesson {number}")).collect();
+    let messages: Vec<Value> =
+        lessons.iter().map(|text| message("gemini", json!(format!("[LEARNED:x] {text}")))).collect();
+    put(&messages);
+    assert_eq!((read(&old), read(&old)), (lessons[..100].to_vec(), lessons[100..200].to_vec()));
+    assert_eq!(read(&old), lessons[200..]);
+    assert_eq!(read(&old), lessons[249..], "the last one may still have been written");
+    put(&[&messages[..], &yes[..1]].concat());
+    assert_eq!(read(&old), ["lesson 249", "one"]);
+    // One that was cut or replaced is read from its beginning.
+    put(&messages[..50]);
+    assert_eq!(read(&old), lessons[..50]);
+    put(&messages[10..60]);
+    assert_eq!(read(&old), lessons[10..60]);
 }

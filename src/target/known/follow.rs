@@ -98,7 +98,7 @@ impl Known<'_> {
         Ok(is_last)
     }
 
-    /// Reads the file, and begins a walk if there is none that the index bears out.
+    /// Reads the file, and begins a walk if there is none that matches the index.
     fn begin(&mut self, index: &Index, newest: FeedMark) -> Result<(), Error> {
         let is_followed = match self.reach()? {
             None => false,

@@ -7,9 +7,9 @@
 //!
 //! 1. It is derived, lags, and is never required: no batch waits for it, no error of it is a batch's. Losing it loses
 //!    nothing.
-//! 2. Only the holder of the worker's lock writes it. Everybody else opens it to read ([`open_to_read`]).
+//! 2. Only the holder of the worker's lock writes it. All others open it to read ([`open_to_read`]).
 //! 3. Its watermark is a line of the index's change feed ([`FeedMark`]). It lies in search.db and moves in the transaction
-//!    that moves the documents. A watermark that the index does not bear out, another version, or damage: the file is
+//!    that moves the documents. A watermark that does not match the index, another version, or damage: the file is
 //!    thrown away, and everything is walked.
 //! 4. The walk goes by id, with a cursor in search.db. What changes meanwhile is in the feed, behind the line at which the
 //!    walk began, and is followed afterwards.
@@ -74,7 +74,7 @@ pub enum Error {
     /// Another process has locked it.
     #[error("{SEARCH} is locked by another process")]
     Busy,
-    /// It cannot be used for searching, and has to be made anew.
+    /// It cannot be used for searching, and has to be rebuilt.
     #[error("{SEARCH} is not usable: {0}")]
     Unusable(String),
     /// Something else than a file is in its place.
@@ -105,7 +105,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what is in the file's place has to be thrown away, and the file made anew.
+    /// Whether what is in the file's place has to be thrown away, and the file rebuilt.
     fn is_unusable(&self) -> bool {
         matches!(self, Error::Unusable(_) | Error::InItsPlace { .. })
     }
@@ -242,7 +242,7 @@ impl<'h> Search<'h> {
     }
 
     fn throw_away(&mut self, why: &Error) {
-        tracing::warn!(why = chain(why), "search is built anew");
+        tracing::warn!(why = chain(why), "rebuilding the search database");
         if let Err(error) = self.forget_all() {
             self.failed(&error);
         }

@@ -442,11 +442,38 @@ fn a_rule_is_judged_by_an_agent_and_promoted_by_none() {
         (judge("00000000", "validated"), "id: 00000000 is not known"),
         (judge("memory/x", "validated"), "id: memory/x is no id"),
         (json!({ "id": rule, "verdict": "validated" }), "because: is required"),
-        (json!({ "id": rule, "verdict": "validated", "because": "x", "session": "s" }), "session: no such parameter"),
+        (
+            json!({ "id": rule, "verdict": "validated", "because": "x", "session": "bcdfgh" }),
+            "session: bcdfgh is the code of no session",
+        ),
+        (json!({ "id": rule, "verdict": "validated", "because": "x", "session": "../../x" }), "session: "),
+        (json!({ "id": rule, "verdict": "validated", "because": "x", "project": "p" }), "project: no such parameter"),
     ] {
         let refused = client.refused("judge", arguments);
         assert!(refused.starts_with(said), "{refused}");
     }
+    assert_eq!(home.journal_bytes(), before);
+    // A session that was told its code is named by it, here and on the command line: it violates a rule once, whatever the day.
+    let rule = home.recorder("heuristic", "Free it").args(["--origin", "person"]).ok().receipt().id;
+    let _ = Terminal::run(home.cmd(["promote", &rule]).into_command()).exits(0);
+    let start =
+        json!({ "hook_event_name": "SessionStart", "session_id": "s-1", "source": "startup", "cwd": home.user() });
+    let start = || home.cmd(["hook", "--context", "start"]).stdin(start.to_string()).ok().stdout;
+    let said = start();
+    assert_eq!(start(), said, "a session has one code");
+    let code =
+        said.split("the code of this session is `").nth(1).and_then(|rest| rest.split('`').next()).expect("a code");
+    assert!(code.len() == 6 && code.bytes().all(|it| it.is_ascii_lowercase()), "{said}");
+    let judge = json!({ "id": rule, "verdict": "violated", "because": "it leaked", "session": code });
+    assert!(client.ok("judge", judge.clone()).contains("violated 1."));
+    assert!(client.ok("judge", judge).contains("violated 1. Kept, but not counted: this session"));
+    for session in [code, "s-1"] {
+        let given = home.cmd(["violate", &rule, "--session", session, "--json"]).ok().json();
+        assert_eq!((&given["counts"], &given["violated"]), (&json!(false), &json!(1)), "{session}: {given}");
+    }
+    let listed = home.cmd(["list", "verdict", "--session", "s-1", "--json"]).ok().json();
+    assert_eq!(listed["count"], 4, "{listed}");
+    let before = home.journal_bytes();
     let refused = client.refused("record", json!({ "kind": "verdict", "title": "t", "domain": "d" }));
     assert!(refused.starts_with("kind: "), "{refused}");
     assert_eq!(home.journal_bytes(), before);

@@ -114,7 +114,7 @@ fn data(details: &Details) -> Value {
     data["verdicts"] = judged.given.iter().map(verdict_data).collect();
     if let Some(standing) = standing {
         data["standing"] = json!({
-            "state": standing.state, "confidence": standing.confidence,
+            "state": standing.state, "everywhere": standing.tally.is_everywhere, "confidence": standing.confidence,
             "validated": standing.tally.validated, "violated": standing.tally.violated, "again": standing.tally.again,
             "validated_elsewhere": judged.validated_elsewhere, "violated_elsewhere": judged.violated_elsewhere,
             "eligible": standing.is_eligible,

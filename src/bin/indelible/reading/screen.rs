@@ -19,8 +19,8 @@ const COLUMNS_UNKNOWN: usize = 80;
 
 /// Where text for people is shown.
 pub struct Screen {
-    /// The columns of the terminal, [`COLUMNS_UNKNOWN`] if it does not say; `None` if stdout is none. Nothing is shortened
-    /// there.
+    /// The columns of the terminal, [`COLUMNS_UNKNOWN`] if it does not say; `None` if stdout is not a
+    /// terminal. Nothing is shortened there.
     pub columns: Option<usize>,
     /// The lines of the terminal.
     pub rows: Option<usize>,

@@ -127,24 +127,29 @@ pub struct RedactSettings {
 /// The word for "when the installed hooks say so", in `hook.context`.
 const AS_INSTALLED: &str = "installed";
 
-/// When hooks tell an agent of what was recorded.
+/// When hooks tell agents something that was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
     /// When a session starts.
     Start,
     /// When something fails that failed before.
     Failure,
+    /// When a person has asked for something.
+    Prompt,
 }
 
 impl Telling {
     /// All of them.
-    pub const ALL: [Telling; 2] = [Telling::Start, Telling::Failure];
+    pub const ALL: [Telling; 3] = [Telling::Start, Telling::Failure, Telling::Prompt];
+    /// Those of a new installation.
+    pub const DEFAULT: [Telling; 2] = [Telling::Start, Telling::Failure];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Telling::Start => "start",
             Telling::Failure => "failure",
+            Telling::Prompt => "prompt",
         }
     }
 }
