@@ -33,6 +33,7 @@ pub fn built(lab: &Lab, report: &mut Report, places: &[(usize, &Path, &Path)]) {
         let rate = spread(&|it| records as f64 / it.seconds);
         let memory = spread(&|it| it.memory);
         let size = size(&home.join("memory/search.db"));
+        let pages: u64 = ["memory", "experiments"].iter().map(|folder| pages(&home.join(folder))).sum();
         let each = |bytes: u64| number(bytes as f64 / records as f64);
         let name = grouped(records as i64);
         rows.push(vec![
@@ -43,6 +44,7 @@ pub fn built(lab: &Lab, report: &mut Report, places: &[(usize, &Path, &Path)]) {
             format!("{} MiB", memory.show()),
             each(size),
             number(size as f64 / text as f64),
+            number(size as f64 / pages as f64),
         ]);
         let by_hand = size_of(table);
         rows.push(vec![
@@ -53,6 +55,7 @@ pub fn built(lab: &Lab, report: &mut Report, places: &[(usize, &Path, &Path)]) {
             "-".into(),
             each(by_hand),
             number(by_hand as f64 / text as f64),
+            number(by_hand as f64 / pages as f64),
         ]);
         report.figure(format!("search.db of {name}, records/s"), rate);
         report.figure(format!("search.db of {name}, memory"), memory);
@@ -61,15 +64,32 @@ pub fn built(lab: &Lab, report: &mut Report, places: &[(usize, &Path, &Path)]) {
     report.heading("Building the search database");
     report.text(
         "search.db is removed and a worker started: from there until it is up to date, with the worker's other work. By hand, \
-         10,000 rows a transaction go into a table of FTS5 that has the text as well. The text is titles, domains and bodies.",
+         10,000 rows a transaction go into a table of FTS5 that has the text as well. The text is titles, domains and bodies; the pages \
+         are the files of all records.",
     );
-    let head = ["records", "by", "records/s", "CPU per record", "peak memory", "bytes per record", "size / text"];
+    let head = [
+        "records",
+        "by",
+        "records/s",
+        "CPU per record",
+        "peak memory",
+        "bytes per record",
+        "size / text",
+        "size / pages",
+    ];
     report.table(&head, rows);
     beside_commits(lab, report);
 }
 
 fn size(database: &Path) -> u64 {
     size_of(database) + size_of(&database.with_extension("db-wal"))
+}
+
+/// How many bytes the pages beneath `folder` have.
+fn pages(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let size = |path: &Path| if path.extension().is_some_and(|end| end == "md") { size_of(path) } else { 0 };
+    entries.map(|path| if path.is_dir() { pages(&path) } else { size(&path) }).sum()
 }
 
 fn size_of(file: &Path) -> u64 {
