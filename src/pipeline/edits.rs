@@ -11,17 +11,18 @@
 //! | after it | the amendment, and the edited file | the next batch applies it, and the file gets its revision |
 //! | before the state is written | a note that is older | the next pass judges the same files again |
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::change::request_at;
 use super::{Error, Pipeline};
 use crate::fs::{self, Metadata};
 use crate::journal::Appender;
 use crate::model::path::state_file;
 use crate::model::text::chain;
-use crate::model::{Op, RecordId, Revision, limits};
-use crate::page::{self, Amendable, By, NotTaken, StateFile};
+use crate::model::{FileImage, Op, RecordId, Request, Revision, limits};
+use crate::page::{self, Amendable, By, NotTaken, Parsed, StateFile};
 use crate::state::Edits;
+use crate::target::commits::ReadCommits;
 
 /// How long a file has to be unchanged before it is judged.
 pub(crate) const QUIET: Duration = Duration::from_secs(2);
@@ -150,4 +151,35 @@ fn made_at(revision: Revision) -> jiff::Timestamp {
 /// `time` in nanoseconds, as files' times are.
 pub(crate) fn nanoseconds(time: jiff::Timestamp) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// Whether `file`, the new page of the record `of`, says all that was edited in `bytes`, which its owner made of the page.
+pub(super) fn has_all(history: &dyn ReadCommits, of: RecordId, file: &FileImage, bytes: &[u8]) -> Result<bool, Error> {
+    let mut failed = None;
+    let base = |revision| match request_at(history, of, &file.path, revision) {
+        Ok(request) => request.map(|request| request.record),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    };
+    let is_contained = page::is_contained(bytes, &file.text, base);
+    failed.map_or(Ok(is_contained), Err)
+}
+
+/// What the record `of`, whose page is at `path`, said at `revision`, if the history has or had that.
+fn request_at(
+    history: &dyn ReadCommits,
+    of: RecordId,
+    path: &str,
+    revision: Revision,
+) -> Result<Option<Request>, Error> {
+    let mut found = None;
+    history.each_version(path, &mut |bytes| {
+        let parsed = page::parse(bytes).ok().filter(|parsed| parsed.id == of);
+        let of_page = |parsed: &Parsed| parsed.amended().map_or(Revision::first(of), |it| it.revision);
+        found = parsed.filter(|parsed| of_page(parsed) == revision).and_then(|parsed| parsed.request);
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
 }

@@ -80,10 +80,14 @@ fn each_situation_has_its_step() {
     };
     let table = [
         // Edits by hand are looked for when nothing else is to be done.
-        (View { edits_due: Some(past), ..quiet(now) }, Edits),
-        (View { edits_due: Some(soon), ..quiet(now) }, wait(SECOND)),
-        (View { edits_due: Some(past), ..pending(1, now) }, wait(AGE_MAX)),
-        (View { edits_due: Some(past), stopping: stopping(soon), ..quiet(now) }, Look),
+        ("edits are to be looked for", View { edits_due: Some(past), ..quiet(now) }, Edits),
+        ("edits are to be looked for soon", View { edits_due: Some(soon), ..quiet(now) }, wait(SECOND)),
+        ("edits wait for what is pending", View { edits_due: Some(past), ..pending(1, now) }, wait(AGE_MAX)),
+        (
+            "edits are not looked for when it stops",
+            View { edits_due: Some(past), stopping: stopping(soon), ..quiet(now) },
+            Look,
+        ),
         // Nothing to do.
         ("nothing changed and quiet", quiet(now), wait(POLL)),
         ("no watcher", View { watching: false, ..quiet(now) }, wait(SECOND / 5)),
@@ -249,6 +253,7 @@ fn after(view: &View, step: Step, now: Instant) -> View {
         InsertRows => after.rows_due = Some(later),
         RetryParked => after.parked_due = later,
         Search => after.search_due = Some(later),
+        Edits => after.edits_due = Some(later),
         Recover | Maintain | Wait { .. } | Finish | End(_) => {}
     }
     after
