@@ -20,12 +20,13 @@
 
 use std::ops::ControlFlow;
 
+use super::edits::has_all;
 use super::{Error, Outcome, Pipeline};
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
 use crate::model::path::{RecordPath, is_domain_page, state_file};
 use crate::model::position::Position;
-use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request, Revision};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::changed_files::{ChangedFiles, Written};
@@ -474,37 +475,6 @@ fn rule_in(page: &[u8]) -> Option<RecordId> {
 fn is_found(of: RecordId, current: &Current) -> bool {
     let state = current.state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
     current.page.is_some() || state.is_some_and(|state| state.state.is_hidden())
-}
-
-/// Whether `file`, the new page of the record `of`, says all that was edited in `bytes`, which its owner made of the page.
-fn has_all(history: &dyn ReadCommits, of: RecordId, file: &FileImage, bytes: &[u8]) -> Result<bool, Error> {
-    let mut failed = None;
-    let base = |revision| match request_at(history, of, &file.path, revision) {
-        Ok(request) => request.map(|request| request.record),
-        Err(error) => {
-            failed = Some(error);
-            None
-        }
-    };
-    let is_contained = page::is_contained(bytes, &file.text, base);
-    failed.map_or(Ok(is_contained), Err)
-}
-
-/// What the record `of`, whose page is at `path`, said at `revision`, if the history has or had that.
-pub(super) fn request_at(
-    history: &dyn ReadCommits,
-    of: RecordId,
-    path: &str,
-    revision: Revision,
-) -> Result<Option<Request>, Error> {
-    let mut found = None;
-    history.each_version(path, &mut |bytes| {
-        let parsed = page::parse(bytes).ok().filter(|parsed| parsed.id == of);
-        let of_page = |parsed: &page::Parsed| parsed.amended().map_or(Revision::first(of), |it| it.revision);
-        found = parsed.filter(|parsed| of_page(parsed) == revision).and_then(|parsed| parsed.request);
-        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(found)
 }
 
 /// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.

@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod edits;
 mod lag;
 mod log;
 mod mend;
@@ -48,6 +49,8 @@ use std::time::{Duration, Instant};
 
 pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
+pub use edits::Judged;
+pub(crate) use edits::{QUIET, nanoseconds};
 pub use reached::{Reached, Waiting, reached, waiting};
 pub use schedule::{Backlog, Schedule};
 

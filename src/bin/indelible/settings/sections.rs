@@ -45,6 +45,7 @@ pub struct WorkerSettings {
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub poll_s: u64,
     pub stop_s: u64,
+    pub edits_s: u64,
     pub index_wait_ms: u64,
     pub autostart: bool,
 }
@@ -220,6 +221,7 @@ impl Default for WorkerSettings {
             urgent_severity: 5,
             poll_s: 30,
             stop_s: 20,
+            edits_s: 60,
             index_wait_ms: 5000,
             autostart: false,
         }
