@@ -364,7 +364,8 @@ fn every_commit_is_noted_also_where_search_was_made_later() {
     let history = home.git(["rev-list", "--reverse", &home.history()]).ok().stdout;
     let history: Vec<&str> = history.lines().collect();
     assert_eq!(history.len(), 5);
-    let spoils: [(&str, fn(&TestHome)); 6] = [
+    type Spoil = (&'static str, fn(&TestHome));
+    let spoils: [Spoil; 6] = [
         ("nothing", |_| {}),
         ("all of it", without_search),
         ("all commits", |home| change(home, "DELETE FROM commits")),

@@ -1,5 +1,6 @@
 //! The history tested with real repositories, and with what the git program makes of them.
 
+mod chain;
 mod commits;
 mod erase;
 mod locks;
