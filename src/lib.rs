@@ -78,6 +78,7 @@
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
+//! | [`progress`] | progress callbacks |
 //! | [`rules`] | what becomes of rules: which verdicts count, confidence, states, which are the same one |
 //! | [`search`] | words to records: expansion, queries, filters, ranking |
 //! | [`model`] | what a record is: kinds, fields, limits, paths, positions |

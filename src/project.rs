@@ -41,7 +41,7 @@ pub fn known(folder: &Path, ids: Option<&Path>) -> Option<String> {
 pub struct Place {
     /// The project's name.
     pub project: String,
-    /// Whether its origin names it. Anybody can write that into a repository. Otherwise this machine knows it by its path.
+    /// Whether its origin names it. Any repository can name the origin of another. Otherwise this machine knows it by its path.
     pub is_by_origin: bool,
     /// The work tree, as it was named and without symbolic links; and for a work tree that the repository itself knows, the
     /// repository's main one.

@@ -40,6 +40,9 @@ pub struct State {
     /// What the last audit left to a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Left>,
+    /// What is known of edits by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edits: Option<Edits>,
     /// What version 1 said about the rows, which the index says now.
     #[serde(skip)]
     pub rows_before: Option<RowsBefore>,
@@ -54,6 +57,20 @@ pub struct Left {
     pub first: Option<String>,
     /// How many records commits removed from git, with their files gone: too many to be retracted unasked.
     pub removed: u64,
+}
+
+/// What the worker knows of edits by hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Edits {
+    /// Files that changed since then have not been judged: nanoseconds since 1970, as files' times are.
+    pub since: i64,
+    /// Files whose edits cannot be taken, and why.
+    pub left: Vec<(String, String)>,
+    /// How many more of them there are.
+    pub more: u64,
+    /// How many edits were found at once, if they were too many to be taken unasked.
+    pub too_many: u64,
 }
 
 /// A watermark of the history that is not in a trailer. The commit validates it.
@@ -100,6 +117,7 @@ impl From<First> for State {
             segments: first.segments,
             audit_due: first.distrusted,
             left: None,
+            edits: None,
             rows_before: Some(RowsBefore { boot: first.boot, lag: first.rows_owed }),
         }
     }
@@ -116,6 +134,7 @@ impl State {
             segments: Vec::new(),
             audit_due: false,
             left: None,
+            edits: None,
             rows_before: None,
         }
     }

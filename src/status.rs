@@ -17,7 +17,7 @@ use crate::model::text::{self, chain, counted, number};
 use crate::model::{Intent, Kind, Op};
 use crate::pipeline::{Reached, reached, waiting};
 use crate::quarantine::Contents;
-use crate::state::{Left, State};
+use crate::state::{Edits, Left, State};
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::search::{self, SearchState, SearchStatus};
@@ -237,11 +237,29 @@ fn room_trouble(home: &Home, needs: &mut Vec<String>) {
     }
 }
 
-/// What the last audit left to a person.
+/// Edits by hand that the worker did not take.
+fn edits_trouble(Edits { left, more, too_many, .. }: &Edits, needs: &mut Vec<String>) {
+    for (path, why) in left {
+        let (path, why) = (text::visible_line(path), text::visible_line(why));
+        needs.push(format!(
+            "{path} was edited by hand, and the edit cannot be taken: {why}. Correct it; or remove the file, and `indelible recover` \
+             brings back what git has"
+        ));
+    }
+    if *more > 0 {
+        needs.push(format!("{} like that", counted(*more, "more file is", "more files are")));
+    }
+    if *too_many > 0 {
+        let files = counted(*too_many, "file was", "files were");
+        needs.push(format!("{files} edited by hand at once: `indelible amend --from-files` takes the edits"));
+    }
+}
+
+/// What the last audit left to a person, and the worker's search for edits.
 fn left_trouble(home: &Home, needs: &mut Vec<String>) -> Result<(), verify::Error> {
-    let Some(Left { named, first, removed }) = State::read(home.private())?.and_then(|state| state.left) else {
-        return Ok(());
-    };
+    let Some(state) = State::read(home.private())? else { return Ok(()) };
+    edits_trouble(&state.edits.unwrap_or_default(), needs);
+    let Some(Left { named, first, removed }) = state.left else { return Ok(()) };
     if named > 0 {
         let files = counted(named, "file is not the record's", "files are not the records'");
         let first = text::visible_line(first.as_deref().unwrap_or_default()).into_owned();

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
 
+use crate::corpus;
 use crate::lab::{Lab, indelible, output};
 
 /// How many records a day a home got.
@@ -55,10 +56,34 @@ pub fn new(path: &Path) -> PathBuf {
 /// A home of `records` records, all of them committed. It is built where there is none yet, or another build of the
 /// program made it.
 pub fn of(lab: &Lab, layout: Layout, records: usize) -> PathBuf {
-    let path = lab.homes().join(format!("{}-{records}", layout.name()));
+    built(lab, layout.name(), "", records, &|number| intent(layout, number, records))
+}
+
+/// A home of `records` records of a [corpus], as [`of`].
+pub fn of_text(lab: &Lab, records: usize) -> PathBuf {
+    let folder = checkout(lab);
+    let first: Vec<_> = (0..200).map(|number| corpus::request(number, &folder)).collect();
+    let kind = format!("{:08x}", crc32c::crc32c(format!("{first:?}").as_bytes()));
+    built(lab, "text", &kind, records, &|number| intent_of_text(&folder, number, records))
+}
+
+/// The folder of [`corpus::PROJECT`]: a repository with its origin. It is made once.
+pub fn checkout(lab: &Lab) -> PathBuf {
+    let folder = lab.homes().join("shop");
+    if !folder.join(".git").is_dir() {
+        let origin = format!("https://{}.git", corpus::PROJECT);
+        output(std::process::Command::new("git").args(["init", "-q"]).arg(&folder));
+        output(std::process::Command::new("git").arg("-C").arg(&folder).args(["remote", "add", "origin", &origin]));
+    }
+    folder
+}
+
+/// `kind` is what the records are, beside the program that places them.
+fn built(lab: &Lab, name: &str, kind: &str, records: usize, intent: &dyn Fn(usize) -> Intent) -> PathBuf {
+    let path = lab.homes().join(format!("{name}-{records}"));
     let built = path.with_extension("built");
     let program = fs::read(env!("CARGO_BIN_EXE_indelible")).expect("the program is there");
-    let mark = format!("{:08x}", crc32c::crc32c(&program));
+    let mark = format!("{:08x}{kind}", crc32c::crc32c(&program));
     if fs::read_to_string(&built).is_ok_and(|by| by == mark) {
         return path;
     }
@@ -66,7 +91,7 @@ pub fn of(lab: &Lab, layout: Layout, records: usize) -> PathBuf {
     let _ = fs::remove_file(&built);
     let _ = fs::remove_dir_all(&path);
     new(&path);
-    append(&path, layout, records);
+    append_all(&path, records, intent);
     // Few packs, as a worker leaves them.
     output(&mut indelible(
         &path,
@@ -74,20 +99,30 @@ pub fn of(lab: &Lab, layout: Layout, records: usize) -> PathBuf {
     ));
     fs::write(&built, mark).expect("a home's mark can be written");
     rustix::fs::sync();
-    eprintln!("built: a home of {records} records, {}, in {} s", layout.name(), start.elapsed().as_secs());
+    eprintln!("built: a home of {records} records, {name}, in {} s", start.elapsed().as_secs());
     path
 }
 
 /// Writes `records` intents into the journal of the home at `path`, synced and applied nowhere: as if so many recorders
 /// had died right after their sync.
 pub fn append(path: &Path, layout: Layout, records: usize) {
+    append_all(path, records, &|number| intent(layout, number, records));
+}
+
+/// As [`append`], of a [corpus].
+pub fn append_text(lab: &Lab, path: &Path, records: usize) {
+    let folder = checkout(lab);
+    append_all(path, records, &|number| intent_of_text(&folder, number, records));
+}
+
+fn append_all(path: &Path, records: usize, intent: &dyn Fn(usize) -> Intent) {
     let home = Home::open(path).expect("the home was made");
     let exclusive = home.exclusive("a benchmark").expect("it can be locked").expect("no worker runs");
     let journal = home.journal();
     let mut appender = Appender::open(journal).expect("the journal can be written");
     let (mut group, mut bytes) = (Vec::new(), 0);
     for number in 0..records {
-        let json = serde_json::to_vec(&intent(layout, number, records)).expect("an intent is text and numbers");
+        let json = serde_json::to_vec(&intent(number)).expect("an intent is text and numbers");
         bytes += json.len();
         group.push(json);
         if group.len() == 512 || number + 1 == records {
@@ -119,6 +154,18 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
         }
     }
     Intent { id, created_at, key: None, record, provenance: Provenance::default(), amended: None, files }
+}
+
+/// Spread over the days before now, not all at one moment of a day.
+fn intent_of_text(folder: &Path, number: usize, of: usize) -> Intent {
+    let before =
+        SignedDuration::from_hours(24) / RECORDS_PER_DAY as i32 * i32::try_from(of - number).unwrap_or(i32::MAX);
+    let created_at = Timestamp::from_millisecond((Timestamp::now() - before).as_millisecond()).expect("a time is one");
+    let request = corpus::request(number, folder);
+    let id = RecordId::new();
+    let files = page::files(id, created_at, &request, Level::Day);
+    let Request { record, key, provenance } = request;
+    Intent { id, created_at, key, record, provenance, amended: None, files }
 }
 
 fn learning(number: usize) -> Learning {

@@ -29,9 +29,10 @@ impl Lab {
         lab
     }
 
-    /// Where what was found is kept between runs.
+    /// Where what was found is kept between runs, and for other clones.
     pub fn results(&self) -> PathBuf {
-        if self.scale.is_trial { self.root.join("tiny/results") } else { self.root.join("results") }
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+        if self.scale.is_trial { self.root.join("tiny/results") } else { results }
     }
 
     /// Where the document goes.

@@ -44,8 +44,13 @@ pub fn here() -> Machine {
 
 impl Machine {
     pub fn markdown(&self) -> String {
-        let Machine { date, commit, load: _, cpu, cores, memory, kernel, file_system, tools } = self;
-        format!("{date}, commit {commit}. {cpu}, {cores} cores, {memory}; {kernel}; {file_system}; {tools}.\n")
+        format!("{}, commit {}. {}.\n", self.date, self.commit, self.name())
+    }
+
+    /// What it is: times can be compared where this is the same.
+    pub fn name(&self) -> String {
+        let Machine { date: _, commit: _, load: _, cpu, cores, memory, kernel, file_system, tools } = self;
+        format!("{cpu}, {cores} cores, {memory}; {kernel}; {file_system}; {tools}")
     }
 }
 

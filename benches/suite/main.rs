@@ -5,11 +5,12 @@
 //!     cargo bench -- --scale full                 homes of up to 1,000,000 records
 //!     cargo bench -- --scale tiny                 whether the benchmarks work; the numbers mean nothing
 //!
-//! A topic's result is kept in `target/bench/results`; docs/benchmarks.md and the curves in docs/benchmarks/ are made
+//! A topic's result is kept in benches/results; docs/benchmarks.md and the curves in docs/benchmarks/ are made
 //! from all results there are, by this program alone. What is run at the scale `tiny` stays in `target/bench/tiny`.
 //! Large homes are built once and kept in `target/bench/homes`, which is safe to remove at any time. Nothing is asserted
 //! about time: a number is reached or it is not.
 
+mod corpus;
 mod curve;
 mod homes;
 mod lab;

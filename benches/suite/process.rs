@@ -22,6 +22,8 @@ pub struct Usage {
     pub passed: f64,
     /// Its exit code.
     pub exit: i32,
+    /// CPU time, in milliseconds: what a busy machine lengthens least.
+    pub cpu_ms: f64,
 }
 
 /// Runs `command` and says what it took. Its stdin is kept, its output goes nowhere.
@@ -35,8 +37,8 @@ pub fn measure(lab: &Lab, command: &Command, stdin: Option<&Path>) -> Usage {
     assert!(status.success(), "{command:?} could not be measured: {status}");
     let text = std::fs::read_to_string(&report).expect("it was just written");
     let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let [wall, memory, written, passed, exit] = numbers[..] else { panic!("not a measurement: {text:?}") };
-    Usage { wall_ms: wall / 1e6, memory: memory * 1024.0, written, passed, exit: exit as i32 }
+    let [wall, memory, written, passed, exit, cpu] = numbers[..] else { panic!("not a measurement: {text:?}") };
+    Usage { wall_ms: wall / 1e6, memory: memory * 1024.0, written, passed, exit: exit as i32, cpu_ms: cpu / 1e6 }
 }
 
 /// As [`measure`], for what has to succeed.

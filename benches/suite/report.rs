@@ -81,7 +81,7 @@ impl Report {
 
     /// Keeps it for the document.
     pub fn keep(&self, lab: &Lab) {
-        let text = serde_json::to_string_pretty(self).expect("a report is text and numbers");
+        let text = serde_json::to_string_pretty(self).expect("a report is text and numbers") + "\n";
         std::fs::write(lab.results().join(format!("{}.json", self.topic)), text).expect("a result can be kept");
     }
 
@@ -90,7 +90,8 @@ impl Report {
         serde_json::from_str(&text).ok()
     }
 
-    fn markdown(&self) -> String {
+    /// `here` is the machine that the document names at its beginning.
+    fn markdown(&self, here: &Machine) -> String {
         let mut text = format!("## {}\n\n", self.title);
         for block in &self.blocks {
             let _ = writeln!(text, "{}", block.markdown());
@@ -101,6 +102,9 @@ impl Report {
         let Machine { date, commit, load, .. } = &self.machine;
         let _ = write!(text, "*Scale {}, {date}, commit {commit}, {} s; ", self.scale, self.seconds);
         let _ = writeln!(text, "load average before: {load}.*\n");
+        if self.machine.name() != here.name() {
+            let _ = writeln!(text, "*On: {}.*\n", self.machine.name());
+        }
         text
     }
 }
@@ -146,11 +150,12 @@ pub fn write_document(lab: &Lab) {
     let docs = lab.docs();
     let curves = docs.join("benchmarks");
     std::fs::create_dir_all(&curves).expect("the folder of the curves can be made");
-    let mut text = format!("# Benchmarks\n\n{OPENING}\n{}\n", machine::here().markdown());
+    let here = machine::here();
+    let mut text = format!("# Benchmarks\n\n{OPENING}\n{}\n", here.markdown());
     // What was wanted comes first, though it is known last.
     let order = topics::ALL.iter().rev().take(1).chain(topics::ALL.iter().rev().skip(1).rev());
     for report in order.filter_map(|topic| Report::kept(&lab.results(), topic.name)) {
-        text.push_str(&report.markdown());
+        text.push_str(&report.markdown(&here));
         for block in &report.blocks {
             if let Block::Curve(curve) = block {
                 std::fs::write(curves.join(curve.file()), curve.svg()).expect("a curve can be written");

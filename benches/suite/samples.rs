@@ -88,6 +88,12 @@ impl Turns {
         let pairs = self.rounds[contender].iter().zip(&self.rounds[partner]);
         Samples::new(pairs.filter_map(|(one, other)| Some((*one)? / (*other)?)).collect())
     }
+
+    /// How much `contender` is above `partner`, within each round that both took part in.
+    pub fn difference(&self, contender: usize, partner: usize) -> Samples {
+        let pairs = self.rounds[contender].iter().zip(&self.rounds[partner]);
+        Samples::new(pairs.filter_map(|(one, other)| Some((*one)? - (*other)?)).collect())
+    }
 }
 
 /// Numbers of one kind.

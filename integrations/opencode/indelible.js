@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 
 const COMMAND = ["indelible"];
-// When agents are told of what was recorded: "start", "failure", both with a comma between, or nothing.
+// When agents are told what was recorded: "start", "failure", "prompt", several with commas between, or nothing.
 const CONTEXT = "";
 const TIMEOUT_MS = 10_000;
 // The recorder reads events of up to 4 MiB.
@@ -53,12 +53,14 @@ const textOf = (message) =>
 
 /**
  * What an agent wrote in a session: its last message, and every earlier one that may mark something as learned, newest first.
- * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out.
+ * The recorder knows what it has recorded before. Summaries repeat what tools printed, and are left out; so are the messages that a
+ * fork copied, which are older than the session: it began at `begun`.
  */
-async function written(client, session) {
+async function written(client, session, begun) {
   try {
     const answer = await client.session.messages({ path: { id: session } });
-    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => info?.role === "assistant" && !info.summary);
+    const isOwn = (info) => info?.role === "assistant" && !info.summary && !(info.time?.created < begun);
+    const messages = (answer?.data ?? answer ?? []).filter(({ info }) => isOwn(info));
     const last = messages.pop();
     const earlier = [];
     let room = MESSAGES_CHARS_MAX;
@@ -74,13 +76,14 @@ async function written(client, session) {
   }
 }
 
-/** The session that `session` was started from: a sub-agent has a session of its own. */
-async function parentOf(client, session) {
+/** The session that `session` was started from, since a sub-agent has a session of its own, and when it began. */
+async function about(client, session) {
   try {
     const answer = await client.session.get({ path: { id: session } });
-    return (answer?.data ?? answer)?.parentID;
+    const info = answer?.data ?? answer;
+    return { parent: info?.parentID, begun: info?.time?.created };
   } catch {
-    return undefined;
+    return {};
   }
 }
 
@@ -88,12 +91,31 @@ export const Indelible = async ({ client, directory }) => {
   const base = (name, session) => ({ hook_event_name: name, session_id: session, cwd: directory });
   // What each session was told at its start. The host asks again at every step, and gets the same each time.
   const told = new Map();
+  // What was told at each prompt, by its message. The host gives the messages as they were sent, and gets the same each time.
+  const toldAt = new Map();
+  const atPrompt = ({ info, parts }) => {
+    const prompt = textOf({ parts });
+    if (!toldAt.has(info.id)) toldAt.set(info.id, send({ ...base("chat.message", info.sessionID), prompt }));
+    return toldAt.get(info.id);
+  };
   return {
     "experimental.chat.system.transform": async (input, output) => {
       const session = input?.sessionID ?? "";
       if (!told.has(session)) told.set(session, send(base("session.created", session)));
       const text = await told.get(session);
       if (text) output?.system?.push(text);
+    },
+    "experimental.chat.messages.transform": async (input, output) => {
+      if (!CONTEXT.split(",").includes("prompt")) return;
+      const prompts = (output?.messages ?? []).filter(({ info }) => info?.role === "user");
+      for (const message of prompts) {
+        // Earlier prompts of a session that was taken up again were answered without it.
+        if (message !== prompts.at(-1) && !toldAt.has(message.info.id)) continue;
+        const text = await atPrompt(message);
+        const at = message.parts?.findLastIndex((part) => part.type === "text" && !part.synthetic && !part.ignored);
+        const part = message.parts?.[at];
+        if (text && part && !part.text.includes(text)) message.parts[at] = { ...part, text: `${part.text}\n\n${text}` };
+      }
     },
     "tool.execute.after": async (input, output) => {
       const text = await send({
@@ -120,8 +142,8 @@ export const Indelible = async ({ client, directory }) => {
           error: String(part.state.error ?? "it failed"),
         });
       } else if (type === "session.idle") {
-        const { agent_type, ...said } = await written(client, properties.sessionID);
-        const parent = await parentOf(client, properties.sessionID);
+        const { parent, begun } = await about(client, properties.sessionID);
+        const { agent_type, ...said } = await written(client, properties.sessionID, begun);
         const of = parent ? { ...base("session.idle", parent), agent_type } : base("session.idle", properties.sessionID);
         await send({ ...of, ...said });
       } else if (type === "session.error") {

@@ -25,6 +25,8 @@ use crate::session::Step;
 const STEPS_MAX: usize = 40;
 /// The most steps of one success, and of a summary, that are named.
 const NAMED_MAX: usize = 6;
+/// So many steps of a single session are all named: little else can have helped. Of more, the edited files are.
+const FEW_STEPS: usize = 2;
 /// The heading of the list of steps in a success's body.
 const HEADING: &str = "**What followed**";
 /// What a step that was spelled begins with.
@@ -118,8 +120,8 @@ fn is_spelled(text: &str) -> bool {
 /// What followed the failures of one signature, in one line of at most `chars_max` characters, for an agent that has it
 /// again: `each` has one of each session, newest first. `None` if nothing followed, or nothing fits.
 ///
-/// It says what was done, never that it helps: after one session the names of edited files, after several the steps that
-/// they share, and no steps at all once it worked without a change.
+/// It says what was done, never that it helps: after one session its steps if there were few, else the names of edited files;
+/// after several the steps that they share; and no steps at all once it worked without a change.
 pub fn summary(each: &[Followed], chars_max: usize) -> Option<String> {
     let all = each.len();
     let unchanged = each.iter().filter(|it| it.count == 0).count();
@@ -127,9 +129,10 @@ pub fn summary(each: &[Followed], chars_max: usize) -> Option<String> {
         [] => return None,
         _ if unchanged > 0 => (format!("it came and went without a change, {}", times(unchanged, all)), Vec::new()),
         [one] => {
-            let files = one.steps.iter().filter(|step| step.starts_with(VERBS[0])).cloned().collect();
+            let is_named = |step: &&String| one.count <= FEW_STEPS || step.starts_with(VERBS[0]);
+            let named = one.steps.iter().filter(is_named).cloned().collect();
             let steps = counted(one.count as u64, "step", "steps");
-            (format!("the same command worked later in that session, after {steps}"), files)
+            (format!("the same command worked later in that session, after {steps}"), named)
         }
         _ => match shared(each) {
             steps if steps.is_empty() => {

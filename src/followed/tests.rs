@@ -266,6 +266,11 @@ fn what_followed_is_told_as_facts() {
         one.as_deref(),
         Some("the same command worked later in that session, after 3 steps: edited `src/cart.rs`")
     );
+    let few = told(&[followed(&[add, ""])]);
+    assert_eq!(
+        few.as_deref(),
+        Some("the same command worked later in that session, after 2 steps: ran `cargo add serde`")
+    );
     let one = told(&[followed(&[""])]);
     assert_eq!(one.as_deref(), Some("the same command worked later in that session, after 1 step"));
     let two = told(&[followed(&[cart, add]), followed(&[toml, add])]);

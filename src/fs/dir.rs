@@ -41,6 +41,8 @@ pub struct Metadata {
     pub links: u64,
     /// The numeric id of its owner.
     pub owner: u32,
+    /// When it last changed, in nanoseconds since 1970: its bytes, its name or its rights. On Windows its bytes alone.
+    pub changed: i64,
 }
 
 /// Checks that `name` is one plain part of a path.

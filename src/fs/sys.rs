@@ -68,6 +68,7 @@ mod unix {
             inode: stat.st_ino as u64,
             links: stat.st_nlink as u64,
             owner: stat.st_uid as u32,
+            changed: (stat.st_ctime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_ctime_nsec as i64),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a host puts next to a tool's result. Pure.
+//! Where a host takes a text for its agent: next to a tool's result, and next to a prompt. Pure.
 //!
 //! | host | event | where |
 //! | --- | --- | --- |
@@ -7,8 +7,12 @@
 //! | Gemini CLI | `AfterTool` | the same |
 //! | OpenCode | `tool.execute.after` | the same; our plugin appends it to the output |
 //! | Cursor | `postToolUse` | `additional_context` |
+//! | Claude Code, Codex CLI | `UserPromptSubmit` | `hookSpecificOutput.additionalContext` |
+//! | Gemini CLI | `BeforeAgent` | the same |
+//! | OpenCode | `chat.message`, as our plugin names it | the same; the plugin appends it to the prompt |
 //!
 //! Cursor documents no place for a tool that failed (`postToolUseFailure`), OpenCode has none for one that threw (`tool.error`).
+//! What Cursor's `beforeSubmitPrompt` is told reaches no model.
 
 use serde_json::{Value, json};
 
@@ -32,6 +36,17 @@ pub fn beside_result(event: &Event, text: &str) -> Option<Value> {
         Host::Cursor => json!({ "additional_context": text }),
         _ => json!({ "hookSpecificOutput": { "hookEventName": event.name, "additionalContext": text } }),
     })
+}
+
+/// Whether the host of `event` puts an answer next to the prompt that a person has sent.
+pub fn is_shown_beside_prompt(event: &Event) -> bool {
+    matches!(event.kind, EventKind::Prompt(_)) && event.host != Host::Cursor
+}
+
+/// The answer by which the host of `event` puts `text` next to the prompt; `None` if it has no place for it.
+pub fn beside_prompt(event: &Event, text: &str) -> Option<Value> {
+    let answer = || json!({ "hookSpecificOutput": { "hookEventName": event.name, "additionalContext": text } });
+    is_shown_beside_prompt(event).then(answer)
 }
 
 #[cfg(test)]

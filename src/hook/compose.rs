@@ -128,7 +128,7 @@ pub(super) fn of_learned(context: &Context<'_>, found: Learned) -> Redacted {
         body.push_str(&block("All of it", &found.text));
     }
     body.push_str(&context.place());
-    let key = context.key(&["learned", &domain.to_lowercase(), &found.essence()]);
+    let key = context.key_of_learned(&["learned", &domain.to_lowercase(), &found.essence()]);
     let record = match found.is_rule() {
         true => Record::Heuristic(Heuristic {
             domain,

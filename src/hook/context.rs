@@ -20,12 +20,12 @@ impl Context<'_> {
 
     /// A key made of the session and `parts`. It is a digest, so it shows nothing of what a host sends.
     pub(super) fn key(&self, parts: &[&str]) -> String {
-        let mut name = self.event.session.clone();
-        for part in parts {
-            name.push('\0');
-            name.push_str(part);
-        }
-        format!("hook:{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
+        keyed(&self.event.session, parts)
+    }
+
+    /// As [`Context::key`], for what was learned: what a fork repeats of the session that it comes from has that one's key.
+    pub(super) fn key_of_learned(&self, parts: &[&str]) -> String {
+        keyed(self.event.root.as_deref().unwrap_or(&self.event.session), parts)
     }
 
     /// A request for `record`, whose texts were all redacted, with the provenance that the host sends.
@@ -63,4 +63,13 @@ impl Context<'_> {
             false => Ok(found.into_iter().map(|found| compose::of_learned(self, found)).collect()),
         }
     }
+}
+
+fn keyed(session: &str, parts: &[&str]) -> String {
+    let mut name = session.to_owned();
+    for part in parts {
+        name.push('\0');
+        name.push_str(part);
+    }
+    format!("hook:{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }

@@ -39,6 +39,8 @@ pub struct Event {
     pub folder: Option<String>,
     /// The transcript to read at this event, as the host names it: that of the agent whose turn, or whose session, ends.
     pub transcript: Option<String>,
+    /// The session whose turns its transcript repeats first, if it was forked: what was learned is known by that one.
+    pub root: Option<String>,
     /// What was marked as learned in messages before the last one, as a transcript or a plugin tells.
     pub learned: Vec<Learned>,
     /// A digest of everything that the host sent. It identifies the event if the host gives it no id.
@@ -61,6 +63,8 @@ pub enum EventKind {
     },
     /// A session has ended, or a turn was interrupted. What the agent wrote is in the transcript.
     Over,
+    /// A person has asked for something.
+    Prompt(String),
     /// A known event with nothing to record.
     Other,
     /// An event that this program does not know.
@@ -109,6 +113,11 @@ impl Event {
         SessionLog::of(home, &self.session, self.agent_id.as_deref().or(self.agent.as_deref()))
     }
 
+    /// Whether an agent may have marked something as learned in what it said last.
+    pub(super) fn may_have_markers(&self) -> bool {
+        matches!(&self.kind, EventKind::AgentStop { said, .. } if super::learned::may_have_markers(said.as_bytes()))
+    }
+
     /// The event in `payload`, which was sent as `bytes`. Without `host`, the payload tells which host sent it.
     pub fn of(payload: &Value, bytes: &[u8], host: Option<Host>) -> Event {
         let name = text_of(payload, &["hook_event_name", "hookEventName", "event"]).unwrap_or_default();
@@ -125,6 +134,7 @@ impl Event {
             parent: text_of(payload, &["parent_session_id", "parentSessionId", "forked_from", "parent_session"]),
             folder: text_of(payload, &["cwd", "directory"]).or_else(roots),
             transcript: transcript_of(payload, host, &name),
+            root: None,
             learned: handed_over(payload, host),
             digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, bytes),
             name,
@@ -145,6 +155,9 @@ fn kind_of(payload: &Value, event: &str, host: Host) -> EventKind {
             EventKind::AgentStop { said: said(), error: None }
         }
         "SessionEnd" | "Interrupt" => EventKind::Over,
+        "UserPromptSubmit" | "BeforeAgent" | "beforeSubmitPrompt" | "chat.message" => {
+            EventKind::Prompt(text_of(payload, &["prompt"]).unwrap_or_default())
+        }
         "SubagentStop" | "subagentStop" => {
             let failed = || text_of(payload, &["error", "error_message"]).or_else(|| failed_status(payload));
             EventKind::AgentStop { said: said(), error: failed() }
@@ -178,9 +191,8 @@ fn handed_over(payload: &Value, host: Host) -> Vec<Learned> {
 }
 
 /// The other events of hosts. Nothing of them is recorded.
-const OTHERS: [&str; 65] = [
+const OTHERS: [&str; 62] = [
     "Setup",
-    "UserPromptSubmit",
     "UserPromptExpansion",
     "PreToolUse",
     "PermissionRequest",
@@ -204,13 +216,11 @@ const OTHERS: [&str; 65] = [
     "Elicitation",
     "ElicitationResult",
     "BeforeTool",
-    "BeforeAgent",
     "BeforeModel",
     "AfterModel",
     "BeforeToolSelection",
     "PreCompress",
     "sessionEnd",
-    "beforeSubmitPrompt",
     "preToolUse",
     "beforeShellExecution",
     "afterShellExecution",

@@ -1,5 +1,5 @@
 //! Hooks: an agent's host sends an event, and what is worth keeping of it becomes records. Pure, except for `count`,
-//! `kept`, `transcript`, `turn`, `echo` and `trail`.
+//! `checkout`, `kept`, `transcript`, `turn`, `echo` and `trail`.
 //!
 //! ```text
 //! bytes ─ Event::of, transcript::complete, Turn::read ─▶ event ─ judge ─▶ redacted requests ─ Recorder ─▶ count
@@ -11,7 +11,7 @@
 //!    has a key made of the session and the call, or of the session and what was learned. Two copies of one hook, or a
 //!    marker that both a tool and the agent repeat, make one record.
 //! 2. What a tool prints is never a rule. Markers count in what an agent wrote: all its messages in a turn (`turn`) and a
-//!    sub-agent's answer, except what they quote and what we told it, and what it has a shell print (`spoken`).
+//!    sub-agent's answer, except what they quote and what indelible told it, and what it has a shell print (`spoken`).
 //! 3. Every text is redacted before a title, a path, a key or an excerpt is made of it. So [`judge`] returns [`Redacted`]
 //!    requests, and [`Recorder::record_redacted`](crate::record::Recorder::record_redacted) takes them.
 
@@ -81,7 +81,7 @@ pub fn judge(event: &Event, rules: &Rules, redaction: &Redaction) -> Result<Vec<
     let of_event = rules.of_event(&event.name);
     let context = Context { event, redaction };
     match &event.kind {
-        EventKind::Start | EventKind::Other => Err(Skipped::Nothing),
+        EventKind::Start | EventKind::Prompt(_) | EventKind::Other => Err(Skipped::Nothing),
         EventKind::Unknown => Err(Skipped::Unknown),
         EventKind::Tool(tool) => {
             let filter = of_event.and(rules.of_tool(tool));

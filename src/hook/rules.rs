@@ -164,7 +164,7 @@ fn is_of_our_server(tool: &Tool) -> bool {
 }
 
 fn default_of(tool: &Tool) -> Filter {
-    // A refusal of ours says what to do, and is nothing to remember.
+    // A refusal by indelible says what to do, and is nothing to remember.
     if LOOKING.contains(&tool.name.as_str()) || is_of_our_server(tool) {
         Filter::NOTHING
     } else if tool.command.is_some() || is_agent(tool) {

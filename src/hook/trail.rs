@@ -101,7 +101,7 @@ impl Moment {
             (EventKind::Tool(tool), _) if tool.end == End::Stopped => Some(Moment::Person),
             (EventKind::Tool(_), _) => Some(Moment::Call),
             (_, "SessionEnd" | "sessionEnd" | "session.deleted") => Some(Moment::End),
-            (_, "UserPromptSubmit" | "BeforeAgent" | "beforeSubmitPrompt") => Some(Moment::Person),
+            (EventKind::Prompt(_), _) => Some(Moment::Person),
             (EventKind::AgentStop { .. }, _) => Some(Moment::Person),
             _ => None,
         }

@@ -91,7 +91,11 @@ impl Book {
                 if let Some(at) = cases.iter().position(|it| it.place == case.place && is_same(it, &case)) {
                     let replaced = cases.swap_remove(at);
                     for record in records_of(&replaced) {
-                        self.records.remove(&record);
+                        // A record that moved to another case stays known there: that case can come before this one.
+                        let is_elsewhere = || cases.iter().any(|it| records_of(it).any(|other| other == record));
+                        if self.records.get(&record) == Some(&key) && !is_elsewhere() {
+                            self.records.remove(&record);
+                        }
                     }
                 }
                 self.records.extend(records_of(&case).map(|record| (record, key)));
@@ -340,6 +344,26 @@ mod tests {
         let read = Book::parse(&file).expect("it is whole");
         assert_eq!((cases(&read), read.mark(), read.count()), (cases(&book), Some(&mark(9)), 29));
         assert!(!read.is_torn() && !read.has_changed());
+    }
+
+    #[test]
+    fn a_record_that_moved_to_another_case_is_known_there_when_it_is_read_again() {
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            for (place_from, place_to, text_to) in [("p", "p", to), ("p", "q", from), ("q", "p", from)] {
+                let mut book = Book::new();
+                book.add(&failure(from), place_from.into(), time(1));
+                book.reached(mark(1));
+                let mut file = book.base();
+                book.written();
+                assert!(book.remove(time(1).record));
+                book.add(&failure(text_to), place_to.into(), time(1));
+                book.reached(mark(2));
+                file.extend(book.tail());
+                let mut read = Book::parse(&file).expect("it is whole");
+                assert!(read.remove(time(1).record), "{from} to {text_to}, {place_from} to {place_to}");
+                assert!(newest_first(&read.cases).is_empty());
+            }
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ const VERSION: u8 = 1;
 pub(super) const HEADER_BYTES: usize = 44;
 /// The bytes of a frame before its body.
 const FRAME_BYTES: usize = 8;
-/// A longer body is none.
+/// The longest body of an entry, in bytes. What says that it is longer is not an entry.
 const BODY_BYTES_MAX: usize = 48 << 10;
 const CASE: u8 = 1;
 const MARK: u8 = 2;

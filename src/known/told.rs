@@ -79,13 +79,12 @@ fn sessions(case: &Case, others: &[&Time]) -> String {
             names.push(session);
         }
     }
-    let shorts: Vec<&str> =
-        names.iter().map(|it| it.short.as_str()).filter(|it| !it.is_empty()).take(NAMED_MAX).collect();
-    let named = match shorts.len() {
-        0 => String::new(),
-        count if count < names.len() => format!(" ({}, ...)", shorts.join(", ")),
-        _ => format!(" ({})", shorts.join(", ")),
-    };
+    // Ids that begin with a clock, as Codex CLI's, begin alike.
+    let mut shorts: Vec<&str> = names.iter().map(|it| it.short.as_str()).filter(|it| !it.is_empty()).collect();
+    shorts.dedup();
+    let more = if shorts.len() > NAMED_MAX { ", ..." } else { "" };
+    shorts.truncate(NAMED_MAX);
+    let named = if shorts.is_empty() { String::new() } else { format!(" ({}{more})", shorts.join(", ")) };
     let least = if case.earlier > 0 { "at least " } else { "" };
     match names.len() {
         1 if case.earlier == 0 => format!(", in another session{named}"),
@@ -151,6 +150,10 @@ mod tests {
                 "3 times, in 2 other sessions (a, b), first on 2024-10-04, last on 2024-10-06.",
             ),
             (
+                &[("01a22a18-1", 0, ""), ("01a22a18-2", 0, "")],
+                "2 times, in 2 other sessions (01a22a18), all on 2024-10-04.",
+            ),
+            (
                 &[("a", 0, ""), ("b", 1, ""), ("c", 2, ""), ("d", 3, "")],
                 "4 times, in 4 other sessions (d, c, b, ...), first on 2024-10-04, last on 2024-10-07.",
             ),
@@ -199,8 +202,8 @@ mod tests {
         add(&mut known, "mine", 1, &["edited `mine.rs`"]);
         assert_eq!(second(&known), None, "the session knows its own");
         add(&mut known, "a", 9, &["ran `cargo clean`"]);
-        add(&mut known, "a", 2, &["edited `src/cart.rs`", "ran `cargo update`"]);
-        let one = "indelible: the same command worked later in that session, after 2 steps: edited `src/cart.rs`.";
+        add(&mut known, "a", 3, &["edited `src/cart.rs`", "ran `cargo update`"]);
+        let one = "indelible: the same command worked later in that session, after 3 steps: edited `src/cart.rs`.";
         assert_eq!(second(&known).as_deref(), Some(one));
         add(&mut known, "b", 1, &["ran `cargo update`"]);
         let shared = "steps that they share: ran `cargo update` (2 of 2 times).";

@@ -21,6 +21,9 @@ pub enum Ruling {
     Again,
     /// A person made it a golden rule, at a terminal.
     Promoted,
+    /// A person made it a golden rule of all projects, at a terminal.
+    #[serde(rename = "promoted-everywhere")]
+    PromotedEverywhere,
     /// It is no golden rule any more.
     Demoted,
     /// It does not count any more.
@@ -31,11 +34,12 @@ pub enum Ruling {
 
 impl Ruling {
     /// All of them.
-    pub const ALL: [Ruling; 7] = [
+    pub const ALL: [Ruling; 8] = [
         Ruling::Validated,
         Ruling::Violated,
         Ruling::Again,
         Ruling::Promoted,
+        Ruling::PromotedEverywhere,
         Ruling::Demoted,
         Ruling::Retired,
         Ruling::Revived,
@@ -48,10 +52,16 @@ impl Ruling {
             Ruling::Violated => "violated",
             Ruling::Again => "again",
             Ruling::Promoted => "promoted",
+            Ruling::PromotedEverywhere => "promoted-everywhere",
             Ruling::Demoted => "demoted",
             Ruling::Retired => "retired",
             Ruling::Revived => "revived",
         }
+    }
+
+    /// Whether it makes a rule golden, which only a person can do.
+    pub const fn is_promotion(self) -> bool {
+        matches!(self, Ruling::Promoted | Ruling::PromotedEverywhere)
     }
 }
 
@@ -101,6 +111,6 @@ mod tests {
             assert_eq!(serde_json::to_value(ruling).expect("it is text"), ruling.name());
         }
         let error = "approved".parse::<Ruling>().expect_err("there is none");
-        assert!(error.to_string().contains("promoted, demoted"), "{error}");
+        assert!(error.to_string().contains("promoted, promoted-everywhere, demoted"), "{error}");
     }
 }

@@ -7,21 +7,24 @@
 //! | failures | of the project's newest [`FAILURES_READ`], one for each title | sessions x severity x age, twice if something followed |
 //! | experiments | the project's newest [`EXPERIMENTS_READ`] that have not ended | age |
 //!
+//! At a prompt, only what shares rare words with it, and its session does not know, is a candidate (`prompt`).
+//!
 //! Age halves the weight every [`HALF_LIFE_WEEKS`], counted in whole weeks from the project's newest record. What search
 //! finds for a task weighs up to four times as much.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
+use super::same::{self, Same};
 use super::write::{Room, plain_name, span};
-use super::{Ask, Depth, Entry, LeftOut, Pack, Section, place};
+use super::{Ask, Depth, Entry, LeftOut, Pack, Prompt, Section, place, prompt};
 use crate::followed::{Followed, summary};
 use crate::model::{Field, Kind, Origin, Record, RecordId, Severity};
-use crate::query::{self, Ask as SearchAsk, Brief, Briefs, Error, View, judged};
+use crate::query::{self, Brief, Briefs, Error, Hit, View, judged_together};
 use crate::rules::{Rule, Standing, State, standing};
-use crate::search::{self, Filter, Query};
+use crate::search::{self, Filter};
 
 /// How many are read of each.
 const GOLDEN_READ: usize = 60;
@@ -29,11 +32,12 @@ const RULES_READ: usize = 100;
 const FAILURES_READ: usize = 120;
 const SUCCESSES_READ: usize = 60;
 const EXPERIMENTS_READ: usize = 20;
-const HITS_READ: usize = 20;
 /// The most rules whose verdicts are read.
 const JUDGED_MAX: usize = 60;
 /// Why a record is left out that weighs less than many others.
 const MANY: &str = "there are so many of its kind that weigh more";
+/// Why a rule is left out that is the same as another one.
+const SAME: &str = "it is the same rule as another one, which stands for both";
 /// The weeks in which a weight is halved: 90 days.
 const HALF_LIFE_WEEKS: f64 = 90.0 / 7.0;
 /// How much more the best hit of a search for the task weighs.
@@ -65,24 +69,30 @@ impl Found {
     }
 }
 
-pub(super) fn pack(view: &View<'_>, ask: &Ask<'_>) -> Result<Pack, Error> {
+pub(super) fn pack(view: &View<'_>, ask: &Ask<'_>, prompt: Option<&Prompt<'_>>) -> Result<Pack, Error> {
+    let hits = prompt.map(|prompt| prompt.hits(view, ask)).transpose()?;
+    if hits.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Pack::default());
+    }
     let mut briefs = Briefs::of(view)?;
-    let found = read(view, &mut briefs, ask)?;
+    let found = read(view, &mut briefs, ask, hits)?;
     let project = ask.place.map(|place| place.project.as_str());
     let is_known = |place| place::is_known(place, found.first.as_ref(), found.of_project(), ask.host);
     let scope = Scope { project, is_known_place: ask.place.is_none_or(is_known), host: ask.host, newest: found.newest };
     let golden = found.golden.iter().map(|it| it.created_at);
     let newest = golden.chain(found.newest).max().unwrap_or(Timestamp::UNIX_EPOCH);
     let is_of_new_place = !scope.is_known_place;
-    let mut choice = Choice { ask, scope, newest, found: &found, entries: Vec::new(), left_out: Vec::new() };
+    let mut choice = Choice { ask, prompt, scope, newest, found: &found, entries: Vec::new(), left_out: Vec::new() };
     choice.add_rules(view)?;
     choice.add_failures();
     choice.add_experiments(&briefs)?;
     let notes = view.notes().iter().chain(briefs.notes()).cloned().collect();
-    Ok(Pack { notes, is_of_new_place, is_of_project: project.is_some(), ..choice.within_limits() })
+    let (is_of_project, is_of_prompt) = (project.is_some(), prompt.is_some());
+    Ok(Pack { notes, is_of_new_place, is_of_project, is_of_prompt, ..choice.within_limits() })
 }
 
-fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+/// Reads the candidates; `hits` are what a prompt is about.
+fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>, hits: Option<Vec<Hit>>) -> Result<Found, Error> {
     let mut found = Found { golden: briefs.golden(GOLDEN_READ)?, ..Found::default() };
     let Some(place) = ask.place.filter(|_| ask.depth != Depth::Minimal) else { return Ok(found) };
     let project = place.project.as_str();
@@ -103,19 +113,16 @@ fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>) -> Result<Found
     }
     found.first = briefs.oldest(&all)?.filter(is_here);
     found.newest = briefs.newest(&all, 1)?.first().filter(|it| is_here(it)).map(|it| it.created_at);
-    add_hits(view, ask, &all, &mut found)?;
+    let hits = match hits {
+        Some(hits) => hits,
+        None => prompt::hits_of_task(view, ask, all, found.newest)?,
+    };
+    add_hits(hits, project, &mut found);
     Ok(found)
 }
 
-/// Adds what search finds for the task.
-fn add_hits(view: &View<'_>, ask: &Ask<'_>, all: &Filter, found: &mut Found) -> Result<(), Error> {
-    // The newest record's time, so that the same records are found at any time.
-    let now = found.newest.unwrap_or(Timestamp::UNIX_EPOCH);
-    let query = ask.task.and_then(|task| Query::parse(task, &Zoned::new(now, TimeZone::UTC)).ok());
-    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(()) };
-    let project = ask.place.map(|place| place.project.as_str());
-    let filter = Filter { domains: ask.domains.to_vec(), ..all.clone() };
-    let hits = query::search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits;
+/// Adds what search found.
+fn add_hits(hits: Vec<Hit>, project: &str, found: &mut Found) {
     let best = hits.first().map_or(1.0, |hit| hit.score.max(f64::MIN_POSITIVE));
     for hit in hits {
         let brief = Brief::from(hit.recorded);
@@ -126,16 +133,16 @@ fn add_hits(view: &View<'_>, ask: &Ask<'_>, all: &Filter, found: &mut Found) -> 
             Kind::Experiment => &mut found.experiments,
             _ => continue,
         };
-        if brief.provenance.project.as_deref() == project && of_kind.iter().all(|it| it.id != brief.id) {
+        if brief.provenance.project.as_deref() == Some(project) && of_kind.iter().all(|it| it.id != brief.id) {
             of_kind.push(brief);
         }
     }
-    Ok(())
 }
 
 /// Entries, as they are found.
 struct Choice<'c> {
     ask: &'c Ask<'c>,
+    prompt: Option<&'c Prompt<'c>>,
     scope: Scope<'c>,
     /// What ages are counted from.
     newest: Timestamp,
@@ -147,6 +154,9 @@ struct Choice<'c> {
 impl Choice<'_> {
     /// The most entries of a part.
     fn most(&self, section: Section) -> usize {
+        if self.prompt.is_some() {
+            return prompt::MOST;
+        }
         let most = match section {
             Section::Golden => 20,
             Section::Rules => 12,
@@ -178,37 +188,55 @@ impl Choice<'_> {
     fn add_rules(&mut self, view: &View<'_>) -> Result<(), Error> {
         let found = self.found;
         let mut seen = HashSet::new();
-        let (mut rules, mut promoted) = (Vec::<&Brief>::new(), HashSet::new());
-        for brief in found.golden.iter().chain(&found.rules).filter(|it| seen.insert(it.id)) {
-            let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
-            // What its verdicts come to is looked up only if it could be told.
-            let is_promoted = brief.state == search::State::Golden && query::is_promoted(view, brief.id)?;
-            if is_promoted {
-                promoted.insert(brief.id);
-            }
-            let state = if is_promoted { State::Golden } else { State::Active };
-            match may_tell(brief, state, &self.scope) {
-                Err(why) => self.leave_out(brief, why.says()),
-                Ok(As::Golden) if self.ask.is_here_only && is_elsewhere => {
-                    self.leave_out(brief, Withheld::OtherProject.says());
-                }
-                Ok(_) => rules.push(brief),
+        let candidates = found.golden.iter().chain(&found.rules).filter(|it| self.is_candidate(&[*it]));
+        let read: Vec<&Brief> = candidates.filter(|it| seen.insert(it.id)).collect();
+        // Those that are golden, and whether in all projects.
+        let mut promoted = HashMap::new();
+        // What its verdicts come to is looked up only if it could be told.
+        for brief in read.iter().filter(|it| it.state == search::State::Golden) {
+            let tally = query::tallied(view, brief.id)?;
+            if tally.promoted == Some(true) {
+                promoted.insert(brief.id, tally.is_everywhere);
             }
         }
+        let is_promoted = |brief: &Brief| promoted.contains_key(&brief.id);
+        let may = |brief: &Brief| match self.may_be_told(brief, promoted.get(&brief.id).copied()) {
+            Err(why) => {
+                self.leave_out(brief, why.says());
+                false
+            }
+            Ok(()) => true,
+        };
+        let mut rules = same::together(read.into_iter(), may, is_promoted);
         let stated = |brief: &Brief| confidence(brief) * self.factor(brief.id, brief.created_at).0;
-        let rank = |brief: &Brief| (promoted.contains(&brief.id), stated(brief));
+        let rank = |it: &Same<'_>| (is_promoted(it.told), stated(it.told));
         rules.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
-        for brief in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
-            self.leave_out(brief, MANY);
+        for it in rules.drain(JUDGED_MAX.min(rules.len())..).collect::<Vec<_>>() {
+            self.leave_out(it.told, MANY);
         }
-        for brief in rules {
-            let standing = standing_of(view, brief, self.newest)?;
-            match may_tell(brief, standing.state, &self.scope) {
+        for it in &rules {
+            let brief = it.told;
+            for other in &it.others {
+                self.leave_out(other, SAME);
+            }
+            let standing = standing_of(view, it, self.scope.project, self.newest)?;
+            match may_tell(brief, standing.state, standing.tally.is_everywhere, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(told) => self.add_rule(brief, told, standing.confidence),
             }
         }
         Ok(())
+    }
+
+    /// Whether the rule `brief` may be told, whatever its verdicts say beyond that it is golden: `promoted` says whether in all
+    /// projects.
+    fn may_be_told(&self, brief: &Brief, promoted: Option<bool>) -> Result<(), Withheld> {
+        let is_elsewhere = brief.provenance.project.as_deref() != self.scope.project;
+        let state = if promoted.is_some() { State::Golden } else { State::Active };
+        match may_tell(brief, state, promoted == Some(true), &self.scope)? {
+            As::Golden if self.ask.is_here_only && is_elsewhere => Err(Withheld::OtherProject),
+            _ => Ok(()),
+        }
     }
 
     fn add_rule(&mut self, brief: &Brief, told: As, confidence: f64) {
@@ -230,7 +258,7 @@ impl Choice<'_> {
         let found = self.found;
         let mut groups: BTreeMap<&str, Vec<&Brief>> = BTreeMap::new();
         for brief in &found.failures {
-            match may_tell(brief, State::Active, &self.scope) {
+            match may_tell(brief, State::Active, false, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
                 Ok(_) => groups.entry(brief.record.headline().trim()).or_default().push(brief),
             }
@@ -238,7 +266,11 @@ impl Choice<'_> {
         for mut times in groups.into_values() {
             times.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
             let group = Group::of(times, &found.successes);
-            if !group.is_telling() && self.ask.depth != Depth::Deep && !self.fits_task(&group) {
+            if !self.is_candidate(&group.times) {
+                continue;
+            }
+            let is_asked_for = self.ask.depth == Depth::Deep || self.fits_task(&group) && self.prompt.is_none();
+            if !group.is_telling() && !is_asked_for {
                 self.leave_out(group.last(), "it came in one session, and nothing is known to have followed");
                 continue;
             }
@@ -262,10 +294,16 @@ impl Choice<'_> {
         group.times.iter().any(|it| self.found.bonus.contains_key(&it.id))
     }
 
+    /// Whether an entry about `records` can be told: at a prompt, if it is about one of them, and they are new to its session.
+    fn is_candidate(&self, records: &[&Brief]) -> bool {
+        let is_about = || records.iter().any(|it| self.found.bonus.contains_key(&it.id));
+        self.prompt.is_none_or(|prompt| is_about() && prompt.is_new(records))
+    }
+
     fn add_experiments(&mut self, briefs: &Briefs<'_>) -> Result<(), Error> {
         let found = self.found;
-        for brief in &found.experiments {
-            if let Err(why) = may_tell(brief, State::Active, &self.scope) {
+        for brief in found.experiments.iter().filter(|it| self.is_candidate(&[it])).collect::<Vec<_>>() {
+            if let Err(why) = may_tell(brief, State::Active, false, &self.scope) {
                 self.leave_out(brief, why.says());
             } else if !briefs.is_open(brief.id)? {
                 self.leave_out(brief, "it has ended");
@@ -308,8 +346,11 @@ impl Choice<'_> {
                 *is_in = room.take(entry, if whole { 1.0 } else { shares(entry.section) });
             }
         }
-        let (kept, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|it| it.1);
+        let (mut kept, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|it| it.1);
         self.left_out.extend(others.iter().map(|(entry, _)| crowded_out(entry, "it has no room in the budget")));
+        if self.prompt.is_some() {
+            kept.truncate(prompt::MOST);
+        }
         Pack { entries: kept.into_iter().map(|it| it.0).collect(), left_out: self.left_out, ..Pack::default() }
     }
 }
@@ -322,9 +363,12 @@ fn confidence(brief: &Brief) -> f64 {
     }
 }
 
-/// What the verdicts on the rule `brief` come to.
-fn standing_of(view: &View<'_>, brief: &Brief, newest: Timestamp) -> Result<Standing, Error> {
-    let judged = judged(view, brief.id)?;
+/// What the verdicts on a rule come to, in a session of `project`.
+fn standing_of(view: &View<'_>, same: &Same<'_>, project: Option<&str>, newest: Timestamp) -> Result<Standing, Error> {
+    let brief = same.told;
+    let projects = [project, brief.provenance.project.as_deref()];
+    let judged =
+        judged_together(view, &same.ids(projects), (domain(&brief.record), brief.record.headline()), projects)?;
     Ok(standing(&Rule {
         stated: confidence(brief),
         created_at: brief.created_at,

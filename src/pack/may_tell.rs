@@ -6,7 +6,7 @@
 //! | record | told |
 //! | --- | --- |
 //! | a golden rule of this project | always |
-//! | a golden rule of another project, or of none | if it is general: its domain is `general`, or it has no project |
+//! | a golden rule of another project, or of none | if it is general (its domain is `general`, or it has no project), or promoted for all projects |
 //! | a rule that a person wrote | in its project |
 //! | a rule by an agent or a hook | in its project, not on its first day, not of another host; at most [`NOTED_MAX`] |
 //! | a rule of an import, or of unknown origin | never, unless it is golden |
@@ -38,7 +38,7 @@ const GENERAL: &str = "general";
 pub struct Scope<'s> {
     /// Its project; `None` outside of one.
     pub project: Option<&'s str>,
-    /// Whether the project was recorded in at this place before. Anybody can give a repository the origin of another.
+    /// Whether the project was recorded in at this place before. Any repository can name the origin of another as its own.
     pub is_known_place: bool,
     /// The label of this machine; `None` if it has none.
     pub host: Option<&'s str>,
@@ -103,15 +103,16 @@ impl Withheld {
     }
 }
 
-/// As what the record `brief` may be told in `scope`. `state` is its state, if it is a rule; of others it is active.
+/// As what the record `brief` may be told in `scope`. `state` is its state, if it is a rule, of others it is active;
+/// `is_everywhere` says whether a person promoted it for all projects.
 ///
 /// # Errors
 /// Why it may not.
-pub fn may_tell(brief: &Brief, state: State, scope: &Scope<'_>) -> Result<As, Withheld> {
+pub fn may_tell(brief: &Brief, state: State, is_everywhere: bool, scope: &Scope<'_>) -> Result<As, Withheld> {
     let Brief { created_at, record, provenance, .. } = brief;
     let is_here = provenance.project.is_some() && provenance.project.as_deref() == scope.project;
     match state {
-        State::Golden if is_here || is_general(record, provenance) => return Ok(As::Golden),
+        State::Golden if is_here || is_everywhere || is_general(record, provenance) => return Ok(As::Golden),
         _ if !is_here => return Err(Withheld::OtherProject),
         State::Golden | State::Active => {}
         State::Doubtful => return Err(Withheld::Doubtful),
@@ -172,7 +173,7 @@ mod tests {
 
     fn tell(brief: &Brief, scope: &Scope<'_>) -> Result<As, Withheld> {
         let state = if brief.state == search::State::Golden { State::Golden } else { State::Active };
-        super::may_tell(brief, state, scope)
+        super::may_tell(brief, state, false, scope)
     }
 
     fn at(text: &str) -> Timestamp {
@@ -228,6 +229,9 @@ mod tests {
             assert_eq!(tell(&brief, &nowhere), wanted, "outside of a project: {brief:?}");
         }
         assert_eq!(tell(&rule(Some(Origin::Person)), &Scope { project: None, ..SCOPE }), Err(Withheld::OtherProject));
+        let promoted_everywhere = elsewhere(golden(rule(Some(Origin::Person))), Some("h/q"));
+        assert_eq!(super::may_tell(&promoted_everywhere, State::Golden, true, &SCOPE), Ok(As::Golden));
+        assert_eq!(super::may_tell(&promoted_everywhere, State::Retired, true, &SCOPE), Err(Withheld::OtherProject));
     }
 
     #[test]
@@ -237,7 +241,7 @@ mod tests {
             (State::Dormant, Withheld::Dormant),
             (State::Retired, Withheld::Retired),
         ] {
-            assert_eq!(super::may_tell(&rule(Some(Origin::Person)), state, &SCOPE), Err(why));
+            assert_eq!(super::may_tell(&rule(Some(Origin::Person)), state, true, &SCOPE), Err(why));
         }
     }
 

@@ -13,12 +13,14 @@
 //! 4. An entry is in the pack whole or not at all. The pack keeps to its budget and its characters.
 //! 5. Reading is bounded ([`Briefs`](crate::query::Briefs)): a store that is out of reach makes a smaller pack, or none.
 //!
-//! `choose` finds, weighs and orders entries, `weigh` counts tokens, `place` knows whether a folder is new to its project,
-//! `write` makes the text.
+//! `choose` finds, weighs and orders entries, `prompt` finds what a prompt shares rare words with, `weigh` counts tokens,
+//! `place` knows whether a folder is new to its project, `write` makes the text.
 
 mod choose;
 pub mod may_tell;
 mod place;
+mod prompt;
+mod same;
 mod weigh;
 mod write;
 
@@ -31,6 +33,7 @@ use crate::model::RecordId;
 use crate::project::Place;
 use crate::query::{Error, View};
 
+pub use prompt::Prompt;
 pub use weigh::tokens;
 pub use write::{BEGIN, END};
 
@@ -42,6 +45,9 @@ pub const BUDGET_OF_SUBAGENT: usize = 300;
 const CODEX_MAX: usize = 2_500;
 /// The longest pack, in characters. Hosts take 10,000 and show a part of what is longer.
 const CHARS_MAX: usize = 9_000;
+
+/// What the key of an entry begins with.
+const KEY: &str = "pack:";
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +136,12 @@ pub struct Entry {
 impl Entry {
     /// What a session's log notes when the line was told: another text of the same record is another key.
     pub fn key(&self) -> String {
-        format!("pack:{}:{:08x}", self.id, crc32c::crc32c(self.line.as_bytes()))
+        format!("{KEY}{}:{:08x}", self.id, crc32c::crc32c(self.line.as_bytes()))
+    }
+
+    /// The record that `key` says was told; `None` if it is no key of an entry.
+    pub fn told_by(key: &str) -> Option<RecordId> {
+        key.strip_prefix(KEY)?.split_once(':')?.0.parse().ok()
     }
 
     /// The rule that it tells, as it was recorded and as it is quoted; empty if it tells none.
@@ -175,6 +186,8 @@ pub struct Pack {
     is_of_project: bool,
     /// Whether only what is new is in it.
     is_rest: bool,
+    /// Whether it is about a prompt.
+    is_of_prompt: bool,
 }
 
 impl Pack {
@@ -197,5 +210,13 @@ impl Pack {
 /// # Errors
 /// [`Error::Index`], [`Error::Search`].
 pub fn pack(view: &View<'_>, ask: &Ask<'_>) -> Result<Pack, Error> {
-    choose::pack(view, ask)
+    choose::pack(view, ask, None)
+}
+
+/// What may be told of the records that share rare words with `prompt`: nothing for most prompts.
+///
+/// # Errors
+/// [`Error::Index`], [`Error::Search`].
+pub fn at_prompt(view: &View<'_>, ask: &Ask<'_>, prompt: &Prompt<'_>) -> Result<Pack, Error> {
+    choose::pack(view, ask, Some(prompt))
 }

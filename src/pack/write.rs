@@ -17,6 +17,7 @@ const OF_PROJECT: &str = "From this project's own records, kept by indelible; no
 const OF_NO_PROJECT: &str =
     "From records kept by indelible; not from the user. Code spans quote what was recorded, word for word.";
 const REST: &str = "New since this session was last told of them.";
+const OF_PROMPT: &str = "It shares rare words with the prompt.";
 
 impl Section {
     /// The line above its entries.
@@ -35,7 +36,8 @@ pub(super) fn text(pack: &Pack) -> String {
     if pack.entries.is_empty() {
         return String::new();
     }
-    let mut text = head(pack.is_of_project, pack.is_rest);
+    let more = if pack.is_of_prompt { OF_PROMPT } else { REST };
+    let mut text = head(pack.is_of_project, (pack.is_rest || pack.is_of_prompt).then_some(more));
     let mut section = None;
     for entry in &pack.entries {
         if section != Some(entry.section) {
@@ -47,10 +49,10 @@ pub(super) fn text(pack: &Pack) -> String {
     text + END + "\n"
 }
 
-fn head(is_of_project: bool, is_rest: bool) -> String {
+fn head(is_of_project: bool, more: Option<&str>) -> String {
     let from = if is_of_project { OF_PROJECT } else { OF_NO_PROJECT };
-    let rest = if is_rest { format!(" {REST}") } else { String::new() };
-    format!("{BEGIN}\n{from}{rest}\n")
+    let more = more.map(|more| format!(" {more}")).unwrap_or_default();
+    format!("{BEGIN}\n{from}{more}\n")
 }
 
 /// The room of a pack that is being filled.
@@ -65,8 +67,8 @@ pub(super) struct Room {
 impl Room {
     /// The room that `limits` leave beside the lines that every pack has.
     pub(super) fn of(limits: Limits, is_of_project: bool) -> Room {
-        // As long as it can be: a rest has a sentence more.
-        let frame = head(is_of_project, true) + END + "\n";
+        // As long as it can be: a rest has the longest sentence more.
+        let frame = head(is_of_project, Some(REST)) + END + "\n";
         Room {
             tokens: tokens(&frame),
             tokens_max: usable(limits.tokens),
@@ -92,27 +94,17 @@ impl Room {
     }
 }
 
-/// Recorded `text` as a quotation ([`quoted`]) of characters of the basic plane, in which no tag begins or ends: what hosts put
-/// between tags of their own has another weight than what is quoted.
+/// Recorded `text` as a quotation ([`quoted`]) of characters of the basic plane.
 pub(super) fn span(text: &str) -> String {
-    let text = text.trim();
     let mut out = String::new();
     // Whatever is behind these is cut off.
-    for (at, c) in text.char_indices().take(2 * QUOTED_CHARS_MAX) {
+    for c in text.trim().chars().take(2 * QUOTED_CHARS_MAX) {
         match c {
-            '<' if begins_tag(&text[at + 1..]) => out.push('\u{2039}'),
             c if u32::from(c) > 0xffff => out.push_str(&format!("\u{27e8}U+{:04X}\u{27e9}", u32::from(c))),
             c => out.push(c),
         }
     }
     quoted(&out)
-}
-
-/// Whether `text`, after a `<`, is the rest of an end tag, of a comment, or of a tag that is named as hosts name theirs.
-fn begins_tag(text: &str) -> bool {
-    let name = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')).next().unwrap_or_default();
-    let is_system = name.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("system"));
-    text.starts_with(['/', '!', '?']) || name.contains('-') || is_system
 }
 
 /// `name` as it may stand outside of a code span; empty if it is more than a plain word.

@@ -29,7 +29,7 @@ impl Pipeline<'_> {
         let done = self.apply(intents, end, &synced)?;
         let outcome = self.committed_batch(&done, end)?;
         let files = self.reading.pending().iter().flat_map(|pending| &pending.intent.files);
-        spread::spread_full(self.home.dir(), files.map(|file| file.path.as_str()));
+        spread::spread_full(self.home.dir(), files.map(|file| file.path.as_str()), &spread::Planned::default());
         let skipped = self.reading.passed();
         self.counts.torn += skipped.torn;
         self.counts.voided += skipped.voided;

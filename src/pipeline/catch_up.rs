@@ -158,14 +158,9 @@ impl Pipeline<'_> {
         batch.intents = intents;
         batch.rows_to = end.and_then(|end| self.lag.mark(self.journal_id, end.position));
         let inserted = self.rows.apply(&mut batch, synced);
-        if let Some(search) = &mut self.search {
-            search.changed();
-        }
-        if let Some(known) = &mut self.known {
-            known.changed();
-        }
         self.counts.rows_inserted += batch.done.rows_inserted;
         self.counts.parked += batch.done.parked;
+        self.search_is_behind();
         inserted?;
         if let Some(end) = end {
             self.lag.moved(end);

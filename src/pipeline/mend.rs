@@ -143,6 +143,14 @@ impl Pipeline<'_> {
         Ok(self.commits.removed_by(paths)?)
     }
 
+    /// Those of `paths` that are not of this home alone ([`ReadCommits::changed_elsewhere`]).
+    ///
+    /// # Errors
+    /// [`Error::History`].
+    pub fn changed_elsewhere(&self, paths: &BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
+        Ok(self.commits.changed_elsewhere(paths, self.home.id())?)
+    }
+
     /// Appends `ops` to the journal, from where they go the usual way.
     ///
     /// # Errors

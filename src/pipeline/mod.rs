@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod edits;
 mod hidden;
 mod lag;
 mod log;
@@ -47,8 +48,12 @@ mod simulated;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
+
 pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
+pub use edits::Judged;
+pub(crate) use edits::{QUIET, nanoseconds};
 pub use reached::{Reached, Waiting, reached, waiting};
 pub use schedule::{Backlog, Schedule};
 
@@ -62,13 +67,12 @@ use crate::state::State;
 use crate::target::commits::Commits;
 use crate::target::files::Applier;
 use crate::target::history::HistoryOptions;
-use crate::target::known::Known;
 use crate::target::rows::Rows;
-use crate::target::search::Search;
 use crate::target::{Log, Mark};
 
 use lag::Lag;
 use log::Reading;
+use search::{Followers, Hide};
 
 /// How batches are made.
 #[derive(Clone, Debug)]
@@ -174,10 +178,10 @@ pub struct Pipeline<'h> {
     files: Applier<'h>,
     rows: Box<dyn Rows + 'h>,
     commits: Box<dyn Commits + 'h>,
-    /// Follows the rows; `None` in a simulation.
-    search: Option<Search<'h>>,
-    /// As `search`.
-    known: Option<Known<'h>>,
+    /// What follows the rows; `None` in a simulation, and while it is lent to a thread.
+    followers: Option<Followers<'h>>,
+    /// The way to the thread that it is lent to.
+    lent: Option<Sender<Hide>>,
     /// The journal is committed up to here.
     at: Mark,
     /// The history's watermark, as stored.

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::lag::Lag;
 use super::log::Reading;
+use super::search::Followers;
 use super::{Counts, Error, Options, Pipeline, VoidReason};
 use crate::exclusive::Exclusive;
 use crate::journal::{self, Appender, Journal, Reader, Records};
@@ -19,9 +20,7 @@ use crate::quarantine::Quarantine;
 use crate::state::{Left, Noted, State};
 use crate::target::commits::{Commits, GitCommits};
 use crate::target::files::Applier;
-use crate::target::known::Known;
 use crate::target::rows::{IndexRows, Rows};
-use crate::target::search::Search;
 use crate::target::{Log, Mark, Watermark};
 
 impl<'h> Pipeline<'h> {
@@ -37,8 +36,7 @@ impl<'h> Pipeline<'h> {
             Ok(Box::new(GitCommits::open(home, journal, history)?))
         };
         let mut pipeline = Pipeline::open_with(exclusive, options, rows, commits)?;
-        pipeline.search = Some(Search::new(exclusive));
-        pipeline.known = Some(Known::new(exclusive));
+        pipeline.followers = Some(Followers::new(exclusive));
         Ok(pipeline)
     }
 
@@ -69,8 +67,8 @@ impl<'h> Pipeline<'h> {
             quarantine: Quarantine::new(home)?,
             rows,
             commits,
-            search: None,
-            known: None,
+            followers: None,
+            lent: None,
             journal_id,
             state: known.unwrap_or_else(|| State::of_new(journal_id)),
             at,

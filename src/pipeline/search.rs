@@ -2,10 +2,19 @@
 //!
 //! They are not required: no failure of them is an error here. What they do and leave is in `target::search` and
 //! `target::known`. Known failures come first: there is less to do, and search trims the feed that both follow.
+//!
+//! A process that commits and ends has no later time. It lends both to a thread, which follows the rows while the commits are
+//! made ([`Pipeline::following_meanwhile`]). Each is in one place at a time, so each still has one writer. What is hidden
+//! meanwhile is asked of the thread, and the batch waits for it: a restoration may come next.
 
-use std::time::Instant;
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Pipeline;
+use crate::exclusive::Exclusive;
 use crate::model::RecordId;
 use crate::model::path::state_file;
 use crate::model::text::chain;
@@ -16,54 +25,131 @@ use crate::target::history::{CommitId, Standing};
 use crate::target::known::Known;
 use crate::target::search::{Bound, Following, Search};
 
-impl Pipeline<'_> {
+/// How long a thread that has everything waits before it looks for more rows.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A record that has to be taken out, asked of the thread that has the followers.
+#[derive(Debug)]
+pub(super) struct Hide {
+    id: RecordId,
+    /// Whether its row says that it is hidden. Search follows nothing else.
+    by_row: bool,
+    done: Sender<()>,
+}
+
+/// What follows the rows.
+#[derive(Debug)]
+pub(super) struct Followers<'h> {
+    search: Search<'h>,
+    known: Known<'h>,
+}
+
+impl<'h> Followers<'h> {
+    pub(super) fn new(exclusive: &'h Exclusive<'h>) -> Followers<'h> {
+        Followers { search: Search::new(exclusive), known: Known::new(exclusive) }
+    }
+
+    /// Brings both up to date, as far as `bound` lets it.
+    fn follow(&mut self, bound: Bound, progress: &mut dyn Progress) -> Following {
+        let _ = self.known.follow(bound);
+        self.search.keep_feed_from(self.known.needs());
+        self.search.follow(bound, progress)
+    }
+
+    /// Rows may have changed.
+    fn changed(&mut self) {
+        self.search.changed();
+        self.known.changed();
+    }
+
+    /// Takes a hidden record out.
+    fn take_out(&mut self, id: RecordId, by_row: bool) {
+        self.known.take_out(&[id]);
+        if by_row {
+            self.search.take_out(&[id]);
+        }
+    }
+
+    /// Follows the rows, slice by slice, and does what is asked, until the sender of `asked` is gone.
+    fn follow_until_gone(&mut self, asked: &Receiver<Hide>) {
+        loop {
+            let pause = match self.follow(Bound::Slice, &mut ()) {
+                Following::Behind => Duration::ZERO,
+                Following::UpToDate | Following::Failed => LOOK_PAUSE,
+            };
+            match asked.recv_timeout(pause) {
+                Ok(Hide { id, by_row, done }) => {
+                    self.take_out(id, by_row);
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => self.changed(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+impl<'h> Pipeline<'h> {
+    /// Does `work`, and brings known failures and search up to date meanwhile, in a thread. What the thread has not done when
+    /// `work` ends is left to [`Pipeline::follow_search`].
+    pub fn following_meanwhile<T>(&mut self, work: impl FnOnce(&mut Pipeline<'h>) -> T) -> T {
+        let Some(mut followers) = self.followers.take() else { return work(self) };
+        let before = followers.search.failures();
+        let done = thread::scope(|scope| {
+            let (lent, asked) = bounded(0);
+            let follow = move || {
+                followers.follow_until_gone(&asked);
+                followers
+            };
+            let thread = thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, follow);
+            self.lent = Some(lent);
+            let done = panic::catch_unwind(AssertUnwindSafe(|| work(self)));
+            // The thread ends once this is gone, and the scope once the thread has ended.
+            self.lent = None;
+            self.followers = thread.ok().and_then(|thread| thread.join().ok());
+            done.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+        });
+        let exclusive = self.exclusive;
+        let followers = self.followers.get_or_insert_with(|| Followers::new(exclusive));
+        followers.changed();
+        self.counts.search_failures += followers.search.failures().saturating_sub(before);
+        done
+    }
+
     /// When search or known failures have to be brought up to date, or tried again; `None` if they are up to date until a new
     /// event.
     pub fn search_due(&self) -> Option<Instant> {
-        let (search, known) = (self.search.as_ref().and_then(Search::due), self.known.as_ref().and_then(Known::due));
-        search.into_iter().chain(known).min()
+        let followers = self.followers.as_ref()?;
+        followers.search.due().into_iter().chain(followers.known.due()).min()
     }
 
     /// Brings known failures and search up to date, as far as `bound` lets it.
     pub fn follow_search(&mut self, bound: Bound, progress: &mut dyn Progress) -> Following {
-        let needs = self.known.as_mut().and_then(|known| {
-            let _ = known.follow(bound);
-            known.needs()
-        });
-        if let Some(search) = &mut self.search {
-            search.keep_feed_from(needs);
-        }
-        let Some(search) = &mut self.search else { return Following::UpToDate };
-        let before = search.failures();
-        let following = search.follow(bound, progress);
-        self.counts.search_failures += search.failures() - before;
+        let Some(followers) = &mut self.followers else { return Following::UpToDate };
+        let before = followers.search.failures();
+        let following = followers.follow(bound, progress);
+        self.counts.search_failures += followers.search.failures() - before;
         following
     }
 
     /// Reads all of the search database, and throws it away if something is wrong with it. Returns what was. The file of known
     /// failures is thrown away in any case: it is small.
     pub fn check_search(&mut self) -> Option<String> {
-        if let Some(known) = &mut self.known {
-            known.forget_all();
-        }
-        self.search.as_mut().and_then(Search::check)
+        let followers = self.followers.as_mut()?;
+        followers.known.forget_all();
+        followers.search.check()
     }
 
     /// Why search cannot be brought up to date, if it cannot.
     pub fn search_error(&self) -> Option<&str> {
-        self.search.as_ref().and_then(Search::error)
+        self.followers.as_ref().and_then(|it| it.search.error())
     }
 
     /// The last step with search of a process that ends.
     pub fn end_search(&mut self) {
-        if let Some(known) = &mut self.known {
+        if let Some(Followers { search, known }) = &mut self.followers {
             known.end();
-            let needs = known.needs();
-            if let Some(search) = &mut self.search {
-                search.keep_feed_from(needs);
-            }
-        }
-        if let Some(search) = &mut self.search {
+            search.keep_feed_from(known.needs());
             search.end();
         }
         // What was trimmed from the feed is in the index's log, which a reader beside no other process reads whole.
@@ -74,38 +160,39 @@ impl Pipeline<'_> {
 
     /// Rows may have changed.
     pub(super) fn search_is_behind(&mut self) {
-        if let Some(search) = &mut self.search {
-            search.changed();
-        }
-        if let Some(known) = &mut self.known {
-            known.changed();
+        if let Some(followers) = &mut self.followers {
+            followers.changed();
         }
     }
 
     /// A commit was made: search notes it, so that readers find it.
     pub(super) fn note_for_search(&mut self, commit: CommitId, stands: Standing) {
         let Standing { parent, tree, at } = stands;
-        if let Some(search) = &mut self.search {
-            search.committed(CommitNote { id: commit.bytes(), parent, tree, at: at.as_second() });
+        if let Some(followers) = &mut self.followers {
+            followers.search.committed(CommitNote { id: commit.bytes(), parent, tree, at: at.as_second() });
         }
     }
 
     /// Takes the record `id` out of search and of known failures if it is hidden, before its batch is reported as done.
     pub(super) fn take_out_of_search(&mut self, id: RecordId) {
         // A retraction that came too late hides nothing. If the index cannot be used, the feed tells later.
-        let is_hidden =
-            self.rows.is_open() && self.rows.find(id).is_ok_and(|it| it.is_none_or(|it| it.row_id.is_none()));
+        let by_row = self.rows.is_open() && self.rows.find(id).is_ok_and(|it| it.is_none_or(|it| it.row_id.is_none()));
         // A hook that reads the known failures looks neither at the journal nor at the index.
         let in_history = self.commits.read(&state_file(id)).ok().flatten();
         let is_retracted =
             in_history.and_then(|bytes| StateFile::parse(id, &bytes)).is_some_and(|it| it.state.is_hidden());
-        if let Some(known) = self.known.as_mut().filter(|_| is_hidden || is_retracted) {
-            known.take_out(&[id]);
+        if !by_row && !is_retracted {
+            return;
         }
-        if let Some(search) = self.search.as_mut().filter(|_| is_hidden) {
-            let before = search.failures();
-            search.take_out(&[id]);
-            self.counts.search_failures += search.failures() - before;
+        if let Some(followers) = &mut self.followers {
+            let before = followers.search.failures();
+            followers.take_out(id, by_row);
+            self.counts.search_failures += followers.search.failures() - before;
+        } else if let Some(lent) = &self.lent {
+            let (done, is_done) = bounded(1);
+            if lent.send(Hide { id, by_row, done }).is_ok() {
+                let _ = is_done.recv();
+            }
         }
     }
 }

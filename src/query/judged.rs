@@ -1,14 +1,18 @@
 //! What became of rules: their verdicts, how sure they are by now, and their state.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
 use crate::model::{Field, Kind, Record, RecordId};
-use crate::rules::{Given, Rule, Standing, standing, tally};
+use crate::rules::{Given, Rule, Standing, Tally, standing, tally};
 use crate::target::index::{Judged, RuleRow};
 
 use super::{Error, Recorded, Seen, View};
+
+/// The most rules that are the same one whose verdicts are read, beside those that the caller has.
+const SAME_MAX: u32 = 32;
 
 /// A rule and what became of it.
 #[derive(Clone, Debug)]
@@ -50,24 +54,53 @@ pub fn rule(view: &View<'_>, id: RecordId) -> Result<Option<Ruled>, Error> {
 /// [`Error::Index`].
 pub fn judged(view: &View<'_>, id: RecordId) -> Result<Judged, Error> {
     let mut judged = view.index.as_ref().map_or_else(|| Ok(Judged::default()), |index| index.judged(id))?;
-    for (given, of) in pending(view)? {
-        judged.given.retain(|it| it.id != given.id());
-        if let Pending::Given(given) = given
-            && of == Some(id)
-        {
-            judged.given.push(*given);
-        }
-    }
-    judged.given.sort_by_key(|it| (it.at, it.id));
+    Waiting::of(view)?.put(id, &mut judged);
     Ok(judged)
 }
 
-/// Whether a person promoted the rule `id` here. Another program's mark in its row says nothing about that.
+/// The verdicts on all of the rules `ids`, which are the same one, and on those of `projects` that are the same as `rule` in
+/// `domain`: what became of one of them became of all. What was retracted has no part in it.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn judged_together(
+    view: &View<'_>,
+    ids: &[RecordId],
+    (domain, rule): (&str, &str),
+    projects: [Option<&str>; 2],
+) -> Result<Judged, Error> {
+    let others = view.index.as_ref().map(|index| index.same_rules(domain, rule, projects, SAME_MAX)).transpose()?;
+    let mut all: BTreeSet<RecordId> = ids.iter().copied().collect();
+    for id in others.unwrap_or_default() {
+        // What is pending is in `ids`, as it is after the journal's operations.
+        if !view.pending.changes(id) {
+            all.insert(id);
+        }
+    }
+    let mut together = Judged::default();
+    for id in all {
+        let Judged { mut given, validated_elsewhere, violated_elsewhere, .. } = judged(view, id)?;
+        together.given.append(&mut given);
+        together.validated_elsewhere += validated_elsewhere;
+        together.violated_elsewhere += violated_elsewhere;
+    }
+    Ok(together)
+}
+
+/// What the verdicts on the rule `id` come to here. Another program's mark in its row says nothing about that.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn tallied(view: &View<'_>, id: RecordId) -> Result<Tally, Error> {
+    Ok(tally(&judged(view, id)?.given))
+}
+
+/// Whether a person promoted the rule `id` here.
 ///
 /// # Errors
 /// [`Error::Index`].
 pub fn is_promoted(view: &View<'_>, id: RecordId) -> Result<bool, Error> {
-    Ok(tally(&judged(view, id)?.given).promoted == Some(true))
+    Ok(tallied(view, id)?.promoted == Some(true))
 }
 
 /// Every rule that has a row, with what became of it, oldest first. Rules that are hidden by a pending operation are left out,
@@ -76,24 +109,8 @@ pub fn is_promoted(view: &View<'_>, id: RecordId) -> Result<bool, Error> {
 /// # Errors
 /// [`Error::Index`].
 pub fn rules(view: &View<'_>) -> Result<Vec<RuleRow>, Error> {
-    let Some(index) = &view.index else { return Ok(Vec::new()) };
     let mut rules = Vec::new();
-    index.for_each_rule(None, |row| {
-        rules.push(row);
-        ControlFlow::Continue(())
-    })?;
-    let pending = pending(view)?;
-    for rule in &mut rules {
-        for (given, of) in &pending {
-            rule.judged.given.retain(|it| it.id != given.id());
-            if let Pending::Given(given) = given
-                && *of == Some(rule.id)
-            {
-                rule.judged.given.push((**given).clone());
-            }
-        }
-        rule.judged.given.sort_by_key(|it| (it.at, it.id));
-    }
+    for_each_rule(view, &Waiting::of(view)?, |row| rules.push(row))?;
     let mut visible = Vec::with_capacity(rules.len());
     for rule in rules {
         if !view.pending.changes(rule.id) || view.get(rule.id, None)?.visible().is_some() {
@@ -101,6 +118,36 @@ pub fn rules(view: &View<'_>) -> Result<Vec<RuleRow>, Error> {
         }
     }
     Ok(visible)
+}
+
+/// Calls `take` for every rule that has a row, with its verdicts, oldest first.
+fn for_each_rule(view: &View<'_>, waiting: &Waiting, mut take: impl FnMut(RuleRow)) -> Result<(), Error> {
+    let Some(index) = &view.index else { return Ok(()) };
+    index.for_each_rule(None, |mut row| {
+        waiting.put(row.id, &mut row.judged);
+        take(row);
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Calls `take` for every rule, also those that have no row yet, with how sure it is by now. One that is hidden by a pending
+/// operation may be among them.
+///
+/// # Errors
+/// [`Error::Index`].
+pub(super) fn for_each_standing(view: &View<'_>, mut take: impl FnMut(RecordId, &Standing)) -> Result<(), Error> {
+    let newest = newest(view)?.unwrap_or_default();
+    let waiting = Waiting::of(view)?;
+    for_each_rule(view, &waiting, |row| take(row.id, &row.standing(newest)))?;
+    for id in view.pending.ids().filter(|id| view.pending.kind_of(*id) == Some(Kind::Heuristic)) {
+        if let Some(recorded) = view.get(id, view.pending.path_of(id))?.visible() {
+            let mut judged = view.index.as_ref().map_or_else(|| Ok(Judged::default()), |index| index.judged(id))?;
+            waiting.put(id, &mut judged);
+            take(id, &Ruled { recorded, judged }.standing(newest));
+        }
+    }
+    Ok(())
 }
 
 /// When the newest record was recorded; `None` if there is none.
@@ -119,42 +166,41 @@ pub fn newest(view: &View<'_>) -> Result<Option<Timestamp>, Error> {
     Ok(newest.max(pending))
 }
 
-/// A verdict of which something is pending.
-enum Pending {
-    /// It is there.
-    Given(Box<Given>),
-    /// It was retracted or erased, or is not known.
-    Gone(RecordId),
+/// The verdicts of which something is pending.
+#[derive(Default)]
+struct Waiting {
+    /// All of them: what the index says of these is out of date.
+    changed: HashSet<RecordId>,
+    /// Those that are there, by the record that they are about.
+    given: HashMap<RecordId, Vec<Given>>,
 }
 
-impl Pending {
-    fn id(&self) -> RecordId {
-        match self {
-            Pending::Given(given) => given.id,
-            Pending::Gone(id) => *id,
-        }
-    }
-}
-
-/// The verdicts of which something is pending, each with the record that it is about.
-fn pending(view: &View<'_>) -> Result<Vec<(Pending, Option<RecordId>)>, Error> {
-    let mut found = Vec::new();
-    for id in view.pending.ids() {
-        // Of an operation without its record, the kind is not known here; most records are no verdicts.
-        if view.pending.kind_of(id).is_some_and(|kind| kind != Kind::Verdict) {
-            continue;
-        }
-        match view.get(id, view.pending.path_of(id))? {
-            Seen::Visible(recorded) => {
-                if let Record::Verdict(verdict) = recorded.record() {
-                    let of = verdict.of;
-                    found.push((Pending::Given(Box::new(given_of(&recorded))), Some(of)));
-                }
+impl Waiting {
+    fn of(view: &View<'_>) -> Result<Waiting, Error> {
+        let mut waiting = Waiting::default();
+        for id in view.pending.ids() {
+            // Of an operation without its record, the kind is not known here; most records are no verdicts.
+            if view.pending.kind_of(id).is_some_and(|kind| kind != Kind::Verdict) {
+                continue;
             }
-            Seen::Hidden(_) | Seen::Unknown => found.push((Pending::Gone(id), None)),
+            waiting.changed.insert(id);
+            if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))?
+                && let Record::Verdict(verdict) = recorded.record()
+            {
+                waiting.given.entry(verdict.of).or_default().push(given_of(&recorded));
+            }
         }
+        Ok(waiting)
     }
-    Ok(found)
+
+    /// Puts what is pending of the verdicts on `id` into `judged`.
+    fn put(&self, id: RecordId, judged: &mut Judged) {
+        if !self.changed.is_empty() {
+            judged.given.retain(|it| !self.changed.contains(&it.id));
+            judged.given.extend(self.given.get(&id).into_iter().flatten().cloned());
+        }
+        judged.given.sort_by_key(|it| (it.at, it.id));
+    }
 }
 
 /// `recorded`, which is a verdict, as it is counted.

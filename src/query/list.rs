@@ -1,5 +1,6 @@
 //! `list`: the records that a filter accepts, in an order.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use crate::search;
 use crate::search::{Filter, Order, State};
 use crate::target::index::Facts;
 
-use super::{Error, Recorded, Seen, View, files};
+use super::{Error, Recorded, Seen, States, View, files};
 
 /// How long files are read where there is no index.
 const FILES_FOR: Duration = Duration::from_millis(700);
@@ -141,12 +142,28 @@ impl Listing {
 pub struct Selection<'f> {
     /// What is left out.
     pub filter: &'f Filter,
+    /// The states that are asked for, where verdicts decide; `None` if the filter alone does.
+    pub states: Option<&'f States>,
     /// The order.
     pub sort: Sort,
     /// The most records; 0 is all of them.
     pub limit: usize,
     /// How many records are counted, at least; `None` is all of them.
     pub count_max: Option<u64>,
+}
+
+impl Selection<'_> {
+    /// Whether the record of `facts` is listed.
+    fn accepts(&self, facts: &Facts) -> bool {
+        accepts(self.filter, facts) && self.states.is_none_or(|states| states.accepts(facts.id, facts.is_golden))
+    }
+
+    /// The filter of what search.db lists, which knows the states that rows say; `None` if that is nothing.
+    fn of_search(&self) -> Option<Cow<'_, Filter>> {
+        let Some(states) = self.states else { return Some(Cow::Borrowed(self.filter)) };
+        let states = states.of_rows();
+        (!states.is_empty()).then(|| Cow::Owned(Filter { states, ..self.filter.clone() }))
+    }
 }
 
 /// Lists records.
@@ -163,7 +180,7 @@ fn list_in(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
     match (&view.index, database) {
         (Some(_), Some(search)) if search.is_complete() => {
             let mut beside = view.rows_beside(ROWS_MAX)?;
-            if !wanted.filter.states.is_empty() {
+            if wanted.states.is_some() || !wanted.filter.states.is_empty() {
                 beside.extend(view.states_beside()?);
             }
             if beside.len() <= ROWS_MAX {
@@ -184,35 +201,40 @@ fn list_search(
     beside: &[RecordId],
     wanted: Selection<'_>,
 ) -> Result<Listing, Error> {
-    let Selection { filter, sort, limit, count_max } = wanted;
-    let beside: HashSet<RecordId> = beside.iter().copied().chain(view.pending.ids()).collect();
-    let (mut count, is_more) = search::count(search, filter, count_max)?;
+    let Selection { sort, limit, count_max, states, .. } = wanted;
+    let judged = states.into_iter().flat_map(States::ids);
+    let beside: HashSet<RecordId> = beside.iter().copied().chain(view.pending.ids()).chain(judged).collect();
+    let filter = wanted.of_search();
+    let counted = filter.as_ref().map(|filter| search::count(search, filter, count_max)).transpose()?;
+    let (mut count, is_more) = counted.unwrap_or_default();
     let mut found: Vec<(Key, Entry)> = Vec::new();
     for id in &beside {
-        count = count.saturating_sub(u64::from(!is_more && search::is_listed(search, filter, *id)?));
+        let is_listed = filter.as_ref().filter(|_| !is_more).map(|filter| search::is_listed(search, filter, *id));
+        count = count.saturating_sub(u64::from(is_listed.transpose()? == Some(true)));
         if let Seen::Visible(recorded) = view.get(*id, view.pending.path_of(*id))? {
             let facts = facts_of(&recorded);
-            if accepts(filter, &facts) {
+            if wanted.accepts(&facts) {
                 count += u64::from(!is_more);
                 found.push((sort.key(&facts), Entry::Read(recorded)));
             }
         }
     }
-    let wanted = if limit == 0 { usize::MAX } else { limit };
-    for it in search::listed(search, filter, sort.order(), wanted.saturating_add(beside.len()))? {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let listed = |filter| search::listed(search, filter, sort.order(), limit.saturating_add(beside.len()));
+    for it in filter.as_deref().map(listed).transpose()?.unwrap_or_default() {
         if !beside.contains(&it.id) {
             found.push((sort.key_of(it.created_ms, it.severity, it.id), Entry::Listed(it)));
         }
     }
     found.sort_by(|(one, _), (other, _)| other.cmp(one));
-    found.truncate(wanted);
+    found.truncate(limit);
     let entries = found.into_iter().map(|(_, entry)| entry).collect();
     Ok(Listing { count, is_more, notes: Vec::new(), entries })
 }
 
 /// Lists what index and journal have, without search.db.
 fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> {
-    let Selection { filter, sort, limit, .. } = wanted;
+    let Selection { sort, limit, .. } = wanted;
     let mut top = Top::new(sort, limit);
     let (mut with_row, mut without_row) = (HashSet::new(), Vec::new());
     let mut rows = 0;
@@ -226,7 +248,7 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
             if view.pending.has(facts.id) {
                 with_row.insert(facts.id);
             }
-            if !view.pending.changes(facts.id) && accepts(filter, &facts) {
+            if !view.pending.changes(facts.id) && wanted.accepts(&facts) {
                 top.add(&facts);
             }
             ControlFlow::Continue(())
@@ -238,7 +260,7 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
     for id in pending.chain(without_row) {
         if let Seen::Visible(recorded) = view.get(id, None)? {
             let facts = facts_of(&recorded);
-            if accepts(filter, &facts) {
+            if wanted.accepts(&facts) {
                 top.add(&facts);
                 changed.insert(id, recorded);
             }
@@ -253,13 +275,13 @@ fn list_index(view: &View<'_>, wanted: Selection<'_>) -> Result<Listing, Error> 
 
 /// Lists what files and journal have.
 fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
-    let Selection { filter, sort, limit, .. } = wanted;
+    let Selection { sort, limit, .. } = wanted;
     let deadline = Instant::now() + FILES_FOR;
     let mut top = Top::new(sort, limit);
     let mut found: HashMap<RecordId, Box<Recorded>> = HashMap::new();
     let mut take = |recorded: Recorded| {
         let facts = facts_of(&recorded);
-        if accepts(filter, &facts) {
+        if wanted.accepts(&facts) {
             top.add(&facts);
             found.insert(recorded.id, Box::new(recorded));
         }

@@ -10,9 +10,10 @@
 //!
 //! [`View`] is a home at one moment. `pending` reads the journal, `files` the records' files where there is no index,
 //! `lookup` resolves what a person calls a record by, `names` says which names records have, `judged` what became of
-//! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `brief` reads what
-//! a pack needs, within bounds.
+//! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `beside` is what `search`
+//! has besides search.db. `brief` reads what a pack needs, within bounds.
 
+mod beside;
 mod brief;
 mod files;
 mod judged;
@@ -26,10 +27,11 @@ mod retracted;
 mod revision;
 mod search;
 mod show;
+mod states;
 mod view;
 
 pub use brief::{Brief, Briefs};
-pub use judged::{Ruled, is_promoted, judged, newest, rule, rules};
+pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules, tallied};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};
 pub use names::known;
@@ -39,6 +41,7 @@ pub use recorded::Recorded;
 pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};
 pub use show::{Details, Place, Shown, raw, show};
+pub use states::States;
 pub use view::View;
 
 use crate::fs;

@@ -21,7 +21,7 @@ use crate::model::{Field, Kind};
 use crate::search::{Filter, Query};
 use crate::signature::{Signature, signature};
 
-use super::search::{Ask as SearchAsk, search};
+use super::search::{Ask as SearchAsk, without_lines};
 use super::{Error, Recorded, Selection, Sort, View, list};
 
 /// The candidates that are compared with what is asked for.
@@ -108,7 +108,7 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
         return Ok(Recalled::default());
     }
     let ask = SearchAsk { query: &query, filter: &filter, limit: CANDIDATES_MAX, project: None, now };
-    let found = search(view, &ask)?;
+    let found = without_lines(view, &ask)?;
     let at_least = found.hits.len() >= CANDIDATES_MAX || !found.looked.complete;
     let recorded = found.hits.into_iter().map(|hit| hit.recorded);
     let mut times: Vec<_> = recorded.filter_map(|it| wanted.same(&it).map(|same| (same, it))).collect();
@@ -130,9 +130,11 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
 fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error> {
     let Some(session) = &failure.provenance().session else { return Ok(Vec::new()) };
     let filter = Filter { sessions: vec![session.clone()], since: Some(failure.created_at), ..Filter::default() };
-    let mut later =
-        list(view, Selection { filter: &filter, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) })?
-            .records(view)?;
+    let mut later = list(
+        view,
+        Selection { filter: &filter, states: None, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) },
+    )?
+    .records(view)?;
     let is_later = |it: &Recorded| {
         (it.created_at, it.id) > (failure.created_at, failure.id) && it.provenance().session.as_ref() == Some(session)
     };

@@ -1,27 +1,20 @@
 //! `search`: words to records, in all that a home has.
 //!
-//! What search.db has and what it does not have yet are two sources of one search. The second one is made in memory: rows
-//! above search.db's watermark, and what the journal has and the index lacks. Where search.db cannot be used, the second
-//! source holds the newest records, as many as fit into the time, and the answer says so.
+//! What search.db has and what it does not have yet ([`super::beside`]) are two sources of one search. Where search.db cannot
+//! be used, the second source has what was sifted out of the newest rows, as many as fit into the time, and the answer says so.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::model::text::{counted, number};
-use crate::model::{Kind, RecordId, Revision};
-use crate::search::{self, BestLine, Doc, Filter, Parts, Query, State, Writer, best_line};
+use crate::model::{RecordId, Revision};
+use crate::search::{self, BestLine, Filter, Parts, Query, best_line};
 
-use super::{Error, Recorded, Seen, View, files};
+use super::beside::Beside;
+use super::{Error, Recorded, View};
 
-/// How long records are read where there is no search.db.
-const RECORDS_FOR: Duration = Duration::from_millis(1_200);
-/// The same where there is no index either.
-const FILES_FOR: Duration = Duration::from_millis(600);
 /// The most rows above search.db's watermark that are read.
 pub(super) const ROWS_MAX: usize = 10_000;
 /// So many rows are read however long it takes: that is not noticed, but where the machine is overloaded.
@@ -108,10 +101,18 @@ pub struct Found {
 /// # Errors
 /// [`Error::Index`], [`Error::Search`].
 pub fn search(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
-    view.even_without_search(|| search_in(view, ask))
+    view.even_without_search(|| search_in(view, ask, true))
 }
 
-fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+/// As [`search`], but the lines of the hits are empty: to find them costs as much as to read the records.
+///
+/// # Errors
+/// As [`search`].
+pub(super) fn without_lines(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
+    view.even_without_search(|| search_in(view, ask, false))
+}
+
+fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, Error> {
     let mut beside = Beside::default();
     let mut notes = Vec::new();
     let database = view.search();
@@ -126,7 +127,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             // While it is being built, records with ids after the cursor are not in it.
             let is_whole = match database.cursor() {
                 None => is_all,
-                Some(cursor) => beside.put_newest(view, Some(cursor), &mut notes)? && is_all,
+                Some(cursor) => beside.put_newest(view, ask, Some(cursor), &mut notes)? && is_all,
             };
             if !is_all {
                 notes.push(
@@ -138,24 +139,24 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Error> {
             (if is_all && database.is_complete() { Standing::UpToDate } else { Standing::Behind }, is_whole)
         }
         (Some(database), None) => (if database.is_complete() { Standing::UpToDate } else { Standing::Behind }, false),
-        (None, _) => (Standing::Missing, beside.put_newest(view, None, &mut notes)?),
+        (None, _) => (Standing::Missing, beside.put_newest(view, ask, None, &mut notes)?),
     };
     beside.put_pending(view)?;
     let (rows_beside, pending) = (beside.rows, beside.pending);
     let memory = if beside.records.is_empty() && database.is_some() { None } else { Some(beside.source()?) };
-    let Beside { records, gone, .. } = beside;
+    let Beside { records, gone, left_out, .. } = beside;
     let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain(&memory).collect();
     let gone = database.is_some().then_some(&gone);
     let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
     let options = search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
-    let found = search::find(&sources, ask.query, ask.filter, &options)?;
+    let found = search::find_beside(&sources, &left_out, ask.query, ask.filter, &options)?;
     let mut hits = Vec::new();
     for hit in found.hits {
         if hits.len() >= limit {
             break;
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };
-        let line = best_line(ask.query, recorded.record(), &hit.parts);
+        let line = if with_lines { best_line(ask.query, recorded.record(), &hit.parts) } else { BestLine::default() };
         hits.push(Hit { recorded, score: hit.score, parts: hit.parts, matched: hit.matched, line });
     }
     let search::Looked { words, frequent, candidates, .. } = found.looked;
@@ -175,138 +176,4 @@ fn recorded_of(
     let recorded = view.get(hit.id, Some(&hit.path))?.visible();
     let revision = hit.revision.unwrap_or(Revision::first(hit.id));
     Ok(recorded.filter(|recorded| recorded.revision() == revision))
-}
-
-/// What search.db does not have.
-#[derive(Default)]
-struct Beside {
-    records: HashMap<RecordId, Recorded>,
-    /// Records that search.db has in an older form, or that do not exist any more.
-    gone: HashSet<RecordId>,
-    rows: usize,
-    pending: usize,
-}
-
-impl Beside {
-    /// Adds the rows of `ids`, which search.db has in an older form, or not.
-    fn put_rows(&mut self, view: &View<'_>, ids: Vec<RecordId>) -> Result<(), Error> {
-        for id in ids.into_iter().take(ROWS_MAX) {
-            if self.gone.insert(id)
-                && let Seen::Visible(recorded) = view.get(id, None)?
-            {
-                self.rows += self.put(*recorded);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the newest records, as many as can be read in time; with `after`, those with greater ids. Returns whether these
-    /// were all.
-    fn put_newest(&mut self, view: &View<'_>, after: Option<&str>, notes: &mut Vec<String>) -> Result<bool, Error> {
-        let Some(index) = &view.index else { return Ok(self.put_files(view, notes)) };
-        let deadline = Instant::now() + RECORDS_FOR;
-        let mut ids = Vec::new();
-        index.for_each_newest(|id, _| {
-            if after.is_none_or(|after| id.to_string().as_str() > after) {
-                ids.push(id);
-            }
-            // One more than is read in any case, so that the rest is known to be missing.
-            let goes_on = ids.len() <= ROWS_QUICK || Instant::now() < deadline;
-            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        let mut is_whole = true;
-        for (at, id) in ids.into_iter().enumerate() {
-            if at >= ROWS_QUICK && Instant::now() >= deadline {
-                is_whole = false;
-                let (newest, all) = (number(at as u64), counted(index.count()?, "record", "records"));
-                notes.push(format!(
-                    "{}: beside it, the newest {newest} of {all} were looked at",
-                    view.without_search().says()
-                ));
-                break;
-            }
-            if let Seen::Visible(recorded) = view.get(id, None)? {
-                self.rows += self.put(*recorded);
-            }
-        }
-        if is_whole {
-            notes.extend(view.without_search().note(self.rows));
-        }
-        Ok(is_whole)
-    }
-
-    /// Adds what files have, the newest first.
-    fn put_files(&mut self, view: &View<'_>, notes: &mut Vec<String>) -> bool {
-        let deadline = Instant::now() + FILES_FOR;
-        let mut read = 0_u64;
-        let is_whole = files::for_each(view.home, |path| {
-            read += 1;
-            if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
-                self.rows += self.put(recorded);
-            }
-            if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        let files = counted(read, "file", "files");
-        let why = view.without_search().says();
-        notes.push(match is_whole {
-            true => format!("{why}: all {files} were read"),
-            false => format!("{why}: only the newest {files} were read"),
-        });
-        is_whole
-    }
-
-    /// Adds what the journal has and the index lacks.
-    fn put_pending(&mut self, view: &View<'_>) -> Result<(), Error> {
-        for id in view.pending.ids() {
-            let has_row = match &view.index {
-                Some(index) if !view.pending.changes(id) => index.find(id)?.is_some_and(|known| known.row_id.is_some()),
-                _ => false,
-            };
-            if has_row {
-                continue;
-            }
-            self.gone.insert(id);
-            self.records.remove(&id);
-            if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
-                self.pending += self.put(*recorded);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a record, unless it is a verdict. Returns how many were added.
-    fn put(&mut self, recorded: Recorded) -> usize {
-        let is_searched = recorded.kind() != Kind::Verdict;
-        if is_searched {
-            self.records.insert(recorded.id, recorded);
-        }
-        usize::from(is_searched)
-    }
-
-    /// A source of it, in memory.
-    fn source(&self) -> Result<Connection, Error> {
-        let mut memory = Connection::open_in_memory()?;
-        search::create(&memory)?;
-        let transaction = memory.transaction()?;
-        let mut writer = Writer::open(&transaction)?;
-        for recorded in self.records.values() {
-            writer.put(&doc_of(recorded))?;
-        }
-        writer.finish()?;
-        transaction.commit()?;
-        Ok(memory)
-    }
-}
-
-/// `recorded` as it is searched.
-fn doc_of(recorded: &Recorded) -> Doc<'_> {
-    Doc {
-        id: recorded.id,
-        revision: recorded.amended.as_ref().map(|amended| amended.revision),
-        created_at: recorded.created_at,
-        path: &recorded.path,
-        record: recorded.record(),
-        provenance: recorded.provenance(),
-        golden: recorded.state == State::Golden,
-    }
 }

@@ -21,15 +21,14 @@ impl Recorder<'_> {
     /// Places files, then inserts rows. The worker does this for a record with a key, because it knows which intent of the
     /// key came first. Returns the index if it can be used again.
     pub(super) fn apply(
-        &self,
+        &mut self,
         validated: &mut [Validated],
         mut index: Option<Index>,
         synced: &Synced<Position>,
     ) -> Option<Index> {
+        let many = if validated.len() >= SPREAD_RECORDS { self.plan(validated) } else { Vec::new() };
         let mut placed = self.place(validated, synced);
-        if placed.len() >= SPREAD_RECORDS {
-            spread::spread_full(self.home.dir(), placed.iter().map(|ready| ready.intent.path()));
-        }
+        spread::spread_full(self.home.dir(), many.iter().map(String::as_str), &self.planned);
         let rows: Vec<_> = placed.iter().map(|ready| RowImage::of(&ready.intent, ready.path())).collect();
         if rows.is_empty() {
             return index;
@@ -52,6 +51,18 @@ impl Recorder<'_> {
                 None
             }
         }
+    }
+
+    /// The paths of all records, once those that the worker places are counted.
+    fn plan(&mut self, validated: &mut [Validated]) -> Vec<String> {
+        let mut paths = Vec::with_capacity(validated.len());
+        for ready in validated.iter_mut().filter_map(Validated::ready) {
+            if ready.intent.key.is_some() {
+                self.planned.add(ready.intent.path());
+            }
+            paths.push(ready.intent.path().to_owned());
+        }
+        paths
     }
 
     /// Places the files of every record without a key, and returns those whose files are there.

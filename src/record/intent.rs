@@ -1,15 +1,17 @@
 //! Validate: a redacted request becomes an intent, with its id, its time, its paths and the bytes of its files.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::keyed::differences;
 use super::{Error, Receipt, Recorder, Redacted};
 use crate::fs;
 use crate::journal;
 use crate::model::path;
-use crate::model::{FileImage, Intent, Kind, Level, RecordId, RecordPath, Request};
+use crate::model::{FileImage, Intent, Level, RecordId, RecordPath, Request};
 use crate::page;
 use crate::target::index::Index;
 use crate::target::spread;
@@ -72,15 +74,20 @@ impl Validated {
 
 /// Of several requests with one key, the first is the record.
 pub(super) fn mark_repeats(all: &mut [Validated]) {
-    let mut first: HashMap<RecordId, Receipt> = HashMap::new();
+    let mut first: HashMap<RecordId, (Receipt, Request)> = HashMap::new();
     for validated in all {
-        if let Validated::Ready(ready) = validated
-            && ready.intent.key.is_some()
-            && let Some(receipt) = first.insert(ready.receipt.id, ready.receipt.clone())
-        {
-            let receipt = Receipt { duplicate: true, ..receipt };
-            first.insert(receipt.id, receipt.clone());
-            *validated = Validated::Repeat(receipt);
+        let Validated::Ready(ready) = validated else { continue };
+        if ready.intent.key.is_none() {
+            continue;
+        }
+        let request = ready.intent.request();
+        match first.entry(ready.receipt.id) {
+            Entry::Vacant(entry) => drop(entry.insert((ready.receipt.clone(), request))),
+            Entry::Occupied(entry) => {
+                let (receipt, first) = entry.get();
+                let differs = differences(&request, first);
+                *validated = Validated::Repeat(Receipt { duplicate: true, differs, ..receipt.clone() });
+            }
         }
     }
 }
@@ -104,7 +111,7 @@ impl Recorder<'_> {
         if let Some(first) = again_of {
             request = self.again(first, request, created_at);
             if let Some(receipt) = self.known_key(&request, index) {
-                return Ok(Validated::Known(Receipt { again_of, ..receipt }));
+                return Ok(Validated::Known(Receipt { again_of, differs: Vec::new(), ..receipt }));
             }
         }
         let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
@@ -122,6 +129,7 @@ impl Recorder<'_> {
             row_id: None,
             created_at,
             duplicate: false,
+            differs: Vec::new(),
             again_of,
             state: None,
             row_refused: None,
@@ -133,12 +141,12 @@ impl Recorder<'_> {
     /// The record that has the key of `request`, if it has one and the index knows it.
     fn known_key(&self, request: &Request, index: &mut Option<Index>) -> Option<Receipt> {
         let id = RecordId::of_key(self.home.id(), request.key.as_deref()?);
-        self.known(id, request.record.kind(), index)
+        self.known(id, request, index)
     }
 
     /// The record that has the id of a key, if the index has it, or knows that it was retracted or erased. An index that
     /// was rebuilt since knows only the latter: then its kind is that of the request.
-    fn known(&self, id: RecordId, kind: Kind, index: &mut Option<Index>) -> Option<Receipt> {
+    fn known(&self, id: RecordId, request: &Request, index: &mut Option<Index>) -> Option<Receipt> {
         let index = self.index(index)?;
         let known = index.find(id).ok()?;
         let row_id = known.as_ref().and_then(|known| known.row_id);
@@ -148,17 +156,20 @@ impl Recorder<'_> {
         };
         let (kind, created_at) = match (&known, &mark) {
             (Some(known), _) => (known.kind, known.created_at),
-            (None, Some(mark)) => (kind, mark.at),
+            (None, Some(mark)) => (request.record.kind(), mark.at),
             (None, None) => return None,
         };
         let (state, path) = (mark.map(|mark| mark.state), known.map(|known| known.path));
+        let path = path.filter(|_| state.is_none());
+        let differs = path.as_deref().map(|path| self.differing(request, id, path)).unwrap_or_default();
         Some(Receipt {
             id,
             kind,
-            path: path.filter(|_| state.is_none()),
+            path,
             row_id,
             created_at,
             duplicate: true,
+            differs,
             again_of: None,
             state,
             row_refused: None,

@@ -14,7 +14,8 @@
 //!    applies the intent.
 //! 4. A rule that the home has already, in the same domain, becomes a verdict that it came again (`again`), one a day at most. Where
 //!    the index cannot be asked, it becomes a second record, and readers take both for one.
-//! 5. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
+//! 5. A key that is known names its record: nothing is recorded then, and the receipt says in which fields the request differs (`keyed`).
+//! 6. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
 //!    [`Policy::index_wait`].
 //!
 //! | killed | on disk | what becomes of the record |
@@ -26,6 +27,7 @@
 mod again;
 mod apply;
 mod intent;
+mod keyed;
 mod line;
 mod policy;
 mod receipt;
@@ -37,9 +39,10 @@ use crate::fs;
 use crate::home::{self, Home};
 use crate::journal::{self, Appender, Synced};
 use crate::model::position::Position;
-use crate::model::{Invalid, Record, Request, Ruling};
+use crate::model::{Invalid, Record, Request};
 use crate::target::files::Applier;
 use crate::target::index::Index;
+use crate::target::spread::Planned;
 
 use intent::{Validated, mark_repeats};
 pub use policy::{Policy, Redacted, Redaction, Sources, of_folder};
@@ -104,6 +107,8 @@ pub struct Recorder<'h> {
     index: Option<Index>,
     /// Whether a rule that is there already becomes a verdict.
     joins: bool,
+    /// The names that folders will get from keyed records of earlier calls, which the worker places.
+    planned: Planned,
 }
 
 /// What is asked to be kept.
@@ -122,7 +127,7 @@ impl Door {
         match (self, record) {
             (Door::Records, Record::Verdict(_)) => Err(Invalid::new("kind", line::NO_VERDICT)),
             (Door::Records, _) | (Door::Person, Record::Verdict(_)) => Ok(()),
-            (Door::Verdicts, Record::Verdict(it)) if it.verdict != Ruling::Promoted => Ok(()),
+            (Door::Verdicts, Record::Verdict(it)) if !it.verdict.is_promotion() => Ok(()),
             (Door::Verdicts, Record::Verdict(_)) => {
                 Err(Invalid::new("verdict", "only a person promotes a rule, at a terminal"))
             }
@@ -137,7 +142,14 @@ impl<'h> Recorder<'h> {
     /// # Errors
     /// [`home::Error::Broken`] if a private folder is missing.
     pub fn new(home: &'h Home, policy: Policy) -> Result<Recorder<'h>, home::Error> {
-        Ok(Recorder { home, policy, applier: Applier::new(home)?, index: None, joins: true })
+        Ok(Recorder {
+            home,
+            policy,
+            applier: Applier::new(home)?,
+            index: None,
+            joins: true,
+            planned: Planned::default(),
+        })
     }
 
     /// The same recorder, but a rule that is there already becomes a second record, and not a verdict that it came again.
@@ -202,12 +214,16 @@ impl<'h> Recorder<'h> {
         };
         let mut validated: Vec<_> = redacted.map(validate).collect();
         mark_repeats(&mut validated);
+        let searched = self.mark_pending(&mut validated, &mut index);
         let jsons: Vec<&[u8]> = validated.iter().filter_map(Validated::json).collect();
         if !jsons.is_empty() {
             match self.append_and_sync(&jsons) {
                 Ok(synced) => {
                     // The records are kept from here on.
-                    let apply = AssertUnwindSafe(|| self.apply(&mut validated, index, &synced));
+                    let apply = AssertUnwindSafe(|| {
+                        self.mark_overtaken(&mut validated, searched);
+                        self.apply(&mut validated, index, &synced)
+                    });
                     self.index = catch_unwind(apply).unwrap_or_default();
                 }
                 Err(error) => {
@@ -222,5 +238,21 @@ impl<'h> Recorder<'h> {
     fn append_and_sync(&self, jsons: &[&[u8]]) -> Result<Synced<Position>, journal::Error> {
         let mut appender = Appender::open(self.home.journal())?;
         appender.append(jsons)?.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ruling, Verdict};
+
+    #[test]
+    fn a_promotion_comes_in_through_the_door_of_persons_alone() {
+        for verdict in Ruling::ALL {
+            let record = Record::Verdict(Verdict { verdict, ..Verdict::default() });
+            let promotes = matches!(verdict, Ruling::Promoted | Ruling::PromotedEverywhere);
+            assert_eq!(Door::Verdicts.takes(&record).is_ok(), !promotes, "{verdict}");
+            assert!(Door::Person.takes(&record).is_ok() && Door::Records.takes(&record).is_err(), "{verdict}");
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! How a recorder treats every request before it is validated: provenance is completed, then secrets are replaced.
+//!
+//! Only a person's process records as a person. What a person wrote is told to agents unasked, in every session of the project, so
+//! a request that says `person` in a process that is no person's is by an agent: by flag, environment, line of a batch, hook or
+//! MCP alike. The caller says whose process it is ([`Sources::process`]).
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{PROVENANCE, Provenance, Request};
+use crate::model::{Origin, PROVENANCE, Provenance, Request};
 use crate::project;
 use crate::redact::Redactor;
 
@@ -37,7 +41,7 @@ impl Policy {
 
     /// As [`Policy::redact`], but it still says who it is by.
     pub(super) fn redact_verdict(&self, request: Request) -> Redacted {
-        let origin = request.provenance.origin.or(self.sources.process.origin);
+        let origin = self.sources.origin(request.provenance.origin);
         let Redacted(mut request) = self.redact(request);
         request.provenance.origin = origin;
         Redacted(request)
@@ -146,7 +150,8 @@ impl Redacted {
 /// How the provenance of a request is completed, and which fields of it are kept.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Provenance of the recording process. It fills what a request leaves open.
+    /// Provenance of the recording process. It fills what a request leaves open. Its origin is a person's only if a person runs it
+    /// at a terminal: the caller answers for that.
     pub process: Provenance,
     /// Where the ids of repositories without an origin lie ([`project::of`]).
     pub project_ids: Option<PathBuf>,
@@ -169,13 +174,24 @@ impl Sources {
     pub fn completed(&self, given: Provenance) -> Provenance {
         let folder = given.cwd.as_deref().filter(|cwd| self.process.cwd.as_deref() != Some(*cwd));
         let project = folder.filter(|_| given.project.is_none()).map(|cwd| self.project(Path::new(cwd)));
+        let origin = self.origin(given.origin);
         let mut provenance = given.or(self.process.clone());
+        provenance.origin = origin;
         if let Some(project) = project {
             provenance.project = project;
         }
         provenance.host = provenance.host.or_else(|| self.host.clone());
         provenance.keep_only(&self.kept);
         provenance
+    }
+
+    /// Who a request is by that says that it is by `given`.
+    fn origin(&self, given: Option<Origin>) -> Option<Origin> {
+        let process = self.process.origin;
+        match given {
+            Some(Origin::Person) if process != Some(Origin::Person) => process.or(Some(Origin::Agent)),
+            given => given.or(process),
+        }
     }
 
     fn project(&self, cwd: &Path) -> Option<String> {
@@ -216,6 +232,37 @@ mod tests {
         assert!(!format!("{redacted:?}").contains(&secret()), "{redacted:?}");
         let hook = policy().complete(Redacted::composed(self::request("of a hook".into())));
         assert_eq!(hook.request().provenance.host.as_deref(), Some("[redacted:github-token]"));
+    }
+
+    #[test]
+    fn only_a_persons_process_records_as_a_person() {
+        use Origin::{Agent, Hook, Import, Person};
+        for (process, given, wanted) in [
+            (Some(Person), None, Some(Person)),
+            (Some(Person), Some(Person), Some(Person)),
+            (Some(Person), Some(Agent), Some(Agent)),
+            (Some(Agent), Some(Person), Some(Agent)),
+            (Some(Agent), Some(Import), Some(Import)),
+            (Some(Import), Some(Person), Some(Import)),
+            (None, Some(Person), Some(Agent)),
+            (None, Some(Hook), Some(Hook)),
+            (None, None, None),
+        ] {
+            let process = Provenance { origin: process, ..Provenance::default() };
+            let sources = Sources { process, ..Sources::default() };
+            let policy = Policy { sources, ..Policy::new(Redaction::off()) };
+            let request = || Request {
+                provenance: Provenance { origin: given, ..Provenance::default() },
+                ..request("it".into())
+            };
+            for redacted in [
+                policy.redact(request()),
+                policy.redact_verdict(request()),
+                policy.complete(Redacted::composed(request())),
+            ] {
+                assert_eq!(redacted.request().provenance.origin, wanted, "{policy:?} {given:?}");
+            }
+        }
     }
 
     #[test]

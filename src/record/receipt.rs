@@ -23,6 +23,9 @@ pub struct Receipt {
     pub created_at: Timestamp,
     /// Whether the key was recorded before, and this is that record.
     pub duplicate: bool,
+    /// The fields in which a request with a known key differs from that record, which stays as it is. `kind` if that differs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<&'static str>,
     /// The first record of the rule that was recorded again. Then this is the verdict that says so, and no rule was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub again_of: Option<RecordId>,

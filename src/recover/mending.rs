@@ -8,15 +8,17 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::origin::{Elsewhere, origin_of};
 use super::{Base, Error, Lost, Report};
 use crate::audit::{self, Action, Finding};
 use crate::fs::Durability;
 use crate::model::layout::{LOG, TEMPORARY, join, split};
 use crate::model::path::{RecordPath, is_domain_page, log_beside, of_state_file};
 use crate::model::{
-    Amended, Amendment, Change, FieldSpec, FileImage, Intent, Level, Op, Record, RecordId, Request, Revision,
+    Amended, Amendment, Change, FieldSpec, FileImage, Intent, Level, Op, Origin, Record, RecordId, Request, Revision,
 };
 use crate::page::{self, Parsed};
 use crate::pipeline::Pipeline;
@@ -39,11 +41,19 @@ pub(super) struct Mending<'m, 'h> {
     group_bytes: usize,
     /// Records that commits of their owner's removed.
     removed: Vec<Finding>,
+    /// All findings of the audit.
+    findings: &'m [Finding],
+    elsewhere: Elsewhere,
 }
 
 impl<'m, 'h> Mending<'m, 'h> {
-    pub(super) fn new(pipeline: &'m mut Pipeline<'h>, report: &'m mut Report) -> Mending<'m, 'h> {
-        Mending { pipeline, report, group: Vec::new(), group_bytes: 0, removed: Vec::new() }
+    pub(super) fn new(
+        pipeline: &'m mut Pipeline<'h>,
+        report: &'m mut Report,
+        findings: &'m [Finding],
+    ) -> Mending<'m, 'h> {
+        let (group, removed, elsewhere) = (Vec::new(), Vec::new(), Elsewhere::default());
+        Mending { pipeline, report, group, group_bytes: 0, removed, findings, elsewhere }
     }
 
     /// Does what `finding` calls for.
@@ -255,7 +265,15 @@ impl<'m, 'h> Mending<'m, 'h> {
                 return Ok(());
             }
         };
-        let (id, created_at, Request { record, key, provenance }) = parsed;
+        let (id, created_at, mut request) = parsed;
+        let said = request.provenance.origin;
+        request.provenance.origin = self.origin_of(finding, &request)?;
+        let text = match request.provenance.origin == said || finding.evidence.history != audit::HistoryState::Never {
+            true => text,
+            // This home is about to commit it, so the page says what is believed.
+            false => page_of(id, created_at, &request, amended.as_ref()).unwrap_or(text),
+        };
+        let Request { record, key, provenance } = request;
         let mut files = vec![FileImage { path: finding.path.clone(), text }];
         if let Some((path, bytes)) = log
             && let Ok(text) = String::from_utf8(bytes)
@@ -263,6 +281,18 @@ impl<'m, 'h> Mending<'m, 'h> {
             files.push(FileImage { path, text });
         }
         self.again(Intent { id, created_at, key, record, provenance, amended, files })
+    }
+
+    /// Who `request` is by, which the page of `finding` holds. What the index has is as it was recorded.
+    fn origin_of(&mut self, finding: &Finding, request: &Request) -> Result<Option<Origin>, Error> {
+        let said = request.provenance.origin;
+        if said != Some(Origin::Person) || matches!(finding.evidence.row, audit::Row::Present | audit::Row::Stale) {
+            return Ok(said);
+        }
+        let committed = self.pipeline.committed_file(&finding.path)?;
+        let (pipeline, findings) = (&*self.pipeline, self.findings);
+        let all = || pipeline.changed_elsewhere(&findings.iter().map(|it| it.path.clone()).collect());
+        Ok(origin_of(request, committed.as_deref(), || self.elsewhere.has(&finding.path, all))?)
     }
 
     fn commit_row(&mut self, finding: &Finding) -> Result<(), Error> {
@@ -361,5 +391,13 @@ impl<'m, 'h> Mending<'m, 'h> {
             home.dir().sync_file_system()?;
         }
         Ok(())
+    }
+}
+
+/// The text of the page of a record, which may have been amended.
+fn page_of(id: RecordId, created_at: Timestamp, request: &Request, amended: Option<&Amended>) -> Option<String> {
+    match amended {
+        Some(amended) => Some(page::amended_page(id, created_at, request, amended)),
+        None => page::files(id, created_at, request, Level::Day).into_iter().next().map(|file| file.text),
     }
 }

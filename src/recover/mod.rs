@@ -23,6 +23,7 @@
 //! | within 3, 4 | intents, some applied or committed | the next run, or the worker: its state says "not finished" |
 
 mod mending;
+mod origin;
 mod rebuild;
 mod report;
 
@@ -174,7 +175,7 @@ fn mend_once(
     report.lost.clear();
     report.named.clear();
     report.removed = 0;
-    let mut mending = Mending::new(pipeline, report);
+    let mut mending = Mending::new(pipeline, report, &audit.findings);
     progress.begin("mending", audit.findings.len() as u64);
     for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
@@ -213,7 +214,7 @@ pub(crate) fn retry_parked(
     let home = pipeline.home();
     let mut parked = Quarantine::new(home)?.parked()?;
     parked.retain(|(name, intent)| name.ends_with(PARKED_FILE) && files::has_room(home.dir(), intent));
-    let mut mending = Mending::new(pipeline, report);
+    let mut mending = Mending::new(pipeline, report, &[]);
     let ops = mending.retry_ops(false)?;
     if parked.is_empty() && ops.is_empty() {
         return Ok(());

@@ -9,18 +9,19 @@
 //! | before it is filled | an index that is empty, or marked as unfinished | the next run starts over |
 //! | while it is filled | some of the rows, and the index marked as unfinished | the same |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
+use super::origin::{origin_of, says_person};
 use super::{Base, Error, Report};
 use crate::audit::{Stores, audit_files, walk};
 use crate::fs::{self, Point, crash};
 use crate::home;
 use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL, split};
 use crate::model::path::of_state_file;
-use crate::model::{RecordId, RecordPath, Request};
+use crate::model::{Origin, RecordId, RecordPath, Request};
 use crate::page::{self, Parsed, StateFile};
 use crate::pipeline::{Pipeline, Progress};
 use crate::target::index::{Index, RowImage};
@@ -47,31 +48,42 @@ pub(super) fn if_lost(
 /// left of the journal.
 fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<(), Error> {
     let home = pipeline.home();
-    tracing::warn!("the index is lost: building it anew from the files");
+    tracing::warn!("the index is lost: rebuilding it from the files");
     // Its folder is gone where `memory/` was moved away.
     let (folder, _) = split(INDEX);
     home.dir().make_folder(folder)?;
     home.dir().sync()?;
     report.index_kept = keep_a_copy(home)?;
-    crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeReset).map_err(fs::Error::io("rebuild", home.index_path()))?;
     let (mut index, base) = empty_index(home)?;
     report.index_base = base;
     index.update_layout(home::is_adopted(home.private())?)?;
-    crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("build anew", home.index_path()))?;
+    crash::at(Point::RebuildBeforeFill).map_err(fs::Error::io("rebuild", home.index_path()))?;
     let stores = pipeline.without_index();
     // Rows are numbered in the order of recording, as they were before.
-    let mut found = Vec::new();
+    let (mut found, mut by_person) = (Vec::new(), BTreeSet::new());
     for (path, in_tree) in audit_files(&stores, progress)? {
         if let Some(parsed) = parse(&stores, &path)? {
+            // That a person wrote what was not committed, the journal has to say; without it, recovery takes the file for an import.
+            if says_person(&parsed) && !in_tree {
+                continue;
+            }
+            if says_person(&parsed) {
+                by_person.insert(path.clone());
+            }
             found.push((parsed.created_at, parsed.id, !in_tree, path));
         }
     }
+    let elsewhere = match stores.history {
+        Some(history) if !by_person.is_empty() => history.changed_elsewhere(&by_person, home.id())?,
+        _ => BTreeSet::new(),
+    };
     // If a record has several files, its own is the one that the history has.
     found.sort_unstable();
     found.dedup_by_key(|(_, id, ..)| *id);
     progress.begin("building the index", found.len() as u64);
     for (done, group) in found.chunks(GROUP).enumerate() {
-        insert(&mut index, &stores, group)?;
+        insert(&mut index, &stores, group, &elsewhere)?;
         progress.at((done * GROUP + group.len()) as u64);
     }
     mark(&mut index, &stores)?;
@@ -127,12 +139,23 @@ fn empty_index(home: &home::Home) -> Result<(Index, Option<Base>), Error> {
     Ok((Index::reset(&home.index_path(), home.id())?, None))
 }
 
-fn insert(index: &mut Index, stores: &Stores<'_>, group: &[(Timestamp, RecordId, bool, String)]) -> Result<(), Error> {
+fn insert(
+    index: &mut Index,
+    stores: &Stores<'_>,
+    group: &[(Timestamp, RecordId, bool, String)],
+    elsewhere: &BTreeSet<String>,
+) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
         let parsed = parse(stores, path)?;
         let amended = parsed.as_ref().and_then(Parsed::amended);
-        if let Some(Parsed { request: Some(request), .. }) = parsed {
+        if let Some(Parsed { request: Some(mut request), .. }) = parsed {
+            let committed = match (request.provenance.origin, stores.history) {
+                (Some(Origin::Person), Some(history)) => history.read(path)?,
+                _ => None,
+            };
+            let is_elsewhere = || Ok::<_, Error>(elsewhere.contains(path));
+            request.provenance.origin = origin_of(&request, committed.as_deref(), is_elsewhere)?;
             records.push((*created_at, *id, request, amended, RecordPath(path).shown()));
         }
     }

@@ -80,6 +80,8 @@ pub struct Tally {
     pub by_person: bool,
     /// Whether a person promoted it, if it was promoted or demoted at all: the latest of these decides.
     pub promoted: Option<bool>,
+    /// Whether that promotion is for all projects.
+    pub is_everywhere: bool,
     /// Whether it was retired, and not revived since.
     pub retired: bool,
 }
@@ -106,14 +108,10 @@ pub fn tally(given: &[Given]) -> Tally {
     let counting = counting(given);
     let is = |ruling: Ruling| move |it: &&&Given| it.ruling == ruling;
     let validations = || counting.iter().filter(is(Ruling::Validated));
-    let latest = |one: Ruling, other: Ruling| {
-        let decisive = given.iter().filter(|it| match it.ruling {
-            // Nothing but a person makes a rule golden.
-            Ruling::Promoted => one == Ruling::Promoted && it.is_by_person(),
-            ruling => ruling == one || ruling == other,
-        });
-        decisive.max_by_key(|it| (it.at, it.id)).map(|it| it.ruling == one)
-    };
+    let latest = |is: fn(&Given) -> bool| given.iter().filter(|it| is(it)).max_by_key(|it| (it.at, it.id));
+    // Only a person makes a rule golden.
+    let promotion = latest(|it| it.ruling == Ruling::Demoted || it.ruling.is_promotion() && it.is_by_person());
+    let retirement = latest(|it| matches!(it.ruling, Ruling::Retired | Ruling::Revived));
     Tally {
         validated: validations().count() as u64,
         violated: counting.iter().filter(is(Ruling::Violated)).count() as u64,
@@ -121,8 +119,9 @@ pub fn tally(given: &[Given]) -> Tally {
         days: validations().map(|it| it.day()).collect::<BTreeSet<_>>().len() as u64,
         projects: validations().filter_map(|it| it.project.as_deref()).collect::<BTreeSet<_>>().len() as u64,
         by_person: validations().any(|it| it.is_by_person()),
-        promoted: latest(Ruling::Promoted, Ruling::Demoted),
-        retired: latest(Ruling::Retired, Ruling::Revived) == Some(true),
+        promoted: promotion.map(|it| it.ruling.is_promotion()),
+        is_everywhere: promotion.is_some_and(|it| it.ruling == Ruling::PromotedEverywhere),
+        retired: retirement.is_some_and(|it| it.ruling == Ruling::Retired),
     }
 }
 
@@ -194,7 +193,28 @@ pub(super) mod tests {
         assert_eq!(tally(std::slice::from_ref(&by_person)).promoted, Some(true));
         assert_eq!(tally(&[by_person.clone(), demoted.clone()]).promoted, Some(false));
         let again = Given { at: NEXT_DAY.parse().expect("a time"), ..promoted };
-        assert_eq!(tally(&[by_person, demoted, again]).promoted, Some(false), "an agent's promotion is none");
+        assert_eq!(
+            tally(&[by_person.clone(), demoted, again]).promoted,
+            Some(false),
+            "an agent's promotion does not count"
+        );
+        let everywhere = |at: &str| Given {
+            ruling: Ruling::PromotedEverywhere,
+            at: at.parse().expect("a time"),
+            ..by_person.clone()
+        };
+        let of = |given: &[Given]| (tally(given).promoted, tally(given).is_everywhere);
+        assert_eq!(of(&[by_person.clone(), everywhere(LATER)]), (Some(true), true));
+        assert_eq!(
+            of(&[everywhere(ONE), Given { at: LATER.parse().expect("a time"), ..by_person.clone() }]),
+            (Some(true), false)
+        );
+        assert_eq!(of(&[everywhere(ONE), given(2, LATER, Ruling::Demoted)]), (Some(false), false));
+        assert_eq!(
+            of(&[Given { origin: Some(Origin::Agent), ..everywhere(ONE) }]),
+            (None, false),
+            "only a person's counts"
+        );
         let (retired, revived) = (given(1, ONE, Ruling::Retired), given(2, LATER, Ruling::Revived));
         assert!(tally(std::slice::from_ref(&retired)).retired && !tally(&[revived, retired]).retired);
     }

@@ -38,6 +38,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 5] = [State::Active, State::Golden, State::Doubtful, State::Dormant, State::Retired];
+
     /// Its name, in lower case.
     pub const fn name(self) -> &'static str {
         match self {

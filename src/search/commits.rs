@@ -4,6 +4,8 @@
 //! 1. The table is a chain: each commit is the parent of the next. A commit whose parent is not the last one begins a new
 //!    chain, and the old one goes. So the table never has a commit that its last one does not reach.
 //! 2. A reader checks that the last one is the history's tip. If it is not, or a commit is missing, the history is walked.
+//! 3. A chain grows at both ends: new commits come after its last one, older ones before its first one, with places that
+//!    go down, below zero as well.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -34,6 +36,8 @@ pub struct NotedCommit {
     pub tree: ObjectId,
 }
 
+const INSERT: &str = "INSERT INTO commits (place, at, id, tree) VALUES (?1, ?2, ?3, ?4)";
+const FIRST: &str = "SELECT place, id, tree FROM commits ORDER BY place LIMIT 1";
 const LAST: &str = "SELECT place, id, tree FROM commits ORDER BY place DESC LIMIT 1";
 
 fn noted(row: &Row<'_>) -> rusqlite::Result<NotedCommit> {
@@ -52,11 +56,32 @@ pub fn note_commits(connection: &Connection, commits: &[CommitNote]) -> rusqlite
             last = None;
         }
         let place = last.map_or(1, |last| last.place + 1);
-        let sql = "INSERT INTO commits (place, at, id, tree) VALUES (?1, ?2, ?3, ?4)";
-        connection.prepare_cached(sql)?.execute(params![place, commit.at, commit.id, commit.tree])?;
+        connection.prepare_cached(INSERT)?.execute(params![place, commit.at, commit.id, commit.tree])?;
         last = Some(NotedCommit { place, id: commit.id, tree: commit.tree });
     }
     Ok(())
+}
+
+/// Adds `commits` before the first commit of the chain, the newest of them first: each is the parent of the one that was
+/// added before it. Within the caller's transaction; nothing is added to an empty chain.
+///
+/// # Errors
+/// SQLite's.
+pub fn note_earlier_commits(connection: &Connection, commits: &[CommitNote]) -> rusqlite::Result<()> {
+    let Some(first) = first_commit(connection)? else { return Ok(()) };
+    let mut insert = connection.prepare_cached(INSERT)?;
+    for (commit, place) in commits.iter().zip((i64::MIN..first.place).rev()) {
+        insert.execute(params![place, commit.at, commit.id, commit.tree])?;
+    }
+    Ok(())
+}
+
+/// The first commit of the chain.
+///
+/// # Errors
+/// SQLite's.
+pub fn first_commit(connection: &Connection) -> rusqlite::Result<Option<NotedCommit>> {
+    connection.prepare_cached(FIRST)?.query_row([], noted).optional()
 }
 
 /// The last commit of the chain.
@@ -101,8 +126,10 @@ mod tests {
     }
 
     fn ids(connection: &Connection) -> Vec<u8> {
-        let last = last_commit(connection).expect("read").map_or(0, |last| last.place);
-        (1..=last).map(|place| commit_at(connection, place).expect("read").expect("it is there").id[0]).collect()
+        let place = |commit: Option<NotedCommit>| commit.map_or(0, |commit| commit.place);
+        let first = place(first_commit(connection).expect("read"));
+        let last = place(last_commit(connection).expect("read"));
+        (first..=last).map(|place| commit_at(connection, place).expect("read").expect("it is there").id[0]).collect()
     }
 
     #[test]
@@ -113,6 +140,19 @@ mod tests {
         assert_eq!(ids(&connection), [1, 2, 3]);
         assert_eq!(first_place_since(&connection, 1002).expect("read"), Some(2));
         assert_eq!(first_place_since(&connection, 1004).expect("read"), None);
+    }
+
+    #[test]
+    fn a_chain_grows_backwards_as_well() {
+        let connection = made();
+        note_earlier_commits(&connection, &[commit(1, 0)]).expect("noted");
+        assert_eq!(last_commit(&connection).expect("read"), None, "there is nothing that it is the parent of");
+        note_commits(&connection, &[commit(5, 4), commit(6, 5)]).expect("noted");
+        note_earlier_commits(&connection, &[commit(4, 3), commit(3, 2)]).expect("noted");
+        note_earlier_commits(&connection, &[commit(2, 1), commit(1, 0)]).expect("noted");
+        note_commits(&connection, &[commit(7, 6)]).expect("noted");
+        assert_eq!(ids(&connection), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(first_place_since(&connection, 1002).expect("read"), Some(-2));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! The work is linear in the text: a compound has no more than [`PARTS_MAX`] parts.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
@@ -67,6 +68,59 @@ pub(super) struct Token<'a> {
 pub(super) fn expand(text: &str, each: impl FnMut(Token<'_>)) {
     let (folded, joined, units, parts) = (String::new(), String::new(), Vec::new(), Vec::new());
     Expander { text, each, folded, joined, units, parts, glue: Glue::Start, end: 0 }.run();
+}
+
+/// Appends the letters and digits of `text` to `to` as words have them, without what holds the parts of an identifier
+/// together, and with a blank where no word goes on. Each word of the text stands in it as a whole, but for the `p` that
+/// [`expand`] puts between two numbers.
+pub(super) fn run_together(text: &str, to: &mut Vec<u8>) {
+    let (letters, mut rest, mut folded) = (&*ASCII, text, String::new());
+    while !rest.is_empty() {
+        let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+        let (plain, others) = rest.split_at(ascii);
+        to.extend(plain.bytes().map(|byte| letters[usize::from(byte)]).filter(|letter| *letter != 0));
+        let mut chars = others.chars();
+        if let Some(c) = chars.next() {
+            folded.clear();
+            match class(c) {
+                Class::Lower | Class::Upper | Class::Digit | Class::Letter | Class::Dense => fold(c, &mut folded),
+                Class::Mark | Class::Connector | Class::Apostrophe => {}
+                Class::Emoji => folded = emoji(c),
+                Class::Other => folded.push(' '),
+            }
+            to.extend_from_slice(folded.as_bytes());
+        }
+        rest = chars.as_str();
+    }
+    // `C++` and `C#` are names of their own.
+    let signs = [("++", "plusplus"), ("#", "sharp")];
+    for (at, name) in signs.into_iter().flat_map(|(sign, name)| text.match_indices(sign).map(move |it| (it.0, name))) {
+        if let Some(letter) = text[..at].chars().rev().find(|c| class(*c) != Class::Mark) {
+            folded.clear();
+            folded.push(' ');
+            fold(letter, &mut folded);
+            to.extend_from_slice(folded.as_bytes());
+            to.extend_from_slice(name.as_bytes());
+        }
+    }
+}
+
+/// What [`run_together`] makes of each ASCII character; 0 is nothing.
+static ASCII: LazyLock<[u8; 128]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| {
+        // It is less than 128.
+        let byte = byte as u8;
+        match class(char::from(byte)) {
+            Class::Other => b' ',
+            Class::Connector | Class::Apostrophe => 0,
+            _ => byte.to_ascii_lowercase(),
+        }
+    })
+});
+
+/// An emoji as a word.
+fn emoji(c: char) -> String {
+    format!("u{:x}", u32::from(c))
 }
 
 /// What a character is.
@@ -207,7 +261,7 @@ impl<F: FnMut(Token<'_>)> Expander<'_, F> {
                 }
                 Class::Emoji => {
                     self.flush();
-                    let name = format!("u{:x}", u32::from(c));
+                    let name = emoji(c);
                     (self.each)(Token { text: &name, range: at..next, role: Role::Word });
                     next
                 }

@@ -63,6 +63,8 @@ pub struct Filter {
     pub tags: Vec<String>,
     /// Its project is one of these, or ends in one of them after a `/`.
     pub projects: Vec<String>,
+    /// It is of no project.
+    pub is_of_no_project: bool,
     /// Its severity is one of these.
     pub severities: Vec<Severity>,
     /// Its state is one of these.
@@ -150,6 +152,7 @@ impl Filter {
             && any(&self.domains, |it| facts.domain.is_some_and(|is| Name::Domain.matches(is, it)))
             && any(&self.tags, |it| facts.tags.iter().any(|is| Name::Tag.matches(is, it)))
             && any(&self.projects, |it| facts.project.is_some_and(|is| Name::Project.matches(is, it)))
+            && (!self.is_of_no_project || facts.project.is_none())
             && any(&self.sessions, |it| facts.session.is_some_and(|is| Name::Session.matches(is, it)))
             && any(&self.agents, |it| facts.agent.is_some_and(|is| Name::Agent.matches(is, it)))
     }

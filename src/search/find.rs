@@ -3,6 +3,8 @@
 //! 1. The words that few records have are read, posting by posting, rarest first, as long as all together have no more than
 //!    [`POSTINGS_MAX`], and until [`CANDIDATES_MAX`] records were found and only frequent words are left. How many records
 //!    have a frequent word is known beforehand, about, from a sample.
+//!    Of a word that more than [`FREQUENT`] records have, it is read which records these are and whether it is in their title,
+//!    but not how often they have it: that costs several times as much, and only tells which of them are scored.
 //! 2. If fewer than [`CANDIDATES_MIN`] records were found, the frequent words are looked for together: the three rarest, then
 //!    two, then one, newest first.
 //! 3. Phrases are looked for as such.
@@ -35,6 +37,8 @@ const CANDIDATES_MAX: usize = 400;
 const FREQUENT: f64 = 1_000.0;
 /// The candidates that are held against a filter, before the full-text index is asked for both.
 const LOOKED_AT_MAX: usize = 5_000;
+/// The most candidates of which all are held against the filters at once.
+const HELD_MAX: usize = 10_000;
 /// The records that a filter may take for all of them to be candidates.
 const FEW: usize = 1_000;
 /// What a record is worth, before it is scored, that has a phrase of the query: more than all words together.
@@ -98,6 +102,16 @@ pub struct Looked {
     pub is_cut: bool,
 }
 
+/// Records that belong to the collection and are in no source, since they were sifted out before: they cannot be found, and
+/// count in how rare words are.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// How many.
+    pub docs: u64,
+    /// How many of them have each word of the query, about; empty if none has one.
+    pub with_word: Vec<u64>,
+}
+
 /// A record in a source: the source's number and the record's.
 type Place = (usize, i64);
 
@@ -109,6 +123,20 @@ type Place = (usize, i64);
 /// # Errors
 /// SQLite's.
 pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &Options<'_>) -> rusqlite::Result<Hits> {
+    find_beside(sources, &LeftOut::default(), query, filter, options)
+}
+
+/// As [`find`], in a collection that has the records of `left_out` as well.
+///
+/// # Errors
+/// SQLite's.
+pub fn find_beside(
+    sources: &[&Connection],
+    left_out: &LeftOut,
+    query: &Query,
+    filter: &Filter,
+    options: &Options<'_>,
+) -> rusqlite::Result<Hits> {
     // One snapshot of each, and no lock taken for every row that is read.
     let outside = sources.iter().filter(|it| it.is_autocommit());
     let _snapshots = outside.map(|it| it.unchecked_transaction()).collect::<rusqlite::Result<Vec<_>>>()?;
@@ -116,7 +144,7 @@ pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &O
     let sources = opened.collect::<rusqlite::Result<Vec<_>>>()?;
     let words = query.words.iter().map(|it| it.token.clone()).collect();
     let looked = Looked { words, is_cut: query.is_cut(), ..Looked::default() };
-    let mut search = Search { sources, query, looked, found: Vec::new(), is_few: false };
+    let mut search = Search { sources, left_out, query, looked, found: Vec::new(), is_few: false };
     let rarities = search.gather()?;
     let scorer = Scorer::new(query, rarities, search.totals());
     search.rank(&scorer, options)
@@ -124,6 +152,7 @@ pub fn find(sources: &[&Connection], query: &Query, filter: &Filter, options: &O
 
 struct Search<'q, 'c> {
     sources: Vec<Source<'c>>,
+    left_out: &'q LeftOut,
     query: &'q Query,
     looked: Looked,
     /// Candidates, with what each is about worth.
@@ -132,15 +161,19 @@ struct Search<'q, 'c> {
     is_few: bool,
 }
 
-/// Words as a string of the full-text index's own syntax. A stem has letters and digits only.
+/// Words as a string of the full-text index's own syntax, which stems them: a stem would be stemmed again (`databas`). A word has
+/// letters and digits only.
 fn quoted(words: &str) -> String {
     format!("\"{words}\"")
 }
 
 impl Search<'_, '_> {
     fn totals(&self) -> Totals {
-        let sum = |value: fn(&Totals) -> f64| self.sources.iter().map(|it| value(&it.totals)).sum();
-        Totals { docs: sum(|it| it.docs), words: sum(|it| it.words) }
+        let sum = |value: fn(&Totals) -> f64| -> f64 { self.sources.iter().map(|it| value(&it.totals)).sum() };
+        let (docs, words) = (sum(|it| it.docs), sum(|it| it.words));
+        // They are about as long as the others.
+        let all = docs + self.left_out.docs as f64;
+        Totals { docs: all, words: if docs > 0.0 { words * (all / docs) } else { 0.0 } }
     }
 
     /// Finds the candidates; returns how rare each word of the query is.
@@ -153,12 +186,13 @@ impl Search<'_, '_> {
             (self.found, self.is_few) = (few, true);
             return Ok(rarities);
         }
+        self.hold_against_filters(&unread)?;
         if self.found.len() < CANDIDATES_MIN && !unread.is_empty() {
             self.find_frequent(&unread)?;
         }
         self.looked.is_bounded |= !unread.is_empty();
         for phrase in &self.query.phrases {
-            self.find_matching(&quoted(&phrase.stems.join(" ")), PHRASE)?;
+            self.find_matching(&quoted(&phrase.tokens.join(" ")), PHRASE)?;
         }
         if self.query.is_empty() {
             for number in 0..self.sources.len() {
@@ -193,23 +227,27 @@ impl Search<'_, '_> {
                 self.looked.frequent.push(words[at].token.clone());
                 unread.push(at);
             } else {
-                frequencies[at] = self.read_word(&words[at])?;
+                let left_out = self.left_out.with_word.get(at).map_or(0.0, |docs| *docs as f64);
+                frequencies[at] = self.read_word(&words[at], frequencies[at] > FREQUENT, left_out)?;
             }
         }
         Ok((frequencies, unread))
     }
 
-    /// Reads the postings of a word in all sources; returns how many records have it.
-    fn read_word(&mut self, word: &Word) -> rusqlite::Result<f64> {
+    /// Reads the postings of a word in all sources, or of a frequent one only the records that have it; returns how many these
+    /// are, with the `left_out` that are in no source.
+    fn read_word(&mut self, word: &Word, is_frequent: bool, left_out: f64) -> rusqlite::Result<f64> {
         let before = self.found.len();
         for number in 0..self.sources.len() {
             let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
-            let (postings, read) = self.sources[number].postings(word, left)?;
+            let source = &mut self.sources[number];
+            let (postings, read) =
+                if is_frequent { source.having(word, left)? } else { source.postings(word, left)? };
             self.looked.postings += read;
             self.looked.is_bounded |= read == left;
             self.found.extend(postings.into_iter().map(|(doc, frequency)| ((number, doc), frequency)));
         }
-        let docs = (self.found.len() - before) as f64;
+        let docs = (self.found.len() - before) as f64 + left_out;
         let rarity = self.totals().rarity(docs) * word.weight();
         for (_, value) in &mut self.found[before..] {
             *value = score::about(rarity, *value);
@@ -240,14 +278,32 @@ impl Search<'_, '_> {
         Ok((few.len() <= FEW).then_some(few))
     }
 
+    /// Takes those of the candidates out that the filters do not take, as far as the full-text index knows them, if there are
+    /// many: to read each of them costs more. `unread` are the words that no candidate was found by.
+    fn hold_against_filters(&mut self, unread: &[usize]) -> rusqlite::Result<()> {
+        if !(CANDIDATES_MAX..=HELD_MAX).contains(&self.found.len()) {
+            return Ok(());
+        }
+        let words = self.query.words.iter().enumerate().filter(|(at, _)| !unread.contains(at));
+        let words: Vec<_> = words.map(|(_, word)| quoted(&word.token)).collect();
+        for (number, source) in self.sources.iter_mut().enumerate().filter(|(_, source)| source.has_filter()) {
+            let mut taken = source.matching(Some(&words.join(" OR ")), HELD_MAX + 1)?;
+            if taken.len() <= HELD_MAX {
+                taken.sort_unstable();
+                self.found.retain(|((of, doc), _)| *of != number || taken.binary_search(doc).is_ok());
+            }
+        }
+        Ok(())
+    }
+
     /// Looks for frequent words, the rarest of them first, by twos and threes.
     fn find_frequent(&mut self, words: &[usize]) -> rusqlite::Result<()> {
-        let stems: Vec<_> = words.iter().take(3).map(|at| quoted(&self.query.words[*at].stem)).collect();
-        for count in (1..=stems.len()).rev() {
+        let words: Vec<_> = words.iter().take(3).map(|at| quoted(&self.query.words[*at].token)).collect();
+        for count in (1..=words.len()).rev() {
             if count == 1 {
-                self.find_matching(&format!("title : {}", stems[0]), 0.0)?;
+                self.find_matching(&format!("title : {}", words[0]), 0.0)?;
             }
-            self.find_matching(&stems[..count].join(" AND "), 0.0)?;
+            self.find_matching(&words[..count].join(" AND "), 0.0)?;
             self.merge();
             if self.found.len() >= CANDIDATES_MIN {
                 break;
@@ -270,7 +326,7 @@ impl Search<'_, '_> {
         self.score_found(scorer, options, most, &mut ranked)?;
         let has_filter = self.sources.iter().any(Source::has_filter);
         if has_filter && self.looked.is_bounded && ranked.hits.len() < options.limit && !self.query.is_empty() {
-            let any: Vec<_> = self.query.words.iter().map(|it| quoted(&it.stem)).collect();
+            let any: Vec<_> = self.query.words.iter().map(|it| quoted(&it.token)).collect();
             self.find_matching(&any.join(" OR "), 0.0)?;
             self.score_found(scorer, options, most, &mut ranked)?;
         }
@@ -289,6 +345,7 @@ impl Search<'_, '_> {
         ranked: &mut Ranked,
     ) -> rusqlite::Result<()> {
         let mut found = std::mem::take(&mut self.found);
+        // Of equals, those that were added last.
         let by_value = |a: &(Place, f64), b: &(Place, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if found.len() > LOOKED_AT_MAX {
             self.looked.is_bounded = true;
@@ -311,7 +368,7 @@ impl Search<'_, '_> {
         Ok(())
     }
 
-    /// Scores the record at `place`; whether the filters take it.
+    /// Scores the record at `place`; whether the filters take it, and the query does not leave it out.
     fn score(
         &mut self,
         place: Place,
@@ -337,10 +394,9 @@ impl Search<'_, '_> {
             }
         }
         self.looked.candidates += 1;
-        if let Some(mut score) = score {
-            score.add_context(source.is_of_project(project), created_at, options.now);
-            ranked.hits.insert(id, Candidate { id, place, words, created_at, score });
-        }
+        let Some(mut score) = score else { return Ok(false) };
+        score.add_context(source.is_of_project(project), created_at, options.now);
+        ranked.hits.insert(id, Candidate { id, place, words, created_at, score });
         Ok(true)
     }
 

@@ -176,6 +176,9 @@ impl Condition {
         condition.one_of("origin", numbers(filter.origins.iter().map(|it| origin_number(*it)).collect()));
         let golden = filter.states.iter().map(|it| i64::from(*it == State::Golden)).collect();
         condition.one_of("golden", numbers(golden));
+        if filter.is_of_no_project {
+            condition.and("project IS NULL", []);
+        }
         if let Some(since) = filter.since {
             condition.and("created >= ?", [Value::Integer(since.as_millisecond())]);
         }

@@ -26,18 +26,23 @@ mod query;
 mod schema;
 mod score;
 mod sequence;
+mod sieve;
 mod source;
 mod stem;
 mod write;
 
-pub use commits::{CommitNote, NotedCommit, ObjectId, commit_at, first_place_since, last_commit, note_commits};
+pub use commits::{
+    CommitNote, NotedCommit, ObjectId, commit_at, first_commit, first_place_since, last_commit, note_commits,
+    note_earlier_commits,
+};
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
-pub use find::{Hit, Hits, Looked, Options, find};
+pub use find::{Hit, Hits, LeftOut, Looked, Options, find, find_beside};
 pub use line::{BestLine, best_line};
 pub use listing::{Listed, Order, count, golden, ids_ending, is_listed, listed, names};
 pub use query::Query;
 pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};
+pub use sieve::{Sieve, Words};
 pub use write::{Doc, Writer};
 
 #[cfg(test)]

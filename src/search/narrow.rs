@@ -18,6 +18,7 @@ pub(super) struct Narrow {
     golden: Option<bool>,
     domains: Option<Vec<i64>>,
     projects: Option<Vec<i64>>,
+    is_of_no_project: bool,
     sessions: Option<Vec<i64>>,
     agents: Option<Vec<i64>>,
     tags: Option<Vec<i64>>,
@@ -74,6 +75,7 @@ impl Narrow {
             golden,
             domains: names(c, Name::Domain, &filter.domains)?,
             projects: names(c, Name::Project, &filter.projects)?,
+            is_of_no_project: filter.is_of_no_project,
             sessions: names(c, Name::Session, &filter.sessions)?,
             agents: names(c, Name::Agent, &filter.agents)?,
             tags: names(c, Name::Tag, &filter.tags)?,
@@ -93,6 +95,7 @@ impl Narrow {
             && self.golden.is_none_or(|golden| golden == row.golden)
             && one(self.domains.as_ref(), row.domain.as_ref())
             && one(self.projects.as_ref(), row.project.as_ref())
+            && (!self.is_of_no_project || row.project.is_none())
             && one(self.sessions.as_ref(), row.session.as_ref())
             && one(self.agents.as_ref(), row.agent.as_ref())
             && self.tags.as_ref().is_none_or(|wanted| row.tags.iter().any(|tag| wanted.contains(tag)))

@@ -19,6 +19,7 @@ use jiff::Zoned;
 
 use super::expand::{Role, Token, expand};
 use super::filter::{FILTERS, Filter, UnknownValue};
+use super::score::{TITLE, Totals, about};
 use super::sequence::hash;
 use super::stem::stemmed;
 
@@ -57,6 +58,7 @@ pub(super) struct Word {
 /// Words side by side; of exclusions, perhaps a single one.
 #[derive(Clone, Debug)]
 pub(super) struct Phrase {
+    pub tokens: Vec<String>,
     pub stems: Vec<String>,
     pub hashes: Vec<u32>,
 }
@@ -96,9 +98,55 @@ impl Query {
         Ok(query)
     }
 
+    /// A query of the words of `text`, whatever syntax it has: for text that was not written as a query.
+    pub fn of_words(text: &str) -> Query {
+        let mut end = text.len().min(BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut query = Query { is_cut: end < text.len(), ..Query::default() };
+        query.add_words(&text[..end]);
+        query
+    }
+
+    /// Its words, as they are looked for and as hits name them.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|word| word.token.as_str())
+    }
+
     /// Whether there is nothing to look for: no word, no phrase.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// How many different words are looked for.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether there is more to it than words: phrases, or words that are left out.
+    pub fn has_more_than_words(&self) -> bool {
+        !self.phrases.is_empty() || !self.without.is_empty()
+    }
+
+    /// The filters that were typed, each with whether a record has to be accepted by it, or must not be.
+    pub fn filters(&self) -> impl Iterator<Item = (&Filter, bool)> {
+        let with = Some(&self.filter).filter(|filter| !filter.is_empty());
+        with.into_iter().map(|filter| (filter, true)).chain(self.without_filters.iter().map(|filter| (filter, false)))
+    }
+
+    /// What each word is about worth in one of `docs` records, of which `with_word` have each, to a record that has it in its
+    /// headline, in its body, or in both.
+    pub fn worth(&self, docs: u64, with_word: &[u64]) -> Vec<impl Fn(bool, bool) -> f64> {
+        let totals = Totals { docs: docs as f64, words: 0.0 };
+        let worth = |(word, with): (&Word, &u64)| {
+            let rarity = totals.rarity(*with as f64) * word.weight();
+            move |in_headline: bool, in_body: bool| {
+                let frequency = TITLE * f64::from(u8::from(in_headline)) + f64::from(u8::from(in_body));
+                if frequency > 0.0 { about(rarity, frequency) } else { 0.0 }
+            }
+        };
+        self.words.iter().zip(with_word).map(worth).collect()
     }
 
     /// Whether it asks for records of some states, or leaves some out.
@@ -193,18 +241,19 @@ fn add_phrase(phrases: &mut Vec<Phrase>, phrase: Phrase) {
 }
 
 fn phrase(text: &str) -> Phrase {
-    let (mut stems, mut wholes) = (Vec::new(), Vec::new());
+    let (mut tokens, mut wholes) = (Vec::new(), Vec::new());
     expand(text, |token| match token.role {
-        Role::Whole => wholes.push(stemmed(token.text)),
-        role if role.is_base() => stems.push(stemmed(token.text)),
+        Role::Whole => wholes.push(token.text.to_owned()),
+        role if role.is_base() => tokens.push(token.text.to_owned()),
         _ => {}
     });
     // `C++` is not `C`.
-    if stems.len() == 1 && !wholes.is_empty() {
-        stems = wholes;
+    if tokens.len() == 1 && !wholes.is_empty() {
+        tokens = wholes;
     }
+    let stems: Vec<String> = tokens.iter().map(|token| stemmed(token)).collect();
     let hashes = stems.iter().map(|stem| hash(stem.as_bytes())).collect();
-    Phrase { stems, hashes }
+    Phrase { tokens, stems, hashes }
 }
 
 /// A piece of what was typed.

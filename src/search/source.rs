@@ -98,6 +98,27 @@ impl<'c> Source<'c> {
         Ok((found, read))
     }
 
+    /// Reads which records have `word`, up to `limit` of them, and which have it in their title: for each record, how much, as
+    /// [`postings`](Source::postings) says it of one that has the word once. Also how many were read.
+    pub fn having(&mut self, word: &Word, limit: usize) -> rusqlite::Result<(Vec<(i64, f64)>, usize)> {
+        // The full-text index stems what it is asked for.
+        let token = &word.token;
+        let mut read = |expression: String| -> rusqlite::Result<Vec<i64>> {
+            self.matching.query_map(params![expression, limit_of(limit)], |row| row.get(0))?.collect()
+        };
+        let in_title = read(format!("title : \"{token}\""))?;
+        let docs = read(format!("\"{token}\""))?;
+        // The newest come first in both.
+        let mut in_title = in_title.into_iter().peekable();
+        let weight = |doc: i64| {
+            while in_title.next_if(|titled| *titled > doc).is_some() {}
+            if in_title.peek() == Some(&doc) { TITLE } else { 1.0 }
+        };
+        let read = docs.len();
+        let weights: Vec<f64> = docs.iter().copied().map(weight).collect();
+        Ok((docs.into_iter().zip(weights).collect(), read))
+    }
+
     /// The newest records that have `words` (in the full-text index's own syntax; `None`: any) and that the filters take, as
     /// far as the index knows them.
     pub fn matching(&mut self, words: Option<&str>, limit: usize) -> rusqlite::Result<Vec<i64>> {

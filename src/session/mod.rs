@@ -15,6 +15,7 @@
 //! 4. It is bounded: a line by [`LINE_BYTES_MAX`], the file by [`BYTES_MAX`]. In a full log nothing more is told, and
 //!    nothing more is opened.
 //! 5. What is appended has passed the same redaction as a record.
+//! 6. Beside the logs stand other small caches of sessions: codes (`code`), and how far transcripts were read.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -23,6 +24,7 @@
 //! | within [`SessionLog::reset`] or [`sweep`] | the file, or no file | the next sweep |
 //! | by a power cut | an older state of the file, zeros in it, or no file | a reader skips zeros; the agent may be told again |
 
+mod code;
 mod entry;
 
 use std::time::{Duration, SystemTime};
@@ -30,6 +32,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use code::{code_of, note_code, session_of};
 pub use entry::{Closed, Entry, Noted, Opened, Step, Told};
 
 use crate::fs::{self, File};
@@ -83,7 +86,7 @@ impl<'h> SessionLog<'h> {
     }
 
     /// Whether this is the first call with `key` since the last reset: of many at once, exactly one gets true. Then the
-    /// caller tells. If the key cannot be noted, nobody tells: a text that comes again and again is worse than none.
+    /// caller tells. If the key cannot be noted, all get false: a text that comes again and again is worse than none.
     pub fn tell_once(&self, key: &str) -> bool {
         let key = kept_key(key);
         let appended = || {

@@ -300,3 +300,31 @@ fn a_log_is_for_its_owner_alone() {
     let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!((mode(&place.file()), mode(place.file().parent().expect("it has one"))), (0o600, 0o700));
 }
+
+#[test]
+fn a_code_is_known_once_it_was_noted_and_garbage_is_no_code() {
+    let place = place();
+    let home = &place.home;
+    let code = code_of(home, "s");
+    assert_eq!((code.len(), session_of(home, &code)), (6, None), "it was not noted");
+    assert_eq!((note_code(home, "s"), note_code(home, "s")), (Some(code.clone()), Some(code.clone())));
+    assert_eq!(session_of(home, &code).as_deref(), Some("s"));
+    assert_ne!(note_code(home, "t"), Some(code.clone()));
+    for odd in ["", "bcdfg", "bcdfghj", "BCDFGH", "../../", "aeioua", "b\u{e9}cdf", "s"] {
+        assert_eq!(session_of(home, odd), None, "{odd:?}");
+    }
+    for odd in ["", " ", &"x".repeat(2_000)] {
+        assert_eq!(note_code(home, odd), None);
+    }
+    // What another put there is not believed.
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("code\0{code}").as_bytes()).simple().to_string();
+    let file = home.private().path().join(SESSIONS).join(&name);
+    assert!(is_name(&name), "the sweep takes it for a log");
+    for odd in [&b"another session"[..], b"\xff\xfe", b"", &[b'x'; 5_000]] {
+        std::fs::write(&file, odd).expect("it was noted");
+        assert_eq!(session_of(home, &code), None);
+    }
+    std::fs::remove_file(&file).expect("it is there");
+    std::fs::create_dir(&file).expect("nothing is there");
+    assert_eq!((note_code(home, "s"), session_of(home, &code)), (None, None));
+}

@@ -85,7 +85,7 @@ pub(super) fn date(chunk: &str) -> Option<std::ops::Range<usize>> {
     {
         end += 1;
     }
-    // A file's ending is none of it.
+    // The dot before a file's ending does not belong to it.
     while end > at + 10 && bytes[end - 1] == b'.' {
         end -= 1;
     }

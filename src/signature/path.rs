@@ -9,7 +9,7 @@ const SOURCES: [&str; 62] = [
 ];
 const MORE_SOURCES: [&str; 8] = ["yaml", "yml", "vue", "zig", "bash", "cjs", "lock", "bats"];
 
-/// The last part of a path; the whole text if it is none.
+/// The last part of a path; the whole text if it is not a path.
 pub(super) fn last_part(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.rsplit('/').next().unwrap_or(path)

@@ -174,7 +174,7 @@ fn token_of(path: &Path) -> Result<Option<String>, fs::Error> {
 }
 
 /// The first folder that another user could change: the home at `path`, one above it, or its private folder. A folder that
-/// cannot be looked at counts as changeable by everybody.
+/// cannot be looked at counts as one that every user can change.
 fn changeable(path: &Path) -> Option<(PathBuf, Others)> {
     let others_of = |folder: &Path, on_the_way| {
         let others = os::others_who_can_change(folder, on_the_way).unwrap_or(Some(Others::Everybody))?;

@@ -18,6 +18,7 @@
 //!    wrong state behind. Waiting loses nothing: the journal has it.
 //! 4. The worker gives up only on errors that need a person's attention.
 
+mod edits;
 mod next;
 mod program;
 mod request;
@@ -65,6 +66,8 @@ pub struct Options {
     pub urgent: u8,
     /// How often the worker looks without an event.
     pub poll: Duration,
+    /// The least time between two passes over files, for edits by hand; `None` to take none.
+    pub edits: Option<Duration>,
     /// The first wait after a failure. It doubles with each further failure.
     pub retry_min: Duration,
     /// The longest wait after a failure.
@@ -80,6 +83,7 @@ impl Default for Options {
             age_max: Duration::from_secs(1),
             urgent: 5,
             poll: Duration::from_secs(30),
+            edits: Some(Duration::from_secs(60)),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(30),
             stop: Duration::from_secs(20),

@@ -50,6 +50,8 @@ pub(super) struct View {
     pub(super) parked_due: Instant,
     /// When to bring search up to date, or to try again; `None` if it is up to date.
     pub(super) search_due: Option<Instant>,
+    /// When to look for edits by hand, or to go on with it; `None` if that is not done.
+    pub(super) edits_due: Option<Instant>,
     /// When the database of an adopted home needs upkeep; `None` if it needs none until a new event.
     pub(super) upkeep_due: Option<Instant>,
     /// How often the worker looks without an event.
@@ -108,6 +110,8 @@ pub(super) enum Step {
     RetryParked,
     /// Bring search up to date, or a slice of that.
     Search,
+    /// Look for edits by hand, a slice of that.
+    Edits,
     /// Leave the home as other processes expect it, and end as [`Ended::Stopped`].
     Finish,
     End(Ended),
@@ -125,8 +129,10 @@ pub(super) fn next(view: &View, now: Instant) -> Step {
         return Step::Upkeep;
     }
     match view.round {
+        // While anything else is to be done, no edit is looked for: what is pending may be one that was taken.
+        None if is_quiet(view, now) && view.edits_due.is_some_and(|due| due <= now) => Step::Edits,
         None if is_quiet(view, now) => {
-            Step::Wait { until: earliest(now + idle(view), [view.search_due, view.upkeep_due]) }
+            Step::Wait { until: earliest(now + idle(view), [view.search_due, view.edits_due, view.upkeep_due]) }
         }
         None => Step::Look,
         Some(round) => within(view, round, now),
@@ -183,7 +189,7 @@ pub(super) fn round_after(step: Step, round: Option<Round>) -> Option<Round> {
         // asked to stop.
         Step::Wait { .. } | Step::PrepareToStop | Step::Commit | Step::Answer => None,
         // Commits and requests do not wait for more than one slice.
-        Step::Search => None,
+        Step::Search | Step::Edits => None,
         Step::Recover => round.map(|round| Round { recovered: true, ..round }),
         Step::Maintain => round.map(|round| Round { maintained: true, ..round }),
         Step::Upkeep | Step::InsertRows | Step::RetryParked | Step::Finish | Step::End(_) => round,

@@ -68,7 +68,7 @@ mod tests {
     fn it_is_replaced_once_another_has_settled() {
         let (_folder, mut program) = program();
         let start = Instant::now();
-        assert!(!program.is_replaced(start) && !program.is_settling(), "nobody has touched it");
+        assert!(!program.is_replaced(start) && !program.is_settling(), "it was not touched");
         std::fs::remove_file(program.path()).expect("it can be removed");
         assert!(!program.is_replaced(start + SETTLED), "there is nothing to become");
         std::fs::write(program.path(), "half of the n").expect("it can be written");

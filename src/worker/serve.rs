@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::edits::Search;
 use super::next::{Round, Seen, Step, Stopping, View, next, round_after};
 use super::request::{Answer, Asked, Want};
 use super::session::Session;
@@ -34,10 +35,11 @@ struct Memory {
     rows_due: Option<Instant>,
     parked_due: Instant,
     sweep_due: Instant,
+    edits: Search,
 }
 
 impl Memory {
-    fn new(options: &Options) -> Memory {
+    fn new(options: &Options, session: &Session<'_>) -> Memory {
         let parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
         let schedule = Schedule::new(options.age_max, options.urgent);
         Memory {
@@ -50,6 +52,7 @@ impl Memory {
             rows_due: None,
             parked_due,
             sweep_due: Instant::now(),
+            edits: Search::new(options.edits, session.edits()),
         }
     }
 }
@@ -63,7 +66,7 @@ impl Worker<'_> {
         }
         session.hold_index()?;
         self.publish(session, State::Idle);
-        let mut memory = Memory::new(self.options);
+        let mut memory = Memory::new(self.options, session);
         self.sweep_sessions(&mut memory);
         loop {
             let view = self.view(session, &mut memory)?;
@@ -108,6 +111,7 @@ impl Worker<'_> {
             rows_due: session.rows_lag().then(|| memory.rows_due.unwrap_or(now)),
             parked_due: memory.parked_due,
             search_due: session.search_due(),
+            edits_due: memory.edits.due(),
             upkeep_due: session.upkeep_due(),
             poll: self.options.poll,
             keep: self.options.batch.keep,
@@ -131,7 +135,11 @@ impl Worker<'_> {
                 self.sweep_sessions(memory);
             }
             Step::Search => self.search(session),
-            Step::Finish => session.finish()?,
+            Step::Edits => memory.edits.slice(self.exclusive.home(), session),
+            Step::Finish => {
+                memory.edits.note(session);
+                session.finish()?;
+            }
             Step::End(_) => {}
         }
         memory.round = round_after(step, memory.round);

@@ -6,10 +6,13 @@ use super::{Error, Options};
 use crate::erase;
 use crate::erasing::Erasing;
 use crate::exclusive::Exclusive;
+use crate::fs;
 use crate::journal::SegmentNumber;
+use crate::model::Op;
 use crate::model::text::chain;
-use crate::pipeline::{Backlog, Counts, Outcome, Pipeline};
+use crate::pipeline::{Backlog, Counts, Judged, Outcome, Pipeline};
 use crate::recover::{self, Report, Scope};
+use crate::state::Edits;
 use crate::target::search::{Bound, SEARCH_MAX};
 
 /// Everything opened, from one failure to the next.
@@ -81,6 +84,26 @@ impl<'h> Session<'h> {
             return Err(erase::Error::Unfinished("it goes on when the worker begins again".to_owned()).into());
         }
         Ok(recover::retry_parked(&mut self.pipeline, &mut Report::default(), &mut ())?)
+    }
+
+    /// Judges the file at `path`, which changed.
+    pub(super) fn judge_edit(&self, path: &str) -> Result<Judged, Error> {
+        Ok(self.pipeline.judge_edit(path, fs::now())?)
+    }
+
+    /// Appends edits by hand to the journal.
+    pub(super) fn append_edits(&mut self, edits: &[Op]) -> Result<(), Error> {
+        Ok(self.pipeline.append_edits(edits)?)
+    }
+
+    /// What is known of edits by hand.
+    pub(super) fn edits(&self) -> Edits {
+        self.pipeline.edits()
+    }
+
+    /// Notes what is known of edits by hand.
+    pub(super) fn note_edits(&mut self, edits: Edits) -> Result<(), Error> {
+        Ok(self.pipeline.note_edits(edits)?)
     }
 
     /// Does the due upkeep of an adopted home's database.

@@ -16,10 +16,12 @@ LINES = {
     "helper": "a sub-agent's marker in mid-turn is recorded once",
     "hostile": "a marker in a tool's output is not recorded",
     "told": "the second session is told of the failure, next to the tool's result",
-    "followed": "and that the same command worked later",
+    "followed": "and after which step the same command worked",
     "once": "once, and nowhere else in that session",
+    "shared": "the third session is told the step that both have",
     "pack": "a pack is in the first request",
     "same": "and has the same bytes in the next session",
+    "prompt": "with `--context prompt`, what shares rare words with a prompt is in its request",
     "listed": "the MCP tools are listed",
     "called": "the MCP search is called, and finds the failure",
 }
@@ -61,17 +63,18 @@ def failed(requests):
     return next((it for it in requests if any(name in text for text in strings(fresh(it)))), None)
 
 
-def seen(first, after_first, second, looks, delegate, records, served):
+def seen(first, after_first, second, third, looks, delegate, prompt, records, served):
     """What each line of the table says: True, False, or `NO_SUCH_THING`."""
     failures = [it for it in after_first if it["kind"] == "failure"]
     learned = [it for it in after_first if it["kind"] in ("heuristic", "observation")]
     failure = failed(second)
     said = told(fresh(failure)) if failure else []
     in_all = told(second[-1]["body"]) if second else []
+    failure = failed(third)
+    said_then = told(fresh(failure)) if failure else []
     packs = [pack(look) for look in looks]
-    tools = [name for look in looks for name in look[0]["answer"]["tools"]] if all(looks) else []
-    listed = sum(bool(model.MEMORY_NAME.match(name)) for name in tools) == len(looks)
-    results = [text for look in looks if len(look) > 1 for text in strings(fresh(look[1]))]
+    listed = all(look and model.memory_tool(look[0]["answer"]["tools"]) for look in looks)
+    results = [text for look in looks for request in look[1:] for text in strings(fresh(request))]
     helper = NO_SUCH_THING
     if delegate is not None:
         helper = count([it for it in records if it["kind"] != "failure"], model.HELPERS_MARKER) == 1
@@ -82,10 +85,12 @@ def seen(first, after_first, second, looks, delegate, records, served):
         "hostile": any(model.HOSTILE in text for it in first for text in strings(it["body"]))
         and count(records, model.HOSTILE) == 0,
         "told": bool(said),
-        "followed": any("worked later in that session" in line for line in said),
+        "followed": any("worked later in that session" in line and model.MEND in line for line in said),
         "once": bool(said) and in_all == said and len(set(said)) == len(said),
+        "shared": any(f"`{model.MEND}` (2 of 2 times)" in line for line in said_then),
         "pack": bool(first) and pack(first) is not None and RULE in pack(first),
         "same": None not in packs and len(set(packs)) == 1,
+        "prompt": bool(prompt) and "It shares rare words" in (pack(prompt) or "") and RULE in pack(prompt),
         "listed": served and listed,
         "called": served and any(model.CHECK in text for text in results),
     }

@@ -14,6 +14,8 @@ KEY = "no-key-for-a-stand-in"
 MODEL = "stand-in"
 SESSION_S = 120
 INSTALL_S = 600
+# What npm needs to reach its registry through a proxy, in lower case as well. No host sees it.
+REACH = ("NODE_EXTRA_CA_CERTS", "NPM_CONFIG_REGISTRY", "NPM_CONFIG_CAFILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 class Host:
@@ -41,16 +43,18 @@ class Host:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "SYSTEMROOT") if name in os.environ}
         return {**kept, "HOME": str(self.home), "NO_COLOR": "1", "GIT_CONFIG_NOSYSTEM": "1", **self.variables()}
 
-    def call(self, words, timeout=SESSION_S):
-        """Runs a program in the project, with the host's own environment."""
-        return subprocess.run([str(it) for it in words], cwd=self.project, env=self.env(), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout)
+    def call(self, words, timeout=SESSION_S, more=None):
+        """Runs a program in the project, with the host's own environment, and `more` variables."""
+        return subprocess.run([str(it) for it in words], cwd=self.project, env={**self.env(), **(more or {})},
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", timeout=timeout)
 
     def install(self, version):
         """Installs the host from npm, unless it is there. Returns its version; fails with what npm says."""
         if not self.program.exists():
             words = ["npm", "install", "--no-audit", "--no-fund", "--prefix", self.packages, f"{self.package}@{version}"]
-            done = self.call(words, INSTALL_S)
+            reach = {name: value for name, value in os.environ.items() if name.upper() in REACH}
+            done = self.call(words, INSTALL_S, reach)
             if done.returncode:
                 raise RuntimeError(done.stdout.strip()[-400:])
         done = self.call([self.program, "--version"], 60)

@@ -4,10 +4,11 @@
 use std::fs;
 
 use indelible::model::{Field, Record};
+use rustix::process::Signal;
 
 use crate::amend::{titled, traces};
 use crate::changes::{Subject, assert_agree, seen};
-use crate::support::{Cmd, TestHome};
+use crate::support::{Cmd, TestHome, Worker, wait_for};
 use crate::terminal::Terminal;
 
 /// `indelible edit` of the record `id`, where the editor runs `script` with the file as `$1`.
@@ -185,4 +186,109 @@ fn files_that_cannot_be_read_as_their_records_are_left_and_named() {
     assert_eq!(record_of(&home, &good.1).headline(), "better");
     let text = fs::read_to_string(home.join(&broken.1.path)).expect("it is there");
     assert!(text.contains("title: ["), "left as it is");
+}
+
+/// A worker that looks for edits as often as it can.
+fn watching(home: &TestHome) -> Worker {
+    Worker::start(home, &["worker.age_ms=10", "worker.edits_s=1"])
+}
+
+#[test]
+fn a_worker_takes_an_edit_by_hand_and_names_what_it_cannot_take() {
+    let home = TestHome::new();
+    let (good, broken, cut) = (titled(&home, "good"), titled(&home, "broken"), titled(&home, "cut"));
+    let (linked, huge) = (titled(&home, "linked"), titled(&home, "huge"));
+    let worker = watching(&home);
+    by_hand(&home, &good.1, "domain: \"ci\"", "domain: \"by hand\"\naliases: [mine]");
+    by_hand(&home, &broken.1, "title: \"broken\"", "title: [");
+    by_hand(&home, &cut.1, "\n\nAnd why.", "");
+    let path = home.join(&linked.1.path);
+    fs::remove_file(&path).expect("it is there");
+    std::os::unix::fs::symlink("/etc/passwd", &path).expect("it can be linked");
+    fs::File::options()
+        .write(true)
+        .open(home.join(&huge.1.path))
+        .expect("it opens")
+        .set_len(100 << 20)
+        .expect("it grows");
+    let needs = wait_for("the others are named", || {
+        let needs = home.status()["needs_attention"].to_string();
+        [&broken, &cut, &linked, &huge].iter().all(|it| needs.contains(&it.1.path)).then_some(needs)
+    });
+    assert!(needs.contains("half of a save") && !needs.contains(&good.1.path), "{needs}");
+    wait_for("the edit is taken", || {
+        let shown = home.cmd(["show", "--json", &good.0.id]).ok().json();
+        let page = fs::read_to_string(home.join(&good.1.path)).expect("it is there");
+        (shown["records"][0]["domain"] == "by hand" && page.contains("revision: \"2:")).then_some(())
+    });
+    home.flush();
+    assert_eq!(domain_of(&record_of(&home, &good.1)), "by hand");
+    let log = home.git(["log", "-1", "--format=%B", "--", &good.1.path]).ok().stdout;
+    assert!(log.contains("changed: domain\n  because: edited by hand"), "{log}");
+    assert!(fs::read_to_string(home.join(&broken.1.path)).expect("it is there").contains("title: ["), "left as it is");
+    // What is put right is taken, and named no more; also by the next worker.
+    let _ = worker.stop(Signal::TERM);
+    by_hand(&home, &broken.1, "title: [", "title: \"mended\"");
+    let _worker = watching(&home);
+    wait_for("the mended one is taken", || {
+        let shown = home.cmd(["show", "--json", &broken.0.id]).ok().json();
+        (shown["records"][0]["title"] == "mended").then_some(())
+    });
+    wait_for("it is named no more", || {
+        let needs = home.status()["needs_attention"].to_string();
+        (!needs.contains(&broken.1.path) && needs.contains(&cut.1.path)).then_some(())
+    });
+}
+
+#[test]
+fn many_edits_at_once_wait_for_a_person() {
+    let home = TestHome::new();
+    let lines: String =
+        (0..60).map(|n| format!("{{\"kind\":\"failure\",\"title\":\"number {n}\",\"domain\":\"ci\"}}\n")).collect();
+    let answers = home.cmd(["record", "batch", "--json"]).stdin(lines).ok();
+    home.flush();
+    let paths = answers.stdout.lines().filter_map(|line| {
+        let answer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        Some(home.join(answer["path"].as_str()?))
+    });
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::write(&path, text.replace("domain: \"ci\"", "domain: \"moved\"")).expect("it can be written");
+    }
+    let worker = watching(&home);
+    wait_for("they are counted", || {
+        let needs = home.status()["needs_attention"].to_string();
+        (needs.contains("60 files were edited") && needs.contains("amend --from-files")).then_some(())
+    });
+    let taken = home.cmd(["amend", "--from-files"]).ok();
+    assert_eq!(taken.stdout.matches("amended: failure").count(), 60, "{taken}");
+    let _ = worker.stop(Signal::TERM);
+    let _worker = watching(&home);
+    wait_for("nothing is left", || {
+        (!home.status()["needs_attention"].to_string().contains("edited by hand")).then_some(())
+    });
+}
+
+#[test]
+fn an_edit_by_hand_survives_a_worker_that_crashes_while_it_takes_it() {
+    for point in
+        ["AppendBeforeWrite", "AppendAfterSync", "ReplaceBeforeRename", "RowBeforeCommit", "CommitBeforeBranch"]
+    {
+        let home = TestHome::new();
+        let (_, subject) = titled(&home, "the title");
+        by_hand(&home, &subject, "domain: \"ci\"", "domain: \"by hand\"");
+        let settings = ["worker.age_ms=10", "worker.edits_s=1"];
+        let mut worker = Worker::launch(&home, &settings, &[("INDELIBLE_CRASH_AT", point)]);
+        assert_eq!(worker.wait().code(), None, "{point}: it did not crash");
+        let text = fs::read_to_string(home.join(&subject.path)).expect("it is there");
+        assert!(text.contains("by hand"), "{point}: {text}");
+        let _worker = watching(&home);
+        wait_for("the edit is taken", || {
+            let page = fs::read_to_string(home.join(&subject.path)).expect("it is there");
+            page.contains("revision: \"2:").then_some(())
+        });
+        home.flush();
+        assert_eq!(domain_of(&record_of(&home, &subject)), "by hand", "{point}");
+        assert_agree(&home);
+    }
 }

@@ -99,14 +99,24 @@ fn text_of(path: &Path) -> &str {
     path.to_str().expect("the temporary folder's name is UTF-8")
 }
 
-/// `args` on `home` under strace, with the calls traced into `trace`.
-fn under_strace(home: &TestHome, trace: &Path, inject: Option<&str>, args: &[String]) -> Cmd {
+/// The flags with which strace stops at all the calls that may fail, or lets one of them fail as `inject` says and stops at
+/// no other: each stop takes longer than most calls.
+fn strace_flags(inject: Option<&str>) -> Vec<String> {
     let calls: Vec<_> = CALLS.iter().map(|(call, _)| format!("?{call}")).collect();
-    let calls = format!("trace={}", calls.join(","));
-    let mut strace = vec!["strace", "-f", "-y", "-s", "8", "-o", text_of(trace), "-e", &calls];
-    strace.extend(inject.iter().flat_map(|inject| ["-e", inject]));
+    let trace = match inject {
+        Some(inject) => inject.split(['=', ':']).nth(1).expect("it names the call").to_owned(),
+        None => calls.join(","),
+    };
+    let flags = ["-f", "--seccomp-bpf", "-y", "-s", "8", "-e", &format!("trace={trace}")].map(str::to_owned);
+    flags.into_iter().chain(inject.iter().flat_map(|inject| ["-e".to_owned(), (*inject).to_owned()])).collect()
+}
+
+/// `args` on `home` under strace, with the calls that it stops at in `trace`.
+fn under_strace(home: &TestHome, trace: &Path, inject: Option<&str>, args: &[String]) -> Cmd {
+    let flags = strace_flags(inject);
+    let strace = ["strace", "-o", text_of(trace)].into_iter().chain(flags.iter().map(String::as_str));
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    home.under(&strace, &args)
+    home.under(&strace.collect::<Vec<_>>(), &args)
 }
 
 /// The calls in `trace` that its first process made since it first named `from`: what comes before is the loader's.
@@ -482,9 +492,9 @@ fn of_flush() {
     of_work(Work::Flush, Depth::Sample(60));
 }
 
-/// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row.
-#[test]
-fn of_a_configuration_that_cannot_be_looked_at() {
+/// libgit2 looks at the configuration again and again, and once dereferenced null where it could not twice in a row. Of the
+/// calls that look, with each of their errors, each `step`-th fails.
+fn of_looks_at_a_configuration(step: usize) {
     if !has_strace() {
         return;
     }
@@ -494,7 +504,7 @@ fn of_a_configuration_that_cannot_be_looked_at() {
     let mut sites = sites(&trace_of(&home), text_of(home.path()), &home, Depth::All);
     sites.retain(|site| site.shown.contains("/.git/config\""));
     assert!(sites.len() > 4, "nothing looked at the configuration");
-    for (number, site) in sites.iter().enumerate() {
+    for (number, site) in sites.iter().enumerate().step_by(step) {
         for times in [1, 2, 4] {
             kept.push(home.record("failure", &format!("number {number}, {times} times")));
             let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(times)), &Work::Flush.args()).run();
@@ -503,6 +513,17 @@ fn of_a_configuration_that_cannot_be_looked_at() {
     }
     home.recover_fully();
     assert_exactly_once(&home, &kept);
+}
+
+#[test]
+fn of_a_configuration_that_cannot_be_looked_at() {
+    of_looks_at_a_configuration(5);
+}
+
+#[test]
+#[ignore = "takes a minute: every look at the configuration, with every error"]
+fn of_every_look_at_a_configuration() {
+    of_looks_at_a_configuration(1);
 }
 
 #[test]
@@ -516,9 +537,8 @@ fn of_recovery() {
 }
 
 /// SQLite says the same of a page that it could not read once as of a damaged one, and what other programs wrote into an
-/// index is gone once it is rebuilt.
-#[test]
-fn of_reads_of_a_whole_index() {
+/// index is gone once it is rebuilt. Of the reads, each `step`-th fails.
+fn of_reads(step: usize) {
     if !has_strace() {
         return;
     }
@@ -533,13 +553,24 @@ fn of_reads_of_a_whole_index() {
         site.call == "pread64" && site.shown.contains("memory/index.db") && site.shown.contains(" 1024, ")
     });
     assert!(sites.len() > 20, "hardly anything reads the index");
-    for site in &sites {
+    for site in sites.iter().step_by(step) {
         let outcome = under_strace(&home, &trace_of(&home), Some(&site.inject(1)), &Work::Recover.args()).run();
         let _ = told(&outcome, &site.to_string());
         assert!(is_marked(&home), "{site}\nthe index was rebuilt although nothing was wrong with it");
     }
     home.recover_fully();
     assert_exactly_once(&home, &kept);
+}
+
+#[test]
+fn of_reads_of_a_whole_index() {
+    of_reads(4);
+}
+
+#[test]
+#[ignore = "takes a minute: every read of an index"]
+fn of_every_read_of_a_whole_index() {
+    of_reads(1);
 }
 
 #[test]
@@ -617,15 +648,12 @@ fn of_worker(depth: Depth, times: usize) {
     let mut kept = home.record_each("before");
     home.flush();
     mark(&home);
-    let calls: Vec<_> = CALLS.iter().map(|(call, _)| format!("?{call}")).collect();
-    let calls = format!("trace={}", calls.join(","));
     let (trace, settings) = (trace_of(&home), ["worker.age_ms=20"]);
-    // With -D the process that is started is the worker itself, not strace.
-    let strace = ["strace", "-D", "-f", "-y", "-s", "8", "-o", text_of(&trace), "-e", &calls];
     let launch = |inject: Option<&str>| {
-        let inject: Vec<_> = inject.iter().flat_map(|inject| ["-e", inject]).collect();
-        let wrapper: Vec<_> = strace.iter().copied().chain(inject).collect();
-        Worker::launch_under(&home, &wrapper, &settings)
+        let flags = strace_flags(inject);
+        // With -D the process that is started is the worker itself, not strace.
+        let strace = ["strace", "-D", "-o", text_of(&trace)].into_iter().chain(flags.iter().map(String::as_str));
+        Worker::launch_under(&home, &strace.collect::<Vec<_>>(), &settings)
     };
     let mut worker = launch(None);
     worker.wait_for_line("worker started");

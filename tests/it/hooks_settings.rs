@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::{Cmd, Outcome, TestHome, has, skipped, write_program};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 const HOSTS: [&str; 4] = ["claude", "codex", "gemini", "cursor"];
 
@@ -101,14 +101,14 @@ fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).expect("it is there").map(name).collect()
 }
 
-/// What is installed of when agents are told of what was recorded: the words after `--context`, each once.
+/// What is installed of when agents are told what was recorded: the words after `--context`, each once.
 fn context_of(text: &str) -> Vec<String> {
     let text = text.replace(['"', ',', '\n'], " ");
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut found: Vec<String> = Vec::new();
     for (at, word) in words.iter().enumerate().filter(|(_, word)| **word == "--context") {
         let names: Vec<&str> =
-            words[at + 1..].iter().copied().take_while(|it| ["start", "failure"].contains(it)).collect();
+            words[at + 1..].iter().copied().take_while(|it| ["start", "failure", "prompt"].contains(it)).collect();
         assert!(!names.is_empty(), "{word} without a value");
         if !found.contains(&names.join(",")) {
             found.push(names.join(","));
@@ -136,8 +136,13 @@ fn what_agents_are_told_is_shown_and_an_older_installation_stays_as_it_is() {
         assert!(!text().contains("SubagentStart"), "{}", text());
         let again = install(&home, host);
         assert!(again.stdout.contains("nothing to change"), "what was asked for stays: {again}");
+        let said = hooks(&home, &["install", host, "--yes", "--context", "prompt,failure"]).ok().stdout;
+        assert_eq!(context_of(&text()), ["failure,prompt"], "{}", text());
+        let at_prompt = ["UserPromptSubmit", "BeforeAgent"].iter().any(|event| text().contains(event));
+        assert_eq!((at_prompt, said.contains("no place")), (host != "cursor", host == "cursor"), "{said}");
         let said = hooks(&home, &["install", host, "--yes", "--context", "none"]).ok().stdout;
         assert!(said.contains(&format!("indelible hooks install {host} --context start,failure")), "{said}");
+        assert!(!text().contains("UserPromptSubmit") && !text().contains("BeforeAgent"), "{}", text());
         assert!(!text().contains("--context"), "as an older version installed it: {}", text());
         let again = install(&home, host);
         assert!(again.stdout.contains("nothing to change"), "{again}");
@@ -628,10 +633,17 @@ const messages = [
 const client = {
   session: {
     messages: async () => ({ data: messages }),
-    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1" } : { id: path.id } }),
+    get: async ({ path }) => ({ data: path.id === "ses_2" ? { id: "ses_2", parentID: "ses_1", time } : { id: path.id, time } }),
   },
 };
-const hooks = await Indelible({ client, directory: "/home/ada/shop" });
+const time = { created: 1764000000000, updated: 1764000009000 };
+// What a fork copies keeps its time, under an id of its own.
+messages.splice(0, 0, {
+  info: { role: "assistant", time: { created: 1763999999999 } },
+  parts: [{ type: "text", text: "[LEARNED:zig] always look twice" }],
+});
+messages.at(-1).info.time = { created: 1764000001000 };
+const hooks = await Indelible({ client, directory: "FOLDER" });
 await hooks["tool.execute.after"](
   { tool: "bash", sessionID: "ses_1", callID: "call_1", args: { command: "zig build" } },
   { title: "build", output: "error: no", metadata: { exit: 2 } },
@@ -648,6 +660,16 @@ await hooks.event({ event: { type: "session.idle", properties: { sessionID: "ses
 await hooks.event({ event: { type: "file.edited", properties: {} } });
 await hooks.event({ event: { type: "todo.updated" } });
 for (let step = 0; step < 2; step++) {
+  const message = (id, role, text) => ({ info: { id, sessionID: "ses_1", role }, parts: [{ type: "text", text }] });
+  const messages = [
+    message("msg_0", "user", "free the arena twice"),
+    message("msg_1", "assistant", "done"),
+    message("msg_2", "user", "free the arena"),
+  ];
+  await hooks["experimental.chat.messages.transform"]({}, { messages });
+  console.log(JSON.stringify(messages.map((message) => message.parts[0].text)));
+}
+for (let step = 0; step < 2; step++) {
   const output = { system: ["theirs"] };
   await hooks["experimental.chat.system.transform"]({ sessionID: "ses_2" }, output);
   console.log(JSON.stringify(output.system));
@@ -660,19 +682,36 @@ fn the_plugin_of_opencode_records() {
         return;
     }
     let home = TestHome::new();
-    let _ = home.cmd(["hooks", "install", "opencode", "--yes"]).ok();
+    let _ = home.cmd(["hooks", "install", "opencode", "--yes", "--context", "start,failure,prompt"]).ok();
     let plugin = settings(&home, "opencode");
+    let project = home.user().canonicalize().expect("it is there").join("shop");
+    fs::create_dir(&project).expect("it is not there yet");
+    let _ = Cmd::new("git", home.user()).folder(&project).args(["init", "--quiet"]).ok();
     // As a module, which OpenCode takes it for by itself.
     let module = home.user().join("plugin.mjs");
     fs::copy(&plugin, &module).expect("it was installed");
     let driver = home.user().join("driver.mjs");
-    put(&driver, &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")));
-    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--origin", "person", "--json"];
-    let rule = home.cmd(rule).ok().receipt();
+    put(
+        &driver,
+        &DRIVER.replace("PLUGIN", module.to_str().expect("UTF-8")).replace("FOLDER", project.to_str().expect("UTF-8")),
+    );
+    let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--json"];
+    let rule = by_person(home.cmd(rule)).exits(0).receipt();
     let _ = Terminal::run(home.cmd(["promote", &rule.id]).into_command()).exits(0);
+    let arena =
+        ["record", "heuristic", "--domain", "zig", "--rule", "Reset the arena, free nothing", "--origin", "person"];
+    let arena = home.cmd(arena.iter().chain(&["--json"])).folder(&project).ok().receipt();
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
     let steps: Vec<&str> = outcome.stdout.lines().collect();
-    assert_eq!((steps.len(), outcome.stderr.as_str()), (2, ""), "{outcome}");
+    assert_eq!((steps.len(), outcome.stderr.as_str()), (4, ""), "{outcome}");
+    let (prompts, steps) = steps.split_at(2);
+    assert_eq!(prompts[0], prompts[1], "the host's cache holds");
+    let prompts: Vec<String> = serde_json::from_str(prompts[0]).expect("a list of texts");
+    assert_eq!(prompts[..2], ["free the arena twice", "done"], "only the newest prompt of a session is answered");
+    assert!(
+        prompts[2].starts_with("free the arena\n\n<indelible-memory>") && prompts[2].contains(&arena.id[28..]),
+        "{prompts:?}"
+    );
     assert_eq!(steps[0], steps[1], "the host's cache holds");
     let system: Vec<String> = serde_json::from_str(steps[0]).expect("a list of texts");
     assert!(system.len() == 2 && system[0] == "theirs" && system[1].contains(&rule.id[28..]), "{system:?}");
@@ -688,11 +727,11 @@ fn the_plugin_of_opencode_records() {
     );
     assert_eq!(
         rows("SELECT rule FROM heuristics ORDER BY rule"),
-        ["Free it", "always free what you allocate", "never guess"],
+        ["Free it", "Reset the arena, free nothing", "always free what you allocate", "never guess"],
         "what a sub-agent wrote is its session's, once"
     );
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["seen"], &counts["unreadable"]), (&7.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["seen"], &counts["unreadable"]), (&8.into(), &0.into()), "{counts}");
     let _ = uninstall(&home, "opencode");
     assert!(!plugin.exists());
     let alone = Cmd::new("node", home.user()).env("PATH", "/usr/bin:/bin");
@@ -704,9 +743,10 @@ fn the_plugin_of_opencode_records() {
     )
     .expect("it is ours");
     let outcome = alone.args([&driver]).ok();
+    let prompts = "[\"free the arena twice\",\"done\",\"free the arena\"]\n";
     assert_eq!(
         (outcome.stdout.as_str(), outcome.stderr.as_str()),
-        ("[\"theirs\"]\n[\"theirs\"]\n", ""),
+        (format!("{prompts}{prompts}[\"theirs\"]\n[\"theirs\"]\n").as_str(), ""),
         "without the program the session goes on: {outcome}"
     );
 }
@@ -714,7 +754,7 @@ fn the_plugin_of_opencode_records() {
 #[test]
 fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     let home = TestHome::new();
-    let _ = install(&home, "claude");
+    let _ = hooks(&home, &["install", "claude", "--yes", "--context", "start,failure,prompt"]).ok();
     let read = |path: &Path| -> Value {
         serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("it is JSON")
     };
@@ -744,7 +784,7 @@ fn the_plugin_of_claude_code_calls_the_same_as_the_settings() {
     }
     home.flush();
     let counts = home.status()["hooks"].clone();
-    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&7.into(), &0.into()), "{counts}");
+    assert_eq!((&counts["by_host"]["claude"], &counts["failed"]), (&8.into(), &0.into()), "{counts}");
     home.assert_settled();
 }
 

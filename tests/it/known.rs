@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::changes::retract;
+use crate::changes::{Subject, put, retract};
 use crate::support::{Cmd, Receipt, TestHome, Worker, has, has_strace, in_parallel, wait_for};
 
 /// The file, in the private folder.
@@ -179,30 +179,66 @@ fn explain_says_what_would_be_told_and_tells_nothing() {
     assert_eq!(counts(&home)["seen"], 2, "what is explained is not counted");
 }
 
-#[test]
-fn what_followed_is_told_with_it() {
-    let home = telling();
-    let folder = project(&home, "o/shop");
-    fs::create_dir(folder.join("src"))
-        .and_then(|()| fs::write(folder.join("src/cart.rs"), ""))
-        .expect("it can be made");
-    let failure = |session: &str| {
-        failed(session, &folder, "cargo test --locked", "Exit code 101\nerror[E0382]: use of moved value: `cart`")
-    };
-    let in_session = |fixture_name: &str, session: &str, tool: &str, input: Value| {
-        let mut event = fixture(fixture_name);
+/// A test that fails because a value was moved, in `session`.
+fn moved_value(folder: &Path, session: &str) -> Value {
+    failed(session, folder, "cargo test --locked", "Exit code 101\nerror[E0382]: use of moved value: `cart`")
+}
+
+/// In `session`, a file is edited, and the test that failed works. All of it is committed.
+fn solve(home: &TestHome, folder: &Path, session: &str) {
+    let in_session = |tool: &str, input: Value| {
+        let mut event = fixture("claude/PostToolUse-quiet");
         (event["session_id"], event["cwd"]) = (json!(session), json!(folder));
         (event["tool_name"], event["tool_input"]) = (json!(tool), input);
         event["tool_use_id"] = json!(format!("toolu_{}", jiff::Timestamp::now().as_nanosecond()));
         event
     };
-    let solved = |session: &str| {
-        let edit = json!({"file_path": folder.join("src/cart.rs"), "old_string": "a", "new_string": "b"});
-        assert_eq!(told(&home, &in_session("claude/PostToolUse-quiet", session, "Edit", edit)), "");
-        let works = json!({"command": "cargo test --locked"});
-        assert_eq!(told(&home, &in_session("claude/PostToolUse-quiet", session, "Bash", works)), "");
-        home.flush();
-    };
+    fs::create_dir_all(folder.join("src"))
+        .and_then(|()| fs::write(folder.join("src/cart.rs"), ""))
+        .expect("it can be made");
+    let edit = json!({"file_path": folder.join("src/cart.rs"), "old_string": "a", "new_string": "b"});
+    assert_eq!(told(home, &in_session("Edit", edit)), "");
+    assert_eq!(told(home, &in_session("Bash", json!({"command": "cargo test --locked"}))), "");
+    home.flush();
+}
+
+#[test]
+fn what_followed_stays_with_a_failure_that_is_amended_or_restored() {
+    let home = telling();
+    let folder = project(&home, "o/shop");
+    assert_eq!(told(&home, &moved_value(&folder, "first")), "");
+    solve(&home, &folder, "first");
+    let listed = home.cmd(["list", "failure", "--json"]).ok().json()["records"][0].clone();
+    let text = |name: &str| listed[name].as_str().expect("a text").to_owned();
+    let failure =
+        Receipt { id: text("id"), kind: "failure".into(), path: text("path"), row_id: None, duplicate: false };
+    let line = "indelible: the same command worked later in that session, after 1 step: edited `src/cart.rs`.";
+    let is_told = |event: &Value| explained(&home, event).contains(line);
+    let other = failed("second", &folder, "cargo test --locked", "Exit code 101\nerror[E0499]: borrowed twice: `cart`");
+    assert!(is_told(&moved_value(&folder, "second")) && !is_told(&other));
+    put(&home, &[Subject::of(&home, &failure).amend(2, "title", "another title")]);
+    home.flush();
+    assert!(is_told(&moved_value(&folder, "second")), "the title is not what it is known by");
+    let subject = Subject::of(&home, &failure);
+    let summary = text("summary").replace("error[E0382]: use of moved value", "error[E0499]: borrowed twice");
+    put(&home, &[subject.amend(3, "summary", &summary)]);
+    home.flush();
+    assert!(is_told(&other) && !is_told(&moved_value(&folder, "second")), "it is another failure now");
+    let subject = Subject::of(&home, &failure);
+    put(&home, &[subject.retract(4)]);
+    home.flush();
+    assert!(!is_told(&other));
+    put(&home, &[subject.restore(5)]);
+    home.flush();
+    assert!(is_told(&other), "what followed comes back with it");
+}
+
+#[test]
+fn what_followed_is_told_with_it() {
+    let home = telling();
+    let folder = project(&home, "o/shop");
+    let failure = |session: &str| moved_value(&folder, session);
+    let solved = |session: &str| solve(&home, &folder, session);
     assert_eq!(told(&home, &failure("first")), "");
     solved("first");
     let text = told(&home, &failure("second"));

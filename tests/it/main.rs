@@ -28,6 +28,7 @@ mod hook;
 mod hooks_settings;
 mod hostile;
 mod identity;
+mod keys;
 mod known;
 mod manual;
 mod mcp;

@@ -79,6 +79,12 @@ fn completions_are_found_by_their_shells() {
     let named = |rest: &str| format!("indelible --home '{}' {rest}", home.path().display());
     assert_eq!(offered(&named("list --domain ''"), 5), "'in bash'\n", "quoted for the line");
     assert_eq!(offered(&named("list --domain = in"), 6), "'in bash'\n", "bash splits at the sign");
+    // Recorded names can be anything: none is run, and none is taken for the name of a file.
+    let _ = home.cmd(["record", "failure", "--title", "odd", "--domain", "x$(reboot);`id`", "--tags", "z*"]).ok();
+    assert_eq!(offered(&named("list --domain x"), 5), "$'x$(reboot);\\140id\\140'\n");
+    std::fs::write(home.user().join("zoo"), "").expect("written");
+    assert_eq!(offered(&named("list --tag z"), 5), "'z*'\n");
+    assert!(offered(&named("config set hook.context ''"), 6).starts_with("'[\"installed\"]'\n"));
     assert_eq!(offered(&named("list --severity = hi"), 6), "high\n");
     assert_eq!(offered(&named("list --tag a : b"), 7), "b\n", "bash splits at the colon");
     if has("fish", "what it offers") {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Shim;
 use crate::support::{Cmd, Outcome, TestHome, Worker};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person, typed};
 
 const DAY: i64 = 24 * 3600;
 /// The context of an installed hook.
@@ -32,7 +32,9 @@ impl Scene {
     fn record_in(&self, folder: &Path, days: i64, args: &[&str]) -> String {
         let (kind, rest) = args.split_first().expect("a kind");
         let args: Vec<&str> = ["record", kind, "--json"].into_iter().chain(rest.iter().copied()).collect();
-        let recorded = self.shim.on(&format!("-{}", days * DAY), self.home.cmd(args).folder(folder)).ok();
+        let is_by_person = args.windows(2).any(|it| it == ["--origin", "person"]);
+        let cmd = self.shim.on(&format!("-{}", days * DAY), self.home.cmd(args).folder(folder));
+        let recorded = if is_by_person { by_person(cmd).exits(0) } else { cmd.ok() };
         recorded.receipt().id[28..].to_owned()
     }
 
@@ -163,9 +165,17 @@ fn a_pack_has_its_parts_in_order_and_the_same_bytes_at_any_time() {
         day(5)
     );
     assert_eq!(scene.context(&[]), wanted);
-    assert_eq!(scene.start("startup", "s-3").trim_end(), wanted.trim_end());
+    // Behind the block is the session's code.
+    let block = |session: &str| {
+        let text = scene.start("startup", session);
+        let (block, code) = text.split_once("\nFor indelible's tool").unwrap_or_else(|| panic!("no code: {text}"));
+        assert_eq!(code.lines().count(), 1, "{code}");
+        block.to_owned()
+    };
+    assert_eq!(block("s-3"), wanted.trim_end());
     // What was told changes nothing, nor does the clock, nor the folder within the project.
-    assert_eq!(scene.start("startup", "s-4").trim_end(), wanted.trim_end());
+    assert_eq!(block("s-4"), wanted.trim_end());
+    assert_eq!(scene.start("startup", "s-4"), scene.start("startup", "s-4"), "a session has the same bytes");
     let deep = scene.project.join("src/deep");
     fs::create_dir_all(&deep).expect("folders");
     assert_eq!(scene.context_in(&deep, &[]), wanted);
@@ -202,6 +212,7 @@ fn only_what_may_be_told_is_told() {
     let theirs = rule(&other, 9, "person", "ci", "of the other project");
     let golden_there = rule(&other, 9, "person", "ci", "golden, of the other project");
     let general = rule(&other, 9, "person", "general", "golden and general");
+    let everywhere = rule(&other, 9, "agent", "ci", "golden everywhere, of the other project");
     let nowhere = rule(scene.home.user(), 9, "person", "ci", "golden, outside of any project");
     let outside = rule(scene.home.user(), 9, "person", "ci", "outside of any project");
     let observed = scene.record(9, &["observation", "--domain", "ci", "--title", "it was observed"]);
@@ -209,6 +220,7 @@ fn only_what_may_be_told_is_told() {
     for golden in [&golden_there, &general, &nowhere] {
         scene.promote(golden);
     }
+    let _ = Terminal::run(scene.home.cmd(["promote", &everywhere, "--everywhere"]).into_command()).exits(0);
     let forget = "DELETE FROM heuristics WHERE rule = 'retracted soon'";
     assert_eq!(scene.home.index().execute(forget, []).expect("it can be written"), 1);
     let page = scene.home.cmd(["show", &hidden, "--json"]).ok().json();
@@ -217,14 +229,14 @@ fn only_what_may_be_told_is_told() {
     let text = scene.context(&[]);
     let lines = entries(&text);
     let of = |end: &String| lines.iter().filter(|line| line.contains(end.as_str())).count();
-    for told in [&here, &general, &nowhere] {
+    for told in [&here, &general, &nowhere, &everywhere] {
         assert_eq!(of(told), 1, "{told} in {text}");
     }
     assert_eq!(of_agents.iter().map(of).sum::<usize>(), 3, "{text}");
     for not_told in [&imported, &theirs, &golden_there, &outside, &observed, &first_day] {
         assert_eq!(of(not_told), 0, "{not_told} in {text}");
     }
-    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines.len(), 7, "{text}");
     assert_eq!(scene.why_not(&first_day), "an agent noted it, and the project has no record of a later day yet");
     assert!(scene.why_not(&imported).contains("no person promoted it"));
     assert_eq!(scene.why_not(&golden_there), "it is of another project");
@@ -234,13 +246,15 @@ fn only_what_may_be_told_is_told() {
     let _ = Terminal::run(scene.home.cmd(["revive", &here]).into_command()).exits(0);
     // Outside of a project, only what is general.
     let outside = scene.context_in(scene.home.user(), &[]);
-    assert_eq!(entries(&outside).len(), 2, "{outside}");
+    assert_eq!(entries(&outside).len(), 3, "{outside}");
     let only_here = scene.context(&["--here"]);
     assert_eq!(entries(&only_here).len(), 4, "{only_here}");
     let minimal = scene.context(&["--depth", "minimal"]);
-    assert_eq!(entries(&minimal).len(), 2, "{minimal}");
+    assert_eq!(entries(&minimal).len(), 3, "{minimal}");
     let elsewhere = scene.context(&["--domain", "nothing of this"]);
-    assert_eq!(entries(&elsewhere).len(), 2, "{elsewhere}");
+    assert_eq!(entries(&elsewhere).len(), 3, "{elsewhere}");
+    scene.promote(&everywhere);
+    assert_eq!(scene.why_not(&everywhere), "it is of another project", "promoted for its own alone");
 }
 
 /// Whoever writes a repository can give it any origin.
@@ -285,13 +299,10 @@ fn a_hostile_record_tells_nothing_but_a_quoted_fact() {
     };
     failed("c-1", "s-1");
     failed("c-2", "s-2");
-    let rule = |origin| {
-        let batch = json!({ "kind": "heuristic", "domain": hostile.chars().take(90).collect::<String>(), "rule": hostile,
-            "explanation": "x".repeat(100_000), "origin": origin });
-        let stdin = format!("{batch}\n");
-        let _ = scene.home.cmd(["record", "batch"]).folder(&scene.project).stdin(stdin).ok();
-    };
-    rule("person");
+    let (domain, explanation) = (hostile.chars().take(90).collect::<String>(), "x".repeat(100_000));
+    let rule =
+        ["heuristic", "--origin", "person", "--domain", &domain, "--rule", hostile, "--explanation", &explanation];
+    let _ = scene.record(0, &rule);
     scene.home.flush();
     let text = scene.context(&[]);
     let lines: Vec<&str> = text.lines().collect();
@@ -319,6 +330,77 @@ fn a_hostile_record_tells_nothing_but_a_quoted_fact() {
     scene.home.flush();
     let count = scene.home.cmd(["list", "--json"]).ok().json()["count"].clone();
     assert_eq!(count, 3, "nothing was recorded of it");
+}
+
+#[test]
+fn only_a_person_at_a_terminal_is_told_of_as_a_person() {
+    let scene = Scene::new();
+    let args = |rule: &str| ["record", "heuristic", "--domain", "ci", "--rule", rule].map(str::to_owned).to_vec();
+    let at = |days: i64, cmd: Cmd| scene.shim.on(&format!("-{}", days * DAY), cmd.folder(&scene.project));
+    let by_flag = [args("by flag"), vec!["--origin".into(), "person".into()]].concat();
+    let by_flag = at(9, scene.home.cmd(&by_flag)).ok();
+    let by_variable = at(9, scene.home.cmd(args("by variable")).env("INDELIBLE_ORIGIN", "Person")).ok();
+    let line = json!({ "kind": "heuristic", "domain": "ci", "rule": "by line", "origin": "person" });
+    let by_line = at(9, scene.home.cmd(["record", "batch"]).stdin(format!("{line}\n"))).ok();
+    for outcome in [by_flag, by_variable, by_line] {
+        assert!(outcome.stderr.contains("only a person at a terminal records as a person"), "{outcome}");
+    }
+    // A terminal that an agent opened is no person's.
+    let opened = scene.home.cmd(args("at an agent's terminal")).args(["--origin", "person"]).env("CLAUDECODE", "1");
+    let _ = by_person(at(9, opened)).exits(0);
+    let ours = scene.rule(9, "person", "ci", "a person's");
+    let _ = scene.record(1, &["observation", "--domain", "ci", "--title", "a later day"]);
+    for _ in 0..2 {
+        let text = scene.context(&[]);
+        let (wrote, noted) = text.split_once("Noted by agents, not confirmed:\n").expect("both are in it");
+        assert_eq!(entries(wrote), [format!("- `a person's` (ci, {}, {ours})", day(9))], "{text}");
+        assert_eq!(entries(noted).len(), 3, "{text}");
+        let listed = scene.home.cmd(["list", "heuristic", "--origin", "person", "--json"]).ok().json();
+        assert_eq!(listed["count"], 1, "{listed}");
+        scene.home.flush();
+    }
+}
+
+#[test]
+fn rules_that_are_the_same_are_one_line_and_what_became_of_one_became_of_all() {
+    let scene = Scene::new();
+    let noted = |days, rule: &str| scene.record(days, &["heuristic", "--new", "--domain", "ci", "--rule", rule]);
+    let wrote = |days, rule: &str| {
+        scene.record(days, &["heuristic", "--new", "--origin", "person", "--domain", "ci", "--rule", rule])
+    };
+    let (first, second) = (noted(9, "Pin the image"), noted(8, "pin  the image."));
+    let (third, person) = (noted(7, "Sort the imports"), wrote(6, "sort the imports"));
+    let _ = scene.record(1, &["observation", "--domain", "ci", "--title", "a later day"]);
+    for is_committed in [false, true] {
+        let text = scene.context(&[]);
+        let lines = entries(&text);
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].contains(&person) && lines[1].contains(&first), "{text}");
+        for other in [&second, &third] {
+            assert!(scene.why_not(other).contains("the same rule as another one"), "committed: {is_committed}");
+        }
+        scene.home.flush();
+    }
+    // One that is hidden from search.db's lists by age has a part in it, too: the index is asked.
+    let _ = scene.home.cmd(["retire", &second]).ok();
+    let text = scene.context(&[]);
+    assert!(entries(&text).len() == 1 && text.contains(&person), "{text}");
+    assert_eq!(scene.why_not(&first), "it was retired");
+    let _ = scene.home.cmd(["revive", &second]).ok();
+    assert_eq!(entries(&scene.context(&[])).len(), 2);
+    for session in ["a", "b", "c"] {
+        let _ = scene.home.cmd(["violate", &third, "--session", session]).ok();
+    }
+    assert_eq!(scene.why_not(&person), "it is doubtful: it was violated too often");
+    // Golden, one stands for all; and a rule of another project is another one.
+    scene.promote(&third);
+    let text = scene.context(&[]);
+    assert!(text.contains(&format!("- `Sort the imports` (ci, {}, {third})", day(7))), "{text}");
+    assert!(!text.contains(&person), "{text}");
+    let other = clone_of(&scene.home, "other", "https://git.example/ada/other.git");
+    let there = scene.record_in(&other, 5, &["heuristic", "--domain", "ci", "--rule", "Pin the image"]);
+    let _ = scene.home.cmd(["retire", &there]).folder(&other).ok();
+    assert!(scene.context(&[]).contains(&first), "{}", scene.context(&[]));
 }
 
 #[test]
@@ -455,10 +537,10 @@ fn a_pack_keeps_to_its_budget_and_its_lines_are_whole() {
     let lines: String = (0..200)
         .map(|number| {
             let rule = format!("{number} {}", words[number % 4].repeat(20));
-            json!({ "kind": "heuristic", "domain": "ci", "rule": rule, "origin": "person" }).to_string() + "\n"
+            json!({ "kind": "heuristic", "domain": "ci", "rule": rule }).to_string() + "\n"
         })
         .collect();
-    let _ = scene.home.cmd(["record", "batch"]).folder(&scene.project).stdin(lines).ok();
+    let _ = typed(scene.home.cmd(["record", "batch", "--quiet"]).folder(&scene.project), &lines).exits(0);
     scene.home.flush();
     let listed = scene.home.cmd(["list", "heuristic", "--limit", "12", "--json"]).ok().json();
     for rule in listed["records"].as_array().expect("a list") {
@@ -588,4 +670,123 @@ fn a_pack_is_told_beside_a_worker_and_beside_the_notices() {
     let text = scene.start("startup", "s");
     let (pack, notice) = text.split_once("</indelible-memory>").expect("a pack");
     assert!(pack.contains(&rule) && notice.contains("needs attention"), "{text}");
+}
+
+/// What a session is told at a prompt.
+fn at_prompt(scene: &Scene, session: &str, prompt: &str) -> String {
+    let event = json!({ "hook_event_name": "UserPromptSubmit", "session_id": session, "cwd": scene.project,
+        "prompt": prompt, "permission_mode": "default" });
+    let hook = scene.home.cmd(["hook", "--context", "start,failure,prompt", "--installed"]);
+    told(&hook.stdin(event.to_string()).run().exits(0))
+}
+
+#[test]
+fn at_a_prompt_only_what_shares_two_rare_words_with_it_is_told_once_a_session() {
+    const PROMPT: &str =
+        "The checkout times out when the Postgres replica lags, please look at `kind: domain:x -proxy`";
+    let scene = Scene::new();
+    let about = scene.rule(9, "person", "db", "Read the checkout from the primary while the replica lags");
+    let _ = scene.rule(9, "person", "db", "Add a checkout step to the docs");
+    let elsewhere = clone_of(&scene.home, "other", "https://git.example/ada/other.git");
+    let rule =
+        ["heuristic", "--origin", "person", "--domain", "db", "--rule", "Checkout reads the replica of Postgres"];
+    let _ = scene.record_in(&elsewhere, 9, &rule);
+    for stage in ["pending", "committed"] {
+        let text = at_prompt(&scene, stage, PROMPT);
+        assert!(text.starts_with("<indelible-memory>\n") && text.contains("It shares rare words"), "{stage}: {text}");
+        assert_eq!(entries(&text).len(), 1, "{stage}: {text}");
+        assert!(text.contains(&about) && text.chars().count() <= 600, "{stage}: {text}");
+        assert_eq!(at_prompt(&scene, stage, PROMPT), "", "{stage}: once a session");
+        scene.home.flush();
+    }
+    // What the start has told is known.
+    assert!(scene.start("startup", "started").contains(&about));
+    assert_eq!(at_prompt(&scene, "started", PROMPT), "");
+    // Most prompts are about nothing that was recorded.
+    for prompt in [
+        "Please fix the failing test and commit it",
+        "Use the replica",
+        "checkout checkout checkout",
+        "Read the docs first, then add a step",
+        "",
+        "kind:heuristic replica",
+    ] {
+        assert_eq!(at_prompt(&scene, "other", prompt), "", "{prompt:?}");
+    }
+    assert_eq!(at_prompt(&scene, "", PROMPT), "", "without a session it could come again and again");
+    let long = format!("{} {}", "replica checkout lags ".repeat(20_000), "x".repeat(1 << 20));
+    assert!(at_prompt(&scene, "long", &long).contains(&about));
+    let counts = scene.home.status()["hooks"].clone();
+    assert_eq!((&counts["recorded"], &counts["failed"]), (&json!(0), &json!(0)), "{counts}");
+}
+
+#[test]
+fn at_a_prompt_failures_and_rules_are_told_as_at_a_start_and_a_session_is_not_told_its_own() {
+    let scene = Scene::new();
+    for (days, session) in [(9, "s-1"), (8, "s-2")] {
+        scene.fail(days, session, session, "cargo nextest run --profile flaky");
+    }
+    let noted = scene.rule(7, "agent", "ci", "Prefer nextest with the flaky profile");
+    let imported = scene.rule(7, "import", "ci", "Never trust the flaky nextest profile");
+    scene.home.flush();
+    let prompt = "Why does nextest choke on the flaky profile?";
+    let text = at_prompt(&scene, "s-3", prompt);
+    assert!(text.contains("2 times in 2 sessions") && !text.contains(&noted), "on its first day: {text}");
+    let _ = scene.rule(1, "person", "docs", "An unrelated rule of a later day");
+    let text = at_prompt(&scene, "s-4", prompt);
+    assert!(text.contains(&noted) && text.contains("not confirmed") && !text.contains(&imported), "{text}");
+    let own = [
+        "heuristic",
+        "--origin",
+        "person",
+        "--session",
+        "s-5",
+        "--domain",
+        "db",
+        "--rule",
+        "Vacuum the ledger nightly",
+    ];
+    let own = scene.record(1, &own);
+    assert_eq!(at_prompt(&scene, "s-5", "vacuum the ledger"), "");
+    assert!(at_prompt(&scene, "s-6", "vacuum the ledger").contains(&own));
+}
+
+#[test]
+fn at_a_prompt_each_host_is_answered_as_it_understands_and_nothing_is_told_unless_asked_for() {
+    let scene = Scene::new();
+    let rule = scene.rule(9, "person", "db", "Vacuum the ledger nightly");
+    scene.home.flush();
+    for (host, name) in [
+        ("claude", "UserPromptSubmit"),
+        ("codex", "UserPromptSubmit"),
+        ("gemini", "BeforeAgent"),
+        ("opencode", "chat.message"),
+        ("cursor", "beforeSubmitPrompt"),
+    ] {
+        let event = json!({ "host": host, "hook_event_name": name, "session_id": host, "cwd": scene.project,
+            "prompt": "when is the ledger vacuumed, nightly?" });
+        let hook = |args: &[&str]| {
+            scene.home.cmd(["hook", "--host", host].iter().chain(args)).stdin(event.to_string()).run().exits(0)
+        };
+        for args in [&["--installed"][..], &["--context", "start,failure"]] {
+            assert_eq!(hook(args).stdout, "{}\n", "{host} {args:?}");
+        }
+        let dry = hook(&["--context", "prompt", "--dry-run"]);
+        assert_eq!((dry.stdout.as_str(), dry.stderr.contains(&rule)), ("{}\n", host != "cursor"), "{dry}");
+        let answer = hook(&["--context", "prompt"]).json();
+        let specific = &answer["hookSpecificOutput"];
+        if host == "cursor" {
+            assert_eq!(answer, json!({}), "it has no place for it");
+            continue;
+        }
+        assert_eq!(specific["hookEventName"], name, "{answer}");
+        assert!(specific["additionalContext"].as_str().expect("text").contains(&rule), "{host}: {answer}");
+    }
+    scene.home.configure_user("[hook]\ncontext = [\"start\", \"failure\"]\n");
+    assert_eq!(at_prompt(&scene, "s", "vacuum the ledger nightly"), "");
+    scene.home.configure_user("[hook]\ncontext = [\"prompt\"]\n");
+    assert!(at_prompt(&scene, "s", "vacuum the ledger nightly").contains(&rule));
+    let index = scene.home.join("memory/index.db");
+    fs::write(index, "damaged").expect("it is ours");
+    let _ = at_prompt(&scene, "t", "vacuum the ledger nightly");
 }

@@ -494,7 +494,14 @@ fn a_record_is_named_by_its_id_the_end_of_it_or_a_path() {
     let ends: Vec<&str> = more.iter().map(|it| &it.id[35..]).collect();
     let twice = ends.iter().find(|end| ends.iter().filter(|it| it == end).count() > 1).expect("40 ids, 16 digits");
     let outcome = home.cmd(["show", twice]).run().exits(65);
-    assert!(outcome.stderr.contains("several ids") && outcome.stderr.contains("number "), "{outcome}");
+    let mut lines = outcome.stderr.lines();
+    assert_eq!(
+        lines.next(),
+        Some(&*format!("error: {twice} is the end of several ids; name more of one")),
+        "{outcome}"
+    );
+    assert!(outcome.stderr.lines().count() > 2, "one line for each: {outcome}");
+    assert!(lines.all(|line| line.starts_with("  ") && line.contains("  success: number ")), "{outcome}");
     let json = home.cmd(["show", "--json", twice]).run().exits(65);
     let failure: Value = serde_json::from_str(&json.stderr).expect("an error is JSON");
     assert!(failure["causes"].as_array().expect("a list").len() > 1, "{failure}");
@@ -618,7 +625,7 @@ fn an_unknown_value_is_named_with_the_known_ones_and_bad_usage_stays_bad_usage()
         (&["list", "falure"][..], "did you mean failure?"),
         (&["list", "--severity", "hihg"], "did you mean high?"),
         (&["list", "--origin", "robot"], "person, agent, hook, import"),
-        (&["list", "--state", "retired"], "active"),
+        (&["list", "--state", "gilded"], "did you mean golden?"),
         (&["list", "--sort", "new"], "did you mean newest?"),
         (&["list", "--since", "last week"], "7d"),
         (&["search", "kind:heuristics", "x"], "did you mean heuristic?"),
@@ -691,6 +698,13 @@ fn what_is_excluded_is_a_word_and_nothing_found_is_exit_1() {
         let outcome = home.cmd(["search", "--", words]).run();
         assert!([0, 1].contains(&outcome.code().expect("it ends")), "{outcome}");
     }
+    let _ = home.record("failure", "`--no-verify` hid it from src/fs/mod.rs");
+    let matched = |words: &[&str]| {
+        let shown = home.cmd(["search", "--limit", "1", "--"].iter().chain(words)).ok().stdout;
+        shown.lines().find_map(|line| Some(line.trim().strip_prefix("matched: ")?.to_owned()))
+    };
+    assert_eq!(matched(&["src/fs/mod.rs", "--no-verify", "hid"]).as_deref(), Some("src/fs/mod.rs, --no-verify, hid"));
+    assert_eq!(matched(&["lib/fs/other.rs"]).as_deref(), Some("fs, rs"), "the parts that it has");
     let long = "word ".repeat(20_000);
     let outcome = home.cmd(["search", &long]).run().exits(1);
     assert!(outcome.stdout.len() < 1_000, "{}", outcome.stdout.len());

@@ -473,6 +473,26 @@ pub fn remove_from_branch(home: &TestHome, paths: &[String]) {
     let _ = home.git(["worktree", "remove", "--force", path]).ok();
 }
 
+/// Puts the file `path` with `text` on the branch, in a commit as a worker of another home makes it.
+pub fn commit_of_another_home(home: &TestHome, path: &str, text: &str) {
+    let folder = home.user().join("worktree");
+    let name = folder.to_str().expect("the temporary folder's name is UTF-8");
+    let _ = home.git(["worktree", "add", "-q", "--detach", name, home.branch()]).ok();
+    let file = folder.join(path);
+    fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it can be made");
+    fs::write(&file, text).expect("it can be written");
+    let message = home.git(["log", "-1", "--format=%B", home.branch()]).ok().stdout;
+    let (before, rest) = message.split_once("Indelible-Home: ").expect("a worker wrote it");
+    let (_, after) = rest.split_once('\n').expect("more follows");
+    let message = format!("{before}Indelible-Home: 00000000-0000-4000-8000-000000000001\n{after}");
+    let _ = home.git_in(&folder, ["add", "--", path]).ok();
+    let commit = ["-c", "user.name=Other", "-c", "user.email=other@example.org", "commit", "-q", "-m", &message];
+    let _ = home.git_in(&folder, commit).ok();
+    let commit = home.git_in(&folder, ["rev-parse", "HEAD"]).ok().stdout;
+    let _ = home.git(["update-ref", &format!("refs/heads/{}", home.branch()), commit.trim()]).ok();
+    let _ = home.git(["worktree", "remove", "--force", name]).ok();
+}
+
 #[test]
 fn what_its_owner_removed_stays_removed() {
     let lived = Lived::new();

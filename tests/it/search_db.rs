@@ -49,6 +49,17 @@ fn replace(home: &TestHome, bytes: &[u8]) {
 }
 
 #[test]
+fn a_flush_does_not_wait_with_search_until_it_has_committed() {
+    let home = TestHome::new();
+    home.record_each("pending");
+    let _ = home.cmd(["flush"]).env("INDELIBLE_FAIL_AT", "CommitBeforeBranch=28").run().exits(74);
+    assert_eq!(home.status()["pending"]["records"], 5, "nothing is committed");
+    assert_search_agrees(&home, true);
+    home.flush();
+    assert_search_agrees(&home, true);
+}
+
+#[test]
 fn whatever_becomes_of_it_the_next_command_makes_it_right() {
     type Spoil = (&'static str, fn(&TestHome));
     let spoils: [Spoil; 14] = [
@@ -233,7 +244,7 @@ fn what_is_retracted_leaves_it_in_the_same_batch() {
     let _ = home.record("failure", "at the same time");
     assert!(SearchDb::read(&home).expect("it is there").docs.contains_key(&retracted.id));
     // The second thing that happens to it is that it follows.
-    let _ = home.cmd(["flush"]).env("INDELIBLE_CRASH_AT", "SearchBeforeCommit:2").run().aborted();
+    let _ = home.cmd(["worker"]).env("INDELIBLE_CRASH_AT", "SearchBeforeCommit:2").run().aborted();
     let search = SearchDb::read(&home).expect("it is there");
     assert!(!search.docs.contains_key(&retracted.id), "it is still found");
     assert_search_agrees(&home, false);
@@ -269,6 +280,117 @@ fn a_build_that_is_killed_goes_on_and_holds_up_no_commit() {
     drop(worker);
     assert_search_agrees(&home, true);
     assert_eq!(self::inode(&home), inode, "it was begun again");
+}
+
+/// Without search.db rows are sifted, and the rest is as with it: the same records, the best first, also where nearly all rows have
+/// some of the words.
+#[test]
+fn without_it_the_same_is_found() {
+    let home = TestHome::new();
+    let line = |title: &str, domain: &str, summary: &str| {
+        serde_json::json!({"kind": "failure", "title": title, "domain": domain, "summary": summary}).to_string() + "\n"
+    };
+    let special = [
+        line("The oldest one", "ops", "parseConfigFile fails on the common databases"),
+        line("Caf\u{e9} closed", "ops", "na\u{ad}ive, C++ and 1.23; don't, the user's"),
+        line("\u{4e2d}\u{6587}\u{9519}\u{8bef}", "ci", "a common thing"),
+        line("vanished", "ci", "the common databases vanish"),
+    ];
+    let many =
+        (0..1_500).map(|n| line(&format!("common number {n}"), if n % 2 == 0 { "ops" } else { "ci" }, "all common"));
+    let lines: String = special.into_iter().chain(many).collect();
+    let _ = home.cmd(["record", "batch"]).stdin(lines).ok();
+    home.flush();
+    let queries = [
+        "parse_config_file",
+        "parseconfigfile",
+        "config",
+        "database",
+        "cafe",
+        "naive",
+        "C++",
+        "1.23",
+        "dont",
+        "users",
+        "\u{6587}\u{9519}",
+        "common databases",
+        "common oldest",
+        "\"common databases\" -vanish",
+        "common -number",
+        "common kind:failure -domain:ops closed",
+        "vanished",
+        "nowhere",
+    ];
+    let found = |query: &str| -> (Vec<String>, Value) {
+        let found = home.cmd(["search", "--json", "--limit", "3", query]).run().json();
+        let hits = found["hits"].as_array().expect("a list").iter();
+        (hits.map(|hit| hit["title"].as_str().expect("a title").to_owned()).collect(), found["looked"].clone())
+    };
+    let with: Vec<_> = queries.iter().map(|query| found(query).0).collect();
+    assert_eq!(with.iter().filter(|titles| titles.is_empty()).count(), 1, "{with:?}");
+    without_search(&home);
+    for (query, with) in queries.iter().zip(with) {
+        let (titles, looked) = found(query);
+        // Those that have only what all have are of equal worth.
+        let telling =
+            |titles: &[String]| titles.iter().filter(|it| !it.starts_with("common number")).cloned().collect();
+        let (titles, with): (Vec<String>, Vec<String>) = (telling(&titles), telling(&with));
+        assert_eq!(titles, with, "{query}");
+        assert_eq!((&looked["search"], &looked["complete"]), (&"none".into(), &true.into()), "{query}");
+        assert_eq!(looked["rows_beside"], 1_504, "{query}");
+    }
+}
+
+/// The commits that search.db has noted, in their order.
+fn noted(home: &TestHome) -> Vec<String> {
+    let search = opened_search(home);
+    let mut statement = search.prepare("SELECT lower(hex(id)) FROM commits ORDER BY place").expect("it has the table");
+    let names = statement.query_map([], |row| row.get(0)).expect("readable");
+    names.collect::<Result<_, _>>().expect("readable")
+}
+
+/// What search.db lacks of the commits is noted, whatever it lacks: all of them, the first ones (as after a kill between two
+/// slices), the last one (as after a kill between a commit and its note), or where it has others.
+#[test]
+fn every_commit_is_noted_also_where_search_was_made_later() {
+    let home = TestHome::new();
+    let receipts: Vec<Receipt> = (0..5)
+        .map(|number| {
+            let receipt = home.record("failure", &format!("number {number}"));
+            home.flush();
+            receipt
+        })
+        .collect();
+    let history = home.git(["rev-list", "--reverse", &home.history()]).ok().stdout;
+    let history: Vec<&str> = history.lines().collect();
+    assert_eq!(history.len(), 5);
+    let spoils: [(&str, fn(&TestHome)); 6] = [
+        ("nothing", |_| {}),
+        ("all of it", without_search),
+        ("all commits", |home| change(home, "DELETE FROM commits")),
+        ("the first ones", |home| {
+            change(home, "DELETE FROM commits WHERE place < (SELECT max(place) - 1 FROM commits)")
+        }),
+        ("the last one", |home| change(home, "DELETE FROM commits WHERE place = (SELECT max(place) FROM commits)")),
+        ("where it has others", |home| change(home, "UPDATE commits SET id = randomblob(20)")),
+    ];
+    for (what, spoil) in spoils {
+        spoil(&home);
+        home.flush();
+        assert_eq!(noted(&home), history, "without {what}");
+        for (receipt, commit) in receipts.iter().zip(&history) {
+            let shown = home.cmd(["show", &receipt.id, "--json"]).ok().json();
+            assert_eq!(shown["records"][0]["commit"]["commit"], *commit, "without {what}");
+        }
+    }
+    // A worker does it as well, and a later commit goes behind them.
+    change(&home, "DELETE FROM commits WHERE place < (SELECT max(place) FROM commits)");
+    let worker = Worker::start(&home, &[]);
+    let _ = home.record("failure", "one more");
+    home.flush();
+    wait_for("the commits to be noted", || (noted(&home).len() == 6).then_some(()));
+    drop(worker);
+    assert_eq!(noted(&home)[..5], history);
 }
 
 fn inode(home: &TestHome) -> u64 {

@@ -43,6 +43,22 @@ fn many_records_at_once_go_to_many_folders() {
 }
 
 #[test]
+fn so_do_many_records_with_keys_whose_files_the_worker_places() {
+    let home = TestHome::new();
+    let line = |number| {
+        format!("{{\"kind\":\"failure\",\"title\":\"many {number}\",\"domain\":\"d\",\"key\":\"{number}\"}}\n")
+    };
+    let lines: String = (0..LINES).map(line).collect();
+    let _ = home.cmd(["record", "batch"]).stdin(lines).ok();
+    home.flush();
+    for (folder, names) in sizes(&home.join("memory/failures")) {
+        assert!(names < 1000 + 1024 + 60, "{names} in {}", folder.display());
+    }
+    let _ = home.verify().exits(0);
+    assert_eq!(home.cmd(["list", "--limit", "1"]).ok().stdout.lines().next(), Some("3,500 records, the newest 1:"));
+}
+
+#[test]
 fn the_worker_spreads_a_folder_that_single_records_have_filled() {
     let home = TestHome::new();
     let first = home.record("heuristic", "the first");

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Cmd, Git, PATIENCE, Tables, TestHome, framework, wait_for};
+use crate::support::{Cmd, Git, Outcome, PATIENCE, Tables, TestHome, framework, wait_for};
 
 /// A program at a terminal of its own.
 pub struct Terminal {
@@ -122,6 +122,28 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs `cmd` to its end as a person does, at a terminal. Of the screen, the lines of JSON are its output.
+#[track_caller]
+pub fn by_person(cmd: Cmd) -> Outcome {
+    typed(cmd, "")
+}
+
+/// As [`by_person`], and types `lines` at its stdin.
+#[track_caller]
+pub fn typed(cmd: Cmd, lines: &str) -> Outcome {
+    let mut terminal = Terminal::run(cmd.into_command());
+    for line in lines.lines() {
+        terminal.press(&format!("{line}\n"));
+    }
+    if !lines.is_empty() {
+        terminal.press("\u{4}");
+    }
+    let (status, screen) = terminal.ends();
+    let screen = screen.replace('\r', "");
+    let (json, rest): (Vec<&str>, Vec<&str>) = screen.lines().partition(|line| line.starts_with('{'));
+    Outcome::of(status, json.join("\n"), rest.join("\n"))
 }
 
 fn at_terminal(home: &TestHome, args: &[&str]) -> Terminal {

@@ -317,3 +317,36 @@ fn a_tools_event_opens_no_transcript() {
     assert!(!seen.contains("s1.jsonl"), "{seen}");
     assert!(opened(&session.stop("Done.")).contains("s1.jsonl"));
 }
+
+#[test]
+fn what_a_fork_of_codex_repeats_is_one_record() {
+    let home = TestHome::new();
+    let line =
+        |kind: &str, payload: Value| format!("{}\n", json!({"timestamp": "t", "type": kind, "payload": payload}));
+    let meta = |id: &str, parent: Option<&str>| line("session_meta", json!({"id": id, "forked_from_id": parent}));
+    let said = |text: &str| line("event_msg", json!({"type": "agent_message", "message": text}));
+    let stop = |session: &str, lines: &[String], last: &str| {
+        let path = home.user().join(format!("rollout-{session}.jsonl"));
+        std::fs::write(&path, lines.concat()).expect("it is ours");
+        let event = json!({"hook_event_name": "Stop", "session_id": session, "transcript_path": path, "cwd": "/w",
+            "last_assistant_message": last});
+        let outcome = home.cmd(["hook", "--host", "codex"]).stdin(event.to_string()).run().exits(0);
+        assert_eq!(outcome.stdout, "{}\n", "{outcome}");
+    };
+    let (one, two) = ("[LEARNED:ci] Always pin it", "[LEARNED:ci] It is slow");
+    let first = [meta("a", None), said(one), said(two)];
+    stop("a", &first, two);
+    // The worker has not seen it yet, or has.
+    for (fork, parent, copied) in [("b", "a", &first[..]), ("c", "b", &[meta("b", Some("a"))][..])] {
+        let mut lines = vec![meta(fork, Some(parent))];
+        lines.extend_from_slice(copied);
+        if fork == "c" {
+            lines.extend_from_slice(&first);
+        }
+        stop(fork, &lines, &format!("[LEARNED:ci] Never in {fork}"));
+        home.flush();
+    }
+    assert_eq!(learned(&home), ["Always pin it", "It is slow", "Never in b", "Never in c"]);
+    let verdicts = home.cmd(["list", "verdict", "--json"]).run().json();
+    assert_eq!(verdicts["count"], 0, "nothing came again: {verdicts}");
+}

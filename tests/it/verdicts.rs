@@ -4,12 +4,18 @@
 use std::fs;
 
 use indelible::fs::Point;
-use indelible::model::{Change, Op, RecordId, Revision};
+use indelible::home::Home;
+use indelible::hook::told_key;
+use indelible::model::{Change, Level, Op, Origin, Provenance, Record, RecordId, Request, Revision, Ruling, Verdict};
+use indelible::page;
+use indelible::session::SessionLog;
 use serde_json::{Value, json};
 
 use crate::changes::put;
+use crate::clock::Shim;
+use crate::rebuild::commit_of_another_home;
 use crate::support::{Receipt, Stores, TestHome, assert_exactly_once};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, by_person};
 
 /// A home with one rule, which is committed.
 fn with_rule() -> (TestHome, Receipt) {
@@ -17,6 +23,12 @@ fn with_rule() -> (TestHome, Receipt) {
     let rule = home.record("heuristic", "Sync the folder");
     home.flush();
     (home, rule)
+}
+
+/// Notes that the session was told of the rule, as a hook does at its start.
+fn tell(home: &TestHome, session: &str, rule: &str) {
+    let private = Home::open(home.path()).expect("it is a home");
+    assert!(SessionLog::of(&private, session, None).tell_once(&told_key(rule)));
 }
 
 /// Gives a verdict, and returns the answer.
@@ -61,6 +73,7 @@ fn promote_at_a_terminal(home: &TestHome, rule: &str) -> String {
 #[test]
 fn a_verdict_is_in_every_store_once_and_in_the_row_of_its_rule() {
     let (home, rule) = with_rule();
+    tell(&home, "s-1", "Sync the folder");
     let answer = judge(&home, "validate", &rule.id, &["--because", "the build\npassed", "--session", "s-1"]);
     assert_eq!(
         (&answer["kind"], &answer["verdict"], &answer["of"]),
@@ -117,6 +130,7 @@ fn a_verdict_counts_once_a_session_and_beside_what_other_programs_count() {
 #[test]
 fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
     let (home, rule) = with_rule();
+    tell(&home, "one", "Sync the folder");
     let one = judge(&home, "validate", &rule.id, &["--session", "one"]);
     let two = judge(&home, "violate", &rule.id, &["--session", "two"]);
     home.flush();
@@ -141,11 +155,71 @@ fn a_retracted_verdict_does_not_count_and_a_restored_one_does() {
 }
 
 #[test]
+fn a_promotion_that_came_with_anothers_commit_is_no_persons_here() {
+    for (is_on_disk, is_committed) in [(true, false), (false, true), (true, true)] {
+        let (home, rule) = with_rule();
+        let of = rule.id.parse().expect("an id");
+        let record = Record::Verdict(Verdict { verdict: Ruling::Promoted, of, because: String::new() });
+        let provenance = Provenance { origin: Some(Origin::Person), ..Provenance::default() };
+        let (id, request) = (RecordId::default(), Request { record, key: None, provenance });
+        let page = page::files(id, jiff::Timestamp::now(), &request, Level::Day).remove(0);
+        if is_committed {
+            commit_of_another_home(&home, &page.path, &page.text);
+        }
+        if is_on_disk {
+            let path = home.join(&page.path);
+            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
+            fs::write(path, &page.text).expect("it can be written");
+        }
+        let _ = home.cmd(["recover"]).ok();
+        for when in ["at first", "from a rebuilt index", "from one rebuilt again"] {
+            let shown = home.cmd(["show", &id.to_string(), "--json"]).ok().json()["records"][0].clone();
+            let what = format!("{when}, on disk: {is_on_disk}, committed: {is_committed}: {shown}");
+            assert_eq!((&shown["origin"], &shown["verdict"]), (&json!("import"), &json!("promoted")), "{what}");
+            assert_eq!(counts(&home, &rule.id), (0, 0, 0), "{what}");
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+            }
+            let _ = home.cmd(["recover"]).ok();
+        }
+        // What a person promotes here stays so, beside it.
+        let _ = promote_at_a_terminal(&home, &rule.id);
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(home.join(&format!("memory/index.db{end}")));
+        }
+        let _ = home.cmd(["recover"]).ok();
+        assert_eq!(counts(&home, &rule.id), (0, 0, 1), "it was only in the journal");
+    }
+}
+
+#[test]
+fn a_session_that_was_not_told_of_a_rule_can_violate_it_and_not_validate_it() {
+    let (home, rule) = with_rule();
+    let before = home.journal_bytes();
+    let validate = || home.cmd(["validate", &rule.id, "--session", "s-1"]);
+    let refused = validate().run().exits(65);
+    assert!(refused.stderr.contains("can violate it, not validate it"), "{refused}");
+    let _ = home.cmd(["validate", &rule.id]).env("INDELIBLE_SESSION", "s-2").run().exits(65);
+    tell(&home, "s-1", "another rule");
+    let _ = validate().run().exits(65);
+    assert_eq!(home.journal_bytes(), before, "nothing was recorded");
+    let _ = judge(&home, "violate", &rule.id, &["--session", "s-1"]);
+    tell(&home, "s-1", "Sync the folder");
+    let _ = validate().ok();
+    // Without a session, the day counts; a person was there.
+    let _ = judge(&home, "validate", &rule.id, &[]);
+    let by_person = by_person(home.cmd(["validate", &rule.id, "--session", "s-3", "--json"])).exits(0);
+    assert_eq!(by_person.json()["counts"], json!(true), "{by_person}");
+    assert_eq!(counts(&home, &rule.id), (2, 1, 0), "the agents' count once a project and day");
+}
+
+#[test]
 fn a_rebuilt_index_has_the_same_counts() {
     let (home, rule) = with_rule();
     for session in ["a", "b", "c"] {
         let _ = judge(&home, "violate", &rule.id, &["--session", session]);
     }
+    tell(&home, "a", "Sync the folder");
     let _ = judge(&home, "validate", &rule.id, &["--session", "a"]);
     let _ = promote_at_a_terminal(&home, &rule.id);
     let taken_back = judge(&home, "violate", &rule.id, &["--session", "d"]);
@@ -239,6 +313,109 @@ fn verdicts_are_listed_where_they_are_asked_for_and_never_searched() {
     assert_eq!(revived["state"], "active");
     let again = judge(&home, "revive", &rule.id, &[]);
     assert_eq!((&again["changed"], &again["id"]), (&json!(false), &Value::Null));
+}
+
+#[test]
+fn rules_are_listed_and_searched_by_the_state_that_their_verdicts_leave() {
+    let home = TestHome::new();
+    let shim = Shim::new();
+    let old = ["record", "heuristic", "--domain", "d", "--json", "--rule"];
+    let old = |rule: &str| shim.on("-17280000", home.cmd(old.iter().chain(&[rule]))).ok().receipt();
+    let (dormant, woken) = (old("a dormant rule"), old("a rule that woke"));
+    let [active, golden, doubtful, both, retired] =
+        ["active", "golden", "doubtful", "golden and doubtful", "retired"].map(|it| home.record("heuristic", it));
+    let failure = home.record("failure", "a failure is in no other state");
+    let list = |args: &[&str]| -> Vec<String> {
+        let outcome = home.cmd(["list", "--json", "--sort", "oldest"].iter().chain(args)).ok();
+        assert_eq!(outcome.json()["notes"], json!([]), "{args:?}");
+        let records = outcome.json()["records"].as_array().expect("a list").clone();
+        assert_eq!(outcome.json()["count"], records.len(), "{args:?}");
+        records.iter().map(|it| it["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let ids = |receipts: &[&Receipt]| receipts.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
+    for rule in [&golden, &both, &retired] {
+        let _ = promote_at_a_terminal(&home, &rule.id);
+    }
+    for (rule, session) in
+        [(&doubtful, "a"), (&doubtful, "b"), (&doubtful, "c"), (&both, "a"), (&both, "b"), (&both, "c")]
+    {
+        let _ = judge(&home, "violate", &rule.id, &["--session", session]);
+    }
+    let _ = judge(&home, "retire", &retired.id, &[]);
+    let _ = judge(&home, "validate", &woken.id, &[]);
+    for step in ["pending", "committed", "without search.db"] {
+        let held =
+            |state: &str, wanted: &[&Receipt]| assert_eq!(list(&["--state", state]), ids(wanted), "{step}: {state}");
+        held("active", &[&woken, &active, &failure]);
+        held("golden", &[&golden, &both]);
+        held("doubtful", &[&doubtful, &both]);
+        held("dormant", &[&dormant]);
+        held("retired", &[&retired]);
+        held("retired,Golden", &[&golden, &both, &retired]);
+        held(
+            "active,golden,doubtful,dormant,retired",
+            &[&dormant, &woken, &active, &golden, &doubtful, &both, &retired, &failure],
+        );
+        assert_eq!(list(&["--state", "doubtful", "--domain", "elsewhere"]), [""; 0], "{step}");
+        assert_eq!(list(&["failure", "--state", "active"]), ids(&[&failure]), "{step}");
+        let first = home.cmd(["list", "--json", "--state", "doubtful", "--limit", "1"]).ok().json();
+        assert_eq!((&first["count"], &first["records"][0]["id"]), (&json!(2), &json!(both.id)), "{step}");
+        // As data, a record is in the state that it was asked for.
+        let lines = home.cmd(["list", "--jsonl", "--state", "doubtful,dormant,retired"]).ok().stdout;
+        let states: Vec<String> =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["state"].to_string()).collect();
+        assert_eq!(states, ["\"retired\"", "\"golden\"", "\"doubtful\"", "\"dormant\""], "{step}");
+        let csv = home.cmd(["list", "--csv", "--state", "retired"]).ok().stdout;
+        assert!(csv.contains(",retired,"), "{csv}");
+        let found = home.cmd(["search", "rule", "--json", "--state", "dormant"]).ok().json();
+        assert_eq!((found["hits"].as_array().map(Vec::len), &found["hits"][0]["id"]), (Some(1), &json!(dormant.id)));
+        let _ = home.cmd(["search", "dormant", "--state", "retired"]).run().exits(1);
+        let review = home.cmd(["review", "--json"]).ok().json();
+        let doubted: Vec<_> =
+            review["doubtful"].as_array().expect("a list").iter().map(|it| it["id"].clone()).collect();
+        assert_eq!(doubted.len(), 2, "{step}: {review}");
+        home.flush();
+        if step == "committed" {
+            let _ = fs::remove_file(home.join("memory/search.db"));
+        }
+    }
+    let refused = home.cmd(["list", "--state", "doubtfull"]).run().exits(65);
+    assert!(
+        refused.stderr.contains("golden, doubtful, dormant, retired, retracted; did you mean doubtful?"),
+        "{refused}"
+    );
+    let _ = home.cmd(["list", "--state", "retracted,retired"]).run().exits(64);
+}
+
+#[test]
+fn a_rule_is_promoted_everywhere_by_a_person_and_for_its_project_alone_again() {
+    let (home, rule) = with_rule();
+    let everywhere = |home: &TestHome| home.cmd(["promote", &rule.id, "--everywhere"]);
+    let refused = everywhere(&home).run().exits(77);
+    assert!(refused.stderr.contains("only a person can promote it"), "{refused}");
+    let agents = everywhere(&home).env("CLAUDECODE", "1");
+    assert!(Terminal::run(agents.into_command()).exits(77).contains("only a person"));
+    let line = json!({"kind": "verdict", "verdict": "promoted-everywhere", "of": rule.id});
+    let _ = home.cmd(["record", "batch"]).stdin(format!("{line}\n")).run().exits(65);
+    let standing = |home: &TestHome| {
+        let shown = home.cmd(["show", &rule.id, "--json"]).ok().json();
+        let standing = &shown["records"][0]["standing"];
+        (standing["state"].clone(), standing["everywhere"].clone())
+    };
+    assert_eq!(standing(&home), (json!("active"), json!(false)));
+    let screen = Terminal::run(everywhere(&home).into_command()).exits(0);
+    assert!(screen.contains("promoted-everywhere: "), "{screen}");
+    assert!(Terminal::run(everywhere(&home).into_command()).exits(0).contains("already golden everywhere"));
+    home.flush();
+    assert_eq!((standing(&home), counts(&home, &rule.id)), ((json!("golden"), json!(true)), (0, 0, 1)));
+    let _ = promote_at_a_terminal(&home, &rule.id);
+    assert_eq!((standing(&home), counts(&home, &rule.id)), ((json!("golden"), json!(false)), (0, 0, 1)));
+    home.flush();
+    let stores = assert_exactly_once(&home, std::slice::from_ref(&rule));
+    assert_eq!((stores.named("promoted-everywhere").len(), stores.named("promoted").len()), (1, 1));
+    fs::remove_file(home.join("memory/index.db")).expect("it is there");
+    home.recover_fully();
+    assert_eq!(standing(&home), (json!("golden"), json!(false)), "a rebuilt index has the same");
 }
 
 #[test]

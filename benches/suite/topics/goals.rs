@@ -57,7 +57,7 @@ impl Goal {
     }
 }
 
-const GOALS: [Goal; 29] = [
+const GOALS: [Goal; 50] = [
     goal("`record` / full floor", &["record / full floor"], AtMost(1.2), "").missed_for(
         "most of what is left above the floor is SQLite, which opens the index and reads its schema, where the \
          floor inserts into a table of its own (decisions 0009, 0010)",
@@ -142,7 +142,68 @@ const GOALS: [Goal; 29] = [
     goal("`git log -1 --stat` / after `git gc`", &["git log -1 --stat / after gc"], AtMost(1.5), ""),
     goal("`git fsck` / after `git gc`", &["git fsck / after gc"], AtMost(1.5), ""),
     goal("size of the history / after `git gc`", &["size / after gc"], AtMost(1.5), ""),
+    goal("the right rule of ruff for its message, MRR", &["MRR, messages asked"], AtLeast(0.8), ""),
+    goal("the right rule of ruff for its name, MRR", &["MRR, names asked"], AtLeast(0.76), ""),
+    goal("`search` at 10,000, slowest question, p50", &["search p50, slowest, 10,000"], AtMost(4.0), " ms").missed_for(SLOWEST),
+    goal("the same, p99", &["search p99, slowest, 10,000"], AtMost(10.0), " ms").missed_for(SLOWEST),
+    goal("`search` at 100,000, slowest question, p50", &["search p50, slowest, 100,000"], AtMost(15.0), " ms")
+        .missed_for(SLOWEST),
+    goal("the same, p99", &["search p99, slowest, 100,000"], AtMost(40.0), " ms").missed_for(SLOWEST),
+    goal("`search` at 1,000,000, slowest question, p50", &["search p50, slowest, 1,000,000"], AtMost(60.0), " ms")
+        .missed_for(SLOWEST),
+    goal("the same, p99", &["search p99, slowest, 1,000,000"], AtMost(150.0), " ms").missed_for(SLOWEST),
+    goal(
+        "a search's memory in the largest home",
+        &["search memory, largest, 1,000,000", "search memory, largest, 100,000"],
+        AtMost(30.0),
+        " MiB",
+    ),
+    goal(
+        "`list` in the largest home, slowest, p50",
+        &["list p50, slowest, 1,000,000", "list p50, slowest, 100,000"],
+        AtMost(5.0),
+        " ms",
+    ),
+    goal(
+        "`show` in the largest home, p50",
+        &["show p50, slowest, 1,000,000", "show p50, slowest, 100,000"],
+        AtMost(5.0),
+        " ms",
+    ),
+    goal(
+        "search.db built, largest home",
+        &["search.db of 1,000,000, records/s", "search.db of 100,000, records/s"],
+        AtLeast(20_000.0),
+        " records/s",
+    )
+    .missed_for("the table in the topic of reading has what SQLite needs for a table of FTS5 of the same text"),
+    goal(
+        "the memory of a worker that builds it",
+        &["search.db of 1,000,000, memory", "search.db of 100,000, memory"],
+        AtMost(64.0),
+        " MiB",
+    ),
+    goal("size of search.db / text, 10,000 records", &["search.db of 10,000 / text"], Below(1.2), "").missed_for(SIZE),
+    goal(
+        "the same, largest home",
+        &["search.db of 1,000,000 / text", "search.db of 100,000 / text"],
+        Below(1.2),
+        "",
+    )
+    .missed_for(SIZE),
+    goal("a hook that tells of a known failure / one that does not, more", &["hook, known failure: ms more"], AtMost(0.3), " ms"),
+    goal("p99 of a hook that tells of a known failure, 50 at once", &["hook p99, 50 at once, a known failure, told"], Below(40.0), " ms"),
+    goal("a session starts in a home of 100,000, p50", &["session start p50, ms"], AtMost(15.0), " ms"),
+    goal("`mcp`: first answer, p50", &["mcp, first answer p50, ms"], AtMost(5.0), " ms"),
+    goal("its memory then", &["mcp, memory"], AtMost(8.0), " MiB"),
+    goal("its memory after a search", &["mcp, memory after a search"], AtMost(8.0), " MiB"),
 ];
+
+/// Why a question may take longer than it should.
+const SLOWEST: &str = "the topic of reading has each question's own time, and how busy the machine was";
+
+/// Why the search database may be larger than it should.
+const SIZE: &str = "it has the words of each record in order, besides the lists of FTS5 (decision 0031)";
 
 /// Why what places many files takes longer in some runs than in others.
 const FILES: &str = "what placing a file takes is the disk's: `tar -x` of the same files, in the table of batches, takes many \

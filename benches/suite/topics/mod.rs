@@ -3,12 +3,15 @@
 use crate::lab::Lab;
 use crate::report::Report;
 
+mod agents;
 mod anatomy;
 mod batch;
 mod drain;
 mod goals;
 mod growth;
+mod index;
 mod latency;
+mod reading;
 mod record;
 mod recovery;
 mod repository;
@@ -23,7 +26,7 @@ pub struct Topic {
 }
 
 /// All topics, in the order of the document. The last is read off the others.
-pub const ALL: [Topic; 10] = [
+pub const ALL: [Topic; 12] = [
     Topic { name: "record", title: "One record", run: record::run },
     Topic { name: "anatomy", title: "Where a recorder's time goes", run: anatomy::run },
     Topic { name: "batch", title: "Many records from one process", run: batch::run },
@@ -33,5 +36,7 @@ pub const ALL: [Topic; 10] = [
     Topic { name: "latency", title: "A steady load", run: latency::run },
     Topic { name: "repository", title: "The repository after many small batches", run: repository::run },
     Topic { name: "search", title: "Search", run: search::run },
+    Topic { name: "reading", title: "Reading", run: reading::run },
+    Topic { name: "agents", title: "What an agent waits for", run: agents::run },
     Topic { name: "goals", title: "Goals", run: goals::run },
 ];

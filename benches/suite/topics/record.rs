@@ -21,7 +21,7 @@ const ROUNDS_PER_CHECKPOINT: usize = 20;
 /// program would be judged by where its files happen to lie.
 const PLACES: usize = 4;
 /// The smallest number of processes in a burst.
-const BURST_MIN: usize = 200;
+pub const BURST_MIN: usize = 200;
 
 pub fn run(lab: &Lab, report: &mut Report) {
     alone(lab, report);
@@ -188,7 +188,7 @@ fn without_input(mut command: Command) -> Command {
 }
 
 /// How many hooks a host starts in one moment, where it starts many.
-const HOOKS: usize = 50;
+pub const HOOKS: usize = 50;
 
 /// Hooks of an agent's host in bursts: of tools that failed, which are recorded, and of tools that did not.
 fn hooks_at_once(lab: &Lab, report: &mut Report) {
@@ -241,7 +241,7 @@ fn hook_event(event: &str, id: &str) -> String {
 }
 
 /// The time of each of a burst's processes.
-fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Samples {
+pub fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Samples {
     let all = BURST_MIN.max(processes);
     let next = AtomicUsize::new(0);
     let work = || {

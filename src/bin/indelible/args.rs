@@ -406,7 +406,7 @@ pub struct HookArgs {
     /// Only show on stderr what the event would record, and what its agent would be told; record and count nothing
     #[arg(long, visible_alias = "explain")]
     pub dry_run: bool,
-    /// When agents are told of what was recorded: start, failure; the setting `hook.context` overrides it
+    /// When agents are told what was recorded: start, failure, prompt; the setting `hook.context` overrides it
     #[arg(long, value_name = "WHEN")]
     pub context: Option<String>,
     /// Put there by `hooks install`, which finds it by this flag; it changes nothing

@@ -53,6 +53,8 @@ pub struct Failure {
     pub what: String,
     /// Why.
     pub causes: Vec<String>,
+    /// Whether the causes are a list, of what could be meant, and not a chain.
+    pub is_list: bool,
     /// What to do next.
     pub hint: Option<String>,
 }
@@ -60,7 +62,12 @@ pub struct Failure {
 impl Failure {
     /// A failure to do `what`.
     pub fn new(exit: Exit, what: impl Into<String>) -> Failure {
-        Failure { exit, what: what.into(), causes: Vec::new(), hint: None }
+        Failure { exit, what: what.into(), causes: Vec::new(), is_list: false, hint: None }
+    }
+
+    /// The failure of `what` that could mean any of `candidates`.
+    pub fn ambiguous(what: impl Into<String>, candidates: Vec<String>) -> Failure {
+        Failure { causes: candidates, is_list: true, ..Failure::new(Exit::Input, what) }
     }
 
     /// With the causes that `error` carries.

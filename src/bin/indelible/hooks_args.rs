@@ -37,7 +37,7 @@ pub struct HooksArgs {
     /// The project [default: this folder]
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub dir: Option<PathBuf>,
-    /// When agents are told of what was recorded [default: start,failure for a new installation, else as before]
+    /// When agents are told what was recorded [default: start,failure for a new installation, else as before]
     #[arg(long, value_enum, value_name = "WHEN", value_delimiter = ',')]
     pub context: Vec<ContextName>,
     /// Make the change without asking
@@ -48,13 +48,15 @@ pub struct HooksArgs {
     pub dry_run: bool,
 }
 
-/// When agents are told of what was recorded.
+/// When agents are told what was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ContextName {
     /// When a session starts
     Start,
     /// When something fails that failed before
     Failure,
+    /// When you ask for something that shares rare words with what was recorded
+    Prompt,
     /// Never
     None,
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use indelible::fs::os::{self, Stream};
-use indelible::model::text::{counted, is_hidden, shell_path, visible, visible_line};
+use indelible::model::text::{counted, is_hidden, shell_path, visible_line, visible_on_screen as visible};
 use indelible::pipeline::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -128,19 +128,18 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
-/// Writes a failure to stderr: what failed, why, and what to do next. Bad input gets one line.
+/// Writes a failure to stderr: what failed, why, and what to do next. Bad input gets one line, and a hint if there is one.
 pub fn failure(failure: &Failure, as_json: bool) {
     if as_json {
         return write(Stream::Errors, &json_line(&failure_json(failure)));
     }
     let what = visible_line(&failure.what);
-    if failure.exit == Exit::Input {
-        return write(Stream::Errors, &format!("error: {what}: {}\n", failure.causes.join(": ")));
-    }
-    let mut text = format!("error: {what}\n");
-    for cause in &failure.causes {
-        text.push_str(&format!("cause: {cause}\n"));
-    }
+    let lines = |begin: &str| -> String { failure.causes.iter().map(|cause| format!("{begin}{cause}\n")).collect() };
+    let mut text = match failure.exit {
+        _ if failure.is_list => format!("error: {what}\n{}", lines("  ")),
+        Exit::Input => format!("error: {what}: {}\n", failure.causes.join(": ")),
+        _ => format!("error: {what}\n{}", lines("cause: ")),
+    };
     if let Some(hint) = &failure.hint {
         text.push_str(&format!("hint: {}\n", visible(&self::hint(hint))));
     }

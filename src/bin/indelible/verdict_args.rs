@@ -21,8 +21,16 @@ pub enum VerdictCommand {
     ///
     /// A golden rule comes first on its domain's page, and is told to agents unasked. No hook, script or agent can promote a
     /// rule: there, it exits 77 and nothing is recorded.
-    #[command(after_help = "Example:\n  indelible promote 7e18e7c3")]
-    Promote(VerdictArgs),
+    ///
+    /// In other projects than its own it is told only if its domain is `general`, or with --everywhere.
+    #[command(after_help = "Examples:\n  indelible promote 7e18e7c3\n  indelible promote 7e18e7c3 --everywhere")]
+    Promote {
+        #[command(flatten)]
+        verdict: VerdictArgs,
+        /// Make it golden in all projects; without this, `promote` makes it golden in its own project alone again
+        #[arg(long)]
+        everywhere: bool,
+    },
     /// Make a golden rule an ordinary one again
     #[command(after_help = "Example:\n  indelible demote 7e18e7c3 --because 'it is about version 1'")]
     Demote(VerdictArgs),
@@ -49,7 +57,7 @@ pub struct VerdictArgs {
     /// Why, in markdown
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub because: Option<String>,
-    /// The agent's session [or INDELIBLE_SESSION]
+    /// The agent's session, or the code that it was told [or INDELIBLE_SESSION]
     #[arg(long, value_name = "SESSION", allow_hyphen_values = true)]
     pub session: Option<String>,
 }
@@ -60,7 +68,8 @@ impl VerdictCommand {
         Some(match self {
             VerdictCommand::Validate(args) => (Ruling::Validated, args),
             VerdictCommand::Violate(args) => (Ruling::Violated, args),
-            VerdictCommand::Promote(args) => (Ruling::Promoted, args),
+            VerdictCommand::Promote { verdict, everywhere: false } => (Ruling::Promoted, verdict),
+            VerdictCommand::Promote { verdict, everywhere: true } => (Ruling::PromotedEverywhere, verdict),
             VerdictCommand::Demote(args) => (Ruling::Demoted, args),
             VerdictCommand::Retire(args) => (Ruling::Retired, args),
             VerdictCommand::Revive(args) => (Ruling::Revived, args),

@@ -24,14 +24,30 @@ pub(super) fn written<'l>(host: Host, session: &str, line: &'l Value) -> Vec<&'l
     }
 }
 
-/// The texts that an agent wrote in `content`, a transcript that is one JSON object, newest first. Gemini CLI wrote such ones
+/// The texts that an agent wrote in `content`, a transcript that is one JSON object, oldest first. Gemini CLI wrote such ones
 /// before it appended lines.
 pub(super) fn whole(host: Host, content: &[u8]) -> Vec<String> {
     let Ok(Value::Object(conversation)) = serde_json::from_slice(content) else { return Vec::new() };
     match (host, conversation.get("messages").and_then(Value::as_array)) {
-        (Host::Gemini, Some(messages)) => messages.iter().rev().flat_map(gemini).map(str::to_owned).collect(),
+        (Host::Gemini, Some(messages)) => messages.iter().flat_map(gemini).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The session that a transcript of Codex repeats first, if the session was forked. `lines` are its first lines. A fork's are what it
+/// is (`session_meta`), then those of the session that it comes from, which begin with what that one is.
+pub(super) fn root(lines: impl Iterator<Item = Value>) -> Option<String> {
+    let mut root: Option<String> = None;
+    for line in lines.take_while(|line| line["type"] == "session_meta") {
+        let meta = &line["payload"];
+        let is_next = root.as_deref().is_none_or(|root| meta["id"] == root);
+        let parent = meta["forked_from_id"].as_str().filter(|parent| is_next && !parent.is_empty());
+        match parent {
+            Some(parent) => root = Some(parent.to_owned()),
+            None => break,
+        }
+    }
+    root
 }
 
 fn claude<'l>(session: &str, line: &'l Value) -> Vec<&'l str> {

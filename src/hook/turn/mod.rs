@@ -8,7 +8,10 @@
 //!    Nothing waits: `BYTES_READ` at most, for `READ_WAIT` at most.
 //! 2. Reading starts where the last event ended: `Kept`, one small file for each transcript in the folder of session logs,
 //!    whose sweep removes it. It is a cache: without it, reading starts at the beginning or `BYTES_READ` before the end.
-//! 3. It is written after the records are durable, and each record has a key made of the session and of what was learned. So
+//! 3. The transcript of a fork repeats what its host copied into it. Claude Code says so of each line; Codex says in the first line
+//!    which session it comes from, and what was learned has the key of that one: it is one record. OpenCode's plugin leaves
+//!    copies out.
+//! 4. It is written after the records are durable, and each record has a key made of the session and of what was learned. So
 //!    reading twice is harmless, whether after a crash, by two hooks at once, or by Stop and SessionEnd.
 //!
 //! | killed | on disk | what becomes of the turn |
@@ -29,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::payload::clean;
-use super::{Event, Learned, learned_in_message};
+use super::{Event, Host, Learned, learned_in_message};
 use crate::fs::os;
 use crate::fs::{Dir, Durability};
 use crate::model::layout::{SESSIONS, TEMPORARY};
@@ -42,10 +45,12 @@ const READ_WAIT: Duration = Duration::from_millis(400);
 const CHUNK_BYTES: usize = 256 << 10;
 /// The longest line that is parsed, in bytes. No message is that long; what a tool printed can be.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// The most markers that are taken at one event. The next event goes on behind them.
+/// The most markers that are taken at one event, but for those of one message. The next event reads on after them.
 const MARKERS_MAX: usize = 100;
 /// How many bytes before the offset are compared, to notice that a transcript was replaced.
 const COMPARED_BYTES: usize = 256;
+/// How much is read of the beginning of a transcript to see whether it is a fork's, in bytes: room for some generations.
+const HEAD_BYTES: u64 = 256 << 10;
 /// A larger file was not written by [`Turn::keep`].
 const KEPT_BYTES_MAX: u64 = 1 << 10;
 
@@ -54,11 +59,14 @@ const KEPT_BYTES_MAX: u64 = 1 << 10;
 pub struct Turn {
     /// What the agent marked as learned.
     pub learned: Vec<Learned>,
+    /// The session whose turns it repeats first, if it is of a fork. Only looked up if something may be learned.
+    pub root: Option<String>,
     /// The offset to keep, and the name of its file; `None` if it has not moved.
     next: Option<(String, Kept)>,
 }
 
-/// How far a transcript was read.
+/// How far a transcript was read. Of one that its host replaces each time, texts of the agent are counted and compared, and there
+/// is no inode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     inode: u64,
@@ -91,15 +99,13 @@ impl Turn {
     fn try_read(private: &Dir, event: &Event) -> Option<Turn> {
         let path = event.transcript.as_deref()?;
         let file = open(Path::new(path))?;
+        let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("turn\0{path}").as_bytes()).simple().to_string();
         if path.ends_with(".json") {
-            let content = whole(file)?;
-            let learned =
-                lines::whole(event.host, &content).into_iter().flat_map(|text| learned_in_message(&clean(&text)));
-            return Some(Turn { learned: learned.take(MARKERS_MAX).collect(), next: None });
+            let texts = lines::whole(event.host, &whole(file)?);
+            return Some(Turn::of_texts(kept(private, &name), name, &texts));
         }
         let stamp = os::Stamp::of_open(&file).ok()?;
         let (inode, size) = (stamp.identity.number(), stamp.size);
-        let name = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("turn\0{path}").as_bytes()).simple().to_string();
         let kept = kept(private, &name).filter(|kept| kept.inode == inode && kept.size <= size);
         let window = match kept.as_ref().and_then(|kept| Some((kept, Window::read(&file, kept.offset, size)?))) {
             Some((kept, window)) if window.before() == kept.before => window,
@@ -109,7 +115,28 @@ impl Turn {
         let before = checksum(&window.bytes[..end]);
         let next = Kept { inode, offset: window.begin + end as u64, size, before };
         let next = (kept.as_ref() != Some(&next)).then_some((name, next));
-        Some(Turn { learned, next })
+        // The last message can come before the transcript has it.
+        let may_learn = !learned.is_empty() || event.may_have_markers();
+        let root = if may_learn { root(&file, event.host) } else { None };
+        Some(Turn { learned, root, next })
+    }
+
+    /// Reads on in `texts`, all that an agent wrote in a transcript that its host replaces each time.
+    fn of_texts(kept: Option<Kept>, name: String, texts: &[String]) -> Turn {
+        let checksum_of = |count: usize| crc32c::crc32c(texts[..count].join("\0").as_bytes());
+        let count = |kept: &Kept| usize::try_from(kept.offset).ok().filter(|count| *count <= texts.len());
+        let is_read = |kept: &&Kept| count(kept).is_some_and(|count| checksum_of(count) == kept.before);
+        let mut at = kept.as_ref().filter(is_read).and_then(count).unwrap_or_default();
+        let mut learned = Vec::new();
+        while learned.len() < MARKERS_MAX && at < texts.len() {
+            learned.extend(learned_in_message(&clean(&texts[at])));
+            at += 1;
+        }
+        // The host may still be writing the last one: it is read again, to no effect.
+        let offset = at.min(texts.len().saturating_sub(1));
+        let next = Kept { inode: 0, offset: offset as u64, size: texts.len() as u64, before: checksum_of(offset) };
+        let next = (kept.as_ref() != Some(&next)).then_some((name, next));
+        Turn { learned, next, root: None }
     }
 
     /// Notes how far the transcript was read, once what was learned is durable. A failure is harmless.
@@ -134,6 +161,16 @@ fn open(path: &Path) -> Option<File> {
 fn kept(private: &Dir, name: &str) -> Option<Kept> {
     let text = private.content(&format!("{SESSIONS}/{name}"), KEPT_BYTES_MAX).ok()??;
     serde_json::from_slice(&text).ok()
+}
+
+/// The session that the transcript `file` repeats first, if it is of a fork.
+fn root(file: &File, host: Host) -> Option<String> {
+    if host != Host::Codex {
+        return None;
+    }
+    let head = read(file, 0, HEAD_BYTES)?;
+    let parsed = head.split(|byte| *byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
+    lines::root(parsed)
 }
 
 /// The content of a transcript that its host replaces each time.

@@ -323,6 +323,40 @@ fn in_codexs_transcript_only_what_an_agent_wrote_counts() {
 }
 
 #[test]
+fn a_fork_of_codex_names_the_session_that_it_repeats_first() {
+    let place = Place::new();
+    let meta = |id: &str, parent: Option<&str>| {
+        let mut payload = json!({"id": id, "session_id": id, "base_instructions": {"text": "x".repeat(20_000)}});
+        payload["forked_from_id"] = json!(parent);
+        format!("{}\n", json!({"timestamp": "t", "type": "session_meta", "payload": payload}))
+    };
+    let said = json!({"type": "agent_message", "message": "[LEARNED:x] Always one"});
+    let said = format!("{}\n", json!({"timestamp": "t", "type": "event_msg", "payload": said}));
+    let turn = format!("{}\n", json!({"timestamp": "t", "type": "turn_context", "payload": {}}));
+    let root = |lines: &[&str], last: &str| {
+        place.write(lines.concat());
+        let payload = json!({"hook_event_name": "Stop", "session_id": "c", "transcript_path": place.transcript(),
+            "last_assistant_message": last});
+        Turn::read(&place.private, &Event::of(&payload, b"", Some(Host::Codex))).root
+    };
+    let (a, b, c) = (meta("a", None), meta("b", Some("a")), meta("c", Some("b")));
+    for (lines, wanted) in [
+        (&[&*a, &*said][..], None),
+        (&[&*b, &*a, &*said], Some("a")),
+        (&[&*b, &*said], Some("a")),
+        (&[&*c, &*b, &*a, &*turn, &*said], Some("a")),
+        (&[&*c, &*said], Some("b")),
+        (&[&*c, &*a, &*said], Some("b")),
+        (&[&*turn, &*b, &*said], None),
+        (&["{\n", &*b, &*said], None),
+        (&[&*b, &*turn], None),
+    ] {
+        assert_eq!(root(lines, "").as_deref(), wanted, "{} lines", lines.len());
+    }
+    assert_eq!(root(&[&b, &turn], "[LEARNED:x] Always one").as_deref(), Some("a"), "the transcript lacks it still");
+}
+
+#[test]
 fn in_geminis_transcript_only_what_an_agent_wrote_counts() {
     let place = Place::new();
     let text = "[LEARNED:x] Always obey";
@@ -363,7 +397,22 @@ fn in_geminis_transcript_only_what_an_agent_wrote_counts() {
     put(&no);
     assert_eq!(read(&old), [""; 0]);
     put(&[&no[..], &yes[..]].concat());
-    assert_eq!(read(&old), ["four", "two", "three", "one"], "newest first");
+    assert_eq!(read(&old), ["one", "two", "three", "four"]);
     fs::write(&old, "{\"messages\": [").expect("it is ours");
     assert_eq!(read(&old), [""; 0]);
+    // It is read on from where the last event ended, the last message again, and in parts if there is much.
+    let lessons: Vec<String> = (0..250).map(|number| format!("lesson {number}")).collect();
+    let messages: Vec<Value> =
+        lessons.iter().map(|text| message("gemini", json!(format!("[LEARNED:x] {text}")))).collect();
+    put(&messages);
+    assert_eq!((read(&old), read(&old)), (lessons[..100].to_vec(), lessons[100..200].to_vec()));
+    assert_eq!(read(&old), lessons[200..]);
+    assert_eq!(read(&old), lessons[249..], "the last one may still have been written");
+    put(&[&messages[..], &yes[..1]].concat());
+    assert_eq!(read(&old), ["lesson 249", "one"]);
+    // One that was cut or replaced is read from its beginning.
+    put(&messages[..50]);
+    assert_eq!(read(&old), lessons[..50]);
+    put(&messages[10..60]);
+    assert_eq!(read(&old), lessons[10..60]);
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::search::expand::expand;
+use crate::search::stem::stemmed;
 
 /// What the text is found by.
 fn words(text: &str) -> BTreeSet<String> {
@@ -54,6 +55,12 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// Endings that a stemmer cuts and changes.
+const ENDINGS: [&str; 24] = [
+    "", "s", "es", "ies", "ed", "eed", "ing", "y", "e", "ational", "enci", "izer", "bli", "biliti", "ousli", "fulness",
+    "icate", "alize", "ness", "ement", "ll", "ion", "ator", "iviti",
+];
+
 proptest! {
     #[test]
     fn an_identifier_is_found_by_any_spelling(parts in prop::collection::vec("[a-z]{2,9}", 2..5)) {
@@ -63,6 +70,30 @@ proptest! {
             prop_assert!(words.contains(&joined), "{joined:?} is not in {words:?} of {spelling:?}");
             for part in &parts {
                 prop_assert!(words.contains(part), "{part:?} is not in {words:?} of {spelling:?}");
+            }
+        }
+    }
+
+    /// What has a word of the query, the sieve lets through, however either is spelled.
+    #[test]
+    fn the_sieve_lets_through_all_that_a_query_finds(
+        text in soup(),
+        other in soup(),
+        word in "[a-z]{1,6}",
+        endings in (0..ENDINGS.len(), 0..ENDINGS.len(), 0..ENDINGS.len()),
+    ) {
+        let (one, two) = (ENDINGS[endings.0], ENDINGS[endings.1]);
+        let inflected = format!("{word}{one}{two}, {word}{}", ENDINGS[endings.2]);
+        for (asked, text) in [(&text, &text), (&other, &text), (&inflected, &inflected), (&word, &inflected)] {
+            let now = noon().to_zoned(jiff::tz::TimeZone::UTC);
+            let Ok(query) = Query::parse(asked, &now) else { continue };
+            let mut stems = BTreeSet::new();
+            expand(text, |token| {
+                stems.insert(stemmed(token.text));
+            });
+            let may_have = Sieve::of(&query).words(text);
+            for (at, word) in query.words.iter().enumerate().filter(|(_, word)| stems.contains(&word.stem)) {
+                prop_assert!(may_have >> at & 1 == 1, "{word:?} of {asked:?} is kept back from {text:?}");
             }
         }
     }

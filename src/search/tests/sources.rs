@@ -81,3 +81,61 @@ fn a_name_that_one_source_does_not_know_is_found_in_the_other() {
         assert_eq!(numbers(&hits(&[&first, &second], text, &[])), expected, "{text}");
     }
 }
+
+/// `count` records about databases, every second of them in `ops`; number 7 alone says that they vanish.
+fn many(count: u128) -> Connection {
+    let text = |number: u128| {
+        let mut sample =
+            failure(number, "databases", if number == 7 { "databases vanish" } else { "vanish from databases" });
+        let Record::Failure(it) = &mut sample.record else { panic!("it is a failure") };
+        it.domain = if number % 2 == 1 { "ops".into() } else { "ci".into() };
+        sample
+    };
+    source(&(1..=count).map(text).collect::<Vec<_>>())
+}
+
+/// Porter's stem of `databases` is `databas`, whose stem is `databa`: the full-text index has to be asked for the word itself.
+#[test]
+fn a_frequent_word_is_not_stemmed_twice() {
+    let many = many(2_400);
+    for text in ["databases", "databases domain:ops", "databases vanish -domain:ci"] {
+        let found = hits(&[&many], text, &[]);
+        assert_eq!(found.len(), 10, "{text}");
+        let is_odd = |hit: &(u128, usize, f64)| hit.0 % 2 == 1;
+        assert!(!text.contains("domain") || found.iter().all(is_odd), "{text}: {found:?}");
+        assert_eq!(
+            found[0].0,
+            if text.contains("domain") { 2_399 } else { 2_400 },
+            "{text}: of equals, the newest: {found:?}"
+        );
+    }
+    assert_eq!(hits(&[&many], "\"databases vanish\" domain:ops", &[])[0].0, 7);
+    // What is left out does not count among the candidates.
+    assert_eq!(numbers(&hits(&[&many], "databases -from", &[])), [(7, 0)]);
+}
+
+/// What is left out of the sources counts in how rare words are.
+#[test]
+fn left_out_records_count_in_how_rare_words_are() {
+    let samples = samples();
+    let query = Query::parse("borrow stale", &now()).expect("a query");
+    let options = Options { limit: 30, project: None, now: noon(), gone: None };
+    let rarities = |sources: &[&Connection], left_out: &LeftOut| -> Vec<(String, f64)> {
+        let hits = find_beside(sources, left_out, &query, &Filter::default(), &options).expect("an answer").hits;
+        let mut words: Vec<_> =
+            hits.iter().flat_map(|hit| &hit.parts.words).map(|word| (word.word.clone(), word.rarity)).collect();
+        words.sort_by(|a, b| a.0.cmp(&b.0));
+        words.dedup();
+        words
+    };
+    let all = rarities(&[&source(&samples)], &LeftOut::default());
+    let mut sieve = Sieve::of(&query);
+    let (kept, others) = samples.split_at(12);
+    let mut left_out = LeftOut { docs: others.len() as u64, with_word: vec![0; query.len()] };
+    for it in others {
+        let words = sieve.words(&it.record.text(crate::model::Field::Summary).expect("it has one"));
+        (0..query.len()).for_each(|at| left_out.with_word[at] += words >> at & 1);
+    }
+    assert_eq!(rarities(&[&source(kept)], &left_out), all);
+    assert_ne!(rarities(&[&source(kept)], &LeftOut::default()), all);
+}

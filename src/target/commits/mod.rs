@@ -24,7 +24,7 @@ use crate::home::Home;
 use crate::journal::{self, Synced};
 use crate::model::layout::TEMPORARY;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{Intent, JournalId, RecordId};
+use crate::model::{HomeId, Intent, JournalId, RecordId};
 use crate::state::State;
 use crate::target::files::{is_torn, may_be_torn};
 use crate::target::history::{self, Anchor, History, HistoryOptions, TreeFile};
@@ -128,6 +128,16 @@ pub trait ReadCommits {
         Ok(BTreeMap::new())
     }
 
+    /// Those of `paths` that are not of the home `home` alone: no commit of its workers introduced them, or another commit changed
+    /// them.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn changed_elsewhere(&self, paths: &BTreeSet<String>, home: HomeId) -> Result<BTreeSet<String>, history::Error> {
+        let _ = (paths, home);
+        Ok(BTreeSet::new())
+    }
+
     /// The path of the page of the record `of` before it was retracted, if the history had it.
     ///
     /// # Errors
@@ -193,6 +203,10 @@ impl ReadCommits for History {
 
     fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
         History::removed_by(self, paths)
+    }
+
+    fn changed_elsewhere(&self, paths: &BTreeSet<String>, home: HomeId) -> Result<BTreeSet<String>, history::Error> {
+        History::changed_elsewhere(self, paths, home)
     }
 }
 
@@ -382,6 +396,10 @@ impl ReadCommits for GitCommits<'_> {
 
     fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
         self.history.removed_by(paths)
+    }
+
+    fn changed_elsewhere(&self, paths: &BTreeSet<String>, home: HomeId) -> Result<BTreeSet<String>, history::Error> {
+        self.history.changed_elsewhere(paths, home)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn waiting<T>(
         }
         watched.look(file);
         if claim.is_left_behind(file) {
-            tracing::info!(file = %file.display(), "took away the lock of a process of ours that died");
+            tracing::info!(file = %file.display(), "removed the lock of a worker that died");
             fs::remove_file(file).doing_at("taking away a dead process's lock", file)?;
             continue;
         }

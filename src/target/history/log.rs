@@ -1,12 +1,13 @@
 //! The commits of a file: which one introduced it, and which ones changed it.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use git2::{Commit, Oid};
+use git2::{Commit, ErrorCode, Oid};
 use jiff::Timestamp;
 
 use super::query::find_file;
-use super::{CommitId, Doing as _, Error, History};
+use super::{CommitId, Doing as _, Error, History, Standing, bytes};
 
 /// A record is committed after it was made, but the clocks of two machines may differ.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
@@ -118,6 +119,34 @@ impl History {
         let Some(id) = named(first) else { return Ok(None) };
         let commit = repository.find_commit(id).doing("reading a commit")?;
         Ok(Some(file_commit(&commit, FileChange::Added)))
+    }
+
+    /// Calls `take` with the commit `from` and the commits before it, newest first, until it breaks. Ends after the first
+    /// commit, after a merge, and before a commit that is not there: what is beyond these is no chain.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn each_back_from(
+        &self,
+        from: [u8; 20],
+        mut take: impl FnMut(CommitId, Standing) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let repository = self.repository()?;
+        let mut next = Oid::from_bytes(&from).ok();
+        while let Some(id) = next.take() {
+            let commit = match repository.find_commit(id) {
+                Err(error) if error.code() == ErrorCode::NotFound => break,
+                found => found.doing("reading a commit")?,
+            };
+            let parent = commit.parent_id(0).ok();
+            let at = Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH);
+            let stands = Standing { parent: parent.map(bytes), tree: bytes(commit.tree_id()), at };
+            if take(CommitId(id), stands).is_break() {
+                break;
+            }
+            next = parent.filter(|_| commit.parent_count() == 1);
+        }
+        Ok(())
     }
 
     /// Every commit that changed the file `path`, newest first.

@@ -142,7 +142,7 @@ impl Outer {
             let relative = home.strip_prefix(root).unwrap_or(home);
             let parts: Option<Vec<&str>> = relative.iter().map(OsStr::to_str).collect();
             let Some(parts) = parts else {
-                let why = "no list of ignored files of ours can name that folder; choose another name".to_owned();
+                let why = "the list of ignored files cannot name that folder; choose another name".to_owned();
                 return Err(Error::Inside { home: home.to_owned(), repository: root.to_owned(), why });
             };
             return Ok(Some(Outer { root: root.to_owned(), common, home: parts.join("/") }));

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 
 use crate::journal::Replaced;
-use crate::model::JournalId;
 use crate::model::layout::{self, ROOTS, join};
 use crate::model::position::Position;
+use crate::model::{HomeId, JournalId};
 
 use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, plain, refs};
@@ -192,6 +192,37 @@ impl History {
             progress(number + 1);
         }
         Ok(search.found)
+    }
+
+    /// Those of `paths` that are not of the home `home` alone: no commit of its workers introduced them, or another commit changed
+    /// them. Merges only bring together what other commits did. Reads every commit of the branch.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn changed_elsewhere(&self, paths: &BTreeSet<String>, home: HomeId) -> Result<BTreeSet<String>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let (mut candidates, mut ours, mut others) = (paths.clone(), BTreeSet::new(), BTreeSet::new());
+        let mut search = Search { objects, candidates: &mut candidates, found: BTreeSet::new() };
+        for commit in self.commits(&repository)? {
+            let commit = commit?;
+            if commit.parent_count() > 1 {
+                continue;
+            }
+            let before = commit.parent_ids().next().and_then(|parent| repository.find_commit(parent).ok());
+            search.folder("", commit.tree_id(), before.map(|it| it.tree_id()))?;
+            if search.found.is_empty() {
+                continue;
+            }
+            // An older program's commit names no home.
+            let trailer = super::message::parse(commit.message_bytes());
+            let is_ours = trailer.is_some_and(|trailer| trailer.home.is_none_or(|it| it == home));
+            for path in std::mem::take(&mut search.found) {
+                if is_ours { &mut ours } else { &mut others }.insert(path.clone());
+                search.candidates.insert(path);
+            }
+        }
+        Ok(paths.iter().filter(|path| !ours.contains(*path) || others.contains(*path)).cloned().collect())
     }
 
     /// The bytes of the file `path` in the branch's tree.

@@ -62,6 +62,35 @@ impl Index {
         read().map_err(self.error("look up a rule in the index"))
     }
 
+    /// The rules that are the same as `rule` in `domain`, those of `projects` that are not hidden, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn same_rules(
+        &self,
+        domain: &str,
+        rule: &str,
+        projects: [Option<&str>; 2],
+        limit: u32,
+    ) -> Result<Vec<RecordId>, Error> {
+        let read = || {
+            // An older program's index lacks the table until the next insertion.
+            if !has_table(&self.connection, "alike")? {
+                return Ok(Vec::new());
+            }
+            let sql = "SELECT alike.rule FROM alike JOIN records ON records.id = alike.rule
+                       WHERE alike.form = ?1 AND records.row_id > 0
+                       AND (records.project IS ?2 OR records.project IS ?3)
+                       ORDER BY alike.rule LIMIT ?4";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let [one, other] = projects;
+            let rows =
+                statement.query_map(params![rules::alike(domain, rule), one, other, limit], |row| parsed(row, 0))?;
+            rows.collect::<Result<Vec<_>, _>>()
+        };
+        read().map_err(self.error("look up a rule in the index"))
+    }
+
     /// Gives the rules of an older program's index their hash. If none lacks it, that costs one look.
     ///
     /// # Errors

@@ -360,7 +360,7 @@ mod tests {
             .execute_batch(
                 "DROP TRIGGER changes_insert; DROP TRIGGER changes_update; DROP TRIGGER changes_delete;
                  DROP TABLE changes; DELETE FROM indelible WHERE name = 'index';
-                 ALTER TABLE records DROP COLUMN resolves;
+                 DROP INDEX records_resolves; ALTER TABLE records DROP COLUMN resolves;
                  UPDATE indelible SET value = 2 WHERE name = 'migration';",
             )
             .expect("it becomes older");

@@ -84,12 +84,20 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn ids_after(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
         let read = || {
-            let sql = "SELECT id FROM records
-                       WHERE id > ?1 AND row_id > 0 AND typeof(id) = 'text' AND id NOT GLOB '*[^0-9a-f-]*'
-                       ORDER BY id LIMIT ?2";
+            let sql = "SELECT id FROM records WHERE id > ?1 AND row_id > 0 AND typeof(id) = 'text' ORDER BY id";
             let mut statement = self.connection.prepare(sql)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            statement.query_map(rusqlite::params![after, limit], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()
+            let mut rows = statement.query([after])?;
+            let mut ids = Vec::new();
+            while ids.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let id = row.get_ref(0)?.as_bytes()?;
+                let is_like_an_id = id.iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+                if is_like_an_id && let Ok(id) = std::str::from_utf8(id) {
+                    ids.push(id.to_owned());
+                }
+            }
+            Ok(ids)
         };
         read().map_err(self.error("read the index"))
     }

@@ -37,7 +37,7 @@ impl Index {
     ) -> Result<(), Error> {
         let mut read = || {
             // An older program's index lacks the table `marks` until the next write.
-            if columns_of(&self.connection, "marks")?.is_empty() {
+            if !self.columns.has(&self.connection, "marks")? {
                 return Ok(());
             }
             let sql = format!("SELECT id, state, revision, at, because FROM marks {which}");

@@ -15,8 +15,8 @@
 //! rows, `alike` which rules are the same one, `rebuild` empties the index and refills it, `look` has the read-only connections,
 //! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
-//! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it, `erase`
-//! leaves no byte of a record. Each says what a crash leaves.
+//! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it,
+//! `texts` what is written in all rows, `erase` leaves no byte of a record. Each says what a crash leaves.
 
 mod alike;
 mod change;
@@ -37,6 +37,7 @@ mod resolves;
 mod revive;
 mod rules;
 mod schema;
+mod texts;
 mod verdicts;
 mod watermark;
 
@@ -58,6 +59,7 @@ pub(crate) use revive::Revived;
 pub use rules::RuleRow;
 pub use schema::SCHEMA;
 pub(crate) use schema::{RECORD_TABLES, Table, column_of, columns_of, columns_or_null};
+pub use texts::{RowText, Text};
 pub use verdicts::Judged;
 
 use crate::fs::os::Identity;

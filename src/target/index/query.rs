@@ -85,13 +85,18 @@ impl Index {
 }
 
 fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
+    known_at(row, 0)
+}
+
+/// Where a record's row is, in the columns from `at` on.
+pub(super) fn known_at(row: &Row<'_>, at: usize) -> Result<Known, rusqlite::Error> {
     Ok(Known {
-        id: parsed(row, 0)?,
-        kind: parsed(row, 1)?,
-        path: row.get(2)?,
+        id: parsed(row, at)?,
+        kind: parsed(row, at + 1)?,
+        path: row.get(at + 2)?,
         // A hidden record's row number is negative: there is no such row.
-        row_id: row.get::<_, Option<i64>>(3)?.filter(|number| *number > 0),
-        created_at: parsed(row, 4)?,
+        row_id: row.get::<_, Option<i64>>(at + 3)?.filter(|number| *number > 0),
+        created_at: parsed(row, at + 4)?,
     })
 }
 
@@ -107,7 +112,7 @@ where
 }
 
 impl Index {
-    fn read_record(&self, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
+    pub(super) fn read_record(&self, known: &Known) -> Result<Option<Record>, rusqlite::Error> {
         let Some(row_id) = known.row_id else { return Ok(None) };
         let columns: Vec<(Field, &str)> =
             fields_of(known.kind).filter_map(|spec| Some((spec.field, column_of(spec.field)?))).collect();

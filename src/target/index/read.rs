@@ -9,10 +9,10 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::change::TIME;
-use super::query::{Known, parsed};
+use super::query::{Known, known_at, parsed, provenance_in};
 use super::schema::table_of;
-use super::{Error, Index, framework};
-use crate::model::{Amended, Kind, Origin, RecordId, Request, Severity};
+use super::{Error, Index, framework, resolves};
+use crate::model::{Amended, Kind, Origin, PROVENANCE, Provenance, RecordId, Request, Severity};
 
 /// A record, as far as the index has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,17 @@ pub struct Stored {
     pub is_golden: bool,
     /// Whether the row may have less than the record: only its file has everything.
     pub is_cut: bool,
+}
+
+/// A record's entry in `records`.
+struct Entry {
+    known: Known,
+    key: Option<String>,
+    provenance: Provenance,
+    headline: Option<String>,
+    domain: Option<String>,
+    resolves: Option<String>,
+    amended: Option<Amended>,
 }
 
 /// What readers filter records by.
@@ -76,23 +87,50 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn stored(&self, id: RecordId) -> Result<Option<Stored>, Error> {
-        let Some(known) = self.find(id)?.filter(|known| known.row_id.is_some_and(|number| number > 0)) else {
-            return Ok(None);
-        };
-        let Some(request) = self.record_of(&known)? else { return Ok(None) };
-        let amended = self.amended(id)?;
         let read = || {
+            let Some(entry) = self.entry(id)? else { return Ok(None) };
+            let Some(record) = self.read_record(&entry.known)? else { return Ok(None) };
+            let Entry { known, key, provenance, headline, domain, resolves, amended } = entry;
+            let record = resolves::restored(framework::restored(record, headline, domain), resolves);
             let table = table_of(known.kind).name;
             let columns = self.columns_or_null(table, &["updated_at", "is_golden"])?;
             let sql = format!("SELECT {columns} FROM {table} WHERE id = ?1");
             let columns = |row: &Row<'_>| Ok((row.get::<_, Value>(0)?, row.get::<_, Value>(1)?));
             let row = self.connection.prepare_cached(&sql)?.query_row([known.row_id], columns).optional()?;
-            Ok((row.unwrap_or((Value::Null, Value::Null)), framework::layout(&self.connection)?.1))
+            let (updated, golden) = row.unwrap_or((Value::Null, Value::Null));
+            let updated_at = if let Value::Text(updated) = updated { time(&updated) } else { None };
+            let is_cut = self.columns.is_framework(&self.connection)? || known.kind == Kind::Experiment;
+            let request = Request { record, key, provenance };
+            Ok(Some(Stored { known, request, amended, updated_at, is_golden: is_true(&golden), is_cut }))
         };
-        let ((updated, golden), is_framework) = read().map_err(self.error("read a record from the index"))?;
-        let updated_at = if let Value::Text(updated) = updated { time(&updated) } else { None };
-        let (is_golden, is_cut) = (is_true(&golden), is_framework || known.kind == Kind::Experiment);
-        Ok(Some(Stored { known, request, amended, updated_at, is_golden, is_cut }))
+        read().map_err(self.error("read a record from the index"))
+    }
+
+    /// All that `records` has of `id`, if it has a row.
+    fn entry(&self, id: RecordId) -> Result<Option<Entry>, rusqlite::Error> {
+        let provenance: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
+        let provenance = self.columns_or_null("records", &provenance)?;
+        let [headline, domain] = framework::EXACT;
+        let others = self.columns_or_null("records", &[headline, domain, resolves::COLUMN, "revision", "amended"])?;
+        let sql = format!(
+            "SELECT key, {provenance}, {others}, id, kind, path, row_id, created_at FROM records WHERE id = ?1 AND row_id > 0"
+        );
+        let read = |row: &Row<'_>| {
+            let others = PROVENANCE.len() + 1;
+            let text = |at: usize| row.get::<_, Option<String>>(others + at);
+            let revision = text(3)?.and_then(|revision| revision.parse().ok());
+            let fields = text(4)?.unwrap_or_default();
+            Ok(Entry {
+                known: known_at(row, others + 5)?,
+                key: row.get(0)?,
+                provenance: provenance_in(row)?,
+                headline: text(0)?,
+                domain: text(1)?,
+                resolves: text(2)?,
+                amended: revision.map(|revision| Amended { revision, fields: Amended::fields_of_line(&fields) }),
+            })
+        };
+        self.connection.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()
     }
 
     /// The golden rules. Other programs promote rules too, and no line of the feed says so.
@@ -142,20 +180,7 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn for_each_facts(&self, mut take: impl FnMut(Facts) -> ControlFlow<()>) -> Result<(), Error> {
         let mut read = || {
-            let columns = |table, columns: &[&str]| self.columns_or_null(table, columns);
-            let learning = columns("learnings", &["domain", "tags", "severity"])?;
-            let heuristic = columns("heuristics", &["domain", "is_golden"])?;
-            let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;
-            let sql = format!(
-                "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours},
-                     records.kind = 'verdict' OR coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL
-                 FROM records
-                 LEFT JOIN learnings ON records.kind IN ('failure', 'success', 'observation')
-                     AND learnings.id = records.row_id
-                 LEFT JOIN heuristics ON records.kind = 'heuristic' AND heuristics.id = records.row_id
-                 LEFT JOIN experiments ON records.kind = 'experiment' AND experiments.id = records.row_id
-                 WHERE records.row_id > 0"
-            );
+            let sql = self.facts_of_rows("")?;
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -166,6 +191,25 @@ impl Index {
             Ok(())
         };
         read().map_err(self.error("read the index"))
+    }
+
+    /// The query for the facts of all rows ([`facts`]), with more columns behind them.
+    pub(super) fn facts_of_rows(&self, more: &str) -> Result<String, rusqlite::Error> {
+        let columns = |table, columns: &[&str]| self.columns_or_null(table, columns);
+        let learning = columns("learnings", &["domain", "tags", "severity"])?;
+        let heuristic = columns("heuristics", &["domain", "is_golden"])?;
+        let ours = columns("records", &["exact_domain", "project", "origin", "session", "agent"])?;
+        let comma = if more.is_empty() { "" } else { "," };
+        Ok(format!(
+            "SELECT records.id, records.kind, records.created_at, {learning}, {heuristic}, {ours},
+                 records.kind = 'verdict' OR coalesce(learnings.id, heuristics.id, experiments.id) IS NOT NULL{comma} {more}
+             FROM records
+             LEFT JOIN learnings ON records.kind IN ('failure', 'success', 'observation')
+                 AND learnings.id = records.row_id
+             LEFT JOIN heuristics ON records.kind = 'heuristic' AND heuristics.id = records.row_id
+             LEFT JOIN experiments ON records.kind = 'experiment' AND experiments.id = records.row_id
+             WHERE records.row_id > 0"
+        ))
     }
 
     /// Calls `take` for each record with a row, newest first, until it breaks.
@@ -213,7 +257,10 @@ impl Index {
     }
 }
 
-fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
+/// The columns that facts are made of.
+pub(super) const FACTS: usize = 14;
+
+pub(super) fn facts(row: &Row<'_>) -> Result<Facts, rusqlite::Error> {
     let kind: Kind = parsed(row, 1)?;
     let severity = row.get::<_, Value>(5)?;
     let severity = match severity {

@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -133,6 +133,8 @@ const MIGRATIONS: [&str; 5] = [
          violated INTEGER NOT NULL,
          golden INTEGER
      ) WITHOUT ROWID;",
+    // What followed a failure, by the failure.
+    "CREATE INDEX IF NOT EXISTS records_resolves ON records (resolves) WHERE resolves IS NOT NULL;",
 ];
 
 /// Migrates the tables to this program's version, within a transaction that holds the write lock.
@@ -364,6 +366,7 @@ fn selected(there: &[String], table: &str, columns: &[&str]) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     of: RefCell<BTreeMap<String, Vec<String>>>,
+    is_framework: Cell<Option<bool>>,
     remembers: Cell<bool>,
 }
 
@@ -371,6 +374,31 @@ impl Columns {
     /// From now on the tables stay as they are, for as long as the connection is open.
     pub(super) fn remember(&self) {
         self.remembers.set(true);
+    }
+
+    /// Whether there is a table of this name.
+    pub(super) fn has(&self, connection: &Connection, table: &str) -> Result<bool, rusqlite::Error> {
+        if let Some(there) = self.of.borrow().get(table) {
+            return Ok(!there.is_empty());
+        }
+        let there = columns_of(connection, table)?;
+        let has = !there.is_empty();
+        if self.remembers.get() {
+            self.of.borrow_mut().insert(table.to_owned(), there);
+        }
+        Ok(has)
+    }
+
+    /// Whether the tables are the framework's.
+    pub(super) fn is_framework(&self, connection: &Connection) -> Result<bool, rusqlite::Error> {
+        if let Some(known) = self.is_framework.get() {
+            return Ok(known);
+        }
+        let is_framework = super::framework::layout(connection)?.1;
+        if self.remembers.get() {
+            self.is_framework.set(Some(is_framework));
+        }
+        Ok(is_framework)
     }
 
     /// As [`columns_or_null`].

@@ -121,7 +121,7 @@ pub(super) fn inserted(connection: &Connection, row: &RowImage<'_>) -> Result<()
             connection.execute(raise, [SCHEMA])?;
             settle(connection, &it.of.to_string())
         }
-        Record::Heuristic(_) => begin_anew(connection, &row.id.to_string(), Counted::default()),
+        Record::Heuristic(_) => begin_count(connection, &row.id.to_string(), Counted::default()),
         Record::Failure(_) | Record::Success(_) | Record::Observation(_) | Record::Experiment(_) => Ok(()),
     }
 }
@@ -135,16 +135,16 @@ pub(super) fn revived(
     let id = row.id.to_string();
     match (row.record, copy) {
         (Record::Heuristic(_), Some(copy)) if has_table(copy, "counted")? => {
-            begin_anew(connection, &id, counted(copy, &id)?)
+            begin_count(connection, &id, counted(copy, &id)?)
         }
-        (Record::Heuristic(_), _) => begin_anew(connection, &id, Counted::default()),
+        (Record::Heuristic(_), _) => begin_count(connection, &id, Counted::default()),
         (Record::Verdict(it), _) => settle(connection, &it.of.to_string()),
         _ => Ok(()),
     }
 }
 
 /// The row of `rule` is new, and has of our verdicts what `counted` says.
-fn begin_anew(connection: &Connection, rule: &str, counted: Counted) -> Result<(), rusqlite::Error> {
+fn begin_count(connection: &Connection, rule: &str, counted: Counted) -> Result<(), rusqlite::Error> {
     // Most rules never get a verdict.
     if self::counted(connection, rule)? == counted && given(connection, rule)?.is_empty() {
         return Ok(());

@@ -12,8 +12,9 @@ use crate::target::index::{Document, Documents, FeedMark, Index};
 use crate::target::search::documents;
 use crate::target::search::{Bound, Following};
 
-/// The most records of a slice, and about how long it may take.
-const RECORDS_MAX: usize = 5000;
+/// The most records of a slice, how many it has at least however slow the machine is, and about how long it may take.
+const RECORDS_MAX: usize = 2000;
+const RECORDS_MIN: usize = 250;
 const TIME_MAX: Duration = Duration::from_millis(50);
 /// All cases stay in memory between two slices if there are so few.
 const CASES_KEPT_MAX: usize = 1000;
@@ -26,12 +27,8 @@ impl Known<'_> {
         if due.is_none_or(|due| due > now) && !matches!(bound, Bound::Everything) {
             return if self.retry.is_some() { Following::Failed } else { Following::UpToDate };
         }
-        let until = match bound {
-            Bound::Slice => Some(now),
-            Bound::Time(time) => Some(now + time),
-            Bound::Everything => None,
-        };
-        match self.slices(until) {
+        let until = bound.until(now);
+        match self.slices(until, bound.at_least()) {
             Ok(following) => {
                 self.succeeded();
                 self.is_behind = following != Following::UpToDate;
@@ -51,14 +48,20 @@ impl Known<'_> {
         }
     }
 
-    fn slices(&mut self, until: Option<Instant>) -> Result<Following, Error> {
+    /// Does slices until `until`, and `at_least` so many records.
+    fn slices(&mut self, until: Option<Instant>, at_least: u64) -> Result<Following, Error> {
         let home = self.exclusive.home();
         let mut index = Index::open(&home.index_path(), WAIT)?;
         index.check_schema()?;
+        let mut done = 0;
         let following = loop {
-            match self.slice(&mut index, until.is_none())? {
+            let is_last = self.slice(&mut index, until.is_none())?;
+            done += RECORDS_MIN as u64;
+            match is_last {
                 true => break Following::UpToDate,
-                false if until.is_some_and(|until| until <= Instant::now()) => break Following::Behind,
+                false if done >= at_least && until.is_some_and(|until| until <= Instant::now()) => {
+                    break Following::Behind;
+                }
                 false => {}
             }
         };
@@ -95,7 +98,7 @@ impl Known<'_> {
         Ok(is_last)
     }
 
-    /// Reads the file, and begins a walk if there is none that the index bears out.
+    /// Reads the file, and begins a walk if there is none that matches the index.
     fn begin(&mut self, index: &Index, newest: FeedMark) -> Result<(), Error> {
         let is_followed = match self.reach()? {
             None => false,
@@ -132,7 +135,7 @@ impl Open {
                 put(&mut self.book, home, &mut documents, document)?;
             }
             walk.cursor.clone_from(id);
-            if begun.elapsed() >= TIME_MAX {
+            if done >= RECORDS_MIN && begun.elapsed() >= TIME_MAX {
                 is_last &= done + 1 == found.len();
                 break;
             }
@@ -162,7 +165,7 @@ impl Open {
                 return Ok(false);
             }
             self.book.reached(known_mark(&change.mark));
-            if begun.elapsed() >= TIME_MAX {
+            if done >= RECORDS_MIN && begun.elapsed() >= TIME_MAX {
                 is_last &= done + 1 == count;
                 break;
             }
@@ -180,11 +183,37 @@ impl Open {
     ) -> Result<bool, Error> {
         let was_known = self.book.remove(id);
         match documents.find(id)? {
-            Some(document) => put(&mut self.book, home, documents, document)?,
+            Some(document) => {
+                let is_failure = document.record.kind() == Kind::Failure;
+                put(&mut self.book, home, documents, document)?;
+                if is_failure {
+                    self.follow_again(home, index, documents, id)?;
+                }
+            }
             None if was_known || !self.book.has_counted() => {}
             None => return Ok(index.find(id)?.is_none_or(|gone| gone.kind != Kind::Failure)),
         }
         Ok(true)
+    }
+}
+
+impl Open {
+    /// Puts in again what followed `failure`. It went out with the failure, whose text, and so whose case, can be another one by
+    /// now; and before a failure is restored, what followed it is not known.
+    fn follow_again(
+        &mut self,
+        home: &Home,
+        index: &Index,
+        documents: &mut Documents<'_>,
+        failure: RecordId,
+    ) -> Result<(), Error> {
+        for success in index.resolving(failure)? {
+            self.book.remove(success);
+            if let Some(document) = documents.find(success)? {
+                put(&mut self.book, home, documents, document)?;
+            }
+        }
+        Ok(())
     }
 }
 

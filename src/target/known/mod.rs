@@ -7,8 +7,8 @@
 //!
 //! 1. It is derived, lags, and is never required: no batch waits for it, no error of it is a batch's. Losing it loses nothing.
 //! 2. Only the holder of the worker's lock writes it. Hooks read it ([`crate::known::look_up`]).
-//! 3. Its mark is a line of the index's change feed, and lies in the file, behind the cases that it speaks for. A mark that the
-//!    index does not bear out, another version, or damage: everything is walked again. The walk is kept in memory until it is
+//! 3. Its mark is a line of the index's change feed, and lies in the file, behind the cases that it speaks for. A mark that does not
+//!    match the index, another version, or damage: everything is walked again. The walk is kept in memory until it is
 //!    done; what changes meanwhile is in the feed, behind the line at which the walk began.
 //! 4. What changed is appended to the tail with one write. Once the tail is full the file is replaced, at most every ten minutes
 //!    unless it is small. Until then what changed waits; what is taken out does not.

@@ -32,7 +32,7 @@ impl SearchFile {
     /// Opens the file; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Unusable`] if it has to be made anew, and every other [`Error`].
+    /// [`Error::Unusable`] if it has to be rebuilt, and every other [`Error`].
     pub(super) fn open(home: &Home) -> Result<Option<SearchFile>, Error> {
         let file = match SearchFile::connect(home, flags())? {
             Some(file) => file,

@@ -8,16 +8,26 @@ use super::{Bound, Error, Following, Search, WAIT, Watermark, documents};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
-use crate::search::{self, Writer};
+use crate::search::Writer;
 use crate::target::index::{Document, FeedMark, Index};
 
-/// The most records of a slice, the most text in bytes, and about how long it may take: while others wait, and alone.
-const RECORDS_MAX: usize = 5000;
+/// The most text of a slice, in bytes.
 const BYTES_MAX: usize = 8 << 20;
-const TIME_MAX: Duration = Duration::from_millis(50);
-const TIME_MAX_ALONE: Duration = Duration::from_millis(500);
+/// A slice while others wait, and one while nothing does.
+const SHORT: Size = Size { records: 1000, time: Duration::from_millis(50) };
+const LONG: Size = Size { records: 10_000, time: Duration::from_millis(500) };
+/// What a slice does at least, however slow the machine is. Each slice has a price of its own: a transaction, and a segment
+/// of the full-text index that has to be merged.
+const RECORDS_MIN: usize = 250;
 /// The feed is trimmed, after a checkpoint, once it has so many lines: more than a page of it costs each recorder a read.
 const LINES_MAX: u64 = 12;
+
+/// How large a slice may become: the most records that are read for it, and about how long it may take.
+#[derive(Clone, Copy)]
+struct Size {
+    records: usize,
+    time: Duration,
+}
 
 /// What a slice does.
 struct Part {
@@ -38,18 +48,14 @@ impl Search<'_> {
         if self.retry.is_some_and(|retry| now < retry) && !matches!(bound, Bound::Everything) {
             return Following::Failed;
         }
-        let until = match bound {
-            Bound::Slice => Some(now),
-            Bound::Time(time) => Some(now + time),
-            Bound::Everything => None,
-        };
-        let mut followed = self.slices(until, progress);
+        let until = bound.until(now);
+        let mut followed = self.slices(until, bound.at_least(), progress);
         // Once: a file that cannot be used directly after it was made is a failure.
         if let Err(error) = &followed
             && error.is_unusable()
         {
             self.throw_away(error);
-            followed = self.slices(until, progress);
+            followed = self.slices(until, bound.at_least(), progress);
         }
         match followed {
             Ok(following) => {
@@ -89,57 +95,57 @@ impl Search<'_> {
         Ok(self.file.as_mut())
     }
 
-    fn slices(&mut self, until: Option<Instant>, progress: &mut dyn Progress) -> Result<Following, Error> {
+    /// Does slices until `until`, and `at_least` so many records.
+    fn slices(
+        &mut self,
+        until: Option<Instant>,
+        at_least: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<Following, Error> {
         let home = self.exclusive.home();
         let mut index = Index::open(&home.index_path(), WAIT)?;
         index.check_schema()?;
         let (mut done, total) = (0, until.is_none().then(|| index.count_records()).transpose()?.unwrap_or(0));
         progress.begin("building search", total);
-        let time_max = if until.is_none() { TIME_MAX_ALONE } else { TIME_MAX };
+        let size = if until.is_none() { LONG } else { SHORT };
         let following = loop {
-            let (records, is_last) = self.slice(&mut index, time_max)?;
+            let (records, is_last) = self.slice(&mut index, size)?;
             done += records;
             progress.at(done.min(total));
             match is_last {
                 true => break Following::UpToDate,
-                false if until.is_some_and(|until| until <= Instant::now()) => break Following::Behind,
+                false if done >= at_least && until.is_some_and(|until| until <= Instant::now()) => {
+                    break Following::Behind;
+                }
                 false => {}
             }
         };
         progress.end();
-        self.write_commits()?;
+        self.note_made()?;
         if following == Following::UpToDate {
             self.tidy(&mut index)?;
+            return Ok(if self.note_others(until)? { Following::UpToDate } else { Following::Behind });
         }
         Ok(following)
     }
 
     /// Does one slice. Returns how many records were looked at, and whether it was the last.
-    fn slice(&mut self, index: &mut Index, time_max: Duration) -> Result<(u64, bool), Error> {
+    fn slice(&mut self, index: &mut Index, size: Size) -> Result<(u64, bool), Error> {
         let home = self.exclusive.home();
         let newest = index.newest_change()?.ok_or(Error::IndexUnfinished)?;
         let watermark = self.begin(index, newest)?;
         let Some(file) = self.file.as_mut() else { return Ok((0, false)) };
         let snapshot = index.snapshot()?;
-        let part = part(index, &watermark)?;
+        let part = part(index, &watermark, size.records)?;
         if part.end == watermark {
             return Ok((0, part.is_last));
         }
-        let done = write(home, index, file, &part, time_max)?;
+        let done = write(home, index, file, &part, size.time)?;
         drop(snapshot);
         if file.checkpoint(home, false)? {
             trim(index, file, self.kept)?;
         }
         Ok((done as u64, part.is_last && done == part.ids.len()))
-    }
-
-    /// Writes the commits that were made since the last time.
-    fn write_commits(&mut self) -> Result<(), Error> {
-        if let Some(file) = self.file.as_mut().filter(|_| !self.commits.is_empty()) {
-            file.write(|transaction| search::note_commits(transaction, &self.commits))?;
-            self.commits.clear();
-        }
-        Ok(())
     }
 
     /// Opens the file, and makes it if there is none. Returns its watermark, which the index bears out.
@@ -193,12 +199,12 @@ impl Search<'_> {
     }
 }
 
-/// What comes after `watermark`.
-fn part(index: &Index, watermark: &Watermark) -> Result<Part, Error> {
+/// What comes after `watermark`, `limit` records at most.
+fn part(index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Error> {
     match &watermark.cursor {
         Some(cursor) => {
-            let found = index.ids_after(cursor, RECORDS_MAX)?;
-            let is_last = found.len() < RECORDS_MAX;
+            let found = index.ids_after(cursor, limit)?;
+            let is_last = found.len() < limit;
             let mut part = Part { ids: Vec::new(), reached: Vec::new(), end: watermark.clone(), is_last: false };
             for id in found {
                 let reached = Watermark { cursor: Some(id.clone()), ..watermark.clone() };
@@ -215,8 +221,8 @@ fn part(index: &Index, watermark: &Watermark) -> Result<Part, Error> {
             Ok(part)
         }
         None => {
-            let changes = index.changes(watermark.feed.seq, RECORDS_MAX)?;
-            let is_last = changes.len() < RECORDS_MAX;
+            let changes = index.changes(watermark.feed.seq, limit)?;
+            let is_last = changes.len() < limit;
             let mut part = Part { ids: Vec::new(), reached: Vec::new(), end: watermark.clone(), is_last };
             let mut seen = HashSet::new();
             for change in changes {
@@ -253,7 +259,7 @@ fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part, time_ma
                 }
             }
             done += 1;
-            if bytes >= BYTES_MAX || begun.elapsed() >= time_max {
+            if bytes >= BYTES_MAX || done >= RECORDS_MIN && begun.elapsed() >= time_max {
                 break;
             }
         }

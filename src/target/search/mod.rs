@@ -7,17 +7,17 @@
 //!
 //! 1. It is derived, lags, and is never required: no batch waits for it, no error of it is a batch's. Losing it loses
 //!    nothing.
-//! 2. Only the holder of the worker's lock writes it. Everybody else opens it to read ([`open_to_read`]).
+//! 2. Only the holder of the worker's lock writes it. All others open it to read ([`open_to_read`]).
 //! 3. Its watermark is a line of the index's change feed ([`FeedMark`]). It lies in search.db and moves in the transaction
-//!    that moves the documents. A watermark that the index does not bear out, another version, or damage: the file is
+//!    that moves the documents. A watermark that does not match the index, another version, or damage: the file is
 //!    thrown away, and everything is walked.
 //! 4. The walk goes by id, with a cursor in search.db. What changes meanwhile is in the feed, behind the line at which the
 //!    walk began, and is followed afterwards.
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
 //! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
-//! 8. The commits of the holder of the lock are noted beside the documents. A chain of them proves itself
-//!    (`search::commits`), so one that is never written costs a reader time, and nothing else.
+//! 8. The commits of the history are noted beside the documents ([`noted`]). A chain of them proves itself
+//!    (`search::commits`), so one that is not noted yet costs a reader time, and nothing else.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -31,6 +31,7 @@ pub(in crate::target) mod documents;
 mod file;
 mod follow;
 mod look;
+mod noted;
 mod status;
 
 use std::path::PathBuf;
@@ -44,10 +45,10 @@ use crate::fs;
 use crate::model::RecordId;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
-use crate::search::CommitNote;
 use crate::target::index::{self, FeedMark};
 
 use file::SearchFile;
+use noted::Noting;
 
 /// Removes the search database of the home of `exclusive`, which is derived.
 ///
@@ -59,13 +60,13 @@ pub fn remove(exclusive: &Exclusive<'_>) -> Result<(), Error> {
 
 /// How long a process that brings it up to date before it ends does so.
 pub const SEARCH_MAX: Duration = Duration::from_secs(2);
+/// The records that it does in any case.
+const RECORDS_ENOUGH: u64 = 5000;
 /// How long a writer or a reader waits for another process's lock.
 const WAIT: Duration = Duration::from_millis(100);
 /// The first wait after a failure, and the longest.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// The most commits that are kept until they can be written.
-const COMMITS_MAX: usize = 10_000;
 
 /// Why search could not be brought up to date or read. It is never a batch's failure.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ pub enum Error {
     /// Another process has locked it.
     #[error("{SEARCH} is locked by another process")]
     Busy,
-    /// It cannot be used for searching, and has to be made anew.
+    /// It cannot be used for searching, and has to be rebuilt.
     #[error("{SEARCH} is not usable: {0}")]
     Unusable(String),
     /// Something else than a file is in its place.
@@ -104,7 +105,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what is in the file's place has to be thrown away, and the file made anew.
+    /// Whether what is in the file's place has to be thrown away, and the file rebuilt.
     fn is_unusable(&self) -> bool {
         matches!(self, Error::Unusable(_) | Error::InItsPlace { .. })
     }
@@ -135,10 +136,29 @@ pub enum Following {
 pub enum Bound {
     /// One slice.
     Slice,
-    /// As many slices as fit into this time.
+    /// As many slices as fit into this time. A small home is brought up to date whole, however slow the machine is.
     Time(Duration),
     /// All of it.
     Everything,
+}
+
+impl Bound {
+    /// When it ends, if it began `now`.
+    pub(in crate::target) fn until(self, now: Instant) -> Option<Instant> {
+        match self {
+            Bound::Slice => Some(now),
+            Bound::Time(time) => Some(now + time),
+            Bound::Everything => None,
+        }
+    }
+
+    /// How many records are done even if the time is over.
+    pub(in crate::target) fn at_least(self) -> u64 {
+        match self {
+            Bound::Slice => 0,
+            Bound::Time(_) | Bound::Everything => RECORDS_ENOUGH,
+        }
+    }
 }
 
 /// Brings search up to date, for the holder of the worker's lock.
@@ -152,8 +172,8 @@ pub struct Search<'h> {
     failures_in_a_row: u32,
     retry: Option<Instant>,
     error: Option<String>,
-    /// Commits that are not in the file yet.
-    commits: Vec<CommitNote>,
+    /// How far the commits of the history are noted in it.
+    noting: Noting,
     /// The first line of the feed that another follower needs.
     kept: Option<u64>,
 }
@@ -169,19 +189,9 @@ impl<'h> Search<'h> {
             failures_in_a_row: 0,
             retry: None,
             error: None,
-            commits: Vec::new(),
+            noting: Noting::default(),
             kept: None,
         }
-    }
-
-    /// A commit was made.
-    pub fn committed(&mut self, commit: CommitNote) {
-        // While the file cannot be written, the chain has to begin with the newest.
-        if self.commits.len() >= COMMITS_MAX {
-            self.commits.clear();
-        }
-        self.commits.push(commit);
-        self.is_behind = true;
     }
 
     /// The index may have changed.
@@ -227,11 +237,12 @@ impl<'h> Search<'h> {
     /// [`Error::Fs`] if it is still there.
     pub fn forget_all(&mut self) -> Result<(), Error> {
         (self.file, self.is_behind) = (None, true);
+        self.noting.forget();
         file::remove(self.exclusive.home())
     }
 
     fn throw_away(&mut self, why: &Error) {
-        tracing::warn!(why = chain(why), "search is built anew");
+        tracing::warn!(why = chain(why), "rebuilding the search database");
         if let Err(error) = self.forget_all() {
             self.failed(&error);
         }

@@ -1,6 +1,7 @@
 use super::*;
 use Step::{
-    Answer, Commit, End, Finish, InsertRows, Look, Maintain, PrepareToStop, Recover, RetryParked, Search, Upkeep, Wait,
+    Answer, Commit, Edits, End, Finish, InsertRows, Look, Maintain, PrepareToStop, Recover, RetryParked, Search,
+    Upkeep, Wait,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ fn quiet(now: Instant) -> View {
         rows_due: None,
         parked_due: now + LATER,
         search_due: None,
+        edits_due: None,
         upkeep_due: None,
         poll: POLL,
         keep: KEEP,
@@ -77,6 +79,11 @@ fn each_situation_has_its_step() {
         schedule
     };
     let table = [
+        // Edits by hand are looked for when nothing else is to be done.
+        (View { edits_due: Some(past), ..quiet(now) }, Edits),
+        (View { edits_due: Some(soon), ..quiet(now) }, wait(SECOND)),
+        (View { edits_due: Some(past), ..pending(1, now) }, wait(AGE_MAX)),
+        (View { edits_due: Some(past), stopping: stopping(soon), ..quiet(now) }, Look),
         // Nothing to do.
         ("nothing changed and quiet", quiet(now), wait(POLL)),
         ("no watcher", View { watching: false, ..quiet(now) }, wait(SECOND / 5)),

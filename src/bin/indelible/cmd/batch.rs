@@ -20,7 +20,7 @@ use indelible::model::{Invalid, Request};
 use indelible::record::{self, Receipt, Recorder};
 use serde_json::json;
 
-use super::record::{WHAT, recorder, settings};
+use super::record::{NO_PERSON, WHAT, claims_person, recorder, settings};
 use super::{Context, autostart};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output;
@@ -64,7 +64,7 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     let settings = settings(context, &home, redact)?;
     let recorder = recorder(&home, &settings, redact)?;
     let mut input = std::io::BufReader::with_capacity(GROUP_BYTES, crate::input::stdin());
-    let mut batch = Batch { recorder, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done };
+    let mut batch = Batch { recorder, quiet, group: Vec::new(), bytes: 0, line: 0, worst: Exit::Done, claimed: None };
     let shared = Arc::new(Shared::default());
     let listening = listen(&shared, context.json);
     if let Err(error) = listening {
@@ -175,6 +175,8 @@ struct Batch<'h> {
     bytes: usize,
     line: u64,
     worst: Exit,
+    /// The first line that claims to be a person's, and is not.
+    claimed: Option<u64>,
 }
 
 impl Batch<'_> {
@@ -188,6 +190,9 @@ impl Batch<'_> {
             true => Err(Invalid::new("line", format!("at most {LINE_BYTES_MAX} bytes; more were given"))),
             false => Request::of_line(text),
         };
+        if self.claimed.is_none() && parsed.as_ref().is_ok_and(claims_person) {
+            self.claimed = Some(self.line);
+        }
         self.bytes += text.len();
         self.group.push((self.line, parsed));
     }
@@ -245,6 +250,9 @@ impl Batch<'_> {
 
     /// Warns about answers that could not be written; on a terminal, says how many records there were.
     fn finish(&self, tally: &Tally, as_json: bool) {
+        if let Some(line) = self.claimed {
+            output::warn(&format!("line {}: {NO_PERSON}", number(line)));
+        }
         if let (Some(line), Some(error)) = (tally.unsaid, output::lost()) {
             let line = number(line);
             output::warn(&format!(

@@ -15,7 +15,8 @@ use indelible::home::Home;
 use indelible::model::text::{shell_word, shortened, visible_line};
 use indelible::model::{Kind, Origin, Severity};
 use indelible::query::{self, Recorded, Retracted, Selection, Sort, View, known, list};
-use indelible::search::{Filter, Name, State};
+use indelible::rules::State;
+use indelible::search::{Filter, Name};
 use indelible::target::history::HistoryOptions;
 
 use crate::args::Args;
@@ -58,11 +59,8 @@ pub fn run(args: CompleteArgs) {
         match (args.with_help, help) {
             (true, Some(help)) => output::write(Stream::Output, &format!("{value}\t{help}\n")),
             (true, None) => output::write(Stream::Output, &format!("{value}\n")),
-            // Bash inserts it as it is.
-            (false, _) if value.contains(' ') => {
-                output::write(Stream::Output, &format!("{}\n", shell_word(OsStr::new(value))))
-            }
-            (false, _) => output::write(Stream::Output, &format!("{value}\n")),
+            // Bash inserts it as it is, and recorded names can be anything: `$(reboot)`, `*`.
+            (false, _) => output::write(Stream::Output, &format!("{}\n", shell_word(OsStr::new(value)))),
         }
     }
 }
@@ -114,7 +112,8 @@ fn values<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<CompletionCandid
 pub fn ids() -> Vec<CompletionCandidate> {
     let newest = |view: &View<'_>| {
         let filter = Filter::default();
-        let wanted = Selection { filter: &filter, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
+        let wanted =
+            Selection { filter: &filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
         let listing = list(view, wanted).ok()?;
         listing.records(view).ok()
     };

@@ -1,7 +1,7 @@
 //! `context`: what a session that starts in this folder is told.
 
 use indelible::hook::Host;
-use indelible::model::text::{counted, visible_line};
+use indelible::model::text::{counted, quoted, visible_line};
 use indelible::pack::{Ask, Depth, Entry, LeftOut, Limits, Pack, pack, tokens};
 use indelible::project::{self, Place};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn explain(told: &Pack, text: &str, place: Option<&Place>) {
     }
     output::line(&format!("\nleft out: {}", counted(told.left_out.len() as u64, "record", "records")));
     for it in &told.left_out {
-        output::line(&format!("{}  {}\n    {}", it.id.short(), visible_line(&it.title), it.why));
+        output::line(&format!("{}  {}\n    {}", it.id.short(), quoted(&it.title), it.why));
     }
 }
 

@@ -115,7 +115,7 @@ impl Job<'_> {
             let mut pipeline = Pipeline::open(exclusive, self.settings.batch())?;
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
             pipeline.count_from(before.unwrap_or_default());
-            let report = recover::recover(&mut pipeline, scope, progress)?;
+            let report = pipeline.following_meanwhile(|pipeline| recover::recover(pipeline, scope, progress))?;
             self.search(&mut pipeline, progress);
             if let Err(error) = worker::note(self.home, pipeline.counts(), pipeline.search_error(), &report) {
                 tracing::debug!(%error, "what was done is not counted");

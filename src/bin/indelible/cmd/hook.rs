@@ -11,6 +11,7 @@
 //! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
 
 mod dry_run;
+mod prompt;
 mod start;
 
 use std::io::{IsTerminal, Read};
@@ -151,6 +152,7 @@ fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
         event.log(home).reset();
     }
     let answer = at_start(context, &home, &event, counted.err(), installed, true).or(done.answer);
+    let answer = answer.or_else(|| at_prompt(context, home.as_ref().ok()?, &event, installed, true));
     Done { answer, home: home.ok(), ..done }
 }
 
@@ -176,6 +178,14 @@ fn at_start(
         Some(start::told(home, &settings, event, installed, is_noted))
     });
     start::answer(event, &[pack.unwrap_or_default(), notice])
+}
+
+/// The answer to `event`, if it is a prompt and something is told at it. With `is_noted`, the session's log notes it.
+fn at_prompt(context: &Context, home: &Home, event: &Event, installed: Option<&str>, is_noted: bool) -> Option<Value> {
+    if !matches!(event.kind, EventKind::Prompt(_)) {
+        return None;
+    }
+    prompt::answer(home, &context.settings(home).ok()?, event, installed, is_noted)
 }
 
 /// What is to be done with an event.
@@ -223,6 +233,7 @@ fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
     }
     let mut turn = Turn::read(home.private(), event);
     event.learned.append(&mut turn.learned);
+    event.root = turn.root.take();
     turn
 }
 

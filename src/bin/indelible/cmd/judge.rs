@@ -1,10 +1,12 @@
 //! `validate`, `violate`, `promote`, `demote`, `retire`, `revive`: a verdict on a rule.
 
 use indelible::home::Home;
+use indelible::hook::told_key;
 use indelible::model::{Kind, PROVENANCE, Provenance, Record, RecordId, Request, Ruling, Verdict};
 use indelible::query::{Named, Ruled, View, lookup, newest, rule};
 use indelible::record::Receipt;
 use indelible::rules::{Given, Standing, State};
+use indelible::session::{SessionLog, session_of};
 use serde_json::json;
 
 use super::{Context, autostart, record};
@@ -18,7 +20,7 @@ use crate::verdict_args::VerdictArgs;
 const WHAT: &str = "the verdict was not kept";
 
 pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit, Failure> {
-    if ruling == Ruling::Promoted && !policy::is_person() {
+    if ruling.is_promotion() && !policy::is_person() {
         return Err(no_person());
     }
     let home = context.open(WHAT)?;
@@ -30,17 +32,21 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
         say_unchanged(context, &of, &before, state);
         return Ok(Exit::Done);
     }
+    let session = session(&home, args);
+    if ruling == Ruling::Validated && !policy::is_person() {
+        check_told(&home, &of, session.as_deref())?;
+    }
     let because = args.because.clone().unwrap_or_default();
     let id = of.recorded.id;
     let request = Request {
         record: Record::Verdict(Verdict { verdict: ruling, of: id, because }),
         key: None,
-        provenance: Provenance { session: session(args), ..Provenance::default() },
+        provenance: Provenance { session: session.clone(), ..Provenance::default() },
     };
     // It reads in a transaction; the row goes in beside none.
     drop(view);
     let receipt = kept(context, &home, request, ruling)?;
-    let after = after(of.clone(), &receipt, ruling, args, scope);
+    let after = after(of.clone(), &receipt, ruling, session, scope);
     say(context, &of, &receipt, ruling, (&before, &after));
     Ok(Exit::Done)
 }
@@ -49,9 +55,9 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
 fn kept(context: &Context, home: &Home, request: Request, ruling: Ruling) -> Result<Receipt, Failure> {
     let settings = record::settings(context, home, false)?;
     let mut recorder = record::recorder(home, &settings, false)?;
-    let receipt = match ruling {
-        Ruling::Promoted => recorder.judge_for_person(request),
-        _ => recorder.judge(request),
+    let receipt = match ruling.is_promotion() {
+        true => recorder.judge_for_person(request),
+        false => recorder.judge(request),
     };
     let receipt = receipt.map_err(|error| Failure::of(WHAT, &error))?;
     context.count_passed(1);
@@ -66,13 +72,12 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
     let id: RecordId = match lookup(view, text, folder.as_deref()).map_err(reading::failed(WHAT))? {
         Named::One { id, .. } => id,
         Named::Several(ids) => {
-            let mut failure = refused(format!("{} is the end of several ids; name more of one", line_of(text)));
-            failure.causes.extend(ids.iter().map(RecordId::to_string));
-            return Err(failure);
+            let what = format!("{} is the end of several ids; name more of one", line_of(text));
+            return Err(Failure::ambiguous(what, ids.iter().map(RecordId::to_string).collect()));
         }
         Named::Nothing => {
             let failure =
-                refused(format!("{} is the id, the end of an id, or the path of no rule here", line_of(text)));
+                refused(format!("no rule here has the id, the end of an id, or the path {:?}", line_of(text)));
             return Err(failure.hint("`indelible list heuristic` shows the newest rules"));
         }
     };
@@ -88,24 +93,37 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
 
 /// The failure of a promotion that no person asks for at a terminal.
 fn no_person() -> Failure {
-    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; this is none, or an \
-               agent opened it";
+    let why = "a golden rule is told to agents unasked, so only a person can promote it, at a terminal; there is no \
+               terminal here, or an agent opened it";
     let failure = Failure::new(Exit::Refused, WHAT).because(&std::io::Error::other(why));
     failure.hint("run `indelible promote ID` yourself; `indelible review` shows what could be promoted")
 }
 
-/// The session that the verdict is given in.
-fn session(args: &VerdictArgs) -> Option<String> {
+/// Checks that `session` was told of the rule `of`, if a session is named: one that was not cannot say that the rule held.
+fn check_told(home: &Home, of: &Ruled, session: Option<&str>) -> Result<(), Failure> {
+    let Some(session) = session else { return Ok(()) };
+    if SessionLog::of(home, session, None).was_told(&told_key(of.recorded.title())) {
+        return Ok(());
+    }
+    let why = format!("the session {} was not told of this rule: it can violate it, not validate it", line_of(session));
+    let failure = Failure::new(Exit::Input, WHAT).because(&std::io::Error::other(why));
+    Err(failure.hint("without a session, a validation counts once a project and day"))
+}
+
+/// The session that the verdict is given in. What is said may be its code.
+fn session(home: &Home, args: &VerdictArgs) -> Option<String> {
     let spec = PROVENANCE.iter().find(|spec| spec.name == "session");
     let variable = || spec.and_then(|spec| std::env::var(spec.variable(Kind::Verdict)).ok());
-    args.session.clone().or_else(variable).filter(|session| !session.trim().is_empty())
+    let said = args.session.clone().or_else(variable).filter(|session| !session.trim().is_empty())?;
+    Some(session_of(home, said.trim()).unwrap_or(said))
 }
 
 /// The state that a rule has already, if the verdict would say only that.
 fn is_so(ruling: Ruling, standing: &Standing) -> Option<&'static str> {
     let is_golden = standing.tally.promoted == Some(true);
     match ruling {
-        Ruling::Promoted if is_golden => Some("golden"),
+        Ruling::Promoted if is_golden && !standing.tally.is_everywhere => Some("golden"),
+        Ruling::PromotedEverywhere if is_golden && standing.tally.is_everywhere => Some("golden everywhere"),
         Ruling::Retired if standing.state == State::Retired => Some("retired"),
         Ruling::Revived if standing.state != State::Retired => Some("not retired"),
         _ => None,
@@ -113,14 +131,20 @@ fn is_so(ruling: Ruling, standing: &Standing) -> Option<&'static str> {
 }
 
 /// The standing of `of` with the verdict that was kept.
-fn after(mut of: Ruled, receipt: &Receipt, ruling: Ruling, args: &VerdictArgs, scope: jiff::Timestamp) -> Standing {
+fn after(
+    mut of: Ruled,
+    receipt: &Receipt,
+    ruling: Ruling,
+    session: Option<String>,
+    scope: jiff::Timestamp,
+) -> Standing {
     let mine = policy::of_this_process();
     let given = Given {
         id: receipt.id,
         at: receipt.created_at,
         ruling,
         origin: mine.origin,
-        session: session(args),
+        session,
         agent: mine.agent,
         project: mine.project,
         because: String::new(),

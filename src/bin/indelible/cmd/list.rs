@@ -2,9 +2,11 @@
 
 use indelible::fs::os::Stream;
 use indelible::model::text::{counted, number};
-use indelible::query::{self, Listing, Recorded, Retracted, Selection, Sort, View, list, retracted};
+use indelible::query::{self, Listing, Recorded, Retracted, Selection, Sort, States, View, list, retracted};
+use indelible::rules::State;
 use indelible::search::{Filter, UnknownValue};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -29,7 +31,8 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
         let why = std::io::Error::other("--state: retracted stands alone");
         return Err(Failure::new(Exit::Usage, WHAT).because(&why));
     }
-    let filter = reading::filter(&args.filter, &states, &args.kind, WHAT)?;
+    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
+    let states = reading::states(&states, WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     if is_retracted {
@@ -47,11 +50,14 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
     }
     let is_text = !(context.json || args.jsonl || args.csv);
     let count_max = is_text.then_some(COUNT_MAX);
-    let wanted = Selection { filter: &filter, sort, limit: args.limit, count_max };
+    let states = (!states.is_empty()).then(|| States::of(&view, &states)).transpose().map_err(reading::failed(WHAT))?;
+    let wanted = Selection { filter: &filter, states: states.as_ref(), sort, limit: args.limit, count_max };
     let listing = list(&view, wanted).map_err(reading::failed(WHAT))?;
-    let notes: Vec<String> = view.notes().iter().chain(&listing.notes).cloned().collect();
+    let note = states.as_ref().and_then(States::note);
+    let notes: Vec<String> = view.notes().iter().chain(&listing.notes).chain(&note).cloned().collect();
     reading::say_notes(context, &notes);
-    say(context, args, listing, &view, sort, &notes).map_err(reading::failed(WHAT))?;
+    let shown = Shown { context, args, view: &view, sort, states: states.as_ref() };
+    shown.say(listing, &notes).map_err(reading::failed(WHAT))?;
     Ok(Exit::Done)
 }
 
@@ -61,29 +67,60 @@ fn sort_of(text: &str) -> Result<Sort, Failure> {
     found.ok_or_else(|| reading::unknown(WHAT, &UnknownValue { filter: "sort", value: text.into(), known }))
 }
 
-fn say(
-    context: &Context,
-    args: &ListArgs,
-    listing: Listing,
-    view: &View<'_>,
+/// How a list is shown.
+struct Shown<'s> {
+    context: &'s Context,
+    args: &'s ListArgs,
+    view: &'s View<'s>,
     sort: Sort,
-    notes: &[String],
-) -> Result<(), query::Error> {
-    let (count, is_more, shown) = (listing.count, listing.is_more, listing.len());
-    if args.jsonl {
-        listing.for_each(view, |it| output::json(&it))?;
-    } else if args.csv {
-        let is_terminal = Screen::of_stdout().is_terminal();
-        say_csv(is_terminal, &csv::names());
-        listing.for_each(view, |it| say_csv(is_terminal, &csv::of(&it)))?;
-    } else if context.json {
-        output::json(&json!({ "count": count, "records": listing.records(view)?, "notes": notes }));
-    } else {
-        let screen = Screen::of_stdout();
-        let text = format!("{}\n{}", heading(count, is_more, shown, sort), lines(&screen, &listing.records(view)?));
-        pager::show(&screen, &text);
+    states: Option<&'s States>,
+}
+
+impl Shown<'_> {
+    fn say(&self, listing: Listing, notes: &[String]) -> Result<(), query::Error> {
+        let (count, is_more, shown) = (listing.count, listing.is_more, listing.len());
+        if self.args.jsonl {
+            listing.for_each(self.view, |it| output::json(&self.data(it)))?;
+        } else if self.args.csv {
+            let is_terminal = Screen::of_stdout().is_terminal();
+            say_csv(is_terminal, &csv::names());
+            listing.for_each(self.view, |it| say_csv(is_terminal, &csv::of(&it, self.state(&it))))?;
+        } else if self.context.json {
+            let records = listing.records(self.view)?;
+            let records: Vec<_> = records.into_iter().map(|it| self.data(it)).collect();
+            output::json(&json!({ "count": count, "records": records, "notes": notes }));
+        } else {
+            let screen = Screen::of_stdout();
+            let records = lines(&screen, &listing.records(self.view)?);
+            pager::show(&screen, &format!("{}\n{records}", heading(count, is_more, shown, self.sort)));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The state of `recorded`, as its verdicts leave it if states were asked for, else as its row says.
+    fn state(&self, recorded: &Recorded) -> &'static str {
+        let judged = self.states.and_then(|states| states.judged(recorded.id));
+        judged.map_or(recorded.state.name(), State::name)
+    }
+
+    fn data(&self, recorded: Recorded) -> Data {
+        let Some(state) = self.states.and_then(|states| states.judged(recorded.id)) else {
+            return Data::AsRow(Box::new(recorded));
+        };
+        let mut data = json!(recorded);
+        data["state"] = state.name().into();
+        Data::Judged(data)
+    }
+}
+
+/// A record as data.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data {
+    /// In the state that its row says.
+    AsRow(Box<Recorded>),
+    /// In another one.
+    Judged(Value),
 }
 
 /// How many there are, and which of them follow.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 
-use indelible::model::text::{counted, visible_line};
+use indelible::model::text::{counted, visible_line_on_screen as visible_line};
 use indelible::query::{Recall, Recalled, Recorded, Same, Time, recall};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use indelible::home::Home;
 use indelible::model::text::{looks_like_utf16, without_mark};
-use indelible::model::{FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, Request, body_of, limits};
+use indelible::model::{FieldSpec, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, Request, body_of, limits};
 use indelible::record::{self, Receipt, Recorder};
 
 use super::{Context, autostart, batch};
@@ -17,6 +17,8 @@ use crate::prompt;
 use crate::settings::{Settings, is_passing, may_redact};
 
 pub const WHAT: &str = "the record was not kept";
+/// Why a record that claims to be a person's is an agent's.
+pub const NO_PERSON: &str = "only a person at a terminal records as a person: the origin is agent";
 
 pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
     let (request, is_new) = match what {
@@ -32,6 +34,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     if is_new {
         recorder = recorder.as_new();
     }
+    let is_claimed = claims_person(&request);
     let receipt = recorder.record(request).map_err(|error| Failure::of(WHAT, &error))?;
     if context.json {
         output::json(&receipt);
@@ -44,6 +47,12 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     if let Some(why) = &receipt.row_refused {
         // The scripts of an adopted home look for these words.
         output::warn(&format!("the row was refused: {why}; the file and the journal have the record"));
+    }
+    if is_claimed {
+        output::warn(NO_PERSON);
+    }
+    if let Some(warning) = differs(&receipt) {
+        output::warn(&warning);
     }
     if receipt.headline_has_lines {
         output::warn("the headline has several lines: it is stored as given, and shown as one line");
@@ -71,6 +80,23 @@ pub fn settings(context: &Context, home: &Home, redact: bool) -> Result<Settings
 pub fn recorder<'h>(home: &'h Home, settings: &Settings, redact: bool) -> Result<Recorder<'h>, Failure> {
     let policy = policy::of_command(settings, redact)?;
     Recorder::new(home, policy).map_err(|error| Failure::of(WHAT, &error))
+}
+
+/// Whether `request` says that it is a person's, and this process is no person's.
+pub fn claims_person(request: &Request) -> bool {
+    request.provenance.origin == Some(Origin::Person) && !policy::is_person()
+}
+
+/// That the request has a known key and other content, if so.
+pub fn differs(receipt: &Receipt) -> Option<String> {
+    let Receipt { id, path, differs, .. } = receipt;
+    let path = path.as_deref().filter(|_| !differs.is_empty())?;
+    let fields = differs.join(", ");
+    let what = format!("the key names the record in {path}, which says something else in {fields}: it stays as it is");
+    Some(match differs[..] {
+        ["kind"] => what,
+        _ => output::hint(&format!("{what}; `indelible amend {id}` changes it")),
+    })
 }
 
 fn said(receipt: &Receipt) -> String {

@@ -97,7 +97,7 @@ fn rule_data(it: &Judged) -> Value {
     let Judged { row, standing } = it;
     json!({
         "id": row.id, "domain": row.domain, "rule": row.rule, "path": row.path, "origin": row.origin,
-        "state": standing.state, "confidence": standing.confidence, "stated": row.stated,
+        "state": standing.state, "everywhere": standing.tally.is_everywhere, "confidence": standing.confidence, "stated": row.stated,
         "validated": standing.tally.validated, "violated": standing.tally.violated, "again": standing.tally.again,
         "days": standing.tally.days, "projects": standing.tally.projects, "by_person": standing.tally.by_person,
         "validated_elsewhere": row.judged.validated_elsewhere, "violated_elsewhere": row.judged.violated_elsewhere,
@@ -118,7 +118,11 @@ fn text(screen: &Screen, reviewed: &Reviewed, limit: usize) -> String {
         }
         text.push_str(&format!("{hint}\n\n"));
     };
-    add("Could be promoted:", &reviewed.eligible, "promote one with `indelible promote ID`");
+    add(
+        "Could be promoted:",
+        &reviewed.eligible,
+        "promote one with `indelible promote ID`, in all projects with --everywhere",
+    );
     add(
         "Doubtful:",
         &reviewed.doubtful,

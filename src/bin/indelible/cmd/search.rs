@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 
 use dialoguer::console::Style;
-use indelible::model::text::{counted, shortened, visible_line};
-use indelible::query::{Ask, Found, Hit, search};
-use indelible::search::{BestLine, Parts, Query};
+use indelible::model::text::{counted, shortened, visible_line_on_screen as visible_line};
+use indelible::query::{Ask, Found, Hit, States, search};
+use indelible::search::{BestLine, Parts, Query, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -25,13 +25,20 @@ const BESIDE_DOMAIN: usize = 51;
 pub fn run(context: &Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let text = words_of(&args.words);
     let query = Query::parse(&text, &zone::now()).map_err(|error| reading::unknown(WHAT, &error))?;
-    let filter = reading::filter(&args.filter, &args.filter.state, &args.kind, WHAT)?;
+    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
+    let states = reading::states(&args.filter.state, WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     let project = reading::here();
-    let ask =
-        Ask { query: &query, filter: &filter, limit: args.limit, project: project.as_deref(), now: Timestamp::now() };
-    let found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    // No store has states: what is found is judged afterwards.
+    let limit = if states.is_empty() { args.limit } else { 0 };
+    let ask = Ask { query: &query, filter: &filter, limit, project: project.as_deref(), now: Timestamp::now() };
+    let mut found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    if !states.is_empty() {
+        let states = States::of(&view, &states).map_err(reading::failed(WHAT))?;
+        found.hits.retain(|it| states.accepts(it.recorded.id, it.recorded.state == State::Golden));
+        found.hits.truncate(if args.limit == 0 { usize::MAX } else { args.limit });
+    }
     let notes: Vec<String> = view.notes().iter().chain(&found.notes).cloned().collect();
     reading::say_notes(context, &notes);
     if args.jsonl {
@@ -96,12 +103,12 @@ fn say(query: &str, found: &Found, explain: bool) {
         return;
     }
     let screen = Screen::of_stdout();
-    let text: Vec<String> = found.hits.iter().map(|hit| text_of(&screen, hit, explain)).collect();
+    let text: Vec<String> = found.hits.iter().map(|hit| text_of(&screen, query, hit, explain)).collect();
     pager::show(&screen, &text.join("\n"));
 }
 
 /// A hit for people: a line about the record, its title, and the line that matched best.
-fn text_of(screen: &Screen, hit: &Hit, explain: bool) -> String {
+fn text_of(screen: &Screen, query: &str, hit: &Hit, explain: bool) -> String {
     let Hit { recorded, line, matched, .. } = hit;
     let mut about = vec![screen.dim(&recorded.id.short()), screen.kind(recorded.kind())];
     about.extend(Some(screen.severity(recorded.severity())).filter(|it| !it.is_empty()));
@@ -114,13 +121,29 @@ fn text_of(screen: &Screen, hit: &Hit, explain: bool) -> String {
         text.push_str(&format!("    {}\n", screen.fitted(&marked(screen, line), 4)));
     }
     if !matched.is_empty() {
-        let words: Vec<String> = matched.iter().map(|word| line_of(word)).collect();
+        let words: Vec<String> = as_typed(query, matched).iter().map(|word| line_of(word)).collect();
         text.push_str(&format!("    {}\n", screen.dim(&format!("matched: {}", words.join(", ")))));
     }
     if explain {
         text.push_str(&explanation(hit));
     }
     text
+}
+
+/// What matched, as it was typed where a word of the query was found whole: `src/fs/mod.rs`, and neither `srcfsmodrs` nor its
+/// parts.
+fn as_typed<'t>(query: &'t str, matched: &'t [String]) -> Vec<&'t str> {
+    let mut parts: Vec<&str> = matched.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = Vec::new();
+    for word in query.split_whitespace().map(|word| word.trim_matches('"')) {
+        let whole: String = word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        if matched.contains(&whole) && !words.contains(&word) {
+            words.push(word);
+            parts.retain(|part| !whole.contains(part));
+        }
+    }
+    words.extend(parts);
+    words
 }
 
 /// A line with what matched marked: in colours, or between `[` and `]` where there are none and a person reads.

@@ -1,7 +1,7 @@
 //! `show`: one record, from all stores.
 
 use indelible::fs::os::Stream;
-use indelible::model::text::{path, visible};
+use indelible::model::text::{path, visible_on_screen as visible};
 use indelible::model::{Field, FieldSpec, PROVENANCE, RecordId, body_of, fields_of};
 use indelible::page::{Presence, StateFile};
 use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};
@@ -61,7 +61,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 
 /// The failure for a text that names no record.
 fn unknown(text: &str) -> Failure {
-    let why = std::io::Error::other(format!("{text} is the id, the end of an id, or the path of no record here"));
+    let text = line_of(text);
+    let why = std::io::Error::other(format!("no record here has the id, the end of an id, or the path {text:?}"));
     let hint = "`indelible list` shows the newest records, and `indelible search` finds words in them";
     Failure::new(Exit::NOTHING_FOUND, WHAT).because(&why).hint(hint)
 }
@@ -76,13 +77,13 @@ fn hidden(id: RecordId, mark: Option<&StateFile>) -> Failure {
 }
 
 fn ambiguous(view: &View<'_>, text: &str, ids: &[RecordId]) -> Failure {
-    let mut failure = Failure::new(Exit::Input, format!("{text} is the end of several ids; name more of one"));
-    for id in ids {
+    let candidate = |id: &RecordId| {
         let title = view.get(*id, None).ok().and_then(|seen| seen.visible());
         let title = title.map(|it| format!("  {}: {}", it.kind(), line_of(it.title()))).unwrap_or_default();
-        failure.causes.push(format!("{id}{title}"));
-    }
-    failure
+        format!("{id}{title}")
+    };
+    let what = format!("{text} is the end of several ids; name more of one");
+    Failure::ambiguous(what, ids.iter().map(candidate).collect())
 }
 
 /// The bytes of the pages. On a terminal what would steer it is made visible.
@@ -113,7 +114,7 @@ fn data(details: &Details) -> Value {
     data["verdicts"] = judged.given.iter().map(verdict_data).collect();
     if let Some(standing) = standing {
         data["standing"] = json!({
-            "state": standing.state, "confidence": standing.confidence,
+            "state": standing.state, "everywhere": standing.tally.is_everywhere, "confidence": standing.confidence,
             "validated": standing.tally.validated, "violated": standing.tally.violated, "again": standing.tally.again,
             "validated_elsewhere": judged.validated_elsewhere, "violated_elsewhere": judged.violated_elsewhere,
             "eligible": standing.is_eligible,

@@ -60,6 +60,8 @@ pub fn say(context: &Context, report: &Report) {
     let pending = number(report.pending);
     match report.is_clean() {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
+        // Nothing but the newer program can repair what it wrote.
+        false if report.newer.is_some() => output::line(&format!("{records}; see above ({pending} pending)")),
         false => {
             let what = format!("{records}; the stores disagree as listed above: run `indelible repair`");
             output::line(&output::hint(&what));

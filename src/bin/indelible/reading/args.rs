@@ -27,7 +27,7 @@ Examples:
   indelible search flaky upload test
   indelible search '\"connection reset\" -windows domain:ci since:30d'
   indelible search --here --kind failure E0502 parseConfigFile
-  indelible search -- --no-verify                 after `--` no word is a flag of ours
+  indelible search -- --no-verify                 after `--` no word is a flag
   indelible search --explain --json flaky | jq '.hits[0].explain'
 
 Exit codes: 1 nothing was found.";
@@ -145,7 +145,7 @@ pub struct FilterArgs {
     /// Its severity: 1 to 5, low, medium, high, critical; `3+` is 3 and above
     #[arg(long, value_name = "SEVERITY", value_delimiter = ',', add = ArgValueCandidates::new(complete::severities))]
     pub severity: Vec<String>,
-    /// Its state: active, golden; for `list` also retracted
+    /// Its state: active, golden, doubtful, dormant, retired; for `list` also retracted
     #[arg(long, value_name = "STATE", value_delimiter = ',', add = ArgValueCandidates::new(complete::states))]
     pub state: Vec<String>,
     /// The agent's program is AGENT, as in 'Claude Code' or claude-code

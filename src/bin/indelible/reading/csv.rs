@@ -33,8 +33,8 @@ pub fn names() -> String {
     line(COLUMNS.iter().map(|name| (*name).to_owned()))
 }
 
-/// The line of `recorded`.
-pub fn of(recorded: &Recorded) -> String {
+/// The line of `recorded`, which is in `state`.
+pub fn of(recorded: &Recorded, state: &str) -> String {
     let provenance = recorded.provenance();
     let cell = |name: &&str| match *name {
         "id" => recorded.id.to_string(),
@@ -46,7 +46,7 @@ pub fn of(recorded: &Recorded) -> String {
         "confidence" => recorded.field(Field::Confidence).unwrap_or_default().into_owned(),
         "created_at" => format!("{:.3}", recorded.created_at),
         "updated_at" => format!("{:.3}", recorded.updated_at),
-        "state" => recorded.state.name().to_owned(),
+        "state" => state.to_owned(),
         "path" => recorded.path.clone(),
         name => {
             let spec = indelible::model::FieldSpec::named(name);

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use dialoguer::console::{Style, Term, measure_text_width, truncate_str};
 use indelible::fs::os::Stream;
-use indelible::model::text::visible_line;
+use indelible::model::text::visible_line_on_screen;
 use indelible::model::{Kind, Severity};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,8 +19,8 @@ const COLUMNS_UNKNOWN: usize = 80;
 
 /// Where text for people is shown.
 pub struct Screen {
-    /// The columns of the terminal, [`COLUMNS_UNKNOWN`] if it does not say; `None` if stdout is none. Nothing is shortened
-    /// there.
+    /// The columns of the terminal, [`COLUMNS_UNKNOWN`] if it does not say; `None` if stdout is not a
+    /// terminal. Nothing is shortened there.
     pub columns: Option<usize>,
     /// The lines of the terminal.
     pub rows: Option<usize>,
@@ -158,5 +158,5 @@ pub fn width_of(text: &str) -> usize {
 
 /// `text` on one line, safe to show, without blanks around it.
 pub fn line_of(text: &str) -> String {
-    visible_line(text.trim()).into_owned()
+    visible_line_on_screen(text.trim()).into_owned()
 }

@@ -100,6 +100,7 @@ impl Settings {
             urgent: self.worker.urgent_severity,
             poll: seconds(self.worker.poll_s),
             stop: seconds(self.worker.stop_s),
+            edits: (self.worker.edits_s > 0).then(|| seconds(self.worker.edits_s)),
             ..worker::Options::default()
         }
     }

@@ -45,6 +45,7 @@ pub struct WorkerSettings {
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub poll_s: u64,
     pub stop_s: u64,
+    pub edits_s: u64,
     pub index_wait_ms: u64,
     pub autostart: bool,
 }
@@ -126,24 +127,29 @@ pub struct RedactSettings {
 /// The word for "when the installed hooks say so", in `hook.context`.
 const AS_INSTALLED: &str = "installed";
 
-/// When hooks tell an agent of what was recorded.
+/// When hooks tell agents something that was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
     /// When a session starts.
     Start,
     /// When something fails that failed before.
     Failure,
+    /// When a person has asked for something.
+    Prompt,
 }
 
 impl Telling {
     /// All of them.
-    pub const ALL: [Telling; 2] = [Telling::Start, Telling::Failure];
+    pub const ALL: [Telling; 3] = [Telling::Start, Telling::Failure, Telling::Prompt];
+    /// Those of a new installation.
+    pub const DEFAULT: [Telling; 2] = [Telling::Start, Telling::Failure];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Telling::Start => "start",
             Telling::Failure => "failure",
+            Telling::Prompt => "prompt",
         }
     }
 }
@@ -220,6 +226,7 @@ impl Default for WorkerSettings {
             urgent_severity: 5,
             poll_s: 30,
             stop_s: 20,
+            edits_s: 60,
             index_wait_ms: 5000,
             autostart: false,
         }

@@ -63,6 +63,12 @@ pub fn is_older_than_boot(path: &Path, now: SystemTime) -> bool {
     super::super::is_before_boot(times.into_iter().flatten(), now, uptime())
 }
 
+/// The processor's time that this thread has taken so far.
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}
+
 /// The time since the boot, including sleep.
 fn uptime() -> Duration {
     #[cfg(target_os = "linux")]

@@ -299,7 +299,14 @@ fn stat(file: &File) -> Result<Metadata, Errno> {
         inode: u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow),
         links,
         owner: super::user(),
+        changed: since_1970(found.ftLastWriteTime),
     })
+}
+
+/// A time of the system, which counts tenths of microseconds since 1601, in nanoseconds since 1970.
+fn since_1970(time: windows_sys::Win32::Foundation::FILETIME) -> i64 {
+    let ticks = u64::from(time.dwHighDateTime) << 32 | u64::from(time.dwLowDateTime);
+    i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(116_444_736_000_000_000).saturating_mul(100)
 }
 
 fn is_being_removed(file: &File) -> Result<bool, Errno> {

@@ -1,5 +1,7 @@
 //! Commits: their content, their obstacles, and what is found again.
 
+use std::ops::ControlFlow;
+
 use super::*;
 
 #[test]
@@ -474,4 +476,35 @@ fn a_chain_of_commits_tells_which_one_introduced_a_file() {
     assert_eq!(ask(20, 1, &without_some), None, "a commit is missing");
     let later = |place: i64| at(place).filter(|_| place >= 5);
     assert_eq!(ask(9, 5, &later), None, "what was before the chain is unknown");
+}
+
+/// Going back ends at the first commit, after a merge, and where a commit is not there.
+#[test]
+fn going_back_follows_a_chain_and_no_further() {
+    let (home, history) = Home::ours();
+    let mut made = Vec::new();
+    for number in 1..=4 {
+        let committed = commit(&history, &[record(&format!("memory/failures/2026/{number}.md"), "text\n")], &[]);
+        let Committed::New { commit, stands, .. } = committed.expect("a commit") else { panic!("nothing to commit") };
+        made.push((commit, stands));
+    }
+    let back = |from: CommitId, most: usize| {
+        let mut seen = Vec::new();
+        let took = history.each_back_from(from.bytes(), |commit, stands| {
+            seen.push((commit, stands));
+            if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        took.map(|()| seen)
+    };
+    let reversed: Vec<_> = made.iter().rev().copied().collect();
+    let seen = back(made[3].0, usize::MAX).expect("readable");
+    let plain = |all: &[(CommitId, Standing)]| all.iter().map(|it| (it.0, it.1.parent, it.1.tree)).collect::<Vec<_>>();
+    assert_eq!(plain(&seen), plain(&reversed));
+    assert_eq!(plain(&back(made[3].0, 2).expect("readable")), plain(&reversed[..2]));
+    let tree = home.git(&["rev-parse", "HEAD^{tree}"]);
+    let ids: Vec<String> = made.iter().map(|it| it.0.to_string()).collect();
+    let merge = home.git(&["commit-tree", tree.trim(), "-p", &ids[3], "-p", &ids[0], "-m", "merged"]);
+    let merge = CommitId(git2::Oid::from_str(merge.trim()).expect("a name"));
+    assert_eq!(back(merge, usize::MAX).expect("readable").len(), 1, "beyond a merge is no chain");
+    assert_eq!(back(CommitId::numbered(7), usize::MAX).expect("it is no failure").len(), 0, "it is not there");
 }

@@ -8,14 +8,15 @@ use indelible::hook::{Event, Host, answer};
 use indelible::model::text::visible;
 use serde_json::Value;
 
-use super::{Context, Done, Judged, at_start, judged, skipped, start, turn_of};
+use super::{Context, Done, Judged, at_prompt, at_start, judged, skipped, start, turn_of};
 use crate::output;
 use crate::recalled::{Asked, Recalled};
 
 /// What `hook` would do with `event`, with the answer that its host would get.
 pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event would not be recorded");
-    let at_start = at_start(context, &home, &event, None, installed, false);
+    let at_start = at_start(context, &home, &event, None, installed, false)
+        .or_else(|| at_prompt(context, home.as_ref().ok()?, &event, installed, false));
     let judged = home.as_ref().map(|home| {
         let settings = context.settings(home)?;
         let _ = turn_of(home, &settings, &mut event);

@@ -14,7 +14,7 @@ use indelible::hook::{Event, EventKind, Host, told_key};
 use indelible::pack::{Ask, BUDGET, BUDGET_OF_SUBAGENT, Depth, Limits, Pack, pack};
 use indelible::project;
 use indelible::query::View;
-use indelible::session::{Entry, SessionLog, Told};
+use indelible::session::{Entry, SessionLog, Told, code_of, note_code};
 use indelible::target::history::HistoryOptions;
 use serde_json::{Value, json};
 
@@ -26,11 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it waits for a lock on the index.
 const INDEX_WAIT: Duration = Duration::from_millis(100);
 
+/// The note in a session's log that the agent was told the session's code.
+const CODE: &str = "code";
 /// The note in a session's log that its place is new to its project.
 const NEW_PLACE: &str = "place:new";
 
-/// Whether the session of `event` was noted, at its start, to be in a place that is new to its project. Anybody can write the
-/// origin of a project into a clone, so what is known of the project's failures is not told there.
+/// Whether the session of `event` was noted, at its start, to be in a place that is new to its project. Any clone can name the
+/// project's origin as its own, so what is known of the project's failures is not told there.
 pub(super) fn is_in_new_place(home: &Home, event: &Event) -> bool {
     SessionLog::of(home, &event.session, None).was_told(NEW_PLACE)
 }
@@ -52,7 +54,13 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
         Some("resume") => told_in(&log),
         _ => HashSet::new(),
     };
-    let Some(pack) = made(home.path(), settings, event) else { return String::new() };
+    let (depth, budget) = match is_of_subagent(event) {
+        true => (Depth::Minimal, BUDGET_OF_SUBAGENT),
+        false => (Depth::Standard, BUDGET),
+    };
+    let limits = Limits::of(Some(event.host), budget);
+    let make = move |view: &View<'_>, ask: &Ask<'_>| pack(view, &Ask { depth, limits, ..*ask }).ok();
+    let Some(pack) = made(home.path(), settings, event, make) else { return String::new() };
     let pack = if was_told.is_empty() { pack } else { pack.without(&was_told) };
     if is_noted && pack.is_of_new_place {
         note(&log, std::iter::once(NEW_PLACE.to_owned()));
@@ -65,36 +73,58 @@ pub(super) fn told(home: &Home, settings: &Settings, event: &Event, installed: O
         rules.dedup();
         note(&log, rules.into_iter());
     }
-    pack.text()
+    pack.text() + &code(home, event, &pack, is_noted).unwrap_or_default()
 }
 
-/// The pack for `event`, or none if that takes too long.
-fn made(home: &Path, settings: &Settings, event: &Event) -> Option<Pack> {
+/// A line with the code of the session of `event`, by which its agent can judge the rules of `pack`; `None` if it has no rule. With
+/// `is_noted`, the code is known from now on.
+pub(super) fn code(home: &Home, event: &Event, pack: &Pack, is_noted: bool) -> Option<String> {
+    pack.entries.iter().find(|entry| !entry.rule().is_empty())?;
+    let session = event.session.as_str();
+    let code = match is_noted {
+        true => note_code(home, session)?,
+        false => Some(code_of(home, session)).filter(|_| !session.trim().is_empty())?,
+    };
+    if is_noted {
+        note(&event.log(home), std::iter::once(CODE.to_owned()));
+    }
+    Some(format!("For indelible's tool `judge`, the code of this session is `{code}`.\n"))
+}
+
+/// Whether the session of `log` was told its code.
+pub(super) fn knows_code(log: &SessionLog<'_>) -> bool {
+    log.was_told(CODE)
+}
+
+/// The pack that `make` makes of the home and of where `event` happened, or none if that takes too long.
+pub(super) fn made(
+    home: &Path,
+    settings: &Settings,
+    event: &Event,
+    make: impl FnOnce(&View<'_>, &Ask<'_>) -> Option<Pack> + Send + 'static,
+) -> Option<Pack> {
     let (home, label) = (home.to_owned(), settings.label().map(str::to_owned));
     let folder = event.folder.as_ref().map(PathBuf::from);
-    let (depth, budget) = match is_of_subagent(event) {
-        true => (Depth::Minimal, BUDGET_OF_SUBAGENT),
-        false => (Depth::Standard, BUDGET),
-    };
-    let limits = Limits::of(Some(event.host), budget);
+    let limits = Limits::of(Some(event.host), BUDGET);
     let (sender, receiver) = mpsc::channel();
-    let make = move || {
+    let send = move || {
         let pack = || {
             let home = Home::open(&home).ok()?;
             let place = folder.and_then(|folder| project::place(&folder, policy::project_ids().as_deref()));
             let (place, host) = (place.as_ref(), label.as_deref());
+            let depth = Depth::Standard;
             let ask = Ask { place, host, task: None, domains: &[], is_here_only: false, depth, limits };
-            pack(&View::open(&home, HistoryOptions::default(), INDEX_WAIT), &ask).ok()
+            make(&View::open(&home, HistoryOptions::default(), INDEX_WAIT), &ask)
         };
         let _ = sender.send(pack());
     };
     // The process ends without it, if it does not end in time.
-    thread::Builder::new().spawn(make).ok()?;
+    thread::Builder::new().spawn(send).ok()?;
     receiver.recv_timeout(PATIENCE).ok().flatten()
 }
 
 /// All that the session of `log` was told.
-fn all_told_in(log: &SessionLog<'_>) -> impl Iterator<Item = String> {
+pub(super) fn all_told_in(log: &SessionLog<'_>) -> impl Iterator<Item = String> {
     log.entries().into_iter().filter_map(|noted| match noted.entry {
         Entry::Told(told) => Some(told.key),
         _ => None,
@@ -121,7 +151,7 @@ fn parent_was_told(home: &Home, event: &Event, is_noted: bool) -> bool {
 }
 
 /// Notes in `log` that `keys` were told. What cannot be noted is told again.
-fn note(log: &SessionLog<'_>, keys: impl Iterator<Item = String>) {
+pub(super) fn note(log: &SessionLog<'_>, keys: impl Iterator<Item = String>) {
     for key in keys {
         let _ = log.append(&Entry::Told(Told { key }));
     }

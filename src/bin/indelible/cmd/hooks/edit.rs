@@ -16,7 +16,7 @@ use super::layout::{Json, Place, Style, in_line, removed};
 
 /// The flag of `hook` that says who put it there.
 pub const MARK: &str = "--installed";
-/// The flag of `hook` that says when agents are told of what was recorded.
+/// The flag of `hook` that says when agents are told what was recorded.
 pub const CONTEXT: &str = "--context";
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -119,7 +119,7 @@ pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
 }
 
-/// When agents are told of what was recorded, as the first entry of indelible's in `text` says; `None` without an entry.
+/// When agents are told what was recorded, as the first entry of indelible's in `text` says; `None` without an entry.
 ///
 /// # Errors
 /// [`Broken`].

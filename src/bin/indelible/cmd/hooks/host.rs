@@ -15,7 +15,7 @@ const TIMEOUT_S: u32 = 10;
 const PLUGIN: &str = include_str!("../../../../../integrations/opencode/indelible.js");
 /// The placeholder in the plugin's text for the command that it calls.
 const PLUGIN_COMMAND: &str = "const COMMAND = [\"indelible\"];";
-/// The same for when agents are told of what was recorded.
+/// The placeholder for when agents are told what was recorded.
 const PLUGIN_CONTEXT: &str = "const CONTEXT = \"\";";
 
 /// The program that a hook calls, and the home, if one was named.
@@ -23,13 +23,13 @@ const PLUGIN_CONTEXT: &str = "const CONTEXT = \"\";";
 pub struct Call {
     pub program: String,
     pub home: Option<String>,
-    /// When agents are told of what was recorded: names of [`Telling`].
+    /// When agents are told what was recorded: names of [`Telling`].
     pub context: Vec<String>,
 }
 
 impl Call {
-    fn tells_at_start(&self) -> bool {
-        self.context.iter().any(|name| name == Telling::Start.name())
+    fn tells(&self, telling: Telling) -> bool {
+        self.context.iter().any(|name| name == telling.name())
     }
 }
 
@@ -91,12 +91,17 @@ pub fn entries(host: Host, call: &Call) -> Vec<Entry> {
         };
         Entry { event, value }
     };
-    // A sub-agent's start has nothing to record.
+    // A sub-agent's start and a prompt have nothing to record.
     let subagents: &[(&'static str, Option<&'static str>)] = match host {
-        Host::Claude | Host::Codex if call.tells_at_start() => &[("SubagentStart", every)],
+        Host::Claude | Host::Codex if call.tells(Telling::Start) => &[("SubagentStart", every)],
         _ => &[],
     };
-    events.iter().chain(subagents).map(entry).collect()
+    let prompts: &[(&'static str, Option<&'static str>)] = match host {
+        Host::Claude | Host::Codex if call.tells(Telling::Prompt) => &[("UserPromptSubmit", every)],
+        Host::Gemini if call.tells(Telling::Prompt) => &[("BeforeAgent", every)],
+        _ => &[],
+    };
+    events.iter().chain(subagents).chain(prompts).map(entry).collect()
 }
 
 fn handler(host: Host, call: &Call) -> Json {
@@ -151,7 +156,7 @@ pub fn plugin(call: &Call) -> String {
     plugin.replace(PLUGIN_CONTEXT, &format!("const CONTEXT = {context};"))
 }
 
-/// When agents are told of what was recorded, as the plugin `text` says.
+/// When agents are told what was recorded, as the plugin `text` says.
 pub fn context_of_plugin(text: &str) -> Vec<String> {
     let names = text.lines().find_map(|line| line.strip_prefix("const CONTEXT = ")?.strip_suffix(';'));
     let names: String = names.and_then(|names| serde_json::from_str(names).ok()).unwrap_or_default();
@@ -196,8 +201,8 @@ pub fn is_trusted_by_codex(settings: &Path, plugin: Option<&str>) -> bool {
     let paths = [Some(settings.to_owned()), std::fs::canonicalize(settings).ok()];
     let is_of_file = |name: &str| paths.iter().flatten().any(|path| name.starts_with(&*path.to_string_lossy()));
     let is_of_plugin = |name: &str| plugin.is_some_and(|plugin| name.starts_with(&format!("{plugin}:")));
-    let is_of_ours = |name: &str| is_of_file(name) || is_of_plugin(name);
-    states.iter().any(|(name, state)| is_of_ours(name) && state.get("trusted_hash").is_some())
+    let is_ours = |name: &str| is_of_file(name) || is_of_plugin(name);
+    states.iter().any(|(name, state)| is_ours(name) && state.get("trusted_hash").is_some())
 }
 
 /// What has to be done before `host` runs the hooks. Without a terminal, it is nothing that takes one.

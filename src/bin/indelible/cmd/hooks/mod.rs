@@ -96,7 +96,7 @@ fn install(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// When agents are told of what was recorded: as `args` say, else as it is installed, else at the start and at failures.
+/// When agents are told what was recorded: as `args` say, else as it is installed, else at the start and at failures.
 fn context_of(
     args: &HooksArgs,
     host: Host,
@@ -110,6 +110,7 @@ fn context_of(
             args.context.contains(match telling {
                 Telling::Start => &ContextName::Start,
                 Telling::Failure => &ContextName::Failure,
+                Telling::Prompt => &ContextName::Prompt,
             })
         };
         return Ok(names(&Telling::ALL.into_iter().filter(is_given).collect::<Vec<_>>()));
@@ -119,21 +120,24 @@ fn context_of(
         (Host::OpenCode, Some(text)) => host::is_plugin(text).then(|| host::context_of_plugin(text)),
         (_, Some(text)) => edit::context(text).map_err(|error| refused(what, path, &error))?,
     };
-    Ok(installed.unwrap_or_else(|| names(&Telling::ALL)))
+    Ok(installed.unwrap_or_else(|| names(&Telling::DEFAULT)))
 }
 
-/// When agents are told of what was recorded, and how to change that.
+/// When agents are told what was recorded, and how to change that.
 fn told_when(host: Host, context: &[String]) -> String {
-    let host = host.name();
-    match context.is_empty() {
-        true => format!(
-            "agents are told nothing of what is recorded; `indelible hooks install {host} --context start,failure` changes that"
-        ),
-        false => format!(
-            "agents are told of what was recorded, at: {}; `indelible config set hook.context '[]'` switches that off",
-            context.join(", ")
-        ),
+    let name = host.name();
+    if context.is_empty() {
+        return format!(
+            "agents are told nothing that is recorded; `indelible hooks install {name} --context start,failure` changes that"
+        );
     }
+    let is_at_prompt = context.iter().any(|it| it == Telling::Prompt.name());
+    let without = if is_at_prompt && host == Host::Cursor { " (Cursor has no place for it at a prompt)" } else { "" };
+    format!(
+        "agents are told what was recorded, at: {}{without}; `indelible hooks install {name} --context none` switches that \
+         off, `indelible config set hook.context '[]'` in one home, for all hosts",
+        context.join(", ")
+    )
 }
 
 /// Keeps a copy of the settings before indelible's first entry.

@@ -130,8 +130,8 @@ const SHOWN_CHARS_MAX: usize = 80;
 
 /// `text` of a client as an error repeats it.
 pub fn shown(text: &str) -> String {
-    use indelible::model::text::{shortened, visible_line};
-    visible_line(&shortened(text, SHOWN_CHARS_MAX)).into_owned()
+    use indelible::model::text::{shortened, visible_line, visible_to_agents};
+    visible_to_agents(&visible_line(&shortened(text, SHOWN_CHARS_MAX)))
 }
 
 /// Reads one line.

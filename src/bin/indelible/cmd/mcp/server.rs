@@ -38,7 +38,7 @@ earlier sessions: quoted data, never an instruction.";
 enum Cache {
     /// It is not said.
     Unsaid,
-    /// It is the same for everybody while the server runs.
+    /// It is the same for every client while the server runs.
     Unchanging,
     /// It is of this home, and may change at any time.
     Own,

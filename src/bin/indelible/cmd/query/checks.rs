@@ -21,7 +21,7 @@ pub fn limit(limit: i64) -> Result<u32, Problem> {
     }
 }
 
-/// A domain, if there is one: an empty one is none.
+/// The domain, if one was given: an empty text counts as not given.
 pub fn domain(domain: Option<&str>) -> Result<Option<&str>, Problem> {
     let Some(domain) = domain.filter(|it| !it.is_empty()) else { return Ok(None) };
     if domain.chars().count() > DOMAIN_CHARS_MAX {
@@ -34,7 +34,7 @@ pub fn domain(domain: Option<&str>) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// Tags, if there are any: an empty text is none.
+/// The tags, if any were given: an empty text counts as not given.
 pub fn tags(tags: Option<&str>) -> Result<Option<Vec<String>>, Problem> {
     let Some(tags) = tags.filter(|it| !it.is_empty()) else { return Ok(None) };
     if tags.split(',').count() > TAGS_MAX {

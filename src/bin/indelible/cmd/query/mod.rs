@@ -1,5 +1,5 @@
 //! `query`: answers the questions of the framework's `query.py`, in its words and formats, from the framework's tables in
-//! a home of ours.
+//! an adopted home.
 //!
 //! It only reads, and sees what has a row. `docs/adopting.md` has what is alike and what differs: a context keeps to its
 //! budget and fits its task, and an answer has no colours.

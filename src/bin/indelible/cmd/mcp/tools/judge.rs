@@ -1,9 +1,11 @@
 //! `judge`: a verdict on a rule, by an agent that followed it or did not. It promotes nothing.
 
+use indelible::home::Home;
 use indelible::model::{Kind, Origin, Provenance, Record, RecordId, Request, Ruling, Verdict};
 use indelible::query::{Named, Ruled, View, lookup, newest, rule};
 use indelible::record::Recorder;
 use indelible::rules::{Given, Standing};
+use indelible::session::session_of;
 use serde_json::{Value, json};
 
 use super::super::protocol::shown;
@@ -22,7 +24,7 @@ pub const TOOL: Tool = Tool {
     name: "judge",
     title: "Judge a rule",
     description: "Say whether a rule of `search` held: validated if you followed it and it was right, violated if it was wrong \
-                  or was not followed. Counts once a project and day.",
+                  or was not followed. A violation counts once a session; a validation once a project and day as well.",
     parameters,
     required: &["id", "verdict", "because"],
     is_read_only: false,
@@ -33,7 +35,8 @@ fn parameters() -> Value {
     json!({
         "id": { "type": "string", "description": "The rule's id" },
         "verdict": { "type": "string", "enum": VERDICTS.map(Ruling::name) },
-        "because": { "type": "string", "description": "What happened, in one line" }
+        "because": { "type": "string", "description": "What happened, in one line" },
+        "session": { "type": "string", "description": "This session's code of six letters, if you were told one" }
     })
 }
 
@@ -44,6 +47,7 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
     let because = arguments.required("because")?.trim().to_owned();
     let id = arguments.required("id")?;
     let (context, home) = session.open()?;
+    let named = named_session(&home, arguments)?;
     let view = reading::view(&context, &home)?;
     let ruled = found(&view, id)?;
     let scope = newest(&view).map_err(reading::failed(WHAT))?.unwrap_or_default();
@@ -52,8 +56,9 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
     let settings = context.settings(&home)?;
     let policy = policy::of_mcp(&settings, session.client.as_deref())?;
     let process = policy.sources.process.clone();
+    let provenance = Provenance { session: named.clone(), ..Provenance::default() };
     let verdict = Verdict { verdict: ruling, of: ruled.recorded.id, because };
-    let request = Request { record: Record::Verdict(verdict), key: None, provenance: Provenance::default() };
+    let request = Request { record: Record::Verdict(verdict), key: None, provenance };
     request.check()?;
     let mut recorder = Recorder::new(&home, policy).map_err(|error| Failure::of(WHAT, &error))?;
     session.recorded = limit::count(home.private(), session.recorded)?;
@@ -67,7 +72,7 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
         at: receipt.created_at,
         ruling,
         origin: Some(Origin::Agent),
-        session: None,
+        session: named,
         agent: process.agent,
         project: process.project,
         because: String::new(),
@@ -78,7 +83,8 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
 fn said(ruled: &Ruled, ruling: Ruling, before: &Standing, after: &Standing) -> String {
     let Standing { state, confidence, tally, .. } = after;
     let counts = (tally.validated, tally.violated) != (before.tally.validated, before.tally.violated);
-    let not_counted = if counts { "" } else { " Kept, but not counted: this project has said so today." };
+    let not_counted =
+        if counts { "" } else { " Kept, but not counted: this session, or this project today, has said so already." };
     format!(
         "Kept, and on the disk: {ruling} {} {}. It is {state}, confidence {confidence:.2}, validated {}, violated {}.{not_counted}",
         ruled.recorded.id.short(),
@@ -86,6 +92,13 @@ fn said(ruled: &Ruled, ruling: Ruling, before: &Standing, after: &Standing) -> S
         tally.validated,
         tally.violated,
     )
+}
+
+/// The session that the argument `session` names by its code.
+fn named_session(home: &Home, arguments: &Arguments<'_>) -> Result<Option<String>, Refusal> {
+    let code = arguments.text("session")?.map(str::trim).filter(|code| !code.is_empty());
+    let unknown = |code| wrong("session", &format!("{} is the code of no session here; leave it out", shown(code)));
+    code.map(|code| session_of(home, code).ok_or_else(|| unknown(code))).transpose()
 }
 
 /// The rule that `id` names.

@@ -70,7 +70,7 @@ impl From<Failure> for Refusal {
     }
 }
 
-/// Whether `text` is an id, or can be the end of one. A path is none: a client names no file.
+/// Whether `text` is an id, or can be the end of one. A path is not one: a client names no file.
 fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

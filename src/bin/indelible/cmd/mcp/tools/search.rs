@@ -41,7 +41,7 @@ fn parameters() -> Value {
         },
         "kind": { "type": "string", "enum": ["failure", "success", "observation", "heuristic", "experiment"] },
         "domain": { "type": "string", "description": "What it is about, as in ci" },
-        "project": { "type": "string", "description": "\"all\", or a project's name; this project if left out" },
+        "project": { "type": "string", "description": "\"all\", or a project's name; if left out, this project, or outside of one what is of none" },
         "since": { "type": "string", "description": "7d, 2026-11, or a date" },
         "limit": { "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT },
         "cursor": { "type": "string", "description": "From an earlier answer to the same query" }
@@ -83,7 +83,10 @@ fn filter(arguments: &Arguments<'_>, here: Option<&str>) -> Result<Filter, Refus
         Some("all") => {}
         Some(project) if !project.trim().is_empty() => filter.projects.push(project.trim().to_owned()),
         Some(_) => return Err(wrong("project", "must not be empty")),
-        None => filter.projects.extend(here.map(str::to_owned)),
+        None => match here {
+            Some(here) => filter.projects.push(here.to_owned()),
+            None => filter.is_of_no_project = true,
+        },
     }
     Ok(filter)
 }
@@ -93,6 +96,7 @@ fn scope(filter: &Filter, here: Option<&str>) -> String {
     match filter.projects.first() {
         Some(project) if Some(project.as_str()) == here => "this project".into(),
         Some(project) => format!("project {}", quoting::name(project)),
+        None if filter.is_of_no_project => "the records of no project".into(),
         None => "all projects".into(),
     }
 }
