@@ -120,7 +120,8 @@ mod tests {
         let secrets: Vec<Intent> = (1..200).map(|n| intent(n, &format!("hunter2 {n}"))).collect();
         let (beside, once) = (intent(900, "beside"), intent(901, "zebra once"));
         for intent in secrets.iter().chain([&beside, &once]) {
-            index.insert(&[RowImage::of(intent, "memory/failures/hunter2.md")]).expect("inserted");
+            let path = if intent.id == beside.id { "memory/failures/x.md" } else { "memory/failures/hunter2.md" };
+            index.insert(&[RowImage::of(intent, path)]).expect("inserted");
         }
         // Bytes that a deletion of before left in a free page.
         index.connection.execute_batch("DELETE FROM learnings WHERE title = 'zebra once'").expect("deleted");

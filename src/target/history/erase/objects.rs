@@ -107,7 +107,7 @@ fn keep(
             continue;
         }
         let Some(known) = survey.commits.get(&id) else {
-            is_kept |= keep_tree(survey, id, 0, alive)?;
+            is_kept |= keep_tree(survey, id, alive)?;
             continue;
         };
         let (tree, parents) = (known.tree, known.parents.clone());
@@ -117,7 +117,7 @@ fn keep(
         }
         if affected.contains(&id) {
             alive.insert(id);
-            keep_tree(survey, tree, 0, alive)?;
+            keep_tree(survey, tree, alive)?;
         }
         open.extend(parents);
     }
@@ -125,7 +125,7 @@ fn keep(
 }
 
 /// Adds what goes from the tree `id` to `alive`, and the tree itself. Returns whether there is any.
-fn keep_tree(survey: &mut Survey<'_>, id: Oid, depth: usize, alive: &mut HashSet<Oid>) -> Result<bool, Error> {
+fn keep_tree(survey: &mut Survey<'_>, id: Oid, alive: &mut HashSet<Oid>) -> Result<bool, Error> {
     if found(survey.objects.read_header(id))?.is_none_or(|(_, kind)| kind != git2::ObjectType::Tree)
         || !survey.is_tree_affected(id)?
     {
@@ -138,7 +138,7 @@ fn keep_tree(survey: &mut Survey<'_>, id: Oid, depth: usize, alive: &mut HashSet
     for entry in tree::entries(object.data()) {
         let entry = entry.map_err(|_| tree::malformed(id, ""))?;
         match entry.shape() {
-            tree::Shape::Folder => drop(keep_tree(survey, entry.id, depth + 1, alive)?),
+            tree::Shape::Folder => drop(keep_tree(survey, entry.id, alive)?),
             _ if survey.blobs.contains(&entry.id) => drop(alive.insert(entry.id)),
             _ => {}
         }

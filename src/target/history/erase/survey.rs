@@ -15,7 +15,7 @@ use super::words::{message_without, parts};
 use crate::model::RecordId;
 use crate::page;
 
-/// A deeper folder has no record, and is left as it is.
+/// A repository with a deeper folder is refused before anything is erased.
 const DEPTH_MAX: usize = 200;
 
 /// What becomes of a tree without the blobs that go.
@@ -103,7 +103,7 @@ impl<'r> Survey<'r> {
             return Ok(*known);
         }
         if depth > DEPTH_MAX {
-            return Ok(After::Same);
+            return Err(tree::malformed(id, "a folder that is nested too deeply to be searched"));
         }
         // The end of a shallow or partial clone has nothing to erase.
         let Some(object) = found(self.objects.read(id))? else { return Ok(After::Same) };
