@@ -251,6 +251,8 @@ fn note_tip(exclusive: &Exclusive<'_>, history: &History, at: crate::model::posi
     let Some(mut state) = State::read(exclusive.home().private())? else { return Ok(()) };
     state.noted = history.tip_name()?.map(|commit| Noted { position: at, commit: commit.to_string() });
     state.left = None;
+    // It may name the pages of the records.
+    state.edits = None;
     Ok(state.write(exclusive)?)
 }
 
