@@ -130,7 +130,7 @@ fn all_of_the_records_change_or_none() {
 fn a_retracted_rule_keeps_its_row_and_its_verdicts_for_restore() {
     let home = TestHome::new();
     let rule = home.record("heuristic", "zebra rule");
-    let _ = home.cmd(["validate", &rule.id, "--session", "one", "--because", "it held"]).ok();
+    let _ = home.cmd(["validate", &rule.id, "--because", "it held"]).ok();
     let _ = home.cmd(["violate", &rule.id, "--session", "two"]).ok();
     home.flush();
     home.index()
