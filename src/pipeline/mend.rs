@@ -143,7 +143,7 @@ impl Pipeline<'_> {
         Ok(self.commits.removed_by(paths)?)
     }
 
-    /// Those of `paths` that are not of this home alone ([`ReadCommits::changed_elsewhere`]).
+    /// Those of `paths` that are not of this home alone (`ReadCommits::changed_elsewhere`).
     ///
     /// # Errors
     /// [`Error::History`].

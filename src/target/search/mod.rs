@@ -16,7 +16,7 @@
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
 //! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
-//! 8. The commits of the history are noted beside the documents ([`noted`]). A chain of them proves itself
+//! 8. The commits of the history are noted beside the documents (`noted`). A chain of them proves itself
 //!    (`search::commits`), so one that is not noted yet costs a reader time, and nothing else.
 //!
 //! | killed | on disk | repaired by |
