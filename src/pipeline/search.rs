@@ -111,7 +111,8 @@ impl<'h> Pipeline<'h> {
         });
         let exclusive = self.exclusive;
         let followers = self.followers.get_or_insert_with(|| Followers::new(exclusive));
-        followers.changed();
+        followers.search.try_again();
+        followers.known.try_again();
         self.counts.search_failures += followers.search.failures().saturating_sub(before);
         done
     }

@@ -698,9 +698,8 @@ fn the_plugin_of_opencode_records() {
     let rule = ["record", "heuristic", "--domain", "general", "--rule", "Free it", "--json"];
     let rule = by_person(home.cmd(rule)).exits(0).receipt();
     let _ = Terminal::run(home.cmd(["promote", &rule.id]).into_command()).exits(0);
-    let arena =
-        ["record", "heuristic", "--domain", "zig", "--rule", "Reset the arena, free nothing", "--origin", "person"];
-    let arena = home.cmd(arena.iter().chain(&["--json"])).folder(&project).ok().receipt();
+    let arena = ["record", "heuristic", "--domain", "zig", "--rule", "Reset the arena, free nothing", "--json"];
+    let arena = by_person(home.cmd(arena).folder(&project)).exits(0).receipt();
     let outcome = Cmd::new("node", home.user()).args([&driver]).ok();
     let steps: Vec<&str> = outcome.stdout.lines().collect();
     assert_eq!((steps.len(), outcome.stderr.as_str()), (4, ""), "{outcome}");
