@@ -17,6 +17,7 @@
 //! `place` knows whether a folder is new to its project, `write` makes the text.
 
 mod choose;
+mod group;
 pub mod may_tell;
 mod place;
 mod prompt;

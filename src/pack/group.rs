@@ -1,0 +1,129 @@
+//! Failures with one title make one line of a pack. Pure.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::place;
+use super::write::{plain_name, span};
+use crate::followed::{Followed, summary};
+use crate::model::{Field, Origin, Record, RecordId, Severity};
+use crate::query::Brief;
+
+/// The longest text about what followed a failure, in characters.
+const FOLLOWED_CHARS_MAX: usize = 200;
+/// A failure that a person or an agent recorded is told from this severity on, even if it came once.
+const TOLD_FROM: Severity = Severity::DEFAULT;
+
+/// Failures with one title.
+pub(super) struct Group<'b> {
+    /// The newest first.
+    pub(super) times: Vec<&'b Brief>,
+    /// In how many sessions it failed; where no session is known, on how many days.
+    pub(super) sessions: usize,
+    /// The successes that resolve one of them, one of each session, the newest first.
+    pub(super) followed: Vec<&'b Brief>,
+}
+
+impl<'b> Group<'b> {
+    pub(super) fn of(times: Vec<&'b Brief>, successes: &'b [Brief]) -> Group<'b> {
+        let sessions: HashSet<String> = times.iter().map(|it| place::session(it)).collect();
+        let resolves = |success: &&Brief| resolved_by(success).is_some_and(|id| times.iter().any(|it| it.id == id));
+        let mut seen = HashSet::new();
+        let is_first = |success: &&Brief| seen.insert(place::session(success));
+        let followed = successes.iter().filter(resolves).filter(is_first).collect();
+        Group { sessions: sessions.len(), followed, times }
+    }
+
+    pub(super) fn last(&self) -> &'b Brief {
+        self.times[0]
+    }
+
+    pub(super) fn severity(&self) -> Severity {
+        let severity = |brief: &&Brief| brief.record.severity();
+        self.times.iter().map(severity).max().unwrap_or(Severity::LEAST)
+    }
+
+    /// Whether it is worth telling: something followed, it came back, or it was worth a line to the one who recorded it.
+    pub(super) fn is_telling(&self) -> bool {
+        let is_noted = |it: &&Brief| it.provenance.origin != Some(Origin::Hook) && it.record.severity() >= TOLD_FROM;
+        !self.followed.is_empty() || self.sessions > 1 || self.times.iter().any(is_noted)
+    }
+
+    pub(super) fn line(&self, host: Option<&str>) -> String {
+        let last = self.last();
+        let title = span(last.record.headline());
+        let tool = plain_name(domain(&last.record));
+        let tool = if tool.is_empty() { "a tool" } else { tool };
+        let mut line = match last.provenance.origin {
+            Some(Origin::Hook) if is_command(last.record.headline()) => format!("- {title}"),
+            Some(Origin::Hook) => format!("- output of {tool}: {title}"),
+            Some(Origin::Person) => format!("- a person noted: {title}"),
+            Some(Origin::Agent) => format!("- an agent noted: {title}"),
+            Some(Origin::Import) | None => format!("- noted: {title}"),
+        };
+        let (first, newest) = (date(self.times[self.times.len() - 1].created_at), date(last.created_at));
+        let between = if first == newest { newest } else { format!("{first} to {newest}") };
+        let times = match (self.times.len(), self.sessions) {
+            (1, _) => String::new(),
+            (times, 1) => format!("{times} times, "),
+            (times, sessions) => format!("{times} times in {sessions} sessions, "),
+        };
+        line.push_str(&format!(" ({times}{between}{}, {})", on_host(last, host), last.id.short()));
+        if let Some(newest) = self.followed.first() {
+            let (at, id) = (date(newest.created_at), newest.id.short());
+            line.push_str(&format!("; {} ({at}, {id})", self.what_followed(newest)));
+        }
+        line
+    }
+
+    /// What followed: steps, as hooks spell them; of a success that a hook did not record, its title.
+    fn what_followed(&self, newest: &Brief) -> String {
+        let is_ours = |brief: &&&Brief| brief.provenance.origin == Some(Origin::Hook);
+        let body = |brief: &&Brief| brief.record.text(Field::Summary).map(|text| text.into_owned());
+        let steps = self.followed.iter().filter(is_ours).filter_map(body).filter_map(|body| Followed::of_text(&body));
+        let steps: Vec<Followed> = steps.collect();
+        summary(&steps, FOLLOWED_CHARS_MAX).unwrap_or_else(|| format!("later: {}", span(newest.record.headline())))
+    }
+}
+
+/// On which machine it was, if that is not this one.
+fn on_host(brief: &Brief, own: Option<&str>) -> String {
+    match brief.provenance.host.as_deref() {
+        None => String::new(),
+        Some(host) if Some(host) == own => String::new(),
+        Some(host) if plain_name(host).is_empty() => ", on another machine".to_owned(),
+        Some(host) => format!(", on {host}"),
+    }
+}
+
+/// Whether a hook's title is a command and how it ended, and not what a tool put out.
+fn is_command(title: &str) -> bool {
+    let ending = title.trim().rsplit_once(": ").map(|(_, ending)| ending);
+    ending.is_some_and(|ending| {
+        let code = ending.strip_prefix("exit code ");
+        ending == "failed" || code.is_some_and(|code| code.parse::<i64>().is_ok())
+    })
+}
+
+/// The failure that a success resolves.
+fn resolved_by(success: &Brief) -> Option<RecordId> {
+    match &success.record {
+        Record::Success(it) => it.resolves,
+        _ => None,
+    }
+}
+
+/// The domain of a record; empty if it has none.
+pub(super) fn domain(record: &Record) -> &str {
+    match record {
+        Record::Failure(it) | Record::Success(it) | Record::Observation(it) => &it.domain,
+        Record::Heuristic(it) => &it.domain,
+        _ => "",
+    }
+}
+
+/// The day of a time, as it is told.
+pub(super) fn date(at: Timestamp) -> String {
+    super::may_tell::day(at).to_string()
+}
