@@ -1,6 +1,6 @@
-//! The note of erasures that have begun: which records, and where our references were before the history was made anew.
+//! The note of erasures that have begun: which records, and where indelible's references were before the history was rewritten.
 //!
-//! It is written before anything is erased and removed once all of it is proved to be gone. Whoever takes the worker's lock
+//! It is written before anything is erased and removed once all of it is proved to be gone. The next holder of the worker's lock
 //! meanwhile finishes what it names ([`crate::erase`]). It holds ids alone, nothing of what is erased.
 //!
 //! | killed | on disk | repaired by |
@@ -28,7 +28,7 @@ pub struct Erasing {
     version: u32,
     /// The records, each with the revision of its erasure.
     pub ids: BTreeMap<RecordId, Revision>,
-    /// The commits that our references were at before.
+    /// The commits that indelible's references were at before.
     #[serde(default)]
     pub tips: BTreeSet<String>,
 }

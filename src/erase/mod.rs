@@ -8,8 +8,8 @@
 //! 2. Then the records are kept away: an operation `erase` for each goes through the journal, into a new segment, and leaves a
 //!    state file and a mark that stay for ever. The segments before it go.
 //! 3. The history goes last: until then, a second run finds the words there.
-//! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and whoever takes
-//!    the worker's lock next finishes what it names ([`finish`]).
+//! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and the next
+//!    holder of the worker's lock finishes what it names ([`finish`]).
 //! 5. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
 //!    way.
 //!
@@ -104,7 +104,7 @@ impl From<pipeline::Error> for Error {
 pub struct Report {
     /// The records.
     pub ids: BTreeSet<RecordId>,
-    /// How many commits were made anew.
+    /// How many commits were rewritten.
     pub commits: usize,
     /// What of the user's in the repository keeps it: branches, tags, reflogs, stashes, commits.
     pub kept_by: BTreeSet<String>,

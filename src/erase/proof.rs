@@ -91,7 +91,7 @@ fn is_objects(path: &Path) -> bool {
     path == Path::new(GIT).join("objects")
 }
 
-/// Whether the file is in a store of ours, which nobody else writes.
+/// Whether the file is in a store that only indelible writes.
 fn is_ours(name: &str) -> bool {
     let is_database = [INDEX, SEARCH].iter().any(|database| name.starts_with(database));
     let is_private =

@@ -29,7 +29,7 @@ const WHAT: &str = "nothing was erased";
 /// What no program can reach.
 const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, backups, snapshots of the file system, transcripts \
                             of agents' hosts, what a terminal or a log elsewhere shows";
-const ROTATE: &str = "If a secret was recorded, rotate it: whoever has read it still knows it.";
+const ROTATE: &str = "If a secret was recorded, rotate it: everyone who has read it still knows it.";
 
 /// A record that is to be erased.
 struct Subject {

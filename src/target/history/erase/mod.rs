@@ -1,4 +1,4 @@
-//! Erasing records from the history: our references' commits are made anew without them, and every old object goes, for real.
+//! Erasing records from the history: the commits of indelible's references are rewritten without them, and every old object goes.
 //!
 //! 1. What is erased is found by what objects say ([`survey`]), in the whole repository.
 //! 2. The new commits are a pure function of the old ones and of the records' ids ([`words`]), so every host that does the
@@ -29,7 +29,7 @@ const ATTEMPTS_MAX: usize = 10;
 /// What of a repository has records that are to be erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Traces {
-    /// How many commits of ours are made anew.
+    /// How many of indelible's commits are rewritten.
     pub commits: usize,
     /// How many objects go.
     pub objects: usize,
@@ -75,8 +75,8 @@ impl History {
         Ok(self.own_references(&repository)?.into_iter().map(|(_, at)| at.to_string()).collect())
     }
 
-    /// Makes the commits of our references anew without the records `ids`, and moves the references. Returns how many
-    /// commits were made anew.
+    /// Rewrites the commits of indelible's references without the records `ids`, and moves the references. Returns how many
+    /// commits were rewritten.
     ///
     /// # Errors
     /// [`Error::Contended`] and [`Error::Locked`] if others were in the way for the whole time; every other [`Error`].
@@ -141,13 +141,7 @@ impl History {
     pub fn each_object(&self, visit: &mut dyn FnMut(&str, &str, &[u8])) -> Result<(), Error> {
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
-        let mut all = Vec::new();
-        let list = |id: &Oid| {
-            all.push(*id);
-            true
-        };
-        objects.foreach(list).doing("listing the objects")?;
-        for id in all {
+        for id in survey::listed(&objects)? {
             if let Some(object) = survey::found(objects.read(id))? {
                 visit(&id.to_string(), object.kind().str(), object.data());
             }

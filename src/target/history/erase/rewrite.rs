@@ -1,4 +1,4 @@
-//! Makes our references' commits anew without what is erased, and moves the references to them.
+//! Rewrites the commits of indelible's references without what is erased, and moves the references to them.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |

@@ -55,13 +55,7 @@ impl<'r> Survey<'r> {
         let short = ids.iter().map(|id| id.short()).collect();
         let (blobs, trees, commits, after) = (HashSet::new(), Vec::new(), HashMap::new(), HashMap::new());
         let mut survey = Survey { objects, short, blobs, trees, commits, after };
-        let mut all = Vec::new();
-        let list = |id: &Oid| {
-            all.push(*id);
-            true
-        };
-        objects.foreach(list).doing("listing the objects")?;
-        for id in all {
+        for id in listed(survey.objects)? {
             survey.look(id, ids)?;
         }
         Ok(survey)
@@ -163,6 +157,17 @@ impl<'r> Survey<'r> {
         }
         Ok(affected)
     }
+}
+
+/// The ids of all objects.
+pub(super) fn listed(objects: &git2::Odb<'_>) -> Result<Vec<Oid>, Error> {
+    let mut all = Vec::new();
+    let list = |id: &Oid| {
+        all.push(*id);
+        true
+    };
+    objects.foreach(list).doing("listing the objects")?;
+    Ok(all)
 }
 
 /// `read`, or `None` if the object is not there, or no longer.

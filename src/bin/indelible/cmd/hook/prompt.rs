@@ -21,7 +21,7 @@ const CHARS_MAX: usize = 600;
 const CODE_CHARS: usize = 70;
 
 /// The answer to `event`, a prompt, if something is told at it. `installed` is what the installed hook says of when to tell.
-/// With `is_noted`, the session's log notes what is told.
+/// With `is_noted`, the session's log notes the records that the text names.
 pub(super) fn answer(
     home: &Home,
     settings: &Settings,
