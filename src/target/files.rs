@@ -86,6 +86,22 @@ enum Found {
     Unknown,
 }
 
+/// The folder of the last record, kept open: the records of one batch mostly share theirs.
+#[derive(Debug, Default)]
+struct LastFolder(Option<(String, Dir)>);
+
+impl LastFolder {
+    /// The folder `path` of `home`, which is made if it is missing.
+    fn get(&mut self, home: &Dir, path: &str) -> Result<&Dir, fs::Error> {
+        let last = self.0.take().filter(|(of, _)| of == path);
+        let (_, folder) = match last {
+            Some(last) => self.0.insert(last),
+            None => self.0.insert((path.to_owned(), home.make_folder(path)?)),
+        };
+        Ok(folder)
+    }
+}
+
 /// Ensures files in one home.
 #[derive(Debug)]
 pub struct Applier<'h> {
@@ -110,15 +126,25 @@ impl<'h> Applier<'h> {
     /// # Errors
     /// [`Error::Path`] and [`Error::Fs`]; some files may be in place then, and a retry continues from there.
     pub fn files(&self, intent: &Intent, expect: Expect, proof: &Synced<Position>) -> Result<Place, Error> {
+        self.files_in(&mut LastFolder::default(), intent, expect, proof)
+    }
+
+    fn files_in(
+        &self,
+        last: &mut LastFolder,
+        intent: &Intent,
+        expect: Expect,
+        proof: &Synced<Position>,
+    ) -> Result<Place, Error> {
         let Synced { .. } = proof;
         for file in &intent.files {
             check_path(&file.path)?;
         }
-        match self.try_files(intent, expect, &intent.files)? {
+        match self.try_files(last, intent, expect, &intent.files)? {
             Some(place) => Ok(place),
             None => {
                 let renamed: Vec<_> = intent.files.iter().map(|file| with_full_id(file, intent)).collect();
-                let place = self.try_files(intent, expect, &renamed)?;
+                let place = self.try_files(last, intent, expect, &renamed)?;
                 let why = "two other records' files are in its two places";
                 place.ok_or_else(|| fs::Error::Refused { path: intent.path().into(), why }.into())
             }
@@ -126,10 +152,16 @@ impl<'h> Applier<'h> {
     }
 
     /// Ensures `files`; `None` if another record's file is at one of the paths.
-    fn try_files(&self, intent: &Intent, expect: Expect, files: &[FileImage]) -> Result<Option<Place>, Error> {
+    fn try_files(
+        &self,
+        last: &mut LastFolder,
+        intent: &Intent,
+        expect: Expect,
+        files: &[FileImage],
+    ) -> Result<Option<Place>, Error> {
         let mut written = 0;
         for file in files {
-            match self.file(intent, expect, file)? {
+            match self.file(last, intent, expect, file)? {
                 Some(wrote) => written += usize::from(wrote),
                 None => return Ok(None),
             }
@@ -139,12 +171,18 @@ impl<'h> Applier<'h> {
     }
 
     /// Ensures one file. Returns whether it had to be written; `None` if another record's file is there.
-    fn file(&self, intent: &Intent, mut expect: Expect, file: &FileImage) -> Result<Option<bool>, Error> {
+    fn file(
+        &self,
+        last: &mut LastFolder,
+        intent: &Intent,
+        mut expect: Expect,
+        file: &FileImage,
+    ) -> Result<Option<bool>, Error> {
         let (folder, name) = split(&file.path);
-        let folder = self.home.make_folder(folder)?;
+        let folder = last.get(self.home, folder)?;
         loop {
             if expect == Expect::Itself {
-                match self.look(&folder, name, intent, file)? {
+                match self.look(folder, name, intent, file)? {
                     None => {}
                     Some(Found::Itself | Found::Edited) => return Ok(Some(false)),
                     Some(Found::AnotherRecord) => return Ok(None),
@@ -255,8 +293,9 @@ impl Target for Applier<'_> {
     /// Afterwards each intent of the batch has the final paths of its files.
     fn apply(&mut self, batch: &mut Batch<'_>, synced: &Synced<Position>) -> Result<(), target::Error> {
         let mut applied = Vec::with_capacity(batch.intents.len());
+        let mut last = LastFolder::default();
         for intent in std::mem::take(&mut batch.intents) {
-            match self.files(&intent, Expect::Itself, synced) {
+            match self.files_in(&mut last, &intent, Expect::Itself, synced) {
                 Ok(place) => {
                     batch.done.files_written += place.written as u64;
                     let images = intent.files.into_iter().zip(place.files);
