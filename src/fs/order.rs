@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::sync::MutexGuard;
 
 /// Every lock, in the order in which they are taken. The journal has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +24,12 @@ thread_local! {
     static HELD: RefCell<Vec<Lock>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A lock that this thread is taking or holds, until this is dropped. It stays in the thread, as a mutex's guard does.
+/// A lock that this thread is taking or holds, until this is dropped. It stays in the thread.
 #[derive(Debug)]
 #[must_use]
 pub struct Held {
     lock: Lock,
-    stays: PhantomData<MutexGuard<'static, ()>>,
+    stays: PhantomData<*const ()>,
 }
 
 /// Declares that this thread is about to take `lock`, whether or not it waits for it.

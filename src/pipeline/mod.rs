@@ -48,8 +48,6 @@ mod simulated;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-
 pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
 pub use edits::Judged;
@@ -72,7 +70,7 @@ use crate::target::{Log, Mark};
 
 use lag::Lag;
 use log::Reading;
-use search::{Followers, Hide};
+use search::Followers;
 
 /// How batches are made.
 #[derive(Clone, Debug)]
@@ -178,10 +176,8 @@ pub struct Pipeline<'h> {
     files: Applier<'h>,
     rows: Box<dyn Rows + 'h>,
     commits: Box<dyn Commits + 'h>,
-    /// What follows the rows; `None` in a simulation, and while it is lent to a thread.
+    /// What follows the rows; `None` in a simulation.
     followers: Option<Followers<'h>>,
-    /// The way to the thread that it is lent to.
-    lent: Option<Sender<Hide>>,
     /// The journal is committed up to here.
     at: Mark,
     /// The history's watermark, as stored.

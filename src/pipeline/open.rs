@@ -68,7 +68,6 @@ impl<'h> Pipeline<'h> {
             rows,
             commits,
             followers: None,
-            lent: None,
             journal_id,
             state: known.unwrap_or_else(|| State::of_new(journal_id)),
             at,

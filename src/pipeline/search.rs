@@ -2,16 +2,8 @@
 //!
 //! They are not required: no failure of them is an error here. What they do and leave is in `target::search` and
 //! `target::known`. Known failures come first: there is less to do, and search trims the feed that both follow.
-//!
-//! A process that commits and ends has no later time. It lends both to a thread, which follows the rows while the commits are
-//! made ([`Pipeline::following_meanwhile`]). Each is in one place at a time, so each still has one writer. What is hidden
-//! meanwhile is asked of the thread, and the batch waits for it: a restoration may come next.
 
-use std::panic::{self, AssertUnwindSafe};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::time::Instant;
 
 use super::Pipeline;
 use crate::exclusive::Exclusive;
@@ -24,18 +16,6 @@ use crate::search::CommitNote;
 use crate::target::history::{CommitId, Standing};
 use crate::target::known::Known;
 use crate::target::search::{Bound, Following, Search};
-
-/// How long a thread that has everything waits before it looks for more rows.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
-
-/// A record that has to be taken out, asked of the thread that has the followers.
-#[derive(Debug)]
-pub(super) struct Hide {
-    id: RecordId,
-    /// Whether its row says that it is hidden. Search follows nothing else.
-    by_row: bool,
-    done: Sender<()>,
-}
 
 /// What follows the rows.
 #[derive(Debug)]
@@ -69,54 +49,9 @@ impl<'h> Followers<'h> {
             self.search.take_out(&[id]);
         }
     }
-
-    /// Follows the rows, slice by slice, and does what is asked, until the sender of `asked` is gone.
-    fn follow_until_gone(&mut self, asked: &Receiver<Hide>) {
-        loop {
-            let pause = match self.follow(Bound::Slice, &mut ()) {
-                Following::Behind => Duration::ZERO,
-                Following::UpToDate | Following::Failed => LOOK_PAUSE,
-            };
-            match asked.recv_timeout(pause) {
-                Ok(Hide { id, by_row, done }) => {
-                    self.take_out(id, by_row);
-                    let _ = done.send(());
-                }
-                Err(RecvTimeoutError::Timeout) => self.changed(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
 }
 
-impl<'h> Pipeline<'h> {
-    /// Does `work`, and brings known failures and search up to date meanwhile, in a thread. What the thread has not done when
-    /// `work` ends is left to [`Pipeline::follow_search`].
-    pub fn following_meanwhile<T>(&mut self, work: impl FnOnce(&mut Pipeline<'h>) -> T) -> T {
-        let Some(mut followers) = self.followers.take() else { return work(self) };
-        let before = followers.search.failures();
-        let done = thread::scope(|scope| {
-            let (lent, asked) = bounded(0);
-            let follow = move || {
-                followers.follow_until_gone(&asked);
-                followers
-            };
-            let thread = thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, follow);
-            self.lent = Some(lent);
-            let done = panic::catch_unwind(AssertUnwindSafe(|| work(self)));
-            // The thread ends once this is gone, and the scope once the thread has ended.
-            self.lent = None;
-            self.followers = thread.ok().and_then(|thread| thread.join().ok());
-            done.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
-        });
-        let exclusive = self.exclusive;
-        let followers = self.followers.get_or_insert_with(|| Followers::new(exclusive));
-        followers.search.try_again();
-        followers.known.try_again();
-        self.counts.search_failures += followers.search.failures().saturating_sub(before);
-        done
-    }
-
+impl Pipeline<'_> {
     /// When search or known failures have to be brought up to date, or tried again; `None` if they are up to date until a new
     /// event.
     pub fn search_due(&self) -> Option<Instant> {
@@ -189,11 +124,6 @@ impl<'h> Pipeline<'h> {
             let before = followers.search.failures();
             followers.take_out(id, by_row);
             self.counts.search_failures += followers.search.failures() - before;
-        } else if let Some(lent) = &self.lent {
-            let (done, is_done) = bounded(1);
-            if lent.send(Hide { id, by_row, done }).is_ok() {
-                let _ = is_done.recv();
-            }
         }
     }
 }

@@ -115,11 +115,6 @@ impl<'h> Known<'h> {
         self.is_behind = true;
     }
 
-    /// What failed is tried again now: what was in the way may be gone.
-    pub fn try_again(&mut self) {
-        (self.is_behind, self.retry) = (true, None);
-    }
-
     /// When there is something to do; `None` if there is nothing until the index changes.
     pub fn due(&self) -> Option<Instant> {
         match self.is_behind {

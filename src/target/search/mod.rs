@@ -199,11 +199,6 @@ impl<'h> Search<'h> {
         self.is_behind = true;
     }
 
-    /// What failed is tried again now: what was in the way may be gone.
-    pub fn try_again(&mut self) {
-        (self.is_behind, self.retry) = (true, None);
-    }
-
     /// Trims no line of the index's feed from `seq` on: another follower needs it.
     pub fn keep_feed_from(&mut self, seq: Option<u64>) {
         self.kept = seq;

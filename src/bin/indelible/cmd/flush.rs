@@ -19,6 +19,11 @@ use crate::output::{self, Bars};
 use crate::settings::Settings;
 
 const WHAT: &str = "not everything pending was committed";
+/// A process that has committed more records than this leaves search to a worker, or to the next run: building it takes
+/// as long as the commits.
+const COMMITTED_MUCH: u64 = 2_000;
+/// What is said then.
+pub const SEARCH_IS_LEFT: &str = "search is not up to date yet, and slower until then: a worker, or the next `indelible flush`, brings it up to date";
 /// How long to wait for a worker's answer before checking that it still runs.
 const SLICE: Duration = Duration::from_millis(250);
 
@@ -48,6 +53,9 @@ pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         Some(report) => format!("{} committed", output::count(report.committed, "record was", "records were")),
         None => format!("everything pending is committed, by {}", done.by),
     });
+    if done.search_is_left {
+        output::line(&output::hint(SEARCH_IS_LEFT));
+    }
     Ok(Exit::Done)
 }
 
@@ -68,6 +76,8 @@ pub struct Done {
     pub by: String,
     /// What was done, if the worker reported it.
     pub report: Option<Report>,
+    /// Whether search was left as it is, since much was committed.
+    pub search_is_left: bool,
 }
 
 impl Job<'_> {
@@ -88,7 +98,7 @@ impl Job<'_> {
             let slice = SLICE.min(until.saturating_duration_since(Instant::now()));
             match request.wait(slice).map_err(|error| Failure::of(self.what, &error))? {
                 Some(answer) => match answer.error {
-                    None => return Ok(Done { by: holder.0, report: answer.report }),
+                    None => return Ok(Done { by: holder.0, report: answer.report, search_is_left: false }),
                     Some(error) => {
                         return Err(Failure::new(Exit::NoHome, self.what).because(&std::io::Error::other(error)));
                     }
@@ -115,8 +125,12 @@ impl Job<'_> {
             let mut pipeline = Pipeline::open(exclusive, self.settings.batch())?;
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
             pipeline.count_from(before.unwrap_or_default());
-            let report = pipeline.following_meanwhile(|pipeline| recover::recover(pipeline, scope, progress))?;
-            self.search(&mut pipeline, progress);
+            let report = recover::recover(&mut pipeline, scope, progress)?;
+            let search_is_left = self.leaves_search(&report);
+            if !search_is_left {
+                self.search(&mut pipeline, progress);
+            }
+            pipeline.end_search();
             if let Err(error) = worker::note(self.home, pipeline.counts(), pipeline.search_error(), &report) {
                 tracing::debug!(%error, "what was done is not counted");
             }
@@ -124,13 +138,18 @@ impl Job<'_> {
             let packs_max = self.settings.history.packs_max * if self.want == Want::Flush { 8 } else { 1 };
             pipeline.repack_from(packs_max)?;
             pipeline.end_upkeep();
-            Ok(report)
+            Ok((report, search_is_left))
         };
         let report = run();
         // The journal can have had an erasure.
         finish(progress);
-        let report = report.map_err(|error: recover::Error| Failure::of(self.what, &error))?;
-        Ok(Done { by: "this process".into(), report: Some(report) })
+        let (report, search_is_left) = report.map_err(|error: recover::Error| Failure::of(self.what, &error))?;
+        Ok(Done { by: "this process".into(), report: Some(report), search_is_left })
+    }
+
+    /// Whether search is left as it is after `report`.
+    fn leaves_search(&self, report: &Report) -> bool {
+        matches!(self.search, Bound::Time(_)) && report.committed > COMMITTED_MUCH
     }
 
     /// Brings search up to date, which is never a failure of the job.
@@ -141,7 +160,6 @@ impl Job<'_> {
             tracing::warn!(wrong, "search is rebuilt");
         }
         pipeline.follow_search(self.search, progress);
-        pipeline.end_search();
     }
 
     fn too_late(&self, holder: &Holder) -> Failure {

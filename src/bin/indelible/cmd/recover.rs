@@ -12,7 +12,7 @@ use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::worker::Want;
 
 use super::Context;
-use super::flush::Job;
+use super::flush::{Job, SEARCH_IS_LEFT};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Bars, count};
 use crate::settings::{Settings, TEMPLATE};
@@ -20,8 +20,11 @@ use crate::settings::{Settings, TEMPLATE};
 const WHAT: &str = "recovery is not finished";
 
 pub fn run(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
-    let Recovered { report, .. } = recovered(context, timeout_s, WHAT, Bound::Time(SEARCH_MAX))?;
+    let Recovered { report, search_is_left, .. } = recovered(context, timeout_s, WHAT, Bound::Time(SEARCH_MAX))?;
     say(context, &report);
+    if search_is_left && !context.json {
+        output::line(&output::hint(SEARCH_IS_LEFT));
+    }
     Ok(if report.lost.is_empty() { Exit::Done } else { Exit::Disagreement })
 }
 
@@ -31,6 +34,8 @@ pub struct Recovered {
     pub settings: Settings,
     pub bars: Bars,
     pub report: Report,
+    /// Whether search was left as it is, since much was committed.
+    pub search_is_left: bool,
 }
 
 /// Opens the home and recovers it, or has its worker do so. `what` says what is not done if that fails,
@@ -41,8 +46,9 @@ pub fn recovered(context: &Context, timeout_s: u64, what: &'static str, search: 
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let job = Job { home: &home, settings: &settings, want: Want::Recover, what, search };
-    let report = job.run(crate::settings::seconds(timeout_s), &mut bars)?.report.unwrap_or_default();
-    Ok(Recovered { home, settings, bars, report })
+    let done = job.run(crate::settings::seconds(timeout_s), &mut bars)?;
+    let report = done.report.unwrap_or_default();
+    Ok(Recovered { home, settings, bars, report, search_is_left: done.search_is_left })
 }
 
 /// Opens the home. If its private folder is missing or incomplete and the rest is there, makes that folder first.

@@ -15,7 +15,7 @@ use crate::output;
 const WHAT: &str = "the home is not repaired";
 
 pub fn run(context: &Context, dismiss: bool, timeout_s: u64) -> Result<Exit, Failure> {
-    let Recovered { home, settings, mut bars, report: mended } =
+    let Recovered { home, settings, mut bars, report: mended, .. } =
         recovered(context, timeout_s, WHAT, Bound::Everything)?;
     let (dismissed, lost) = match dismiss {
         true => {
