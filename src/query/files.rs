@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::fs::Dir;
 use crate::home::Home;
@@ -11,6 +12,11 @@ use crate::page::{self, StateFile};
 
 use super::recorded::Recorded;
 
+/// How long files are read where there is no index, and how long the journal's records. Both, and the wait for another
+/// program's lock, stay below a second.
+pub(super) const FILES_FOR: Duration = Duration::from_millis(300);
+pub(super) const PENDING_FOR: Duration = Duration::from_millis(200);
+
 /// The record whose page or folder is at `path`, as its file says; `None` if there is no such page, or the record was
 /// retracted or erased.
 pub(super) fn at(home: &Home, path: &str) -> Option<Recorded> {
@@ -19,6 +25,12 @@ pub(super) fn at(home: &Home, path: &str) -> Option<Recorded> {
         Mark::Hidden(_) => None,
         Mark::Visible(_) => Recorded::of_page(parsed, path),
     }
+}
+
+/// The text of the page at `path`, whatever it is.
+pub(super) fn text(home: &Home, path: &str) -> Option<String> {
+    let bytes = home.dir().content(RecordPath(path).page().as_ref(), limits::FILE_BYTES_MAX as u64).ok()??;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The page at `path`.

@@ -15,7 +15,7 @@ use crate::page::{Presence, StateFile};
 use crate::search::golden;
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
-use crate::target::rows;
+use crate::target::rows::{self, RowsMark};
 use crate::target::search::{self, SearchDb};
 
 use super::files::{self, Mark};
@@ -108,10 +108,15 @@ impl<'h> View<'h> {
                 // A worker has trimmed the feed in between; or it is about another index.
                 search = None;
             }
-            let position = index.as_ref().and_then(|index| begin_of(home, index));
+            let mark = match (&index, &search) {
+                (Some(index), _) => rows::mark_in(index).ok().flatten(),
+                // search.db has those rows, too.
+                (None, search) => search.as_ref().and_then(SearchDb::rows_mark),
+            };
+            let position = mark.and_then(|mark| begin_of(home, &mark));
             let (read, from) = Pending::read(home.journal(), position);
             pending = read;
-            is_older = from == From::Start;
+            is_older = from == From::Start && index.is_some();
             // The index is older than the journal: a worker has pruned what this view of the index lacks. A newer view
             // names a later position.
             if !is_older || before == Some(position) {
@@ -277,9 +282,8 @@ fn open_index(home: &Home, wait: Duration) -> Result<Index, index::Error> {
     Ok(index)
 }
 
-/// Where in the journal records begin that the index may lack; `None` if that is its start.
-fn begin_of(home: &Home, index: &Index) -> Option<Position> {
-    let mark = rows::mark_in(index).ok().flatten()?;
+/// Where in the journal records begin that a store with the watermark `mark` may lack; `None` if that is its start.
+fn begin_of(home: &Home, mark: &RowsMark) -> Option<Position> {
     (journal::id(home.private()).ok().flatten() == Some(mark.journal)).then_some(mark.position)
 }
 

@@ -101,6 +101,8 @@ fn an_index_that_another_program_keeps_to_itself_is_named_and_the_others_answer(
     }
     assert_eq!(titles(&home, &[]), ["only in the journal", "placed before"]);
     assert_eq!(found(&home, "placed journal").len(), 2);
+    let looked = &home.cmd(["search", "--json", "placed journal"]).ok().json()["looked"];
+    assert_eq!(looked["pending"], 1, "search.db says which of the journal's records it has: {looked}");
     assert_eq!(shown(&home, &receipt.id[28..])["row_id"], Value::Null);
     assert!(listed(&home, &[])["notes"][0].as_str().expect("a note").contains("locked"));
     drop(index);
