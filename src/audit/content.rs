@@ -1,6 +1,6 @@
 //! What the bytes of a record's file say.
 
-use super::classify::{Action, Evidence, File, classify};
+use super::classify::{Action, Evidence, File, State, classify};
 use super::{Collecting, Error, READ_BYTES_MAX};
 use crate::home::Home;
 use crate::model::RecordId;
@@ -21,6 +21,10 @@ impl Collecting {
         let (mut evidence, state) = self.known.with_revisions(evidence, path, id);
         if evidence.file == File::Stale && is_edited(home, history, path)? {
             evidence.file = File::Edited;
+        }
+        // Its log is left.
+        if (evidence.file, evidence.state) == (File::Missing, State::Retracted) && self.left_logs.contains(path) {
+            evidence.file = File::Stale;
         }
         // A file is read whole only if something is to be made of it.
         if classify(evidence).takes_the_file() && !is_readable(home, path)? {

@@ -230,6 +230,8 @@ struct Collecting {
     /// The records whose id more than one file carries.
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
+    /// The pages of retracted experiments of which the log alone is left.
+    left_logs: HashSet<String>,
     /// Whether the rows were read.
     has_rows: bool,
     missing_companions: Vec<String>,
@@ -396,6 +398,7 @@ impl Collecting {
     ) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
+        self.find_left_logs(home, history)?;
         self.unnamed(history)?;
         let removed = self.removed(history, pending)?;
         // Most records have one file, at the path of their row, and are not looked up by id: in a large home that would
