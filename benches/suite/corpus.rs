@@ -316,6 +316,7 @@ fn experiment(words: &mut Words) -> Record {
         hypothesis: words.text(),
         success_criteria: words.sentence(10),
         failure_criteria: words.sentence(8),
+        ..Experiment::default()
     })
 }
 

@@ -17,7 +17,8 @@ const LINES_MAX: usize = 200;
 /// A longer line is looked for by its start.
 const LINE_BYTES_MAX: usize = 200;
 /// Fields that are one of a few values, a number, or another record's id.
-const PLAIN: [Field; 5] = [Field::Severity, Field::Confidence, Field::Verdict, Field::Of, Field::Resolves];
+const PLAIN: [Field; 6] =
+    [Field::Severity, Field::Confidence, Field::Verdict, Field::Of, Field::Resolves, Field::Result];
 
 /// One text that is looked for.
 #[derive(Debug)]

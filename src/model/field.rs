@@ -1,6 +1,6 @@
 //! The fields of records: one table. All code that reads, checks or shows fields walks it.
 
-use super::{Confidence, Kind, Origin, RecordId, Ruling, Severity};
+use super::{Confidence, ExperimentResult, Kind, Origin, RecordId, Ruling, Severity};
 use crate::model::text::{shortened, visible_line};
 
 /// The limits, in characters unless they say bytes.
@@ -55,6 +55,10 @@ pub enum Field {
     SuccessCriteria,
     /// When it counts as refuted.
     FailureCriteria,
+    /// How an experiment ended.
+    Result,
+    /// What came of it.
+    Outcome,
     /// The failure that a success followed.
     Resolves,
     /// What a verdict says.
@@ -100,6 +104,8 @@ pub enum Shape {
     Origin,
     /// See [`Ruling`].
     Ruling,
+    /// See [`ExperimentResult`]; may be empty.
+    Result,
     /// The whole id of a record; may be empty unless the field is required.
     Id,
 }
@@ -133,7 +139,7 @@ const SHORT: Shape = Shape::Line { chars_max: limits::PROVENANCE_CHARS_MAX };
 const HEADLINE: Shape = Shape::Line { chars_max: limits::HEADLINE_CHARS_MAX };
 
 /// Every field of every kind, in the order of the front matter.
-pub const FIELDS: [FieldSpec; 17] = [
+pub const FIELDS: [FieldSpec; 19] = [
     FieldSpec::required(Field::Title, "title", LEARNINGS, HEADLINE, "one line that names it"),
     FieldSpec::required(Field::Rule, "rule", HEURISTIC, HEADLINE, "the rule, in one line"),
     FieldSpec::required(Field::Name, "name", EXPERIMENT, HEADLINE, "one line that names it"),
@@ -195,6 +201,15 @@ pub const FIELDS: [FieldSpec; 17] = [
         "",
         "when it counts as refuted",
     ),
+    FieldSpec::optional(
+        Field::Result,
+        "result",
+        EXPERIMENT,
+        Shape::Result,
+        "",
+        "how it ended: success, failed or inconclusive; empty while it is under way",
+    ),
+    FieldSpec::optional(Field::Outcome, "outcome", EXPERIMENT, Shape::Body, "", "what came of it, in markdown"),
     FieldSpec::optional(
         Field::Resolves,
         "resolves",
@@ -325,7 +340,8 @@ impl Shape {
             Shape::Severity => text.parse::<Severity>().map(|_| ()),
             Shape::Confidence => text.parse::<Confidence>().map(|_| ()),
             Shape::Origin => text.parse::<Origin>().map(|_| ()),
-            Shape::Id if text.is_empty() => Ok(()),
+            Shape::Id | Shape::Result if text.is_empty() => Ok(()),
+            Shape::Result => text.parse::<ExperimentResult>().map(|_| ()),
             Shape::Ruling => text.parse::<Ruling>().map(|_| ()),
             Shape::Id => id_in(name, text).map(|_| ()),
         }

@@ -19,7 +19,7 @@ pub enum Kind {
     Observation,
     /// A rule of thumb.
     Heuristic,
-    /// An experiment under way.
+    /// An experiment, under way or ended.
     Experiment,
     /// What became of another record: a rule held, was broken, came again.
     Verdict,
@@ -43,6 +43,18 @@ impl Kind {
             Kind::Heuristic => "heuristic",
             Kind::Experiment => "experiment",
             Kind::Verdict => "verdict",
+        }
+    }
+
+    /// The name of several of it.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Kind::Failure => "failures",
+            Kind::Success => "successes",
+            Kind::Observation => "observations",
+            Kind::Heuristic => "heuristics",
+            Kind::Experiment => "experiments",
+            Kind::Verdict => "verdicts",
         }
     }
 

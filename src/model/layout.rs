@@ -62,6 +62,8 @@ pub const DOMAIN_PAGE: &str = "README.md";
 pub const HYPOTHESIS: &str = "hypothesis.md";
 /// The name of an experiment's log, in its folder.
 pub const LOG: &str = "log.md";
+/// The name of the file that says how an experiment ended, in its folder.
+pub const OUTCOME: &str = "outcome.md";
 
 /// The index, relative to the home. It lies in [`MEMORY`].
 pub const INDEX: &str = "memory/index.db";

@@ -4,7 +4,7 @@
 //! memory/failures|successes|observations/YYYY/MM/DD/<slug>-<id8>.md
 //! memory/heuristics/<domain>/YYYY/MM/DD/<slug>-<id8>.md      the domain's page: memory/heuristics/<domain>/README.md
 //! memory/verdicts/YYYY/MM/DD/<verdict>-<id8>.md
-//! experiments/active/<stamp>_<slug>-<id8>/{hypothesis,log}.md
+//! experiments/active/<stamp>_<slug>-<id8>/{hypothesis,log,outcome}.md    the last when it has ended
 //! memory/retracted/<last 2 digits of the id>/<id>.md         what became of a record that was retracted, restored or erased
 //! ```
 //!
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::layout::{self, DOMAIN_PAGE, EXPERIMENTS, HYPOTHESIS, LOG, RETRACTED, ROOTS, split};
+use super::layout::{self, DOMAIN_PAGE, EXPERIMENTS, HYPOTHESIS, LOG, OUTCOME, RETRACTED, ROOTS, split};
 use super::{Kind, Record, RecordId};
 
 /// The longest slug, of a title or of a domain.
@@ -95,10 +95,10 @@ pub fn is_domain_page(path: &str) -> bool {
     split(path).1 == DOMAIN_PAGE && path.strip_prefix(Kind::Heuristic.folder()).is_some_and(|it| it.starts_with('/'))
 }
 
-/// Whether `path` is a file beside records' pages: an experiment's log or a domain's page.
+/// Whether `path` is a file beside records' pages: an experiment's log or outcome, or a domain's page.
 pub fn is_companion(path: &str) -> bool {
     let is_experiments = || layout::split_first(path).is_some_and(|(root, _)| root == EXPERIMENTS);
-    is_domain_page(path) || split(path).1 == LOG && is_experiments()
+    is_domain_page(path) || [LOG, OUTCOME].contains(&split(path).1) && is_experiments()
 }
 
 /// The part of a page's path that ends in its record's id: an experiment's folder, or a page without `.md`.
@@ -109,16 +109,23 @@ pub fn up_to_id(page: &str) -> Option<&str> {
     }
 }
 
-/// The log beside the page of an experiment, wherever its owner keeps it; `None` for any other page.
-pub fn log_beside(page: &str) -> Option<String> {
+/// The log and the outcome beside the page of an experiment, wherever its owner keeps it; empty for any other page.
+pub fn beside(page: &str) -> Vec<String> {
     let (folder, name) = split(page);
-    (name == HYPOTHESIS).then(|| layout::join(folder, LOG))
+    let names = if name == HYPOTHESIS { &[LOG, OUTCOME][..] } else { &[] };
+    names.iter().map(|name| layout::join(folder, name)).collect()
 }
 
-/// The page of an experiment beside its log, wherever its owner keeps it; `None` for any other file.
-pub fn page_beside(log: &str) -> Option<String> {
-    let (folder, name) = split(log);
-    (name == LOG).then(|| layout::join(folder, HYPOTHESIS))
+/// The outcome beside the page of an experiment, wherever its owner keeps it; `None` for any other page.
+pub fn outcome_beside(page: &str) -> Option<String> {
+    let (folder, name) = split(page);
+    (name == HYPOTHESIS).then(|| layout::join(folder, OUTCOME))
+}
+
+/// The page of an experiment beside its log or its outcome, wherever its owner keeps it; `None` for any other file.
+pub fn page_beside(companion: &str) -> Option<String> {
+    let (folder, name) = split(companion);
+    [LOG, OUTCOME].contains(&name).then(|| layout::join(folder, HYPOTHESIS))
 }
 
 /// The path of the state file of the record `id`.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::field::id_in;
-use super::{Confidence, Field, FieldSpec, Invalid, Kind, RecordId, Severity, Verdict, fields_of};
+use super::{Confidence, ExperimentResult, Field, FieldSpec, Invalid, Kind, RecordId, Severity, Verdict, fields_of};
 
 /// What was learned: the fields, exactly as given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub struct Heuristic {
     pub confidence: Confidence,
 }
 
-/// An experiment under way. [`FIELDS`](super::FIELDS) has the limits.
+/// An experiment, under way or ended. [`FIELDS`](super::FIELDS) has the limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {
     /// One line.
@@ -74,6 +74,12 @@ pub struct Experiment {
     /// When it counts as refuted; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failure_criteria: String,
+    /// How it ended; `None` while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ExperimentResult>,
+    /// What came of it, in markdown; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub outcome: String,
 }
 
 impl Record {
@@ -127,6 +133,9 @@ impl Record {
                     .transpose()?;
             }
             (Record::Heuristic(it), Field::Confidence) => it.confidence = text.parse()?,
+            (Record::Experiment(it), Field::Result) => {
+                it.result = Some(text).filter(|text| !text.trim().is_empty()).map(|text| text.parse()).transpose()?;
+            }
             (Record::Verdict(it), Field::Verdict) => it.verdict = text.parse()?,
             (Record::Verdict(it), Field::Of) => it.of = id_in("of", &text)?,
             (record, field) => *record.text_mut(field).expect("the table says which kinds have the field") = text,
@@ -161,6 +170,8 @@ impl Record {
                 Field::Hypothesis => &it.hypothesis,
                 Field::SuccessCriteria => &it.success_criteria,
                 Field::FailureCriteria => &it.failure_criteria,
+                Field::Result => it.result.map_or("", ExperimentResult::name),
+                Field::Outcome => &it.outcome,
                 _ => return None,
             },
             (Record::Verdict(it), field) => match field {
@@ -195,6 +206,7 @@ impl Record {
                 Field::Hypothesis => Some(&mut it.hypothesis),
                 Field::SuccessCriteria => Some(&mut it.success_criteria),
                 Field::FailureCriteria => Some(&mut it.failure_criteria),
+                Field::Outcome => Some(&mut it.outcome),
                 _ => None,
             },
             (Record::Verdict(it), field) => match field {
@@ -254,6 +266,7 @@ mod tests {
                 Shape::Severity => "4".to_owned(),
                 Shape::Confidence => "0.25".to_owned(),
                 Shape::Ruling => "again".to_owned(),
+                Shape::Result => "failed".to_owned(),
                 Shape::Id => "0198f3a2-7c1e-7b3d-9a4f-5566778899aa".to_owned(),
                 _ => format!("the {}", spec.name),
             }))
@@ -272,7 +285,10 @@ mod tests {
                 let text = record.text(spec.field).expect("the kind has it").into_owned();
                 let written = json[spec.name].as_str().map_or_else(|| json[spec.name].to_string(), str::to_owned);
                 assert_eq!(text, written, "{kind} {}", spec.name);
-                let is_number = matches!(spec.shape, Shape::Severity | Shape::Confidence | Shape::Ruling | Shape::Id);
+                let is_number = matches!(
+                    spec.shape,
+                    Shape::Severity | Shape::Confidence | Shape::Ruling | Shape::Result | Shape::Id
+                );
                 assert_eq!(record.clone().text_mut(spec.field).is_none(), is_number, "{kind} {}", spec.name);
             }
             assert_eq!(serde_json::from_value::<Record>(json).expect("it was just written"), record);

@@ -301,7 +301,9 @@ impl Choice<'_> {
         for brief in found.experiments.iter().filter(|it| self.is_candidate(&[it])).collect::<Vec<_>>() {
             if let Err(why) = may_tell(brief, State::Active, false, &self.scope) {
                 self.leave_out(brief, why.says());
-            } else if !briefs.is_open(brief.id)? {
+            } else if matches!(&brief.record, Record::Experiment(it) if it.result.is_some())
+                || !briefs.is_open(brief.id)?
+            {
                 self.leave_out(brief, "it has ended");
             } else {
                 let (weight, said) = self.factor(brief.id, brief.created_at);

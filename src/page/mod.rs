@@ -12,7 +12,8 @@
 //! <body>
 //! ```
 //!
-//! and an experiment has a second one, its log, whose front matter says `kind: experiment-log`.
+//! and an experiment has a second one, its log, whose front matter says `kind: experiment-log`. One that has ended has a third,
+//! its outcome, with `kind: experiment-outcome`: it repeats for people what the record's own page says.
 //!
 //! 1. [`parse`] of an unedited page gives exactly the id, time and request that [`files`] was given.
 //! 2. A string in the front matter is one line in double quotes. Everything that could end, hide or reorder it is
@@ -55,7 +56,7 @@ pub use resolve::{Current, Resolution, resolve};
 pub(crate) use resolve::{is_later, joined, take};
 pub use revise::{Amendable, FieldChange, differences};
 pub use state::{Presence, StateFile};
-pub use write::{amended_page, files};
+pub use write::{amended_page, ended_at, files, outcome_file};
 
 /// The longest page that [`parse`] accepts. Three texts of 1 MiB, each shown in its visible form and escaped in the
 /// front matter, need less than half of this.
@@ -63,6 +64,8 @@ pub const PAGE_BYTES_MAX: usize = 64 << 20;
 
 /// The value of `kind` in an experiment's log.
 const LOG_KIND: &str = "experiment-log";
+/// The value of `kind` in an experiment's outcome.
+const OUTCOME_KIND: &str = "experiment-outcome";
 /// The name of a page's revision.
 const REVISION: &str = "revision";
 /// Its value in the page of a record as it was first recorded.
@@ -75,7 +78,7 @@ const AMENDED: &str = "amended";
 pub struct Parsed {
     /// The record that the page belongs to.
     pub id: RecordId,
-    /// Whether it is the record's own page or its log.
+    /// Whether it is the record's own page, its log or its outcome.
     pub kind: PageKind,
     /// When the record was made: from the front matter, or otherwise from the id's own clock.
     pub created_at: Timestamp,
@@ -83,7 +86,7 @@ pub struct Parsed {
     pub revision: Option<Revision>,
     /// The fields that were amended, each with the amendment's revision.
     pub fields: BTreeMap<String, Revision>,
-    /// The record, its key and its provenance; `None` for a log.
+    /// The record, its key and its provenance; `None` for a log and an outcome.
     pub request: Option<Request>,
 }
 
@@ -95,13 +98,15 @@ impl Parsed {
     }
 }
 
-/// The two kinds of page that carry a record's id.
+/// The kinds of page that carry a record's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageKind {
     /// The page that the record can be rebuilt from.
     Record,
     /// An experiment's log, which belongs to its owner.
     Log,
+    /// How an experiment ended, made from the record.
+    Outcome,
 }
 
 /// Why a file is not a record's page.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::write::{FAILURE, SUCCESS, criteria, tag_items};
-use super::{AMENDED, FIRST, LOG_KIND, NotARecord, PAGE_BYTES_MAX, PageKind, Parsed, REVISION};
+use super::{AMENDED, FIRST, LOG_KIND, NotARecord, OUTCOME_KIND, PAGE_BYTES_MAX, PageKind, Parsed, REVISION};
 use crate::model::text;
 use crate::model::{
     Amended, Field, FieldSpec, Invalid, Kind, PROVENANCE, Provenance, Record, RecordId, Request, Revision, Shape,
@@ -76,7 +76,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FrontVisitor<T> {
     }
 }
 
-/// Reads a record's page, or an experiment's log.
+/// Reads a record's page, or an experiment's log or outcome.
 ///
 /// For a page as [`files`](super::files) made it, the result is exactly what it was made of. For an edited one it is
 /// what the page now says. It accepts keys in any order and any YAML style, CRLF line ends, a byte order mark,
@@ -107,6 +107,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, NotARecord> {
     let kind = required("kind")?.trim().to_ascii_lowercase();
     let (kind, request) = match kind.as_str() {
         LOG_KIND => (PageKind::Log, None),
+        OUTCOME_KIND => (PageKind::Outcome, None),
         kind => {
             let kind = kind.parse().map_err(|_| bad("kind", kind))?;
             let record = record(kind, &front, shown_body(utf8(page)))?;

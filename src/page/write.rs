@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use super::yaml::Front;
-use super::{AMENDED, FIRST, LOG_KIND, REVISION};
+use super::{AMENDED, FIRST, LOG_KIND, OUTCOME_KIND, REVISION};
 use crate::model::text;
 use crate::model::{
-    Amended, Experiment, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of, fields_of, path,
+    Amended, Experiment, Field, FieldSpec, FileImage, Level, PROVENANCE, Record, RecordId, Request, Shape, body_of,
+    fields_of, path,
 };
 
 /// The heading between a hypothesis and its success criteria.
@@ -27,7 +28,36 @@ pub fn files(id: RecordId, created_at: Timestamp, request: &Request, level: Leve
         texts.push(log(id, created_at, it));
     }
     let paths = path::files_of(id, &request.record, created_at, level);
-    paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect()
+    let mut files: Vec<_> = paths.into_iter().zip(texts).map(|(path, text)| FileImage { path, text }).collect();
+    let outcome = files.first().and_then(|page| outcome_file(id, created_at, &request.record, None, &page.path));
+    files.extend(outcome);
+    files
+}
+
+/// The file beside the `page` of an experiment that has ended: how, when, and what came of it. `None` for any other record.
+/// The same arguments always give the same file.
+pub fn outcome_file(
+    id: RecordId,
+    created_at: Timestamp,
+    record: &Record,
+    amended: Option<&Amended>,
+    page: &str,
+) -> Option<FileImage> {
+    let Record::Experiment(it) = record else { return None };
+    let (path, result) = (path::outcome_beside(page)?, it.result?);
+    let mut front = opening(id, OUTCOME_KIND, ended_at(created_at, amended));
+    front.string("name", &it.name);
+    front.plain("result", result);
+    let body = text::visible(&it.outcome);
+    let body = if it.outcome.trim().is_empty() { "It ended; nothing more was said.".into() } else { body };
+    let text = front.page(&format!("Outcome: {result}"), &body);
+    Some(FileImage { path, text })
+}
+
+/// When an experiment of that time, with these amendments, ended, if it has: when its result was last changed.
+pub fn ended_at(created_at: Timestamp, amended: Option<&Amended>) -> Timestamp {
+    let revision = amended.and_then(|amended| amended.fields.get(FieldSpec::of(Field::Result).name));
+    revision.and_then(|revision| RecordId(revision.op).time()).unwrap_or(created_at)
 }
 
 /// Every byte of the page of a record that was amended.
@@ -74,8 +104,8 @@ fn fields(front: &mut Front, record: &Record) {
         match spec.shape {
             Shape::Line { .. } => front.string(spec.name, &text),
             Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling => front.plain(spec.name, text),
-            Shape::List { .. } | Shape::Body | Shape::Id if text.is_empty() => {}
-            Shape::Id => front.plain(spec.name, text),
+            Shape::List { .. } | Shape::Body | Shape::Id | Shape::Result if text.is_empty() => {}
+            Shape::Id | Shape::Result => front.plain(spec.name, text),
             Shape::Body => front.string(spec.name, &text),
             Shape::List { .. } => {
                 let items: Vec<_> = tag_items(&text).collect();

@@ -9,11 +9,13 @@
 //! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
-//! 5. An erasure begins here: its state file keeps the record away, and a note names it. `erase` does the rest.
+//! 5. The file beside an experiment that says how it ended is not in the entry: it is a function of the amended record.
+//! 6. An erasure begins here: its state file keeps the record away, and a note names it. `erase` does the rest.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the commit | the operation in part of files and row | the next batch does the same again |
+//! | before the commit, of an experiment that ended | its page without `outcome.md` | the next batch writes both |
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after one without its row | files and history, a watermark of the rows before it | catching up (see `lag`) |
 //! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
@@ -27,7 +29,7 @@ use super::{Error, Outcome, Pipeline};
 use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
-use crate::model::path::{RecordPath, is_domain_page, state_file};
+use crate::model::path::{RecordPath, is_domain_page, outcome_beside, state_file};
 use crate::model::position::Position;
 use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
@@ -306,7 +308,8 @@ impl Pipeline<'_> {
                     // No entry of the journal says what catching up would insert.
                     return Err(self.busy());
                 }
-                changes.files.push(file);
+                self.say_outcome(amendment, &file.path, proof, &mut changes)?;
+                changes.files.insert(0, file);
             }
             Op::Retract(change) => self.retract(change, path.as_deref(), rows, proof, &mut changes)?,
             Op::Restore(change) => self.restore(change, path.as_deref(), rows, proof, &mut changes)?,
@@ -359,7 +362,7 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
+    pub(super) fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
         let history = self.commits.as_read();
         let has_all = |bytes: &[u8]| has_all(history, of, file, bytes);
@@ -392,7 +395,14 @@ impl Pipeline<'_> {
         let files = ChangedFiles::new(self.home)?;
         files.mark(state, proof)?;
         let log = path.and_then(|path| RecordPath(path).log());
-        for path in path.map(str::to_owned).into_iter().chain(log) {
+        // Its owner may have an own file of this name.
+        let mut outcome = path.and_then(outcome_beside);
+        if let Some(path) = &outcome
+            && self.commits.last_of(path)?.is_none_or(|bytes| page::id_of(&bytes) != Some(state.of))
+        {
+            outcome = None;
+        }
+        for path in path.map(str::to_owned).into_iter().chain(log).chain(outcome) {
             files.remove(state.of, &path, had(self.commits.as_read()), proof)?;
             changes.removed.push(path);
         }
@@ -420,6 +430,8 @@ impl Pipeline<'_> {
         let parsed = page::parse(page.text.as_bytes()).map_err(|_| nowhere())?;
         let (amended, created_at) = (parsed.amended(), parsed.created_at);
         let request = parsed.request.filter(|_| parsed.id == change.of).ok_or_else(nowhere)?;
+        let page = path.unwrap_or_default();
+        changes.files.extend(page::outcome_file(change.of, created_at, &request.record, amended.as_ref(), page));
         for file in &changes.files {
             self.write_file(change.of, file, proof)?;
         }
@@ -465,6 +477,6 @@ fn is_found(of: RecordId, current: &Current) -> bool {
 }
 
 /// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.
-fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
+pub(super) fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
     |path, bytes| Ok(history.wrote(path, bytes)?)
 }

@@ -41,7 +41,7 @@ pub use recorded::Recorded;
 pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};
 pub use show::{Details, Place, Shown, raw, show};
-pub use states::States;
+pub use states::{State, States};
 pub use view::View;
 
 use crate::fs;

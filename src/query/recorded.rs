@@ -8,12 +8,14 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Amended, Field, Intent, Kind, Level, PROVENANCE, Provenance, Record, RecordId, RecordPath, Request, Revision,
-    Severity, Shape, fields_of,
+    Amended, ExperimentResult, Field, Intent, Kind, Level, PROVENANCE, Provenance, Record, RecordId, RecordPath,
+    Request, Revision, Severity, Shape, fields_of,
 };
 use crate::page::{self, Parsed};
 use crate::search::State;
 use crate::target::index::Stored;
+
+use super::states::result_of;
 
 /// A record as readers see it: what the stores have, with pending operations applied.
 ///
@@ -130,6 +132,11 @@ impl Recorded {
         self.request.record.text(field)
     }
 
+    /// The name of its state: that of an experiment that has ended is its result.
+    pub fn state_name(&self) -> &'static str {
+        result_of(self).map_or(self.state.name(), ExperimentResult::name)
+    }
+
     /// What it is about; `None` for an experiment.
     pub fn domain(&self) -> Option<Cow<'_, str>> {
         self.field(Field::Domain)
@@ -162,7 +169,7 @@ impl Serialize for Recorded {
             let Some(text) = self.field(spec.field) else { continue };
             match spec.shape {
                 _ if spec.field == Field::Title => {}
-                Shape::Id if text.is_empty() => {}
+                Shape::Id | Shape::Result if text.is_empty() => {}
                 Shape::Severity => map.serialize_entry(spec.name, &self.severity())?,
                 Shape::Confidence => map.serialize_entry(spec.name, &text.parse::<f64>().ok())?,
                 Shape::List { .. } => map.serialize_entry(spec.name, &self.tags())?,
@@ -174,7 +181,7 @@ impl Serialize for Recorded {
         map.serialize_entry("created_at", &format!("{:.3}", self.created_at))?;
         map.serialize_entry("updated_at", &format!("{:.3}", self.updated_at))?;
         map.serialize_entry("revision", &self.revision())?;
-        map.serialize_entry("state", self.state.name())?;
+        map.serialize_entry("state", self.state_name())?;
         if let Some(key) = &self.request.key {
             map.serialize_entry("key", key)?;
         }

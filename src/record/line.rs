@@ -119,7 +119,9 @@ fn unknown_field<E: serde::de::Error>(name: &str) -> E {
 /// The value of a field whose text has `shape`; `None` for null.
 fn text_of<'de, A: MapAccess<'de>>(shape: Shape, map: &mut A) -> Result<Option<String>, A::Error> {
     match shape {
-        Shape::Line { .. } | Shape::Body | Shape::Origin | Shape::Ruling | Shape::Id => map.next_value(),
+        Shape::Line { .. } | Shape::Body | Shape::Origin | Shape::Ruling | Shape::Result | Shape::Id => {
+            map.next_value()
+        }
         Shape::List { .. } => map.next_value::<Option<List>>().map(|list| list.map(List::text)),
         Shape::Severity | Shape::Confidence => {
             map.next_value::<Option<Scalar>>().map(|scalar| scalar.map(Scalar::text))

@@ -15,8 +15,8 @@ use super::origin::{Elsewhere, origin_of};
 use super::{Base, Error, Lost, Report};
 use crate::audit::{self, Action, Finding};
 use crate::fs::Durability;
-use crate::model::layout::{LOG, TEMPORARY, join, split};
-use crate::model::path::{RecordPath, is_domain_page, log_beside, of_state_file};
+use crate::model::layout::{OUTCOME, TEMPORARY, join, split};
+use crate::model::path::{RecordPath, beside, is_domain_page, of_state_file};
 use crate::model::{
     Amended, Amendment, Change, FieldSpec, FileImage, Intent, Level, Op, Origin, Record, RecordId, Request, Revision,
 };
@@ -229,23 +229,28 @@ impl<'m, 'h> Mending<'m, 'h> {
     fn commit_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let dir = self.pipeline.home().dir();
         let Some(bytes) = dir.content(&finding.path, READ_BYTES_MAX)? else { return Ok(()) };
-        let log = match log_beside(&finding.path) {
-            Some(path) => dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)),
-            None => None,
-        };
-        self.bring_back(finding, bytes, log)
+        let mut companions = Vec::new();
+        for path in beside(&finding.path) {
+            companions.extend(dir.content(&path, READ_BYTES_MAX)?.map(|bytes| (path, bytes)));
+        }
+        self.bring_back(finding, bytes, companions)
     }
 
     fn restore_file(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(bytes) = self.pipeline.committed_file(&finding.path)? else { return Ok(()) };
-        let log = match log_beside(&finding.path) {
-            Some(path) => self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)),
-            None => None,
-        };
-        self.bring_back(finding, bytes, log)
+        let mut companions = Vec::new();
+        for path in beside(&finding.path) {
+            companions.extend(self.pipeline.committed_file(&path)?.map(|bytes| (path, bytes)));
+        }
+        self.bring_back(finding, bytes, companions)
     }
 
-    fn bring_back(&mut self, finding: &Finding, bytes: Vec<u8>, log: Option<(String, Vec<u8>)>) -> Result<(), Error> {
+    fn bring_back(
+        &mut self,
+        finding: &Finding,
+        bytes: Vec<u8>,
+        companions: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), Error> {
         let parsed = page::parse(&bytes);
         let amended = parsed.as_ref().ok().and_then(Parsed::amended);
         let parsed = match parsed {
@@ -275,11 +280,11 @@ impl<'m, 'h> Mending<'m, 'h> {
         };
         let Request { record, key, provenance } = request;
         let mut files = vec![FileImage { path: finding.path.clone(), text }];
-        if let Some((path, bytes)) = log
-            && let Ok(text) = String::from_utf8(bytes)
-        {
-            files.push(FileImage { path, text });
+        for (path, bytes) in companions {
+            files.extend(String::from_utf8(bytes).ok().map(|text| FileImage { path, text }));
         }
+        let outcome = page::outcome_file(id, created_at, &record, amended.as_ref(), &finding.path);
+        files.extend(outcome.filter(|it| files.iter().all(|file| file.path != it.path)));
         self.again(Intent { id, created_at, key, record, provenance, amended, files })
     }
 
@@ -318,14 +323,14 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         // The row says where the record is, whatever its page would be named today.
         let folder = split(&finding.path).0;
-        for file in &mut files {
-            file.path = match split(&file.path).1 == LOG {
-                true => join(folder, LOG),
-                false => finding.path.clone(),
-            };
+        files.retain(|file| split(&file.path).1 != OUTCOME);
+        for (at, file) in files.iter_mut().enumerate() {
+            file.path = if at == 0 { finding.path.clone() } else { join(folder, split(&file.path).1) };
         }
+        let (id, created_at) = (known.id, known.created_at);
+        files.extend(page::outcome_file(id, created_at, &request.record, amended.as_ref(), &finding.path));
         let Request { record, key, provenance } = request;
-        self.again(Intent { id: known.id, created_at: known.created_at, key, record, provenance, amended, files })
+        self.again(Intent { id, created_at, key, record, provenance, amended, files })
     }
 
     /// Repeats the amendment that only the row of a record has. A row does not hold every field: the others are as in

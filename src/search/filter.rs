@@ -119,7 +119,10 @@ impl Filter {
     pub fn add(&mut self, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
         let text = || value.trim().to_owned();
         match name {
-            "kind" => add(&mut self.kinds, known("kind", value, &Kind::ALL, Kind::name)?),
+            "kind" => {
+                let plural = Kind::ALL.into_iter().find(|kind| kind.plural().eq_ignore_ascii_case(value.trim()));
+                add(&mut self.kinds, plural.map_or_else(|| known("kind", value, &Kind::ALL, Kind::name), Ok)?);
+            }
             "state" => add(&mut self.states, known("state", value, &State::ALL, State::name)?),
             "origin" => add(&mut self.origins, known("origin", value, &Origin::ALL, Origin::name)?),
             "severity" => severities(value)?.into_iter().for_each(|it| add(&mut self.severities, it)),

@@ -66,6 +66,7 @@ pub(super) fn body_fields(kind: Kind) -> impl Iterator<Item = Field> {
                 | Field::Source
                 | Field::Verdict
                 | Field::Of
+                | Field::Result
         )
     };
     fields_of(kind).map(|spec| spec.field).filter(is_body)

@@ -46,7 +46,13 @@ fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
 
 #[track_caller]
 fn assert_gone(home: &TestHome) {
-    assert_eq!(places(home, &NEEDLES), BTreeSet::new(), "something is left");
+    assert_nowhere(home, &NEEDLES);
+}
+
+/// Holds that no place of the home has one of `needles`, which are in lower case.
+#[track_caller]
+pub fn assert_nowhere(home: &TestHome, needles: &[&str]) {
+    assert_eq!(places(home, needles), BTreeSet::new(), "something is left");
 }
 
 #[track_caller]

@@ -32,6 +32,7 @@ mod keys;
 mod known;
 mod manual;
 mod mcp;
+mod outcome;
 mod output;
 #[cfg(target_os = "linux")]
 mod pack;

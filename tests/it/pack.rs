@@ -187,6 +187,16 @@ fn a_pack_has_its_parts_in_order_and_the_same_bytes_at_any_time() {
         assert!(told.starts_with(wanted.trim_end()), "{days} days on: {told}");
     }
     assert_eq!(scene.why_not(&once_of(&scene)), "it came in one session, and nothing is known to have followed");
+    // An experiment that has ended is under way no more, whether or not that is applied yet.
+    let opened = indelible::home::Home::open(scene.home.path()).expect("it is a home");
+    let lock = opened.exclusive("a test").expect("a lock").expect("it is free");
+    let line = ["record", "outcome", &experiment, "--result", "failed", "--set", "record.apply_wait_ms=1"];
+    let _ = scene.home.cmd(line).ok();
+    assert_eq!(scene.why_not(&experiment), "it has ended");
+    drop(lock);
+    scene.home.flush();
+    assert_eq!(scene.why_not(&experiment), "it has ended");
+    assert!(!scene.context(&[]).contains("under way"));
 }
 
 /// The end of the id of the failure that came once.

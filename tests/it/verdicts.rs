@@ -381,7 +381,7 @@ fn rules_are_listed_and_searched_by_the_state_that_their_verdicts_leave() {
     }
     let refused = home.cmd(["list", "--state", "doubtfull"]).run().exits(65);
     assert!(
-        refused.stderr.contains("golden, doubtful, dormant, retired, retracted; did you mean doubtful?"),
+        refused.stderr.contains("retired, success, failed, inconclusive, retracted; did you mean doubtful?"),
         "{refused}"
     );
     let _ = home.cmd(["list", "--state", "retracted,retired"]).run().exits(64);

@@ -142,7 +142,8 @@ fn records() -> impl Strategy<Value = Record> {
             })
         }),
         any::<[String; 4]>().prop_map(|[name, hypothesis, success_criteria, failure_criteria]| {
-            Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria })
+            let (result, outcome) = (None, String::new());
+            Record::Experiment(Experiment { name, hypothesis, success_criteria, failure_criteria, result, outcome })
         }),
     ]
 }

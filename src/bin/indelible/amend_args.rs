@@ -52,6 +52,20 @@ pub struct EditArgs {
     pub redact: bool,
 }
 
+/// Which experiment ended, and how.
+#[derive(Debug, ClapArgs)]
+pub struct OutcomeArgs {
+    /// The experiment: its id, the end of its id, or its path
+    #[arg(value_name = "EXPERIMENT", add = ArgValueCandidates::new(complete::experiments))]
+    pub experiment: String,
+    /// How it came out: success, failed or inconclusive
+    #[arg(long, value_name = "RESULT", add = ArgValueCandidates::new(complete::results))]
+    pub result: String,
+    /// What came of it, in markdown; - reads it from stdin [default: what was said before, if anything]
+    #[arg(long, visible_alias = "outcome", value_name = "TEXT", allow_hyphen_values = true)]
+    pub summary: Option<OsString>,
+}
+
 /// The fields that were given as flags.
 #[derive(Debug, Default)]
 pub struct NewTexts(pub BTreeMap<Field, OsString>);

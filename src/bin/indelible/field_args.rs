@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches, Subcommand, value_parser};
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, body_of, fields_of};
 
+use crate::amend_args::OutcomeArgs;
 use crate::cmd::complete;
 
 /// What `record` records.
@@ -15,6 +16,8 @@ use crate::cmd::complete;
 pub enum RecordCommand {
     /// One record.
     One(FieldArgs),
+    /// How an experiment ended.
+    Outcome(OutcomeArgs),
     /// JSON lines on stdin.
     Batch {
         /// Whether only refused lines are answered.
@@ -36,6 +39,7 @@ pub struct FieldArgs {
 }
 
 const BATCH: &str = "batch";
+const OUTCOME: &str = "outcome";
 const QUIET: &str = "quiet";
 const KEY: &str = "key";
 const NEW: &str = "new";
@@ -88,6 +92,7 @@ pub fn candidates_of(field: Field) -> Option<fn() -> Vec<CompletionCandidate>> {
         Field::Severity => complete::severities,
         Field::Origin => complete::origins,
         Field::Project => complete::projects,
+        Field::Result => complete::results,
         _ => return None,
     })
 }
@@ -109,6 +114,9 @@ impl FromArgMatches for RecordCommand {
         let missing =
             || clap::Error::raw(ErrorKind::MissingSubcommand, "`record` needs a kind of record, or `batch`\n");
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
+        if name == OUTCOME {
+            return Ok(RecordCommand::Outcome(OutcomeArgs::from_arg_matches(matches)?));
+        }
         let Ok(kind) = name.parse::<Kind>() else {
             return Ok(RecordCommand::Batch { quiet: matches.get_flag(QUIET) });
         };
@@ -145,7 +153,23 @@ impl Subcommand for RecordCommand {
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",
             );
-        command.subcommands(Kind::LEARNED.map(command_of)).subcommand(batch)
+        let outcome = Command::new(OUTCOME)
+            .about("End an experiment: how it came out, and what came of it")
+            .long_about(
+                "End an experiment: how it came out, and what came of it\n\n\
+                 The experiment's page says the result; `outcome.md` beside it says it for people; its row gets `status`, \
+                 `outcome` and `completed_at`, so `list experiment --state failed` finds it, and agents are not told of it as \
+                 under way any more. It is an amendment of the experiment: repeated, it changes nothing and exits 0; another \
+                 result corrects the first; `amend ID --result ''` opens it again. What was retracted or erased, and what is \
+                 no experiment, is refused (exit 65).",
+            )
+            .after_help(
+                "Examples:\n  indelible list experiment --state active\n  indelible record outcome 7e18e7c3 --result failed --summary 'Latency stayed the same'",
+            );
+        command
+            .subcommands(Kind::LEARNED.map(command_of))
+            .subcommand(OutcomeArgs::augment_args(outcome))
+            .subcommand(batch)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -153,6 +177,6 @@ impl Subcommand for RecordCommand {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == BATCH || name.parse().is_ok_and(|kind| Kind::LEARNED.contains(&kind))
+        name == BATCH || name == OUTCOME || name.parse().is_ok_and(|kind| Kind::LEARNED.contains(&kind))
     }
 }

@@ -33,9 +33,16 @@ fn records() -> impl Strategy<Value = Record> {
         (nasty(), nasty(), nasty(), nasty(), number).prop_map(|(domain, rule, explanation, source, number)| {
             Heuristic { domain, rule, explanation, source, confidence: confidence(number) }
         });
-    let experiment =
-        (nasty(), nasty(), nasty(), nasty()).prop_map(|(name, hypothesis, success_criteria, failure_criteria)| {
-            Experiment { name, hypothesis, success_criteria, failure_criteria }
+    let experiment = (
+        nasty(),
+        nasty(),
+        nasty(),
+        nasty(),
+        proptest::option::of((proptest::sample::select(&ExperimentResult::ALL), nasty())),
+    )
+        .prop_map(|(name, hypothesis, success_criteria, failure_criteria, ended)| {
+            let (result, outcome) = ended.map_or((None, String::new()), |(result, outcome)| (Some(result), outcome));
+            Experiment { name, hypothesis, success_criteria, failure_criteria, result, outcome }
         });
     let rulings = proptest::sample::select(&Ruling::ALL);
     let verdict = (rulings, any::<u128>(), nasty()).prop_map(|(verdict, of, because)| {

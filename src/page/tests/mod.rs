@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::*;
 use crate::model::text;
 use crate::model::{
-    Confidence, Experiment, Field, FileImage, Heuristic, HomeId, Kind, Learning, Level, Origin, PROVENANCE, Provenance,
-    Record, RecordPath, Ruling, Severity, Verdict, check_path,
+    Confidence, Experiment, ExperimentResult, Field, FileImage, Heuristic, HomeId, Kind, Learning, Level, Origin,
+    PROVENANCE, Provenance, Record, RecordPath, Ruling, Severity, Verdict, check_path,
 };
 
 fn id() -> RecordId {
@@ -72,6 +72,7 @@ fn experiment(hypothesis: &str, success: &str, failure: &str) -> Record {
         hypothesis: hypothesis.into(),
         success_criteria: success.into(),
         failure_criteria: failure.into(),
+        ..Experiment::default()
     })
 }
 

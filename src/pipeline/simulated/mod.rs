@@ -337,12 +337,7 @@ impl<'r> Life<'r> {
         let headline = format!("number {:05}", world.asked.len());
         let body = "a word ".repeat(self.dice.one_of(&BODIES).div_ceil(7));
         let record = match self.dice.below(5) {
-            0 => Record::Experiment(Experiment {
-                name: headline.clone(),
-                hypothesis: body,
-                success_criteria: String::new(),
-                failure_criteria: String::new(),
-            }),
+            0 => Record::Experiment(Experiment { name: headline.clone(), hypothesis: body, ..Experiment::default() }),
             1 | 2 => Record::Heuristic(Heuristic {
                 domain: (*self.dice.one_of(&DOMAINS)).to_owned(),
                 rule: headline.clone(),

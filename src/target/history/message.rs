@@ -107,20 +107,9 @@ fn subject(records: &[&Intent], pages: usize) -> String {
             let counts = counts
                 .into_iter()
                 .filter(|&(_, n)| n > 0)
-                .map(|(kind, n)| counted(n as u64, kind.name(), plural(kind)));
+                .map(|(kind, n)| counted(n as u64, kind.name(), kind.plural()));
             format!("Record {}", counts.collect::<Vec<_>>().join(", "))
         }
-    }
-}
-
-fn plural(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Failure => "failures",
-        Kind::Success => "successes",
-        Kind::Observation => "observations",
-        Kind::Heuristic => "heuristics",
-        Kind::Experiment => "experiments",
-        Kind::Verdict => "verdicts",
     }
 }
 

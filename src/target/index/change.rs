@@ -7,8 +7,8 @@
 //! 3. A retracted record keeps its entry in `records`, with its row's number negative: the number is free in an
 //!    adopted table, and another row may take it. The mark keeps all cells of the row, other programs' columns
 //!    included; a restoration brings them back, under the old number if that is free.
-//! 4. An amendment sets the columns of the fields that it changed, and `updated_at`. Counters that other programs keep
-//!    in a row stay.
+//! 4. An amendment sets the columns of the fields that it changed, and `updated_at`; one that ends an experiment also
+//!    `completed_at`. Counters that other programs keep in a row stay.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -23,12 +23,12 @@ use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params}
 use super::insert::{RowImage, Statements, is_refusal};
 use super::marks::{cells, cells_of, marked, put_mark};
 use super::revive::insert;
-use super::schema::{Table, column_of, columns_of, migrate, table_of};
+use super::schema::{ACTIVE, Table, column_of, columns_of, migrate, table_of};
 use super::{Error, Index, alike, framework, resolves, verdicts};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
-use crate::model::{Amended, Amendment, FieldSpec, Kind, Record, RecordId, Revision};
-use crate::page::StateFile;
+use crate::model::{Amended, Amendment, Field, FieldSpec, Kind, Record, RecordId, Revision};
+use crate::page::{self, StateFile};
 
 /// The format of times in rows.
 pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
@@ -56,7 +56,8 @@ impl Index {
                     true => framework::fitted(&intent.record),
                     false => (intent.record.clone(), framework::Fitted::default()),
                 };
-                set_columns(transaction, &table, row.number, &record, changed(&amended, &row.fields), change.at)?;
+                let fields = changed(&amended, &row.fields);
+                set_columns(transaction, &table, row.number, &record, fields, &amended, change.at)?;
                 if is_framework {
                     let sql = "UPDATE records SET exact_headline = ?2, exact_domain = ?3 WHERE id = ?1";
                     transaction.execute(sql, params![change.of.to_string(), exact.headline, exact.domain])?;
@@ -240,12 +241,24 @@ fn set_columns(
     number: i64,
     record: &Record,
     fields: impl Iterator<Item = &'static FieldSpec>,
+    amended: &Amended,
     at: Timestamp,
 ) -> Result<(), rusqlite::Error> {
     let there = columns_of(transaction, table.name)?;
-    let text = |spec: &'static FieldSpec| Some((column_of(spec.field)?, record.text(spec.field)?.into_owned()));
-    let at = at.strftime(TIME).to_string();
-    let cells: Vec<_> = fields.filter_map(text).chain([("updated_at", at)]).collect();
+    let mut cells = vec![("updated_at", Some(at.strftime(TIME).to_string()))];
+    for spec in fields {
+        let (Some(column), Some(text)) = (column_of(spec.field), record.text(spec.field)) else { continue };
+        match spec.field {
+            Field::Result => {
+                let has_ended = !text.is_empty();
+                let ended_at = has_ended.then(|| page::ended_at(at, Some(amended)).strftime(TIME).to_string());
+                cells.push((column, Some(if has_ended { text.into_owned() } else { ACTIVE.to_owned() })));
+                cells.push(("completed_at", ended_at));
+            }
+            Field::Outcome => cells.push((column, Some(text.into_owned()).filter(|text| !text.is_empty()))),
+            _ => cells.push((column, Some(text.into_owned()))),
+        }
+    }
     for (column, text) in cells.into_iter().filter(|(column, _)| there.iter().any(|it| it == column)) {
         // A numeric column converts the text to a number, by its affinity.
         let sql = format!("UPDATE {} SET {column} = ?2 WHERE id = ?1", table.name);

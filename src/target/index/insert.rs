@@ -12,11 +12,15 @@
 use jiff::Timestamp;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::schema::{EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, VERDICTS, columns_of, is_of_the_sql, migrate};
+use super::change::TIME;
+use super::schema::{
+    ACTIVE, EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, VERDICTS, columns_of, is_of_the_sql, migrate,
+};
 use super::{Error, Index, alike, change, framework, resolves, verdicts, watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
-use crate::model::{Amended, Intent, Origin, Provenance, Record, RecordId};
+use crate::model::{Amended, ExperimentResult, Intent, Origin, Provenance, Record, RecordId};
+use crate::page;
 
 /// The content of a new row.
 #[derive(Clone, Copy, Debug)]
@@ -254,7 +258,7 @@ impl<'t> Statements<'t> {
     }
 
     pub(super) fn insert_into_table(&mut self, row: &RowImage<'_>) -> Result<i64, rusqlite::Error> {
-        let at = row.created_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let at = row.created_at.strftime(TIME).to_string();
         let kind = row.record.kind().name();
         match row.record {
             Record::Failure(it) | Record::Success(it) | Record::Observation(it) => self
@@ -268,7 +272,13 @@ impl<'t> Statements<'t> {
                 it.confidence.get(),
                 at
             ]),
-            Record::Experiment(it) => self.table(EXPERIMENTS)?.insert(params![it.name, it.hypothesis, row.path, at]),
+            Record::Experiment(it) => {
+                let ended = it.result.map(|_| page::ended_at(row.created_at, row.amended).strftime(TIME).to_string());
+                let status = it.result.map_or(ACTIVE, ExperimentResult::name);
+                let outcome = Some(&it.outcome).filter(|outcome| !outcome.is_empty());
+                let values = params![it.name, it.hypothesis, row.path, at, status, outcome, ended];
+                self.table(EXPERIMENTS)?.insert(values)
+            }
             Record::Verdict(it) => self.table(VERDICTS)?.insert(params![
                 row.id.to_string(),
                 it.verdict.name(),

@@ -161,7 +161,8 @@ pub(super) fn field_text(spec: &FieldSpec, value: ValueRef<'_>) -> Option<String
         ValueRef::Null => String::new(),
     };
     match spec.shape {
-        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling | Shape::Id => {
+        // A status beyond the results, as `active` or `paused`, is of an experiment under way.
+        Shape::Severity | Shape::Confidence | Shape::Origin | Shape::Ruling | Shape::Result | Shape::Id => {
             Some(text).filter(|text| spec.check(text).is_ok())
         }
         _ => Some(text),

@@ -1,5 +1,6 @@
 //! All that the index has of a record, for readers. Nothing here changes the index.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use super::change::TIME;
 use super::query::{Known, known_at, parsed, provenance_in};
 use super::schema::table_of;
 use super::{Error, Index, framework, resolves};
-use crate::model::{Amended, Kind, Origin, PROVENANCE, Provenance, RecordId, Request, Severity};
+use crate::model::{Amended, ExperimentResult, Kind, Origin, PROVENANCE, Provenance, RecordId, Request, Severity};
 
 /// A record, as far as the index has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,6 +156,41 @@ impl Index {
             Ok(found)
         };
         read().map_err(self.error("read the index"))
+    }
+
+    /// The experiments that have ended, as far as their rows say, and how.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn ended(&self) -> Result<Vec<(RecordId, ExperimentResult)>, Error> {
+        let read = || {
+            let status = self.columns_or_null("experiments", &["status"])?;
+            let mut statement = self.connection.prepare(&format!("SELECT id, {status} FROM experiments"))?;
+            let mut rows = statement.query([])?;
+            let mut ended = HashMap::new();
+            while let Some(row) = rows.next()? {
+                if let Some(result) =
+                    row.get_ref(1)?.as_str().ok().and_then(|status| status.parse::<ExperimentResult>().ok())
+                {
+                    ended.insert(row.get::<_, i64>(0)?, result);
+                }
+            }
+            // Mostly none has, and a walk of all records is spared.
+            if ended.is_empty() {
+                return Ok(Vec::new());
+            }
+            let sql = "SELECT id, row_id FROM records WHERE kind = 'experiment' AND row_id > 0";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if let Some(result) = ended.get(&row.get::<_, i64>(1)?) {
+                    found.push((parsed(row, 0)?, *result));
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(self.error("read the experiments of the index"))
     }
 
     /// Whether the experiment `id` is under way, as far as its row says.

@@ -285,9 +285,12 @@ pub(super) const HEURISTICS: Table = Table {
 pub(super) const EXPERIMENTS: Table = Table {
     slot: 2,
     name: "experiments",
-    columns: "name, hypothesis, status, folder_path, created_at, updated_at",
-    values: "?1, ?2, 'active', ?3, ?4, ?4",
+    columns: "name, hypothesis, status, folder_path, created_at, updated_at, outcome, completed_at",
+    values: "?1, ?2, ?5, ?3, ?4, ?4, ?6, ?7",
 };
+
+/// The status of an experiment that is under way.
+pub(super) const ACTIVE: &str = "active";
 
 pub(super) const VERDICTS: Table = Table {
     slot: 3,
@@ -331,6 +334,8 @@ pub(crate) fn column_of(field: Field) -> Option<&'static str> {
         Field::Confidence => "confidence",
         Field::Name => "name",
         Field::Hypothesis => "hypothesis",
+        Field::Result => "status",
+        Field::Outcome => "outcome",
         Field::Verdict => "verdict",
         Field::Of => "about",
         Field::Because => "because",

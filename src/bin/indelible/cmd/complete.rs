@@ -13,9 +13,8 @@ use clap_complete::engine::{CompletionCandidate, complete};
 use indelible::fs::os::Stream;
 use indelible::home::Home;
 use indelible::model::text::{shell_word, shortened, visible_line};
-use indelible::model::{Kind, Origin, Severity};
-use indelible::query::{self, Recorded, Retracted, Selection, Sort, View, known, list};
-use indelible::rules::State;
+use indelible::model::{ExperimentResult, Kind, Origin, Severity};
+use indelible::query::{self, Recorded, Retracted, Selection, Sort, State, View, known, list};
 use indelible::search::{Filter, Name};
 use indelible::target::history::HistoryOptions;
 
@@ -110,8 +109,22 @@ fn values<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<CompletionCandid
 
 /// The newest records, each by the end of its id.
 pub fn ids() -> Vec<CompletionCandidate> {
+    newest(Vec::new())
+}
+
+/// The newest experiments, each by the end of its id.
+pub fn experiments() -> Vec<CompletionCandidate> {
+    newest(vec![Kind::Experiment])
+}
+
+/// How an experiment can end.
+pub fn results() -> Vec<CompletionCandidate> {
+    values(ExperimentResult::ALL.map(ExperimentResult::name))
+}
+
+fn newest(kinds: Vec<Kind>) -> Vec<CompletionCandidate> {
     let newest = |view: &View<'_>| {
-        let filter = Filter::default();
+        let filter = Filter { kinds, ..Filter::default() };
         let wanted =
             Selection { filter: &filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
         let listing = list(view, wanted).ok()?;
@@ -178,7 +191,7 @@ pub fn severities() -> Vec<CompletionCandidate> {
 
 /// The states.
 pub fn states() -> Vec<CompletionCandidate> {
-    values(State::ALL.map(State::name).into_iter().chain(["retracted"]))
+    values(State::names().into_iter().chain(["retracted"]))
 }
 
 /// The origins.

@@ -2,8 +2,7 @@
 
 use indelible::fs::os::Stream;
 use indelible::model::text::{counted, number};
-use indelible::query::{self, Listing, Recorded, Retracted, Selection, Sort, States, View, list, retracted};
-use indelible::rules::State;
+use indelible::query::{self, Listing, Recorded, Retracted, Selection, Sort, State, States, View, list, retracted};
 use indelible::search::{Filter, UnknownValue};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -100,7 +99,7 @@ impl Shown<'_> {
     /// The state of `recorded`, as its verdicts leave it if states were asked for, else as its row says.
     fn state(&self, recorded: &Recorded) -> &'static str {
         let judged = self.states.and_then(|states| states.judged(recorded.id));
-        judged.map_or(recorded.state.name(), State::name)
+        judged.map_or(recorded.state_name(), State::name)
     }
 
     fn data(&self, recorded: Recorded) -> Data {

@@ -18,6 +18,7 @@ mod judge;
 mod list;
 mod manual;
 mod mcp;
+mod outcome;
 mod presence;
 pub mod query;
 mod recall;

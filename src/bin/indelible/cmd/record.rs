@@ -8,7 +8,7 @@ use indelible::model::text::{looks_like_utf16, without_mark};
 use indelible::model::{FieldSpec, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, Request, body_of, limits};
 use indelible::record::{self, Receipt, Recorder};
 
-use super::{Context, autostart, batch};
+use super::{Context, autostart, batch, outcome};
 use crate::exit::{Exit, Failure};
 use crate::field_args::{FieldArgs, RecordCommand};
 use crate::output;
@@ -26,6 +26,7 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
             let is_new = args.new;
             (request(context, args)?, is_new)
         }
+        RecordCommand::Outcome(args) => return outcome::run(context, args, redact),
         RecordCommand::Batch { quiet } => return batch::run(context, redact, quiet),
     };
     let home = context.open(WHAT)?;

@@ -156,7 +156,7 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         show("key", &line_of(key));
     }
     match standing {
-        None => show("state", recorded.state.name()),
+        None => show("state", recorded.state_name()),
         Some(standing) => {
             let by_another = judged.is_marked_golden && standing.tally.promoted.is_none();
             let note = if by_another { "; another program marks it as golden" } else { "" };

@@ -145,7 +145,8 @@ pub struct FilterArgs {
     /// Its severity: 1 to 5, low, medium, high, critical; `3+` is 3 and above
     #[arg(long, value_name = "SEVERITY", value_delimiter = ',', add = ArgValueCandidates::new(complete::severities))]
     pub severity: Vec<String>,
-    /// Its state: active, golden, doubtful, dormant, retired; for `list` also retracted
+    /// Its state: active, golden, doubtful, dormant, retired; of experiments success, failed, inconclusive; for `list` also
+    /// retracted
     #[arg(long, value_name = "STATE", value_delimiter = ',', add = ArgValueCandidates::new(complete::states))]
     pub state: Vec<String>,
     /// The agent's program is AGENT, as in 'Claude Code' or claude-code

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use indelible::home::Home;
 use indelible::project;
-use indelible::query::{self, View};
-use indelible::rules::State;
+use indelible::query::{self, State, View};
 use indelible::search::{Filter, UnknownValue};
 
 use crate::cmd::Context;
@@ -80,15 +79,15 @@ pub fn filter(args: &FilterArgs, states: &[String], kinds: &[String], what: &str
     Ok(filter)
 }
 
-/// The states of rules that are named `names`.
+/// The states that are named `names`.
 ///
 /// # Errors
 /// Exit 65 for a name that is not known.
 pub fn states(names: &[String], what: &str) -> Result<Vec<State>, Failure> {
-    let known = || State::ALL.map(State::name).into_iter().chain(["retracted"]).collect();
+    let known = || State::names().into_iter().chain(["retracted"]).collect();
     let state = |name: &String| {
-        let found = State::ALL.into_iter().find(|state| state.name().eq_ignore_ascii_case(name.trim()));
-        found.ok_or_else(|| unknown(what, &UnknownValue { filter: "state", value: name.clone(), known: known() }))
+        State::named(name)
+            .ok_or_else(|| unknown(what, &UnknownValue { filter: "state", value: name.clone(), known: known() }))
     };
     names.iter().map(state).collect()
 }
