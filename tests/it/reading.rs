@@ -799,6 +799,10 @@ fn shells_complete_ids_names_and_settings() {
     };
     has(&["show", ""], &receipt.id[28..]);
     has(&["show", &receipt.id[28..30]], &receipt.id[28..]);
+    let rule = home.cmd(["record", "heuristic", "--rule", "r", "--domain", "ci", "--json"]).ok().receipt().id;
+    for verdict in ["validate", "violate", "promote", "demote", "retire", "revive"] {
+        assert_eq!(offered(&[verdict, ""]).iter().filter(|it| !it.starts_with('-')).collect::<Vec<_>>(), [&rule[28..]]);
+    }
     has(&["list", "--domain", ""], "ci");
     has(&["list", "--domain", "t"], "two words");
     has(&["list", "--domain", "ci,two"], "ci,two words");
