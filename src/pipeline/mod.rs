@@ -40,6 +40,7 @@ mod open;
 mod order;
 mod prune;
 mod reached;
+mod repeats;
 mod schedule;
 mod search;
 #[cfg(all(test, target_os = "linux"))]
