@@ -35,7 +35,7 @@ pub struct Report {
     pub disagreements: Vec<Disagreement>,
     /// Copies that the user made of records' files. They are left alone and are no disagreement.
     pub copies: Vec<Copied>,
-    /// Remarks for a person, which the caller fills in. They are no disagreements.
+    /// Remarks for a person. They are no disagreements.
     pub notices: Vec<String>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
@@ -134,6 +134,10 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
     report.newer = waiting.newer.map(|error| error.to_string());
     report.copies = std::mem::take(&mut found.copies);
     report.disagreements = disagreements(found);
+    // Nothing is here, and something is in the repository: a clone may have been put in the place of another.
+    if let Some(history) = history.as_ref().filter(|_| report.records == 0) {
+        report.notices = history.others()?;
+    }
     Ok(report)
 }
 
