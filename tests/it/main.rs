@@ -5,6 +5,8 @@ mod abuse;
 mod adopt;
 mod adopted;
 mod amend;
+#[cfg(target_os = "linux")]
+mod backup;
 mod changes;
 mod cli;
 #[cfg(target_os = "linux")]
