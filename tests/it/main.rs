@@ -49,6 +49,8 @@ mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+#[cfg(target_os = "linux")]
+mod restored;
 mod retract;
 #[cfg(target_os = "linux")]
 mod sandbox;
