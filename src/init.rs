@@ -44,6 +44,8 @@ pub struct Made {
     pub reference: String,
     /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
     pub advice: Option<String>,
+    /// The histories of other homes in the repository, and what the user can do to have their records here.
+    pub others: Vec<String>,
     /// Whether the repository is the user's own and was there before.
     pub guest: bool,
     /// Whether the index is damaged; it was left alone.
@@ -276,6 +278,7 @@ fn make_history(
     made.branch = history.branch().to_owned();
     made.reference = history.reference().to_owned();
     made.advice = history.advice().unwrap_or_default();
+    made.others = history.others().unwrap_or_default();
     made.guest = !history.is_owned();
     Ok(())
 }

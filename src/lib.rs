@@ -88,6 +88,7 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod backup;
 pub mod erase;
 pub mod erasing;
 pub mod exclusive;

@@ -174,7 +174,8 @@ pub fn finish(
     note_tip(exclusive, &history, at)?;
     let old: Vec<String> = note.tips.iter().cloned().collect();
     let kept_by = history.remove_objects_of(&ids, &old)?;
-    let found = proof::search(home, &history, &words)?;
+    let index = Index::open(&home.index_path(), options.index_wait)?;
+    let found = proof::search(home, &history, &index, &words)?;
     if let Some(path) = found.left.first() {
         return Err(Error::Unfinished(path.clone()));
     }

@@ -15,6 +15,7 @@ use crate::model::layout::{CONFIG, GIT, INDEX, PRIVATE, PRIVATE_FIRST, ROOTS, SE
 use crate::model::limits;
 use crate::page;
 use crate::target::history::History;
+use crate::target::index::Index;
 
 /// How much of a file is read at once.
 const PART_BYTES: usize = 1 << 20;
@@ -32,9 +33,11 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Errors of reading it: what could not be read is not proved.
-pub(super) fn search(home: &Home, history: &History, words: &Words) -> Result<Found, Error> {
+pub(super) fn search(home: &Home, history: &History, index: &Index, words: &Words) -> Result<Found, Error> {
     let mut found = Found::default();
     let (mut shared, mut ours) = (BTreeSet::new(), Vec::new());
+    // A record that was retracted is another record, too: no file of its own says so, and the index keeps its row.
+    index.for_each_kept(|kept| shared.extend(words.hits(kept.as_bytes())))?;
     let mut open = vec![PathBuf::new()];
     while let Some(folder) = open.pop() {
         for entry in list(&home.path().join(&folder))? {

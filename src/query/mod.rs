@@ -15,6 +15,7 @@
 
 mod beside;
 mod brief;
+mod every;
 mod files;
 mod judged;
 mod list;
@@ -31,6 +32,7 @@ mod states;
 mod view;
 
 pub use brief::{Brief, Briefs};
+pub use every::{every, marks};
 pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules, tallied};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};

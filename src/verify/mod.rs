@@ -38,7 +38,7 @@ pub struct Report {
     pub edited: u64,
     /// Copies that the user made of records' files. They are left alone and are no disagreement.
     pub copies: Vec<Copied>,
-    /// Remarks for a person, which the caller fills in. They are no disagreements.
+    /// Remarks for a person. They are no disagreements.
     pub notices: Vec<String>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
@@ -144,6 +144,10 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
     report.copies = std::mem::take(&mut found.copies);
     report.edited = found.edited.len() as u64;
     report.disagreements = disagreements(found);
+    // Nothing is here, and something is in the repository: a clone may have been put in the place of another.
+    if let Some(history) = history.as_ref().filter(|_| report.records == 0) {
+        report.notices = history.others()?;
+    }
     Ok(report)
 }
 

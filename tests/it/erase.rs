@@ -176,6 +176,22 @@ fn planted() -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
     (home, secrets, others)
 }
 
+/// The words that only a retracted record has as well prove nothing about the erased one: the erasure would never be finished.
+#[test]
+fn a_retracted_record_with_the_same_words_is_in_no_ones_way() {
+    let home = TestHome::new();
+    let summary = "The very same words, in one line.";
+    let record = |title: &str| recorded(&home, &["failure", "--title", title, "--domain", "d", "--summary", summary]);
+    let (kept, gone) = (record("the retracted one"), record("the erased one"));
+    home.flush();
+    let _ = home.cmd(["retract", &kept.id]).ok();
+    let said = erase(&home, &[gone], &["--yes"]).ok();
+    assert!(said.stdout.contains("says the same words, and stays: memory/index.db"), "{said}");
+    assert_nowhere(&home, &["the erased one"]);
+    let _ = home.cmd(["restore", &kept.id]).ok();
+    assert_agree(&home);
+}
+
 #[test]
 fn no_file_of_the_home_has_a_byte_of_what_was_erased() {
     let (home, secrets, others) = planted();

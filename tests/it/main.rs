@@ -5,6 +5,8 @@ mod abuse;
 mod adopt;
 mod adopted;
 mod amend;
+#[cfg(target_os = "linux")]
+mod backup;
 mod changes;
 mod cli;
 #[cfg(target_os = "linux")]
@@ -47,6 +49,8 @@ mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
 mod remote;
+#[cfg(target_os = "linux")]
+mod restored;
 mod retract;
 #[cfg(target_os = "linux")]
 mod sandbox;

@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::amend_args::{AmendArgs, EditArgs};
+use crate::backup_args::BackupCommand;
 use crate::cmd::complete;
 use crate::field_args::RecordCommand;
 pub use crate::hooks_args::{ContextName, HooksArgs, HooksCommand, HostName, Scope};
@@ -254,6 +255,8 @@ pub enum Command {
     /// Show a record: its fields, its file, its row, its commit, and how it was amended
     #[command(after_help = args::SHOW)]
     Show(args::ShowArgs),
+    #[command(flatten)]
+    Backup(BackupCommand),
     #[command(flatten)]
     Presence(PresenceCommand),
     #[command(flatten)]

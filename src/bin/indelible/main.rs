@@ -2,6 +2,7 @@
 
 mod amend_args;
 mod args;
+mod backup_args;
 mod cmd;
 mod exit;
 mod field_args;

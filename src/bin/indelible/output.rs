@@ -45,9 +45,9 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 15] = [
-    "amend", "config", "edit", "flush", "list", "recall", "record", "recover", "repair", "search", "service", "show",
-    "status", "verify", "worker",
+const ON_A_HOME: [&str; 17] = [
+    "amend", "config", "edit", "export", "flush", "import", "list", "recall", "record", "recover", "repair", "search",
+    "service", "show", "status", "verify", "worker",
 ];
 
 /// Why stdout could not be written.

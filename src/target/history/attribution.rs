@@ -23,22 +23,40 @@ pub(super) fn legacy(repository: &Repository, id: HomeId) -> Result<Option<Oid>,
 }
 
 /// Whether the repository is a bare clone of a home's own one, as `clone --mirror` makes it: its branch `main` has the
-/// history of the home whose private folder has the id `noted`. While the home is being made there is no such id; then
-/// the history may be any home's, but must hold nothing else.
+/// history of the home whose private folder has the id `noted`, or that of any home and nothing else. The latter is how a
+/// backup is put in place: before the home is made, or in one that was made for it.
 pub(super) fn is_mirror(repository: &Repository, noted: Option<HomeId>) -> Result<bool, Error> {
     if !repository.is_bare() || repository.is_worktree() {
         return Ok(false);
     }
     let Ok(Some(tip)) = refs::target(repository, OWNED_BRANCH) else { return Ok(false) };
     let Ok(commit) = repository.find_commit(tip) else { return Ok(false) };
-    match noted {
-        Some(id) => is_of(repository, tip, id),
-        None => {
-            let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
-            let is_root = |name: &[u8]| ROOTS.iter().any(|root| root.as_bytes() == name);
-            Ok(names_a_home && commit.tree().is_ok_and(|tree| tree.iter().all(|entry| is_root(entry.name_bytes()))))
+    if let Some(id) = noted
+        && is_of(repository, tip, id)?
+    {
+        return Ok(true);
+    }
+    let names_a_home = message::parse(commit.message_bytes()).is_some_and(|trailer| trailer.home.is_some());
+    let is_root = |name: &[u8]| ROOTS.iter().any(|root| root.as_bytes() == name);
+    Ok(names_a_home && commit.tree().is_ok_and(|tree| tree.iter().all(|entry| is_root(entry.name_bytes()))))
+}
+
+/// The references of other homes' histories in the repository: each one's newest commit names another home than `id`.
+pub(super) fn others(repository: &Repository, id: Option<HomeId>) -> Result<Vec<(String, HomeId)>, Error> {
+    let doing = "looking for other homes' histories";
+    let mut found = Vec::new();
+    for reference in repository.references_glob(&format!("{}*", refs::OURS)).doing(doing)? {
+        let Ok(reference) = reference else { continue };
+        let (Ok(name), Ok(commit)) = (reference.name(), reference.peel_to_commit()) else { continue };
+        let home = message::parse(commit.message_bytes()).and_then(|trailer| trailer.home);
+        // An anchor of a journal is at the same commit as the history.
+        if let Some(home) = home.filter(|home| Some(*home) != id)
+            && name == refs::own(home)
+        {
+            found.push((name.to_owned(), home));
         }
     }
+    Ok(found)
 }
 
 /// Whether the newest commit with a trailer that `tip` reaches names the home `id`. An older commit, whose trailer

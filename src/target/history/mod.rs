@@ -294,6 +294,25 @@ impl History {
         self.owned
     }
 
+    /// The histories of other homes in a user's repository, each a line for a person that says how its records are brought here.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if that cannot be read.
+    pub fn others(&self) -> Result<Vec<String>, Error> {
+        if self.owned {
+            return Ok(Vec::new());
+        }
+        let others = attribution::others(&self.repository()?, self.id)?;
+        let line = |(reference, home): (String, HomeId)| {
+            format!(
+                "{reference} is the history of another home, {home}, whose records are not here; in this folder, `git archive \
+                 {reference} $(git ls-tree --name-only {reference} memory experiments) | tar -x --exclude '*.db*'` and \
+                 `indelible recover` bring them"
+            )
+        };
+        Ok(others.into_iter().map(line).collect())
+    }
+
     /// Where HEAD of a user's repository is, as text for a person, and whether the index tracks `path`.
     ///
     /// # Errors

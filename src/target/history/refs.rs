@@ -6,9 +6,12 @@ use super::{Doing as _, Error, History, lock};
 use crate::fs::Point;
 use crate::model::{HomeId, JournalId};
 
+/// What the full names of all our references begin with.
+pub(super) const OURS: &str = "refs/indelible/";
+
 /// The full name of the reference that holds the history of the home `id` in a user's repository.
 pub(super) fn own(id: HomeId) -> String {
-    format!("refs/indelible/{id}")
+    format!("{OURS}{id}")
 }
 
 /// The full name of the anchor of the journal `id`.

@@ -57,6 +57,26 @@ impl Index {
         };
         read().map_err(self.error("read the index"))
     }
+
+    /// Calls `take` with the cells of each retracted record's row, as they are kept for a restoration.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn for_each_kept(&self, mut take: impl FnMut(&str)) -> Result<(), Error> {
+        let mut read = || {
+            if !self.columns.has(&self.connection, "marks")? {
+                return Ok(());
+            }
+            let sql = "SELECT kept FROM marks WHERE state = ?1 AND kept IS NOT NULL";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([Presence::Retracted.name()])?;
+            while let Some(row) = rows.next()? {
+                row.get_ref(0)?.as_str().ok().into_iter().for_each(&mut take);
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
 }
 
 pub(super) fn marked(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Revision>, rusqlite::Error> {

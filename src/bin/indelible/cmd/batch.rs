@@ -72,7 +72,7 @@ pub fn run(context: &Context, redact: bool, quiet: bool) -> Result<Exit, Failure
     }
     let mut line = Vec::new();
     let mut tally = None;
-    while read_line(&mut input, &mut line).map_err(|failure| so_far(failure, &shared.lock()))? {
+    while read_line(&mut input, &mut line, LINE_BYTES_MAX).map_err(|failure| so_far(failure, &shared.lock()))? {
         let held = tally.get_or_insert_with(|| shared.lock());
         batch.take(&line);
         let waiting = !input.buffer().contains(&b'\n');
@@ -129,10 +129,10 @@ fn so_far(failure: Failure, tally: &Tally) -> Failure {
 }
 
 /// Reads a line into `line`, and of a line that is too long not much more than the limit. Returns whether there was one.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
+pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, bytes_max: usize) -> Result<bool, Failure> {
     line.clear();
-    let read = input.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', line).map_err(unreadable)?;
-    if line.len() > LINE_BYTES_MAX {
+    let read = input.by_ref().take(bytes_max as u64 + 1).read_until(b'\n', line).map_err(unreadable)?;
+    if line.len() > bytes_max {
         skip_line(input)?;
     }
     Ok(read > 0)
@@ -152,7 +152,7 @@ fn skip_line(input: &mut impl BufRead) -> Result<(), Failure> {
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
-    Failure::new(Exit::Io, "stdin could not be read to its end").because(&error)
+    Failure::new(Exit::Io, "the lines could not be read to their end").because(&error)
 }
 
 impl Tally {

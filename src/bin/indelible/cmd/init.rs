@@ -57,6 +57,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
             "branch": made.branch,
             "reference": made.reference,
             "guest": made.guest,
+            "others": made.others,
             "index_damaged": made.index_damaged,
         }));
     } else {
@@ -89,6 +90,7 @@ fn say(path: &Path, made: &Made) {
     if let Some(advice) = &made.advice {
         output::line(advice);
     }
+    made.others.iter().for_each(|other| output::line(other));
     if made.index_damaged {
         output::warn("its index is damaged: run `indelible repair`");
     }

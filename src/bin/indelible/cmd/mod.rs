@@ -10,9 +10,11 @@ mod context;
 mod demo;
 mod edit;
 mod erase;
+mod export;
 mod flush;
 mod hook;
 mod hooks;
+mod import;
 mod init;
 mod judge;
 mod list;
@@ -45,6 +47,7 @@ use indelible::model::text;
 use indelible::trust::Passed;
 
 use crate::args::{Args, Command};
+use crate::backup_args::BackupCommand;
 use crate::exit::{Exit, Failure};
 use crate::mcp_args::McpCommands;
 use crate::output;
@@ -176,6 +179,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Some((ruling, args)) => judge::run(&context, ruling, args),
             None => Ok(Exit::Done),
         },
+        Command::Backup(BackupCommand::Export(args)) => export::run(&context, &args),
+        Command::Backup(BackupCommand::Import(args)) => import::run(&context, &args),
         Command::Presence(command) => presence::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),

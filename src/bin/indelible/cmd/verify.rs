@@ -16,7 +16,7 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let mut report = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
-    report.notices = super::adopt::replaced_scripts(&home, WHAT)?;
+    report.notices.extend(super::adopt::replaced_scripts(&home, WHAT)?);
     say(context, &report);
     if let Some(newer) = &report.newer {
         output::warn(&format!("{newer}: what lies there was counted, not verified; run the newer indelible"));

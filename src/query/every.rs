@@ -1,0 +1,82 @@
+//! Every record of a home at one moment, one by one: for an export.
+//!
+//! The view's index is read in one transaction, and the journal's pending operations are applied to each record. So all
+//! records are as they were when the view was opened, whatever is recorded and applied meanwhile.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Kind, Record, RecordId};
+use crate::page::{Presence, StateFile};
+use crate::progress::Progress;
+use crate::search::Filter;
+
+use super::list::{accepts, facts_of};
+use super::{Error, Recorded, Seen, View};
+
+/// Calls `take` for every record of `view` that `filter` accepts, and every verdict on one of these, in the order of their ids; those
+/// without a row come last. Returns whether there is an index: without one, nothing is read.
+///
+/// # Errors
+/// [`Error::Index`], and those of `take`, which end it.
+pub fn every<E: From<Error>>(
+    view: &View<'_>,
+    filter: &Filter,
+    progress: &mut dyn Progress,
+    mut take: impl FnMut(Recorded) -> Result<(), E>,
+) -> Result<bool, E> {
+    let Some(index) = &view.index else { return Ok(false) };
+    progress.begin("exporting", index.count().map_err(Error::from)?);
+    let is_all = *filter == Filter::default();
+    let mut rest: BTreeMap<RecordId, ()> = view.pending.ids().map(|id| (id, ())).collect();
+    let mut one = |id: RecordId, path: Option<&str>| -> Result<(), E> {
+        let Seen::Visible(recorded) = view.get(id, path)? else { return Ok(()) };
+        if is_all || is_wanted(view, filter, &recorded)? { take(*recorded) } else { Ok(()) }
+    };
+    let (mut failed, mut done) = (None, 0_u64);
+    index
+        .for_each(|known| {
+            if failed.is_some() {
+                return;
+            }
+            rest.remove(&known.id);
+            failed = one(known.id, Some(&known.path)).err();
+            done += 1;
+            if done.is_multiple_of(256) {
+                progress.at(done);
+            }
+        })
+        .map_err(Error::from)?;
+    failed.map_or(Ok(()), Err)?;
+    for id in rest.into_keys() {
+        one(id, view.pending.path_of(id))?;
+    }
+    progress.end();
+    Ok(true)
+}
+
+/// Whether `filter` accepts `recorded`, or the record that it is a verdict on.
+fn is_wanted(view: &View<'_>, filter: &Filter, recorded: &Recorded) -> Result<bool, Error> {
+    let Record::Verdict(verdict) = recorded.record() else { return Ok(accepts(filter, &facts_of(recorded))) };
+    let of = view.get(verdict.of, None)?.visible();
+    Ok(of.is_some_and(|of| of.kind() != Kind::Verdict && accepts(filter, &facts_of(&of))))
+}
+
+/// The state files of all records of `view` that are retracted, by id.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn marks(view: &View<'_>) -> Result<Vec<StateFile>, Error> {
+    let mut marks = BTreeMap::new();
+    if let Some(index) = &view.index {
+        index.for_each_mark(|mark| drop(marks.insert(mark.of, mark)))?;
+    }
+    for id in view.pending.ids() {
+        match view.get(id, view.pending.path_of(id))? {
+            Seen::Hidden(Some(mark)) => drop(marks.insert(id, mark)),
+            // An erasure that is pending has no state file yet.
+            Seen::Hidden(None) | Seen::Visible(_) => drop(marks.remove(&id)),
+            Seen::Unknown => {}
+        }
+    }
+    Ok(marks.into_values().filter(|mark| mark.state == Presence::Retracted).collect())
+}

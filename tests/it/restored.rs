@@ -1,0 +1,171 @@
+//! Every way of `docs/backup.md` back to a home: the whole folder, `.git` alone, a bare clone, files alone, and the history of another
+//! home in a user's repository.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::backup::{files, full, rows};
+use crate::changes::assert_agree;
+use crate::support::{Receipt, TestHome, Worker, in_parallel, repository, theirs};
+
+/// Copies `from`, a folder or a file, to `to`, as `cp -a` does.
+fn copy(from: &Path, to: &Path) {
+    // Files that go while they are copied are an error of `cp`, and of no interest here.
+    let _ =
+        Command::new("cp").arg("-a").arg(from).arg(to).stderr(std::process::Stdio::null()).status().expect("cp runs");
+}
+
+/// The ids of all records of `home`, and their pages.
+fn ids(home: &TestHome) -> Vec<String> {
+    rows(home).into_keys().collect()
+}
+
+/// `home` has the records and the pages of `of`.
+#[track_caller]
+fn assert_back(of: &TestHome, home: &TestHome, how: &str) {
+    let _ = home.cmd(["recover"]).ok();
+    assert_eq!(ids(home), ids(of), "{how}");
+    let (mut of, mut has) = (files(of), files(home));
+    // What its owner writes into an experiment's log is in no commit.
+    let without_logs = |files: &mut std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {
+        files.retain(|path, _| !path.ends_with("log.md"));
+    };
+    if [".git alone", "a bare clone", "a mirror"].iter().any(|git| how.starts_with(git)) {
+        without_logs(&mut of);
+        without_logs(&mut has);
+    }
+    assert_eq!(has.keys().collect::<Vec<_>>(), of.keys().collect::<Vec<_>>(), "{how}");
+    for (path, bytes) in of {
+        assert_eq!(String::from_utf8_lossy(&has[&path]), String::from_utf8_lossy(&bytes), "{how}: {}", path.display());
+    }
+    assert_agree(home);
+    home.recover_fully();
+}
+
+#[test]
+fn the_whole_folder_comes_back_with_everything() {
+    let (home, receipts) = full();
+    let copied = TestHome::absent();
+    copy(home.path(), copied.path());
+    assert_back(&home, &copied, "the whole folder");
+    let gone = &receipts.last().expect("the retracted one").id;
+    let _ = copied.cmd(["restore", gone]).ok();
+    assert_eq!(ids(&copied).len(), ids(&home).len() + 1);
+}
+
+#[test]
+fn a_copy_that_was_made_beside_a_worker_and_recorders_has_what_was_acknowledged_before() {
+    let home = TestHome::new();
+    let worker = Worker::quick(&home);
+    let before: Vec<Receipt> = (0..10).map(|n| home.record("success", &format!("before {n}"))).collect();
+    let copied = TestHome::absent();
+    in_parallel(4, 4, |n| match n {
+        0 => copy(home.path(), copied.path()),
+        n => (0..10).for_each(|more| drop(home.record("failure", &format!("beside {n} {more}")))),
+    });
+    let _ = worker.stop(rustix::process::Signal::TERM);
+    let _ = copied.cmd(["recover"]).ok();
+    let found = ids(&copied);
+    assert!(before.iter().all(|receipt| found.contains(&receipt.id)), "{found:?}");
+    assert_agree(&copied);
+}
+
+#[test]
+fn git_alone_and_every_bare_clone_bring_records_and_history_back() {
+    let (home, receipts) = full();
+    let git = home.join(".git");
+    let clone = |how: &str, to: &TestHome| {
+        let url = git.to_str().expect("UTF-8");
+        let _ = home.git_in(home.user(), ["clone", "--quiet", how, url, to.join(".git").to_str().expect("UTF-8")]).ok();
+    };
+    let absent = || {
+        let absent = TestHome::absent();
+        std::fs::create_dir(absent.path()).expect("a folder");
+        absent
+    };
+    let (alone, mirror, bare, made, used) = (absent(), absent(), absent(), TestHome::new(), TestHome::new());
+    copy(&git, &alone.join(".git"));
+    clone("--mirror", &mirror);
+    clone("--bare", &bare);
+    // In homes that are there: one that was just made, and one that has a record of its own.
+    let mine = used.record("failure", "mine");
+    for home in [&made, &used] {
+        std::fs::remove_dir_all(home.join(".git")).expect("it is there");
+        clone("--mirror", home);
+    }
+    let listed = made.verify().exits(1);
+    assert!(listed.stdout.contains("git has it"), "records in git and nowhere else are no agreement: {listed}");
+    for (restored, how) in [(&alone, ".git alone"), (&mirror, "a mirror"), (&bare, "a bare clone")] {
+        let _ = restored.cmd(["init"]).ok();
+        assert_back(&home, restored, how);
+    }
+    assert_back(&home, &made, "a mirror in the place of a new home's history");
+    let gone = &receipts.last().expect("the retracted one").id;
+    let _ = made.cmd(["restore", gone]).ok();
+    let _ = made.cmd(["init"]).ok();
+    assert_agree(&made);
+    used.recover();
+    let mut all = ids(&home);
+    all.push(mine.id);
+    all.sort();
+    assert_eq!(ids(&used), all, "a mirror in the place of a used home's history");
+    assert_agree(&used);
+    // What comes next goes on top of it.
+    let next = mirror.record("success", "the next one");
+    mirror.flush();
+    let log = mirror.git(["log", "--format=%s"]).ok().stdout;
+    assert!(log.starts_with("Record success: the next one\n") && log.lines().count() > 5, "{log} {}", next.id);
+}
+
+#[test]
+fn files_alone_bring_records_and_retractions_back() {
+    let (home, receipts) = full();
+    let restored = TestHome::absent();
+    std::fs::create_dir(restored.path()).expect("a folder");
+    for root in ["memory", "experiments"] {
+        copy(&home.join(root), &restored.join(root));
+    }
+    for name in ["index.db", "index.db-wal", "index.db-shm", "search.db", "search.db-wal", "search.db-shm"] {
+        let _ = std::fs::remove_file(restored.join("memory").join(name));
+    }
+    let _ = restored.cmd(["init"]).ok();
+    assert_back(&home, &restored, "files alone");
+    let gone = &receipts.last().expect("the retracted one").id;
+    let hidden = restored.cmd(["list", "--json", "--state", "retracted"]).ok().json();
+    assert_eq!(hidden["records"][0]["id"], gone.as_str(), "{hidden}");
+}
+
+#[test]
+fn in_a_clone_of_a_users_repository_the_other_homes_history_is_named_and_brought_here() {
+    let home = repository();
+    let _ = home.cmd(["init"]).ok();
+    let receipts = home.record_each("of the other home");
+    home.flush();
+    let id = home.id();
+    // Its .git is all of it.
+    let same = TestHome::absent();
+    std::fs::create_dir(same.path()).expect("a folder");
+    copy(&home.join(".git"), &same.join(".git"));
+    let _ = same.cmd(["recover"]).ok();
+    assert_eq!(ids(&same), ids(&home));
+    // A clone has no private folder.
+    let other = TestHome::absent();
+    let (from, to) = (home.join(".git"), other.join(".git"));
+    std::fs::create_dir(other.path()).expect("a folder");
+    let line = ["clone", "--quiet", "--mirror", from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8")];
+    let _ = home.git_in(home.user(), line).ok();
+    let made = other.cmd(["init"]).ok();
+    let named = format!("refs/indelible/{id} is the history of another home, {id}");
+    assert!(made.stdout.contains(&named), "{made}");
+    let verified = other.verify().exits(0);
+    assert!(verified.stdout.contains(&named), "no records, and not a word of those of the other home: {verified}");
+    let command = verified.stdout.split('`').nth(1).expect("a command").to_owned();
+    let ran = Command::new("sh").args(["-c", &command]).current_dir(other.path()).status().expect("sh runs");
+    assert!(ran.success(), "{command}");
+    let _ = other.cmd(["recover"]).ok();
+    assert_eq!(ids(&other), ids(&home));
+    let _ = other.verify().exits(0);
+    assert!(!other.verify().exits(0).stdout.contains("another home"), "it has records now");
+    assert_eq!(receipts.len(), ids(&other).len());
+    let _ = theirs(&home, ["status"]).ok();
+}
