@@ -75,9 +75,9 @@ impl Beside {
         if is_whole {
             notes.extend(view.without_search().note(sifted.rows));
         } else {
-            let (newest, all) = (number(sifted.rows as u64), counted(index.count()?, "record", "records"));
+            let (newest, all) = (number(sifted.rows as u64), number(index.count_about()?));
             let why = view.without_search().says();
-            notes.push(format!("{why}: beside it, the newest {newest} of {all} were looked at"));
+            notes.push(format!("{why}: beside it, the newest {newest} of about {all} records were looked at"));
         }
         let may_have = sifted.found.len();
         let (best, left_out) = sifted.best(ask.query);

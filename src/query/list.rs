@@ -116,7 +116,7 @@ impl Listing {
                 Entry::Read(recorded) => take(*recorded),
                 Entry::Row(id) => view.get(id, None)?.visible().into_iter().for_each(&mut take),
                 Entry::Listed(it) => {
-                    let recorded = view.get(it.id, Some(&it.path))?.visible();
+                    let recorded = view.get_located(it.id, &it.located)?.visible();
                     let revision = it.revision.unwrap_or(Revision::first(it.id));
                     recorded.filter(|recorded| recorded.revision() == revision).into_iter().for_each(&mut take);
                 }

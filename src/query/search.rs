@@ -173,7 +173,7 @@ fn recorded_of(
     if let Some(recorded) = records.get(&hit.id) {
         return Ok(Some(recorded.clone()));
     }
-    let recorded = view.get(hit.id, Some(&hit.path))?.visible();
+    let recorded = view.get_located(hit.id, &hit.located)?.visible();
     let revision = hit.revision.unwrap_or(Revision::first(hit.id));
     Ok(recorded.filter(|recorded| recorded.revision() == revision))
 }

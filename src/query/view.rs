@@ -12,7 +12,7 @@ use crate::model::position::Position;
 use crate::model::text::chain;
 use crate::model::{RecordId, Revision};
 use crate::page::{Presence, StateFile};
-use crate::search::golden;
+use crate::search::{Located, golden};
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows::{self, RowsMark};
@@ -224,6 +224,21 @@ impl<'h> View<'h> {
             },
         };
         Ok(self.overlaid(id, stored, mark))
+    }
+
+    /// As [`get`](View::get), of a record that search.db has.
+    pub(super) fn get_located(&self, id: RecordId, located: &Located) -> Result<Seen, Error> {
+        // The index knows where it is.
+        let path = if self.index.is_some() { None } else { self.path_of(id, located) };
+        self.get(id, path.as_deref())
+    }
+
+    /// The path of the page of the record `id`, which search.db has.
+    pub(super) fn path_of(&self, id: RecordId, located: &Located) -> Option<String> {
+        match (&located.path, located.kind) {
+            (Some(path), _) => Some(path.clone()),
+            (None, kind) => files::find(self.home, kind?, located.created_at, id),
+        }
     }
 
     /// The record `id`, of which something is pending, where there is no index: its file is where the journal says.

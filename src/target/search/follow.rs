@@ -126,7 +126,8 @@ impl Search<'_> {
         self.note_made(rows.as_deref())?;
         if following == Following::UpToDate {
             self.tidy(&mut index)?;
-            return Ok(if self.note_others(until)? { Following::UpToDate } else { Following::Behind });
+            let is_noted = self.note_others(until)?;
+            return Ok(if self.compact(until)? && is_noted { Following::UpToDate } else { Following::Behind });
         }
         Ok(following)
     }
