@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::commits::History;
 use super::world::Strange;
-use super::{BODIES, Stage};
+use super::{BODIES, Ops, Stage};
 use crate::fs::simulated::Dice;
 use crate::journal::{Appender, Records};
 use crate::model::path::state_file;
@@ -138,6 +138,12 @@ fn op_id(dice: &mut Dice) -> Uuid {
     uuid::Builder::from_random_bytes(bytes.to_be_bytes()).into_uuid()
 }
 
+/// What a path begins with: the same for all records of a kind.
+fn folder_of(path: &str) -> (Option<&str>, Option<&str>) {
+    let mut parts = path.split('/');
+    (parts.next(), parts.next())
+}
+
 impl Stage<'_> {
     /// Appends an operation on a record, an operation that is in the journal already, or one that cannot be applied.
     pub(super) fn change(self, dice: &mut Dice) -> Result<(), Error> {
@@ -153,6 +159,22 @@ impl Stage<'_> {
         }
     }
 
+    /// Appends an operation on one of a few records: one that is in the journal or the history already, one made from what
+    /// this process saw when it made its `last` one, or one made from what it sees now.
+    pub(super) fn change_often(self, last: &mut Option<(u64, View)>, dice: &mut Dice) -> Result<(), Error> {
+        self.machine.revive();
+        match (dice.below(4), &last) {
+            (0, _) => self.append_again(dice),
+            (1, Some((viewed, view))) => self.append_op(view.op(dice), &view.path, *viewed),
+            _ => {
+                let viewed = self.world().tick();
+                let Some(view) = self.view(dice)? else { return Ok(()) };
+                let (viewed, view) = last.insert((viewed, view));
+                self.append_op(view.op(dice), &view.path, *viewed)
+            }
+        }
+    }
+
     /// A record with what is pending; `None` if no record was acknowledged yet.
     pub(super) fn view(self, dice: &mut Dice) -> Result<Option<View>, Error> {
         let world = self.world();
@@ -161,7 +183,10 @@ impl Stage<'_> {
         promised.retain(|(path, _)| !world.edits.contains_key(path));
         promised.sort_unstable();
         // Few records, so that many of them are changed more than once.
-        promised.truncate(12);
+        match self.ops {
+            Ops::Many => promised.dedup_by(|(path, _), (before, _)| folder_of(path) == folder_of(before)),
+            _ => promised.truncate(12),
+        }
         drop(world);
         if promised.is_empty() {
             return Ok(None);

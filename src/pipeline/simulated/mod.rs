@@ -4,7 +4,8 @@
 //! Recorders, writers of operations, a worker and the home's owner take turns, call by call, until the power goes. Then
 //! what a crash may leave is drawn, a store may come back from a backup, recovery runs on it, perhaps cut off as well,
 //! and the home is checked. A seed decides all of it: an even one's home has records alone, an odd one's also has
-//! operations on them. With `SIM_BACKUPS`, every fourth one's stores come back from backups. A failing test names the
+//! operations on them: every fourth one's many on few records, late and repeated. With `SIM_BACKUPS`, that one's stores come
+//! back from backups instead. A failing test names the
 //! seed, and how to run it again:
 //!
 //! ```sh
@@ -100,6 +101,8 @@ fn schedules_that_failed_once_hold() {
     for seed in [9, 371, 419, 701_183, 701_773, 702_297, 801_439] {
         live(seed, Ops::All, &real);
     }
+    // An operation was made from a journal that seemed to be empty, since its segments were removed meanwhile.
+    live(31, Ops::Many, &real);
     // A note of before a backup was taken for the history's position.
     live(100_931, Ops::AllAndBackups, &real);
 }
@@ -121,6 +124,8 @@ fn a_seed_gives_the_same_schedule_again() {
 enum Ops {
     Records,
     All,
+    /// Many, on few records: late, stale and repeated ones among them.
+    Many,
     /// All, and stores come back from backups.
     AllAndBackups,
 }
@@ -130,6 +135,7 @@ impl Ops {
         match seed % 4 {
             0 | 2 => Ops::Records,
             3 if std::env::var_os("SIM_BACKUPS").is_some() => Ops::AllAndBackups,
+            3 => Ops::Many,
             _ => Ops::All,
         }
     }
@@ -315,10 +321,13 @@ impl<'r> Life<'r> {
         if self.dice.below(2) == 0 {
             processes.push(Process::Owner { edits: 1 + self.dice.below(3), dice: Dice::of(self.dice.next()) });
         }
-        if self.ops != Ops::Records {
-            for _ in 0..1 + self.dice.below(2) {
-                processes.push(Process::Writer { ops: 1 + self.dice.below(8), dice: Dice::of(self.dice.next()) });
-            }
+        let (writers, ops) = match self.ops {
+            Ops::Records => (0, 0),
+            Ops::Many => (2, 16),
+            Ops::All | Ops::AllAndBackups => (1 + self.dice.below(2), 8),
+        };
+        for _ in 0..writers {
+            processes.push(Process::Writer { ops: 1 + self.dice.below(ops), dice: Dice::of(self.dice.next()) });
         }
         processes
     }

@@ -49,9 +49,13 @@ impl Process {
                 }
             }
             Process::Writer { ops, mut dice } => {
+                let mut last = None;
                 for _ in 0..ops {
                     stage.wait();
-                    let _ = stage.change(&mut dice);
+                    let _ = match stage.ops {
+                        Ops::Many => stage.change_often(&mut last, &mut dice),
+                        _ => stage.change(&mut dice),
+                    };
                 }
             }
         }
