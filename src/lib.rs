@@ -114,6 +114,7 @@ pub mod random;
 pub mod record;
 pub mod recover;
 pub mod redact;
+pub mod repeats;
 pub mod revise;
 pub mod rules;
 pub mod search;

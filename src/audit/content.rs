@@ -1,11 +1,11 @@
 //! What the bytes of a record's file say.
 
-use super::classify::{Action, Evidence, File, classify};
+use super::classify::{Action, Evidence, File, State, classify};
 use super::{Collecting, Error, READ_BYTES_MAX};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::page::{self, StateFile};
-use crate::target::commits::ReadCommits;
+use crate::target::commits::{CommittedFile, ReadCommits};
 
 impl Collecting {
     /// `evidence` of the record `id` at `path`, with what the revisions and the file's bytes say; the record's state file;
@@ -22,6 +22,10 @@ impl Collecting {
         if evidence.file == File::Stale && is_edited(home, history, path)? {
             evidence.file = File::Edited;
         }
+        // Its log is left.
+        if (evidence.file, evidence.state) == (File::Missing, State::Retracted) && self.left_logs.contains(path) {
+            evidence.file = File::Stale;
+        }
         // A file is read whole only if something is to be made of it.
         if classify(evidence).takes_the_file() && !is_readable(home, path)? {
             evidence.file = File::Unreadable;
@@ -35,6 +39,16 @@ pub(super) fn is_readable(home: &Home, path: &str) -> Result<bool, Error> {
     let bytes = home.dir().content(path, READ_BYTES_MAX)?;
     let parsed = bytes.map(|bytes| page::parse(&bytes));
     Ok(parsed.is_none_or(|parsed| parsed.is_ok_and(|parsed| parsed.request.is_some())))
+}
+
+/// Whether the file on disk says something else of its record than the `committed` one. A byte order mark, the ends of lines and the
+/// owner's own comments say nothing.
+pub(super) fn has_edit(home: &Home, committed: &dyn CommittedFile) -> Result<bool, Error> {
+    let Some(bytes) = home.dir().content(committed.path(), READ_BYTES_MAX)? else { return Ok(false) };
+    let committed = String::from_utf8_lossy(&committed.read()?).into_owned();
+    let said = page::parse(committed.as_bytes()).ok().and_then(|parsed| parsed.request);
+    let Some(said) = said else { return Ok(false) };
+    Ok(!page::is_contained(&bytes, &committed, |_| Some(said.record)))
 }
 
 /// Whether the file at `path` has bytes that the history never had there, and that no power cut left of them: then its

@@ -19,6 +19,7 @@ use serde::Serialize;
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
 use companions::{is_ours, is_torn_companion};
+use content::has_edit;
 use pending::pending_paths;
 use revisions::Known;
 pub(crate) use walk::walk;
@@ -33,7 +34,7 @@ use crate::model::{RecordId, RecordPath};
 use crate::page::{self, StateFile};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
-use crate::target::commits::{CommittedFile, ReadCommits};
+use crate::target::commits::{CommittedFile, ReadCommits, sum_of};
 use crate::target::files::is_torn;
 use crate::target::{history, index, rows::ReadRows};
 
@@ -85,6 +86,9 @@ pub struct Audit {
     pub pending: u64,
     /// Where the stores disagree, by path.
     pub findings: Vec<Finding>,
+    /// Records whose files were edited by hand, and say what neither row nor history does. Empty unless it was
+    /// [asked for](Stores::wants_edits).
+    pub edited: Vec<(String, Option<RecordId>)>,
     /// Experiments' logs and domains' pages that the history has, and of which the disk has nothing or only the start.
     pub missing_companions: Vec<String>,
     /// Files that carry the id of a record but are not its own file.
@@ -120,11 +124,15 @@ struct Collected {
     /// Shown by the tree's blob, if it was read: the file is torn, or it is at another path (`moved`).
     torn: bool,
     moved: bool,
+    /// The file says something else than the tree's blob.
+    edited: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct FileSeen {
     id: Option<RecordId>,
+    /// The [sum](sum_of) of its bytes, if edits are looked for.
+    sum: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +169,8 @@ pub struct Stores<'s> {
     pub committed: Option<Position>,
     /// Whether the journal may come from a backup: then it does not say whether there were operations.
     pub is_journal_doubted: bool,
+    /// Whether files are looked at for edits by hand.
+    pub wants_edits: bool,
 }
 
 /// Runs an audit.
@@ -168,7 +178,7 @@ pub struct Stores<'s> {
 /// # Errors
 /// Every [`Error`].
 pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, Error> {
-    let mut collecting = Collecting::default();
+    let mut collecting = Collecting { wants_edits: stores.wants_edits, ..Collecting::default() };
     collecting.known.had_operations = stores.is_journal_doubted || stores.home.journal().takes_operations()?;
     collecting.files(stores.home, progress)?;
     if let Some(index) = stores.index {
@@ -220,11 +230,14 @@ struct Collecting {
     /// The records whose id more than one file carries.
     copied: HashSet<RecordId>,
     companions: HashSet<String>,
+    /// The pages of retracted experiments of which the log alone is left.
+    left_logs: HashSet<String>,
     /// Whether the rows were read.
     has_rows: bool,
     missing_companions: Vec<String>,
     /// What the stores say about revisions and state files.
     known: Known,
+    wants_edits: bool,
 }
 
 impl Collecting {
@@ -254,10 +267,11 @@ impl Collecting {
             self.known.states.insert(id, StateFile::parse(id, &bytes));
             return Ok(());
         }
-        let mut revision = None;
+        let (mut revision, mut sum) = (None, 0);
         let id = match dir.content(name, READ_BYTES_MAX) {
             Ok(bytes) => {
                 let id = bytes.as_deref().and_then(page::id_of);
+                sum = bytes.as_deref().filter(|_| self.wants_edits).map_or(0, sum_of);
                 revision = id.zip(bytes).and_then(|(id, bytes)| page::later_revision_of(id, &bytes));
                 id
             }
@@ -272,7 +286,7 @@ impl Collecting {
             self.copied.insert(id);
         }
         self.known.file_revisions.extend(revision.map(|revision| (path.clone(), revision)));
-        self.paths.entry(path).or_default().file = Some(FileSeen { id });
+        self.paths.entry(path).or_default().file = Some(FileSeen { id, sum });
         Ok(())
     }
 
@@ -341,7 +355,8 @@ impl Collecting {
         }
         match collected.file {
             // With its id in place it is whole or edited, unless it is exactly what a power cut leaves.
-            Some(FileSeen { id: Some(_) }) => {
+            Some(FileSeen { id: Some(_), sum }) => {
+                collected.edited = self.wants_edits && sum != file.sum()? && has_edit(home, file)?;
                 let size = home.dir().find(path)?.map_or(0, |found| found.size);
                 if size.is_multiple_of(512)
                     && let Some(bytes) = home.dir().content(path, READ_BYTES_MAX)?
@@ -351,7 +366,7 @@ impl Collecting {
             }
             // If git has a record at this path, a file without an id is torn, or not the record's. If git's version has
             // no id either, it is its owner's own, from before the home was adopted.
-            Some(FileSeen { id: None }) => {
+            Some(FileSeen { id: None, .. }) => {
                 collected.named = page::id_of(&file.read()?);
                 collected.torn = collected.named.is_some();
                 collected.in_tree = collected.torn || collected.row.is_some();
@@ -383,6 +398,7 @@ impl Collecting {
     ) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
+        self.find_left_logs(home, history)?;
         self.unnamed(history)?;
         let removed = self.removed(history, pending)?;
         // Most records have one file, at the path of their row, and are not looked up by id: in a large home that would
@@ -421,6 +437,9 @@ impl Collecting {
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
             let id = collected.ids().next();
             let (evidence, state, action) = self.classified(home, history, path, id, evidence)?;
+            if collected.edited && evidence.file == File::Current && action == Action::Nothing {
+                audit.edited.push((path.to_owned(), id));
+            }
             audit.records += 1;
             audit.pending += u64::from(action == Action::Wait);
             if action.is_disagreement() {
@@ -472,9 +491,9 @@ fn evidence(
             Some(_) => File::Moved,
             None => File::Another,
         },
-        Some(FileSeen { id: None }) => File::Torn,
-        Some(FileSeen { id: Some(_) }) if collected.torn => File::Torn,
-        Some(FileSeen { id: Some(_) }) => File::Current,
+        Some(FileSeen { id: None, .. }) => File::Torn,
+        Some(FileSeen { id: Some(_), .. }) if collected.torn => File::Torn,
+        Some(FileSeen { id: Some(_), .. }) => File::Current,
     };
     let by_id = collected.file.and_then(|file| file.id).is_some_and(|id| known_ids.contains_key(&id));
     let row = match collected.row {

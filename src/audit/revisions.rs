@@ -54,9 +54,19 @@ impl Known {
 
     /// Whether the latest state file of `id` says that it was restored.
     pub(super) fn is_restored(&self, id: RecordId) -> bool {
+        self.presence(id) == Some(Presence::Restored)
+    }
+
+    /// Whether the latest state file of `id` says that it was retracted.
+    pub(super) fn is_retracted(&self, id: RecordId) -> bool {
+        self.presence(id) == Some(Presence::Retracted)
+    }
+
+    /// What the latest state file of `id` says, if a store has one.
+    fn presence(&self, id: RecordId) -> Option<Presence> {
         let (mark, on_disk) = (self.marks.get(&id), self.states.get(&id).and_then(Option::as_ref));
         let states = [mark, on_disk, self.committed_states.get(&id)].into_iter().flatten();
-        states.max_by_key(|state| state.revision).is_some_and(|state| state.state == Presence::Restored)
+        states.max_by_key(|state| state.revision).map(|state| state.state)
     }
 
     /// Whether the tree lacks `state`, or has an earlier one.

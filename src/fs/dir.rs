@@ -4,7 +4,6 @@
 //! call, and on other systems, each part is opened on its own with `O_NOFOLLOW`, which gives the same guarantee.
 //! Windows has calls of the same names (`os::windows::calls`).
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sys::{self, AtFlags, Errno, Handle, Mode, OFlags};
@@ -264,7 +263,7 @@ impl Dir {
         self.file_found(path, flags, FILE_MODE, doing).map(|(file, _)| file)
     }
 
-    fn file_found(
+    pub(super) fn file_found(
         &self,
         path: &str,
         flags: OFlags,
@@ -339,24 +338,6 @@ impl Dir {
     /// As [`Dir::read`].
     pub(crate) fn open_or_create(&self, path: &str) -> Result<std::fs::File, Error> {
         self.file(path, OFlags::RDWR | OFlags::CREATE, "open").map(|file| file.fd.into())
-    }
-
-    /// The whole content of the file at `path`, or `None` if it does not exist.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with `FileTooLarge` if it is larger than `bytes_max`, and as [`Dir::read`].
-    pub fn content(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let (file, found) = match self.file_found(path, OFlags::RDONLY, Mode::empty(), "open") {
-            Err(error) if error.is_not_found() => return Ok(None),
-            opened => opened?,
-        };
-        if found.size > bytes_max {
-            return Err(Error::io("read", &file.path)(io::ErrorKind::FileTooLarge.into()));
-        }
-        let mut content = vec![0; usize::try_from(found.size).unwrap_or(usize::MAX)];
-        let read = file.read_at(&mut content, 0)?;
-        content.truncate(read);
-        Ok(Some(content))
     }
 
     /// The names in the folder, in no order, without `.` and `..`. Names that are not UTF-8 are skipped: indelible uses

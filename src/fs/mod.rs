@@ -8,6 +8,7 @@
 //! 5. A file appears in its place whole or not at all for every process that looks ([`Dir::create`], [`Dir::replace`]).
 //!    Each function says whether it survives a power cut; `target::files` says who repairs it.
 
+mod content;
 pub mod crash;
 mod dir;
 mod file;

@@ -9,7 +9,7 @@ use super::{Event, Skipped};
 use crate::home::Home;
 use crate::model::Record;
 use crate::record::Redacted;
-use crate::session::{Entry, SessionLog};
+use crate::session::SessionLog;
 
 /// The key in a session log by which the rule `text` counts as told: tellers note it there. It is a digest of what the rule
 /// says, whatever its case, spaces and domain, and with `'` for a backtick, as it is told.
@@ -37,19 +37,12 @@ pub fn without_echoes(home: &Home, event: &Event, requests: Vec<Redacted>) -> Re
     }
     // A sub-agent also knows what the agent that started it passed on.
     let logs = [event.log(home), SessionLog::of(home, &event.session, None)];
-    let told: BTreeSet<String> = logs.iter().flat_map(SessionLog::entries).filter_map(|it| key_of(it.entry)).collect();
+    let told: BTreeSet<String> = logs.iter().flat_map(SessionLog::told).collect();
     let was_told =
         |text: &str| told.contains(&told_key(text)) || repeated(text).is_some_and(|it| told.contains(&told_key(it)));
     let is_new = |request: &Redacted| text_of(request).is_none_or(|text| !was_told(text));
     let new: Vec<Redacted> = requests.into_iter().filter(is_new).collect();
     if new.is_empty() { Err(Skipped::Echo) } else { Ok(new) }
-}
-
-fn key_of(entry: Entry) -> Option<String> {
-    match entry {
-        Entry::Told(told) => Some(told.key),
-        _ => None,
-    }
 }
 
 /// What was learned.

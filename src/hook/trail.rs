@@ -19,6 +19,7 @@
 //! | within a step | the step, or not | one step less |
 //! | between the success's record and its note | both records; the failure is open | the next success of the command has the same key: it makes no second record |
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ const COMMAND_BYTES_MAX: usize = 4 << 10;
 /// How long a failure stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many steps. With 0, nothing is opened.
+    /// How many calls: steps, and failures that are opened after it. With 0, nothing is opened.
     pub calls: usize,
     /// How long.
     pub time: Duration,
@@ -69,6 +70,8 @@ struct Open {
     steps: Vec<Step>,
     /// Whether a turn has ended since.
     spoke: bool,
+    /// What its command is, once it was asked for: there can be many, and each is compared more than once.
+    subject: OnceCell<Option<Subject>>,
 }
 
 /// What an event means for the open failures.
@@ -123,8 +126,7 @@ impl<'h> Trail<'h> {
         let log = event.log(home);
         let now = crate::fs::now();
         let since = now.checked_sub(limits.time).unwrap_or(Timestamp::MIN);
-        let noted = log.entries_if_open(since);
-        let mut open = open_in(noted, since);
+        let mut open = open_in(log.open(since, limits.calls), since);
         open.retain(|it| it.steps.len() < limits.calls);
         Trail { log: Some(log), open }
     }
@@ -170,9 +172,10 @@ impl<'h> Trail<'h> {
             return course;
         }
         let worked = subject.as_ref().filter(|_| tool.exited_well);
-        let (paired, rest): (Vec<&Open>, Vec<&Open>) = self.open.iter().partition(|open| {
-            worked.is_some_and(|worked| open.subject().is_some_and(|failed| worked.repeats(&failed)))
-        });
+        let (paired, rest): (Vec<&Open>, Vec<&Open>) = self
+            .open
+            .iter()
+            .partition(|open| worked.is_some_and(|worked| open.subject().is_some_and(|failed| worked.repeats(failed))));
         // Only now: to read the branch costs some calls.
         let branch = if paired.is_empty() { String::new() } else { context.redacted(&Checkout::of(folder).branch) };
         let paired: Vec<&Open> = paired.into_iter().filter(|open| open.opened.branch == branch).collect();
@@ -205,7 +208,7 @@ impl<'h> Trail<'h> {
         let firsts = (0..paired.len()).filter(is_first).map(|at| paired[at]);
         let success = |open: &Open| {
             let mut steps = open.steps.clone();
-            let before = |called: &Called<'_>| open.subject().map(|it| steps_before(called, worked, &it));
+            let before = |called: &Called<'_>| open.subject().map(|it| steps_before(called, worked, it));
             let before = called(context, tool, None, &open.opened.root, |called| before(called).unwrap_or_default());
             steps.extend(before);
             let prompt = context.event.prompt.as_deref().filter(|_| !open.opened.prompt.is_empty());
@@ -222,8 +225,8 @@ impl<'h> Trail<'h> {
 }
 
 impl Open {
-    fn subject(&self) -> Option<Subject> {
-        Subject::of(&self.opened.command, &self.opened.folder)
+    fn subject(&self) -> Option<&Subject> {
+        self.subject.get_or_init(|| Subject::of(&self.opened.command, &self.opened.folder)).as_ref()
     }
 }
 
@@ -233,7 +236,7 @@ fn open_in(noted: Vec<Noted>, since: Timestamp) -> Vec<Open> {
     for Noted { at, entry } in noted {
         match entry {
             Entry::Opened(opened) if at > since && open.iter().all(|it| it.opened.failure != opened.failure) => {
-                open.push(Open { opened, steps: Vec::new(), spoke: false });
+                open.push(Open { opened, steps: Vec::new(), spoke: false, subject: OnceCell::new() });
             }
             Entry::Closed(closed) => open.retain(|it| it.opened.failure != closed.failure),
             Entry::Turn {} => open.iter_mut().for_each(|it| it.spoke = true),
@@ -258,7 +261,7 @@ fn closed<'a>(open: impl IntoIterator<Item = &'a Open>) -> impl Iterator<Item = 
 
 /// Whether `subject` is that of an open failure.
 fn same_as_open(subject: Option<&Subject>, open: &[Open]) -> bool {
-    let is_same = |open: &Open| subject.is_some_and(|it| open.subject().as_ref() == Some(it));
+    let is_same = |open: &Open| subject.is_some_and(|it| open.subject() == Some(it));
     open.iter().any(is_same)
 }
 

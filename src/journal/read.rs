@@ -98,12 +98,29 @@ impl<'j> Reader<'j> {
     /// # Errors
     /// [`Error::Newer`], [`Error::Format`] and [`Error::Fs`].
     pub fn from_start(journal: &'j Journal) -> Result<Option<Reader<'j>>, Error> {
-        for number in journal.segments()? {
-            if let Some(reader) = Reader::at_segment(journal, number)? {
-                return Ok(Some(reader));
+        Reader::behind(journal, None)
+    }
+
+    /// A reader that begins after the header of the oldest segment behind `number`, or `None` if none behind it has one.
+    ///
+    /// A worker can remove all segments of a listing before they are opened. Then what it still needs is in newer ones, so
+    /// they are listed again.
+    fn behind(journal: &'j Journal, number: Option<SegmentNumber>) -> Result<Option<Reader<'j>>, Error> {
+        let mut before = None;
+        loop {
+            let mut listed = journal.segments()?;
+            listed.retain(|segment| Some(*segment) > number);
+            for segment in &listed {
+                // The oldest segments are removed first, so the first that still exists comes next.
+                if let Some(reader) = Reader::at_segment(journal, *segment)? {
+                    return Ok(Some(reader));
+                }
             }
+            if before.as_ref() == Some(&listed) {
+                return Ok(None);
+            }
+            before = Some(listed);
         }
-        Ok(None)
     }
 
     /// A reader that begins at `position`, or `None` if the journal's bytes do not match the position.
@@ -235,21 +252,17 @@ impl<'j> Reader<'j> {
     /// there may be more to read.
     fn advance(&mut self) -> Result<bool, Error> {
         if self.sealed {
-            // The oldest segments are removed first, so the first that still exists comes next.
-            let newer = self.journal.segments()?.into_iter().filter(|number| *number > self.number);
-            for number in newer {
-                if let Some(next) = Reader::at_segment(self.journal, number)? {
-                    *self = next;
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
+            let Some(next) = Reader::behind(self.journal, Some(self.number))? else { return Ok(false) };
+            *self = next;
+            return Ok(true);
         }
         let mut sealed = false;
         for number in self.journal.segments()?.into_iter().filter(|number| *number > self.number) {
             // A segment of a newer format has a header, too. It is not read; what lies before it is.
             sealed |= match self.journal.beginning(number) {
                 Err(Error::Newer { .. }) => true,
+                // Removed since: only segments before one with a header are.
+                Err(Error::Fs(error)) if error.is_not_found() => true,
                 beginning => beginning?.is_some(),
             };
         }
@@ -369,6 +382,46 @@ impl Found {
         match self.endless {
             true => Line::Damaged("it is longer than any entry"),
             false => Line::of(line),
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use crate::fs::simulated::{Dice, Disk, Machine, interrupted, root};
+    use crate::journal::tests::{drain, exclusive, prune};
+    use crate::journal::{Appender, Journal, Reader};
+
+    /// A reader without the worker's lock: a worker copies what is pending to a new segment, and removes the others.
+    #[test]
+    fn wherever_a_reader_stands_still_it_reads_what_is_pending() {
+        // More than a reader makes if nothing overtakes it.
+        let calls = 16;
+        for (first, second) in (0..calls).flat_map(|first| (first..calls).map(move |second| (first, second))) {
+            let machine = Machine::new(Disk::new(512), Dice::of(1));
+            let journal = Journal::new(root(&machine));
+            journal.ensure_first().expect("it can be made");
+            let append = |journal: &Journal| {
+                let mut appender = Appender::open(journal).expect("there is a segment");
+                let written = appender.append(&[r#"{"t":"kept"}"#]).expect("it can be written");
+                let _ = written.sync().expect("it can be synced");
+            };
+            append(&journal);
+            exclusive(&journal).rotate().expect("it can be rotated");
+            let worker = |call: u64| -> (u64, Box<dyn FnOnce()>) {
+                let machine = machine.clone();
+                let work = move || {
+                    let journal = Journal::new(root(&machine));
+                    let fresh = exclusive(&journal).rotate().expect("it can be rotated");
+                    append(&journal);
+                    prune(&journal, fresh);
+                };
+                (call, Box::new(work))
+            };
+            let found = interrupted(vec![worker(first), worker(second)], || {
+                drain(&mut Reader::from_start(&journal).expect("readable").expect("there is a segment"))
+            });
+            assert!(found.contains(&"kept".to_owned()), "not read, copied before calls {first} and {second}");
         }
     }
 }

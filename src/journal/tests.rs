@@ -45,18 +45,18 @@ impl Bench {
     }
 }
 
-fn exclusive(journal: &Journal) -> ExclusiveJournal<'_> {
+pub(super) fn exclusive(journal: &Journal) -> ExclusiveJournal<'_> {
     ExclusiveJournal { journal }
 }
 
 /// Removes the segments before `committed`, with no files or rows to make durable first.
-fn prune(journal: &Journal, committed: SegmentNumber) {
+pub(super) fn prune(journal: &Journal, committed: SegmentNumber) {
     let finished = exclusive(journal).finished(committed).expect("they can be listed");
     let synced = finished.sync([journal.dir()], || Ok::<_, fs::Error>(true)).expect("it can be synced");
     synced.expect("there are no rows").prune().expect("they can be removed");
 }
 
-fn drain(reader: &mut Reader<'_>) -> Vec<String> {
+pub(super) fn drain(reader: &mut Reader<'_>) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(item) = reader.next().expect("readable") {
         found.push(match item {

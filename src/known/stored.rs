@@ -1,6 +1,6 @@
 //! What a hook stored of a failure: its command and its error, as `hook` composes them in a record's summary.
 
-use crate::signature::{Signature, signature};
+use crate::signature::{Signature, error_line, signature};
 
 /// The command and the error in the summary of a failure that a hook recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl Stored {
         let (command, error) = (self.command.as_ref()?, self.error.as_ref()?);
         let was_cut = error.lines().any(|line| line.starts_with("… ") && line.ends_with(" bytes are left out …"));
         signature(command, cwd, self.exit, error.as_bytes(), was_cut)
+    }
+
+    /// The line of the error that the signature was made of, as it was printed.
+    pub fn error_line(&self, cwd: &str) -> Option<String> {
+        error_line(&self.signature(cwd)?, cwd, self.error.as_ref()?.as_bytes())
     }
 }
 

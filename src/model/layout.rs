@@ -22,6 +22,7 @@
 //!     erasing.json                which erasures have begun
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
+//!     again-<day>.tally           rules that came again on that day, until the worker has counted them
 //!     mcp.tally                   the day of each record that an agent made by the tool `record`
 //!     tmp/                        temporary files; `elsewhere-*` names folders on other file systems
 //!     quarantine/                 what is damaged, parked or edited; dismissed/ once a person has seen it
@@ -172,6 +173,10 @@ pub const TEMPORARY: &str = "tmp";
 pub const QUARANTINE: &str = "quarantine";
 /// The folder of the worker's log.
 pub const LOGS: &str = "logs";
+/// The name prefix of the tally of a day's repeated rules, before the day.
+pub const AGAIN: &str = "again-";
+/// The name suffix of a tally.
+pub const TALLY: &str = ".tally";
 /// The folder of session logs. It is made when the first log is.
 pub const SESSIONS: &str = "sessions";
 /// The folder of records' pages that are being edited. It is made when the first edit is.

@@ -17,6 +17,7 @@ mod id;
 mod intent;
 mod kind;
 pub mod layout;
+pub mod lead;
 mod op;
 mod outcome;
 pub mod path;

@@ -76,14 +76,14 @@ impl<'p> RecordPath<'p> {
     }
 
     /// `experiments/active/<name>` of that itself and of everything in it.
-    fn experiment_folder(self) -> Option<&'p str> {
+    pub(super) fn experiment_folder(self) -> Option<&'p str> {
         let rest = self.0.strip_prefix(Kind::Experiment.folder())?.strip_prefix('/')?;
         let end = rest.find('/').unwrap_or(rest.len());
         self.0.get(..Kind::Experiment.folder().len() + 1 + end)
     }
 
     /// A heuristic's path as its domain's folder and the rest: year, month, day, what the day is spread over, and name.
-    fn in_domain(self) -> Option<(&'p str, &'p str)> {
+    pub(super) fn in_domain(self) -> Option<(&'p str, &'p str)> {
         check_path(self.0).ok()?;
         let (domain, rest) = layout::split_first(self.0.strip_prefix(Kind::Heuristic.folder())?.strip_prefix('/')?)?;
         (4..4 + Level::ALL.len()).contains(&layout::parts(rest).count()).then_some((domain, rest))
@@ -220,7 +220,7 @@ impl Level {
     }
 
     /// The part of a path between the day and the file's name, for a record that goes to this level: `14/05/`.
-    fn part(self, created_at: Timestamp, id: RecordId) -> String {
+    pub(super) fn part(self, created_at: Timestamp, id: RecordId) -> String {
         let levels = Level::ALL.into_iter().filter(|level| *level <= self);
         levels.filter_map(|level| level.name(created_at, id)).map(|name| name + "/").collect()
     }

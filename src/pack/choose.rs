@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | golden rules | all of them, the newest [`GOLDEN_READ`] | confidence, as its verdicts leave it, x age |
 //! | rules | the project's newest [`RULES_READ`] | confidence x age |
-//! | failures | of the project's newest [`FAILURES_READ`], one for each title | sessions x severity x age, twice if something followed |
+//! | failures | of the project's newest [`FAILURES_READ`], the same ones together (`group`) | sessions x severity x age, twice if something followed |
 //! | experiments | the project's newest [`EXPERIMENTS_READ`] that have not ended | age |
 //!
 //! At a prompt, only what shares rare words with it, and its session does not know, is a candidate (`prompt`).
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::group::{Group, date, domain};
+use super::group::{self, Group, date, domain};
 use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
 use super::same::{self, Same};
 use super::write::{Room, plain_name, span};
@@ -252,11 +252,11 @@ impl Choice<'_> {
 
     fn add_failures(&mut self) {
         let found = self.found;
-        let mut groups: BTreeMap<&str, Vec<&Brief>> = BTreeMap::new();
+        let mut groups: BTreeMap<group::Same, Vec<&Brief>> = BTreeMap::new();
         for brief in &found.failures {
             match may_tell(brief, State::Active, false, &self.scope) {
                 Err(why) => self.leave_out(brief, why.says()),
-                Ok(_) => groups.entry(brief.record.headline().trim()).or_default().push(brief),
+                Ok(_) => groups.entry(group::Same::of(brief)).or_default().push(brief),
             }
         }
         for mut times in groups.into_values() {

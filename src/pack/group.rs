@@ -1,4 +1,7 @@
-//! Failures with one title make one line of a pack. Pure.
+//! The same failure at several times makes one line of a pack. Pure.
+//!
+//! Failures are the same by their signature or, without one, by their command, as at a failure (`known`); what a hook did not record,
+//! by its title.
 
 use std::collections::HashSet;
 
@@ -7,6 +10,7 @@ use jiff::Timestamp;
 use super::place;
 use super::write::{plain_name, span};
 use crate::followed::{Followed, summary};
+use crate::known::{Failure, Stored};
 use crate::model::{Field, Origin, Record, RecordId, Severity};
 use crate::query::Brief;
 
@@ -15,7 +19,29 @@ const FOLLOWED_CHARS_MAX: usize = 200;
 /// A failure that a person or an agent recorded is told from this severity on, even if it came once.
 const TOLD_FROM: Severity = Severity::DEFAULT;
 
-/// Failures with one title.
+/// What is equal for failures that are the same one: their order is that of groups of one weight.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Same {
+    /// Class, program and text of a signature, and where it counts.
+    Signature(&'static str, String, String, Option<String>),
+    /// A title.
+    Title(String),
+}
+
+impl Same {
+    pub(super) fn of(brief: &Brief) -> Same {
+        match Failure::of(&brief.record, &brief.provenance) {
+            Some(failure) => {
+                let place = failure.place(&brief.provenance);
+                let signature = failure.signature;
+                Same::Signature(signature.class, signature.program, signature.text, place)
+            }
+            None => Same::Title(brief.record.headline().trim().to_owned()),
+        }
+    }
+}
+
+/// The same failure, at several times.
 pub(super) struct Group<'b> {
     /// The newest first.
     pub(super) times: Vec<&'b Brief>,
@@ -56,7 +82,10 @@ impl<'b> Group<'b> {
         let tool = plain_name(domain(&last.record));
         let tool = if tool.is_empty() { "a tool" } else { tool };
         let mut line = match last.provenance.origin {
-            Some(Origin::Hook) if is_command(last.record.headline()) => format!("- {title}"),
+            Some(Origin::Hook) if is_command(last.record.headline()) => {
+                let error = error_line(last).map(|line| format!("; output of {tool}: {}", span(&line)));
+                format!("- {title}{}", error.unwrap_or_default())
+            }
             Some(Origin::Hook) => format!("- output of {tool}: {title}"),
             Some(Origin::Person) => format!("- a person noted: {title}"),
             Some(Origin::Agent) => format!("- an agent noted: {title}"),
@@ -85,6 +114,12 @@ impl<'b> Group<'b> {
         let steps: Vec<Followed> = steps.collect();
         summary(&steps, FOLLOWED_CHARS_MAX).unwrap_or_else(|| format!("later: {}", span(newest.record.headline())))
     }
+}
+
+/// The line of a failure's output that says what went wrong, if its signature knows one.
+fn error_line(brief: &Brief) -> Option<String> {
+    let Record::Failure(it) = &brief.record else { return None };
+    Stored::of(&it.summary, &it.tags).error_line(brief.provenance.cwd.as_deref().unwrap_or_default())
 }
 
 /// On which machine it was, if that is not this one.

@@ -13,7 +13,7 @@
 //! 4. An entry is in the pack whole or not at all. The pack keeps to its budget and its characters.
 //! 5. Reading is bounded ([`Briefs`](crate::query::Briefs)): a store that is out of reach makes a smaller pack, or none.
 //!
-//! `choose` finds, weighs and orders entries, `group` puts failures with one title together, `same` rules that are the same one,
+//! `choose` finds, weighs and orders entries, `group` puts together failures that are the same one, `same` rules that are the same one,
 //! `prompt` finds what a prompt shares rare words with, `weigh` counts tokens, `place` knows whether a folder is new to its
 //! project, `write` makes the text.
 

@@ -124,7 +124,8 @@ fn text(record: &Record, field: Field) -> Cow<'_, str> {
 }
 
 fn is_same(spec: &FieldSpec, was: &str, is: &str) -> bool {
-    was == is || spec.shape == Shape::Body && was.trim_end_matches(['\r', '\n']) == is.trim_end_matches(['\r', '\n'])
+    let lines = |text: &str| text.replace("\r\n", "\n").trim_end_matches(['\r', '\n']).to_owned();
+    was == is || spec.shape == Shape::Body && lines(was) == lines(is)
 }
 
 /// Whether `is` is empty, or the beginning of `was`.
@@ -177,7 +178,7 @@ impl Amendable {
         let mut op = self.amended(record, because, made_at)?;
         if let Op::Amend(amendment) = &mut op
             && let Some(amended) = &amendment.record.amended
-            && let Some(text) = restamped(bytes, amended)
+            && let Some(text) = restamped(bytes, amended, amendment.record.record.headline())
             && parse(text.as_bytes()).is_ok_and(|parsed| {
                 parsed.amended().as_ref() == Some(amended)
                     && parsed.request.is_some_and(|request| request.record == amendment.record.record)
@@ -190,8 +191,9 @@ impl Amendable {
     }
 }
 
-/// The page `bytes` with the revision and the fields of `amended`; `None` if it has no front matter.
-fn restamped(bytes: &[u8], amended: &Amended) -> Option<String> {
+/// The page `bytes` with the revision and the fields of `amended`, and with `headline` as its heading, if it has one: a heading that
+/// says something else would pass for the next edit. `None` if it has no front matter.
+fn restamped(bytes: &[u8], amended: &Amended, headline: &str) -> Option<String> {
     let mut stamp = Front::default();
     stamp.string(REVISION, &amended.revision.to_string());
     stamp.string(AMENDED, &amended.fields_line());
@@ -199,7 +201,18 @@ fn restamped(bytes: &[u8], amended: &Amended) -> Option<String> {
     let (front, rest) = without_stamp(&text)?;
     let (first, after) =
         front.split_at(front.find("created_at:").and_then(|at| front[at..].find('\n').map(|end| at + end + 1))?);
+    let rest = with_heading(rest, headline);
     Some(format!("---\n{first}{}{after}---\n{rest}", stamp.lines()))
+}
+
+/// What follows a front matter, with `headline` in place of its heading.
+fn with_heading<'t>(rest: &'t str, headline: &str) -> Cow<'t, str> {
+    let begin = rest.len() - rest.trim_start_matches('\n').len();
+    let line = rest[begin..].lines().next().unwrap_or_default();
+    match line.starts_with("# ") {
+        true => format!("{}# {}{}", &rest[..begin], heading(headline), &rest[begin + line.len()..]).into(),
+        false => rest.into(),
+    }
 }
 
 /// The front matter of a page without its revision, and what follows.
@@ -219,6 +232,21 @@ pub fn is_same_but_revision(bytes: &[u8], page: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     match (without_stamp(&text), without_stamp(page)) {
         (Some((one, rest)), Some((other, page))) => one == other && rest.trim_end() == page.trim_end(),
+        _ => false,
+    }
+}
+
+/// As [`is_same_but_revision`], but the headings may differ, too.
+pub fn is_same_but_heading(bytes: &[u8], page: &str) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    let beneath = |rest: &str| {
+        let rest = rest.trim_start_matches('\n');
+        let beneath = rest.strip_prefix("# ").map_or(rest, |it| it.split_once('\n').map_or("", |(_, beneath)| beneath));
+        beneath.trim_end().to_owned()
+    };
+    match (without_stamp(&text), without_stamp(page)) {
+        (Some((one, rest)), Some((other, page))) => one == other && beneath(rest) == beneath(page),
         _ => false,
     }
 }

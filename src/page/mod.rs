@@ -49,7 +49,7 @@ use jiff::Timestamp;
 use crate::model::{Amended, RecordId, Request, Revision};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
-pub use edit::{By, NotTaken, edited, is_contained, is_plain, is_same_but_revision};
+pub use edit::{By, NotTaken, edited, is_contained, is_plain, is_same_but_heading, is_same_but_revision};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};

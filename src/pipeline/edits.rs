@@ -89,7 +89,7 @@ impl Pipeline<'_> {
     }
 
     /// The record whose page the history has at `path`; `None` if it is no record's, or the record is hidden.
-    fn amendable(&self, path: &str, tip: &[u8]) -> Result<Option<Amendable>, Error> {
+    pub(super) fn amendable(&self, path: &str, tip: &[u8]) -> Result<Option<Amendable>, Error> {
         let Some(parsed) = page::parse(tip).ok() else { return Ok(None) };
         let (id, created_at) = (parsed.id, parsed.created_at);
         let revision = parsed.amended().map_or(Revision::first(id), |amended| amended.revision);
@@ -144,7 +144,7 @@ fn said(why: &NotTaken) -> String {
     crate::model::text::visible_line(&chain(why)).into_owned()
 }
 
-fn made_at(revision: Revision) -> jiff::Timestamp {
+pub(super) fn made_at(revision: Revision) -> jiff::Timestamp {
     RecordId(revision.op).time().unwrap_or_else(fs::now)
 }
 

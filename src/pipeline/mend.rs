@@ -63,7 +63,8 @@ impl Pipeline<'_> {
         let committed = Some(self.settled_position());
         let (index, history) = (Some(self.rows.as_read()), Some(self.commits.as_read()));
         let is_journal_doubted = self.void.is_some();
-        audit(&Stores { home: self.home, index, history, committed, is_journal_doubted }, progress)
+        let wants_edits = false;
+        audit(&Stores { home: self.home, index, history, committed, is_journal_doubted, wants_edits }, progress)
     }
 
     /// Opens the index, unless it is open.
@@ -78,7 +79,8 @@ impl Pipeline<'_> {
     /// The files and the history alone, for when the index is lost.
     pub fn without_index(&self) -> Stores<'_> {
         let history = Some(self.commits.as_read());
-        Stores { home: self.home, index: None, history, committed: None, is_journal_doubted: self.void.is_some() }
+        let is_journal_doubted = self.void.is_some();
+        Stores { home: self.home, index: None, history, committed: None, is_journal_doubted, wants_edits: false }
     }
 
     /// The row of the record `id`, if it has one.

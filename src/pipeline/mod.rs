@@ -41,6 +41,7 @@ mod order;
 mod outcome;
 mod prune;
 mod reached;
+mod repeats;
 mod schedule;
 mod search;
 #[cfg(all(test, target_os = "linux"))]

@@ -13,18 +13,17 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::model::text::{counted, number};
-use crate::model::{Kind, RecordId};
+use crate::model::{Kind, Record, RecordId, fields_of};
 use crate::search::{self, Doc, LeftOut, Query, Sieve, State, Words, Writer};
 use crate::target::index::{Index, RowText, Text};
 
+use super::files::{FILES_FOR, PENDING_FOR};
 use super::list::accepts;
 use super::search::{Ask, ROWS_MAX, ROWS_QUICK};
 use super::{Error, Recorded, Seen, View, files};
 
 /// How long rows are looked at where there is no search.db.
 const ROWS_FOR: Duration = Duration::from_millis(1_200);
-/// How long files are read where there is no index either.
-const FILES_FOR: Duration = Duration::from_millis(600);
 /// The most of the rows that were looked at whose records are read.
 const SIFTED_MAX: usize = 1_000;
 /// The same for a query with more than words: a sieve does not see whether words stand side by side, or are to be left out.
@@ -69,16 +68,16 @@ impl Beside {
         after: Option<&str>,
         notes: &mut Vec<String>,
     ) -> Result<bool, Error> {
-        let Some(index) = &view.index else { return Ok(self.put_files(view, notes)) };
+        let Some(index) = &view.index else { return Ok(self.put_files(view, ask, notes)) };
         let mut sifted = Sifted::default();
         let is_whole = sifted.sift(index, ask, after)?;
         self.rows += sifted.rows;
         if is_whole {
             notes.extend(view.without_search().note(sifted.rows));
         } else {
-            let (newest, all) = (number(sifted.rows as u64), counted(index.count()?, "record", "records"));
+            let (newest, all) = (number(sifted.rows as u64), number(index.count_about()?));
             let why = view.without_search().says();
-            notes.push(format!("{why}: beside it, the newest {newest} of {all} were looked at"));
+            notes.push(format!("{why}: beside it, the newest {newest} of about {all} records were looked at"));
         }
         let may_have = sifted.found.len();
         let (best, left_out) = sifted.best(ask.query);
@@ -95,16 +94,23 @@ impl Beside {
         Ok(is_whole)
     }
 
-    /// Adds what files have, the newest first.
-    fn put_files(&mut self, view: &View<'_>, notes: &mut Vec<String>) -> bool {
+    /// Adds what files have of the words that are asked for, the newest first, as far as they can be read in time. Returns
+    /// whether all were read.
+    fn put_files(&mut self, view: &View<'_>, ask: &Ask<'_>, notes: &mut Vec<String>) -> bool {
         let deadline = Instant::now() + FILES_FOR;
-        let mut read = 0_u64;
+        let (mut sieve, mut read) = (Sieve::of(ask.query), 0_u64);
         let is_whole = files::for_each(view.home, |path| {
             read += 1;
-            if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
-                self.rows += self.put(recorded);
+            let words = files::text(view.home, path).map(|text| sieve.words(&text));
+            if words.is_some_and(|words| words != 0 || ask.query.is_empty()) {
+                if let Some(recorded) = files::at(view.home, path).filter(|it| !view.pending.has(it.id)) {
+                    self.rows += self.put(recorded);
+                }
+            } else if words.is_some() {
+                self.left_out.docs += 1;
             }
-            if Instant::now() < deadline { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let is_time = self.records.len() < SIFTED_MAX && Instant::now() < deadline;
+            if is_time { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         let files = counted(read, "file", "files");
         let why = view.without_search().says();
@@ -115,21 +121,48 @@ impl Beside {
         is_whole
     }
 
-    /// Adds what the journal has and the index lacks.
-    pub fn put_pending(&mut self, view: &View<'_>) -> Result<(), Error> {
+    /// Adds what the journal has and the index lacks. Returns whether all of it was looked at.
+    pub fn put_pending(&mut self, view: &View<'_>, ask: &Ask<'_>, notes: &mut Vec<String>) -> Result<bool, Error> {
+        let Some(index) = &view.index else { return self.put_newest_pending(view, ask, notes) };
         for id in view.pending.ids() {
-            let has_row = match &view.index {
-                Some(index) if !view.pending.changes(id) => index.find(id)?.is_some_and(|known| known.row_id.is_some()),
-                _ => false,
-            };
-            if has_row {
-                continue;
+            let has_row = !view.pending.changes(id) && index.find(id)?.is_some_and(|known| known.row_id.is_some());
+            if !has_row {
+                self.put_one_pending(view, id)?;
             }
-            self.gone.insert(id);
-            self.records.remove(&id);
-            if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
-                self.pending += self.put(*recorded);
+        }
+        Ok(true)
+    }
+
+    /// Where there is no index: adds what the journal has of the words that are asked for, the newest first, as far as it can
+    /// be read in time. Without an index and without search.db that can be all of the journal.
+    fn put_newest_pending(&mut self, view: &View<'_>, ask: &Ask<'_>, notes: &mut Vec<String>) -> Result<bool, Error> {
+        let deadline = Instant::now() + PENDING_FOR;
+        let mut sieve = Sieve::of(ask.query);
+        let (all, mut looked_at) = (view.pending.ids().count(), 0);
+        for id in view.pending.ids().rev() {
+            if looked_at >= ROWS_QUICK && (self.pending >= SIFTED_MAX || Instant::now() >= deadline) {
+                let (newest, all) = (number(looked_at as u64), number(all as u64));
+                notes.push(format!("of {all} records in the journal, the newest {newest} were looked at"));
+                return Ok(false);
             }
+            looked_at += 1;
+            let record = view.pending.record_of(id).filter(|_| !view.pending.changes(id));
+            match record {
+                Some(record) if !may_be_asked_for(record, &mut sieve, ask.query) => {
+                    self.gone.insert(id);
+                    self.left_out.docs += 1;
+                }
+                _ => self.put_one_pending(view, id)?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn put_one_pending(&mut self, view: &View<'_>, id: RecordId) -> Result<(), Error> {
+        self.gone.insert(id);
+        self.records.remove(&id);
+        if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
+            self.pending += self.put(*recorded);
         }
         Ok(())
     }
@@ -237,6 +270,12 @@ impl Sifted {
         let left_out = LeftOut { docs: (self.rows - read) as u64, with_word };
         (self.found.into_iter().map(|it| it.id).collect(), left_out)
     }
+}
+
+/// Whether `record` may have a word of `query`.
+fn may_be_asked_for(record: &Record, sieve: &mut Sieve, query: &Query) -> bool {
+    let texts = fields_of(record.kind()).filter_map(|spec| record.text(spec.field));
+    query.is_empty() || texts.into_iter().any(|text| sieve.words(&text) != 0)
 }
 
 /// The words of `query` that the headline and the other texts of a row may have; `None` if it has none of them.

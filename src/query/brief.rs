@@ -14,7 +14,7 @@ use super::judged::is_promoted;
 use super::list::accepts;
 use super::{Error, Recorded, View};
 use crate::model::{Field, Kind, Provenance, Record, RecordId};
-use crate::search::{self, Filter, Order, State};
+use crate::search::{self, Filter, Located, Order, State};
 use crate::target::index::{Document, Documents, Facts};
 
 /// The most rows that are read beside search.db.
@@ -145,7 +145,7 @@ impl<'v> Briefs<'v> {
             let listed = search::listed(search.connection(), filter, order, limit.saturating_add(self.stale.len()))?;
             let fresh = listed.into_iter().filter(|it| !self.stale.contains(&it.id)).take(limit);
             for it in fresh.collect::<Vec<_>>() {
-                found.extend(self.brief(it.id, &it.path)?.filter(|it| accepts(filter, &it.facts())));
+                found.extend(self.brief(it.id, Some(&it.located))?.filter(|it| accepts(filter, &it.facts())));
             }
         }
         found.sort_by_key(|it| (it.created_at, it.id));
@@ -174,7 +174,7 @@ impl<'v> Briefs<'v> {
             ids.retain(|id| !self.stale.contains(id));
             for id in ids.into_iter().rev().take(MARKS_MAX) {
                 if found.len() < limit && is_promoted(self.view, id)? {
-                    found.extend(self.brief(id, "")?.filter(|it| it.state == State::Golden));
+                    found.extend(self.brief(id, None)?.filter(|it| it.state == State::Golden));
                 }
             }
         }
@@ -192,10 +192,13 @@ impl<'v> Briefs<'v> {
     }
 
     /// A record of which nothing is pending.
-    fn brief(&mut self, id: RecordId, path: &str) -> Result<Option<Brief>, Error> {
+    fn brief(&mut self, id: RecordId, located: Option<&Located>) -> Result<Option<Brief>, Error> {
         match &mut self.documents {
             Some(documents) => Ok(documents.find(id)?.map(Brief::of_document)),
-            None => Ok(self.view.get(id, Some(path))?.visible().map(Brief::from)),
+            None => {
+                let seen = located.map_or_else(|| self.view.get(id, None), |it| self.view.get_located(id, it));
+                Ok(seen?.visible().map(Brief::from))
+            }
         }
     }
 
@@ -222,7 +225,7 @@ impl<'v> Briefs<'v> {
         }
         for id in ids {
             if self.stale.insert(id) {
-                let found = self.brief(id, "")?;
+                let found = self.brief(id, None)?;
                 self.beside.extend(found);
             }
         }
@@ -239,7 +242,7 @@ impl<'v> Briefs<'v> {
         }
         for id in ids.iter().filter_map(|id| id.parse().ok()) {
             if self.stale.insert(id) {
-                let found = self.brief(id, "")?;
+                let found = self.brief(id, None)?;
                 self.beside.extend(found);
             }
         }

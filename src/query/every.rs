@@ -25,7 +25,7 @@ pub fn every<E: From<Error>>(
     mut take: impl FnMut(Recorded) -> Result<(), E>,
 ) -> Result<bool, E> {
     let Some(index) = &view.index else { return Ok(false) };
-    progress.begin("exporting", index.count().map_err(Error::from)?);
+    progress.begin("exporting", index.count_records().map_err(Error::from)?);
     let is_all = *filter == Filter::default();
     let mut rest: BTreeMap<RecordId, ()> = view.pending.ids().map(|id| (id, ())).collect();
     let mut one = |id: RecordId, path: Option<&str>| -> Result<(), E> {

@@ -2,14 +2,23 @@
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::fs::Dir;
 use crate::home::Home;
+use crate::model::lead::{folders_of, is_name_of};
 use crate::model::path::{RecordPath, is_companion, state_file};
 use crate::model::{Kind, RecordId, check_path, limits};
 use crate::page::{self, StateFile};
 
 use super::recorded::Recorded;
+
+/// How long files are read where there is no index, and how long the journal's records. Both, and the wait for another
+/// program's lock, stay below a second.
+pub(super) const FILES_FOR: Duration = Duration::from_millis(300);
+pub(super) const PENDING_FOR: Duration = Duration::from_millis(200);
 
 /// The record whose page or folder is at `path`, as its file says; `None` if there is no such page, or the record was
 /// retracted or erased.
@@ -19,6 +28,12 @@ pub(super) fn at(home: &Home, path: &str) -> Option<Recorded> {
         Mark::Hidden(_) => None,
         Mark::Visible(_) => Recorded::of_page(parsed, path),
     }
+}
+
+/// The text of the page at `path`, whatever it is.
+pub(super) fn text(home: &Home, path: &str) -> Option<String> {
+    let bytes = home.dir().content(RecordPath(path).page().as_ref(), limits::FILE_BYTES_MAX as u64).ok()??;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The page at `path`.
@@ -92,6 +107,23 @@ fn folders_of_days(home: &Dir, folder: &str, days: &mut Vec<(String, String)>) {
             }
         }
     }
+}
+
+/// The path of a record, by its kind, its time and its id.
+pub(super) fn find(home: &Home, kind: Kind, created_at: Timestamp, id: RecordId) -> Option<String> {
+    let within = match kind {
+        Kind::Heuristic => {
+            names(home.dir(), kind.folder()).iter().map(|domain| format!("{}/{domain}", kind.folder())).collect()
+        }
+        _ => vec![kind.folder().to_owned()],
+    };
+    let is_it = |path: &String| parsed(home, path).is_some_and(|it| it.id == id);
+    let in_folder = |folder: String| {
+        let names = names(home.dir(), &folder).into_iter();
+        let named = names.filter(|name| is_name_of(name.strip_suffix(".md").unwrap_or(name), id));
+        named.map(|name| format!("{folder}/{name}")).find(is_it)
+    };
+    within.iter().flat_map(|within| folders_of(within, kind, created_at, id)).find_map(in_folder)
 }
 
 fn names(home: &Dir, folder: &str) -> Vec<String> {

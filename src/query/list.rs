@@ -4,22 +4,21 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use rusqlite::Connection;
 
-use super::search::ROWS_MAX;
+use super::files::{FILES_FOR, PENDING_FOR};
+use super::search::{ROWS_MAX, ROWS_QUICK};
+use crate::model::text::{counted, number};
 use crate::model::{Field, Kind, RecordId, Revision};
 use crate::search;
 use crate::search::{Filter, Order, State};
 use crate::target::index::Facts;
 
 use super::{Error, Recorded, Seen, States, View, files};
-
-/// How long files are read where there is no index.
-const FILES_FOR: Duration = Duration::from_millis(700);
 
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -117,7 +116,7 @@ impl Listing {
                 Entry::Read(recorded) => take(*recorded),
                 Entry::Row(id) => view.get(id, None)?.visible().into_iter().for_each(&mut take),
                 Entry::Listed(it) => {
-                    let recorded = view.get(it.id, Some(&it.path))?.visible();
+                    let recorded = view.get_located(it.id, &it.located)?.visible();
                     let revision = it.revision.unwrap_or(Revision::first(it.id));
                     recorded.filter(|recorded| recorded.revision() == revision).into_iter().for_each(&mut take);
                 }
@@ -297,7 +296,17 @@ fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
         }
         ControlFlow::Continue(())
     });
-    for id in view.pending.ids() {
+    let mut notes = Vec::new();
+    if !is_whole {
+        notes.push(format!("only the newest {} were looked at", counted(seen, "file", "files")));
+    }
+    let deadline = Instant::now() + PENDING_FOR;
+    for (looked_at, id) in (0..).zip(view.pending.ids().rev()) {
+        if looked_at >= ROWS_QUICK && Instant::now() >= deadline {
+            let (newest, all) = (number(looked_at as u64), number(view.pending.ids().count() as u64));
+            notes.push(format!("of {all} records in the journal, the newest {newest} were looked at"));
+            break;
+        }
         // Its file may be older than the operations on it, and the view reads both.
         if let Ok(Seen::Visible(recorded)) = view.get_from_files(id) {
             take(*recorded);
@@ -305,10 +314,6 @@ fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
     }
     let (count, ids) = top.in_order();
     let entries = ids.into_iter().filter_map(|id| found.remove(&id)).map(Entry::Read).collect();
-    let notes = match is_whole {
-        true => Vec::new(),
-        false => vec![format!("only the newest {} were looked at", crate::model::text::counted(seen, "file", "files"))],
-    };
     Listing { count, is_more: false, notes, entries }
 }
 

@@ -111,7 +111,8 @@ fn path_of(view: &View<'_>, id: RecordId) -> Option<String> {
     }
     if let Some(search) = view.search()
         && let Ok(found) = search::ids_ending(search.connection(), &id.0.simple().to_string(), 1)
-        && let Some((_, path)) = found.into_iter().next()
+        && let Some((_, located)) = found.into_iter().next()
+        && let Some(path) = view.path_of(id, &located)
     {
         return Some(path);
     }

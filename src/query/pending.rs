@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::journal::{self, Found, Journal, Reader, Records};
 use crate::model::position::Position;
 use crate::model::text::{chain, counted};
-use crate::model::{Amendment, Change, Intent, Kind, Op, RecordId, RecordPath, Request, Revision};
+use crate::model::{Amendment, Change, Intent, Kind, Op, Record, RecordId, RecordPath, Request, Revision};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 
 use super::recorded::Recorded;
@@ -141,7 +141,7 @@ impl Pending {
     }
 
     /// The records of which something is pending.
-    pub fn ids(&self) -> impl Iterator<Item = RecordId> {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = RecordId> {
         self.by_record.keys().copied()
     }
 
@@ -154,6 +154,11 @@ impl Pending {
     pub(super) fn path_of(&self, id: RecordId) -> Option<&str> {
         let of = self.by_record.get(&id)?;
         of.intent.as_ref().and_then(path_of_intent).or_else(|| of.ops.iter().find_map(path_of_op))
+    }
+
+    /// What `id` said when it was recorded, as far as the journal says it.
+    pub(super) fn record_of(&self, id: RecordId) -> Option<&Record> {
+        self.by_record.get(&id)?.intent.as_ref().map(|intent| &intent.record)
     }
 
     /// The kind of `id`, as far as the journal says it.

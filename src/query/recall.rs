@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::known::Stored;
-use crate::model::{Field, Kind};
+use crate::model::{Field, Kind, RecordId};
 use crate::search::{Filter, Query};
 use crate::signature::{Signature, signature};
 
@@ -87,7 +87,7 @@ pub struct Recalled {
     pub between: Option<(Timestamp, Timestamp)>,
     /// Whether it may have failed more often than was counted.
     pub at_least: bool,
-    /// The newest times first.
+    /// The newest times first, of each session the last one of a failure.
     pub times: Vec<Time>,
     /// What could not be looked at, beside the view's own notes.
     pub notes: Vec<String>,
@@ -118,16 +118,26 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
     let between = times.last().map(|it| it.1.created_at).zip(times.first().map(|it| it.1.created_at));
     let is_there = |same: &Same| times.iter().any(|it| it.0 == *same);
     let same = [Same::Command, Same::Failure, Same::ErrorLine].into_iter().filter(is_there).collect();
+    let all: HashSet<RecordId> = times.iter().map(|(_, it)| it.id).collect();
+    let mut seen = HashSet::new();
+    times.retain(|(_, it)| in_session(it).is_none_or(|failure| seen.insert(failure)));
     let mut shown = Vec::new();
     for (same, recorded) in times.into_iter().take(limit) {
-        let followed = followed(view, &recorded)?;
+        let followed = followed(view, &recorded, &all)?;
         shown.push(Time { same, recorded, followed });
     }
     Ok(Recalled { count, same, sessions, between, at_least, times: shown, notes: found.notes })
 }
 
-/// What the session of `failure` recorded after it.
-fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error> {
+/// What is equal for the times that one failure came in one session, of which the last is shown: what followed is the same.
+fn in_session(failure: &Recorded) -> Option<(String, Result<Signature, String>)> {
+    let session = failure.provenance().session.clone()?;
+    let signature = stored(failure).signature(failure.provenance().cwd.as_deref().unwrap_or_default());
+    Some((session, signature.ok_or_else(|| failure.title().to_owned())))
+}
+
+/// What the session of `failure` recorded after it, and is none of the `same` failures.
+fn followed(view: &View<'_>, failure: &Recorded, same: &HashSet<RecordId>) -> Result<Vec<Recorded>, Error> {
     let Some(session) = &failure.provenance().session else { return Ok(Vec::new()) };
     let filter = Filter { sessions: vec![session.clone()], since: Some(failure.created_at), ..Filter::default() };
     let mut later = list(
@@ -136,7 +146,8 @@ fn followed(view: &View<'_>, failure: &Recorded) -> Result<Vec<Recorded>, Error>
     )?
     .records(view)?;
     let is_later = |it: &Recorded| {
-        (it.created_at, it.id) > (failure.created_at, failure.id) && it.provenance().session.as_ref() == Some(session)
+        let is_after = (it.created_at, it.id) > (failure.created_at, failure.id);
+        is_after && it.provenance().session.as_ref() == Some(session) && !same.contains(&it.id)
     };
     later.retain(is_later);
     later.sort_by_key(|it| it.kind() != Kind::Success);
@@ -333,7 +344,7 @@ fn equalised(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Learning, Record, RecordId, Request};
+    use crate::model::{Learning, Record, Request};
     use crate::search::State;
 
     #[test]

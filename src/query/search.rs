@@ -116,7 +116,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
     let mut beside = Beside::default();
     let mut notes = Vec::new();
     let database = view.search();
-    let (standing, complete) = match (&database, &view.index) {
+    let (standing, mut complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {
             let mut behind = view.rows_beside(ROWS_MAX)?;
             if ask.query.asks_for_states() || !ask.filter.states.is_empty() {
@@ -141,7 +141,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
         (Some(database), None) => (if database.is_complete() { Standing::UpToDate } else { Standing::Behind }, false),
         (None, _) => (Standing::Missing, beside.put_newest(view, ask, None, &mut notes)?),
     };
-    beside.put_pending(view)?;
+    complete &= beside.put_pending(view, ask, &mut notes)?;
     let (rows_beside, pending) = (beside.rows, beside.pending);
     let memory = if beside.records.is_empty() && database.is_some() { None } else { Some(beside.source()?) };
     let Beside { records, gone, left_out, .. } = beside;
@@ -173,7 +173,7 @@ fn recorded_of(
     if let Some(recorded) = records.get(&hit.id) {
         return Ok(Some(recorded.clone()));
     }
-    let recorded = view.get(hit.id, Some(&hit.path))?.visible();
+    let recorded = view.get_located(hit.id, &hit.located)?.visible();
     let revision = hit.revision.unwrap_or(Revision::first(hit.id));
     Ok(recorded.filter(|recorded| recorded.revision() == revision))
 }

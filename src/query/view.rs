@@ -12,10 +12,10 @@ use crate::model::position::Position;
 use crate::model::text::chain;
 use crate::model::{RecordId, Revision};
 use crate::page::{Presence, StateFile};
-use crate::search::golden;
+use crate::search::{Located, golden};
 use crate::target::history::{History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
-use crate::target::rows;
+use crate::target::rows::{self, RowsMark};
 use crate::target::search::{self, SearchDb};
 
 use super::files::{self, Mark};
@@ -108,10 +108,15 @@ impl<'h> View<'h> {
                 // A worker has trimmed the feed in between; or it is about another index.
                 search = None;
             }
-            let position = index.as_ref().and_then(|index| begin_of(home, index));
+            let mark = match (&index, &search) {
+                (Some(index), _) => rows::mark_in(index).ok().flatten(),
+                // search.db has those rows, too.
+                (None, search) => search.as_ref().and_then(SearchDb::rows_mark),
+            };
+            let position = mark.and_then(|mark| begin_of(home, &mark));
             let (read, from) = Pending::read(home.journal(), position);
             pending = read;
-            is_older = from == From::Start;
+            is_older = from == From::Start && index.is_some();
             // The index is older than the journal: a worker has pruned what this view of the index lacks. A newer view
             // names a later position.
             if !is_older || before == Some(position) {
@@ -221,6 +226,21 @@ impl<'h> View<'h> {
         Ok(self.overlaid(id, stored, mark))
     }
 
+    /// As [`get`](View::get), of a record that search.db has.
+    pub(super) fn get_located(&self, id: RecordId, located: &Located) -> Result<Seen, Error> {
+        // The index knows where it is.
+        let path = if self.index.is_some() { None } else { self.path_of(id, located) };
+        self.get(id, path.as_deref())
+    }
+
+    /// The path of the page of the record `id`, which search.db has.
+    pub(super) fn path_of(&self, id: RecordId, located: &Located) -> Option<String> {
+        match (&located.path, located.kind) {
+            (Some(path), _) => Some(path.clone()),
+            (None, kind) => files::find(self.home, kind?, located.created_at, id),
+        }
+    }
+
     /// The record `id`, of which something is pending, where there is no index: its file is where the journal says.
     pub(super) fn get_from_files(&self, id: RecordId) -> Result<Seen, Error> {
         let path = self.pending.path_of(id);
@@ -277,9 +297,8 @@ fn open_index(home: &Home, wait: Duration) -> Result<Index, index::Error> {
     Ok(index)
 }
 
-/// Where in the journal records begin that the index may lack; `None` if that is its start.
-fn begin_of(home: &Home, index: &Index) -> Option<Position> {
-    let mark = rows::mark_in(index).ok().flatten()?;
+/// Where in the journal records begin that a store with the watermark `mark` may lack; `None` if that is its start.
+fn begin_of(home: &Home, mark: &RowsMark) -> Option<Position> {
     (journal::id(home.private()).ok().flatten() == Some(mark.journal)).then_some(mark.position)
 }
 

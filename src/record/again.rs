@@ -3,7 +3,8 @@
 //! 1. Which rules are the same one, `rules::equal` says; which record is the first is read from the index.
 //! 2. The verdict has a key made of the rule, this journal and the day (UTC): one file a day and place, however often the rule
 //!    comes. What comes on the same day is the same record, and is answered as a duplicate.
-//! 3. It is never a validation.
+//! 3. What comes on the same day is counted without a sync (`repeats`), and the worker amends the verdict when the day is over.
+//!    It is never a validation.
 //! 4. It joins a rule of its own project alone, and what a person says joins only what a person said: who a rule is by, and
 //!    where, decides to whom it is told.
 //! 5. The index is asked without waiting. If it does not answer, or does not have the first record yet, the rule is recorded: readers
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::journal;
 use crate::model::{Origin, Record, RecordId, Request, Ruling, Verdict, limits};
+use crate::repeats;
 use crate::target::index::{Index, Others};
 
 use super::Recorder;
@@ -51,6 +53,7 @@ impl Recorder<'_> {
     pub(super) fn again(&self, first: RecordId, request: Request, at: Timestamp) -> Request {
         let place = journal::id(self.home.private()).ok().flatten();
         let place = place.map(|id| id.to_string()).unwrap_or_default();
+        let asked = request.key;
         let key = format!("again {first} {place} {}", at.strftime("%Y-%m-%d"));
         let because = match request.record {
             Record::Heuristic(it) if it.explanation.trim().is_empty() => it.rule,
@@ -60,6 +63,8 @@ impl Recorder<'_> {
         // A rule and an explanation can be a little longer than one text may be.
         let end = because.floor_char_boundary(limits::BODY_BYTES_MAX);
         let because = because[..end].to_owned();
+        let verdict = RecordId::of_key(self.home.id(), &key);
+        repeats::note(self.home.private(), verdict, at, asked.as_deref());
         let record = Record::Verdict(Verdict { verdict: Ruling::Again, of: first, because });
         Request { record, key: Some(key), provenance: request.provenance }
     }

@@ -114,6 +114,9 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
     } else {
         retry_parked(pipeline, &mut report, progress)?;
     }
+    if pipeline.count_repeats()? > 0 {
+        commit(pipeline, &mut report, progress)?;
+    }
     if scope == Scope::Everything && pipeline.is_lagging() {
         // A worker continues without rows and inserts them later. A caller that asked for everything is told that it is
         // not done.

@@ -325,7 +325,7 @@ mod tests {
         for kind in Kind::ALL {
             let value = |spec: &FieldSpec| {
                 Ok::<_, Invalid>(match spec.shape {
-                    Shape::Severity | Shape::Confidence => None,
+                    Shape::Severity | Shape::Confidence | Shape::Result => None,
                     Shape::Ruling => Some("again".to_owned()),
                     Shape::Id => Some(crate::model::RecordId::new().to_string()),
                     _ => Some(secret.clone()),

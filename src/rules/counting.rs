@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::times;
 use crate::model::{Origin, RecordId, Ruling};
 
 /// A verdict on a record.
@@ -70,7 +71,7 @@ pub struct Tally {
     pub validated: u64,
     /// How many violations count.
     pub violated: u64,
-    /// How often the same was recorded again, each verdict of it once.
+    /// How often the same was recorded again: on days that are not counted yet, once.
     pub again: u64,
     /// On how many days (UTC) it was validated.
     pub days: u64,
@@ -115,7 +116,7 @@ pub fn tally(given: &[Given]) -> Tally {
     Tally {
         validated: validations().count() as u64,
         violated: counting.iter().filter(is(Ruling::Violated)).count() as u64,
-        again: given.iter().filter(|it| it.ruling == Ruling::Again).count() as u64,
+        again: given.iter().filter(|it| it.ruling == Ruling::Again).map(|it| times(&it.because)).sum(),
         days: validations().map(|it| it.day()).collect::<BTreeSet<_>>().len() as u64,
         projects: validations().filter_map(|it| it.project.as_deref()).collect::<BTreeSet<_>>().len() as u64,
         by_person: validations().any(|it| it.is_by_person()),

@@ -9,10 +9,12 @@
 //! 4. A rule is golden because a person promoted it. Counts only make it eligible.
 //! 5. `equal` says which rules are the same one.
 
+mod counted;
 mod counting;
 mod equal;
 mod standing;
 
+pub use counted::{counted, times};
 pub use counting::{Given, Tally, tally};
 pub use equal::{alike, equal_form};
 pub use standing::{Rule, Standing, State, standing};

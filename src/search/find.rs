@@ -1,13 +1,14 @@
 //! The plan of a search: which records are looked at, in bounded work, and their order.
 //!
-//! 1. The words that few records have are read, posting by posting, rarest first, as long as all together have no more than
-//!    [`POSTINGS_MAX`], and until [`CANDIDATES_MAX`] records were found and only frequent words are left. How many records
-//!    have a frequent word is known beforehand, about, from a sample.
-//!    Of a word that more than [`FREQUENT`] records have, it is read which records these are and whether it is in their title,
-//!    but not how often they have it: that costs several times as much, and only tells which of them are scored.
+//! 1. The words that few records have are read, rarest first, as long as all together have no more than [`POSTINGS_MAX`], and
+//!    until [`CANDIDATES_MAX`] records were found and only frequent words are left. How many records have a frequent word is
+//!    known beforehand, about, from a sample. It is read which records have a word and whether it is in their title; how often
+//!    they have it is seen when they are scored.
+//!    Of a frequent word that is asked for alone, the newest records are looked at, those with it in the title first.
 //! 2. If fewer than [`CANDIDATES_MIN`] records were found, the frequent words are looked for together: the three rarest, then
 //!    two, then one, newest first.
-//! 3. Phrases are looked for as such.
+//! 3. Of the records that have all words of a phrase, the newest [`PHRASE_MAX`] are looked at for whether they have them side
+//!    by side: the full-text index knows no places.
 //! 4. The best [`CANDIDATES_MAX`] of all these are scored in full ([`super::score`]).
 //! 5. If the filters take no more than [`FEW`] records, these are the candidates instead. Otherwise candidates are held
 //!    against the filters one by one, and the full-text index is asked for words and filters together where that yields
@@ -22,12 +23,14 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::filter::Filter;
-use super::query::{Query, Word};
+use super::listing::Located;
+use super::query::{Phrase, Query, Word};
+use super::schema::fact;
 use super::score::{self, Parts, Places, Score, Scorer, Totals};
 use super::source::Source;
 use crate::model::{RecordId, Revision};
 
-/// The postings that are read by word, in all.
+/// The records that are read by word, in all.
 const POSTINGS_MAX: usize = 30_000;
 /// The candidates with which no more are looked for.
 const CANDIDATES_MIN: usize = 200;
@@ -41,6 +44,10 @@ const LOOKED_AT_MAX: usize = 5_000;
 const HELD_MAX: usize = 10_000;
 /// The records that a filter may take for all of them to be candidates.
 const FEW: usize = 1_000;
+/// What a record is worth more than another that was found together with it, if the word is in its title.
+const IN_TITLE: f64 = 1e-3;
+/// The records that are looked at for a phrase.
+const PHRASE_MAX: usize = 3_000;
 /// What a record is worth, before it is scored, that has a phrase of the query: more than all words together.
 const PHRASE: f64 = 1e6;
 
@@ -66,8 +73,8 @@ pub struct Hit {
     pub source: usize,
     /// The revision that was indexed; `None` for a record's first.
     pub revision: Option<Revision>,
-    /// Its page, relative to the home.
-    pub path: String,
+    /// Where its page lies.
+    pub located: Located,
     /// The greater, the better; 0 if the query had no words.
     pub score: f64,
     /// How the score came about.
@@ -192,7 +199,7 @@ impl Search<'_, '_> {
         }
         self.looked.is_bounded |= !unread.is_empty();
         for phrase in &self.query.phrases {
-            self.find_matching(&quoted(&phrase.tokens.join(" ")), PHRASE)?;
+            self.find_phrase(phrase)?;
         }
         if self.query.is_empty() {
             for number in 0..self.sources.len() {
@@ -217,35 +224,36 @@ impl Search<'_, '_> {
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
         order.sort_by(|a, b| frequencies[*a].total_cmp(&frequencies[*b]));
+        let is_alone = words.len() == 1 && !self.query.leaves_out();
         let mut unread = Vec::new();
         for at in order {
             let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
             // Records with rarer words are enough by then; in these, the frequent word counts all the same.
             let is_enough = self.found.len() >= CANDIDATES_MAX && frequencies[at] > FREQUENT.min(all / 8.0);
-            let is_frequent = frequencies[at] > FREQUENT && frequencies[at] > left as f64;
+            // Beside others, it tells which of their records are worth more. Alone, the newest that have it are enough.
+            let is_too_frequent = frequencies[at] > left as f64 || is_alone;
+            let is_frequent = frequencies[at] > FREQUENT && is_too_frequent;
             if is_enough || is_frequent || left == 0 {
                 self.looked.frequent.push(words[at].token.clone());
                 unread.push(at);
             } else {
                 let left_out = self.left_out.with_word.get(at).map_or(0.0, |docs| *docs as f64);
-                frequencies[at] = self.read_word(&words[at], frequencies[at] > FREQUENT, left_out)?;
+                frequencies[at] = self.read_word(&words[at], left_out)?;
             }
         }
         Ok((frequencies, unread))
     }
 
-    /// Reads the postings of a word in all sources, or of a frequent one only the records that have it; returns how many these
-    /// are, with the `left_out` that are in no source.
-    fn read_word(&mut self, word: &Word, is_frequent: bool, left_out: f64) -> rusqlite::Result<f64> {
+    /// Reads which records have a word in all sources; returns how many these are, with the `left_out` that are in no source.
+    fn read_word(&mut self, word: &Word, left_out: f64) -> rusqlite::Result<f64> {
         let before = self.found.len();
         for number in 0..self.sources.len() {
             let left = POSTINGS_MAX.saturating_sub(self.looked.postings);
             let source = &mut self.sources[number];
-            let (postings, read) =
-                if is_frequent { source.having(word, left)? } else { source.postings(word, left)? };
-            self.looked.postings += read;
-            self.looked.is_bounded |= read == left;
-            self.found.extend(postings.into_iter().map(|(doc, frequency)| ((number, doc), frequency)));
+            let having = source.having(word, left)?;
+            self.looked.postings += having.len();
+            self.looked.is_bounded |= having.len() == left;
+            self.found.extend(having.into_iter().map(|(doc, frequency)| ((number, doc), frequency)));
         }
         let docs = (self.found.len() - before) as f64 + left_out;
         let rarity = self.totals().rarity(docs) * word.weight();
@@ -298,15 +306,34 @@ impl Search<'_, '_> {
 
     /// Looks for frequent words, the rarest of them first, by twos and threes.
     fn find_frequent(&mut self, words: &[usize]) -> rusqlite::Result<()> {
+        let Some(&rarest) = words.first() else { return Ok(()) };
         let words: Vec<_> = words.iter().take(3).map(|at| quoted(&self.query.words[*at].token)).collect();
         for count in (1..=words.len()).rev() {
             if count == 1 {
-                self.find_matching(&format!("title : {}", words[0]), 0.0)?;
+                let title = quoted(&fact::title(&self.query.words[rarest].token));
+                self.find_matching(&title, IN_TITLE)?;
             }
             self.find_matching(&words[..count].join(" AND "), 0.0)?;
             self.merge();
             if self.found.len() >= CANDIDATES_MIN {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the words of a phrase side by side.
+    fn find_phrase(&mut self, phrase: &Phrase) -> rusqlite::Result<()> {
+        let words: Vec<_> = phrase.tokens.iter().map(|it| quoted(it)).collect();
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            let docs = source.matching(Some(&words.join(" AND ")), PHRASE_MAX)?;
+            self.looked.is_bounded |= docs.len() == PHRASE_MAX;
+            let mut left = CANDIDATES_MAX;
+            for doc in docs {
+                if left > 0 && source.sequence(doc, |it| score::has_phrase(it, phrase))? == Some(true) {
+                    self.found.push(((number, doc), PHRASE));
+                    left -= 1;
+                }
             }
         }
         Ok(())
@@ -405,9 +432,9 @@ impl Search<'_, '_> {
         let Candidate { id, place: (number, doc), words, score, .. } = candidate;
         let source = &mut self.sources[*number];
         let parts = source.read(*doc, |_, sequence| scorer.explain(sequence, *words, score))?.unwrap_or_default();
-        let (path, revision) = source.page(*doc)?;
+        let (located, revision) = source.page(*doc)?;
         let matched = parts.words.iter().map(|it| it.word.clone()).collect();
-        Ok(Hit { id: *id, source: *number, revision, path, score: score.sum(), parts, matched })
+        Ok(Hit { id: *id, source: *number, revision, located, score: score.sum(), parts, matched })
     }
 }
 

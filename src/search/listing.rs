@@ -1,13 +1,15 @@
 //! Lists of a search database: the first of the records that a filter accepts, how many these are, and the names that
-//! records have. Nothing is read but `docs`, `names` and `tags`.
+//! records have. Nothing is read but `docs` and `names`, and for records with a session or tag the full-text index.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use uuid::Uuid;
 
 use super::filter::{Filter, Name, State};
-use super::schema::{fact, kind_number, meta, origin_number};
-use crate::model::{RecordId, Revision};
+use super::schema::{fact, kind_number, kind_of, meta, origin_number};
+use jiff::Timestamp;
+
+use crate::model::{Kind, RecordId, Revision};
 
 /// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,25 @@ pub enum Order {
     Oldest,
     /// The most serious first, the newest of equals first.
     Severity,
+}
+
+/// Where a record's page lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Its path, relative to the home; `None` if kind, time and id lead to it.
+    pub path: Option<String>,
+    /// Its kind; `None` if the number is none of a kind.
+    pub kind: Option<Kind>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+impl Located {
+    /// As the columns `path`, `kind` and `created` say, the first of which is the `first` of the row.
+    pub(super) fn of(row: &Row<'_>, first: usize) -> rusqlite::Result<Located> {
+        let created_at = Timestamp::from_millisecond(row.get(first + 2)?).unwrap_or(Timestamp::UNIX_EPOCH);
+        Ok(Located { path: row.get(first)?, kind: kind_of(row.get(first + 1)?), created_at })
+    }
 }
 
 /// A record in a list.
@@ -31,8 +52,8 @@ pub struct Listed {
     pub created_ms: i64,
     /// Its severity; 0 if it has none.
     pub severity: i64,
-    /// Its page, relative to the home.
-    pub path: String,
+    /// Where its page lies.
+    pub located: Located,
 }
 
 /// The first `limit` of the records that `filter` accepts.
@@ -47,14 +68,15 @@ pub fn listed(c: &Connection, filter: &Filter, order: Order, limit: usize) -> ru
         Order::Severity => "coalesce(severity, 0) DESC, created DESC, id DESC",
     };
     let sql = format!(
-        "SELECT id, revision, created, coalesce(severity, 0), path FROM docs {} ORDER BY {order} LIMIT {}",
+        "SELECT id, revision, coalesce(severity, 0), path, kind, created FROM docs {} ORDER BY {order} LIMIT {}",
         condition.sql,
         i64::try_from(limit).unwrap_or(i64::MAX)
     );
     let mut statement = c.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(condition.values), |row| {
         let revision = row.get::<_, Option<String>>(1)?.and_then(|text| text.parse().ok());
-        Ok(Listed { id: id_in(row)?, revision, created_ms: row.get(2)?, severity: row.get(3)?, path: row.get(4)? })
+        let located = Located::of(row, 3)?;
+        Ok(Listed { id: id_in(row)?, revision, created_ms: row.get(5)?, severity: row.get(2)?, located })
     })?;
     rows.collect()
 }
@@ -87,7 +109,8 @@ pub fn count(c: &Connection, filter: &Filter, max: Option<u64>) -> rusqlite::Res
 /// SQLite's.
 pub fn is_listed(c: &Connection, filter: &Filter, id: RecordId) -> rusqlite::Result<bool> {
     let Some(mut condition) = Condition::of(c, filter)? else { return Ok(false) };
-    condition.and("id = ?", [Value::Blob(id.0.as_bytes().to_vec())]);
+    let bytes = || Value::Blob(id.0.as_bytes().to_vec());
+    condition.and("substr(id, 13) = substr(?, 13) AND id = ?", [bytes(), bytes()]);
     let sql = format!("SELECT count(*) FROM docs {}", condition.sql);
     let count: i64 = c.query_row(&sql, params_from_iter(condition.values), |row| row.get(0))?;
     Ok(count > 0)
@@ -104,11 +127,11 @@ pub fn names(c: &Connection, name: Name, limit: usize) -> rusqlite::Result<Vec<S
     statement.query_map(values, |row| row.get(0))?.collect()
 }
 
-/// The records whose id ends with the hex digits `end`, with their paths. Eight digits and more are found by an index.
+/// The records whose id ends with the hex digits `end`, and where their pages lie. Eight digits and more are found by an index.
 ///
 /// # Errors
 /// SQLite's.
-pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<Vec<(RecordId, String)>> {
+pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<Vec<(RecordId, Located)>> {
     let end = end.to_ascii_lowercase();
     // Whole bytes of the end, at most the four that have an index.
     let bytes = (end.len() / 2).min(4);
@@ -118,17 +141,15 @@ pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<V
     let condition = match bytes.len() {
         0 => String::new(),
         4 => "WHERE substr(id, 13) = ?1".to_owned(),
-        bytes => format!("WHERE substr(id, {}) = ?1", 17 - bytes),
+        bytes => format!("WHERE substr(substr(id, 13), {}) = ?1", 5 - bytes),
     };
-    // The ids have an index of their own, which is read where the end has none.
-    let mut statement = c.prepare(&format!("SELECT id FROM docs {condition}"))?;
+    let mut statement = c.prepare(&format!("SELECT id, path, kind, created FROM docs {condition}"))?;
     let mut rows = if bytes.is_empty() { statement.query([])? } else { statement.query([bytes])? };
-    let mut path = c.prepare("SELECT path FROM docs WHERE id = ?1")?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.filter(|_| found.len() < limit) {
         let id = id_in(row)?;
         if id.0.simple().to_string().ends_with(&end) {
-            found.push((id, path.query_row([id.0.as_bytes().as_slice()], |row| row.get(0))?));
+            found.push((id, Located::of(row, 1)?));
         }
     }
     Ok(found)
@@ -140,7 +161,7 @@ pub fn ids_ending(c: &Connection, end: &str, limit: usize) -> rusqlite::Result<V
 /// # Errors
 /// SQLite's.
 pub fn golden(c: &Connection) -> rusqlite::Result<Vec<RecordId>> {
-    let sql = "SELECT docs.id FROM text CROSS JOIN docs ON docs.doc = text.rowid WHERE text.facts MATCH ?1";
+    let sql = "SELECT docs.id FROM text CROSS JOIN docs ON docs.doc = text.rowid WHERE text MATCH ?1";
     c.prepare(sql)?.query_map([format!("\"{}\"", fact::GOLDEN)], id_in)?.collect()
 }
 
@@ -201,31 +222,31 @@ impl Condition {
             }
             let docs = found.iter().map(|(_, docs)| docs).sum();
             let (is_one, is_few) = (found.len() == 1, docs <= SORTED_MAX);
-            condition.named(name, numbers(found.into_iter().map(|(n, _)| n).collect()), is_one, is_few);
+            condition.named(name, found.into_iter().map(|(n, _)| n).collect(), is_one, is_few);
             condition.known = Some(docs).filter(|_| is_one && condition.parts == 1);
         }
         Ok(Some(condition))
     }
 
     /// The records that have one of the names `numbers`.
-    fn named(&mut self, name: Name, numbers: Vec<Value>, is_one: bool, is_few: bool) {
+    fn named(&mut self, name: Name, numbers: Vec<i64>, is_one: bool, is_few: bool) {
         let column = match name {
             Name::Domain => "domain",
             Name::Project => "project",
+            Name::Session | Name::Tag if is_few => {
+                let facts: Vec<_> = numbers.into_iter().map(|n| format!("\"{}\"", fact::name(n))).collect();
+                return self
+                    .and("doc IN (SELECT rowid FROM text WHERE text MATCH ?)", [Value::Text(facts.join(" OR "))]);
+            }
             Name::Session => "session",
             Name::Agent => "agent",
             Name::Tag => {
-                let places = places(numbers.len());
-                let sql = match is_few {
-                    true => format!("doc IN (SELECT doc FROM tags WHERE tag IN ({places}))"),
-                    false => format!(
-                        "EXISTS (SELECT 1 FROM tags WHERE tags.tag IN ({places}) AND tags.created = docs.created \
-                         AND tags.doc = docs.doc)"
-                    ),
-                };
-                return self.and(&sql, numbers);
+                let sql: Vec<_> = numbers.iter().map(|_| "instr(tags, ?) > 0").collect();
+                let tags = numbers.into_iter().map(|n| Value::Text(format!(" {n} ")));
+                return self.and(&format!("({})", sql.join(" OR ")), tags);
             }
         };
+        let numbers = numbers.into_iter().map(Value::Integer).collect();
         match is_one || is_few {
             true => self.one_of(column, numbers),
             false => self.one_of(&format!("+{column}"), numbers),

@@ -1,7 +1,7 @@
 //! Search: words to records, over a database of its own. Knows no home and no file; works on SQLite connections.
 //!
 //! ```text
-//!   record ──▶ expand ──▶ Writer ──▶ docs, tags, names   what filters and lists need
+//!   record ──▶ expand ──▶ Writer ──▶ docs, names         what filters and lists need
 //!                                    text                FTS5: word to records
 //!                                    sequences           record to words: what a candidate is scored by
 //!                                    sampled             how frequent a word is, about
@@ -16,6 +16,7 @@
 //! 5. A record's text is not in it, but for its words. It is contentless: results are shown from the record itself.
 
 mod commits;
+mod dictionary;
 mod expand;
 mod filter;
 mod find;
@@ -38,7 +39,7 @@ pub use commits::{
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
 pub use find::{Hit, Hits, LeftOut, Looked, Options, find, find_beside};
 pub use line::{BestLine, best_line};
-pub use listing::{Listed, Order, count, golden, ids_ending, is_listed, listed, names};
+pub use listing::{Listed, Located, Order, count, golden, ids_ending, is_listed, listed, names};
 pub use query::Query;
 pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};

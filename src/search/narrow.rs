@@ -122,10 +122,10 @@ impl Narrow {
         }
         let expression = |words: Vec<String>| {
             let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            format!("facts : ({})", quoted.join(" OR "))
+            format!("({})", quoted.join(" OR "))
         };
         // A list without a word takes nothing, and is no expression.
-        let none = || vec!["facts : (\"\u{e006}0\")".to_owned()];
+        let none = || vec![format!("\"{}\"", fact::NONE)];
         if lists.iter().any(Vec::is_empty) { none() } else { lists.into_iter().map(expression).collect() }
     }
 }

@@ -129,6 +129,11 @@ impl Query {
         !self.phrases.is_empty() || !self.without.is_empty()
     }
 
+    /// Whether there is something that it leaves out.
+    pub(super) fn leaves_out(&self) -> bool {
+        !self.without.is_empty() || !self.without_filters.is_empty()
+    }
+
     /// The filters that were typed, each with whether a record has to be accepted by it, or must not be.
     pub fn filters(&self) -> impl Iterator<Item = (&Filter, bool)> {
         let with = Some(&self.filter).filter(|filter| !filter.is_empty());

@@ -4,26 +4,27 @@
 //! | --- | --- |
 //! | `meta` | a small value by name: `schema`, `docs` and `words` (totals), and what the owner of the file keeps |
 //! | `names` | a domain, project, session, agent or tag, and how many records have it |
-//! | `docs` | a record, with what filters look at; names by their numbers, of tags several with spaces between |
-//! | `tags` | a tag of a record |
-//! | `text` | the full-text index: title, body, and facts as words, each a character for private use and a number |
-//! | `postings` | the same by word: each place at which it stands (FTS5's own view) |
+//! | `docs` | a record, with what filters look at; names by their numbers, tags with a space before and behind each |
+//! | `text` | the full-text index: which records have a word of their text, or a fact ([`fact`]). It knows no places |
 //! | `sequences` | the words of a record in order ([`super::sequence`]) |
-//! | `sampled` | a word, and in how many of the sampled records it is: those whose number can be divided by [`SAMPLE`] |
+//! | `dictionary` | numbers for frequent words ([`super::dictionary`]) |
+//! | `sampled` | a word's hash, and how many of the sampled records have it: those whose number can be divided by [`SAMPLE`] |
 //! | `commits` | a commit of the history ([`super::commits`]) |
 //!
 //! The indexes of `docs` have kind and severity at their ends, so that the filters that are asked for most often are counted
-//! without reading a row: ten thousand rows at a million records cost 18 ms, of the index alone 2 ms.
+//! without reading a row: ten thousand rows at a million records cost 18 ms, of the index alone 2 ms. Ids have no index but
+//! that of their ends, which are as good as unique. Sessions and tags, which few records have each, are found through the
+//! full-text index. `docs.path` is null where kind, day and id lead to the file.
 
 use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToSql};
 
 use crate::model::{Kind, Origin};
 
 /// The version of the tables. A database of another one is thrown away and rebuilt.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// What the database's owner runs on an empty file, before [`create`].
-pub const PRAGMAS: &str = "PRAGMA page_size = 16384;";
+pub const PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;";
 
 /// One record in so many is counted for the frequencies of words.
 pub(super) const SAMPLE: i64 = 16;
@@ -39,7 +40,7 @@ CREATE TABLE names (
 );
 CREATE TABLE docs (
     doc INTEGER PRIMARY KEY,
-    id BLOB NOT NULL UNIQUE,
+    id BLOB NOT NULL,
     revision TEXT,
     created INTEGER NOT NULL,
     kind INTEGER NOT NULL,
@@ -51,7 +52,7 @@ CREATE TABLE docs (
     session INTEGER,
     agent INTEGER,
     tags TEXT,
-    path TEXT NOT NULL,
+    path TEXT,
     words INTEGER NOT NULL
 );
 CREATE INDEX docs_created ON docs (created);
@@ -59,14 +60,12 @@ CREATE INDEX docs_end ON docs (substr(id, 13));
 CREATE INDEX docs_kind ON docs (kind, created, severity);
 CREATE INDEX docs_domain ON docs (domain, created, kind, severity);
 CREATE INDEX docs_project ON docs (project, created, kind, severity);
-CREATE INDEX docs_session ON docs (session, created);
-CREATE TABLE tags (tag INTEGER, created INTEGER, doc INTEGER, PRIMARY KEY (tag, created, doc)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE text USING fts5(
-    title, body, facts, content='', contentless_delete=1, tokenize='porter unicode61 remove_diacritics 2'
+    words, content='', contentless_delete=1, detail=none, tokenize='porter unicode61 remove_diacritics 2'
 );
-CREATE VIRTUAL TABLE postings USING fts5vocab(text, instance);
 CREATE TABLE sequences (doc INTEGER PRIMARY KEY, words BLOB NOT NULL);
-CREATE TABLE sampled (word TEXT PRIMARY KEY, docs INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dictionary (part INTEGER PRIMARY KEY, hashes BLOB NOT NULL);
+CREATE TABLE sampled (hash INTEGER PRIMARY KEY, docs INTEGER NOT NULL);
 CREATE TABLE commits (place INTEGER PRIMARY KEY, at INTEGER NOT NULL, id BLOB NOT NULL, tree BLOB NOT NULL);
 CREATE INDEX commits_at ON commits (at);
 ";
@@ -170,6 +169,14 @@ pub(super) mod fact {
     pub fn period(number: i64) -> String {
         format!("\u{e005}{number}")
     }
+
+    /// A word of the title.
+    pub fn title(word: &str) -> String {
+        format!("\u{e007}{word}")
+    }
+
+    /// What no record has.
+    pub const NONE: &str = "\u{e006}0";
 
     /// The number of a period: 30 days, counted from 1970; what is older is in the first.
     pub fn period_of(created_ms: i64) -> i64 {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::expand::Role;
 use super::query::{Phrase, Query};
-use super::sequence;
+use super::sequence::Sequence;
 
 const K1: f64 = 1.2;
 const B: f64 = 0.75;
@@ -156,13 +156,13 @@ impl<'q> Scorer<'q> {
     }
 
     /// Scores a record by its sequence; `None` if it has none of the words, or what the query leaves out.
-    pub fn score(&self, bytes: &[u8], words: f64, places: &mut Places) -> Option<Score> {
+    pub fn score(&self, sequence: Sequence<'_>, words: f64, places: &mut Places) -> Option<Score> {
         let is_plain = self.query.without.is_empty() && self.query.phrases.is_empty();
-        let placed = if is_plain { Vec::new() } else { placed(bytes) };
-        if self.query.without.iter().any(|it| has(bytes, &placed, it)) {
+        let placed = if is_plain { Vec::new() } else { placed(sequence) };
+        if self.query.without.iter().any(|it| has(sequence, &placed, it)) {
             return None;
         }
-        self.find(bytes, places);
+        self.find(sequence, places);
         let mut score = Score::default();
         let mut is_found = self.query.is_empty();
         for (at, count) in places.counts.iter().enumerate().filter(|(_, count)| count.title + count.body > 0) {
@@ -171,14 +171,14 @@ impl<'q> Scorer<'q> {
             score.identifiers += usize::from(self.query.words[at].role == Role::Whole);
         }
         score.passage = self.passage(places);
-        score.phrases = self.query.phrases.iter().filter(|it| has(bytes, &placed, it)).count();
+        score.phrases = self.query.phrases.iter().filter(|it| has(sequence, &placed, it)).count();
         is_found.then_some(score)
     }
 
     /// How the score of a record came about, and which words of the query it has, the most telling first.
-    pub fn explain(&self, bytes: &[u8], words: f64, score: &Score) -> Parts {
+    pub fn explain(&self, sequence: Sequence<'_>, words: f64, score: &Score) -> Parts {
         let mut places = Places::default();
-        self.find(bytes, &mut places);
+        self.find(sequence, &mut places);
         let found = places.counts.iter().enumerate().filter(|(_, count)| count.title + count.body > 0);
         let word = |(at, count): (usize, &Counts)| WordScore {
             word: self.query.words[at].token.clone(),
@@ -194,12 +194,12 @@ impl<'q> Scorer<'q> {
     }
 
     /// Finds where the record has the query's words.
-    fn find(&self, bytes: &[u8], places: &mut Places) {
+    fn find(&self, sequence: Sequence<'_>, places: &mut Places) {
         places.counts.clear();
         places.counts.resize(self.query.words.len(), Counts::default());
         places.body.clear();
         places.length = 0;
-        for item in sequence::items(bytes) {
+        for item in sequence.items() {
             places.length += usize::from(item.is_base && !item.in_title);
             let Some(word) = self.word_of(item.hash) else { continue };
             if item.in_title {
@@ -259,10 +259,10 @@ pub(super) fn about(rarity: f64, frequency: f64) -> f64 {
 }
 
 /// The words of a sequence that have a place, with a gap between title and body.
-fn placed(bytes: &[u8]) -> Vec<u32> {
-    let mut words = Vec::with_capacity(bytes.len() / 3 + 1);
+fn placed(sequence: Sequence<'_>) -> Vec<u32> {
+    let mut words = Vec::with_capacity(sequence.bytes.len());
     let mut in_title = true;
-    for item in sequence::items(bytes).filter(|it| it.is_base) {
+    for item in sequence.items().filter(|it| it.is_base) {
         if in_title && !item.in_title {
             in_title = false;
             words.push(u32::MAX);
@@ -272,11 +272,16 @@ fn placed(bytes: &[u8]) -> Vec<u32> {
     words
 }
 
+/// Whether a record has the words of `phrase` side by side, as a phrase has several.
+pub(super) fn has_phrase(sequence: Sequence<'_>, phrase: &Phrase) -> bool {
+    has(sequence, &placed(sequence), phrase)
+}
+
 /// Whether the record has the words of `phrase` side by side; of a single word, whether it has it in any spelling.
-fn has(bytes: &[u8], placed: &[u32], phrase: &Phrase) -> bool {
+fn has(sequence: Sequence<'_>, placed: &[u32], phrase: &Phrase) -> bool {
     match phrase.hashes.as_slice() {
         [] => false,
-        [word] => sequence::items(bytes).any(|it| it.hash == *word),
+        [word] => sequence.items().any(|it| it.hash == *word),
         words => placed.windows(words.len()).any(|it| it == words),
     }
 }

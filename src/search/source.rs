@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use uuid::Uuid;
 
+use super::dictionary::Dictionary;
 use super::filter::{Filter, Name};
+use super::listing::Located;
 use super::narrow::{Narrow, names};
 use super::query::{Query, Word};
-use super::schema::{SAMPLE, meta};
+use super::schema::{SAMPLE, fact, meta};
 use super::score::{TITLE, Totals};
+use super::sequence::Sequence;
 use super::write::numbers;
 use crate::model::{RecordId, Revision};
 
@@ -18,10 +21,11 @@ pub(super) struct Source<'c> {
     pub totals: Totals,
     connection: &'c Connection,
     sampled: Statement<'c>,
-    postings: Statement<'c>,
     matching: Statement<'c>,
     row: Statement<'c>,
+    sequence: Statement<'c>,
     has: Statement<'c>,
+    dictionary: Dictionary,
     /// Each has to take a row.
     with: Vec<Narrow>,
     /// None may take it.
@@ -55,11 +59,12 @@ impl<'c> Source<'c> {
         Ok(Source {
             totals: Totals { docs: number("docs")?, words: number("words")? },
             connection: c,
-            sampled: c.prepare("SELECT docs FROM sampled WHERE word = ?1")?,
-            postings: c.prepare("SELECT doc, col FROM postings WHERE term = ?1 LIMIT ?2")?,
+            sampled: c.prepare("SELECT docs FROM sampled WHERE hash = ?1")?,
             matching: c.prepare("SELECT rowid FROM text WHERE text MATCH ?1 ORDER BY rowid DESC LIMIT ?2")?,
             row: c.prepare(ROW)?,
-            has: c.prepare("SELECT 1 FROM docs WHERE id = ?1")?,
+            sequence: c.prepare("SELECT words FROM sequences WHERE doc = ?1")?,
+            has: c.prepare("SELECT 1 FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1")?,
+            dictionary: Dictionary::read(c)?,
             filter: expression(c, &with)?,
             with,
             without,
@@ -74,39 +79,19 @@ impl<'c> Source<'c> {
 
     /// About how many records have the word, if they are many.
     pub fn frequency(&mut self, word: &Word) -> rusqlite::Result<f64> {
-        let docs: Option<i64> = self.sampled.query_row([&word.stem], |row| row.get(0)).optional()?;
+        let docs: Option<i64> = self.sampled.query_row([word.hash], |row| row.get(0)).optional()?;
         Ok(docs.map_or(0.0, |docs| (docs.saturating_mul(SAMPLE)) as f64))
     }
 
-    /// Reads where `word` stands, up to `limit` places: for each record, how much (a place in the title counts more). Also
-    /// how many places were read.
-    pub fn postings(&mut self, word: &Word, limit: usize) -> rusqlite::Result<(Vec<(i64, f64)>, usize)> {
-        let mut rows = self.postings.query(params![word.stem, limit_of(limit)])?;
-        let (mut found, mut read) = (Vec::<(i64, f64)>::new(), 0);
-        while let Some(row) = rows.next()? {
-            read += 1;
-            let weight = match row.get_ref(1)?.as_bytes().unwrap_or_default() {
-                b"title" => TITLE,
-                _ => 1.0,
-            };
-            let doc = row.get(0)?;
-            match found.last_mut() {
-                Some((last, frequency)) if *last == doc => *frequency += weight,
-                _ => found.push((doc, weight)),
-            }
-        }
-        Ok((found, read))
-    }
-
-    /// Reads which records have `word`, up to `limit` of them, and which have it in their title: for each record, how much, as
-    /// [`postings`](Source::postings) says it of one that has the word once. Also how many were read.
-    pub fn having(&mut self, word: &Word, limit: usize) -> rusqlite::Result<(Vec<(i64, f64)>, usize)> {
+    /// Reads which records have `word`, up to `limit` of them, the newest first, and which have it in their title: for each
+    /// record, how much, as if it had the word once.
+    pub fn having(&mut self, word: &Word, limit: usize) -> rusqlite::Result<Vec<(i64, f64)>> {
         // The full-text index stems what it is asked for.
         let token = &word.token;
         let mut read = |expression: String| -> rusqlite::Result<Vec<i64>> {
             self.matching.query_map(params![expression, limit_of(limit)], |row| row.get(0))?.collect()
         };
-        let in_title = read(format!("title : \"{token}\""))?;
+        let in_title = read(format!("\"{}\"", fact::title(token)))?;
         let docs = read(format!("\"{token}\""))?;
         // The newest come first in both.
         let mut in_title = in_title.into_iter().peekable();
@@ -114,9 +99,8 @@ impl<'c> Source<'c> {
             while in_title.next_if(|titled| *titled > doc).is_some() {}
             if in_title.peek() == Some(&doc) { TITLE } else { 1.0 }
         };
-        let read = docs.len();
         let weights: Vec<f64> = docs.iter().copied().map(weight).collect();
-        Ok((docs.into_iter().zip(weights).collect(), read))
+        Ok(docs.into_iter().zip(weights).collect())
     }
 
     /// The newest records that have `words` (in the full-text index's own syntax; `None`: any) and that the filters take, as
@@ -139,14 +123,22 @@ impl<'c> Source<'c> {
 
     /// What `read` makes of a record's row and its words in order; `None` if there is no such record, or the filters do not
     /// take it.
-    pub fn read<T>(&mut self, doc: i64, read: impl FnOnce(&Row, &[u8]) -> T) -> rusqlite::Result<Option<T>> {
-        let Source { row, with, without, .. } = self;
+    pub fn read<T>(&mut self, doc: i64, read: impl FnOnce(&Row, Sequence<'_>) -> T) -> rusqlite::Result<Option<T>> {
+        let Source { row, with, without, dictionary, .. } = self;
         let mut rows = row.query([doc])?;
         let Some(found) = rows.next()? else { return Ok(None) };
         let row = Row::of(found)?;
-        let sequence = found.get_ref(12)?.as_blob().unwrap_or_default();
+        let sequence = Sequence { bytes: found.get_ref(12)?.as_blob().unwrap_or_default(), dictionary };
         let is_taken = with.iter().all(|it| it.accepts(&row)) && !without.iter().any(|it| it.accepts(&row));
         Ok(is_taken.then(|| read(&row, sequence)))
+    }
+
+    /// What `read` makes of a record's words in order; `None` if there is no such record.
+    pub fn sequence<T>(&mut self, doc: i64, read: impl FnOnce(Sequence<'_>) -> T) -> rusqlite::Result<Option<T>> {
+        let dictionary = &self.dictionary;
+        let mut rows = self.sequence.query([doc])?;
+        let Some(found) = rows.next()? else { return Ok(None) };
+        Ok(Some(read(Sequence { bytes: found.get_ref(0)?.as_blob().unwrap_or_default(), dictionary })))
     }
 
     /// Whether it has the record.
@@ -159,11 +151,11 @@ impl<'c> Source<'c> {
         project.is_some_and(|it| self.projects.contains(&it))
     }
 
-    /// The record's page, and the revision that was indexed.
-    pub fn page(&self, doc: i64) -> rusqlite::Result<(String, Option<Revision>)> {
-        self.connection.query_row("SELECT path, revision FROM docs WHERE doc = ?1", [doc], |row| {
-            let revision: Option<String> = row.get(1)?;
-            Ok((row.get(0)?, revision.and_then(|it| it.parse().ok())))
+    /// Where the record's page lies, and the revision that was indexed.
+    pub fn page(&self, doc: i64) -> rusqlite::Result<(Located, Option<Revision>)> {
+        self.connection.query_row("SELECT path, kind, created, revision FROM docs WHERE doc = ?1", [doc], |row| {
+            let revision: Option<String> = row.get(3)?;
+            Ok((Located::of(row, 0)?, revision.and_then(|it| it.parse().ok())))
         })
     }
 }

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 
+use super::dictionary::Numbers;
 use super::filter::Name;
 use super::schema::{SAMPLE, fact, kind_number, meta, origin_number, set_meta};
 use super::sequence::Builder;
+use crate::model::lead::leads_to;
 use crate::model::{Field, Kind, Provenance, Record, RecordId, Revision, fields_of};
 
 /// A record as it is searched.
@@ -86,8 +88,12 @@ pub struct Writer<'t> {
     /// How many records more have a name, by its number.
     counts: HashMap<i64, i64>,
     /// In how many sampled records more a word is.
-    sampled: HashMap<Vec<u8>, i64>,
+    sampled: HashMap<u32, i64>,
+    /// The numbers of frequent words.
+    numbers: Numbers,
     builder: Builder,
+    /// Used again for each record.
+    sequence: Vec<u8>,
     /// The number of the next record.
     next: i64,
     /// How many records and words there are more.
@@ -101,11 +107,9 @@ struct Statements<'t> {
     insert: Statement<'t>,
     insert_text: Statement<'t>,
     insert_sequence: Statement<'t>,
-    insert_tag: Statement<'t>,
     delete: Statement<'t>,
     delete_text: Statement<'t>,
     delete_sequence: Statement<'t>,
-    delete_tag: Statement<'t>,
     name: Statement<'t>,
     insert_name: Statement<'t>,
 }
@@ -113,19 +117,17 @@ struct Statements<'t> {
 impl<'t> Statements<'t> {
     fn prepare(c: &'t Connection) -> rusqlite::Result<Statements<'t>> {
         Ok(Statements {
-            find: c.prepare("SELECT doc FROM docs WHERE id = ?1")?,
-            names_of: c.prepare("SELECT words, domain, project, session, agent, tags, created FROM docs WHERE doc = ?1")?,
+            find: c.prepare("SELECT doc FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1")?,
+            names_of: c.prepare("SELECT words, domain, project, session, agent, tags FROM docs WHERE doc = ?1")?,
             insert: c.prepare(
                 "INSERT INTO docs (doc, id, revision, created, kind, severity, origin, golden, domain, project, session, \
                  agent, tags, path, words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
-            insert_text: c.prepare("INSERT INTO text (rowid, title, body, facts) VALUES (?1, ?2, ?3, ?4)")?,
+            insert_text: c.prepare("INSERT INTO text (rowid, words) VALUES (?1, ?2)")?,
             insert_sequence: c.prepare("INSERT INTO sequences (doc, words) VALUES (?1, ?2)")?,
-            insert_tag: c.prepare("INSERT OR IGNORE INTO tags (tag, created, doc) VALUES (?1, ?2, ?3)")?,
             delete: c.prepare("DELETE FROM docs WHERE doc = ?1")?,
             delete_text: c.prepare("DELETE FROM text WHERE rowid = ?1")?,
             delete_sequence: c.prepare("DELETE FROM sequences WHERE doc = ?1")?,
-            delete_tag: c.prepare("DELETE FROM tags WHERE tag = ?1 AND created = ?2 AND doc = ?3")?,
             name: c.prepare("SELECT n FROM names WHERE what = ?1 AND name = ?2")?,
             insert_name: c.prepare("INSERT INTO names (what, name) VALUES (?1, ?2)")?,
         })
@@ -145,7 +147,9 @@ impl<'t> Writer<'t> {
             names: HashMap::new(),
             counts: HashMap::new(),
             sampled: HashMap::new(),
+            numbers: Numbers::read(connection)?,
             builder: Builder::default(),
+            sequence: Vec::new(),
             next: connection.query_row("SELECT coalesce(max(doc), 0) + 1 FROM docs", [], |row| row.get(0))?,
             docs: 0,
             words: 0,
@@ -164,7 +168,7 @@ impl<'t> Writer<'t> {
             Some(number) => self.delete(number)?,
             None => self.next += 1,
         }
-        let words = self.expand(doc.record, number);
+        let words = self.expand(doc.record);
         let facts = self.put_row(doc, number, words)?;
         self.put_words(number, &facts)?;
         self.docs += 1;
@@ -173,16 +177,15 @@ impl<'t> Writer<'t> {
     }
 
     /// Expands the record; returns how many words it has.
-    fn expand(&mut self, record: &Record, number: i64) -> i64 {
+    fn expand(&mut self, record: &Record) -> i64 {
         let builder = &mut self.builder;
         builder.clear();
-        builder.stems = (number % SAMPLE == 0).then(Vec::new);
         builder.title(record.headline());
         body_fields(record.kind()).filter_map(|field| record.text(field)).for_each(|text| builder.body(&text));
-        i64::try_from(builder.built().1).unwrap_or(i64::MAX)
+        i64::try_from(builder.words()).unwrap_or(i64::MAX)
     }
 
-    /// Writes the record's row and tags; returns its facts as words.
+    /// Writes the record's row; returns its facts as words.
     fn put_row(&mut self, doc: &Doc<'_>, number: i64, words: i64) -> rusqlite::Result<String> {
         let Doc { record, provenance, .. } = doc;
         let created = doc.created_at.as_millisecond();
@@ -200,17 +203,18 @@ impl<'t> Writer<'t> {
         let mut tags = Vec::new();
         for tag in doc.tags() {
             let Some(tag) = self.name(Name::Tag, Some(tag))? else { continue };
-            match self.statements.insert_tag.execute(params![tag, created, number])? {
-                0 => *self.counts.entry(tag).or_default() -= 1,
-                _ => tags.push(tag),
+            match tags.contains(&tag) {
+                true => *self.counts.entry(tag).or_default() -= 1,
+                false => tags.push(tag),
             }
         }
-        let tag_column = tags.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
-        let tag_column = Some(tag_column).filter(|it| !it.is_empty());
+        let tag_column =
+            (!tags.is_empty()).then(|| tags.iter().fold(" ".to_owned(), |all, tag| format!("{all}{tag} ")));
+        let path = Some(doc.path).filter(|it| !leads_to(it, record.kind(), doc.created_at, doc.id));
         let id = doc.id.0.as_bytes();
         self.statements.insert.execute(params![
             number, id, revision, created, kind, severity, origin, doc.golden, domain, project, session, agent,
-            tag_column, doc.path, words
+            tag_column, path, words
         ])?;
         let mut facts = vec![fact::kind(kind), fact::period(fact::period_of(created))];
         facts.extend(severity.map(fact::severity));
@@ -222,15 +226,19 @@ impl<'t> Writer<'t> {
 
     /// Writes what was expanded.
     fn put_words(&mut self, number: i64, facts: &str) -> rusqlite::Result<()> {
-        let (bytes, _, title, body) = self.builder.built();
-        self.statements.insert_text.execute(params![number, title, body, facts])?;
-        self.statements.insert_sequence.execute(params![number, bytes])?;
-        let mut stems = self.builder.stems.take().unwrap_or_default();
-        stems.sort_unstable();
-        stems.dedup();
-        for stem in stems {
-            *self.sampled.entry(stem).or_default() += 1;
+        let (title, body) = self.builder.texts();
+        let mut words = format!("{title}{body}{facts}");
+        title.split_ascii_whitespace().for_each(|word| words.extend([" ", &fact::title(word)]));
+        self.statements.insert_text.execute(params![number, words])?;
+        if number % SAMPLE == 0 {
+            for hash in self.builder.hashes() {
+                let docs = self.sampled.entry(hash).or_default();
+                *docs += 1;
+                self.numbers.counted(hash, *docs);
+            }
         }
+        self.builder.write(&self.numbers, &mut self.sequence);
+        self.statements.insert_sequence.execute(params![number, self.sequence])?;
         Ok(())
     }
 
@@ -247,15 +255,12 @@ impl<'t> Writer<'t> {
     }
 
     fn delete(&mut self, number: i64) -> rusqlite::Result<()> {
-        let (words, mut names, tags, created) = self.statements.names_of.query_row([number], |row| {
+        let (words, mut names, tags) = self.statements.names_of.query_row([number], |row| {
             let names: [Option<i64>; 4] = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
             let names: Vec<i64> = names.into_iter().flatten().collect();
-            Ok((row.get::<_, i64>(0)?, names, row.get::<_, Option<String>>(5)?, row.get::<_, i64>(6)?))
+            Ok((row.get::<_, i64>(0)?, names, row.get::<_, Option<String>>(5)?))
         })?;
-        for tag in numbers(tags.as_deref().unwrap_or_default()) {
-            self.statements.delete_tag.execute([tag, created, number])?;
-            names.push(tag);
-        }
+        names.extend(numbers(tags.as_deref().unwrap_or_default()));
         for name in names {
             *self.counts.entry(name).or_default() -= 1;
         }
@@ -295,20 +300,23 @@ impl<'t> Writer<'t> {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn finish(self) -> rusqlite::Result<()> {
+    pub fn finish(mut self) -> rusqlite::Result<()> {
         let c = self.connection;
         let mut count = c.prepare("UPDATE names SET docs = docs + ?2 WHERE n = ?1")?;
         for (number, more) in self.counts.iter().filter(|(_, more)| **more != 0) {
             count.execute(params![number, more])?;
         }
         let mut sample = c.prepare(
-            "INSERT INTO sampled (word, docs) VALUES (?1, ?2) ON CONFLICT (word) DO UPDATE SET docs = docs + excluded.docs",
+            "INSERT INTO sampled (hash, docs) VALUES (?1, ?2) \
+             ON CONFLICT (hash) DO UPDATE SET docs = docs + excluded.docs RETURNING docs",
         )?;
         let mut sampled: Vec<_> = self.sampled.into_iter().collect();
         sampled.sort_unstable();
-        for (word, docs) in sampled {
-            sample.execute(params![String::from_utf8_lossy(&word), docs])?;
+        for (hash, docs) in sampled {
+            let docs = sample.query_row(params![hash, docs], |row| row.get(0))?;
+            self.numbers.counted(hash, docs);
         }
+        self.numbers.write(c)?;
         for (name, more) in [("docs", self.docs), ("words", self.words)] {
             let before = meta::<i64>(c, name)?.unwrap_or(0);
             set_meta(c, name, before.saturating_add(more).max(0))?;

@@ -1,5 +1,7 @@
 //! The lines of a session log. Pure.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -108,30 +110,80 @@ fn name_of(line: &str) -> Option<&str> {
     parts(line)?.1.strip_prefix('"')?.split_once('"').map(|(name, _)| name)
 }
 
-fn lines(content: &[u8]) -> impl Iterator<Item = &str> {
+/// Whether a line says that it was appended after `since`, without parsing the rest of it.
+fn is_after(line: &str, since: Timestamp) -> bool {
+    parts(line).and_then(|(at, _)| at.parse::<i64>().ok()).is_some_and(|at| at > since.as_millisecond())
+}
+
+fn lines(content: &[u8]) -> impl DoubleEndedIterator<Item = &str> {
     content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok())
 }
 
+#[cfg(test)]
 pub(super) fn all_in(content: &[u8]) -> Vec<Noted> {
     lines(content).filter_map(Noted::of_line).collect()
 }
 
-/// Whether a failure is open in `content` that was opened after `since`.
-pub(super) fn has_open(content: &[u8], since: Timestamp) -> bool {
-    let mut open: Vec<RecordId> = Vec::new();
-    for line in lines(content).filter(|line| matches!(name_of(line), Some("opened" | "closed"))) {
-        match Noted::of_line(line) {
-            Some(Noted { at, entry: Entry::Opened(opened) }) if at > since => open.push(opened.failure),
-            Some(Noted { entry: Entry::Closed(closed), .. }) => open.retain(|failure| *failure != closed.failure),
-            _ => {}
+/// The entries of `content` from the first failure on that is open: opened after `since`, not closed, and with less than `calls`
+/// calls after it. A failure that is opened is a call, and so is a step. Empty if none is open.
+///
+/// It reads backwards, and ends with the last call that counts: what it parses depends on `calls`, and not on the log's size.
+pub(super) fn open_in(content: &[u8], since: Timestamp, calls: usize) -> Vec<Noted> {
+    let (mut noted, mut first_open) = (Vec::new(), 0);
+    let (mut closed, mut opened, mut steps) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut unnamed = 0;
+    for line in lines(content).rev() {
+        if opened.len() + steps.len() + unnamed >= calls {
+            break;
+        }
+        let concerns = matches!(name_of(line), Some("opened" | "closed" | "step" | "turn")) && is_after(line, since);
+        let Some(found) = concerns.then(|| Noted::of_line(line)).flatten() else { continue };
+        let mut is_open = false;
+        match &found.entry {
+            Entry::Opened(it) => {
+                is_open = !closed.contains(&it.failure);
+                opened.insert(it.failure);
+            }
+            Entry::Closed(it) => {
+                closed.insert(it.failure);
+            }
+            // Two copies of a hook note one call twice.
+            Entry::Step(it) if !it.call.is_empty() => {
+                steps.insert((it.call.clone(), it.does.clone()));
+            }
+            Entry::Step(_) => unnamed += 1,
+            Entry::Turn {} | Entry::Told(_) => {}
+        }
+        noted.push(found);
+        if is_open {
+            first_open = noted.len();
         }
     }
-    !open.is_empty()
+    noted.truncate(first_open);
+    noted.reverse();
+    noted
 }
 
-/// Whether `key` is told in `content`.
+/// All keys that are told in `content`.
+pub(super) fn told_in(content: &[u8]) -> impl Iterator<Item = String> {
+    lines(content).filter(|line| name_of(line) == Some("told")).filter_map(key_of)
+}
+
+/// Whether `key` is told in `content`. Only lines that have its bytes are parsed.
 pub(super) fn is_told_in(content: &[u8], key: &str) -> bool {
-    lines(content).filter(|line| name_of(line) == Some("told")).any(|line| {
-        Noted::of_line(line).is_some_and(|noted| matches!(noted.entry, Entry::Told(told) if told.key == key))
+    let quoted = serde_json::to_string(key).expect("it is a string");
+    let is_break = |byte: &u8| *byte == b'\n';
+    memchr::memmem::find_iter(content, quoted.as_bytes()).any(|at| {
+        let begin = content[..at].iter().rposition(is_break).map_or(0, |before| before + 1);
+        let end = content[at..].iter().position(is_break).map_or(content.len(), |length| at + length);
+        std::str::from_utf8(&content[begin..end]).ok().and_then(key_of).is_some_and(|told| told == key)
     })
+}
+
+/// The key that a line says was told.
+fn key_of(line: &str) -> Option<String> {
+    match Noted::of_line(line)?.entry {
+        Entry::Told(told) => Some(told.key),
+        _ => None,
+    }
 }

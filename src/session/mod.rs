@@ -14,8 +14,10 @@
 //! 3. Each line begins with a line break of its own, so that a torn line before it costs that line alone.
 //! 4. It is bounded: a line by [`LINE_BYTES_MAX`], the file by [`BYTES_MAX`]. In a full log nothing more is told, and
 //!    nothing more is opened.
-//! 5. What is appended has passed the same redaction as a record.
-//! 6. Beside the logs stand other small caches of sessions: codes (`code`), and how far transcripts were read.
+//! 5. A look costs the same in a long session as in a new one: for what is open, the last [`TAIL_BYTES`] are read backwards, and
+//!    hardly more is parsed than what is open; a key is searched for before its line is parsed.
+//! 6. What is appended has passed the same redaction as a record.
+//! 7. Beside the logs stand other small caches of sessions: codes (`code`), and how far transcripts were read.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -45,6 +47,8 @@ pub const LINE_BYTES_MAX: usize = 8 << 10;
 pub const BYTES_MAX: u64 = 256 << 10;
 /// A larger file was not written by hooks, and is not read. Many at once can pass [`BYTES_MAX`] by a line each.
 const READ_BYTES_MAX: u64 = 2 * BYTES_MAX;
+/// How much of a log is read for what is open, from its end, in bytes. A failure that was opened before that is no longer open.
+const TAIL_BYTES: u64 = 64 << 10;
 /// How long a log is kept after its last entry.
 pub const KEEP: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The longest key that is kept as it is, in bytes. A longer one is kept as its digest.
@@ -73,16 +77,21 @@ impl<'h> SessionLog<'h> {
         self.append_at(entry).is_some()
     }
 
-    /// All entries, in order. What is no entry is skipped. If there is no log, that costs one look.
-    pub fn entries(&self) -> Vec<Noted> {
+    /// All entries, in order. What is no entry is skipped.
+    #[cfg(test)]
+    fn entries(&self) -> Vec<Noted> {
         self.content().map_or_else(Vec::new, |content| entry::all_in(&content))
     }
 
-    /// As [`SessionLog::entries`], but empty if no failure is open that was opened after `since`: then hardly a line is
-    /// parsed.
-    pub fn entries_if_open(&self, since: Timestamp) -> Vec<Noted> {
-        let content = self.content().filter(|content| entry::has_open(content, since));
-        content.map_or_else(Vec::new, |content| entry::all_in(&content))
+    /// The entries from the first failure on that is open: opened after `since`, not closed, and with less than `calls` calls after
+    /// it. A failure that is opened is a call, and so is a step. Empty if none is open; if there is no log, that costs one look.
+    pub fn open(&self, since: Timestamp, calls: usize) -> Vec<Noted> {
+        self.tail().map_or_else(Vec::new, |content| entry::open_in(&content, since, calls))
+    }
+
+    /// All keys that were told since the last reset, in order.
+    pub fn told(&self) -> Vec<String> {
+        self.content().map_or_else(Vec::new, |content| entry::told_in(&content).collect())
     }
 
     /// Whether this is the first call with `key` since the last reset: of many at once, exactly one gets true. Then the
@@ -118,7 +127,7 @@ impl<'h> SessionLog<'h> {
         if line.len() > LINE_BYTES_MAX {
             return None;
         }
-        let file = self.open()?;
+        let file = self.opened()?;
         if file.stat().ok()?.size >= BYTES_MAX {
             return None;
         }
@@ -128,7 +137,7 @@ impl<'h> SessionLog<'h> {
     }
 
     /// Opens the file for appending, and makes it if it is missing.
-    fn open(&self) -> Option<File> {
+    fn opened(&self) -> Option<File> {
         let (private, path) = (self.home.private(), self.path.as_deref()?);
         match private.append(path) {
             Err(error) if error.is_not_found() => {}
@@ -139,6 +148,11 @@ impl<'h> SessionLog<'h> {
             Err(error) if error.is_already_there() => private.append(path).ok(),
             created => created.ok(),
         }
+    }
+
+    /// The end of the file.
+    fn tail(&self) -> Option<Vec<u8>> {
+        self.home.private().content_end(self.path.as_deref()?, TAIL_BYTES, READ_BYTES_MAX).ok()?
     }
 
     fn content(&self) -> Option<Vec<u8>> {

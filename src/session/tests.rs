@@ -89,12 +89,54 @@ fn only_a_failure_that_is_open_and_young_is_looked_at() {
     let log = place.log();
     let (ever, never) = (Timestamp::MIN, Timestamp::MAX);
     assert!(log.tell_once("k"));
-    assert!(log.entries_if_open(ever).is_empty());
+    assert!(log.open(ever, 50).is_empty());
     let opened = opened();
-    assert!(log.append(&Entry::Opened(opened.clone())));
-    assert_eq!((log.entries_if_open(ever).len(), log.entries_if_open(never).len()), (2, 0));
+    assert!(log.append(&step("before")) && log.append(&Entry::Opened(opened.clone())) && log.append(&step("after")));
+    assert!(log.tell_once("k2"));
+    let entries = |noted: Vec<Noted>| noted.into_iter().map(|it| it.entry).collect::<Vec<_>>();
+    assert_eq!(entries(log.open(ever, 50)), [Entry::Opened(opened.clone()), step("after")]);
+    assert!(log.open(never, 50).is_empty());
     assert!(log.append(&Entry::Closed(Closed { failure: opened.failure })));
-    assert!(log.entries_if_open(ever).is_empty());
+    assert!(log.open(ever, 50).is_empty());
+}
+
+#[test]
+fn a_failure_is_open_for_so_many_calls_whichever_they_are() {
+    let place = place();
+    let log = place.log();
+    let first = opened();
+    assert!(log.append(&Entry::Opened(first.clone())));
+    let is_open =
+        |calls: usize| log.open(Timestamp::MIN, calls).iter().any(|it| it.entry == Entry::Opened(first.clone()));
+    assert!(is_open(1) && !is_open(0));
+    // A copy of a hook notes the same, and a turn is no call.
+    let call = Entry::Step(Step { does: "a".into(), call: "c".into(), ..Step::default() });
+    for entry in [&Entry::Opened(first.clone()), &call, &call, &Entry::Turn {}] {
+        assert!(log.append(entry));
+    }
+    assert!(is_open(3), "the copy is the last line that opens it");
+    for _ in 0..3 {
+        assert!(log.append(&Entry::Opened(opened())));
+    }
+    assert!(is_open(5) && !is_open(4), "a step, and three failures");
+}
+
+#[test]
+fn of_a_long_log_hardly_more_is_read_than_what_is_open() {
+    let place = place();
+    let log = place.log();
+    for number in 0..600 {
+        assert!(log.append(&Entry::Opened(opened())) && log.tell_once(&format!("failure {number}")), "{number}");
+    }
+    let last = opened();
+    assert!(log.append(&Entry::Opened(last.clone())));
+    let open = log.open(Timestamp::MIN, 50);
+    assert_eq!((open.len(), open.last().map(|it| it.entry.clone())), (50, Some(Entry::Opened(last))));
+    let tail = log.open(Timestamp::MIN, usize::MAX).len();
+    assert!((200..600).contains(&tail), "{tail} of those in the tail");
+    assert!(!log.tell_once("failure 0") && log.tell_once("failure 600") && log.was_told("failure 599"));
+    assert!(!log.was_told("failure") && !log.was_told("0198f3a2"), "a part of a key, or what is no key, is not told");
+    assert_eq!((log.told().len(), log.told()[1].as_str()), (602, "failure 1"));
 }
 
 #[test]

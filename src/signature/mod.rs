@@ -88,3 +88,18 @@ pub fn signature(command: &str, cwd: &str, exit: Option<i32>, output: &[u8], was
     }
     None
 }
+
+/// The line of `output` that `signature` was made of, as it was printed, without colours; `None` if no line is like it. The
+/// command ran in the folder `cwd`.
+pub fn error_line(signature: &Signature, cwd: &str, output: &[u8]) -> Option<String> {
+    let first = signature.text.split(" | ").next().filter(|first| !first.is_empty())?;
+    let parts = cut::parts(output);
+    let lines = cut::cut(&parts, false).lines;
+    // What stands before the error in its line is no part of some signatures, and neither is a long line's end.
+    let is_like: [fn(&str, &str) -> bool; 2] = [|line, first| line == first, |line, first| line.contains(first)];
+    let find = |is_like: &fn(&str, &str) -> bool| {
+        let mut likely = lines.iter().map(std::convert::AsRef::as_ref);
+        likely.find(|line: &&str| is_like(&normalise::normalised(line, cwd), first)).map(|line| line.trim().to_owned())
+    };
+    is_like.iter().find_map(find)
+}

@@ -90,7 +90,8 @@ impl<'h> ChangedFiles<'h> {
             Found::Itself => return Ok(Written::Before),
             Found::Edited => {
                 let bytes = dir.content(name, READ_BYTES_MAX).ok().flatten().unwrap_or_default();
-                if page::is_same_but_revision(&bytes, &file.text) || page::is_plain(&bytes) && has_all(&bytes)? {
+                let loses_no_lines = page::is_plain(&bytes) || page::is_same_but_heading(&bytes, &file.text);
+                if page::is_same_but_revision(&bytes, &file.text) || loses_no_lines && has_all(&bytes)? {
                     dir.replace(name, file.text.as_bytes(), &self.temporary, Durability::Later)?;
                     return Ok(Written::New);
                 }

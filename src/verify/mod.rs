@@ -33,6 +33,9 @@ pub struct Report {
     pub newer: Option<String>,
     /// Where the stores disagree.
     pub disagreements: Vec<Disagreement>,
+    /// How many of these are files that were edited by hand. `repair` leaves them alone.
+    #[serde(skip)]
+    pub edited: u64,
     /// Copies that the user made of records' files. They are left alone and are no disagreement.
     pub copies: Vec<Copied>,
     /// Remarks for a person. They are no disagreements.
@@ -74,6 +77,12 @@ pub struct Disagreement {
 }
 
 impl Report {
+    /// Whether edits by hand are all that the stores disagree about.
+    pub fn is_only_edited(&self) -> bool {
+        let is_all_else_clean = Report { disagreements: Vec::new(), ..self.clone() }.is_clean();
+        self.edited > 0 && self.edited == self.disagreements.len() as u64 && is_all_else_clean
+    }
+
     /// Whether everything agrees, and nothing waits for a person.
     pub fn is_clean(&self) -> bool {
         self.disagreements.is_empty()
@@ -122,7 +131,7 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
     let history = open_history(home, options, &mut report)?;
     let mut found = look(home, index.as_ref(), history.as_ref(), progress)?;
     for _ in 1..LOOKS {
-        if found.findings.is_empty() && found.missing_companions.is_empty() {
+        if found.findings.is_empty() && found.edited.is_empty() && found.missing_companions.is_empty() {
             break;
         }
         let again = look(home, index.as_ref(), history.as_ref(), progress)?;
@@ -133,6 +142,7 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
     (report.records, report.pending) = (found.records, waiting.operations);
     report.newer = waiting.newer.map(|error| error.to_string());
     report.copies = std::mem::take(&mut found.copies);
+    report.edited = found.edited.len() as u64;
     report.disagreements = disagreements(found);
     // Nothing is here, and something is in the repository: a clone may have been put in the place of another.
     if let Some(history) = history.as_ref().filter(|_| report.records == 0) {
@@ -152,11 +162,12 @@ fn look(
     let (index, history) = (index.map(|it| it as &dyn ReadRows), history.map(|it| it as &dyn ReadCommits));
     let committed = reached.settled();
     let is_journal_doubted = history.is_some() && reached.committed.is_none();
-    Ok(audit(&Stores { home, index, history, committed, is_journal_doubted }, progress)?)
+    Ok(audit(&Stores { home, index, history, committed, is_journal_doubted, wants_edits: true }, progress)?)
 }
 
 /// The findings of a second audit that the first one has too.
 fn both(first: &Audit, mut second: Audit) -> Audit {
+    second.edited.retain(|edited| first.edited.contains(edited));
     second.findings.retain(|finding| first.findings.iter().any(|before| before.path == finding.path));
     second.missing_companions.retain(|path| first.missing_companions.contains(path));
     second
@@ -178,7 +189,13 @@ fn disagreements(found: Audit) -> Vec<Disagreement> {
         };
         Disagreement { id: of_state_file(&path).map(|id| id.to_string()), what: what.to_owned(), path }
     });
-    records.chain(companions).collect()
+    let edited = found.edited.into_iter().map(|(path, id)| Disagreement {
+        path,
+        id: id.map(|id| id.to_string()),
+        what: "its file was edited by hand, and neither row nor git has that: `indelible amend --from-files` takes it"
+            .to_owned(),
+    });
+    records.chain(edited).chain(companions).collect()
 }
 
 fn journal_report(home: &Home) -> Result<JournalReport, Error> {

@@ -132,6 +132,7 @@ impl Worker<'_> {
             Step::RetryParked => {
                 memory.parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
                 session.retry_parked()?;
+                session.count_repeats()?;
                 self.sweep_sessions(memory);
             }
             Step::Search => self.search(session),

@@ -96,6 +96,15 @@ impl<'h> Session<'h> {
         Ok(self.pipeline.append_edits(edits)?)
     }
 
+    /// Counts how often rules came again on days that are over, with the next batch.
+    pub(super) fn count_repeats(&mut self) -> Result<(), Error> {
+        let verdicts = self.pipeline.count_repeats()?;
+        if verdicts > 0 {
+            tracing::info!(verdicts, "counted how often rules came again");
+        }
+        Ok(())
+    }
+
     /// What is known of edits by hand.
     pub(super) fn edits(&self) -> Edits {
         self.pipeline.edits()

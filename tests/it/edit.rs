@@ -136,11 +136,20 @@ fn edits_by_hand_are_taken_from_files_with_their_owners_own_lines() {
     let home = TestHome::new();
     let (one, two) = (titled(&home, "one"), titled(&home, "two"));
     by_hand(&home, &one.1, "title: \"one\"", "# mine\naliases: [first]\ntitle: \"number one\"");
+    let verified = home.verify().exits(1);
+    assert!(verified.stdout.contains("its file was edited by hand"), "{verified}");
+    assert!(verified.stdout.contains("all else agrees"), "{verified}");
     let taken = home.cmd(["amend", "--json", "--from-files", &one.1.path]).ok().json();
     assert_eq!((&taken["changed"], &taken["applied"]), (&true.into(), &true.into()), "{taken}");
     assert_eq!(record_of(&home, &one.1).headline(), "number one");
     let text = fs::read_to_string(home.join(&one.1.path)).expect("it is there");
     assert!(text.contains("# mine\naliases: [first]\n"), "its owner's lines are lost: {text}");
+    // What is no edit is not named: only its owner's own lines, and the ends of lines.
+    let path = home.join(&one.1.path);
+    let crlf = text.replace("# mine", "# still mine").replace('\n', "\r\n");
+    fs::write(&path, crlf).expect("it can be written");
+    let _ = home.verify().exits(0);
+    fs::write(&path, text).expect("it can be written");
     // The heading alone, in all files.
     by_hand(&home, &two.1, "# two", "# \\*Two\\*, corrected");
     let taken = home.cmd(["amend", "--from-files"]).ok();

@@ -606,7 +606,8 @@ fn no_hint_takes_a_terminal_where_there_is_none() {
         assert!(!["/hooks", "when Gemini asks", "start `codex`"].iter().any(|it| hint.contains(it)), "{hint}");
     }
     let status = hooks(&home, &["status"]).ok().stdout;
-    assert!(status.contains("`codex exec --dangerously-bypass-hook-trust`") && !status.contains("/hooks,"), "{status}");
+    let hint = "`codex exec --dangerously-bypass-hook-trust` runs all hooks, trusted or not";
+    assert!(status.contains(hint) && !status.contains("/hooks,"), "{status}");
 }
 
 #[test]

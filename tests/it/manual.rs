@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use indelible::model::{FIELDS, FieldSpec, Shape};
+
 use crate::support::{Cmd, TestHome, has};
 
 /// What was written, all of it for everybody to read.
@@ -124,4 +126,31 @@ fn completions_are_found_by_their_shells() {
     assert!(said(&["completions", "--install"]).contains("site-functions $fpath)"));
     assert!(!said(&["completions", "bash", "--install"]).contains("fpath"));
     assert!(said(&["man", "--install"]).contains("MANPATH="));
+}
+
+/// A field's row in the table of the documents.
+fn row(spec: &FieldSpec) -> String {
+    let kinds: Vec<&str> = spec.kinds.iter().map(|kind| kind.name()).collect();
+    let default = match (spec.required, spec.default) {
+        (true, _) => "required".to_owned(),
+        (false, "") => "empty".to_owned(),
+        (false, default) => format!("`{default}`"),
+    };
+    let limit = match spec.shape {
+        Shape::Line { chars_max } => format!("{chars_max} characters, one line"),
+        Shape::List { chars_max } => format!("{chars_max} characters"),
+        Shape::Body => "1 MiB".to_owned(),
+        _ => String::new(),
+    };
+    format!("| `{}` | {} | {default} | {limit} | {} |", spec.name, kinds.join(", "), spec.about)
+}
+
+#[test]
+fn the_documents_list_every_field_as_the_program_has_it() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let text = std::fs::read_to_string(format!("{folder}/docs/using.md")).expect("it is there");
+    let rows: Vec<String> = FIELDS.iter().map(row).collect();
+    let (_, table) = text.split_once("### Fields").expect("there is such a part");
+    let written: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).take(rows.len()).collect();
+    assert_eq!(written, rows, "docs/using.md:\n{}", rows.join("\n"));
 }

@@ -101,6 +101,8 @@ fn an_index_that_another_program_keeps_to_itself_is_named_and_the_others_answer(
     }
     assert_eq!(titles(&home, &[]), ["only in the journal", "placed before"]);
     assert_eq!(found(&home, "placed journal").len(), 2);
+    let looked = &home.cmd(["search", "--json", "placed journal"]).ok().json()["looked"];
+    assert_eq!(looked["pending"], 1, "search.db says which of the journal's records it has: {looked}");
     assert_eq!(shown(&home, &receipt.id[28..])["row_id"], Value::Null);
     assert!(listed(&home, &[])["notes"][0].as_str().expect("a note").contains("locked"));
     drop(index);
@@ -766,6 +768,32 @@ fn what_happened_the_last_times_is_recalled_with_what_followed() {
 }
 
 #[test]
+fn a_failure_that_came_again_and_again_is_recalled_once_a_session() {
+    let home = TestHome::new();
+    let error = "Exit code 101\nerror[E0502]: cannot borrow `a` as mutable at /home/me/x/src/lib.rs:12:5\n";
+    for session in ["one", "two"] {
+        for call in ["1", "2", "3", "4"] {
+            failed(&home, session, &format!("{session} {call}"), "cargo test -p x", error);
+        }
+        failed(&home, session, &format!("{session} 5"), "cargo test -q", &error.replace("E0502", "E0499"));
+        let _ = home.cmd(["record", "success", "--title", session, "--domain", "rust", "--session", session]).ok();
+    }
+    home.flush();
+    let recalled = |args: &[&str]| home.cmd(["recall", "--json"].iter().chain(args)).run().exits(0).json();
+    let by_error = recalled(&["--error", error]);
+    assert_eq!((&by_error["count"], &by_error["sessions"]), (&8.into(), &2.into()), "{by_error}");
+    let times = by_error["times"].as_array().expect("a list");
+    let followed = |time: &Value| {
+        let records = time["followed"].as_array().expect("a list");
+        records.iter().map(|it| it["title"].as_str().expect("a title").to_owned()).collect::<Vec<_>>()
+    };
+    let wanted = ["two", "one"].map(|session| vec![session.to_owned(), "cargo test -q: exit code 101".to_owned()]);
+    assert_eq!(times.iter().map(followed).collect::<Vec<_>>(), wanted);
+    let by_command = recalled(&["--command", "cargo test"]);
+    assert_eq!((&by_command["count"], by_command["times"].as_array().map(Vec::len)), (&10.into(), Some(4)));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let home = TestHome::new();
     let _ = home.record("failure", "seen");
@@ -799,6 +827,10 @@ fn shells_complete_ids_names_and_settings() {
     };
     has(&["show", ""], &receipt.id[28..]);
     has(&["show", &receipt.id[28..30]], &receipt.id[28..]);
+    let rule = home.cmd(["record", "heuristic", "--rule", "r", "--domain", "ci", "--json"]).ok().receipt().id;
+    for verdict in ["validate", "violate", "promote", "demote", "retire", "revive"] {
+        assert_eq!(offered(&[verdict, ""]).iter().filter(|it| !it.starts_with('-')).collect::<Vec<_>>(), [&rule[28..]]);
+    }
     has(&["list", "--domain", ""], "ci");
     has(&["list", "--domain", "t"], "two words");
     has(&["list", "--domain", "ci,two"], "ci,two words");

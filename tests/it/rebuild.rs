@@ -394,8 +394,13 @@ fn what_its_owner_edited_or_moved_stays_so() {
     let moved = home.join("memory/failures/mine.md");
     let pending = lived.pending.iter().find(|receipt| receipt.kind == "failure").expect("there is one");
     fs::rename(home.join(&pending.path), &moved).expect("it can be moved");
-    let _ = home.verify().exits(0);
-    home.assert_settled();
+    // The edit is named until it is taken, and recovery leaves it.
+    let _ = home.verify().exits(1);
+    let _ = home.cmd(["repair"]).run().exits(1);
+    let verified = home.cmd(["verify", "--json"]).run().exits(1).json();
+    let disagreements = verified["disagreements"].as_array().expect("a list");
+    assert_eq!(disagreements.len(), 1, "{verified}");
+    assert_eq!(disagreements[0]["path"], lived.committed[0].path.as_str());
     assert_eq!(fs::read_to_string(&edited).expect("it can be read"), text, "an edit was undone");
     assert!(moved.exists() && !home.join(&pending.path).exists(), "a move was undone");
 }

@@ -65,7 +65,7 @@ fn after_many_commits_search_is_left_to_the_next_run() {
 #[test]
 fn whatever_becomes_of_it_the_next_command_makes_it_right() {
     type Spoil = (&'static str, fn(&TestHome));
-    let spoils: [Spoil; 14] = [
+    let spoils: [Spoil; 15] = [
         ("gone", without_search),
         ("only its log gone", |home| fs::remove_file(&search_files(home)[1]).expect("it is there")),
         ("empty", |home| replace(home, b"")),
@@ -75,6 +75,7 @@ fn whatever_becomes_of_it_the_next_command_makes_it_right() {
             replace(home, &bytes[..bytes.len() / 2]);
         }),
         ("of another version", |home| change(home, "UPDATE meta SET value = 999 WHERE name = 'schema'")),
+        ("of the version before", |home| change(home, "UPDATE meta SET value = value - 1 WHERE name = 'schema'")),
         ("of another index", |home| change(home, "UPDATE meta SET value = 'another' WHERE name = 'index'")),
         ("ahead of the index", |home| change(home, "UPDATE meta SET value = value + 1000 WHERE name = 'seq'")),
         ("of another line", |home| change(home, "UPDATE meta SET value = 'x' WHERE name = 'seq_of'")),
@@ -283,6 +284,52 @@ fn a_build_that_is_killed_goes_on_and_holds_up_no_commit() {
     drop(worker);
     assert_search_agrees(&home, true);
     assert_eq!(self::inode(&home), inode, "it was begun again");
+}
+
+/// A word of a text that is the same in every run: some of them very often, many of them hardly ever.
+fn word(random: &mut u64) -> String {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let share = (*random >> 40) as f64 / (1_u64 << 24) as f64;
+    let mut rank = (20_000_f64.powf(share) as u64).max(1);
+    let mut word = String::new();
+    while rank > 0 {
+        word.push_str(["ba", "cor", "de", "fin", "gu", "hol", "ki"][rank as usize % 7]);
+        rank /= 7;
+    }
+    word
+}
+
+#[test]
+fn it_stays_small_beside_the_text() {
+    let home = TestHome::new();
+    let (mut random, mut text) = (1, 0);
+    let mut fill = |records: usize| {
+        let line = |_| {
+            let mut words = |count| (0..count).map(|_| word(&mut random)).collect::<Vec<_>>().join(" ");
+            let (title, summary) = (words(8), words(90));
+            text += title.len() + summary.len();
+            serde_json::json!({"kind": "failure", "title": title, "domain": "ci", "tags": "a,b", "summary": summary})
+                .to_string()
+                + "\n"
+        };
+        let lines: String = (0..records).map(line).collect();
+        let _ = home.cmd(["record", "batch"]).stdin(lines).ok();
+        let _ = home.cmd(["recover"]).ok();
+        assert_eq!(status(&home)["state"], "current");
+        let bytes = fs::metadata(home.join(SEARCH)).expect("it is there").len();
+        assert!(bytes as f64 <= 1.2 * text as f64, "{bytes} bytes for {text} bytes of text");
+        let number = |sql: &str| opened_search(&home).query_row(sql, [], |row| row.get::<_, i64>(0)).expect("readable");
+        let (pages, free) = (number("PRAGMA page_count"), number("PRAGMA freelist_count"));
+        assert!(free <= 4 + pages / 32, "{free} of {pages} pages are free");
+        assert_eq!(number("SELECT value FROM meta WHERE name = 'merging'"), 0, "it is not merged to the end");
+        assert!(number("SELECT count(DISTINCT segid) FROM text_idx") <= 2, "it is not merged");
+    };
+    fill(2_000);
+    fill(2_000);
+    // A merge that was cut off goes on.
+    change(&home, "INSERT OR REPLACE INTO meta VALUES ('merging', 1)");
+    fill(1);
+    assert_search_agrees(&home, true);
 }
 
 /// Without search.db rows are sifted, and the rest is as with it: the same records, the best first, also where nearly all rows have

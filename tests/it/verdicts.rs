@@ -581,6 +581,69 @@ fn many_sessions_that_learn_one_rule_make_one_rule() {
     home.recover_fully();
 }
 
+/// What `show` says of the rule, and the text of its verdict `again`.
+fn again_of(home: &TestHome, rule: &str) -> (Value, String) {
+    let shown = home.cmd(["show", rule, "--json"]).ok().json();
+    let sql = "SELECT because FROM verdicts WHERE verdict = 'again'";
+    (shown["records"][0]["standing"]["again"].clone(), home.index().query_row(sql, [], |row| row.get(0)).expect("one"))
+}
+
+#[test]
+fn how_often_a_rule_came_again_is_counted_when_the_day_is_over() {
+    let home = TestHome::new();
+    let shim = Shim::new();
+    let hook = |days: i64, session: usize| {
+        let event = json!({
+            "hook_event_name": "Stop", "session_id": format!("session {session}"), "cwd": home.user(),
+            "last_assistant_message": "Done.\n[LEARNED:ci] Never skip the tests",
+        });
+        let _ = shim.on(&format!("-{}", days * 86_400), home.cmd(["hook"]).stdin(event.to_string())).ok();
+    };
+    let on_a_day = |days: i64, commands: &[&str]| shim.on(&format!("-{}", days * 86_400), home.cmd(commands)).ok();
+    hook(3, 0);
+    let _ = on_a_day(3, &["flush"]);
+    let rule =
+        home.cmd(["list", "heuristic", "--json"]).ok().json()["records"][0]["id"].as_str().expect("an id").to_owned();
+    for session in 1..34 {
+        // As two copies of one hook send it; some after the first is committed.
+        hook(3, session);
+        hook(3, session);
+        if session == 20 {
+            let _ = on_a_day(3, &["flush"]);
+        }
+    }
+    let _ = on_a_day(3, &["flush"]);
+    assert_eq!(
+        again_of(&home, &rule),
+        (json!(1), "Never skip the tests\n\n- event: Stop\n".into()),
+        "the day is not over"
+    );
+    home.flush();
+    let counted = (json!(33), "Recorded 33 times on this day.\n\nNever skip the tests\n\n- event: Stop\n".to_owned());
+    assert_eq!(again_of(&home, &rule), counted);
+    let page = fs::read_to_string(home.join("memory/heuristics/ci/README.md")).expect("it is rendered");
+    assert!(page.contains("- **Verdicts**: recorded again 33 times\n"), "{page}");
+    let tallies = || fs::read_dir(home.join(".indelible")).expect("it is there").flatten();
+    let is_tally = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("again-");
+    assert_eq!(tallies().filter(is_tally).count(), 0);
+    // Killed between the amendment and the removal, the tally is there still; a time that is too late adds nothing.
+    let verdict =
+        home.cmd(["list", "verdict", "--json"]).ok().json()["records"][0]["id"].as_str().expect("an id").to_owned();
+    let left: String = (0..33).map(|number| format!("\n{verdict} {number:032x}\n")).collect();
+    let commits = || home.git(["rev-list", "--count", "--all"]).ok().stdout;
+    let before = commits();
+    fs::write(home.join(".indelible/again-2026-01-02.tally"), left).expect("written");
+    home.flush();
+    assert_eq!((again_of(&home, &rule), commits(), tallies().filter(is_tally).count()), (counted.clone(), before, 0));
+    // What is in the files alone says the same.
+    for file in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(home.join("memory").join(file));
+    }
+    home.recover_fully();
+    assert_eq!(again_of(&home, &rule), counted);
+    assert_exactly_once(&home, &[]);
+}
+
 #[test]
 fn rules_of_an_older_index_are_known_again_after_a_workers_start() {
     let (home, rule) = with_rule();

@@ -203,7 +203,8 @@ const GOALS: [Goal; 50] = [
 const SLOWEST: &str = "the topic of reading has each question's own time, and how busy the machine was";
 
 /// Why the search database may be larger than it should.
-const SIZE: &str = "it has the words of each record in order, besides the lists of FTS5 (decision 0031)";
+const SIZE: &str =
+    "it has the words of each record in order, besides the lists of FTS5, and facts of each record (decision 0047)";
 
 /// Why what places many files takes longer in some runs than in others.
 const FILES: &str = "what placing a file takes is the disk's: `tar -x` of the same files, in the table of batches, takes many \

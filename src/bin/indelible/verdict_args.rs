@@ -52,7 +52,7 @@ pub enum VerdictCommand {
 #[derive(Debug, ClapArgs)]
 pub struct VerdictArgs {
     /// The rule: its id, the end of its id, or its path
-    #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::ids))]
+    #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::rules))]
     pub id: String,
     /// Why, in markdown
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

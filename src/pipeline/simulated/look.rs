@@ -110,10 +110,7 @@ impl Life<'_> {
             for file in &intent.files {
                 let found = files.remove(&file.path);
                 let bytes = found.as_ref().map(Vec::len);
-                // A log alone is not looked for: no store but the lost journal says that it has to go.
-                let is_late =
-                    world.is_journal_restored && world.is_changed(intent.id) && file.path.ends_with("/log.md");
-                let is_intact = is_late || world.is_intact(intent.id, file, found.as_ref());
+                let is_intact = world.is_intact(intent.id, file, found.as_ref());
                 let in_tree = world.history.tree.get(&file.path).map(Vec::len);
                 assert!(is_intact, "{} is not what was recorded: {bytes:?} bytes, and {in_tree:?} in git", file.path);
             }

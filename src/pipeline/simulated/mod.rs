@@ -89,7 +89,7 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
 
 /// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
 /// earlier revisions, files and keys of records that were refused after their commit, a watermark that a second recovery moved
-/// on. In 701773 the check was wrong, which missed an amendment in a join that was pending. 106 is one of few that lose a
+/// on. In 9 the removal of a retracted experiment's log was lost, and not made up for. In 701773 the check was wrong, which missed an amendment in a join that was pending. 106 is one of few that lose a
 /// row if a segment is removed before its rows are inserted.
 #[test]
 fn schedules_that_failed_once_hold() {
@@ -97,7 +97,7 @@ fn schedules_that_failed_once_hold() {
     for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384, 801_154] {
         live(seed, Ops::Records, &real);
     }
-    for seed in [371, 419, 701_183, 701_773, 702_297, 801_439] {
+    for seed in [9, 371, 419, 701_183, 701_773, 702_297, 801_439] {
         live(seed, Ops::All, &real);
     }
     // A note of before a backup was taken for the history's position.

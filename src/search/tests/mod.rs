@@ -1,6 +1,7 @@
 //! Search as a whole: small collections, real databases.
 
 mod lines;
+mod phrases;
 mod properties;
 mod sources;
 mod terms;

@@ -44,6 +44,11 @@ impl TreeFile<'_> {
         self.path
     }
 
+    /// The id of its bytes.
+    pub fn id(&self) -> [u8; 20] {
+        super::bytes(self.id)
+    }
+
     /// Its bytes.
     ///
     /// [`Error::Damaged`] if they cannot be read.

@@ -209,6 +209,14 @@ pub(super) fn watermark(connection: &Connection) -> Result<Option<Watermark>, ru
     Ok(Some(Watermark { feed: FeedMark { index, seq, line }, cursor }))
 }
 
+/// The name of the rows' watermark in `meta`, as the index had it when this file had all of its rows.
+pub(super) const ROWS: &str = "rows";
+
+/// The rows' watermark that `connection` has.
+pub(super) fn rows_mark(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    Ok(meta::<Option<String>>(connection, ROWS)?.flatten())
+}
+
 /// Sets the watermark, within the transaction that `connection` has open.
 pub(super) fn put(connection: &Connection, watermark: &Watermark) -> Result<(), rusqlite::Error> {
     let Watermark { feed, cursor } = watermark;

@@ -121,10 +121,13 @@ impl Search<'_> {
             }
         };
         progress.end();
-        self.note_made()?;
+        // Only this process moves it, so the rows that it promises are in the last slice's view of the index.
+        let rows = if following == Following::UpToDate { index.watermark()? } else { None };
+        self.note_made(rows.as_deref())?;
         if following == Following::UpToDate {
             self.tidy(&mut index)?;
-            return Ok(if self.note_others(until)? { Following::UpToDate } else { Following::Behind });
+            let is_noted = self.note_others(until)?;
+            return Ok(if self.compact(until)? && is_noted { Following::UpToDate } else { Following::Behind });
         }
         Ok(following)
     }

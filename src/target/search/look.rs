@@ -10,6 +10,7 @@ use crate::model::text::chain;
 use crate::search::{self, NotedCommit};
 use crate::target::history::CommitId;
 use crate::target::index::{self, FeedMark, Index, Others};
+use crate::target::rows::RowsMark;
 
 /// The search database, as it was at one moment: what its writer commits meanwhile is not seen.
 #[derive(Debug)]
@@ -97,6 +98,13 @@ impl SearchDb {
     /// index bears it out](SearchDb::is_of).
     pub fn watermark(&self) -> &FeedMark {
         &self.watermark.feed
+    }
+
+    /// The rows' watermark that it bears out without an index: it has all rows of the journal up to there. `None` while it is
+    /// being built, or if it is not known.
+    pub fn rows_mark(&self) -> Option<RowsMark> {
+        let text = file::rows_mark(self.connection()).ok().flatten().filter(|_| self.is_complete())?;
+        serde_json::from_str(&text).ok()
     }
 
     /// Whether it has every record up to its watermark. It does not while it is being built: then records with ids up to

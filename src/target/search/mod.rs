@@ -16,7 +16,8 @@
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
 //! 7. The feed is trimmed once the watermark is durable: after a checkpoint.
-//! 8. The commits of the history are noted beside the documents (`noted`). A chain of them proves itself
+//! 8. Once it is up to date, the file is made small again (`compact`).
+//! 9. The commits of the history are noted beside the documents (`noted`). A chain of them proves itself
 //!    (`search::commits`), so one that is not noted yet costs a reader time, and nothing else.
 //!
 //! | killed | on disk | repaired by |
@@ -27,6 +28,7 @@
 //! | while it is thrown away | an older search.db without its log, or none | its watermark tells; else the next slice |
 //! | after a power cut | an older search.db, with its watermark | the next slice follows from there |
 
+mod compact;
 pub(in crate::target) mod documents;
 mod file;
 mod follow;

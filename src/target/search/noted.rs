@@ -14,7 +14,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::file::error;
+use super::file::{ROWS, error, rows_mark};
 use super::{Error, Search};
 use crate::model::text::chain;
 use crate::search::{self, CommitNote, ObjectId};
@@ -59,13 +59,22 @@ impl Search<'_> {
         self.is_behind = true;
     }
 
-    /// Writes the commits that were made since the last time.
-    pub(super) fn note_made(&mut self) -> Result<(), Error> {
+    /// Writes the commits that were made since the last time, and the rows' watermark `rows`, if the file has all of those
+    /// rows.
+    pub(super) fn note_made(&mut self, rows: Option<&str>) -> Result<(), Error> {
         let made = &mut self.noting.made;
-        if let Some(file) = self.file.as_mut().filter(|_| !made.is_empty()) {
-            file.write(|transaction| search::note_commits(transaction, made))?;
-            made.clear();
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        let lacks_rows = rows.is_some() && rows_mark(&file.connection).map_err(error("read"))?.is_none();
+        if made.is_empty() && !lacks_rows {
+            return Ok(());
         }
+        file.write(|transaction| {
+            if let Some(rows) = rows {
+                search::set_meta(transaction, ROWS, rows)?;
+            }
+            search::note_commits(transaction, made)
+        })?;
+        made.clear();
         Ok(())
     }
 

@@ -29,7 +29,7 @@ fn shown(home: &TestHome, id: &str) -> Value {
 /// The short id in an answer of `record`.
 fn id_in(text: &str) -> &str {
     let end = text.rfind('(').expect("the whole id is in brackets");
-    text[end + 1..].trim_end_matches(')')
+    text[end + 1..].split(')').next().expect("its end")
 }
 
 #[test]
@@ -77,6 +77,8 @@ fn what_is_recorded_is_on_the_disk_before_the_answer() {
     for _ in 0..2 {
         let again = client.ok("record", json!({ "kind": "failure", "title": "Other", "domain": "ci", "key": "k" }));
         assert!(again.starts_with("Already recorded with this key") && id_in(&again) == id_in(&said), "{again}");
+        let differs = "It says something else in title, severity, tags, summary, and stays as it is.";
+        assert_eq!(again.lines().nth(1), Some(differs), "{again}");
         home.flush();
     }
     assert_eq!(home.cmd(["list", "failure", "--json"]).ok().json()["count"], 1);
@@ -89,6 +91,14 @@ fn what_is_recorded_is_on_the_disk_before_the_answer() {
         (&record["rule"], &record["confidence"], &record["explanation"]),
         (&json!("Run it twice"), &json!(0.75), &json!("why"))
     );
+    // The same again differs in nothing, and a field has the parameter's name.
+    let keyed = |why: &str| json!({ "kind": "heuristic", "rule": "Once", "domain": "ci", "summary": why, "key": "r" });
+    let first = client.ok("record", keyed("why"));
+    for (why, lines) in [("why", 1), ("another", 2)] {
+        let again = client.ok("record", keyed(why));
+        assert!(id_in(&again) == id_in(&first) && again.lines().count() == lines, "{again}");
+        assert!(lines == 1 || again.contains("It says something else in summary, and stays"), "{again}");
+    }
     home.flush();
     home.assert_settled();
 }
@@ -133,9 +143,14 @@ fn a_wrong_value_names_its_parameter_and_records_nothing() {
         ("search", json!({}), "query: is required"),
         ("search", json!({ "query": "x", "limit": 26 }), "limit: has to be a whole number from 1 to 25"),
         ("search", json!({ "query": "x", "limit": 0 }), "limit: "),
-        ("search", json!({ "query": "x", "kind": "failures" }), "kind: kind: \"failures\" is unknown"),
+        (
+            "search",
+            json!({ "query": "x", "kind": "failures" }),
+            "kind: failures is unknown; known are failure, success, observation, heuristic, experiment",
+        ),
+        ("search", json!({ "query": "x", "kind": "Verdict" }), "kind: Verdict is unknown; known are failure, success"),
         ("search", json!({ "query": "x kind:failures" }), "query: kind: \"failures\" is unknown"),
-        ("search", json!({ "query": "x", "since": "soon" }), "since: "),
+        ("search", json!({ "query": "x", "since": "soon" }), "since: soon is unknown; known are "),
         ("search", json!({ "query": "x", "cursor": "5-00000000" }), "cursor: is not from an answer to this query"),
         ("search", json!({ "query": "x", "project": "" }), "project: must not be empty"),
         ("search", json!({ "query": "x", "path": "/" }), "path: no such parameter; there are "),

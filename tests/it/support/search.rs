@@ -10,8 +10,8 @@ pub const SEARCH: &str = "memory/search.db";
 
 /// The search database at one moment.
 pub struct SearchDb {
-    /// By id, the revision and the path of each record.
-    pub docs: BTreeMap<String, (Option<String>, String)>,
+    /// By id, the revision and the path of each record; none where the id leads to it.
+    pub docs: BTreeMap<String, (Option<String>, Option<String>)>,
     /// The newest line of the index's feed that it has.
     pub seq: i64,
     /// Which line that is.
@@ -94,7 +94,12 @@ pub fn assert_search_agrees(home: &TestHome, all: bool) {
     let changed: BTreeSet<String> =
         changed.query_map([search.seq], |row| row.get(0)).expect("readable").map(|id| id.expect("readable")).collect();
     for (id, doc) in search.docs.iter().filter(|(id, _)| !changed.contains(*id)) {
-        assert_eq!(rows.get(id), Some(doc), "search has {id} otherwise than the index");
+        let (revision, path) = rows.get(id).unwrap_or_else(|| panic!("search has {id}, and the index does not"));
+        assert_eq!(revision, &doc.0, "search has another revision of {id} than the index");
+        match &doc.1 {
+            Some(is) => assert_eq!(is, path, "search has {id} elsewhere than the index"),
+            None => assert!(path.contains(&format!("-{}", &id[28..])), "{id} does not lead to {path}"),
+        }
     }
     let lacking = rows.keys().filter(|id| !search.docs.contains_key(*id) && !changed.contains(*id));
     let lacking: Vec<_> = lacking.collect();

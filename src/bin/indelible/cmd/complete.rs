@@ -109,12 +109,12 @@ fn values<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<CompletionCandid
 
 /// The newest records, each by the end of its id.
 pub fn ids() -> Vec<CompletionCandidate> {
-    newest(Vec::new())
+    ids_of(&Filter::default())
 }
 
 /// The newest experiments, each by the end of its id.
 pub fn experiments() -> Vec<CompletionCandidate> {
-    newest(vec![Kind::Experiment])
+    ids_of(&Filter { kinds: vec![Kind::Experiment], ..Filter::default() })
 }
 
 /// How an experiment can end.
@@ -122,11 +122,14 @@ pub fn results() -> Vec<CompletionCandidate> {
     values(ExperimentResult::ALL.map(ExperimentResult::name))
 }
 
-fn newest(kinds: Vec<Kind>) -> Vec<CompletionCandidate> {
+/// The newest rules, each by the end of its id: verdicts are of rules alone.
+pub fn rules() -> Vec<CompletionCandidate> {
+    ids_of(&Filter { kinds: vec![Kind::Heuristic], ..Filter::default() })
+}
+
+fn ids_of(filter: &Filter) -> Vec<CompletionCandidate> {
     let newest = |view: &View<'_>| {
-        let filter = Filter { kinds, ..Filter::default() };
-        let wanted =
-            Selection { filter: &filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
+        let wanted = Selection { filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
         let listing = list(view, wanted).ok()?;
         listing.records(view).ok()
     };

@@ -62,6 +62,10 @@ pub fn say(context: &Context, report: &Report) {
         true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
         // Nothing but the newer program can repair what it wrote.
         false if report.newer.is_some() => output::line(&format!("{records}; see above ({pending} pending)")),
+        // `repair` leaves edits alone.
+        false if report.is_only_edited() => {
+            output::line(&format!("{records}; all else agrees ({pending} pending)"));
+        }
         false => {
             let what = format!("{records}; the stores disagree as listed above: run `indelible repair`");
             output::line(&output::hint(&what));

@@ -94,7 +94,7 @@ pub struct HookSettings {
     /// When agents are told something: names of [`Telling`], or [`AS_INSTALLED`].
     #[serde(deserialize_with = "tellings")]
     pub context: Vec<String>,
-    /// How many steps a failure waits for its command to succeed; 0: none is waited for.
+    /// How many calls a failure waits for its command to succeed; 0: none is waited for.
     #[serde(deserialize_with = "within::<_, _, 0, 500>")]
     pub fix_calls: usize,
     /// And how long.

@@ -125,10 +125,7 @@ pub(super) fn made(
 
 /// All that the session of `log` was told.
 pub(super) fn all_told_in(log: &SessionLog<'_>) -> impl Iterator<Item = String> {
-    log.entries().into_iter().filter_map(|noted| match noted.entry {
-        Entry::Told(told) => Some(told.key),
-        _ => None,
-    })
+    log.told().into_iter()
 }
 
 /// What the session of `log` was told of packs.

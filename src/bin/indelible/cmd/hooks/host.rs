@@ -228,7 +228,9 @@ pub fn by_hand(host: Host, has_terminal: bool) -> String {
 pub fn to_trust(has_terminal: bool) -> &'static str {
     match has_terminal {
         true => "start `codex`, which asks (or type /hooks there), and trust ours",
-        false => "where no person can be asked, `codex exec --dangerously-bypass-hook-trust` runs all hooks without",
+        false => {
+            "where no person can be asked, `codex exec --dangerously-bypass-hook-trust` runs all hooks, trusted or not"
+        }
     }
 }
 

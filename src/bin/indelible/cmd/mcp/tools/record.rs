@@ -59,9 +59,23 @@ fn said(receipt: &Receipt) -> String {
     let id = format!("{} {} ({})", receipt.kind, receipt.id.short(), receipt.id);
     match (receipt.state, receipt.duplicate) {
         (Some(state), _) => format!("The key was used before, and that record {} since: {id}", state.name()),
-        (None, true) => format!("Already recorded with this key: {id}"),
+        (None, true) => format!("Already recorded with this key: {id}{}", differs(receipt)),
         (None, false) => format!("Recorded, and on the disk: {id}"),
     }
+}
+
+/// A line that names the parameters in which the record with the key differs; empty if none does.
+fn differs(receipt: &Receipt) -> String {
+    let names: Vec<&str> = receipt.differs.iter().map(|field| parameter_of(field)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("\nIt says something else in {}, and stays as it is.", names.join(", ")),
+    }
+}
+
+/// The parameter that a field is called by.
+fn parameter_of(field: &str) -> &str {
+    if field == "explanation" { "summary" } else { field }
 }
 
 fn request(arguments: &Arguments<'_>) -> Result<Request, Refusal> {
@@ -94,6 +108,6 @@ fn request(arguments: &Arguments<'_>) -> Result<Request, Refusal> {
 
 impl From<indelible::model::Invalid> for Refusal {
     fn from(invalid: indelible::model::Invalid) -> Refusal {
-        wrong(if invalid.field == "explanation" { "summary" } else { invalid.field }, &invalid.problem)
+        wrong(parameter_of(invalid.field), &invalid.problem)
     }
 }

@@ -1,10 +1,12 @@
 //! `search`: words to records, in at most 4 KB.
 
+use indelible::model::Kind;
 use indelible::query::{Ask, Found, Hit, search};
 use indelible::search::{Filter, Query};
 use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
 
+use super::super::protocol::shown;
 use super::super::quoting;
 use super::arguments::{Arguments, wrong};
 use super::{Refusal, Session, Tool};
@@ -19,6 +21,8 @@ const LIMIT: usize = 5;
 /// The most hits of a page, and of all pages.
 const LIMIT_MAX: usize = 25;
 const ALL_MAX: usize = 200;
+/// The kinds that can be searched for: verdicts are told with their rules.
+const KINDS: [Kind; 5] = [Kind::Failure, Kind::Success, Kind::Observation, Kind::Heuristic, Kind::Experiment];
 const WHAT: &str = "nothing was searched";
 
 pub const TOOL: Tool = Tool {
@@ -39,7 +43,7 @@ fn parameters() -> Value {
             "type": "string",
             "description": "Words, an error line, an identifier; \"a phrase\" and -word work"
         },
-        "kind": { "type": "string", "enum": ["failure", "success", "observation", "heuristic", "experiment"] },
+        "kind": { "type": "string", "enum": KINDS.map(Kind::name) },
         "domain": { "type": "string", "description": "What it is about, as in ci" },
         "project": { "type": "string", "description": "\"all\", or a project's name; if left out, this project, or outside of one what is of none" },
         "since": { "type": "string", "description": "7d, 2026-11, or a date" },
@@ -74,9 +78,16 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
 fn filter(arguments: &Arguments<'_>, here: Option<&str>) -> Result<Filter, Refusal> {
     let mut filter = Filter::default();
     let now = Zoned::now();
+    let kinds = KINDS.map(Kind::name);
     for name in ["kind", "domain", "since"] {
         if let Some(value) = arguments.text(name)? {
-            filter.add(name, value, &now).map_err(|error| wrong(name, &error.to_string()))?;
+            let unknown =
+                |known: &[&str]| wrong(name, &format!("{} is unknown; known are {}", shown(value), known.join(", ")));
+            let added = filter.add(name, value, &now);
+            added.map_err(|error| unknown(if name == "kind" { &kinds } else { &error.known }))?;
+            if filter.kinds.contains(&Kind::Verdict) {
+                return Err(unknown(&kinds));
+            }
         }
     }
     match arguments.text("project")? {
