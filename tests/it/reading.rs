@@ -631,7 +631,7 @@ fn an_unknown_value_is_named_with_the_known_ones_and_bad_usage_stays_bad_usage()
         (&["list", "--state", "gilded"], "did you mean golden?"),
         (&["list", "--sort", "new"], "did you mean newest?"),
         (&["list", "--since", "last week"], "7d"),
-        (&["search", "kind:heuristics", "x"], "did you mean heuristic?"),
+        (&["search", "kind:heuristcs", "x"], "did you mean heuristic?"),
         (&["search", "x", "--kind", "rule"], "heuristic"),
         (&["list", "--here"], "--here"),
     ] {
