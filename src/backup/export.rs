@@ -10,8 +10,7 @@ use crate::home::Home;
 use crate::model::{FileImage, Kind, Level, RecordPath, Request, limits};
 use crate::page;
 use crate::progress::Progress;
-use crate::query::{Recorded, View, every, marks};
-use crate::search::Filter;
+use crate::query::{Recorded, View, Wanted, every, marks};
 
 /// What an export has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub struct Exported {
     pub cut: u64,
 }
 
-/// Calls `write` with each line, which ends in a line feed, of the records of `view` that `filter` accepts and the verdicts on them. With
+/// Calls `write` with each line, which ends in a line feed, of the records of `view` that `wanted` accepts and the verdicts on them. With
 /// no filter, also of those that were retracted.
 ///
 /// # Errors
@@ -32,7 +31,7 @@ pub struct Exported {
 pub fn export(
     home: &Home,
     view: &View<'_>,
-    filter: &Filter,
+    wanted: Wanted<'_>,
     progress: &mut dyn Progress,
     write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Exported, Error> {
@@ -45,7 +44,7 @@ pub fn export(
     let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
     put(&Line::Begin(Begin { version: VERSION, home: home.id(), at }))?;
     let mut exported = Exported::default();
-    let has_index = every(view, filter, progress, |recorded| {
+    let has_index = every(view, wanted, progress, |recorded| {
         exported.records += 1;
         let mut line = line_of(home, recorded);
         let more = line.page.as_ref().map_or(0, String::len) + line.log.as_ref().map_or(0, String::len);
@@ -59,7 +58,7 @@ pub fn export(
     if !has_index {
         return Err(Error::NoIndex);
     }
-    if *filter == Filter::default() {
+    if wanted.is_all() {
         for mark in marks(view)? {
             exported.retracted += 1;
             let line = RetractedLine { id: mark.of, revision: mark.revision, at: mark.at, because: mark.because };

@@ -11,26 +11,47 @@ use crate::progress::Progress;
 use crate::search::Filter;
 
 use super::list::{accepts, facts_of};
-use super::{Error, Recorded, Seen, View};
+use super::{Error, Recorded, Seen, States, View};
 
-/// Calls `take` for every record of `view` that `filter` accepts, and every verdict on one of these, in the order of their ids; those
+/// Which records are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
+    /// What is left out.
+    pub filter: &'w Filter,
+    /// The states that are asked for; `None` for any.
+    pub states: Option<&'w States>,
+}
+
+impl Wanted<'_> {
+    /// Whether every record is.
+    pub fn is_all(&self) -> bool {
+        *self.filter == Filter::default() && self.states.is_none()
+    }
+
+    fn accepts(&self, recorded: &Recorded) -> bool {
+        let facts = facts_of(recorded);
+        accepts(self.filter, &facts) && self.states.is_none_or(|states| states.accepts(facts.id, facts.is_golden))
+    }
+}
+
+/// Calls `take` for every record of `view` that `wanted` accepts, and every verdict on one of these, in the order of their ids; those
 /// without a row come last. Returns whether there is an index: without one, nothing is read.
 ///
 /// # Errors
 /// [`Error::Index`], and those of `take`, which end it.
 pub fn every<E: From<Error>>(
     view: &View<'_>,
-    filter: &Filter,
+    wanted: Wanted<'_>,
     progress: &mut dyn Progress,
     mut take: impl FnMut(Recorded) -> Result<(), E>,
 ) -> Result<bool, E> {
     let Some(index) = &view.index else { return Ok(false) };
     progress.begin("exporting", index.count_records().map_err(Error::from)?);
-    let is_all = *filter == Filter::default();
+    let is_all = wanted.is_all();
     let mut rest: BTreeMap<RecordId, ()> = view.pending.ids().map(|id| (id, ())).collect();
     let mut one = |id: RecordId, path: Option<&str>| -> Result<(), E> {
         let Seen::Visible(recorded) = view.get(id, path)? else { return Ok(()) };
-        if is_all || is_wanted(view, filter, &recorded)? { take(*recorded) } else { Ok(()) }
+        if is_all || is_wanted(view, wanted, &recorded)? { take(*recorded) } else { Ok(()) }
     };
     let (mut failed, mut done) = (None, 0_u64);
     index
@@ -54,11 +75,11 @@ pub fn every<E: From<Error>>(
     Ok(true)
 }
 
-/// Whether `filter` accepts `recorded`, or the record that it is a verdict on.
-fn is_wanted(view: &View<'_>, filter: &Filter, recorded: &Recorded) -> Result<bool, Error> {
-    let Record::Verdict(verdict) = recorded.record() else { return Ok(accepts(filter, &facts_of(recorded))) };
+/// Whether `wanted` accepts `recorded`, or the record that it is a verdict on.
+fn is_wanted(view: &View<'_>, wanted: Wanted<'_>, recorded: &Recorded) -> Result<bool, Error> {
+    let Record::Verdict(verdict) = recorded.record() else { return Ok(wanted.accepts(recorded)) };
     let of = view.get(verdict.of, None)?.visible();
-    Ok(of.is_some_and(|of| of.kind() != Kind::Verdict && accepts(filter, &facts_of(&of))))
+    Ok(of.is_some_and(|of| of.kind() != Kind::Verdict && wanted.accepts(&of)))
 }
 
 /// The state files of all records of `view` that are retracted, by id.

@@ -383,6 +383,11 @@ fn a_filter_takes_verdicts_along_and_a_file_appears_whole() {
         .collect();
     assert_eq!((ids.len(), ids[0].as_str()), (2, of("heuristic").as_str()), "the rule, and the verdict on it: {text}");
     assert!(!text.contains("retracted"), "{text}");
+    let failed = home.cmd(["export", "experiments", "--state", "failed"]).ok().stdout;
+    assert!(failed.lines().count() == 3 && failed.contains(&of("experiment")), "{failed}");
+    let active = home.cmd(["export", "--state", "active"]).ok().stdout;
+    assert!(active.contains(&of("heuristic")) && !active.contains(&of("experiment")), "{active}");
+    let _ = home.cmd(["export", "--state", "gone"]).run().exits(65);
     let path = home.user().join("out.jsonl");
     let answer = home.cmd(["export", "--json", "--out", path.to_str().expect("UTF-8")]).ok().json();
     assert_eq!((&answer["records"], &answer["retracted"]), (&7.into(), &1.into()), "{answer}");

@@ -167,6 +167,8 @@ fn what_is_no_experiment_or_not_there_is_refused_and_open_ones_are_named() {
         assert_eq!(traces(&home), before, "{id}");
     }
     let _ = home.cmd(["record", "outcome", &open.id]).run().exits(64);
+    let help = home.cmd(["record", "outcome", "--help"]).ok().stdout;
+    assert!(help.contains("End an experiment") && help.contains("exit 65"), "{help}");
     let long = "x".repeat((1 << 20) + 1);
     let refused = home.cmd(["record", "outcome", &open.id, "--result", "failed", "--summary", "-"]).stdin(long);
     assert!(refused.run().exits(65).stderr.contains("at most 1048576 bytes"));

@@ -153,7 +153,7 @@ impl Subcommand for RecordCommand {
             .after_help(
                 "Example:\n  echo '{\"kind\":\"failure\",\"title\":\"x\",\"domain\":\"ci\"}' | indelible record batch",
             );
-        let outcome = Command::new(OUTCOME)
+        let outcome = OutcomeArgs::augment_args(Command::new(OUTCOME))
             .about("End an experiment: how it came out, and what came of it")
             .long_about(
                 "End an experiment: how it came out, and what came of it\n\n\
@@ -166,10 +166,7 @@ impl Subcommand for RecordCommand {
             .after_help(
                 "Examples:\n  indelible list experiment --state active\n  indelible record outcome 7e18e7c3 --result failed --summary 'Latency stayed the same'",
             );
-        command
-            .subcommands(Kind::LEARNED.map(command_of))
-            .subcommand(OutcomeArgs::augment_args(outcome))
-            .subcommand(batch)
+        command.subcommands(Kind::LEARNED.map(command_of)).subcommand(outcome).subcommand(batch)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {

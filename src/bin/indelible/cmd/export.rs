@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indelible::backup::{self, Exported};
 use indelible::fs::os::{self, Stream};
 use indelible::model::text::{counted, path};
+use indelible::query::{States, Wanted};
 use serde_json::json;
 
 use super::Context;
@@ -21,11 +22,14 @@ const BUFFER_BYTES: usize = 1 << 16;
 
 pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
+    let states = reading::states(&args.filter.state, WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
+    let states = (!states.is_empty()).then(|| States::of(&view, &states)).transpose().map_err(reading::failed(WHAT))?;
+    let wanted = Wanted { filter: &filter, states: states.as_ref() };
     let mut bars = Bars::new(context.json);
     let mut out = Out::open(args.out.as_deref()).map_err(failed)?;
-    let exported = backup::export(&home, &view, &filter, &mut bars, &mut |line| out.write(line));
+    let exported = backup::export(&home, &view, wanted, &mut bars, &mut |line| out.write(line));
     let exported = match exported {
         // The reader has seen enough, as `head` does.
         Err(backup::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
