@@ -2,7 +2,7 @@
 //!
 //! 1. A line has all of one record: id, key, fields, provenance, amendments, path, and the bytes of its page if they are not
 //!    the ones that its fields make. [`line`](self) is the format; `docs/backup.md` describes it.
-//! 2. An export shows one moment ([`query::every`](crate::query::every)).
+//! 2. An export shows one moment ([`crate::query::every`]).
 //! 3. A line is data, wherever it comes from: [`Importer`] checks it as the recorder checks a request, and more; what is wrong
 //!    is refused with its line, and the other lines are kept.
 //! 4. An import goes the way of every record: into the journal, synced, and then into files, rows and git. So it can be killed

@@ -14,7 +14,7 @@
 //! 3. Each line begins with a line break of its own, so that a torn line before it costs that line alone.
 //! 4. It is bounded: a line by [`LINE_BYTES_MAX`], the file by [`BYTES_MAX`]. In a full log nothing more is told, and
 //!    nothing more is opened.
-//! 5. A look costs the same in a long session as in a new one: for what is open, the last [`TAIL_BYTES`] are read backwards, and
+//! 5. A look costs the same in a long session as in a new one: for what is open, the last 64 KB are read backwards, and
 //!    hardly more is parsed than what is open; a key is searched for before its line is parsed.
 //! 6. What is appended has passed the same redaction as a record.
 //! 7. Beside the logs stand other small caches of sessions: codes (`code`), and how far transcripts were read.
