@@ -6,6 +6,7 @@
 mod classify;
 mod companions;
 mod content;
+mod given_up;
 mod pending;
 mod revisions;
 mod walk;
@@ -20,6 +21,7 @@ pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, 
 
 use companions::{is_ours, is_torn_companion};
 use content::has_edit;
+use given_up::leave_given_up;
 use pending::pending_paths;
 use revisions::Known;
 pub(crate) use walk::walk;
@@ -33,7 +35,6 @@ use crate::model::position::Position;
 use crate::model::{RecordId, RecordPath};
 use crate::page::{self, StateFile};
 use crate::progress::Progress;
-use crate::quarantine::Quarantine;
 use crate::target::commits::{CommittedFile, ReadCommits, sum_of};
 use crate::target::files::is_torn;
 use crate::target::{history, index, rows::ReadRows};
@@ -192,18 +193,6 @@ pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, 
     let mut audit = collecting.judge(stores.home, stores.history, &pending)?;
     leave_given_up(stores.home, &mut audit)?;
     Ok(audit)
-}
-
-/// Leaves out records that a table refuses, if a person has given them up.
-fn leave_given_up(home: &Home, audit: &mut Audit) -> Result<(), Error> {
-    let lacks_row = |it: &Finding| it.action == Action::AddRow && it.evidence.row == Row::Missing;
-    if audit.findings.iter().any(lacks_row)
-        && let Ok(quarantine) = Quarantine::new(home)
-    {
-        let given_up = quarantine.rows_given_up()?;
-        audit.findings.retain(|it| !(lacks_row(it) && it.id.is_some_and(|id| given_up.contains(&id))));
-    }
-    Ok(())
 }
 
 /// The pages of all records that have files or are in the history, for when the index is lost; and whether the branch's

@@ -5,7 +5,8 @@
 //!    store that an operation reaches, so what it has, the others had, or get again.
 //! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so applying it again changes
 //!    nothing.
-//! 3. An operation that joins two goes into the journal before it is applied, and waits there for its turn.
+//! 3. An operation that joins two goes into the journal, and is applied in the place of the one that it came from: what lies
+//!    behind that can be a retraction by one who saw it, and would make the join void. Its own entry is a repeat.
 //! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
@@ -18,7 +19,7 @@
 //! | before the commit, of an experiment that ended | its page without `outcome.md` | the next batch writes both |
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after one without its row | files and history, a watermark of the rows before it | catching up (see `lag`) |
-//! | after an operation that joins two was appended | it, twice | the revision makes the duplicate harmless |
+//! | after an operation that joins two was appended | what it joins, and the join | the next batch makes the same join again; the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ impl Pipeline<'_> {
     pub(super) fn commit_change(&mut self, logged: &Logged, proof: &Synced<Position>) -> Result<Outcome, Error> {
         let mut rows = self.rows_now()?;
         let end = Mark { segment: logged.segment, position: logged.position };
-        let op = &logged.op;
+        let mut op = &logged.op;
         let path = self.page_path(op, rows)?;
         let current = self.current(op, path.as_deref())?;
         if rows == RowsNow::Lag && !is_found(op.of(), &current) {
@@ -66,8 +67,15 @@ impl Pipeline<'_> {
             self.append_behind(op)?;
             return self.commit_op(None, end, rows, proof);
         }
-        let resolution = page::resolve(op, &current);
+        let mut resolution = page::resolve(op, &current);
         tracing::debug!(of = %op.of(), op = op.name(), "an operation on a record");
+        let joined;
+        if let Resolution::Append(join) = resolution {
+            self.append_behind(&join)?;
+            joined = join;
+            op = &joined;
+            resolution = page::resolve(op, &current);
+        }
         if let (Op::Erase { of, revision }, Resolution::Apply) = (op, &resolution) {
             Erasing::add(self.exclusive, BTreeMap::from([(*of, *revision)]))?;
         }
@@ -87,15 +95,25 @@ impl Pipeline<'_> {
                 Err(error) if !error.is_for_good() => return Err(error),
                 _ => {}
             },
-            Resolution::Late => {}
+            Resolution::Late | Resolution::Append(_) => {}
+            Resolution::Void if self.had(op, path.as_deref())? => {}
             Resolution::Void => {
                 self.counts.raced += 1;
                 tracing::warn!(of = %op.of(), op = op.name(), "the record was retracted before: the operation is void");
             }
-            Resolution::Append(joined) => self.append_behind(&joined)?,
             Resolution::Park(why) => self.park_op(op, TOO_EARLY, why)?,
         }
         self.commit_op(None, end, rows, proof)
+    }
+
+    /// Whether the hidden record had all that the amendment `op` changed: then `op` comes again.
+    fn had(&self, op: &Op, path: Option<&str>) -> Result<bool, Error> {
+        let (Op::Amend(amendment), Some(path)) = (op, path) else { return Ok(false) };
+        let Some(last) = self.commits.last_of(path)?.and_then(|bytes| page::parse(&bytes).ok()) else {
+            return Ok(false);
+        };
+        let mut fields = amendment.record.amended.iter().flat_map(|amended| &amended.fields);
+        Ok(last.id == op.of() && fields.all(|(name, revision)| !page::is_later(&last.fields, name, revision)))
     }
 
     /// Whether the rows have applied everything so far, and can be changed.

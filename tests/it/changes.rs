@@ -172,6 +172,23 @@ fn an_amendment_changes_file_row_page_and_history_at_the_same_path() {
     home.recover_fully();
 }
 
+/// Two amendments that did not know each other are joined. The process that retracted the record then had seen both.
+#[test]
+fn a_retraction_behind_two_amendments_loses_neither() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "before");
+    home.flush();
+    let subject = Subject::of(&home, &receipt);
+    let (title, summary) =
+        (subject.amend(2, "title", "another title"), subject.amend(2, "summary", "Another summary."));
+    put(&home, &[title, summary, subject.retract(4), subject.restore(5)]);
+    home.flush();
+    let Some(Record::Failure(failure)) = seen(&home, &subject).record else { panic!("it is a failure, and there") };
+    assert_eq!((failure.title.as_str(), failure.summary.trim()), ("another title", "Another summary."));
+    assert_agree(&home);
+    home.recover_fully();
+}
+
 #[test]
 fn a_retracted_record_is_nowhere_but_in_history_and_comes_back_with_its_row() {
     let home = TestHome::new();

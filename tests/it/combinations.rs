@@ -301,8 +301,12 @@ fn check(state: State, on_disk: OnDisk, journal_has_it: bool) {
         let nowhere = matches!(case.file, File::Absent | File::Torn) && matches!(case.row, Row::Absent | Row::Hidden);
         state != State::Retracted && case.history == History::Lacks && nowhere && !journal_has_it
     };
-    let is_named =
-        |path: &str, what: &str| what.contains("left as it is") || what.contains("nothing is left") && is_lost(path);
+    let is_edited = |path: &str| cases.iter().any(|case| case.subject.path == path && case.file == File::Edited);
+    let is_named = |path: &str, what: &str| {
+        what.contains("left as it is")
+            || what.contains("nothing is left") && is_lost(path)
+            || what.contains("edited by hand") && is_edited(path)
+    };
     let not_named: Vec<_> = left.iter().filter(|(path, what)| !is_named(path, what)).collect();
     let not_named: Vec<_> = not_named.iter().map(|(path, what)| format!("{what}: {}", shown(path))).collect();
     assert!(not_named.is_empty(), "{what}\n{first}\n{}", not_named.join("\n"));

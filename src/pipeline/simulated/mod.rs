@@ -103,6 +103,9 @@ fn schedules_that_failed_once_hold() {
     }
     // An operation was made from a journal that seemed to be empty, since its segments were removed meanwhile.
     live(31, Ops::Many, &real);
+    // A join waited behind a retraction, which made it void.
+    live(291, Ops::Many, &real);
+    live(900_511, Ops::Many, &real);
     // A note of before a backup was taken for the history's position.
     live(100_931, Ops::AllAndBackups, &real);
 }
@@ -191,6 +194,8 @@ struct Life<'r> {
 struct Limits {
     /// The rows are locked once in so many times; never if that is 0.
     locked: u64,
+    /// For how many more tries rows stay locked, at the most.
+    stays_locked: u64,
     /// How much of the journal rows may hold back.
     rows_bytes_max: u64,
     /// A process stops before a sync once in so many; never if that is 0.
@@ -223,7 +228,8 @@ impl<'r> Life<'r> {
         let locked = *dice.one_of(&[0, 0, 3, 10]);
         let gives_up = locked > 0 && dice.below(4) == 0;
         let stop = if matches!(seed % 16, 1 | 2) { 4 } else { 0 };
-        let options = Limits { locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 }, stop };
+        let stays_locked = if ops == Ops::Many && seed % 8 == 3 { 16 } else { 0 };
+        let options = Limits { locked, stays_locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 }, stop };
         let (tally, calls, backups) = (Tally::default(), Vec::new(), Vec::new());
         Life { dice, real, machine, world, options, tally, calls, ops, backups, is_restored: false }
     }

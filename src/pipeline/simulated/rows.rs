@@ -199,18 +199,24 @@ pub(super) struct FakeRows<'s> {
     dice: Dice,
     /// They are locked once in so many times; never if that is 0.
     locked: u64,
+    /// How many more times they are locked.
+    left: u64,
 }
 
 impl<'s> FakeRows<'s> {
     pub(super) fn new(stage: Stage<'s>, dice: Dice, locked: u64) -> FakeRows<'s> {
-        FakeRows { stage, dice, locked }
+        FakeRows { stage, dice, locked, left: 0 }
     }
 
     fn try_lock(&mut self) -> Result<(), Error> {
-        match self.locked > 0 && self.dice.once_in(self.locked) {
-            true => Err(index::Error::Busy { waited: Duration::ZERO }.into()),
-            false => Ok(()),
+        if self.left > 0 {
+            self.left -= 1;
+        } else if !self.dice.once_in(self.locked) {
+            return Ok(());
+        } else if self.stage.options.stays_locked > 0 {
+            self.left = self.dice.below(self.stage.options.stays_locked);
         }
+        Err(index::Error::Busy { waited: Duration::ZERO }.into())
     }
 
     fn commit(&mut self, change: Change, mark: Option<RowsMark>) -> Result<(), Error> {
