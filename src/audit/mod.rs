@@ -1,12 +1,12 @@
 //! An audit: what each of the three stores says about each record. It changes nothing.
 //!
-//! `verify` lists the disagreements; `recover` and `repair` act on them. `classify` is the table from evidence to
-//! action.
+//! `verify` lists the disagreements; `recover` and `repair` act on them. `classify` is the table of evidence and action.
 
 mod classify;
 mod companions;
 mod content;
 mod given_up;
+mod left;
 mod pending;
 mod revisions;
 mod walk;
@@ -387,7 +387,7 @@ impl Collecting {
     ) -> Result<Audit, Error> {
         let missing = std::mem::take(&mut self.missing_companions);
         let missing_companions = missing.into_iter().filter(|path| !self.have_moved(path)).collect();
-        self.find_left_logs(home, history)?;
+        self.find_left(home, history)?;
         self.unnamed(history)?;
         let removed = self.removed(history, pending)?;
         // Most records have one file, at the path of their row, and are not looked up by id: in a large home that would

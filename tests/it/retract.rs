@@ -230,9 +230,9 @@ fn a_running_worker_applies_it_and_a_locked_index_delays_rows_alone() {
     assert_agree(&home);
 }
 
-/// A power cut can lose the removal of an experiment's log alone, also with an index that does not know where it was.
+/// A power cut can lose the removal of an experiment's log alone, or of its page, also with an index that does not know where it was.
 #[test]
-fn a_log_that_is_left_of_a_retracted_experiment_goes() {
+fn a_file_that_is_left_of_a_retracted_experiment_goes() {
     for (rebuilt, torn) in [(false, false), (false, true), (true, false), (true, true)] {
         let home = TestHome::new();
         let (one, other) = (home.record("experiment", "zebra"), home.record("experiment", "quagga"));
@@ -243,6 +243,11 @@ fn a_log_that_is_left_of_a_retracted_experiment_goes() {
         assert!(!log.exists());
         fs::create_dir_all(log.parent().expect("it has one")).expect("it can be made");
         fs::write(&log, if torn { Vec::new() } else { bytes.clone() }).expect("it can be written");
+        // An emptied page is known by its place.
+        let page = home.join(&one.page());
+        if torn {
+            fs::write(&page, [0; 100]).expect("it can be written");
+        }
         // The owner's own copy of it is left alone.
         let copy = home.join("experiments/active/copy/log.md");
         fs::create_dir_all(copy.parent().expect("it has one")).expect("it can be made");
@@ -252,7 +257,7 @@ fn a_log_that_is_left_of_a_retracted_experiment_goes() {
         }
         let _ = home.verify().exits(1);
         let _ = home.recover();
-        assert!(!log.exists(), "rebuilt: {rebuilt}, torn: {torn}");
+        assert!(!log.exists() && !page.exists(), "rebuilt: {rebuilt}, torn: {torn}");
         assert!(copy.is_file() && home.join(&format!("{}/log.md", other.path)).is_file());
         home.assert_settled();
         let _ = home.cmd(["restore", &one.id]).ok();

@@ -87,10 +87,19 @@ impl Committed<'_> {
         match &made.op {
             Op::Amend(amendment) => {
                 let mut own = own_fields(amendment);
-                own.all(|(name, revision)| self.last.fields.get(name) >= Some(revision)) || self.raced(made)
+                let is_there = own.all(|(name, revision)| self.last.fields.get(name) >= Some(revision));
+                is_there || self.raced(made) || self.is_parked(amendment)
             }
             op => self.state.as_ref().is_some_and(|state| state.revision >= op.revision()),
         }
+    }
+
+    /// Whether `amendment` waits in quarantine for a restoration that its writer saw, and that was never acknowledged.
+    fn is_parked(&self, amendment: &Amendment) -> bool {
+        let base = amendment.change.base;
+        let restoration = self.made.iter().find(|made| made.op.revision() == base);
+        restoration.is_some_and(|made| matches!(made.op, Op::Restore(_)) && made.acknowledged.is_none())
+            && self.state.as_ref().is_some_and(|state| state.state.is_hidden() && state.revision < base)
     }
 
     /// Whether a retraction raced the amendment `made`.
@@ -194,6 +203,7 @@ impl Life<'_> {
             !bytes.map(|bytes| String::from_utf8_lossy(bytes)).any(|text| {
                 text.contains("frobnicate")
                     || text.contains("nothing is known of the record that is to be brought back")
+                    || text.contains("the restoration of the record that it is based on is not here yet")
             })
         });
         assert!(left.is_empty(), "what was recorded can be applied: {left:?}");
