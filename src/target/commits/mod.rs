@@ -13,13 +13,12 @@
 //! | between a batch without a commit and its note | an older watermark | the next batch, with the same result |
 //! | after a commit whose last entry its recorder voids | a trailer that the journal does not validate | an audit |
 
+mod committed_file;
 mod repacking;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
-
-use sha1_smol::Sha1;
 
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
@@ -29,57 +28,11 @@ use crate::model::position::{Position, SegmentId};
 use crate::model::{HomeId, Intent, JournalId, RecordId};
 use crate::state::State;
 use crate::target::files::{is_torn, may_be_torn};
-use crate::target::history::{self, Anchor, History, HistoryOptions, TreeFile};
+use crate::target::history::{self, Anchor, History, HistoryOptions};
 use crate::target::{Batch, Error, Log, Mark, Target, VoidReason, Watermark};
 
+pub use committed_file::{CommittedFile, sum_of};
 use repacking::Repacking;
-
-/// A file of the history.
-pub trait CommittedFile {
-    /// Its path beneath the home.
-    fn path(&self) -> &str;
-
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// [`history::Error`].
-    fn read(&self) -> Result<Vec<u8>, history::Error>;
-
-    /// The [sum](sum_of) of its bytes.
-    ///
-    /// # Errors
-    /// [`history::Error`].
-    fn sum(&self) -> Result<u64, history::Error> {
-        Ok(sum_of(&self.read()?))
-    }
-}
-
-/// The beginning of the id that git gives to a file of these bytes: the SHA-1 of `blob`, the size, a NUL and the bytes
-/// (gitformat-pack(5)). It tells two versions of a file apart, and is no protection against forgery.
-pub fn sum_of(bytes: &[u8]) -> u64 {
-    let mut hash = Sha1::new();
-    hash.update(format!("blob {}\0", bytes.len()).as_bytes());
-    hash.update(bytes);
-    first_eight(&hash.digest().bytes())
-}
-
-fn first_eight(id: &[u8; 20]) -> u64 {
-    id.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-}
-
-impl CommittedFile for TreeFile<'_> {
-    fn path(&self) -> &str {
-        TreeFile::path(self)
-    }
-
-    fn sum(&self) -> Result<u64, history::Error> {
-        Ok(first_eight(&self.id()))
-    }
-
-    fn read(&self) -> Result<Vec<u8>, history::Error> {
-        TreeFile::read(self)
-    }
-}
 
 /// The history, as an audit reads it.
 pub trait ReadCommits {

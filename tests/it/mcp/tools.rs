@@ -149,7 +149,7 @@ fn a_wrong_value_names_its_parameter_and_records_nothing() {
             "kind: failures is unknown; known are failure, success, observation, heuristic, experiment",
         ),
         ("search", json!({ "query": "x", "kind": "Verdict" }), "kind: Verdict is unknown; known are failure, success"),
-        ("search", json!({ "query": "x kind:failures" }), "query: kind: \"failures\" is unknown"),
+        ("search", json!({ "query": "x kind:failuress" }), "query: kind: \"failuress\" is unknown"),
         ("search", json!({ "query": "x", "since": "soon" }), "since: soon is unknown; known are "),
         ("search", json!({ "query": "x", "cursor": "5-00000000" }), "cursor: is not from an answer to this query"),
         ("search", json!({ "query": "x", "project": "" }), "project: must not be empty"),
