@@ -90,8 +90,9 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
 
 /// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
 /// earlier revisions, files and keys of records that were refused after their commit, a watermark that a second recovery moved
-/// on. In 9 the removal of a retracted experiment's log was lost, and not made up for. In 701773 the check was wrong, which missed an amendment in a join that was pending. 106 is one of few that lose a
-/// row if a segment is removed before its rows are inserted.
+/// on. In 9 the removal of a retracted experiment's log was lost, and not made up for. In 701773 the check was wrong, which missed
+/// an amendment in a join that was pending. 106 lost a row if a segment was removed before its rows were inserted, while the
+/// schedules were different.
 #[test]
 fn schedules_that_failed_once_hold() {
     let real = Real::new();

@@ -100,8 +100,8 @@ impl SearchDb {
         &self.watermark.feed
     }
 
-    /// The rows' watermark that it bears out without an index: it has all rows of the journal up to there. `None` while it is
-    /// being built, or if it is not known.
+    /// The rows' watermark that holds for it: it has every row of the journal up to there, also if the index cannot be read.
+    /// `None` while it is being built, or in a file that an earlier version made.
     pub fn rows_mark(&self) -> Option<RowsMark> {
         let text = file::rows_mark(self.connection()).ok().flatten().filter(|_| self.is_complete())?;
         serde_json::from_str(&text).ok()

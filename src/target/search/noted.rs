@@ -9,6 +9,7 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | after a commit, before its note is written | a chain without it | the next process compares it with the tip |
+//! | after the rows' watermark has moved, before it is noted here | an earlier one | a reader without the index reads more of the journal; the next note replaces it |
 //! | between two slices | a chain that does not reach the first commit | the next process goes on from its first commit |
 
 use std::ops::ControlFlow;
