@@ -36,7 +36,6 @@ use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, R
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::changed_files::{ChangedFiles, Written};
-use crate::target::commits::ReadCommits;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 use crate::target::pages::folder_of;
@@ -384,7 +383,7 @@ impl Pipeline<'_> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
         let history = self.commits.as_read();
         let has_all = |bytes: &[u8]| has_all(history, of, file, bytes);
-        let written = ChangedFiles::new(self.home)?.write(of, file, had(history), has_all, proof)?;
+        let written = ChangedFiles::new(self.home)?.write(of, file, self.ours(of), has_all, proof)?;
         self.counts.files_written += u64::from(written == Written::New);
         Ok(())
     }
@@ -421,7 +420,7 @@ impl Pipeline<'_> {
             outcome = None;
         }
         for path in path.map(str::to_owned).into_iter().chain(log).chain(outcome) {
-            files.remove(state.of, &path, had(self.commits.as_read()), proof)?;
+            files.remove(state.of, &path, self.ours(state.of), proof)?;
             changes.removed.push(path);
         }
         self.change_rows(rows, |rows| rows.hide(state))?;
@@ -492,9 +491,4 @@ fn rule_in(page: &[u8]) -> Option<RecordId> {
 fn is_found(of: RecordId, current: &Current) -> bool {
     let state = current.state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
     current.page.is_some() || state.is_some_and(|state| state.state.is_hidden())
-}
-
-/// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.
-pub(super) fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
-    |path, bytes| Ok(history.wrote(path, bytes)?)
 }

@@ -38,6 +38,7 @@ mod log;
 mod mend;
 mod open;
 mod order;
+mod ours;
 mod outcome;
 mod prune;
 mod reached;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::commits::History;
 use super::world::Strange;
-use super::{BODIES, Ops, Stage};
+use super::{BODIES, Stage};
 use crate::fs::simulated::Dice;
 use crate::journal::{Appender, Records};
 use crate::model::path::state_file;
@@ -183,9 +183,9 @@ impl Stage<'_> {
         promised.retain(|(path, _)| !world.edits.contains_key(path));
         promised.sort_unstable();
         // Few records, so that many of them are changed more than once.
-        match self.ops {
-            Ops::Many => promised.dedup_by(|(path, _), (before, _)| folder_of(path) == folder_of(before)),
-            _ => promised.truncate(12),
+        match self.ops.are_many() {
+            true => promised.dedup_by(|(path, _), (before, _)| folder_of(path) == folder_of(before)),
+            false => promised.truncate(12),
         }
         drop(world);
         if promised.is_empty() {

@@ -109,6 +109,8 @@ fn schedules_that_failed_once_hold() {
     // A join waited behind a retraction, which made it void.
     live(900_403, Ops::Many, &real);
     live(900_511, Ops::Many, &real);
+    // The page of an operation that was not committed was taken for an edit, since the journal was read in another order then.
+    live(901_915, Ops::ManyAndLocked, &real);
     // A note of before a backup was taken for the history's position.
     live(100_931, Ops::AllAndBackups, &real);
 }
@@ -132,6 +134,8 @@ enum Ops {
     All,
     /// Many, on few records: late, stale and repeated ones among them.
     Many,
+    /// Many, and the index stays locked for long.
+    ManyAndLocked,
     /// All, and stores come back from backups.
     AllAndBackups,
 }
@@ -141,9 +145,15 @@ impl Ops {
         match seed % 4 {
             0 | 2 => Ops::Records,
             3 if std::env::var_os("SIM_BACKUPS").is_some() => Ops::AllAndBackups,
+            3 if std::env::var_os("SIM_LOCKED").is_some() => Ops::ManyAndLocked,
             3 => Ops::Many,
             _ => Ops::All,
         }
+    }
+
+    /// Whether there are many on few records.
+    fn are_many(self) -> bool {
+        matches!(self, Ops::Many | Ops::ManyAndLocked)
     }
 }
 
@@ -231,7 +241,7 @@ impl<'r> Life<'r> {
         let locked = *dice.one_of(&[0, 0, 3, 10]);
         let gives_up = locked > 0 && dice.below(4) == 0;
         let stop = if matches!(seed % 16, 1 | 2) { 4 } else { 0 };
-        let stays_locked = if ops == Ops::Many && std::env::var_os("SIM_LOCKED").is_some() { 16 } else { 0 };
+        let stays_locked = if ops == Ops::ManyAndLocked { 16 } else { 0 };
         let options = Limits { locked, stays_locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 }, stop };
         let (tally, calls, backups) = (Tally::default(), Vec::new(), Vec::new());
         Life { dice, real, machine, world, options, tally, calls, ops, backups, is_restored: false }
@@ -332,7 +342,7 @@ impl<'r> Life<'r> {
         }
         let (writers, ops) = match self.ops {
             Ops::Records => (0, 0),
-            Ops::Many => (2, 16),
+            Ops::Many | Ops::ManyAndLocked => (2, 16),
             Ops::All | Ops::AllAndBackups => (1 + self.dice.below(2), 8),
         };
         for _ in 0..writers {
