@@ -5,8 +5,8 @@
 //!    store that an operation reaches, so what it has, the others had, or get again.
 //! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so applying it again changes
 //!    nothing.
-//! 3. An operation that joins two goes into the journal, and is applied in the place of the one that it came from: what lies
-//!    behind that can be a retraction by one who saw it, and would make the join void. Its own entry is a repeat.
+//! 3. An amendment that merges two goes into the journal, and is applied in the place of the one that it came from: what lies
+//!    behind that can be a retraction whose writer saw it, and would make the merge void. Its own entry is a repeat.
 //! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
@@ -19,18 +19,17 @@
 //! | before the commit, of an experiment that ended | its page without `outcome.md` | the next batch writes both |
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after one without its row | files and history, a watermark of the rows before it | catching up (see `lag`) |
-//! | after an operation that joins two was appended | what it joins, and the join | the next batch makes the same join again; the revision makes the duplicate harmless |
+//! | after an amendment that merges two was appended | what it merges, and the merge | the next batch makes the same merge again; the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use super::edits::has_all;
 use super::{Error, Outcome, Pipeline};
 use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
-use crate::model::path::{RecordPath, is_domain_page, outcome_beside, state_file};
+use crate::model::path::{RecordPath, is_domain_page, outcome_beside};
 use crate::model::position::Position;
 use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
@@ -210,57 +209,6 @@ impl Pipeline<'_> {
         let _ = Appender::open_for_operations(journal)?.append(&[op.to_json()])?.sync()?;
         self.has_joined = true;
         Ok(())
-    }
-
-    /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
-    /// the index, and for a restoration from the history. If another record's file was in its place, the path has the
-    /// full id.
-    fn page_path(&mut self, op: &Op, rows: RowsNow) -> Result<Option<String>, Error> {
-        let (of, said) = match op {
-            Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
-            Op::Amend(it) => (it.change.of, it.record.files.first().map(|file| file.path.clone())),
-            Op::Retract(change) | Op::Restore(change) => (change.of, change.path.clone()),
-            Op::Erase { of, .. } => (*of, None),
-        };
-        let known = match rows {
-            RowsNow::Follow => self.row_of(of)?.map(|known| RecordPath(&known.path).page().into_owned()),
-            RowsNow::Lag => None,
-        };
-        let full = said.as_deref().map(|path| RecordPath(path).with_full_id(of));
-        let candidates = known.into_iter().chain(said).chain(full);
-        let mut first = None;
-        for path in candidates.filter(|path| crate::model::check_path(path).is_ok()) {
-            if self.commits.last_of(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(of)) {
-                return Ok(Some(path));
-            }
-            first = first.or(Some(path));
-        }
-        match op {
-            // A rebuilt index does not know where a retracted record was.
-            Op::Restore(_) => Ok(self.commits.page_before_retraction(of)?.or(first)),
-            _ => Ok(first),
-        }
-    }
-
-    fn current(&self, op: &Op, path: Option<&str>) -> Result<Current, Error> {
-        let of = op.of();
-        let page = match path {
-            Some(path) => self.commits.read(path)?.map(|bytes| (path.to_owned(), bytes)),
-            None => None,
-        };
-        let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
-        let state = self.commits.read(&state_file(of))?;
-        let known = state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
-        let is_earlier = known.is_some_and(|it| it.state == Presence::Restored && op.revision() < it.revision);
-        let mut retraction = None;
-        if is_earlier && let Op::Amend(_) = op {
-            self.commits.each_version(&state_file(of), &mut |bytes| {
-                let known = StateFile::parse(of, bytes).filter(|known| known.state == Presence::Retracted);
-                retraction = known.map(|known| known.revision);
-                if retraction.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-        }
-        Ok(Current { page, state, retraction })
     }
 
     /// Whether the parked operation `op` can be applied now.

@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod current;
 mod edits;
 mod hidden;
 mod lag;

@@ -60,9 +60,9 @@ impl View {
             (Resolution::Apply, Op::Amend(amendment)) => self.show(amendment.record.files[0].text.as_bytes().to_vec()),
             (Resolution::Apply, Op::Retract(change)) => {
                 self.current = Current {
-                    page: None,
                     state: state(change, Presence::Retracted),
                     retraction: Some(change.revision),
+                    ..Current::default()
                 };
             }
             (Resolution::Apply, Op::Restore(change)) => {
@@ -212,7 +212,8 @@ impl Stage<'_> {
             None => Some(first.files[0].text.clone().into_bytes()),
         };
         let page = page.or(shown.clone()).unwrap_or_default();
-        let current = Current { page: shown.map(|page| (path.clone(), page)), state, retraction: None };
+        let page_shown = shown.map(|page| (path.clone(), page));
+        let current = Current { page: page_shown, state, ..Current::default() };
         let mut view = View { id, path, page, current, greatest: Revision::first(id) };
         view.greatest = view.base();
         ops.iter().for_each(|op| view.lay(op));

@@ -109,6 +109,8 @@ fn schedules_that_failed_once_hold() {
     // A join waited behind a retraction, which made it void.
     live(900_403, Ops::Many, &real);
     live(900_511, Ops::Many, &real);
+    // A retraction was based on a merge that its writer had not seen, and so came after the restoration that had seen it.
+    live(900_555, Ops::Many, &real);
     // The page of an operation that was not committed was taken for an edit, since the journal was read in another order then.
     live(901_915, Ops::ManyAndLocked, &real);
     // A note of before a backup was taken for the history's position.
