@@ -39,12 +39,23 @@ impl Pipeline<'_> {
     /// Applies and commits the operation that waits for everything before it to be committed. `None` if no operation
     /// waits.
     fn commit_waiting(&mut self) -> Result<Option<Outcome>, Error> {
-        let Some(logged) = self.reading.change().cloned() else { return Ok(None) };
+        if self.reading.change().is_none() {
+            return Ok(None);
+        }
+        // First: a failed sync in there replaces what was read, and something else can wait then.
+        self.catch_up()?;
+        let waiting = self.reading.change().filter(|_| self.reading.end().is_none());
+        let Some(logged) = waiting.cloned() else { return self.commit() };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
         let outcome = self.commit_change(&logged, &synced)?;
         if matches!(logged.op, Op::Retract(_) | Op::Erase { .. }) {
             self.take_out_of_search(logged.op.of());
         }
+        debug_assert_eq!(
+            self.reading.change().map(|it| it.position),
+            Some(logged.position),
+            "another operation is passed"
+        );
         let skipped = self.reading.change_passed();
         self.counts.torn += skipped.torn;
         self.counts.voided += skipped.voided;
