@@ -116,7 +116,6 @@ impl Pipeline<'_> {
 
     /// Whether the rows have applied everything so far, and can be changed.
     fn rows_now(&mut self) -> Result<RowsNow, Error> {
-        self.catch_up()?;
         if self.is_lagging() {
             return Ok(RowsNow::Lag);
         }

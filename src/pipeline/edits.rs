@@ -136,7 +136,7 @@ impl Pipeline<'_> {
 }
 
 /// Whether the error is about the file itself, and not about the disk.
-fn is_the_files(error: &fs::Error) -> bool {
+pub(super) fn is_the_files(error: &fs::Error) -> bool {
     matches!(error, fs::Error::Refused { .. }) || error.io_kind() == Some(std::io::ErrorKind::FileTooLarge)
 }
 

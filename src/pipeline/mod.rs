@@ -48,6 +48,7 @@ mod schedule;
 mod search;
 #[cfg(all(test, target_os = "linux"))]
 mod simulated;
+mod superseded;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
