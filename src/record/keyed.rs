@@ -4,6 +4,7 @@
 //! 2. The first record of a key may be in the journal alone, since the worker places it. So what the journal has beyond the rows'
 //!    watermark is searched for the id, once for a call: before the append, and again for what came until the sync. The first
 //!    intent in the journal's order is the record, so a repeat is told that one's path, and not its own, which would never exist.
+//!    It is appended nevertheless: nothing says that the first one's entry is synced, and its recorder may still void it.
 //! 3. A recorder that leaves the index alone does not look: a hook prints no path.
 //! 4. A field that was amended differs from what was recorded first because of that: it is no difference.
 
@@ -24,7 +25,7 @@ use super::{Receipt, Recorder};
 const SEARCHED_BYTES_MAX: u64 = 8 << 20;
 
 impl Recorder<'_> {
-    /// Makes a repeat of those of `all` whose key the journal has already. Returns where the search ended.
+    /// Names the record in the receipts of those of `all` whose key the journal has already. Returns where the search ended.
     pub(super) fn mark_pending(&self, all: &mut [Validated], index: &mut Option<Index>) -> Option<Position> {
         let mut first: HashMap<RecordId, Option<Intent>> = keyed(all).map(|ready| (ready.intent.id, None)).collect();
         if first.is_empty() {
@@ -34,11 +35,9 @@ impl Recorder<'_> {
         let own = journal::id(self.home.private()).ok().flatten();
         let begin = mark.filter(|mark| Some(mark.journal) == own).map(|mark| mark.position);
         let end = self.search_journal(begin, &mut first)?;
-        for validated in all {
-            if let Validated::Ready(ready) = validated
-                && let Some(Some(intent)) = first.get(&ready.intent.id)
-            {
-                *validated = Validated::Known(repeat_of(ready, intent));
+        for ready in all.iter_mut().filter_map(Validated::ready) {
+            if let Some(Some(intent)) = first.get(&ready.intent.id) {
+                ready.receipt = repeat_of(ready, intent);
             }
         }
         Some(end)

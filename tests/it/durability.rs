@@ -81,6 +81,24 @@ fn a_repeat_of_a_key_costs_no_sync() {
     assert_eq!(id(&first), id(&second), "a repeat is the same record");
 }
 
+/// The first entry of a key can be one whose recorder never synced it.
+#[test]
+fn a_repeat_of_a_key_that_only_the_journal_has_is_synced() {
+    if !has_strace() {
+        return;
+    }
+    let home = steady();
+    let mut args = record_args("failure", "keyed");
+    args.extend(["--key".to_owned(), "k".to_owned()]);
+    let _ = home.cmd(&args).env("INDELIBLE_CRASH_AT", "AppendBeforeSync").run().aborted();
+    let (answer, syncs) = traced(&home, &args, None);
+    assert_eq!(syncs.len(), 1, "what is acknowledged is synced: {syncs:#?}");
+    home.flush();
+    let receipt = crate::support::Receipt::of(&serde_json::from_str(&answer).expect("a receipt is JSON"));
+    assert!(receipt.duplicate, "the first entry is the record: {answer}");
+    assert_exactly_once(&home, &[receipt]);
+}
+
 #[test]
 fn a_batch_of_a_thousand_costs_a_handful() {
     if !has_strace() {
