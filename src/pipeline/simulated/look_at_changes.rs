@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::changes::Made;
-use super::{Life, World, lock};
+use super::{Life, Limits, Stage, World, lock};
 use crate::fs::simulated::Disk;
 use crate::home::Home;
 use crate::journal::Records;
@@ -216,11 +216,13 @@ impl Life<'_> {
             assert!(!is_gone || is_hidden(), "{path} is gone, and its state file is not written");
         }
     }
+}
 
+impl Limits {
     /// Asserts that each acknowledged operation is in the journal or applied, and that each store has what the history
     /// has of it, or the journal still has it.
     pub(super) fn look_at_ops_in_wreck(
-        &self,
+        self,
         home: &Home,
         world: &World,
         files: &BTreeMap<String, Vec<u8>>,
@@ -255,7 +257,7 @@ impl Life<'_> {
             let has_content = committed.page.is_some() && ops.iter().any(is_content);
             let is_page_kept = is_current || is_kept(latest) || state && has_content;
             assert!(is_page_kept, "{path} is not at {latest}, and the journal has not that");
-            if self.options.rows_bytes_max < 1 << 30 {
+            if self.rows_bytes_max < 1 << 30 {
                 continue;
             }
             let has_mark = world.rows.marks().get(&id) == committed.state.as_ref();
@@ -264,6 +266,27 @@ impl Life<'_> {
             let is_current = row.map(|row| row.amended.clone()) == committed.page.map(|_| committed.last.amended());
             let is_row_kept = is_current || is_kept(latest) || has_mark && has_content;
             assert!(is_row_kept, "the row of {path} is not at {latest}");
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Asserts that no row is behind the history, as long as rows do not lag. They can be ahead of it.
+    pub(super) fn look_at_rows_that_follow(self) {
+        let world = self.world();
+        for committed in world.changed() {
+            let (id, path) = (committed.first.id, committed.first.path());
+            let mark = world.rows.marks().get(&id).map(|mark| mark.revision);
+            let state = committed.state.as_ref().map(|state| state.revision);
+            assert!(mark >= state, "rows do not lag, and the mark of {path} is at {mark:?}, before {state:?}");
+            let (row, wanted) = (world.rows.get(id), committed.content());
+            let row = row.map(|row| row.amended.as_ref().map_or(Revision::first(id), |amended| amended.revision));
+            let is_right = committed.page.is_none() || mark > state || row >= Some(wanted);
+            assert!(is_right, "rows do not lag, and the row of {path} is at {row:?}, before {wanted}");
+        }
+        let is_plain = |intent: &&Intent| !world.is_changed(intent.id) && !world.is_refused(intent);
+        for intent in world.committed.iter().filter(is_plain) {
+            assert!(world.rows.get(intent.id).is_some(), "rows do not lag, and that of {} is missing", intent.path());
         }
     }
 }

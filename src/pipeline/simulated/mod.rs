@@ -5,8 +5,8 @@
 //! what a crash may leave is drawn, a store may come back from a backup, recovery runs on it, perhaps cut off as well,
 //! and the home is checked. A seed decides all of it: an even one's home has records alone, an odd one's also has
 //! operations on them: every fourth one's many on few records, late and repeated. With `SIM_BACKUPS`, that one's stores come
-//! back from backups instead; with `SIM_LOCKED`, its index stays locked for long. A failing test names the seed, and how to run
-//! it again:
+//! back from backups instead; with `SIM_LOCKED`, its index stays locked for long. In three of sixteen, rows lag for long. A failing
+//! test names the seed, and how to run it again:
 //!
 //! ```sh
 //! SIM_SEED=7 SIM_SCHEDULES=1 cargo test --lib simulated
@@ -26,6 +26,7 @@ mod look_at_changes;
 mod processes;
 mod restore;
 mod rows;
+mod seeds;
 mod tally;
 mod world;
 
@@ -86,39 +87,6 @@ fn thousands_of_power_cuts_lose_nothing_that_was_acknowledged() {
         }
     });
     eprintln!("seeds {first} to {}: {:?}", end - 1, told.into_inner().expect("no thread panics while it holds it"));
-}
-
-/// Each failed once: pages that missed rows which an earlier attempt had inserted, torn files of a refused record and of
-/// earlier revisions, files and keys of records that were refused after their commit, a watermark that a second recovery moved
-/// on. In 9 the removal of a retracted experiment's log was lost, and not made up for. In 701773 the check was wrong, which missed
-/// an amendment in a join that was pending. 106 lost a row if a segment was removed before its rows were inserted, while the
-/// schedules were different. In 910196 a record that its recorder had voided was lost, and with it the acknowledged repeat of its
-/// key. In 920653 an acknowledged amendment was passed in the place of the operation before it: a sync had failed, and what was read
-/// was read again.
-#[test]
-fn schedules_that_failed_once_hold() {
-    let real = Real::new();
-    for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384, 801_154, 910_196] {
-        live(seed, Ops::Records, &real);
-    }
-    for seed in [9, 371, 419, 701_183, 701_773, 702_297, 801_439, 920_653] {
-        live(seed, Ops::All, &real);
-    }
-    // An operation was made from a journal that seemed to be empty, since its segments were removed meanwhile.
-    live(31, Ops::Many, &real);
-    // An emptied page of a retracted record was left, which no row named.
-    live(131, Ops::Many, &real);
-    // A join waited behind a retraction, which made it void.
-    live(900_403, Ops::Many, &real);
-    live(900_511, Ops::Many, &real);
-    // A retraction was based on a merge that its writer had not seen, and so came after the restoration that had seen it.
-    live(900_555, Ops::Many, &real);
-    // The page of an operation that was not committed was taken for an edit, since the journal was read in another order then.
-    live(901_915, Ops::ManyAndLocked, &real);
-    // A note of before a backup was taken for the history's position.
-    live(100_931, Ops::AllAndBackups, &real);
-    // The check was wrong: the journal had the first page of a restored record, and not its restoration.
-    live(920_575, Ops::AllAndBackups, &real);
 }
 
 #[test]
@@ -219,6 +187,8 @@ struct Limits {
     rows_bytes_max: u64,
     /// A process stops before a sync once in so many; never if that is 0.
     stop: u64,
+    /// A worker catches up with rows that lag in one step of so many. In some homes they lag for long, and are locked often.
+    catches_up: u64,
 }
 
 /// One process's view of the simulation.
@@ -248,7 +218,11 @@ impl<'r> Life<'r> {
         let gives_up = locked > 0 && dice.below(4) == 0;
         let stop = if matches!(seed % 16, 1 | 2) { 4 } else { 0 };
         let stays_locked = if ops == Ops::ManyAndLocked { 16 } else { 0 };
-        let options = Limits { locked, stays_locked, rows_bytes_max: if gives_up { 3000 } else { 1 << 30 }, stop };
+        let rows_bytes_max = if gives_up { 3000 } else { 1 << 30 };
+        let options = match seed % 16 {
+            5 | 6 | 14 => Limits { locked: 3, stays_locked, rows_bytes_max: 1 << 30, stop, catches_up: 12 },
+            _ => Limits { locked, stays_locked, rows_bytes_max, stop, catches_up: 3 },
+        };
         let (tally, calls, backups) = (Tally::default(), Vec::new(), Vec::new());
         Life { dice, real, machine, world, options, tally, calls, ops, backups, is_restored: false }
     }
