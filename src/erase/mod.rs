@@ -10,7 +10,8 @@
 //! 3. The history goes last: until then, a second run finds the words there.
 //! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and the next
 //!    holder of the worker's lock finishes what it names ([`finish`]).
-//! 5. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
+//! 5. A running worker does it, between two sessions: while an index or a repository is open, their old bytes cannot go.
+//! 6. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
 //!    way.
 //!
 //! | killed | on disk | repaired by |
@@ -100,7 +101,7 @@ impl From<pipeline::Error> for Error {
 }
 
 /// What an erasure did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// The records.
     pub ids: BTreeSet<RecordId>,

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::Error;
 use super::words::Words;
-use crate::fs::{self as files, Dir, Durability, Point, crash};
+use crate::fs::{self as files, Dir, Point, crash};
 use crate::home::Home;
 use crate::model::layout::{
     ADOPTED, AUTOSTART, CONFIG, DATABASE, DATABASE_SUFFIXES, ERASING, IDENTITY, JOURNAL, JOURNAL_ID, KNOWN, LOGS,
-    MEMORY, POINTER, QUARANTINE, RELEASED, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, TEMPORARY, TRUST_TOKEN, WORKER_LOCK,
+    MEMORY, POINTER, QUARANTINE, RELEASED, REQUESTS, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, TRUST_TOKEN, WORKER_LOCK,
     split,
 };
 use crate::model::{RecordId, limits};
@@ -48,8 +48,7 @@ pub(super) fn remove_derived(home: &Home) -> Result<(), Error> {
 
 /// Takes what has `words` or `ids` out of the private folder.
 pub(super) fn sweep_private(home: &Home, words: &Words, ids: &BTreeSet<RecordId>, wait: Duration) -> Result<(), Error> {
-    let temporary = home.private_folder(TEMPORARY)?;
-    let sweep = Sweep { words, ids, wait, temporary };
+    let sweep = Sweep { words, ids, wait };
     for name in home.private().names()?.iter().filter(|name| !APART.contains(&name.as_str())) {
         sweep.entry(home.private(), name, name, 0)?;
     }
@@ -60,7 +59,6 @@ struct Sweep<'s> {
     words: &'s Words,
     ids: &'s BTreeSet<RecordId>,
     wait: Duration,
-    temporary: Dir,
 }
 
 impl Sweep<'_> {
@@ -82,6 +80,8 @@ impl Sweep<'_> {
         }
         let content = dir.content(name, BYTES_MAX);
         let is_in = match &content {
+            // A request to erase a record names its id, and waits for its answer.
+            Ok(content) if part == REQUESTS => content.as_deref().is_some_and(|bytes| self.words.has_word(bytes)),
             Ok(content) => content.as_deref().is_some_and(|bytes| self.words.is_in(bytes)),
             // It is larger than anything of ours.
             Err(_) => part != LOGS,
@@ -91,7 +91,7 @@ impl Sweep<'_> {
         }
         crash::at(Point::EraseBeforeFile).map_err(files::Error::io("erase in", dir.path()))?;
         match (part, content) {
-            (LOGS, Ok(Some(bytes))) => dir.replace(name, &self.without(&bytes), &self.temporary, Durability::Full)?,
+            (LOGS, Ok(Some(bytes))) => self.blank(dir, name, &bytes)?,
             _ => {
                 dir.remove(name)?;
                 // The bytes of a parked entry, and why it was parked, are two files.
@@ -126,10 +126,17 @@ impl Sweep<'_> {
         }
     }
 
-    /// A log without the lines that have it.
-    fn without(&self, bytes: &[u8]) -> Vec<u8> {
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !self.words.is_in(line));
-        lines.collect::<Vec<_>>().concat()
+    /// Puts blanks over the lines of a log, which is `bytes`, that have it. In place: a worker has the file open, and appends to it.
+    fn blank(&self, dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let file = dir.overwrite(name)?;
+        let mut at = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.words.is_in(line) {
+                file.write_at(&vec![b' '; line.trim_ascii_end().len()], at)?;
+            }
+            at += line.len() as u64;
+        }
+        Ok(file.sync_now()?)
     }
 }
 

@@ -71,7 +71,12 @@ impl Words {
     /// Whether `bytes` have a word that is nowhere else by chance, or an id of the records.
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
         let has_id = self.ids.iter().any(|id| memchr::memmem::find(bytes, id.to_string().as_bytes()).is_some());
-        has_id || !self.distinct(&self.hits(bytes)).is_empty()
+        has_id || self.has_word(bytes)
+    }
+
+    /// Whether `bytes` have a word that is nowhere else by chance.
+    pub(super) fn has_word(&self, bytes: &[u8]) -> bool {
+        !self.distinct(&self.hits(bytes)).is_empty()
     }
 
     /// The length of the longest word, in bytes.

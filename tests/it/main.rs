@@ -21,6 +21,7 @@ mod damage;
 mod durability;
 mod edit;
 mod erase;
+mod erase_beside;
 mod faults;
 mod followed;
 mod formats;
