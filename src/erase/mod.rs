@@ -46,6 +46,8 @@ use words::Words;
 /// How long a git program that is at work in the repository is waited for.
 const GIT_WAIT: Duration = Duration::from_secs(5);
 
+const AT_WORK: &str = "a git program is at work in the home's repository";
+
 /// Why records were not erased, or not yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -138,7 +140,9 @@ pub fn erase(
     if !Index::open(&home.index_path(), options.index_wait)?.is_free(options.index_wait)? {
         return Err(Error::InTheWay("another process holds the lock of the index".to_owned()));
     }
-    wait_for_git(home, &history)?;
+    if !is_git_at_rest(home, &history) {
+        return Err(Error::InTheWay(AT_WORK.to_owned()));
+    }
     Erasing::add(exclusive, ids)?;
     match finish(exclusive, options, progress)? {
         Some(report) => Ok(report),
@@ -174,6 +178,9 @@ pub fn finish(
     let commits = history.rewrite_without(&ids)?;
     note_tip(exclusive, &history, at)?;
     let old: Vec<String> = note.tips.iter().cloned().collect();
+    if !is_git_at_rest(home, &history) {
+        return Err(Error::Unfinished(AT_WORK.to_owned()));
+    }
     let kept_by = history.remove_objects_of(&ids, &old)?;
     let index = Index::open(&home.index_path(), options.index_wait)?;
     let found = proof::search(home, &history, &index, &words)?;
@@ -193,25 +200,21 @@ fn check(home: &Home, options: &Options) -> Result<History, Error> {
             "this version does not erase records of an adopted home, whose database is another program's, too: `retract` hides it, and git keeps it",
         );
     }
-    if !history.is_owned() {
-        return refused(
-            "this version does not erase records of a home in a repository of yours: `retract` hides it, and git keeps it",
-        );
-    }
     Ok(history)
 }
 
-fn wait_for_git(home: &Home, history: &History) -> Result<(), Error> {
+/// Waits until no git program is at work in the repository, as far as this process can see them; false if one still is.
+fn is_git_at_rest(home: &Home, history: &History) -> bool {
     let folders: Vec<PathBuf> =
         [home.path(), history.common()].into_iter().filter_map(|path| os::real_path(path).ok()).collect();
     let start = Instant::now();
     while os::shows_every_process() && os::may_be_at_work(&folders, |_| false) {
         if start.elapsed() > GIT_WAIT {
-            return Err(Error::InTheWay("a git program is at work in the home's repository".to_owned()));
+            return false;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
+    true
 }
 
 /// Commits everything pending, keeps the records away for ever, and removes the segments that have them. Returns where the

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::words::Words;
 use crate::home::Home;
-use crate::model::layout::{CONFIG, GIT, INDEX, PRIVATE, PRIVATE_FIRST, ROOTS, SEARCH};
+use crate::model::layout::{CONFIG, GIT, INDEX, ROOTS, SEARCH};
 use crate::model::limits;
 use crate::page;
 use crate::target::history::History;
@@ -29,46 +29,21 @@ pub(super) struct Found {
     pub(super) others: BTreeSet<String>,
 }
 
-/// Searches the whole home.
+/// Searches the whole home, and its private folder wherever that is.
 ///
 /// # Errors
-/// Errors of reading it: what could not be read is not proved.
+/// Errors of reading it: what could not be read is not proved. Files of the user's that cannot be read are named.
 pub(super) fn search(home: &Home, history: &History, index: &Index, words: &Words) -> Result<Found, Error> {
     let mut found = Found::default();
-    let (mut shared, mut ours) = (BTreeSet::new(), Vec::new());
+    let mut search = Search { home, words, owned: history.is_owned(), shared: BTreeSet::new(), ours: Vec::new() };
     // A record that was retracted is another record, too: no file of its own says so, and the index keeps its row.
-    index.for_each_kept(|kept| shared.extend(words.hits(kept.as_bytes())))?;
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
-        for entry in list(&home.path().join(&folder))? {
-            let path = folder.join(entry.file_name());
-            let Ok(kind) = entry.file_type() else { continue };
-            let name = path.to_string_lossy().into_owned();
-            if kind.is_dir() {
-                let is_named = !words.distinct(&words.hits(entry.file_name().as_encoded_bytes())).is_empty();
-                found.others.extend(is_named.then_some(name));
-                open.extend((!is_objects(&path)).then_some(path));
-                continue;
-            }
-            let mut hits = words.hits(name.as_bytes());
-            if kind.is_file() {
-                hits.extend(hits_of(home.path(), &path, words)?);
-            }
-            if hits.is_empty() {
-                continue;
-            }
-            if is_ours(&name) {
-                ours.push((name, hits));
-            } else {
-                if is_other_record(home, &path) {
-                    shared.extend(hits);
-                }
-                found.others.insert(name);
-            }
-        }
+    index.for_each_kept(|kept| search.shared.extend(words.hits(kept.as_bytes())))?;
+    search.folder(home.path().to_owned(), &mut found)?;
+    if !home.private().path().starts_with(home.path()) {
+        search.folder(home.private().path().to_owned(), &mut found)?;
     }
-    for (name, hits) in ours {
-        match words.distinct(&hits).is_subset(&shared) {
+    for (name, hits) in search.ours {
+        match words.distinct(&hits).is_subset(&search.shared) {
             true => drop(found.others.insert(name)),
             false => drop(found.left.insert(name)),
         }
@@ -81,6 +56,82 @@ pub(super) fn search(home: &Home, history: &History, index: &Index, words: &Word
     Ok(found)
 }
 
+/// A search under way.
+struct Search<'s> {
+    home: &'s Home,
+    words: &'s Words,
+    /// Whether we made the repository.
+    owned: bool,
+    /// The words that other records have, too.
+    shared: BTreeSet<usize>,
+    /// Files of ours that have words, with these.
+    ours: Vec<(String, BTreeSet<usize>)>,
+}
+
+impl Search<'_> {
+    /// Searches the folder `from` and all beneath it.
+    fn folder(&mut self, from: PathBuf, found: &mut Found) -> Result<(), Error> {
+        let mut open = vec![from];
+        while let Some(folder) = open.pop() {
+            let listed = match list(&folder) {
+                Err(_) if !self.is_ours(&folder) => {
+                    found.others.insert(format!("{}, which cannot be read", self.shown(&folder)));
+                    continue;
+                }
+                listed => listed?,
+            };
+            for entry in listed {
+                let path = entry.path();
+                let Ok(kind) = entry.file_type() else { continue };
+                if !kind.is_dir() {
+                    self.file(&path, kind.is_file(), found)?;
+                    continue;
+                }
+                let is_named = !self.words.distinct(&self.words.hits(entry.file_name().as_encoded_bytes())).is_empty();
+                found.others.extend(is_named.then(|| self.shown(&path)));
+                open.extend((!is_objects(self.home, &path)).then_some(path));
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, is_plain: bool, found: &mut Found) -> Result<(), Error> {
+        let name = self.shown(path);
+        let mut hits = self.words.hits(name.as_bytes());
+        if is_plain {
+            match hits_of(path, self.words) {
+                Err(_) if !self.is_ours(path) => drop(found.others.insert(format!("{name}, which cannot be read"))),
+                of_content => hits.extend(of_content?),
+            }
+        }
+        if hits.is_empty() {
+            return Ok(());
+        }
+        if self.is_ours(path) {
+            self.ours.push((name, hits));
+            return Ok(());
+        }
+        if is_other_record(self.home, &name) {
+            self.shared.extend(hits);
+        }
+        found.others.insert(name);
+        Ok(())
+    }
+
+    /// `path` as a person is told of it: relative to the home, if it is beneath it.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(self.home.path()).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
+    /// Whether the file or folder is in a store that only indelible writes. In a user's repository, git's own files are theirs.
+    fn is_ours(&self, path: &Path) -> bool {
+        let name = self.shown(path);
+        let is_database = [INDEX, SEARCH].iter().any(|database| name.starts_with(database));
+        let is_private = path.starts_with(self.home.private().path());
+        (is_database || is_private || (self.owned && name.starts_with(GIT))) && !name.ends_with(CONFIG)
+    }
+}
+
 fn list(folder: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     let listed = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
     match listed {
@@ -90,30 +141,21 @@ fn list(folder: &Path) -> Result<Vec<fs::DirEntry>, Error> {
 }
 
 /// Whether `path` is where git's objects are.
-fn is_objects(path: &Path) -> bool {
-    path == Path::new(GIT).join("objects")
+fn is_objects(home: &Home, path: &Path) -> bool {
+    path == home.path().join(GIT).join("objects")
 }
 
-/// Whether the file is in a store that only indelible writes.
-fn is_ours(name: &str) -> bool {
-    let is_database = [INDEX, SEARCH].iter().any(|database| name.starts_with(database));
-    let is_private =
-        [PRIVATE, PRIVATE_FIRST].iter().any(|folder| name.strip_prefix(folder).is_some_and(|it| it.starts_with('/')));
-    (is_database || is_private || name.starts_with(GIT)) && !name.ends_with(CONFIG)
-}
-
-/// Whether the file is the page of a record that was not erased, or a domain's page.
-fn is_other_record(home: &Home, path: &Path) -> bool {
-    let Some(name) = path.to_str().filter(|name| ROOTS.iter().any(|root| name.starts_with(root))) else { return false };
-    let bytes = home.dir().content(name, limits::FILE_BYTES_MAX as u64).ok().flatten();
+/// Whether the file `name` is the page of a record that was not erased, or a domain's page.
+fn is_other_record(home: &Home, name: &str) -> bool {
+    let is_beneath = ROOTS.iter().any(|root| name.starts_with(root));
+    let bytes = is_beneath.then(|| home.dir().content(name, limits::FILE_BYTES_MAX as u64).ok().flatten()).flatten();
     bytes.is_some_and(|bytes| page::id_of(&bytes).is_some() || page::is_rendered(&bytes))
 }
 
 /// The words that the file has.
-fn hits_of(home: &Path, path: &Path, words: &Words) -> Result<BTreeSet<usize>, Error> {
-    let whole = home.join(path);
-    let unreadable = |source| Error::Unreadable { path: whole.clone(), source };
-    let mut file = match File::open(&whole) {
+fn hits_of(path: &Path, words: &Words) -> Result<BTreeSet<usize>, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         file => file.map_err(unreadable)?,
     };

@@ -22,6 +22,7 @@ mod durability;
 mod edit;
 mod erase;
 mod erase_beside;
+mod erase_guest;
 mod faults;
 mod followed;
 mod formats;

@@ -38,6 +38,8 @@ const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, b
 const ROTATE: &str = "If a secret was recorded, rotate it: everyone who has read it still knows it.";
 
 const BEGUN: &str = "not everything is erased yet";
+/// How many of the places that say the same words are named on a terminal.
+const OTHERS_MAX: usize = 50;
 /// How long to wait for an answer before checking that the worker still runs.
 const SLICE: Duration = Duration::from_millis(100);
 /// How long a worker may do other things before it begins. The erasure itself takes as long as it takes.
@@ -252,11 +254,18 @@ fn say(context: &Context, subjects: &[Subject], report: &Report) {
     }
     for id in &report.ids {
         let name = subjects.iter().find(|it| it.id == *id).and_then(|it| it.name.as_deref());
-        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| "from everything of this home")));
+        let gone = if report.kept_by.is_empty() { "from everything of this home" } else { "from everything of ours" };
+        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| gone)));
     }
     say_kept(&report.kept_by);
-    for name in &report.others {
+    for name in report.others.iter().take(OTHERS_MAX) {
         output::line(&format!("  says the same words, and stays: {}", line_of(name)));
+    }
+    if let Some(more) = report.others.len().checked_sub(OTHERS_MAX).filter(|more| *more > 0) {
+        output::line(&format!(
+            "  {} like that; `--json` names them",
+            counted(more as u64, "more place", "more places")
+        ));
     }
     output::line(&format!("  {OUT_OF_REACH}"));
     output::line(&format!("  {ROTATE}"));
