@@ -3,22 +3,20 @@
 //! Objects of git are searched as they are decoded, since a search of packs proves nothing. A word that another record has too
 //! proves nothing about the erased one: the files that have it are named. So are files of the user's.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Error;
 use super::words::Words;
-use crate::home::Home;
-use crate::model::layout::{CONFIG, GIT, INDEX, ROOTS, SEARCH};
+use crate::home::{self, Home};
+use crate::model::layout::{ADOPTED, CONFIG, DATABASE, GIT, INDEX, ROOTS, SEARCH};
 use crate::model::limits;
 use crate::page;
 use crate::target::history::History;
 use crate::target::index::Index;
-
-/// How much of a file is read at once.
-const PART_BYTES: usize = 1 << 20;
 
 /// What the search found.
 #[derive(Debug, Default)]
@@ -35,16 +33,22 @@ pub(super) struct Found {
 /// Errors of reading it: what could not be read is not proved. Files of the user's that cannot be read are named.
 pub(super) fn search(home: &Home, history: &History, index: &Index, words: &Words) -> Result<Found, Error> {
     let mut found = Found::default();
-    let mut search = Search { home, words, owned: history.is_owned(), shared: BTreeSet::new(), ours: Vec::new() };
+    let is_adopted = home::is_adopted(home.private())?;
+    let (owned, shared, ours) = (history.is_owned(), BTreeSet::new(), Vec::new());
+    let mut search = Search { home, words, owned, is_adopted, shared, ours };
     // A record that was retracted is another record, too: no file of its own says so, and the index keeps its row.
     index.for_each_kept(|kept| search.shared.extend(words.hits(kept.as_bytes())))?;
     search.folder(home.path().to_owned(), &mut found)?;
     if !home.private().path().starts_with(home.path()) {
         search.folder(home.private().path().to_owned(), &mut found)?;
     }
-    for (name, hits) in search.ours {
-        match words.distinct(&hits).is_subset(&search.shared) {
-            true => drop(found.others.insert(name)),
+    for (path, hits) in std::mem::take(&mut search.ours) {
+        let name = search.shown(&path);
+        let hits: BTreeSet<usize> = words.distinct(&hits).difference(&search.shared).copied().collect();
+        let said = search.said_by_rows(&path, &hits)?;
+        match hits.is_subset(&said.values().flatten().copied().collect()) {
+            true if said.is_empty() => drop(found.others.insert(name)),
+            true => found.others.extend(said.into_keys().map(|table| format!("{name}, table {table}"))),
             false => drop(found.left.insert(name)),
         }
     }
@@ -62,10 +66,12 @@ struct Search<'s> {
     words: &'s Words,
     /// Whether we made the repository.
     owned: bool,
+    /// Whether the database is another program's, too.
+    is_adopted: bool,
     /// The words that other records have, too.
     shared: BTreeSet<usize>,
     /// Files of ours that have words, with these.
-    ours: Vec<(String, BTreeSet<usize>)>,
+    ours: Vec<(PathBuf, BTreeSet<usize>)>,
 }
 
 impl Search<'_> {
@@ -99,16 +105,17 @@ impl Search<'_> {
         let name = self.shown(path);
         let mut hits = self.words.hits(name.as_bytes());
         if is_plain {
-            match hits_of(path, self.words) {
+            match self.words.hits_of(path) {
                 Err(_) if !self.is_ours(path) => drop(found.others.insert(format!("{name}, which cannot be read"))),
-                of_content => hits.extend(of_content?),
+                Err(source) => return Err(Error::Unreadable { path: path.to_owned(), source }),
+                Ok(of_content) => hits.extend(of_content),
             }
         }
         if hits.is_empty() {
             return Ok(());
         }
         if self.is_ours(path) {
-            self.ours.push((name, hits));
+            self.ours.push((path.to_owned(), hits));
             return Ok(());
         }
         if is_other_record(self.home, &name) {
@@ -123,11 +130,33 @@ impl Search<'_> {
         path.strip_prefix(self.home.path()).unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    /// Whether the file or folder is in a store that only indelible writes. In a user's repository, git's own files are theirs.
+    /// Which of `hits` rows of the database at `path` say that are no erased record's, by table: those of other programs, or of
+    /// other records. Nothing, if it is no database that another program writes, too, or a copy of one.
+    fn said_by_rows(&self, path: &Path, hits: &BTreeSet<usize>) -> Result<BTreeMap<String, BTreeSet<usize>>, Error> {
+        let mut said: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let is_theirs = path != self.home.index_path() || self.is_adopted;
+        let is_index = path.extension().is_some_and(|it| DATABASE.ends_with(&*it.to_string_lossy()));
+        if hits.is_empty() || !is_theirs || !is_index || path == self.home.path().join(SEARCH) {
+            return Ok(said);
+        }
+        let index = Index::open(path, Duration::ZERO)?;
+        index.for_each_value(&mut |table, bytes| {
+            let found = self.words.hits(bytes);
+            if !found.is_disjoint(hits) {
+                said.entry(table.to_owned()).or_default().extend(found);
+            }
+        })?;
+        Ok(said)
+    }
+
+    /// Whether the file or folder is in a store that only indelible writes. In a user's repository, git's own files are theirs; so
+    /// is what an adopted home had before, other than its database.
     fn is_ours(&self, path: &Path) -> bool {
         let name = self.shown(path);
         let is_database = [INDEX, SEARCH].iter().any(|database| name.starts_with(database));
-        let is_private = path.starts_with(self.home.private().path());
+        let private = self.home.private().path();
+        let is_before = path.starts_with(private.join(ADOPTED)) && !name.contains(DATABASE);
+        let is_private = path.starts_with(private) && !is_before;
         (is_database || is_private || (self.owned && name.starts_with(GIT))) && !name.ends_with(CONFIG)
     }
 }
@@ -150,25 +179,4 @@ fn is_other_record(home: &Home, name: &str) -> bool {
     let is_beneath = ROOTS.iter().any(|root| name.starts_with(root));
     let bytes = is_beneath.then(|| home.dir().content(name, limits::FILE_BYTES_MAX as u64).ok().flatten()).flatten();
     bytes.is_some_and(|bytes| page::id_of(&bytes).is_some() || page::is_rendered(&bytes))
-}
-
-/// The words that the file has.
-fn hits_of(path: &Path, words: &Words) -> Result<BTreeSet<usize>, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        file => file.map_err(unreadable)?,
-    };
-    let (mut hits, mut buffer, mut kept) = (BTreeSet::new(), vec![0; PART_BYTES], Vec::new());
-    loop {
-        let read = file.read(&mut buffer).map_err(unreadable)?;
-        if read == 0 {
-            return Ok(hits);
-        }
-        // A word can begin in one part and end in the next.
-        let mut part: Vec<u8> = std::mem::take(&mut kept);
-        part.extend_from_slice(&buffer[..read]);
-        hits.extend(words.hits(&part));
-        kept = part[part.len().saturating_sub(words.longest())..].to_vec();
-    }
 }

@@ -78,6 +78,10 @@ impl Sweep<'_> {
         if name.ends_with(DATABASE) && [ADOPTED, QUARANTINE].contains(&part) {
             return self.database(dir, name);
         }
+        // The rest of what a home had before its adoption has nothing of a record.
+        if part == ADOPTED {
+            return Ok(());
+        }
         let content = dir.content(name, BYTES_MAX);
         let is_in = match &content {
             // A request to erase a record names its id, and waits for its answer.
@@ -110,9 +114,18 @@ impl Sweep<'_> {
         self.words.is_in(name.as_bytes()) || self.ids.iter().any(|id| name.contains(&id.short()))
     }
 
-    /// A copy of an index: its rows go. One that is damaged goes as a whole if it has any of it.
+    /// A copy of an index: its rows go. One that is damaged goes as a whole, and one that has none of it is not touched.
     fn database(&self, dir: &Dir, name: &str) -> Result<(), Error> {
         let path = dir.path().join(name);
+        let mut has_any = false;
+        for suffix in DATABASE_SUFFIXES {
+            let file = dir.path().join(format!("{name}{suffix}"));
+            let is_in = self.words.is_in_file(&file);
+            has_any |= is_in.map_err(|source| Error::Unreadable { path: file, source })?;
+        }
+        if !has_any {
+            return Ok(());
+        }
         let ids: Vec<RecordId> = self.ids.iter().copied().collect();
         match Index::erase_in(&path, &ids, self.wait) {
             Ok(()) => Ok(()),
@@ -143,14 +156,23 @@ impl Sweep<'_> {
 /// Removes every file of the records and every copy of one, wherever it is beneath our folders, and the folders that are empty
 /// then.
 pub(super) fn remove_copies(home: &Home, ids: &BTreeSet<RecordId>) -> Result<(), Error> {
+    each_copy(home, ids, &mut |path| remove_copy(home, path))
+}
+
+/// Calls `visit` with the path of every file of the records, and of every copy of one, beneath our folders.
+pub(super) fn each_copy(
+    home: &Home,
+    ids: &BTreeSet<RecordId>,
+    visit: &mut dyn FnMut(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
     for root in ROOTS {
         let mut open = vec![PathBuf::from(root)];
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(home.path().join(&folder)).into_iter().flatten().flatten() {
                 let path = folder.join(entry.file_name());
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => open.push(path),
-                    Ok(kind) if kind.is_file() && is_copy(home, &path, ids) => remove_copy(home, &path)?,
+                match (entry.file_type(), path.to_str()) {
+                    (Ok(kind), _) if kind.is_dir() => open.push(path),
+                    (Ok(kind), Some(path)) if kind.is_file() && is_copy(home, path, ids) => visit(path)?,
                     _ => {}
                 }
             }
@@ -159,14 +181,13 @@ pub(super) fn remove_copies(home: &Home, ids: &BTreeSet<RecordId>) -> Result<(),
     Ok(())
 }
 
-fn is_copy(home: &Home, path: &Path, ids: &BTreeSet<RecordId>) -> bool {
-    let Some(path) = path.to_str() else { return false };
+fn is_copy(home: &Home, path: &str, ids: &BTreeSet<RecordId>) -> bool {
     let bytes = home.dir().content(path, limits::FILE_BYTES_MAX as u64).ok().flatten();
     bytes.and_then(|bytes| page::id_of(&bytes)).is_some_and(|id| ids.contains(&id))
 }
 
-fn remove_copy(home: &Home, path: &Path) -> Result<(), Error> {
-    let Some((folder, name)) = path.to_str().map(split) else { return Ok(()) };
+fn remove_copy(home: &Home, path: &str) -> Result<(), Error> {
+    let (folder, name) = split(path);
     let dir = home.dir().folder(folder)?;
     crash::at(Point::EraseBeforeFile).map_err(files::Error::io("erase in", dir.path()))?;
     dir.remove(name)?;

@@ -37,7 +37,9 @@ pub fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
     for line in all.stdout.lines() {
         let (id, kind) = line.split_once(' ').expect("two words");
         let how = if kind == "tree" { "-p" } else { kind };
-        if has(home.git(["cat-file", how, id]).ok().stdout.as_bytes()) {
+        // A user's files are not always text.
+        let shown = home.git(["cat-file", how, id]).into_command().output().expect("there is git");
+        if has(&shown.stdout) {
             places.insert(format!("{kind} {id}"));
         }
     }

@@ -21,6 +21,7 @@ mod damage;
 mod durability;
 mod edit;
 mod erase;
+mod erase_adopted;
 mod erase_beside;
 mod erase_guest;
 mod faults;

@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
     context.name_home()?;
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let (subjects, already) = subjects(context, &home, args)?;
+    let (subjects, already) = subjects(context, &home, &settings, args)?;
     let unfinished = Erasing::read(home.private()).map_err(|error| Failure::of(WHAT, &error))?;
     let unfinished = unfinished.map(|note| note.ids.into_keys().collect::<BTreeSet<_>>()).unwrap_or_default();
     let is_done = subjects.is_empty() && already.iter().all(|id| !unfinished.contains(id));
@@ -89,7 +89,12 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Exit 65 for an id that is unknown or the end of several.
-fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
+fn subjects(
+    context: &Context,
+    home: &Home,
+    settings: &Settings,
+    args: &EraseArgs,
+) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
     let view = reading::view(context, home)?;
     let (mut subjects, mut already) = (Vec::new(), Vec::new());
     for Target { id, path } in targets(&view, &args.ids, WHAT)? {
@@ -99,7 +104,7 @@ fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Sub
                 already.push(id);
                 continue;
             }
-            Seen::Unknown => {
+            Seen::Unknown if !is_known(home, settings, id)? => {
                 let why = std::io::Error::other(format!("{id} is not known here"));
                 return Err(Failure::new(Exit::Input, WHAT).because(&why));
             }
@@ -110,6 +115,10 @@ fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Sub
         subjects.push(Subject { id, revision, name });
     }
     Ok((subjects, already))
+}
+
+fn is_known(home: &Home, settings: &Settings, id: RecordId) -> Result<bool, Failure> {
+    erase::is_known(home, &settings.batch(), id).map_err(|error| Failure::of(WHAT, &error))
 }
 
 fn latest(view: &View<'_>, id: RecordId, recorded: Option<&indelible::query::Recorded>) -> Result<Revision, Failure> {
