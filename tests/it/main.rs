@@ -45,6 +45,7 @@ mod pack;
 mod places;
 #[cfg(target_os = "linux")]
 mod power;
+mod prompts;
 mod provenance;
 mod query_py;
 mod reading;
