@@ -298,6 +298,7 @@ impl Choice<'_> {
                 Ok(_) => groups.entry(group::Same::of(brief)).or_default().push(brief),
             }
         }
+        let mut weighed = Vec::new();
         for mut times in groups.into_values() {
             times.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
             let group = Group::of(times, &found.again, &found.successes);
@@ -310,9 +311,17 @@ impl Choice<'_> {
                 continue;
             }
             let (factor, said) = self.factor(group.last().id, group.last_at);
-            let severity = f64::from(group.severity().get()) / 3.0;
-            let followed = if group.followed.is_empty() { 1.0 } else { 2.0 };
-            let weight = group.sessions.min(10) as f64 * severity * followed * factor;
+            weighed.push((group.weight() * factor, group, said));
+        }
+        weighed.sort_by(|(weight, group, _), (other, another, _)| {
+            let (id, other_id) = (group.last().id, another.last().id);
+            before((*weight, group.last_at, id), (*other, another.last_at, other_id))
+        });
+        // To word a line costs as much as all the rest: of those that weigh less, none is made.
+        for (_, group, _) in weighed.drain(self.most(Section::Failures).min(weighed.len())..) {
+            self.leave_out(group.last(), MANY);
+        }
+        for (weight, group, said) in weighed {
             let why = format!(
                 "failed in {} sessions: severity {}, {}{said}",
                 group.sessions,
@@ -362,8 +371,8 @@ impl Choice<'_> {
     /// The entries that the limits leave, each part in its order.
     fn within_limits(mut self) -> Pack {
         let order = |(one, at): &(Entry, Timestamp), (other, other_at): &(Entry, Timestamp)| {
-            let by_weight = other.weight.total_cmp(&one.weight);
-            one.section.cmp(&other.section).then(by_weight).then(other_at.cmp(at)).then(one.id.cmp(&other.id))
+            let by_weight = before((one.weight, *at, one.id), (other.weight, *other_at, other.id));
+            one.section.cmp(&other.section).then(by_weight)
         };
         self.entries.sort_by(order);
         let mut counts: HashMap<Section, usize> = HashMap::new();
@@ -390,6 +399,11 @@ impl Choice<'_> {
         }
         Pack { entries: kept.into_iter().map(|it| it.0).collect(), left_out: self.left_out, ..Pack::default() }
     }
+}
+
+/// The order within a part, by weight, time and id: what weighs more comes first, then what is newer.
+fn before(one: (f64, Timestamp, RecordId), other: (f64, Timestamp, RecordId)) -> std::cmp::Ordering {
+    other.0.total_cmp(&one.0).then(other.1.cmp(&one.1)).then(one.2.cmp(&other.2))
 }
 
 /// How sure `brief` was when it was recorded.

@@ -82,6 +82,13 @@ impl<'b> Group<'b> {
         self.times.iter().map(severity).max().unwrap_or(Severity::LEAST)
     }
 
+    /// What it weighs, whatever its age.
+    pub(super) fn weight(&self) -> f64 {
+        let severity = f64::from(self.severity().get()) / 3.0;
+        let followed = if self.followed.is_empty() { 1.0 } else { 2.0 };
+        self.sessions.min(10) as f64 * severity * followed
+    }
+
     /// Whether it is worth telling: something followed, it came back, or it was worth a line to the one who recorded it.
     pub(super) fn is_telling(&self) -> bool {
         let is_noted = |it: &&Brief| it.provenance.origin != Some(Origin::Hook) && it.record.severity() >= TOLD_FROM;
