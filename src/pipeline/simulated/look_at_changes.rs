@@ -2,8 +2,7 @@
 //! same revision, and that is the one which the acknowledged operations promise.
 //!
 //! 1. Of each field the value of the latest amendment stands, whichever operations came in between.
-//! 2. A record is as the last retraction or restoration says. Of those whose writers did not see each other's, either;
-//!    and where one was joined with an amendment that raced it, either.
+//! 2. A record is as the last retraction or restoration says. Of those whose writers did not see each other's, either.
 //! 3. An amendment has no effect only if a retraction raced it.
 //! 4. The history has every revision, in order: it never goes back (`commits` checks that).
 //! 5. What cannot be applied is in quarantine.
@@ -135,14 +134,6 @@ impl Committed<'_> {
         }
     }
 
-    /// Whether `made` was joined with an amendment that raced it, and whose writer `later` did not see either. The join
-    /// has a revision of its own, which can be greater than that of `later`, whose writer saw `made` alone.
-    fn is_overtaken(&self, later: &Made, made: &Made) -> bool {
-        let is_join = self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5);
-        let mut amendments = self.made.iter().filter(|other| matches!(other.op, Op::Amend(_)));
-        is_join && amendments.any(|amendment| !made.is_before(amendment) && !amendment.is_before(later))
-    }
-
     /// Asserts that the record is as its last retraction or restoration says.
     fn check_presence(&self) {
         let shows = |made: &Made| match made.op {
@@ -154,8 +145,7 @@ impl Committed<'_> {
         let mut wanted = self.made.iter().filter(|made| shows(made) == Some(is_shown));
         let others: Vec<_> = self.made.iter().filter(|made| shows(made) == Some(!is_shown)).collect();
         let acknowledged = |made: &&&&Made| made.acknowledged.is_some();
-        let overrules = |other: &Made, made: &Made| made.is_before(other) && !self.is_overtaken(other, made);
-        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| overrules(other, made));
+        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| made.is_before(other));
         let is_right = match (&self.state, others.iter().any(|made| made.acknowledged.is_some())) {
             (None, others) => !others,
             (Some(_), _) => wanted.any(is_last),
@@ -256,9 +246,15 @@ impl Life<'_> {
             let latest = presence.max(Some(committed.content())).expect("it has one");
             // A later operation may be half applied.
             let is_kept = |wanted| ops.iter().any(|op| op.of() == id && op.revision() >= wanted);
-            assert!(is_current || is_kept(latest), "{path} is not at {latest}, and the journal has not that");
             let state = files.get(&state_file(id)) == world.history.tree.get(&state_file(id));
             assert!(state || presence.is_none_or(is_kept), "the state file of {path} is lost");
+            // Beside a state file that says that the record is there, its content alone is missing.
+            let is_content = |op: &Op| {
+                matches!(op, Op::Record(_) | Op::Amend(_)) && op.of() == id && op.revision() >= committed.content()
+            };
+            let has_content = committed.page.is_some() && ops.iter().any(is_content);
+            let is_page_kept = is_current || is_kept(latest) || state && has_content;
+            assert!(is_page_kept, "{path} is not at {latest}, and the journal has not that");
             if self.options.rows_bytes_max < 1 << 30 {
                 continue;
             }
@@ -266,7 +262,8 @@ impl Life<'_> {
             assert!(has_mark || presence.is_none_or(is_kept), "the mark of {path} is lost");
             let row = world.rows.get(id);
             let is_current = row.map(|row| row.amended.clone()) == committed.page.map(|_| committed.last.amended());
-            assert!(is_current || is_kept(latest), "the row of {path} is not at {latest}");
+            let is_row_kept = is_current || is_kept(latest) || has_mark && has_content;
+            assert!(is_row_kept, "the row of {path} is not at {latest}");
         }
     }
 }

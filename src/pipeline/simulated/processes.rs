@@ -52,9 +52,9 @@ impl Process {
                 let mut last = None;
                 for _ in 0..ops {
                     stage.wait();
-                    let _ = match stage.ops {
-                        Ops::Many => stage.change_often(&mut last, &mut dice),
-                        _ => stage.change(&mut dice),
+                    let _ = match stage.ops.are_many() {
+                        true => stage.change_often(&mut last, &mut dice),
+                        false => stage.change(&mut dice),
                     };
                 }
             }
