@@ -4,6 +4,8 @@
 mod abuse;
 mod adopt;
 mod adopted;
+#[cfg(target_os = "linux")]
+mod again;
 mod amend;
 #[cfg(target_os = "linux")]
 mod backup;
