@@ -7,10 +7,12 @@
 //! 1. Everything pending is committed first, so the history has every version of the records, and their words can be looked for.
 //! 2. Then the records are kept away: an operation `erase` for each goes through the journal, into a new segment, and leaves a
 //!    state file and a mark that stay for ever. The segments before it go.
-//! 3. The history goes last: until then, a second run finds the words there.
+//! 3. The history goes last: until then, a second run finds the words there. (What was never committed, such as a parked
+//!    amendment, goes by the record's id; a second run does not know its words.)
 //! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and the next
 //!    holder of the worker's lock finishes what it names ([`finish`]).
-//! 5. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
+//! 5. A running worker does it, between two sessions: while an index or a repository is open, their old bytes cannot go.
+//! 6. It is done once a search of the whole home found nothing. Until then the note stays, and the caller is told what is in the
 //!    way.
 //!
 //! | killed | on disk | repaired by |
@@ -20,6 +22,7 @@
 
 mod proof;
 mod sweep;
+mod waiting;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +35,7 @@ use crate::fs::{self, Point, crash, os};
 use crate::home::{self, Home};
 use crate::journal;
 use crate::model::path::state_file;
+use crate::model::text::chain;
 use crate::model::{Op, RecordId, Revision};
 use crate::page::{Presence, StateFile};
 use crate::pipeline::{self, Options, Pipeline, Progress};
@@ -45,10 +49,12 @@ use words::Words;
 /// How long a git program that is at work in the repository is waited for.
 const GIT_WAIT: Duration = Duration::from_secs(5);
 
+const AT_WORK: &str = "a git program is at work in the home's repository";
+
 /// Why records were not erased, or not yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The home is one whose records this version does not erase. Nothing has changed.
+    /// The database of an adopted home does not let go of the records. Nothing has changed.
     #[error("{0}")]
     Unsupported(String),
     /// Another process is in the way. Nothing has changed.
@@ -100,7 +106,7 @@ impl From<pipeline::Error> for Error {
 }
 
 /// What an erasure did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// The records.
     pub ids: BTreeSet<RecordId>,
@@ -112,12 +118,22 @@ pub struct Report {
     pub others: BTreeSet<String>,
 }
 
+/// Whether the home has anything of the record `id`: also of one that waits in quarantine, since nothing could apply it.
+///
+/// # Errors
+/// Errors of reading it.
+pub fn is_known(home: &Home, options: &Options, id: RecordId) -> Result<bool, Error> {
+    let ids = BTreeSet::from([id]);
+    let history = History::open(home.path(), options.history.clone())?;
+    Ok(!waiting::pages(home, &ids)?.is_empty() || !history.pages_of(&ids)?.is_empty())
+}
+
 /// What erasing `ids` would do to the repository of `home`. Changes nothing.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if they could not be erased, [`Error::History`].
 pub fn survey(home: &Home, options: &Options, ids: &BTreeSet<RecordId>) -> Result<Traces, Error> {
-    let history = check(home, options)?;
+    let history = History::open(home.path(), options.history.clone())?;
     Ok(history.traces_of(ids)?)
 }
 
@@ -133,11 +149,19 @@ pub fn erase(
     progress: &mut dyn Progress,
 ) -> Result<Report, Error> {
     let home = exclusive.home();
-    let history = check(home, options)?;
-    if !Index::open(&home.index_path(), options.index_wait)?.is_free(options.index_wait)? {
+    let history = History::open(home.path(), options.history.clone())?;
+    let index = Index::open(&home.index_path(), options.index_wait)?;
+    if !index.is_free(options.index_wait)? {
         return Err(Error::InTheWay("another process holds the lock of the index".to_owned()));
     }
-    wait_for_git(home, &history)?;
+    if home::is_adopted(home.private())? {
+        let list: Vec<RecordId> = ids.keys().copied().collect();
+        index.try_to_erase(&list).map_err(|error| Error::Unsupported(refused(&error)))?;
+    }
+    drop(index);
+    if !is_git_at_rest(home, &history) {
+        return Err(Error::InTheWay(AT_WORK.to_owned()));
+    }
     Erasing::add(exclusive, ids)?;
     match finish(exclusive, options, progress)? {
         Some(report) => Ok(report),
@@ -158,9 +182,11 @@ pub fn finish(
     let Some(note) = Erasing::read(home.private())? else { return Ok(None) };
     let ids: BTreeSet<RecordId> = note.ids.keys().copied().collect();
     tracing::info!(records = ids.len(), "erasing");
-    let history = check(home, options)?;
+    let history = History::open(home.path(), options.history.clone())?;
+    let mut pages = waiting::pages(home, &ids)?;
     let at = keep_away(exclusive, options, &note, progress)?;
-    let words = Words::of(&history.pages_of(&ids)?, &ids);
+    pages.extend(history.pages_of(&ids)?);
+    let words = Words::of(&pages, &ids);
     let list: Vec<RecordId> = ids.iter().copied().collect();
     in_the_way("the index", Index::erase_in(&home.index_path(), &list, options.index_wait))?;
     sweep::remove_derived(home)?;
@@ -173,6 +199,9 @@ pub fn finish(
     let commits = history.rewrite_without(&ids)?;
     note_tip(exclusive, &history, at)?;
     let old: Vec<String> = note.tips.iter().cloned().collect();
+    if !is_git_at_rest(home, &history) {
+        return Err(Error::Unfinished(AT_WORK.to_owned()));
+    }
     let kept_by = history.remove_objects_of(&ids, &old)?;
     let index = Index::open(&home.index_path(), options.index_wait)?;
     let found = proof::search(home, &history, &index, &words)?;
@@ -183,34 +212,23 @@ pub fn finish(
     Ok(Some(Report { ids, commits, kept_by, others: found.others }))
 }
 
-/// The history of a home whose records can be erased.
-fn check(home: &Home, options: &Options) -> Result<History, Error> {
-    let refused = |why: &str| Err(Error::Unsupported(why.to_owned()));
-    let history = History::open(home.path(), options.history.clone())?;
-    if home::is_adopted(home.private())? {
-        return refused(
-            "this version does not erase records of an adopted home, whose database is another program's, too: `retract` hides it, and git keeps it",
-        );
-    }
-    if !history.is_owned() {
-        return refused(
-            "this version does not erase records of a home in a repository of yours: `retract` hides it, and git keeps it",
-        );
-    }
-    Ok(history)
+/// Why the database of an adopted home does not let go of records.
+fn refused(error: &index::Error) -> String {
+    format!("the home's database, which is another program's, too, does not let go of it: {}", chain(error))
 }
 
-fn wait_for_git(home: &Home, history: &History) -> Result<(), Error> {
+/// Waits until no git program is at work in the repository, as far as this process can see them; false if one still is.
+fn is_git_at_rest(home: &Home, history: &History) -> bool {
     let folders: Vec<PathBuf> =
         [home.path(), history.common()].into_iter().filter_map(|path| os::real_path(path).ok()).collect();
     let start = Instant::now();
     while os::shows_every_process() && os::may_be_at_work(&folders, |_| false) {
         if start.elapsed() > GIT_WAIT {
-            return Err(Error::InTheWay("a git program is at work in the home's repository".to_owned()));
+            return false;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
+    true
 }
 
 /// Commits everything pending, keeps the records away for ever, and removes the segments that have them. Returns where the

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::Error;
 use super::words::Words;
-use crate::fs::{self as files, Dir, Durability, Point, crash};
+use crate::fs::{self as files, Dir, Point, crash};
 use crate::home::Home;
 use crate::model::layout::{
     ADOPTED, AUTOSTART, CONFIG, DATABASE, DATABASE_SUFFIXES, ERASING, IDENTITY, JOURNAL, JOURNAL_ID, KNOWN, LOGS,
-    MEMORY, POINTER, QUARANTINE, RELEASED, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, TEMPORARY, TRUST_TOKEN, WORKER_LOCK,
+    MEMORY, POINTER, QUARANTINE, RELEASED, REQUESTS, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, TRUST_TOKEN, WORKER_LOCK,
     split,
 };
 use crate::model::{RecordId, limits};
@@ -48,8 +48,7 @@ pub(super) fn remove_derived(home: &Home) -> Result<(), Error> {
 
 /// Takes what has `words` or `ids` out of the private folder.
 pub(super) fn sweep_private(home: &Home, words: &Words, ids: &BTreeSet<RecordId>, wait: Duration) -> Result<(), Error> {
-    let temporary = home.private_folder(TEMPORARY)?;
-    let sweep = Sweep { words, ids, wait, temporary };
+    let sweep = Sweep { words, ids, wait };
     for name in home.private().names()?.iter().filter(|name| !APART.contains(&name.as_str())) {
         sweep.entry(home.private(), name, name, 0)?;
     }
@@ -60,7 +59,6 @@ struct Sweep<'s> {
     words: &'s Words,
     ids: &'s BTreeSet<RecordId>,
     wait: Duration,
-    temporary: Dir,
 }
 
 impl Sweep<'_> {
@@ -80,8 +78,14 @@ impl Sweep<'_> {
         if name.ends_with(DATABASE) && [ADOPTED, QUARANTINE].contains(&part) {
             return self.database(dir, name);
         }
+        // The rest of what a home had before its adoption has nothing of a record.
+        if part == ADOPTED {
+            return Ok(());
+        }
         let content = dir.content(name, BYTES_MAX);
         let is_in = match &content {
+            // A request to erase a record names its id, and waits for its answer.
+            Ok(content) if part == REQUESTS => content.as_deref().is_some_and(|bytes| self.words.has_word(bytes)),
             Ok(content) => content.as_deref().is_some_and(|bytes| self.words.is_in(bytes)),
             // It is larger than anything of ours.
             Err(_) => part != LOGS,
@@ -91,7 +95,7 @@ impl Sweep<'_> {
         }
         crash::at(Point::EraseBeforeFile).map_err(files::Error::io("erase in", dir.path()))?;
         match (part, content) {
-            (LOGS, Ok(Some(bytes))) => dir.replace(name, &self.without(&bytes), &self.temporary, Durability::Full)?,
+            (LOGS, Ok(Some(bytes))) => self.blank(dir, name, &bytes)?,
             _ => {
                 dir.remove(name)?;
                 // The bytes of a parked entry, and why it was parked, are two files.
@@ -110,9 +114,18 @@ impl Sweep<'_> {
         self.words.is_in(name.as_bytes()) || self.ids.iter().any(|id| name.contains(&id.short()))
     }
 
-    /// A copy of an index: its rows go. One that is damaged goes as a whole if it has any of it.
+    /// A copy of an index: its rows go. One that is damaged goes as a whole, and one that has none of it is not touched.
     fn database(&self, dir: &Dir, name: &str) -> Result<(), Error> {
         let path = dir.path().join(name);
+        let mut has_any = false;
+        for suffix in DATABASE_SUFFIXES {
+            let file = dir.path().join(format!("{name}{suffix}"));
+            let is_in = self.words.is_in_file(&file);
+            has_any |= is_in.map_err(|source| Error::Unreadable { path: file, source })?;
+        }
+        if !has_any {
+            return Ok(());
+        }
         let ids: Vec<RecordId> = self.ids.iter().copied().collect();
         match Index::erase_in(&path, &ids, self.wait) {
             Ok(()) => Ok(()),
@@ -126,24 +139,40 @@ impl Sweep<'_> {
         }
     }
 
-    /// A log without the lines that have it.
-    fn without(&self, bytes: &[u8]) -> Vec<u8> {
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !self.words.is_in(line));
-        lines.collect::<Vec<_>>().concat()
+    /// Puts blanks over the lines of a log, which is `bytes`, that have it. In place: a worker has the file open, and appends to it.
+    fn blank(&self, dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let file = dir.overwrite(name)?;
+        let mut at = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.words.is_in(line) {
+                file.write_at(&vec![b' '; line.trim_ascii_end().len()], at)?;
+            }
+            at += line.len() as u64;
+        }
+        Ok(file.sync_now()?)
     }
 }
 
 /// Removes every file of the records and every copy of one, wherever it is beneath our folders, and the folders that are empty
 /// then.
 pub(super) fn remove_copies(home: &Home, ids: &BTreeSet<RecordId>) -> Result<(), Error> {
+    each_copy(home, ids, &mut |path| remove_copy(home, path))
+}
+
+/// Calls `visit` with the path of every file of the records, and of every copy of one, beneath our folders.
+pub(super) fn each_copy(
+    home: &Home,
+    ids: &BTreeSet<RecordId>,
+    visit: &mut dyn FnMut(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
     for root in ROOTS {
         let mut open = vec![PathBuf::from(root)];
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(home.path().join(&folder)).into_iter().flatten().flatten() {
                 let path = folder.join(entry.file_name());
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => open.push(path),
-                    Ok(kind) if kind.is_file() && is_copy(home, &path, ids) => remove_copy(home, &path)?,
+                match (entry.file_type(), path.to_str()) {
+                    (Ok(kind), _) if kind.is_dir() => open.push(path),
+                    (Ok(kind), Some(path)) if kind.is_file() && is_copy(home, path, ids) => visit(path)?,
                     _ => {}
                 }
             }
@@ -152,14 +181,13 @@ pub(super) fn remove_copies(home: &Home, ids: &BTreeSet<RecordId>) -> Result<(),
     Ok(())
 }
 
-fn is_copy(home: &Home, path: &Path, ids: &BTreeSet<RecordId>) -> bool {
-    let Some(path) = path.to_str() else { return false };
+fn is_copy(home: &Home, path: &str, ids: &BTreeSet<RecordId>) -> bool {
     let bytes = home.dir().content(path, limits::FILE_BYTES_MAX as u64).ok().flatten();
     bytes.and_then(|bytes| page::id_of(&bytes)).is_some_and(|id| ids.contains(&id))
 }
 
-fn remove_copy(home: &Home, path: &Path) -> Result<(), Error> {
-    let Some((folder, name)) = path.to_str().map(split) else { return Ok(()) };
+fn remove_copy(home: &Home, path: &str) -> Result<(), Error> {
+    let (folder, name) = split(path);
     let dir = home.dir().folder(folder)?;
     crash::at(Point::EraseBeforeFile).map_err(files::Error::io("erase in", dir.path()))?;
     dir.remove(name)?;

@@ -1,6 +1,9 @@
-//! The words of erased records: what is looked for in every file. Kept in memory alone. Pure.
+//! The words of erased records: what is looked for in every file. Kept in memory alone.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use memchr::memmem::Finder;
 
@@ -8,6 +11,8 @@ use crate::model::path::slug;
 use crate::model::{Field, RecordId, Request, fields_of};
 use crate::page;
 
+/// How much of a file is read at once.
+const PART_BYTES: usize = 1 << 20;
 /// Shorter lines are everywhere.
 const BYTES_MIN: usize = 6;
 /// A line of this length is nowhere else by chance.
@@ -71,11 +76,49 @@ impl Words {
     /// Whether `bytes` have a word that is nowhere else by chance, or an id of the records.
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
         let has_id = self.ids.iter().any(|id| memchr::memmem::find(bytes, id.to_string().as_bytes()).is_some());
-        has_id || !self.distinct(&self.hits(bytes)).is_empty()
+        has_id || self.has_word(bytes)
+    }
+
+    /// Whether `bytes` have a word that is nowhere else by chance.
+    pub(super) fn has_word(&self, bytes: &[u8]) -> bool {
+        !self.distinct(&self.hits(bytes)).is_empty()
+    }
+
+    /// The words that the file at `path` has; none if there is no such file.
+    pub(super) fn hits_of(&self, path: &Path) -> io::Result<BTreeSet<usize>> {
+        let mut hits = BTreeSet::new();
+        self.each_part(path, &mut |part| hits.extend(self.hits(part)))?;
+        Ok(hits)
+    }
+
+    /// Whether the file at `path` has what [`Words::is_in`] looks for.
+    pub(super) fn is_in_file(&self, path: &Path) -> io::Result<bool> {
+        let mut is_in = false;
+        self.each_part(path, &mut |part| is_in = is_in || self.is_in(part))?;
+        Ok(is_in)
+    }
+
+    /// Calls `look` with one part of the file at `path` after the other. A word can begin in one part and end in the next: each
+    /// part begins with the end of the last.
+    fn each_part(&self, path: &Path, look: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let (mut buffer, mut part) = (vec![0; PART_BYTES], Vec::new());
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(());
+            }
+            part.extend_from_slice(&buffer[..read]);
+            look(&part);
+            part.drain(..part.len().saturating_sub(self.longest()));
+        }
     }
 
     /// The length of the longest word, in bytes.
-    pub(super) fn longest(&self) -> usize {
+    fn longest(&self) -> usize {
         self.words.iter().map(|word| word.finder.needle().len()).max().unwrap_or(0).max(40)
     }
 }

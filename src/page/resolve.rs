@@ -298,6 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn what_joins_two_amendments_is_of_the_day_of_the_later_one() {
+        let at = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
+        let of = |n, seconds: i64| {
+            let milliseconds = seconds.cast_unsigned() * 1000;
+            Revision { n, op: uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid() }
+        };
+        let (one, other) = (of(3, 5_000), of(2, 9_000));
+        let fields = [("title".to_owned(), one), ("domain".to_owned(), other)].into();
+        let joined = Amended { revision: joined(one, other), fields };
+        assert_eq!(crate::page::amended_at(&joined), Some(at(9_000)));
+        let untimed = Amended { revision: op_id(2, 7), fields: BTreeMap::new() };
+        assert_eq!(crate::page::amended_at(&untimed), None);
+    }
+
+    #[test]
     fn amendments_of_one_revision_are_merged_by_field_in_either_order() {
         let title = amendment(op_id(2, 1), learning("new title", "d"), &["title"]);
         let domain = amendment(op_id(2, 2), learning("t", "new domain"), &["domain"]);

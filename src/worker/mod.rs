@@ -33,12 +33,13 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 pub use program::Program;
-pub use request::{Answer, Asked, Request, Want};
+pub use request::{Answer, Asked, Fault, Request, Want};
 pub use start::may_start;
 pub use status::{LastCommit, Published, State, note};
 pub use wake::{EventSource, Fingerprint, Signal, Wake};
 
 use crate::erase;
+use crate::erasing::Erasing;
 use crate::exclusive::Exclusive;
 use crate::fs;
 use crate::home::{self, Home};
@@ -154,10 +155,15 @@ pub fn run(
         requests.sweep();
     }
     let delays = delays(options);
-    let mut worker = Worker { exclusive, events, program, options, status, requests, delays, stopping: None };
+    let (stopping, erasures) = (None, Vec::new());
+    let mut worker = Worker { exclusive, events, program, options, status, requests, delays, stopping, erasures };
     loop {
         let error = match worker.session() {
-            Ok(ended) => {
+            Ok(None) => {
+                worker.erase();
+                continue;
+            }
+            Ok(Some(ended)) => {
                 if ended == Ended::Stopped {
                     worker.status.publish(State::Stopped);
                 }
@@ -235,16 +241,37 @@ struct Worker<'w> {
     requests: Requests,
     delays: ExponentialBackoff,
     stopping: Option<Stopping>,
+    /// The requests to erase that ended the session.
+    erasures: Vec<Asked>,
 }
 
 impl Worker<'_> {
-    /// Opens everything, recovers the home, and works until a failure or the end.
-    fn session(&mut self) -> Result<Ended, Error> {
+    /// Opens everything, recovers the home, and works until a failure, the end, or a request to erase: `None`.
+    fn session(&mut self) -> Result<Option<Ended>, Error> {
+        if Erasing::read(self.exclusive.home().private())?.is_some() {
+            self.status.forget_errors();
+        }
         self.status.publish(State::Starting);
         let mut session = Session::open(self.exclusive, self.options, self.status.counts)?;
         let result = self.serve(&mut session);
         self.status.counts = session.counts();
         result
+    }
+
+    /// Erases what was requested, and answers. Nothing of the home is open meanwhile.
+    fn erase(&mut self) {
+        self.status.forget_errors();
+        self.status.publish(State::Erasing);
+        for asked in std::mem::take(&mut self.erasures) {
+            let done = erase::erase(self.exclusive, &self.options.batch, asked.ids.clone(), &mut ());
+            match &done {
+                Ok(report) => tracing::info!(records = report.ids.len(), commits = report.commits, "erased"),
+                Err(error) => tracing::error!(error = chain(error), "nothing is erased, or not everything"),
+            }
+            if let Err(error) = self.requests.answer(&asked, &Answer::of_erasure(done)) {
+                tracing::warn!(error = chain(&error), "a request to erase could not be answered");
+            }
+        }
     }
 
     /// Waits, longer each time. Returns whether to reload the settings, which may be what has to change.

@@ -17,6 +17,8 @@ use crate::recover::{Report, Scope};
 
 /// How often inserting lagging rows is retried. Only SQLite's lock is tried, which costs almost nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
+/// The pause before an erasure that something was in the way of goes on.
+const ERASING_PAUSE: Duration = Duration::from_secs(10);
 /// How often old session logs are removed, beside each start.
 const SWEEP_PAUSE: Duration = Duration::from_secs(12 * 3600);
 
@@ -40,7 +42,8 @@ struct Memory {
 
 impl Memory {
     fn new(options: &Options, session: &Session<'_>) -> Memory {
-        let parked_due = Instant::now() + FINGERPRINT_AGE_MAX;
+        let wait = if session.is_erasing() { ERASING_PAUSE } else { FINGERPRINT_AGE_MAX };
+        let parked_due = Instant::now() + wait;
         let schedule = Schedule::new(options.age_max, options.urgent);
         Memory {
             heard: None,
@@ -59,7 +62,9 @@ impl Memory {
 
 impl Worker<'_> {
     /// Recovers the home, and takes one step after the other.
-    pub(super) fn serve(&mut self, session: &mut Session<'_>) -> Result<Ended, Error> {
+    ///
+    /// Returns how it ended; `None` if it has to end for a request to erase.
+    pub(super) fn serve(&mut self, session: &mut Session<'_>) -> Result<Option<Ended>, Error> {
         let report = self.recover(session, Scope::Start)?;
         if !report.is_nothing() {
             tracing::info!(?report, "brought the home in order");
@@ -73,8 +78,9 @@ impl Worker<'_> {
             let step = next(&view, Instant::now());
             self.take(step, session, &mut memory)?;
             match step {
-                Step::End(ended) => return Ok(ended),
-                Step::Finish => return Ok(Ended::Stopped),
+                Step::End(ended) => return Ok(Some(ended)),
+                Step::Finish => return Ok(Some(Ended::Stopped)),
+                _ if !self.erasures.is_empty() => return Ok(None),
                 _ => {}
             }
         }
@@ -159,6 +165,9 @@ impl Worker<'_> {
         // Taken before anything is read: what arrives meanwhile changes it.
         memory.seen = Some((Instant::now(), self.events.fingerprint(session.segment())));
         memory.asked = self.requests.list()?;
+        if self.stopping.is_some() {
+            memory.asked.retain(|asked| asked.want != Want::Erase);
+        }
         memory.needs_recovery = session.look()?;
         memory.schedule.due(session.backlog(), Instant::now());
         Ok(())
@@ -179,7 +188,8 @@ impl Worker<'_> {
     /// Does what was requested, and answers.
     fn answer(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
         self.tries();
-        let asked = std::mem::take(&mut memory.asked);
+        let (mut erasures, asked): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut memory.asked).into_iter().partition(|asked| asked.want == Want::Erase);
         if session.backlog().records > 0 {
             self.status.publish(State::Committing);
         }
@@ -194,12 +204,15 @@ impl Worker<'_> {
         }
         for asked in &asked {
             let report = report.clone().filter(|_| asked.want == Want::Recover);
-            self.requests.answer(asked, &Answer { error: None, report })?;
+            self.requests.answer(asked, &Answer { report, ..Answer::default() })?;
         }
+        // A worker that ends, or begins again, leaves erasures to the next session, or to those who asked for them.
         if wants(Want::Stop) {
             memory.heard = Some(Signal::Stop);
         } else if wants(Want::Reload) {
             memory.heard = Some(Signal::Reload);
+        } else if self.stopping.is_none() {
+            self.erasures.append(&mut erasures);
         }
         self.publish(session, State::Idle);
         Ok(())

@@ -78,6 +78,11 @@ impl<'h> Session<'h> {
         Ok(self.pipeline.maintain()?)
     }
 
+    /// Whether an erasure has begun and is not finished.
+    pub(super) fn is_erasing(&self) -> bool {
+        Erasing::read(self.pipeline.home().private()).is_ok_and(|note| note.is_some())
+    }
+
     /// Applies what was parked and can be applied now. An erasure that has begun ends the session: the next one begins with it.
     pub(super) fn retry_parked(&mut self) -> Result<(), Error> {
         if Erasing::read(self.pipeline.home().private())?.is_some() {

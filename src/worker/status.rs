@@ -21,6 +21,8 @@ pub enum State {
     Committing,
     /// Doing what `recover` does, on request.
     Recovering,
+    /// Erasing records, on request.
+    Erasing,
     /// Waiting before it retries what failed.
     Retrying,
     /// Ended on request.
@@ -125,6 +127,12 @@ impl StatusFile {
         if self.published.failures_in_a_row == 5 {
             tracing::error!(error, failures = 5, "nothing could be committed for some time; the journal keeps filling");
         }
+    }
+
+    /// Forgets what errors said: they can name what is about to be erased.
+    pub(super) fn forget_errors(&mut self) {
+        self.published.last_error = None;
+        self.published.search_error = None;
     }
 
     pub(super) fn committed(&mut self, outcome: &Outcome) {

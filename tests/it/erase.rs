@@ -11,10 +11,10 @@ use crate::changes::{Subject, put};
 use crate::support::{Receipt, Stores, TestHome, Worker, assert_search_agrees, everything, wait_for};
 
 /// What every secret text of these tests has. The first ones are as slugs and paths spell it.
-const NEEDLES: [&str; 5] = ["hunter2", "zebra", "akia7zz", "sekretdomain9", "tagsecret77"];
+pub const NEEDLES: [&str; 5] = ["hunter2", "zebra", "akia7zz", "sekretdomain9", "tagsecret77"];
 
 /// Every place of the home that has one of `needles`, in any case: files' names and bytes, and git's objects as they are decoded.
-fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
+pub fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
     let has = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).to_lowercase();
         needles.iter().any(|needle| text.contains(needle))
@@ -37,7 +37,9 @@ fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
     for line in all.stdout.lines() {
         let (id, kind) = line.split_once(' ').expect("two words");
         let how = if kind == "tree" { "-p" } else { kind };
-        if has(home.git(["cat-file", how, id]).ok().stdout.as_bytes()) {
+        // A user's files are not always text.
+        let shown = home.git(["cat-file", how, id]).into_command().output().expect("there is git");
+        if has(&shown.stdout) {
             places.insert(format!("{kind} {id}"));
         }
     }
@@ -45,7 +47,7 @@ fn places(home: &TestHome, needles: &[&str]) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn assert_gone(home: &TestHome) {
+pub fn assert_gone(home: &TestHome) {
     assert_nowhere(home, &NEEDLES);
 }
 
@@ -56,7 +58,7 @@ pub fn assert_nowhere(home: &TestHome, needles: &[&str]) {
 }
 
 #[track_caller]
-fn assert_agree(home: &TestHome) {
+pub fn assert_agree(home: &TestHome) {
     let _ = home.verify().exits(0);
     home.assert_sound();
     assert_search_agrees(home, false);
@@ -66,19 +68,19 @@ fn assert_agree(home: &TestHome) {
 
 /// Holds that each record is in every store. (State files are files without a row.)
 #[track_caller]
-fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
+pub fn assert_whole(home: &TestHome, receipts: &[Receipt]) {
     let stores = Stores::read(home);
     for receipt in receipts {
         assert_eq!(stores.problems_of(&receipt.id), Vec::<String>::new());
     }
 }
 
-fn recorded(home: &TestHome, args: &[&str]) -> Receipt {
+pub fn recorded(home: &TestHome, args: &[&str]) -> Receipt {
     home.cmd(["record"].iter().chain(args).chain(&["--json"])).ok().receipt()
 }
 
 /// A record of each kind with a secret in each of its fields.
-fn secrets(home: &TestHome) -> Vec<Receipt> {
+pub fn secrets(home: &TestHome) -> Vec<Receipt> {
     let learning = |kind: &str| {
         let title = format!("Hunter2 zebra {kind} \"quoted\"");
         recorded(
@@ -127,7 +129,7 @@ fn secrets(home: &TestHome) -> Vec<Receipt> {
 }
 
 /// Runs `erase` on `receipts`.
-fn erase(home: &TestHome, receipts: &[Receipt], flags: &[&str]) -> crate::support::Cmd {
+pub fn erase(home: &TestHome, receipts: &[Receipt], flags: &[&str]) -> crate::support::Cmd {
     let ids = receipts.iter().map(|receipt| receipt.id.as_str());
     home.cmd(["erase"].into_iter().chain(ids).chain(flags.iter().copied()))
 }
@@ -218,7 +220,8 @@ fn no_file_of_the_home_has_a_byte_of_what_was_erased() {
     );
     let _ = home.git(["gc", "-q", "--prune=now"]).ok();
     assert_gone(&home);
-    assert_eq!(fs::read_to_string(home.private().join("logs/worker.log")).expect("a log").lines().count(), 2);
+    let log = fs::read_to_string(home.private().join("logs/worker.log")).expect("a log");
+    assert_eq!(log.split_whitespace().collect::<Vec<_>>(), ["one", "three"]);
     assert_eq!(
         home.git(["rev-list", "--max-parents=0", "main"]).ok().stdout,
         first,
@@ -331,22 +334,14 @@ fn a_locked_index_is_in_the_way_and_a_reader_holds_up_success_alone() {
     assert!(refused.stdout.contains("already erased"), "{refused}");
     let last = home.record("failure", "hunter2 at work");
     worker.wait_until_committed(&home);
-    let refused = erase(&home, std::slice::from_ref(&last), &["--yes"]).run().exits(75);
-    assert!(refused.stderr.contains("worker --stop"), "{refused}");
-    let _ = worker.stop(rustix::process::Signal::TERM);
     let _ = erase(&home, &[last], &["--yes"]).ok();
+    assert!(worker.stop(rustix::process::Signal::TERM).success());
     assert_gone(&home);
     assert_agree(&home);
 }
 
 #[test]
-fn homes_that_are_not_ours_alone_are_refused_by_name_and_unknown_ids_change_nothing() {
-    let home = crate::support::repository();
-    let _ = home.cmd(["init"]).ok();
-    let receipt = home.record("failure", "hunter2 zebra");
-    home.flush();
-    let refused = erase(&home, &[receipt], &["--yes"]).run().exits(65);
-    assert!(refused.stderr.contains("in a repository of yours") && refused.stderr.contains("retract"), "{refused}");
+fn unknown_ids_change_nothing() {
     let home = TestHome::new();
     let receipt = home.record("failure", "kept");
     home.flush();

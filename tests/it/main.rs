@@ -4,6 +4,8 @@
 mod abuse;
 mod adopt;
 mod adopted;
+#[cfg(target_os = "linux")]
+mod again;
 mod amend;
 #[cfg(target_os = "linux")]
 mod backup;
@@ -21,6 +23,9 @@ mod damage;
 mod durability;
 mod edit;
 mod erase;
+mod erase_adopted;
+mod erase_beside;
+mod erase_guest;
 mod faults;
 mod followed;
 mod formats;
@@ -42,6 +47,7 @@ mod pack;
 mod places;
 #[cfg(target_os = "linux")]
 mod power;
+mod prompts;
 mod provenance;
 mod query_py;
 mod reading;

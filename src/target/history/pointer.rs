@@ -9,6 +9,7 @@
 //!    it).
 //! 4. Commits that the owner makes on it are merged by the next batch: as a fast-forward, or by path, where theirs
 //!    win.
+//!    Not if the branch has commits of ours that were rewritten since: it would bring back what was erased.
 //! 5. No batch waits for it, and none fails because of it.
 //!
 //! Its name and where we left it are written to a note in the private folder before it moves. The note is not synced:
@@ -156,6 +157,10 @@ impl History {
         if theirs == ours || note.has_left_it_at(theirs) || reaches(ours, theirs)? {
             return Ok(());
         }
+        if self.would_bring_back(repository, ours, theirs)? {
+            tracing::debug!(branch = note.name, "the branch has commits from before an erasure, and is not taken in");
+            return Ok(());
+        }
         let new = match reaches(theirs, ours)? {
             true => theirs,
             false => self.merge(repository, ours, theirs)?,
@@ -244,6 +249,16 @@ impl History {
         }
     }
 
+    /// The branch and where it is, if it is where we left it; `None` in a repository that we made.
+    pub(super) fn left_branch(&self, repository: &Repository) -> Result<Option<(String, Oid)>, Error> {
+        let (Some(_), Some(note)) = (self.guest(), self.note(repository)) else { return Ok(None) };
+        let Ok(Some(there)) = refs::target(repository, &note.name) else { return Ok(None) };
+        let tip = refs::target(repository, &self.reference)?;
+        let is_left = note.has_left_it_at(there)
+            || tip.map(|tip| self.may_move(repository, &note, there, tip)).transpose()?.unwrap_or(false);
+        Ok(is_left.then_some((note.name, there)))
+    }
+
     /// Whether the branch, which is at `there`, is where we left it and an ancestor of `tip`.
     fn may_move(&self, repository: &Repository, note: &Note, there: Oid, tip: Oid) -> Result<bool, Error> {
         let doing = "comparing the branch with our history";
@@ -264,7 +279,13 @@ impl History {
     }
 
     /// Moves the branch `name` from `from` to `to`, if nothing prevents it.
-    fn point_to(&self, repository: &Repository, name: &str, from: Option<Oid>, to: Oid) -> Result<(), Error> {
+    pub(super) fn point_to(
+        &self,
+        repository: &Repository,
+        name: &str,
+        from: Option<Oid>,
+        to: Oid,
+    ) -> Result<(), Error> {
         if is_named(repository, name) || !write(&self.home, &Note::of(name, from, Some(to))) {
             return Ok(());
         }

@@ -1,7 +1,9 @@
 //! Erasing records from a database: their entries go, and so do the bytes that SQLite leaves in free pages and in its log.
 //!
 //! 1. The mark of an erased record stays for ever: its id, the state, a revision and a time.
-//! 2. `VACUUM` writes the whole database anew, without free pages; `wal_checkpoint(TRUNCATE)` then overwrites the old file and
+//! 2. In an adopted home, the tables are another program's, too. A second row that its tools made of a record's page goes as well, and
+//!    what the database's statistics quote. Rows that are not a record's stay, whatever they say.
+//! 3. `VACUUM` writes the whole database anew, without free pages; `wal_checkpoint(TRUNCATE)` then overwrites the old file and
 //!    empties the log. A reader that holds an older state keeps SQLite from that: [`Error::Busy`].
 //!
 //! | killed | on disk | repaired by |
@@ -9,19 +11,25 @@
 //! | before the transaction is committed | the entries (SQLite rolls back) | the next run |
 //! | before the log is empty | their bytes, in free pages or in the log | the next run |
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::schema::{columns_of, has_table, table_of};
-use super::{Error, Index};
+use super::{Error, Index, temporary_copy};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
-use crate::model::{Kind, RecordId};
+use crate::model::{Kind, RecordId, RecordPath};
 
 /// Tables that have a line for a rule.
 const OF_RULES: [&str; 2] = ["alike", "counted"];
+/// Tables that are this program's alone.
+const OWN: [&str; 7] = ["alike", "changes", "counted", "indelible", "marks", "records", "verdicts"];
+/// Tables whose values the statistics can quote.
+const QUOTED: &str = "'alike', 'counted', 'experiments', 'heuristics', 'learnings', 'records', 'verdicts'";
 
 impl Index {
     /// Erases the records `ids` from the database at `path`, which can be a copy of an index, of any age. Waits no longer than
@@ -33,16 +41,7 @@ impl Index {
         let mut index = Index::open(path, wait)?;
         let error = index.error("erase records from the index");
         let _held = order::take(Lock::Index);
-        let named = |source: std::io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
-        index.connection.execute_batch("PRAGMA secure_delete = ON;").map_err(&error)?;
-        let transaction = index.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
-        for id in ids {
-            forget(&transaction, *id).map_err(&error)?;
-        }
-        crash::at(Point::EraseBeforeRows).map_err(named)?;
-        transaction.commit().map_err(&error)?;
-        crash::at(Point::EraseBeforeVacuum).map_err(named)?;
-        index.connection.execute_batch("VACUUM;").map_err(&error)?;
+        index.forget_all(ids, &|point| crash::at(point))?;
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
         let is_blocked: i64 = index.connection.query_row(sql, [], |row| row.get(0)).map_err(&error)?;
         if is_blocked != 0 {
@@ -50,20 +49,101 @@ impl Index {
         }
         Ok(())
     }
+
+    /// Whether the database lets go of the records `ids`: a trigger of an adopted one can refuse that, and an index of it can need
+    /// what only another program has. Tried on a temporary copy.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] with what refuses; every other [`Error`].
+    pub fn try_to_erase(&self, ids: &[RecordId]) -> Result<(), Error> {
+        temporary_copy(self)?.forget_all(ids, &|_| Ok(()))
+    }
+
+    fn forget_all(&mut self, ids: &[RecordId], step: &dyn Fn(Point) -> io::Result<()>) -> Result<(), Error> {
+        let error = self.error("erase records from the index");
+        let named = |source: io::Error| error(rusqlite::Error::ToSqlConversionFailure(source.into()));
+        self.connection.execute_batch("PRAGMA secure_delete = ON;").map_err(&error)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&error)?;
+        for id in ids {
+            forget(&transaction, *id).map_err(&error)?;
+        }
+        forget_statistics(&transaction).map_err(&error)?;
+        step(Point::EraseBeforeRows).map_err(named)?;
+        transaction.commit().map_err(&error)?;
+        step(Point::EraseBeforeVacuum).map_err(named)?;
+        self.connection.execute_batch("VACUUM;").map_err(&error)
+    }
+
+    /// Calls `visit` with the table's name and the bytes of every value of every row that is not this program's own bookkeeping:
+    /// in the tables of an adopted home, that are other records and other programs' rows.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] if the database cannot be read. A table that cannot be read by this program is left out.
+    pub fn for_each_value(&self, visit: &mut dyn FnMut(&str, &[u8])) -> Result<(), Error> {
+        let names = || {
+            let sql = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
+        };
+        for table in names().map_err(self.error("list the tables"))? {
+            if !OWN.contains(&table.as_str()) {
+                let _ = self.for_each_value_in(&table, visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_value_in(&self, table: &str, visit: &mut dyn FnMut(&str, &[u8])) -> Result<(), rusqlite::Error> {
+        let mut statement = self.connection.prepare(&format!("SELECT * FROM \"{}\"", table.replace('"', "\"\"")))?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            for column in 0..columns {
+                if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(column)? {
+                    visit(table, bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deletes the statistics of the tables that have records: they quote values. `ANALYZE` makes them again.
+fn forget_statistics(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    for table in ["sqlite_stat3", "sqlite_stat4"] {
+        if has_table(transaction, table)? {
+            transaction.execute(&format!("DELETE FROM {table} WHERE tbl IN ({QUOTED})"), [])?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the rows that another program made of the page at `path`.
+fn forget_page(transaction: &Transaction<'_>, path: &str) -> Result<(), rusqlite::Error> {
+    let folder = RecordPath(path).shown().to_owned();
+    for (table, column, path) in [("learnings", "filepath", path), ("experiments", "folder_path", &folder)] {
+        if columns_of(transaction, table)?.iter().any(|it| it == column) {
+            let ends = format!("substr({column}, -length(?1) - 1) = '/' || ?1");
+            transaction.execute(&format!("DELETE FROM {table} WHERE {column} = ?1 OR {ends}"), params![path])?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what the database has of a record, but for its mark.
 fn forget(transaction: &Transaction<'_>, id: RecordId) -> Result<(), rusqlite::Error> {
     let text = id.to_string();
     if has_table(transaction, "records")? {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-        let sql = "SELECT kind, row_id FROM records WHERE id = ?1";
+        let row =
+            |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?));
+        let sql = "SELECT kind, row_id, path FROM records WHERE id = ?1";
         let found = transaction.query_row(sql, [&text], row).optional()?;
-        let kind = found.as_ref().and_then(|(kind, _)| kind.parse::<Kind>().ok());
-        if let (Some(kind), Some((_, number))) = (kind, found)
-            && number > 0
-        {
-            transaction.execute(&format!("DELETE FROM {} WHERE id = ?1", table_of(kind).name), params![number])?;
+        let kind = found.as_ref().and_then(|(kind, ..)| kind.parse::<Kind>().ok());
+        if let (Some(kind), Some((_, number, path))) = (kind, found) {
+            if number > 0 {
+                transaction.execute(&format!("DELETE FROM {} WHERE id = ?1", table_of(kind).name), params![number])?;
+            }
+            forget_page(transaction, &path)?;
         }
         transaction.execute("DELETE FROM records WHERE id = ?1", [&text])?;
     }

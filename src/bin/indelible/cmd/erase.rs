@@ -1,10 +1,16 @@
 //! `erase`: takes records out of everything of this home, and says what it cannot reach.
+//!
+//! A running worker does it, since it has the lock and the index open; without one this process does. Whichever of them dies, the
+//! other one goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
 
 use indelible::erase::{self, Report};
 use indelible::erasing::Erasing;
+use indelible::exclusive::Exclusive;
+use indelible::fs::lock::Holder;
 use indelible::home::Home;
 use indelible::model::text::counted;
 use indelible::model::{RecordId, Revision};
@@ -12,7 +18,7 @@ use indelible::page::Presence;
 use indelible::query::{Seen, View};
 use indelible::target::history::Traces;
 use indelible::target::search::Bound;
-use indelible::worker::Want;
+use indelible::worker::{self, Answer, Fault, Request, State, Want};
 use serde_json::json;
 
 use super::Context;
@@ -31,6 +37,14 @@ const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, b
                             of agents' hosts, what a terminal or a log elsewhere shows";
 const ROTATE: &str = "If a secret was recorded, rotate it: everyone who has read it still knows it.";
 
+const BEGUN: &str = "not everything is erased yet";
+/// How many of the places that say the same words are named on a terminal.
+const OTHERS_MAX: usize = 50;
+/// How long to wait for an answer before checking that the worker still runs.
+const SLICE: Duration = Duration::from_millis(100);
+/// How long a worker may do other things before it begins. The erasure itself takes as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A record that is to be erased.
 struct Subject {
     id: RecordId,
@@ -43,7 +57,7 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
     context.name_home()?;
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let (subjects, already) = subjects(context, &home, args)?;
+    let (subjects, already) = subjects(context, &home, &settings, args)?;
     let unfinished = Erasing::read(home.private()).map_err(|error| Failure::of(WHAT, &error))?;
     let unfinished = unfinished.map(|note| note.ids.into_keys().collect::<BTreeSet<_>>()).unwrap_or_default();
     let is_done = subjects.is_empty() && already.iter().all(|id| !unfinished.contains(id));
@@ -75,7 +89,12 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Exit 65 for an id that is unknown or the end of several.
-fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
+fn subjects(
+    context: &Context,
+    home: &Home,
+    settings: &Settings,
+    args: &EraseArgs,
+) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
     let view = reading::view(context, home)?;
     let (mut subjects, mut already) = (Vec::new(), Vec::new());
     for Target { id, path } in targets(&view, &args.ids, WHAT)? {
@@ -85,7 +104,7 @@ fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Sub
                 already.push(id);
                 continue;
             }
-            Seen::Unknown => {
+            Seen::Unknown if !is_known(home, settings, id)? => {
                 let why = std::io::Error::other(format!("{id} is not known here"));
                 return Err(Failure::new(Exit::Input, WHAT).because(&why));
             }
@@ -98,24 +117,95 @@ fn subjects(context: &Context, home: &Home, args: &EraseArgs) -> Result<(Vec<Sub
     Ok((subjects, already))
 }
 
+fn is_known(home: &Home, settings: &Settings, id: RecordId) -> Result<bool, Failure> {
+    erase::is_known(home, &settings.batch(), id).map_err(|error| Failure::of(WHAT, &error))
+}
+
 fn latest(view: &View<'_>, id: RecordId, recorded: Option<&indelible::query::Recorded>) -> Result<Revision, Failure> {
     view.latest(id, recorded).map_err(reading::failed(WHAT))
 }
 
-/// Erases, under the worker's lock.
+/// Erases, under the worker's lock: by the worker that has it, or here.
 fn erased(home: &Home, settings: &Settings, subjects: &[Subject]) -> Result<Report, Failure> {
-    let taken = home.exclusive("an erasure").map_err(|error| Failure::of(WHAT, &error))?;
-    let exclusive = taken.map_err(|holder| {
-        let failure = Failure::new(Exit::TryAgain, WHAT);
-        let why = std::io::Error::other(format!("{} has the home's lock, and an erasure needs it", holder.0));
-        failure.because(&why).hint("`indelible worker --stop`, then the same command, then start the worker again")
-    })?;
-    home.check_current().map_err(|error| Failure::of(WHAT, &error))?;
     let ids: BTreeMap<RecordId, Revision> = subjects.iter().map(|it| (it.id, it.revision)).collect();
-    erase::erase(&exclusive, &settings.batch(), ids, &mut ()).map_err(|error| {
-        let what = if error.has_begun() { "not everything is erased yet" } else { WHAT };
-        Failure::of(what, &error)
-    })
+    let (mut asked, mut is_gone): (Option<Request>, bool) = (None, false);
+    let mut until = Instant::now() + PATIENCE;
+    loop {
+        let taken = home.exclusive("an erasure").map_err(|error| Failure::of(WHAT, &error))?;
+        let holder = match taken {
+            Ok(exclusive) => return erased_here(home, &exclusive, settings, ids),
+            Err(holder) => holder,
+        };
+        let request = match asked.take() {
+            Some(request) if request.is_there() => request,
+            // A worker that began again removes answers that were not read: it is asked once more.
+            Some(_) if is_gone => return Err(is_refused(home, &holder)),
+            gone => {
+                is_gone |= gone.is_some();
+                Request::ask_to_erase(home, ids.clone()).map_err(|error| Failure::of(WHAT, &error))?
+            }
+        };
+        let answer = request.wait(SLICE).map_err(|error| Failure::of(BEGUN, &error))?;
+        if let Some(answer) = answer {
+            return report_of(answer);
+        }
+        if is_erasing(home) {
+            until = Instant::now() + PATIENCE;
+        } else if Instant::now() >= until {
+            return Err(too_late(&holder));
+        }
+        asked = Some(request);
+    }
+}
+
+fn erased_here(
+    home: &Home,
+    exclusive: &Exclusive<'_>,
+    settings: &Settings,
+    ids: BTreeMap<RecordId, Revision>,
+) -> Result<Report, Failure> {
+    home.check_current().map_err(|error| Failure::of(WHAT, &error))?;
+    erase::erase(exclusive, &settings.batch(), ids, &mut ()).map_err(|error| failed(&error))
+}
+
+fn failed(error: &erase::Error) -> Failure {
+    Failure::of(if error.has_begun() { BEGUN } else { WHAT }, error)
+}
+
+/// Whether the worker is erasing, or is about to go on with it.
+fn is_erasing(home: &Home) -> bool {
+    let published = worker::published(home).ok().flatten();
+    published.is_some_and(|published| matches!(published.state, State::Erasing | State::Starting))
+}
+
+/// What the worker did.
+fn report_of(answer: Answer) -> Result<Report, Failure> {
+    let why = answer.error.unwrap_or_else(|| "the worker did not say what it erased".to_owned());
+    match (answer.erased, answer.fault) {
+        (Some(report), _) => Ok(report),
+        (None, Some(Fault::Unsupported)) => Err(failed(&erase::Error::Unsupported(why))),
+        (None, Some(Fault::InTheWay)) => Err(failed(&erase::Error::InTheWay(why))),
+        (None, Some(Fault::Unfinished)) => Err(failed(&erase::Error::Unfinished(why))),
+        (None, Some(Fault::Failed) | None) => {
+            Err(Failure::new(Exit::Io, BEGUN).because(&std::io::Error::other(why)).hint("`indelible status` says more"))
+        }
+    }
+}
+
+/// The worker took the request away without an answer: it does not know this one, or has only just started.
+fn is_refused(home: &Home, holder: &Holder) -> Failure {
+    let version = worker::published(home).ok().flatten().map(|published| published.version).unwrap_or_default();
+    let why = format!("{}, of indelible {version}, has the home's lock and does not erase", holder.0);
+    Failure::new(Exit::TryAgain, WHAT)
+        .because(&std::io::Error::other(why))
+        .hint("`indelible worker --stop`, then the same command, then start the worker again")
+}
+
+fn too_late(holder: &Holder) -> Failure {
+    let why = format!("{} has the home's lock, and did not begin in time; it may begin now", holder.0);
+    Failure::new(Exit::TryAgain, BEGUN)
+        .because(&std::io::Error::other(why))
+        .hint("`indelible status` says what it does; run the same command again")
 }
 
 /// Asks a person.
@@ -173,11 +263,18 @@ fn say(context: &Context, subjects: &[Subject], report: &Report) {
     }
     for id in &report.ids {
         let name = subjects.iter().find(|it| it.id == *id).and_then(|it| it.name.as_deref());
-        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| "from everything of this home")));
+        let gone = if report.kept_by.is_empty() { "from everything of this home" } else { "from everything of ours" };
+        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| gone)));
     }
     say_kept(&report.kept_by);
-    for name in &report.others {
+    for name in report.others.iter().take(OTHERS_MAX) {
         output::line(&format!("  says the same words, and stays: {}", line_of(name)));
+    }
+    if let Some(more) = report.others.len().checked_sub(OTHERS_MAX).filter(|more| *more > 0) {
+        output::line(&format!(
+            "  {} like that; `--json` names them",
+            counted(more as u64, "more place", "more places")
+        ));
     }
     output::line(&format!("  {OUT_OF_REACH}"));
     output::line(&format!("  {ROTATE}"));

@@ -112,7 +112,7 @@ impl Job<'_> {
     fn do_it(&self, exclusive: &Exclusive<'_>, progress: &mut dyn Progress) -> Result<Done, Failure> {
         self.home.check_current().map_err(|error| Failure::of(self.what, &error))?;
         let scope = match self.want {
-            Want::Flush | Want::Reload | Want::Stop => Scope::Start,
+            Want::Flush | Want::Reload | Want::Stop | Want::Erase => Scope::Start,
             Want::Recover => Scope::Everything,
         };
         let finish = |progress: &mut dyn Progress| {

@@ -236,6 +236,27 @@ pub fn set_mode_at(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
+/// Gives the file at `path` the permissions, the owner and, if `with_age`, the modification time of the one at `like`. As far as the
+/// system lets this user: only the first error is returned, and the rest is done.
+///
+/// # Errors
+/// [`io::Error`] for what the system refused.
+pub fn look_like(like: &Path, path: &Path, with_age: bool) -> io::Result<()> {
+    let (wanted, found) = (std::fs::symlink_metadata(like)?, std::fs::symlink_metadata(path)?);
+    let is_owned = (wanted.uid(), wanted.gid()) == (found.uid(), found.gid());
+    let owned = match is_owned {
+        true => Ok(()),
+        false => std::os::unix::fs::lchown(path, Some(wanted.uid()), Some(wanted.gid())),
+    };
+    let aged = match with_age {
+        true => wanted.modified().and_then(|at| File::open(path)?.set_modified(at)),
+        false => Ok(()),
+    };
+    // After the owner: a change of that one can take permissions away.
+    let permitted = set_mode_at(path, wanted.permissions().mode() & 0o7777);
+    owned.and(aged).and(permitted)
+}
+
 /// Makes the names in the folder at `path` durable.
 ///
 /// # Errors

@@ -6,20 +6,24 @@
 //!    an erased record is left out of the commits; the next batch renders it.
 //! 3. Objects go by surgery on packs ([`objects`]), never by `gc --prune`, which would take a user's dropped stash along.
 //! 4. What a branch, a tag, a reflog or a stash of the user's still reaches stays, and is named.
+//! 5. In a user's repository ([`own`]), ours are the home's reference, the anchors of its journals, and the branch that shows the
+//!    history while it is where we left it and no work tree uses it. No object goes that our commits do not reach.
 //!
 //! Each step is idempotent, and finds what is left to do from the repository itself. The one thing that it needs from before is
 //! where our references were: a caller notes that before they move.
 
 mod objects;
+mod own;
 mod rewrite;
+mod scan;
 mod survey;
 mod words;
 
 use std::collections::BTreeSet;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
-use super::{Doing as _, Error, History, refs};
+use super::{Doing as _, Error, History};
 use crate::model::RecordId;
 use crate::page;
 
@@ -47,23 +51,15 @@ impl History {
     pub fn traces_of(&self, ids: &BTreeSet<RecordId>) -> Result<Traces, Error> {
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
-        let mut survey = survey::Survey::of(&objects, ids)?;
+        let mut survey = survey::Survey::of(self, &objects, ids)?;
         let of = self.own_references(&repository)?;
         let tips: Vec<Oid> = of.iter().map(|(_, at)| *at).collect();
+        let commits = objects::rewritten_commits(&mut survey, &tips)?;
         let ours: BTreeSet<&str> = of.iter().map(|(name, _)| name.as_str()).collect();
-        let commits = survey.affected_commits()?.len();
-        let (_, kept) = objects::doomed(self, &repository, &mut survey, &tips)?;
-        let kept_by = kept.into_iter().filter(|name| !self.is_own(name, &ours)).collect();
-        let mut all: std::collections::HashSet<Oid> = survey.blobs.iter().copied().collect();
-        all.extend(survey.affected_commits()?);
-        let packs = objects::affected_packs(self, &all)?.len();
-        Ok(Traces { commits, objects: all.len(), packs, kept_by })
-    }
-
-    /// Whether the root `name` of the objects is one of ours, which moves, or the HEAD of a repository that we made.
-    fn is_own(&self, name: &str, ours: &BTreeSet<&str>) -> bool {
-        let name = name.strip_prefix("the reflog of ").unwrap_or(name);
-        ours.contains(name) || (self.owned && name == "HEAD")
+        let (doomed, kept_by) =
+            objects::doomed(self, &repository, &mut survey, &tips, &|name| self.is_own(name, &ours))?;
+        let packs = objects::affected_packs(self, &doomed)?.len();
+        Ok(Traces { commits, objects: doomed.len(), packs, kept_by })
     }
 
     /// Where our references are: a caller notes it durably before [`History::rewrite_without`].
@@ -84,7 +80,7 @@ impl History {
         for _ in 0..ATTEMPTS_MAX {
             let repository = self.repository()?;
             let objects = repository.odb().doing("opening the objects")?;
-            let mut survey = survey::Survey::of(&objects, ids)?;
+            let mut survey = survey::Survey::of(self, &objects, ids)?;
             let of = self.own_references(&repository)?;
             let tips: Vec<Oid> = of.iter().map(|(_, at)| *at).collect();
             let (renamed, placed) = rewrite::rewritten(self, &repository, &objects, &mut survey, &tips)?;
@@ -92,7 +88,7 @@ impl History {
                 continue;
             }
             placed.into_iter().try_for_each(super::pack::Placed::release)?;
-            self.forget_reflogs(&repository, &of)?;
+            self.forget_reflogs(&repository, &of, &survey.affected_commits()?)?;
             return Ok(renamed.len());
         }
         Err(Error::Contended { branch: self.reference.clone(), attempts: ATTEMPTS_MAX })
@@ -102,22 +98,23 @@ impl History {
     /// where our references were. Returns what of the user's keeps some of them.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if an object is still there afterwards; every other [`Error`].
+    /// [`Error::Damaged`] if an object is still there afterwards, though its removal was repeated; every other [`Error`].
     pub fn remove_objects_of(&self, ids: &BTreeSet<RecordId>, old: &[String]) -> Result<BTreeSet<String>, Error> {
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
-        let mut survey = survey::Survey::of(&objects, ids)?;
+        let mut survey = survey::Survey::of(self, &objects, ids)?;
         let old: Vec<Oid> = old.iter().filter_map(|id| Oid::from_str(id).ok()).collect();
-        let (doomed, kept) = objects::doomed(self, &repository, &mut survey, &old)?;
-        objects::remove_objects(self, &doomed)?;
-        let fresh = self.repository()?;
-        let left = objects::left(&fresh.odb().doing("opening the objects")?, &doomed);
-        match left.into_iter().next() {
-            None => Ok(kept),
-            Some(object) => {
-                Err(Error::Damaged { object, what: "an object that was erased and is there".into(), source: None })
+        let (doomed, kept) = objects::doomed(self, &repository, &mut survey, &old, &|_| false)?;
+        // A program that packs objects meanwhile puts them into other packs.
+        for _ in 0..ATTEMPTS_MAX {
+            objects::remove_objects(self, &doomed)?;
+            if objects::in_own_store(self, &doomed)?.is_empty() {
+                return Ok(kept);
             }
         }
+        let left = objects::in_own_store(self, &doomed)?.iter().min().map(Oid::to_string);
+        let (object, what) = (left.unwrap_or_default(), "an object that was erased and is there".into());
+        Err(Error::Damaged { object, what, source: None })
     }
 
     /// Every version of the pages of the records `ids` that the repository has, and of copies of them.
@@ -144,34 +141,6 @@ impl History {
         for id in survey::listed(&objects)? {
             if let Some(object) = survey::found(objects.read(id))? {
                 visit(&id.to_string(), object.kind().str(), object.data());
-            }
-        }
-        Ok(())
-    }
-
-    /// Our references, with where they are. In a repository that we made, every anchor is ours.
-    fn own_references(&self, repository: &Repository) -> Result<Vec<(String, Oid)>, Error> {
-        let mut names = vec![self.reference.clone()];
-        if self.owned {
-            let all = repository.references_glob("refs/indelible/*").doing("listing references")?;
-            for reference in all {
-                let reference = reference.doing("listing references")?;
-                names.extend(std::str::from_utf8(reference.name_bytes()).ok().map(str::to_owned));
-            }
-        }
-        let mut found = Vec::new();
-        for name in names {
-            found.extend(refs::target(repository, &name)?.map(|at| (name, at)));
-        }
-        Ok(found)
-    }
-
-    /// Our references' logs name the old commits, and git would keep those for them.
-    fn forget_reflogs(&self, repository: &Repository, of: &[(String, Oid)]) -> Result<(), Error> {
-        let head = self.owned.then_some("HEAD");
-        for name in of.iter().map(|(name, _)| name.as_str()).chain(head) {
-            if self.common.join("logs").join(name).is_file() {
-                repository.reflog_delete(name).doing("removing a log of ours")?;
             }
         }
         Ok(())

@@ -13,20 +13,25 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use git2::{Odb, Oid, Repository};
+use git2::{Oid, Repository};
 
 use super::super::pack::{self, Staged, Staging};
 use super::super::pack_file::{Ids, is_pack, is_there, remove};
 use super::super::repack::LIBRARY_CONFIG;
 use super::super::{Doing as _, DoingAt as _, Error, History, folder, sync, tree};
+use super::scan::Wanted;
 use super::survey::{Survey, found};
-use crate::fs::{Dir, Point};
+use crate::fs::{Dir, Point, os};
 use crate::model::layout::join;
 
 /// The files beside a pack that hold for its objects alone, in the order in which they go.
 const BESIDE: [&str; 6] = ["bitmap", "mtimes", "pack", "rev", "idx", "keep"];
 /// The files beside a pack that a new one needs too.
 const CARRIED: [&str; 2] = ["keep", "promisor"];
+/// Git's index of several packs.
+const MULTI_PACK_INDEX: &str = "multi-pack-index";
+/// The folders of what is under way in a work tree.
+const UNDER_WAY: [&str; 3] = ["rebase-merge", "rebase-apply", "sequencer"];
 /// A larger file is no list of commits.
 const LIST_BYTES_MAX: u64 = 64 << 20;
 
@@ -36,20 +41,26 @@ pub(super) type Kept = BTreeSet<String>;
 /// Where a walk begins, and what that is called.
 type Roots = Vec<(Oid, String)>;
 
-/// The objects with erased records that nothing else needs, and what keeps the others.
+/// The objects with erased records that nothing else needs, and what keeps the others; `old` is where our references were. Roots
+/// whose name `is_left_out` keep nothing.
+///
+/// In a user's repository, what our commits do not reach stays as well.
 pub(super) fn doomed(
     history: &History,
     repository: &Repository,
     survey: &mut Survey<'_>,
     old: &[Oid],
+    is_left_out: &dyn Fn(&str) -> bool,
 ) -> Result<(HashSet<Oid>, Kept), Error> {
     let affected = survey.affected_commits()?;
-    let ours = reached(survey, old);
-    let mut roots = roots(history, repository)?;
-    for (id, known) in &survey.commits {
-        if affected.contains(id) && !known.is_ours && !ours.contains(id) {
-            roots.push((*id, format!("commit {id}, which nothing reaches")));
-        }
+    let mut from = old.to_vec();
+    from.extend(survey.commits.iter().filter(|(_, known)| known.is_ours).map(|(id, _)| *id));
+    let ours = reached(survey, &from);
+    let mut doomed = candidates(history, survey, &affected, &ours)?;
+    let mut roots = roots(history, repository, &Wanted::of(&doomed))?;
+    roots.retain(|(_, name)| !is_left_out(name));
+    for (id, _) in survey.commits.iter().filter(|(id, _)| affected.contains(id) && !ours.contains(id)) {
+        roots.push((*id, format!("commit {id}, which nothing reaches")));
     }
     let mut alive = HashSet::new();
     let mut kept = Kept::new();
@@ -61,15 +72,45 @@ pub(super) fn doomed(
             kept.insert(name);
         }
     }
-    let mut doomed: HashSet<Oid> = survey.blobs.iter().copied().collect();
-    doomed.extend(affected);
-    for id in std::mem::take(&mut survey.trees) {
-        if survey.is_tree_affected(id)? {
-            doomed.insert(id);
-        }
-    }
     doomed.retain(|id| !alive.contains(id));
-    Ok((doomed, kept))
+    let own = in_own_store(history, &doomed)?;
+    if own.len() < doomed.len() {
+        kept.insert("the repository that this one borrows objects from (objects/info/alternates)".to_owned());
+    }
+    Ok((own, kept))
+}
+
+/// The objects that go unless something keeps them: every one that has a record. In a user's repository, those of them that the
+/// commits `ours` have.
+fn candidates(
+    history: &History,
+    survey: &mut Survey<'_>,
+    affected: &HashSet<Oid>,
+    ours: &HashSet<Oid>,
+) -> Result<HashSet<Oid>, Error> {
+    let mut found = HashSet::new();
+    if history.owned {
+        found.extend(survey.blobs.iter().copied());
+        found.extend(affected);
+        for id in survey.trees.clone() {
+            if survey.is_tree_affected(id)? {
+                found.insert(id);
+            }
+        }
+        return Ok(found);
+    }
+    for id in affected.intersection(ours) {
+        found.insert(*id);
+        let tree = survey.commits.get(id).map(|known| known.tree);
+        tree.map(|tree| keep_tree(survey, tree, &mut found)).transpose()?;
+    }
+    Ok(found)
+}
+
+/// How many of the commits that the references at `tips` reach have something to erase.
+pub(super) fn rewritten_commits(survey: &mut Survey<'_>, tips: &[Oid]) -> Result<usize, Error> {
+    let affected = survey.affected_commits()?;
+    Ok(reached(survey, tips).intersection(&affected).count())
 }
 
 /// Every commit that `from` reaches.
@@ -146,8 +187,8 @@ fn keep_tree(survey: &mut Survey<'_>, id: Oid, alive: &mut HashSet<Oid>) -> Resu
     Ok(true)
 }
 
-/// Everything that git would keep objects for.
-fn roots(history: &History, repository: &Repository) -> Result<Roots, Error> {
+/// Everything that git would keep objects for. Of an index, only the names that are `wanted` are looked for.
+fn roots(history: &History, repository: &Repository, wanted: &Wanted<'_>) -> Result<Roots, Error> {
     let mut roots = Roots::new();
     for reference in repository.references().doing("listing references")? {
         let reference = reference.doing("listing references")?;
@@ -161,18 +202,19 @@ fn roots(history: &History, repository: &Repository) -> Result<Roots, Error> {
     for (number, folder) in folders.iter().enumerate() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with("HEAD") {
+            if name.ends_with("HEAD") || name.starts_with("BISECT") {
                 add_ids(&entry.path(), &name, &mut roots)?;
+            } else if name == "index" || name.starts_with("sharedindex.") {
+                let named = |id| (id, "the index of a work tree".to_owned());
+                roots.extend(wanted.in_file(&entry.path())?.into_iter().map(named));
             }
         }
         add_lists(&folder.join("logs"), "the reflog of ", "", &mut roots)?;
+        for under_way in UNDER_WAY {
+            add_lists(&folder.join(under_way), "a rebase or a pick under way: ", under_way, &mut roots)?;
+        }
         if number > 0 {
             add_lists(&folder.join("refs"), "", "refs", &mut roots)?;
-        }
-        let index = folder.join("index");
-        if index.is_file() {
-            let index = git2::Index::open(&index).doing("reading an index")?;
-            roots.extend(index.iter().map(|entry| (entry.id, "the index of a work tree".to_owned())));
         }
     }
     Ok(roots)
@@ -232,7 +274,7 @@ pub(super) fn remove_objects(history: &History, doomed: &HashSet<Oid>) -> Result
     if doomed.is_empty() {
         return Ok(());
     }
-    forget_derived(history)?;
+    forget_derived(history, doomed)?;
     for name in affected_packs(history, doomed)? {
         replace_pack(history, &name, doomed)?;
     }
@@ -258,22 +300,37 @@ pub(super) fn remove_objects(history: &History, doomed: &HashSet<Oid>) -> Result
     Ok(())
 }
 
-/// Removes what names objects for speed alone: programs complain of such a file that names a missing one.
-fn forget_derived(history: &History) -> Result<(), Error> {
+/// Removes what names objects for speed alone, if it names one of `doomed`: programs complain of such a file that names a missing
+/// one.
+fn forget_derived(history: &History, doomed: &HashSet<Oid>) -> Result<(), Error> {
+    let wanted = Wanted::of(doomed);
     let packs = folder(&history.packs())?;
-    let derived = |name: &String| name.starts_with("multi-pack-index") && !name.ends_with(".d");
-    for name in packs.names().doing_at("listing the packs", packs.path())?.into_iter().filter(derived) {
-        remove(&packs, &name)?;
+    let names = packs.names().doing_at("listing the packs", packs.path())?;
+    if !wanted.in_file(&packs.path().join(MULTI_PACK_INDEX))?.is_empty() {
+        for name in names.iter().filter(|name| name.starts_with(MULTI_PACK_INDEX) && !name.ends_with(".d")) {
+            remove(&packs, name)?;
+        }
     }
+    forget_chain(&packs, "multi-pack-index.d", &wanted)?;
     sync(&packs)?;
     let info = history.common.join("objects/info");
     if info.is_dir() {
         let info = folder(&info)?;
-        remove(&info, "commit-graph")?;
-        if is_there(&info, "commit-graphs")? {
-            info.remove_tree("commit-graphs").doing_at("removing a commit graph", info.path())?;
+        if !wanted.in_file(&info.path().join("commit-graph"))?.is_empty() {
+            remove(&info, "commit-graph")?;
         }
+        forget_chain(&info, "commit-graphs", &wanted)?;
         sync(&info)?;
+    }
+    Ok(())
+}
+
+/// Removes the folder `name`, if a file in it names one of the `wanted`: its files build on each other.
+fn forget_chain(above: &Dir, name: &str, wanted: &Wanted<'_>) -> Result<(), Error> {
+    for file in fs::read_dir(above.path().join(name)).into_iter().flatten().flatten() {
+        if !wanted.in_file(&file.path())?.is_empty() {
+            return above.remove_tree(name).doing_at("removing what names objects", above.path());
+        }
     }
     Ok(())
 }
@@ -300,12 +357,27 @@ fn replace_pack(history: &History, name: &str, doomed: &HashSet<Oid>) -> Result<
     }
     if let Some(new) = &new {
         carry(&packs, name, new)?;
+        if !history.owned {
+            look_like(&packs, name, new);
+        }
     }
     history.step(Point::EraseBeforeOldPack)?;
     for extension in BESIDE {
         remove(&packs, &format!("{name}.{extension}"))?;
     }
     sync(&packs)
+}
+
+/// Gives the files of the pack `new` mode, owner and age of those of `old`, as far as the system lets this user: a user's gc goes by
+/// the age of a pack. One that has ages of its own for its objects becomes young, so that they stay longer.
+fn look_like(packs: &Dir, old: &str, new: &str) {
+    let has_ages = packs.path().join(format!("{old}.mtimes")).exists();
+    for extension in ["pack", "idx"] {
+        let path = |name: &str| packs.path().join(format!("{name}.{extension}"));
+        if let Err(error) = os::look_like(&path(old), &path(new), !has_ages) {
+            tracing::debug!(%error, pack = new, "a pack that was written again has another owner or age");
+        }
+    }
 }
 
 /// A pack of the objects `ids`, not yet in its place.
@@ -337,9 +409,25 @@ fn carry(packs: &Dir, old: &str, new: &str) -> Result<(), Error> {
     sync(packs)
 }
 
-/// Checks that all of `doomed` are gone. The objects are looked up in a freshly opened repository.
-pub(super) fn left(objects: &Odb<'_>, doomed: &HashSet<Oid>) -> Vec<String> {
-    let mut left: Vec<String> = doomed.iter().filter(|id| objects.exists(**id)).map(Oid::to_string).collect();
-    left.sort_unstable();
-    left
+/// Those of `wanted` that the repository itself has. What it borrows is another repository's.
+pub(super) fn in_own_store(history: &History, wanted: &HashSet<Oid>) -> Result<HashSet<Oid>, Error> {
+    let mut own: HashSet<Oid> = wanted.iter().copied().filter(|id| loose(history, *id).is_file()).collect();
+    let packs = folder(&history.packs())?;
+    for name in packs.names().doing_at("listing the packs", packs.path())? {
+        let is_index = name.strip_suffix(".idx").is_some_and(is_pack);
+        if is_index && own.len() < wanted.len() {
+            let path = packs.path().join(&name);
+            for id in Ids::open(&path).doing_at("reading a pack's index", &path)? {
+                own.extend(id.doing_at("reading a pack's index", &path).map(|id| wanted.get(&id).copied())?);
+            }
+        }
+    }
+    Ok(own)
+}
+
+/// Where the object `id` is if it is in no pack.
+fn loose(history: &History, id: Oid) -> PathBuf {
+    let hex = id.to_string();
+    let (start, rest) = hex.split_at(2);
+    history.common.join("objects").join(start).join(rest)
 }

@@ -12,7 +12,6 @@ use git2::{ObjectType, Odb, Oid, Repository, Sort};
 
 use super::super::pack::{self, Placed, Staging};
 use super::super::pack_writer::Object;
-use super::super::refs::{self, Expected};
 use super::super::{Doing as _, Error, History};
 use super::survey::{After, Survey};
 use super::words::commit_without;
@@ -101,7 +100,7 @@ pub(super) fn move_references(
     for (name, at) in of {
         let Some(new) = renamed.get(at) else { continue };
         history.step(Point::EraseBeforeReference)?;
-        if !refs::move_to(history, repository, name, Expected::Exactly(Some(*at)), *new)? {
+        if !history.move_own(repository, name, *at, *new)? {
             return Ok(false);
         }
     }

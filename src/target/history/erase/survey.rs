@@ -10,9 +10,9 @@ use git2::{ErrorCode, ObjectType, Odb, Oid};
 
 use super::super::message;
 use super::super::tree::{self, Shape};
-use super::super::{Doing as _, Error};
+use super::super::{Doing as _, Error, History};
 use super::words::{message_without, parts};
-use crate::model::RecordId;
+use crate::model::{HomeId, RecordId};
 use crate::page;
 
 /// A repository with a deeper folder is refused before anything is erased.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     pub(super) parents: Vec<Oid>,
     /// Whether its message names an erased record.
     is_named: bool,
-    /// Whether this program made it.
+    /// Whether this program made it for this home. In a repository that we made, that is all that this program made.
     pub(super) is_ours: bool,
 }
 
@@ -47,14 +47,17 @@ pub(super) struct Survey<'r> {
     pub(super) trees: Vec<Oid>,
     pub(super) commits: HashMap<Oid, Known>,
     after: HashMap<Oid, After>,
+    /// The home whose commits are ours; `None` if those of every home are.
+    guest: Option<HomeId>,
 }
 
 impl<'r> Survey<'r> {
-    /// Reads every blob and commit of `objects`.
-    pub(super) fn of(objects: &'r Odb<'r>, ids: &BTreeSet<RecordId>) -> Result<Survey<'r>, Error> {
+    /// Reads every blob and commit of `objects`, the objects of the repository of `history`.
+    pub(super) fn of(history: &History, objects: &'r Odb<'r>, ids: &BTreeSet<RecordId>) -> Result<Survey<'r>, Error> {
         let short = ids.iter().map(|id| id.short()).collect();
         let (blobs, trees, commits, after) = (HashSet::new(), Vec::new(), HashMap::new(), HashMap::new());
-        let mut survey = Survey { objects, short, blobs, trees, commits, after };
+        let guest = (!history.owned).then(|| history.id.unwrap_or_default());
+        let mut survey = Survey { objects, short, blobs, trees, commits, after, guest };
         for id in listed(survey.objects)? {
             survey.look(id, ids)?;
         }
@@ -71,7 +74,7 @@ impl<'r> Survey<'r> {
         }
         let Some(object) = found(self.objects.read(id))? else { return Ok(()) };
         if kind == ObjectType::Commit {
-            self.commits.extend(known(object.data(), &self.short).map(|known| (id, known)));
+            self.commits.extend(known(object.data(), &self.short, self.guest).map(|known| (id, known)));
         } else if has(object.data(), ids, &self.short) {
             self.blobs.insert(id);
         }
@@ -178,14 +181,14 @@ pub(super) fn found<T>(read: Result<T, git2::Error>) -> Result<Option<T>, Error>
     }
 }
 
-fn known(raw: &[u8], short: &BTreeSet<String>) -> Option<Known> {
+fn known(raw: &[u8], short: &BTreeSet<String>, guest: Option<HomeId>) -> Option<Known> {
     let (headers, message) = parts(raw);
     let ids = |name: &'static str| {
         let id = move |line: &[u8]| Oid::from_str(std::str::from_utf8(line.strip_prefix(name.as_bytes())?).ok()?).ok();
         headers.split(|byte| *byte == b'\n').filter_map(id)
     };
     let is_named = std::str::from_utf8(message).is_ok_and(|text| message_without(text, short).is_some());
-    let is_ours = message::parse(message).is_some();
+    let is_ours = message::parse(message).is_some_and(|trailer| guest.is_none() || trailer.home == guest);
     Some(Known { tree: ids("tree ").next()?, parents: ids("parent ").collect(), is_named, is_ours })
 }
 
