@@ -1,9 +1,11 @@
-//! How often a rule came again on a day: the tally of that day, which recorders append to and the worker counts once the day is over.
+//! How often a rule or a failure came again on a day: the tally of that day, which recorders append to and the worker counts once the day
+//! is over.
 //!
-//! The first time on a day is a record, the verdict `again`. Every time, the first one too, is a line in `again-<day>.tally`: the
-//! verdict's id, and a digest that names the time, so that what is recorded twice by one key counts once. The lines are never
-//! synced: no record depends on them. When the day is over, the worker amends the verdict ([`rules::counted`](crate::rules::counted)), and
-//! removes the tally.
+//! The first time on a day is a record, the verdict `again`; of a failure only if it came in another session than before. Every time, the
+//! first one too, is a line in `again-<day>.tally`: the verdict's id, and a digest that names the time, so that what is recorded twice by
+//! one key counts once. A line of a failure also has what its verdict would say ([`Said`]): the last text of a day is kept, and the
+//! worker makes the verdict if there is none. The lines are never synced: no record depends on them. When the day is over, the
+//! worker amends the verdict ([`rules::counted`](crate::rules::counted)), and removes the tally.
 //!
 //! | killed | on disk | and then |
 //! | --- | --- | --- |
@@ -18,30 +20,60 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fs::{Dir, Error};
-use crate::model::RecordId;
 use crate::model::layout::{AGAIN, TALLY};
+use crate::model::{Provenance, RecordId};
 
 /// The size from which nothing more is appended, in bytes.
 const BYTES_MAX: u64 = 1 << 20;
+/// The size from which no more texts are appended, and the longest text, in bytes.
+const TEXTS_BYTES_MAX: u64 = BYTES_MAX / 2;
+const TEXT_BYTES_MAX: usize = 8 << 10;
 /// A larger file was not written by recorders, and counts nothing. Many at once can pass [`BYTES_MAX`] by a line each.
 const READ_BYTES_MAX: u64 = 2 * BYTES_MAX;
 /// How long after its end a day is counted: a recorder may be about to append.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
+/// What the verdict says that a failure came again, at one of the times of a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The verdict's key.
+    pub key: String,
+    /// The failure.
+    pub of: RecordId,
+    /// When it came.
+    pub at: Timestamp,
+    /// What was said then; empty if there was no room for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub because: String,
+    /// Where it came from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// How often it came on a day that is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// How often.
+    pub count: u64,
+    /// What was said last, if it is a failure. It has a text if any time of that day has one.
+    pub last: Option<Said>,
+}
+
 /// The times of a day that is over.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Day {
     name: String,
-    /// How often each verdict's rule came again.
-    pub times: BTreeMap<RecordId, u64>,
+    /// How often each verdict's rule or failure came again.
+    pub times: BTreeMap<RecordId, Times>,
 }
 
-/// Notes that what `verdict` says happened, at `at`; `key` names the time, if the caller has a name for it. What cannot be noted is
-/// not counted.
-pub fn note(private: &Dir, verdict: RecordId, at: Timestamp, key: Option<&str>) {
+/// Notes that what `verdict` says happened, at `at`; `key` names the time, if the caller has a name for it, and `said` is what was said
+/// of a failure. What cannot be noted is not counted.
+pub fn note(private: &Dir, verdict: RecordId, at: Timestamp, key: Option<&str>, said: Option<&Said>) {
     let name = name_of(day_of(at));
     let file = match private.append(&name) {
         Err(error) if error.is_not_found() => match private.create_empty(&name) {
@@ -52,11 +84,21 @@ pub fn note(private: &Dir, verdict: RecordId, at: Timestamp, key: Option<&str>) 
     };
     let which = key.map_or_else(|| RecordId::new().0, |key| Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()));
     if let Ok(file) = file
-        && file.stat().is_ok_and(|found| found.size < BYTES_MAX)
+        && let Ok(found) = file.stat()
+        && found.size < BYTES_MAX
     {
+        let said = said.map(|said| line_of(said, found.size < TEXTS_BYTES_MAX)).unwrap_or_default();
         // A torn line before it costs that line alone.
-        let _ = file.write_once(format!("\n{verdict} {}\n", which.simple()).as_bytes());
+        let _ = file.write_once(format!("\n{verdict} {}{said}\n", which.simple()).as_bytes());
     }
+}
+
+/// The part of a line that has `said`, without its text if there is no room for one.
+fn line_of(said: &Said, has_room: bool) -> String {
+    let room = if has_room { TEXT_BYTES_MAX } else { 0 };
+    let because = said.because[..said.because.floor_char_boundary(room)].to_owned();
+    let said = Said { because, ..said.clone() };
+    serde_json::to_string(&said).map_or_else(|_| String::new(), |json| format!(" {json}"))
 }
 
 /// The days that are over at `now`, and not counted yet.
@@ -84,17 +126,31 @@ pub fn remove(private: &Dir, day: &Day) -> Result<(), Error> {
     private.remove(&day.name).map(|_| ())
 }
 
-fn times_in(content: &[u8]) -> BTreeMap<RecordId, u64> {
-    let lines = content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let parsed = lines.filter_map(|line| {
-        let (verdict, which) = line.split_once(' ')?;
-        Some((verdict.parse::<RecordId>().ok()?, Uuid::try_parse(which).ok()?))
-    });
-    let mut times = BTreeMap::new();
-    for (verdict, _) in parsed.collect::<HashSet<_>>() {
-        *times.entry(verdict).or_insert(0) += 1;
+fn times_in(content: &[u8]) -> BTreeMap<RecordId, Times> {
+    let (mut all, mut seen) = (BTreeMap::<RecordId, Times>::new(), HashSet::new());
+    for line in content.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+        let parsed = || {
+            let (verdict, rest) = line.split_once(' ')?;
+            let (which, said) = rest.split_once(' ').map_or((rest, None), |(which, said)| (which, Some(said)));
+            Some((verdict.parse::<RecordId>().ok()?, Uuid::try_parse(which).ok()?, said))
+        };
+        let Some((verdict, which, said)) = parsed() else { continue };
+        let said = match said.map(serde_json::from_str::<Said>) {
+            None => None,
+            Some(Ok(said)) => Some(said),
+            Some(Err(_)) => continue,
+        };
+        let times = all.entry(verdict).or_default();
+        times.count += u64::from(seen.insert((verdict, which)));
+        // A time without a text leaves the text of the one before.
+        if let Some(mut said) = said {
+            if let Some(last) = times.last.take().filter(|_| said.because.is_empty()) {
+                said.because = last.because;
+            }
+            times.last = Some(said);
+        }
     }
-    times
+    all
 }
 
 fn day_of(at: Timestamp) -> Date {
@@ -113,6 +169,11 @@ fn day_in(name: &str) -> Option<Date> {
 mod tests {
     use super::*;
 
+    /// So many times of a rule.
+    fn rule(count: u64) -> Times {
+        Times { count, last: None }
+    }
+
     fn at(text: &str) -> Timestamp {
         text.parse().expect("a time")
     }
@@ -123,21 +184,50 @@ mod tests {
         let dir = Dir::open(folder.path()).expect("it was just made");
         let (one, other) = (RecordId::new(), RecordId::new());
         for key in [None, None, Some("a"), Some("a"), Some("b")] {
-            note(&dir, one, at("2026-03-04T23:59:59Z"), key);
+            note(&dir, one, at("2026-03-04T23:59:59Z"), key, None);
         }
-        note(&dir, other, at("2026-03-04T00:00:00Z"), Some("a"));
-        note(&dir, other, at("2026-03-05T00:00:00Z"), None);
+        note(&dir, other, at("2026-03-04T00:00:00Z"), Some("a"), None);
+        note(&dir, other, at("2026-03-05T00:00:00Z"), None, None);
         for now in ["2026-03-04T12:00:00Z", "2026-03-05T00:09:59Z"] {
             assert_eq!(over(&dir, at(now)).expect("listed"), [], "{now}");
         }
         let days = over(&dir, at("2026-03-05T00:10:00Z")).expect("listed");
         assert_eq!(
             days.iter().map(|it| it.times.clone()).collect::<Vec<_>>(),
-            [BTreeMap::from([(one, 4), (other, 1)])]
+            [BTreeMap::from([(one, rule(4)), (other, rule(1))])]
         );
         remove(&dir, &days[0]).expect("removed");
         assert_eq!(over(&dir, at("2026-03-05T23:00:00Z")).expect("listed"), []);
         assert_eq!(over(&dir, at("2027-01-01T00:00:00Z")).expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn of_a_failure_the_last_text_is_kept_and_without_room_its_times_are_still_counted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = Dir::open(folder.path()).expect("it was just made");
+        let (id, of) = (RecordId::new(), RecordId::new());
+        let said = |number: usize| Said {
+            key: "k".into(),
+            of,
+            at: at("2026-03-04T01:00:00Z"),
+            because: format!("{number}\n{}", "ä".repeat(TEXT_BYTES_MAX)),
+            provenance: Provenance { session: Some(number.to_string()), ..Provenance::default() },
+        };
+        let day = || over(&dir, at("2026-03-06T00:00:00Z")).expect("listed")[0].times[&id].clone();
+        let note = |number: usize| note(&dir, id, said(number).at, Some(&number.to_string()), Some(&said(number)));
+        note(1);
+        note(2);
+        let Times { count, last: Some(last) } = day() else { panic!("it is a failure") };
+        assert_eq!((count, last.of, last.provenance.session.as_deref()), (2, of, Some("2")));
+        assert!(last.because.starts_with("2\nää") && last.because.len() <= TEXT_BYTES_MAX);
+        (3..203).for_each(note);
+        let Times { count, last: Some(last) } = day() else { panic!("it is a failure") };
+        assert_eq!((count, last.provenance.session.as_deref()), (202, Some("202")), "its session is noted to the end");
+        let number = last.because.lines().next().and_then(|it| it.parse::<usize>().ok());
+        assert!(
+            number.is_some_and(|number| (50..100).contains(&number)),
+            "the last that there was room for: {number:?}"
+        );
     }
 
     #[test]
@@ -146,12 +236,16 @@ mod tests {
         let dir = Dir::open(folder.path()).expect("it was just made");
         let id = RecordId::new();
         let name = folder.path().join("again-2026-03-04.tally");
-        std::fs::write(&name, format!("\n{id} 12\n{id}\n{id} x y\n\u{fffd}\0\0 {id}\n{id} 0123")).expect("written");
-        note(&dir, id, at("2026-03-04T01:00:00Z"), None);
+        std::fs::write(
+            &name,
+            format!("\n{id} 12\n{id}\n{id} x y\n\u{fffd}\0\0 {id}\n{id} {id} {{\n{id} {id} 7\n{id} 0123"),
+        )
+        .expect("written");
+        note(&dir, id, at("2026-03-04T01:00:00Z"), None, None);
         let days = over(&dir, at("2026-03-06T00:00:00Z")).expect("listed");
-        assert_eq!(days[0].times, BTreeMap::from([(id, 1)]), "after half a line");
+        assert_eq!(days[0].times, BTreeMap::from([(id, rule(1))]), "after half a line");
         std::fs::write(&name, vec![b' '; READ_BYTES_MAX as usize + 1]).expect("written");
-        note(&dir, id, at("2026-03-04T01:00:00Z"), None);
+        note(&dir, id, at("2026-03-04T01:00:00Z"), None, None);
         assert!(over(&dir, at("2026-03-06T00:00:00Z")).expect("listed")[0].times.is_empty(), "too large");
         for other in ["again-x.tally", "again-2026-03-04", "hooks.tally"] {
             std::fs::write(folder.path().join(other), "").expect("written");
@@ -159,7 +253,7 @@ mod tests {
         assert_eq!(over(&dir, at("2026-03-06T00:00:00Z")).expect("listed").len(), 1);
         std::fs::remove_file(&name).expect("it is there");
         std::fs::create_dir(&name).expect("nothing is there");
-        note(&dir, id, at("2026-03-04T01:00:00Z"), None);
+        note(&dir, id, at("2026-03-04T01:00:00Z"), None, None);
         assert!(over(&dir, at("2026-03-06T00:00:00Z")).expect("listed")[0].times.is_empty(), "a folder");
     }
 }

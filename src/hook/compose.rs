@@ -3,8 +3,9 @@
 use super::context::Context;
 use super::{EventKind, Learned, Rules, Tool};
 use crate::followed::Followed;
-use crate::model::{Confidence, Heuristic, Learning, Record, RecordId, Request, Severity, limits};
+use crate::model::{Confidence, Heuristic, Learning, Record, Severity, limits};
 use crate::record::Redacted;
+use crate::session::Opened;
 
 /// How much is kept of a command, of a tool's input and of an error, in bytes.
 const COMMAND_BYTES_MAX: usize = 8 << 10;
@@ -66,11 +67,11 @@ pub(super) fn of_agent_stop(context: &Context<'_>, error: &str, severity: Severi
     failure(context, &title, "agent", severity, &format!("hook,{}", event.host.name()), summary, key)
 }
 
-/// The success of `tool`, whose command failed before: what `followed` that failure.
+/// The success of `tool`, whose command failed before: what `followed` that `failure`.
 pub(super) fn of_success(
     context: &Context<'_>,
     tool: &Tool,
-    failure: RecordId,
+    failure: &Opened,
     followed: &Followed,
     severity: Severity,
 ) -> Redacted {
@@ -83,14 +84,14 @@ pub(super) fn of_success(
     summary.push_str(&block("Command", &cut(&command, COMMAND_BYTES_MAX)));
     summary.push_str(&followed.to_text());
     summary.push_str(&context.place());
-    let key = context.key(&["followed", &failure.to_string()]);
+    let key = context.key(&["followed", &failure.failure.to_string()]);
     let it = Learning {
         title: headline(&title),
         domain: shortened_to(&domain, limits::DOMAIN_CHARS_MAX),
         severity,
         tags: shortened_to(&tags, limits::TAGS_CHARS_MAX),
         summary,
-        resolves: Some(failure),
+        resolves: Some(failure.record()),
     };
     context.request(Record::Success(it), key)
 }
@@ -203,14 +204,6 @@ fn block(heading: &str, text: &str) -> String {
     let ticks = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(ticks.max(2) + 1);
     format!("**{heading}**\n\n{fence}\n{text}\n{fence}\n\n")
-}
-
-/// The error in the summary of a failure, as [`of_tool`] wrote it.
-pub(super) fn error_in(request: &Request) -> Option<&str> {
-    let Record::Failure(it) = &request.record else { return None };
-    let (_, rest) = it.summary.split_once("**Error**\n\n")?;
-    let (fence, rest) = rest.split_once('\n')?;
-    rest.split_once(&format!("\n{fence}\n")).map(|(error, _)| error)
 }
 
 /// `text`, or its beginning and its end if it has more than `bytes_max` bytes.

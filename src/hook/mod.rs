@@ -55,6 +55,8 @@ pub enum Skipped {
     Answer,
     /// It only repeats what the agent was told.
     Echo,
+    /// The failure came before, in this session or on this day, and is counted only.
+    Again,
     /// The program does not know the event.
     Unknown,
 }
@@ -68,6 +70,7 @@ impl Skipped {
             Skipped::Stopped => "stopped-by-user",
             Skipped::Answer => "exit-1-is-an-answer",
             Skipped::Echo => "echo",
+            Skipped::Again => "came-again",
             Skipped::Unknown => "unknown-event",
         }
     }

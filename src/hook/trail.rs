@@ -11,7 +11,8 @@
 //! 2. A failure is open until its command works, until [`Limits`] end it, until the session ends, or until the context is
 //!    cleared or compacted.
 //! 3. Everything noted is redacted first. What a step says is decided by `followed`.
-//! 4. The success has a key made of the session and the failure: however often it is found, it is one record.
+//! 4. The success has a key made of the session and the failure: however often it is found, it is one record. A failure that came again
+//!    without a record of its own is open as any other; its success names the record that it came again of.
 //!
 //! | killed | on disk | and then |
 //! | --- | --- | --- |
@@ -31,10 +32,10 @@ use super::context::Context;
 use super::{End, Event, EventKind, Rules, Tool, compose, rules};
 use crate::followed::{Called, Followed, Subject, steps, steps_before};
 use crate::home::Home;
-use crate::model::{Kind, RecordId};
+use crate::known::Stored;
+use crate::model::{Kind, Record, RecordId};
 use crate::record::{Redacted, Redaction};
 use crate::session::{Closed, Entry, Noted, Opened, SessionLog, Step};
-use crate::signature::signature;
 
 /// The most successes that one event makes: one for each signature that the command failed with.
 const SUCCESSES_MAX: usize = 3;
@@ -144,10 +145,25 @@ impl<'h> Trail<'h> {
         Course { entries, ..Course::default() }
     }
 
-    /// Notes `course`, once its records are kept; `failure` is the record of the event's failure, if it made one.
-    pub fn note(&self, course: Course, failure: Option<RecordId>) {
+    /// The record of the failure of `course`, if it is open in this session already: the same one, in the same place. `own` is the id
+    /// that a record of its own would have; if that is open, this is another copy of the hook, and the failure did not come again.
+    pub fn repeated(&self, course: &Course, own: RecordId) -> Option<RecordId> {
+        let new = course.opening.as_ref()?;
+        let is_same = |open: &&Open| {
+            let it = &open.opened;
+            let is_command = it.signature.is_empty() && it.command == new.command && it.folder == new.folder;
+            it.signature == new.signature && (is_command || !it.signature.is_empty() && it.root == new.root)
+        };
+        let is_copy = self.open.iter().any(|open| open.opened.failure == own);
+        self.open.iter().find(is_same).filter(|_| !is_copy).map(|open| open.opened.record())
+    }
+
+    /// Notes `course`, once its records are kept. `failure` is the id of the event's failure, if it has one, and `again_of` the record
+    /// that it came again of.
+    pub fn note(&self, course: Course, failure: Option<RecordId>, again_of: Option<RecordId>) {
         let Some(log) = &self.log else { return };
-        let opened = course.opening.zip(failure).map(|(opened, failure)| Entry::Opened(Opened { failure, ..opened }));
+        let opened = course.opening.zip(failure);
+        let opened = opened.map(|(opened, failure)| Entry::Opened(Opened { failure, again_of, ..opened }));
         for entry in course.entries.into_iter().chain(opened) {
             // A log that cannot be written is silence.
             let _ = log.append(&entry);
@@ -195,7 +211,7 @@ impl<'h> Trail<'h> {
         course
     }
 
-    /// A success for each signature that the command failed with: it names the first failure of these.
+    /// A success for each signature that the command failed with: it names the record of the first failure of these.
     fn successes(
         &self,
         context: &Context<'_>,
@@ -214,7 +230,7 @@ impl<'h> Trail<'h> {
             let prompt = context.event.prompt.as_deref().filter(|_| !open.opened.prompt.is_empty());
             let spoke = prompt.map_or(open.spoke, |prompt| digest_of(prompt) != open.opened.prompt);
             let followed = Followed::of(&steps, spoke);
-            compose::of_success(context, tool, open.opened.failure, &followed, rules.severity)
+            compose::of_success(context, tool, &open.opened, &followed, rules.severity)
         };
         let mut successes: Vec<Redacted> = firsts.map(success).collect();
         // The latest are the likeliest to have been what was worked on.
@@ -267,15 +283,15 @@ fn same_as_open(subject: Option<&Subject>, open: &[Open]) -> bool {
 
 /// The failure of `tool`, to be opened.
 fn opening(context: &Context<'_>, tool: &Tool, command: &str, records: &[Redacted]) -> Option<Opened> {
-    let (event, End::Failed { exit_code, .. }) = (context.event, &tool.end) else { return None };
+    let (event, End::Failed { .. }) = (context.event, &tool.end) else { return None };
     let folder = event.folder.as_deref().filter(|_| command.len() <= COMMAND_BYTES_MAX)?;
-    let error = records.first().and_then(|it| compose::error_in(it.request())).unwrap_or_default();
-    let exit = exit_code.and_then(|code| i32::try_from(code).ok());
-    let signature = signature(command, folder, exit, error.as_bytes(), false);
+    let Record::Failure(it) = &records.first()?.request().record else { return None };
+    let signature = Stored::of(&it.summary, &it.tags).signature(folder);
     let digest = signature.map(|it| format!("{}\0{}\0{}", it.class, it.program, it.text));
     let Checkout { root, branch } = Checkout::of(folder);
     Some(Opened {
         failure: RecordId(Uuid::nil()),
+        again_of: None,
         command: command.to_owned(),
         folder: context.redacted(folder),
         root: context.redacted(&root),

@@ -21,12 +21,15 @@ use crate::signature::{self, Key};
 
 const MAGIC: &[u8; 8] = b"indlknwn";
 /// The version of the file. A file of another one is thrown away.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 pub(super) const HEADER_BYTES: usize = 44;
 /// The bytes of a frame before its body.
 const FRAME_BYTES: usize = 8;
 /// The longest body of an entry, in bytes. What says that it is longer is not an entry.
 const BODY_BYTES_MAX: usize = 48 << 10;
+/// The bits of a time: its session is known; it is a verdict that the failure came again.
+const HAS_SESSION: u8 = 1;
+const IS_AGAIN: u8 = 2;
 const CASE: u8 = 1;
 const MARK: u8 = 2;
 
@@ -134,18 +137,24 @@ pub(super) fn put_case(case: &Case, out: &mut Vec<u8>) {
         body.extend(case.earlier.to_le_bytes());
         body.extend(case.first.to_le_bytes());
         body.push(count(case.times.len()));
-        for time in &case.times {
-            body.extend(time.record.0.as_bytes());
-            body.extend(time.at.to_le_bytes());
-            let session = time.session.as_ref();
-            body.push(u8::from(session.is_some()));
-            body.extend(session.map_or(0, |it| it.digest).to_le_bytes());
-            put_text(body, session.map_or("", |it| &it.short));
-            put_text(body, &time.host);
-        }
+        case.times.iter().for_each(|time| put_time(time, body));
         body.push(count(case.successes.len()));
         case.successes.iter().for_each(|success| put_success(success, body));
     });
+}
+
+fn put_time(time: &Time, body: &mut Vec<u8>) {
+    body.extend(time.record.0.as_bytes());
+    body.extend(time.at.to_le_bytes());
+    let (session, is_again) = (time.session.as_ref(), time.of != time.record);
+    body.push(session.map_or(0, |_| HAS_SESSION) | if is_again { IS_AGAIN } else { 0 });
+    if is_again {
+        body.extend(time.of.0.as_bytes());
+        body.extend(time.count.to_le_bytes());
+    }
+    body.extend(session.map_or(0, |it| it.digest).to_le_bytes());
+    put_text(body, session.map_or("", |it| &it.short));
+    put_text(body, &time.host);
 }
 
 fn put_success(success: &Success, body: &mut Vec<u8>) {
@@ -210,18 +219,23 @@ fn case(reader: &mut Reader<'_>) -> Option<Case> {
     let (place, class, program, text) = (reader.text()?, reader.text()?, reader.text()?, reader.text()?);
     let (earlier, first) = (reader.u32()?, reader.i64()?);
     let [count] = reader.array()?;
-    let time = |_| {
-        let record = RecordId(Uuid::from_bytes(reader.array()?));
-        let at = reader.i64()?;
-        let [has_session] = reader.array()?;
-        let (digest, short) = (reader.u64()?, reader.text()?);
-        let session = (has_session != 0).then_some(Session { digest, short });
-        Some(Time { record, at, session, host: reader.text()? })
-    };
-    let times = (0..count).map(time).collect::<Option<Vec<_>>>()?;
+    let times = (0..count).map(|_| time(reader)).collect::<Option<Vec<_>>>()?;
     let [count] = reader.array()?;
     let successes = (0..count).map(|_| success(reader)).collect::<Option<Vec<_>>>()?;
     Some(Case { key, class, program, text, place, times, earlier, first, successes })
+}
+
+fn time(reader: &mut Reader<'_>) -> Option<Time> {
+    let record = RecordId(Uuid::from_bytes(reader.array()?));
+    let at = reader.i64()?;
+    let [bits] = reader.array()?;
+    let (of, count) = match bits & IS_AGAIN {
+        0 => (record, 1),
+        _ => (RecordId(Uuid::from_bytes(reader.array()?)), reader.u32()?),
+    };
+    let (digest, short) = (reader.u64()?, reader.text()?);
+    let session = (bits & HAS_SESSION != 0).then_some(Session { digest, short });
+    Some(Time { record, of, count, at, session, host: reader.text()? })
 }
 
 fn success(reader: &mut Reader<'_>) -> Option<Success> {

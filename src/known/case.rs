@@ -47,6 +47,13 @@ impl Failure {
         (signature.program.len() <= PROGRAM_BYTES_MAX).then_some(Failure { signature })
     }
 
+    /// Whether `record`, which it is of, says no more than what it is known by: a failure without a signature can have any output. Then it
+    /// is the same as another one with all that matters.
+    pub fn is_all_of(&self, record: &Record) -> bool {
+        let Record::Failure(Learning { summary, tags, .. }) = record else { return false };
+        self.signature.class != COMMAND || Stored::of(summary, tags).says_nothing()
+    }
+
     /// Where it counts as the same: its project or, outside of one, its folder; for a command both. `None` if that is not known.
     pub fn place(&self, provenance: &Provenance) -> Option<String> {
         let (project, cwd) = (provenance.project.as_deref(), provenance.cwd.as_deref());
@@ -88,11 +95,15 @@ impl Session {
     }
 }
 
-/// One time that a failure was recorded.
+/// One time that a failure was recorded, or several of one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Time {
-    /// The record.
+    /// The record: the failure, or the verdict that it came again.
     pub record: RecordId,
+    /// The failure's record.
+    pub of: RecordId,
+    /// For how many times it stands.
+    pub count: u32,
     /// When, in seconds since 1970.
     pub at: i64,
     /// In which session, if that is known.
@@ -102,11 +113,17 @@ pub struct Time {
 }
 
 impl Time {
-    /// The time that is recorded as `record`, at `at` seconds since 1970.
+    /// The time that is recorded as the failure `record`, at `at` seconds since 1970.
     pub fn of(record: RecordId, at: i64, provenance: &Provenance) -> Time {
         let session = provenance.session.as_deref().map(Session::of);
         let host = provenance.host.as_deref().unwrap_or_default().chars().take(HOST_CHARS_MAX).collect();
-        Time { record, at, session, host }
+        Time { record, of: record, count: 1, at, session, host }
+    }
+
+    /// The `count` times that are recorded as the verdict `verdict` that the failure `of` came again.
+    pub fn again(verdict: RecordId, of: RecordId, count: u64, at: i64, provenance: &Provenance) -> Time {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Time { of, count, ..Time::of(verdict, at, provenance) }
     }
 }
 
@@ -206,8 +223,8 @@ impl Case {
         let at = self.times.partition_point(|it| (it.at, it.record) < (time.at, time.record));
         self.times.insert(at, time);
         if self.times.len() > TIMES_MAX {
-            self.times.remove(0);
-            self.earlier = self.earlier.saturating_add(1);
+            let dropped = self.times.remove(0);
+            self.earlier = self.earlier.saturating_add(dropped.count);
         }
     }
 
@@ -221,16 +238,31 @@ impl Case {
         }
     }
 
-    /// Takes `record` out, which is a time of it or a success that followed. With a failure goes what followed it. Returns whether
-    /// it had it.
+    /// Takes `record` out, which is a time of it or a success that followed. With a failure goes what followed it, and what says that
+    /// it came again. Returns whether it had it.
     pub(super) fn remove(&mut self, record: RecordId) -> bool {
         let before = self.times.len() + self.successes.len();
-        self.times.retain(|time| time.record != record);
+        self.times.retain(|time| time.record != record && time.of != record);
         self.successes.retain(|it| it.record != record && it.failure != record);
         if self.earlier == 0 {
             self.first = self.times.first().map_or(i64::MAX, |time| time.at);
         }
         self.times.len() + self.successes.len() < before
+    }
+
+    /// The failure's first record, as far as it is known: what comes again is a verdict on that one.
+    pub fn first_record(&self) -> Option<RecordId> {
+        self.times.iter().map(|time| time.of).min()
+    }
+
+    /// Whether a time of it is recorded as `record`.
+    pub fn has(&self, record: RecordId) -> bool {
+        self.times.iter().any(|time| time.record == record)
+    }
+
+    /// Whether it was recorded in `session`, as far as is known.
+    pub fn was_in(&self, session: &Session) -> bool {
+        self.times.iter().any(|time| time.session.as_ref() == Some(session))
     }
 
     /// Whether nothing is left of it that could be told.
@@ -277,12 +309,9 @@ mod tests {
     fn the_newest_times_are_kept_and_the_others_counted_once() {
         let signature = Signature { version: VERSION, class: "fatal", program: "git".into(), text: "a b".into() };
         let mut case = Case::new(&signature, signature.key(b"s"), "folder /x".into());
-        let time = |number: u128| Time {
-            record: RecordId(Uuid::from_u128(number)),
-            at: i64::try_from(number).expect("it is small"),
-            session: None,
-            host: String::new(),
-        };
+        let id = |number: u128| RecordId(Uuid::from_u128(number));
+        let at = |number: u128| i64::try_from(number).expect("it is small");
+        let time = |number: u128| Time::of(id(number), at(number), &Provenance::default());
         for number in [3, 2, 1, 2].into_iter().chain(4..=20) {
             case.add(time(number));
         }
@@ -291,6 +320,24 @@ mod tests {
         assert_eq!((case.times.len(), case.earlier), (16, 4), "it was counted before");
         assert!(case.remove(RecordId(Uuid::from_u128(20))) && !case.remove(RecordId(Uuid::from_u128(2))));
         assert_eq!(case.last(), 19);
+    }
+
+    #[test]
+    fn a_verdict_that_it_came_again_counts_as_often_as_it_says_and_goes_with_its_failure() {
+        let signature = Signature { version: VERSION, class: "fatal", program: "git".into(), text: "a b".into() };
+        let mut case = Case::new(&signature, signature.key(b"s"), "folder /x".into());
+        let id = |number: u128| RecordId(Uuid::from_u128(number));
+        let session = |name: &str| Provenance { session: Some(name.into()), ..Provenance::default() };
+        case.add(Time::of(id(5), 5, &session("a")));
+        case.add(Time::again(id(2), id(5), 30, 6, &session("b")));
+        assert_eq!((case.first_record(), case.has(id(2)), case.has(id(5))), (Some(id(5)), true, true));
+        assert!(case.was_in(&Session::of("b")) && !case.was_in(&Session::of("c")));
+        for number in 10..26 {
+            case.add(Time::of(id(number), 10, &session("c")));
+        }
+        assert_eq!((case.times.len(), case.earlier), (16, 31), "its times are only counted from now on");
+        case.add(Time::again(id(3), id(10), 2, 40, &session("b")));
+        assert!(case.remove(id(10)) && !case.has(id(3)), "the failure is gone, and so is what came of it");
     }
 
     #[test]

@@ -76,8 +76,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::known::{Book, Failure, Mark, Session, Time};
-    use crate::model::RecordId;
+    use crate::known::{Book, Failure, Mark, Time};
+    use crate::model::{Provenance, RecordId};
     use crate::signature::VERSION;
 
     fn signature(text: &str) -> Signature {
@@ -85,9 +85,8 @@ mod tests {
     }
 
     fn add(book: &mut Book, text: &str, place: &str, number: u32) {
-        let session = Some(Session::of("s"));
-        let time =
-            Time { record: RecordId(Uuid::from_u128(number.into())), at: number.into(), session, host: String::new() };
+        let provenance = Provenance { session: Some("s".into()), ..Provenance::default() };
+        let time = Time::of(RecordId(Uuid::from_u128(number.into())), number.into(), &provenance);
         book.add(&Failure { signature: signature(text) }, place.into(), time);
     }
 

@@ -1,6 +1,6 @@
 //! What a hook stored of a failure: its command and its error, as `hook` composes them in a record's summary.
 
-use crate::signature::{Signature, error_line, signature};
+use crate::signature::{Signature, error_line, says_nothing, signature};
 
 /// The command and the error in the summary of a failure that a hook recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl Stored {
         let (command, error) = (self.command.as_ref()?, self.error.as_ref()?);
         let was_cut = error.lines().any(|line| line.starts_with("… ") && line.ends_with(" bytes are left out …"));
         signature(command, cwd, self.exit, error.as_bytes(), was_cut)
+    }
+
+    /// Whether the error says nothing but that the command failed.
+    pub fn says_nothing(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| says_nothing(error.as_bytes()))
     }
 
     /// The line of the error that the signature was made of, as it was printed.
@@ -53,5 +58,10 @@ mod tests {
         let (command, error) = (Some("cat <<E\n```\nE".to_owned()), Some("no".to_owned()));
         assert_eq!(stored, Stored { command, error, exit: Some(3) });
         assert_eq!(Stored::of("**Error** no", ""), Stored { command: None, error: None, exit: None });
+        assert!(!stored.says_nothing());
+        for (error, says_nothing) in [("Exit code 1\n\n", true), ("Exit code 1\n./a differs", false), ("…", false)] {
+            let stored = Stored { command: None, error: Some(error.to_owned()), exit: Some(1) };
+            assert_eq!(stored.says_nothing(), says_nothing, "{error:?}");
+        }
     }
 }

@@ -18,14 +18,15 @@ const BEGINNING: &str = "indelible: ";
 /// The most sessions, and the most machines, that are named.
 const NAMED_MAX: usize = 3;
 
-/// What to tell the agent in the session `session`, on the machine labelled `host`, of its failure, of which `case` is known.
-/// `None` if no other session has recorded it, as far as is known: what was recorded without a session may be of this one.
-pub fn told(case: &Case, session: &Session, host: Option<&str>) -> Option<String> {
+/// What to tell the agent in the session `session`, on the machine labelled `host`, of its failure, of which `case` is known at `now`, in
+/// seconds since 1970. `None` if no other session has recorded it, as far as is known: what was recorded without a session may be of
+/// this one.
+pub fn told(case: &Case, session: &Session, host: Option<&str>, now: i64) -> Option<String> {
     let is_other = |time: &&Time| time.session.as_ref().is_some_and(|it| it != session);
     let others: Vec<&Time> = case.times.iter().filter(is_other).collect();
-    let last = others.last()?;
-    let first = if case.earlier > 0 { case.first } else { others[0].at };
-    let mut text = format!("{BEGINNING}{}", summary(case, &others, first, last.at));
+    let oldest = others.first()?;
+    let first = if case.earlier > 0 { case.first } else { oldest.at };
+    let mut text = format!("{BEGINNING}{}", summary(case, &others, first, now));
     for line in [followed(case, session, left(&text)), elsewhere(&others, host)].into_iter().flatten() {
         if line.chars().count() <= left(&text) {
             text.push_str(&format!("\n{BEGINNING}{line}"));
@@ -53,26 +54,35 @@ fn followed(case: &Case, session: &Session, chars_max: usize) -> Option<String> 
 }
 
 /// How often, in which sessions and when it was recorded.
-fn summary(case: &Case, others: &[&Time], first: i64, last: i64) -> String {
+fn summary(case: &Case, others: &[&Time], first: i64, now: i64) -> String {
     let what = match (case.is_command(), case.place.starts_with("folder ")) {
         (true, _) => "this project's own records: the same command failed before in this folder",
         (false, false) => "this project's own records have this failure",
         (false, true) => "the records of this folder have this failure",
     };
-    let count = others.len() as u64 + u64::from(case.earlier);
-    let often = if count == 1 { "once".to_owned() } else { counted(count, "time", "times") };
+    let count = times(others) + u64::from(case.earlier);
+    let last = others.last().map_or(first, |time| time.at);
     let (first, last) = (day(first), day(last));
+    // What came again today is counted once the day is over.
+    let least =
+        if others.iter().any(|time| time.of != time.record && day(time.at) == day(now)) { "at least " } else { "" };
+    let often = if count == 1 { "once".to_owned() } else { counted(count, "time", "times") };
     let when = match (count, first == last) {
         (1, _) => format!("on {last}"),
         (_, true) => format!("all on {last}"),
         (_, false) => format!("first on {first}, last on {last}"),
     };
     let comma = if case.is_command() { "," } else { "" };
-    format!("{what}{comma} {often}{}, {when}.", sessions(case, others))
+    format!("{what}{comma} {least}{often}{}, {when}.", sessions(case, others, !least.is_empty()))
 }
 
-/// In which sessions.
-fn sessions(case: &Case, others: &[&Time]) -> String {
+/// How often it was recorded, of the times `of`.
+fn times(of: &[&Time]) -> u64 {
+    of.iter().map(|time| u64::from(time.count)).sum()
+}
+
+/// In which sessions; `are_more` if there may be others.
+fn sessions(case: &Case, others: &[&Time], are_more: bool) -> String {
     let mut names: Vec<&Session> = Vec::new();
     for session in others.iter().rev().filter_map(|time| time.session.as_ref()) {
         if !names.contains(&session) {
@@ -85,9 +95,11 @@ fn sessions(case: &Case, others: &[&Time]) -> String {
     let more = if shorts.len() > NAMED_MAX { ", ..." } else { "" };
     shorts.truncate(NAMED_MAX);
     let named = if shorts.is_empty() { String::new() } else { format!(" ({}{more})", shorts.join(", ")) };
-    let least = if case.earlier > 0 { "at least " } else { "" };
+    // Of times that are only counted, it is not known in which sessions they came.
+    let is_least = are_more || case.earlier > 0 || others.iter().any(|time| time.count > 1);
+    let least = if is_least { "at least " } else { "" };
     match names.len() {
-        1 if case.earlier == 0 => format!(", in another session{named}"),
+        1 if !is_least => format!(", in another session{named}"),
         count => format!(", in {least}{}{named}", counted(count as u64, "other session", "other sessions")),
     }
 }
@@ -95,10 +107,10 @@ fn sessions(case: &Case, others: &[&Time]) -> String {
 /// On which other machines.
 fn elsewhere(others: &[&Time], host: Option<&str>) -> Option<String> {
     let is_elsewhere = |time: &&&Time| !time.host.is_empty() && Some(time.host.as_str()) != host;
-    let count = others.iter().filter(is_elsewhere).count();
+    let there: Vec<&Time> = others.iter().filter(is_elsewhere).copied().collect();
     let labels: BTreeSet<&str> = others.iter().filter(is_elsewhere).map(|time| time.host.as_str()).collect();
     let labels: Vec<String> = labels.into_iter().take(NAMED_MAX).map(quoted).collect();
-    let which = match (count, others.len()) {
+    let which = match (times(&there), times(others)) {
         (0, _) => return None,
         (1, 1) => "it was".to_owned(),
         (some, all) if some == all => "all of them were".to_owned(),
@@ -119,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::known::Success;
-    use crate::model::RecordId;
+    use crate::model::{Provenance, RecordId};
     use crate::signature::{Signature, VERSION};
 
     const DAY: i64 = 24 * 3600;
@@ -130,13 +142,20 @@ mod tests {
         for (number, (session, day, host)) in times.iter().enumerate() {
             let session = Some(*session).filter(|it| !it.is_empty()).map(Session::of);
             let record = RecordId(Uuid::from_u128(number as u128 + 1));
-            case.add(Time { record, at: 20_000 * DAY + day * DAY, session, host: (*host).into() });
+            case.add(Time {
+                record,
+                of: record,
+                count: 1,
+                at: 20_000 * DAY + day * DAY,
+                session,
+                host: (*host).into(),
+            });
         }
         case
     }
 
     fn text(case: &Case) -> Option<String> {
-        told(case, &Session::of("mine"), Some("desk"))
+        told(case, &Session::of("mine"), Some("desk"), 20_002 * DAY)
     }
 
     #[test]
@@ -181,6 +200,29 @@ mod tests {
         let told = text(&case("fatal", "project p", &days)).expect("it is told");
         let wanted = "20 times, in at least 1 other session (a), first on 2024-10-04, last on 2024-10-23.";
         assert!(told.ends_with(wanted), "{told}");
+    }
+
+    #[test]
+    fn a_verdict_that_it_came_again_counts_as_often_as_it_says() {
+        let mut known = case("fatal", "project p", &[("a", 0, "")]);
+        let id = RecordId(Uuid::from_u128(1));
+        let provenance = Provenance { session: Some("b".into()), host: Some("there".into()), ..Provenance::default() };
+        let verdict = |number, count, day| {
+            Time::again(RecordId(Uuid::from_u128(number)), id, count, (20_000_i64 + day) * DAY, &provenance)
+        };
+        known.add(verdict(7, 1, 1));
+        let told = text(&known).expect("it is told");
+        let line = "2 times, in 2 other sessions (b, a), first on 2024-10-04, last on 2024-10-05.\n";
+        assert!(told.contains(line), "{told}");
+        known.add(verdict(9, 1, 2));
+        let today = text(&known).expect("it is told");
+        assert!(today.contains("at least 3 times, in at least 2 other sessions (b, a)"), "{today}");
+        assert!(known.remove(RecordId(Uuid::from_u128(9))));
+        known.add(verdict(8, 30, 1));
+        let told = text(&known).expect("it is told");
+        let line = "have this failure 32 times, in at least 2 other sessions (b, a), first on 2024-10-04, last on 2024-10-05.\n";
+        assert!(told.contains(line), "{told}");
+        assert!(told.ends_with("31 of them were recorded on another machine: `there`."), "{told}");
     }
 
     #[test]

@@ -293,6 +293,12 @@ impl FieldSpec {
         self.field >= Field::Project
     }
 
+    /// Whether a person who records something is asked for it. What only later events bring is not: how an experiment ended, and
+    /// which failure a success followed.
+    pub fn is_asked_for(&self) -> bool {
+        !self.is_provenance() && !matches!(self.field, Field::Result | Field::Outcome | Field::Resolves)
+    }
+
     /// The environment variable that records of `kind` take the field from: `FAILURE_TITLE`, `INDELIBLE_SESSION`.
     pub fn variable(&self, kind: Kind) -> String {
         let prefix = if self.is_provenance() { "INDELIBLE" } else { kind.name() };

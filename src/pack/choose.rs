@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | golden rules | all of them, the newest [`GOLDEN_READ`] | confidence, as its verdicts leave it, x age |
 //! | rules | the project's newest [`RULES_READ`] | confidence x age |
-//! | failures | of the project's newest [`FAILURES_READ`], the same ones together (`group`) | sessions x severity x age, twice if something followed |
+//! | failures | of the project's newest [`FAILURES_READ`], and those that came again of late, the same ones together (`group`) | sessions x severity x age, twice if something followed |
 //! | experiments | the project's newest [`EXPERIMENTS_READ`] that have not ended | age |
 //!
 //! At a prompt, only what shares rare words with it, and its session does not know, is a candidate (`prompt`).
@@ -21,8 +21,8 @@ use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
 use super::same::{self, Same};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Prompt, Section, place, prompt};
-use crate::model::{Kind, Origin, Record, RecordId};
-use crate::query::{self, Brief, Briefs, Error, Hit, View, judged_together};
+use crate::model::{Kind, Origin, Provenance, Record, RecordId};
+use crate::query::{self, Brief, Briefs, CameAgain, Error, Hit, View, came_again, judged_together, newest_again};
 use crate::rules::{Rule, Standing, State, standing};
 use crate::search::{self, Filter};
 
@@ -31,6 +31,9 @@ const GOLDEN_READ: usize = 60;
 const RULES_READ: usize = 100;
 const FAILURES_READ: usize = 120;
 const SUCCESSES_READ: usize = 60;
+/// How many of the newest verdicts are looked at for failures that came again, and the most failures that are read because of them.
+const AGAIN_READ: u32 = 500;
+const FAILURES_AGAIN_READ: usize = 60;
 const EXPERIMENTS_READ: usize = 20;
 /// The most rules whose verdicts are read.
 const JUDGED_MAX: usize = 60;
@@ -49,6 +52,8 @@ struct Found {
     golden: Vec<Brief>,
     rules: Vec<Brief>,
     failures: Vec<Brief>,
+    /// The verdicts that these came again.
+    again: CameAgain,
     successes: Vec<Brief>,
     experiments: Vec<Brief>,
     /// The project's first record.
@@ -60,8 +65,11 @@ struct Found {
 }
 
 impl Found {
-    fn of_project(&self) -> impl Iterator<Item = &Brief> {
-        [&self.rules, &self.failures, &self.successes, &self.experiments].into_iter().flatten()
+    /// Where all that the project has comes from, and when it was recorded.
+    fn of_project(&self) -> impl Iterator<Item = (&Provenance, Timestamp)> {
+        let records = [&self.rules, &self.failures, &self.successes, &self.experiments].into_iter().flatten();
+        let again = self.again.values().flatten().map(|it| (&it.provenance, it.at));
+        records.map(|it| (&it.provenance, it.created_at)).chain(again)
     }
 }
 
@@ -109,12 +117,43 @@ fn read(view: &View<'_>, briefs: &mut Briefs<'_>, ask: &Ask<'_>, hits: Option<Ve
     }
     found.first = briefs.oldest(&all)?.filter(is_here);
     found.newest = briefs.newest(&all, 1)?.first().filter(|it| is_here(it)).map(|it| it.created_at);
+    let is_at_prompt = hits.is_some();
     let hits = match hits {
         Some(hits) => hits,
         None => prompt::hits_of_task(view, ask, all, found.newest)?,
     };
     add_hits(hits, project, &mut found);
+    if !is_at_prompt {
+        add_of_late(view, briefs, ask, project, &mut found)?;
+    }
+    let ids: Vec<RecordId> = found.failures.iter().map(|it| it.id).collect();
+    found.again = came_again(view, &ids)?;
     Ok(found)
+}
+
+/// Adds the failures that came again of late, and are older than what was read.
+fn add_of_late(
+    view: &View<'_>,
+    briefs: &mut Briefs<'_>,
+    ask: &Ask<'_>,
+    project: &str,
+    found: &mut Found,
+) -> Result<(), Error> {
+    let of_late = newest_again(view, project, AGAIN_READ)?;
+    let newest = of_late.values().flatten().map(|it| it.at).max();
+    found.newest = found.newest.max(newest.filter(|_| found.newest.is_some()));
+    let known: HashSet<RecordId> = found.failures.iter().map(|it| it.id).collect();
+    let mut older: Vec<(&RecordId, Option<Timestamp>)> =
+        of_late.iter().map(|(id, again)| (id, again.last().map(|it| it.at))).collect();
+    older.retain(|(id, _)| !known.contains(id));
+    older.sort_by_key(|(id, at)| std::cmp::Reverse((*at, **id)));
+    for (id, _) in older.into_iter().take(FAILURES_AGAIN_READ) {
+        let of_domains = |it: &Brief| ask.domains.is_empty() || ask.domains.iter().any(|one| one == domain(&it.record));
+        let is_here = |it: &Brief| it.provenance.project.as_deref() == Some(project);
+        let read = briefs.find(*id)?.filter(|it| it.kind() == Kind::Failure);
+        found.failures.extend(read.filter(|it| is_here(it) && of_domains(it)));
+    }
+    Ok(())
 }
 
 /// Adds what search found.
@@ -259,9 +298,10 @@ impl Choice<'_> {
                 Ok(_) => groups.entry(group::Same::of(brief)).or_default().push(brief),
             }
         }
+        let mut weighed = Vec::new();
         for mut times in groups.into_values() {
             times.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
-            let group = Group::of(times, &found.successes);
+            let group = Group::of(times, &found.again, &found.successes);
             if !self.is_candidate(&group.times) {
                 continue;
             }
@@ -270,10 +310,18 @@ impl Choice<'_> {
                 self.leave_out(group.last(), "it came in one session, and nothing is known to have followed");
                 continue;
             }
-            let (factor, said) = self.factor(group.last().id, group.last().created_at);
-            let severity = f64::from(group.severity().get()) / 3.0;
-            let followed = if group.followed.is_empty() { 1.0 } else { 2.0 };
-            let weight = group.sessions.min(10) as f64 * severity * followed * factor;
+            let (factor, said) = self.factor(group.last().id, group.last_at);
+            weighed.push((group.weight() * factor, group, said));
+        }
+        weighed.sort_by(|(weight, group, _), (other, another, _)| {
+            let (id, other_id) = (group.last().id, another.last().id);
+            before((*weight, group.last_at, id), (*other, another.last_at, other_id))
+        });
+        // To word a line costs as much as all the rest: of those that weigh less, none is made.
+        for (_, group, _) in weighed.drain(self.most(Section::Failures).min(weighed.len())..) {
+            self.leave_out(group.last(), MANY);
+        }
+        for (weight, group, said) in weighed {
             let why = format!(
                 "failed in {} sessions: severity {}, {}{said}",
                 group.sessions,
@@ -282,7 +330,7 @@ impl Choice<'_> {
             );
             let (id, line) = (group.last().id, group.line(self.scope.host));
             let title = group.last().record.headline().to_owned();
-            self.add(Entry { section: Section::Failures, id, title, line, weight, why }, group.last().created_at);
+            self.add(Entry { section: Section::Failures, id, title, line, weight, why }, group.last_at);
         }
     }
 
@@ -323,8 +371,8 @@ impl Choice<'_> {
     /// The entries that the limits leave, each part in its order.
     fn within_limits(mut self) -> Pack {
         let order = |(one, at): &(Entry, Timestamp), (other, other_at): &(Entry, Timestamp)| {
-            let by_weight = other.weight.total_cmp(&one.weight);
-            one.section.cmp(&other.section).then(by_weight).then(other_at.cmp(at)).then(one.id.cmp(&other.id))
+            let by_weight = before((one.weight, *at, one.id), (other.weight, *other_at, other.id));
+            one.section.cmp(&other.section).then(by_weight)
         };
         self.entries.sort_by(order);
         let mut counts: HashMap<Section, usize> = HashMap::new();
@@ -351,6 +399,11 @@ impl Choice<'_> {
         }
         Pack { entries: kept.into_iter().map(|it| it.0).collect(), left_out: self.left_out, ..Pack::default() }
     }
+}
+
+/// The order within a part, by weight, time and id: what weighs more comes first, then what is newer.
+fn before(one: (f64, Timestamp, RecordId), other: (f64, Timestamp, RecordId)) -> std::cmp::Ordering {
+    other.0.total_cmp(&one.0).then(other.1.cmp(&one.1)).then(one.2.cmp(&other.2))
 }
 
 /// How sure `brief` was when it was recorded.

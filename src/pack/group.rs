@@ -12,7 +12,8 @@ use super::write::{plain_name, span};
 use crate::followed::{Followed, summary};
 use crate::known::{Failure, Stored};
 use crate::model::{Field, Origin, Record, RecordId, Severity};
-use crate::query::Brief;
+use crate::query::{Brief, CameAgain};
+use crate::target::index::Again;
 
 /// The longest text about what followed a failure, in characters.
 const FOLLOWED_CHARS_MAX: usize = 200;
@@ -45,6 +46,10 @@ impl Same {
 pub(super) struct Group<'b> {
     /// The newest first.
     pub(super) times: Vec<&'b Brief>,
+    /// How often it failed.
+    count: u64,
+    /// When it failed last.
+    pub(super) last_at: Timestamp,
     /// In how many sessions it failed; where no session is known, on how many days.
     pub(super) sessions: usize,
     /// The successes that resolve one of them, one of each session, the newest first.
@@ -52,15 +57,22 @@ pub(super) struct Group<'b> {
 }
 
 impl<'b> Group<'b> {
-    pub(super) fn of(times: Vec<&'b Brief>, successes: &'b [Brief]) -> Group<'b> {
-        let sessions: HashSet<String> = times.iter().map(|it| place::session(it)).collect();
+    /// The failures `times`, of which there is one at least, the newest first, with what says that they came `again` and the `successes`.
+    pub(super) fn of(times: Vec<&'b Brief>, again: &CameAgain, successes: &'b [Brief]) -> Group<'b> {
+        let again: Vec<&Again> = times.iter().filter_map(|it| again.get(&it.id)).flatten().collect();
+        let all = times.iter().map(|it| (&it.provenance, it.created_at));
+        let all = all.chain(again.iter().map(|it| (&it.provenance, it.at)));
+        let sessions: HashSet<String> = all.map(|(provenance, at)| place::session(provenance, at)).collect();
+        let count = times.len() as u64 + again.iter().map(|it| it.times).sum::<u64>();
+        let last_at = again.iter().map(|it| it.at).fold(times[0].created_at, Timestamp::max);
         let resolves = |success: &&Brief| resolved_by(success).is_some_and(|id| times.iter().any(|it| it.id == id));
         let mut seen = HashSet::new();
-        let is_first = |success: &&Brief| seen.insert(place::session(success));
+        let is_first = |success: &&Brief| seen.insert(place::session(&success.provenance, success.created_at));
         let followed = successes.iter().filter(resolves).filter(is_first).collect();
-        Group { sessions: sessions.len(), followed, times }
+        Group { sessions: sessions.len(), followed, count, last_at, times }
     }
 
+    /// The record of the newest of them that has one.
     pub(super) fn last(&self) -> &'b Brief {
         self.times[0]
     }
@@ -68,6 +80,13 @@ impl<'b> Group<'b> {
     pub(super) fn severity(&self) -> Severity {
         let severity = |brief: &&Brief| brief.record.severity();
         self.times.iter().map(severity).max().unwrap_or(Severity::LEAST)
+    }
+
+    /// What it weighs, whatever its age.
+    pub(super) fn weight(&self) -> f64 {
+        let severity = f64::from(self.severity().get()) / 3.0;
+        let followed = if self.followed.is_empty() { 1.0 } else { 2.0 };
+        self.sessions.min(10) as f64 * severity * followed
     }
 
     /// Whether it is worth telling: something followed, it came back, or it was worth a line to the one who recorded it.
@@ -91,9 +110,9 @@ impl<'b> Group<'b> {
             Some(Origin::Agent) => format!("- an agent noted: {title}"),
             Some(Origin::Import) | None => format!("- noted: {title}"),
         };
-        let (first, newest) = (date(self.times[self.times.len() - 1].created_at), date(last.created_at));
+        let (first, newest) = (date(self.times[self.times.len() - 1].created_at), date(self.last_at));
         let between = if first == newest { newest } else { format!("{first} to {newest}") };
-        let times = match (self.times.len(), self.sessions) {
+        let times = match (self.count, self.sessions) {
             (1, _) => String::new(),
             (times, 1) => format!("{times} times, "),
             (times, sessions) => format!("{times} times in {sessions} sessions, "),

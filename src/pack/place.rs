@@ -7,34 +7,38 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::may_tell::{day, is_of_host};
+use crate::model::Provenance;
 use crate::project::Place;
 use crate::query::Brief;
 
 /// The sessions that have to have recorded in a place.
 const SESSIONS_MIN: usize = 2;
 
-/// Whether `place` is known, as the project's `first` record and its newest ones, `records`, say. `host` is this machine's
-/// label.
+/// Whether `place` is known, as the project's `first` record and its newest ones, `records`, say: where they come from, and when they were
+/// made. `host` is this machine's label.
 pub(super) fn is_known<'b>(
     place: &Place,
     first: Option<&Brief>,
-    records: impl Iterator<Item = &'b Brief>,
+    records: impl Iterator<Item = (&'b Provenance, Timestamp)>,
     host: Option<&str>,
 ) -> bool {
-    let is_there = |brief: &Brief| {
-        let folder = brief.provenance.cwd.as_deref();
-        is_of_host(&brief.provenance, host) && folder.is_some_and(|folder| is_beneath(folder, &place.roots))
+    let is_there = |provenance: &Provenance| {
+        let folder = provenance.cwd.as_deref();
+        is_of_host(provenance, host) && folder.is_some_and(|folder| is_beneath(folder, &place.roots))
     };
+    let there = records.filter(|(provenance, _)| is_there(provenance)).map(|(provenance, at)| session(provenance, at));
     // Nothing of the project is known, so there is nothing to tell either.
     !place.is_by_origin
-        || first.is_none_or(is_there)
-        || records.filter(|brief| is_there(brief)).map(session).collect::<HashSet<_>>().len() >= SESSIONS_MIN
+        || first.is_none_or(|first| is_there(&first.provenance))
+        || there.collect::<HashSet<_>>().len() >= SESSIONS_MIN
 }
 
-/// What names the session of a record: where no host named one, its day.
-pub(super) fn session(brief: &Brief) -> String {
-    brief.provenance.session.clone().unwrap_or_else(|| day(brief.created_at).to_string())
+/// What names the session of a record of `provenance` that was made at `at`: where no host named one, its day.
+pub(super) fn session(provenance: &Provenance, at: Timestamp) -> String {
+    provenance.session.clone().unwrap_or_else(|| day(at).to_string())
 }
 
 fn is_beneath(folder: &str, roots: &[PathBuf]) -> bool {
@@ -60,10 +64,14 @@ mod tests {
         }
     }
 
+    fn from(brief: &Brief) -> (&Provenance, Timestamp) {
+        (&brief.provenance, brief.created_at)
+    }
+
     #[test]
     fn a_place_is_known_by_two_sessions_or_as_the_first() {
         let place = Place { project: "h/p".into(), is_by_origin: true, roots: vec!["/a/p".into(), "/b/p".into()] };
-        let is = |first: &Brief, records: &[Brief]| is_known(&place, Some(first), records.iter(), None);
+        let is = |first: &Brief, records: &[Brief]| is_known(&place, Some(first), records.iter().map(from), None);
         let elsewhere = brief(Some("/x/p"), Some("0"));
         assert!(is(&brief(Some("/a/p/src"), Some("0")), &[]), "the project's first record was made here");
         assert!(!is(&elsewhere, &[]));
@@ -73,9 +81,9 @@ mod tests {
         for folder in [None, Some("/a/pp"), Some("/a/p/../q"), Some("p"), Some("")] {
             assert!(!is(&elsewhere, &[one.clone(), brief(folder, Some("2"))]), "{folder:?}");
         }
-        assert!(is_known(&place, None, [].iter(), None));
+        assert!(is_known(&place, None, std::iter::empty(), None));
         let by_path = Place { is_by_origin: false, ..place.clone() };
-        assert!(is_known(&by_path, Some(&elsewhere), [].iter(), None), "its path is its name");
+        assert!(is_known(&by_path, Some(&elsewhere), std::iter::empty(), None), "its path is its name");
         let mut other_host = brief(Some("/a/p"), Some("2"));
         other_host.provenance.host = Some("build-7".into());
         assert!(!is(&elsewhere, &[one, other_host]), "another machine has the same path");

@@ -1,7 +1,8 @@
 //! What an operation results in, for a record that may not be at the revision that the operation was made from. Pure.
 //!
 //! The history decides: its page says the revision of the record's content, and its state file says the revision of its
-//! presence. Neither goes back.
+//! presence. Neither goes back. The two are apart: a retraction or restoration keeps its own revision, however far
+//! merges have moved the content's. So what its writer had seen is before it, and what saw it is behind it.
 //!
 //! | the operation | the history has | the result |
 //! | --- | --- | --- |
@@ -9,18 +10,18 @@
 //! | erase | another erasure | late: nothing |
 //! | erase | anything else | applied as it is |
 //! | retract, restore | a later revision of the presence, or `erased` | late: nothing |
-//! | retract, restore | an earlier one, and a greater revision of the content | the same, based on that |
+//! | retract, restore | an earlier one | applied as it is |
 //! | restore | no page, now or ever | cannot be brought back |
 //! | amend | a hidden record | void: it was raced by the retraction |
 //! | amend, based on a later restoration | a hidden record | parked until that restoration comes |
+//! | amend, based on a later revision of the content | a hidden record | void as well |
 //! | amend, not knowing its last retraction | a record whose restoration is later | void, as before that restoration |
 //! | amend | of each of its fields a later value | late: nothing |
 //! | amend | later values of other fields | merged: of each field, the later value |
 //! | any other | | applied as it is |
 //!
-//! An operation based on another revision, or merged, is an operation of its own: it is appended to the journal, with
-//! its bytes, before it is applied. Its id is derived from the two revisions that it joins, so it is the same however
-//! often that is done.
+//! A merged amendment is an operation of its own: it is appended to the journal, with its bytes, before it is applied. Its
+//! id is derived from the two revisions that it joins, so it is the same however often that is done.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ pub struct Current {
     pub state: Option<Vec<u8>>,
     /// The revision of its last retraction, if it was restored since.
     pub retraction: Option<Revision>,
+    /// Whether its page has or had the revision that the operation is made from.
+    pub had_base: bool,
 }
 
 /// The result of an operation.
@@ -79,12 +82,6 @@ fn erase(revision: Revision, state: Option<StateFile>) -> Resolution {
     }
 }
 
-/// The revision of a record's content.
-fn content(op: &Change, current: &Current) -> Option<Revision> {
-    let (_, bytes) = current.page.as_ref()?;
-    Some(parse(bytes).ok().and_then(|parsed| parsed.amended()).map_or(Revision::first(op.of), |it| it.revision))
-}
-
 /// Resolves a retraction or, if it `restores`, a restoration. A torn state file, which is `Some(None)`, has no
 /// revision: it is written again.
 fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>, restores: bool) -> Resolution {
@@ -100,10 +97,7 @@ fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>
     if restores && state.is_none() && current.page.is_none() {
         return Resolution::Park("nothing is known of the record that is to be brought back");
     }
-    let latest = content(change, current).max(known.map(|state| state.revision));
-    let Some(latest) = latest.filter(|latest| *latest > change.revision) else { return Resolution::Apply };
-    let change = Change { revision: joined(change.revision, latest), base: latest, ..change.clone() };
-    Resolution::Append(Box::new(if restores { Op::Restore(change) } else { Op::Retract(change) }))
+    Resolution::Apply
 }
 
 fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFile>>) -> Resolution {
@@ -113,7 +107,7 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     }
     let known = state.as_ref().and_then(Option::as_ref);
     if state.is_some() && known.is_none_or(|state| state.state.is_hidden()) {
-        return of_hidden(change, known);
+        return of_hidden(change, known, current.had_base);
     }
     let Some((path, bytes)) = &current.page else { return Resolution::Apply };
     let Ok(ours) = parse(bytes) else { return Resolution::Park("the record's page in the history cannot be read") };
@@ -165,9 +159,10 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
 }
 
 /// The result of an amendment for a hidden record. It never brings the record back by itself: revisions alone do not prove
-/// that its author saw a restoration.
-fn of_hidden(change: &Change, state: Option<&StateFile>) -> Resolution {
-    match state.is_some_and(|state| state.state == Presence::Retracted && state.revision < change.base) {
+/// that its author saw a restoration. It waits for that only if it is made from one, not from an amendment.
+fn of_hidden(change: &Change, state: Option<&StateFile>, had_base: bool) -> Resolution {
+    let is_content = had_base || is_merge(change.base);
+    match state.is_some_and(|it| it.state == Presence::Retracted && it.revision < change.base && !is_content) {
         true => Resolution::Park("the restoration of the record that it is based on is not here yet"),
         false => Resolution::Void,
     }
@@ -201,6 +196,11 @@ fn is_its_page(Amendment { change, record }: &Amendment) -> bool {
 pub(crate) fn joined(one: Revision, other: Revision) -> Revision {
     let (first, second) = (one.min(other), one.max(other));
     Revision { n: second.n + 1, op: Uuid::new_v5(&first.op, second.to_string().as_bytes()) }
+}
+
+/// Whether `revision` is one that [`joined`] made: only amendments are merged.
+fn is_merge(revision: Revision) -> bool {
+    revision.op.get_version_num() == 5
 }
 
 #[cfg(test)]
@@ -266,7 +266,7 @@ mod tests {
                 let file = &it.record.files[0];
                 Current { page: Some((file.path.clone(), file.text.clone().into_bytes())), ..current.clone() }
             }
-            Op::Retract(change) => Current { page: None, state: state(change, Presence::Retracted), retraction: None },
+            Op::Retract(change) => Current { state: state(change, Presence::Retracted), ..Current::default() },
             Op::Restore(change) => {
                 let retracted = current.state.as_ref().and_then(|bytes| StateFile::parse(id(), bytes));
                 let retraction = retracted.map(|state| state.revision);
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// Applies `ops` as a worker does: an operation that replaces another is appended behind all others.
+    /// Applies `ops` as a worker does: a merged operation takes the place of the one that it came from.
     fn run(ops: &[Op]) -> Current {
         let (mut current, mut queue) = (first(), std::collections::VecDeque::from(ops.to_vec()));
         let mut steps = 0;
@@ -285,7 +285,7 @@ mod tests {
             assert!(steps < 1000, "it never ends");
             match resolve(&op, &current) {
                 Resolution::Apply => current = after(&op, &current),
-                Resolution::Append(op) => queue.push_back(*op),
+                Resolution::Append(op) => queue.push_front(*op),
                 Resolution::Done | Resolution::Late | Resolution::Void | Resolution::Park(_) => {}
             }
         }
@@ -295,6 +295,21 @@ mod tests {
     fn record_of(current: &Current) -> Record {
         let (_, bytes) = current.page.as_ref().expect("there is a page");
         parse(bytes).expect("it is a page").request.expect("it is a record's").record
+    }
+
+    #[test]
+    fn what_joins_two_amendments_is_of_the_day_of_the_later_one() {
+        let at = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
+        let of = |n, seconds: i64| {
+            let milliseconds = seconds.cast_unsigned() * 1000;
+            Revision { n, op: uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid() }
+        };
+        let (one, other) = (of(3, 5_000), of(2, 9_000));
+        let fields = [("title".to_owned(), one), ("domain".to_owned(), other)].into();
+        let joined = Amended { revision: joined(one, other), fields };
+        assert_eq!(crate::page::amended_at(&joined), Some(at(9_000)));
+        let untimed = Amended { revision: op_id(2, 7), fields: BTreeMap::new() };
+        assert_eq!(crate::page::amended_at(&untimed), None);
     }
 
     #[test]
@@ -365,6 +380,34 @@ mod tests {
         assert_eq!(resolve(&amend(2), &rejoined), Resolution::Void);
         let Resolution::Append(joined) = resolve(&knowing, &rejoined) else { panic!("it is joined") };
         assert_eq!(resolve(&joined, &rejoined), Resolution::Apply);
+    }
+
+    /// Amendments that raced a retraction are merged, so the content's revision is above what its writer saw.
+    #[test]
+    fn a_restoration_that_saw_a_retraction_stands_however_far_merges_have_moved_the_content() {
+        let amend = |op, name: &str| amendment(op_id(2, op), learning("x", "y"), &[name]);
+        let (retract, restore) = (Op::Retract(change(op_id(2, 5))), Op::Restore(change(op_id(3, 5))));
+        let ops = [amend(1, "title"), amend(2, "domain"), amend(3, "severity"), retract, restore];
+        let hidden = run(&ops[..4]);
+        assert_eq!(hidden.page, None);
+        let current = run(&ops);
+        assert!(current.page.is_some());
+        let state = StateFile::parse(id(), current.state.as_deref().expect("it has one")).expect("it is whole");
+        assert_eq!((state.state, state.revision), (Presence::Restored, op_id(3, 5)));
+    }
+
+    #[test]
+    fn an_amendment_of_a_hidden_record_waits_for_a_restoration_alone() {
+        let retracted = after(&Op::Retract(change(op_id(2, 1))), &first());
+        let resolved = |base: Revision, had_base: bool| {
+            let Op::Amend(mut op) = amendment(op_id(5, 7), learning("x", "d"), &["title"]) else { panic!("it amends") };
+            op.change.base = base;
+            resolve(&Op::Amend(op), &Current { had_base, ..retracted.clone() })
+        };
+        let merge = joined(op_id(2, 8), op_id(3, 9));
+        assert!(matches!(resolved(op_id(4, 7), false), Resolution::Park(_)));
+        assert_eq!(resolved(op_id(4, 7), true), Resolution::Void, "the history had that content");
+        assert_eq!(resolved(merge, false), Resolution::Void, "a merge is no restoration");
     }
 
     #[test]

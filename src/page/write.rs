@@ -60,6 +60,13 @@ pub fn ended_at(created_at: Timestamp, amended: Option<&Amended>) -> Timestamp {
     revision.and_then(|revision| RecordId(revision.op).time()).unwrap_or(created_at)
 }
 
+/// When a record's content was last amended, as its page knows it; `None` if no revision has a time. What joins two amendments has no
+/// time of its own: then it is that of the later one.
+pub fn amended_at(amended: &Amended) -> Option<Timestamp> {
+    let revisions = amended.fields.values().chain([&amended.revision]);
+    revisions.filter_map(|revision| RecordId(revision.op).time()).max()
+}
+
 /// Every byte of the page of a record that was amended.
 pub fn amended_page(id: RecordId, created_at: Timestamp, request: &Request, amended: &Amended) -> String {
     page(id, created_at, request, Some(amended))

@@ -1,14 +1,12 @@
 //! A batch: a prefix of the backlog goes through the targets, in order, and becomes one commit.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use super::change::RowsNow;
-use super::log::Pending;
 use super::{Error, Outcome, Pipeline};
 use crate::journal::Synced;
 use crate::model::position::Position;
-use crate::model::{FileImage, Intent, Op, RecordPath};
+use crate::model::{FileImage, Intent, Op};
 use crate::state::Noted;
 use crate::target::history::{Changes, Committed};
 use crate::target::pages::Pages;
@@ -41,12 +39,23 @@ impl Pipeline<'_> {
     /// Applies and commits the operation that waits for everything before it to be committed. `None` if no operation
     /// waits.
     fn commit_waiting(&mut self) -> Result<Option<Outcome>, Error> {
-        let Some(logged) = self.reading.change().cloned() else { return Ok(None) };
+        if self.reading.change().is_none() {
+            return Ok(None);
+        }
+        // First: a failed sync in there replaces what was read, and something else can wait then.
+        self.catch_up()?;
+        let waiting = self.reading.change().filter(|_| self.reading.end().is_none());
+        let Some(logged) = waiting.cloned() else { return self.commit() };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
         let outcome = self.commit_change(&logged, &synced)?;
         if matches!(logged.op, Op::Retract(_) | Op::Erase { .. }) {
             self.take_out_of_search(logged.op.of());
         }
+        debug_assert_eq!(
+            self.reading.change().map(|it| it.position),
+            Some(logged.position),
+            "another operation is passed"
+        );
         let skipped = self.reading.change_passed();
         self.counts.torn += skipped.torn;
         self.counts.voided += skipped.voided;
@@ -80,37 +89,6 @@ impl Pipeline<'_> {
         self.counts.waits += batch.done.waits;
         let done = committed.map(|()| batch.done)?;
         self.committed_batch(&done, end)
-    }
-
-    /// The intents of everything pending that are their records. If several share an id, the first is the record,
-    /// unless the row of a later one is already in the index: that one was applied by a worker that began to read later
-    /// in the journal.
-    fn records(&mut self) -> Result<Vec<Intent>, Error> {
-        let mut seen = HashSet::new();
-        let mut intents = Vec::with_capacity(self.reading.pending().len());
-        for Pending { intent, .. } in self.reading.pending() {
-            let removed = intent.files.first().is_some_and(|file| self.removed.contains(&file.path));
-            if !removed && !seen.contains(&intent.id) && !self.is_superseded(intent)? {
-                seen.insert(intent.id);
-                intents.push(intent.clone());
-            }
-        }
-        Ok(intents)
-    }
-
-    /// Whether an earlier intent of the same id is the record. Then this one must not be applied, even if the record's
-    /// file is gone: a power cut can lose the file, and the history has the bytes that belong there.
-    fn is_superseded(&self, intent: &Intent) -> Result<bool, Error> {
-        if intent.key.is_none() {
-            return Ok(false);
-        }
-        Ok(self.place_of(intent.id)?.is_some_and(|place| {
-            if place.created_at != intent.created_at {
-                return true;
-            }
-            let full = RecordPath(&RecordPath(intent.path()).page()).with_full_id(intent.id);
-            place.path != intent.path() && place.path != RecordPath(&full).shown()
-        }))
     }
 
     /// Takes `intents` through the targets, up to `end`. Rows that cannot follow lag, and the pages with them.

@@ -5,8 +5,8 @@
 //!    store that an operation reaches, so what it has, the others had, or get again.
 //! 2. The order is: files, row, domain's page, commit. Each store applies it by revision, so applying it again changes
 //!    nothing.
-//! 3. An operation that joins two goes into the journal, and is applied in the place of the one that it came from: what lies
-//!    behind that can be a retraction by one who saw it, and would make the join void. Its own entry is a repeat.
+//! 3. An amendment that merges two goes into the journal, and is applied in the place of the one that it came from: what lies
+//!    behind that can be a retraction whose writer saw it, and would make the merge void. Its own entry is a repeat.
 //! 4. A locked index delays rows, never commits. An operation goes without its row then: the rows' watermark stays before
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
@@ -19,24 +19,22 @@
 //! | before the commit, of an experiment that ended | its page without `outcome.md` | the next batch writes both |
 //! | after it | all of it | nothing to do: its position is in git |
 //! | after one without its row | files and history, a watermark of the rows before it | catching up (see `lag`) |
-//! | after an operation that joins two was appended | what it joins, and the join | the next batch makes the same join again; the revision makes the duplicate harmless |
+//! | after an amendment that merges two was appended | what it merges, and the merge | the next batch makes the same merge again; the revision makes the duplicate harmless |
 //! | after one that has to wait was appended | see `order` | |
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use super::edits::has_all;
 use super::{Error, Outcome, Pipeline};
 use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
-use crate::model::path::{RecordPath, is_domain_page, outcome_beside, state_file};
+use crate::model::path::{RecordPath, is_domain_page, outcome_beside};
 use crate::model::position::Position;
 use crate::model::{Amendment, Change, FileImage, Intent, Op, Record, RecordId, Request};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
 use crate::quarantine::{REFUSED, TOO_EARLY};
 use crate::target::changed_files::{ChangedFiles, Written};
-use crate::target::commits::ReadCommits;
 use crate::target::history::Changes;
 use crate::target::index::{self, RowImage};
 use crate::target::pages::folder_of;
@@ -118,7 +116,6 @@ impl Pipeline<'_> {
 
     /// Whether the rows have applied everything so far, and can be changed.
     fn rows_now(&mut self) -> Result<RowsNow, Error> {
-        self.catch_up()?;
         if self.is_lagging() {
             return Ok(RowsNow::Lag);
         }
@@ -211,57 +208,6 @@ impl Pipeline<'_> {
         let _ = Appender::open_for_operations(journal)?.append(&[op.to_json()])?.sync()?;
         self.has_joined = true;
         Ok(())
-    }
-
-    /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
-    /// the index, and for a restoration from the history. If another record's file was in its place, the path has the
-    /// full id.
-    fn page_path(&mut self, op: &Op, rows: RowsNow) -> Result<Option<String>, Error> {
-        let (of, said) = match op {
-            Op::Record(intent) => (intent.id, intent.files.first().map(|file| file.path.clone())),
-            Op::Amend(it) => (it.change.of, it.record.files.first().map(|file| file.path.clone())),
-            Op::Retract(change) | Op::Restore(change) => (change.of, change.path.clone()),
-            Op::Erase { of, .. } => (*of, None),
-        };
-        let known = match rows {
-            RowsNow::Follow => self.row_of(of)?.map(|known| RecordPath(&known.path).page().into_owned()),
-            RowsNow::Lag => None,
-        };
-        let full = said.as_deref().map(|path| RecordPath(path).with_full_id(of));
-        let candidates = known.into_iter().chain(said).chain(full);
-        let mut first = None;
-        for path in candidates.filter(|path| crate::model::check_path(path).is_ok()) {
-            if self.commits.last_of(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(of)) {
-                return Ok(Some(path));
-            }
-            first = first.or(Some(path));
-        }
-        match op {
-            // A rebuilt index does not know where a retracted record was.
-            Op::Restore(_) => Ok(self.commits.page_before_retraction(of)?.or(first)),
-            _ => Ok(first),
-        }
-    }
-
-    fn current(&self, op: &Op, path: Option<&str>) -> Result<Current, Error> {
-        let of = op.of();
-        let page = match path {
-            Some(path) => self.commits.read(path)?.map(|bytes| (path.to_owned(), bytes)),
-            None => None,
-        };
-        let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
-        let state = self.commits.read(&state_file(of))?;
-        let known = state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
-        let is_earlier = known.is_some_and(|it| it.state == Presence::Restored && op.revision() < it.revision);
-        let mut retraction = None;
-        if is_earlier && let Op::Amend(_) = op {
-            self.commits.each_version(&state_file(of), &mut |bytes| {
-                let known = StateFile::parse(of, bytes).filter(|known| known.state == Presence::Retracted);
-                retraction = known.map(|known| known.revision);
-                if retraction.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-        }
-        Ok(Current { page, state, retraction })
     }
 
     /// Whether the parked operation `op` can be applied now.
@@ -384,7 +330,7 @@ impl Pipeline<'_> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
         let history = self.commits.as_read();
         let has_all = |bytes: &[u8]| has_all(history, of, file, bytes);
-        let written = ChangedFiles::new(self.home)?.write(of, file, had(history), has_all, proof)?;
+        let written = ChangedFiles::new(self.home)?.write(of, file, self.ours(of), has_all, proof)?;
         self.counts.files_written += u64::from(written == Written::New);
         Ok(())
     }
@@ -421,7 +367,7 @@ impl Pipeline<'_> {
             outcome = None;
         }
         for path in path.map(str::to_owned).into_iter().chain(log).chain(outcome) {
-            files.remove(state.of, &path, had(self.commits.as_read()), proof)?;
+            files.remove(state.of, &path, self.ours(state.of), proof)?;
             changes.removed.push(path);
         }
         self.change_rows(rows, |rows| rows.hide(state))?;
@@ -492,9 +438,4 @@ fn rule_in(page: &[u8]) -> Option<RecordId> {
 fn is_found(of: RecordId, current: &Current) -> bool {
     let state = current.state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
     current.page.is_some() || state.is_some_and(|state| state.state.is_hidden())
-}
-
-/// Whether bytes at a path are those of a revision that `history` has or had, or what a power cut left of one.
-pub(super) fn had(history: &dyn ReadCommits) -> impl Fn(&str, &[u8]) -> Result<bool, Error> + use<'_> {
-    |path, bytes| Ok(history.wrote(path, bytes)?)
 }

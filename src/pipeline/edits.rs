@@ -2,7 +2,7 @@
 //!
 //! 1. A file is judged only if nothing has changed it for [`QUIET`], and nothing did while it was read: an editor may be half way
 //!    through a save.
-//! 2. What the history has or had at the path is no edit, whatever the file's times say. Only `recover` mends stale bytes.
+//! 2. What the history has or had at the path is no edit, nor what waits in the journal, whatever the file's times say. Only `recover` mends stale bytes.
 //! 3. What cannot be taken is left as it is, and named in the state, for `status`.
 //!
 //! | killed | on disk | repaired by |
@@ -65,7 +65,7 @@ impl Pipeline<'_> {
         if !dir.find(path)?.is_some_and(is_same_file) {
             return Ok(Judged::Young);
         }
-        if bytes == tip || bytes.iter().all(|byte| *byte == 0) || self.commits.wrote(path, &bytes)? {
+        if bytes == tip || bytes.iter().all(|byte| *byte == 0) || self.ours(current.id)(path, &bytes)? {
             return Ok(Judged::Same);
         }
         let mut failed = None;
@@ -136,7 +136,7 @@ impl Pipeline<'_> {
 }
 
 /// Whether the error is about the file itself, and not about the disk.
-fn is_the_files(error: &fs::Error) -> bool {
+pub(super) fn is_the_files(error: &fs::Error) -> bool {
     matches!(error, fs::Error::Refused { .. }) || error.io_kind() == Some(std::io::ErrorKind::FileTooLarge)
 }
 

@@ -12,6 +12,7 @@
 //! 4. Files go with the rows: after a boot, those of the whole journal are checked once.
 //! 5. A recorder whose sync failed voids its entry, and the worker may have committed that record by then. Where rows or
 //!    files of a voided entry may be missing, everything is audited, and until then keys are looked up in the history.
+//!    A later record of its key is not passed before the voided one is durable (see `superseded`).
 //! 6. What an operation changes in a row lags like a row. Catching up applies it once all rows before it are there.
 //! 7. Rows that are ahead of the history, after a failed attempt, do not lag: nothing but the next batch renders their
 //!    pages. So it is not committed without them.

@@ -31,6 +31,7 @@
 mod batch;
 mod catch_up;
 mod change;
+mod current;
 mod edits;
 mod hidden;
 mod lag;
@@ -38,6 +39,7 @@ mod log;
 mod mend;
 mod open;
 mod order;
+mod ours;
 mod outcome;
 mod prune;
 mod reached;
@@ -46,6 +48,7 @@ mod schedule;
 mod search;
 #[cfg(all(test, target_os = "linux"))]
 mod simulated;
+mod superseded;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -5,7 +5,6 @@
 //! | before it is written | the page without it, neither of them in git | the next batch applies the amendment again |
 //! | after it | both, neither in git | the same |
 
-use super::change::had;
 use super::{Error, Pipeline};
 use crate::journal::Synced;
 use crate::model::Amendment;
@@ -31,7 +30,7 @@ impl Pipeline<'_> {
                 changes.files.push(file);
             }
             None if self.commits.read(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(change.of)) => {
-                ChangedFiles::new(self.home)?.remove(change.of, &path, had(self.commits.as_read()), proof)?;
+                ChangedFiles::new(self.home)?.remove(change.of, &path, self.ours(change.of), proof)?;
                 changes.removed.push(path);
             }
             None => {}

@@ -183,6 +183,17 @@ impl<'v> Briefs<'v> {
         Ok(found)
     }
 
+    /// The record `id`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn find(&mut self, id: RecordId) -> Result<Option<Brief>, Error> {
+        match self.stale.contains(&id) {
+            true => Ok(self.beside.iter().find(|it| it.id == id).cloned()),
+            false => self.brief(id, None),
+        }
+    }
+
     /// Whether `experiment` has not ended yet.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 //! rules. `list`, `retracted`, `show`, `search` and `recall` are what the commands of these names answer. `beside` is what `search`
 //! has besides search.db. `brief` reads what a pack needs, within bounds.
 
+mod again;
 mod beside;
 mod brief;
 mod every;
@@ -31,6 +32,7 @@ mod show;
 mod states;
 mod view;
 
+pub use again::{CameAgain, came_again, newest_again};
 pub use brief::{Brief, Briefs};
 pub use every::{Wanted, every, marks};
 pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules, tallied};

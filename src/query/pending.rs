@@ -231,7 +231,8 @@ impl OfRecord {
     /// The record after its operations, which are resolved as the worker resolves them.
     fn resolved(&self, stored: Option<Recorded>, mark: Option<StateFile>, former: &impl Former) -> Seen {
         let page = stored.as_ref().map(|it| (RecordPath(&it.path).page().into_owned(), it.page()));
-        let mut current = Current { page, state: mark.as_ref().map(|mark| mark.text().into_bytes()), retraction: None };
+        let state = mark.as_ref().map(|mark| mark.text().into_bytes());
+        let mut current = Current { page, state, ..Current::default() };
         let mut hidden = None;
         let mut at = None;
         let mut queue: VecDeque<Op> = self.ops.iter().cloned().collect();
@@ -248,7 +249,7 @@ impl OfRecord {
                     }
                     apply(&op, &mut current, &mut hidden, former);
                 }
-                Resolution::Append(joined) => queue.push_back(*joined),
+                Resolution::Append(joined) => queue.push_front(*joined),
                 Resolution::Done | Resolution::Late | Resolution::Void | Resolution::Park(_) => {}
             }
         }

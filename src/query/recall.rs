@@ -22,7 +22,8 @@ use crate::search::{Filter, Query};
 use crate::signature::{Signature, signature};
 
 use super::search::{Ask as SearchAsk, without_lines};
-use super::{Error, Recorded, Selection, Sort, View, list};
+use super::{Error, Recorded, Selection, Sort, View, came_again, list};
+use crate::target::index::Again;
 
 /// The candidates that are compared with what is asked for.
 const CANDIDATES_MAX: usize = 400;
@@ -70,15 +71,39 @@ pub struct Time {
     pub same: Same,
     /// The failure.
     pub recorded: Recorded,
+    /// The verdict that it came again, if it is that time.
+    pub again: Option<Again>,
     /// What the same session recorded afterwards, successes first, at most three.
     pub followed: Vec<Recorded>,
+}
+
+impl Time {
+    /// When it was.
+    pub fn at(&self) -> Timestamp {
+        self.again.as_ref().map_or(self.recorded.created_at, |it| it.at)
+    }
+
+    /// What says so: the failure, or the verdict.
+    pub fn id(&self) -> RecordId {
+        self.again.as_ref().map_or(self.recorded.id, |it| it.id)
+    }
+
+    /// In which session it was.
+    pub fn session(&self) -> Option<&str> {
+        let provenance = self.again.as_ref().map_or(self.recorded.provenance(), |it| &it.provenance);
+        provenance.session.as_deref()
+    }
+
+    fn count(&self) -> u64 {
+        self.again.as_ref().map_or(1, |it| it.times)
+    }
 }
 
 /// What happened the last times.
 #[derive(Clone, Debug, Default)]
 pub struct Recalled {
     /// How often it failed, as far as records say.
-    pub count: usize,
+    pub count: u64,
     /// What these times have in common with what was asked for, each once.
     pub same: Vec<Same>,
     /// In how many sessions.
@@ -111,43 +136,61 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
     let found = without_lines(view, &ask)?;
     let at_least = found.hits.len() >= CANDIDATES_MAX || !found.looked.complete;
     let recorded = found.hits.into_iter().map(|hit| hit.recorded);
-    let mut times: Vec<_> = recorded.filter_map(|it| wanted.same(&it).map(|same| (same, it))).collect();
-    times.sort_by_key(|(_, it)| Reverse((it.created_at, it.id)));
-    let sessions: HashSet<&str> = times.iter().filter_map(|(_, it)| it.provenance().session.as_deref()).collect();
-    let (count, sessions) = (times.len(), sessions.len());
-    let between = times.last().map(|it| it.1.created_at).zip(times.first().map(|it| it.1.created_at));
-    let is_there = |same: &Same| times.iter().any(|it| it.0 == *same);
+    let same_ones = recorded.filter_map(|it| wanted.same(&it).map(|same| (same, it))).collect();
+    let mut times = with_again(view, same_ones)?;
+    times.sort_by_key(|it| Reverse((it.at(), it.id())));
+    let sessions: HashSet<&str> = times.iter().filter_map(Time::session).collect();
+    let (count, sessions) = (times.iter().map(Time::count).sum(), sessions.len());
+    let between = times.last().map(Time::at).zip(times.first().map(Time::at));
+    let is_there = |same: &Same| times.iter().any(|it| it.same == *same);
     let same = [Same::Command, Same::Failure, Same::ErrorLine].into_iter().filter(is_there).collect();
-    let all: HashSet<RecordId> = times.iter().map(|(_, it)| it.id).collect();
+    let all: HashSet<RecordId> = times.iter().map(|it| it.recorded.id).collect();
     let mut seen = HashSet::new();
-    times.retain(|(_, it)| in_session(it).is_none_or(|failure| seen.insert(failure)));
-    let mut shown = Vec::new();
-    for (same, recorded) in times.into_iter().take(limit) {
-        let followed = followed(view, &recorded, &all)?;
-        shown.push(Time { same, recorded, followed });
+    times.retain(|it| in_session(it).is_none_or(|failure| seen.insert(failure)));
+    times.truncate(limit);
+    for time in &mut times {
+        time.followed = followed(view, time, &all)?;
     }
-    Ok(Recalled { count, same, sessions, between, at_least, times: shown, notes: found.notes })
+    Ok(Recalled { count, same, sessions, between, at_least, times, notes: found.notes })
+}
+
+/// The times of the `failures`: when each was recorded, and when it came again.
+fn with_again(view: &View<'_>, failures: Vec<(Same, Recorded)>) -> Result<Vec<Time>, Error> {
+    let ids: Vec<RecordId> = failures.iter().map(|(_, it)| it.id).collect();
+    let mut again = came_again(view, &ids)?;
+    let mut times = Vec::with_capacity(failures.len());
+    for (same, recorded) in failures {
+        for again in again.remove(&recorded.id).unwrap_or_default() {
+            times.push(Time { same, recorded: recorded.clone(), again: Some(again), followed: Vec::new() });
+        }
+        times.push(Time { same, recorded, again: None, followed: Vec::new() });
+    }
+    Ok(times)
 }
 
 /// What is equal for the times that one failure came in one session, of which the last is shown: what followed is the same.
-fn in_session(failure: &Recorded) -> Option<(String, Result<Signature, String>)> {
-    let session = failure.provenance().session.clone()?;
+fn in_session(time: &Time) -> Option<(String, Result<Signature, String>)> {
+    let (session, failure) = (time.session()?.to_owned(), &time.recorded);
     let signature = stored(failure).signature(failure.provenance().cwd.as_deref().unwrap_or_default());
     Some((session, signature.ok_or_else(|| failure.title().to_owned())))
 }
 
-/// What the session of `failure` recorded after it, and is none of the `same` failures.
-fn followed(view: &View<'_>, failure: &Recorded, same: &HashSet<RecordId>) -> Result<Vec<Recorded>, Error> {
-    let Some(session) = &failure.provenance().session else { return Ok(Vec::new()) };
-    let filter = Filter { sessions: vec![session.clone()], since: Some(failure.created_at), ..Filter::default() };
+/// What the session of `time` recorded after it, and is none of the `same` failures.
+fn followed(view: &View<'_>, time: &Time, same: &HashSet<RecordId>) -> Result<Vec<Recorded>, Error> {
+    let Some(session) = time.session().map(str::to_owned) else { return Ok(Vec::new()) };
+    let filter = Filter { sessions: vec![session.clone()], since: Some(time.at()), ..Filter::default() };
     let mut later = list(
         view,
         Selection { filter: &filter, states: None, sort: Sort::Oldest, limit: LATER_MAX, count_max: Some(0) },
     )?
     .records(view)?;
     let is_later = |it: &Recorded| {
-        let is_after = (it.created_at, it.id) > (failure.created_at, failure.id);
-        is_after && it.provenance().session.as_ref() == Some(session) && !same.contains(&it.id)
+        // The id of a verdict has no clock in it.
+        let is_after = match time.again {
+            None => (it.created_at, it.id) > (time.at(), time.id()),
+            Some(_) => it.created_at >= time.at(),
+        };
+        is_after && it.provenance().session.as_ref() == Some(&session) && !same.contains(&it.id)
     };
     later.retain(is_later);
     later.sort_by_key(|it| it.kind() != Kind::Success);

@@ -45,9 +45,9 @@ impl Recorded {
     /// The record in the row `stored`.
     pub(super) fn of_row(stored: Stored) -> Recorded {
         let Stored { known, request, amended, updated_at, is_golden, .. } = stored;
-        let revised_at = amended.as_ref().and_then(|it| time_of(it.revision));
-        // A row keeps whole seconds. The amendment's id has the milliseconds, unless it joins two.
-        let is_in = |second: Timestamp| revised_at.filter(|at| at.as_second() == second.as_second());
+        // A row keeps whole seconds. The amendments' ids have the milliseconds.
+        let amended_at = amended.as_ref().and_then(page::amended_at);
+        let is_in = |second: Timestamp| amended_at.filter(|at| at.as_second() == second.as_second());
         let updated_at = amended.as_ref().and(updated_at);
         let updated_at = updated_at.map_or(known.created_at, |second| is_in(second).unwrap_or(second));
         Recorded {
@@ -67,7 +67,7 @@ impl Recorded {
         Recorded {
             id: intent.id,
             created_at: intent.created_at,
-            updated_at: intent.created_at,
+            updated_at: changed_at(intent.created_at, intent.amended.as_ref()),
             amended: intent.amended.clone(),
             state: State::Active,
             path: intent.path().to_owned(),
@@ -80,7 +80,7 @@ impl Recorded {
     pub(super) fn of_page(parsed: Parsed, path: &str) -> Option<Recorded> {
         let amended = parsed.amended();
         let Parsed { id, created_at, request, .. } = parsed;
-        let updated_at = amended.as_ref().and_then(|it| time_of(it.revision)).unwrap_or(created_at);
+        let updated_at = changed_at(created_at, amended.as_ref());
         let path = RecordPath(path).shown().to_owned();
         let state = State::Active;
         let request = request?;
@@ -155,8 +155,9 @@ impl Recorded {
 }
 
 /// The time in an operation's id.
-fn time_of(revision: Revision) -> Option<Timestamp> {
-    RecordId(revision.op).time()
+/// When the content of a record of that time, with these amendments, last changed.
+fn changed_at(created_at: Timestamp, amended: Option<&Amended>) -> Timestamp {
+    amended.and_then(page::amended_at).map_or(created_at, |at| at.max(created_at))
 }
 
 impl Serialize for Recorded {

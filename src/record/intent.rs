@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use super::keyed::differences;
 use super::{Error, Receipt, Recorder, Redacted};
 use crate::fs;
+use crate::home::Home;
 use crate::journal;
 use crate::model::path;
-use crate::model::{FileImage, Intent, Level, RecordId, RecordPath, Request};
+use crate::model::{Intent, Level, RecordId, RecordPath, Request};
 use crate::page;
 use crate::target::index::Index;
 use crate::target::spread;
@@ -100,6 +101,7 @@ impl Recorder<'_> {
     }
 
     fn try_validate(&self, request: Redacted, index: &mut Option<Index>) -> Result<Validated, Error> {
+        let first = request.first();
         let mut request = request.into_request();
         request.check()?;
         let created_at = now();
@@ -107,7 +109,7 @@ impl Recorder<'_> {
         if let Some(receipt) = self.known_key(&request, index) {
             return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
         }
-        let again_of = self.same_rule(&request, index);
+        let again_of = first.or_else(|| self.same_rule(&request, index));
         if let Some(first) = again_of {
             request = self.again(first, request, created_at);
             if let Some(receipt) = self.known_key(&request, index) {
@@ -115,15 +117,13 @@ impl Recorder<'_> {
             }
         }
         let keyed = request.key.as_deref().map(|key| RecordId::of_key(self.home.id(), key));
-        let (id, files) = self.name(keyed, created_at, &request)?;
-        let Request { record, key, provenance } = request;
-        let intent = Intent { id, created_at, key, record, provenance, amended: None, files };
+        let intent = intent_of(self.home, keyed, created_at, request)?;
         let json = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         if json.len() + 64 > journal::ENTRY_BYTES_MAX {
             return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));
         }
         let receipt = Receipt {
-            id,
+            id: intent.id,
             kind: intent.record.kind(),
             path: Some(intent.path().to_owned()),
             row_id: None,
@@ -176,33 +176,34 @@ impl Recorder<'_> {
             headline_has_lines: false,
         })
     }
+}
 
-    /// Draws an id whose path is free, unless `keyed` is the id already, and makes the folder. Fails if a symbolic link is
-    /// in the way, or the folder cannot be made.
-    fn name(
-        &self,
-        keyed: Option<RecordId>,
-        created_at: Timestamp,
-        request: &Request,
-    ) -> Result<(RecordId, Vec<FileImage>), Error> {
-        let day = path::day_of(&request.record, created_at);
-        let above = day.as_deref().unwrap_or(request.record.kind().folder());
-        let folder = self.home.dir().make_folder(above)?;
-        loop {
-            let id = keyed.unwrap_or_default();
-            let level = day.as_ref().map_or(Ok(Level::Day), |_| spread::level_in(&folder, created_at, id))?;
-            let files = page::files(id, created_at, request, level);
-            let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
-            let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
-            if keyed.is_some() || folder.find(name)?.is_none() {
-                return Ok((id, files));
-            }
+/// Decides everything of the record that `request` asks for in `home`: it has the id `keyed`, or one whose path is free. Makes the
+/// folder. Fails if a symbolic link is in the way, or the folder cannot be made.
+pub(super) fn intent_of(
+    home: &Home,
+    keyed: Option<RecordId>,
+    created_at: Timestamp,
+    request: Request,
+) -> Result<Intent, Error> {
+    let day = path::day_of(&request.record, created_at);
+    let above = day.as_deref().unwrap_or(request.record.kind().folder());
+    let folder = home.dir().make_folder(above)?;
+    loop {
+        let id = keyed.unwrap_or_default();
+        let level = day.as_ref().map_or(Ok(Level::Day), |_| spread::level_in(&folder, created_at, id))?;
+        let files = page::files(id, created_at, &request, level);
+        let path = files.first().map_or("", |file| RecordPath(&file.path).shown());
+        let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
+        if keyed.is_some() || folder.find(name)?.is_none() {
+            let Request { record, key, provenance } = request;
+            return Ok(Intent { id, created_at, key, record, provenance, amended: None, files });
         }
     }
 }
 
 /// The time, to the millisecond.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let now = fs::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

@@ -13,7 +13,7 @@
 //! 3. Once the intent is durable the outcome is a [`Receipt`], whatever happens next. If apply fails or panics, the worker
 //!    applies the intent.
 //! 4. A rule that the home has already, in the same domain, becomes a verdict that it came again (`again`), one a day at most. Where
-//!    the index cannot be asked, it becomes a second record, and readers take both for one.
+//!    the index cannot be asked, it becomes a second record, and readers take both for one. So does a failure that a hook finds known.
 //! 5. A key that is known names its record: nothing is recorded then, and the receipt says in which fields the request differs (`keyed`).
 //! 6. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
 //!    [`Policy::index_wait`].
@@ -44,6 +44,8 @@ use crate::target::files::Applier;
 use crate::target::index::Index;
 use crate::target::spread::Planned;
 
+pub use again::verdict_of_today;
+pub(crate) use again::verdict_said;
 use intent::{Validated, mark_repeats};
 pub use policy::{Policy, Redacted, Redaction, Sources, of_folder};
 pub use receipt::Receipt;

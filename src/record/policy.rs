@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{Origin, PROVENANCE, Provenance, Request};
+use crate::model::{Origin, PROVENANCE, Provenance, RecordId, Request};
 use crate::project;
 use crate::redact::Redactor;
 
@@ -36,19 +36,19 @@ impl Policy {
         if let Some(redactor) = &self.redaction.0 {
             redactor.request(&mut request);
         }
-        Redacted(request)
+        Redacted::composed(request)
     }
 
     /// As [`Policy::redact`], but it still says who it is by.
     pub(super) fn redact_verdict(&self, request: Request) -> Redacted {
         let origin = self.sources.origin(request.provenance.origin);
-        let Redacted(mut request) = self.redact(request);
-        request.provenance.origin = origin;
-        Redacted(request)
+        let mut redacted = self.redact(request);
+        redacted.request.provenance.origin = origin;
+        redacted
     }
 
     /// `request`, which passed redaction before, with its provenance complete, and that redacted.
-    pub(super) fn complete(&self, Redacted(mut request): Redacted) -> Redacted {
+    pub(super) fn complete(&self, Redacted { mut request, again_of }: Redacted) -> Redacted {
         request.provenance = self.sources.completed(request.provenance);
         if let Some(redactor) = &self.redaction.0 {
             for spec in &PROVENANCE {
@@ -56,7 +56,7 @@ impl Policy {
                 text.into_iter().for_each(|text| redactor.string(text));
             }
         }
-        Redacted(request)
+        Redacted { request, again_of }
     }
 }
 
@@ -113,10 +113,10 @@ impl Redaction {
 ///
 /// To claim that a request is redacted:
 ///
-/// ```compile_fail,E0423
+/// ```compile_fail,E0451
 /// # use indelible::{model::Request, record::Redacted};
 /// fn claim(request: Request) -> Redacted {
-///     Redacted(request)
+///     Redacted { request, again_of: None }
 /// }
 /// ```
 ///
@@ -127,23 +127,37 @@ impl Redaction {
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Redacted(Request);
+pub struct Redacted {
+    request: Request,
+    again_of: Option<RecordId>,
+}
 
 impl Redacted {
     /// A request whose texts were all redacted before it was composed. A hook does that: a secret that is cut in the middle
     /// has no shape by which it could be found later.
     pub(crate) fn composed(request: Request) -> Redacted {
-        Redacted(request)
+        Redacted { request, again_of: None }
+    }
+
+    /// The same request for a failure that is there as the record `first`: it becomes a verdict that it came again.
+    #[must_use]
+    pub fn again_of(self, first: RecordId) -> Redacted {
+        Redacted { again_of: Some(first), ..self }
+    }
+
+    /// The record that it is the same as, if it becomes a verdict that this one came again.
+    pub fn first(&self) -> Option<RecordId> {
+        self.again_of
     }
 
     /// The request.
     pub fn request(&self) -> &Request {
-        &self.0
+        &self.request
     }
 
     /// The request, to be changed: the proof is gone.
     pub fn into_request(self) -> Request {
-        self.0
+        self.request
     }
 }
 

@@ -23,8 +23,9 @@ use crate::model::{Kind, Origin};
 /// The version of the tables. A database of another one is thrown away and rebuilt.
 pub const SCHEMA: u32 = 4;
 
-/// What the database's owner runs on an empty file, before [`create`].
-pub const PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;";
+/// What the database's owner runs on an empty file, before [`create`]. A leaf of the full-text index fills a page of this size, and
+/// a small home's tables, which have at least a page each, stay small.
+pub const PRAGMAS: &str = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;";
 
 /// One record in so many is counted for the frequencies of words.
 pub(super) const SAMPLE: i64 = 16;

@@ -36,8 +36,11 @@ pub struct Told {
 /// A command that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// The failure's record.
+    /// The failure: its record's id, or the one that it would have if it were not the same as `again_of`.
     pub failure: RecordId,
+    /// The record of the same failure that was there already, if this one was only counted, or became a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_of: Option<RecordId>,
     /// The command, redacted.
     pub command: String,
     /// The folder that it ran in.
@@ -73,8 +76,15 @@ pub struct Step {
 /// A failure that is no longer open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
-    /// Its record.
+    /// As it was opened.
     pub failure: RecordId,
+}
+
+impl Opened {
+    /// The failure's record.
+    pub fn record(&self) -> RecordId {
+        self.again_of.unwrap_or(self.failure)
+    }
 }
 
 /// An entry, and when it was appended.

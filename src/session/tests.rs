@@ -50,6 +50,7 @@ fn step(does: &str) -> Entry {
 
 fn opened() -> Opened {
     Opened {
+        again_of: None,
         failure: RecordId::new(),
         command: "make".into(),
         folder: "/w".into(),

@@ -38,13 +38,18 @@ pub(super) struct Cut<'o> {
 /// The parts of `output` that are read: all of it, or its beginning and its end.
 pub(super) fn parts(output: &[u8]) -> Vec<Cow<'_, str>> {
     if output.len() <= HEAD_BYTES + TAIL_BYTES {
-        return vec![String::from_utf8_lossy(output)];
+        return vec![text(output)];
     }
     let (head, tail) = (&output[..HEAD_BYTES], &output[output.len() - TAIL_BYTES..]);
     // A line that is not whole is dropped.
     let head = &head[..head.iter().rposition(|byte| *byte == b'\n').unwrap_or(0)];
     let tail = &tail[tail.iter().position(|byte| *byte == b'\n').unwrap_or(0)..];
-    vec![String::from_utf8_lossy(head), String::from_utf8_lossy(tail)]
+    vec![text(head), text(tail)]
+}
+
+/// `bytes` as text. Most are valid, and to see that takes a tenth of the time that mending takes.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The lines in `parts`. `was_cut` says that the host has left something out.
@@ -66,7 +71,10 @@ pub(super) fn cut<'o>(parts: &'o [Cow<'o, str>], was_cut: bool) -> Cut<'o> {
 /// What a terminal shows of a line in the end, without what stands before each line of a log or a box. Nothing if it is blank.
 fn shown(line: &str) -> Option<Cow<'_, str>> {
     let is_blank = |part: &str| part.bytes().all(|byte| byte == b' ' || byte == b'\t');
-    let part = line.rsplit('\r').map(clean).find(|part| !is_blank(part))?;
+    let part = match memchr::memchr(b'\r', line.as_bytes()) {
+        None => Some(clean(line)).filter(|part| !is_blank(part))?,
+        Some(_) => line.rsplit('\r').map(clean).find(|part| !is_blank(part))?,
+    };
     let skipped = prefix(&part);
     let line = match part {
         _ if skipped == 0 => part,

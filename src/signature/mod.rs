@@ -56,6 +56,13 @@ impl Signature {
     }
 }
 
+/// Whether `output` has nothing but what a host adds to it: an exit code alone says all that it does.
+pub fn says_nothing(output: &[u8]) -> bool {
+    let parts = cut::parts(output);
+    let cut = cut::cut(&parts, false);
+    cut.lines.is_empty() && !cut.is_cut
+}
+
 /// The signature of a failure: what `command`, run in the folder `cwd`, has put out, after redaction.
 ///
 /// `exit` is the exit code, if the host knows it. `was_cut` says that the host has left out a part of the output: then only

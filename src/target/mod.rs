@@ -166,6 +166,8 @@ pub enum VoidReason {
     FilesLost,
     /// `memory/` is another folder than the one that the index was filled for.
     FilesReplaced,
+    /// Files or rows have a record that neither a commit nor the journal has: its recorder voided it.
+    Voided,
     /// An audit was started for one of these reasons, and not finished.
     Unfinished,
 }
@@ -184,6 +186,7 @@ impl VoidReason {
             }
             VoidReason::FilesLost => "files or rows of committed records are gone",
             VoidReason::FilesReplaced => "memory/ is not the folder that the index was filled for",
+            VoidReason::Voided => "files or rows have a record that neither git nor the journal has",
             VoidReason::Unfinished => "an audit of everything was begun and not finished",
             VoidReason::PositionVoid => "the journal does not have the position that the history names",
         }

@@ -263,6 +263,35 @@ fn two_amendments_of_one_revision_are_merged_and_an_edit_by_hand_is_left() {
     assert!(fs::read_to_string(&path).expect("it is there").contains("the fourth title"), "a stale file was left");
 }
 
+/// After a failed sync the journal is read in another order. So an attempt that failed before its commit can have written a page
+/// whose operation then comes second.
+#[test]
+fn a_page_that_only_the_journal_has_is_no_edit_by_hand() {
+    for before in [None, Some(512)] {
+        let home = TestHome::new();
+        let receipts = [home.record("failure", "amended"), home.record("failure", "retracted")];
+        home.flush();
+        let [amended, retracted] = receipts.each_ref().map(|receipt| Subject::of(&home, receipt));
+        let firsts = [amended.amend(2, "title", "another title"), retracted.retract(2)];
+        for (subject, first) in [&amended, &retracted].into_iter().zip(firsts) {
+            let long = "Another summary. ".repeat(100);
+            let second = subject.amend(2, "summary", &long);
+            let Op::Amend(amendment) = &second else { unreachable!("it is an amendment") };
+            let page = amendment.record.files[0].text.as_bytes();
+            fs::write(home.join(&subject.path), &page[..before.unwrap_or(page.len())]).expect("it can be written");
+            put(&home, &[first, second]);
+        }
+        home.flush();
+        let Some(Record::Failure(it)) = seen(&home, &amended).record else { panic!("it is there") };
+        assert_eq!((it.title.as_str(), it.summary.starts_with("Another summary.")), ("another title", true));
+        assert_eq!(seen(&home, &retracted), Seen { presence: Some(Presence::Retracted), record: None });
+        let aside = &home.status()["quarantine"]["set_aside"];
+        assert_eq!(aside.as_array().map(Vec::len), Some(0), "one of our files was taken for an edit: {aside}");
+        assert_agree(&home);
+        home.recover_fully();
+    }
+}
+
 #[test]
 fn a_retraction_of_an_unknown_record_keeps_it_away() {
     let (home, other) = (TestHome::new(), TestHome::new());

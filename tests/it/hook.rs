@@ -31,9 +31,14 @@ fn edited(name: &str, edit: impl FnOnce(&mut Value)) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// The failure of one of many calls of a tool.
+/// The failure of one of many calls of a tool, each another one.
 fn call(number: usize) -> Vec<u8> {
-    edited("claude/PostToolUseFailure", |it| it["tool_use_id"] = json!(format!("toolu_{number}")))
+    // Each is another one: the same failure again would be counted. Numbers make no difference.
+    let module: String = number.to_string().bytes().map(|digit| char::from(b'a' + digit - b'0')).collect();
+    edited("claude/PostToolUseFailure", |it| {
+        it["tool_use_id"] = json!(format!("toolu_{number}"));
+        it["error"] = json!(it["error"].as_str().expect("a text").replace("cart", &format!("module_{module}")));
+    })
 }
 
 /// What was counted.

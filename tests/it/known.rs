@@ -17,14 +17,14 @@ const KNOWN: &str = ".indelible/known.bin";
 const TOLD: &str = "[hook]\ncontext = [\"failure\"]\n";
 
 /// A home whose user has agents told of their failures.
-fn telling() -> TestHome {
+pub fn telling() -> TestHome {
     let home = TestHome::new();
     home.configure_user(TOLD);
     home
 }
 
 /// A folder of a repository with the origin `origin`, in the user's own folder.
-fn project(home: &TestHome, origin: &str) -> PathBuf {
+pub fn project(home: &TestHome, origin: &str) -> PathBuf {
     let folder = home.user().join(origin);
     fs::create_dir_all(folder.join(".git")).expect("it can be made");
     fs::write(folder.join(".git/HEAD"), "ref: refs/heads/main\n").expect("it can be written");
@@ -33,13 +33,13 @@ fn project(home: &TestHome, origin: &str) -> PathBuf {
     folder
 }
 
-fn fixture(name: &str) -> Value {
+pub fn fixture(name: &str) -> Value {
     let path = format!("{}/tests/fixtures/hooks/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_slice(&fs::read(path).expect("it is there")).expect("a fixture is JSON")
 }
 
 /// An event of Claude Code: `command` failed in `folder` with `output`, in `session`.
-fn failed(session: &str, folder: &Path, command: &str, output: &str) -> Value {
+pub fn failed(session: &str, folder: &Path, command: &str, output: &str) -> Value {
     let mut event = fixture("claude/PostToolUseFailure");
     event["session_id"] = json!(session);
     event["cwd"] = json!(folder);
@@ -50,7 +50,7 @@ fn failed(session: &str, folder: &Path, command: &str, output: &str) -> Value {
 }
 
 /// The failure that most tests are about.
-fn push(session: &str, folder: &Path) -> Value {
+pub fn push(session: &str, folder: &Path) -> Value {
     failed(session, folder, "git push", "Exit code 128\nfatal: unable to access 'https://example.org/x/': timed out")
 }
 
@@ -64,7 +64,7 @@ fn answer(home: &TestHome, event: &Value) -> Value {
 
 /// What the agent of `event` is told; empty if nothing.
 #[track_caller]
-fn told(home: &TestHome, event: &Value) -> String {
+pub fn told(home: &TestHome, event: &Value) -> String {
     let answer = answer(home, event);
     let text = [&answer["hookSpecificOutput"]["additionalContext"], &answer["additional_context"]];
     let text = text.into_iter().find_map(Value::as_str).unwrap_or_default().to_owned();
@@ -73,7 +73,7 @@ fn told(home: &TestHome, event: &Value) -> String {
     text
 }
 
-fn counts(home: &TestHome) -> Value {
+pub fn counts(home: &TestHome) -> Value {
     home.status()["hooks"].clone()
 }
 
@@ -94,7 +94,8 @@ fn the_second_session_is_told_once() {
     let text = told(&home, &push("0198cccc-third", &folder));
     // Within one second, either is the newer one.
     let sessions = ["0198bbbb, 0198aaaa", "0198aaaa, 0198bbbb"];
-    let names = |it: &&str| text.contains(&format!("3 times, in 2 other sessions ({it}), all on "));
+    // What the second one saw again is only counted, until the day is over.
+    let names = |it: &&str| text.contains(&format!("at least 2 times, in at least 2 other sessions ({it}), all on "));
     assert!(sessions.iter().any(names), "{text}");
     let counts = counts(&home);
     assert_eq!((&counts["told"], &counts["odd_known"]), (&json!(2), &json!(0)), "{counts}");
@@ -160,7 +161,7 @@ fn a_running_worker_makes_it_known() {
 }
 
 /// What `hook --explain` says of `event`.
-fn explained(home: &TestHome, event: &Value) -> String {
+pub fn explained(home: &TestHome, event: &Value) -> String {
     let outcome = home.cmd(["hook", "--explain"]).stdin(event.to_string()).run().exits(0);
     assert_eq!(outcome.stdout, "{}\n", "{outcome}");
     outcome.stderr
@@ -183,12 +184,12 @@ fn explain_says_what_would_be_told_and_tells_nothing() {
 }
 
 /// A test that fails because a value was moved, in `session`.
-fn moved_value(folder: &Path, session: &str) -> Value {
+pub fn moved_value(folder: &Path, session: &str) -> Value {
     failed(session, folder, "cargo test --locked", "Exit code 101\nerror[E0382]: use of moved value: `cart`")
 }
 
 /// In `session`, a file is edited, and the test that failed works. All of it is committed.
-fn solve(home: &TestHome, folder: &Path, session: &str) {
+pub fn solve(home: &TestHome, folder: &Path, session: &str) {
     let in_session = |tool: &str, input: Value| {
         let mut event = fixture("claude/PostToolUse-quiet");
         (event["session_id"], event["cwd"]) = (json!(session), json!(folder));
@@ -536,7 +537,7 @@ fn a_rebuilt_index_has_the_same_known_failures() {
     }
     let _ = home.recover();
     assert_eq!(explained(&home, &push("fourth", &folder)), before);
-    assert!(before.contains("3 times, in 3 other sessions"), "{before}");
+    assert!(before.contains("at least 2 times, in at least 2 other sessions"), "{before}");
 }
 
 /// The outputs of the fixture `name`, by failure.

@@ -4,6 +4,8 @@
 mod abuse;
 mod adopt;
 mod adopted;
+#[cfg(target_os = "linux")]
+mod again;
 mod amend;
 #[cfg(target_os = "linux")]
 mod backup;
@@ -47,6 +49,7 @@ mod pack;
 mod places;
 #[cfg(target_os = "linux")]
 mod power;
+mod prompts;
 mod provenance;
 mod query_py;
 mod reading;

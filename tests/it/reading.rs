@@ -779,6 +779,11 @@ fn a_failure_that_came_again_and_again_is_recalled_once_a_session() {
         let _ = home.cmd(["record", "success", "--title", session, "--domain", "rust", "--session", session]).ok();
     }
     home.flush();
+    // The day is over: what a session saw again is counted.
+    let tally = std::fs::read_dir(home.join(".indelible")).expect("it is there").flatten().map(|it| it.path());
+    let tally = tally.into_iter().find(|path| path.to_string_lossy().contains("again-")).expect("there is one");
+    std::fs::rename(&tally, tally.with_file_name("again-2026-01-02.tally")).expect("it can be renamed");
+    home.flush();
     let recalled = |args: &[&str]| home.cmd(["recall", "--json"].iter().chain(args)).run().exits(0).json();
     let by_error = recalled(&["--error", error]);
     assert_eq!((&by_error["count"], &by_error["sessions"]), (&8.into(), &2.into()), "{by_error}");

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Cmd, Git, Outcome, PATIENCE, Tables, TestHome, framework, wait_for};
+use crate::support::{Cmd, Git, Outcome, PATIENCE, Tables, TestHome, framework};
 
 /// A program at a terminal of its own.
 pub struct Terminal {
@@ -34,7 +34,7 @@ impl Terminal {
     }
 
     /// Runs `command` at a terminal, but for what `but` arranges otherwise.
-    fn run_but(command: Command, but: impl FnOnce(&mut Command)) -> Terminal {
+    pub fn run_but(command: Command, but: impl FnOnce(&mut Command)) -> Terminal {
         Terminal::run_at(command, None, but)
     }
 
@@ -59,17 +59,44 @@ impl Terminal {
         let mut screen = keys.try_clone().expect("it can be shared");
         let (send, receive) = channel();
         std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
+            let (mut bytes, mut held) = ([0; 4096], Vec::new());
             while let Ok(read @ 1..) = screen.read(&mut bytes) {
-                let _ = send.send(String::from_utf8_lossy(&bytes[..read]).into_owned());
+                held.extend_from_slice(&bytes[..read]);
+                // The rest of a character may be on its way.
+                let whole = match std::str::from_utf8(&held) {
+                    Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                    _ => held.len(),
+                };
+                let rest = held.split_off(whole);
+                let _ = send.send(String::from_utf8_lossy(&held).into_owned());
+                held = rest;
             }
         });
         Terminal { child, keys, screen: receive, seen: String::new(), passed: 0 }
     }
 
+    /// Waits until there is more on the screen, and returns it; `None` once the program has closed its terminal.
+    #[track_caller]
+    pub fn more(&mut self) -> Option<String> {
+        match self.screen.recv_timeout(PATIENCE) {
+            Ok(more) => {
+                self.seen.push_str(&more);
+                Some(more)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing more appears on the screen:\n{}", self.seen),
+        }
+    }
+
+    /// Gives the window another size.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.keys, size).expect("it takes a size");
+    }
+
     /// Waits until `text` appears after what was waited for before.
     #[track_caller]
-    fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         loop {
             if let Some(at) = self.seen[self.passed..].find(text) {
                 self.passed += at + text.len();
@@ -84,7 +111,8 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    /// Types `keys`.
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is open");
     }
 
@@ -104,7 +132,7 @@ impl Terminal {
     }
 
     /// Waits until it ends, and returns how, and all that was on the screen.
-    fn ends(mut self) -> (ExitStatus, String) {
+    pub fn ends(mut self) -> (ExitStatus, String) {
         loop {
             match self.screen.recv_timeout(PATIENCE) {
                 Ok(more) => self.seen.push_str(&more),
@@ -146,39 +174,9 @@ pub fn typed(cmd: Cmd, lines: &str) -> Outcome {
     Outcome::of(status, json.join("\n"), rest.join("\n"))
 }
 
-fn at_terminal(home: &TestHome, args: &[&str]) -> Terminal {
+/// Runs the program at a terminal.
+pub fn at_terminal(home: &TestHome, args: &[&str]) -> Terminal {
     Terminal::run(home.cmd(args).into_command())
-}
-
-#[test]
-fn what_a_record_lacks_is_asked_for() {
-    let home = TestHome::new();
-    for (kind, questions) in [
-        ("failure", [("Title", "It broke: \"all\" of it"), ("Domain", "ci")]),
-        ("success", [("Title", "It works"), ("Domain", "ci")]),
-        ("observation", [("Title", "It is slow"), ("Domain", "ci")]),
-        ("heuristic", [("Rule", "Never on Fridays"), ("Domain", "ops")]),
-        ("experiment", [("Name", "Smaller"), ("Hypothesis", "It is faster")]),
-    ] {
-        let mut terminal = at_terminal(&home, &["record", kind]);
-        for (question, answer) in questions {
-            terminal.answer(question, answer);
-        }
-        let screen = terminal.exits(0);
-        assert!(screen.contains(&format!("recorded: {kind}")), "{screen}");
-        let path = screen
-            .split("recorded: ")
-            .nth(1)
-            .and_then(|it| Some(it.split_once(" in ")?.1.trim()))
-            .expect("it says where");
-        let page = if kind == "experiment" { format!("{path}/hypothesis.md") } else { path.to_owned() };
-        let page = std::fs::read_to_string(home.join(&page)).expect("it was placed");
-        let front = page.replace("\\\"", "\"");
-        for (_, answer) in questions {
-            assert!(front.contains(answer), "{answer:?} is not in the record:\n{page}");
-        }
-    }
-    home.recover_fully();
 }
 
 #[test]
@@ -231,69 +229,12 @@ fn a_batch_ends_with_a_total_at_a_terminal() {
     assert_eq!(run(&["--json"]).trim(), "");
 }
 
-#[test]
-fn an_answer_that_cannot_be_is_asked_for_again() {
-    let home = TestHome::new();
-    let mut terminal = at_terminal(&home, &["record", "failure", "--domain", "ci"]);
-    terminal.answer("Title", "   ");
-    terminal.wait_for("must not be");
-    terminal.answer("Title", &"x".repeat(501));
-    terminal.wait_for("at most 500 characters");
-    terminal.answer("Title", "A good one");
-    let screen = terminal.exits(0);
-    assert!(!screen.contains("Domain"), "it asks for what was given: {screen}");
-    assert_eq!(home.status()["pending"]["records"], 1);
-}
-
-#[test]
-fn what_is_there_is_not_asked_for() {
-    let home = TestHome::new();
-    let command = home.cmd(["record", "failure", "--domain", "ci"]).env("FAILURE_TITLE", "From the environment");
-    let screen = Terminal::run(command.into_command()).exits(0);
-    assert!(!screen.contains("Title"), "{screen}");
-}
-
-#[test]
-fn who_goes_away_instead_has_recorded_nothing() {
-    let home = TestHome::new();
-    let before = home.journal();
-    let mut terminal = at_terminal(&home, &["record", "failure"]);
-    terminal.wait_for("Title");
-    terminal.press("It br");
-    // Between two keys the terminal is not the program's, and this one is lost.
-    let status = wait_for("it to end", || {
-        let _ = terminal.keys.write_all(b"\x03");
-        terminal.child.try_wait().expect("it is our child")
-    });
-    assert!(!status.success(), "{status}");
-    assert!(status.signal() == Some(2) || status.code() == Some(64), "{status}");
-    assert_eq!(home.journal(), before);
-}
-
-#[test]
-fn no_prompt_without_a_terminal() {
-    let home = TestHome::new();
-    let before = home.journal();
-    // JSON is for programs, even at a terminal.
-    let screen = at_terminal(&home, &["record", "failure", "--json"]).exits(64);
-    assert!(screen.contains("is required"), "{screen}");
-    // Nor behind a pipe on either side.
-    for is_input in [true, false] {
-        let pipe = |command: &mut Command| {
-            let _ = if is_input { command.stdin(Stdio::null()) } else { command.stderr(Stdio::null()) };
-        };
-        let screen = Terminal::run_but(home.cmd(["record", "failure"]).into_command(), pipe).exits(64);
-        assert!(!screen.contains("Title"), "{screen}");
-    }
-    assert_eq!(home.journal(), before);
-}
-
 /// What runs a program in a session of its own at the terminal. A shell that starts the tests in the background may have them
 /// ignore what Ctrl-C sends.
-const IN_SESSION: [&str; 4] = ["env", "--default-signal=INT", "setsid", "--ctty"];
+pub const IN_SESSION: [&str; 4] = ["env", "--default-signal=INT", "setsid", "--ctty"];
 
 /// Runs the program in a session of its own, whose terminal it is: there, Ctrl-C is a signal.
-fn in_session(home: &TestHome, args: &[&str]) -> Terminal {
+pub fn in_session(home: &TestHome, args: &[&str]) -> Terminal {
     Terminal::run(home.under(&IN_SESSION, args).into_command())
 }
 

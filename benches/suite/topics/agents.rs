@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::index::until_current;
 use super::reading::sizes;
-use super::record::{BURST_MIN, HOOKS, burst};
+use super::record::{HOOKS, UNKNOWN, hook_bursts, hook_table};
 use crate::corpus::{tool_event, word};
 use crate::homes;
 use crate::lab::{Lab, indelible, output};
@@ -20,8 +20,6 @@ use crate::samples::{Contender, Samples, grouped, interleave, number};
 
 /// The largest home that hooks run in.
 const RECORDS_MAX: usize = 100_000;
-/// Ranks from here on name what failed in no record.
-const UNKNOWN: usize = 20_000_000;
 /// How many sessions had the known failure before.
 const SESSIONS: usize = 3;
 const COMMAND: &str = "cargo test --locked";
@@ -165,24 +163,12 @@ fn at_once(place: &Place<'_>, report: &mut Report) {
     report.heading(format!("Hooks, {HOOKS} at once"));
     let mut rows = Vec::new();
     for (name, call) in [("a failure, not known", Call::FailsAsNew), ("a known failure, told", Call::FailsAsKnown)] {
-        let mut bursts = Vec::new();
-        for round in 0..place.lab.scale.slow_rounds {
-            let session = |number: usize| format!("burst-{}-{round}-{number}-{call:?}", std::process::id());
-            let paths: Vec<_> = (0..BURST_MIN.max(HOOKS)).map(|number| place.call(call, &session(number))).collect();
-            let hook = |number: usize| {
-                let mut command = place.hook();
-                command.stdin(std::fs::File::open(&paths[number]).expect("it was just written"));
-                command
-            };
-            bursts.push(burst(HOOKS, &hook));
-        }
-        let at = |percent| Samples::new(bursts.iter().map(|burst| burst.at(percent)).collect()).spread();
-        let ms = |percent| format!("{} ms", at(percent).show());
-        rows.push(vec![name.into(), ms(50.0), ms(95.0), ms(99.0)]);
-        report.figure(format!("hook p99, {HOOKS} at once, {name}"), at(99.0));
+        let write = |round: usize, number: usize| {
+            place.call(call, &format!("burst-{}-{round}-{number}-{call:?}", std::process::id()))
+        };
+        rows.push(hook_bursts(place.lab, report, name, &|| place.hook(), &write));
     }
-    report.table(&["a hook", "p50", "p95", "p99"], rows);
-    report.text(format!("{} bursts of {BURST_MIN} processes each.", place.lab.scale.slow_rounds));
+    hook_table(place.lab, report, rows);
 }
 
 fn session_start(place: &Place<'_>, report: &mut Report) {

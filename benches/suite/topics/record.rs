@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::worker::Worker;
+use crate::corpus::word;
 use crate::homes::{self, HeldOpen, Layout};
 use crate::lab::{Lab, indelible};
 use crate::peers::{self, Peer};
@@ -21,7 +22,7 @@ const ROUNDS_PER_CHECKPOINT: usize = 20;
 /// program would be judged by where its files happen to lie.
 const PLACES: usize = 4;
 /// The smallest number of processes in a burst.
-pub const BURST_MIN: usize = 200;
+const BURST_MIN: usize = 200;
 
 pub fn run(lab: &Lab, report: &mut Report) {
     alone(lab, report);
@@ -189,6 +190,8 @@ fn without_input(mut command: Command) -> Command {
 
 /// How many hooks a host starts in one moment, where it starts many.
 pub const HOOKS: usize = 50;
+/// Ranks from here on name what failed in no record.
+pub const UNKNOWN: usize = 20_000_000;
 
 /// Hooks of an agent's host in bursts: of tools that failed, which are recorded, and of tools that did not.
 fn hooks_at_once(lab: &Lab, report: &mut Report) {
@@ -200,33 +203,55 @@ fn hooks_at_once(lab: &Lab, report: &mut Report) {
     std::fs::create_dir_all(&events).expect("a folder beneath target can be made");
     let mut rows = Vec::new();
     for (name, event) in [("a tool failed", "PostToolUseFailure"), ("nothing to record", "PostToolUse")] {
-        let mut bursts = Vec::new();
-        for round in 0..lab.scale.slow_rounds {
-            index.checkpoint();
-            // Written before: where they are on a disk all the same, hooks that sync would wait for their bytes.
-            let path = |number: usize| events.join(format!("{event}-{round}-{number}.json"));
-            for number in 0..BURST_MIN.max(HOOKS) {
-                let id = format!("call-{event}-{round}-{number}");
-                std::fs::write(path(number), hook_event(event, &id)).expect("it can be written");
+        let write = |round: usize, number: usize| {
+            if number == 0 {
+                index.checkpoint();
             }
-            let hook = |number: usize| {
-                let mut command = indelible(&home, &["hook"]);
-                command.stdin(std::fs::File::open(path(number)).expect("it was just written"));
-                command
-            };
-            bursts.push(burst(HOOKS, &hook));
-        }
-        let at = |percent| Samples::new(bursts.iter().map(|burst| burst.at(percent)).collect()).spread();
-        let ms = |percent| format!("{} ms", at(percent).show());
-        rows.push(vec![name.into(), ms(50.0), ms(95.0), ms(99.0)]);
-        report.figure(format!("hook p99, {HOOKS} at once, {name}"), at(99.0));
+            let id = format!("call-{event}-{round}-{number}");
+            let path = events.join(format!("{id}.json"));
+            std::fs::write(&path, hook_event(event, &id)).expect("it can be written");
+            path
+        };
+        rows.push(hook_bursts(lab, report, name, &|| indelible(&home, &["hook"]), &write));
     }
+    hook_table(lab, report, rows);
+}
+
+/// Bursts of hooks, [`HOOKS`] at once, each a `hook` that gets what `write` writes before for its round and number. Returns the row of
+/// a table.
+pub fn hook_bursts(
+    lab: &Lab,
+    report: &mut Report,
+    name: &str,
+    hook: &(dyn Fn() -> Command + Sync),
+    write: &dyn Fn(usize, usize) -> PathBuf,
+) -> Vec<String> {
+    let mut bursts = Vec::new();
+    for round in 0..lab.scale.slow_rounds {
+        // Written before: where they are on a disk all the same, hooks that sync would wait for their bytes.
+        let paths: Vec<PathBuf> = (0..BURST_MIN.max(HOOKS)).map(|number| write(round, number)).collect();
+        let started = |number: usize| {
+            let mut command = hook();
+            command.stdin(std::fs::File::open(&paths[number]).expect("it was just written"));
+            command
+        };
+        bursts.push(burst(HOOKS, &started));
+    }
+    let at = |percent| Samples::new(bursts.iter().map(|burst| burst.at(percent)).collect()).spread();
+    let ms = |percent| format!("{} ms", at(percent).show());
+    report.figure(format!("hook p99, {HOOKS} at once, {name}"), at(99.0));
+    vec![name.into(), ms(50.0), ms(95.0), ms(99.0)]
+}
+
+/// The table of such rows.
+pub fn hook_table(lab: &Lab, report: &mut Report, rows: Vec<Vec<String>>) {
     report.table(&["a hook", "p50", "p95", "p99"], rows);
     report.text(format!("{} bursts of {BURST_MIN} processes each.", lab.scale.slow_rounds));
 }
 
-/// What Claude Code tells of the call `id`, as far as a hook reads it.
+/// What Claude Code tells of the call `id`, as far as a hook reads it. Each fails otherwise: the same failure again would be counted.
 fn hook_event(event: &str, id: &str) -> String {
+    let module = word(UNKNOWN + crc32c::crc32c(id.as_bytes()) as usize);
     serde_json::json!({
         "session_id": "5f0c7c4e-2f6b-4f0e-9b0a-2f4d2d1b7a11",
         "cwd": "/home/ada/shop",
@@ -235,13 +260,13 @@ fn hook_event(event: &str, id: &str) -> String {
         "tool_input": { "command": "cargo test --locked" },
         "tool_response": { "stdout": "src\n", "stderr": "", "interrupted": false },
         "tool_use_id": id,
-        "error": "Exit code 101\nthread 'cart::adds' panicked at src/cart.rs:12:5:\nassertion failed",
+        "error": format!("Exit code 101\nthread '{module}::adds' panicked at src/{module}.rs:12:5:\nassertion failed"),
     })
     .to_string()
 }
 
 /// The time of each of a burst's processes.
-pub fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Samples {
+fn burst(processes: usize, command: &(dyn Fn(usize) -> Command + Sync)) -> Samples {
     let all = BURST_MIN.max(processes);
     let next = AtomicUsize::new(0);
     let work = || {

@@ -10,7 +10,7 @@ use indelible::model::{FIELDS, Field, FieldSpec, Kind};
 use crate::cmd::complete;
 use crate::field_args::candidates_of;
 
-/// Which records are amended, and how.
+// Which records are amended, and how.
 #[derive(Debug, ClapArgs)]
 pub struct AmendArgs {
     /// The records: each by its id, the end of its id, or its path
@@ -32,7 +32,7 @@ pub struct AmendArgs {
     pub fields: NewTexts,
 }
 
-/// Which record is edited, and how.
+// Which record is edited, and how.
 #[derive(Debug, ClapArgs)]
 pub struct EditArgs {
     /// The record: its id, the end of its id, or its path
@@ -52,7 +52,7 @@ pub struct EditArgs {
     pub redact: bool,
 }
 
-/// Which experiment ended, and how.
+// Which experiment ended, and how.
 #[derive(Debug, ClapArgs)]
 pub struct OutcomeArgs {
     /// The experiment: its id, the end of its id, or its path

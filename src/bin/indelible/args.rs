@@ -92,7 +92,10 @@ impl Command {
     }
 }
 
+// Only the arguments of the subcommand that is run are built: all of them would cost a third of a start. A doc comment on a
+// struct of arguments would replace that of its subcommand, so those have plain comments.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Make a home, or add what is missing to one (safe to repeat)
     ///
@@ -321,7 +324,7 @@ pub enum Command {
     },
 }
 
-/// Which homes are trusted.
+// Which homes are trusted.
 #[derive(Debug, ClapArgs)]
 pub struct TrustArgs {
     /// The home to trust [default: --home, INDELIBLE_HOME, or the nearest home above this folder]
@@ -335,7 +338,7 @@ pub struct TrustArgs {
     pub revoke: Option<PathBuf>,
 }
 
-/// Which home of the framework's is meant, and whether it is to be done.
+// Which home of the framework's is meant, and whether it is to be done.
 #[derive(Debug, ClapArgs)]
 pub struct AdoptionArgs {
     /// The home [default: --home, INDELIBLE_HOME, the nearest trusted home above this folder, or ~/.claude/emergent-learning]

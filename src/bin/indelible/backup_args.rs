@@ -35,7 +35,7 @@ pub enum BackupCommand {
     Import(ImportArgs),
 }
 
-/// Which records are exported, and to where.
+// Which records are exported, and to where.
 #[derive(Debug, ClapArgs)]
 pub struct ExportArgs {
     /// The kinds: failure, success, observation, heuristic, experiment
@@ -48,7 +48,7 @@ pub struct ExportArgs {
     pub filter: FilterArgs,
 }
 
-/// Which lines are imported, and how.
+// Which lines are imported, and how.
 #[derive(Debug, ClapArgs)]
 pub struct ImportArgs {
     /// The file; - is stdin

@@ -45,9 +45,9 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 17] = [
-    "amend", "config", "edit", "export", "flush", "import", "list", "recall", "record", "recover", "repair", "search",
-    "service", "show", "status", "verify", "worker",
+const ON_A_HOME: [&str; 18] = [
+    "amend", "config", "edit", "export", "flush", "import", "list", "recall", "record", "recover", "repair", "retract",
+    "search", "service", "show", "status", "verify", "worker",
 ];
 
 /// Why stdout could not be written.
@@ -124,7 +124,7 @@ pub fn has_colours(stream: Stream) -> bool {
 }
 
 /// Whether the terminal can only show text.
-fn is_dumb() -> bool {
+pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 

@@ -1,4 +1,4 @@
-//! Parses plain command lines of `record` and `hook` without clap.
+//! Parses plain command lines of `record`, `hook` and `mcp` without clap.
 //!
 //! Before clap parses anything, it builds every command with its flags and its help. That would be a quarter of a recorder's
 //! computing time. Hooks write plain command lines: each flag once, as `--flag value`. A line that is not plain, or invalid, is
@@ -10,11 +10,12 @@ use indelible::model::{Kind, PROVENANCE, fields_of};
 
 use crate::args::{Args, Command, HookArgs};
 use crate::field_args::{FieldArgs, RecordCommand};
+use crate::mcp_args::McpCommands;
 
 /// Flags without a value.
 const SWITCHES: [&str; 4] = ["--json", "--dry-run", "--installed", "--new"];
 
-/// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`.
+/// Parses the arguments after the program's name, if they are a plain command line of `record` or `hook`, or start the server of `mcp`.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
     let mut line = Line::default();
     let mut arguments = arguments.peekable();
@@ -24,6 +25,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Option<Args> {
     line.take_flags(&mut arguments)?;
     let kind = match command.to_str()? {
         "hook" => None,
+        "mcp" => {
+            let is_all = arguments.next().is_none();
+            return if is_all { line.mcp() } else { None };
+        }
         "record" => {
             let kind = arguments.next().filter(|_| line.has_only_global_flags())?;
             line.take_flags(&mut arguments)?;
@@ -103,6 +108,11 @@ impl Line {
         self.args(Command::Hook(args))
     }
 
+    fn mcp(mut self) -> Option<Args> {
+        let installed = self.switch("--installed");
+        self.args(Command::Mcp(McpCommands::Mcp { what: None, installed }))
+    }
+
     fn record(mut self, kind: &str) -> Option<Args> {
         let kind: Kind = kind.parse().ok().filter(|kind| Kind::LEARNED.contains(kind))?;
         let fields = fields_of(kind).chain(&PROVENANCE);
@@ -156,6 +166,8 @@ mod tests {
             &["--home", "h", "hook", "--host", "claude", "--installed"],
             &["hook", "--host", "claude", "--context", "start,failure", "--installed"],
             &["hook", "--dry-run", "--json"],
+            &["mcp"],
+            &["--home", "h", "mcp", "--installed"],
         ] {
             assert!(read_words(words).is_some(), "left to clap: {words:?}");
             assert_same(words);
@@ -216,10 +228,10 @@ mod tests {
         let some = move || {
             prop::collection::vec(prop_oneof![9 => pair.clone(), 1 => alone.clone().prop_map(|it| vec![it])], 0..4)
         };
-        let command = prop::sample::select(vec!["record", "record", "record", "hook", "flush"]);
+        let command = prop::sample::select(vec!["record", "record", "record", "hook", "mcp", "flush"]);
         let kind = prop::sample::select(vec!["failure", "success", "observation", "heuristic", "experiment", "batch"]);
         (some(), command, some(), kind, some()).prop_map(|(before, command, between, kind, after)| {
-            let kind = if command == "hook" { vec![] } else { vec![kind] };
+            let kind = if ["hook", "mcp"].contains(&command) { vec![] } else { vec![kind] };
             let words = [before.concat(), vec![command], between.concat(), kind, after.concat()].concat();
             words.into_iter().map(str::to_owned).collect()
         })

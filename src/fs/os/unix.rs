@@ -158,6 +158,11 @@ pub fn is_readable(input: &impl AsFd, wait: Duration) -> bool {
     poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&wait)).is_ok_and(|ready| ready > 0)
 }
 
+/// Drops what was typed at the terminal of stdin and not yet read.
+pub fn drop_typed() {
+    let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
+}
+
 // Locks, which end with the process that holds them.
 
 /// Takes the lock of an open file without waiting. Others can still read and write the file.

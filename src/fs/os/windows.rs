@@ -256,6 +256,9 @@ pub fn was_killed(status: ExitStatus) -> bool {
     status.code() == Some(1)
 }
 
+/// Returns: no process ends by a signal here.
+pub fn end_as_interrupted() {}
+
 /// Calls `hear` whenever this process is asked to stop from now on, by [`ask_to_stop`] or by its console, in a thread
 /// of its own.
 ///
@@ -332,6 +335,13 @@ pub fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
         }
         Stream::Errors => io::stderr().lock().write_all(bytes),
     }
+}
+
+/// Drops what was typed at the console of stdin and not yet read.
+pub fn drop_typed() {
+    use windows_sys::Win32::System::Console::FlushConsoleInputBuffer;
+    // SAFETY: the handle is open for as long as it is borrowed; of what is no console, nothing is dropped.
+    unsafe { FlushConsoleInputBuffer(io::stdin().as_handle().as_raw_handle()) };
 }
 
 /// Whether `input` has data, or its end, within `wait`. True at once for anything but a pipe.

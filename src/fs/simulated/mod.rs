@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use disk::Disk;
-pub use machine::{Call, Dice, Faults, Machine, interrupted};
+pub use machine::{Call, Dice, Faults, Machine, interrupted, outside};
 
 use super::Dir;
 use calls::{Handle, Open};

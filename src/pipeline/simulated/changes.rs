@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::commits::History;
 use super::world::Strange;
-use super::{BODIES, Ops, Stage};
+use super::{BODIES, Stage};
 use crate::fs::simulated::Dice;
 use crate::journal::{Appender, Records};
 use crate::model::path::state_file;
@@ -60,9 +60,9 @@ impl View {
             (Resolution::Apply, Op::Amend(amendment)) => self.show(amendment.record.files[0].text.as_bytes().to_vec()),
             (Resolution::Apply, Op::Retract(change)) => {
                 self.current = Current {
-                    page: None,
                     state: state(change, Presence::Retracted),
                     retraction: Some(change.revision),
+                    ..Current::default()
                 };
             }
             (Resolution::Apply, Op::Restore(change)) => {
@@ -183,9 +183,9 @@ impl Stage<'_> {
         promised.retain(|(path, _)| !world.edits.contains_key(path));
         promised.sort_unstable();
         // Few records, so that many of them are changed more than once.
-        match self.ops {
-            Ops::Many => promised.dedup_by(|(path, _), (before, _)| folder_of(path) == folder_of(before)),
-            _ => promised.truncate(12),
+        match self.ops.are_many() {
+            true => promised.dedup_by(|(path, _), (before, _)| folder_of(path) == folder_of(before)),
+            false => promised.truncate(12),
         }
         drop(world);
         if promised.is_empty() {
@@ -212,7 +212,8 @@ impl Stage<'_> {
             None => Some(first.files[0].text.clone().into_bytes()),
         };
         let page = page.or(shown.clone()).unwrap_or_default();
-        let current = Current { page: shown.map(|page| (path.clone(), page)), state, retraction: None };
+        let page_shown = shown.map(|page| (path.clone(), page));
+        let current = Current { page: page_shown, state, ..Current::default() };
         let mut view = View { id, path, page, current, greatest: Revision::first(id) };
         view.greatest = view.base();
         ops.iter().for_each(|op| view.lay(op));

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tally::Tally;
-use super::{Firsts, Life, World, check, lock, open, read};
+use super::{Firsts, Life, Limits, Stage, World, check, lock, open, read};
+use crate::fs::simulated::{Dice, Disk, Machine, outside};
 use crate::home::Home;
 use crate::journal::{Reader, Records};
 use crate::model::path::state_file;
@@ -17,10 +18,10 @@ impl Life<'_> {
     /// writers' data was lost with it; what of that was committed is in git alone.
     pub(super) fn look_at_wreck(&self, sync_failed: bool) {
         let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
-        let files = disk.files("memory").into_iter().chain(disk.files("experiments")).collect::<BTreeMap<_, _>>();
+        let files = files_of_records(&disk);
         let intents = read(&home, &mut world);
-        self.look_at_rows(&home, &world, &intents, sync_failed);
-        self.look_at_ops_in_wreck(&home, &world, &files, sync_failed);
+        self.options.look_at_rows(&home, &world, &intents, sync_failed);
+        self.options.look_at_ops_in_wreck(&home, &world, &files, sync_failed);
         let in_files = |id, wanted: &[FileImage]| wanted.iter().all(|it| world.is_intact(id, it, files.get(&it.path)));
         for promise in &world.promised {
             let committed = world.committed.iter().find(|intent| intent.id == promise.id);
@@ -54,36 +55,6 @@ impl Life<'_> {
         }
     }
 
-    /// Asserts that no row is lost: each is in the index, or the journal still has its record.
-    fn look_at_rows(&self, home: &Home, world: &World, intents: &Firsts, sync_failed: bool) {
-        if self.options.rows_bytes_max == 1 << 30 && !sync_failed {
-            for intent in world.committed.iter().filter(|intent| !world.is_changed(intent.id)) {
-                let refused = world.refused.contains(intent.record.headline());
-                let kept = refused || world.rows.get(intent.id).is_some() || intents.contains_key(&intent.id);
-                assert!(kept, "the row of {} is lost, and its segment is gone", intent.path());
-            }
-        }
-        for (id, first) in intents.iter().filter(|(_, intent)| intent.key.is_some()) {
-            let Some(record) = world.committed.iter().find(|intent| intent.id == *id) else { continue };
-            let is_first = record.created_at == first.created_at || !self.is_in_journal(home, record);
-            assert!(
-                is_first || !world.refused.is_empty(),
-                "a later intent of the key of {} is the record",
-                record.path()
-            );
-        }
-    }
-
-    fn is_in_journal(&self, home: &Home, record: &Intent) -> bool {
-        let mut records = Records::from_start(home.journal()).expect("readable");
-        while let Some(intent) = records.as_mut().and_then(|records| records.next_intent().expect("readable")) {
-            if intent.id == record.id && intent.created_at == record.created_at {
-                return true;
-            }
-        }
-        false
-    }
-
     /// Asserts that the rows have reached the history.
     fn look_at_watermark(&self, home: &Home, world: &World) {
         let Some(mark) = world.rows.mark() else { return };
@@ -95,8 +66,7 @@ impl Life<'_> {
     /// Asserts that everything is in order.
     pub(super) fn look(&mut self) {
         let (home, mut world, disk) = (open(&self.machine), lock(&self.world), self.machine.disk());
-        let mut files = disk.files("memory");
-        files.extend(disk.files("experiments"));
+        let mut files = files_of_records(&disk);
         for promise in &world.promised {
             assert!(world.is_committed(promise.id), "{} was acknowledged and is not committed", promise.id);
         }
@@ -161,6 +131,58 @@ impl Life<'_> {
             assert!(refused || without_record || self.tally.failed_syncs > 0, "{path} belongs to no record");
         }
     }
+}
+
+impl Limits {
+    /// Asserts that no row is lost: each is in the index, or the journal still has its record.
+    fn look_at_rows(self, home: &Home, world: &World, intents: &Firsts, sync_failed: bool) {
+        if self.rows_bytes_max == 1 << 30 && !sync_failed {
+            for intent in world.committed.iter().filter(|intent| !world.is_changed(intent.id)) {
+                let refused = world.refused.contains(intent.record.headline());
+                let kept = refused || world.rows.get(intent.id).is_some() || intents.contains_key(&intent.id);
+                assert!(kept, "the row of {} is lost, and its segment is gone", intent.path());
+            }
+        }
+        for (id, first) in intents.iter().filter(|(_, intent)| intent.key.is_some()) {
+            let Some(record) = world.committed.iter().find(|intent| intent.id == *id) else { continue };
+            let is_first = record.created_at == first.created_at || !is_in_journal(home, record);
+            assert!(
+                is_first || !world.refused.is_empty(),
+                "a later intent of the key of {} is the record",
+                record.path()
+            );
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Asserts that the stores have what the journal has no more, just after a segment was removed. Makes no call on the
+    /// machine's disk, so that older seeds give the same lives.
+    pub(super) fn look_at_removal(self) {
+        let machine = Machine::new(self.machine.disk(), Dice::of(0));
+        let (sync_failed, files) = (self.machine.failed_syncs() > 0, files_of_records(&machine.disk()));
+        outside(|| {
+            let (home, mut world) = (open(&machine), self.world());
+            let intents = read(&home, &mut world);
+            self.options.look_at_rows(&home, &world, &intents, sync_failed);
+            self.options.look_at_ops_in_wreck(&home, &world, &files, sync_failed);
+        });
+    }
+}
+
+/// The files of all records, and the pages, with their bytes.
+fn files_of_records(disk: &Disk) -> BTreeMap<String, Vec<u8>> {
+    disk.files("memory").into_iter().chain(disk.files("experiments")).collect()
+}
+
+fn is_in_journal(home: &Home, record: &Intent) -> bool {
+    let mut records = Records::from_start(home.journal()).expect("readable");
+    while let Some(intent) = records.as_mut().and_then(|records| records.next_intent().expect("readable")) {
+        if intent.id == record.id && intent.created_at == record.created_at {
+            return true;
+        }
+    }
+    false
 }
 
 /// Counts what the life has come to.

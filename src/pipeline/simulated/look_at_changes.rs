@@ -2,8 +2,7 @@
 //! same revision, and that is the one which the acknowledged operations promise.
 //!
 //! 1. Of each field the value of the latest amendment stands, whichever operations came in between.
-//! 2. A record is as the last retraction or restoration says. Of those whose writers did not see each other's, either;
-//!    and where one was joined with an amendment that raced it, either.
+//! 2. A record is as the last retraction or restoration says. Of those whose writers did not see each other's, either.
 //! 3. An amendment has no effect only if a retraction raced it.
 //! 4. The history has every revision, in order: it never goes back (`commits` checks that).
 //! 5. What cannot be applied is in quarantine.
@@ -14,7 +13,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::changes::Made;
-use super::{Life, World, lock};
+use super::{Life, Limits, Stage, World, lock};
 use crate::fs::simulated::Disk;
 use crate::home::Home;
 use crate::journal::Records;
@@ -135,14 +134,6 @@ impl Committed<'_> {
         }
     }
 
-    /// Whether `made` was joined with an amendment that raced it, and whose writer `later` did not see either. The join
-    /// has a revision of its own, which can be greater than that of `later`, whose writer saw `made` alone.
-    fn is_overtaken(&self, later: &Made, made: &Made) -> bool {
-        let is_join = self.state.as_ref().is_some_and(|state| state.revision.op.get_version_num() == 5);
-        let mut amendments = self.made.iter().filter(|other| matches!(other.op, Op::Amend(_)));
-        is_join && amendments.any(|amendment| !made.is_before(amendment) && !amendment.is_before(later))
-    }
-
     /// Asserts that the record is as its last retraction or restoration says.
     fn check_presence(&self) {
         let shows = |made: &Made| match made.op {
@@ -154,8 +145,7 @@ impl Committed<'_> {
         let mut wanted = self.made.iter().filter(|made| shows(made) == Some(is_shown));
         let others: Vec<_> = self.made.iter().filter(|made| shows(made) == Some(!is_shown)).collect();
         let acknowledged = |made: &&&&Made| made.acknowledged.is_some();
-        let overrules = |other: &Made, made: &Made| made.is_before(other) && !self.is_overtaken(other, made);
-        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| overrules(other, made));
+        let is_last = |made: &&Made| !others.iter().filter(acknowledged).any(|other| made.is_before(other));
         let is_right = match (&self.state, others.iter().any(|made| made.acknowledged.is_some())) {
             (None, others) => !others,
             (Some(_), _) => wanted.any(is_last),
@@ -226,11 +216,13 @@ impl Life<'_> {
             assert!(!is_gone || is_hidden(), "{path} is gone, and its state file is not written");
         }
     }
+}
 
+impl Limits {
     /// Asserts that each acknowledged operation is in the journal or applied, and that each store has what the history
     /// has of it, or the journal still has it.
     pub(super) fn look_at_ops_in_wreck(
-        &self,
+        self,
         home: &Home,
         world: &World,
         files: &BTreeMap<String, Vec<u8>>,
@@ -256,17 +248,45 @@ impl Life<'_> {
             let latest = presence.max(Some(committed.content())).expect("it has one");
             // A later operation may be half applied.
             let is_kept = |wanted| ops.iter().any(|op| op.of() == id && op.revision() >= wanted);
-            assert!(is_current || is_kept(latest), "{path} is not at {latest}, and the journal has not that");
             let state = files.get(&state_file(id)) == world.history.tree.get(&state_file(id));
             assert!(state || presence.is_none_or(is_kept), "the state file of {path} is lost");
-            if self.options.rows_bytes_max < 1 << 30 {
+            // Beside a state file that says that the record is there, its content alone is missing.
+            let is_content = |op: &Op| {
+                matches!(op, Op::Record(_) | Op::Amend(_)) && op.of() == id && op.revision() >= committed.content()
+            };
+            let has_content = committed.page.is_some() && ops.iter().any(is_content);
+            let is_page_kept = is_current || is_kept(latest) || state && has_content;
+            assert!(is_page_kept, "{path} is not at {latest}, and the journal has not that");
+            if self.rows_bytes_max < 1 << 30 {
                 continue;
             }
             let has_mark = world.rows.marks().get(&id) == committed.state.as_ref();
             assert!(has_mark || presence.is_none_or(is_kept), "the mark of {path} is lost");
             let row = world.rows.get(id);
             let is_current = row.map(|row| row.amended.clone()) == committed.page.map(|_| committed.last.amended());
-            assert!(is_current || is_kept(latest), "the row of {path} is not at {latest}");
+            let is_row_kept = is_current || is_kept(latest) || has_mark && has_content;
+            assert!(is_row_kept, "the row of {path} is not at {latest}");
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Asserts that no row is behind the history, as long as rows do not lag. They can be ahead of it.
+    pub(super) fn look_at_rows_that_follow(self) {
+        let world = self.world();
+        for committed in world.changed() {
+            let (id, path) = (committed.first.id, committed.first.path());
+            let mark = world.rows.marks().get(&id).map(|mark| mark.revision);
+            let state = committed.state.as_ref().map(|state| state.revision);
+            assert!(mark >= state, "rows do not lag, and the mark of {path} is at {mark:?}, before {state:?}");
+            let (row, wanted) = (world.rows.get(id), committed.content());
+            let row = row.map(|row| row.amended.as_ref().map_or(Revision::first(id), |amended| amended.revision));
+            let is_right = committed.page.is_none() || mark > state || row >= Some(wanted);
+            assert!(is_right, "rows do not lag, and the row of {path} is at {row:?}, before {wanted}");
+        }
+        let is_plain = |intent: &&Intent| !world.is_changed(intent.id) && !world.is_refused(intent);
+        for intent in world.committed.iter().filter(is_plain) {
+            assert!(world.rows.get(intent.id).is_some(), "rows do not lag, and that of {} is missing", intent.path());
         }
     }
 }

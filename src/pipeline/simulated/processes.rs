@@ -52,9 +52,9 @@ impl Process {
                 let mut last = None;
                 for _ in 0..ops {
                     stage.wait();
-                    let _ = match stage.ops {
-                        Ops::Many => stage.change_often(&mut last, &mut dice),
-                        _ => stage.change(&mut dice),
+                    let _ = match stage.ops.are_many() {
+                        true => stage.change_often(&mut last, &mut dice),
+                        false => stage.change(&mut dice),
                     };
                 }
             }
@@ -134,23 +134,32 @@ impl<'s> Stage<'s> {
         let mut pipeline =
             self.pipeline(&exclusive, FakeRows::new(self, Dice::of(dice.next()), self.options.locked))?;
         recover::recover(&mut pipeline, Scope::Start, &mut ())?;
+        let mut removed = 0;
         while *steps > 0 {
             *steps -= 1;
             pipeline.look()?;
             if pipeline.wants_audit() {
                 recover::recover(&mut pipeline, Scope::Start, &mut ())?;
             }
-            if pipeline.commit()?.is_some() && dice.below(6) == 0 {
+            let committed = pipeline.commit()?.is_some();
+            if committed && !pipeline.is_lagging() && pipeline.audit_due().is_none() {
+                self.look_at_rows_that_follow();
+            }
+            if committed && dice.below(6) == 0 {
                 // What is committed by now must be durable without further help.
                 self.machine.cut();
             }
             if dice.below(2) == 0 {
                 exclusive.journal().rotate().map_err(Error::from)?;
             }
-            if dice.below(3) == 0 {
+            if dice.below(self.options.catches_up) == 0 {
                 pipeline.catch_up()?;
             }
             pipeline.maintain()?;
+            if std::mem::replace(&mut removed, pipeline.counts().segments_removed) < pipeline.counts().segments_removed
+            {
+                self.look_at_removal();
+            }
         }
         Ok(())
     }

@@ -245,7 +245,9 @@ fn set_columns(
     at: Timestamp,
 ) -> Result<(), rusqlite::Error> {
     let there = columns_of(transaction, table.name)?;
-    let mut cells = vec![("updated_at", Some(at.strftime(TIME).to_string()))];
+    // What a rebuilt index says too: the page knows no more.
+    let changed_at = page::amended_at(amended).unwrap_or(at);
+    let mut cells = vec![("updated_at", Some(changed_at.strftime(TIME).to_string()))];
     for spec in fields {
         let (Some(column), Some(text)) = (column_of(spec.field), record.text(spec.field)) else { continue };
         match spec.field {

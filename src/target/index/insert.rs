@@ -259,24 +259,37 @@ impl<'t> Statements<'t> {
 
     pub(super) fn insert_into_table(&mut self, row: &RowImage<'_>) -> Result<i64, rusqlite::Error> {
         let at = row.created_at.strftime(TIME).to_string();
+        let changed = row.amended.and_then(page::amended_at).map(|at| at.strftime(TIME).to_string());
+        let changed = changed.as_deref().unwrap_or(&at);
         let kind = row.record.kind().name();
         match row.record {
-            Record::Failure(it) | Record::Success(it) | Record::Observation(it) => self
-                .table(LEARNINGS)?
-                .insert(params![kind, row.path, it.title, it.summary, it.tags, it.domain, it.severity.get(), at]),
+            Record::Failure(it) | Record::Success(it) | Record::Observation(it) => {
+                self.table(LEARNINGS)?.insert(params![
+                    kind,
+                    row.path,
+                    it.title,
+                    it.summary,
+                    it.tags,
+                    it.domain,
+                    it.severity.get(),
+                    at,
+                    changed
+                ])
+            }
             Record::Heuristic(it) => self.table(HEURISTICS)?.insert(params![
                 it.domain,
                 it.rule,
                 it.explanation,
                 it.source,
                 it.confidence.get(),
-                at
+                at,
+                changed
             ]),
             Record::Experiment(it) => {
                 let ended = it.result.map(|_| page::ended_at(row.created_at, row.amended).strftime(TIME).to_string());
                 let status = it.result.map_or(ACTIVE, ExperimentResult::name);
                 let outcome = Some(&it.outcome).filter(|outcome| !outcome.is_empty());
-                let values = params![it.name, it.hypothesis, row.path, at, status, outcome, ended];
+                let values = params![it.name, it.hypothesis, row.path, at, status, outcome, ended, changed];
                 self.table(EXPERIMENTS)?.insert(values)
             }
             Record::Verdict(it) => self.table(VERDICTS)?.insert(params![
@@ -284,7 +297,8 @@ impl<'t> Statements<'t> {
                 it.verdict.name(),
                 it.of.to_string(),
                 it.because,
-                at
+                at,
+                changed
             ]),
         }
     }

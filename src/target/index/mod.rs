@@ -12,12 +12,13 @@
 //! and `indelible` are ours.
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
-//! rows, `alike` which rules are the same one, `rebuild` empties the index and refills it, `look` has the read-only connections,
+//! rows, `alike` which rules are the same one, `again` which failures came again, `rebuild` empties the index and refills it, `look` has the read-only connections,
 //! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
 //! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it,
 //! `texts` what is written in all rows, `erase` leaves no byte of a record. Each says what a crash leaves.
 
+mod again;
 mod alike;
 mod change;
 mod changes;
@@ -46,6 +47,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use again::Again;
 pub use changes::{Change, FeedMark};
 pub(crate) use copy::{copy_to, temporary_copy};
 pub use documents::{Document, Documents};

@@ -274,19 +274,19 @@ pub(super) const LEARNINGS: Table = Table {
     slot: 0,
     name: "learnings",
     columns: "type, filepath, title, summary, tags, domain, severity, created_at, updated_at",
-    values: "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8",
+    values: "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9",
 };
 pub(super) const HEURISTICS: Table = Table {
     slot: 1,
     name: "heuristics",
     columns: "domain, rule, explanation, source_type, confidence, created_at, updated_at",
-    values: "?1, ?2, ?3, ?4, ?5, ?6, ?6",
+    values: "?1, ?2, ?3, ?4, ?5, ?6, ?7",
 };
 pub(super) const EXPERIMENTS: Table = Table {
     slot: 2,
     name: "experiments",
     columns: "name, hypothesis, status, folder_path, created_at, updated_at, outcome, completed_at",
-    values: "?1, ?2, ?5, ?3, ?4, ?4, ?6, ?7",
+    values: "?1, ?2, ?5, ?3, ?4, ?8, ?6, ?7",
 };
 
 /// The status of an experiment that is under way.
@@ -296,7 +296,7 @@ pub(super) const VERDICTS: Table = Table {
     slot: 3,
     name: "verdicts",
     columns: "given, verdict, about, because, created_at, updated_at",
-    values: "?1, ?2, ?3, ?4, ?5, ?5",
+    values: "?1, ?2, ?3, ?4, ?5, ?6",
 };
 
 impl Table {

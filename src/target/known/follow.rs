@@ -8,7 +8,7 @@ use crate::home::Home;
 use crate::known::{Book, Failure, Mark, Success, Time};
 use crate::model::layout::KNOWN;
 use crate::model::{Kind, RecordId};
-use crate::target::index::{Document, Documents, FeedMark, Index};
+use crate::target::index::{Again, Document, Documents, FeedMark, Index};
 use crate::target::search::documents;
 use crate::target::search::{Bound, Following};
 
@@ -129,10 +129,14 @@ impl Open {
         let mut documents = index.documents()?;
         for (done, id) in found.iter().enumerate() {
             // What is no id is no record.
-            if let Ok(record) = id.parse()
-                && let Some(document) = documents.find(record)?
-            {
-                put(&mut self.book, home, &mut documents, document)?;
+            if let Ok(record) = id.parse() {
+                match documents.find(record)? {
+                    Some(document) => put(&mut self.book, home, &mut documents, document)?,
+                    None => {
+                        let again = index.again(record)?;
+                        again.map_or(Ok(()), |it| put_again(&mut self.book, home, &mut documents, it))?;
+                    }
+                }
             }
             walk.cursor.clone_from(id);
             if done >= RECORDS_MIN && begun.elapsed() >= TIME_MAX {
@@ -182,7 +186,14 @@ impl Open {
         id: RecordId,
     ) -> Result<bool, Error> {
         let was_known = self.book.remove(id);
-        match documents.find(id)? {
+        let document = documents.find(id)?;
+        if document.is_none()
+            && let Some(again) = index.again(id)?
+        {
+            put_again(&mut self.book, home, documents, again)?;
+            return Ok(true);
+        }
+        match document {
             Some(document) => {
                 let is_failure = document.record.kind() == Kind::Failure;
                 put(&mut self.book, home, documents, document)?;
@@ -191,15 +202,15 @@ impl Open {
                 }
             }
             None if was_known || !self.book.has_counted() => {}
-            None => return Ok(index.find(id)?.is_none_or(|gone| gone.kind != Kind::Failure)),
+            None => return Ok(index.find(id)?.is_none_or(|gone| !matches!(gone.kind, Kind::Failure | Kind::Verdict))),
         }
         Ok(true)
     }
 }
 
 impl Open {
-    /// Puts in again what followed `failure`. It went out with the failure, whose text, and so whose case, can be another one by
-    /// now; and before a failure is restored, what followed it is not known.
+    /// Puts in again what followed `failure`, and what says that it came again. It went out with the failure, whose text, and so
+    /// whose case, can be another one by now; and before a failure is restored, what followed it is not known.
     fn follow_again(
         &mut self,
         home: &Home,
@@ -212,6 +223,10 @@ impl Open {
             if let Some(document) = documents.find(success)? {
                 put(&mut self.book, home, documents, document)?;
             }
+        }
+        for again in index.again_on(&[failure])? {
+            self.book.remove(again.id);
+            put_again(&mut self.book, home, documents, again)?;
         }
         Ok(())
     }
@@ -237,6 +252,16 @@ fn put(book: &mut Book, home: &Home, documents: &mut Documents<'_>, document: Do
             }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Puts in that a failure came again, if it can be known again.
+fn put_again(book: &mut Book, home: &Home, documents: &mut Documents<'_>, again: Again) -> Result<(), Error> {
+    let Again { id, of, at, times, provenance } = again;
+    let failed = documents.find(of)?.map(|failed| documents::whole(home, failed));
+    if let Some((failure, place)) = failed.as_ref().and_then(known) {
+        book.add(&failure, place, Time::again(id, of, times, at.as_second(), &provenance));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! index.db: records ──walk, by id──▶ ┐
-//!           changes ──follow───────▶ ┴─ failures that hooks recorded ──▶ known.bin
+//!           changes ──follow───────▶ ┴─ failures that hooks recorded, and that they came again ──▶ known.bin
 //! ```
 //!
 //! 1. It is derived, lags, and is never required: no batch waits for it, no error of it is a batch's. Losing it loses nothing.

@@ -24,12 +24,12 @@ use crate::search::{meta, set_meta};
 const RECORDS_FEW: i64 = 500;
 /// The pages of the full-text index, of 4 kB, that a slice merges, and the file's pages that a slice gives back.
 const MERGED: i64 = 1_000;
-const GIVEN_BACK: i64 = 256;
+const GIVEN_BACK: i64 = 1_024;
 /// The free pages that stay: so many, and one in so many of the file's.
-const FREE_MAX: i64 = 4;
+const FREE_MAX: i64 = 16;
 const FREE_PART: i64 = 32;
 /// A file of so many pages is made smaller in one go.
-const SMALL: i64 = 512;
+const SMALL: i64 = 2_048;
 /// How many records there were when all was merged, and whether a merge has begun.
 const MERGED_AT: &str = "merged_at";
 const MERGING: &str = "merging";

@@ -228,3 +228,43 @@ fn a_link_stays_one_and_hooks_in_the_same_file_stay() {
     hooks("uninstall");
     assert_eq!(text(&real), "{\n  \"a\": 1\n}\n");
 }
+
+/// Hooks and a server can be in one file. In whatever order they come and go, nothing is left that was not there before.
+#[test]
+fn hooks_and_a_server_in_one_file_leave_it_as_it_was() {
+    let home = TestHome::new();
+    let path = settings(home.user(), "gemini", false);
+    let run = |what: &str| {
+        let words: Vec<&str> = what.split(' ').collect();
+        let _ = home.homeless([words[0], words[1], "gemini", "--yes"]).ok();
+    };
+    let there = || {
+        let folder =
+            fs::read_dir(path.parent().expect("a folder")).map(|it| it.flatten().collect()).unwrap_or_default();
+        let folder: Vec<fs::DirEntry> = folder;
+        let mut names: Vec<String> = folder.iter().map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    for before in
+        [None, Some("{}"), Some("{\n  \"a\": 1\n}\n"), Some("// mine\n{ \"mcpServers\": {\"x\": {}}, \"b\": [1 ,2] }")]
+    {
+        for begin in [["hooks install", "mcp install"], ["mcp install", "hooks install"]] {
+            for end in [["hooks uninstall", "mcp remove"], ["mcp remove", "hooks uninstall"]] {
+                let _ = fs::remove_file(&path);
+                before.into_iter().for_each(|text| put(&path, text));
+                begin.into_iter().chain(end).for_each(run);
+                let names: &[&str] = if before.is_some() { &["settings.json"] } else { &[] };
+                assert_eq!(there(), names, "{before:?}, {begin:?}, {end:?}");
+                assert_eq!(fs::read_to_string(&path).ok().as_deref(), before, "{begin:?}, {end:?}");
+            }
+        }
+    }
+    // What was changed meanwhile stays.
+    let _ = fs::remove_file(&path);
+    ["hooks install", "mcp install"].into_iter().for_each(run);
+    put(&path, &text(&path).replacen('{', "{ \"mine\": 1,", 1));
+    ["hooks uninstall", "mcp remove"].into_iter().for_each(run);
+    let left: Value = serde_json::from_str(&text(&path)).expect("it is JSON");
+    assert_eq!(left, serde_json::json!({ "mine": 1 }));
+}

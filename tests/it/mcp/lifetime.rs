@@ -8,7 +8,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 
 use super::Client;
-use crate::support::{Cmd, TestHome, wait_for};
+use crate::support::{Cmd, TestHome, has_strace, wait_for};
 
 #[test]
 fn it_ends_with_its_input_and_answers_what_came_before() {
@@ -93,4 +93,34 @@ fn between_calls_no_file_of_the_home_is_open() {
     let index = home.index();
     index.busy_timeout(Duration::ZERO).expect("SQLite takes a timeout");
     index.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").expect("no one has it");
+}
+
+/// A host waits for the first answer, and a search is to be found sooner than the rules of all time zones.
+#[test]
+fn nothing_is_read_before_the_first_answer_and_no_time_zone_but_the_local_one() {
+    if !has_strace() {
+        return;
+    }
+    let home = TestHome::new();
+    let _ = home.record("failure", "the build broke");
+    home.flush();
+    let trace = home.user().join("trace");
+    let name = trace.to_str().expect("UTF-8");
+    let strace = ["strace", "-f", "-o", name, "-e", "trace=open,openat,openat2,write"];
+    let ask = |id: u32, method: &str, params: serde_json::Value| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string() + "\n"
+    };
+    let hello =
+        json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "a", "version": "1" } });
+    let search = json!({ "name": "search", "arguments": { "query": "build", "project": "all", "since": "7d" } });
+    let input = ask(1, "initialize", hello) + &ask(2, "tools/call", search);
+    let said = home.under(&strace, &["mcp", "--installed"]).stdin(input).ok().stdout;
+    assert!(said.contains("the build broke"), "{said}");
+    let traced = std::fs::read_to_string(&trace).expect("it was written");
+    let first = traced.find("write(1, ").expect("it answered");
+    let of_home: Vec<&str> = traced[..first].lines().filter(|line| line.contains("config.toml")).collect();
+    assert!(of_home.is_empty(), "{of_home:#?}");
+    let zones: Vec<&str> =
+        traced.lines().filter(|line| line.contains("zoneinfo") && line.contains("O_DIRECTORY")).collect();
+    assert!(zones.is_empty(), "{zones:#?}");
 }

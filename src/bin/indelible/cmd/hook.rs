@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 use super::{Context, autostart};
 use crate::args::HookArgs;
 use crate::exit::{Exit, Failure};
-use crate::recalled::{Asked, Recalled};
+use crate::recalled::{Again, Recalled, Seen};
 use crate::settings::Settings;
 use crate::{lost, output, policy};
 
@@ -258,39 +258,57 @@ fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&st
     let requests = match requests {
         Err(why) => {
             turn.keep(home.private());
-            trail.note(course, None);
+            trail.note(course, None, None);
             return skipped(event, why);
         }
         Ok(requests) => requests,
     };
     let host = Some(event.host);
-    let asked = Asked::of(&settings, event, &requests, installed);
-    let kinds: Vec<Kind> = requests.iter().map(|it| it.request().record.kind()).collect();
-    let mut failure: Option<RecordId> = None;
+    let seen = Seen::of(home, &settings, event, &requests, installed);
+    let again = seen.as_ref().and_then(|seen| seen.again(home, &trail, &course));
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,
         Err(error) => return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error))),
     };
+    let (requests, counted) = parted(requests, again);
+    let is_counted_only = requests.is_empty();
     let mut said = Vec::new();
-    for (kind, outcome) in kinds.into_iter().zip(recorder.record_redacted(requests)) {
+    for outcome in recorder.record_redacted(requests) {
         match outcome {
-            Ok(receipt) => {
-                failure = failure.or((kind == Kind::Failure).then_some(receipt.id));
-                said.extend(receipt.path);
-            }
+            Ok(receipt) => said.extend(receipt.path),
             Err(error) => {
                 return Done::new(host, Outcome::Failed, reason(&Failure::of("nothing was recorded", &error)));
             }
         }
     }
+    if let Some((first, failure)) = counted {
+        recorder.count_again(first, failure);
+    }
     turn.keep(home.private());
-    trail.note(course, failure);
+    trail.note(course, seen.as_ref().map(|seen| seen.own), again.map(Again::first));
     context.count_passed(said.len());
-    let done = Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) };
-    match asked {
-        Some(asked) => done.told(asked.look(home, &settings), home, event),
+    let done = match is_counted_only {
+        true => skipped(event, Skipped::Again),
+        false => Done { starts: settings.worker.autostart, ..Done::new(host, Outcome::Recorded, said.join(", ")) },
+    };
+    match seen.and_then(|seen| seen.recalled()) {
+        Some(recalled) => done.told(recalled, home, event),
         None => done,
     }
+}
+
+/// What of `requests` is to be recorded, and the failure among them that is only counted, with the record that it came `again` of.
+fn parted(requests: Vec<Redacted>, again: Option<Again>) -> (Vec<Redacted>, Option<(RecordId, Redacted)>) {
+    let (mut kept, mut counted) = (Vec::with_capacity(requests.len()), None);
+    for request in requests {
+        let is_failure = request.request().record.kind() == Kind::Failure;
+        match again.filter(|_| is_failure) {
+            Some(Again::Counted(first)) => counted = Some((first, request)),
+            Some(Again::Verdict(first)) => kept.push(request.again_of(first)),
+            None => kept.push(request),
+        }
+    }
+    (kept, counted)
 }
 
 /// The notice at the start of a session; empty unless the home or its hooks need attention. `uncounted` is why the start of the

@@ -8,6 +8,7 @@ pub mod complete;
 mod config;
 mod context;
 mod demo;
+mod dialogue;
 mod edit;
 mod erase;
 mod export;

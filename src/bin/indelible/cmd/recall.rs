@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 
+use indelible::model::RecordId;
 use indelible::model::text::{counted, visible_line_on_screen as visible_line};
 use indelible::query::{Recall, Recalled, Recorded, Same, Time, recall};
 use jiff::Timestamp;
@@ -61,6 +62,11 @@ fn data(asked: &Recall, recalled: &Recalled, notes: &[String]) -> Value {
     let time = |time: &Time| {
         let mut data = json!(time.recorded);
         data["same"] = json!(time.same);
+        if let Some(again) = &time.again {
+            data["again"] = json!({
+                "id": again.id, "at": format!("{:.3}", again.at), "session": again.provenance.session, "times": again.times,
+            });
+        }
         data["followed"] = json!(time.followed);
         data
     };
@@ -83,7 +89,7 @@ fn say(recalled: &Recalled) {
         return;
     };
     let screen = Screen::of_stdout();
-    let times = counted(recalled.count as u64, "time", "times");
+    let times = counted(recalled.count, "time", "times");
     let at_least = if recalled.at_least { "at least " } else { "" };
     let sessions = match recalled.sessions {
         0 => String::new(),
@@ -100,28 +106,31 @@ fn say(recalled: &Recalled) {
         _ => "failure, or at least the same error line, came",
     };
     let mut text = format!("the same {what} {at_least}{times}{sessions}, {between}\n");
-    for Time { recorded, followed, .. } in &recalled.times {
-        text.push_str(&format!("\n{}\n", line(&screen, recorded, 0)));
-        for later in followed {
-            text.push_str(&format!("    then {}\n", line(&screen, later, 9)));
+    for time in &recalled.times {
+        let named = (time.at(), time.id(), time.session());
+        text.push_str(&format!("\n{}\n", line(&screen, &time.recorded, named, 0)));
+        for later in &time.followed {
+            let named = (later.created_at, later.id, later.provenance().session.as_deref());
+            text.push_str(&format!("    then {}\n", line(&screen, later, named, 9)));
         }
-        if followed.is_empty() {
+        if time.followed.is_empty() {
             text.push_str("    nothing of its session was recorded after it\n");
         }
     }
     pager::show(&screen, &text);
 }
 
-/// A line for `recorded`, which is shown behind `indent` columns.
-fn line(screen: &Screen, recorded: &Recorded, indent: usize) -> String {
-    let session = recorded.provenance().session.as_deref().map(|it| format!("  {}", visible_line(it)));
+/// A line for `recorded`, which is shown behind `indent` columns, with this time, id and session.
+fn line(
+    screen: &Screen,
+    recorded: &Recorded,
+    (at, id, session): (Timestamp, RecordId, Option<&str>),
+    indent: usize,
+) -> String {
+    let session = session.map(|it| format!("  {}", visible_line(it)));
     let session = session.unwrap_or_default();
-    let before = format!(
-        "{}  {}  {}  ",
-        screen.dim(&screen.time(recorded.created_at)),
-        screen.dim(&recorded.id.short()),
-        screen.kind(recorded.kind()),
-    );
+    let before =
+        format!("{}  {}  {}  ", screen.dim(&screen.time(at)), screen.dim(&id.short()), screen.kind(recorded.kind()),);
     let title = screen.fitted(&line_of(recorded.title()), indent + width_of(&before) + width_of(&session));
     format!("{before}{title}{}", screen.dim(&session))
 }

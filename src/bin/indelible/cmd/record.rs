@@ -1,13 +1,15 @@
 //! `record`: fields from flags, the environment and stdin become a request. The recorder does the rest.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{IsTerminal as _, Read};
 
 use indelible::home::Home;
 use indelible::model::text::{looks_like_utf16, without_mark};
-use indelible::model::{FieldSpec, Invalid, Kind, Origin, PROVENANCE, Provenance, Record, Request, body_of, limits};
+use indelible::model::{FieldSpec, Invalid, Kind, Origin, PROVENANCE, Provenance, Request, body_of, fields_of, limits};
 use indelible::record::{self, Receipt, Recorder};
 
+use super::dialogue::{self, Draft};
 use super::{Context, autostart, batch, outcome};
 use crate::exit::{Exit, Failure};
 use crate::field_args::{FieldArgs, RecordCommand};
@@ -21,17 +23,27 @@ pub const WHAT: &str = "the record was not kept";
 pub const NO_PERSON: &str = "only a person at a terminal records as a person: the origin is agent";
 
 pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit, Failure> {
-    let (request, is_new) = match what {
-        RecordCommand::One(args) => {
-            let is_new = args.new;
-            (request(context, args)?, is_new)
-        }
+    let args = match what {
+        RecordCommand::One(args) => args,
         RecordCommand::Outcome(args) => return outcome::run(context, args, redact),
         RecordCommand::Batch { quiet } => return batch::run(context, redact, quiet),
     };
+    let is_new = args.new;
+    let asked = asked(context, args)?;
     let home = context.open(WHAT)?;
     let settings = settings(context, &home, redact)?;
-    let mut recorder = recorder(&home, &settings, redact)?;
+    let policy = policy::of_command(&settings, redact)?;
+    let request = match asked {
+        Asked::All(request) => *request,
+        Asked::Part(draft) => {
+            context.name_home()?;
+            match draft.completed(&policy.redaction)? {
+                Ok(request) => request,
+                Err(end) => return Ok(dialogue::ended(end)),
+            }
+        }
+    };
+    let mut recorder = Recorder::new(&home, policy).map_err(|error| Failure::of(WHAT, &error))?;
     if is_new {
         recorder = recorder.as_new();
     }
@@ -57,6 +69,9 @@ pub fn run(context: &Context, what: RecordCommand, redact: bool) -> Result<Exit,
     }
     if receipt.headline_has_lines {
         output::warn("the headline has several lines: it is stored as given, and shown as one line");
+    }
+    if !context.json {
+        say_way_back(&receipt);
     }
     context.count_passed(usize::from(!receipt.duplicate));
     autostart::run(&home, &settings);
@@ -116,24 +131,50 @@ fn said(receipt: &Receipt) -> String {
     }
 }
 
+/// Says how to take the new record back, if a person sees it.
+fn say_way_back(receipt: &Receipt) {
+    if !receipt.duplicate && std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+        let id = receipt.id.short();
+        output::say(&output::hint(&format!("`indelible retract {id}` takes it back")));
+    }
+}
+
+/// What flags and environment say.
+enum Asked {
+    /// A request.
+    All(Box<Request>),
+    /// Only a part of one, and a person can be asked for the rest.
+    Part(Draft),
+}
+
 /// The request that the flags make. A field without a flag is taken from the environment. A required field with neither is
 /// asked for, if a person can answer.
-fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
+fn asked(context: &Context, mut args: FieldArgs) -> Result<Asked, Failure> {
     let kind = args.kind;
-    let asks = prompt::is_possible(context.json);
-    let record = Record::build(kind, |spec| {
-        let value = match args.given.remove(&spec.field) {
-            Some(value) => Some(value),
-            None => variable(spec, kind),
-        };
-        match value.map(|value| text(spec.name, value)).transpose()? {
-            Some(text) if text == "-" && body_of(kind) == Some(spec.field) => stdin(spec.name).map(Some),
-            Some(text) => Ok(Some(text)),
-            None if spec.required => required(spec, kind, asks).map(Some),
-            None => Ok(None),
+    let mut given = Vec::new();
+    let mut missing = None;
+    for spec in fields_of(kind) {
+        match args.given.remove(&spec.field).or_else(|| variable(spec, kind)) {
+            Some(value) => given.push((spec, value)),
+            None if spec.required => missing = missing.or(Some(spec)),
+            None => {}
         }
-    })
-    .map_err(|Refused(failure)| failure)?;
+    }
+    if let Some(spec) = missing.filter(|_| !prompt::is_possible(context.json)) {
+        let problem = Invalid::new(spec.name, "is required and was not given");
+        let hint = format!("give --{} or {}", spec.flag(), spec.variable(kind));
+        return Err(Failure::new(Exit::Usage, WHAT).because(&problem).hint(hint));
+    }
+    let mut texts = BTreeMap::new();
+    for (spec, value) in given {
+        let text = match text(spec.name, value)? {
+            text if text == "-" && body_of(kind) == Some(spec.field) => {
+                stdin(spec.name).map_err(|Refused(failure)| failure)?
+            }
+            text => text,
+        };
+        let _ = texts.insert(spec.field, text);
+    }
     let mut provenance = Provenance::default();
     for spec in &PROVENANCE {
         if let Some(value) = args.given.remove(&spec.field).or_else(|| variable(spec, kind)) {
@@ -141,21 +182,16 @@ fn request(context: &Context, mut args: FieldArgs) -> Result<Request, Failure> {
         }
     }
     let key = args.key.map(|key| text("key", key)).transpose()?;
-    Ok(Request { record, key, provenance })
+    let draft = Draft { kind, texts, key, provenance };
+    Ok(match missing {
+        None => Asked::All(Box::new(draft.request().map_err(invalid)?)),
+        Some(_) => Asked::Part(draft),
+    })
 }
 
 /// The value of the field `spec` in the environment.
 fn variable(spec: &FieldSpec, kind: Kind) -> Option<OsString> {
     std::env::var_os(spec.variable(kind)).filter(|value| !value.is_empty())
-}
-
-/// Asks for a required field that was not given, or fails and says how to give it.
-fn required(spec: &'static FieldSpec, kind: Kind, asks: bool) -> Result<String, Refused> {
-    let missing = || Failure::new(Exit::Usage, WHAT).because(&Invalid::new(spec.name, "is required and was not given"));
-    match asks {
-        true => prompt::ask(spec).map_err(|error| Refused(missing().because(&error))),
-        false => Err(Refused(missing().hint(format!("give --{} or {}", spec.flag(), spec.variable(kind))))),
-    }
 }
 
 fn text(field: &'static str, value: OsString) -> Result<String, Failure> {
@@ -177,7 +213,7 @@ impl From<Failure> for Refused {
     }
 }
 
-fn invalid(error: Invalid) -> Failure {
+pub fn invalid(error: Invalid) -> Failure {
     Failure::of(WHAT, &record::Error::Invalid(error))
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use dialoguer::console::Style;
+use console::Style;
 use indelible::model::text::{counted, shortened, visible_line_on_screen as visible_line};
 use indelible::query::{Ask, Found, Hit, States, search};
 use indelible::search::{BestLine, Parts, Query, State};

@@ -1,11 +1,11 @@
 //! `show`: one record, from all stores.
 
 use indelible::fs::os::Stream;
-use indelible::model::text::{path, visible_on_screen as visible};
-use indelible::model::{Field, FieldSpec, PROVENANCE, RecordId, body_of, fields_of};
+use indelible::model::text::{counted, path, visible_on_screen as visible};
+use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, RecordId, Ruling, body_of, fields_of};
 use indelible::page::{Presence, StateFile};
 use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};
-use indelible::rules::{Given, Standing};
+use indelible::rules::{Given, Standing, tally};
 use indelible::target::history::FileCommit;
 use indelible::target::index::Judged;
 use serde_json::{Value, json};
@@ -112,6 +112,9 @@ fn data(details: &Details) -> Value {
     });
     data["amendments"] = amendments.collect();
     data["verdicts"] = judged.given.iter().map(verdict_data).collect();
+    if let Some(again) = came_again(details) {
+        data["again"] = json!(again);
+    }
     if let Some(standing) = standing {
         data["standing"] = json!({
             "state": standing.state, "everywhere": standing.tally.is_everywhere, "confidence": standing.confidence,
@@ -124,6 +127,11 @@ fn data(details: &Details) -> Value {
         data["history"] = history.iter().map(commit_data).collect();
     }
     data
+}
+
+/// How often the failure came again, as far as its verdicts say; `None` for a record of another kind.
+fn came_again(details: &Details) -> Option<u64> {
+    (details.recorded.kind() == Kind::Failure).then(|| tally(&details.judged.given).again).filter(|again| *again > 0)
 }
 
 fn verdict_data(it: &Given) -> Value {
@@ -163,6 +171,9 @@ fn text_of(screen: &Screen, details: &Details) -> String {
             show("state", &format!("{}{note}", standing.state));
             show("by now", &sureness(standing, judged));
         }
+    }
+    if let Some(again) = came_again(details) {
+        show("came again", &counted(again, "time", "times"));
     }
     for given in &judged.given {
         show("verdict", &verdict_line(screen, given));
@@ -209,7 +220,11 @@ fn sureness(standing: &Standing, judged: &Judged) -> String {
 
 fn verdict_line(screen: &Screen, given: &Given) -> String {
     let by = given.origin.map_or_else(|| "unknown".to_owned(), |origin| origin.to_string());
-    let because = line_of(given.because.trim());
+    // What came again can be long: its first line names it, or says how often.
+    let because = match given.ruling {
+        Ruling::Again => line_of(given.because.trim().lines().next().unwrap_or_default()),
+        _ => line_of(given.because.trim()),
+    };
     let because = if because.is_empty() { String::new() } else { format!(": {because}") };
     format!("{}  {}  by {by}  {}{because}", given.ruling, screen.whole_time(given.at), given.id.short())
 }

@@ -120,7 +120,7 @@ pub fn with_exclusions_apart(line: Vec<OsString>) -> Vec<OsString> {
     kept
 }
 
-/// What `list` and `search` leave out. Several values of one filter: by comma, or by repeating the flag.
+// What `list` and `search` leave out. Several values of one filter: by comma, or by repeating the flag.
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
@@ -266,7 +266,7 @@ pub enum Depth {
     Deep,
 }
 
-/// What a shell asks when it completes a word.
+// What a shell asks when it completes a word.
 #[derive(Debug, ClapArgs)]
 pub struct CompleteArgs {
     /// Write what a candidate means after it, and a tab between

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use dialoguer::console::{Style, Term, measure_text_width, truncate_str};
+use console::{Style, Term, measure_text_width, truncate_str};
 use indelible::fs::os::Stream;
 use indelible::model::text::visible_line_on_screen;
 use indelible::model::{Kind, Severity};

@@ -107,6 +107,11 @@ pub fn was_killed(status: ExitStatus) -> bool {
     status.code().is_none()
 }
 
+/// Ends this process as Ctrl-C does, so that its parent sees that. Returns only if the signal cannot be sent.
+pub fn end_as_interrupted() {
+    let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
+}
+
 /// Calls `hear` for each signal that this process gets from now on, in a thread of its own.
 ///
 /// # Errors

@@ -5,12 +5,13 @@ use indelible::fs::os::Stream;
 use indelible::hook::count::Outcome;
 use indelible::hook::trail::Trail;
 use indelible::hook::{Event, Host, answer};
+use indelible::model::Kind;
 use indelible::model::text::visible;
 use serde_json::Value;
 
 use super::{Context, Done, Judged, at_prompt, at_start, judged, skipped, start, turn_of};
 use crate::output;
-use crate::recalled::{Asked, Recalled};
+use crate::recalled::{Again, Recalled, Seen};
 
 /// What `hook` would do with `event`, with the answer that its host would get.
 pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
@@ -20,22 +21,28 @@ pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>
     let judged = home.as_ref().map(|home| {
         let settings = context.settings(home)?;
         let _ = turn_of(home, &settings, &mut event);
-        let judged = judged(home, &settings, &event, &Trail::of(home, &event, settings.trail()))?;
-        Ok((judged, settings, home))
+        let trail = Trail::of(home, &event, settings.trail());
+        let judged = judged(home, &settings, &event, &trail)?;
+        Ok((judged, settings, home, trail))
     });
     let done = match judged {
         Err(failure) => Done::lost(&event, failure),
         Ok(Err(failure)) => Done::lost(&event, &failure),
         Ok(Ok((Err(done), ..))) => done,
         Ok(Ok((Ok(Judged { requests: Err(why), .. }), ..))) => skipped(&event, why),
-        Ok(Ok((Ok(Judged { requests: Ok(requests), .. }), settings, home))) => {
+        Ok(Ok((Ok(Judged { requests: Ok(requests), course, .. }), settings, home, trail))) => {
+            let seen = Seen::of(home, &settings, &event, &requests, installed);
+            let again = seen.as_ref().and_then(|seen| seen.again(home, &trail, &course));
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
-                format!("{} {:?}", record.kind(), record.headline())
+                let came = again.filter(|_| record.kind() == Kind::Failure).map(|again| match again {
+                    Again::Verdict(first) => format!(", as a verdict that {} came again", first.short()),
+                    Again::Counted(first) => format!(", as a count that {} came again", first.short()),
+                });
+                format!("{} {:?}{}", record.kind(), record.headline(), came.unwrap_or_default())
             });
             let said = said.collect::<Vec<_>>().join("; ");
-            let asked = Asked::of(&settings, &event, &requests, installed);
-            let (silence, answer) = match asked.map(|asked| asked.look(home, &settings)) {
+            let (silence, answer) = match seen.and_then(|seen| seen.recalled()) {
                 None => (String::new(), None),
                 Some(Recalled::Nothing) => ("; nothing is known of it to tell".to_owned(), None),
                 Some(Recalled::Odd(why)) => (format!("; {why}, so nothing is told"), None),

@@ -119,6 +119,35 @@ pub fn ours(text: &str) -> Result<Vec<(String, String)>, Broken> {
     Ok(all_hooks(&root).flat_map(|(_, hooks)| hooks.properties.iter().flat_map(ours_of)).collect())
 }
 
+/// Whether `text` has a server that `mcp install` put there. A host can have hooks and servers in one file.
+pub fn has_server(text: &str) -> bool {
+    let of = |section: &str| {
+        let root = parse(split_mark(text).1).ok()?;
+        let entry =
+            last(&root, section)?.value.as_object()?.get_object("indelible")?.text(split_mark(text).1).to_owned();
+        Some(entry.contains("\"--installed\""))
+    };
+    ["mcpServers", "mcp"].into_iter().any(|section| of(section) == Some(true))
+}
+
+/// Whether `text` has nothing of indelible's.
+fn is_free(text: &str) -> bool {
+    ours(text).is_ok_and(|ours| ours.is_empty()) && !has_server(text)
+}
+
+/// What has to be in the place of settings whose text is `left`, if nothing of indelible's is in them and nothing else has changed since its
+/// first entry: the one of the `copies` that has nothing of indelible's, or no file. `None` if `left` has to stay. A new file of the host
+/// would be `empty`.
+pub fn original(left: &str, copies: &[Option<String>], empty: &str) -> Option<Option<String>> {
+    let original = copies.iter().flatten().find(|copy| is_free(copy));
+    (is_free(left) && is_alike(left, original.map_or(empty, String::as_str))).then(|| original.cloned())
+}
+
+/// Whether two settings differ in white space alone.
+fn is_alike(one: &str, other: &str) -> bool {
+    one.split_whitespace().flat_map(str::chars).eq(other.split_whitespace().flat_map(str::chars))
+}
+
 /// When agents are told what was recorded, as the first entry of indelible's in `text` says; `None` without an entry.
 ///
 /// # Errors

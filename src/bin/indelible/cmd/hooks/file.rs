@@ -46,6 +46,22 @@ pub fn copy_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// The path of the copy of the settings from before indelible's server, for agents that ask.
+pub fn copy_before_server(path: &Path) -> PathBuf {
+    let mut name = copy_of(path).into_os_string();
+    name.push("-mcp");
+    name.into()
+}
+
+/// Removes both copies. The settings are as they were before indelible.
+///
+/// # Errors
+/// The system's.
+pub fn remove_copies(path: &Path) -> io::Result<()> {
+    remove(&copy_of(path))?;
+    remove(&copy_before_server(path))
+}
+
 /// Replaces the file at `path`, or makes it, with `text`, durably.
 ///
 /// # Errors

@@ -172,13 +172,20 @@ fn uninstall(context: &Context, args: &HooksArgs) -> Result<Exit, Failure> {
     let copy = file::copy_of(&path);
     let kept = read(&copy, WHAT)?;
     let after = if is_plugin { None } else { left(host, text, kept.as_deref()).map_err(broken)? };
+    // With a server in the same file, neither copy alone tells what was there before both.
+    let copies = [kept.clone(), read(&file::copy_before_server(&path), WHAT)?];
+    let original = after.as_deref().and_then(|left| edit::original(left, &copies, edit::empty(host)));
+    let is_as_before = original.is_some();
+    let after = original.unwrap_or(after);
     let restored = after == kept;
     let change = Change { path, before, after, lines_around: LINES_AROUND };
     if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     change.make(WHAT)?;
-    if restored {
+    if is_as_before {
+        file::remove_copies(&change.path).map_err(|error| unwritten(WHAT, &copy, &error))?;
+    } else if restored {
         file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
     } else if kept.is_some() && !context.json {
         output::line(&format!(

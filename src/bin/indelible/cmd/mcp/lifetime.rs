@@ -9,6 +9,7 @@
 //!
 //! What has arrived is read before a request is served, so that a request whose cancellation has arrived as well is not.
 
+use std::cell::LazyCell;
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use serde_json::Value;
 
 use super::protocol::{self, IdScan, Message};
 
+/// How long a client is waited for before the server looks up how long it may wait: a client that has just started it is answered first.
+const HEAD_START: Duration = Duration::from_millis(20);
 /// How often the server looks whether its parent is there.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest message, in bytes: a body may have 1 MiB, and each byte of it may be an escape of six.
@@ -37,19 +40,22 @@ pub enum Line {
 }
 
 /// The input.
-pub struct Input {
+pub struct Input<'i> {
     lines: Lines,
     chunk: Box<[u8]>,
-    idle: Duration,
+    idle: LazyCell<Duration, Box<dyn FnOnce() -> Duration + 'i>>,
+    knows_idle: bool,
     parent: Option<u32>,
     has_ended: bool,
 }
 
-impl Input {
-    /// The standard input, of a server that ends after `idle` without a message.
-    pub fn new(idle: Duration) -> Input {
+impl<'i> Input<'i> {
+    /// The standard input, of a server that ends after `idle` without a message. That is asked for once there is nothing to answer.
+    pub fn new(idle: impl FnOnce() -> Duration + 'i) -> Input<'i> {
         let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
-        Input { lines: Lines::default(), chunk, idle, parent: os::parent(), has_ended: false }
+        let idle: Box<dyn FnOnce() -> Duration + 'i> = Box::new(idle);
+        let idle = LazyCell::new(idle);
+        Input { lines: Lines::default(), chunk, idle, knows_idle: false, parent: os::parent(), has_ended: false }
     }
 
     /// The next line; `None` once the server has to end.
@@ -59,6 +65,10 @@ impl Input {
             self.take_what_is_there();
             if let Some(line) = self.lines.pop() {
                 return Some(line);
+            }
+            if !self.has_ended && !self.knows_idle {
+                self.knows_idle = !os::is_readable(&io::stdin(), HEAD_START);
+                continue;
             }
             let left = self.idle.saturating_sub(since.elapsed());
             if self.has_ended || left.is_zero() || os::parent() != self.parent {

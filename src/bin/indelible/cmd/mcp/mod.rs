@@ -50,7 +50,7 @@ pub fn run(context: &Context, what: Option<McpCommand>) -> Result<Exit, Failure>
 
 /// Serves one client until it is gone.
 fn serve(context: &Context) -> Exit {
-    let mut input = Input::new(seconds(settings(context).idle_s));
+    let mut input = Input::new(|| seconds(settings(context).idle_s));
     let mut server = Server::new(context);
     while let Some(line) = input.next_line() {
         server.serve(line, &mut |id| input.cancels(id), &mut write);

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// What is asked, and how it is answered. The first of these that is given is answered: validate, health-check, context,
-/// golden-rules, decisions, spikes, assumptions, invariants, domain, tags, recent, experiments, ceo-reviews, stats,
-/// violations, accountability-banner.
+// What is asked, and how it is answered. The first of these that is given is answered: validate, health-check, context,
+// golden-rules, decisions, spikes, assumptions, invariants, domain, tags, recent, experiments, ceo-reviews, stats,
+// violations, accountability-banner.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of query.py")]
 pub struct QueryArgs {

@@ -87,7 +87,7 @@ fn install(context: &Context, args: &McpArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     if first {
-        let copy = copy_of(&change.path);
+        let copy = file::copy_before_server(&change.path);
         let kept = match &change.before {
             Some(before) => file::write(&copy, before),
             None => file::remove(&copy),
@@ -121,16 +121,23 @@ fn remove(context: &Context, args: &McpArgs) -> Result<Exit, Failure> {
         Some(entry) if !entry.is_ours() => return Err(wrong(Problem::Foreign)),
         Some(_) => {}
     }
-    let copy = copy_of(&path);
+    let copy = file::copy_before_server(&path);
     let kept = read(&copy, WHAT)?;
     let after = left(host, before.as_deref().unwrap_or_default(), kept.as_deref()).map_err(wrong)?;
+    // With hooks in the same file, neither copy alone tells what was there before both.
+    let copies = [read(&file::copy_of(&path), WHAT)?, kept.clone()];
+    let original = after.as_deref().and_then(|left| edit::original(left, &copies, host::empty(host)));
+    let is_as_before = original.is_some();
+    let after = original.unwrap_or(after);
     let is_restored = after == kept;
     let change = Change { path, before, after, lines_around: LINES_AROUND };
     if !change.agreed(context, Answer::of(args.yes, args.dry_run), WHAT)? {
         return Ok(Exit::Done);
     }
     change.make(WHAT)?;
-    if is_restored {
+    if is_as_before {
+        file::remove_copies(&change.path).map_err(|error| unwritten(WHAT, &copy, &error))?;
+    } else if is_restored {
         file::remove(&copy).map_err(|error| unwritten(WHAT, &copy, &error))?;
     } else if kept.is_some() && !context.json {
         output::line(&format!("the settings from before the server was installed are still in {}", text::path(&copy)));
@@ -160,13 +167,6 @@ fn words(context: &Context) -> Result<Vec<String>, Failure> {
     let home = call.home.into_iter().flat_map(|home| ["--home".to_owned(), home]);
     let mcp = ["mcp", MARK].map(str::to_owned);
     Ok([call.program].into_iter().chain(home).chain(mcp).collect())
-}
-
-/// The copy of the settings from before the entry. Hooks may be in the same settings, and keep one of their own.
-fn copy_of(path: &Path) -> PathBuf {
-    let mut name = file::copy_of(path).into_os_string();
-    name.push("-mcp");
-    name.into()
 }
 
 /// The text of the settings, after an overwrite that was killed is completed.

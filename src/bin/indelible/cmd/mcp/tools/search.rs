@@ -10,7 +10,7 @@ use super::super::protocol::shown;
 use super::super::quoting;
 use super::arguments::{Arguments, wrong};
 use super::{Refusal, Session, Tool};
-use crate::reading;
+use crate::reading::{self, zone};
 
 /// The longest answer, in bytes.
 const BYTES_MAX: usize = 4 << 10;
@@ -54,9 +54,10 @@ fn parameters() -> Value {
 
 fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refusal> {
     let words = arguments.required("query")?;
-    let query = Query::parse(words, &Zoned::now()).map_err(|error| wrong("query", &error.to_string()))?;
+    let now = zone::now();
+    let query = Query::parse(words, &now).map_err(|error| wrong("query", &error.to_string()))?;
     let here = reading::here();
-    let filter = filter(arguments, here.as_deref())?;
+    let filter = filter(arguments, here.as_deref(), &now)?;
     let limit = arguments.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT);
     let begin = match arguments.text("cursor")? {
         None => 0,
@@ -75,15 +76,14 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
     Ok(answer(&found, begin, limit, project, &scope, &notes, |at| cursor(at, words, &filter)))
 }
 
-fn filter(arguments: &Arguments<'_>, here: Option<&str>) -> Result<Filter, Refusal> {
+fn filter(arguments: &Arguments<'_>, here: Option<&str>, now: &Zoned) -> Result<Filter, Refusal> {
     let mut filter = Filter::default();
-    let now = Zoned::now();
     let kinds = KINDS.map(Kind::name);
     for name in ["kind", "domain", "since"] {
         if let Some(value) = arguments.text(name)? {
             let unknown =
                 |known: &[&str]| wrong(name, &format!("{} is unknown; known are {}", shown(value), known.join(", ")));
-            let added = filter.add(name, value, &now);
+            let added = filter.add(name, value, now);
             added.map_err(|error| unknown(if name == "kind" { &kinds } else { &error.known }))?;
             if filter.kinds.contains(&Kind::Verdict) {
                 return Err(unknown(&kinds));
