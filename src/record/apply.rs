@@ -1,10 +1,17 @@
 //! Apply: what the worker would do otherwise. Readers see the record at once, and nothing depends on it.
+//!
+//! A recorder can be stopped between its sync and this, and its record be retracted or erased meanwhile. So it looks for the record's
+//! state file once it has placed and inserted everything, and takes all of that away again if there is one. An erasure writes that
+//! file before it looks for rows and files: one of the two sees the other.
 
 use crate::fs::lock::WorkerLock;
 use crate::journal::Synced;
-use crate::model::layout::INDEX_WAL;
+use crate::model::layout::{INDEX_WAL, split};
+use crate::model::limits::FILE_BYTES_MAX;
+use crate::model::path::state_file;
 use crate::model::position::Position;
-use crate::model::text;
+use crate::model::{Kind, text};
+use crate::page::{self, Presence, StateFile};
 use crate::target::files::Expect;
 use crate::target::index::{self, Index, RowImage};
 use crate::target::spread;
@@ -16,6 +23,13 @@ use super::intent::{Ready, Validated};
 const SPREAD_RECORDS: usize = 100;
 /// How large the index's write-ahead log may grow before a recorder that finds no worker checkpoints it, in bytes.
 const WAL_BYTES_MAX: u64 = 1 << 20;
+
+/// A record whose files are in their places.
+struct Placed<'v> {
+    ready: &'v mut Ready,
+    /// Their paths, relative to the home.
+    files: Vec<String>,
+}
 
 impl Recorder<'_> {
     /// Places files, then inserts rows. The worker does this for a record with a key, because it knows which intent of the
@@ -29,28 +43,72 @@ impl Recorder<'_> {
         let many = if validated.len() >= SPREAD_RECORDS { self.plan(validated) } else { Vec::new() };
         let mut placed = self.place(validated, synced);
         spread::spread_full(self.home.dir(), many.iter().map(String::as_str), &self.planned);
-        let rows: Vec<_> = placed.iter().map(|ready| RowImage::of(&ready.intent, ready.path())).collect();
+        let rows: Vec<_> = placed.iter().map(|it| RowImage::of(&it.ready.intent, it.ready.path())).collect();
         if rows.is_empty() {
             return index;
         }
-        match self.index(&mut index)?.insert(&rows) {
-            Ok(inserted) => {
-                for (ready, inserted) in placed.iter_mut().zip(inserted) {
-                    ready.receipt.row_id = Some(inserted.row_id);
+        let inserted = self.index(&mut index).map(|index| index.insert(&rows));
+        match inserted {
+            Some(Ok(inserted)) => {
+                for (it, inserted) in placed.iter_mut().zip(inserted) {
+                    it.ready.receipt.row_id = Some(inserted.row_id);
                 }
                 self.checkpoint_without_worker(index.as_ref()?);
+                self.take_hidden_away(&mut placed);
                 index
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 if let index::Error::RowRefused { id, source, .. } = &error
-                    && let Some(ready) = placed.iter_mut().find(|ready| ready.intent.id == *id)
+                    && let Some(it) = placed.iter_mut().find(|it| it.ready.intent.id == *id)
                 {
-                    ready.receipt.row_refused = Some(text::visible_line(&source.to_string()).into_owned());
+                    it.ready.receipt.row_refused = Some(text::visible_line(&source.to_string()).into_owned());
                 }
                 tracing::debug!(%error, "rows are left to the worker");
+                self.take_hidden_away(&mut placed);
+                None
+            }
+            None => {
+                self.take_hidden_away(&mut placed);
                 None
             }
         }
+    }
+
+    /// Takes the files and rows away of those records that a state file says are hidden.
+    fn take_hidden_away(&self, placed: &mut [Placed<'_>]) {
+        for it in placed {
+            let id = it.ready.intent.id;
+            let state = self.home.dir().content(&state_file(id), FILE_BYTES_MAX as u64).ok().flatten();
+            let state = state.map(|bytes| StateFile::parse(id, &bytes).map_or(Presence::Retracted, |it| it.state));
+            if let Some(state) = state.filter(|state| state.is_hidden()) {
+                self.take_away(it, state);
+            }
+        }
+    }
+
+    /// Takes away what was placed and inserted of a record that was hidden since it was synced.
+    fn take_away(&self, placed: &mut Placed<'_>, state: Presence) {
+        let id = placed.ready.intent.id;
+        if state == Presence::Erased && placed.ready.receipt.row_id.is_some() {
+            let wait = self.policy.index_wait.unwrap_or_default();
+            let erased = Index::erase_in(&self.home.index_path(), &[id], wait);
+            tracing::debug!(?erased, "the record was erased meanwhile, and so is its row");
+        }
+        for path in &placed.files {
+            let (folder, name) = split(path);
+            let bytes = self.home.dir().content(path, FILE_BYTES_MAX as u64).ok().flatten();
+            if bytes.is_some_and(|bytes| page::id_of(&bytes) == Some(id))
+                && let Ok(folder) = self.home.dir().folder(folder)
+            {
+                let removed = folder.remove(name).and_then(|_| folder.sync());
+                tracing::debug!(?removed, "the record was hidden meanwhile, and its file is taken away");
+            }
+        }
+        if placed.ready.intent.record.kind() == Kind::Experiment {
+            // It is the record's own, and goes if nothing else is in it.
+            let _ = std::fs::remove_dir(self.home.path().join(placed.ready.path()));
+        }
+        (placed.ready.receipt.path, placed.ready.receipt.row_id) = (None, None);
     }
 
     /// The paths of all records, once those that the worker places are counted.
@@ -66,13 +124,13 @@ impl Recorder<'_> {
     }
 
     /// Places the files of every record without a key, and returns those whose files are there.
-    fn place<'v>(&self, validated: &'v mut [Validated], synced: &Synced<Position>) -> Vec<&'v mut Ready> {
+    fn place<'v>(&self, validated: &'v mut [Validated], synced: &Synced<Position>) -> Vec<Placed<'v>> {
         let mut placed = Vec::new();
         for ready in validated.iter_mut().filter_map(Validated::ready).filter(|ready| ready.intent.key.is_none()) {
             match self.applier.files(&ready.intent, Expect::Nothing, synced) {
                 Ok(place) => {
                     ready.receipt.path = Some(place.path);
-                    placed.push(ready);
+                    placed.push(Placed { ready, files: place.files });
                 }
                 Err(error) => tracing::debug!(id = %ready.intent.id, %error, "the file is left to the worker"),
             }

@@ -136,12 +136,25 @@ pub fn erase(home: &TestHome, receipts: &[Receipt], flags: &[&str]) -> crate::su
 
 /// A home with secrets in every place that this program writes, and records beside them.
 fn planted() -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
-    let home = TestHome::new();
+    planted_in(TestHome::new(), true)
+}
+
+/// As [`planted`], in `home`. In a repository that is not `ours`, an object of nobody's is the user's.
+pub fn planted_in(home: TestHome, ours: bool) -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
     let mut others = vec![home.record("failure", "before")];
     home.flush();
-    let secrets = secrets(&home);
+    let mut secrets = secrets(&home);
     others.push(home.record("heuristic", "beside"));
     home.flush();
+    // A verdict, the end of an experiment, a heading in other words.
+    let said = home.cmd(["validate", &secrets[3].id, "--because", "because hunter2 zebra holds", "--json"]).ok().json();
+    let mut verdict = serde_json::json!({});
+    for name in ["created_at", "duplicate", "id", "kind", "path", "row_id"] {
+        verdict[name] = said[name].clone();
+    }
+    secrets.push(Receipt::of(&verdict));
+    let ended = ["record", "outcome", &secrets[4].id, "--result", "failed", "--summary", "akia7zz zebra came of it"];
+    let _ = home.cmd(ended).ok();
     // Amended, parked, retracted and edited.
     let subject = Subject::of(&home, &secrets[0]);
     let Op::Amend(mut parked) = subject.amend(9, "summary", "parked hunter2 zebra") else { panic!("it amends") };
@@ -160,9 +173,11 @@ fn planted() -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
     // Bytes in free pages, in a pack with deltas, in an object that nothing reaches.
     home.index().execute_batch("UPDATE learnings SET summary = 'x' WHERE title LIKE '%zebra%'").expect("changed");
     let _ = home.git(["gc", "-q"]).ok();
-    let _ = home.git(["hash-object", "-w", &home.join(&secrets[3].page()).display().to_string()]).ok();
+    if ours {
+        let _ = home.git(["hash-object", "-w", &home.join(&secrets[3].page()).display().to_string()]).ok();
+    }
     for (name, text) in [
-        ("logs/worker.log", "one\nabout hunter2 zebra run\nthree\n"),
+        ("logs/worker.log", "one\nabout hunter2 zebra run\nit waits: parked hunter2 zebra\nthree\n"),
         ("hooks.error", "never zebra hunter2\n"),
         ("requests/left.json", "{\"x\":\"hunter2 zebra run\"}"),
         ("tmp/left", "never zebra hunter2"),

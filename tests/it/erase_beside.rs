@@ -208,3 +208,40 @@ fn a_worker_that_does_not_know_the_request_is_named() {
     drop(held);
     assert_whole(&home, &secrets);
 }
+
+/// A recorder that was stopped just after its sync goes on when its record is erased: it brings nothing back.
+#[test]
+fn a_recorder_that_was_stopped_brings_nothing_back() {
+    for kind in ["failure", "experiment"] {
+        for (point, lock) in [
+            ("PlaceBeforeWrite", false),
+            ("PlaceBeforeWrite", true),
+            ("PlaceBeforeRename", false),
+            ("PlaceAfterRename", false),
+        ] {
+            let home = TestHome::new();
+            let other = home.record("failure", "before");
+            home.flush();
+            let mut running = home.recorder(kind, "hunter2 zebra, stopped").env("INDELIBLE_STOP_AT", point).spawn();
+            assert!(running.stops(), "{point}");
+            let (_, bytes) = home.journal().pop().expect("a segment");
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let entry = text.lines().find(|line| line.contains("hunter2")).expect("it is synced");
+            let json = entry.split_once('{').map(|(_, rest)| format!("{{{rest}")).expect("JSON");
+            let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            let id = json["id"].as_str().expect("an id").to_owned();
+            let _ = home.cmd(["erase", &id, "--yes"]).ok();
+            assert_gone(&home);
+            let held = lock.then(|| home.index());
+            held.iter().for_each(|held| held.execute_batch("BEGIN IMMEDIATE").expect("locked"));
+            running.signal(Signal::CONT);
+            let _ = running.wait().exits(0);
+            drop(held);
+            assert_gone(&home);
+            home.recover_fully();
+            assert_gone(&home);
+            assert_whole(&home, &[other]);
+            assert_agree(&home);
+        }
+    }
+}

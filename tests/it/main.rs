@@ -25,6 +25,7 @@ mod edit;
 mod erase;
 mod erase_adopted;
 mod erase_beside;
+mod erase_everywhere;
 mod erase_guest;
 mod faults;
 mod followed;
@@ -39,6 +40,7 @@ mod keys;
 mod known;
 mod manual;
 mod mcp;
+mod model;
 mod outcome;
 mod output;
 #[cfg(target_os = "linux")]
