@@ -10,7 +10,7 @@ use crate::home::Home;
 use crate::model::{FileImage, Kind, Level, RecordPath, Request, limits};
 use crate::page;
 use crate::progress::Progress;
-use crate::query::{Recorded, View, Wanted, every, marks};
+use crate::query::{Recorded, View, Wanted, each_retracted, every};
 
 /// What an export has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,11 +59,11 @@ pub fn export(
         return Err(Error::NoIndex);
     }
     if wanted.is_all() {
-        for mark in marks(view)? {
+        each_retracted(view, |mark| {
             exported.retracted += 1;
             let line = RetractedLine { id: mark.of, revision: mark.revision, at: mark.at, because: mark.because };
-            put(&Line::Retracted(line))?;
-        }
+            put(&Line::Retracted(line))
+        })?;
     }
     put(&Line::End(End { lines: exported.records + exported.retracted }))?;
     Ok(exported)

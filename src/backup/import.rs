@@ -17,7 +17,7 @@ use super::Error;
 use super::line::{BadLine, Line, RecordLine, RetractedLine, VERSION};
 use crate::home::Home;
 use crate::journal::{Appender, ENTRY_BYTES_MAX};
-use crate::model::path::up_to_id;
+use crate::model::path::{day_of, up_to_id};
 use crate::model::text::visible_line;
 use crate::model::{
     Amended, Change, FieldSpec, FileImage, Intent, Level, Op, Origin, Record, RecordId, RecordPath, Request, Revision,
@@ -26,6 +26,7 @@ use crate::model::{
 use crate::page::{self, Presence};
 use crate::record::Redaction;
 use crate::target::index::{Index, Others};
+use crate::target::spread::{self, Planned};
 
 /// What became of the lines so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,10 @@ pub struct Importer<'h> {
     index: Option<Index>,
     /// The records of lines since the index was opened.
     taken: HashSet<RecordId>,
+    /// The names that folders will get from these.
+    planned: Planned,
+    /// The paths of the group.
+    paths: Vec<String>,
     group: Vec<Vec<u8>>,
     group_bytes: usize,
     counts: Counts,
@@ -94,6 +99,8 @@ impl<'h> Importer<'h> {
             wait,
             index: None,
             taken: HashSet::new(),
+            planned: Planned::default(),
+            paths: Vec::new(),
             group: Vec::new(),
             group_bytes: 0,
             counts: Counts::default(),
@@ -205,6 +212,8 @@ impl<'h> Importer<'h> {
                 self.counts.imported += 1;
                 let is_changed = said == Some(Origin::Person) && intent.provenance.origin != said;
                 self.counts.of_persons += u64::from(is_changed);
+                self.planned.add(intent.path());
+                self.paths.push(intent.path().to_owned());
                 self.group_bytes += json.len();
                 self.group.push(json);
             }
@@ -262,9 +271,19 @@ impl<'h> Importer<'h> {
         let is_as_given = request == before;
         let page = page.filter(|_| is_as_given);
         let log = log.map(|log| self.redaction.text(&log).into_owned());
-        let files = files_of(id, created_at, &request, amended.as_ref(), &path, page, log)?;
+        let level = match is_path_of(id, &request.record, &path) {
+            true => Level::Day,
+            false => self.level(id, created_at, &request.record),
+        };
+        let files = files_of(id, created_at, &request, amended.as_ref(), (&path, level), page, log)?;
         let Request { record, key, provenance } = request;
         Ok(Intent { id, created_at, key, record, provenance, amended, files })
+    }
+
+    /// The level of the folders of its day in which a record is placed that brings no path.
+    fn level(&self, id: RecordId, created_at: Timestamp, record: &Record) -> Level {
+        let folder = day_of(record, created_at).and_then(|day| self.home.dir().folder(&day).ok());
+        folder.and_then(|day| spread::level_in(&day, created_at, id).ok()).unwrap_or(Level::Day)
     }
 
     /// Appends what was taken to the journal, and syncs it: from then on it is imported, whatever happens next.
@@ -273,9 +292,10 @@ impl<'h> Importer<'h> {
     /// [`Error::Journal`]: none of what was taken since the last call is imported.
     pub fn keep(&mut self) -> Result<(), Error> {
         self.group_bytes = 0;
-        let group = std::mem::take(&mut self.group);
+        let (group, paths) = (std::mem::take(&mut self.group), std::mem::take(&mut self.paths));
         if !group.is_empty() {
             let _ = Appender::open_for_operations(self.home.journal())?.append(&group)?.sync()?;
+            spread::spread_full(self.home.dir(), paths.iter().map(String::as_str), &self.planned);
         }
         Ok(())
     }
@@ -283,6 +303,7 @@ impl<'h> Importer<'h> {
     /// Forgets the lines that wait: they are only counted.
     pub fn forget(&mut self) {
         self.group.clear();
+        self.paths.clear();
         self.group_bytes = 0;
     }
 
@@ -291,20 +312,21 @@ impl<'h> Importer<'h> {
     pub fn look_again(&mut self) {
         self.index = None;
         self.taken.clear();
+        self.planned = Planned::default();
     }
 }
 
-/// The files of a record, at `path` if such a record can be there.
+/// The files of a record: at the path of `place` if such a record can be there, else at the level of it.
 fn files_of(
     id: RecordId,
     created_at: Timestamp,
     request: &Request,
     amended: Option<&Amended>,
-    path: &str,
+    (path, level): (&str, Level),
     page: Option<String>,
     log: Option<String>,
 ) -> Result<Vec<FileImage>, Refused> {
-    let mut files = page::files(id, created_at, request, Level::Day);
+    let mut files = page::files(id, created_at, request, level);
     let Some(own) = files.first_mut() else { return Err(Refused("the record has no page".into())) };
     if let Some(amended) = amended {
         own.text = page::amended_page(id, created_at, request, amended);

@@ -2,8 +2,10 @@
 //!
 //! 1. A file is judged only if nothing has changed it for [`QUIET`], and nothing did while it was read: an editor may be half way
 //!    through a save.
-//! 2. What the history has or had at the path is no edit, nor what waits in the journal, whatever the file's times say. Only `recover` mends stale bytes.
-//! 3. What cannot be taken is left as it is, and named in the state, for `status`.
+//! 2. What the history has or had at the path is no edit, nor what waits in the journal, whatever the file's times say. Only
+//!    `recover` mends stale bytes.
+//! 3. What cannot be taken is left as it is, and named in the state, for `status`. Where secrets are replaced in records, so is an
+//!    edit that says one: git would have it for good.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -11,10 +13,12 @@
 //! | after it | the amendment, and the edited file | the next batch applies it, and the file gets its revision |
 //! | before the state is written | a note that is older | the next pass judges the same files again |
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Error, Pipeline};
+use super::{Error, Pipeline, Secrets};
 use crate::fs::{self, Metadata};
 use crate::journal::Appender;
 use crate::model::path::state_file;
@@ -80,12 +84,33 @@ impl Pipeline<'_> {
         failed.map_or(Ok(()), Err)?;
         Ok(match edited {
             Ok(None) => Judged::Same,
-            Ok(Some(record)) => {
-                let op = current.amended_by_edit(record, &bytes, Some("edited by hand".to_owned()), made_at);
-                op.map_or(Judged::Same, |op| Judged::Edit(Box::new(op)))
-            }
+            Ok(Some(record)) => match self.secret_in(&tip, &bytes) {
+                Some(why) => Judged::Left(why.to_owned()),
+                None => {
+                    let op = current.amended_by_edit(record, &bytes, Some("edited by hand".to_owned()), made_at);
+                    op.map_or(Judged::Same, |op| Judged::Edit(Box::new(op)))
+                }
+            },
             Err(why) => Judged::Left(said(&why)),
         })
+    }
+
+    /// Why git must not get the edit that made `bytes` of the page `tip`, if it says a secret that has to be replaced.
+    fn secret_in(&self, tip: &[u8], bytes: &[u8]) -> Option<&'static str> {
+        let redactor = match &self.options.secrets {
+            Secrets::Taken => return None,
+            Secrets::Unknown => {
+                return Some("secrets are replaced here, and a pattern in [redact.patterns] is invalid");
+            }
+            Secrets::Left(redactor) => redactor,
+        };
+        let (tip, text) = (String::from_utf8_lossy(tip), String::from_utf8_lossy(bytes));
+        let known: HashSet<&str> = tip.lines().collect();
+        let new: Vec<&str> = text.lines().filter(|line| !known.contains(line)).collect();
+        let is_secret = matches!(redactor.text(&new.join("\n")), Cow::Owned(_));
+        is_secret.then_some(
+            "it says a secret, which git would have for good: take it out of the file, and the edit is taken",
+        )
     }
 
     /// The record whose page the history has at `path`; `None` if it is no record's, or the record is hidden.

@@ -51,6 +51,7 @@ mod simulated;
 mod superseded;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use crate::progress::Progress;
@@ -66,6 +67,7 @@ use crate::journal::SegmentNumber;
 use crate::model::JournalId;
 use crate::model::position::Position;
 use crate::quarantine::Quarantine;
+use crate::redact::Redactor;
 use crate::state::State;
 use crate::target::commits::Commits;
 use crate::target::files::Applier;
@@ -99,8 +101,22 @@ pub struct Options {
     pub rows_age_max: Duration,
     /// How many records that commits of their owner's removed are retracted at once without being asked.
     pub removals_max: usize,
+    /// What happens to edits by hand that say secrets.
+    pub secrets: Secrets,
     /// How the history is kept.
     pub history: HistoryOptions,
+}
+
+/// What happens to edits by hand that say secrets.
+#[derive(Clone, Debug, Default)]
+pub enum Secrets {
+    /// They are taken like any other.
+    #[default]
+    Taken,
+    /// They are left to their owner.
+    Left(Arc<Redactor>),
+    /// It is not known what a secret is: all edits are left.
+    Unknown,
 }
 
 impl Default for Options {
@@ -115,6 +131,7 @@ impl Default for Options {
             rows_bytes_max: 256 << 20,
             rows_age_max: Duration::from_secs(7 * 24 * 3600),
             removals_max: 50,
+            secrets: Secrets::default(),
             history: HistoryOptions::default(),
         }
     }

@@ -82,22 +82,34 @@ fn is_wanted(view: &View<'_>, wanted: Wanted<'_>, recorded: &Recorded) -> Result
     Ok(of.is_some_and(|of| of.kind() != Kind::Verdict && wanted.accepts(&of)))
 }
 
-/// The state files of all records of `view` that are retracted, by id.
+/// Calls `take` for the state file of every record of `view` that is retracted: in the order of their ids, those whose retraction is
+/// pending last.
 ///
 /// # Errors
-/// [`Error::Index`].
-pub fn marks(view: &View<'_>) -> Result<Vec<StateFile>, Error> {
-    let mut marks = BTreeMap::new();
-    if let Some(index) = &view.index {
-        index.for_each_mark(|mark| drop(marks.insert(mark.of, mark)))?;
-    }
+/// [`Error::Index`], and those of `take`, which end it.
+pub fn each_retracted<E: From<Error>>(
+    view: &View<'_>,
+    mut take: impl FnMut(StateFile) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut pending = BTreeMap::new();
     for id in view.pending.ids() {
         match view.get(id, view.pending.path_of(id))? {
-            Seen::Hidden(Some(mark)) => drop(marks.insert(id, mark)),
+            Seen::Hidden(Some(mark)) => drop(pending.insert(id, Some(mark))),
             // An erasure that is pending has no state file yet.
-            Seen::Hidden(None) | Seen::Visible(_) => drop(marks.remove(&id)),
+            Seen::Hidden(None) | Seen::Visible(_) => drop(pending.insert(id, None)),
             Seen::Unknown => {}
         }
     }
-    Ok(marks.into_values().filter(|mark| mark.state == Presence::Retracted).collect())
+    let mut take = |mark: StateFile| if mark.state == Presence::Retracted { take(mark) } else { Ok(()) };
+    let mut done = Ok(());
+    if let Some(index) = &view.index {
+        let each = |mark: StateFile| {
+            if done.is_ok() && !pending.contains_key(&mark.of) {
+                done = take(mark);
+            }
+        };
+        index.for_each_mark(each).map_err(Error::from)?;
+    }
+    done?;
+    pending.into_values().flatten().try_for_each(take)
 }

@@ -34,7 +34,7 @@ mod view;
 
 pub use again::{CameAgain, came_again, newest_again};
 pub use brief::{Brief, Briefs};
-pub use every::{Wanted, every, marks};
+pub use every::{Wanted, each_retracted, every};
 pub use judged::{Ruled, is_promoted, judged, judged_together, newest, rule, rules, tallied};
 pub use list::{Listing, Selection, Sort, list};
 pub use lookup::{Named, lookup};

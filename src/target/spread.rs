@@ -60,6 +60,8 @@ impl Planned {
 pub fn spread_if_full(home: &Dir, folder: &str, planned: usize) -> Result<bool, Error> {
     let Some(level) = Level::of_folder(folder).and_then(Level::next) else { return Ok(false) };
     let folder = match home.folder(folder) {
+        // The names that it will get are enough.
+        Err(error) if error.is_not_found() && planned >= NAMES_MAX => home.make_folder(folder)?,
         Err(error) if error.is_not_found() => return Ok(false),
         folder => folder?,
     };

@@ -464,3 +464,29 @@ fn the_day_of_an_amendment_is_the_same_after_a_rebuild_and_an_import() {
     assert_eq!(rows(&other), before, "an import has moved something");
     assert_agree(&other);
 }
+
+#[test]
+fn folders_stay_small_however_many_lines_bring_no_path() {
+    let home = TestHome::new();
+    let line = |number: u64| {
+        let id = format!("0198f3a2-{:04x}-7b3d-9a4f-{number:012x}", number / 100);
+        let (title, summary) = (format!("number {number}"), "as it was said. ".repeat(100));
+        let at = format!("2026-03-04T05:06:{:02}.000Z", number % 60);
+        let record = json!({ "id": id, "created_at": at, "kind": "failure", "title": title, "domain": "d", "severity": 3,
+            "summary": summary, "path": "" });
+        format!("{record}\n")
+    };
+    let path = file(&home, &(0..1_400).map(line).collect::<String>());
+    let dry = home.cmd(["import", "--dry-run", "--json", &path]).ok();
+    assert_eq!(dry.json()["imported"], 1_400);
+    assert!(!home.join("memory/failures/2026").exists(), "a dry run makes no folders");
+    let imported = home.cmd(["import", "--json", &path]).ok();
+    assert_eq!(imported.json()["imported"], 1_400);
+    let mut names = BTreeMap::new();
+    files(&home).keys().for_each(|path| *names.entry(path.parent().map(Path::to_owned)).or_insert(0) += 1);
+    assert_eq!(names.values().sum::<usize>(), 1_400);
+    assert!(names.len() > 1 && names.values().all(|count| *count < 1_350), "{names:?}");
+    let again = home.cmd(["import", "--json", &path]).ok();
+    assert_eq!((&again.json()["imported"], &again.json()["known"]), (&json!(0), &json!(1_400)));
+    assert_eq!(files(&home).len(), 1_400);
+}

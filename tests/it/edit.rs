@@ -250,6 +250,41 @@ fn a_worker_takes_an_edit_by_hand_and_names_what_it_cannot_take() {
 }
 
 #[test]
+fn a_worker_takes_no_secret_where_they_are_replaced() {
+    let home = TestHome::new();
+    let (plain, secret) = (titled(&home, "plain"), titled(&home, "secret"));
+    let key = format!("ghp_{}", "a1B2".repeat(9));
+    let settings = ["worker.age_ms=10", "worker.edits_s=1", "redact.records=true"];
+    let worker = Worker::start(&home, &settings);
+    by_hand(&home, &plain.1, "domain: \"ci\"", "domain: \"by hand\"");
+    by_hand(&home, &secret.1, "And why.", &format!("And why: {key} was in the log."));
+    let needs = wait_for("it is named", || {
+        let needs = home.status()["needs_attention"].to_string();
+        needs.contains(&secret.1.path).then_some(needs)
+    });
+    assert!(needs.contains("it says a secret"), "{needs}");
+    wait_for("the other is taken", || {
+        let shown = home.cmd(["show", "--json", &plain.0.id]).ok().json();
+        (shown["records"][0]["domain"] == "by hand").then_some(())
+    });
+    home.flush();
+    let in_git = |text: &str| !home.git(["log", "--oneline", "-S", text]).ok().stdout.trim().is_empty();
+    assert!(in_git("by hand") && !in_git(&key));
+    // The next worker looks at once, where this one rests as long as its look was worth.
+    let _ = worker.stop(Signal::TERM);
+    by_hand(&home, &secret.1, &key, "a key");
+    let worker = Worker::start(&home, &settings);
+    wait_for("it is taken without the secret", || {
+        let shown = home.cmd(["show", "--json", &secret.0.id]).ok().json();
+        shown["records"][0]["summary"].as_str().is_some_and(|it| it.contains("a key was in the log")).then_some(())
+    });
+    home.flush();
+    assert!(in_git("a key was in the log"));
+    let _ = worker.stop(Signal::TERM);
+    assert!(!in_git(&key));
+}
+
+#[test]
 fn many_edits_at_once_wait_for_a_person() {
     let home = TestHome::new();
     let lines: String =

@@ -26,7 +26,7 @@ impl Index {
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn for_each_mark(&self, take: impl FnMut(StateFile)) -> Result<(), Error> {
-        self.each_mark("", &[], take)
+        self.each_mark("ORDER BY id", &[], take)
     }
 
     fn each_mark(

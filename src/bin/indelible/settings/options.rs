@@ -1,12 +1,14 @@
 //! Settings as options of the library.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indelible::fs::os;
 use indelible::hook::Rules;
 use indelible::hook::trail::Limits;
 use indelible::model::{Provenance, Severity};
+use indelible::pipeline::Secrets;
 use indelible::record::Sources;
 use indelible::redact::Redactor;
 use indelible::target::history::HistoryOptions;
@@ -27,9 +29,18 @@ impl Settings {
             keep: seconds(self.journal.keep_s),
             index_wait: milliseconds(self.worker.index_wait_ms),
             removals_max: self.history.removals_max,
+            secrets: self.secrets(),
             history: self.history(),
             ..pipeline::Options::default()
         }
+    }
+
+    /// What the worker does with edits by hand that say secrets: what `record` would replace does not get into git.
+    fn secrets(&self) -> Secrets {
+        if !self.redact.records {
+            return Secrets::Taken;
+        }
+        self.redactor().map_or(Secrets::Unknown, |redactor| Secrets::Left(Arc::new(redactor)))
     }
 
     /// The git program; `None` if it is switched off or missing, or this user does not trust the home.
