@@ -21,14 +21,14 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::insert::{RowImage, Statements, is_refusal};
-use super::marks::{cells, cells_of, marked, put_mark};
+use super::marks::{cells, cells_of, is_erased, marked, put_mark};
 use super::revive::insert;
 use super::schema::{ACTIVE, Table, column_of, columns_of, migrate, table_of};
 use super::{Error, Index, alike, framework, resolves, verdicts};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
 use crate::model::{Amended, Amendment, Field, FieldSpec, Kind, Record, RecordId, Revision};
-use crate::page::{self, StateFile};
+use crate::page::{self, Presence, StateFile};
 
 /// The format of times in rows.
 pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
@@ -84,9 +84,14 @@ impl Index {
         self.change("take a row out of the index", |transaction, error| {
             let hide = || {
                 let row = found(transaction, mark.of)?.filter(|row| row.number > 0);
+                // Erased is above every revision.
+                let (is_last, was_last) = (mark.state == Presence::Erased, is_erased(transaction, mark.of)?);
+                if was_last && !is_last {
+                    return Ok(false);
+                }
                 // The row may have come after the mark, from a recorder that was stopped before it inserted the row.
                 match marked(transaction, mark.of)? {
-                    Some(known) if known > mark.revision => return Ok(false),
+                    Some(known) if known > mark.revision && is_last == was_last => return Ok(false),
                     Some(known) if known == mark.revision && row.is_none() => return Ok(false),
                     _ => {}
                 }
@@ -121,7 +126,8 @@ impl Index {
     /// [`Error::RowRefused`] if the table rejects it, and every other [`Error`]; nothing has changed then.
     pub fn unhide(&mut self, mark: &StateFile, row: Option<&RowImage<'_>>) -> Result<bool, Error> {
         self.change("bring a row of the index back", |transaction, error| {
-            if marked(transaction, mark.of).map_err(error)?.is_some_and(|known| known >= mark.revision) {
+            let is_known = marked(transaction, mark.of).map_err(error)?.is_some_and(|known| known >= mark.revision);
+            if is_known || is_erased(transaction, mark.of).map_err(error)? {
                 return Ok(false);
             }
             let known = found(transaction, mark.of).map_err(error)?;

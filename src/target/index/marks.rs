@@ -79,6 +79,12 @@ impl Index {
     }
 }
 
+/// Whether the record `id` was erased, which is above every revision.
+pub(super) fn is_erased(transaction: &Transaction<'_>, id: RecordId) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT 1 FROM marks WHERE id = ?1 AND state = ?2";
+    Ok(transaction.query_row(sql, [id.to_string().as_str(), Presence::Erased.name()], |_| Ok(())).optional()?.is_some())
+}
+
 pub(super) fn marked(transaction: &Transaction<'_>, id: RecordId) -> Result<Option<Revision>, rusqlite::Error> {
     let sql = "SELECT revision FROM marks WHERE id = ?1";
     let text: Option<String> = transaction.query_row(sql, [id.to_string()], |row| row.get(0)).optional()?;
