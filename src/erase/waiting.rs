@@ -14,7 +14,7 @@ use crate::model::RecordId;
 use crate::model::layout::{JOURNAL, QUARANTINE};
 use crate::page;
 
-/// A larger file is none of ours.
+/// A larger file is not the program's.
 const BYTES_MAX: u64 = 64 << 20;
 /// The depth of folders, and of texts within texts, that is looked at.
 const DEPTH_MAX: usize = 4;

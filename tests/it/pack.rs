@@ -725,7 +725,7 @@ fn a_pack_is_told_beside_a_worker_and_beside_the_notices() {
     let lost = scene.home.join(".indelible/quarantine/damaged-1");
     fs::write(&lost, "x").expect("it can be written");
     let text = scene.start("startup", "s");
-    let (pack, notice) = text.split_once("</indelible-memory>").expect("a pack");
+    let (pack, notice) = text.split_once("</indelible-memory>").unwrap_or_else(|| panic!("no pack: {text}"));
     assert!(pack.contains(&rule) && notice.contains("needs attention"), "{text}");
 }
 

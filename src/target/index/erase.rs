@@ -3,7 +3,7 @@
 //! 1. The mark of an erased record stays for ever: its id, the state, a revision and a time.
 //! 2. In an adopted home, the tables are another program's, too. A second row that its tools made of a record's page goes as well, and
 //!    what the database's statistics quote. Rows that are not a record's stay, whatever they say.
-//! 3. `VACUUM` writes the whole database anew, without free pages; `wal_checkpoint(TRUNCATE)` then overwrites the old file and
+//! 3. `VACUUM` writes the whole database again, without free pages; `wal_checkpoint(TRUNCATE)` then overwrites the old file and
 //!    empties the log. A reader that holds an older state keeps SQLite from that: [`Error::Busy`].
 //!
 //! | killed | on disk | repaired by |

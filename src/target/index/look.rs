@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | no log; or an empty one, and no `-shm` | as immutable: no process has the database open |
 //! | a log and a `-shm` | with the `-shm` as it is; if no process has it open, SQLite keeps one in memory |
+//! | a log in which SQLite reads nothing, as if a writer was killed before its first page: its header alone, or a header that is none | as by a writer; as immutable if this user may not write it |
 //! | a log and no `-shm`, as after a crash | others may write: as by a writer, which makes a `-shm`; kept out: locked |
 //!
 //! In another mode SQLite needs no file to read, unless a crash left a journal to roll back: then it is opened as by a
@@ -25,10 +26,14 @@ use rusqlite::config::DbConfig;
 use super::open::{Access, beside, check_files, connection, flags, spare_memory};
 use super::schema::Columns;
 use super::{Error, Index};
+use crate::fs::os;
 use crate::model::layout::{SHM, WAL};
 
 /// The offset of the journal mode in a database's header: 2 and 2 in WAL mode.
 const VERSIONS_AT: usize = 18;
+/// The length of a log's header, and what it begins with; the last bit is the order of bytes in its checksums.
+const LOG_HEADER: usize = 32;
+const LOG_MAGIC: u32 = 0x377f_0682;
 
 /// What other processes may do while a database with a crash's log is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +55,18 @@ impl Index {
         }
         let size = |end| symlink_metadata(beside(path, end)).ok().map(|found| found.len());
         let has_shared = size(SHM).is_some_and(|bytes| bytes > 0);
+        let log = beside(path, WAL);
+        let has_nothing = size(WAL).is_some_and(|bytes| bytes > 0) && has_nothing(&log);
         match (size(WAL), has_shared) {
             (None, _) | (Some(0), false) => read_only(path, wait, "immutable=1"),
             (Some(_), true) if cfg!(windows) => Index::open(path, wait),
-            (Some(_), true) => read_only(path, wait, "readonly_shm=1"),
-            (Some(_), false) if others == Others::KeptOut => alone(path, wait),
-            (Some(_), false) => Index::open(path, wait),
+            // With a `-shm` that it may not write, SQLite reads such a log again and again, for ten seconds.
+            (Some(_), _) if has_nothing && os::refusal_to_open(&log, true).is_some() => {
+                read_only(path, wait, "immutable=1")
+            }
+            (Some(_), true) if !has_nothing => read_only(path, wait, "readonly_shm=1"),
+            (Some(_), _) if others == Others::KeptOut => alone(path, wait),
+            (Some(_), _) => Index::open(path, wait),
         }
     }
 }
@@ -67,6 +78,19 @@ pub(crate) fn is_in_wal_mode(path: &Path) -> bool {
     is_file
         && File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok()
         && header[VERSIONS_AT..] == [2, 2]
+}
+
+/// Whether SQLite reads nothing in `log`: it has a header and no more, or none that is valid
+/// (<https://www.sqlite.org/fileformat.html#the_wal_header>).
+fn has_nothing(log: &Path) -> bool {
+    let mut header = [0; LOG_HEADER];
+    // Less than a header is as good as empty.
+    let Ok(mut file) = File::open(log).and_then(|mut file| file.read_exact(&mut header).map(|()| file)) else {
+        return false;
+    };
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let is_valid = number(0) & !1 == LOG_MAGIC && number(8).is_power_of_two() && (512..=65_536).contains(&number(8));
+    !is_valid || file.read(&mut [0]).is_ok_and(|more| more == 0)
 }
 
 /// Opens a database with a parameter that only a URI can carry.
@@ -99,4 +123,51 @@ fn alone(path: &Path, wait: Duration) -> Result<Index, Error> {
     };
     set().map_err(failed)?;
     Ok(Index { connection, path: path.into(), wait, identity, access: Access::Read, columns: Columns::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// What is left of a log.
+    type Cut = fn(Vec<u8>) -> Vec<u8>;
+
+    /// A database that a killed process left: its row is in it, and `cut` is what is left of its log.
+    fn left_by_a_killed_process(folder: &Path, cut: Cut) -> PathBuf {
+        let (alive, left) = (folder.join("alive.db"), folder.join("left.db"));
+        let connection = Connection::open(&alive).expect("it opens");
+        let _: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).expect("a mode");
+        let sql = "CREATE TABLE rows (n); INSERT INTO rows VALUES (7); PRAGMA wal_checkpoint(FULL);
+                   CREATE TABLE more (n); INSERT INTO more VALUES (1)";
+        connection.execute_batch(sql).expect("written");
+        for end in ["", SHM] {
+            let _ = fs::copy(beside(&alive, end), beside(&left, end)).expect("copied");
+        }
+        let bytes = fs::read(beside(&alive, WAL)).expect("a log");
+        fs::write(beside(&left, WAL), cut(bytes)).expect("written");
+        left
+    }
+
+    #[test]
+    fn a_log_in_which_sqlite_reads_nothing_keeps_no_reader_waiting() {
+        let logs: [(&str, Cut); 4] = [
+            ("a header alone", |bytes| bytes[..LOG_HEADER].to_vec()),
+            ("zeros", |bytes| vec![0; bytes.len()]),
+            ("half a header", |bytes| bytes[..LOG_HEADER / 2].to_vec()),
+            ("half a frame", |bytes| bytes[..LOG_HEADER + 100].to_vec()),
+        ];
+        for (what, cut) in logs {
+            for others in [Others::MayWrite, Others::KeptOut] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let path = left_by_a_killed_process(folder.path(), cut);
+                let index = Index::open_to_read(&path, Duration::ZERO, others).expect("it opens");
+                let row = index.connection().query_row("SELECT n FROM rows", [], |row| row.get::<_, i64>(0));
+                assert_eq!(row.map_err(|error| error.to_string()), Ok(7), "{what}, {others:?}");
+            }
+        }
+    }
 }
