@@ -183,7 +183,7 @@ fn asked_to_stop_while_records_keep_coming() {
     let before = receipts.lock().expect("no recorder panicked").clone();
     let ended = AtomicBool::new(false);
     // Faster than it can commit, and longer than it should take; but not for ever.
-    let go_on = || (1..100).take_while(|_| !ended.load(Ordering::Relaxed)).for_each(|round| record(round * 200));
+    let go_on = || (1..400).take_while(|_| !ended.load(Ordering::Relaxed)).for_each(|round| record(round * 200));
     let (code, kept_coming) = std::thread::scope(|scope| {
         let recorder = scope.spawn(go_on);
         worker.signal(Signal::TERM);
@@ -319,6 +319,8 @@ fn sighup_reads_the_settings_again() {
 fn a_locked_index_does_not_stop_recorders() {
     let home = TestHome::new();
     let mut receipts = home.record_each("before");
+    home.flush();
+    // After so many commits, the next one brings search up to date.
     home.flush();
     let mut worker = Worker::start(&home, &["worker.age_ms=50", "worker.index_wait_ms=50"]);
     let mut holder = home.index();

@@ -25,7 +25,7 @@ pub use worker::Worker;
 
 /// How long an event may take before a test gives up on it. Far beyond what any takes, so that a slow machine is no
 /// failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `happened` gives something.
 pub fn wait_for<T>(what: &str, mut happened: impl FnMut() -> Option<T>) -> T {
