@@ -1,4 +1,8 @@
 //! A batch: a prefix of the backlog goes through the targets, in order, and becomes one commit.
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | after an attempt at an entry, which its writer, refused by its disk, voids | files and rows ahead of the history | an audit, noted before the next batch passes the entry |
 
 use std::time::Instant;
 
@@ -10,7 +14,7 @@ use crate::model::{FileImage, Intent, Op};
 use crate::state::Noted;
 use crate::target::history::{Changes, Committed};
 use crate::target::pages::Pages;
-use crate::target::{Batch, Done, Mark, Target, spread};
+use crate::target::{Batch, Done, Mark, Target, VoidReason, spread};
 
 impl Pipeline<'_> {
     /// Applies and commits what has been read. `None` if nothing is pending.
@@ -20,6 +24,7 @@ impl Pipeline<'_> {
     pub fn commit(&mut self) -> Result<Option<Outcome>, Error> {
         let Some(end) = self.reading.end() else { return self.commit_waiting() };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
+        self.doubt_voided()?;
         self.see_rows_or_go_on()?;
         self.find_keys_in_history()?;
         let intents = self.records()?;
@@ -47,6 +52,7 @@ impl Pipeline<'_> {
         let waiting = self.reading.change().filter(|_| self.reading.end().is_none());
         let Some(logged) = waiting.cloned() else { return self.commit() };
         let Some(synced) = self.sync_journal()? else { return self.commit() };
+        self.doubt_voided()?;
         let outcome = self.commit_change(&logged, &synced)?;
         if matches!(logged.op, Op::Retract(_) | Op::Erase { .. }) {
             self.take_out_of_search(logged.op.of());
@@ -62,6 +68,15 @@ impl Pipeline<'_> {
         self.at = Mark { segment: logged.segment, position: logged.position };
         self.last_commit = Instant::now();
         Ok(Some(outcome))
+    }
+
+    /// An entry that its writer voided, since its sync failed, may have been applied to files and rows before: an attempt that did
+    /// not come to its commit. An audit has to bring the stores together. Noted before the entry is passed.
+    fn doubt_voided(&mut self) -> Result<(), Error> {
+        match self.reading.has_voided() {
+            true => self.distrust(VoidReason::Voided),
+            false => Ok(()),
+        }
     }
 
     /// Commits what an operation changes, up to `end`, which the rows have reached by now unless they lag.

@@ -80,6 +80,11 @@ impl<'h> Reading<'h> {
         self.change.as_deref()
     }
 
+    /// Whether an entry that was voided lies before the end of what is pending.
+    pub(super) fn has_voided(&self) -> bool {
+        self.skipped.voided > 0 || self.pending.iter().any(|pending| pending.before.voided > 0)
+    }
+
     /// That operation is committed. Returns the entries skipped before it.
     pub(super) fn change_passed(&mut self) -> Skipped {
         self.change = None;

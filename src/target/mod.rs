@@ -166,7 +166,7 @@ pub enum VoidReason {
     FilesLost,
     /// `memory/` is another folder than the one that the index was filled for.
     FilesReplaced,
-    /// Files or rows have a record that neither a commit nor the journal has: its recorder voided it.
+    /// Files or rows have, or may have, a record or an operation that neither a commit nor the journal has: its writer voided it.
     Voided,
     /// An audit was started for one of these reasons, and not finished.
     Unfinished,

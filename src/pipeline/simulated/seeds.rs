@@ -8,14 +8,14 @@ use super::{Ops, Real, live};
 /// an amendment in a join that was pending. 106 lost a row if a segment was removed before its rows were inserted, while the
 /// schedules were different. In 910196 a record that its recorder had voided was lost, and with it the acknowledged repeat of its
 /// key. In 920653 an acknowledged amendment was passed in the place of the operation before it: a sync had failed, and what was read
-/// was read again.
+/// was read again. In 940001 the rows kept an operation that its writer had voided after an attempt at it.
 #[test]
 fn schedules_that_failed_once_hold() {
     let real = Real::new();
     for seed in [106, 400_040, 400_043, 400_204, 400_211, 400_349, 701_384, 801_154, 910_196] {
         live(seed, Ops::Records, &real);
     }
-    for seed in [9, 371, 419, 701_183, 701_773, 702_297, 801_439, 920_653] {
+    for seed in [9, 371, 419, 701_183, 701_773, 702_297, 801_439, 920_653, 940_001] {
         live(seed, Ops::All, &real);
     }
     // An operation was made from a journal that seemed to be empty, since its segments were removed meanwhile.
