@@ -63,7 +63,19 @@ impl Window {
     /// Waits until the lines at the bottom are `wanted`.
     #[track_caller]
     fn ends_with(&mut self, wanted: &[&str]) {
-        while !self.lines().ends_with(&wanted.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()) {
+        let wanted: Vec<String> = wanted.iter().map(|line| (*line).to_owned()).collect();
+        self.wait_until(|lines| lines.ends_with(&wanted));
+    }
+
+    /// Waits until the lines are `wanted`, and no others.
+    #[track_caller]
+    fn is(&mut self, wanted: &[&str]) {
+        self.wait_until(|lines| lines == wanted);
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, is_so: impl Fn(&[String]) -> bool) {
+        while !is_so(&self.lines()) {
             let more = self.terminal.more();
             let more = more.unwrap_or_else(|| panic!("it ended; seen:\n{}", self.lines().join("\n")));
             self.screen.process(more.as_bytes());
@@ -341,8 +353,8 @@ fn narrow_windows_stay_clean_even_if_they_are_resized() {
         window.press("\x01wide \x0b");
         window.ends_with(&[question, &["> wide"]].concat());
         window.press("\x19\x01\x1bd\x0b\x15\x0c");
-        window.ends_with(&[question, &[">"]].concat());
-        assert_eq!(window.lines(), [question, &[">"]].concat(), "Ctrl-L clears the rest");
+        // Ctrl-L clears the rest.
+        window.is(&[question, &[">"]].concat());
         window.press(text);
         window.ends_with(&[question, wrapped].concat());
         window.resize(24, 30);

@@ -199,7 +199,7 @@ fn a_folder_in_its_place_is_no_failure_and_is_told() {
         assert!(worker.is_running(), "{}", worker.said());
         fs::remove_dir_all(&place).expect("it can be removed");
         wait_for("search to be up to date", || (status(&home)["state"] == "current").then_some(()));
-        assert!(home.status()["published"]["search_error"].is_null());
+        wait_for("the worker to say so", || home.status()["published"]["search_error"].is_null().then_some(()));
         drop(worker);
         assert_search_agrees(&home, true);
         assert_exactly_once(&home, &receipts);
