@@ -2,7 +2,8 @@
 //!
 //! A recorder can be stopped between its sync and this, and its record be retracted or erased meanwhile. So it looks for the record's
 //! state file once it has placed and inserted everything, and takes all of that away again if there is one. An erasure writes that
-//! file before it looks for rows and files: one of the two sees the other.
+//! file before it looks for rows and files: one of the two sees the other. Killed before it has looked, file and row stay beside the
+//! state file, and an audit takes them away (`audit`: what is hidden).
 
 use crate::fs::lock::WorkerLock;
 use crate::journal::Synced;

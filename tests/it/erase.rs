@@ -139,7 +139,7 @@ fn planted() -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
     planted_in(TestHome::new(), true)
 }
 
-/// As [`planted`], in `home`. In a repository that is not `ours`, an object of nobody's is the user's.
+/// As [`planted`], in `home`. In a repository that is not `ours`, an object that nothing refers to is the user's.
 pub fn planted_in(home: TestHome, ours: bool) -> (TestHome, Vec<Receipt>, Vec<Receipt>) {
     let mut others = vec![home.record("failure", "before")];
     home.flush();

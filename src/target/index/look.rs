@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | no log; or an empty one, and no `-shm` | as immutable: no process has the database open |
 //! | a log and a `-shm` | with the `-shm` as it is; if no process has it open, SQLite keeps one in memory |
-//! | a log in which SQLite reads nothing, as if a writer was killed before its first page: its header alone, or a header that is none | as by a writer; as immutable if this user may not write it |
+//! | a log in which SQLite reads nothing, as if a writer was killed before its first page: its header alone, or an invalid header | as by a writer; as immutable if this user may not write it |
 //! | a log and no `-shm`, as after a crash | others may write: as by a writer, which makes a `-shm`; kept out: locked |
 //!
 //! In another mode SQLite needs no file to read, unless a crash left a journal to roll back: then it is opened as by a
@@ -154,9 +154,17 @@ mod tests {
 
     #[test]
     fn a_log_in_which_sqlite_reads_nothing_keeps_no_reader_waiting() {
-        let logs: [(&str, Cut); 4] = [
+        let logs: [(&str, Cut); 6] = [
             ("a header alone", |bytes| bytes[..LOG_HEADER].to_vec()),
             ("zeros", |bytes| vec![0; bytes.len()]),
+            ("a wrong checksum", |mut bytes| {
+                bytes[LOG_HEADER - 1] ^= 1;
+                bytes
+            }),
+            ("a wrong checksum, and no more", |mut bytes| {
+                bytes[LOG_HEADER - 1] ^= 1;
+                bytes[..LOG_HEADER].to_vec()
+            }),
             ("half a header", |bytes| bytes[..LOG_HEADER / 2].to_vec()),
             ("half a frame", |bytes| bytes[..LOG_HEADER + 100].to_vec()),
         ];
