@@ -76,6 +76,7 @@
 //! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
+//! | [`sync`] | many hosts: what others recorded, merged and imported |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
 //! | [`progress`] | progress callbacks |
@@ -123,6 +124,7 @@ mod shell;
 pub mod signature;
 pub mod state;
 pub mod status;
+pub mod sync;
 pub mod target;
 pub mod trust;
 pub mod verify;

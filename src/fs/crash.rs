@@ -80,6 +80,8 @@ points! {
     SetAsideBefore,
     /// The file of a record that is retracted is about to be removed; its state file is in place.
     HideBeforeRemove,
+    /// What other homes recorded is about to be written to the journal.
+    ImportBeforeAppend,
     /// An operation that joins two others is about to be written to the journal.
     ChangeBeforeAppend,
     /// A row is about to be committed to the index.

@@ -190,6 +190,7 @@ const TABLE: &[Row] = &[
     row(Point::SearchBeforeRemove,  &[GarbledSearch],                        Acknowledged, WholeOnce),
     row(Point::KnownBeforeAppend,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::KnownHalfAppended,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::ImportBeforeAppend,  &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeSweep,  &[Recover, Scenario::Worker],            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),

@@ -68,6 +68,8 @@ mod soak;
 mod spread;
 mod support;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod trunk;
 mod trust;
 mod turn;
 mod user_git;

@@ -24,6 +24,7 @@ mod change;
 mod changes;
 mod copy;
 mod documents;
+mod elsewhere;
 mod erase;
 mod framework;
 mod home;
