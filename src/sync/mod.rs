@@ -24,7 +24,9 @@
 //! | `acked` moved, `sync.json` not written | both repositories | the next push notes it |
 //! | `git` itself, holding a lock of `sync.git` | a file `*.lock` | removed by the next holder of `sync.lock` |
 
+mod answer;
 mod auto;
+mod compare;
 mod error;
 pub mod git;
 mod project;

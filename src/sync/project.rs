@@ -68,6 +68,8 @@ pub(super) struct Batch {
     pub(super) pages: Vec<Candidate>,
     /// Pages that have a secret.
     pub(super) secrets: Vec<Candidate>,
+    /// The paths of pages that are held already, and still as they were.
+    pub(super) still_held: HashSet<String>,
     /// The home's commit that was looked at, if all of it fitted.
     pub(super) of: Option<String>,
     /// Whether all of it fitted.
@@ -202,7 +204,11 @@ impl Session<'_> {
                 return Err(Error::new(Class::Later, "the time was over before everything was looked at").into());
             }
             let blob = Oid::from_bytes(&file.id()).map_err(Error::from)?;
-            if !may_be_page(file.path()) || known.has(file.path(), blob)? || left.is_held(file.path(), blob) {
+            if !may_be_page(file.path()) || known.has(file.path(), blob)? {
+                return Ok(());
+            }
+            if left.is_held(file.path(), blob) {
+                batch.still_held.insert(file.path().to_owned());
                 return Ok(());
             }
             if batch.pages.len() >= RECORDS_MAX || batch.bytes >= BYTES_MAX {

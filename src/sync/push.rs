@@ -1,8 +1,8 @@
 //! Pushing the own lane: with a lease, by the first prefix that the remote takes, and without the records that it refuses.
 //!
-//! 1. What became of a push is taken from git's flags (`--porcelain`), never from a sentence.
-//! 2. Every push names the value that the lane must have. If it has another, the lane is compared, and the push repeated or another
-//!    lane begun: the value decides, not this home's memory of it.
+//! 1. What became of a push is taken from git's flags (`answer.rs`), never from a sentence.
+//! 2. Every push names the value that the lane must have. If it has another, the lane is compared (`compare.rs`), and the push repeated
+//!    or another lane begun: the value decides, not this home's memory of it.
 //! 3. A remote that refuses a commit refuses some record in it: the batch is halved until that record is alone. It is held, and all
 //!    others arrive. A remote that refuses every record refuses the lane, and then no record is held for it.
 
@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use crate::fs::crash::{self, Point};
 use crate::random;
 
+use super::answer::{Answer, answer_of};
+use super::compare::Compared;
 use super::project::{Candidate, is_closed, records_of};
-use super::remote::TRUNKS;
 use super::session::REMOTE;
-use super::store::{ACKED, At, Held, LANE, LANES, TRUNK};
+use super::store::{ACKED, At, Held, LANE};
 use super::{Class, Error, Session};
 
 /// The most pushes that one sync repeats for a lane that others move.
@@ -45,18 +46,6 @@ pub struct Pushed {
     pub records: u64,
     /// How often git was asked to push.
     pub attempts: u32,
-}
-
-/// What became of one push of one reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Taken,
-    /// The reference has another value than the lease names.
-    Raced,
-    /// The remote refuses it, for this reason.
-    Refused(String),
-    /// Git could not say: the error of its own.
-    Failed(Error),
 }
 
 /// What became of the lane.
@@ -172,7 +161,13 @@ impl Session<'_> {
         if !batch.pages.is_empty() {
             return Ok(Some(batch.pages));
         }
-        self.store.change(|state| state.projected = batch.of)?;
+        // What is not there any more, or was amended and pushed, is held no longer.
+        let mut held = batch.still_held;
+        held.extend(batch.secrets.into_iter().map(|page| page.path));
+        self.store.change(|state| {
+            state.projected = batch.of;
+            state.held.retain(|it| held.contains(&it.path));
+        })?;
         Ok(None)
     }
 
@@ -247,22 +242,6 @@ impl Session<'_> {
             Sent::TakenOver => self.send_new(asked, done).map(drop),
             Sent::Refused(why) => Err(Error::new(Class::Refused, format!("the remote refuses the lane: {why}"))),
         }
-    }
-
-    /// Asks the remote where the lane is, and notes it. Nothing is pushed.
-    ///
-    /// # Errors
-    /// The class of what git says.
-    pub fn recheck(&mut self) -> Result<(), Error> {
-        let Some(name) = self.store.state().lane_name() else { return Ok(()) };
-        let value = self.look(&name)?;
-        let repository = self.store.repository()?;
-        // A value that is not known here says nothing about what the remote has of ours.
-        match value.filter(|value| repository.find_commit(*value).is_ok()) {
-            Some(value) => self.store.set(ACKED, value)?,
-            None => self.store.delete(ACKED)?,
-        }
-        self.store.change(|state| state.seen_at = Some(Timestamp::now()))
     }
 
     /// Whether the remote would take a push of the lane; `None` if there is nothing to try it with.
@@ -365,95 +344,6 @@ impl Session<'_> {
         let count = |id: Oid| Ok::<_, Error>(records_of(repository.find_commit(id)?.message_bytes()));
         Ok(count(to)?.saturating_sub(from.map(count).transpose()?.unwrap_or_default()))
     }
-
-    /// What the remote's lane has, and what to expect of it.
-    fn compared(&mut self, tip: Oid, asked: Asked) -> Result<Compared, Error> {
-        let Some(name) = self.store.state().lane_name() else { return Ok(Compared::Expect(None)) };
-        let Some(value) = self.look(&name)? else {
-            self.check_not_emptied(asked)?;
-            return Ok(Compared::Expect(None));
-        };
-        if value == tip {
-            return Ok(Compared::Same);
-        }
-        if self.is_ancestor(value, tip)? {
-            return Ok(Compared::Expect(Some(value)));
-        }
-        // What an erased record is in is not taken over.
-        if self.store.state().replaced.is_none() && self.take_over_at(&name, value)? {
-            return Ok(Compared::TakenOver);
-        }
-        self.begin_another()?;
-        Ok(Compared::Expect(None))
-    }
-
-    fn is_ancestor(&self, value: Oid, tip: Oid) -> Result<bool, Error> {
-        let repository = self.store.repository()?;
-        Ok(repository.odb()?.exists(value) && repository.graph_descendant_of(tip, value)?)
-    }
-
-    /// Whether the trunk has the commit `tip` of the lane: then the lane was folded.
-    fn is_in_trunk(&self, tip: Oid) -> Result<bool, Error> {
-        let trunk = self.store.target(TRUNK)?;
-        trunk.map_or(Ok(false), |trunk| Ok(self.store.repository()?.graph_descendant_of(trunk, tip)?))
-    }
-
-    /// Checks that a remote that had our lane and has it no more was not emptied on purpose.
-    fn check_not_emptied(&self, asked: Asked) -> Result<(), Error> {
-        if self.store.state().pushed.is_none() || asked.refill {
-            return Ok(());
-        }
-        let has_trunk = |refs: &super::remote::Refs| {
-            let own = if self.store.target(TRUNK)?.is_some() { &TRUNKS[..] } else { &TRUNKS[1..] };
-            Ok::<_, Error>(own.iter().any(|name| refs.all.contains_key(*name)))
-        };
-        let refs = self.list()?;
-        if refs.lanes > 0 || has_trunk(&refs)? {
-            return Ok(());
-        }
-        let what = "nothing of what was pushed is on the remote any more: it was emptied or made anew";
-        Err(Error::new(Class::Config, format!("{what}; `indelible sync --refill` pushes all of it again")))
-    }
-
-    /// Takes the remote's lane over, if it has one and all of it is ours: what was known of it is lost.
-    fn take_over(&mut self) -> Result<(), Error> {
-        let Some(name) = self.store.state().lane_name() else { return Ok(()) };
-        let Some(value) = self.look(&name)? else { return Ok(()) };
-        if !self.take_over_at(&name, value)? {
-            self.begin_another()?;
-        }
-        Ok(())
-    }
-
-    /// Fetches the lane `name`, which is at `value`, and goes on from there if all of it is ours. Returns whether it is.
-    fn take_over_at(&mut self, name: &str, value: Oid) -> Result<bool, Error> {
-        let here = format!("{LANES}{}", self.store.state().lane);
-        self.fetch(&[&format!("+{name}:{here}")])?;
-        if self.store.target(&here)? != Some(value) || !self.is_all_ours(value)? {
-            return Ok(false);
-        }
-        self.store.set(ACKED, value)?;
-        self.store.set(LANE, value)?;
-        Ok(true)
-    }
-
-    /// Begins another lane with the same commits: the remote's is another home's, one that was copied from this one or to it.
-    fn begin_another(&mut self) -> Result<(), Error> {
-        self.store.delete(ACKED)?;
-        let lane = random::id();
-        tracing::warn!(%lane, "the lane on the remote is not this home's: another one is begun");
-        self.store.change(|state| {
-            state.lane = lane;
-            state.pushed = None;
-            state.replaced = None;
-        })
-    }
-}
-
-enum Compared {
-    Same,
-    Expect(Option<Oid>),
-    TakenOver,
 }
 
 /// One run of halving.
@@ -470,85 +360,4 @@ struct Run {
 fn hold(page: &Candidate, secret: bool, why: &str) -> Held {
     let (path, blob) = (page.path.clone(), page.blob.to_string());
     Held { id: page.id, path, blob, secret, why: why.to_owned(), at: Timestamp::now() }
-}
-
-/// What `git push --porcelain` says of the reference `name`: a flag, `from:to`, and a summary, between tabs.
-pub(super) fn answer_of(stdout: &str, name: &str, stderr: &str, success: bool) -> Answer {
-    let end = format!(":{name}");
-    let line = stdout.lines().find_map(|line| {
-        let mut parts = line.splitn(3, '\t');
-        let (flag, spec) = (parts.next()?, parts.next()?);
-        spec.ends_with(&end).then(|| (flag.to_owned(), parts.next().unwrap_or_default().to_owned()))
-    });
-    let Some((flag, summary)) = line else {
-        let error = Error::said("the remote could not be pushed to", stderr);
-        return match error.class() {
-            _ if success => Answer::Taken,
-            Class::Refused => Answer::Refused(error.to_string()),
-            _ => Answer::Failed(error),
-        };
-    };
-    if flag != "!" {
-        return Answer::Taken;
-    }
-    let reason = summary.rsplit_once('(').map_or(summary.as_str(), |(_, rest)| rest.trim_end_matches(')'));
-    if summary.starts_with("[rejected]") || is_race(reason) {
-        Answer::Raced
-    } else if summary.starts_with("[remote failure]") {
-        Answer::Failed(Error::new(Class::Later, format!("the remote did not say what became of the push: {reason}")))
-    } else {
-        let said: Vec<&str> = stderr.split("; ").filter(|line| line.starts_with("remote:")).collect();
-        let said = if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) };
-        Answer::Refused(format!("{reason}{said}"))
-    }
-}
-
-/// Whether the server's reason says that the reference has another value, or is being moved.
-fn is_race(reason: &str) -> bool {
-    let races = [
-        "stale info",
-        "fetch first",
-        "non-fast-forward",
-        "failed to update ref",
-        "failed to lock",
-        "cannot lock ref",
-        "incorrect old value provided",
-        "reference already exists",
-    ];
-    races.iter().any(|race| reason.contains(race))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAME: &str = "refs/indelible/hosts/x";
-
-    fn answer(line: &str) -> Answer {
-        answer_of(&format!("To /srv/x.git\n{line}\nDone\n"), NAME, "remote: no secrets here; error: failed", false)
-    }
-
-    #[test]
-    fn a_flag_decides_what_became_of_a_push() {
-        let at = format!("1234:{NAME}");
-        for taken in [" \t{}\t1..2", "*\t{}\t[new reference]", "=\t{}\t[up to date]", "+\t{}\t1...2 (forced update)"] {
-            assert_eq!(answer(&taken.replace("{}", &at)), Answer::Taken, "{taken}");
-        }
-        for raced in [
-            "[rejected] (stale info)",
-            "[rejected] (fetch first)",
-            "[remote rejected] (failed to update ref)",
-            "[remote rejected] (cannot lock ref 'refs/indelible/hosts/x': reference already exists)",
-        ] {
-            assert_eq!(answer(&format!("!\t{at}\t{raced}")), Answer::Raced, "{raced}");
-        }
-        let refused = answer(&format!("!\t{at}\t[remote rejected] (pre-receive hook declined)"));
-        assert_eq!(refused, Answer::Refused("pre-receive hook declined: remote: no secrets here".to_owned()));
-        assert!(matches!(
-            answer(&format!("!\t{at}\t[remote failure] (remote failed to report status)")),
-            Answer::Failed(_)
-        ));
-        let another = answer("*\t1:refs/indelible/hosts/y\t[new reference]");
-        assert!(matches!(another, Answer::Failed(_)), "{another:?}");
-    }
 }

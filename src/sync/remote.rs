@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use git2::Oid;
 use uuid::Uuid;
 
+use crate::model::layout::OWNED_BRANCH;
+
 use super::git::Git;
 use super::session::REMOTE;
 use super::{Class, Error, Session, url};
@@ -12,7 +14,7 @@ use super::{Class, Error, Session, url};
 /// An empty file. Git knows it by this name on Windows, too.
 const NOTHING: &str = "/dev/null";
 /// The names that the trunk can have.
-pub const TRUNKS: [&str; 2] = ["refs/heads/main", "refs/indelible/trunk"];
+pub const TRUNKS: [&str; 2] = [OWNED_BRANCH, "refs/indelible/trunk"];
 
 /// The references of a remote that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

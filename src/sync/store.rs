@@ -53,6 +53,8 @@ const STATE_BYTES_MAX: u64 = 16 << 20;
 const DEPTH_MAX: usize = 8;
 /// The version of `sync.json`.
 const VERSION: u32 = 1;
+/// What `HEAD` of `sync.git` names, and what is never there.
+const NO_BRANCH: &str = "refs/heads/none";
 /// The settings of `sync.git`.
 const CONFIG: &str = "[core]
 \trepositoryformatversion = 0
@@ -171,7 +173,7 @@ impl Store {
             return Err(Error::new(Class::Later, "another process syncs this home"));
         };
         let temporary = home.private_folder(TEMPORARY)?;
-        let path = private.path().join(SYNC_GIT);
+        let path = home.private().path().join(SYNC_GIT);
         let state = SyncState::read(&private)?.unwrap_or_default();
         let mut store = Store { path, private, temporary, state, _lock: lock };
         store.open_repository()?;
@@ -195,7 +197,7 @@ impl Store {
         let folder = self.temporary.make_folder(&name)?;
         folder.make_private()?;
         let mut options = RepositoryInitOptions::new();
-        options.bare(true).no_reinit(true).external_template(false).initial_head("refs/heads/none");
+        options.bare(true).no_reinit(true).external_template(false).initial_head(NO_BRANCH);
         Repository::init_opts(folder.path(), &options)?;
         folder.replace("config", CONFIG.as_bytes(), &folder, Durability::Full)?;
         folder.sync()?;
@@ -229,7 +231,11 @@ impl Store {
                 return Ok(false);
             }
         }
-        Ok(folder.content("config", CONFIG.len() as u64 + 1).ok().flatten().as_deref() == Some(CONFIG.as_bytes()))
+        let is = |name: &str, text: &str| {
+            let content = folder.content(name, text.len() as u64).ok().flatten();
+            content.as_deref() == Some(text.as_bytes())
+        };
+        Ok(is("config", CONFIG) && is("HEAD", &format!("ref: {NO_BRANCH}\n")))
     }
 
     /// Whether the repository can be opened, and has what its references name.
@@ -243,7 +249,7 @@ impl Store {
             }
             Ok::<_, Error>(())
         };
-        look().map_err(|error| tracing::warn!(%error, "sync.git")).is_ok()
+        look().map_err(|error| tracing::warn!(%error, "the cache of the remote")).is_ok()
     }
 
     /// Draws a lane if there is none, or if the home is a copy; forgets what is known of another remote.
@@ -400,7 +406,7 @@ pub fn forget(home: &Home, ids: &BTreeSet<RecordId>, until: Instant) -> Result<(
     };
     let temporary = home.private_folder(TEMPORARY)?;
     let state = SyncState::read(&private)?.unwrap_or_default();
-    let mut store = Store { path: private.path().join(SYNC_GIT), private, temporary, state, _lock: lock };
+    let mut store = Store { path: home.private().path().join(SYNC_GIT), private, temporary, state, _lock: lock };
     history::prepare();
     // What cannot be read may have them.
     let has = store.lane_has(ids).unwrap_or(true);
