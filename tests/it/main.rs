@@ -38,6 +38,7 @@ mod hostile;
 mod identity;
 mod keys;
 mod known;
+mod lanes;
 mod manual;
 mod mcp;
 mod model;
