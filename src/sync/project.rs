@@ -73,7 +73,7 @@ pub(super) struct Batch {
     /// The home's commit that was looked at, if all of it fitted.
     pub(super) of: Option<String>,
     /// Whether all of it fitted.
-    is_all: bool,
+    pub(super) is_all: bool,
     bytes: usize,
 }
 

@@ -126,12 +126,16 @@ impl Session<'_> {
             let pages = match run.stack.pop() {
                 Some(pages) => pages,
                 None => match self.next_batch()? {
-                    Some(pages) => pages,
+                    Some((pages, is_all)) => {
+                        run.is_all = is_all;
+                        pages
+                    }
                     None => break,
                 },
             };
             let parent = self.store.target(LANE)?;
-            let commit = self.commit(parent, &pages, false)?;
+            let is_last = run.is_all && run.stack.is_empty();
+            let commit = self.commit(parent, &pages, asked.close && is_last)?;
             crash::at(Point::SyncBeforeTip)?;
             self.store.set(LANE, commit)?;
             crash::at(Point::SyncAfterTip)?;
@@ -150,8 +154,8 @@ impl Session<'_> {
         Ok(run.taken)
     }
 
-    /// What is new, with secrets held; `None` if there is nothing.
-    fn next_batch(&mut self) -> Result<Option<Vec<Candidate>>, Error> {
+    /// What is new, with secrets held, and whether that is all; `None` if there is nothing.
+    fn next_batch(&mut self) -> Result<Option<(Vec<Candidate>, bool)>, Error> {
         let batch = self.candidates()?;
         if !batch.secrets.is_empty() {
             let held: Vec<Held> =
@@ -159,7 +163,7 @@ impl Session<'_> {
             self.hold(held)?;
         }
         if !batch.pages.is_empty() {
-            return Ok(Some(batch.pages));
+            return Ok(Some((batch.pages, batch.is_all)));
         }
         // What is not there any more, or was amended and pushed, is held no longer.
         let mut held = batch.still_held;
@@ -351,6 +355,8 @@ impl Session<'_> {
 struct Run {
     /// Batches still to be pushed; the next one is last.
     stack: Vec<Vec<Candidate>>,
+    /// Whether nothing is new beside them.
+    is_all: bool,
     taken: bool,
     refusals: u32,
     /// The paths that were held in this run.
