@@ -76,7 +76,7 @@
 //! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
-//! | [`sync`] | many hosts: what others recorded, merged and imported |
+//! | [`sync`] | many hosts: what this home and others recorded, on a git remote and back |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
 //! | [`progress`] | progress callbacks |

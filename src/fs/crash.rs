@@ -80,8 +80,14 @@ points! {
     SetAsideBefore,
     /// The file of a record that is retracted is about to be removed; its state file is in place.
     HideBeforeRemove,
+    /// The trunk is merged, and about to be pushed.
+    TrunkBeforePush,
+    /// Git has pushed the trunk, and nothing is noted.
+    TrunkAfterPush,
     /// What other homes recorded is about to be written to the journal.
     ImportBeforeAppend,
+    /// It is in the journal, and that is not noted.
+    ImportBeforeMark,
     /// An operation that joins two others is about to be written to the journal.
     ChangeBeforeAppend,
     /// A row is about to be committed to the index.
@@ -168,6 +174,14 @@ points! {
     KnownBeforeAppend,
     /// Half of it is appended.
     KnownHalfAppended,
+    /// The objects of a lane's next commit are written, and its tip has not moved.
+    SyncBeforeTip,
+    /// The tip has moved, and nothing is pushed.
+    SyncAfterTip,
+    /// Git has pushed the lane, and nothing is noted.
+    SyncAfterPush,
+    /// It is noted in `sync.git` that the remote has it, and not in `sync.json`.
+    SyncAfterAcked,
     /// Recovery is about to empty the folder of temporary files.
     RecoverBeforeSweep,
     /// Recovery is about to rewrite the intent of a record that history or the index lacks.

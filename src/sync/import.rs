@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use git2::{Oid, Repository};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::merge::{FILE_BYTES_MAX, Shape, amendment, page_of, shape_of};
@@ -40,7 +41,8 @@ const GROUP_BYTES: usize = 4 << 20;
 const NAMED_MAX: usize = 10;
 
 /// Which records of others are imported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum What {
     /// All of them.
     #[default]
@@ -58,6 +60,13 @@ pub struct Options {
     pub what: What,
     /// Only records of this time or later, of those that are new here.
     pub since: Option<Timestamp>,
+}
+
+impl Options {
+    /// Tells these options from others: what one leaves away, another may want.
+    pub(super) fn key(&self) -> String {
+        format!("{:?} {:?}", self.what, self.since)
+    }
 }
 
 /// What an import did.

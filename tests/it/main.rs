@@ -35,9 +35,12 @@ mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod identity;
 mod keys;
 mod known;
+mod lanes;
 mod manual;
 mod mcp;
 mod model;

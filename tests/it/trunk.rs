@@ -97,7 +97,7 @@ impl<'h> Cache<'h> {
 }
 
 /// What `list` says of every record, by id.
-fn listed(home: &TestHome) -> BTreeMap<String, Value> {
+pub fn listed(home: &TestHome) -> BTreeMap<String, Value> {
     let list = home.cmd(["list", "--limit", "0", "--json"]).ok().json();
     let records = list["records"].as_array().expect("an array").clone();
     records.into_iter().map(|it| (it["id"].as_str().expect("an id").to_owned(), it)).collect()

@@ -172,7 +172,10 @@ fn user_folder() -> PathBuf {
 }
 
 /// Changes the settings of this home in the user's file. Returns its path.
-fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// As `config set`.
+pub fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
     let unknown = || Failure::new(Exit::NoHome, NOT_SET).because(&std::io::Error::other("HOME is not known"));
     let path = settings::user_path().ok_or_else(unknown)?;
     let Some(id) = settings::id_of(home.dir(), Some(home.id()))? else {
@@ -205,7 +208,7 @@ impl From<own::Error> for NotSet {
 }
 
 /// Asks a running worker to reload its settings. Returns whether it did; `None` if none runs.
-fn tell_worker(home: &Home) -> Option<bool> {
+pub fn tell_worker(home: &Home) -> Option<bool> {
     WorkerLock::holder(home.private()).ok()??;
     let answer = Request::ask(home, Want::Reload).ok().and_then(|request| request.wait(PATIENCE).ok()).flatten();
     Some(answer.is_some_and(|answer| answer.error.is_none()))

@@ -6,6 +6,10 @@ use std::path::Path;
 use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
+use indelible::sync::import::What;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -24,11 +28,33 @@ pub struct RecordSettings {
 }
 
 /// `[sync]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncSettings {
     /// The label of this machine.
     pub name: String,
+    /// The address of the remote.
+    pub remote: String,
+    /// Whether the worker syncs by itself.
+    pub auto: bool,
+    /// The prefixes of lanes on the remote, in the order in which they are tried.
+    #[serde(deserialize_with = "prefixes")]
+    pub lanes: Vec<String>,
+    pub push_age_s: u64,
+    #[serde(deserialize_with = "within::<_, _, 10, MAX>")]
+    pub fetch_s: u64,
+    pub hold_secrets: bool,
+    /// Whether this home merges lanes into the trunk.
+    pub merge: bool,
+    /// Which records of other homes are imported.
+    pub import: What,
+    /// Only records from this time on; empty for all.
+    #[serde(deserialize_with = "time_or_empty")]
+    pub import_since: String,
+    pub public: bool,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub timeout_s: u64,
+    pub alert_s: u64,
 }
 
 /// `[worker]`
@@ -208,6 +234,54 @@ fn provenance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
 
 fn provenance_names() -> Vec<&'static str> {
     PROVENANCE.iter().map(|spec| spec.name).collect()
+}
+
+/// The time in `text`: a date, or a time as in RFC 3339.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let of_date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    text.parse().ok().or_else(of_date)
+}
+
+/// Reads a time, as text, or an empty text.
+fn time_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.is_empty() || time(&text).is_some() {
+        true => Ok(text),
+        false => Err(D::Error::invalid_value(Unexpected::Str(&text), &"a date, or a time as in RFC 3339")),
+    }
+}
+
+/// Reads prefixes of references: `refs/` first, without what git allows in no name.
+fn prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let prefixes = Vec::<String>::deserialize(deserializer)?;
+    let is_one = |prefix: &&String| indelible::sync::is_prefix(prefix);
+    match prefixes.iter().find(|prefix| !is_one(prefix)) {
+        None if !prefixes.is_empty() => Ok(prefixes),
+        None => Err(D::Error::invalid_length(0, &"at least one prefix")),
+        Some(prefix) => {
+            Err(D::Error::invalid_value(Unexpected::Str(prefix), &"the beginning of a reference's full name"))
+        }
+    }
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        SyncSettings {
+            name: String::new(),
+            remote: String::new(),
+            auto: true,
+            lanes: indelible::sync::LANES.map(str::to_owned).to_vec(),
+            push_age_s: 30,
+            fetch_s: 300,
+            hold_secrets: true,
+            merge: true,
+            import: What::All,
+            import_since: String::new(),
+            public: false,
+            timeout_s: 60,
+            alert_s: 24 * 3600,
+        }
+    }
 }
 
 impl Default for RecordSettings {
