@@ -71,6 +71,7 @@
 //! | [`page`] | records as markdown, and back |
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
+//! | [`sync`] | what this home recorded, on a git remote |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
 //! | [`revise`] | the front door of what changes a record: amend, retract, restore |
 //! | [`pack`] | chooses what an agent is told unasked, and words it |
@@ -123,6 +124,7 @@ mod shell;
 pub mod signature;
 pub mod state;
 pub mod status;
+pub mod sync;
 pub mod target;
 pub mod trust;
 pub mod verify;

@@ -41,6 +41,7 @@ use crate::page::{Presence, StateFile};
 use crate::pipeline::{self, Options, Pipeline, Progress};
 use crate::recover::{self, Scope};
 use crate::state::{Noted, State};
+use crate::sync;
 use crate::target::history::{self, History, Traces};
 use crate::target::index::{self, Index};
 
@@ -48,6 +49,8 @@ use words::Words;
 
 /// How long a git program that is at work in the repository is waited for.
 const GIT_WAIT: Duration = Duration::from_secs(5);
+/// How long another process may go on syncing.
+const SYNC_WAIT: Duration = Duration::from_secs(5);
 
 const AT_WORK: &str = "a git program is at work in the home's repository";
 
@@ -190,6 +193,8 @@ pub fn finish(
     let list: Vec<RecordId> = ids.iter().copied().collect();
     in_the_way("the index", Index::erase_in(&home.index_path(), &list, options.index_wait))?;
     sweep::remove_derived(home)?;
+    sync::forget(home, &ids, Instant::now() + SYNC_WAIT)
+        .map_err(|error| Error::Unfinished(format!("sync.git: {error}")))?;
     sweep::sweep_private(home, &words, &ids, options.index_wait)?;
     sweep::remove_copies(home, &ids)?;
     sweep::remove_folders(home, &words, &ids);

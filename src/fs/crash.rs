@@ -166,6 +166,14 @@ points! {
     KnownBeforeAppend,
     /// Half of it is appended.
     KnownHalfAppended,
+    /// The objects of a lane's next commit are written, and its tip has not moved.
+    SyncBeforeTip,
+    /// The tip has moved, and nothing is pushed.
+    SyncAfterTip,
+    /// Git has pushed the lane, and nothing is noted.
+    SyncAfterPush,
+    /// It is noted in `sync.git` that the remote has it, and not in `sync.json`.
+    SyncAfterAcked,
     /// Recovery is about to empty the folder of temporary files.
     RecoverBeforeSweep,
     /// Recovery is about to rewrite the intent of a record that history or the index lacks.

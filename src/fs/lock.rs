@@ -1,17 +1,18 @@
-//! The worker's lock, on a file that is never deleted.
+//! The worker's lock and that of syncing, each on a file that is never deleted.
 //!
-//! Locks are taken in this order, and none while waiting for another: the worker's lock, SQLite's, the branch's
+//! Locks are taken in this order, and none while waiting for another: the worker's lock, that of syncing, SQLite's, the branch's
 //! ([`super::order`] asserts it). Recorders wait for SQLite's alone. Writing to the journal takes no lock.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::order::{self, Held, Lock};
 use super::os::{self, Stamp};
 use super::{Dir, Error};
-use crate::model::layout::WORKER_LOCK;
+use crate::model::layout::{SYNC_LOCK, WORKER_LOCK};
 
 /// How a worker is named in the lock's file.
 const WORKER: &str = "a worker";
@@ -95,6 +96,37 @@ impl WorkerLock {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file))),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(WORKER_LOCK))(source)),
+        }
+    }
+}
+
+/// The right to use `sync.git`. One process per home has it, and takes it for one sync.
+#[derive(Debug)]
+pub struct SyncLock {
+    _file: File,
+    _held: Held,
+}
+
+impl SyncLock {
+    /// Takes the lock of the home whose private folder is `private`. Waits for it until `until`, or until `stop` is set; `None` if
+    /// another process has it still.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened or locked.
+    pub(crate) fn take(private: &Dir, until: Instant, stop: &AtomicBool) -> Result<Option<SyncLock>, Error> {
+        let held = order::take(Lock::Sync);
+        let file = private.open_or_create(SYNC_LOCK)?;
+        loop {
+            match os::try_lock(&file) {
+                Ok(()) => return Ok(Some(SyncLock { _file: file, _held: held })),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until || stop.load(Ordering::Relaxed) => {
+                    return Ok(None);
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::Error(source)) => {
+                    return Err(Error::io("lock", private.path().join(SYNC_LOCK))(source));
+                }
+            }
         }
     }
 }

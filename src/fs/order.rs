@@ -12,6 +12,8 @@ use std::marker::PhantomData;
 pub enum Lock {
     /// The worker's lock ([`super::lock`]).
     Worker,
+    /// The lock of `sync.git` ([`super::lock`]). The worker's thread that syncs has it alone.
+    Sync,
     /// SQLite's write lock (`target::index`).
     Index,
     /// The same, of the search database (`target::search`).

@@ -20,6 +20,7 @@
 //!     journal.json  journal/      the journal's id; its segments, `<number>.log`
 //!     pointer.json                where the branch of a user's repository was moved
 //!     erasing.json                which erasures have begun
+//!     sync.git/  sync.json  sync.lock     the cache of a git remote; which lane is this home's; the lock on both
 //!     hooks.tally  hooks.error    what became of hook events
 //!     known.bin                   known failures, for hooks; made from the index
 //!     again-<day>.tally           rules that came again on that day, until the worker has counted them
@@ -155,6 +156,12 @@ pub const JOURNAL_ID: &str = "journal.json";
 pub const POINTER: &str = "pointer.json";
 /// The note of erasures that have begun.
 pub const ERASING: &str = "erasing.json";
+/// The private repository of what a git remote has and shall have.
+pub const SYNC_GIT: &str = "sync.git";
+/// What is known of the remote.
+pub const SYNC: &str = "sync.json";
+/// The lock on both.
+pub const SYNC_LOCK: &str = "sync.lock";
 /// What became of hook events.
 pub const HOOKS_TALLY: &str = "hooks.tally";
 /// The last error of a hook.

@@ -17,6 +17,9 @@
 //! | history | the trailer of its newest commit for this journal; a note in the state file for a batch without one |
 //! | search | a line of the index's change feed, in search.db. It follows the index, not the journal, and is never required |
 //! | known | as search, in the file of known failures |
+//!
+//! A remote ([`crate::sync`]) follows the history, not the journal, and is never required either: its watermark is the lane's commit
+//! that it acknowledged, which every push validates.
 
 pub mod changed_files;
 pub mod commits;

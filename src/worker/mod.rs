@@ -47,6 +47,7 @@ use crate::journal::SegmentNumber;
 use crate::model::text::chain;
 use crate::pipeline::{self, Outcome};
 use crate::recover::{self, Report};
+use crate::sync::{self, Auto};
 
 use next::{AfterFailure, Failed, after_failure};
 use request::Requests;
@@ -75,6 +76,8 @@ pub struct Options {
     pub retry_max: Duration,
     /// How long the worker tries to commit the backlog when it is asked to stop.
     pub stop: Duration,
+    /// How the home is synced beside all that; `None` if the worker does not sync.
+    pub sync: Option<sync::Options>,
 }
 
 impl Default for Options {
@@ -88,6 +91,7 @@ impl Default for Options {
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(30),
             stop: Duration::from_secs(20),
+            sync: None,
         }
     }
 }
@@ -155,8 +159,8 @@ pub fn run(
         requests.sweep();
     }
     let delays = delays(options);
-    let (stopping, erasures) = (None, Vec::new());
-    let mut worker = Worker { exclusive, events, program, options, status, requests, delays, stopping, erasures };
+    let (stopping, erasures, sync) = (None, Vec::new(), start_sync(home, options));
+    let mut worker = Worker { exclusive, events, program, options, status, requests, delays, stopping, erasures, sync };
     loop {
         let error = match worker.session() {
             Ok(None) => {
@@ -208,6 +212,12 @@ fn open(home: &Home, events: &EventSource, options: &Options) -> Result<(StatusF
     }
 }
 
+/// Starts the thread that syncs, if that is wanted. Commits do without it.
+fn start_sync(home: &Home, options: &Options) -> Option<Auto> {
+    let started = Auto::start(home.path().to_owned(), options.sync.clone()?);
+    started.map_err(|error| tracing::warn!(%error, "nothing is synced")).ok()
+}
+
 fn is_index_lost(error: &Error) -> bool {
     match error {
         Error::Pipeline(error) | Error::Recover(recover::Error::Pipeline(error)) => error.is_index_lost(),
@@ -243,6 +253,8 @@ struct Worker<'w> {
     stopping: Option<Stopping>,
     /// The requests to erase that ended the session.
     erasures: Vec<Asked>,
+    /// What syncs. It ends with the worker.
+    sync: Option<Auto>,
 }
 
 impl Worker<'_> {
@@ -262,6 +274,8 @@ impl Worker<'_> {
     fn erase(&mut self) {
         self.status.forget_errors();
         self.status.publish(State::Erasing);
+        // A git that runs meanwhile could have what is to go.
+        self.sync = None;
         for asked in std::mem::take(&mut self.erasures) {
             let done = erase::erase(self.exclusive, &self.options.batch, asked.ids.clone(), &mut ());
             match &done {
@@ -272,6 +286,7 @@ impl Worker<'_> {
                 tracing::warn!(error = chain(&error), "a request to erase could not be answered");
             }
         }
+        self.sync = start_sync(self.exclusive.home(), self.options);
     }
 
     /// Waits, longer each time. Returns whether to reload the settings, which may be what has to change.

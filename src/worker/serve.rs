@@ -12,9 +12,11 @@ use super::{Ended, Error, FINGERPRINT_AGE_MAX, Options, Worker, delays, outcome}
 use crate::home;
 use crate::model::layout::PRIVATE;
 use crate::model::text::chain;
-use crate::pipeline::Schedule;
+use crate::pipeline::{Outcome, Schedule};
 use crate::recover::{Report, Scope};
 
+/// Records of this severity or higher are pushed sooner.
+const URGENT: u8 = 5;
 /// How often inserting lagging rows is retried. Only SQLite's lock is tried, which costs almost nothing.
 const ROWS_PAUSE: Duration = Duration::from_millis(200);
 /// The pause before an erasure that something was in the way of goes on.
@@ -176,8 +178,9 @@ impl Worker<'_> {
     fn commit(&mut self, session: &mut Session<'_>, memory: &mut Memory) -> Result<(), Error> {
         self.tries();
         self.status.publish(State::Committing);
+        let urgent = session.backlog().severity_max >= URGENT;
         if let Some(outcome) = session.commit()? {
-            self.status.committed(&outcome);
+            self.has_committed(&outcome, urgent);
         }
         session.maintain()?;
         self.committed(memory);
@@ -193,8 +196,9 @@ impl Worker<'_> {
         if session.backlog().records > 0 {
             self.status.publish(State::Committing);
         }
+        let urgent = session.backlog().severity_max >= URGENT;
         let outcome = session.commit_everything()?;
-        self.status.committed(&outcome);
+        self.has_committed(&outcome, urgent);
         self.committed(memory);
         let wants = |want: Want| asked.iter().any(|asked| asked.want == want);
         let mut report = None;
@@ -254,8 +258,16 @@ impl Worker<'_> {
     fn recover(&mut self, session: &mut Session<'_>, scope: Scope) -> Result<Report, Error> {
         let report = session.recover(scope)?;
         // It has committed the whole backlog.
-        self.status.committed(&outcome(&report));
+        self.has_committed(&outcome(&report), false);
         Ok(report)
+    }
+
+    /// Notes what was committed, and tells what syncs.
+    fn has_committed(&mut self, outcome: &Outcome, urgent: bool) {
+        self.status.committed(outcome);
+        if let Some(sync) = self.sync.as_ref().filter(|_| outcome.commit.is_some()) {
+            sync.committed(urgent);
+        }
     }
 
     /// Notes that a worker that was asked to stop tries to.

@@ -66,8 +66,8 @@ enum Scenario {
     WorkerNoSearch,
     /// `flush` with a search database that is garbage.
     GarbledSearch,
-    /// `adopt` and `release` of another user's home, and operations that change a record, which have tests of their own, in
-    /// `adopt.rs`, `changes.rs` and `erase.rs`.
+    /// `adopt` and `release` of another user's home, operations that change a record, and syncing, which have tests of their own,
+    /// in `adopt.rs`, `changes.rs`, `erase.rs` and `lanes.rs`.
     Elsewhere,
 }
 
@@ -190,6 +190,10 @@ const TABLE: &[Row] = &[
     row(Point::SearchBeforeRemove,  &[GarbledSearch],                        Acknowledged, WholeOnce),
     row(Point::KnownBeforeAppend,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::KnownHalfAppended,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
+    row(Point::SyncBeforeTip,       &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::SyncAfterTip,        &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::SyncAfterPush,       &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::SyncAfterAcked,      &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeSweep,  &[Recover, Scenario::Worker],            Acknowledged, WholeOnce),
     row(Point::RecoverBeforeReappend, &[NoHistory],                          Acknowledged, WholeOnce),
     row(Point::RebuildBeforeReset,  &[NoIndex, Repair],                      Acknowledged, WholeOnce),

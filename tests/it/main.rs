@@ -39,6 +39,7 @@ mod hostile;
 mod identity;
 mod keys;
 mod known;
+mod lanes;
 mod manual;
 mod mcp;
 mod model;

@@ -16,6 +16,7 @@ use crate::mcp_args::McpCommands;
 use crate::presence_args::PresenceCommand;
 use crate::reading::args;
 pub use crate::service_args::{ManagerName, ServiceCommand};
+use crate::sync_args::SyncCommand;
 use crate::user;
 use crate::verdict_args::VerdictCommand;
 
@@ -282,6 +283,8 @@ pub enum Command {
     Backup(BackupCommand),
     #[command(flatten)]
     Presence(PresenceCommand),
+    #[command(flatten)]
+    Sync(SyncCommand),
     #[command(flatten)]
     Verdict(VerdictCommand),
     /// Answer the questions of the framework's query.py, with its flags and in its words (reads only)

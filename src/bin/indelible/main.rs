@@ -21,6 +21,7 @@ mod recalled;
 mod recorder_args;
 mod service_args;
 mod settings;
+mod sync_args;
 mod usage;
 mod user;
 mod verdict_args;

@@ -216,6 +216,22 @@ pub fn end_background(child: &mut Child) -> io::Result<()> {
     child.wait().map(drop)
 }
 
+/// Starts `command`, to be ended by [`end_session`].
+///
+/// # Errors
+/// [`io::Error`] if it cannot be started.
+pub fn start_in_session(command: &mut Command) -> io::Result<Child> {
+    command.creation_flags(threading::CREATE_NO_WINDOW).spawn()
+}
+
+/// Ends what [`start_in_session`] started, and waits for it. Processes that it started run to their end.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be waited for.
+pub fn end_session(child: &mut Child, _patience: Duration) -> io::Result<()> {
+    end_background(child)
+}
+
 /// A process cannot be replaced by another program here: returns an error.
 pub fn become_program(_: &mut Command) -> io::Error {
     io::Error::other("on Windows a process cannot become another; the new program is taken up at the next start")

@@ -85,6 +85,7 @@ pub use outer::make_room;
 pub use pack::Swept;
 pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
+pub(crate) use setup::prepare;
 pub use setup::tracks;
 pub use tip::TipCommit;
 

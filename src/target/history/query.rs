@@ -255,6 +255,24 @@ impl History {
         self.tip_tree(&repository)?.map_or(Ok(()), |root| files_of(&objects, root, &mut visit))
     }
 
+    /// As [`History::for_each_file`], without what is in the folders that `skip` is true for, by their path and their tree's id.
+    /// Returns the commit whose tree it is.
+    ///
+    /// # Errors
+    /// As [`History::for_each_file`].
+    pub fn for_each_file_beyond<E: From<Error>>(
+        &self,
+        skip: &dyn Fn(&str, [u8; 20]) -> bool,
+        mut visit: impl FnMut(&TreeFile<'_>) -> Result<(), E>,
+    ) -> Result<Option<CommitId>, E> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let Some(tip) = self.tip_id(&repository)? else { return Ok(None) };
+        let root = refs::commit(&repository, &self.reference, tip)?.tree_id();
+        files_beyond(&objects, root, &|path, id| skip(path, super::bytes(id)), &mut visit)?;
+        Ok(Some(CommitId(tip)))
+    }
+
     pub(super) fn tip_tree(&self, repository: &Repository) -> Result<Option<Oid>, Error> {
         match self.tip_id(repository)? {
             None => Ok(None),
@@ -411,9 +429,20 @@ pub(super) fn files_of<E: From<Error>>(
     root: Oid,
     mut visit: impl FnMut(&TreeFile<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    files_beyond(objects, root, &|_, _| false, &mut visit)
+}
+
+/// As [`files_of`], without the folders that `skip` is true for.
+fn files_beyond<E: From<Error>>(
+    objects: &Odb<'_>,
+    root: Oid,
+    skip: &dyn Fn(&str, Oid) -> bool,
+    visit: &mut impl FnMut(&TreeFile<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     for folder in ROOTS {
-        if let Some(id) = find(objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0) {
-            walk(objects, folder, id, &mut visit)?;
+        let found = find(objects, root, folder)?.filter(|it| it.1 == Shape::Folder).map(|it| it.0);
+        if let Some(id) = found.filter(|id| !skip(folder, *id)) {
+            walk(objects, folder, id, skip, visit)?;
         }
     }
     Ok(())
@@ -423,6 +452,7 @@ fn walk<E: From<Error>>(
     objects: &Odb<'_>,
     folder: &str,
     id: Oid,
+    skip: &dyn Fn(&str, Oid) -> bool,
     visit: &mut impl FnMut(&TreeFile<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let object = tree::read(objects, id, folder)?;
@@ -431,8 +461,8 @@ fn walk<E: From<Error>>(
         let Ok(name) = std::str::from_utf8(entry.name) else { continue };
         let path = join(folder, name);
         match entry.shape() {
-            Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
-            Shape::Folder => walk(objects, &path, entry.id, visit)?,
+            Shape::Folder if path.len() >= PATH_BYTES_MAX || skip(&path, entry.id) => {}
+            Shape::Folder => walk(objects, &path, entry.id, skip, visit)?,
             Shape::File => visit(&TreeFile { path: &path, id: entry.id, objects })?,
             Shape::Link | Shape::Submodule => {}
         }

@@ -39,7 +39,7 @@ const MAPPED_PIECE_BYTES: usize = 1 << 20;
 
 /// Process-wide settings of libgit2, made before the first repository is opened. A program that uses libgit2 beside
 /// this library shares them, and must not use it in another thread while the first history is being opened.
-pub(super) fn prepare() {
+pub(crate) fn prepare() {
     static ONCE: Once = Once::new();
     // SAFETY:
     // - All of these write variables inside libgit2 without a lock. `Once` lets one thread do it while all others that

@@ -4,6 +4,7 @@
 mod command;
 mod framework;
 mod home;
+mod http;
 mod parallel;
 mod repository;
 mod search;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 pub use command::{Cmd, Outcome, Receipt, Running};
 pub use framework::{Git, Tables, assert_files_kept, assert_rows_kept, everything, framework, rows};
 pub use home::{KINDS, TestHome, record_args};
+pub use http::{Answer, HttpGit};
 pub use parallel::{beside, in_parallel, recorders_at_once};
 pub use repository::{repository, theirs};
 pub use search::{SEARCH, SearchDb, assert_search_agrees, opened as opened_search};

@@ -211,7 +211,10 @@ fn user_folder() -> PathBuf {
 }
 
 /// Sets `key` for this home in the user's file. Returns its path.
-fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// As `config set`.
+pub fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
     change_user(home, key, |text, id| edited(text, &["home", id], key, value))
 }
 
@@ -257,7 +260,7 @@ impl From<own::Error> for NotSet {
 }
 
 /// Asks a running worker to reload its settings. Returns whether it did; `None` if none runs.
-fn tell_worker(home: &Home) -> Option<bool> {
+pub fn tell_worker(home: &Home) -> Option<bool> {
     WorkerLock::holder(home.private()).ok()??;
     let answer = Request::ask(home, Want::Reload).ok().and_then(|request| request.wait(PATIENCE).ok()).flatten();
     Some(answer.is_some_and(|answer| answer.error.is_none()))

@@ -36,6 +36,7 @@ mod search;
 mod service;
 mod show;
 mod status;
+mod sync;
 mod sync_report;
 mod trust;
 mod verify;
@@ -185,6 +186,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Backup(BackupCommand::Export(args)) => export::run(&context, &args),
         Command::Backup(BackupCommand::Import(args)) => import::run(&context, &args),
         Command::Presence(command) => presence::run(&context, &command),
+        Command::Sync(command) => sync::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
         Command::Hook(args) => Ok(hook::run(&context, &args)),

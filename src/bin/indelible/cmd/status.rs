@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indelible::fs::os::Stream;
+use indelible::home::Home;
 use indelible::hook::count::Counts;
 use indelible::model::layout::QUARANTINE;
 use indelible::model::text::{self, number, visible_line};
 use indelible::quarantine::Contents;
 use indelible::status::{Publisher, Status, status};
+use indelible::sync::{self, Standing};
 use indelible::trust::Passed;
 use indelible::worker::Published;
 use serde::Serialize;
@@ -39,6 +41,7 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
     status.needs_attention.extend(settings.hook_trouble());
     status.needs_attention.extend(super::hooks::troubles());
     status.needs_attention.extend(status.hooks_without_home.as_ref().and_then(Counts::trouble));
+    let standing = standing(&home, &settings, &mut status.needs_attention);
     let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if as_metrics {
@@ -46,11 +49,12 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
     } else if context.json {
         output::json(&Told {
             status: &status,
+            sync: standing.as_ref(),
             settings_notices: &notices,
             passed: passed.all().map(PassedHome::of).collect(),
         });
     } else {
-        say(&status, &home.private().path().join(QUARANTINE));
+        say(&status, standing.as_ref(), &home.private().path().join(QUARANTINE));
         let show = |name: &str, text: &str| output::line(&format!("{name:<11} {text}"));
         notices.iter().for_each(|notice| show("settings", notice));
         passed.all().for_each(|(path, records)| show("passed by", &which::told_of_passed(path, records)));
@@ -63,6 +67,8 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
 struct Told<'s> {
     #[serde(flatten)]
     status: &'s Status,
+    /// How the home stands with its remote; null if it has none.
+    sync: Option<&'s Standing>,
     /// Settings of the home's file that are ignored or limited.
     settings_notices: &'s [String],
     /// Untrusted homes that were skipped although records were made within them.
@@ -112,7 +118,15 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
     }
 }
 
-fn say(status: &Status, folder: &Path) {
+/// How the home stands with its remote, if it has one. What a person has to see to goes to `needs`.
+fn standing(home: &Home, settings: &Settings, needs: &mut Vec<String>) -> Option<Standing> {
+    let options = settings.sync().map_err(|failure| needs.push(failure.what.clone())).ok()?;
+    let standing = sync::standing(home, &options).map_err(|error| needs.push(error.to_string())).ok()??;
+    needs.extend(standing.troubles(&options));
+    Some(standing)
+}
+
+fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
     let show = |name: &str, text: String| output::line(&format!("{name:<11} {}", visible_line(&text)));
     show("home", status.home.clone());
     let screen = Screen::of_stdout();
@@ -141,6 +155,9 @@ fn say(status: &Status, folder: &Path) {
         if let Some(advice) = &history.advice {
             show(if history.branch == history.reference { "git" } else { "branch" }, advice.clone());
         }
+    }
+    for line in standing.map(super::sync::lines).unwrap_or_default() {
+        output::line(&line);
     }
     quarantined(&status.quarantine, folder, &show);
     if let Some(hooks) = &status.hooks {

@@ -145,7 +145,7 @@ pub(super) const HEADINGS: [&str; 12] = [
 pub(super) fn has_environment() -> bool {
     let is_none = |name: &[u8]| {
         let is_field = |spec: &FieldSpec| spec.name.as_bytes().eq_ignore_ascii_case(name);
-        matches!(name, b"HOME" | b"LOG" | b"TRUST") || PROVENANCE.iter().any(is_field)
+        matches!(name, b"HOME" | b"LOG" | b"REMOTE" | b"TRUST") || PROVENANCE.iter().any(is_field)
     };
     let may_be = |name: &[u8]| name.strip_prefix(b"INDELIBLE_").is_some_and(|name| !is_none(name));
     std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))

@@ -13,11 +13,14 @@ use indelible::record::Sources;
 use indelible::redact::Redactor;
 use indelible::target::history::HistoryOptions;
 use indelible::trust::Standing;
-use indelible::{pipeline, worker};
+use indelible::{pipeline, sync, worker};
 
 use super::Settings;
 use crate::exit::{Exit, Failure};
 use crate::user;
+
+/// The variable that names a remote, in containers and CI jobs.
+const REMOTE: &str = "INDELIBLE_REMOTE";
 
 impl Settings {
     /// Options of the pipeline.
@@ -59,6 +62,40 @@ impl Settings {
             pointer: self.history.pointer,
             git_program: self.git_program(),
             ..HistoryOptions::default()
+        }
+    }
+
+    /// How the home is synced.
+    ///
+    /// # Errors
+    /// Exit 78 for an invalid pattern of secrets, unless there is no remote: nothing is pushed before it is known what to hold.
+    pub fn sync(&self) -> Result<sync::Options, Failure> {
+        let remote = std::env::var(REMOTE).ok().filter(|remote| !remote.is_empty());
+        let remote = remote.unwrap_or_else(|| self.sync.remote.clone());
+        let secrets = (self.sync.hold_secrets && !remote.is_empty()).then(|| self.redactor()).transpose()?;
+        Ok(sync::Options {
+            remote,
+            git: self.git_program(),
+            auto: self.sync.auto,
+            lanes: self.sync.lanes.clone(),
+            push_age: seconds(self.sync.push_age_s),
+            look_every: seconds(self.sync.fetch_s),
+            secrets: secrets.map(Arc::new),
+            public: self.sync.public,
+            timeout: seconds(self.sync.timeout_s),
+            alert: seconds(self.sync.alert_s),
+            history: self.history(),
+        })
+    }
+
+    /// How the worker syncs; `None` if it does not.
+    fn sync_by_itself(&self) -> Option<sync::Options> {
+        match self.sync() {
+            Ok(options) => Some(options).filter(|options| options.auto && !options.remote.is_empty()),
+            Err(failure) => {
+                tracing::error!(causes = failure.causes.join(": "), "nothing is synced: {}", failure.what);
+                None
+            }
         }
     }
 
@@ -112,6 +149,7 @@ impl Settings {
             poll: seconds(self.worker.poll_s),
             stop: seconds(self.worker.stop_s),
             edits: (self.worker.edits_s > 0).then(|| seconds(self.worker.edits_s)),
+            sync: self.sync_by_itself(),
             ..worker::Options::default()
         }
     }

@@ -24,11 +24,26 @@ pub struct RecordSettings {
 }
 
 /// `[sync]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncSettings {
     /// The label of this machine.
     pub name: String,
+    /// The address of the remote.
+    pub remote: String,
+    /// Whether the worker syncs by itself.
+    pub auto: bool,
+    /// The prefixes of lanes on the remote, in the order in which they are tried.
+    #[serde(deserialize_with = "prefixes")]
+    pub lanes: Vec<String>,
+    pub push_age_s: u64,
+    #[serde(deserialize_with = "within::<_, _, 10, MAX>")]
+    pub fetch_s: u64,
+    pub hold_secrets: bool,
+    pub public: bool,
+    #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
+    pub timeout_s: u64,
+    pub alert_s: u64,
 }
 
 /// `[worker]`
@@ -208,6 +223,36 @@ fn provenance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
 
 fn provenance_names() -> Vec<&'static str> {
     PROVENANCE.iter().map(|spec| spec.name).collect()
+}
+
+/// Reads prefixes of references: `refs/` first, without what git allows in no name.
+fn prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let prefixes = Vec::<String>::deserialize(deserializer)?;
+    let is_one = |prefix: &&String| indelible::sync::is_prefix(prefix);
+    match prefixes.iter().find(|prefix| !is_one(prefix)) {
+        None if !prefixes.is_empty() => Ok(prefixes),
+        None => Err(D::Error::invalid_length(0, &"at least one prefix")),
+        Some(prefix) => {
+            Err(D::Error::invalid_value(Unexpected::Str(prefix), &"the beginning of a reference's full name"))
+        }
+    }
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        SyncSettings {
+            name: String::new(),
+            remote: String::new(),
+            auto: true,
+            lanes: indelible::sync::LANES.map(str::to_owned).to_vec(),
+            push_age_s: 30,
+            fetch_s: 300,
+            hold_secrets: true,
+            public: false,
+            timeout_s: 60,
+            alert_s: 24 * 3600,
+        }
+    }
 }
 
 impl Default for RecordSettings {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -72,6 +72,42 @@ pub fn start_in_background(command: &mut Command) -> io::Result<Child> {
 pub fn end_background(child: &mut Child) -> io::Result<()> {
     if let Some(group) = pid(child.id()) {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    child.wait().map(drop)
+}
+
+/// Starts `command` in a session of its own, without a terminal, with the user's umask, to be ended by [`end_session`] together
+/// with everything that it starts.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be started.
+pub fn start_in_session(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: between fork and exec it makes two system calls, which take no memory and no lock.
+    unsafe {
+        command.pre_exec(|| {
+            give_back_umask();
+            rustix::process::setsid().map(drop).map_err(Into::into)
+        })
+    };
+    command.spawn()
+}
+
+/// Asks what [`start_in_session`] started to end, with everything that it started, kills what is left after `patience`, and
+/// waits for it.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be waited for.
+pub fn end_session(child: &mut Child, patience: Duration) -> io::Result<()> {
+    use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+    if let Some(group) = pid(child.id()) {
+        let _ = kill_process_group(group, Signal::TERM);
+        // Until it is waited for, its number cannot become another process's.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let until = Instant::now() + patience;
+        while matches!(waitid(WaitId::Pid(group), options), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = kill_process_group(group, Signal::KILL);
     }
     child.wait().map(drop)
 }

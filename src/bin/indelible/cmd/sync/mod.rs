@@ -1,0 +1,203 @@
+//! The commands that sync: `remote`, `sync`, `drain`, `where`.
+
+mod drain;
+mod remote;
+mod whereabouts;
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use indelible::home::Home;
+use indelible::sync::{self, Asked, Class, Options, Pushed, Session, Standing, standing};
+use indelible::target::search::Bound;
+use indelible::worker::Want;
+
+use super::Context;
+use super::flush::Job;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::settings::{Settings, seconds};
+use crate::sync_args::{RemoteCommand, SyncArgs, SyncCommand};
+pub use remote::lines;
+
+/// These processes end by themselves, or are killed: nothing else stops a sync.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+pub fn run(context: &Context, command: &SyncCommand) -> Result<Exit, Failure> {
+    match command {
+        SyncCommand::Remote { what: RemoteCommand::Add(args) } => remote::add(context, args),
+        SyncCommand::Remote { what: RemoteCommand::Show } => remote::show(context),
+        SyncCommand::Remote { what: RemoteCommand::Test } => remote::test(context),
+        SyncCommand::Remote { what: RemoteCommand::Remove } => remote::remove(context),
+        SyncCommand::Sync(args) => sync_once(context, args),
+        SyncCommand::Drain(args) => drain::run(context, args),
+        SyncCommand::Where(args) => whereabouts::run(context, args),
+    }
+}
+
+const NOT_SYNCED: &str = "not everything is on the remote";
+
+fn sync_once(context: &Context, args: &SyncArgs) -> Result<Exit, Failure> {
+    context.name_home()?;
+    let home = context.open(NOT_SYNCED)?;
+    let settings = context.settings(&home)?;
+    let asked = Asked { refill: args.refill, retry_held: true, compare: true, ..Asked::default() };
+    let outcome = Outcome::of(&home, &settings, asked, seconds(args.timeout), 1, NOT_SYNCED)?;
+    outcome.say(context)
+}
+
+/// What became of a sync.
+struct Outcome {
+    pushed: Pushed,
+    standing: Option<Standing>,
+    error: Option<sync::Error>,
+    ms: u128,
+}
+
+impl Outcome {
+    /// Commits what is pending, and pushes, within `wait_max`: `tries` times at the most, as long as time can help.
+    fn of(
+        home: &Home,
+        settings: &Settings,
+        asked: Asked,
+        wait_max: Duration,
+        tries: u32,
+        what: &'static str,
+    ) -> Result<Outcome, Failure> {
+        let (begin, until) = (Instant::now(), Instant::now() + wait_max);
+        let options = settings.sync()?;
+        let mut pushed = Pushed::default();
+        // Before anything is waited for: a home without a remote has nothing to wait for.
+        let error = match options.remote.is_empty() {
+            true => push(home, &options, asked, until, &mut pushed).err(),
+            false => {
+                let job = Job { home, settings, want: Want::Flush, what, search: Bound::Slice };
+                job.run(wait_max, &mut ())?;
+                push_until(home, &options, asked, (until, tries), &mut pushed).err()
+            }
+        };
+        let standing = standing(home, &options).map_err(|error| failure(what, &error))?;
+        Ok(Outcome { pushed, standing, error, ms: begin.elapsed().as_millis() })
+    }
+
+    /// Whether the remote has acknowledged everything.
+    fn reached(&self) -> bool {
+        self.error.is_none() && self.standing.as_ref().is_some_and(|it| it.held.is_empty() && it.unpushed == 0)
+    }
+
+    /// Why not, as the exit code says it.
+    fn class(&self) -> Class {
+        match &self.error {
+            Some(error) => error.class(),
+            None if self.standing.as_ref().is_some_and(|it| !it.held.is_empty()) => Class::Refused,
+            None => Class::Later,
+        }
+    }
+
+    fn why(&self) -> String {
+        match (&self.error, &self.standing) {
+            (Some(error), _) => error.to_string(),
+            (None, Some(standing)) => match standing.held.first() {
+                Some(first) => format!(
+                    "{}, the first {}: {}",
+                    output::count(standing.held.len() as u64, "record is held", "records are held"),
+                    first.id.short(),
+                    first.why
+                ),
+                None => "records were committed meanwhile".to_owned(),
+            },
+            (None, None) => "this home has no remote".to_owned(),
+        }
+    }
+
+    fn say(&self, context: &Context) -> Result<Exit, Failure> {
+        let exit = if self.reached() { Exit::Done } else { exit_of(self.class()) };
+        if context.json {
+            output::json(&self.data());
+            return Ok(exit);
+        }
+        if exit != Exit::Done {
+            let why = std::io::Error::other(self.why());
+            return Err(Failure::new(exit, NOT_SYNCED).because(&why).hint(hint_of(self.class())));
+        }
+        let lane = self.standing.as_ref().and_then(|it| it.lane.clone()).unwrap_or_default();
+        output::line(&match self.pushed.records {
+            0 => format!("the remote has all of it: {lane}"),
+            records => format!("{} pushed to {lane}", output::count(records, "record was", "records were")),
+        });
+        Ok(exit)
+    }
+
+    fn data(&self) -> serde_json::Value {
+        let standing = self.standing.as_ref();
+        let mut data = serde_json::json!({
+            "reached": self.reached(),
+            "records": self.pushed.records,
+            "unreached": standing.map_or(0, |it| it.unpushed),
+            "held": standing.map(|it| it.held.clone()).unwrap_or_default(),
+            "lane": standing.and_then(|it| it.lane.clone()),
+            "commit": standing.and_then(|it| it.pushed.as_ref()).map(|pushed| pushed.commit.clone()),
+            "attempts": self.pushed.attempts,
+            "ms": self.ms,
+        });
+        if !self.reached() {
+            data["class"] = serde_json::json!(self.class());
+            data["error"] = serde_json::json!(self.why());
+        }
+        data
+    }
+}
+
+/// Pushes, and again while time can help, until `until`.
+fn push_until(
+    home: &Home,
+    options: &Options,
+    asked: Asked,
+    (until, tries): (Instant, u32),
+    pushed: &mut Pushed,
+) -> Result<(), sync::Error> {
+    let mut pause = Duration::from_millis(500);
+    for _ in 1..tries {
+        match push(home, options, asked, until, pushed) {
+            Err(error) if matches!(error.class(), Class::Later | Class::Raced) && Instant::now() + pause < until => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(8));
+            }
+            done => return done,
+        }
+    }
+    push(home, options, asked, until, pushed)
+}
+
+fn push(home: &Home, options: &Options, asked: Asked, until: Instant, pushed: &mut Pushed) -> Result<(), sync::Error> {
+    Session::open(home, options, until, &NEVER)?.push(asked, pushed)
+}
+
+fn exit_of(class: Class) -> Exit {
+    match class {
+        Class::Later | Class::Raced => Exit::TryAgain,
+        Class::Person | Class::Refused => Exit::Refused,
+        Class::Config => Exit::NoHome,
+    }
+}
+
+fn hint_of(class: Class) -> &'static str {
+    match class {
+        Class::Later | Class::Raced => {
+            "nothing is lost: it is all here; run `indelible sync` when the remote is in reach"
+        }
+        Class::Person => {
+            "nothing is lost: it is all here; log in as for any other git remote, and run `indelible sync`"
+        }
+        Class::Refused => {
+            "the rest is pushed; `indelible status` names what is held, and `indelible sync` tries it again"
+        }
+        Class::Config => {
+            "nothing is lost: it is all here; `indelible remote show` and `indelible remote test` say more"
+        }
+    }
+}
+
+fn failure(what: &str, error: &sync::Error) -> Failure {
+    Failure::new(exit_of(error.class()), what).because(error).hint(hint_of(error.class()))
+}

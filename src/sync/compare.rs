@@ -1,0 +1,130 @@
+//! What the remote's lane has, compared with what this home wants it to have.
+//!
+//! | the remote's lane | then |
+//! | --- | --- |
+//! | is what is to be pushed | it is acknowledged: an answer was lost |
+//! | is not there | it is pushed again, unless nothing of what was pushed is there: then the remote was emptied, and a person has to say so |
+//! | is an ancestor of what is to be pushed | it fell back, or this home's memory did; the push expects it |
+//! | is something else, and all of it is of this home | `sync.git` was lost: the lane is taken over |
+//! | is something else | it is a copy's lane, or this home is the copy: another lane is begun |
+
+use git2::Oid;
+use jiff::Timestamp;
+
+use crate::random;
+
+use super::push::Asked;
+use super::remote::{Refs, TRUNKS};
+use super::store::{ACKED, LANE, LANES, TRUNK};
+use super::{Class, Error, Session};
+
+/// What to do about the remote's lane.
+pub(super) enum Compared {
+    /// Nothing: the lane is as it is to be.
+    Same,
+    /// Push, and expect this value.
+    Expect(Option<Oid>),
+    /// Decide again what is to be pushed: the lane was taken over.
+    TakenOver,
+}
+
+impl Session<'_> {
+    /// Asks the remote where the lane is, and notes it. Nothing is pushed.
+    ///
+    /// # Errors
+    /// The class of what git says.
+    pub fn recheck(&mut self) -> Result<(), Error> {
+        let Some(name) = self.store.state().lane_name() else { return Ok(()) };
+        let value = self.look(&name)?;
+        let repository = self.store.repository()?;
+        // A value that is not known here says nothing about what the remote has of ours.
+        match value.filter(|value| repository.find_commit(*value).is_ok()) {
+            Some(value) => self.store.set(ACKED, value)?,
+            None => self.store.delete(ACKED)?,
+        }
+        self.store.change(|state| state.seen_at = Some(Timestamp::now()))
+    }
+
+    /// What the remote's lane has, and what to expect of it.
+    pub(super) fn compared(&mut self, tip: Oid, asked: Asked) -> Result<Compared, Error> {
+        let Some(name) = self.store.state().lane_name() else { return Ok(Compared::Expect(None)) };
+        let Some(value) = self.look(&name)? else {
+            self.check_not_emptied(asked)?;
+            return Ok(Compared::Expect(None));
+        };
+        if value == tip {
+            return Ok(Compared::Same);
+        }
+        if self.is_ancestor(value, tip)? {
+            return Ok(Compared::Expect(Some(value)));
+        }
+        // What an erased record is in is not taken over.
+        if self.store.state().replaced.is_none() && self.take_over_at(&name, value)? {
+            return Ok(Compared::TakenOver);
+        }
+        self.begin_another()?;
+        Ok(Compared::Expect(None))
+    }
+
+    fn is_ancestor(&self, value: Oid, tip: Oid) -> Result<bool, Error> {
+        let repository = self.store.repository()?;
+        Ok(repository.odb()?.exists(value) && repository.graph_descendant_of(tip, value)?)
+    }
+
+    /// Whether the trunk has the commit `tip` of the lane: then the lane was folded.
+    pub(super) fn is_in_trunk(&self, tip: Oid) -> Result<bool, Error> {
+        let trunk = self.store.target(TRUNK)?;
+        trunk.map_or(Ok(false), |trunk| Ok(self.store.repository()?.graph_descendant_of(trunk, tip)?))
+    }
+
+    /// Checks that a remote that had our lane and has it no more was not emptied on purpose.
+    fn check_not_emptied(&self, asked: Asked) -> Result<(), Error> {
+        if self.store.state().pushed.is_none() || asked.refill {
+            return Ok(());
+        }
+        let has_trunk = |refs: &Refs| {
+            let own = if self.store.target(TRUNK)?.is_some() { &TRUNKS[..] } else { &TRUNKS[1..] };
+            Ok::<_, Error>(own.iter().any(|name| refs.all.contains_key(*name)))
+        };
+        let refs = self.list()?;
+        if refs.lanes > 0 || has_trunk(&refs)? {
+            return Ok(());
+        }
+        let what = "nothing of what was pushed is on the remote any more: it was emptied or made anew";
+        Err(Error::new(Class::Config, format!("{what}; `indelible sync --refill` pushes all of it again")))
+    }
+
+    /// Takes the remote's lane over, if it has one and all of it is ours: what was known of it is lost.
+    pub(super) fn take_over(&mut self) -> Result<(), Error> {
+        let Some(name) = self.store.state().lane_name() else { return Ok(()) };
+        let Some(value) = self.look(&name)? else { return Ok(()) };
+        if !self.take_over_at(&name, value)? {
+            self.begin_another()?;
+        }
+        Ok(())
+    }
+
+    /// Fetches the lane `name`, which is at `value`, and goes on from there if all of it is ours. Returns whether it is.
+    fn take_over_at(&mut self, name: &str, value: Oid) -> Result<bool, Error> {
+        let here = format!("{LANES}{}", self.store.state().lane);
+        self.fetch(&[&format!("+{name}:{here}")])?;
+        if self.store.target(&here)? != Some(value) || !self.is_all_ours(value)? {
+            return Ok(false);
+        }
+        self.store.set(ACKED, value)?;
+        self.store.set(LANE, value)?;
+        Ok(true)
+    }
+
+    /// Begins another lane with the same commits: the remote's is another home's, one that was copied from this one or to it.
+    fn begin_another(&mut self) -> Result<(), Error> {
+        self.store.delete(ACKED)?;
+        let lane = random::id();
+        tracing::warn!(%lane, "the lane on the remote is not this home's: another one is begun");
+        self.store.change(|state| {
+            state.lane = lane;
+            state.pushed = None;
+            state.replaced = None;
+        })
+    }
+}

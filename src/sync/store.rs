@@ -1,0 +1,459 @@
+//! What is kept of a sync: the repository `sync.git`, and `sync.json` beside it. Both under `sync.lock`.
+//!
+//! `sync.git` is a cache of what the remote has, and of what it shall have. Its references:
+//!
+//! | reference | is |
+//! | --- | --- |
+//! | [`LANE`] | what the own lane shall be; moved durably before it is pushed |
+//! | [`ACKED`] | what the remote last had of it: the remote's watermark, validated by the lease of every push |
+//! | [`TRUNK`] | the remote's trunk, as it was fetched |
+//! | [`LANES`]`<lane id>` | lanes of the remote, as they were fetched |
+//! | [`IMPORTED`] | up to here the trunk is in the journal |
+//!
+//! `sync.json` says which lane is this home's, and what worked. If it is lost, another lane is begun.
+//!
+//! A child that was killed leaves locks on references. Only who holds `sync.lock` starts git here, so then every other lock is stale.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, TreeWalkMode, TreeWalkResult};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::fs::lock::SyncLock;
+use crate::fs::{Dir, Durability};
+use crate::home::Home;
+use crate::journal;
+use crate::model::layout::{SYNC, SYNC_GIT, TEMPORARY};
+use crate::model::path::up_to_id;
+use crate::model::{JournalId, RecordId};
+use crate::random;
+use crate::target::history;
+
+use super::{Class, Error};
+
+/// What the own lane shall be.
+pub const LANE: &str = "refs/indelible/lane";
+/// What the remote last had of the own lane.
+pub const ACKED: &str = "refs/indelible/acked";
+/// The remote's trunk, as it was fetched.
+pub const TRUNK: &str = "refs/r/trunk";
+/// The prefix of the remote's lanes, as they were fetched; a lane's id follows.
+pub const LANES: &str = "refs/r/lanes/";
+/// Up to this commit the trunk is in the journal.
+pub const IMPORTED: &str = "refs/indelible/imported";
+
+/// The largest `sync.json`, in bytes.
+const STATE_BYTES_MAX: u64 = 16 << 20;
+/// Folders of references are never deeper.
+const DEPTH_MAX: usize = 8;
+/// The version of `sync.json`.
+const VERSION: u32 = 1;
+/// What `HEAD` of `sync.git` names, and what is never there.
+const NO_BRANCH: &str = "refs/heads/none";
+/// The settings of `sync.git`.
+const CONFIG: &str = "[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tlogallrefupdates = false
+[gc]
+\tauto = 0
+";
+
+/// The content of `sync.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncState {
+    version: u32,
+    /// The remote that all of this is about.
+    pub remote: String,
+    /// The journal that the lane belongs to: a copy of a home has another journal, and so another lane.
+    pub journal: Option<JournalId>,
+    /// The id of the own lane: the last part of its reference's name.
+    pub lane: Uuid,
+    /// The prefix of the lane that the remote takes, once one worked.
+    pub prefix: Option<String>,
+    /// Whether a stranger was refused by the remote, or the user said that it may be public.
+    pub checked: bool,
+    /// The home's commit whose records are all pushed or held.
+    pub projected: Option<String>,
+    /// The last push that the remote took.
+    pub pushed: Option<At>,
+    /// The lane's commit on the remote that has to go, with all before it: a record in it was erased. The lane is made anew.
+    pub replaced: Option<String>,
+    /// When the remote last said where the lane is.
+    pub seen_at: Option<Timestamp>,
+    /// How many records' files the lane has in all.
+    pub records: u64,
+    /// The records that are left out, each with the reason.
+    pub held: Vec<Held>,
+    /// Why the last sync did not do all of it.
+    pub error: Option<Failed>,
+}
+
+/// A commit, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// Its name.
+    pub commit: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A record that is left out of the lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The record.
+    pub id: RecordId,
+    /// The path of its page, or of its state file.
+    pub path: String,
+    /// The name of the bytes that are held: others are tried again.
+    pub blob: String,
+    /// Whether it is held for a secret that it has, and not by the remote.
+    pub secret: bool,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A sync that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Its class.
+    pub class: Class,
+    /// What was wrong.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub attempts: u32,
+}
+
+impl SyncState {
+    /// What is known of a home's sync; `None` if nothing is. It takes no lock.
+    ///
+    /// # Errors
+    /// [`Error`] if it cannot be read.
+    pub fn read(private: &Dir) -> Result<Option<SyncState>, Error> {
+        let text = private.content(SYNC, STATE_BYTES_MAX)?;
+        let state = text.and_then(|text| serde_json::from_slice::<SyncState>(&text).ok());
+        Ok(state.filter(|state| state.version == VERSION && !state.lane.is_nil()))
+    }
+
+    /// The full name of the own lane on the remote; `None` if no prefix has worked yet.
+    pub fn lane_name(&self) -> Option<String> {
+        self.prefix.as_ref().map(|prefix| format!("{prefix}{}", self.lane))
+    }
+}
+
+/// `sync.git` and `sync.json`, with the lock on both.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    private: Dir,
+    temporary: Dir,
+    state: SyncState,
+    _lock: SyncLock,
+}
+
+impl Store {
+    /// Opens both, or makes them, for the remote `remote`. It waits for another process until `until`.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if another process syncs, or the disk refuses.
+    pub fn open(home: &Home, remote: &str, until: Instant, stop: &AtomicBool) -> Result<Store, Error> {
+        let private = home.private().folder(".")?;
+        let Some(lock) = SyncLock::take(&private, until, stop)? else {
+            return Err(Error::new(Class::Later, "another process syncs this home"));
+        };
+        let temporary = home.private_folder(TEMPORARY)?;
+        let path = home.private().path().join(SYNC_GIT);
+        let state = SyncState::read(&private)?.unwrap_or_default();
+        let mut store = Store { path, private, temporary, state, _lock: lock };
+        store.open_repository()?;
+        store.settle(remote)?;
+        Ok(store)
+    }
+
+    fn open_repository(&self) -> Result<(), Error> {
+        history::prepare();
+        if let Some(found) = self.private.find(SYNC_GIT)? {
+            if found.is_folder && self.is_plain()? {
+                remove_locks(&self.path, 0)?;
+                if self.is_whole() {
+                    return Ok(());
+                }
+            }
+            tracing::warn!("sync.git is broken, and made again");
+            self.remove_repository()?;
+        }
+        let name = format!("sync-{}", random::id());
+        let folder = self.temporary.make_folder(&name)?;
+        folder.make_private()?;
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).no_reinit(true).external_template(false).initial_head(NO_BRANCH);
+        Repository::init_opts(folder.path(), &options)?;
+        folder.replace("config", CONFIG.as_bytes(), &folder, Durability::Full)?;
+        folder.sync()?;
+        self.temporary.rename_over(&name, &self.private, SYNC_GIT)?;
+        self.private.sync()?;
+        Ok(())
+    }
+
+    /// Removes the repository, or what lies in its place.
+    fn remove_repository(&self) -> Result<(), Error> {
+        match self.private.find(SYNC_GIT)? {
+            None => Ok(()),
+            Some(found) if found.is_folder => Ok(self.private.remove_tree(SYNC_GIT)?),
+            Some(_) => Ok(self.private.remove(SYNC_GIT).map(drop)?),
+        }
+    }
+
+    /// Whether the repository is set up as it was made: its settings name no program, and nothing in it leads elsewhere.
+    fn is_plain(&self) -> Result<bool, Error> {
+        let folder = self.private.folder(SYNC_GIT)?;
+        let has = |name: &str| {
+            folder.find(name).map(|found| found.is_some()).or_else(|error| match error.is_not_found() {
+                true => Ok(false),
+                false => Err(error),
+            })
+        };
+        for name in
+            ["commondir", "gitdir", "config.worktree", "objects/info/alternates", "objects/info/http-alternates"]
+        {
+            if has(name)? {
+                return Ok(false);
+            }
+        }
+        let is = |name: &str, text: &str| {
+            let content = folder.content(name, text.len() as u64).ok().flatten();
+            content.as_deref() == Some(text.as_bytes())
+        };
+        Ok(is("config", CONFIG) && is("HEAD", &format!("ref: {NO_BRANCH}\n")))
+    }
+
+    /// Whether the repository can be opened, and has what its references name.
+    fn is_whole(&self) -> bool {
+        let look = || {
+            let repository = self.repository()?;
+            for name in [LANE, ACKED] {
+                if let Some(commit) = target(&repository, name)? {
+                    drop(repository.find_commit(commit)?.tree()?);
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        look().map_err(|error| tracing::warn!(%error, "the cache of the remote")).is_ok()
+    }
+
+    /// Draws a lane if there is none, or if the home is a copy; forgets what is known of another remote.
+    fn settle(&mut self, remote: &str) -> Result<(), Error> {
+        let journal = journal::id(&self.private)?;
+        let is_copy = self.state.journal.is_some() && self.state.journal != journal;
+        let has_other = self.state.remote != remote;
+        if self.state.version == VERSION && !is_copy && !has_other {
+            return Ok(());
+        }
+        if has_other || is_copy {
+            // Before it is noted whose they are: a kill in between leaves a lane that the remote has still to confirm.
+            self.delete(ACKED)?;
+        }
+        if has_other {
+            for name in [TRUNK, IMPORTED] {
+                self.delete(name)?;
+            }
+        }
+        let lane = if is_copy || self.state.lane.is_nil() { random::id() } else { self.state.lane };
+        self.change(|state| {
+            if has_other {
+                *state = SyncState { records: state.records, ..SyncState::default() };
+            }
+            *state =
+                SyncState { version: VERSION, remote: remote.to_owned(), journal, lane, pushed: None, ..state.clone() };
+        })
+    }
+
+    /// Whether nothing was projected since the repository was made: what the remote has of this home has to be fetched first.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be read.
+    pub fn is_fresh(&self) -> Result<bool, Error> {
+        Ok(self.target(LANE)?.is_none())
+    }
+
+    /// The path of `sync.git`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The repository, opened again: it sees what git has written.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be opened.
+    pub fn repository(&self) -> Result<Repository, Error> {
+        Ok(Repository::open_bare(&self.path)?)
+    }
+
+    /// The commit that the reference `name` is at.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be read.
+    pub fn target(&self, name: &str) -> Result<Option<Oid>, Error> {
+        target(&self.repository()?, name)
+    }
+
+    /// Moves the reference `name`, durably.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be written.
+    pub fn set(&self, name: &str, to: Oid) -> Result<(), Error> {
+        self.repository()?.reference(name, to, true, "sync")?;
+        Ok(())
+    }
+
+    /// Deletes the reference `name`, if it is there.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be deleted.
+    pub fn delete(&self, name: &str) -> Result<(), Error> {
+        match self.repository()?.find_reference(name) {
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
+            found => Ok(found?.delete()?),
+        }
+    }
+
+    /// Calls `make` with a repository that keeps new objects in memory, and writes all of them as one pack, synced.
+    ///
+    /// # Errors
+    /// Those of `make`, and [`Class::Later`] if the pack cannot be written.
+    pub fn write_objects<T>(&self, make: impl FnOnce(&Repository) -> Result<T, Error>) -> Result<T, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb()?;
+        let memory = objects.add_new_mempack_backend(1000)?;
+        let made = make(&repository)?;
+        let mut pack = git2::Buf::new();
+        memory.dump(&repository, &mut pack)?;
+        let count = pack.get(8..12).and_then(|count| count.try_into().ok()).map_or(0, u32::from_be_bytes);
+        if count > 0 {
+            let written = self.repository()?;
+            let objects = written.odb()?;
+            let mut writer = objects.packwriter()?;
+            std::io::Write::write_all(&mut writer, &pack)?;
+            writer.commit()?;
+        }
+        Ok(made)
+    }
+
+    /// Whether the lane has a page of one of the records `ids`. Pages are never taken out of a lane, so its tip says it.
+    fn lane_has(&self, ids: &BTreeSet<RecordId>) -> Result<bool, Error> {
+        let repository = self.repository()?;
+        let ends: Vec<String> = ids.iter().flat_map(|id| [format!("-{}", id.short()), format!("-{id}")]).collect();
+        for name in [LANE, ACKED] {
+            let Some(commit) = target(&repository, name)? else { return Ok(true) };
+            let mut found = false;
+            repository.find_commit(commit)?.tree()?.walk(TreeWalkMode::PreOrder, |folder, entry| {
+                let path = format!("{folder}{}", entry.name().unwrap_or_default());
+                let is_one = up_to_id(&path).is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
+                found |= is_one;
+                TreeWalkResult::Ok
+            })?;
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is known.
+    pub fn state(&self) -> &SyncState {
+        &self.state
+    }
+
+    /// Changes what is known, durably.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be written; the old state is there then.
+    pub fn change(&mut self, change: impl FnOnce(&mut SyncState)) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        change(&mut state);
+        if state != self.state {
+            let text = serde_json::to_vec(&state).expect("it is made of strings and numbers");
+            self.private.replace(SYNC, &text, &self.temporary, Durability::Full)?;
+            self.state = state;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the records `ids`, which are being erased, out of what is kept: `sync.git` goes, and if the lane has one of them, the next push makes
+/// the lane anew. Safe to repeat.
+///
+/// # Errors
+/// [`Class::Later`] if another process syncs until `until`, or the disk refuses.
+pub fn forget(home: &Home, ids: &BTreeSet<RecordId>, until: Instant) -> Result<(), Error> {
+    let private = home.private().folder(".")?;
+    if private.find(SYNC_GIT)?.is_none() && private.find(SYNC)?.is_none() {
+        return Ok(());
+    }
+    let Some(lock) = SyncLock::take(&private, until, &AtomicBool::new(false))? else {
+        return Err(Error::new(Class::Later, "another process syncs this home"));
+    };
+    let temporary = home.private_folder(TEMPORARY)?;
+    let state = SyncState::read(&private)?.unwrap_or_default();
+    let mut store = Store { path: home.private().path().join(SYNC_GIT), private, temporary, state, _lock: lock };
+    history::prepare();
+    // What cannot be read may have them.
+    let has = store.lane_has(ids).unwrap_or(true);
+    if store.state.version == VERSION {
+        let replaced = store.state.pushed.as_ref().filter(|_| has).map(|pushed| pushed.commit.clone());
+        store.change(|state| {
+            state.held.retain(|held| !ids.contains(&held.id));
+            state.error = None;
+            state.projected = None;
+            state.replaced = state.replaced.take().or(replaced);
+        })?;
+    }
+    store.remove_repository()?;
+    Ok(store.private.sync()?)
+}
+
+/// The commit that the reference `name` of `repository` is at.
+pub(super) fn target(repository: &Repository, name: &str) -> Result<Option<Oid>, Error> {
+    match repository.refname_to_id(name) {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The bytes of the file at `path` in the tree `root`; `None` if no file is there.
+pub(super) fn file_at(repository: &Repository, root: Oid, path: &str) -> Result<Option<Oid>, Error> {
+    match repository.find_tree(root)?.get_path(Path::new(path)) {
+        Ok(entry) if entry.kind() == Some(ObjectType::Blob) => Ok(Some(entry.id())),
+        Ok(_) => Ok(None),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the locks that killed children left in the repository at `folder`, and their half-written packs.
+fn remove_locks(folder: &Path, depth: usize) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name().to_string_lossy().into_owned(), entry.file_type()?);
+        let is_left = name.ends_with(".lock") || name.starts_with("tmp_");
+        // Loose objects are in folders of two digits, which have no locks.
+        if kind.is_dir() && depth < DEPTH_MAX && name.len() != 2 {
+            remove_locks(&entry.path(), depth + 1)?;
+        } else if kind.is_file() && is_left {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
