@@ -7,6 +7,7 @@ mod adopted;
 #[cfg(target_os = "linux")]
 mod again;
 mod amend;
+mod asking;
 #[cfg(target_os = "linux")]
 mod backup;
 mod changes;
@@ -69,6 +70,7 @@ mod search_db;
 mod service;
 mod soak;
 mod spread;
+mod status;
 mod support;
 mod terminal;
 #[cfg(target_os = "linux")]
