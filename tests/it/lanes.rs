@@ -219,7 +219,8 @@ fn an_answer_that_is_lost_is_no_second_push() {
     assert_eq!(remote.git(["rev-list", "--all", "--count"]).ok().stdout.trim(), "1");
 }
 
-/// Two copies of one home push one lane: the second begins another.
+/// Containers of one image have one lane's id, and nothing tells one from the other: the second one to push begins another lane, and no
+/// push takes anything away.
 #[test]
 fn copies_of_a_home_have_a_lane_each() {
     let remote = Remote::new();
@@ -228,23 +229,40 @@ fn copies_of_a_home_have_a_lane_each() {
     let _ = home.cmd(["sync"]).ok();
     let copies: Vec<TestHome> = (0..2).map(|_| copy_of(&home)).collect();
     for copy in &copies {
-        // As in containers of one image: nothing tells one from the other, not even the number of a file.
-        let (from, to) = (home.join(".indelible"), copy.join(".indelible"));
-        for name in ["journal.json", "sync.json"] {
-            std::fs::copy(from.join(name), to.join(name)).expect("it can be copied");
-        }
+        // A copy has a journal of its own, by which it is known. In a container of the same image it would not.
+        copy.flush();
+        let text = std::fs::read_to_string(copy.join(".indelible/sync.json")).expect("it is text");
+        let text = text.replace(&home.journal_id(), &copy.journal_id());
+        std::fs::write(copy.join(".indelible/sync.json"), text).expect("it can be written");
         receipts.push(copy.record("success", "in a container"));
     }
-    for copy in &copies {
-        assert_eq!(drain(copy)["reached"], true);
-    }
-    assert!(remote.lanes().len() >= 2, "{:?}", remote.lanes());
     let wanted: BTreeSet<String> = receipts.iter().map(Receipt::page).collect();
-    assert_eq!(remote.paths(), wanted);
     for copy in &copies {
         assert_eq!(drain(copy)["reached"], true);
     }
+    assert_eq!(remote.lanes().len(), 2, "the first copy goes on with the lane of the image");
     assert_eq!(remote.paths(), wanted);
+    receipts.push(home.record("failure", "where it came from"));
+    receipts.extend(copies.iter().map(|copy| copy.record("failure", "again")));
+    for home in copies.iter().chain([&home]) {
+        assert_eq!(drain(home)["reached"], true);
+    }
+    assert_eq!(remote.lanes().len(), 3);
+    assert_eq!(remote.paths(), receipts.iter().map(Receipt::page).collect());
+}
+
+/// A copy that is known as one has a lane of its own from its first push on.
+#[test]
+fn a_copy_that_is_known_as_one_begins_another_lane() {
+    let remote = Remote::new();
+    let home = home_of(&remote.url());
+    let first = home.record("failure", "before");
+    let _ = home.cmd(["sync"]).ok();
+    let copy = copy_of(&home);
+    let second = copy.record("failure", "after");
+    assert_eq!(drain(&copy)["reached"], true);
+    assert_eq!(remote.lanes().len(), 2);
+    remote.assert_has_exactly(&[first, second]);
 }
 
 fn copy_of(home: &TestHome) -> TestHome {
@@ -273,6 +291,11 @@ fn a_lane_that_someone_deleted_is_put_there_again_and_an_emptied_remote_is_not_r
     }
     let refused = home.cmd(["sync", "--json"]).run().exits(78).json();
     assert_eq!(refused["class"], "config", "{refused}");
+    // Looking does not change that, and neither does a lost cache.
+    let _ = home.cmd(["where", &receipts[0].id, "--check"]).ok();
+    let _ = home.cmd(["sync"]).run().exits(78);
+    std::fs::remove_dir_all(home.join(".indelible/sync.git")).expect("it is a cache");
+    let _ = home.cmd(["drain"]).run().exits(78);
     assert_eq!(remote.refs().len(), 0);
     let _ = home.cmd(["status", "--check"]).run().exits(1);
     let _ = home.cmd(["sync", "--refill"]).ok();
@@ -368,7 +391,7 @@ fn a_record_that_the_remote_refuses_is_held_alone() {
 }
 
 fn title(number: u32) -> String {
-    if number == 41 { "an unwanted one".to_owned() } else { format!("number {number}") }
+    if number == 41 { "number 41 is unwanted".to_owned() } else { format!("number {number}") }
 }
 
 #[test]
