@@ -1,4 +1,5 @@
-//! Links the program with the static C library where there is one.
+//! Links the program with the static C library where there is one, and with the functions that recorders and hooks call
+//! beside each other.
 //!
 //! A recorder lives for less than a millisecond; loading shared libraries takes a tenth of one. Where the C compiler has
 //! no static library (on Fedora, the package glibc-static), the program is linked as any other and does the same, later.
@@ -8,6 +9,9 @@
 //! ones. The program lies at a fixed address (its heap, its stack and the kernel's pages do not), since moving it would
 //! mean rewriting 33 pages of addresses at each start; `INDELIBLE_LINK=static-pie` has it moved, and
 //! `INDELIBLE_LINK=dynamic` leaves all of this be.
+//!
+//! What a recorder runs is 5 % of the program, and the kernel maps a file in parts of 64 kB: `build/order.ld`, a linker script
+//! that `build/order` writes, gathers these functions. A name in it that is not there orders nothing.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -24,15 +28,26 @@ const LIBRARIES: [(&str, &str); 7] = [
     ("libc.a", "libc.a"),
 ];
 
+/// The order of the functions.
+const ORDER: &str = "build/order.ld";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=INDELIBLE_LINK");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let folder = PathBuf::from(variable("OUT_DIR")).join("static");
-    if is_wanted() && gather(&folder).is_some() && links(&folder) {
-        for argument in arguments(&folder) {
-            println!("cargo::rustc-link-arg-bins={argument}");
+    if !is_wanted() || gather(&folder).is_none() {
+        return;
+    }
+    let mut arguments = Vec::new();
+    for more in [of_libraries(&folder), of_order()] {
+        let with_more: Vec<String> = arguments.iter().cloned().chain(more).collect();
+        if links(&folder, &with_more) {
+            arguments = with_more;
         }
+    }
+    for argument in arguments {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
 }
 
@@ -49,7 +64,20 @@ fn is_wanted() -> bool {
     release && glibc && !by_rustc && variable("HOST") == variable("TARGET") && variable("INDELIBLE_LINK") != "dynamic"
 }
 
-fn arguments(folder: &Path) -> Vec<String> {
+/// What orders the functions: nothing for a processor that it was not made on, or where the user chose a linker, which may
+/// not know such scripts.
+fn of_order() -> Vec<String> {
+    println!("cargo::rerun-if-changed={ORDER}");
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    let is_chosen = ["linker", "link-arg", "fuse-ld"].iter().any(|flag| flags.contains(flag));
+    let script = Path::new(&variable("CARGO_MANIFEST_DIR")).join(ORDER);
+    match variable("CARGO_CFG_TARGET_ARCH").as_str() {
+        "x86_64" if !is_chosen => vec![format!("-Wl,-T,{}", script.display())],
+        _ => Vec::new(),
+    }
+}
+
+fn of_libraries(folder: &Path) -> Vec<String> {
     let kind: &[&str] = match variable("INDELIBLE_LINK").as_str() {
         "static-pie" => &["-static-pie"],
         _ => &["-static", "-no-pie"],
@@ -78,12 +106,12 @@ fn gather(folder: &Path) -> Option<()> {
 }
 
 /// Whether a program that is linked in this way runs.
-fn links(folder: &Path) -> bool {
+fn links(folder: &Path, arguments: &[String]) -> bool {
     let (source, program) = (folder.join("probe.c"), folder.join("probe"));
     let written =
         std::fs::write(&source, "#include <math.h>\nint main(int n, char **a) { return n > 9 ? (int)log(n) : 0; }\n");
     let mut link = compiler();
-    link.arg(&source).args(["-pie", "-nodefaultlibs", "-lgcc_s", "-lm", "-lc"]).args(arguments(folder));
+    link.arg(&source).args(["-pie", "-nodefaultlibs", "-lgcc_s", "-lm", "-lc"]).args(arguments);
     let linked = written.is_ok() && link.arg("-o").arg(&program).output().is_ok_and(|output| output.status.success());
     linked && Command::new(&program).status().is_ok_and(|status| status.success())
 }

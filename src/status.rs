@@ -1,4 +1,11 @@
-//! Status: what is pending, and what needs attention. It changes nothing and takes no lock.
+//! Status: what a home has, what is pending, and what needs attention. It changes nothing and takes no lock.
+//!
+//! `records` counts what was recorded, `size` the bytes of the stores, `history` has the newest commit. `docs/status.md`
+//! describes every field for programs.
+
+mod history;
+mod records;
+mod size;
 
 use std::time::Duration;
 
@@ -18,11 +25,15 @@ use crate::model::{Intent, Kind, Op};
 use crate::pipeline::{Reached, reached, waiting};
 use crate::quarantine::Contents;
 use crate::state::{Edits, Left, State};
-use crate::target::history::{History, HistoryOptions};
+use crate::target::history::{self as git, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::search::{self, SearchState, SearchStatus};
 use crate::verify;
 use crate::worker::{self, Published};
+
+pub use history::HistoryStatus;
+pub use records::{KindCount, RecordCounts};
+pub use size::Size;
 
 /// Without a worker, a pending record older than this needs attention.
 const WAITS_MAX: Duration = Duration::from_secs(60);
@@ -34,6 +45,10 @@ const FAILURES_MAX: u64 = 5;
 pub struct Status {
     /// Its folder.
     pub home: String,
+    /// How many records there are; `None` if the index cannot be read.
+    pub records: Option<RecordCounts>,
+    /// How much of the disk its stores take.
+    pub size: Size,
     /// The records that wait to be committed.
     pub pending: Pending,
     /// The records that are committed and wait for their row: the index was locked, or could not be opened.
@@ -41,8 +56,11 @@ pub struct Status {
     pub rows_lag: Pending,
     /// The owner of the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
-    /// The status that the worker last published.
+    /// The status that a worker last published: the one that runs, or one that is gone ([`Status::publisher`]).
     pub published: Option<Published>,
+    /// What became of the process that published it.
+    #[serde(rename = "published_by")]
+    pub publisher: Option<Publisher>,
     /// The journal's size.
     pub journal: JournalSize,
     /// How far search is.
@@ -68,6 +86,8 @@ pub struct Pending {
     pub records: u64,
     /// How many seconds ago the oldest was made.
     pub oldest_age_s: Option<i64>,
+    /// When the oldest was made.
+    pub oldest_at: Option<Timestamp>,
 }
 
 /// How large the journal is.
@@ -79,53 +99,59 @@ pub struct JournalSize {
     pub bytes: u64,
 }
 
-/// Where the history is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HistoryStatus {
-    /// The branch's full name.
-    pub branch: String,
-    /// Its newest commit.
-    pub commit: Option<String>,
-    /// The reference that has the history. In a user's repository the branch only shows it.
-    pub reference: String,
-    /// What the user can do if the branch does not show the newest commit, or if a repository around the home has taken it in.
-    pub advice: Option<String>,
+/// What became of the process that published a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publisher {
+    /// It runs, and has the worker's lock.
+    Running,
+    /// It has ended, and said so.
+    Ended,
+    /// It is gone, and did not say that it ended: it was killed, or the machine was.
+    Gone,
 }
 
-/// The status of `home`.
+impl Publisher {
+    /// Who published `published`, where `holder` has the worker's lock.
+    fn of(published: &Published, holder: Option<&str>) -> Publisher {
+        let process = format!("process {}", published.process);
+        // A holder in another container is named with its process as well.
+        let is_it = |holder: &str| holder.split(" of another ").next().is_some_and(|it| it.ends_with(&process));
+        match holder {
+            Some(holder) if is_it(holder) => Publisher::Running,
+            _ if published.state == worker::State::Stopped => Publisher::Ended,
+            _ => Publisher::Gone,
+        }
+    }
+}
+
+/// The status of `home`, on a day that began at `today_since`.
 ///
 /// # Errors
 /// [`verify::Error`] if a store cannot be read.
-pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::Error> {
+pub fn status(home: &Home, options: &HistoryOptions, today_since: Timestamp) -> Result<Status, verify::Error> {
     let mut needs = Vec::new();
     let history = History::open(home.path(), options.clone()).map_err(|error| needs.push(chain(&error))).ok();
-    let tip = history.as_ref().map(History::tip).transpose();
-    let tip = tip.unwrap_or_else(|error| {
+    let tip = history.as_ref().map(History::tip_commit).transpose().unwrap_or_else(|error: git::Error| {
         needs.push(chain(&error));
         None
     });
     let index = open_index(home, &mut needs);
     let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
-    let Reached { committed, rows_lag, rows_lost } = reached;
-    let waits = pending(home, committed, None, |_| true, &mut needs)?;
-    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too, and so
-    // does a verdict. What an operation changes in a row lags until the watermark passes it.
-    let lags = |op: &Op| {
-        let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
-        let is_whole = |intent: &Intent| {
-            !matches!(intent.record.kind(), Kind::Heuristic | Kind::Verdict) && index.as_ref().is_some_and(has_row)
-        };
-        op.intent().is_none_or(|intent| !is_whole(intent))
-    };
-    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lags, &mut needs)).transpose()?;
-    let rows_lag = rows_lag.unwrap_or_default();
+    let (waits, rows_lag) = lags(home, reached, index.as_ref(), &mut needs)?;
+    let count = |index: &Index| records::count(home, index, reached.settled(), today_since);
+    let records = index.as_ref().map(count).transpose().unwrap_or_else(|error| {
+        tracing::debug!(error = chain(&error), "the records could not be counted");
+        None
+    });
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = worker::published(home)?;
+    let publisher = published.as_ref().map(|published| Publisher::of(published, worker.as_deref()));
     let search = search_status(home, index.as_ref(), published.as_ref());
     let quarantine = Contents::of(home)?;
-    let records = counted(waits.records, "record has", "records have");
-    worker_trouble(&records, waits.oldest_age_s, worker.is_some(), published.as_ref(), &mut needs);
-    rows_trouble(&rows_lag, rows_lost, &mut needs);
+    let behind = counted(waits.records, "record has", "records have");
+    worker_trouble(&behind, waits.oldest_age_s, worker.is_some(), published.as_ref().zip(publisher), &mut needs);
+    rows_trouble(&rows_lag, reached.rows_lost, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
     left_trouble(home, &mut needs)?;
     erasing_trouble(home, &mut needs)?;
@@ -133,27 +159,48 @@ pub fn status(home: &Home, options: &HistoryOptions) -> Result<Status, verify::E
     let hooks = count::counts(home.private())?;
     needs.extend(hooks.as_ref().and_then(Counts::trouble));
     let sizes = home.journal().sizes()?;
+    let journal = JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() };
     let wal = home.dir().find(INDEX_WAL)?;
     Ok(Status {
         home: home.path().display().to_string(),
+        records,
+        size: Size::of(home, history.as_ref(), journal.bytes)?,
         pending: waits,
         rows_lag,
         worker,
         published,
-        journal: JournalSize { segments: sizes.len(), bytes: sizes.iter().map(|(_, bytes)| bytes).sum() },
+        publisher,
+        journal,
         search,
         index_wal_bytes: wal.map_or(0, |wal| wal.size),
-        history: history.map(|history| HistoryStatus {
-            branch: history.branch().to_owned(),
-            commit: tip.flatten().map(|tip| tip.commit.to_string()),
-            reference: history.reference().to_owned(),
-            advice: history.advice().unwrap_or_default(),
-        }),
+        history: history.as_ref().map(|history| HistoryStatus::of(history, tip.flatten())),
         quarantine,
         hooks,
         hooks_without_home: None,
         needs_attention: needs,
     })
+}
+
+/// What waits to be committed, and what is committed and waits for its row.
+fn lags(
+    home: &Home,
+    reached: Reached,
+    index: Option<&Index>,
+    needs: &mut Vec<String>,
+) -> Result<(Pending, Pending), verify::Error> {
+    let Reached { committed, rows_lag, .. } = reached;
+    let waits = pending(home, committed, None, |_| true, needs)?;
+    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too, and so
+    // does a verdict. What an operation changes in a row lags until the watermark passes it.
+    let lags = |op: &Op| {
+        let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
+        let is_whole = |intent: &Intent| {
+            !matches!(intent.record.kind(), Kind::Heuristic | Kind::Verdict) && index.is_some_and(has_row)
+        };
+        op.intent().is_none_or(|intent| !is_whole(intent))
+    };
+    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lags, needs)).transpose()?;
+    Ok((waits, rows_lag.unwrap_or_default()))
 }
 
 /// What needs attention in `home`, as far as that is known quickly: without opening the index, and with only the oldest
@@ -178,7 +225,10 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
             };
         }
     }
-    worker_trouble("records have", oldest_age_s, running, worker::published(home)?.as_ref(), &mut needs);
+    let published = worker::published(home)?;
+    let publisher = if running { Publisher::Running } else { Publisher::Gone };
+    let published = published.as_ref().map(|published| (published, publisher));
+    worker_trouble("records have", oldest_age_s, running, published, &mut needs);
     quarantine_trouble(home, &Contents::of(home)?, &mut needs);
     room_trouble(home, &mut needs);
     needs.extend(count::counts(home.private())?.as_ref().and_then(Counts::trouble));
@@ -206,7 +256,7 @@ fn pending(
             needs.push(need);
         }
     }
-    Ok(Pending { records: waiting.operations, oldest_age_s: waiting.oldest.map(age_s) })
+    Ok(Pending { records: waiting.operations, oldest_age_s: waiting.oldest.map(age_s), oldest_at: waiting.oldest })
 }
 
 /// How far search is, and why the last process that tried could not bring it up to date.
@@ -298,7 +348,7 @@ fn worker_trouble(
     records: &str,
     oldest_age_s: Option<i64>,
     running: bool,
-    published: Option<&Published>,
+    published: Option<(&Published, Publisher)>,
     needs: &mut Vec<String>,
 ) {
     let waits = oldest_age_s.unwrap_or(0);
@@ -309,10 +359,14 @@ fn worker_trouble(
             number(waits.unsigned_abs())
         ));
     }
-    if let Some(published) = published.filter(|it| it.failures_in_a_row >= FAILURES_MAX) {
+    if let Some((published, publisher)) = published.filter(|(it, _)| it.failures_in_a_row >= FAILURES_MAX) {
         let why = published.last_error.as_ref().map_or("", |(_, error)| error);
         let times = number(published.failures_in_a_row);
-        needs.push(format!("the worker has failed {times} times in a row: {why}"));
+        let who = match publisher {
+            Publisher::Running => "the worker has",
+            Publisher::Ended | Publisher::Gone => "the last worker, which no longer runs, had",
+        };
+        needs.push(format!("{who} failed {times} times in a row: {why}"));
     }
 }
 

@@ -426,7 +426,7 @@ impl Collecting {
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);
             let id = collected.ids().next();
             let (evidence, state, action) = self.classified(home, history, path, id, evidence)?;
-            if collected.edited && evidence.file == File::Current && action == Action::Nothing {
+            if collected.edited && matches!(evidence.file, File::Current | File::Edited) && action == Action::Nothing {
                 audit.edited.push((path.to_owned(), id));
             }
             audit.records += 1;

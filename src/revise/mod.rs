@@ -27,10 +27,13 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use crate::fs;
+use crate::fs::{self, Durability};
 use crate::home::Home;
 use crate::journal::{self, Appender};
-use crate::model::{Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, Revision, fields_of};
+use crate::model::layout::TEMPORARY;
+use crate::model::{
+    Change, Field, FieldSpec, Invalid, Kind, Op, Record, RecordId, RecordPath, Revision, fields_of, limits,
+};
 use crate::page::{self, Amendable, By, FieldChange, NotTaken, Presence, StateFile, differences};
 use crate::query::{self, Recorded, Seen, View};
 use crate::record::Redaction;
@@ -278,6 +281,30 @@ impl<'h> Reviser<'h> {
         record.check()?;
         let changes = differences(&current.request.record, &record);
         Ok((changes, current.amended_by_edit(record, bytes, because, made_at)))
+    }
+
+    /// The edited page `bytes` without its secrets; `None` if it has none that this knows.
+    pub fn cleaned(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        match self.redaction.text(std::str::from_utf8(bytes).ok()?) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text.into_bytes()),
+        }
+    }
+
+    /// Replaces the edited file at `path`, which had the bytes `seen`, with `cleaned`. Killed before an amendment is kept, this leaves
+    /// the same edit without its secrets, for the next amendment. Returns whether the file still was as it was seen; if it was not, it is
+    /// as it is.
+    ///
+    /// # Errors
+    /// The disk's; the file is then the old one or the new one, whole.
+    pub fn clean(&self, path: &str, seen: &[u8], cleaned: &[u8]) -> Result<bool, fs::Error> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.home.dir().make_folder(folder)?;
+        if folder.content(name, limits::FILE_BYTES_MAX as u64)?.as_deref() != Some(seen) {
+            return Ok(false);
+        }
+        folder.replace(name, cleaned, &self.home.private().folder(TEMPORARY)?, Durability::Full)?;
+        Ok(true)
     }
 
     /// Appends the operations of all of `planned` to the journal, and syncs it. Returns whether there was one. From then on they

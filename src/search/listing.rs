@@ -2,7 +2,7 @@
 //! records have. Nothing is read but `docs` and `names`, and for records with a session or tag the full-text index.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use uuid::Uuid;
 
 use super::filter::{Filter, Name, State};
@@ -101,6 +101,34 @@ pub fn count(c: &Connection, filter: &Filter, max: Option<u64>) -> rusqlite::Res
         Some(max) if count > max => (max, true),
         _ => (count, false),
     })
+}
+
+/// How many records there are of each kind, and how many of them were recorded at `since` or later. It reads an index of `docs`
+/// alone.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_by_kind(c: &Connection, since: Timestamp) -> rusqlite::Result<Vec<(Kind, u64, u64)>> {
+    let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+    let mut statement = c.prepare("SELECT kind, count(*), sum(created >= ?1) FROM docs GROUP BY kind")?;
+    let mut rows = statement.query([since.as_millisecond()])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(kind) = kind_of(row.get(0)?) {
+            counts.push((kind, unsigned(row.get(1)?), unsigned(row.get(2)?)));
+        }
+    }
+    Ok(counts)
+}
+
+/// The kind of the record `id` and when it was recorded, if the database has it.
+///
+/// # Errors
+/// SQLite's.
+pub fn kind_and_time(c: &Connection, id: RecordId) -> rusqlite::Result<Option<(Kind, Timestamp)>> {
+    let sql = "SELECT kind, created FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1";
+    let found = c.query_row(sql, [id.0.as_bytes().to_vec()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.and_then(|(kind, created)| Some((kind_of(kind)?, Timestamp::from_millisecond(created).ok()?))))
 }
 
 /// Whether the database has the record `id`, and `filter` accepts it as it is there.

@@ -39,7 +39,9 @@ pub use commits::{
 pub use filter::{FILTERS, Facts, Filter, Name, State, UnknownValue};
 pub use find::{Hit, Hits, LeftOut, Looked, Options, find, find_beside};
 pub use line::{BestLine, best_line};
-pub use listing::{Listed, Located, Order, count, golden, ids_ending, is_listed, listed, names};
+pub use listing::{
+    Listed, Located, Order, count, count_by_kind, golden, ids_ending, is_listed, kind_and_time, listed, names,
+};
 pub use query::Query;
 pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};

@@ -253,6 +253,8 @@ fn two_amendments_of_one_revision_are_merged_and_an_edit_by_hand_is_left() {
     put(&home, &[next.amend(4, "title", "the third title")]);
     home.flush();
     assert_eq!(fs::read_to_string(&path).expect("it is there"), edited, "an edit by hand was overwritten");
+    let verified = home.verify().exits(1);
+    assert!(verified.stdout.contains("its file was edited by hand"), "{verified}");
     // Bytes of an earlier revision are stale.
     let old = home.git(["log", "--format=%H", "--reverse", "--", &next.path]).ok();
     let first = old.stdout.lines().next().expect("a commit").to_owned();

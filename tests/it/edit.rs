@@ -163,6 +163,23 @@ fn edits_by_hand_are_taken_from_files_with_their_owners_own_lines() {
 }
 
 #[test]
+fn secrets_of_an_edit_leave_the_file_with_the_amendment() {
+    let home = TestHome::new();
+    let (_, subject) = titled(&home, "one");
+    home.flush();
+    let secret = format!("ghp_{}", "a1B2".repeat(9));
+    by_hand(&home, &subject, "And why.", &format!("The token {secret} was wrong."));
+    let _ = home.cmd(["amend", "--from-files", "--redact", "--dry-run"]).ok();
+    let file = || fs::read_to_string(home.join(&subject.path)).expect("it is there");
+    assert!(file().contains(&secret), "a dry run changed the file");
+    let _ = home.cmd(["amend", "--from-files", "--redact"]).ok();
+    home.flush();
+    assert!(!file().contains(&secret) && file().contains("The token [redacted:github-token] was wrong."), "{}", file());
+    assert!(home.cmd(["amend", "--from-files"]).ok().stdout.contains("no file was edited"));
+    assert_agree(&home);
+}
+
+#[test]
 fn an_edit_by_hand_of_an_earlier_revision_is_merged() {
     let home = TestHome::new();
     let (receipt, subject) = titled(&home, "the title");

@@ -7,6 +7,7 @@ mod adopted;
 #[cfg(target_os = "linux")]
 mod again;
 mod amend;
+mod asking;
 #[cfg(target_os = "linux")]
 mod backup;
 mod changes;
@@ -67,6 +68,7 @@ mod search_db;
 mod service;
 mod soak;
 mod spread;
+mod status;
 mod support;
 mod terminal;
 mod trust;

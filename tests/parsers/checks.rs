@@ -325,7 +325,8 @@ fn use_home(path: &Path) {
     if let Ok(settings) = Settings::of(&home, &[]) {
         decides_nothing_of_the_users(&settings);
     }
-    let _ = (status::status(&home, &options()), verify::verify(&home, &options(), &mut Quiet));
+    let _ =
+        (status::status(&home, &options(), jiff::Timestamp::UNIX_EPOCH), verify::verify(&home, &options(), &mut Quiet));
     if let Ok(mut recorder) = Recorder::new(&home, policy()) {
         let line = b"{\"kind\":\"heuristic\",\"rule\":\"after\",\"domain\":\"d\"}";
         let _ = recorder.record(Request::of_line(line).expect("a record"));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::batch::ratio;
 use crate::homes::{self, Content, Layout, ONE_DAY_MAX, objects};
-use crate::lab::{Lab, has, indelible, output};
+use crate::lab::{Lab, has, indelible, output, program};
 use crate::process::{MIB, Usage, measured};
 use crate::report::Report;
 use crate::samples::{Samples, grouped, number};
@@ -152,12 +152,11 @@ fn pending(lab: &Lab, path: PathBuf, records: usize) -> PathBuf {
 
 /// A worker that is asked to stop as soon as it listens: it commits what is pending, and ends.
 fn started_and_stopped(home: &Path) -> Command {
-    let program = env!("CARGO_BIN_EXE_indelible");
     // The first line of its log says that it listens.
     let script = r#""$0" --home "$1" worker --log stderr --set worker.stop_s=3600 2>"$1/.indelible/bench.log" & worker=$!
         until grep -q 'worker started' "$1/.indelible/bench.log"; do :; done; kill -TERM $worker; wait $worker"#;
     let mut command = Command::new("sh");
-    command.args(["-c", script, program]).arg(home);
+    command.args(["-c", script]).arg(program()).arg(home);
     command
 }
 

@@ -57,7 +57,7 @@ impl Goal {
     }
 }
 
-const GOALS: [Goal; 50] = [
+const GOALS: [Goal; 52] = [
     goal("`record` / full floor", &["record / full floor"], AtMost(1.2), "").missed_for(
         "most of what is left above the floor is SQLite, which opens the index and reads its schema, where the \
          floor inserts into a table of its own (decisions 0009, 0010)",
@@ -82,6 +82,10 @@ const GOALS: [Goal; 50] = [
             "fifty processes that start in one moment share two cores, as those with nothing to record show, and one disk, as \
              the full floor's p99 shows (decision 0017)",
         ),
+    goal("provenance, in a repository with an origin", &["provenance, with an origin: µs more"], AtMost(30.0), " µs"),
+    goal("the same, without an origin", &["provenance, without an origin: µs more"], AtMost(30.0), " µs").missed_for(
+        "the id that such a repository has on this machine is in a file of its own, under a hash of its real path",
+    ),
     goal("syncs per record", &["syncs per record"], Exactly(1.0), ""),
     goal("syncs per record in a batch", &["syncs per record in a batch"], Below(0.01), ""),
     goal(

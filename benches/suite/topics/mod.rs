@@ -11,6 +11,7 @@ mod goals;
 mod growth;
 mod index;
 mod latency;
+mod provenance;
 mod reading;
 mod record;
 mod recovery;
@@ -26,8 +27,9 @@ pub struct Topic {
 }
 
 /// All topics, in the order of the document. The last is read off the others.
-pub const ALL: [Topic; 12] = [
+pub const ALL: [Topic; 13] = [
     Topic { name: "record", title: "One record", run: record::run },
+    Topic { name: "provenance", title: "What provenance costs", run: provenance::run },
     Topic { name: "anatomy", title: "Where a recorder's time goes", run: anatomy::run },
     Topic { name: "batch", title: "Many records from one process", run: batch::run },
     Topic { name: "drain", title: "Committing what is pending", run: drain::run },

@@ -44,6 +44,9 @@ pub struct Args {
     /// Print JSON: one object, or one object per line
     #[arg(long, global = true)]
     pub json: bool,
+    /// Print no notes and no progress; answers, warnings and errors stay
+    #[arg(long, global = true)]
+    pub quiet: bool,
     /// Override a setting, as in worker.age_ms=200
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
@@ -205,7 +208,9 @@ pub enum Command {
         what: ServiceCommand,
     },
     /// Show or change the settings of a home
-    #[command(after_help = "Example:\n  indelible config list\n  indelible config set worker.age_ms 200")]
+    #[command(
+        after_help = "Examples:\n  indelible config list\n  indelible config set worker.age_ms 200\n  indelible config edit"
+    )]
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
@@ -237,12 +242,27 @@ pub enum Command {
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// Show what is pending, what the worker does, and what needs your attention
-    #[command(after_help = "Example:\n  indelible status --check || notify-send 'indelible needs you'")]
+    /// Show what was recorded, what is pending, what the worker does, and what needs your attention
+    #[command(
+        after_help = "Examples:\n  indelible status --check || notify-send 'indelible needs you'\n  indelible status --metrics > /var/lib/node_exporter/textfile/indelible.prom"
+    )]
     Status {
         /// Exit 1 if something needs your attention
         #[arg(long)]
         check: bool,
+        /// Print OpenMetrics text, for a collector of text files
+        #[arg(long, conflicts_with = "json")]
+        metrics: bool,
+    },
+    /// Show the worker's log, and with --follow what comes
+    #[command(after_help = "Examples:\n  indelible logs --lines 100\n  indelible logs -f")]
+    Logs {
+        /// Go on printing lines as they come, until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+        /// How many of the newest lines are printed first
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        lines: usize,
     },
     /// List what was recorded, the newest first
     #[command(after_help = args::LIST)]
@@ -404,6 +424,29 @@ pub enum ConfigCommand {
         /// Its new value
         #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::setting_values))]
         value: String,
+    },
+    /// Remove one setting of a home from the file that `config set` puts it into; the default holds again
+    #[command(after_help = "Example:\n  indelible config unset worker.age_ms")]
+    Unset {
+        /// The setting, as `config list` spells it
+        #[arg(value_name = "SECTION.KEY", add = ArgValueCandidates::new(complete::settings))]
+        key: String,
+    },
+    /// Open the settings of a home in your editor ($VISUAL, $EDITOR)
+    ///
+    /// What comes back is checked before it is taken. An invalid text is kept, and the next `config edit` goes on with it.
+    #[command(after_help = "Examples:\n  indelible config edit\n  indelible config edit --user")]
+    Edit {
+        /// Your own settings, for every home
+        #[arg(long)]
+        user: bool,
+    },
+    /// Print the path of the settings of a home
+    #[command(after_help = "Example:\n  cat \"$(indelible config path)\"")]
+    Path {
+        /// Your own settings, for every home
+        #[arg(long)]
+        user: bool,
     },
 }
 

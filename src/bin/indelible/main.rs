@@ -48,13 +48,16 @@ fn run() -> Exit {
             return Exit::Done;
         }
         Err(error) => {
-            let exit = usage::say(&error, Args::want_json(std::env::args_os()));
+            let exit = usage::say(error, Args::want_json(std::env::args_os()));
             return if exit == Exit::Done { said(exit, false) } else { exit };
         }
     };
     let json = args.json;
     if let Some(home) = &args.home {
         output::hints_name(home);
+    }
+    if args.quiet {
+        output::be_quiet();
     }
     let records = args.command.records();
     let outcome = match indelible::random::prepare() {

@@ -45,10 +45,22 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 18] = [
-    "amend", "config", "edit", "export", "flush", "import", "list", "recall", "record", "recover", "repair", "retract",
-    "search", "service", "show", "status", "verify", "worker",
+const ON_A_HOME: [&str; 22] = [
+    "amend", "config", "edit", "export", "flush", "import", "list", "logs", "page", "recall", "record", "recover",
+    "repair", "restore", "retract", "search", "service", "show", "status", "verify", "watch", "worker",
 ];
+
+/// Whether notes and progress are left out.
+static QUIET: OnceLock<()> = OnceLock::new();
+
+/// Leaves out notes and progress from now on. Warnings stay: they say that something was not done, or not as asked.
+pub fn be_quiet() {
+    let _ = QUIET.set(());
+}
+
+fn is_quiet() -> bool {
+    QUIET.get().is_some()
+}
 
 /// Why stdout could not be written.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
@@ -161,7 +173,14 @@ pub fn warn(text: &str) {
     write(Stream::Errors, &format!("warning: {}\n", visible(&hint(text))));
 }
 
-/// A line on stderr that is not a warning.
+/// A line on stderr that is not a warning, and can be left out.
+pub fn note(text: &str) {
+    if !is_quiet() {
+        say(text);
+    }
+}
+
+/// A line on stderr, of a dialogue.
 pub fn say(text: &str) {
     write(Stream::Errors, &format!("{}\n", visible(text)));
 }
@@ -175,7 +194,7 @@ pub struct Bars {
 impl Bars {
     /// Shows progress on stderr, if that is a terminal and the output is not JSON.
     pub fn new(as_json: bool) -> Bars {
-        Bars { bar: None, shown: !as_json && std::io::stderr().is_terminal() && !is_dumb() }
+        Bars { bar: None, shown: !as_json && !is_quiet() && std::io::stderr().is_terminal() && !is_dumb() }
     }
 }
 

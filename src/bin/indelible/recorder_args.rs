@@ -126,7 +126,7 @@ impl Line {
     fn args(mut self, command: Command) -> Option<Args> {
         let (home, json) = (self.take("--home").map(Into::into), self.switch("--json"));
         let is_all = self.flags.is_empty() && self.switches.is_empty();
-        is_all.then_some(Args { home, json, set: Vec::new(), command })
+        is_all.then_some(Args { home, json, quiet: false, set: Vec::new(), command })
     }
 }
 

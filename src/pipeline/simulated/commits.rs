@@ -129,7 +129,8 @@ impl Target for FakeCommits<'_> {
         }
         // Every commit names the journal, so a note counts with the newest alone.
         let noted = state.noted.as_ref().filter(|noted| reached_tip.as_ref() == Some(&noted.commit));
-        let found = latest(log, [Some(position), noted.map(|noted| noted.position)].into_iter().flatten())?;
+        let noted = noted.map_or(Ok(None), |noted| log.find(noted.position))?;
+        let found = latest(log.find(position)?, noted, || Ok(true))?;
         Ok(found.map_or(Watermark::Lost(VoidReason::PositionVoid), Watermark::At))
     }
 

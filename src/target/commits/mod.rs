@@ -442,34 +442,52 @@ pub fn reached(history: &History, log: &Log<'_>) -> Result<Option<Mark>, Error> 
     {
         return Ok(None);
     }
-    let mut noted = log.state.and_then(|state: &State| state.noted.as_ref());
-    if let Some(it) = noted {
-        let is_current = newest.map_or(Ok(true), |(_, commit)| history.is_after(&it.commit, commit))?;
-        noted = Some(it).filter(|_| is_current);
-        if !history.reaches(&it.commit)? {
-            noted = None;
-        }
-    }
-    latest(log, newest.map(|(newest, _)| newest).into_iter().chain(noted.map(|noted| noted.position)))
+    let find = |position: Option<Position>| position.map_or(Ok(None), |position| log.find(position));
+    let noted = log.state.and_then(|state: &State| state.noted.as_ref());
+    let noted_mark = find(noted.map(|noted| noted.position))?;
+    latest(find(newest.map(|(newest, _)| newest))?, noted_mark, || {
+        let Some(noted) = noted else { return Ok(false) };
+        let is_current = newest.map_or(Ok(true), |(_, commit)| history.is_after(&noted.commit, commit))?;
+        Ok(is_current && history.reaches(&noted.commit)?)
+    })
 }
 
-/// The latest of `positions` that the journal validates.
-///
-/// # Errors
-/// [`Error::Journal`].
-pub(crate) fn latest(log: &Log<'_>, positions: impl IntoIterator<Item = Position>) -> Result<Option<Mark>, Error> {
-    let mut latest: Option<Mark> = None;
-    for position in positions {
-        let found = log.find(position)?;
-        latest = match (latest, found) {
-            (Some(latest), Some(found)) if !latest.is_before(&found) => Some(latest),
-            (latest, found) => found.or(latest),
-        };
-    }
-    Ok(latest)
+/// The later of two marks: that of the newest commit, and that of a note, if the note `holds`. Only a note that is later is
+/// asked about: that walks the history, which takes a while in a long one.
+pub(crate) fn latest(
+    newest: Option<Mark>,
+    noted: Option<Mark>,
+    holds: impl FnOnce() -> Result<bool, Error>,
+) -> Result<Option<Mark>, Error> {
+    let is_later = match (&newest, &noted) {
+        (Some(newest), Some(noted)) => newest.is_before(noted),
+        (_, noted) => noted.is_some(),
+    };
+    Ok(if is_later && holds()? { noted } else { newest })
 }
 
 /// Whether a known segment's place holds another segment: they were moved by hand.
 fn are_reordered(known: &[(u64, SegmentId)], found: &[(u64, SegmentId)]) -> bool {
     known.iter().any(|(number, id)| found.iter().any(|(other, it)| number == other && id != it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::SegmentNumber;
+    use crate::model::position::SegmentId;
+
+    #[test]
+    fn a_note_counts_if_it_is_later_and_holds_and_only_then_the_history_is_asked() {
+        let segment = SegmentId(uuid::Uuid::nil());
+        let mark =
+            |offset| Some(Mark { segment: SegmentNumber(1), position: Position { segment, offset, checksum: 0 } });
+        let never = || panic!("the history is walked for nothing");
+        assert_eq!(latest(mark(2), mark(1), never).expect("asked"), mark(2));
+        assert_eq!(latest(mark(2), mark(2), never).expect("asked"), mark(2));
+        assert_eq!(latest(mark(2), None, never).expect("asked"), mark(2));
+        assert_eq!(latest(mark(2), mark(3), || Ok(true)).expect("asked"), mark(3));
+        assert_eq!(latest(mark(2), mark(3), || Ok(false)).expect("asked"), mark(2));
+        assert_eq!(latest(None, mark(3), || Ok(false)).expect("asked"), None);
+    }
 }

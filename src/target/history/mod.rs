@@ -48,6 +48,7 @@ mod query;
 mod refs;
 mod repack;
 mod setup;
+mod tip;
 mod tree;
 mod versions;
 mod work_trees;
@@ -86,6 +87,7 @@ pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
 pub(crate) use setup::prepare;
 pub use setup::tracks;
+pub use tip::TipCommit;
 
 /// The name (hash) of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

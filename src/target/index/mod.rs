@@ -16,13 +16,14 @@
 //! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
 //! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it,
-//! `texts` what is written in all rows, `erase` leaves no byte of a record. Each says what a crash leaves.
+//! `texts` what is written in all rows, `counts` how many rows there are, `erase` leaves no byte of a record. Each says what a crash leaves.
 
 mod again;
 mod alike;
 mod change;
 mod changes;
 mod copy;
+mod counts;
 mod documents;
 mod erase;
 mod framework;

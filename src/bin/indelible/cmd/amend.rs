@@ -1,5 +1,6 @@
 //! `amend`: new texts for fields of records.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 
 use indelible::home::Home;
@@ -37,10 +38,12 @@ pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let reviser = revising::reviser(&home, &settings, redact)?;
-    let (planned, left) = {
+    let (planned, left, unclean) = {
         let view = reading::view(context, &home)?;
-        let files = FromFiles { home: &home, view: &view, reviser: &reviser, because: because.as_deref() };
-        match (from_files, ids.is_empty()) {
+        let unclean = RefCell::default();
+        let files =
+            FromFiles { home: &home, view: &view, reviser: &reviser, because: because.as_deref(), unclean: &unclean };
+        let (planned, left) = match (from_files, ids.is_empty()) {
             (true, true) => files.of_all()?,
             (true, false) => (files.of(&revising::targets(&view, &ids, WHAT)?)?, Vec::new()),
             (false, _) => {
@@ -48,11 +51,15 @@ pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
                 let asked = Asked::Fields(fields);
                 (revising::plan(&reviser, &view, &targets, &asked, because.as_deref(), WHAT)?, Vec::new())
             }
-        }
+        };
+        (planned, left, unclean.into_inner())
     };
     let applied = match dry_run {
         true => false,
-        false => revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?,
+        false => {
+            unclean.iter().try_for_each(|file| clean(&reviser, file))?;
+            revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?
+        }
     };
     planned.iter().for_each(|it| say(context, it, dry_run, applied));
     if from_files && planned.is_empty() && left.is_empty() && !context.json {
@@ -70,6 +77,27 @@ struct FromFiles<'a> {
     view: &'a View<'a>,
     reviser: &'a Reviser<'a>,
     because: Option<&'a str>,
+    /// The files that have secrets to replace.
+    unclean: &'a RefCell<Vec<Unclean>>,
+}
+
+/// A file that was edited, and has secrets.
+struct Unclean {
+    path: String,
+    seen: Vec<u8>,
+    cleaned: Vec<u8>,
+}
+
+/// Replaces the secrets in an edited file: the amendment will not have them, and without this the file would.
+fn clean(reviser: &Reviser<'_>, Unclean { path, seen, cleaned }: &Unclean) -> Result<(), Failure> {
+    match reviser.clean(path, seen, cleaned) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let why = std::io::Error::other(format!("{} was changed meanwhile", line_of(path)));
+            Err(Failure::new(Exit::TryAgain, WHAT).because(&why).hint("run the same command again"))
+        }
+        Err(error) => Err(Failure::new(Exit::Io, WHAT).because(&error)),
+    }
 }
 
 impl FromFiles<'_> {
@@ -102,8 +130,14 @@ impl FromFiles<'_> {
     }
 
     fn plan(&self, id: RecordId, path: &str, bytes: Vec<u8>) -> Result<Planned, Failure> {
-        let planned = self.reviser.plan(self.view, id, Some(path), &Asked::Edited(bytes), self.because);
-        planned.map_err(|error| Failure::of(WHAT, &error))
+        let cleaned = self.reviser.cleaned(&bytes);
+        let asked = Asked::Edited(cleaned.clone().unwrap_or_else(|| bytes.clone()));
+        let planned = self.reviser.plan(self.view, id, Some(path), &asked, self.because);
+        let planned = planned.map_err(|error| Failure::of(WHAT, &error))?;
+        if let Some(cleaned) = cleaned.filter(|_| planned.op.is_some()) {
+            self.unclean.borrow_mut().push(Unclean { path: path.to_owned(), seen: bytes, cleaned });
+        }
+        Ok(planned)
     }
 
     /// Plans the edits in the files of all records. Also returns why others cannot be taken.

@@ -1,7 +1,11 @@
-//! `config`: shows settings and their origins, and changes a setting in the file that decides it.
+//! `config`: shows settings and their origins, and changes a setting in the file that decides it. `unset` removes one, `edit` opens
+//! the file in the user's editor.
 //!
 //! Each file is replaced whole: killed at any point, the old file or the new one is there. The user's file is changed under a
 //! lock ([`indelible::own`]). Two processes that change a home's file at once may undo each other's change, but not damage it.
+
+mod edit;
+mod unset;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +13,7 @@ use std::time::Duration;
 use indelible::fs::Durability;
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
+use indelible::model::HomeId;
 use indelible::model::layout::{CONFIG, TEMPORARY};
 use indelible::model::text::{self, chain};
 use indelible::own;
@@ -39,7 +44,31 @@ pub fn run(context: &Context, what: &ConfigCommand) -> Result<Exit, Failure> {
         ConfigCommand::List => list(context),
         ConfigCommand::Get { key } => get(context, key),
         ConfigCommand::Set { key, value } => set(context, key, value),
+        ConfigCommand::Unset { key } => unset::run(context, key),
+        ConfigCommand::Edit { user } => edit::run(context, *user),
+        ConfigCommand::Path { user } => path(context, *user),
     }
+}
+
+/// Prints where the settings are: the home's, or the user's own.
+fn path(context: &Context, is_user: bool) -> Result<Exit, Failure> {
+    const WHAT: &str = "the file of settings cannot be named";
+    let home = context.open(WHAT)?;
+    let (file, own) = (settings::path_of(&home), settings::user_path());
+    match (context.json, is_user) {
+        (true, _) => output::json(&json!({
+            "file": file.display().to_string(),
+            "user_file": own.map(|own| own.display().to_string()),
+        })),
+        (false, false) => output::line(&text::path(&file)),
+        (false, true) => output::line(&text::path(&own.ok_or_else(|| unknown_user(WHAT))?)),
+    }
+    Ok(Exit::Done)
+}
+
+/// The failure of a user whose own folder is not known.
+fn unknown_user(what: &str) -> Failure {
+    Failure::new(Exit::NoHome, what).because(&std::io::Error::other("HOME is not known"))
 }
 
 fn list(context: &Context) -> Result<Exit, Failure> {
@@ -147,23 +176,33 @@ fn wrong(key: &str, why: &str) -> Failure {
     Failure::new(Exit::Input, NOT_SET).because(&std::io::Error::other(format!("{key}: {why}")))
 }
 
-/// Changes the home's file. Returns its path.
+/// Sets `key` in the home's file. Returns its path.
 fn set_of_home(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
-    let text = match settings::text_of(home)? {
-        text if text.is_empty() => TEMPLATE.to_owned(),
-        text => text,
-    };
     if let (Some(max), Some(number)) = (settings::home_max(key), value.as_integer())
         && number > max
     {
         return Err(wrong(key, &format!("a home can say {max} at most")).hint("your own settings can say more"));
     }
-    let text = edited(&text, &[], key, value).map_err(|why| wrong(key, &why))?;
+    change_home(home, key, |text| edited(text, &[], key, value))
+}
+
+/// Changes the home's file by `edit`, in which `key` is what an error names. Returns its path.
+fn change_home(home: &Home, key: &str, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<PathBuf, Failure> {
+    let text = match settings::text_of(home)? {
+        text if text.is_empty() => TEMPLATE.to_owned(),
+        text => text,
+    };
+    let text = edit(&text).map_err(|why| wrong(key, &why))?;
     toml::from_str(&text).and_then(Settings::of_table).map_err(|error| wrong(key, error.message()))?;
+    write_home(home, &text)?;
+    Ok(settings::path_of(home))
+}
+
+/// Replaces the home's file by `text`.
+fn write_home(home: &Home, text: &str) -> Result<(), Failure> {
     let temporary = home.private_folder(TEMPORARY).map_err(|error| Failure::of(NOT_SET, &error))?;
     let written = home.private().replace(CONFIG, text.as_bytes(), &temporary, Durability::Full);
-    written.map_err(|error| Failure::of(NOT_SET, &error))?;
-    Ok(settings::path_of(home))
+    written.map_err(|error| Failure::of(NOT_SET, &error))
 }
 
 /// The folder of the user's file.
@@ -171,13 +210,21 @@ fn user_folder() -> PathBuf {
     settings::user_path().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
 }
 
-/// Changes the settings of this home in the user's file. Returns its path.
+/// Sets `key` for this home in the user's file. Returns its path.
 ///
 /// # Errors
 /// As `config set`.
 pub fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBuf, Failure> {
-    let unknown = || Failure::new(Exit::NoHome, NOT_SET).because(&std::io::Error::other("HOME is not known"));
-    let path = settings::user_path().ok_or_else(unknown)?;
+    change_user(home, key, |text, id| edited(text, &["home", id], key, value))
+}
+
+/// Changes the user's file by `edit`, which gets the home's id there; `key` is what an error names. Returns its path.
+fn change_user(
+    home: &Home,
+    key: &str,
+    edit: impl FnOnce(&str, &str) -> Result<String, String>,
+) -> Result<PathBuf, Failure> {
+    let path = settings::user_path().ok_or_else(|| unknown_user(NOT_SET))?;
     let Some(id) = settings::id_of(home.dir(), Some(home.id()))? else {
         let why = std::io::Error::other(format!("another home that you trusted before has its id, {}", home.id()));
         return Err(Failure::new(Exit::Refused, NOT_SET).because(&why).hint("`indelible trust --list` shows them"));
@@ -186,16 +233,21 @@ pub fn set_of_user(home: &Home, key: &str, value: &toml::Value) -> Result<PathBu
     own::change(folder, name.unwrap_or(CONFIG), OWN_WAIT, |text| {
         let text = text.map(String::from_utf8).transpose().map_err(|error| NotSet(wrong(key, &error.to_string())))?;
         let heading = if text.is_none() { OWN_HEADING } else { "" };
-        let text = edited(&text.unwrap_or_default(), &["home", &id.to_string()], key, value);
+        let text = edit(&text.unwrap_or_default(), &id.to_string());
         let text = format!("{heading}{}", text.map_err(|why| NotSet(wrong(key, &why)))?);
-        let ours = Own { path: &path, text: &text, id: &|| Ok(Some(id)) };
-        let after = Settings::of_own(ours).map_err(|failure| NotSet(wrong(key, &failure.causes.join(": "))))?;
-        crate::logging::check(&after.log).map_err(|why| NotSet(wrong(key, &why)))?;
-        Redactor::new(&after.redact.patterns).map_err(|error| NotSet(wrong(key, &chain(&error))))?;
+        check_user(&path, &text, id).map_err(|why| NotSet(wrong(key, &why)))?;
         Ok((Some(text.into_bytes()), ()))
     })
     .map_err(|NotSet(failure)| failure)?;
     Ok(path)
+}
+
+/// Checks `text`, the user's file at `path`, in which a home is called `id`.
+fn check_user(path: &Path, text: &str, id: HomeId) -> Result<(), String> {
+    let ours = Own { path, text, id: &|| Ok(Some(id)) };
+    let after = Settings::of_own(ours).map_err(|failure| failure.causes.join(": "))?;
+    crate::logging::check(&after.log)?;
+    Redactor::new(&after.redact.patterns).map(drop).map_err(|error| chain(&error))
 }
 
 /// Why the user's file was not changed.

@@ -34,7 +34,7 @@ pub fn run(context: &Context, args: &ContextArgs) -> Result<Exit, Failure> {
     match (context.json, args.explain) {
         (true, _) => output::json(&data(&told, &text, place.as_ref())),
         (false, true) => explain(&told, &text, place.as_ref()),
-        (false, false) if text.is_empty() => output::say("there is nothing to tell; --explain says why"),
+        (false, false) if text.is_empty() => output::note("there is nothing to tell; --explain says why"),
         (false, false) => output::line(text.trim_end()),
     }
     Ok(if text.is_empty() { Exit::NOTHING_FOUND } else { Exit::Done })

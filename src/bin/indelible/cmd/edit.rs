@@ -115,7 +115,7 @@ fn edited(
 ) -> Result<Option<Planned>, Failure> {
     let asks = prompt::is_possible(context.json);
     loop {
-        open_editor(&draft.path()).map_err(|failure| draft.kept(failure))?;
+        open_editor(&draft.path(), WHAT).map_err(|failure| draft.kept(failure))?;
         let planned = plan(context, home, reviser, target.id, draft, args.because.as_deref());
         let (question, planned) = match planned {
             Ok(planned) if planned.op.is_none() => return Ok(Some(planned)),
@@ -153,12 +153,15 @@ fn plan(
 }
 
 /// Opens the file at `path` in the user's editor, and waits until that is closed.
-fn open_editor(path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// The failure to do `what`: there is no such editor, or it failed.
+pub(super) fn open_editor(path: &Path, what: &str) -> Result<(), Failure> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let editor = variable("VISUAL").or_else(|| variable("EDITOR"));
     let editor = editor.unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.into());
     let failed = |why: String| {
-        let failure = Failure::new(Exit::Io, WHAT).because(&std::io::Error::other(why));
+        let failure = Failure::new(Exit::Io, what).because(&std::io::Error::other(why));
         failure.hint("set VISUAL or EDITOR to an editor that waits, as `code --wait` does")
     };
     let status = command(&editor).arg(path).status();

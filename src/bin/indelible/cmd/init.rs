@@ -31,7 +31,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
                 Some(named) => named,
                 None => (which::data_folder()?, By::Default),
             };
-            output::say(&format!("home: {} ({})", text::path(&path), by.words()));
+            output::note(&format!("home: {} ({})", text::path(&path), by.words()));
             if by == By::Default {
                 not_in_the_folders_of_another(&path)?;
             }

@@ -19,6 +19,7 @@ mod import;
 mod init;
 mod judge;
 mod list;
+mod logs;
 mod manual;
 mod mcp;
 mod outcome;
@@ -84,11 +85,11 @@ impl Context {
         let meant = which::meant(self.home.as_deref())?;
         if !self.quiet {
             if let Some((path, reason)) = meant.passed.first() {
-                output::say(&which::passed_by(path, reason));
+                output::note(&which::passed_by(path, reason));
             }
             if let Some(from) = &meant.moved_from {
                 let (from, to) = (text::path(from), text::path(&meant.path));
-                output::say(&format!(
+                output::note(&format!(
                     "the home at {to} was at {from} before; you trusted it there, so it is used here"
                 ));
             }
@@ -105,7 +106,7 @@ impl Context {
     pub fn name_home(&self) -> Result<(), Failure> {
         let meant = self.meant()?;
         if meant.by != By::Flag {
-            output::say(&format!("home: {} ({})", text::path(&meant.path), meant.by.words()));
+            output::note(&format!("home: {} ({})", text::path(&meant.path), meant.by.words()));
         }
         Ok(())
     }
@@ -170,7 +171,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Recover { timeout } => recover::run(&context, timeout),
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
-        Command::Status { check } => status::run(&context, check),
+        Command::Status { check, metrics } => status::run(&context, check, metrics),
+        Command::Logs { follow, lines } => logs::run(&context, follow, lines),
         Command::List(args) => list::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),

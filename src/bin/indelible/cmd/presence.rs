@@ -88,7 +88,7 @@ fn say(context: &Context, change: &Change<'_>, planned: &[Planned], after: &View
     }
     if change.asked == Asked::Retract && planned.iter().any(|it| it.op.is_some()) {
         let ids: Vec<String> = planned.iter().map(|it| it.id.short()).collect();
-        output::say(&output::hint(&format!("`indelible restore {}` brings it back", ids.join(" "))));
+        output::note(&output::hint(&format!("`indelible restore {}` brings it back", ids.join(" "))));
     }
 }
 

@@ -135,7 +135,7 @@ fn said(receipt: &Receipt) -> String {
 fn say_way_back(receipt: &Receipt) {
     if !receipt.duplicate && std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
         let id = receipt.id.short();
-        output::say(&output::hint(&format!("`indelible retract {id}` takes it back")));
+        output::note(&output::hint(&format!("`indelible retract {id}` takes it back")));
     }
 }
 

@@ -104,7 +104,7 @@ pub fn keep(
     if let Err(failure) = &applied {
         tracing::debug!(causes = ?failure.causes, "an operation is left to the worker");
         if !context.json && !context.quiet {
-            output::say("note: it is kept, and readers see it; files, rows and git follow when a worker has done it");
+            output::note("note: it is kept, and readers see it; files, rows and git follow when a worker has done it");
         }
         autostart::run(home, settings);
     }

@@ -1,33 +1,41 @@
-//! `status`: what is pending, and what needs attention.
+//! `status`: what was recorded, what is pending, and what needs attention.
+//!
+//! `lines` words what is counted, `metrics` writes it for a collector. `docs/status.md` describes the JSON.
+
+mod lines;
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indelible::fs::os::Stream;
 use indelible::home::Home;
 use indelible::hook::count::Counts;
 use indelible::model::layout::QUARANTINE;
 use indelible::model::text::{self, number, visible_line};
 use indelible::quarantine::Contents;
-use indelible::status::{Status, status};
+use indelible::status::{Publisher, Status, status};
 use indelible::sync::{self, Standing};
 use indelible::trust::Passed;
-use indelible::worker::{Published, State};
+use indelible::worker::Published;
 use serde::Serialize;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::lost;
 use crate::output::{self, count};
+use crate::reading::screen::Screen;
 use crate::settings::Settings;
 use crate::user;
 use crate::which;
 
 const WHAT: &str = "the home's status could not be read";
 
-pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
+pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let mut status = status(&home, &settings.history()).map_err(|error| Failure::of(WHAT, &error))?;
+    let mut status =
+        status(&home, &settings.history(), lines::beginning_of_today()).map_err(|error| Failure::of(WHAT, &error))?;
     status.needs_attention.extend(super::adopt::replaced_scripts(&home, WHAT)?);
     status.hooks_without_home = lost::counts();
     status.needs_attention.extend(settings.hook_trouble());
@@ -36,7 +44,9 @@ pub fn run(context: &Context, check: bool) -> Result<Exit, Failure> {
     let standing = standing(&home, &settings, &mut status.needs_attention);
     let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
-    if context.json {
+    if as_metrics {
+        output::write(Stream::Output, &metrics::of(&status));
+    } else if context.json {
         output::json(&Told {
             status: &status,
             sync: standing.as_ref(),
@@ -101,6 +111,11 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
                     `indelible repair --dismiss`";
         show("", output::hint(what));
     }
+    if !events.is_empty() {
+        let what = "an unreadable event is what a host sent that was no event: look whether something of it matters, then \
+                    `indelible repair --dismiss`";
+        show("", output::hint(what));
+    }
 }
 
 /// How the home stands with its remote, if it has one. What a person has to see to goes to `needs`.
@@ -114,34 +129,29 @@ fn standing(home: &Home, settings: &Settings, needs: &mut Vec<String>) -> Option
 fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
     let show = |name: &str, text: String| output::line(&format!("{name:<11} {}", visible_line(&text)));
     show("home", status.home.clone());
-    show(
-        "pending",
-        match status.pending.oldest_age_s {
-            _ if status.pending.records == 0 => "nothing".into(),
-            Some(age) => {
-                format!("{}, the oldest {} s old", count(status.pending.records, "record", "records"), seconds(age))
-            }
-            None => count(status.pending.records, "record", "records"),
-        },
-    );
+    let screen = Screen::of_stdout();
+    if let Some(records) = &status.records {
+        show("records", lines::by_kind(records, false));
+        show("today", lines::by_kind(records, true));
+    }
+    show("size", lines::size(&status.size));
+    show("pending", lines::waits(&screen, &status.pending));
     if status.rows_lag.records > 0 {
-        let (lag, age) = (status.rows_lag.records, seconds(status.rows_lag.oldest_age_s.unwrap_or(0)));
-        show(
-            "rows behind",
-            format!("{}, the oldest {age} s old: the index is locked", count(lag, "record", "records")),
-        );
+        show("rows behind", format!("{}: the index is locked", lines::waits(&screen, &status.rows_lag)));
     }
     show("worker", worker(status));
     if let Some(published) = &status.published {
-        published_lines(published, &show);
+        published_lines(published, &lines::publisher(status), &show);
     }
     let journal = &status.journal;
-    show("journal", format!("{}, {}", count(journal.segments as u64, "segment", "segments"), bytes(journal.bytes)));
-    show("index", format!("{} of write-ahead log", bytes(status.index_wal_bytes)));
+    show(
+        "journal",
+        format!("{}, {}", count(journal.segments as u64, "segment", "segments"), lines::bytes(journal.bytes)),
+    );
+    show("index", format!("{} of write-ahead log", lines::bytes(status.index_wal_bytes)));
     show("search", status.search.line());
     if let Some(history) = &status.history {
-        let commit = history.commit.as_deref().map_or("no commit yet", |commit| &commit[..commit.len().min(12)]);
-        show("history", format!("{} at {commit}", history.branch.trim_start_matches("refs/heads/")));
+        show("history", lines::history(&screen, history));
         if let Some(advice) = &history.advice {
             show(if history.branch == history.reference { "git" } else { "branch" }, advice.clone());
         }
@@ -167,28 +177,27 @@ fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
 /// The worker that runs, or the last one. The status of the last one is old.
 fn worker(status: &Status) -> String {
     let state = |published: &Published| format!("{:?}", published.state).to_lowercase();
-    match (&status.worker, &status.published) {
+    match (&status.worker, &status.published, status.publisher) {
+        (Some(holder), Some(published), Some(Publisher::Running)) => format!("{holder}, {}", state(published)),
         // Another process can hold the lock briefly, or a worker that has not written its status yet.
-        (Some(holder), Some(published)) if holder.ends_with(&format!("process {}", published.process)) => {
-            format!("{holder}, {}", state(published))
-        }
-        (Some(holder), _) => holder.clone(),
-        (None, None) => "not running".into(),
-        (None, Some(published)) if published.state == State::Stopped => {
+        (Some(holder), ..) => holder.clone(),
+        (None, Some(published), Some(Publisher::Ended)) => {
             format!("not running; the last was process {}, ended {:.0}", published.process, published.at)
         }
-        (None, Some(published)) => format!(
+        (None, Some(published), _) => format!(
             "not running; the last was process {}, {} at {:.0}, and did not say that it ended",
             published.process,
             state(published),
             published.at
         ),
+        (None, None, _) => "not running".into(),
     }
 }
 
-fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
+/// What a worker has published; `by` says who, if that worker is gone.
+fn published_lines(published: &Published, by: &str, show: &impl Fn(&str, String)) {
     if let Some(last) = &published.last_commit {
-        show("committed", format!("{} at {:.0}", count(last.records as u64, "record", "records"), last.at));
+        show("committed", format!("{} at {:.0}{by}", count(last.records as u64, "record", "records"), last.at));
     }
     let counts = &published.counts;
     show(
@@ -211,7 +220,7 @@ fn published_lines(published: &Published, show: &impl Fn(&str, String)) {
         ),
     );
     if let Some((at, error)) = &published.last_error {
-        show("last error", format!("{at:.0}: {error}"));
+        show("last error", format!("{at:.0}: {error}{by}"));
     }
 }
 
@@ -241,18 +250,4 @@ pub fn hooks_line(hooks: &Counts) -> String {
         beside(hooks.told, "told of a known failure"),
         beside(hooks.odd_known, "found the file of known failures odd")
     )
-}
-
-/// An age, for people.
-fn seconds(age: i64) -> String {
-    number(age.unsigned_abs())
-}
-
-/// A number of bytes, rounded for people.
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{} B", number(bytes)),
-        10_000..10_000_000 => format!("{} kB", number(bytes / 1000)),
-        _ => format!("{} MB", number(bytes / 1_000_000)),
-    }
 }

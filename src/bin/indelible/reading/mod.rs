@@ -34,7 +34,7 @@ pub fn view<'h>(context: &Context, home: &'h Home) -> Result<View<'h>, Failure> 
 /// Says on stderr what could not be looked at. As JSON it is in the answer.
 pub fn say_notes(context: &Context, notes: &[String]) {
     if !context.json {
-        notes.iter().for_each(|note| output::say(&format!("note: {}", output::hint(note))));
+        notes.iter().for_each(|note| output::note(&format!("note: {}", output::hint(note))));
     }
 }
 

@@ -125,7 +125,8 @@ pub(super) fn says_nothing(text: &str) -> bool {
     text.lines().all(|line| line.is_empty() || line.starts_with('#') || is_new(line))
 }
 
-const HEADINGS: [&str; 10] = [
+/// The headings that a file can have: of each section, and of the tables in a section.
+pub(super) const HEADINGS: [&str; 12] = [
     "[record]",
     "[worker]",
     "[journal]",
@@ -134,8 +135,10 @@ const HEADINGS: [&str; 10] = [
     "[hook]",
     "[hook.events]",
     "[hook.tools]",
+    "[mcp]",
     "[redact]",
     "[redact.patterns]",
+    "[sync]",
 ];
 
 /// Whether some variable may be a setting. Every recorder asks, so this does not list the settings.

@@ -109,8 +109,7 @@ impl Layers {
             let Some(keys) = keys.as_table_mut() else { continue };
             keys.retain(|key, value| {
                 let stays = !is_the_users(section, key) || is_harmless(section, key, value);
-                let says_something = value.as_table().is_none_or(|table| !table.is_empty());
-                if !stays && says_something {
+                if !stays && says_something(value) {
                     ignored.push(format!("{section}.{key}"));
                 }
                 stays
@@ -142,6 +141,22 @@ impl Layers {
     /// By origin; each overrides those before it.
     fn all(&self) -> [(Origin, &toml::Table); 3] {
         [(Origin::User, &self.user), (Origin::File, &self.home), (Origin::UserHome, &self.user_home)]
+    }
+
+    /// What the files say together.
+    pub(super) fn table(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        for (_, file) in self.all() {
+            for (section, keys) in file {
+                for (key, value) in keys.as_table().into_iter().flatten().filter(|(_, value)| says_something(value)) {
+                    put(&mut table, section, key, value.clone());
+                }
+            }
+        }
+        if let Some(patterns) = self.patterns() {
+            put(&mut table, "redact", "patterns", patterns);
+        }
+        table
     }
 
     /// Every pattern of both files. A home adds patterns, and replaces none.
@@ -203,23 +218,19 @@ pub(super) fn merged(
     environment: bool,
     overrides: &[String],
 ) -> Result<(toml::Table, Vec<Setting>), Failure> {
-    let mut table = toml::Table::new();
+    let mut table = layers.table();
     let mut settings = every_setting();
     for setting in &mut settings {
         let (section, key) = setting.key.split_once('.').expect("it was made with one");
-        let says_something = |value: &&toml::Value| value.as_table().is_none_or(|table| !table.is_empty());
-        for (origin, file) in layers.all() {
-            if let Some(value) = file.get(section).and_then(|section| section.get(key)).filter(says_something) {
-                (setting.value, setting.origin) = (value.clone(), origin);
-            }
+        let says_it = |file: &toml::Table| file.get(section).and_then(|keys| keys.get(key)).is_some_and(says_something);
+        if let Some((origin, _)) = layers.all().into_iter().rfind(|(_, file)| says_it(file)) {
+            setting.origin = origin;
         }
-        if let Some(patterns) = layers.patterns().filter(|_| setting.key == "redact.patterns") {
-            setting.value = patterns;
+        if let Some(value) = table.get(section).and_then(|keys| keys.get(key)) {
+            setting.value = value.clone();
         }
         if environment && let Ok(text) = std::env::var(&setting.variable) {
             (setting.value, setting.origin) = (value_like(&setting.default, &text), Origin::Environment);
-        }
-        if setting.origin != Origin::Default {
             put(&mut table, section, key, setting.value.clone());
         }
     }
@@ -246,6 +257,11 @@ pub fn value_like(default: &toml::Value, text: &str) -> toml::Value {
     };
     let value = if default.is_str() { None } else { as_toml() };
     value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// Whether a value sets anything: an empty table does not.
+fn says_something(value: &toml::Value) -> bool {
+    value.as_table().is_none_or(|table| !table.is_empty())
 }
 
 fn put(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {

@@ -122,7 +122,11 @@ impl Settings {
             return Ok(Settings::default());
         }
         let layers = Layers::of(path, text, ours)?;
-        let (table, _) = merged(&layers, true, overrides)?;
+        // Without variables and flags, the files are all there is: then the settings are not listed.
+        let table = match overrides.is_empty() && !has_environment() {
+            true => layers.table(),
+            false => merged(&layers, true, overrides)?.0,
+        };
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
         let wrong = |error| Failure::new(exit, "invalid setting").because(&in_one_line(&error));
         Settings::of_table(table).map_err(wrong)
@@ -134,8 +138,7 @@ impl Settings {
     /// As [`Settings::of`].
     pub fn of_own(ours: Own<'_>) -> Result<Settings, Failure> {
         let layers = Layers::of(ours.path, "", Some(ours))?;
-        let (table, _) = merged(&layers, false, &[])?;
-        Settings::of_table(table).map_err(|error| mend(ours.path).because(&in_one_line(&error)))
+        Settings::of_table(layers.table()).map_err(|error| mend(ours.path).because(&in_one_line(&error)))
     }
 
     /// The settings of `table`, and the defaults for the rest.
@@ -226,7 +229,19 @@ mod tests {
     fn a_new_homes_file_says_nothing() {
         let read = |text: &str| Settings::read(Path::new("config.toml"), text, None, &[]).expect("it is valid");
         let settings = format!("{:?}", Settings::default());
+        assert!(says_nothing(TEMPLATE), "each recorder and each hook would parse it");
         assert_eq!(format!("{:?}", read(TEMPLATE)), settings, "as it is not parsed");
-        assert_eq!(format!("{:?}", read(&format!("{TEMPLATE}\n"))), settings, "as it is parsed");
+        assert_eq!(format!("{:?}", read(&format!("{TEMPLATE} \n"))), settings, "as it is parsed");
+    }
+
+    #[test]
+    fn every_section_is_a_heading() {
+        let all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
+        for (section, keys) in &all {
+            assert!(file::HEADINGS.contains(&format!("[{section}]").as_str()), "[{section}]");
+            for (key, _) in keys.as_table().into_iter().flatten().filter(|(_, value)| value.is_table()) {
+                assert!(file::HEADINGS.contains(&format!("[{section}.{key}]").as_str()), "[{section}.{key}]");
+            }
+        }
     }
 }

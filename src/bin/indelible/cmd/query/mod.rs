@@ -45,7 +45,7 @@ const DAYS_MAX: i64 = 1_000_000;
 pub fn run(context: &Context, args: &QueryArgs) -> Result<Exit, Failure> {
     if Question::of(args).is_none() {
         return match Args::try_parse_from(["indelible", "query", "--help"]) {
-            Err(help) => Ok(usage::say(&help, false)),
+            Err(help) => Ok(usage::say(help, false)),
             Ok(_) => Ok(Exit::Done),
         };
     }

@@ -1,0 +1,45 @@
+//! The newest commit of the history as people read it, and the size of the packs.
+
+use std::fs::read_dir;
+
+use jiff::Timestamp;
+
+use super::{CommitId, Error, History, refs};
+
+/// The newest commit of the history, made by a worker or by a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TipCommit {
+    /// The commit.
+    pub commit: CommitId,
+    /// When it was made, by its committer's clock.
+    pub at: Timestamp,
+    /// The name of its author.
+    pub author: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+impl History {
+    /// The newest commit of the history; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn tip_commit(&self) -> Result<Option<TipCommit>, Error> {
+        let repository = self.repository()?;
+        let Some(id) = self.tip_id(&repository)? else { return Ok(None) };
+        let commit = refs::commit(&repository, self.reference(), id)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Some(TipCommit {
+            commit: CommitId(id),
+            at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+            author: text(commit.author().name_bytes()),
+            subject: text(commit.summary_bytes().unwrap_or_default()),
+        }))
+    }
+
+    /// The size of the repository's packs in bytes. What cannot be read counts as nothing.
+    pub fn pack_bytes(&self) -> u64 {
+        let Ok(packs) = read_dir(self.packs()) else { return 0 };
+        packs.flatten().filter_map(|entry| entry.metadata().ok()).filter(|it| it.is_file()).map(|it| it.len()).sum()
+    }
+}
