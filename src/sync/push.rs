@@ -275,6 +275,10 @@ impl Session<'_> {
     fn send(&mut self, tip: Oid, asked: Asked, done: &mut Pushed) -> Result<Sent, Error> {
         let replaced = self.store.state().replaced.as_ref().and_then(|replaced| Oid::from_str(replaced).ok());
         let mut expected = self.store.target(ACKED)?.or(replaced);
+        if expected.is_none() {
+            // It was there before, and is not: not every lane that is gone is to be put there again.
+            self.check_not_emptied(asked)?;
+        }
         for _ in 0..RACES_MAX {
             match self.send_once(tip, expected, done)? {
                 Answer::Taken => {

@@ -69,50 +69,51 @@ impl Outcome {
         let (begin, until) = (Instant::now(), Instant::now() + wait_max);
         let options = settings.sync()?;
         let (mut pushed, mut combined) = (Pushed::default(), Combined::default());
-        // Before anything is waited for: a home without a remote has nothing to wait for.
-        let error = match options.remote.is_empty() {
-            true => push(home, &options, asked, until, (&mut pushed, &mut combined)).err(),
-            false => {
-                let job = Job { home, settings, want: Want::Flush, what, search: Bound::Slice };
-                job.run(wait_max, &mut ())?;
-                let error = push_until(home, &options, asked, (until, tries), (&mut pushed, &mut combined)).err();
-                if combined.imported.records + combined.imported.changes > 0 {
-                    let _ = job.run(until.saturating_duration_since(Instant::now()), &mut ());
-                }
-                error
-            }
-        };
+        let (mut error, mut not_committed) = (None, None);
+        let job = Job { home, settings, want: Want::Flush, what, search: Bound::Slice };
+        if !options.remote.is_empty() {
+            not_committed = match job.run(wait_max, &mut ()) {
+                // What is committed already gets there all the same.
+                Err(failure) if failure.exit == Exit::TryAgain => Some(failure.causes.join(": ")),
+                done => done.map(|_| None)?,
+            };
+        }
+        let tries = if not_committed.is_some() { 1 } else { tries };
+        if let Err(failed) = push_until(home, &options, asked, (until, tries), (&mut pushed, &mut combined)) {
+            error = Some(failed);
+        }
+        if combined.imported.records + combined.imported.changes > 0 {
+            // It is in the journal: what cannot be applied now, a worker applies.
+            let _ = job.run(until.saturating_duration_since(Instant::now()), &mut ());
+        }
+        let error =
+            error.or(not_committed.map(|why| sync::Error::new(Class::Later, format!("not committed yet: {why}"))));
         let standing = standing(home, &options).map_err(|error| failure(what, &error))?;
         Ok(Outcome { pushed, combined, standing, error, ms: begin.elapsed().as_millis() })
     }
 
-    /// Whether the remote has acknowledged everything.
+    /// Whether the remote has acknowledged everything from before the call. What was committed meanwhile does not count.
     fn reached(&self) -> bool {
-        self.error.is_none() && self.standing.as_ref().is_some_and(|it| it.held.is_empty() && it.unpushed == 0)
+        self.error.is_none() && self.standing.as_ref().is_some_and(|it| it.held.is_empty())
     }
 
     /// Why not, as the exit code says it.
     fn class(&self) -> Class {
         match &self.error {
             Some(error) => error.class(),
-            None if self.standing.as_ref().is_some_and(|it| !it.held.is_empty()) => Class::Refused,
-            None => Class::Later,
+            None => Class::Refused,
         }
     }
 
     fn why(&self) -> String {
         match (&self.error, &self.standing) {
             (Some(error), _) => error.to_string(),
-            (None, Some(standing)) => match standing.held.first() {
-                Some(first) => format!(
-                    "{}, the first {}: {}",
-                    output::count(standing.held.len() as u64, "record is held", "records are held"),
-                    first.id.short(),
-                    first.why
-                ),
-                None => "records were committed meanwhile".to_owned(),
-            },
-            (None, None) => "this home has no remote".to_owned(),
+            (None, standing) => {
+                let held = standing.as_ref().map(|it| it.held.as_slice()).unwrap_or_default();
+                let first = held.first().map(|first| format!(", the first {}: {}", first.id.short(), first.why));
+                let count = output::count(held.len() as u64, "record is held", "records are held");
+                format!("{count}{}", first.unwrap_or_default())
+            }
         }
     }
 
