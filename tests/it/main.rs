@@ -46,6 +46,7 @@ mod outcome;
 mod output;
 #[cfg(target_os = "linux")]
 mod pack;
+mod page;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]

@@ -23,6 +23,7 @@ mod logs;
 mod manual;
 mod mcp;
 mod outcome;
+mod page;
 mod presence;
 pub mod query;
 mod recall;
@@ -184,6 +185,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         },
         Command::Backup(BackupCommand::Export(args)) => export::run(&context, &args),
         Command::Backup(BackupCommand::Import(args)) => import::run(&context, &args),
+        Command::Backup(BackupCommand::Page(args)) => page::run(&context, &args),
         Command::Presence(command) => presence::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),
         Command::Query(args) => query::run(&context, &args),
