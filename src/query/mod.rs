@@ -30,6 +30,7 @@ mod retracted;
 mod revision;
 mod search;
 mod show;
+mod stages;
 mod states;
 mod view;
 
@@ -47,6 +48,7 @@ pub use resolving::resolving;
 pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};
 pub use show::{Details, Place, Shown, raw, show};
+pub use stages::{Stage, Stages};
 pub use states::{State, States};
 pub use view::View;
 

@@ -75,3 +75,5 @@ mod trust;
 mod turn;
 mod user_git;
 mod verdicts;
+#[cfg(target_os = "linux")]
+mod watch;

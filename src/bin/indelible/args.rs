@@ -253,6 +253,11 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         metrics: bool,
     },
+    /// Watch live in the terminal what is recorded, by whom, and where each record is by now
+    ///
+    /// Keys: arrows move, Enter opens a record, / searches, v validates a rule, r retracts a record, ? shows all keys, q quits.
+    #[command(after_help = "Example:\n  indelible watch")]
+    Watch,
     /// Show the worker's log, and with --follow what comes
     #[command(after_help = "Examples:\n  indelible logs --lines 100\n  indelible logs -f")]
     Logs {

@@ -40,6 +40,7 @@ mod status;
 mod sync_report;
 mod trust;
 mod verify;
+mod watch;
 mod worker;
 
 use std::cell::OnceCell;
@@ -172,6 +173,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check, metrics } => status::run(&context, check, metrics),
+        Command::Watch => watch::run(&context),
         Command::Logs { follow, lines } => logs::run(&context, follow, lines),
         Command::List(args) => list::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

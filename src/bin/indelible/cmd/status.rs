@@ -5,6 +5,8 @@
 mod lines;
 mod metrics;
 
+pub(super) use lines::{beginning_of_today, bytes};
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -154,6 +156,22 @@ fn say(status: &Status, folder: &Path) {
     }
     for need in &status.needs_attention {
         show("ATTENTION", output::hint(need));
+    }
+}
+
+/// How large the stores are, in a few words.
+pub(super) fn size_of(status: &Status) -> String {
+    lines::bytes(status.size.all_bytes)
+}
+
+/// What the worker does, in a few words.
+pub(super) fn state_of_worker(status: &Status) -> String {
+    match (&status.worker, &status.published, status.publisher) {
+        (Some(_), Some(published), Some(Publisher::Running)) => {
+            format!("worker {}: {:?}", published.process, published.state).to_lowercase()
+        }
+        (Some(holder), ..) => holder.clone(),
+        (None, ..) => "no worker runs".to_owned(),
     }
 }
 
