@@ -18,6 +18,7 @@ mod combinations;
 mod concurrency;
 mod config;
 mod contention;
+mod cost;
 mod crash;
 mod daemon;
 mod damage;

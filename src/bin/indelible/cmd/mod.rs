@@ -7,6 +7,7 @@ mod batch;
 pub mod complete;
 mod config;
 mod context;
+mod cost;
 mod demo;
 mod dialogue;
 mod edit;
@@ -173,6 +174,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check, metrics } => status::run(&context, check, metrics),
+        Command::Cost { since } => cost::run(&context, since.as_deref()),
         Command::Watch => watch::run(&context),
         Command::Logs { follow, lines } => logs::run(&context, follow, lines),
         Command::List(args) => list::run(&context, &args),
