@@ -78,7 +78,7 @@ impl Session<'_> {
     }
 
     /// Checks that a remote that had our lane and has it no more was not emptied on purpose.
-    fn check_not_emptied(&self, asked: Asked) -> Result<(), Error> {
+    pub(super) fn check_not_emptied(&self, asked: Asked) -> Result<(), Error> {
         if self.store.state().pushed.is_none() || asked.refill {
             return Ok(());
         }

@@ -37,6 +37,8 @@ pub struct Asked {
     pub retry_held: bool,
     /// Whether the remote's lane is compared though nothing is new.
     pub compare: bool,
+    /// Whether lanes are merged and what others recorded is imported, once this home's lane is pushed.
+    pub combine: bool,
 }
 
 /// What a push has done, also if it ended with an error.
@@ -92,7 +94,7 @@ impl Session<'_> {
     }
 
     /// Notes why a sync failed, or that it did not.
-    fn note(&mut self, error: Option<&Error>) -> Result<(), Error> {
+    pub(super) fn note(&mut self, error: Option<&Error>) -> Result<(), Error> {
         let attempts = self.store.state().error.as_ref().map_or(0, |failed| failed.attempts);
         let failed = error.map(|error| super::store::Failed {
             class: error.class(),
@@ -273,6 +275,10 @@ impl Session<'_> {
     fn send(&mut self, tip: Oid, asked: Asked, done: &mut Pushed) -> Result<Sent, Error> {
         let replaced = self.store.state().replaced.as_ref().and_then(|replaced| Oid::from_str(replaced).ok());
         let mut expected = self.store.target(ACKED)?.or(replaced);
+        if expected.is_none() {
+            // It was there before, and is not: not every lane that is gone is to be put there again.
+            self.check_not_emptied(asked)?;
+        }
         for _ in 0..RACES_MAX {
             match self.send_once(tip, expected, done)? {
                 Answer::Taken => {

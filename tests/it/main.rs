@@ -37,6 +37,8 @@ mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod identity;
 mod keys;
 mod known;
@@ -73,6 +75,8 @@ mod spread;
 mod status;
 mod support;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod trunk;
 mod trust;
 mod turn;
 mod user_git;
