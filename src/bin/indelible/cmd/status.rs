@@ -45,7 +45,7 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
     let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if as_metrics {
-        output::write(Stream::Output, &metrics::of(&status));
+        output::write(Stream::Output, &metrics::of(&status, standing.as_ref()));
     } else if context.json {
         output::json(&Told {
             status: &status,
