@@ -48,7 +48,7 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if as_metrics {
         let costs = count::costs(home.private()).map_err(|error| Failure::of(WHAT, &error))?;
-        output::write(Stream::Output, &metrics::of(&status, &costs));
+        output::write(Stream::Output, &metrics::of(&status, &costs, standing.as_ref()));
     } else if context.json {
         output::json(&Told {
             status: &status,

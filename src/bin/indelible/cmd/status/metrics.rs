@@ -8,6 +8,7 @@ use std::fmt::{Display, Write as _};
 use indelible::hook::cost::Costs;
 use indelible::pipeline;
 use indelible::status::{Publisher, Status};
+use indelible::sync::Standing;
 
 /// OpenMetrics text, family by family.
 struct Text {
@@ -73,12 +74,12 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// `status` as OpenMetrics text, with what hooks cost.
-pub fn of(status: &Status, costs: &Costs) -> String {
+/// `status` as OpenMetrics text, with what hooks cost, and how the home stands with its remote.
+pub fn of(status: &Status, costs: &Costs, standing: Option<&Standing>) -> String {
     let mut text = Text { out: String::new(), home: status.home.clone() };
     records(status, &mut text);
     sizes(status, &mut text);
-    lag(status, &mut text);
+    lag(status, standing, &mut text);
     worker(status, &mut text);
     if let Some(published) = &status.published {
         counts(&published.counts, &mut text);
@@ -110,15 +111,21 @@ fn sizes(status: &Status, text: &mut Text) {
     }
 }
 
-fn lag(status: &Status, text: &mut Text) {
+fn lag(status: &Status, standing: Option<&Standing>, text: &mut Text) {
     let help = "Records and operations that a target lacks; of search, changes of rows.";
     let mut family = text.family("lag_operations", Type::Gauge, help);
     family.sample(&[("target", "history")], status.pending.records);
     family.sample(&[("target", "rows")], status.rows_lag.records);
     family.sample(&[("target", "search")], status.search.behind);
+    if let Some(standing) = standing {
+        family.sample(&[("target", "remote")], standing.unpushed);
+    }
     let mut family = text.family("lag_seconds", Type::Gauge, "Age of the oldest record that a target lacks.");
     family.sample(&[("target", "history")], status.pending.oldest_age_s.unwrap_or(0));
     family.sample(&[("target", "rows")], status.rows_lag.oldest_age_s.unwrap_or(0));
+    if let Some(standing) = standing {
+        family.sample(&[("target", "remote")], standing.oldest_unpushed_s.unwrap_or(0));
+    }
     if let Some(at) = status.history.as_ref().and_then(|history| history.committed_at) {
         let help = "When the newest commit of the history was made.";
         text.gauge("last_commit_timestamp_seconds", help, at.as_second());
