@@ -23,6 +23,9 @@ use super::{Class, Combined, Error, Options, Session};
 /// So many commits can be told of while git runs; more of them say nothing new.
 const TOLD_MAX: usize = 4;
 
+/// After so many failures in a row, the wait is longer than a minute.
+const THROTTLED: u32 = 3;
+
 /// The thread that syncs. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Auto {
@@ -114,7 +117,9 @@ impl Running {
                 if before.map(|(class, _)| class) != Some(class) {
                     tracing::warn!(class = class.name(), %error, "not everything is on the remote; it is tried again");
                 }
-                Some((class, in_a_row.saturating_add(1)))
+                // Who was called too often is left alone for more than a minute.
+                let least = if error.is_throttled() { THROTTLED } else { 1 };
+                Some((class, in_a_row.saturating_add(1).max(least)))
             }
         }
     }

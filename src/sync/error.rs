@@ -66,6 +66,11 @@ impl Error {
     pub fn class(&self) -> Class {
         self.class
     }
+
+    /// Whether the server has said that there were too many calls.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.message.contains("returned error: 429")
+    }
 }
 
 /// The class of what git said when it could not speak with the remote at all. What became of a reference is never taken from a

@@ -158,6 +158,12 @@ mod tests {
     }
 
     #[test]
+    fn who_was_called_too_often_is_left_alone_for_a_minute() {
+        let error = super::super::Error::said("push", "The requested URL returned error: 429");
+        assert!(error.is_throttled() && backoff(error.class(), 3).mul_f64(0.8) > seconds(60));
+    }
+
+    #[test]
     fn the_remote_is_looked_at_though_nothing_is_new() {
         let now = Instant::now();
         assert_eq!(at_rest(now).due(now + seconds(300)), Some(Due::Look));

@@ -405,6 +405,8 @@ fn a_remote_that_refuses_everything_holds_no_record() {
     let refused = home.cmd(["sync", "--push-only", "--json"]).run().exits(77).json();
     assert_eq!((&refused["class"], &refused["held"]), (&"refused".into(), &Value::Array(Vec::new())), "{refused}");
     assert_eq!(sync_of(&home)["unpushed"], 24);
+    let metrics = home.cmd(["status", "--metrics"]).ok().stdout;
+    assert!(metrics.contains("target=\"remote\"} 24"), "{metrics}");
     std::fs::remove_file(remote.path().join("hooks/pre-receive")).expect("it can be removed");
     let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.paths().len(), 24);
@@ -882,4 +884,56 @@ fn a_mirror_push_of_the_users_is_survived() {
     let _ = home.cmd(["sync", "--push-only"]).ok();
     let paths = remote.paths();
     assert!(paths.contains(&receipt.page()) && paths.contains(&theirs.page()), "{paths:?}");
+}
+
+#[test]
+fn a_remote_is_added_shown_and_removed() {
+    let remote = Remote::new();
+    let home = TestHome::new();
+    let _ = home.record("failure", "one");
+    let refused = home.cmd(["remote", "add", &remote.url()]).run().exits(64);
+    assert!(refused.stderr.contains("--yes"), "{refused}");
+    assert_eq!(sync_of(&home), Value::Null, "nothing was added");
+    // A relative path means the same from everywhere.
+    let added = home.cmd(["remote", "add", "memory.git", "--yes"]).folder(remote.folder.path()).ok();
+    assert!(added.stdout.contains("titles, texts, tags"), "it says what will be published: {added}");
+    assert_eq!(sync_of(&home)["remote"], remote.url().as_str());
+    let other = Remote::new();
+    let _ = home.cmd(["remote", "add", &other.url(), "--yes"]).run().exits(65);
+    let _ = home.cmd(["sync"]).ok();
+    let shown = home.cmd(["remote", "show"]).ok().stdout;
+    assert!(shown.contains(&remote.url()) && shown.contains("unpushed    nothing"), "{shown}");
+    let lane = remote.lanes().remove(0);
+    let _ = home.cmd(["remote", "remove"]).ok();
+    let _ = home.cmd(["sync"]).run().exits(78);
+    assert_eq!(remote.lanes(), [lane.as_str()], "the remote keeps what it has");
+    // The same remote again, and the same lane; then another remote, which gets all of it.
+    add(&home, &remote.url());
+    let second = home.record("failure", "two");
+    let _ = home.cmd(["sync"]).ok();
+    assert_eq!(remote.lanes(), [lane.as_str()]);
+    assert!(remote.paths().contains(&second.page()));
+    let _ = home.cmd(["remote", "remove"]).ok();
+    add(&home, &other.url());
+    let _ = home.cmd(["sync"]).ok();
+    assert_eq!(other.paths(), remote.paths());
+    let _ = home.cmd(["where", "ffffffff"]).run().exits(65);
+}
+
+/// As a CI job has it: the token is in the configuration of the project that was checked out.
+#[test]
+fn a_token_in_the_projects_configuration_is_used_and_nothing_else_of_it() {
+    let remote = Remote::new();
+    let server = HttpGit::serve(remote.folder.path(), Answer::Password);
+    let home = repository();
+    let _ = home.cmd(["init"]).ok();
+    let header = "Authorization: Basic YWRhOnMzY3JldA==";
+    let _ = home.git(["config", "http.extraHeader", header]).ok();
+    let _ = home.git(["config", "remote.indelible-sync.url", "/nonexistent"]).ok();
+    let _ = home.git(["config", "push.pushOption", "x"]).ok();
+    let receipt = home.record("failure", "in a job");
+    let drained = home.cmd(["drain", "--json"]).env("INDELIBLE_REMOTE", server.url("memory.git")).ok();
+    assert_eq!(drained.json()["reached"], true);
+    remote.assert_has_exactly(&[receipt]);
+    assert!(!drained.stdout.contains("YWRh") && !home.status().to_string().contains("YWRh"));
 }

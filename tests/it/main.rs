@@ -18,6 +18,7 @@ mod combinations;
 mod concurrency;
 mod config;
 mod contention;
+mod cost;
 mod crash;
 mod daemon;
 mod damage;
@@ -49,6 +50,7 @@ mod outcome;
 mod output;
 #[cfg(target_os = "linux")]
 mod pack;
+mod page;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]
@@ -79,3 +81,5 @@ mod trust;
 mod turn;
 mod user_git;
 mod verdicts;
+#[cfg(target_os = "linux")]
+mod watch;
