@@ -189,3 +189,38 @@ pub(super) fn domain(record: &Record) -> &str {
 pub(super) fn date(at: Timestamp) -> String {
     super::may_tell::day(at).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HomeId, Learning, OtherHome, Provenance};
+    use crate::search::State;
+
+    fn brief(n: u128, record: Record, from: Option<u128>) -> Brief {
+        Brief {
+            id: RecordId(uuid::Uuid::from_u128(n)),
+            created_at: "2026-03-04T05:06:07Z".parse().expect("a time"),
+            state: State::Active,
+            record,
+            provenance: Provenance { origin: Some(Origin::Person), ..Provenance::default() },
+            from: from.map(|home| OtherHome(Some(HomeId(uuid::Uuid::from_u128(home))))),
+        }
+    }
+
+    #[test]
+    fn what_another_home_recorded_is_told_with_that_home() {
+        let failure =
+            |from| brief(1, Record::Failure(Learning { title: "it broke".into(), ..Learning::default() }), from);
+        let resolves = Some(RecordId(uuid::Uuid::from_u128(1)));
+        let fix = Learning { title: "so it holds".into(), resolves, ..Learning::default() };
+        let line = |failed: Option<u128>, fixed: Option<u128>| {
+            let (failure, fixes) = (failure(failed), [brief(2, Record::Success(fix.clone()), fixed)]);
+            Group::of(vec![&failure], &CameAgain::default(), &fixes).line(None)
+        };
+        let own = "- a person noted: `it broke` (2026-03-04, 00000001); later: `so it holds` (2026-03-04, 00000002)";
+        assert_eq!(line(None, None), own);
+        let theirs = own.replacen("2026-03-04,", "2026-03-04, from home 000000ab,", 1);
+        assert_eq!(line(Some(0xab), None), theirs);
+        assert!(line(None, Some(0xcd)).ends_with("`so it holds` (2026-03-04, from home 000000cd, 00000002)"));
+    }
+}

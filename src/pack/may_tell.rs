@@ -169,7 +169,7 @@ pub fn weeks(at: Timestamp, newest: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Experiment, Heuristic, Learning, RecordId};
+    use crate::model::{Experiment, Heuristic, Learning, OtherHome, RecordId};
     use crate::search;
 
     const SCOPE: Scope<'_> = Scope { project: Some("h/p"), is_known_place: true, host: None, newest: None };
@@ -215,6 +215,9 @@ mod tests {
             assert_eq!(tell(&rule(origin), &later), next_day, "{origin:?}");
             let golden = Brief { state: search::State::Golden, ..rule(origin) };
             assert_eq!(tell(&golden, &same_day), Ok(As::Golden), "{origin:?}");
+            let of_another_home = Brief { from: Some(OtherHome(None)), ..rule(origin) };
+            let wanted = if next_day == Ok(As::Noted) { Err(Withheld::OtherHost) } else { next_day };
+            assert_eq!(tell(&of_another_home, &later), wanted, "{origin:?}");
         }
     }
 

@@ -32,7 +32,10 @@ use crate::random;
 const NEXT: &str = "refs/r/next";
 /// The prefix of trunks that a person set back: what they had is merged again.
 const KEEP: &str = "refs/indelible/keep/";
-/// How often a sync merges again because another host was faster.
+/// The folder in `sync.git` of a repository in which a branch is looked at, and how many commits of it.
+const PROBE: &str = "probe";
+const PROBE_COMMITS: usize = 100;
+/// How often a sync merges again because another home was faster.
 const RACES_MAX: u32 = 4;
 /// How many lanes go with one push.
 const FOLDED_AT_ONCE: usize = 200;
@@ -44,7 +47,7 @@ const INDEX_WAIT: Duration = Duration::from_secs(5);
 /// What the trunk's half of a sync has done, also if it ended with an error.
 #[derive(Clone, Debug, Default)]
 pub struct Combined {
-    /// How many records this host brought together on the trunk.
+    /// How many records this home brought together on the trunk.
     pub merged: u64,
     /// How many files of other lanes were left out of it.
     pub left_out: u64,
@@ -127,11 +130,11 @@ impl Session<'_> {
                 break;
             }
         }
-        // Others merge all the time: what is on this host's lane, they merge.
+        // Others merge all the time: what is on this home's lane, they merge.
         self.import(done)
     }
 
-    /// Fetches what the remote has and this host lacks.
+    /// Fetches what the remote has and this home lacks.
     fn fetch_all(&mut self, asked: Asked) -> Result<Remote, Error> {
         let refs = self.list()?;
         let (mut names, mut lanes): (BTreeMap<Uuid, Vec<String>>, Lanes) = (BTreeMap::new(), Lanes::new());
@@ -209,13 +212,22 @@ impl Session<'_> {
         Ok(names.into_iter().any(|name| !is_lane(name)))
     }
 
-    /// Whether the reference `name`, which is at `tip`, holds a trunk.
+    /// Whether the reference `name`, which is at `tip`, holds a trunk. A project's branch is not fetched for that: some commits of
+    /// it are looked at, in a repository that is thrown away.
     fn is_trunk(&self, name: &str, tip: Oid) -> Result<bool, Error> {
         let repository = self.store.repository()?;
-        if repository.find_commit(tip).is_err() {
-            self.fetch_specs(&[format!("+{name}:{NEXT}")])?;
+        if repository.find_commit(tip).is_ok() {
+            return Ok(group_of(&repository, tip)?.is_some());
         }
-        Ok(group_of(&self.store.repository()?, tip)?.is_some())
+        let folder = self.store.path().join(PROBE);
+        let _ = std::fs::remove_dir_all(&folder);
+        let probe = Repository::init_bare(&folder)?;
+        let (depth, spec) = (format!("--depth={PROBE_COMMITS}"), format!("+{name}:{NEXT}"));
+        let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
+        let fetched = self.git.clone().at(&folder).run(&args, &self.limits())?;
+        let found = fetched.ok("the remote's branch could not be looked at").and_then(|_| group_of(&probe, tip));
+        let _ = std::fs::remove_dir_all(&folder);
+        Ok(found?.is_some())
     }
 
     /// Takes what was fetched as the trunk.
@@ -417,7 +429,9 @@ fn group_of(repository: &Repository, tip: Oid) -> Result<Option<Uuid>, Error> {
     walk.simplify_first_parent()?;
     walk.push(tip)?;
     for id in walk.take(GROUP_COMMITS_MAX) {
-        let trailers = message::parse(repository.find_commit(id?)?.message_bytes());
+        // The end of what was fetched.
+        let Some(commit) = id.ok().and_then(|id| repository.find_commit(id).ok()) else { break };
+        let trailers = message::parse(commit.message_bytes());
         if trailers.format.is_some_and(|format| format > message::FORMAT) {
             return Err(Error::new(Class::Config, "the trunk is of a newer indelible: upgrade this one"));
         }

@@ -151,6 +151,13 @@ impl Git {
         Git { program: program.to_owned(), git_dir: git_dir.to_owned(), settings, variables: Vec::new() }
     }
 
+    /// For the repository at `git_dir`.
+    #[must_use]
+    pub fn at(mut self, git_dir: &Path) -> Git {
+        self.git_dir = git_dir.to_owned();
+        self
+    }
+
     /// With the setting `key`, which overrides the user's own.
     #[must_use]
     pub fn setting(mut self, key: &str, value: &str) -> Git {

@@ -288,6 +288,78 @@ fn another_groups_trunk_and_an_emptied_remote_are_refused_and_named() {
     remote.assert_has(&[receipt.page()]);
 }
 
+/// Two records whose ids end alike, at one path: each home keeps its own there, and the other's under its full id.
+#[test]
+fn two_records_of_one_path_are_both_in_every_home() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let receipt = one.record("failure", "twin");
+    one.flush();
+    let text = std::fs::read_to_string(one.join(&receipt.path)).expect("it is there");
+    let first = if receipt.id.starts_with('0') { '1' } else { '0' };
+    let twin = format!("{first}{}", &receipt.id[1..]);
+    // An export of that home, with another beginning of the id.
+    let line = one.cmd(["export"]).ok().stdout.replace(&receipt.id, &twin);
+    let lines = other.user().join("lines.jsonl");
+    std::fs::write(&lines, line).expect("writable");
+    let _ = other.cmd(["import", lines.to_str().expect("UTF-8")]).ok();
+    for home in [&one, &other, &one, &other] {
+        sync(home);
+    }
+    for home in [&one, &other] {
+        let ids: BTreeSet<String> = listed(home).into_keys().collect();
+        assert_eq!(ids, BTreeSet::from([receipt.id.clone(), twin.clone()]));
+        let paths = files(home);
+        assert_eq!(paths.len(), 2, "{paths:?}");
+        let _ = home.verify().exits(0);
+        assert_eq!(home.recover()["reconciled"], 0);
+        home.assert_sound();
+    }
+    assert!(text.contains(&receipt.id));
+    assert_eq!(remote.trunk().len(), 2);
+}
+
+#[test]
+fn nothing_of_what_another_program_pushes_as_a_lane_lands() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    let receipt = one.record("failure", "mine");
+    sync(&one);
+    let seed = remote.folder.path().join("seed");
+    let _ = remote.outside(["init", "--quiet", "-b", "main", "seed"]).ok();
+    let page = std::fs::read_to_string(one.join(&receipt.path)).expect("it is there");
+    let forged =
+        page.replace(&receipt.id, "01980000-0000-7000-8000-0000000000ab").replace("severity: 3", "severity: 3\nkey: x");
+    for (path, text) in [
+        ("README.md", "theirs"),
+        ("memory/index.db", "a database"),
+        ("memory/failures/2026/01/01/not-a-page-000000aa.md", "no front matter"),
+        ("memory/successes/2026/01/01/of-another-kind-000000ab.md", forged.as_str()),
+        ("memory/failures/2026/01/01/huge-000000ac.md", &"x".repeat(17 << 20)),
+        ("memory/retracted/ad/01980000-0000-7000-8000-0000000000ad.md", "garbage"),
+        ("memory/failures/2026/01/01/whole-000000ab.md", forged.as_str()),
+    ] {
+        let path = seed.join(path);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
+        std::fs::write(path, text).expect("writable");
+    }
+    std::os::unix::fs::symlink("/etc/passwd", seed.join("memory/failures/2026/01/01/link-000000ae.md"))
+        .expect("a link");
+    let _ = remote.outside(["add", "-A"]).folder(&seed).ok();
+    let _ = remote.outside(["commit", "--quiet", "-m", "x"]).folder(&seed).ok();
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let lane = "main:refs/indelible/hosts/00000000-0000-4000-8000-0000000000ff";
+    let _ = remote.outside(["push", "--quiet", &url, lane]).folder(&seed).ok();
+    let done = sync(&one);
+    assert_eq!((&done["imported"]["records"], &done["imported"]["left_out"]), (&1.into(), &2.into()), "{done}");
+    assert_eq!(listed(&one).len(), 2);
+    assert!(!one.join("README.md").exists());
+    assert_agree(&one);
+    let trunk = remote.trunk();
+    assert!(!trunk.contains_key("README.md") && !trunk.contains_key("memory/index.db"), "{:?}", trunk.keys());
+    assert!(sync(&one)["imported"]["left_out"] == 0, "it is looked at once");
+}
+
 #[test]
 fn a_projects_own_remote_keeps_its_branches() {
     let remote = Remote::new();
